@@ -1,0 +1,70 @@
+//! How the inputs of a pipeline are joined.
+
+use std::time::Duration;
+
+use crate::position::InputId;
+
+/// The alignment of one pipeline. `inputs[i]` belongs to `InputId(i)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlignPolicy {
+    /// The input whose samples set the bundles' times: one bundle for each of its samples.
+    pub pivot: InputId,
+    /// One entry for each input of the pipeline, the pivot's included.
+    pub inputs: Vec<InputPolicy>,
+    /// The longest that a bundle waits for the others after its pivot arrived, in wall time.
+    pub max_wait: Duration,
+    /// A stream of which nothing was heard for so long, in wall time, and that holds nothing, is forgotten.
+    pub forget_after: Duration,
+}
+
+/// How one input takes part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputPolicy {
+    /// Its name, for messages.
+    pub name: String,
+    /// How far out of order its samples may arrive, in event time. The watermark of a stream's input
+    /// is the latest event time seen less this.
+    pub out_of_orderness: Duration,
+    /// After so long without a sample, in wall time, a stream's input is idle and no longer waited for.
+    pub idle_timeout: Duration,
+    /// Which of its samples a bundle takes. Of no meaning for the pivot.
+    pub join: Join,
+    /// What becomes of a bundle that closes without any sample of this input.
+    pub missing: Missing,
+}
+
+/// Which samples of an input belong to the bundle of a pivot at time `t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// The pivot itself.
+    Pivot,
+    /// All that overlap `[t - before, t + after)`; a sample without length, all with their time in it.
+    Window {
+        /// How far back from the pivot.
+        before: Duration,
+        /// How far ahead of the pivot.
+        after: Duration,
+    },
+    /// The one nearest to `t`, at most `tolerance` away; of two as near, the earlier.
+    Nearest {
+        /// The furthest that counts.
+        tolerance: Duration,
+    },
+    /// The last one at or before `t`, at most `max_age` older.
+    Latest {
+        /// The oldest that counts.
+        max_age: Duration,
+    },
+}
+
+/// What becomes of a bundle for which an input brought nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// It goes on without, marked as incomplete.
+    #[default]
+    Emit,
+    /// It is dropped and counted.
+    Drop,
+    /// Its samples are dead-lettered, unless another bundle makes use of them.
+    DeadLetter,
+}

@@ -1,0 +1,1 @@
+//! Gathers bundles into batches.

@@ -1,0 +1,116 @@
+//! What can be wrong with a record or with the work on it: a value with a place and a remedy.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The room that found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Reading the record's key, headers and size.
+    Ingest,
+    /// Joining samples by event time.
+    Align,
+    /// Decoding the payload and making tensors of it.
+    Preprocess,
+    /// Running a model.
+    Infer,
+    /// Producing to Kafka.
+    Publish,
+}
+
+impl Stage {
+    /// As it stands in headers and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Align => "align",
+            Self::Preprocess => "preprocess",
+            Self::Infer => "infer",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// Why a record cannot take part: the closed list that headers and metrics use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The record has no key, so no stream.
+    MissingKey,
+    /// The key is empty, too long or not UTF-8.
+    InvalidKey,
+    /// `content-type` cannot be read, or names a type that Lockstep does not know.
+    UnknownContentType,
+    /// The content type is known but is not what this input takes.
+    ContentTypeMismatch,
+    /// `ce_time` or `event-time-ns` cannot be read, and nothing else tells the time.
+    InvalidEventTime,
+    /// The event time is absurdly far from now.
+    EventTimeOutOfRange,
+    /// The payload is larger than the input allows.
+    Oversized,
+    /// The payload is empty.
+    EmptyPayload,
+    /// The payload is not what its type says: truncated, garbled, or with a lying header.
+    Undecodable,
+    /// Decoding it would take more memory than allowed: a decompression bomb, or an honest giant.
+    DecodedTooLarge,
+    /// A required input was missing when the bundle closed.
+    InputMissing,
+    /// Another sample of every bundle that it was in was at fault.
+    BundleFailed,
+    /// The model returned an error.
+    ModelFailed,
+    /// The result is larger than the broker takes.
+    ResultTooLarge,
+}
+
+impl Reason {
+    /// As it stands in headers and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::MissingKey => "missing-key",
+            Self::InvalidKey => "invalid-key",
+            Self::UnknownContentType => "unknown-content-type",
+            Self::ContentTypeMismatch => "content-type-mismatch",
+            Self::InvalidEventTime => "invalid-event-time",
+            Self::EventTimeOutOfRange => "event-time-out-of-range",
+            Self::Oversized => "oversized",
+            Self::EmptyPayload => "empty-payload",
+            Self::Undecodable => "undecodable",
+            Self::DecodedTooLarge => "decoded-too-large",
+            Self::InputMissing => "input-missing",
+            Self::BundleFailed => "bundle-failed",
+            Self::ModelFailed => "model-failed",
+            Self::ResultTooLarge => "result-too-large",
+        }
+    }
+}
+
+/// What is wrong, who found it, and in words what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The room that found it.
+    pub stage: Stage,
+    /// The kind of fault.
+    pub reason: Reason,
+    /// A sentence for people: what was found and what would be right. No payload, no secret.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault found by a room.
+    pub fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
+        Self { stage, reason, message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} in {})", self.message, self.reason.code(), self.stage.code())
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,147 @@
+//! Steps: which model runs on which inputs or earlier outputs, and how its outputs are shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::infer::backend::LoadModel;
+use crate::position::InputId;
+use crate::preprocess::Preprocess;
+
+/// One model in a pipeline. A step comes after the steps that it takes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Its name, unique in the pipeline.
+    pub name: String,
+    /// The model.
+    pub model: LoadModel,
+    /// The name of the backend that runs it.
+    pub backend: String,
+    /// How many copies are loaded.
+    pub instances: usize,
+    /// How bundles are batched for it.
+    pub batch: BatchPolicy,
+    /// Where each of the model's inputs comes from, in the signature's order.
+    pub bindings: Vec<Binding>,
+    /// How its outputs are shown in the results.
+    pub outputs: Vec<OutputView>,
+}
+
+impl Step {
+    /// Whether anything is carried from one bundle of a stream to the next.
+    pub fn is_stateful(&self) -> bool {
+        self.bindings.iter().any(|binding| matches!(binding, Binding::State { .. }))
+    }
+}
+
+/// Where one tensor of a model's inputs comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Binding {
+    /// From the bundle.
+    Input {
+        /// The input.
+        input: InputId,
+        /// What is made of its samples.
+        preprocess: Preprocess,
+    },
+    /// From an earlier step's output, row by row.
+    Output {
+        /// The index of the step in the pipeline.
+        step: usize,
+        /// The index of the output in its signature.
+        output: usize,
+    },
+    /// Carried from the stream's last bundle; zeros at first.
+    State {
+        /// The index of the output in this step's own signature.
+        output: usize,
+    },
+    /// Zeros, always: a recurrent model used without memory.
+    Zeros,
+}
+
+/// How bundles are gathered into batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// The most bundles of a batch.
+    pub max_size: usize,
+    /// The longest that the oldest bundle waits for others, once an instance is free.
+    pub max_delay: Duration,
+    /// Sizes at which a batch goes at once, without waiting for more; ascending. Empty: only the maximum.
+    pub preferred: Vec<usize>,
+}
+
+/// One entry of a step's results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputView {
+    /// Its name in the result.
+    pub name: String,
+    /// What is shown.
+    pub view: View,
+}
+
+/// How tensors become something that people read. Numbers are indices into the signature's outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum View {
+    /// The values themselves, in nested lists, with shape and type.
+    Raw {
+        /// The output.
+        output: usize,
+    },
+    /// A list of numbers, and optionally only one of them: the maximum, the mean or the last.
+    Scores {
+        /// The output.
+        output: usize,
+        /// Which.
+        reduce: Reduce,
+        /// At or above it, `"detected": true` stands beside the score.
+        threshold: Option<f32>,
+    },
+    /// The best classes with their labels.
+    TopK {
+        /// The output, `[classes]` a row.
+        output: usize,
+        /// How many.
+        k: usize,
+        /// One label a line, or none for bare indices.
+        labels: Option<PathBuf>,
+        /// Whether the output is made of logits, to which softmax is applied first.
+        softmax: bool,
+    },
+    /// A vector, as it is or of length 1.
+    Embedding {
+        /// The output, `[dimensions]` a row.
+        output: usize,
+        /// Whether it is divided by its length.
+        normalize: bool,
+    },
+    /// Boxes with scores, and labels or landmarks if the model gives them. Coordinates are those of the
+    /// source image: what resizing did is undone.
+    Detections {
+        /// The output with x1, y1, x2, y2 in pixels of the model's input.
+        boxes: usize,
+        /// The output with the scores.
+        scores: usize,
+        /// The output with class indices.
+        classes: Option<usize>,
+        /// The labels of the classes.
+        labels: Option<PathBuf>,
+        /// The output with points, `[N, points, 2]`.
+        landmarks: Option<usize>,
+        /// Boxes below it are left out.
+        min_score: f32,
+    },
+}
+
+/// What is shown of a list of scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduce {
+    /// All of them.
+    #[default]
+    All,
+    /// The greatest.
+    Max,
+    /// The mean.
+    Mean,
+    /// The last.
+    Last,
+}

@@ -1,0 +1,93 @@
+//! What a source of records says to the pipeline, and what the pipeline says back. Connectors
+//! implement [`SourceControl`] and call a [`SourceSink`]; shells do the opposite.
+
+use crate::position::{NextOffset, PartitionId};
+use crate::sample::Record;
+
+/// Everything that a source has to say, in order.
+pub enum SourceEvent {
+    /// Records of one partition, ascending by offset.
+    Records {
+        /// The partition.
+        partition: PartitionId,
+        /// The records.
+        records: Vec<Record>,
+    },
+    /// Partitions that are now ours, and where reading starts.
+    Assigned(Vec<(PartitionId, NextOffset)>),
+    /// Partitions that are no longer ours. The source waits (bounded) until `done` is dropped or called,
+    /// so that what has ended can be committed first.
+    Revoked {
+        /// The partitions.
+        partitions: Vec<PartitionId>,
+        /// Tells the source that it may let go.
+        done: Acknowledge,
+    },
+    /// Records were deleted before they were read.
+    DataLoss {
+        /// The partition.
+        partition: PartitionId,
+        /// The first offset that is missing.
+        from: NextOffset,
+        /// The first offset that is there.
+        to: NextOffset,
+    },
+    /// How far behind the end of the partitions reading is: the consumer lag in records.
+    Lag(Vec<(PartitionId, i64)>),
+    /// Something is wrong outside that may pass: brokers away, authorisation withdrawn.
+    Trouble(String),
+    /// The source cannot go on.
+    Failed(String),
+}
+
+/// Tells a source, when dropped, that it may go on.
+pub struct Acknowledge(Option<Box<dyn FnOnce() + Send>>);
+
+impl Acknowledge {
+    /// Calls `then` once, when dropped.
+    pub fn new(then: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(then)))
+    }
+}
+
+impl Drop for Acknowledge {
+    fn drop(&mut self) {
+        if let Some(then) = self.0.take() {
+            then();
+        }
+    }
+}
+
+/// Where a source puts its events. Called on the source's own thread; never blocks.
+pub trait SourceSink: Send {
+    /// Takes an event, or gives it back when there is no room: the source then keeps it, reads no
+    /// more records, goes on polling so as to stay in its group, and offers the event again.
+    ///
+    /// # Errors
+    /// The event itself, when there is no room for it.
+    #[allow(clippy::result_large_err, reason = "the event is given back, not lost")]
+    fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent>;
+}
+
+/// What the pipeline tells its source. Calls return at once.
+pub trait SourceControl: Send + Sync {
+    /// Stop delivering records of these partitions, and of no others.
+    fn set_paused(&self, paused: Vec<PartitionId>);
+
+    /// Commit these positions. Best effort: a later commit covers an earlier one that failed.
+    fn commit(&self, offsets: Vec<(PartitionId, NextOffset)>);
+
+    /// Deliver nothing more. The group is left by [`Self::close`].
+    fn stop(&self);
+
+    /// Commit these positions synchronously, leave the group and end the source's thread. May block
+    /// for up to the given time.
+    ///
+    /// # Errors
+    /// When the last commit did not succeed: what was read since the one before is read again.
+    fn close(
+        &self,
+        offsets: Vec<(PartitionId, NextOffset)>,
+        within: std::time::Duration,
+    ) -> Result<(), String>;
+}

@@ -1,0 +1,34 @@
+//! The rules of Lockstep, apart from everything that can fail for reasons of its own.
+//!
+//! Nothing in this crate does I/O, starts a thread or reads a clock: `now` is an argument. The tour
+//! follows the data. A Kafka record becomes a *sample* in [`ingest`]; [`align`] joins the samples of
+//! a stream into *bundles*; [`batch`] cuts batches; [`preprocess`] fills a batch's memory;
+//! [`infer`] describes models, the steps that run them and what comes out; [`publish`] makes results
+//! and keeps the ledger of what became of every record. [`control`] bounds memory.
+//!
+//! A room imports the foundations ([`time`], [`position`], [`media`], [`sample`], [`tensor`],
+//! [`fault`]) and the rooms before it, never a later one. [`pipeline`] puts the rooms' settings together.
+
+pub mod fault;
+pub mod media;
+pub mod position;
+pub mod sample;
+pub mod telemetry;
+pub mod tensor;
+pub mod time;
+
+pub mod control;
+
+pub mod ingest;
+
+pub mod align;
+
+pub mod batch;
+
+pub mod preprocess;
+
+pub mod infer;
+
+pub mod publish;
+
+pub mod pipeline;

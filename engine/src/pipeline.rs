@@ -1,0 +1,78 @@
+//! A whole pipeline, checked: what the settings become and what the shells are built from.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::align::AlignPolicy;
+use crate::infer::step::Step;
+use crate::ingest::InputSpec;
+
+/// One pipeline. Everything in it has been checked: names are unique, references resolve, shapes fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// The brokers and how to talk to them.
+    pub kafka: KafkaSpec,
+    /// The inputs; at least one.
+    pub inputs: Vec<InputSpec>,
+    /// How they are joined.
+    pub align: AlignPolicy,
+    /// How many sync actors there are; streams are spread over them by a hash of their key.
+    pub shards: usize,
+    /// The steps, each after those that it takes from; at least one.
+    pub steps: Vec<Step>,
+    /// Where results go.
+    pub publish: PublishSpec,
+    /// Bounds and deadlines.
+    pub limits: Limits,
+    /// Where metrics and health are served, `127.0.0.1:9464`; none to serve nothing.
+    pub http: Option<String>,
+}
+
+/// The brokers and how to talk to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSpec {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// The consumer group.
+    pub group: String,
+    /// Where a group without committed offsets begins.
+    pub start: StartAt,
+    /// librdkafka's own properties for the consumer, beside those that Lockstep sets.
+    pub consumer: BTreeMap<String, String>,
+    /// librdkafka's own properties for the producer, beside those that Lockstep sets.
+    pub producer: BTreeMap<String, String>,
+}
+
+/// Where a group without committed offsets begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the oldest record that the broker has.
+    #[default]
+    Earliest,
+    /// At what comes from now on.
+    Latest,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishSpec {
+    /// The topic of the results.
+    pub results: String,
+    /// The topic of the dead letters.
+    pub dead_letters: String,
+    /// The topic of late samples; none to drop and count them.
+    pub late: Option<String>,
+}
+
+/// Bounds and deadlines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all payloads in flight, from the poll to the outcome.
+    pub memory: u64,
+    /// How long an orderly stop may take before it is cut short.
+    pub stop_within: Duration,
+    /// How often positions are committed.
+    pub commit_every: Duration,
+}

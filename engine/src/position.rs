@@ -1,0 +1,69 @@
+//! Where a record stands in Kafka. Types tell *this record* from *the next one to read*.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The index of an input in [`crate::pipeline::Pipeline::inputs`]. Each input has a topic of its own,
+/// so an input also names a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InputId(pub u16);
+
+impl InputId {
+    /// As an index into the pipeline's inputs.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A partition of an input's topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId {
+    /// The input whose topic it is.
+    pub input: InputId,
+    /// Kafka's number of the partition.
+    pub partition: i32,
+}
+
+/// The offset of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(pub i64);
+
+impl Offset {
+    /// What a consumer that has finished this record and all before it commits.
+    pub fn next(self) -> NextOffset {
+        NextOffset(self.0.saturating_add(1))
+    }
+}
+
+/// The offset of the next record to read: what Kafka calls a committed offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NextOffset(pub i64);
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The partition it is in.
+    pub partition: PartitionId,
+    /// Its offset there.
+    pub offset: Offset,
+}
+
+impl Position {
+    /// The record at `offset` of a partition of an input's topic.
+    pub fn new(input: InputId, partition: i32, offset: i64) -> Self {
+        Self { partition: PartitionId { input, partition }, offset: Offset(offset) }
+    }
+
+    /// The input that the record came through.
+    pub fn input(&self) -> InputId {
+        self.partition.input
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {} offset {}", self.partition.partition, self.offset.0)
+    }
+}

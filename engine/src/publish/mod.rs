@@ -1,0 +1,3 @@
+//! Results, dead letters and late data; and the ledger of what became of every record.
+
+pub mod sink;

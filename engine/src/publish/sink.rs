@@ -1,0 +1,56 @@
+//! Where finished records go. Connectors implement [`Sink`].
+
+use bytes::Bytes;
+
+use crate::sample::Header;
+use crate::time::Timestamp;
+
+/// A record to be produced.
+#[derive(Clone, Debug)]
+pub struct OutRecord {
+    /// The topic.
+    pub topic: std::sync::Arc<str>,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value.
+    pub payload: Bytes,
+    /// The headers in order.
+    pub headers: Vec<Header>,
+    /// The record's timestamp; the broker's own when absent.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// What became of a record that was sent.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The number that it was sent with.
+    pub token: u64,
+    /// Whether the broker has acknowledged it; else why not.
+    pub outcome: Result<(), DeliveryError>,
+}
+
+/// Why a record was not delivered, after the client's own retries.
+#[derive(Clone, Debug)]
+pub struct DeliveryError {
+    /// In words.
+    pub message: String,
+    /// Whether the record itself is at fault (too large), so that sending it again is of no use.
+    pub poison: bool,
+}
+
+/// Produces records. Calls return at once.
+pub trait Sink: Send {
+    /// Hands over a record under a number of the caller's choice. Its [`Delivery`] follows, exactly once,
+    /// through the callback that the sink was made with, on a thread of the sink's.
+    ///
+    /// # Errors
+    /// The record itself, when the queue is full: try again after the next delivery.
+    #[allow(clippy::result_large_err, reason = "the record is given back, not lost")]
+    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord>;
+
+    /// Waits until everything sent has been acknowledged or has failed.
+    ///
+    /// # Errors
+    /// How many records are still under way when the time is up.
+    fn flush(&mut self, within: std::time::Duration) -> Result<(), usize>;
+}

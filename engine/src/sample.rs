@@ -1,0 +1,127 @@
+//! Records and the samples that they become.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+
+use crate::control::budget::Reservation;
+use crate::media::Media;
+use crate::position::{InputId, Position};
+use crate::time::Timestamp;
+
+/// The name of a stream, from the record's key: one camera, one call, one robot. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey(Arc<str>);
+
+impl StreamKey {
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for StreamKey {
+    fn from(key: &str) -> Self {
+        Self(Arc::from(key))
+    }
+}
+
+impl Borrow<str> for StreamKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for StreamKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A record's header. Kafka allows a name to occur more than once and a value to be absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its value, if any.
+    pub value: Option<Bytes>,
+}
+
+impl Header {
+    /// A header with a value.
+    pub fn new(name: &str, value: impl Into<Bytes>) -> Self {
+        Self { name: name.into(), value: Some(value.into()) }
+    }
+}
+
+/// What Kafka delivered, before anybody has tried to understand it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Where it stands.
+    pub position: Position,
+    /// Its key, if it has one.
+    pub key: Option<Bytes>,
+    /// Its value; empty for a tombstone.
+    pub payload: Bytes,
+    /// Its headers in order.
+    pub headers: Vec<Header>,
+    /// Its own timestamp: when it was made, or appended, as the topic is set up.
+    pub timestamp: Option<Timestamp>,
+    /// When the poll returned it, in wall time.
+    pub polled_at: Timestamp,
+}
+
+impl Record {
+    /// The value of the last header of that name, as Kafka's own clients read it.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().rev().find(|h| &*h.name == name).and_then(|h| h.value.as_deref())
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let headers: usize =
+            self.headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + 48).sum();
+        self.payload.len() + self.key.as_ref().map_or(0, Bytes::len) + headers + 200
+    }
+}
+
+/// A record understood: whose it is, of what kind, and when it happened.
+///
+/// Shared as `Arc<Sample>`; its bytes count against the budget until the last holder drops it.
+#[derive(Debug)]
+pub struct Sample {
+    /// What Kafka delivered.
+    pub record: Record,
+    /// The stream.
+    pub stream: StreamKey,
+    /// When it happened, or when it began if it lasts.
+    pub event_time: Timestamp,
+    /// How long it lasts; zero for what has no length, as a frame.
+    pub duration: Duration,
+    /// What the payload is.
+    pub media: Media,
+    /// The memory set aside for it.
+    pub reservation: Reservation,
+}
+
+impl Sample {
+    /// Where the record stands.
+    pub fn position(&self) -> Position {
+        self.record.position
+    }
+
+    /// The input that it came through.
+    pub fn input(&self) -> InputId {
+        self.record.position.input()
+    }
+}

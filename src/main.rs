@@ -1,0 +1,62 @@
+//! The `lockstep` command: the front door. Each subcommand is a file under `commands`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod commands;
+mod logging;
+mod settings;
+
+/// Aligns video, sound and text from Kafka topics by event time and runs models on what belongs together.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    logging: logging::Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the main job on an embedded broker with real models and a real clip
+    Demo(commands::demo::Args),
+    /// Run a pipeline against the brokers that it names
+    Run(commands::run::Args),
+    /// Check a pipeline's configuration and its models without running anything
+    Check(commands::check::Args),
+    /// Publish videos, images, sound or text to a pipeline's input topics
+    Publish(commands::publish::Args),
+    /// Follow a result topic
+    Tail(commands::tail::Args),
+    /// Run the embedded broker in the foreground
+    Broker(commands::broker::Args),
+    /// Create a pipeline's topics
+    Topics(commands::topics::Args),
+    /// Try a pipeline's alignment on a list of samples, without Kafka or models
+    Align(commands::align::Args),
+    /// Measure Lockstep against the bare libraries
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(&cli.logging);
+    let outcome = match cli.command {
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Run(args) => commands::run::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Publish(args) => commands::publish::run(args),
+        Command::Tail(args) => commands::tail::run(args),
+        Command::Broker(args) => commands::broker::run(args),
+        Command::Topics(args) => commands::topics::run(args),
+        Command::Align(args) => commands::align::run(args),
+        Command::Bench(args) => bench::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

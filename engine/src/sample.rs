@@ -112,6 +112,9 @@ pub struct Sample {
     pub media: Media,
     /// The memory set aside for it.
     pub reservation: Reservation,
+    /// Which assignment of its partition it was read under: a partition that is taken away and comes
+    /// back is read again, and what is still under way from before must not count twice.
+    pub assignment: u32,
 }
 
 impl Sample {

@@ -1,8 +1,8 @@
 //! Steps: which model runs on which inputs or earlier outputs, and how its outputs are shown.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
+use crate::batch::BatchPolicy;
 use crate::infer::backend::LoadModel;
 use crate::position::InputId;
 use crate::preprocess::Preprocess;
@@ -57,17 +57,6 @@ pub enum Binding {
     },
     /// Zeros, always: a recurrent model used without memory.
     Zeros,
-}
-
-/// How bundles are gathered into batches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchPolicy {
-    /// The most bundles of a batch.
-    pub max_size: usize,
-    /// The longest that the oldest bundle waits for others, once an instance is free.
-    pub max_delay: Duration,
-    /// Sizes at which a batch goes at once, without waiting for more; ascending. Empty: only the maximum.
-    pub preferred: Vec<usize>,
 }
 
 /// One entry of a step's results.

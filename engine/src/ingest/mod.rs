@@ -1,6 +1,9 @@
 //! Turns Kafka records into samples, by their headers alone.
 
+pub mod duration;
 pub mod input;
 pub mod source;
+pub mod understand;
+pub mod wire;
 
-pub use input::InputSpec;
+pub use input::{InputSpec, OnDataLoss};

@@ -1,0 +1,114 @@
+//! One record to one sample. Only the key, the headers and the size are looked at: nothing is decoded
+//! that may yet be dropped.
+
+use std::str::FromStr;
+
+use crate::control::budget::Budget;
+use crate::fault::{Fault, Reason, Stage};
+use crate::ingest::{InputSpec, duration, wire};
+use crate::media::Media;
+use crate::sample::{Record, Sample, StreamKey};
+use crate::time::Timestamp;
+
+/// Understands a record of an input, read under an assignment of its partition.
+///
+/// # Errors
+/// The record itself and what is wrong with it; it goes to the dead letters.
+#[allow(clippy::result_large_err, reason = "the record is given back, not lost")]
+pub fn understand(
+    record: Record,
+    spec: &InputSpec,
+    assignment: u32,
+    budget: &Budget,
+) -> Result<Sample, (Record, Fault)> {
+    match read(&record, spec) {
+        Ok((stream, media, event_time, duration)) => {
+            let reservation = budget.reserve(record.weight());
+            Ok(Sample { record, stream, event_time, duration, media, reservation, assignment })
+        }
+        Err((reason, message)) => Err((record, Fault::new(Stage::Ingest, reason, message))),
+    }
+}
+
+type Parts = (StreamKey, Media, Timestamp, std::time::Duration);
+
+fn read(record: &Record, spec: &InputSpec) -> Result<Parts, (Reason, String)> {
+    let stream = stream(record)?;
+    if record.payload.is_empty() {
+        return Err((Reason::EmptyPayload, "the record has no value; an encoded payload is expected".into()));
+    }
+    if record.payload.len() > spec.max_bytes {
+        let (found, most) = (record.payload.len(), spec.max_bytes);
+        let message =
+            format!("the value has {found} bytes; input {} takes at most {most} (max_bytes)", spec.name);
+        return Err((Reason::Oversized, message));
+    }
+    let media = media(record, spec)?;
+    let event_time = event_time(record)?;
+    in_range(event_time, record.polled_at, spec)?;
+    let duration = duration::duration(&media, &record.payload).map_err(|why| (Reason::Undecodable, why))?;
+    Ok((stream, media, event_time, duration))
+}
+
+fn stream(record: &Record) -> Result<StreamKey, (Reason, String)> {
+    let Some(key) = record.key.as_deref() else {
+        return Err((Reason::MissingKey, "the record has no key; its key must name the stream".into()));
+    };
+    let text = std::str::from_utf8(key)
+        .map_err(|_| (Reason::InvalidKey, "the key is not UTF-8; it must name the stream".to_string()))?;
+    if text.is_empty() || text.len() > wire::MAX_KEY_BYTES {
+        let most = wire::MAX_KEY_BYTES;
+        return Err((Reason::InvalidKey, format!("the key has {} bytes; 1 to {most} are taken", text.len())));
+    }
+    Ok(StreamKey::from(text))
+}
+
+fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {
+    let Some(header) = record.header(wire::CONTENT_TYPE) else { return Ok(spec.default_media) };
+    let text = std::str::from_utf8(header)
+        .map_err(|_| (Reason::UnknownContentType, "the header content-type is not UTF-8".to_string()))?;
+    let media =
+        Media::from_str(text).map_err(|why| (Reason::UnknownContentType, format!("content-type: {why}")))?;
+    if media.modality() != spec.modality {
+        let message =
+            format!("content-type is {media}; input {} takes things like {}", spec.name, spec.default_media);
+        return Err((Reason::ContentTypeMismatch, message));
+    }
+    Ok(media)
+}
+
+fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
+    let text = |name: &str| record.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    if let Some(time) = text(wire::CE_TIME) {
+        return Timestamp::parse_rfc3339(&time).map_err(|why| {
+            let example = "2026-03-01T12:00:00.25Z";
+            (Reason::InvalidEventTime, format!("ce_time {time:?}: {why}; RFC 3339 is expected, as {example}"))
+        });
+    }
+    if let Some(nanos) = text(wire::EVENT_TIME_NS) {
+        return nanos.trim().parse().map(Timestamp::from_nanos).map_err(|_| {
+            let message =
+                format!("event-time-ns {nanos:?}: whole nanoseconds since the epoch are expected, as 1772366400250000000");
+            (Reason::InvalidEventTime, message)
+        });
+    }
+    record.timestamp.ok_or_else(|| {
+        let message = "no ce_time, no event-time-ns and no timestamp of the record's own: one of them must tell when it happened";
+        (Reason::InvalidEventTime, message.to_string())
+    })
+}
+
+fn in_range(time: Timestamp, now: Timestamp, spec: &InputSpec) -> Result<(), (Reason, String)> {
+    let (earliest, latest) = (now.before(spec.max_past), now.after(spec.max_future));
+    if (earliest..=latest).contains(&time) {
+        return Ok(());
+    }
+    let message = format!(
+        "the event time {time} is not between {earliest} and {latest} (max_past and max_future of input {})",
+        spec.name
+    );
+    Err((Reason::EventTimeOutOfRange, message))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::media::Modality;
+use crate::position::{InputId, Position};
+use crate::sample::Header;
+
+const NOW: Timestamp = Timestamp::from_millis(1_772_366_400_000);
+
+fn spec() -> InputSpec {
+    InputSpec {
+        name: "video".into(),
+        topic: "video".into(),
+        modality: Modality::Image,
+        default_media: Media::Jpeg,
+        max_bytes: 1000,
+        max_past: Duration::from_secs(3600),
+        max_future: Duration::from_secs(60),
+        on_data_loss: Default::default(),
+    }
+}
+
+fn record() -> Record {
+    Record {
+        position: Position::new(InputId(0), 0, 7),
+        key: Some(Bytes::from_static(b"cam-1")),
+        payload: Bytes::from_static(b"\xff\xd8 jpeg"),
+        headers: Vec::new(),
+        timestamp: Some(NOW.before(Duration::from_secs(1))),
+        polled_at: NOW,
+    }
+}
+
+fn with(headers: &[(&str, &str)]) -> Record {
+    let headers = headers.iter().map(|(n, v)| Header::new(n, v.as_bytes().to_vec())).collect();
+    Record { headers, ..record() }
+}
+
+fn sample(record: Record) -> Sample {
+    understand(record, &spec(), 1, &Budget::new(1 << 20)).expect("a good record")
+}
+
+fn reason(record: Record) -> Reason {
+    let (record, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20)).expect_err("a bad record");
+    assert_eq!(record.position.offset.0, 7, "the record comes back for the dead letters");
+    assert_eq!(fault.stage, Stage::Ingest);
+    fault.reason
+}
+
+#[test]
+fn the_plainest_producer_works() {
+    let sample = sample(record());
+    assert_eq!(sample.stream.as_str(), "cam-1");
+    assert_eq!(sample.media, Media::Jpeg);
+    assert_eq!(sample.event_time, NOW.before(Duration::from_secs(1)));
+}
+
+#[test]
+fn headers_win_over_defaults() {
+    let time = NOW.before(Duration::from_secs(9));
+    let first = sample(with(&[("ce_time", &time.to_string()), ("content-type", "image/png")]));
+    assert_eq!((first.event_time, first.media), (time, Media::Png));
+    let second = sample(with(&[("event-time-ns", &time.as_nanos().to_string())]));
+    assert_eq!(second.event_time, time);
+}
+
+#[test]
+fn every_kind_of_bad_record_is_named_and_given_back() {
+    assert_eq!(reason(Record { key: None, ..record() }), Reason::MissingKey);
+    assert_eq!(reason(Record { key: Some(Bytes::new()), ..record() }), Reason::InvalidKey);
+    assert_eq!(reason(Record { key: Some(Bytes::from_static(b"\xff")), ..record() }), Reason::InvalidKey);
+    assert_eq!(reason(Record { key: Some(vec![b'k'; 513].into()), ..record() }), Reason::InvalidKey);
+    assert_eq!(reason(Record { payload: Bytes::new(), ..record() }), Reason::EmptyPayload);
+    assert_eq!(reason(Record { payload: vec![0; 1001].into(), ..record() }), Reason::Oversized);
+    assert_eq!(reason(with(&[("content-type", "video/mp4")])), Reason::UnknownContentType);
+    assert_eq!(reason(with(&[("content-type", "text/plain")])), Reason::ContentTypeMismatch);
+    assert_eq!(reason(with(&[("ce_time", "noon")])), Reason::InvalidEventTime);
+    assert_eq!(reason(with(&[("event-time-ns", "1.5")])), Reason::InvalidEventTime);
+    assert_eq!(reason(Record { timestamp: None, ..record() }), Reason::InvalidEventTime);
+    assert_eq!(reason(with(&[("event-time-ns", "0")])), Reason::EventTimeOutOfRange);
+    assert_eq!(reason(with(&[("event-time-ns", "9223372036854775807")])), Reason::EventTimeOutOfRange);
+}
+
+#[test]
+fn a_sample_counts_against_the_budget_until_it_is_dropped() {
+    let budget = Budget::new(1 << 20);
+    let sample = understand(record(), &spec(), 1, &budget).expect("a good record");
+    assert!(budget.used() >= 7);
+    drop(sample);
+    assert_eq!(budget.used(), 0);
+}

@@ -1,0 +1,39 @@
+//! The names of the wire contract. Records follow the CloudEvents Kafka protocol binding, version
+//! 1.0.2, in binary mode; the plain names beside them serve producers that know nothing of it.
+
+/// The MIME type of the value.
+pub const CONTENT_TYPE: &str = "content-type";
+/// When it happened: RFC 3339.
+pub const CE_TIME: &str = "ce_time";
+/// When it happened: nanoseconds since the epoch, in decimal.
+pub const EVENT_TIME_NS: &str = "event-time-ns";
+/// W3C trace context, handed on to the result.
+pub const TRACEPARENT: &str = "traceparent";
+/// The version of CloudEvents.
+pub const CE_SPECVERSION: &str = "ce_specversion";
+/// The identity of the event.
+pub const CE_ID: &str = "ce_id";
+/// Where it comes from.
+pub const CE_SOURCE: &str = "ce_source";
+/// What kind of event it is.
+pub const CE_TYPE: &str = "ce_type";
+/// What the event is about: the stream.
+pub const CE_SUBJECT: &str = "ce_subject";
+
+/// Why a record was dead-lettered: [`crate::fault::Reason::code`].
+pub const REASON: &str = "lockstep-reason";
+/// Which room dead-lettered it: [`crate::fault::Stage::code`].
+pub const STAGE: &str = "lockstep-stage";
+/// The same in words.
+pub const MESSAGE: &str = "lockstep-message";
+/// The topic that a dead or late record came from.
+pub const SOURCE_TOPIC: &str = "lockstep-source-topic";
+/// Its partition there.
+pub const SOURCE_PARTITION: &str = "lockstep-source-partition";
+/// Its offset there.
+pub const SOURCE_OFFSET: &str = "lockstep-source-offset";
+/// How late a late sample was, in nanoseconds.
+pub const LATE_BY_NS: &str = "lockstep-late-by-ns";
+
+/// The longest stream key in bytes.
+pub const MAX_KEY_BYTES: usize = 512;

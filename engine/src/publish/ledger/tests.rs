@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fault::{Reason, Stage};
+use crate::position::InputId;
+
+const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 3 };
+
+fn at(offset: i64) -> Position {
+    Position { partition: PARTITION, offset: Offset(offset) }
+}
+
+fn fault() -> Fault {
+    Fault::new(Stage::Infer, Reason::ModelFailed, "no")
+}
+
+fn ledger(records: std::ops::Range<i64>) -> (Ledger<i64>, u32) {
+    let mut ledger = Ledger::default();
+    let assignment = ledger.assign(PARTITION, NextOffset(records.start));
+    for offset in records {
+        ledger.open(at(offset), assignment);
+    }
+    (ledger, assignment)
+}
+
+#[test]
+fn nothing_is_committed_past_a_record_that_still_sits_in_a_buffer() {
+    let (mut ledger, a) = ledger(10..13);
+    for offset in [11, 12] {
+        ledger.settle(at(offset), a, Settled::Published);
+        assert!(matches!(ledger.release(at(offset), a, 1), Some(Verdict::Published)));
+    }
+    ledger.settle(at(10), a, Settled::Published);
+    assert!(ledger.committable().is_empty());
+    ledger.release(at(10), a, 1);
+    assert_eq!(ledger.committable(), [(PARTITION, NextOffset(13))]);
+    assert!(ledger.committable().is_empty(), "said once");
+}
+
+#[test]
+fn a_record_is_dead_lettered_only_when_no_result_contains_it_and_ends_when_that_is_done() {
+    let (mut ledger, a) = ledger(0..2);
+    for offset in [0, 1] {
+        assert!(ledger.settle(at(offset), a, Settled::Failed(offset, fault())).is_none());
+    }
+    assert!(ledger.settle(at(0), a, Settled::Published).is_none());
+    assert!(matches!(ledger.release(at(0), a, 2), Some(Verdict::Published)));
+    assert!(matches!(ledger.release(at(1), a, 1), Some(Verdict::DeadLetter(1, _))));
+    assert_eq!(ledger.committable(), [(PARTITION, NextOffset(1))]);
+    ledger.end(at(1), a);
+    assert_eq!(ledger.committable(), [(PARTITION, NextOffset(2))]);
+}
+
+#[test]
+fn what_is_left_of_an_earlier_assignment_does_not_count() {
+    let (mut ledger, old) = ledger(0..1);
+    ledger.revoke(PARTITION);
+    let new = ledger.assign(PARTITION, NextOffset(0));
+    ledger.open(at(0), new);
+    ledger.end(at(0), old);
+    assert!(ledger.committable().is_empty());
+    ledger.end(at(0), new);
+    assert_eq!(ledger.committable(), [(PARTITION, NextOffset(1))]);
+}
+
+#[test]
+fn gaps_between_offsets_are_passed_over() {
+    let mut ledger: Ledger<()> = Ledger::default();
+    let a = ledger.assign(PARTITION, NextOffset(5));
+    for offset in [5, 9, 40] {
+        ledger.open(at(offset), a);
+    }
+    ledger.end(at(9), a);
+    ledger.end(at(5), a);
+    assert_eq!(ledger.committable(), [(PARTITION, NextOffset(10))]);
+    ledger.end(at(40), a);
+    assert_eq!(ledger.committable(), [(PARTITION, NextOffset(41))]);
+}
+
+proptest! {
+    /// Records in random bundles, all events in random order, against the definition.
+    #[test]
+    fn the_commit_is_the_first_record_that_has_not_ended(
+        offsets in prop::collection::btree_set(0i64..60, 1..20),
+        bundles in prop::collection::vec((any::<prop::sample::Index>(), 0u8..3), 0..40),
+        order in any::<u64>(),
+    ) {
+        let offsets: Vec<i64> = offsets.into_iter().collect();
+        let mut ledger = Ledger::default();
+        let a = ledger.assign(PARTITION, NextOffset(offsets[0]));
+        for offset in &offsets {
+            ledger.open(at(*offset), a);
+        }
+        let mut used: BTreeMap<i64, u32> = BTreeMap::new();
+        let mut events: Vec<(i64, Option<u8>)> = offsets.iter().map(|offset| (*offset, None)).collect();
+        for (which, how) in bundles {
+            let offset = *which.get(&offsets);
+            *used.entry(offset).or_default() += 1;
+            events.push((offset, Some(how)));
+        }
+        // A simple shuffle, so that a failing case replays.
+        let mut state = order | 1;
+        for i in (1..events.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            events.swap(i, (state >> 33) as usize % (i + 1));
+        }
+        let mut left: BTreeMap<i64, u32> =
+            offsets.iter().map(|offset| (*offset, used.get(offset).copied().unwrap_or(0) + 1)).collect();
+        let mut committed = offsets[0];
+        for (offset, event) in events {
+            let verdict = match event {
+                None => ledger.release(at(offset), a, used.get(&offset).copied().unwrap_or(0)),
+                Some(0) => ledger.settle(at(offset), a, Settled::Published),
+                Some(1) => ledger.settle(at(offset), a, Settled::Dropped),
+                Some(_) => ledger.settle(at(offset), a, Settled::Failed(offset, fault())),
+            };
+            let count = left.get_mut(&offset).expect("opened");
+            *count -= 1;
+            prop_assert_eq!(verdict.is_some(), *count == 0);
+            if let Some(Verdict::DeadLetter(record, _)) = verdict {
+                prop_assert_eq!(record, offset);
+                ledger.end(at(offset), a);
+            }
+            if let Some((_, next)) = ledger.committable().first() {
+                committed = next.0;
+            }
+            let expected = match offsets.iter().find(|offset| left[offset] > 0) {
+                Some(open) => offsets.iter().rev().find(|o| *o < open).map_or(offsets[0], |o| o + 1),
+                None => offsets[offsets.len() - 1] + 1,
+            };
+            prop_assert_eq!(committed, expected);
+        }
+        prop_assert_eq!(ledger.in_flight(), 0);
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use crate::control::budget::Reservation;
+use crate::budget::Reservation;
 use crate::media::Media;
 use crate::position::{InputId, Position};
 use crate::time::Timestamp;

@@ -1,2 +1,163 @@
 //! The vocabulary of metrics. Shells report what happened through these functions and through nothing
 //! else: the raw macros are banned by lint, so a metric's name, unit and labels are said once.
+#![allow(clippy::disallowed_macros, reason = "the one place where metrics are named")]
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::fault::{Reason, Stage};
+use crate::position::PartitionId;
+use crate::publish::result::Timing;
+
+/// Says what every metric means; once, after a recorder is installed.
+pub fn describe() {
+    let counters = [
+        ("lockstep_records_total", "records consumed"),
+        ("lockstep_record_bytes_total", "bytes of the values of records consumed"),
+        ("lockstep_bundles_total", "bundles closed, by what became of them at alignment"),
+        ("lockstep_results_total", "results acknowledged by the broker"),
+        ("lockstep_late_total", "samples that came too late for any bundle"),
+        ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
+        ("lockstep_dead_letters_total", "records dead-lettered"),
+        ("lockstep_data_loss_records_total", "records that the broker deleted before they were read"),
+        ("lockstep_model_batches_total", "batches run"),
+        ("lockstep_panics_total", "panics caught in actors"),
+        ("lockstep_delivery_failures_total", "records that the broker did not take"),
+    ];
+    for (name, help) in counters {
+        describe_counter!(name, help);
+    }
+    describe_histogram!(
+        "lockstep_latency_seconds",
+        Unit::Seconds,
+        "where the time of a bundle goes, by part"
+    );
+    describe_histogram!(
+        "lockstep_skew_seconds",
+        Unit::Seconds,
+        "distance of an input's samples from the pivot"
+    );
+    describe_histogram!("lockstep_batch_size", "bundles of a batch");
+    describe_gauge!(
+        "lockstep_model_busy_seconds_total",
+        Unit::Seconds,
+        "time that an instance spent in its model"
+    );
+    describe_gauge!(
+        "lockstep_link_blocked_seconds_total",
+        Unit::Seconds,
+        "time spent waiting for room in a link"
+    );
+    describe_gauge!("lockstep_bytes_in_flight", Unit::Bytes, "bytes of all records from poll to outcome");
+    describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
+    describe_gauge!("lockstep_paused_partitions", "partitions paused to keep to the budget");
+    describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
+    describe_gauge!("lockstep_streams", "streams known to the sync actors");
+    describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
+    describe_gauge!("lockstep_link_depth", "messages that wait in a link between actors");
+}
+
+/// Records of an input were consumed.
+pub fn consumed(input: &str, records: usize, bytes: usize) {
+    counter!("lockstep_records_total", "input" => input.to_owned()).increment(records as u64);
+    counter!("lockstep_record_bytes_total", "input" => input.to_owned()).increment(bytes as u64);
+}
+
+/// The broker deleted records before they were read.
+pub fn data_lost(input: &str, records: u64) {
+    counter!("lockstep_data_loss_records_total", "input" => input.to_owned()).increment(records);
+}
+
+/// Bundles closed: `emitted`, `dropped` or `dead-lettered`.
+pub fn bundles_closed(outcome: &'static str, count: usize) {
+    counter!("lockstep_bundles_total", "outcome" => outcome).increment(count as u64);
+}
+
+/// A sample lies so far from its bundle's pivot.
+pub fn skew(input: &str, nanos: i64) {
+    histogram!("lockstep_skew_seconds", "input" => input.to_owned()).record(nanos.abs() as f64 / 1e9);
+}
+
+/// A sample came too late.
+pub fn late(input: &str) {
+    counter!("lockstep_late_total", "input" => input.to_owned()).increment(1);
+}
+
+/// A sample ended without a result: `unused`, `duplicate` or `bundle-dropped`.
+pub fn dropped(input: &str, reason: &'static str) {
+    counter!("lockstep_dropped_total", "input" => input.to_owned(), "reason" => reason).increment(1);
+}
+
+/// A record was dead-lettered.
+pub fn dead_lettered(stage: Stage, reason: Reason) {
+    counter!("lockstep_dead_letters_total", "stage" => stage.code(), "reason" => reason.code()).increment(1);
+}
+
+/// A result was acknowledged, `publish` after it was handed over.
+pub fn published(timing: &Timing, publish: Duration) {
+    counter!("lockstep_results_total").increment(1);
+    let publish = crate::time::nanos(publish);
+    let parts = [
+        ("kafka", timing.kafka),
+        ("align", timing.align),
+        ("batch", timing.batch),
+        ("preprocess", timing.preprocess),
+        ("model", timing.model),
+        ("publish", publish),
+        ("total", timing.total() + publish),
+    ];
+    for (part, nanos) in parts {
+        histogram!("lockstep_latency_seconds", "part" => part).record(nanos.max(0) as f64 / 1e9);
+    }
+}
+
+/// The broker did not take a record.
+pub fn delivery_failed() {
+    counter!("lockstep_delivery_failures_total").increment(1);
+}
+
+/// A batch was run.
+pub fn batch_run(step: &str, instance: usize, size: usize, busy: Duration, succeeded: bool) {
+    let outcome = if succeeded { "ok" } else { "failed" };
+    histogram!("lockstep_batch_size", "step" => step.to_owned()).record(size as f64);
+    counter!("lockstep_model_batches_total", "step" => step.to_owned(), "outcome" => outcome).increment(1);
+    // The facade's counters take whole numbers only, and the convention wants seconds: a gauge that only grows.
+    gauge!("lockstep_model_busy_seconds_total", "step" => step.to_owned(), "instance" => instance.to_string())
+        .increment(busy.as_secs_f64());
+}
+
+/// Somebody waited for room in a link.
+pub fn link_blocked(link: &'static str, waited: Duration) {
+    gauge!("lockstep_link_blocked_seconds_total", "link" => link).increment(waited.as_secs_f64());
+}
+
+/// So many messages wait in a link.
+pub fn link_depth(link: &'static str, messages: usize) {
+    gauge!("lockstep_link_depth", "link" => link).set(messages as f64);
+}
+
+/// An actor panicked and the panic was caught.
+pub fn panicked(actor: &str) {
+    counter!("lockstep_panics_total", "actor" => actor.to_owned()).increment(1);
+}
+
+/// Memory in flight, its budget, and partitions that are paused for it.
+pub fn memory(used: u64, limit: u64, paused: usize) {
+    gauge!("lockstep_bytes_in_flight").set(used as f64);
+    gauge!("lockstep_byte_budget").set(limit as f64);
+    gauge!("lockstep_paused_partitions").set(paused as f64);
+}
+
+/// How far reading is behind the end of a partition.
+pub fn lag(input: &str, partition: PartitionId, records: i64) {
+    let partition = partition.partition.to_string();
+    gauge!("lockstep_consumer_lag_records", "input" => input.to_owned(), "partition" => partition)
+        .set(records.max(0) as f64);
+}
+
+/// What a sync actor holds.
+pub fn alignment(shard: usize, streams: usize, buffered: usize) {
+    gauge!("lockstep_streams", "shard" => shard.to_string()).set(streams as f64);
+    gauge!("lockstep_buffered_samples", "shard" => shard.to_string()).set(buffered as f64);
+}

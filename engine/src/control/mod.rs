@@ -1,3 +1,5 @@
-//! Bounds memory: one byte budget, and who pauses when it is spent.
+//! Decides who pauses when the byte budget is spent.
 
-pub mod budget;
+pub mod gate;
+
+pub use crate::budget;

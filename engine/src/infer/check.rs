@@ -62,11 +62,11 @@ fn inputs(
                 let (dtype, row) = row_of(preprocess);
                 Some((dtype, known_here(row)))
             }
-            Binding::Output { step: from, output } => {
-                earlier(place, *from, *output, steps, known).map_err(|error| {
+            Binding::Output { step: from, output } => earlier(place, *from, *output, steps, known)
+                .map_err(|error| {
                     errors.push(format!("input {}: {error}", spec.name));
-                }).ok()
-            }
+                })
+                .ok(),
             Binding::State { output } => {
                 if carried != Some(*output) {
                     errors.push(not_carried(signature, spec, *output));

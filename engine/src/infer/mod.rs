@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod check;
 pub mod extents;
+pub mod job;
 pub mod manifest;
 pub mod rows;
 pub mod signature;

@@ -106,7 +106,10 @@ pub fn split(
             }
             None => {
                 return Err(Mismatch {
-                    tensor: signature.outputs.get(place).map_or_else(String::new, |s| format!("output {}", s.name)),
+                    tensor: signature
+                        .outputs
+                        .get(place)
+                        .map_or_else(String::new, |s| format!("output {}", s.name)),
                     found: described(output.dtype(), output.shape()),
                     expected: "a batch axis or rows in its signature".to_owned(),
                 });
@@ -196,7 +199,8 @@ fn gather(tensor: &Tensor, places: &[usize]) -> Tensor {
             }
             _ => {
                 for place in places {
-                    picked.extend_from_slice(values.get(place * each..(place + 1) * each).unwrap_or_default());
+                    picked
+                        .extend_from_slice(values.get(place * each..(place + 1) * each).unwrap_or_default());
                 }
             }
         }

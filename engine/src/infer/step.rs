@@ -31,6 +31,21 @@ impl Step {
     pub fn is_stateful(&self) -> bool {
         self.bindings.iter().any(|binding| matches!(binding, Binding::State { .. }))
     }
+
+    /// The earlier steps whose outputs it takes.
+    pub fn takes_from(&self) -> Vec<usize> {
+        let mut steps: Vec<usize> = self
+            .bindings
+            .iter()
+            .filter_map(|binding| match binding {
+                Binding::Output { step, .. } => Some(*step),
+                _ => None,
+            })
+            .collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
 }
 
 /// Where one tensor of a model's inputs comes from.

@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use crate::control::budget::Budget;
+use crate::budget::Budget;
 use crate::fault::{Fault, Reason, Stage};
 use crate::ingest::{InputSpec, duration, wire};
 use crate::media::Media;

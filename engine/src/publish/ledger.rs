@@ -41,7 +41,6 @@ pub enum Verdict<T> {
 #[derive(Debug)]
 pub struct Ledger<T> {
     partitions: FxHashMap<PartitionId, Track<T>>,
-    assignments: u32,
 }
 
 #[derive(Debug)]
@@ -66,18 +65,15 @@ struct Entry<T> {
 
 impl<T> Default for Ledger<T> {
     fn default() -> Self {
-        Self { partitions: FxHashMap::default(), assignments: 0 }
+        Self { partitions: FxHashMap::default() }
     }
 }
 
 impl<T> Ledger<T> {
-    /// A partition is ours, read from `start`. Gives the number of this assignment.
-    pub fn assign(&mut self, partition: PartitionId, start: NextOffset) -> u32 {
-        self.assignments = self.assignments.wrapping_add(1);
-        let assignment = self.assignments;
+    /// A partition is ours, read from `start`. `assignment` tells this time from any before.
+    pub fn assign(&mut self, partition: PartitionId, start: NextOffset, assignment: u32) {
         let track = Track { assignment, next: start, reported: start, entries: VecDeque::new() };
         self.partitions.insert(partition, track);
-        assignment
     }
 
     /// A partition is no longer ours: what is under way of it no longer counts.

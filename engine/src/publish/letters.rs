@@ -1,1 +1,82 @@
+//! Dead letters and late records: the original key, value, headers and timestamp, plus headers that
+//! tell why it is there and where it came from.
 
+use std::sync::Arc;
+
+use crate::fault::Fault;
+use crate::ingest::wire;
+use crate::publish::sink::OutRecord;
+use crate::sample::{Header, Record};
+
+/// A dead letter. `source` is the topic that the record came from.
+pub fn dead_letter(topic: &Arc<str>, record: &Record, source: &str, fault: &Fault) -> OutRecord {
+    let headers = [
+        Header::new(wire::REASON, fault.reason.code()),
+        Header::new(wire::STAGE, fault.stage.code()),
+        Header::new(wire::MESSAGE, fault.message.clone()),
+    ];
+    copy(topic, record, source, headers)
+}
+
+/// A late record, `by_ns` nanoseconds too late. `source` is the topic that the record came from.
+pub fn late(topic: &Arc<str>, record: &Record, source: &str, by_ns: u64) -> OutRecord {
+    copy(topic, record, source, [Header::new(wire::LATE_BY_NS, by_ns.to_string())])
+}
+
+fn copy<const N: usize>(topic: &Arc<str>, record: &Record, source: &str, told: [Header; N]) -> OutRecord {
+    let position = record.position;
+    let mut headers = record.headers.clone();
+    headers.extend(told);
+    headers.push(Header::new(wire::SOURCE_TOPIC, source.to_owned()));
+    headers.push(Header::new(wire::SOURCE_PARTITION, position.partition.partition.to_string()));
+    headers.push(Header::new(wire::SOURCE_OFFSET, position.offset.0.to_string()));
+    OutRecord {
+        topic: topic.clone(),
+        key: record.key.clone(),
+        payload: record.payload.clone(),
+        headers,
+        timestamp: record.timestamp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::fault::{Reason, Stage};
+    use crate::position::{InputId, Position};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_dead_letter_can_be_put_back_as_it_was_and_says_where_it_came_from() {
+        let record = Record {
+            position: Position::new(InputId(1), 2, 34),
+            key: None,
+            payload: Bytes::from_static(b"garbage"),
+            headers: vec![Header::new("content-type", "image/jpeg")],
+            timestamp: Some(Timestamp::from_millis(5)),
+            polled_at: Timestamp::from_millis(6),
+        };
+        let fault = Fault::new(Stage::Ingest, Reason::MissingKey, "no key");
+        let letter = dead_letter(&Arc::from("dead"), &record, "audio", &fault);
+        assert_eq!((letter.key, letter.payload, letter.timestamp), (None, record.payload, record.timestamp));
+        let told: Vec<(String, String)> = letter
+            .headers
+            .iter()
+            .map(|h| {
+                (h.name.to_string(), String::from_utf8_lossy(h.value.as_deref().unwrap_or_default()).into())
+            })
+            .collect();
+        let expected = [
+            ("content-type", "image/jpeg"),
+            ("lockstep-reason", "missing-key"),
+            ("lockstep-stage", "ingest"),
+            ("lockstep-message", "no key"),
+            ("lockstep-source-topic", "audio"),
+            ("lockstep-source-partition", "2"),
+            ("lockstep-source-offset", "34"),
+        ];
+        assert_eq!(told, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+    }
+}

@@ -37,7 +37,8 @@ impl Found<'_> {
                 Some((floats(tensor, "landmarks")?, points * 2))
             }
             Some((tensor, _)) => {
-                return expect("landmarks", tensor, false, || format!("[{count}, points, 2]")).map(Value::from);
+                return expect("landmarks", tensor, false, || format!("[{count}, points, 2]"))
+                    .map(Value::from);
             }
         };
         if let Some(classes) = self.classes {

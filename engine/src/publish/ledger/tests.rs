@@ -18,7 +18,8 @@ fn fault() -> Fault {
 
 fn ledger(records: std::ops::Range<i64>) -> (Ledger<i64>, u32) {
     let mut ledger = Ledger::default();
-    let assignment = ledger.assign(PARTITION, NextOffset(records.start));
+    let assignment = 1;
+    ledger.assign(PARTITION, NextOffset(records.start), assignment);
     for offset in records {
         ledger.open(at(offset), assignment);
     }
@@ -57,7 +58,8 @@ fn a_record_is_dead_lettered_only_when_no_result_contains_it_and_ends_when_that_
 fn what_is_left_of_an_earlier_assignment_does_not_count() {
     let (mut ledger, old) = ledger(0..1);
     ledger.revoke(PARTITION);
-    let new = ledger.assign(PARTITION, NextOffset(0));
+    let new = old + 1;
+    ledger.assign(PARTITION, NextOffset(0), new);
     ledger.open(at(0), new);
     ledger.end(at(0), old);
     assert!(ledger.committable().is_empty());
@@ -68,7 +70,8 @@ fn what_is_left_of_an_earlier_assignment_does_not_count() {
 #[test]
 fn gaps_between_offsets_are_passed_over() {
     let mut ledger: Ledger<()> = Ledger::default();
-    let a = ledger.assign(PARTITION, NextOffset(5));
+    let a = 1;
+    ledger.assign(PARTITION, NextOffset(5), a);
     for offset in [5, 9, 40] {
         ledger.open(at(offset), a);
     }
@@ -89,7 +92,8 @@ proptest! {
     ) {
         let offsets: Vec<i64> = offsets.into_iter().collect();
         let mut ledger = Ledger::default();
-        let a = ledger.assign(PARTITION, NextOffset(offsets[0]));
+        let a = 1;
+        ledger.assign(PARTITION, NextOffset(offsets[0]), a);
         for offset in &offsets {
             ledger.open(at(*offset), a);
         }

@@ -1,0 +1,222 @@
+//! A bundle on its way through the steps of a pipeline. Steps that do not need one another run side by
+//! side; whoever completes the last thing that a step waits for is told to send it on, exactly once.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use smallvec::SmallVec;
+
+use crate::align::Bundle;
+use crate::batch::Batchable;
+use crate::fault::Fault;
+use crate::infer::rows::StepOutput;
+use crate::infer::step::{Binding, Step};
+use crate::position::{InputId, Position};
+use crate::preprocess::Placement;
+use crate::sample::{Sample, StreamKey};
+use crate::time::Timestamp;
+
+/// Which step waits for which.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    names: Vec<String>,
+    /// For each step, how many others it takes from.
+    needs: Vec<usize>,
+    /// For each step, those that take from it.
+    feeds: Vec<Vec<usize>>,
+    /// For each step, the inputs that it cannot do without.
+    inputs: Vec<Vec<InputId>>,
+}
+
+impl Graph {
+    /// The graph of a pipeline's steps, each of which comes after those that it takes from.
+    pub fn new(steps: &[Step]) -> Self {
+        let mut graph = Self {
+            names: steps.iter().map(|step| step.name.clone()).collect(),
+            needs: vec![0; steps.len()],
+            feeds: vec![Vec::new(); steps.len()],
+            inputs: vec![Vec::new(); steps.len()],
+        };
+        for (index, step) in steps.iter().enumerate() {
+            for binding in &step.bindings {
+                if let Binding::Input { input, .. } = binding
+                    && !graph.inputs[index].contains(input)
+                {
+                    graph.inputs[index].push(*input);
+                }
+            }
+            for before in step.takes_from() {
+                graph.feeds[before].push(index);
+                graph.needs[index] += 1;
+            }
+        }
+        graph
+    }
+}
+
+/// What became of a bundle at one step.
+#[derive(Debug)]
+pub struct Report {
+    /// What came out.
+    pub outcome: Outcome,
+    /// When what happened.
+    pub timing: StepTiming,
+}
+
+/// What came out of a step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The model ran.
+    Done {
+        /// What it gave.
+        output: StepOutput,
+        /// Where the source image lies in the model's input, if it takes one.
+        placement: Placement,
+    },
+    /// The step cannot run on this bundle, and that is as configured: an input is missing, or a step
+    /// before it was skipped.
+    Skipped(String),
+    /// Something is wrong.
+    Failed(Failure),
+}
+
+/// What is wrong with a bundle.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The fault.
+    pub fault: Fault,
+    /// The sample that is to blame, if one is.
+    pub culprit: Option<Position>,
+}
+
+/// When a step did what, in wall time; all the same where it did nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepTiming {
+    /// It had everything it needs.
+    pub ready_at: Timestamp,
+    /// Its batch was cut.
+    pub cut_at: Timestamp,
+    /// Its batch's memory was filled.
+    pub prepared_at: Timestamp,
+    /// The model began.
+    pub started_at: Timestamp,
+    /// The model was done.
+    pub finished_at: Timestamp,
+}
+
+/// What to do after a report.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Next {
+    /// Steps that have everything they need now.
+    pub steps: SmallVec<[usize; 4]>,
+    /// Whether nothing is left to do: the bundle goes to be published.
+    pub finished: bool,
+}
+
+/// One bundle in flight.
+#[derive(Debug)]
+pub struct Job {
+    /// Unique in the process.
+    pub id: u64,
+    /// What was aligned.
+    pub bundle: Bundle<Arc<Sample>>,
+    reports: Vec<OnceLock<Report>>,
+    waiting: Vec<AtomicUsize>,
+    unfinished: AtomicUsize,
+}
+
+impl Batchable for Arc<Job> {
+    fn stream(&self) -> &StreamKey {
+        &self.bundle.stream
+    }
+}
+
+impl Job {
+    /// Takes a bundle, and tells which steps can begin. Steps that lack an input are skipped, with
+    /// all that follow from them.
+    pub fn start(id: u64, bundle: Bundle<Arc<Sample>>, graph: &Graph, now: Timestamp) -> (Arc<Self>, Next) {
+        let job = Self {
+            id,
+            bundle,
+            reports: graph.needs.iter().map(|_| OnceLock::new()).collect(),
+            waiting: graph.needs.iter().map(|needs| AtomicUsize::new(*needs)).collect(),
+            unfinished: AtomicUsize::new(graph.needs.len()),
+        };
+        let mut next = Next::default();
+        for step in 0..graph.needs.len() {
+            if graph.needs[step] == 0 {
+                job.enter(step, graph, now, &mut next);
+            }
+        }
+        (Arc::new(job), next)
+    }
+
+    /// Takes what became of the bundle at a step, and tells what can go on now. A second report of the
+    /// same step is ignored.
+    pub fn report(&self, step: usize, report: Report, graph: &Graph, now: Timestamp) -> Next {
+        let mut next = Next::default();
+        self.leave(step, report, graph, now, &mut next);
+        next
+    }
+
+    /// What became of it at a step, once that is known.
+    pub fn at(&self, step: usize) -> Option<&Report> {
+        self.reports.get(step).and_then(OnceLock::get)
+    }
+
+    /// The first failure in the order of the steps, if there is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.reports.iter().filter_map(OnceLock::get).find_map(|report| match &report.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        })
+    }
+
+    fn enter(&self, step: usize, graph: &Graph, now: Timestamp, next: &mut Next) {
+        match self.obstacle(step, graph) {
+            None => next.steps.push(step),
+            Some(why) => {
+                let timing = StepTiming {
+                    ready_at: now,
+                    cut_at: now,
+                    prepared_at: now,
+                    started_at: now,
+                    finished_at: now,
+                };
+                self.leave(step, Report { outcome: Outcome::Skipped(why), timing }, graph, now, next);
+            }
+        }
+    }
+
+    /// Why a step that has everything it waits for cannot run.
+    fn obstacle(&self, step: usize, graph: &Graph) -> Option<String> {
+        let missing = |input: &&InputId| {
+            self.bundle.parts.get(input.index()).is_none_or(|part| part.samples.is_empty())
+        };
+        if let Some(input) = graph.inputs[step].iter().find(missing) {
+            return Some(format!("input {} is missing", input.0));
+        }
+        let before = (0..step).filter(|before| graph.feeds[*before].contains(&step));
+        before.into_iter().find_map(|before| match &self.at(before)?.outcome {
+            Outcome::Done { .. } => None,
+            Outcome::Skipped(_) => Some(format!("step {} was skipped", graph.names[before])),
+            Outcome::Failed(_) => Some(format!("step {} failed", graph.names[before])),
+        })
+    }
+
+    fn leave(&self, step: usize, report: Report, graph: &Graph, now: Timestamp, next: &mut Next) {
+        let Some(slot) = self.reports.get(step) else { return };
+        if slot.set(report).is_err() {
+            return;
+        }
+        for later in &graph.feeds[step] {
+            if self.waiting[*later].fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.enter(*later, graph, now, next);
+            }
+        }
+        if self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1 {
+            next.finished = true;
+        }
+    }
+}

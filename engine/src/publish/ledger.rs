@@ -139,6 +139,13 @@ impl<T> Ledger<T> {
         moved
     }
 
+    /// All positions that may be committed, whether they were told before or not: for the last commit of all,
+    /// or the last before partitions are let go.
+    pub fn positions(&mut self) -> Vec<(PartitionId, NextOffset)> {
+        self.committable();
+        self.partitions.iter().map(|(partition, track)| (*partition, track.next)).collect()
+    }
+
     /// How many records have been consumed and have not ended, or wait behind one that has not.
     pub fn in_flight(&self) -> usize {
         self.partitions.values().map(|track| track.entries.len()).sum()

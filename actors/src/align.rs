@@ -1,0 +1,154 @@
+//! A sync actor: the alignment of the streams that one shard owns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, Event, Stamp};
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::infer::job::Job;
+use lockstep_engine::ingest::source::Acknowledge;
+use lockstep_engine::position::PartitionId;
+use lockstep_engine::sample::Sample;
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+
+use crate::link::Permit;
+use crate::publish::{Aligned, PublishMessage};
+use crate::route::{Onward, Routes};
+use crate::shell::{Outbox, Room};
+use crate::status::Status;
+
+/// How often a shard says what it holds.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a sync actor takes.
+pub enum AlignMessage {
+    /// Samples of its streams, in the order of arrival.
+    Samples(Vec<Arc<Sample>>),
+    /// Partitions that are no longer ours.
+    Revoked(Arc<[PartitionId]>, Arc<Acknowledge>),
+    /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
+    /// committed and is read again.
+    Stop,
+}
+
+/// A sync actor's room.
+pub struct Align {
+    shard: usize,
+    aligner: Aligner<Arc<Sample>>,
+    routes: Routes,
+    status: Arc<Status>,
+    ids: Arc<AtomicU64>,
+    events: Vec<Event<Arc<Sample>>>,
+    next_report: Timestamp,
+}
+
+impl Align {
+    /// The room of one shard. `ids` numbers the bundles of all shards.
+    pub fn new(
+        shard: usize,
+        policy: Arc<AlignPolicy>,
+        routes: Routes,
+        status: Arc<Status>,
+        ids: Arc<AtomicU64>,
+    ) -> Self {
+        let aligner = Aligner::new(policy);
+        Self { shard, aligner, routes, status, ids, events: Vec::new(), next_report: Timestamp::MIN }
+    }
+
+    /// Sends what the aligner said: first to the ledger, which must know of a bundle before its
+    /// result can be there, then the bundles on their way.
+    fn tell(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
+        let mut aligned = Aligned::default();
+        let mut onward = Onward::default();
+        let mut emitted = 0;
+        for event in self.events.drain(..) {
+            match event {
+                Event::Bundle(bundle) => {
+                    emitted += 1;
+                    measure(&bundle, self.aligner.policy());
+                    let id = self.ids.fetch_add(1, Ordering::Relaxed);
+                    aligned.admitted.push((bundle.stream.clone(), id));
+                    let (job, next) = Job::start(id, bundle, &self.routes.graph, now);
+                    onward.add(&job, &next);
+                }
+                Event::Dropped { bundle, .. } => {
+                    telemetry::bundles_closed("dropped", 1);
+                    aligned.dropped.push(bundle);
+                }
+                Event::DeadLetter { bundle, missing } => {
+                    telemetry::bundles_closed("dead-lettered", 1);
+                    let policy = self.aligner.policy();
+                    let name = policy.inputs.get(missing.index()).map_or("?", |input| input.name.as_str());
+                    let message = format!("no sample of input {name} belongs to the bundle at {}", bundle.event_time);
+                    aligned.failed.push((bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
+                }
+                Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
+                Event::Duplicate(item) => aligned.duplicates.push(item),
+                Event::Released { item, used } => {
+                    aligned.released.push((item.position(), item.assignment, used));
+                }
+            }
+        }
+        if emitted > 0 {
+            telemetry::bundles_closed("emitted", emitted);
+            self.status.bundles_in_flight.fetch_add(emitted, Ordering::Relaxed);
+        }
+        if !aligned.is_empty() {
+            out.send(&self.routes.publish, PublishMessage::Aligned(aligned));
+        }
+        onward.send(&self.routes, out);
+        if now >= self.next_report {
+            self.next_report = now.after(REPORT_EVERY);
+            telemetry::alignment(self.shard, self.aligner.streams(), self.aligner.buffered());
+        }
+    }
+}
+
+fn measure(bundle: &Bundle<Arc<Sample>>, policy: &AlignPolicy) {
+    for (index, part) in bundle.parts.iter().enumerate() {
+        if let Some(skew) = part.skew_ns
+            && index != policy.pivot.index()
+            && let Some(input) = policy.inputs.get(index)
+        {
+            telemetry::skew(&input.name, skew);
+        }
+    }
+}
+
+impl Room for Align {
+    type Message = AlignMessage;
+
+    fn handle(
+        &mut self,
+        message: AlignMessage,
+        _permit: &mut Option<Permit>,
+        now: Timestamp,
+        out: &mut Outbox<AlignMessage>,
+    ) {
+        match message {
+            AlignMessage::Samples(samples) => {
+                for sample in samples {
+                    let (stream, stamp) = (sample.stream.clone(), Stamp::from(&*sample));
+                    self.aligner.push(&stream, sample.input(), stamp, sample, now, &mut self.events);
+                }
+                self.tell(now, out);
+            }
+            AlignMessage::Revoked(partitions, done) => {
+                self.aligner.forget_partitions(|partition| partitions.contains(&partition));
+                out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
+            }
+            AlignMessage::Stop => out.send(&self.routes.publish, PublishMessage::ShardDone),
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
+        self.aligner.tick(now, &mut self.events);
+        self.tell(now, out);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.aligner.next_deadline()
+    }
+}

@@ -1,0 +1,244 @@
+//! The ingest actor: records to samples, samples to the sync actors that own their streams.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lockstep_engine::budget::Budget;
+use lockstep_engine::control::gate::Gate;
+use lockstep_engine::ingest::source::{SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::understand::understand;
+use lockstep_engine::ingest::{InputSpec, OnDataLoss};
+use lockstep_engine::position::PartitionId;
+use lockstep_engine::sample::{Sample, StreamKey};
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
+
+use crate::align::AlignMessage;
+use crate::link::{Link, Permit, Refused};
+use crate::publish::PublishMessage;
+use crate::shell::{Outbox, Room};
+use crate::status::Status;
+
+/// How often memory is looked at while partitions are paused, since nothing else may happen then.
+const PAUSED_TICK: Duration = Duration::from_millis(10);
+
+/// What the ingest actor takes.
+pub enum IngestMessage {
+    /// What the source says.
+    Source(SourceEvent),
+    /// Nothing more will come: pass it on.
+    Stop,
+}
+
+/// The ingest actor's room.
+pub struct Ingest {
+    inputs: Arc<[InputSpec]>,
+    shards: Vec<Link<AlignMessage>>,
+    publish: Link<PublishMessage>,
+    /// Set once the source has started, which needs the link to this actor first.
+    control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
+    budget: Budget,
+    gate: Gate,
+    status: Arc<Status>,
+    assignments: BTreeMap<PartitionId, u32>,
+    assigned_ever: u32,
+    next_look: Option<Timestamp>,
+    stopped: bool,
+}
+
+impl Ingest {
+    /// An ingest room. `control` is filled in when the source has started.
+    pub fn new(
+        inputs: Arc<[InputSpec]>,
+        shards: Vec<Link<AlignMessage>>,
+        publish: Link<PublishMessage>,
+        control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
+        budget: Budget,
+        status: Arc<Status>,
+    ) -> Self {
+        let gate = Gate::new(budget.limit());
+        Self {
+            inputs,
+            shards,
+            publish,
+            control,
+            budget,
+            gate,
+            status,
+            assignments: BTreeMap::new(),
+            assigned_ever: 0,
+            next_look: None,
+            stopped: false,
+        }
+    }
+
+    fn source(&mut self, event: SourceEvent, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        match event {
+            // What comes after the stop was never counted as consumed, and is read again.
+            SourceEvent::Records { .. } if self.stopped => {}
+            SourceEvent::Records { partition, records } => self.records(partition, records, out),
+            SourceEvent::Assigned(partitions) => {
+                let mut told = Vec::new();
+                for (partition, start) in partitions {
+                    self.assigned_ever += 1;
+                    self.assignments.insert(partition, self.assigned_ever);
+                    self.gate.assign(partition);
+                    told.push((partition, start, self.assigned_ever));
+                }
+                self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
+                tracing::info!(partitions = told.len(), "partitions assigned");
+                out.send(&self.publish, PublishMessage::Assigned(told));
+            }
+            SourceEvent::Revoked { partitions, done } => {
+                for partition in &partitions {
+                    self.assignments.remove(partition);
+                    self.gate.revoke(*partition);
+                }
+                self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
+                tracing::info!(partitions = partitions.len(), "partitions revoked");
+                let (partitions, done) = (Arc::from(partitions), Arc::new(done));
+                for shard in &self.shards {
+                    out.send(shard, AlignMessage::Revoked(Arc::clone(&partitions), Arc::clone(&done)));
+                }
+            }
+            SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
+            SourceEvent::Lag(lags) => {
+                self.status.set_trouble(None);
+                for (partition, records) in lags {
+                    if let Some(input) = self.inputs.get(partition.input.index()) {
+                        telemetry::lag(&input.name, partition, records);
+                    }
+                }
+            }
+            SourceEvent::Trouble(what) => {
+                tracing::warn!("the source is in trouble: {what}");
+                self.status.set_trouble(Some(what));
+            }
+            SourceEvent::Failed(why) => out.fail(why),
+        }
+        self.look_at_memory(now);
+    }
+
+    fn records(
+        &mut self,
+        partition: PartitionId,
+        records: Vec<lockstep_engine::sample::Record>,
+        out: &mut Outbox<IngestMessage>,
+    ) {
+        let (Some(assignment), Some(input)) =
+            (self.assignments.get(&partition).copied(), self.inputs.get(partition.input.index()))
+        else {
+            tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
+            return;
+        };
+        telemetry::consumed(&input.name, records.len(), records.iter().map(|r| r.payload.len()).sum());
+        let opened = records.iter().map(|record| record.position.offset).collect();
+        out.send(&self.publish, PublishMessage::Opened { partition, assignment, offsets: opened });
+        let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
+        let mut faults = Vec::new();
+        for record in records {
+            match understand(record, input, assignment, &self.budget) {
+                Ok(sample) => {
+                    self.gate.seen(partition, sample.event_time);
+                    if let Some(of_shard) = samples.get_mut(shard_of(&sample.stream, self.shards.len())) {
+                        of_shard.push(Arc::new(sample));
+                    }
+                }
+                Err((record, fault)) => faults.push((record, assignment, fault)),
+            }
+        }
+        if !faults.is_empty() {
+            out.send(&self.publish, PublishMessage::Faults(faults));
+        }
+        for (shard, samples) in self.shards.iter().zip(samples) {
+            if !samples.is_empty() {
+                out.send(shard, AlignMessage::Samples(samples));
+            }
+        }
+    }
+
+    fn data_loss(&mut self, partition: PartitionId, from: i64, to: i64, out: &mut Outbox<IngestMessage>) {
+        let Some(input) = self.inputs.get(partition.input.index()) else { return };
+        let records = u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+        telemetry::data_lost(&input.name, records);
+        let what = format!(
+            "topic {} partition {}: the broker deleted {records} records (offsets {from} to {}) before they were read; \
+             keep records longer (retention.ms, retention.bytes) or read faster",
+            input.topic,
+            partition.partition,
+            to - 1,
+        );
+        match input.on_data_loss {
+            OnDataLoss::Continue => tracing::error!("{what}; going on from offset {to}"),
+            OnDataLoss::Stop => out.fail(format!("{what}; stopping, as on_data_loss of input {} asks", input.name)),
+        }
+    }
+
+    fn look_at_memory(&mut self, now: Timestamp) {
+        let used = self.budget.used();
+        if let Some(paused) = self.gate.decide(used, self.status.is_busy()) {
+            telemetry::memory(used, self.budget.limit(), paused.len());
+            if let Some(control) = &*self.control.lock() {
+                control.set_paused(paused.to_vec());
+            }
+        }
+        self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
+    }
+}
+
+impl Room for Ingest {
+    type Message = IngestMessage;
+
+    fn handle(
+        &mut self,
+        message: IngestMessage,
+        _permit: &mut Option<Permit>,
+        now: Timestamp,
+        out: &mut Outbox<IngestMessage>,
+    ) {
+        match message {
+            IngestMessage::Source(event) => self.source(event, now, out),
+            IngestMessage::Stop => {
+                self.stopped = true;
+                for shard in &self.shards {
+                    out.send(shard, AlignMessage::Stop);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp, _out: &mut Outbox<IngestMessage>) {
+        self.look_at_memory(now);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.next_look
+    }
+}
+
+/// The sync actor that owns a stream.
+fn shard_of(stream: &StreamKey, shards: usize) -> usize {
+    if shards <= 1 {
+        return 0;
+    }
+    let hash = BuildHasherDefault::<rustc_hash::FxHasher>::default().hash_one(stream.as_str());
+    // The high bits of this hash are the well-mixed ones.
+    ((u128::from(hash) * shards as u128) >> 64) as usize
+}
+
+/// The source's way into the ingest actor.
+pub struct Intake(pub Link<IngestMessage>);
+
+impl SourceSink for Intake {
+    fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent> {
+        match self.0.try_send(IngestMessage::Source(event)) {
+            Err(Refused::Full(IngestMessage::Source(event))) => Err(event),
+            // An ingest actor that is gone takes no more, and the source is about to be told to stop.
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The one way from an actor to another: a mailbox with a bound that holds.
+//!
+//! A message goes only with a permit, and the permit is given back when the receiver has finished with the
+//! message, not when it has merely taken it. So a link's capacity counts everything that has been sent
+//! and not yet dealt with. (An actix mailbox alone bounds less: its capacity is for each clone of the
+//! address, and a handler that returns a future has left the mailbox already.)
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, Message, Recipient};
+use lockstep_engine::telemetry;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A message under way, with its place in the link.
+pub struct Envelope<M> {
+    /// What is sent.
+    pub message: M,
+    /// Its place in the link, free again when this is dropped.
+    pub permit: Permit,
+}
+
+impl<M> Message for Envelope<M> {
+    type Result = ();
+}
+
+/// A place in a link.
+#[derive(Debug)]
+pub struct Permit(#[allow(dead_code, reason = "held for what its drop does")] OwnedSemaphorePermit);
+
+/// The sending end of a link. Clones share its capacity.
+pub struct Link<M: Send + 'static> {
+    name: &'static str,
+    recipient: Recipient<Envelope<M>>,
+    permits: Arc<Semaphore>,
+}
+
+impl<M: Send + 'static> Clone for Link<M> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, recipient: self.recipient.clone(), permits: self.permits.clone() }
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Link<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.name)
+    }
+}
+
+/// Why a message was not sent.
+#[derive(Debug)]
+pub enum Refused<M> {
+    /// There is no room now.
+    Full(M),
+    /// The receiver is gone.
+    Closed(M),
+}
+
+impl<M: Send + 'static> Link<M> {
+    /// A link to an actor for at most so many messages at a time. The actor's own mailbox must have room
+    /// for as many.
+    pub fn new<A>(name: &'static str, actor: &Addr<A>, capacity: usize) -> Self
+    where
+        A: Actor + Handler<Envelope<M>>,
+        A::Context: ToEnvelope<A, Envelope<M>>,
+    {
+        let permits = Arc::new(Semaphore::new(capacity.max(1)));
+        Self { name, recipient: actor.clone().recipient(), permits }
+    }
+
+    /// Sends if there is room.
+    ///
+    /// # Errors
+    /// The message, when there is none, or nobody to take it.
+    pub fn try_send(&self, message: M) -> Result<(), Refused<M>> {
+        match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => self.put(message, permit),
+            Err(_) => Err(Refused::Full(message)),
+        }
+    }
+
+    /// Waits for room, then sends. A message to an actor that is gone is dropped: what it carries was
+    /// never committed and will be read again.
+    pub async fn send(&self, message: M) {
+        let Some(permit) = self.reserve().await else { return };
+        if self.put(message, permit).is_err() {
+            tracing::debug!(link = self.name, "a message to an actor that is gone was dropped");
+        }
+    }
+
+    /// Like [`Self::send`], for threads that run no actors.
+    pub fn send_blocking(&self, message: M) {
+        let message = match self.try_send(message) {
+            Ok(()) => return,
+            Err(Refused::Full(message) | Refused::Closed(message)) => message,
+        };
+        crate::run::block_on(self.send(message));
+    }
+
+    async fn reserve(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        let since = Instant::now();
+        let permit = self.permits.clone().acquire_owned().await.ok();
+        telemetry::link_blocked(self.name, since.elapsed());
+        permit
+    }
+
+    fn put(&self, message: M, permit: OwnedSemaphorePermit) -> Result<(), Refused<M>> {
+        let envelope = Envelope { message, permit: Permit(permit) };
+        self.recipient.try_send(envelope).map_err(|error| match error {
+            actix::dev::SendError::Full(envelope) => Refused::Full(envelope.message),
+            actix::dev::SendError::Closed(envelope) => Refused::Closed(envelope.message),
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! Fills the memory of a batch, its rows in parallel.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
+use lockstep_engine::infer::rows::{assemble, batch_shape};
+use lockstep_engine::infer::step::{Binding, Step};
+use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, Scratch, rows};
+use lockstep_engine::telemetry;
+use lockstep_engine::tensor::Tensor;
+use lockstep_engine::time::Timestamp;
+use rayon::prelude::*;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::batch::Waiting;
+use crate::instance::Batch;
+use crate::route::{Onward, Routes};
+use crate::shell::panic_text;
+
+thread_local! {
+    /// Each thread of the pool uses its memory over and over.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A step, made ready to run.
+pub struct StepRuntime {
+    /// Its place in the pipeline.
+    pub index: usize,
+    /// What it is.
+    pub step: Step,
+    /// By binding, where it comes from an input.
+    preprocessors: Vec<Option<Preprocessor>>,
+}
+
+impl StepRuntime {
+    /// Makes a step ready: reads tokenizers, plans transforms.
+    ///
+    /// # Errors
+    /// What is wrong with its settings or files.
+    pub fn new(index: usize, step: Step) -> Result<Self, String> {
+        let mut preprocessors = Vec::new();
+        for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
+            preprocessors.push(match binding {
+                Binding::Input { preprocess, .. } => {
+                    let place = format!("step {}: tensor {}", step.name, spec.name);
+                    if spec.batch_axis() != Some(0) {
+                        return Err(format!("{place}: what comes from an input needs its batch axis first"));
+                    }
+                    Some(Preprocessor::new(preprocess).map_err(|why| format!("{place}: {why}"))?)
+                }
+                _ => None,
+            });
+        }
+        Ok(Self { index, step, preprocessors })
+    }
+}
+
+/// Fills a batch's memory. Bundles that cannot be prepared are reported as failed and the others go
+/// on without them; `None` when none is left.
+pub fn prepare(
+    runtime: &StepRuntime,
+    routes: &Routes,
+    mut waiting: Vec<Waiting>,
+    cut_at: Timestamp,
+    slot: OwnedSemaphorePermit,
+) -> Option<Batch> {
+    let mut onward = Onward::default();
+    let filled = loop {
+        if waiting.is_empty() {
+            break None;
+        }
+        let attempt = catch_unwind(AssertUnwindSafe(|| fill(runtime, &waiting)));
+        let failures = match attempt {
+            Ok(Ok(filled)) => break Some(filled),
+            Ok(Err(failures)) => failures,
+            Err(panic) => {
+                telemetry::panicked("prepare");
+                let message = format!("preparing the batch panicked: {}", panic_text(panic.as_ref()));
+                let failure = Failure { fault: undecodable(message), culprit: None };
+                (0..waiting.len()).map(|row| (row, failure.clone())).collect()
+            }
+        };
+        for (row, failure) in failures.into_iter().rev() {
+            let failed = waiting.remove(row);
+            let now = Timestamp::now();
+            let timing = StepTiming {
+                ready_at: failed.ready_at,
+                cut_at,
+                prepared_at: now,
+                started_at: now,
+                finished_at: now,
+            };
+            let report = Report { outcome: Outcome::Failed(failure), timing };
+            onward.report(&failed.job, runtime.index, report, &routes.graph, now);
+        }
+    };
+    onward.send_blocking(routes);
+    let (inputs, placements) = filled?;
+    let jobs = waiting.into_iter().map(|waiting| (waiting.job, waiting.ready_at)).collect();
+    Some(Batch { jobs, inputs, placements, cut_at, prepared_at: Timestamp::now(), slot })
+}
+
+type Filled = (Vec<Option<Tensor>>, Vec<Placement>);
+
+/// Fills all inputs but those that are carried, or says which rows cannot be, in ascending order.
+fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize, Failure)>> {
+    let count = waiting.len();
+    let mut placements = vec![Placement::default(); count];
+    let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
+    let mut failures: Vec<(usize, Failure)> = Vec::new();
+    let specs = &runtime.step.model.signature.inputs;
+    for ((binding, spec), preprocessor) in runtime.step.bindings.iter().zip(specs).zip(&runtime.preprocessors) {
+        tensors.push(match binding {
+            Binding::Input { input, .. } => {
+                let Some(preprocessor) = preprocessor else { continue };
+                let shape = batch_shape(spec, preprocessor.shape(), count);
+                let mut tensor = Tensor::zeros(preprocessor.dtype(), &shape);
+                let outcomes: Vec<Result<RowInfo, Failure>> = rows(&mut tensor)
+                    .into_par_iter()
+                    .zip(waiting)
+                    .map(|(row, waiting)| {
+                        let Some(part) = waiting.job.bundle.parts.get(input.index()) else {
+                            let message = format!("the bundle has no part for input {}", input.0);
+                            return Err(Failure { fault: undecodable(message), culprit: None });
+                        };
+                        SCRATCH.with_borrow_mut(|scratch| preprocessor.write_row(part, row, scratch)).map_err(
+                            |found| Failure {
+                                culprit: found.sample.and_then(|s| part.samples.get(s)).map(|s| s.position()),
+                                fault: found.fault,
+                            },
+                        )
+                    })
+                    .collect();
+                for (row, outcome) in outcomes.into_iter().enumerate() {
+                    match outcome {
+                        Ok(RowInfo::Image(placement)) => placements[row] = placement,
+                        Ok(_) => {}
+                        Err(failure) => failures.push((row, failure)),
+                    }
+                }
+                Some(tensor)
+            }
+            Binding::Output { step, output } => {
+                let found: Vec<&Tensor> =
+                    waiting.iter().filter_map(|waiting| earlier(&waiting.job, *step, *output)).collect();
+                match assemble(spec, &found) {
+                    Ok(tensor) if found.len() == count => Some(tensor),
+                    Ok(_) => return Err(all(count, "an earlier step's output is not there".into())),
+                    // One bundle's output may have a shape of its own: alone each is right or wrong by itself.
+                    Err(mismatch) if count == 1 => return Err(all(1, mismatch.to_string())),
+                    Err(mismatch) => return Err(misfits(waiting, &found, spec, &mismatch.to_string())),
+                }
+            }
+            Binding::Zeros => {
+                let row: Vec<usize> =
+                    Extents::default().row(spec).into_iter().map(|extent| extent.unwrap_or(1)).collect();
+                Some(Tensor::zeros(spec.dtype, &batch_shape(spec, &row, count)))
+            }
+            Binding::State { .. } => None,
+        });
+    }
+    if failures.is_empty() {
+        return Ok((tensors, placements));
+    }
+    failures.sort_by_key(|(row, _)| *row);
+    failures.dedup_by_key(|(row, _)| *row);
+    Err(failures)
+}
+
+fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {
+    match &job.at(step)?.outcome {
+        Outcome::Done { output: done, .. } => done.tensors.get(output),
+        _ => None,
+    }
+}
+
+/// The rows whose shape is not that of the first; all of them when that tells nothing.
+fn misfits(
+    waiting: &[Waiting],
+    found: &[&Tensor],
+    spec: &lockstep_engine::infer::signature::TensorSpec,
+    why: &str,
+) -> Vec<(usize, Failure)> {
+    let wrong: Vec<usize> =
+        (0..found.len()).filter(|row| assemble(spec, &found[*row..=*row]).is_err()).collect();
+    let rows = if !wrong.is_empty() {
+        wrong
+    } else {
+        (1..found.len()).filter(|row| found[*row].shape() != found[0].shape()).collect()
+    };
+    if rows.is_empty() {
+        return all(waiting.len(), why.to_owned());
+    }
+    let failure = Failure { fault: undecodable(why.to_owned()), culprit: None };
+    rows.into_iter().map(|row| (row, failure.clone())).collect()
+}
+
+fn all(count: usize, why: String) -> Vec<(usize, Failure)> {
+    let failure = Failure { fault: undecodable(why), culprit: None };
+    (0..count).map(|row| (row, failure.clone())).collect()
+}
+
+fn undecodable(message: String) -> Fault {
+    Fault::new(Stage::Preprocess, Reason::Undecodable, message)
+}

@@ -1,0 +1,432 @@
+//! The publish actor: results in order, dead letters, late records; the ledger; and commits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lockstep_engine::align::Bundle;
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::infer::job::Job;
+use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::source::{Acknowledge, SourceControl};
+use lockstep_engine::position::{NextOffset, Offset, PartitionId, Position};
+use lockstep_engine::publish::result::ResultMaker;
+use lockstep_engine::publish::sink::Sink;
+use lockstep_engine::publish::{InOrder, Ledger, Settled, Verdict};
+use lockstep_engine::sample::{Record, Sample, StreamKey};
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+
+use crate::link::Permit;
+use crate::observer::Observer;
+use crate::shell::{Outbox, Room};
+use crate::status::Status;
+
+mod outgoing;
+
+pub use outgoing::Inbox;
+use outgoing::Outgoing;
+
+/// What the publish actor takes.
+pub enum PublishMessage {
+    /// Partitions that are ours, where reading starts, and the number of the assignment.
+    Assigned(Vec<(PartitionId, NextOffset, u32)>),
+    /// Records were consumed.
+    Opened {
+        /// Their partition.
+        partition: PartitionId,
+        /// Its assignment.
+        assignment: u32,
+        /// Their offsets, ascending.
+        offsets: Vec<Offset>,
+    },
+    /// Records that cannot become samples, with their assignment.
+    Faults(Vec<(Record, u32, Fault)>),
+    /// What a sync actor said.
+    Aligned(Aligned),
+    /// Jobs that have been through all steps.
+    Finished(Vec<Arc<Job>>),
+    /// Partitions that are no longer ours; told by every sync actor.
+    Revoked(Arc<[PartitionId]>, Arc<Acknowledge>),
+    /// A sync actor will say nothing more.
+    ShardDone,
+    /// The sink has told what became of records.
+    Deliveries,
+    /// Say where every partition stands.
+    Positions(oneshot::Sender<Vec<(PartitionId, NextOffset)>>),
+}
+
+/// What a sync actor says at a time.
+#[derive(Default)]
+pub struct Aligned {
+    /// Bundles that are on their way, in the order of their streams.
+    pub admitted: Vec<(StreamKey, u64)>,
+    /// Records that have left the buffers: position, assignment, and how many bundles contain it.
+    pub released: Vec<(Position, u32, u32)>,
+    /// Samples that came too late, and by how many nanoseconds.
+    pub late: Vec<(Arc<Sample>, u64)>,
+    /// Pivots with the event time of another.
+    pub duplicates: Vec<Arc<Sample>>,
+    /// Bundles that a policy drops.
+    pub dropped: Vec<Bundle<Arc<Sample>>>,
+    /// Bundles that a policy dead-letters.
+    pub failed: Vec<(Bundle<Arc<Sample>>, Fault)>,
+}
+
+impl Aligned {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.admitted.is_empty()
+            && self.released.is_empty()
+            && self.late.is_empty()
+            && self.duplicates.is_empty()
+            && self.dropped.is_empty()
+            && self.failed.is_empty()
+    }
+}
+
+/// What the publish actor is made of.
+pub struct PublishParts {
+    /// The inputs of the pipeline.
+    pub inputs: Arc<[InputSpec]>,
+    /// Makes results.
+    pub maker: ResultMaker,
+    /// The topic of dead letters.
+    pub dead_letters: Arc<str>,
+    /// The topic of late samples; none to drop them.
+    pub late: Option<Arc<str>>,
+    /// Where records go.
+    pub sink: Box<dyn Sink>,
+    /// Where the sink tells what became of them.
+    pub inbox: Arc<Inbox>,
+    /// The source, once it has started.
+    pub control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
+    /// Who watches.
+    pub observer: Box<dyn Observer>,
+    /// How often positions are committed.
+    pub commit_every: Duration,
+    /// How many sync actors there are.
+    pub shards: usize,
+    /// Told once all is said and acknowledged.
+    pub done: oneshot::Sender<()>,
+    /// The pipeline's health.
+    pub status: Arc<Status>,
+}
+
+/// The publish actor's room.
+pub struct Publish {
+    inputs: Arc<[InputSpec]>,
+    maker: ResultMaker,
+    outgoing: Outgoing,
+    ledger: Ledger<Arc<Sample>>,
+    order: InOrder<Arc<Job>>,
+    /// Revocations that not all sync actors have told of yet, each with how many have.
+    revoking: Vec<(Arc<[PartitionId]>, usize)>,
+    control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
+    observer: Box<dyn Observer>,
+    commit_every: Duration,
+    next_commit: Timestamp,
+    shards: usize,
+    shards_done: usize,
+    done: Option<oneshot::Sender<()>>,
+    status: Arc<Status>,
+    listening: bool,
+}
+
+impl Publish {
+    /// A publish room.
+    pub fn new(parts: PublishParts) -> Self {
+        Self {
+            outgoing: Outgoing::new(parts.dead_letters, parts.late, parts.sink, parts.inbox),
+            inputs: parts.inputs,
+            maker: parts.maker,
+            ledger: Ledger::default(),
+            order: InOrder::default(),
+            revoking: Vec::new(),
+            control: parts.control,
+            observer: parts.observer,
+            commit_every: parts.commit_every,
+            next_commit: Timestamp::MIN,
+            shards: parts.shards,
+            shards_done: 0,
+            done: Some(parts.done),
+            status: parts.status,
+            listening: false,
+        }
+    }
+
+    fn topic(&self, position: Position) -> String {
+        self.inputs.get(position.input().index()).map_or_else(String::new, |input| input.topic.clone())
+    }
+
+    fn name(&self, position: Position) -> &str {
+        self.inputs.get(position.input().index()).map_or("?", |input| input.name.as_str())
+    }
+
+    fn aligned(&mut self, aligned: Aligned, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        for (stream, id) in aligned.admitted {
+            self.order.admit(stream, id);
+        }
+        for bundle in aligned.dropped {
+            for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
+                self.settle(sample, Settled::Dropped, now, out);
+            }
+        }
+        for (bundle, fault) in aligned.failed {
+            for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
+                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()), now, out);
+            }
+        }
+        for (sample, by_ns) in aligned.late {
+            let position = sample.position();
+            telemetry::late(self.name(position));
+            self.observer.late(position.input());
+            let topic = self.topic(position);
+            if !self.outgoing.late(sample.clone(), topic, by_ns, now, out) {
+                self.ledger.end(position, sample.assignment);
+            }
+        }
+        for sample in aligned.duplicates {
+            self.drop_sample(sample.position(), "duplicate");
+            self.ledger.end(sample.position(), sample.assignment);
+        }
+        for (position, assignment, used) in aligned.released {
+            let verdict = self.ledger.release(position, assignment, used);
+            self.verdict(position, verdict, now, out);
+        }
+    }
+
+    fn drop_sample(&mut self, position: Position, reason: &'static str) {
+        telemetry::dropped(self.name(position), reason);
+        self.observer.dropped(position.input(), reason);
+    }
+
+    fn settle(
+        &mut self,
+        sample: &Sample,
+        how: Settled<Arc<Sample>>,
+        now: Timestamp,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        let verdict = self.ledger.settle(sample.position(), sample.assignment, how);
+        self.verdict(sample.position(), verdict, now, out);
+    }
+
+    fn verdict(
+        &mut self,
+        position: Position,
+        verdict: Option<Verdict<Arc<Sample>>>,
+        now: Timestamp,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        match verdict {
+            None => {}
+            Some(Verdict::Published) => self.observer.used(position.input()),
+            Some(Verdict::Dropped { used }) => {
+                self.drop_sample(position, if used { "bundle-dropped" } else { "unused" });
+            }
+            Some(Verdict::DeadLetter(sample, fault)) => {
+                self.dead_letter(Letter::Sample(sample), fault, now, out);
+            }
+        }
+    }
+
+    fn dead_letter(&mut self, letter: Letter, fault: Fault, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        let position = letter.record().position;
+        telemetry::dead_lettered(fault.stage, fault.reason);
+        self.observer.dead_lettered(position.input(), &fault);
+        let topic = self.topic(position);
+        tracing::warn!(topic, %position, "dead letter: {fault}");
+        self.outgoing.dead_letter(letter, topic, fault, now, out);
+    }
+
+    /// A job has been through all steps, and all before it in its stream have.
+    fn complete(&mut self, job: Arc<Job>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        let failure = match job.failure() {
+            Some(failure) => (failure.fault.clone(), failure.culprit),
+            None => match self.maker.make(&job) {
+                Ok((record, timing)) => {
+                    self.outgoing.result(job, record, timing, now, out);
+                    return;
+                }
+                Err(why) => (Fault::new(Stage::Publish, Reason::ModelFailed, why), None),
+            },
+        };
+        self.failed(&job, &failure.0, failure.1, now, out);
+    }
+
+    fn failed(
+        &mut self,
+        job: &Job,
+        fault: &Fault,
+        culprit: Option<Position>,
+        now: Timestamp,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+        let because = |sample: &Sample| match culprit {
+            Some(culprit) if culprit != sample.position() => {
+                let name = self.inputs.get(culprit.input().index()).map_or("?", |input| input.name.as_str());
+                let message = format!(
+                    "the bundle at {} failed because of input {name} {culprit}: {}",
+                    job.bundle.event_time, fault.message
+                );
+                Fault::new(fault.stage, Reason::BundleFailed, message)
+            }
+            _ => fault.clone(),
+        };
+        let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
+        let failed: Vec<_> = samples.map(|sample| (sample.clone(), because(sample))).collect();
+        for (sample, fault) in failed {
+            self.settle(&sample, Settled::Failed(sample.clone(), fault), now, out);
+        }
+    }
+
+    fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        for ended in self.outgoing.deliveries(now, &self.maker, out) {
+            match ended {
+                outgoing::Delivered::Result { job, timing, publish } => {
+                    telemetry::published(&timing, publish);
+                    self.observer.published(&job, &timing, publish);
+                    self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+                    self.status.results.fetch_add(1, Ordering::Relaxed);
+                    for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
+                        self.settle(sample, Settled::Published, now, out);
+                    }
+                }
+                outgoing::Delivered::Poison { job, fault } => self.failed(&job, &fault, None, now, out),
+                outgoing::Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
+            }
+        }
+    }
+
+    fn revoked(&mut self, partitions: Arc<[PartitionId]>) {
+        let told = match self.revoking.iter().position(|(of, _)| Arc::ptr_eq(of, &partitions)) {
+            Some(place) => place,
+            None => {
+                self.revoking.push((partitions.clone(), 0));
+                self.revoking.len() - 1
+            }
+        };
+        self.revoking[told].1 += 1;
+        if self.revoking[told].1 < self.shards {
+            return;
+        }
+        self.revoking.swap_remove(told);
+        self.commit();
+        for partition in &*partitions {
+            self.ledger.revoke(*partition);
+        }
+    }
+
+    fn commit(&mut self) {
+        let offsets = self.ledger.committable();
+        if !offsets.is_empty()
+            && let Some(control) = &*self.control.lock()
+        {
+            control.commit(offsets);
+        }
+    }
+}
+
+/// A record to be dead-lettered.
+pub enum Letter {
+    /// One that never became a sample, with its assignment.
+    Record(Record, u32),
+    /// A sample.
+    Sample(Arc<Sample>),
+}
+
+impl Letter {
+    fn record(&self) -> &Record {
+        match self {
+            Self::Record(record, _) => record,
+            Self::Sample(sample) => &sample.record,
+        }
+    }
+
+    fn assignment(&self) -> u32 {
+        match self {
+            Self::Record(_, assignment) => *assignment,
+            Self::Sample(sample) => sample.assignment,
+        }
+    }
+}
+
+impl Room for Publish {
+    type Message = PublishMessage;
+
+    fn handle(
+        &mut self,
+        message: PublishMessage,
+        _permit: &mut Option<Permit>,
+        now: Timestamp,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        match message {
+            PublishMessage::Assigned(partitions) => {
+                for (partition, start, assignment) in partitions {
+                    self.ledger.assign(partition, start, assignment);
+                }
+            }
+            PublishMessage::Opened { partition, assignment, offsets } => {
+                for offset in offsets {
+                    self.ledger.open(Position { partition, offset }, assignment);
+                }
+            }
+            PublishMessage::Faults(faults) => {
+                for (record, assignment, fault) in faults {
+                    self.dead_letter(Letter::Record(record, assignment), fault, now, out);
+                }
+            }
+            PublishMessage::Aligned(aligned) => self.aligned(aligned, now, out),
+            PublishMessage::Finished(jobs) => {
+                for job in jobs {
+                    let stream = job.bundle.stream.clone();
+                    for job in self.order.finish(&stream, job.id, job) {
+                        self.complete(job, now, out);
+                    }
+                }
+            }
+            PublishMessage::Revoked(partitions, done) => {
+                self.revoked(partitions);
+                drop(done);
+            }
+            PublishMessage::ShardDone => self.shards_done += 1,
+            PublishMessage::Deliveries => {
+                self.listening = false;
+                self.deliveries(now, out);
+            }
+            PublishMessage::Positions(answer) => {
+                let _ = answer.send(self.ledger.positions());
+            }
+        }
+        if self.shards_done >= self.shards && self.order.is_empty() && self.outgoing.is_empty() {
+            // Nobody listens any more only when the stop was cut short.
+            let _ = self.done.take().map(|done| done.send(()));
+        }
+        self.tick(now, out);
+    }
+
+    fn tick(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        if now >= self.next_commit {
+            self.next_commit = now.after(self.commit_every);
+            self.commit();
+        }
+        if !self.listening {
+            self.listening = true;
+            let inbox = self.outgoing.inbox();
+            out.later(async move {
+                inbox.arrived().await;
+                PublishMessage::Deliveries
+            });
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        Some(self.next_commit)
+    }
+}

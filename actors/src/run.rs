@@ -1,0 +1,343 @@
+//! Puts the actors of a pipeline together, watches them, and stops them in order.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use actix::{Arbiter, System};
+use lockstep_engine::budget::Budget;
+use lockstep_engine::infer::backend::Backend;
+use lockstep_engine::infer::job::Graph;
+use lockstep_engine::infer::view::Shown;
+use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::source::{SourceControl, SourceSink};
+use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::publish::result::ResultMaker;
+use lockstep_engine::publish::sink::{Delivery, Sink};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::align::Align;
+use crate::batch::{BatchRoom, SLOTS};
+use crate::ingest::{Ingest, IngestMessage, Intake};
+use crate::instance::Instance;
+use crate::link::Link;
+use crate::observer::Observer;
+use crate::prepare::StepRuntime;
+use crate::publish::{Inbox, Publish, PublishMessage, PublishParts};
+use crate::route::Routes;
+use crate::shell::Shell;
+use crate::status::Status;
+
+/// Messages that may wait in each link: enough to keep the next actor busy, few enough that backpressure
+/// is felt at once.
+const INGEST_LINK: usize = 4;
+const ALIGN_LINK: usize = 4;
+const BATCH_LINK: usize = 8;
+const PUBLISH_LINK: usize = 32;
+
+/// Told of what the sink's records became.
+pub type OnDelivery = Arc<dyn Fn(Vec<Delivery>) + Send + Sync>;
+/// Starts a source that puts its events into a sink.
+pub type MakeSource = Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, String> + Send>;
+/// Starts a sink that tells of its deliveries.
+pub type MakeSink = Box<dyn FnOnce(OnDelivery) -> Result<Box<dyn Sink>, String> + Send>;
+
+/// What a pipeline is put together from.
+pub struct Parts {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// The views of each step, with their labels read.
+    pub views: Vec<Vec<Shown>>,
+    /// The model runtimes.
+    pub backends: Vec<Arc<dyn Backend>>,
+    /// Starts the source.
+    pub source: MakeSource,
+    /// Starts the sink.
+    pub sink: MakeSink,
+    /// Who watches.
+    pub observer: Box<dyn Observer>,
+    /// The pipeline's health.
+    pub status: Arc<Status>,
+}
+
+/// How a pipeline ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// In order: all that was taken in has ended and is committed.
+    InOrder,
+    /// The deadline came first. What had not ended is not committed and will be read again.
+    CutShort(String),
+}
+
+/// Why a pipeline could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// It did not start.
+    #[error("{0}")]
+    Start(String),
+    /// It failed while it ran.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Asks a pipeline to stop. Clones ask the same.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<(AtomicBool, Notify)>);
+
+impl Stop {
+    /// Asks.
+    pub fn stop(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        self.0.1.notify_one();
+    }
+
+    /// Whether it has been asked.
+    pub fn is_stopped(&self) -> bool {
+        self.0.0.load(Ordering::SeqCst)
+    }
+
+    async fn asked(&self) {
+        while !self.is_stopped() {
+            self.0.1.notified().await;
+        }
+    }
+}
+
+/// Where actors report that they cannot go on.
+#[derive(Clone)]
+pub struct Failures {
+    reports: mpsc::Sender<String>,
+    status: Arc<Status>,
+}
+
+impl Failures {
+    /// Reports. The first report ends the pipeline; more than fit are but logged.
+    pub fn report(&self, who: &str, why: &str) {
+        tracing::error!(actor = who, "{why}");
+        let text = format!("{who}: {why}");
+        self.status.set_failure(&text);
+        let _ = self.reports.try_send(text);
+    }
+}
+
+/// Runs a pipeline on this thread until it is stopped or fails.
+///
+/// # Errors
+/// What kept it from starting, or why it could not go on. What had not ended is not committed.
+pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
+    let system = System::new();
+    let mut threads = Vec::new();
+    let outcome = system.block_on(async {
+        let mut arbiters = Vec::new();
+        let outcome = start_and_watch(parts, stop, &mut threads, &mut arbiters).await;
+        for arbiter in arbiters {
+            arbiter.stop();
+            // Its actors go with it, and with them the instances' last senders.
+            if arbiter.join().is_err() {
+                tracing::error!("a thread of actors panicked");
+            }
+        }
+        outcome
+    });
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("an instance's thread panicked");
+        }
+    }
+    outcome
+}
+
+async fn start_and_watch(
+    parts: Parts,
+    stop: &Stop,
+    threads: &mut Vec<JoinHandle<()>>,
+    arbiters: &mut Vec<Arbiter>,
+) -> Result<Ended, PipelineError> {
+    let Parts { pipeline, views, backends, source, sink, observer, status } = parts;
+    let start = PipelineError::Start;
+    let (reports, mut failed) = mpsc::channel(16);
+    let failures = Failures { reports, status: status.clone() };
+    let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
+    let inputs: Arc<[InputSpec]> = pipeline.inputs.clone().into();
+
+    // From the end to the start, since each actor needs the link to the next.
+    let inbox = Arc::new(Inbox::default());
+    let on_delivery = inbox.clone();
+    let sink = sink(Arc::new(move |deliveries| on_delivery.put(deliveries))).map_err(start)?;
+    let (done, all_done) = oneshot::channel();
+    let names = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
+    let maker =
+        ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, &pipeline.steps, views);
+    let publish = Publish::new(PublishParts {
+        inputs: inputs.clone(),
+        maker,
+        dead_letters: pipeline.publish.dead_letters.as_str().into(),
+        late: pipeline.publish.late.as_deref().map(Arc::from),
+        sink,
+        inbox,
+        control: control.clone(),
+        observer,
+        commit_every: pipeline.limits.commit_every,
+        shards: pipeline.shards,
+        done,
+        status: status.clone(),
+    });
+    let publish = Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
+
+    let graph = Arc::new(Graph::new(&pipeline.steps));
+    let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
+    start_steps(&pipeline, &backends, &routes, &failures, threads, arbiters).map_err(start)?;
+
+    let (policy, ids) = (Arc::new(pipeline.align.clone()), Arc::new(AtomicU64::new(0)));
+    let shards: Vec<Link<_>> = (0..pipeline.shards)
+        .map(|shard| {
+            let room = Align::new(shard, policy.clone(), routes.clone(), status.clone(), ids.clone());
+            let name = format!("align-{shard}");
+            Shell::start(name, "align", room, ALIGN_LINK, thread(arbiters), failures.clone())
+        })
+        .collect();
+    let budget = Budget::new(pipeline.limits.memory);
+    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, status.clone());
+    let ingest =
+        Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
+
+    let source = source(Box::new(Intake(ingest.clone()))).map_err(start)?;
+    *control.lock() = Some(source.clone());
+    status.running.store(true, Ordering::Relaxed);
+    tracing::info!(pipeline = pipeline.name, "running");
+
+    let failure = tokio::select! {
+        () = stop.asked() => None,
+        why = failed.recv() => why,
+    };
+    status.running.store(false, Ordering::Relaxed);
+    let within = pipeline.limits.stop_within;
+    match failure {
+        None => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
+        Some(why) => {
+            source.stop();
+            if let Err(error) = source.close(Vec::new(), within) {
+                tracing::warn!("leaving the group: {error}");
+            }
+            Err(PipelineError::Failed(why))
+        }
+    }
+}
+
+/// A thread of actors of its own.
+fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
+    arbiters.push(Arbiter::new());
+    &arbiters[arbiters.len() - 1]
+}
+
+/// Starts the batch actors and the instances, and waits until all models are loaded.
+fn start_steps(
+    pipeline: &Pipeline,
+    backends: &[Arc<dyn Backend>],
+    routes: &Routes,
+    failures: &Failures,
+    threads: &mut Vec<JoinHandle<()>>,
+    arbiters: &mut Vec<Arbiter>,
+) -> Result<(), String> {
+    let mut links = Vec::new();
+    let mut loading = Vec::new();
+    for (index, step) in pipeline.steps.iter().enumerate() {
+        let backend = backends
+            .iter()
+            .find(|backend| backend.name() == step.backend)
+            .ok_or_else(|| format!("step {}: there is no backend {:?}", step.name, step.backend))?;
+        let runtime = Arc::new(StepRuntime::new(index, step.clone())?);
+        let per_lane = if step.is_stateful() { 1 } else { step.instances };
+        let mut lanes = Vec::new();
+        for lane in 0..step.instances / per_lane {
+            let (to, from) = crossbeam_channel::bounded(per_lane * SLOTS);
+            lanes.push((to, per_lane));
+            for instance in 0..per_lane {
+                let number = lane * per_lane + instance;
+                let (loaded, answer) = crossbeam_channel::bounded(1);
+                let instance = Instance {
+                    runtime: runtime.clone(),
+                    number,
+                    batches: from.clone(),
+                    routes: routes.clone(),
+                    failures: failures.clone(),
+                };
+                let started = instance.start(backend.clone(), loaded);
+                threads.push(started.map_err(|error| format!("no thread for step {}: {error}", step.name))?);
+                loading.push((step.name.clone(), number, answer));
+            }
+        }
+        let room = BatchRoom::new(runtime, lanes, routes.clone());
+        let name = format!("batch-{}", step.name);
+        links.push(Shell::start(name, "batch", room, BATCH_LINK, thread(arbiters), failures.clone()));
+    }
+    let _ = routes.steps.set(links);
+    let mut wrong = Vec::new();
+    for (step, number, answer) in loading {
+        match answer.recv() {
+            Ok(Ok(device)) => tracing::info!(step, instance = number, device, "model loaded"),
+            Ok(Err(error)) => wrong.push(error.to_string()),
+            Err(_) => wrong.push(format!("step {step}: instance {number} ended before its model was loaded")),
+        }
+    }
+    wrong.dedup();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// Stops intake, lets what is under way come to its end, commits, and leaves the group.
+async fn stop_in_order(
+    source: &Arc<dyn SourceControl>,
+    ingest: &Link<IngestMessage>,
+    publish: &Link<PublishMessage>,
+    all_done: oneshot::Receiver<()>,
+    within: Duration,
+) -> Ended {
+    let since = Instant::now();
+    tracing::info!("stopping: no more records are taken in");
+    source.stop();
+    let drained = async {
+        ingest.send(IngestMessage::Stop).await;
+        all_done.await.is_ok()
+    };
+    let drained = tokio::time::timeout(within, drained).await == Ok(true);
+    let (answer, positions) = oneshot::channel();
+    let ask = async {
+        publish.send(PublishMessage::Positions(answer)).await;
+        positions.await.unwrap_or_default()
+    };
+    let positions = tokio::time::timeout(Duration::from_secs(1), ask).await.unwrap_or_default();
+    let left = within.saturating_sub(since.elapsed()).max(Duration::from_secs(1));
+    let closed = source.close(positions, left);
+    match (drained, closed) {
+        (true, Ok(())) => {
+            tracing::info!("stopped in order");
+            Ended::InOrder
+        }
+        (false, _) => Ended::CutShort(format!(
+            "bundles were still under way after {within:?} (limits.stop_within); they are not committed and will be read again"
+        )),
+        (true, Err(error)) => Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}")),
+    }
+}
+
+/// Waits for a future on a thread that runs no actors.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

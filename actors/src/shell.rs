@@ -1,0 +1,187 @@
+//! What every actor does around its room: one message at a time, panics caught, time brought in, and
+//! nothing taken while what it has to say finds no room.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use actix::{Actor, ActorFutureExt, Arbiter, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+
+use crate::link::{Envelope, Link, Permit, Refused};
+use crate::run::Failures;
+
+/// What an actor does, apart from being one.
+pub trait Room: Send + 'static {
+    /// What it takes.
+    type Message: Send + 'static;
+
+    /// Deals with a message. The sender's place in the link is free again when `permit` is dropped: a
+    /// room that keeps the message keeps the permit with it. Otherwise it is dropped once everything that the
+    /// room says to `out` has been taken.
+    fn handle(
+        &mut self,
+        message: Self::Message,
+        permit: &mut Option<Permit>,
+        now: Timestamp,
+        out: &mut Outbox<Self::Message>,
+    );
+
+    /// Does what is due.
+    fn tick(&mut self, _now: Timestamp, _out: &mut Outbox<Self::Message>) {}
+
+    /// When something will be due.
+    fn next_deadline(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+type Pending = Pin<Box<dyn Future<Output = ()>>>;
+type PendingMessage<M> = Pin<Box<dyn Future<Output = M>>>;
+
+/// What a room has to say.
+pub struct Outbox<M> {
+    pending: VecDeque<Pending>,
+    to_self: Vec<PendingMessage<M>>,
+    failure: Option<String>,
+}
+
+impl<M> Outbox<M> {
+    fn new() -> Self {
+        Self { pending: VecDeque::new(), to_self: Vec::new(), failure: None }
+    }
+
+    /// Sends a message. If the link is full, the actor waits, and takes nothing until it is sent.
+    pub fn send<N: Send + 'static>(&mut self, link: &Link<N>, message: N) {
+        let message = if self.pending.is_empty() {
+            match link.try_send(message) {
+                Ok(()) => return,
+                Err(Refused::Full(message) | Refused::Closed(message)) => message,
+            }
+        } else {
+            message
+        };
+        let link = link.clone();
+        self.pending.push_back(Box::pin(async move { link.send(message).await }));
+    }
+
+    /// The actor takes nothing until this is done.
+    pub fn wait(&mut self, until: impl Future<Output = ()> + 'static) {
+        self.pending.push_back(Box::pin(until));
+    }
+
+    /// The actor goes on, and gets the outcome as a message when it is there.
+    pub fn later(&mut self, message: impl Future<Output = M> + 'static) {
+        self.to_self.push(Box::pin(message));
+    }
+
+    /// The room cannot go on, and with it the pipeline.
+    pub fn fail(&mut self, why: String) {
+        self.failure.get_or_insert(why);
+    }
+}
+
+/// A room with an actor around it.
+pub struct Shell<R: Room> {
+    name: String,
+    room: R,
+    mailbox: usize,
+    failures: Failures,
+    timer: Option<(Timestamp, SpawnHandle)>,
+}
+
+impl<R: Room> Shell<R> {
+    /// Starts a room as an actor on a thread, with a link to it for at most `capacity` messages.
+    pub fn start(
+        name: String,
+        link: &'static str,
+        room: R,
+        capacity: usize,
+        arbiter: &Arbiter,
+        failures: Failures,
+    ) -> Link<R::Message> {
+        let shell = Self { name, room, mailbox: capacity, failures, timer: None };
+        let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| shell);
+        Link::new(link, &actor, capacity)
+    }
+
+    fn call(&mut self, ctx: &mut Context<Self>, permit: Option<Permit>, call: Call<R::Message>) {
+        let now = Timestamp::now();
+        let mut permit = permit;
+        let mut out = Outbox::new();
+        let outcome = catch_unwind(AssertUnwindSafe(|| match call {
+            Call::Handle(message) => self.room.handle(message, &mut permit, now, &mut out),
+            Call::Tick => self.room.tick(now, &mut out),
+        }));
+        if let Err(panic) = outcome {
+            telemetry::panicked(&self.name);
+            out.fail(format!("it panicked: {}", panic_text(panic.as_ref())));
+        }
+        if let Some(why) = out.failure {
+            self.failures.report(&self.name, &why);
+        }
+        for message in out.to_self {
+            let deliver = message.into_actor(self).map(|message, shell, ctx| {
+                shell.call(ctx, None, Call::Handle(message));
+            });
+            ctx.spawn(deliver);
+        }
+        if !out.pending.is_empty() {
+            let send_all = async move {
+                for pending in out.pending {
+                    pending.await;
+                }
+                drop(permit);
+            };
+            ctx.wait(send_all.into_actor(self));
+        }
+        self.set_timer(ctx, now);
+    }
+
+    fn set_timer(&mut self, ctx: &mut Context<Self>, now: Timestamp) {
+        let due = self.room.next_deadline();
+        if self.timer.as_ref().map(|(at, _)| *at) == due {
+            return;
+        }
+        if let Some((_, handle)) = self.timer.take() {
+            ctx.cancel_future(handle);
+        }
+        if let Some(due) = due {
+            let handle = ctx.run_later(due.since(now), |shell, ctx| {
+                shell.timer = None;
+                shell.call(ctx, None, Call::Tick);
+            });
+            self.timer = Some((due, handle));
+        }
+    }
+}
+
+enum Call<M> {
+    Handle(M),
+    Tick,
+}
+
+impl<R: Room> Actor for Shell<R> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(self.mailbox);
+        self.call(ctx, None, Call::Tick);
+    }
+}
+
+impl<R: Room> Handler<Envelope<R::Message>> for Shell<R> {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<R::Message>, ctx: &mut Context<Self>) {
+        self.call(ctx, Some(envelope.permit), Call::Handle(envelope.message));
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

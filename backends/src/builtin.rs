@@ -3,6 +3,7 @@
 
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::signature::TensorSpec;
 use lockstep_engine::tensor::Tensor;
 
 /// The backend `builtin`.
@@ -20,14 +21,11 @@ impl Backend for Builtin {
             return Err(refuse(format!("the device is cuda:{index}; built-in models run on the cpu only")));
         }
         let signature = &model.signature;
-        let same = |(input, output): (&_, &_)| {
-            let (input, output): (&lockstep_engine::infer::signature::TensorSpec, _) = (input, output);
-            let output: &lockstep_engine::infer::signature::TensorSpec = output;
-            input.dtype == output.dtype && input.shape == output.shape && output.rows.is_none()
+        let same = |(input, output): (&TensorSpec, &TensorSpec)| {
+            (input.dtype, &input.shape, &output.rows) == (output.dtype, &output.shape, &None)
         };
-        if signature.inputs.len() != signature.outputs.len()
-            || !signature.inputs.iter().zip(&signature.outputs).all(same)
-        {
+        let mut pairs = signature.inputs.iter().zip(&signature.outputs);
+        if signature.inputs.len() != signature.outputs.len() || !pairs.all(same) {
             return Err(refuse(
                 "the identity gives what it takes: model.toml must name as many outputs as inputs, each of the \
                  same type and shape"
@@ -76,4 +74,49 @@ pub(crate) fn check_inputs(model: &LoadModel, inputs: &[Tensor]) -> Result<Exten
             .map_err(|mismatch| refuse(mismatch.to_string()))?;
     }
     Ok(extents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_engine::infer::signature::{Dim, Signature};
+    use lockstep_engine::tensor::DType;
+
+    fn model(output: DType) -> LoadModel {
+        let spec = |name: &str, dtype| TensorSpec {
+            name: name.to_owned(),
+            dtype,
+            shape: vec![Dim::Named("batch".to_owned()), Dim::Fixed(3)],
+            rows: None,
+        };
+        LoadModel {
+            name: "identity".to_owned(),
+            version: "1".to_owned(),
+            file: std::path::PathBuf::new(),
+            signature: Signature {
+                inputs: vec![spec("in", DType::U8)],
+                outputs: vec![spec("out", output)],
+                ..Signature::default()
+            },
+            device: Device::Auto,
+            threads: 1,
+            warm_up: vec![1],
+            extents: Extents::default(),
+        }
+    }
+
+    #[test]
+    fn the_identity_gives_what_it_takes() {
+        let mut identity = Builtin.load(&model(DType::U8)).expect("loads");
+        let input = [Tensor::zeros(DType::U8, &[4, 3])];
+        assert_eq!(identity.run(&input).expect("runs"), input);
+        let error = identity.run(&[Tensor::zeros(DType::U8, &[4, 2])]).expect_err("two of three");
+        assert_eq!(error.to_string(), "model identity/1: input in is u8 [4, 2], expected u8 [batch, 3]");
+    }
+
+    #[test]
+    fn an_identity_that_would_change_its_input_is_refused() {
+        assert!(Builtin.load(&model(DType::F32)).is_err());
+        assert!(Builtin.load(&LoadModel { device: Device::Cuda(0), ..model(DType::U8) }).is_err());
+    }
 }

@@ -171,7 +171,7 @@ fn each_thread_keeps_its_own_count_of_threads() {
     assert!(refused(&LoadModel { threads: 0, ..model("voice", &[]) }).contains("from 1 to 1024"));
 }
 
-/// tch keeps the arguments of a call that fails for ever; see `forward`.
+/// tch keeps the arguments of a call that fails for ever; see `Staged`.
 #[cfg(target_os = "linux")]
 #[test]
 fn batches_that_fail_give_their_memory_back() {

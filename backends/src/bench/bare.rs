@@ -8,7 +8,7 @@ use lockstep_engine::infer::backend::Device;
 use lockstep_engine::tensor::Tensor;
 use tch::{CModule, IValue, TchError};
 
-use crate::torch::{TorchBackend, ready_thread, said, to_torch};
+use crate::torch::{TorchBackend, Staged, ready_thread, said};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl BareLoop {
         module.f_set_eval()?;
         let arguments = inputs
             .iter()
-            .map(|input| to_torch(input, device).map(IValue::Tensor))
+            .map(|input| Staged::default().fill(input, device).map(IValue::Tensor))
             .collect::<Result<Vec<_>, _>>()?;
         let wait = || {
             if let tch::Device::Cuda(index) = device {

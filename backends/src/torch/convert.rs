@@ -1,36 +1,53 @@
 //! Tensors of the engine to tensors of libtorch and back.
-//!
-//! A model on the CPU gets a copy, not a view of the engine's memory: TorchScript may write into its
-//! inputs or keep them in an attribute, and nothing in the file rules that out. The copy costs
-//! little beside any model.
 
 use lockstep_engine::tensor::{DType, Data, Tensor};
 use tch::{IValue, Kind, TchError};
 
-/// A copy of a tensor on a device.
-#[allow(unsafe_code)]
-pub(crate) fn to_torch(tensor: &Tensor, device: tch::Device) -> Result<tch::Tensor, TchError> {
-    let size = tensor
-        .shape()
-        .iter()
-        .map(|extent| i64::try_from(*extent))
-        .collect::<Result<Vec<i64>, _>>()
-        .map_err(|_| TchError::Shape(format!("{:?} is too large", tensor.shape())))?;
-    let (data, kind) = match tensor.data() {
-        Data::F32(values) => (values.as_ptr().cast::<u8>(), Kind::Float),
-        Data::I64(values) => (values.as_ptr().cast::<u8>(), Kind::Int64),
-        Data::U8(values) => (values.as_ptr().cast::<u8>(), Kind::Uint8),
-    };
-    // SAFETY: `data` points to as many initialised elements of `kind` as `size` says, which is a Tensor's
-    // invariant, and `tensor` is borrowed until the end of this function. The view is only read, as the
-    // source of a copy that is complete when the call returns, and is dropped here: no one else sees it.
-    let view = unsafe { tch::Tensor::f_from_blob(data, &size, &[], kind, tch::Device::Cpu) }?;
-    if device == tch::Device::Cpu {
-        let mut copy = tch::Tensor::f_empty(&size, (kind, device))?;
+/// Memory on a device that takes one input of a model, call after call.
+///
+/// A model gets a copy, not a view of the engine's memory: TorchScript may write into its inputs, and nothing
+/// in the file rules that out. The copy goes to the same place each time. That saves the pages of a
+/// new allocation, and a call that fails costs no memory, although tch then loses its handles to the
+/// arguments for ever. A model that keeps an input in an attribute finds the next one there; a
+/// recurrent model gives its state back instead.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    buffer: Option<tch::Tensor>,
+}
+
+impl Staged {
+    /// Copies a tensor to the device. The result is overwritten by the next call.
+    #[allow(unsafe_code)]
+    pub(crate) fn fill(&mut self, tensor: &Tensor, device: tch::Device) -> Result<tch::Tensor, TchError> {
+        let size = tensor
+            .shape()
+            .iter()
+            .map(|extent| i64::try_from(*extent))
+            .collect::<Result<Vec<i64>, _>>()
+            .map_err(|_| TchError::Shape(format!("{:?} is too large", tensor.shape())))?;
+        let (data, count, kind) = match tensor.data() {
+            Data::F32(values) => (values.as_ptr().cast::<u8>(), values.len(), Kind::Float),
+            Data::I64(values) => (values.as_ptr().cast::<u8>(), values.len(), Kind::Int64),
+            Data::U8(values) => (values.as_ptr().cast::<u8>(), values.len(), Kind::Uint8),
+        };
+        // SAFETY: `data` points to as many initialised elements of `kind` as `size` says, which is a Tensor's
+        // invariant, and `tensor` is borrowed until the end of this function. The view is only read, as the
+        // source of a copy that is complete when the call returns, and is dropped here: no one else sees it.
+        let view = unsafe { tch::Tensor::f_from_blob(data, &size, &[], kind, tch::Device::Cpu) }?;
+        let enough = |buffer: &tch::Tensor| buffer.numel() >= count && buffer.kind() == kind;
+        let buffer = match self.buffer.take().filter(enough) {
+            Some(buffer) => buffer,
+            // By powers of two, so that a growing batch does not move each time.
+            None => {
+                let count = i64::try_from(count.next_power_of_two()).unwrap_or(i64::MAX);
+                tch::Tensor::f_empty([count], (kind, device))?
+            }
+        };
+        let mut copy = buffer.f_narrow(0, 0, size.iter().product())?.f_view(size.as_slice())?;
         copy.f_copy_(&view)?;
-        return Ok(copy);
+        self.buffer = Some(buffer);
+        Ok(copy)
     }
-    view.f_to_device(device)
 }
 
 /// A copy of a tensor in the engine's memory. Other floating-point types become f32, other signed

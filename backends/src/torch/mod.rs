@@ -13,7 +13,7 @@ mod model;
 
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 
-pub(crate) use convert::{said, to_torch};
+pub(crate) use convert::{Staged, said};
 pub(crate) use model::ready_thread;
 
 /// The backend `libtorch`.

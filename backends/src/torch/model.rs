@@ -6,7 +6,7 @@ use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 use tch::{CModule, IValue, TchError};
 
-use super::convert::{flatten, said, to_host, to_torch};
+use super::convert::{Staged, flatten, said, to_host};
 use crate::builtin::{check_inputs, named};
 
 pub(super) struct TorchModel {
@@ -14,6 +14,8 @@ pub(super) struct TorchModel {
     model: LoadModel,
     device: tch::Device,
     device_name: String,
+    /// One for each input.
+    staged: Vec<Staged>,
 }
 
 impl TorchModel {
@@ -33,7 +35,8 @@ impl TorchModel {
             tch::Device::Cuda(index) => format!("cuda:{index}"),
             _ => "cpu".to_owned(),
         };
-        let mut loaded = Self { module, model: model.clone(), device, device_name };
+        let staged = model.signature.inputs.iter().map(|_| Staged::default()).collect();
+        let mut loaded = Self { module, model: model.clone(), device, device_name, staged };
         for rows in &model.warm_up {
             let inputs = loaded.zeros(*rows).map_err(refuse)?;
             loaded.run(&inputs).map_err(|error| match error {
@@ -59,19 +62,14 @@ impl TorchModel {
         self.model.signature.inputs.iter().map(zeros).collect()
     }
 
-    fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
-        let tensors = inputs.iter().map(|input| to_torch(input, self.device)).collect::<Result<Vec<_>, _>>()?;
-        let arguments: Vec<IValue> = tensors.iter().map(|tensor| IValue::Tensor(tensor.shallow_clone())).collect();
-        let returned = tch::no_grad(|| self.module.forward_is(&arguments));
-        if returned.is_err() {
-            // When forward fails, tch loses its handles to the arguments. Taking their memory away leaves
-            // a few bytes of each to be lost instead of the whole batch.
-            for mut tensor in tensors {
-                let _ = tensor.f_set_();
-            }
-        }
+    fn forward(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+        let staged = self.staged.iter_mut().zip(inputs);
+        let arguments = staged
+            .map(|(staged, input)| staged.fill(input, self.device).map(IValue::Tensor))
+            .collect::<Result<Vec<_>, _>>()?;
+        let returned = tch::no_grad(|| self.module.forward_is(&arguments))?;
         let mut outputs = Vec::with_capacity(self.model.signature.outputs.len());
-        flatten(returned?, &mut outputs)?;
+        flatten(returned, &mut outputs)?;
         outputs.iter().map(to_host).collect()
     }
 

@@ -37,6 +37,11 @@ impl Extents {
         Self { batch: Some(rows), named: self.named.clone() }
     }
 
+    /// The number of rows, when known.
+    pub fn batch(&self) -> Option<usize> {
+        self.batch
+    }
+
     /// Names and what they stand for.
     pub fn named(&self) -> &BTreeMap<String, usize> {
         &self.named

@@ -70,15 +70,13 @@ fn join<T: Copy>(
 ///
 /// # Errors
 /// The first output whose type or shape is not what the signature says, or that claims a row that the
-/// batch does not have. `extents` holds what is known from the inputs, the number of rows included.
+/// batch does not have.
 pub fn split(
     signature: &Signature,
-    extents: &Extents,
     batch: usize,
     outputs: &[Tensor],
 ) -> Result<Vec<StepOutput>, Mismatch> {
-    let mut extents = extents.with_batch(batch);
-    check_outputs(signature, &mut extents, batch, outputs)?;
+    check_outputs(signature, &mut Extents::of_batch(batch), outputs)?;
     let mut rows: Vec<StepOutput> =
         (0..batch).map(|_| StepOutput { tensors: Vec::with_capacity(outputs.len()) }).collect();
     // One order for each index tensor, shared by the outputs that it orders.
@@ -120,16 +118,16 @@ pub fn split(
 }
 
 /// Holds a model's outputs against its signature: their number, types, shapes and the rows that ragged
-/// ones claim. `extents` learns the names that only the outputs know.
+/// ones claim. `extents` holds what is known from the inputs, and learns what only the outputs tell.
 ///
 /// # Errors
 /// The first that is not as it should be.
 pub fn check_outputs(
     signature: &Signature,
     extents: &mut Extents,
-    batch: usize,
     outputs: &[Tensor],
 ) -> Result<(), Mismatch> {
+    let batch = extents.batch().unwrap_or(0);
     if outputs.len() != signature.outputs.len() {
         let names: Vec<&str> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
         return Err(Mismatch {

@@ -1,7 +1,192 @@
 //! Makes tensors of payloads, straight into a batch's memory.
+//!
+//! A [`Preprocessor`] is made once for each binding of a model and shared by the worker threads; each
+//! thread brings its own [`Scratch`]. A batch's tensor is split by [`rows`] into disjoint [`RowMut`]s,
+//! which can then be filled in parallel by [`Preprocessor::write_row`].
 
+mod image;
 pub mod placement;
+mod row;
+mod shape;
+mod sound;
 pub mod spec;
+mod text;
+
+use std::sync::Arc;
 
 pub use placement::Placement;
+pub use row::{RowMut, rows};
 pub use spec::Preprocess;
+
+use crate::align::Part;
+use crate::fault::{Fault, Reason, Stage};
+use crate::sample::Sample;
+use crate::tensor::DType;
+
+/// What is known of a row beside its elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowInfo {
+    /// Where the source image lies in the row.
+    Image(Placement),
+    /// Of sound.
+    Sound {
+        /// The share of the row that chunks cover, 0 to 1; the rest is silence.
+        coverage: f64,
+    },
+    /// Of text.
+    Text {
+        /// Tokens, special ones included, before truncation.
+        tokens: usize,
+    },
+    /// Of bytes there is nothing more to know.
+    Bytes,
+}
+
+/// Why a row could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFault {
+    /// The index of the faulty sample in the part's samples; none when no single one is to blame.
+    pub sample: Option<usize>,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl RowFault {
+    fn of_sample(sample: usize, fault: Fault) -> Self {
+        Self { sample: Some(sample), fault }
+    }
+
+    fn of_row(message: String) -> Self {
+        Self { sample: None, fault: undecodable(message) }
+    }
+}
+
+/// Memory that one thread uses over and over, so that in the steady state nothing is allocated. It keeps
+/// the size of the largest row made with it, which `max_pixels` and the sound windows bound.
+#[derive(Default)]
+pub struct Scratch {
+    image: image::ImageScratch,
+    sound: sound::SoundScratch,
+}
+
+/// Settings made ready: files are read, filters and transforms are planned. Shared by threads.
+pub struct Preprocessor {
+    shape: Vec<usize>,
+    dtype: DType,
+    kind: Kind,
+}
+
+enum Kind {
+    Image(image::ImagePlan),
+    Waveform(sound::Window),
+    LogMel { window: sound::Window, mel: sound::MelPlan },
+    Text(text::TextPlan),
+    Bytes,
+}
+
+impl Preprocessor {
+    /// Makes settings ready. Reads the tokenizer's file, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with the settings or the file, and what would be right.
+    pub fn new(settings: &Preprocess) -> Result<Self, String> {
+        settings.check()?;
+        let kind = match settings {
+            Preprocess::Image(spec) => Kind::Image(image::ImagePlan::new(spec)),
+            Preprocess::Waveform(spec) => Kind::Waveform(sound::Window::new(spec)),
+            Preprocess::LogMel(spec) => {
+                Kind::LogMel { window: sound::Window::new(&spec.wave), mel: sound::MelPlan::new(spec) }
+            }
+            Preprocess::TokenIds(spec) => Kind::Text(text::TextPlan::new(spec, text::Output::Ids)?),
+            Preprocess::AttentionMask(spec) => Kind::Text(text::TextPlan::new(spec, text::Output::Mask)?),
+            Preprocess::Bytes { .. } => Kind::Bytes,
+        };
+        Ok(Self { shape: settings.shape(), dtype: settings.dtype(), kind })
+    }
+
+    /// The extents of one row, without the batch axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The type of a row's elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Fills one row of a batch from what an input brought to a bundle. Every element is written. Images,
+    /// texts and bytes are made of the last sample, sound of all of them.
+    ///
+    /// # Errors
+    /// When a payload is not what its type says or would take more memory than allowed: which sample, and
+    /// why. The row's elements are then of no meaning. Also when the part has no sample, or the row is not
+    /// of the shape and type that the settings give.
+    pub fn write_row(
+        &self,
+        part: &Part<Arc<Sample>>,
+        row: RowMut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<RowInfo, RowFault> {
+        let want: usize = self.shape.iter().product();
+        if row.dtype() != self.dtype || row.len() != want {
+            return Err(RowFault::of_row(format!(
+                "a row of {} elements of {} cannot take what the settings make: {want} of {}",
+                row.len(),
+                row.dtype(),
+                self.dtype
+            )));
+        }
+        let Some((last, sample)) = part.samples.iter().enumerate().next_back() else {
+            let message = "the input brought no sample to this bundle";
+            let fault = Fault::new(Stage::Preprocess, Reason::InputMissing, message);
+            return Err(RowFault { sample: None, fault });
+        };
+        let of_last = |fault| RowFault::of_sample(last, fault);
+        match (&self.kind, row) {
+            (Kind::Image(plan), row) => {
+                plan.write(sample, row, &mut scratch.image).map(RowInfo::Image).map_err(of_last)
+            }
+            (Kind::Waveform(window), RowMut::F32(row)) => {
+                let coverage = window.write(part, row, &mut scratch.sound)?;
+                Ok(RowInfo::Sound { coverage })
+            }
+            (Kind::LogMel { window, mel }, RowMut::F32(row)) => {
+                let mut wave = std::mem::take(&mut scratch.sound.wave);
+                wave.resize(window.length(), 0.0);
+                let coverage = window.write(part, &mut wave, &mut scratch.sound);
+                if coverage.is_ok() {
+                    mel.write(&wave, row, &mut scratch.sound);
+                }
+                scratch.sound.wave = wave;
+                coverage.map(|coverage| RowInfo::Sound { coverage })
+            }
+            (Kind::Text(plan), RowMut::I64(row)) => {
+                plan.write(sample, row).map(|tokens| RowInfo::Text { tokens }).map_err(of_last)
+            }
+            (Kind::Bytes, RowMut::U8(row)) => {
+                let payload = &sample.record.payload;
+                if payload.len() != row.len() {
+                    return Err(of_last(undecodable(format!(
+                        "the payload has {} bytes; this input takes exactly {}",
+                        payload.len(),
+                        row.len()
+                    ))));
+                }
+                row.copy_from_slice(payload);
+                Ok(RowInfo::Bytes)
+            }
+            (_, row) => Err(RowFault::of_row(format!("a row of {} cannot take {}", row.dtype(), self.dtype))),
+        }
+    }
+}
+
+fn undecodable(message: impl Into<String>) -> Fault {
+    Fault::new(Stage::Preprocess, Reason::Undecodable, message)
+}
+
+fn too_large(message: impl Into<String>) -> Fault {
+    Fault::new(Stage::Preprocess, Reason::DecodedTooLarge, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -164,6 +164,7 @@ pub enum MelLog {
         floor: f32,
     },
     /// `log10(max(x, 1e-10))`, no lower than 8 below the maximum of this spectrogram, then `(x + 4) / 4`: Whisper's.
+    /// As Whisper does, the last frame is left out (with `center`, 30 s at a hop of 10 ms give 3000 frames).
     Whisper,
 }
 

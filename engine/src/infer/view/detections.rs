@@ -70,9 +70,9 @@ impl Found<'_> {
 }
 
 fn mapped(xy: &[f32], placement: &Placement) -> [Value; 2] {
-    let at = |place: usize| xy.get(place).copied().unwrap_or(f32::NAN);
+    let at = |place: usize| f64::from(xy.get(place).copied().unwrap_or(f32::NAN));
     let (x, y) = placement.to_source(at(0), at(1));
-    [pixels(x), pixels(y)]
+    [pixels(x as f32), pixels(y as f32)]
 }
 
 fn class(classes: &Tensor, place: usize) -> Option<i64> {

@@ -1,0 +1,132 @@
+//! Which part of the source goes where in the row, and back.
+
+use super::super::placement::Placement;
+use super::super::spec::Resize;
+
+/// What is cut out of the source, the size to which it is brought, and where in the row it is put.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Geometry {
+    /// Left, top, width and height of what is cut out of the source, in its pixels.
+    pub(super) source: [f64; 4],
+    /// Width and height to which it is brought.
+    pub(super) inner: [u32; 2],
+    /// Left and top of where it is put.
+    pub(super) at: [u32; 2],
+    pub(super) placement: Placement,
+}
+
+impl Geometry {
+    /// `size` and `target` are width and height.
+    pub(super) fn new(resize: Resize, size: (u32, u32), target: (u32, u32)) -> Result<Self, String> {
+        let (from_w, from_h) = (f64::from(size.0), f64::from(size.1));
+        let (to_w, to_h) = (f64::from(target.0), f64::from(target.1));
+        let whole = [0.0, 0.0, from_w, from_h];
+        let (source, inner, at) = match resize {
+            Resize::Exact if size != target => {
+                return Err(format!(
+                    "the image is {} x {} pixels; this input takes exactly {} x {}, or set a resize mode",
+                    size.0, size.1, target.0, target.1
+                ));
+            }
+            Resize::Exact | Resize::Stretch(_) => (whole, [target.0, target.1], [0, 0]),
+            // As Pillow's `ImageOps.pad`, with its rounding of halves to even.
+            Resize::Fit { .. } => {
+                let wider = u64::from(size.0) * u64::from(target.1) > u64::from(size.1) * u64::from(target.0);
+                let inner = if wider {
+                    [target.0, round(from_h / from_w * to_w).clamp(1, target.1)]
+                } else {
+                    [round(from_w / from_h * to_h).clamp(1, target.0), target.1]
+                };
+                let [left, top] = [target.0 - inner[0], target.1 - inner[1]].map(|n| round(f64::from(n) / 2.0));
+                (whole, inner, [left, top])
+            }
+            // As torchvision's `Resize` of the shorter side and `CenterCrop`: the whole would become `full`, of
+            // which only the middle is ever computed.
+            Resize::CenterCrop(_) => {
+                let [sw, sh, tw, th] = [size.0, size.1, target.0, target.1].map(u64::from);
+                let full = if tw * sh >= th * sw { [tw, sh * tw / sw] } else { [sw * th / sh, th] };
+                let [full_w, full_h] = full.map(|n| n as f64);
+                let (step_x, step_y) = (from_w / full_w, from_h / full_h);
+                let left = ((full_w - to_w) / 2.0).round_ties_even() * step_x;
+                let top = ((full_h - to_h) / 2.0).round_ties_even() * step_y;
+                // Rounding must not push the window over the edge by a trillionth of a pixel.
+                let (width, height) = ((to_w * step_x).min(from_w - left), (to_h * step_y).min(from_h - top));
+                ([left, top, width, height], [target.0, target.1], [0, 0])
+            }
+        };
+        let (scale_x, scale_y) = (source[2] / f64::from(inner[0]), source[3] / f64::from(inner[1]));
+        let placement = Placement {
+            source_width: size.0,
+            source_height: size.1,
+            scale_x,
+            scale_y,
+            offset_x: source[0] - f64::from(at[0]) * scale_x,
+            offset_y: source[1] - f64::from(at[1]) * scale_y,
+        };
+        Ok(Self { source, inner, at, placement })
+    }
+
+    /// Whether the source goes into the row as it is, pixel by pixel.
+    pub(super) fn is_identity(&self) -> bool {
+        let p = &self.placement;
+        self.source == [0.0, 0.0, f64::from(p.source_width), f64::from(p.source_height)]
+            && self.inner == [p.source_width, p.source_height]
+    }
+}
+
+fn round(value: f64) -> u32 {
+    value.round_ties_even() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::spec::Filter::Bilinear;
+    use super::*;
+
+    fn geometry(resize: Resize, size: (u32, u32), target: (u32, u32)) -> Geometry {
+        Geometry::new(resize, size, target).expect("fits")
+    }
+
+    #[test]
+    fn fit_pads_the_shorter_side_on_both_ends() {
+        let g = geometry(Resize::Fit { filter: Bilinear, fill: [0; 3] }, (640, 480), (224, 224));
+        assert_eq!((g.inner, g.at), ([224, 168], [0, 28]));
+        assert_eq!(g.placement.to_source(0.0, 28.0), (0.0, 0.0));
+        assert_eq!(g.placement.to_source(224.0, 196.0), (640.0, 480.0));
+    }
+
+    #[test]
+    fn centre_crop_cuts_the_longer_side_on_both_ends() {
+        let g = geometry(Resize::CenterCrop(Bilinear), (640, 480), (224, 224));
+        assert_eq!(g.inner, [224, 224]);
+        // 640 * 224 / 480 = 298 columns, of which 37 are left out on the left.
+        assert!((g.source[0] - 37.0 * 640.0 / 298.0).abs() < 1e-9);
+        assert_eq!(g.placement.to_source(0.0, 224.0), (g.source[0], 480.0));
+    }
+
+    #[test]
+    fn an_image_of_any_shape_finds_its_place() {
+        for size in [(1, 1), (1, 65_535), (65_535, 1), (3, 2), (224, 224), (500, 499)] {
+            for target in [(224, 224), (1, 1), (1, 300), (300, 1)] {
+                for resize in [
+                    Resize::Stretch(Bilinear),
+                    Resize::Fit { filter: Bilinear, fill: [0; 3] },
+                    Resize::CenterCrop(Bilinear),
+                ] {
+                    let g = geometry(resize, size, target);
+                    let [left, top, width, height] = g.source;
+                    assert!(left >= 0.0 && top >= 0.0 && width > 0.0 && height > 0.0, "{g:?}");
+                    assert!(left + width <= f64::from(size.0) && top + height <= f64::from(size.1), "{g:?}");
+                    assert!(g.inner[0] + g.at[0] <= target.0 && g.inner[1] + g.at[1] <= target.1, "{g:?}");
+                    assert!(g.inner[0] > 0 && g.inner[1] > 0, "{g:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exact_takes_no_other_size() {
+        assert!(geometry(Resize::Exact, (5, 4), (5, 4)).is_identity());
+        assert!(Geometry::new(Resize::Exact, (4, 5), (5, 4)).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! What settings alone say of a row, and whether they make sense.
+
+use super::spec::{ImageSpec, Layout, LogMelSpec, MelLog, Preprocess, TextSpec, WaveformSpec};
+use crate::ingest::duration::check_rate;
+use crate::tensor::DType;
+
+/// The most elements of a row: 256 MiB of `f32`. Anything above is a slip of the pen.
+const MAX_ELEMENTS: usize = 1 << 26;
+
+impl Preprocess {
+    /// The extents of one row, without the batch axis.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Image(spec) => {
+                let (width, height) = (spec.width as usize, spec.height as usize);
+                match spec.layout {
+                    Layout::Chw => vec![3, height, width],
+                    Layout::Hwc => vec![height, width, 3],
+                }
+            }
+            Self::Waveform(spec) => vec![spec.length],
+            Self::LogMel(spec) => vec![spec.mels, spec.frames()],
+            Self::TokenIds(spec) | Self::AttentionMask(spec) => vec![spec.length],
+            Self::Bytes { length } => vec![*length],
+        }
+    }
+
+    /// The type of a row's elements.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Image(spec) => spec.dtype,
+            Self::Waveform(_) | Self::LogMel(_) => DType::F32,
+            Self::TokenIds(_) | Self::AttentionMask(_) => DType::I64,
+            Self::Bytes { .. } => DType::U8,
+        }
+    }
+
+    /// Whether the settings make sense, without reading any file.
+    ///
+    /// # Errors
+    /// What does not, and what would.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Image(spec) => check_image(spec)?,
+            Self::Waveform(spec) => check_wave(spec)?,
+            Self::LogMel(spec) => check_mel(spec)?,
+            Self::TokenIds(TextSpec { length, .. })
+            | Self::AttentionMask(TextSpec { length, .. })
+            | Self::Bytes { length } => check_positive("length", *length)?,
+        }
+        let shape = self.shape();
+        let count = shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
+        if count.is_none_or(|count| count > MAX_ELEMENTS) {
+            return Err(format!("a row of {shape:?} is larger than {MAX_ELEMENTS} elements"));
+        }
+        Ok(())
+    }
+}
+
+impl LogMelSpec {
+    /// Frames of the spectrogram.
+    pub fn frames(&self) -> usize {
+        let length = self.wave.length + if self.center { 2 * (self.n_fft / 2) } else { 0 };
+        let frames = match length.checked_sub(self.n_fft) {
+            Some(rest) => 1 + rest / self.hop_length.max(1),
+            None => 0,
+        };
+        if self.log == MelLog::Whisper { frames.saturating_sub(1) } else { frames }
+    }
+}
+
+fn check_positive(name: &str, value: usize) -> Result<(), String> {
+    if value == 0 { Err(format!("{name} = 0: it must be at least 1")) } else { Ok(()) }
+}
+
+fn check_image(spec: &ImageSpec) -> Result<(), String> {
+    for (name, side) in [("width", spec.width), ("height", spec.height)] {
+        if !(1..=65_535).contains(&side) {
+            return Err(format!("{name} = {side}: it must be from 1 to 65535"));
+        }
+    }
+    if spec.max_pixels == 0 {
+        return Err("max_pixels = 0: no image would be decoded".into());
+    }
+    if !spec.scale.is_finite() || spec.mean.iter().any(|mean| !mean.is_finite()) {
+        return Err("scale and mean must be finite numbers".into());
+    }
+    if spec.std.iter().any(|std| !std.is_finite() || *std == 0.0) {
+        return Err(format!("std = {:?}: each must be a finite number other than 0", spec.std));
+    }
+    match spec.dtype {
+        DType::F32 => Ok(()),
+        DType::U8 if spec.scale == 1.0 && spec.mean == [0.0; 3] && spec.std == [1.0; 3] => Ok(()),
+        DType::U8 => Err("images of u8 are neither scaled nor normalised: leave scale 1, mean 0 and std 1".into()),
+        DType::I64 => Err("images are of f32 or u8, not of i64".into()),
+    }
+}
+
+fn check_wave(spec: &WaveformSpec) -> Result<(), String> {
+    check_rate(spec.rate)?;
+    check_positive("length", spec.length)?;
+    if spec.length > MAX_ELEMENTS {
+        return Err(format!("length = {}: it must be at most {MAX_ELEMENTS}", spec.length));
+    }
+    if !spec.scale.is_finite() {
+        return Err(format!("scale = {}: it must be a finite number", spec.scale));
+    }
+    Ok(())
+}
+
+fn check_mel(spec: &LogMelSpec) -> Result<(), String> {
+    check_wave(&spec.wave)?;
+    for (name, value) in [
+        ("n_fft", spec.n_fft),
+        ("win_length", spec.win_length),
+        ("hop_length", spec.hop_length),
+        ("mels", spec.mels),
+    ] {
+        check_positive(name, value)?;
+    }
+    if spec.n_fft > 1 << 16 || spec.mels > 4096 {
+        return Err(format!("n_fft is at most 65536 and mels at most 4096, not {} and {}", spec.n_fft, spec.mels));
+    }
+    if spec.win_length > spec.n_fft {
+        return Err(format!("win_length = {} is longer than n_fft = {}", spec.win_length, spec.n_fft));
+    }
+    let nyquist = spec.wave.rate as f32 / 2.0;
+    if !(0.0 <= spec.f_min && spec.f_min < spec.f_max && spec.f_max <= nyquist) {
+        return Err(format!(
+            "f_min = {} and f_max = {}: it must be that 0 <= f_min < f_max <= {nyquist}, half the rate",
+            spec.f_min, spec.f_max
+        ));
+    }
+    if spec.power != 1.0 && spec.power != 2.0 {
+        return Err(format!("power = {}: it must be 1 or 2", spec.power));
+    }
+    if let MelLog::Decibel { floor } | MelLog::Natural { floor } = spec.log
+        && !(floor.is_finite() && floor > 0.0)
+    {
+        return Err(format!("floor = {floor}: it must be above 0, as 1e-10"));
+    }
+    if spec.center && spec.wave.length <= spec.n_fft / 2 {
+        return Err(format!(
+            "length = {} is too short to be padded by reflection; it must be above n_fft / 2 = {}",
+            spec.wave.length,
+            spec.n_fft / 2
+        ));
+    }
+    if spec.frames() == 0 {
+        return Err(format!(
+            "length = {} gives no frame of n_fft = {}: make it longer or set center",
+            spec.wave.length, spec.n_fft
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! From one rate to another.
+
+use std::ops::Range;
+
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{
+    Async, Fft, FixedAsync, FixedSync, SincInterpolationParameters, WindowFunction,
+};
+
+/// Pairs of rates for which a thread keeps its resampler.
+const KEPT: usize = 8;
+
+/// The least number of input frames of one Fourier transform; the filter is as long, which sets how sharp
+/// it is and how far around a sample it reaches.
+const BLOCK: usize = 1024;
+
+/// Pairs of rates whose smallest common block is longer than this are resampled in the time domain.
+const BLOCK_MAX: usize = 8192;
+
+/// Taps of the filter in the time domain, at the lower of the two rates.
+const SINC: usize = 256;
+
+/// How many times one rate may be the other.
+const RATIO_MAX: u32 = 64;
+
+/// The resamplers of one thread, the last used first.
+#[derive(Default)]
+pub(super) struct Resamplers(Vec<Resampler>);
+
+/// A resampler for one pair of rates.
+pub(super) struct Resampler {
+    from: u32,
+    to: u32,
+    /// Input frames after which input and output meet on a sample again, or 1 where that takes too long.
+    block: u64,
+    /// Input frames around a sample that have a part in it.
+    reach: u64,
+    inner: Box<dyn rubato::Resampler<f32>>,
+    output: Vec<f32>,
+}
+
+impl Resamplers {
+    /// The resampler for a pair of rates; it is made when it is not there.
+    pub(super) fn get(&mut self, from: u32, to: u32) -> Result<&mut Resampler, String> {
+        match self.0.iter().position(|resampler| (resampler.from, resampler.to) == (from, to)) {
+            Some(at) => self.0.get_mut(..=at).unwrap_or_default().rotate_right(1),
+            None => {
+                let resampler = Resampler::new(from, to)?;
+                self.0.truncate(KEPT - 1);
+                self.0.insert(0, resampler);
+            }
+        }
+        self.0.first_mut().ok_or_else(|| "there is no resampler".into())
+    }
+}
+
+impl Resampler {
+    fn new(from: u32, to: u32) -> Result<Self, String> {
+        if from.div_ceil(to.max(1)) > RATIO_MAX || to.div_ceil(from.max(1)) > RATIO_MAX {
+            return Err(format!(
+                "sound of {from} frames a second cannot be brought to {to}: one may be {RATIO_MAX} times the other"
+            ));
+        }
+        let common = gcd(from, to);
+        let (block_in, block_out) = ((from / common) as usize, (to / common) as usize);
+        let failed = |error| format!("sound of {from} frames a second cannot be brought to {to}: {error}");
+        let (inner, block, reach): (Box<dyn rubato::Resampler<f32>>, _, _) = if block_in.max(block_out) <= BLOCK_MAX {
+            // An even number of blocks: the filter's delay is then a whole number of samples on both sides.
+            // Enough of them for the shorter side to have a sharp filter too.
+            let blocks = BLOCK.div_ceil(block_in.min(block_out)).next_multiple_of(2);
+            let window = WindowFunction::BlackmanHarris2;
+            let size = blocks * block_in;
+            let fft =
+                Fft::new_custom(from as usize, to as usize, size, 1, 1, window, FixedSync::Both)
+                    .map_err(|error| failed(error.to_string()))?;
+            (Box::new(fft), block_in as u64, size as u64)
+        } else {
+            let ratio = f64::from(to) / f64::from(from);
+            let taps = (SINC as f64 / ratio.min(1.0)).ceil() as usize;
+            let parameters = SincInterpolationParameters::new(taps, WindowFunction::BlackmanHarris2);
+            let sinc = Async::new_sinc(ratio, 1.0, &parameters, BLOCK, 1, FixedAsync::Input)
+                .map_err(|error| failed(error.to_string()))?;
+            (Box::new(sinc), 1, taps as u64)
+        };
+        Ok(Self { from, to, block, reach, inner, output: Vec::new() })
+    }
+
+    /// The input frames that have a part in `count` output samples from the one numbered `first` on, when
+    /// output sample 0 stands at input frame 0. It begins where input and output meet on a sample.
+    pub(super) fn input_for(&self, first: u64, count: u64) -> Range<u64> {
+        let (from, to) = (u128::from(self.from), u128::from(self.to));
+        let begin = (u128::from(first) * from / to) as u64;
+        let end = (u128::from(first + count) * from).div_ceil(to) as u64;
+        let begin = begin.saturating_sub(self.reach);
+        begin - begin % self.block..end + self.reach
+    }
+
+    /// Fills `row` with output samples from the one numbered `first` on; `input` begins with the input frame
+    /// numbered `start`, as [`Self::input_for`] says. The filter's delay is taken out, and around the input
+    /// there is silence.
+    pub(super) fn run(&mut self, input: &[f32], start: u64, first: u64, row: &mut [f32]) -> Result<(), String> {
+        let failed = |error: String| format!("the sound cannot be resampled: {error}");
+        self.inner.reset();
+        let needed = self.inner.process_all_needed_output_len(input.len());
+        self.output.clear();
+        self.output.resize(needed, 0.0);
+        let from = InterleavedSlice::new(input, 1, input.len()).map_err(|error| failed(error.to_string()))?;
+        let mut to = InterleavedSlice::new_mut(&mut self.output, 1, needed)
+            .map_err(|error| failed(error.to_string()))?;
+        let (_, made) = self
+            .inner
+            .process_all_into_buffer(&from, &mut to, input.len(), None)
+            .map_err(|error| failed(error.to_string()))?;
+        // Exact where input and output meet at `start`, else to half an output sample.
+        let (rate_in, rate_out) = (u128::from(self.from), u128::from(self.to));
+        let skipped = (u128::from(start) * rate_out + rate_in / 2) / rate_in;
+        let begin = usize::try_from(u128::from(first).saturating_sub(skipped)).unwrap_or(usize::MAX);
+        let output = self.output.get(begin..made).unwrap_or_default();
+        row.iter_mut().zip(output).for_each(|(to, from)| *to = *from);
+        Ok(())
+    }
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a.max(1) } else { gcd(b, a % b) }
+}

@@ -1,0 +1,305 @@
+//! All streams together: who a sample belongs to, and when the clock has to be asked.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::event::{Event, Stamp};
+use super::lane::Lane;
+use super::policy::AlignPolicy;
+use super::rules::Rules;
+use super::stream::{NEVER, Stream};
+use crate::position::{InputId, PartitionId};
+use crate::sample::StreamKey;
+use crate::time::{Timestamp, nanos};
+
+/// Joins samples into bundles: one bundle for each sample of the pivot, closed as soon as no sample that is
+/// still expected can change it.
+///
+/// # When a bundle closes
+/// The *watermark* of a stream's input is the latest event time seen less its out-of-orderness: nothing earlier
+/// is expected. The bundle of a pivot at `t` closes when no earlier pivot is expected (the pivot's own watermark is at
+/// least `t`) and for each other input
+/// - window: the watermark has reached its end, or samples that last cover it whole;
+/// - nearest: the watermark is as far past `t` as the nearest sample is away, or one has the very same time;
+/// - latest: the watermark is past `t`, or one has the very same time;
+/// - or the input is idle: nothing was heard of it for `idle_timeout`, counted for one never heard from the
+///   stream's first sample.
+///
+/// `max_wait` after the pivot's arrival it closes whatever is missing, and with it those of earlier pivots: the bundles
+/// of a stream close in the order of event times.
+///
+/// # What does not depend on the order of arrival
+/// As long as samples are out of order by no more than allowed and no timer fires, the bundles of a stream
+/// and their order are a function of the event times alone, with three limits. Of samples of one input
+/// with the very same event time the first to arrive counts (nearest, latest, pivot) or stands first (window).
+/// An input's samples either last or do not. Those that last are one signal: none lies wholly within
+/// what others cover, and no window is shorter than they overlap.
+///
+/// # How long a sample is held
+/// Until no open pivot and none to come can use it; those to come are later than the last that closed and not before the
+/// pivot's watermark. Samples of an input go in the order of event times. When the pivot is idle and no
+/// bundle is open, a sample goes `max_wait` and its join's reach back (`before`, `tolerance`, `max_age`) after its
+/// arrival, as if the pivot's event time ran on with the wall clock.
+///
+/// # The clock
+/// `now` is wall time and never goes back: an earlier one counts as the latest given. [`Self::push`] applies
+/// what the sample changes; what time alone changes is for [`Self::tick`], to be called when
+/// [`Self::next_deadline`] has come and before pushing anything that arrived later.
+#[derive(Debug)]
+pub struct Aligner<T> {
+    policy: Arc<AlignPolicy>,
+    rules: Rules,
+    index: FxHashMap<StreamKey, u32>,
+    /// By slot; `None` marks a slot that `free` lists.
+    streams: Vec<Option<Stream<T>>>,
+    free: Vec<u32>,
+    /// Deadlines and slots. An entry counts only if its stream has scheduled that very deadline; the others are
+    /// left behind and skipped.
+    deadlines: BinaryHeap<Reverse<(i64, u32)>>,
+    buffered: usize,
+    /// By input, over all streams ever.
+    latest: Vec<i64>,
+    now: i64,
+}
+
+impl<T: Clone> Aligner<T> {
+    /// An aligner without streams.
+    pub fn new(policy: Arc<AlignPolicy>) -> Self {
+        let rules = Rules::new(&policy);
+        Self {
+            latest: vec![i64::MIN; rules.inputs.len()],
+            policy,
+            rules,
+            index: FxHashMap::default(),
+            streams: Vec::new(),
+            free: Vec::new(),
+            deadlines: BinaryHeap::new(),
+            buffered: 0,
+            now: i64::MIN,
+        }
+    }
+
+    /// Takes a sample that arrived at `now` and appends to `out` what follows from it.
+    ///
+    /// An input that the policy does not have is never asked for anything: its sample is released at once.
+    pub fn push(
+        &mut self,
+        stream: &StreamKey,
+        input: InputId,
+        stamp: Stamp,
+        item: T,
+        now: Timestamp,
+        out: &mut Vec<Event<T>>,
+    ) {
+        let now = self.advance_clock(now);
+        let (input, pivot) = (input.index(), self.rules.pivot);
+        let time = stamp.event_time.as_nanos();
+        let end = time.saturating_add(nanos(stamp.duration));
+        let (Some(rule), Some(latest)) = (self.rules.inputs.get(input).copied(), self.latest.get_mut(input))
+        else {
+            out.push(Event::Released { item, used: 0 });
+            return;
+        };
+        *latest = (*latest).max(time);
+        let slot = match self.index.get(stream) {
+            Some(slot) => *slot,
+            None => self.add_stream(stream, now),
+        };
+        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
+        let Some(lane) = held.lanes.get_mut(input) else { return };
+        lane.hear(time, end, stamp.partition, now);
+
+        let may_close;
+        if input == pivot {
+            if held.just_closed(time) {
+                out.push(Event::Duplicate(item));
+                return;
+            }
+            if let Some(by_ns) = held.pivot_late_by(time) {
+                out.push(Event::Late { item, by_ns });
+                return;
+            }
+            match held.open_pivot(&self.rules, time, now, item) {
+                Ok(first) => may_close = first,
+                Err(item) => {
+                    out.push(Event::Duplicate(item));
+                    return;
+                }
+            }
+        } else {
+            let floor = held.floor();
+            if let Some(by_ns) = Lane::<T>::late_by(&rule, floor, time, end) {
+                out.push(Event::Late { item, by_ns });
+                return;
+            }
+            let Some(lane) = held.lanes.get_mut(input) else { return };
+            if let Err(item) = lane.insert(rule.ask, time, end, now, item) {
+                out.push(Event::Released { item, used: 0 });
+                return;
+            }
+            self.buffered -= lane.release(&rule, floor, out);
+            may_close = held.waits_for(input);
+        }
+        self.buffered += 1;
+
+        let closed = if may_close { held.close_settled(&self.rules, now, out) } else { 0 };
+        if input == pivot || closed > 0 {
+            self.buffered -= closed + held.sweep(&self.rules, out);
+        }
+        let deadline = if may_close {
+            held.deadline(&self.rules)
+        } else if held.is_open() {
+            NEVER
+        } else {
+            held.unasked_deadline(&self.rules, input, now)
+        };
+        if deadline < held.scheduled {
+            held.scheduled = deadline;
+            self.schedule(slot, deadline);
+        }
+    }
+
+    /// Applies what time alone changes up to `now`: inputs that fall idle, bundles that have waited long enough,
+    /// samples nobody asks for, streams to forget.
+    pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
+        let now = self.advance_clock(now);
+        while let Some(Reverse((deadline, slot))) = self.deadlines.peek().copied()
+            && deadline <= now
+        {
+            self.deadlines.pop();
+            let Some(Some(held)) = self.streams.get_mut(slot as usize) else { continue };
+            if held.scheduled != deadline {
+                continue;
+            }
+            let mut gone = held.close_settled(&self.rules, now, out);
+            gone += held.sweep(&self.rules, out);
+            gone += held.release_unasked(&self.rules, now, out);
+            self.buffered -= gone;
+            if held.is_forgettable(&self.rules, now) {
+                self.remove(slot);
+                continue;
+            }
+            let next = held.deadline(&self.rules).max(now.saturating_add(1));
+            held.scheduled = next;
+            if next < NEVER {
+                self.schedule(slot, next);
+            }
+        }
+    }
+
+    /// When [`Self::tick`] has to be called next, if nothing is pushed until then. There may prove to be nothing
+    /// to do then; nothing is ever due earlier. Constant time.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let Reverse((deadline, _)) = self.deadlines.peek()?;
+        (*deadline < NEVER).then(|| Timestamp::from_nanos(*deadline))
+    }
+
+    /// Closes everything as when all inputs are idle, releases everything and forgets all streams, in the
+    /// order of their slots: no more samples come.
+    pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
+        let now = self.advance_clock(now);
+        for held in self.streams.iter_mut().flatten() {
+            held.close_all(&self.rules, now, out);
+            held.release_all(out);
+        }
+        self.streams.clear();
+        self.free.clear();
+        self.index.clear();
+        self.deadlines.clear();
+        self.buffered = 0;
+    }
+
+    /// Forgets the streams of which `revoked` says so, and all that they hold, without a word: their samples are
+    /// read again by whoever owns them next.
+    pub fn forget(&mut self, mut revoked: impl FnMut(&StreamKey) -> bool) {
+        self.forget_streams(|held| revoked(&held.key));
+    }
+
+    /// As [`Self::forget`], for the streams of which a sample came from such a partition.
+    ///
+    /// A stream must not outlive its revocation even if it holds nothing: when the partition comes back, records that were
+    /// not committed are read again, and must not be taken for late.
+    pub fn forget_partitions(&mut self, mut revoked: impl FnMut(PartitionId) -> bool) {
+        self.forget_streams(|held| {
+            (0_u16..).zip(&held.lanes).any(|(input, lane)| {
+                lane.partition
+                    .is_some_and(|partition| revoked(PartitionId { input: InputId(input), partition }))
+            })
+        });
+    }
+
+    /// How many samples it holds.
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// How many streams it knows.
+    pub fn streams(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The latest event time that an input has brought, over all streams.
+    pub fn latest(&self, input: InputId) -> Option<Timestamp> {
+        let latest = self.latest.get(input.index()).copied().filter(|latest| *latest > i64::MIN)?;
+        Some(Timestamp::from_nanos(latest))
+    }
+
+    /// The policy that it follows.
+    pub fn policy(&self) -> &Arc<AlignPolicy> {
+        &self.policy
+    }
+
+    fn advance_clock(&mut self, now: Timestamp) -> i64 {
+        self.now = self.now.max(now.as_nanos());
+        self.now
+    }
+
+    #[cold]
+    fn add_stream(&mut self, key: &StreamKey, now: i64) -> u32 {
+        let stream = Some(Stream::new(key.clone(), self.rules.inputs.len(), now));
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.streams.push(None);
+                u32::try_from(self.streams.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        if let Some(place) = self.streams.get_mut(slot as usize) {
+            *place = stream;
+        }
+        self.index.insert(key.clone(), slot);
+        slot
+    }
+
+    fn remove(&mut self, slot: u32) {
+        if let Some(held) = self.streams.get_mut(slot as usize).and_then(Option::take) {
+            self.buffered -= held.held();
+            self.index.remove(&held.key);
+            self.free.push(slot);
+        }
+    }
+
+    fn forget_streams(&mut self, mut which: impl FnMut(&Stream<T>) -> bool) {
+        for slot in (0_u32..).take(self.streams.len()) {
+            if let Some(Some(held)) = self.streams.get(slot as usize)
+                && which(held)
+            {
+                self.remove(slot);
+            }
+        }
+    }
+
+    fn schedule(&mut self, slot: u32, deadline: i64) {
+        // Entries that no longer count are cleared away before they outnumber the others by much.
+        if self.deadlines.len() > self.index.len().saturating_mul(4).saturating_add(64) {
+            let streams = &self.streams;
+            self.deadlines.retain(|Reverse((deadline, slot))| {
+                matches!(streams.get(*slot as usize), Some(Some(held)) if held.scheduled == *deadline)
+            });
+        }
+        self.deadlines.push(Reverse((deadline, slot)));
+    }
+}

@@ -1,0 +1,501 @@
+//! What the aligner promises, one promise a test. Times are milliseconds; a sample is a number.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::position::{InputId, PartitionId};
+use crate::sample::StreamKey;
+use crate::time::Timestamp;
+
+const PIVOT: u16 = 0;
+const OTHER: u16 = 1;
+
+/// Two inputs, of which the first is the pivot; idle after 100, waiting 1 000, forgetting after 10 000.
+fn policy(join: Join, missing: Missing) -> AlignPolicy {
+    let input = |name: &str, join, missing| InputPolicy {
+        name: name.into(),
+        out_of_orderness: Duration::ZERO,
+        idle_timeout: Duration::from_millis(100),
+        join,
+        missing,
+    };
+    AlignPolicy {
+        pivot: InputId(PIVOT),
+        inputs: vec![input("pivot", Join::Pivot, Missing::Emit), input("other", join, missing)],
+        max_wait: Duration::from_millis(1_000),
+        forget_after: Duration::from_millis(10_000),
+    }
+}
+
+const fn nearest(tolerance: u64) -> Join {
+    Join::Nearest { tolerance: Duration::from_millis(tolerance) }
+}
+
+const fn latest(max_age: u64) -> Join {
+    Join::Latest { max_age: Duration::from_millis(max_age) }
+}
+
+const fn window(before: u64, after: u64) -> Join {
+    Join::Window { before: Duration::from_millis(before), after: Duration::from_millis(after) }
+}
+
+struct Rig {
+    aligner: Aligner<u32>,
+    out: Vec<Event<u32>>,
+}
+
+fn rig(join: Join) -> Rig {
+    rig_of(policy(join, Missing::Emit))
+}
+
+fn rig_of(policy: AlignPolicy) -> Rig {
+    Rig { aligner: Aligner::new(Arc::new(policy)), out: Vec::new() }
+}
+
+impl Rig {
+    /// Pushes to stream `s`; a sample's number is its time unless said otherwise.
+    fn push(&mut self, input: u16, time: i64, now: i64) -> String {
+        self.push_as(input, time, 0, u32::try_from(time).expect("a time"), now)
+    }
+
+    /// The bundle that the push of such a sample closes.
+    fn bundle_after(&mut self, input: u16, time: i64, now: i64) -> Bundle<u32> {
+        self.give(input, time, 0, 0, now);
+        match self.out.first() {
+            Some(Event::Bundle(bundle)) => bundle.clone(),
+            _ => panic!("no bundle but: {}", self.told()),
+        }
+    }
+
+    fn push_as(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) -> String {
+        self.give(input, time, lasts, item, now);
+        self.told()
+    }
+
+    fn give(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
+        let stamp = Stamp::new(Timestamp::from_millis(time), Duration::from_millis(lasts));
+        let stream = StreamKey::from("s");
+        self.aligner.push(&stream, InputId(input), stamp, item, Timestamp::from_millis(now), &mut self.out);
+    }
+
+    fn tick(&mut self, now: i64) -> String {
+        self.aligner.tick(Timestamp::from_millis(now), &mut self.out);
+        self.told()
+    }
+
+    fn finish(&mut self, now: i64) -> String {
+        self.aligner.finish(Timestamp::from_millis(now), &mut self.out);
+        self.told()
+    }
+
+    fn due(&self) -> Option<i64> {
+        self.aligner.next_deadline().map(Timestamp::as_millis)
+    }
+
+    /// What was told since, in short: `100:[100][90]` is a bundle, `90x1` a release after one use.
+    fn told(&mut self) -> String {
+        let bundle = |bundle: &Bundle<u32>| {
+            let parts: String = bundle.parts.iter().map(|part| format!("{:?}", part.samples)).collect();
+            format!("{}:{parts}", bundle.event_time.as_millis())
+        };
+        let told = self.out.drain(..).map(|event| match &event {
+            Event::Bundle(it) => bundle(it),
+            Event::Dropped { bundle: it, missing } => format!("dropped {} by {}", bundle(it), missing.0),
+            Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
+            Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
+            Event::Duplicate(item) => format!("duplicate {item}"),
+            Event::Released { item, used } => format!("{item}x{used}"),
+        });
+        told.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn nearest_closes_when_nothing_nearer_can_come() {
+    let mut rig = rig(nearest(50));
+    assert_eq!(rig.push(OTHER, 90, 0), "");
+    assert_eq!(rig.push(PIVOT, 100, 0), "");
+    assert_eq!(rig.push(OTHER, 110, 0), "100:[100][90] 100x1 90x1", "as near, the earlier");
+    assert_eq!(rig.push(PIVOT, 110, 0), "110:[110][110] 110x1", "an exact hit closes at once");
+}
+
+#[test]
+fn nearest_beyond_the_tolerance_is_missing() {
+    let mut rig = rig(nearest(5));
+    assert_eq!(rig.push(PIVOT, 100, 0), "");
+    assert_eq!(rig.push(OTHER, 105, 0), "100:[100][105] 100x1");
+    assert_eq!(rig.push(PIVOT, 111, 0), "105x1");
+    assert_eq!(rig.push(OTHER, 117, 0), "111:[111][] 111x1");
+}
+
+#[test]
+fn latest_closes_when_the_watermark_has_passed_or_on_an_exact_hit() {
+    let mut rig = rig(latest(50));
+    assert_eq!(rig.push(OTHER, 90, 0), "");
+    assert_eq!(rig.push(PIVOT, 100, 0), "");
+    assert_eq!(rig.push(OTHER, 101, 0), "100:[100][90] 100x1");
+    assert_eq!(rig.push(PIVOT, 101, 0), "101:[101][101] 101x1 90x1");
+    assert_eq!(rig.push(PIVOT, 160, 0), "101x1", "too old for anything from 160 on");
+    assert_eq!(rig.push(OTHER, 161, 0), "160:[160][] 160x1");
+}
+
+#[test]
+fn of_samples_with_equal_times_the_first_to_arrive_counts() {
+    for join in [nearest(50), latest(50)] {
+        let mut rig = rig(join);
+        assert_eq!(rig.push_as(OTHER, 90, 0, 1, 0), "");
+        assert_eq!(rig.push_as(OTHER, 90, 0, 2, 0), "2x0");
+        assert_eq!(rig.push(PIVOT, 90, 0), "90:[90][1] 90x1");
+    }
+}
+
+#[test]
+fn a_window_closes_when_the_watermark_has_reached_its_end() {
+    let mut rig = rig(window(20, 10));
+    for time in [79, 80, 100, 109] {
+        assert_eq!(rig.push(OTHER, time, 0), "");
+    }
+    assert_eq!(rig.push(PIVOT, 100, 0), "79x0");
+    assert_eq!(rig.push(OTHER, 110, 0), "100:[100][80, 100, 109] 100x1 80x1");
+}
+
+#[test]
+fn windows_that_overlap_share_their_samples() {
+    let mut rig = rig(window(20, 0));
+    for time in [90, 95] {
+        rig.push(OTHER, time, 0);
+    }
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push(OTHER, 100, 0), "100:[100][90, 95] 100x1");
+    assert_eq!(rig.push(PIVOT, 110, 0), "");
+    assert_eq!(rig.push(OTHER, 112, 0), "110:[110][90, 95, 100] 110x1 90x2");
+}
+
+#[test]
+fn a_window_that_sound_covers_closes_before_the_watermark_reaches_its_end() {
+    let mut rig = rig(window(30, 0));
+    rig.push_as(OTHER, 60, 20, 60, 0);
+    rig.push_as(PIVOT, 100, 0, 100, 0);
+    assert_eq!(rig.push_as(OTHER, 80, 20, 80, 0), "100:[100][60, 80] 100x1");
+}
+
+#[test]
+fn sound_that_repeats_its_neighbours_is_left_out_whenever_it_comes() {
+    for early in [false, true] {
+        let mut rig = rig(window(30, 0));
+        rig.push_as(OTHER, 60, 20, 60, 0);
+        rig.push_as(OTHER, 80, 21, 80, 0);
+        if early {
+            rig.push_as(OTHER, 99, 20, 99, 0);
+        }
+        let told = rig.push_as(PIVOT, 100, 0, 100, 0);
+        assert!(told.starts_with("100:[100][60, 80] 100x1"), "{told}");
+    }
+}
+
+#[test]
+fn gaps_in_sound_show_in_the_coverage() {
+    let mut rig = rig(window(100, 0));
+    rig.push_as(OTHER, 0, 25, 1, 0);
+    rig.push_as(OTHER, 50, 30, 2, 0);
+    rig.push(PIVOT, 100, 0);
+    let bundle = rig.bundle_after(OTHER, 100, 0);
+    let sound = &bundle.parts[usize::from(OTHER)];
+    assert_eq!(sound.samples.as_slice(), [1, 2]);
+    assert_eq!(sound.coverage, Some(0.55));
+    assert_eq!(sound.skew_ns, Some(0));
+    assert!(!bundle.is_complete());
+    assert_eq!((sound.from, sound.to), (Timestamp::from_millis(0), Timestamp::from_millis(100)));
+}
+
+#[test]
+fn skew_says_how_far_from_the_pivot_a_sample_is() {
+    let mut rig = rig(nearest(50));
+    rig.push(PIVOT, 100, 0);
+    rig.push(OTHER, 93, 1);
+    let bundle = rig.bundle_after(OTHER, 107, 3);
+    assert_eq!(bundle.parts[1].skew_ns, Some(-7_000_000));
+    assert_eq!(bundle.parts[0].skew_ns, Some(0));
+    assert!(bundle.is_complete());
+    assert_eq!(bundle.opened_at, Timestamp::from_millis(0));
+    assert_eq!(bundle.closed_at, Timestamp::from_millis(3));
+}
+
+#[test]
+fn pivots_out_of_order_close_in_order() {
+    let mut policy = policy(nearest(0), Missing::Emit);
+    policy.inputs[0].out_of_orderness = Duration::from_millis(20);
+    let mut rig = rig_of(policy);
+    rig.push(OTHER, 100, 0);
+    rig.push(OTHER, 110, 0);
+    assert_eq!(rig.push(PIVOT, 110, 0), "");
+    assert_eq!(rig.push(PIVOT, 100, 0), "", "95 may come still");
+    assert_eq!(rig.push(PIVOT, 120, 0), "100:[100][100] 100x1 100x1");
+    assert_eq!(rig.push(PIVOT, 130, 0), "110:[110][110] 110x1 110x1");
+}
+
+#[test]
+fn an_idle_input_is_no_longer_waited_for() {
+    let mut rig = rig(nearest(50));
+    rig.push(OTHER, 0, 0);
+    assert_eq!(rig.push(PIVOT, 100, 70), "0x0");
+    assert_eq!(rig.due(), Some(100));
+    assert_eq!(rig.tick(99), "");
+    assert_eq!(rig.tick(100), "100:[100][] 100x1");
+}
+
+#[test]
+fn an_input_never_heard_is_idle_counted_from_the_streams_first_sample() {
+    let mut rig = rig(nearest(50));
+    rig.push(PIVOT, 100, 7);
+    rig.push(PIVOT, 140, 50);
+    assert_eq!(rig.tick(106), "");
+    assert_eq!(rig.tick(107), "100:[100][] 100x1 140:[140][] 140x1");
+}
+
+#[test]
+fn an_input_that_speaks_again_is_waited_for_again() {
+    let mut rig = rig(nearest(10));
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.tick(100), "100:[100][] 100x1");
+    assert_eq!(rig.push(OTHER, 104, 110), "");
+    assert_eq!(rig.push(PIVOT, 140, 120), "104x0");
+    assert_eq!(rig.tick(209), "");
+    assert_eq!(rig.tick(210), "140:[140][] 140x1");
+}
+
+#[test]
+fn an_idle_pivot_lets_its_last_bundles_go() {
+    let mut policy = policy(nearest(10), Missing::Emit);
+    policy.inputs[0].out_of_orderness = Duration::from_millis(20);
+    let mut rig = rig_of(policy);
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push(OTHER, 100, 0), "", "a pivot at 90 may come still");
+    assert_eq!(rig.tick(100), "100:[100][100] 100x1");
+}
+
+#[test]
+fn no_bundle_waits_longer_than_max_wait() {
+    let mut rig = rig(nearest(10));
+    rig.push(PIVOT, 100, 0);
+    for now in (50..1_000).step_by(50) {
+        assert_eq!(rig.push(OTHER, 1, now), "late 1 by 89000000");
+        assert_eq!(rig.tick(now), "");
+    }
+    assert_eq!(rig.due(), Some(1_000));
+    assert_eq!(rig.tick(1_000), "100:[100][] 100x1");
+}
+
+#[test]
+fn a_pivot_that_has_waited_long_enough_takes_the_earlier_ones_along() {
+    let mut policy = policy(nearest(10), Missing::Emit);
+    policy.inputs.iter_mut().for_each(|input| input.idle_timeout = Duration::from_secs(60));
+    policy.inputs[0].out_of_orderness = Duration::from_millis(20);
+    let mut rig = rig_of(policy);
+    rig.push(PIVOT, 110, 0);
+    rig.push(PIVOT, 100, 500);
+    rig.push(PIVOT, 120, 600);
+    assert_eq!(rig.tick(999), "");
+    assert_eq!(rig.tick(1_000), "100:[100][] 100x1 110:[110][] 110x1");
+    assert_eq!(rig.due(), Some(1_600));
+}
+
+#[test]
+fn a_pivot_before_the_last_closed_one_is_late() {
+    let mut rig = rig(nearest(0));
+    rig.push(OTHER, 100, 0);
+    assert_eq!(rig.push(PIVOT, 100, 0), "100:[100][100] 100x1 100x1");
+    assert_eq!(rig.push(PIVOT, 99, 0), "late 99 by 1000001");
+}
+
+#[test]
+fn a_second_pivot_of_the_same_time_is_a_duplicate_before_and_after_its_bundle_closes() {
+    let mut rig = rig(nearest(0));
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push_as(PIVOT, 100, 0, 7, 0), "duplicate 7");
+    assert_eq!(rig.push(OTHER, 100, 0), "100:[100][100] 100x1 100x1");
+    assert_eq!(rig.push_as(PIVOT, 100, 0, 8, 0), "duplicate 8");
+}
+
+#[test]
+fn what_no_bundle_can_ask_for_any_more_is_late_and_says_how_much() {
+    let mut rig = rig(window(20, 0));
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push(OTHER, 79, 0), "late 79 by 1000000");
+    assert_eq!(rig.push_as(OTHER, 60, 20, 60, 0), "late 60 by 1");
+    assert_eq!(rig.push_as(OTHER, 60, 21, 61, 0), "", "its last millisecond is in the window");
+    assert_eq!(rig.push(OTHER, 80, 0), "");
+    assert_eq!(rig.push(OTHER, 100, 0), "100:[100][61, 80] 100x1");
+}
+
+#[test]
+fn a_sample_behind_the_watermark_that_can_take_part_still_does() {
+    let mut rig = rig(window(20, 10));
+    rig.push(PIVOT, 100, 0);
+    rig.push(OTHER, 105, 0);
+    assert_eq!(rig.push(OTHER, 85, 0), "");
+    assert_eq!(rig.push(OTHER, 110, 0), "100:[100][85, 105] 100x1");
+}
+
+#[test]
+fn the_policies_for_what_is_missing_are_followed() {
+    for (missing, told) in [
+        (Missing::Emit, "100:[100][] 100x1"),
+        (Missing::Drop, "dropped 100:[100][] by 1 100x1"),
+        (Missing::DeadLetter, "dead 100:[100][] by 1 100x1"),
+    ] {
+        let mut rig = rig_of(policy(nearest(5), missing));
+        rig.push(PIVOT, 100, 0);
+        assert_eq!(rig.push(OTHER, 120, 0), told);
+    }
+}
+
+#[test]
+fn of_two_verdicts_the_dead_letter_wins() {
+    let mut policy = policy(nearest(5), Missing::Drop);
+    let mut third = policy.inputs[1].clone();
+    third.missing = Missing::DeadLetter;
+    policy.inputs.push(third);
+    let mut rig = rig_of(policy);
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.tick(100), "dead 100:[100][][] by 2 100x1");
+}
+
+#[test]
+fn a_silent_pivot_does_not_make_the_others_pile_up() {
+    let mut rig = rig(latest(500));
+    for time in 0..50 {
+        rig.push(OTHER, time * 100, time * 100);
+        let told = rig.tick(time * 100);
+        // Kept for max_wait and max_age: 1 000 + 500.
+        let gone = time - 15;
+        assert_eq!(told, if gone >= 0 { format!("{}x0", gone * 100) } else { String::new() });
+    }
+    assert_eq!(rig.aligner.buffered(), 15);
+    assert_eq!(rig.due(), Some(5_000));
+}
+
+#[test]
+fn samples_out_of_order_are_all_used() {
+    let mut policy = policy(window(20, 0), Missing::Emit);
+    policy.inputs[1].out_of_orderness = Duration::from_millis(10);
+    let mut rig = rig_of(policy);
+    rig.push(PIVOT, 100, 0);
+    for time in [95, 105, 99, 96] {
+        assert_eq!(rig.push(OTHER, time, 0), "");
+    }
+    assert_eq!(rig.push(OTHER, 110, 0), "100:[100][95, 96, 99] 100x1");
+}
+
+#[test]
+fn a_pivot_alone_is_a_bundle_at_once() {
+    let mut policy = policy(nearest(5), Missing::Emit);
+    policy.inputs.truncate(1);
+    let mut rig = rig_of(policy);
+    assert_eq!(rig.push(PIVOT, 100, 0), "100:[100] 100x1");
+    assert_eq!(rig.push(3, 100, 0), "100x0", "an input that the policy does not have");
+}
+
+#[test]
+fn a_stream_that_holds_nothing_is_forgotten_and_one_that_holds_something_is_not() {
+    let mut rig = rig(nearest(0));
+    rig.push(OTHER, 100, 0);
+    rig.push(PIVOT, 100, 5);
+    assert_eq!((rig.aligner.buffered(), rig.aligner.streams()), (0, 1));
+    assert_eq!(rig.due(), Some(1_000), "set when the first sample came; early, never late");
+    rig.tick(1_000);
+    assert_eq!(rig.due(), Some(10_005));
+    rig.tick(10_004);
+    assert_eq!(rig.aligner.streams(), 1);
+    rig.tick(10_005);
+    assert_eq!((rig.aligner.streams(), rig.due()), (0, None));
+    rig.push(OTHER, 50, 20_000);
+    rig.push(OTHER, 60, 20_000);
+    assert_eq!((rig.aligner.streams(), rig.aligner.buffered()), (1, 2));
+}
+
+#[test]
+fn ten_thousand_streams_that_come_and_go_leave_nothing() {
+    let mut aligner = Aligner::new(Arc::new(policy(nearest(50), Missing::Emit)));
+    let mut out = Vec::new();
+    for round in 0..10_000_i64 {
+        let (key, now) = (StreamKey::from(format!("s{round}").as_str()), Timestamp::from_millis(round * 100));
+        aligner.tick(now, &mut out);
+        for input in [OTHER, PIVOT] {
+            aligner.push(&key, InputId(input), Stamp::new(now, Duration::ZERO), 0_u8, now, &mut out);
+        }
+        assert!(aligner.streams() <= 130, "{} in round {round}", aligner.streams());
+    }
+    aligner.tick(Timestamp::from_millis(2_000_000), &mut out);
+    assert_eq!((aligner.streams(), aligner.buffered(), aligner.next_deadline()), (0, 0, None));
+    let bundles = out.iter().filter(|event| matches!(event, Event::Bundle(_))).count();
+    let released = out.iter().filter(|event| matches!(event, Event::Released { used: 1, .. })).count();
+    assert_eq!((bundles, released, out.len()), (10_000, 20_000, 30_000));
+}
+
+#[test]
+fn revoked_streams_are_forgotten_without_a_word_even_when_they_hold_nothing() {
+    let mut rig = rig(nearest(0));
+    rig.push(PIVOT, 100, 0);
+    rig.push(OTHER, 100, 0);
+    rig.push(PIVOT, 200, 0);
+    rig.aligner.forget(|key| key.as_str() == "another");
+    assert_eq!(rig.aligner.buffered(), 1);
+    rig.aligner.forget_partitions(|partition| partition.partition == 4);
+    assert_eq!(rig.aligner.buffered(), 1);
+    rig.aligner.forget_partitions(|it| it == PartitionId { input: InputId(OTHER), partition: 0 });
+    assert_eq!((rig.aligner.buffered(), rig.aligner.streams(), rig.told()), (0, 0, String::new()));
+    assert_eq!(rig.tick(5_000), "");
+    // What is read again is new, not late and no duplicate.
+    rig.push(PIVOT, 100, 5_000);
+    assert_eq!(rig.push(OTHER, 100, 5_000), "100:[100][100] 100x1 100x1");
+}
+
+#[test]
+fn the_end_closes_what_is_open_and_releases_what_is_left() {
+    let mut rig = rig(nearest(10));
+    rig.push(PIVOT, 100, 0);
+    rig.push(PIVOT, 140, 0);
+    rig.push(OTHER, 95, 0);
+    assert_eq!(rig.finish(0), "100:[100][95] 100x1 140:[140][] 140x1 95x1");
+    assert_eq!((rig.aligner.buffered(), rig.aligner.streams(), rig.due()), (0, 0, None));
+}
+
+#[test]
+fn a_clock_that_steps_back_stands_still() {
+    let mut rig = rig(nearest(10));
+    rig.push(PIVOT, 100, 1_000);
+    rig.push(PIVOT, 140, 3);
+    assert_eq!(rig.due(), Some(1_100));
+    assert_eq!(rig.tick(1_100), "100:[100][] 100x1 140:[140][] 140x1");
+}
+
+#[test]
+fn the_latest_event_time_of_an_input_is_known() {
+    let mut rig = rig(nearest(10));
+    assert_eq!(rig.aligner.latest(InputId(PIVOT)), None);
+    rig.push(PIVOT, 100, 0);
+    rig.push(PIVOT, 90, 0);
+    assert_eq!(rig.aligner.latest(InputId(PIVOT)), Some(Timestamp::from_millis(100)));
+    assert_eq!(rig.aligner.latest(InputId(9)), None);
+}
+
+#[test]
+fn times_at_the_ends_of_the_range_do_no_harm() {
+    for join in [nearest(u64::MAX / 2), latest(u64::MAX / 2), window(u64::MAX / 2, u64::MAX / 2)] {
+        let mut rig = rig(join);
+        for input in [OTHER, PIVOT, OTHER, PIVOT] {
+            for time in [Timestamp::MIN, Timestamp::from_nanos(0), Timestamp::MAX, Timestamp::MIN] {
+                let stamp = Stamp::new(time, Duration::MAX);
+                rig.aligner.push(&"s".into(), InputId(input), stamp, 0, Timestamp::MAX, &mut rig.out);
+            }
+        }
+        rig.aligner.tick(Timestamp::MAX, &mut rig.out);
+        rig.aligner.finish(Timestamp::MAX, &mut rig.out);
+        let ended = |event: &&Event<u32>| {
+            matches!(event, Event::Late { .. } | Event::Duplicate(_) | Event::Released { .. })
+        };
+        assert_eq!(rig.out.iter().filter(ended).count(), 16);
+    }
+}

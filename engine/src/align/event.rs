@@ -1,0 +1,79 @@
+//! What the aligner is told of a sample, and what it tells.
+
+use std::time::Duration;
+
+use super::bundle::Bundle;
+use crate::position::InputId;
+use crate::sample::Sample;
+use crate::time::Timestamp;
+
+/// What the aligner needs to know of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it happened, or began.
+    pub event_time: Timestamp,
+    /// How long it lasts; zero for what has no length.
+    pub duration: Duration,
+    /// The partition of its input's topic that it came from: of no meaning to the alignment, but
+    /// [`super::Aligner::forget_partitions`] goes by it.
+    pub partition: i32,
+}
+
+impl Stamp {
+    /// The stamp of a sample of partition 0.
+    pub fn new(event_time: Timestamp, duration: Duration) -> Self {
+        Self { event_time, duration, partition: 0 }
+    }
+}
+
+impl From<&Sample> for Stamp {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            event_time: sample.event_time,
+            duration: sample.duration,
+            partition: sample.position().partition.partition,
+        }
+    }
+}
+
+/// What the aligner tells.
+///
+/// Each item that was pushed ends in exactly one of `Late`, `Duplicate` and `Released`, unless its
+/// stream was forgotten because of a revocation. A `Released` item was in exactly `used` bundles, all of
+/// them told before; the other two were in none.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a box for each bundle costs more than the room it saves")]
+pub enum Event<T> {
+    /// A bundle has closed and goes on.
+    Bundle(Bundle<T>),
+    /// A bundle has closed without an input whose policy is to drop it.
+    Dropped {
+        /// The bundle.
+        bundle: Bundle<T>,
+        /// The first input that is missing and has this policy.
+        missing: InputId,
+    },
+    /// A bundle has closed without an input whose policy is to dead-letter it.
+    DeadLetter {
+        /// The bundle.
+        bundle: Bundle<T>,
+        /// The first input that is missing and has this policy.
+        missing: InputId,
+    },
+    /// The sample came when no bundle could take it any more.
+    Late {
+        /// The sample.
+        item: T,
+        /// How much later its event time would have to be to take part still, in nanoseconds; at least 1.
+        by_ns: u64,
+    },
+    /// A pivot's sample with the event time of another, which has made the bundle or will.
+    Duplicate(T),
+    /// The sample has left the buffers: no bundle to come can contain it.
+    Released {
+        /// The sample.
+        item: T,
+        /// How many bundles it was in, those dropped or dead-lettered counted.
+        used: u32,
+    },
+}

@@ -1,0 +1,371 @@
+//! The aligner against a brute-force oracle that has all samples at once and applies the definition.
+//!
+//! Times are small whole numbers of nanoseconds, so that ties and edges come up all the time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::position::InputId;
+use crate::sample::StreamKey;
+use crate::time::Timestamp;
+
+/// One input and its samples, before anything is known of their order of arrival.
+#[derive(Clone, Debug)]
+struct InputPlan {
+    join: Join,
+    out_of_orderness: i64,
+    sound: Sound,
+    raw: Vec<Raw>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Raw {
+    time: i64,
+    lasts: i64,
+    delay: i64,
+    /// Where it would like to be in the order of arrival.
+    turn: u16,
+}
+
+/// Whether and how samples last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sound {
+    No,
+    WithGaps,
+    /// Each overlaps the one before a little, as with stamps that jitter; in order.
+    Overlapping,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Item {
+    id: usize,
+    input: usize,
+    time: i64,
+    end: i64,
+}
+
+fn spans() -> impl Strategy<Value = Join> {
+    let span = || (0..12_u64).prop_map(Duration::from_nanos);
+    prop_oneof![
+        (span(), span()).prop_map(|(before, after)| Join::Window { before, after }),
+        span().prop_map(|tolerance| Join::Nearest { tolerance }),
+        span().prop_map(|max_age| Join::Latest { max_age }),
+    ]
+}
+
+fn raws() -> impl Strategy<Value = Vec<Raw>> {
+    let raw = (0..60_i64, 0..7_i64, 0..9_i64, any::<u16>());
+    vec(raw.prop_map(|(time, lasts, delay, turn)| Raw { time, lasts, delay, turn }), 0..25)
+}
+
+fn input_plan() -> impl Strategy<Value = InputPlan> {
+    let sound = prop_oneof![Just(Sound::No), Just(Sound::WithGaps), Just(Sound::Overlapping)];
+    (spans(), 0..8_i64, sound, raws()).prop_map(|(join, out_of_orderness, sound, raw)| {
+        // Only windows ask for how long a sample lasts, and none is shorter than chunks overlap.
+        let (join, sound) = match (join, sound) {
+            (Join::Window { before, after }, Sound::Overlapping) => {
+                (Join::Window { before: before + Duration::from_nanos(3), after }, sound)
+            }
+            (Join::Window { .. }, sound) => (join, sound),
+            _ => (join, Sound::No),
+        };
+        InputPlan { join, out_of_orderness, sound, raw }
+    })
+}
+
+fn plans() -> impl Strategy<Value = (Vec<InputPlan>, usize)> {
+    vec(input_plan(), 1..5).prop_flat_map(|plans| {
+        let inputs = plans.len();
+        (Just(plans), 0..inputs)
+    })
+}
+
+fn policy(plans: &[InputPlan], pivot: usize) -> AlignPolicy {
+    let inputs = plans.iter().enumerate().map(|(input, plan)| InputPolicy {
+        name: format!("input {input}"),
+        out_of_orderness: Duration::from_nanos(u64::try_from(plan.out_of_orderness).expect("not negative")),
+        idle_timeout: Duration::from_secs(3_600),
+        join: if input == pivot { Join::Pivot } else { plan.join },
+        missing: Missing::Emit,
+    });
+    AlignPolicy {
+        pivot: InputId(u16::try_from(pivot).expect("few inputs")),
+        inputs: inputs.collect(),
+        max_wait: Duration::from_secs(3_600),
+        forget_after: Duration::from_secs(3_600),
+    }
+}
+
+/// The samples in an order of arrival that is within bounds for each input.
+fn arrivals(plans: &[InputPlan], pivot: usize) -> Vec<Item> {
+    let mut placed = Vec::new();
+    let mut id = 0;
+    for (input, plan) in plans.iter().enumerate() {
+        let mut raw = plan.raw.clone();
+        raw.sort_by_key(|raw| raw.time);
+        let mut cursor = 0;
+        let mut items: Vec<(i64, u16, Item)> = Vec::new();
+        for raw in &raw {
+            let (time, end, delay) = match plan.sound {
+                Sound::No => (raw.time, raw.time, raw.delay % (plan.out_of_orderness + 1)),
+                _ if input == pivot => (raw.time, raw.time, raw.delay % (plan.out_of_orderness + 1)),
+                Sound::WithGaps => {
+                    let time = cursor + raw.time % 4;
+                    (time, time + 1 + raw.lasts, raw.delay % (plan.out_of_orderness + 1))
+                }
+                Sound::Overlapping => {
+                    let time = cursor - raw.time % 3;
+                    (time, time + 5 + raw.lasts, 0)
+                }
+            };
+            cursor = end;
+            items.push((time + delay, raw.turn, Item { id, input, time, end }));
+            id += 1;
+        }
+        items.sort_by_key(|(due, turn, item)| {
+            (*due, if plan.sound == Sound::Overlapping { 0 } else { *turn }, item.id)
+        });
+        let mut turns: Vec<u16> = items.iter().map(|(_, turn, _)| *turn).collect();
+        turns.sort_unstable();
+        placed.extend(turns.into_iter().zip(items).map(|(turn, (_, _, item))| (turn, item)));
+    }
+    placed.sort_by_key(|(turn, _)| *turn);
+    placed.into_iter().map(|(_, item)| item).collect()
+}
+
+fn ns(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).expect("short")
+}
+
+/// What a pivot at `t` gets from one input, whose samples are given in the order of arrival: their ids by
+/// event time. For sound only which cells of the window are covered and by how few is told.
+fn pick(join: Join, samples: &[Item], t: i64) -> Vec<usize> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by_key(|item| item.time);
+    match join {
+        Join::Window { before, after } => {
+            let (from, to) = (t - ns(before), t + ns(after));
+            let overlaps = |item: &&Item| {
+                if item.end > item.time {
+                    from < to && item.time < to && item.end > from
+                } else {
+                    (from..to).contains(&item.time)
+                }
+            };
+            sorted.iter().filter(overlaps).map(|item| item.id).collect()
+        }
+        Join::Nearest { tolerance } => {
+            let near = sorted.iter().filter(|item| (item.time - t).abs() <= ns(tolerance));
+            near.min_by_key(|item| ((item.time - t).abs(), item.time))
+                .map(|item| item.id)
+                .into_iter()
+                .collect()
+        }
+        Join::Latest { max_age } => {
+            let old = sorted.iter().rev().filter(|item| item.time <= t && t - item.time <= ns(max_age));
+            // Of equal times the first to arrive, which `rev` has put last.
+            let mut best: Option<&Item> = None;
+            for item in old {
+                if best.is_none_or(|best| item.time >= best.time) {
+                    best = Some(item);
+                }
+            }
+            best.map(|item| item.id).into_iter().collect()
+        }
+        Join::Pivot => sorted.iter().find(|item| item.time == t).map(|item| item.id).into_iter().collect(),
+    }
+}
+
+/// The cells of the window that samples cover.
+fn cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
+    let Join::Window { before, after } = join else { return Vec::new() };
+    (t - ns(before)..t + ns(after))
+        .filter(|cell| samples.iter().any(|item| item.time <= *cell && *cell < item.end))
+        .collect()
+}
+
+/// Whether nothing that may still come can change what a pivot at `t` gets, tried out one sample at a time.
+fn settled(plan: &InputPlan, join: Join, samples: &[Item], t: i64) -> bool {
+    let watermark = samples.iter().map(|item| item.time).max().map_or(-50, |max| max - plan.out_of_orderness);
+    if join == Join::Pivot {
+        return watermark >= t;
+    }
+    if let Join::Window { before, after } = join
+        && plan.sound != Sound::No
+    {
+        let asked = ns(before) + ns(after);
+        return watermark >= t + ns(after) || cells(join, samples, t).len() as i64 == asked;
+    }
+    let now = pick(join, samples, t);
+    (watermark..100).all(|time| {
+        let mut more = samples.to_vec();
+        more.push(Item { id: usize::MAX, input: 0, time, end: time });
+        pick(join, &more, t) == now
+    })
+}
+
+struct Run {
+    /// By pivot time: the ids of each input.
+    bundles: BTreeMap<i64, Vec<Vec<usize>>>,
+}
+
+/// Runs one order of arrival and checks all that holds after each step.
+fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
+    let policy = policy(plans, pivot);
+    let joins: Vec<Join> = policy.inputs.iter().map(|input| input.join).collect();
+    let items = arrivals(plans, pivot);
+    let all_of =
+        |input: usize| -> Vec<Item> { items.iter().copied().filter(|item| item.input == input).collect() };
+    let mut aligner = Aligner::new(Arc::new(policy));
+    let (stream, now) = (StreamKey::from("s"), Timestamp::from_nanos(0));
+    let mut out = Vec::new();
+    let mut seen: Vec<Vec<Item>> = vec![Vec::new(); plans.len()];
+    let mut bundles = BTreeMap::new();
+    let mut ended: BTreeMap<usize, Option<u32>> = BTreeMap::new();
+    let mut uses: BTreeMap<usize, u32> = BTreeMap::new();
+
+    for step in 0..=items.len() {
+        if let Some(item) = items.get(step) {
+            let lasts = Duration::from_nanos(u64::try_from(item.end - item.time).expect("not negative"));
+            let stamp = Stamp::new(Timestamp::from_nanos(item.time), lasts);
+            let input = InputId(u16::try_from(item.input).expect("few"));
+            aligner.push(&stream, input, stamp, item.id, now, &mut out);
+            seen[item.input].push(*item);
+        } else {
+            aligner.finish(now, &mut out);
+        }
+        for event in out.drain(..) {
+            match event {
+                Event::Bundle(bundle) => {
+                    let t = bundle.event_time.as_nanos();
+                    prop_assert!(bundles.last_key_value().is_none_or(|(last, _)| *last < t), "out of order");
+                    let mut parts = Vec::new();
+                    for (input, part) in bundle.parts.iter().enumerate() {
+                        let got = part.samples.to_vec();
+                        for id in &got {
+                            prop_assert!(!ended.contains_key(id), "{id} is used after its end");
+                            *uses.entry(*id).or_default() += 1;
+                        }
+                        let all = all_of(input);
+                        let wanted = pick(joins[input], &all, t);
+                        if plans[input].sound == Sound::Overlapping && input != pivot {
+                            let chosen: Vec<Item> =
+                                all.iter().copied().filter(|item| got.contains(&item.id)).collect();
+                            let covered = cells(joins[input], &all, t);
+                            prop_assert_eq!(&cells(joins[input], &chosen, t), &covered);
+                            for spare in &chosen {
+                                let rest: Vec<Item> =
+                                    chosen.iter().copied().filter(|item| item != spare).collect();
+                                prop_assert!(
+                                    cells(joins[input], &rest, t) != covered,
+                                    "{spare:?} is not needed"
+                                );
+                            }
+                        } else {
+                            prop_assert_eq!(&got, &wanted, "input {} of the bundle at {}", input, t);
+                        }
+                        if plans[input].sound != Sound::No && input != pivot && !got.is_empty() {
+                            let asked = (part.to.as_nanos() - part.from.as_nanos()) as f64;
+                            let covered = cells(joins[input], &all, t).len() as f64;
+                            prop_assert_eq!(part.coverage, Some(covered / asked));
+                        }
+                        parts.push(got);
+                    }
+                    bundles.insert(t, parts);
+                }
+                Event::Released { item, used } => {
+                    prop_assert!(ended.insert(item, Some(used)).is_none(), "{item} ended twice");
+                }
+                Event::Late { item, .. } | Event::Duplicate(item) => {
+                    prop_assert!(ended.insert(item, None).is_none(), "{item} ended twice");
+                }
+                other => prop_assert!(false, "unexpected: {other:?}"),
+            }
+        }
+        if step == items.len() {
+            break;
+        }
+        // As early as the definition allows: the first pivot that is open has something to wait for.
+        let mut pivots: Vec<i64> = seen[pivot].iter().map(|item| item.time).collect();
+        pivots.sort_unstable();
+        if let Some(open) = pivots.iter().find(|t| !bundles.contains_key(t)) {
+            let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], *open));
+            prop_assert!(waits, "the bundle at {open} could have closed after step {step}");
+        }
+        for t in bundles.keys() {
+            let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], *t));
+            prop_assert!(!waits, "the bundle at {t} closed on a guess");
+        }
+        // Held no longer than needed: some pivot from the floor on would find it.
+        let open = pivots.iter().copied().find(|t| !bundles.contains_key(t));
+        let watermark = pivots.last().map_or(i64::MIN, |last| last - plans[pivot].out_of_orderness);
+        let coming = bundles.last_key_value().map_or(watermark, |(last, _)| watermark.max(last + 1));
+        let floor = open.map_or(coming, |open| open.min(coming)).max(-20);
+        let mut held = seen[pivot].iter().filter(|item| !ended.contains_key(&item.id)).count();
+        pivots.dedup();
+        prop_assert_eq!(held, pivots.len() - bundles.len());
+        for input in (0..plans.len()).filter(|input| *input != pivot) {
+            for item in seen[input].iter().filter(|item| !ended.contains_key(&item.id)) {
+                held += 1;
+                let empty =
+                    matches!(joins[input], Join::Window { before, after } if (before + after).is_zero());
+                let wanted = (floor..300).any(|t| pick(joins[input], &seen[input], t).contains(&item.id));
+                prop_assert!(empty || wanted, "{item:?} is held for nothing from {floor} on");
+            }
+        }
+        prop_assert_eq!(aligner.buffered(), held);
+    }
+
+    // Every pivot has its bundle, and every sample its end, with the uses that it had.
+    let mut times: Vec<i64> = all_of(pivot).iter().map(|item| item.time).collect();
+    times.sort_unstable();
+    times.dedup();
+    prop_assert_eq!(&times, &bundles.keys().copied().collect::<Vec<_>>());
+    for item in &items {
+        let used = uses.get(&item.id).copied();
+        prop_assert_eq!(ended.get(&item.id).copied(), Some(used.or(ended[&item.id])), "{:?}", item);
+        prop_assert!(used.is_some() || ended[&item.id].unwrap_or(0) == 0);
+    }
+    Ok(Run { bundles })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bundles_are_what_the_definition_says_as_early_as_it_allows_and_every_sample_ends_once(
+        (plans, pivot) in plans(),
+    ) {
+        check(&plans, pivot)?;
+    }
+
+    #[test]
+    fn the_order_of_arrival_makes_no_difference(
+        (plans, pivot) in plans(),
+        other in vec(vec((0..9_i64, any::<u16>()), 25), 4),
+    ) {
+        let mut shuffled = plans.clone();
+        for (plan, other) in shuffled.iter_mut().zip(&other) {
+            // Samples of equal times keep their order: there it counts, as is said.
+            plan.raw.sort_by_key(|raw| raw.time);
+            for (raw, (delay, turn)) in plan.raw.iter_mut().zip(other) {
+                (raw.delay, raw.turn) = (*delay, *turn);
+            }
+        }
+        let times = |plans: &[InputPlan], run: Run| -> Vec<(i64, Vec<Vec<i64>>)> {
+            let by_id: BTreeMap<usize, i64> =
+                arrivals(plans, pivot).iter().map(|item| (item.id, item.time)).collect();
+            let parts = |parts: Vec<Vec<usize>>| {
+                parts.into_iter().map(|ids| ids.into_iter().map(|id| by_id[&id]).collect()).collect()
+            };
+            run.bundles.into_iter().map(|(t, ids)| (t, parts(ids))).collect()
+        };
+        let (one, two) = (check(&plans, pivot)?, check(&shuffled, pivot)?);
+        prop_assert_eq!(times(&plans, one), times(&shuffled, two));
+    }
+}

@@ -1,0 +1,64 @@
+//! The policy made ready for the hot path: spans as nanoseconds, one rule for each input.
+
+use super::policy::{AlignPolicy, Join, Missing};
+use crate::time::nanos;
+
+/// What holds for all streams.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) inputs: Vec<Rule>,
+    pub(super) pivot: usize,
+    pub(super) max_wait: i64,
+    pub(super) forget_after: i64,
+}
+
+/// How one input takes part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    pub(super) ask: Ask,
+    pub(super) out_of_orderness: i64,
+    pub(super) idle_timeout: i64,
+    /// How long, in wall time, a sample is kept while the pivot is silent.
+    pub(super) retention: i64,
+    pub(super) missing: Missing,
+}
+
+/// What a pivot asks of an input, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ask {
+    Window { before: i64, after: i64 },
+    Nearest { tolerance: i64 },
+    Latest { max_age: i64 },
+}
+
+impl Rules {
+    pub(super) fn new(policy: &AlignPolicy) -> Self {
+        let max_wait = nanos(policy.max_wait);
+        let inputs = policy.inputs.iter().map(|input| {
+            let (ask, reach) = match input.join {
+                // An input other than the pivot that says so is asked for the very same time.
+                Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
+                Join::Window { before, after } => {
+                    (Ask::Window { before: nanos(before), after: nanos(after) }, nanos(before))
+                }
+                Join::Nearest { tolerance } => {
+                    (Ask::Nearest { tolerance: nanos(tolerance) }, nanos(tolerance))
+                }
+                Join::Latest { max_age } => (Ask::Latest { max_age: nanos(max_age) }, nanos(max_age)),
+            };
+            Rule {
+                ask,
+                out_of_orderness: nanos(input.out_of_orderness),
+                idle_timeout: nanos(input.idle_timeout),
+                retention: max_wait.saturating_add(reach),
+                missing: input.missing,
+            }
+        });
+        Self {
+            inputs: inputs.collect(),
+            pivot: policy.pivot.index(),
+            max_wait,
+            forget_after: nanos(policy.forget_after),
+        }
+    }
+}

@@ -81,7 +81,8 @@ impl Align {
                     telemetry::bundles_closed("dead-lettered", 1);
                     let policy = self.aligner.policy();
                     let name = policy.inputs.get(missing.index()).map_or("?", |input| input.name.as_str());
-                    let message = format!("no sample of input {name} belongs to the bundle at {}", bundle.event_time);
+                    let message =
+                        format!("no sample of input {name} belongs to the bundle at {}", bundle.event_time);
                     aligned.failed.push((bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
                 }
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),

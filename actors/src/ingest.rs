@@ -174,7 +174,9 @@ impl Ingest {
         );
         match input.on_data_loss {
             OnDataLoss::Continue => tracing::error!("{what}; going on from offset {to}"),
-            OnDataLoss::Stop => out.fail(format!("{what}; stopping, as on_data_loss of input {} asks", input.name)),
+            OnDataLoss::Stop => {
+                out.fail(format!("{what}; stopping, as on_data_loss of input {} asks", input.name))
+            }
         }
     }
 

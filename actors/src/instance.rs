@@ -118,11 +118,8 @@ impl Instance {
         let signature = &self.runtime.step.model.signature;
         let streams: Vec<_> = jobs.iter().map(|(job, _)| &job.bundle.stream).collect();
         let stateful = self.runtime.step.is_stateful();
-        let mut carried = if stateful {
-            state.batch(&streams).map_err(|error| error.to_string())?
-        } else {
-            Vec::new()
-        };
+        let mut carried =
+            if stateful { state.batch(&streams).map_err(|error| error.to_string())? } else { Vec::new() };
         let mut tensors = Vec::with_capacity(inputs.len());
         for (index, input) in inputs.into_iter().enumerate() {
             tensors.push(match input {
@@ -176,6 +173,9 @@ impl Instance {
 
     fn failed(&self, why: &str) -> Outcome {
         let message = format!("step {}: {why}", self.runtime.step.name);
-        Outcome::Failed(Failure { fault: Fault::new(Stage::Infer, Reason::ModelFailed, message), culprit: None })
+        Outcome::Failed(Failure {
+            fault: Fault::new(Stage::Infer, Reason::ModelFailed, message),
+            culprit: None,
+        })
     }
 }

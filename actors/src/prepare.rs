@@ -113,7 +113,8 @@ fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize
     let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
     let mut failures: Vec<(usize, Failure)> = Vec::new();
     let specs = &runtime.step.model.signature.inputs;
-    for ((binding, spec), preprocessor) in runtime.step.bindings.iter().zip(specs).zip(&runtime.preprocessors) {
+    for ((binding, spec), preprocessor) in runtime.step.bindings.iter().zip(specs).zip(&runtime.preprocessors)
+    {
         tensors.push(match binding {
             Binding::Input { input, .. } => {
                 let Some(preprocessor) = preprocessor else { continue };

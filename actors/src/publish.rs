@@ -234,7 +234,13 @@ impl Publish {
         }
     }
 
-    fn dead_letter(&mut self, letter: Letter, fault: Fault, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+    fn dead_letter(
+        &mut self,
+        letter: Letter,
+        fault: Fault,
+        now: Timestamp,
+        out: &mut Outbox<PublishMessage>,
+    ) {
         let position = letter.record().position;
         telemetry::dead_lettered(fault.stage, fault.reason);
         self.observer.dead_lettered(position.input(), &fault);

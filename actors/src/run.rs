@@ -169,8 +169,7 @@ async fn start_and_watch(
     let sink = sink(Arc::new(move |deliveries| on_delivery.put(deliveries))).map_err(start)?;
     let (done, all_done) = oneshot::channel();
     let names = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
-    let maker =
-        ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, &pipeline.steps, views);
+    let maker = ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, &pipeline.steps, views);
     let publish = Publish::new(PublishParts {
         inputs: inputs.clone(),
         maker,
@@ -185,7 +184,8 @@ async fn start_and_watch(
         done,
         status: status.clone(),
     });
-    let publish = Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
+    let publish =
+        Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
 
     let graph = Arc::new(Graph::new(&pipeline.steps));
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
@@ -319,7 +319,9 @@ async fn stop_in_order(
         (false, _) => Ended::CutShort(format!(
             "bundles were still under way after {within:?} (limits.stop_within); they are not committed and will be read again"
         )),
-        (true, Err(error)) => Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}")),
+        (true, Err(error)) => {
+            Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}"))
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::link::{Envelope, Link, Permit, Refused};
 use crate::run::Failures;
 
 /// What an actor does, apart from being one.
-pub trait Room: Send + 'static {
+pub trait Room: Send + Unpin + 'static {
     /// What it takes.
     type Message: Send + 'static;
 

@@ -69,7 +69,8 @@ impl Conv {
         let none: Option<&Tensor> = None;
         let x = x.f_conv2d(&self.weight, none, [self.stride; 2], [self.padding; 2], [1, 1], 1)?;
         let [weight, bias, mean, variance] = &self.norm;
-        let x = x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), false, 0.1, 1e-5, true)?;
+        let x =
+            x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), false, 0.1, 1e-5, true)?;
         match self.then {
             Then::Relu => x.f_relu(),
             Then::Nothing => Ok(x),

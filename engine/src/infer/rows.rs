@@ -71,11 +71,7 @@ fn join<T: Copy>(
 /// # Errors
 /// The first output whose type or shape is not what the signature says, or that claims a row that the
 /// batch does not have.
-pub fn split(
-    signature: &Signature,
-    batch: usize,
-    outputs: &[Tensor],
-) -> Result<Vec<StepOutput>, Mismatch> {
+pub fn split(signature: &Signature, batch: usize, outputs: &[Tensor]) -> Result<Vec<StepOutput>, Mismatch> {
     check_outputs(signature, &mut Extents::of_batch(batch), outputs)?;
     let mut rows: Vec<StepOutput> =
         (0..batch).map(|_| StepOutput { tensors: Vec::with_capacity(outputs.len()) }).collect();

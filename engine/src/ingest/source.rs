@@ -41,11 +41,11 @@ pub enum SourceEvent {
 }
 
 /// Tells a source, when dropped, that it may go on.
-pub struct Acknowledge(Option<Box<dyn FnOnce() + Send>>);
+pub struct Acknowledge(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Acknowledge {
     /// Calls `then` once, when dropped.
-    pub fn new(then: impl FnOnce() + Send + 'static) -> Self {
+    pub fn new(then: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(then)))
     }
 }

@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{
-    Async, Fft, FixedAsync, FixedSync, SincInterpolationParameters, WindowFunction,
-};
+use rubato::{Async, Fft, FixedAsync, FixedSync, SincInterpolationParameters, WindowFunction};
 
 /// Pairs of rates for which a thread keeps its resampler.
 const KEPT: usize = 8;
@@ -64,24 +62,24 @@ impl Resampler {
         let common = gcd(from, to);
         let (block_in, block_out) = ((from / common) as usize, (to / common) as usize);
         let failed = |error| format!("sound of {from} frames a second cannot be brought to {to}: {error}");
-        let (inner, block, reach): (Box<dyn rubato::Resampler<f32>>, _, _) = if block_in.max(block_out) <= BLOCK_MAX {
-            // An even number of blocks: the filter's delay is then a whole number of samples on both sides.
-            // Enough of them for the shorter side to have a sharp filter too.
-            let blocks = BLOCK.div_ceil(block_in.min(block_out)).next_multiple_of(2);
-            let window = WindowFunction::BlackmanHarris2;
-            let size = blocks * block_in;
-            let fft =
-                Fft::new_custom(from as usize, to as usize, size, 1, 1, window, FixedSync::Both)
+        let (inner, block, reach): (Box<dyn rubato::Resampler<f32>>, _, _) =
+            if block_in.max(block_out) <= BLOCK_MAX {
+                // An even number of blocks: the filter's delay is then a whole number of samples on both sides.
+                // Enough of them for the shorter side to have a sharp filter too.
+                let blocks = BLOCK.div_ceil(block_in.min(block_out)).next_multiple_of(2);
+                let window = WindowFunction::BlackmanHarris2;
+                let size = blocks * block_in;
+                let fft = Fft::new_custom(from as usize, to as usize, size, 1, 1, window, FixedSync::Both)
                     .map_err(|error| failed(error.to_string()))?;
-            (Box::new(fft), block_in as u64, size as u64)
-        } else {
-            let ratio = f64::from(to) / f64::from(from);
-            let taps = (SINC as f64 / ratio.min(1.0)).ceil() as usize;
-            let parameters = SincInterpolationParameters::new(taps, WindowFunction::BlackmanHarris2);
-            let sinc = Async::new_sinc(ratio, 1.0, &parameters, BLOCK, 1, FixedAsync::Input)
-                .map_err(|error| failed(error.to_string()))?;
-            (Box::new(sinc), 1, taps as u64)
-        };
+                (Box::new(fft), block_in as u64, size as u64)
+            } else {
+                let ratio = f64::from(to) / f64::from(from);
+                let taps = (SINC as f64 / ratio.min(1.0)).ceil() as usize;
+                let parameters = SincInterpolationParameters::new(taps, WindowFunction::BlackmanHarris2);
+                let sinc = Async::new_sinc(ratio, 1.0, &parameters, BLOCK, 1, FixedAsync::Input)
+                    .map_err(|error| failed(error.to_string()))?;
+                (Box::new(sinc), 1, taps as u64)
+            };
         Ok(Self { from, to, block, reach, inner, output: Vec::new() })
     }
 
@@ -98,7 +96,13 @@ impl Resampler {
     /// Fills `row` with output samples from the one numbered `first` on; `input` begins with the input frame
     /// numbered `start`, as [`Self::input_for`] says. The filter's delay is taken out, and around the input
     /// there is silence.
-    pub(super) fn run(&mut self, input: &[f32], start: u64, first: u64, row: &mut [f32]) -> Result<(), String> {
+    pub(super) fn run(
+        &mut self,
+        input: &[f32],
+        start: u64,
+        first: u64,
+        row: &mut [f32],
+    ) -> Result<(), String> {
         let failed = |error: String| format!("the sound cannot be resampled: {error}");
         self.inner.reset();
         let needed = self.inner.process_all_needed_output_len(input.len());

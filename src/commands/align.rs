@@ -15,19 +15,18 @@ use lines::{Fate, Item, Verdict};
 
 mod lines;
 
-/// Try a pipeline's alignment on a list of samples, without Kafka or models.
-///
-/// Reads one sample a line from standard input, in the order of arrival:
-///
-///   {"stream":"cam-1","input":"video","event_time_ns":40000000}
-///
-/// with "duration_ns" for what lasts, "id" (else the line's number) and "arrival_ns", the wall time that drives idle
-/// and wait timers. Without it time stands still. At the end all that is open is closed as when inputs are idle.
-///
-/// Writes a line for each bundle in the order in which they close, and one for each sample that is late, a duplicate or
-/// in no bundle. A summary goes to standard error.
+const DETAILS: &str = r#"Reads one sample a line from standard input, in the order of arrival:
+
+  {"stream":"cam-1","input":"video","event_time_ns":40000000}
+
+with "duration_ns" for what lasts, "id" (else the line's number) and "arrival_ns", the wall time that drives
+idle and wait timers. Without it time stands still. At the end all that is open is closed as when inputs are idle.
+
+Writes a line for each bundle in the order in which they close, and one for each sample that is late, a
+duplicate or in no bundle. A summary goes to standard error. Exits with 1 if a line could not be read."#;
+
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = DETAILS)]
 pub struct Args {
     /// The pipeline's configuration
     config: PathBuf,

@@ -123,7 +123,10 @@ impl<T: Clone> Aligner<T> {
                 return;
             }
             match held.open_pivot(&self.rules, time, now, item) {
-                Ok(first) => may_close = first,
+                Ok(first) => {
+                    self.buffered += 1;
+                    may_close = first;
+                }
                 Err(item) => {
                     out.push(Event::Duplicate(item));
                     return;
@@ -140,10 +143,10 @@ impl<T: Clone> Aligner<T> {
                 out.push(Event::Released { item, used: 0 });
                 return;
             }
+            self.buffered += 1;
             self.buffered -= lane.release(&rule, floor, out);
             may_close = held.waits_for(input);
         }
-        self.buffered += 1;
 
         let closed = if may_close { held.close_settled(&self.rules, now, out) } else { 0 };
         if input == pivot || closed > 0 {

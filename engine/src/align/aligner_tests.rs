@@ -310,6 +310,15 @@ fn a_pivot_before_the_last_closed_one_is_late() {
 }
 
 #[test]
+fn a_pivot_behind_the_watermark_but_not_behind_a_closed_one_still_finds_what_comes() {
+    let mut rig = rig(nearest(0));
+    assert_eq!(rig.push(PIVOT, 100, 0), "");
+    assert_eq!(rig.push(PIVOT, 50, 0), "");
+    assert_eq!(rig.push(OTHER, 50, 0), "50:[50][50] 50x1 50x1");
+    assert_eq!(rig.push(OTHER, 100, 0), "100:[100][100] 100x1 100x1");
+}
+
+#[test]
 fn a_second_pivot_of_the_same_time_is_a_duplicate_before_and_after_its_bundle_closes() {
     let mut rig = rig(nearest(0));
     rig.push(PIVOT, 100, 0);

@@ -38,7 +38,9 @@ pub struct InputPolicy {
 pub enum Join {
     /// The pivot itself.
     Pivot,
-    /// All that overlap `[t - before, t + after)`; a sample without length, all with their time in it.
+    /// All that overlap `[t - before, t + after)`; a sample without length, all with their time in it. Of samples
+    /// that last and overlap one another, as sound with stamps that jitter, the fewest that cover as much.
+    /// An empty window asks for nothing.
     Window {
         /// How far back from the pivot.
         before: Duration,

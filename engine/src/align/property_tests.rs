@@ -335,7 +335,7 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn bundles_are_what_the_definition_says_as_early_as_it_allows_and_every_sample_ends_once(

@@ -121,10 +121,12 @@ impl<T> Stream<T> {
         };
         let coming = watermark.max(self.closed.saturating_add(1));
         let floor = self.open.front().map_or(coming, |first| first.time.min(coming));
-        if floor <= self.floor {
+        // A pivot behind the watermark takes the floor back: what comes for it now is not late.
+        let risen = floor > self.floor;
+        self.floor = floor;
+        if !risen {
             return 0;
         }
-        self.floor = floor;
         self.lanes.iter_mut().zip(&rules.inputs).map(|(lane, rule)| lane.release(rule, floor, out)).sum()
     }
 

@@ -1,0 +1,226 @@
+//! The dry run's lines: samples in, what became of them out, one JSON object each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::align::{Bundle, Stamp};
+use lockstep_engine::position::InputId;
+use lockstep_engine::sample::StreamKey;
+use lockstep_engine::time::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+/// A sample of the dry run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Item {
+    pub(super) stream: StreamKey,
+    pub(super) input: InputId,
+    /// As it was given, a text or a number; else the number of the line.
+    pub(super) id: Value,
+    pub(super) stamp: Stamp,
+    pub(super) arrival: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    stream: String,
+    input: String,
+    event_time_ns: i64,
+    #[serde(default)]
+    duration_ns: u64,
+    id: Option<Value>,
+    arrival_ns: Option<i64>,
+}
+
+/// Reads the `number`th line, counted from 1.
+///
+/// # Errors
+/// What is wrong with it and what would be right.
+pub(super) fn read(line: &str, number: u64, inputs: &[String]) -> Result<Item, String> {
+    let line: Line = serde_json::from_str(line).map_err(|error| {
+        // A line is one document: its own line number says nothing.
+        let text = error.to_string();
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        format!(
+            "{what}; a sample is {{\"stream\":\"cam-1\",\"input\":\"video\",\"event_time_ns\":0}}, with \
+             \"duration_ns\", \"id\" and \"arrival_ns\" if known"
+        )
+    })?;
+    let Some(input) =
+        (0_u16..).zip(inputs).find_map(|(id, name)| (*name == line.input).then_some(InputId(id)))
+    else {
+        return Err(format!("input {:?} is not in the pipeline; it has {}", line.input, inputs.join(", ")));
+    };
+    if line.stream.is_empty() {
+        return Err("stream is empty; every sample belongs to one, as \"cam-1\"".into());
+    }
+    let id = match line.id {
+        None | Some(Value::Null) => Value::from(number),
+        Some(id @ (Value::String(_) | Value::Number(_))) => id,
+        Some(other) => return Err(format!("id is {other}; a text or a number would be right")),
+    };
+    let event_time = Timestamp::from_nanos(line.event_time_ns);
+    Ok(Item {
+        stream: StreamKey::from(line.stream.as_str()),
+        input,
+        id,
+        stamp: Stamp::new(event_time, Duration::from_nanos(line.duration_ns)),
+        arrival: line.arrival_ns.map(Timestamp::from_nanos),
+    })
+}
+
+/// What becomes of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Goes,
+    Dropped(InputId),
+    DeadLetter(InputId),
+}
+
+/// Values by the inputs' names, in the inputs' order.
+type ByInput<'a, V> = Vec<(&'a str, V)>;
+
+fn as_map<V: Serialize, S: Serializer>(values: &ByInput<'_, V>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(values.iter().map(|(name, value)| (name, value)))
+}
+
+/// A bundle: `inputs`, `skew_ns` and `coverage` by the inputs' names; an input that is missing has no skew.
+#[derive(Serialize)]
+struct BundleLine<'a> {
+    stream: &'a str,
+    event_time_ns: i64,
+    #[serde(serialize_with = "as_map")]
+    inputs: ByInput<'a, Vec<&'a Value>>,
+    #[serde(serialize_with = "as_map")]
+    skew_ns: ByInput<'a, i64>,
+    #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
+    coverage: ByInput<'a, f64>,
+    complete: bool,
+    /// The input whose absence dropped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<&'a str>,
+    /// The input whose absence made a dead letter of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<&'a str>,
+}
+
+/// A bundle's line, without its end.
+pub(super) fn bundle(
+    bundle: &Bundle<Arc<Item>>,
+    verdict: Verdict,
+    inputs: &[String],
+) -> serde_json::Result<String> {
+    let name = |input: InputId| inputs.get(input.index()).map(String::as_str);
+    let named = || inputs.iter().map(String::as_str).zip(&bundle.parts);
+    serde_json::to_string(&BundleLine {
+        stream: bundle.stream.as_str(),
+        event_time_ns: bundle.event_time.as_nanos(),
+        inputs: named()
+            .map(|(name, part)| (name, part.samples.iter().map(|item| &item.id).collect()))
+            .collect(),
+        skew_ns: named().filter_map(|(name, part)| Some((name, part.skew_ns?))).collect(),
+        coverage: named().filter_map(|(name, part)| Some((name, part.coverage?))).collect(),
+        complete: bundle.is_complete(),
+        dropped: if let Verdict::Dropped(input) = verdict { name(input) } else { None },
+        dead_letter: if let Verdict::DeadLetter(input) = verdict { name(input) } else { None },
+    })
+}
+
+/// Why a sample is in no bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Late { by_ns: u64 },
+    Duplicate,
+    Unused,
+}
+
+#[derive(Serialize)]
+struct SampleLine<'a> {
+    stream: &'a str,
+    input: &'a str,
+    id: &'a Value,
+    event_time_ns: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late_by_ns: Option<u64>,
+}
+
+/// The line of a sample that is in no bundle, as `{"late":{…}}`, without its end.
+pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json::Result<String> {
+    let (kind, late_by_ns) = match fate {
+        Fate::Late { by_ns } => ("late", Some(by_ns)),
+        Fate::Duplicate => ("duplicate", None),
+        Fate::Unused => ("unused", None),
+    };
+    let line = SampleLine {
+        stream: item.stream.as_str(),
+        input: inputs.get(item.input.index()).map_or("", String::as_str),
+        id: &item.id,
+        event_time_ns: item.stamp.event_time.as_nanos(),
+        late_by_ns,
+    };
+    serde_json::to_string(&BTreeMap::from([(kind, line)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        vec!["video".into(), "audio".into()]
+    }
+
+    #[test]
+    fn a_line_is_read_with_all_that_it_may_say() {
+        let text = r#"{"stream":"cam-1","input":"audio","event_time_ns":-5,"duration_ns":20,"id":"a","arrival_ns":7}"#;
+        let item = read(text, 3, &names()).expect("a good line");
+        assert_eq!((item.stream.as_str(), item.input, item.id), ("cam-1", InputId(1), Value::from("a")));
+        assert_eq!(item.stamp, Stamp::new(Timestamp::from_nanos(-5), Duration::from_nanos(20)));
+        assert_eq!(item.arrival, Some(Timestamp::from_nanos(7)));
+    }
+
+    #[test]
+    fn a_sample_without_id_is_named_by_its_line() {
+        let item =
+            read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names()).expect("a good line");
+        assert_eq!((item.id, item.arrival), (Value::from(42), None));
+        assert_eq!(item.stamp.duration, Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_with_the_remedy() {
+        for (line, says) in [
+            ("", "EOF while parsing"),
+            ("{", "EOF while parsing"),
+            (r#"{"stream":"s","input":"video"}"#, "missing field `event_time_ns`; a sample is {\"stream\""),
+            (r#"{"stream":"s","input":"video","event_time_ns":1.5}"#, "invalid type: floating point `1.5`"),
+            (r#"{"stream":"s","input":"video","event_time_ns":1,"duration_ns":-1}"#, "expected u64"),
+            (
+                r#"{"stream":"s","input":"video","event_time_ns":1,"arival_ns":1}"#,
+                "unknown field `arival_ns`",
+            ),
+            (r#"{"stream":"s","input":"radar","event_time_ns":1}"#, "it has video, audio"),
+            (r#"{"stream":"","input":"video","event_time_ns":1}"#, "every sample belongs to one"),
+            (r#"{"stream":"s","input":"video","event_time_ns":1,"id":[]}"#, "a text or a number"),
+        ] {
+            let error = read(line, 1, &names()).expect_err(line);
+            assert!(error.contains(says), "{line}: {error}");
+            assert!(!error.contains("at line"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_sample_left_out_says_why() {
+        let item =
+            read(r#"{"stream":"s","input":"audio","event_time_ns":1,"id":8}"#, 1, &names()).expect("good");
+        assert_eq!(
+            left_out(&item, Fate::Late { by_ns: 3 }, &names()).expect("a line"),
+            r#"{"late":{"stream":"s","input":"audio","id":8,"event_time_ns":1,"late_by_ns":3}}"#
+        );
+        assert_eq!(
+            left_out(&item, Fate::Duplicate, &names()).expect("a line"),
+            r#"{"duplicate":{"stream":"s","input":"audio","id":8,"event_time_ns":1}}"#
+        );
+    }
+}

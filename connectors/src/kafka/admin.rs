@@ -83,7 +83,7 @@ pub fn partition_counts(
 }
 
 /// Whether a property is about the connection, and so of use to any client.
-fn of_any_client(key: &str) -> bool {
+pub(super) fn of_any_client(key: &str) -> bool {
     ["security.", "ssl.", "sasl.", "enable.ssl", "socket.", "broker.", "api.", "client.dns"]
         .iter()
         .any(|prefix| key.starts_with(prefix))

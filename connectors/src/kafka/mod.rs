@@ -9,6 +9,7 @@ mod config;
 pub mod embedded;
 pub mod sink;
 pub mod source;
+pub mod tail;
 
 /// What keeps a client from being made or a request from being answered: what was asked for, what was
 /// wrong, and what would be right. Values of properties never appear in it, as they may be secrets.

@@ -6,6 +6,7 @@
 //! is full. (librdkafka's own pause would throw away what is prefetched and fetch it again.) Everything
 //! that Kafka has to say arrives as a [`SourceEvent`](lockstep_engine::ingest::source::SourceEvent), in order.
 
+mod committer;
 mod context;
 mod message;
 mod partition;
@@ -23,6 +24,7 @@ use lockstep_engine::position::{InputId, NextOffset, PartitionId};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use self::committer::Committer;
 use self::context::{Context, Notices, Wake};
 use super::{Error, admin, config};
 
@@ -86,8 +88,12 @@ impl KafkaSource {
             .enumerate()
             .filter_map(|(index, topic)| Some((topic.clone(), InputId(u16::try_from(index).ok()?))))
             .collect();
+        let consumer = Arc::new(consumer);
+        let committer = Committer::start(consumer.clone(), notices.clone(), wake.clone())
+            .map_err(|error| Error::client("cannot start the thread of commits", error))?;
         let poller = poll::Poller::new(
-            Arc::new(consumer),
+            consumer,
+            committer,
             sink,
             notices,
             mailbox.clone(),

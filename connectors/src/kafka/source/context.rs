@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use serde::Deserialize;
@@ -53,6 +53,8 @@ pub(super) enum Rebalance {
 pub(super) struct Notices {
     pub(super) rebalances: VecDeque<Rebalance>,
     pub(super) errors: VecDeque<(Option<RDKafkaErrorCode>, String)>,
+    /// How often anything was noted: whether a poll has found something.
+    pub(super) noted: u64,
     pub(super) commits_answered: u64,
     pub(super) last_commit: Option<KafkaError>,
     /// The ends of partitions: the offset after the last record that can be read.
@@ -69,18 +71,24 @@ pub(super) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.notices.lock().noted += 1;
         log(level, facility, message);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice::<Statistics>(statistics) {
-            Ok(statistics) => self.notices.lock().ends = statistics.ends(),
+            Ok(statistics) => {
+                let mut notices = self.notices.lock();
+                notices.noted += 1;
+                notices.ends = statistics.ends();
+            }
             Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let mut notices = self.notices.lock();
+        notices.noted += 1;
         if notices.errors.len() < MAX_ERRORS {
             notices.errors.push_back((error.rdkafka_error_code(), reason.to_owned()));
         }
@@ -99,14 +107,9 @@ impl ConsumerContext for Context {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(list),
             _ => Rebalance::Revoke(list),
         };
-        self.notices.lock().rebalances.push_back(rebalance);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let failed = result.err().or_else(|| offsets.elements().iter().find_map(|p| p.error().err()));
         let mut notices = self.notices.lock();
-        notices.commits_answered += 1;
-        notices.last_commit = failed;
+        notices.noted += 1;
+        notices.rebalances.push_back(rebalance);
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod group;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,15 @@ use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{InputId, NextOffset, PartitionId};
 use parking_lot::Mutex;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::group::Step;
 use super::context::{Context, Notices, Wake};
 use super::partition::{Partition, Read};
+use super::committer::Committer;
 use super::{Close, Mailbox};
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
@@ -32,6 +34,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Poller {
     consumer: Arc<BaseConsumer<Context>>,
+    committer: Committer,
     sink: Box<dyn SourceSink>,
     notices: Arc<Mutex<Notices>>,
     mailbox: Arc<Mutex<Mailbox>>,
@@ -50,6 +53,8 @@ pub(super) struct Poller {
     /// Events that had no room. No record is read while there are any.
     held: VecDeque<SourceEvent>,
     step: Step,
+    /// Positions to commit when the commit under way has been answered.
+    to_commit: BTreeMap<PartitionId, NextOffset>,
     commits_sent: u64,
     stopped: bool,
     /// Where the next round over the partitions begins, so that none is always last.
@@ -62,6 +67,7 @@ pub(super) struct Poller {
 impl Poller {
     pub(super) fn new(
         consumer: Arc<BaseConsumer<Context>>,
+        committer: Committer,
         sink: Box<dyn SourceSink>,
         notices: Arc<Mutex<Notices>>,
         mailbox: Arc<Mutex<Mailbox>>,
@@ -71,6 +77,7 @@ impl Poller {
     ) -> Self {
         Self {
             consumer,
+            committer,
             sink,
             notices,
             mailbox,
@@ -84,6 +91,7 @@ impl Poller {
             paused: HashSet::new(),
             held: VecDeque::new(),
             step: Step::Settled,
+            to_commit: BTreeMap::new(),
             commits_sent: 0,
             stopped: false,
             first: 0,
@@ -123,15 +131,18 @@ impl Poller {
                 partition.paused = self.paused.contains(&partition.id);
             }
         }
-        if !commit.is_empty() {
-            self.commit(commit);
-        }
+        self.to_commit.extend(commit);
+        self.commit();
         close
     }
 
-    fn commit(&mut self, offsets: impl IntoIterator<Item = (PartitionId, NextOffset)>) {
+    /// Begins to commit what is to be committed, unless a commit is under way.
+    fn commit(&mut self) {
+        if self.to_commit.is_empty() || self.committing() {
+            return;
+        }
         let mut list = TopicPartitionList::new();
-        for (id, next) in offsets {
+        for (id, next) in std::mem::take(&mut self.to_commit) {
             // A partition that has gone to another member is that member's to commit.
             if !self.owned.contains(&id) {
                 continue;
@@ -140,42 +151,56 @@ impl Poller {
                 let _added = list.add_partition_offset(topic, id.partition, Offset::Offset(next.0));
             }
         }
-        if list.count() == 0 {
-            return;
+        if list.count() > 0 {
+            if self.committer.commit(list) {
+                self.commits_sent += 1;
+            } else {
+                self.trouble("cannot commit positions: the thread of commits has ended");
+            }
         }
-        match self.consumer.commit(&list, CommitMode::Async) {
-            Ok(()) => self.commits_sent += 1,
-            Err(error) => self.trouble(&format!("cannot commit positions: {error}")),
-        }
+    }
+
+    fn committing(&self) -> bool {
+        self.notices.lock().commits_answered < self.commits_sent
     }
 
     /// Serves the group's queue, which keeps the member alive. Records do not come this way.
     fn poll_group(&mut self, timeout: Duration) {
-        while let Some(polled) = self.consumer.poll(timeout) {
-            match polled {
-                Ok(message) => {
-                    // Cannot be, as the queues are split before partitions are assigned. If it is,
-                    // nothing may be lost: the partition is read again from where it stands.
-                    use rdkafka::message::Message;
-                    tracing::error!(topic = message.topic(), "a record came through the group's queue");
-                    let known = self.partitions.iter().find(|partition| {
-                        &*partition.topic == message.topic() && partition.id.partition == message.partition()
-                    });
-                    if let Some(partition) = known {
-                        self.seek(&partition.topic, partition.id.partition, partition.next);
-                    }
-                }
-                Err(KafkaError::MessageConsumptionFatal(code)) => {
-                    let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
-                    self.held.push_back(SourceEvent::Failed(format!("the consumer has failed: {code}: {why}")));
-                    self.stopped = true;
-                }
-                // Told through the context, with more words.
-                Err(_) => {}
+        loop {
+            let noted = self.notices.lock().noted;
+            let consumer = self.consumer.clone();
+            match consumer.poll(timeout) {
+                Some(polled) => self.unexpected(polled),
+                // Nothing, or an event that has been noted: then there may be more behind it.
+                None if self.notices.lock().noted == noted => return,
+                None => {}
             }
             if !timeout.is_zero() {
                 return;
             }
+        }
+    }
+
+    fn unexpected(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) {
+        match polled {
+            Ok(message) => {
+                // Cannot be, as the queues are split before partitions are assigned. If it is,
+                // nothing may be lost: the partition is read again from where it stands.
+                tracing::error!(topic = message.topic(), "a record came through the group's queue");
+                let known = self.partitions.iter().find(|partition| {
+                    &*partition.topic == message.topic() && partition.id.partition == message.partition()
+                });
+                if let Some(partition) = known {
+                    self.seek(&partition.topic, partition.id.partition, partition.next);
+                }
+            }
+            Err(KafkaError::MessageConsumptionFatal(code)) => {
+                let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
+                self.held.push_back(SourceEvent::Failed(format!("the consumer has failed: {code}: {why}")));
+                self.stopped = true;
+            }
+            // Told through the context, with more words.
+            Err(_) => {}
         }
     }
 

@@ -61,8 +61,14 @@ impl Poller {
                 }
             }
             Step::Revoking(done, until) => {
-                if done.load(Ordering::Acquire) || Instant::now() >= until {
-                    if !done.load(Ordering::Acquire) {
+                let finished = done.load(Ordering::Acquire);
+                if finished {
+                    let last = std::mem::take(&mut self.mailbox.lock().commit);
+                    self.to_commit.extend(last);
+                    self.commit();
+                }
+                if (finished && !self.committing()) || Instant::now() >= until {
+                    if !finished {
                         tracing::warn!("revoked partitions were not finished in time; some may be read twice");
                     }
                     self.let_go();
@@ -150,10 +156,8 @@ impl Poller {
         self.step = Step::Revoking(done, Instant::now() + REVOKE_WITHIN);
     }
 
-    /// Answers a revocation. What was committed until now is on its way ahead of it.
+    /// Answers a revocation.
     fn let_go(&mut self) {
-        let commit = std::mem::take(&mut self.mailbox.lock().commit);
-        self.commit(commit);
         self.partitions.clear();
         self.owned.clear();
         if let Err(error) = self.consumer.unassign() {
@@ -166,22 +170,21 @@ impl Poller {
     pub(super) fn close(mut self, close: &Close) {
         self.step = Step::Closing;
         let left = || close.until.saturating_duration_since(Instant::now());
-        // Commits are answered in order, so the last answer is the last commit's.
         let mut outcome = Ok(());
         loop {
-            let mut notices = self.notices.lock();
-            if notices.commits_answered >= self.commits_sent {
-                if let Some(error) = notices.last_commit.take() {
+            self.commit();
+            if !self.committing() && self.to_commit.is_empty() {
+                if let Some(error) = self.notices.lock().last_commit.take() {
                     outcome = Err(format!("the last commit did not succeed: {error}"));
                 }
                 break;
             }
-            drop(notices);
             if left().is_zero() {
                 outcome = Err("the last commit was not answered in time".into());
                 break;
             }
-            self.poll_group(left().min(Duration::from_millis(20)));
+            self.poll_group(Duration::ZERO);
+            self.wake.wait(left().min(Duration::from_millis(20)));
         }
         self.partitions.clear();
         self.held.clear();

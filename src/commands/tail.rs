@@ -1,12 +1,85 @@
 //! `lockstep tail`
 
+mod render;
+
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use lockstep_connectors::kafka::tail::{self, Tail};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
+#[allow(unused_imports, reason = "the demo shows results as this command does")]
+pub use render::render_line;
 
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The topic to follow
+    topic: String,
+    /// The brokers
+    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
+    brokers: String,
+    /// Print each value as it is, one a line
+    #[arg(long)]
+    json: bool,
+    /// Where to begin
+    #[arg(long, value_enum, default_value_t = Start::End)]
+    from: Start,
+    /// Stop after so many records
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+}
 
-pub fn run(_args: Args) -> Result<ExitCode, Failure> {
-    Err("not built yet".into())
+#[derive(Clone, Copy, ValueEnum)]
+enum Start {
+    /// At the oldest record
+    Beginning,
+    /// At what comes from now on
+    End,
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, cancelled.clone())?;
+    }
+    let from = match args.from {
+        Start::Beginning => tail::From::Beginning,
+        Start::End => tail::From::End,
+    };
+    let mut tail = Tail::open(&args.brokers, &BTreeMap::new(), &args.topic, from)?;
+    let mut left = args.max.unwrap_or(u64::MAX);
+    let mut out = std::io::stdout().lock();
+    while left > 0 && !cancelled.load(Ordering::Relaxed) {
+        let Some(record) = tail.next(Duration::from_millis(100))? else { continue };
+        left -= 1;
+        let line = if args.json { raw_line(&record.value) } else { readable(&record) };
+        // Nobody reads any more (`| head`): not an error.
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line, whatever the value: JSON is made compact, other values become JSON strings.
+fn raw_line(value: &[u8]) -> String {
+    serde_json::from_slice::<serde_json::Value>(value)
+        .unwrap_or_else(|_| String::from_utf8_lossy(value).into())
+        .to_string()
+}
+
+fn readable(record: &tail::TailRecord) -> String {
+    match serde_json::from_slice(&record.value) {
+        Ok(value) => render_line(&value),
+        Err(_) => {
+            let key = record.key.as_deref().map_or("-".into(), String::from_utf8_lossy);
+            format!("{key}  {} bytes that are not JSON", record.value.len())
+        }
+    }
 }

@@ -1,0 +1,238 @@
+//! Topics: which there are, with how many partitions, and making those that are missing.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+use std::time::Duration;
+
+use lockstep_engine::pipeline::Pipeline;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+
+use super::{Error, config};
+
+/// A topic to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Its number of partitions.
+    pub partitions: i32,
+    /// On how many brokers each partition is kept; the broker's own default when absent.
+    pub replication: Option<i32>,
+}
+
+/// What became of a topic that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was made.
+    Created,
+    /// It was there, with so many partitions as wanted.
+    Existed,
+}
+
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::source::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the admin client");
+    }
+}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
+}
+
+/// The numbers of partitions of topics, in the order asked; none for a topic that is not there.
+///
+/// # Errors
+/// When the brokers cannot be reached within the time, or librdkafka refuses a property.
+pub fn partition_counts(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[&str],
+    within: Duration,
+) -> Result<Vec<Option<i32>>, Error> {
+    let mut settings = config::client(brokers);
+    for (key, value) in properties.iter().filter(|(key, _)| of_any_client(key)) {
+        settings.set(key, value);
+    }
+    let client: BaseProducer<Quiet> =
+        settings.create_with_context(Quiet).map_err(|error| config::not_made("client", &error))?;
+    // All topics at once: asking for one by name would make it, where brokers make topics by themselves.
+    let metadata = client
+        .client()
+        .fetch_metadata(None, within)
+        .map_err(|error| Error::client(format!("cannot reach the brokers {brokers}"), unreachable(&error)))?;
+    let count = |name: &&str| {
+        let topic = metadata.topics().iter().find(|topic| topic.name() == *name)?;
+        i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)
+    };
+    Ok(topics.iter().map(count).collect())
+}
+
+/// Whether a property is about the connection, and so of use to any client.
+pub(super) fn of_any_client(key: &str) -> bool {
+    ["security.", "ssl.", "sasl.", "enable.ssl", "socket.", "broker.", "api.", "client.dns"]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
+}
+
+fn unreachable(error: &KafkaError) -> String {
+    format!("{error}; see that they run and that kafka.brokers names them as host:port,host:port")
+}
+
+/// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.
+/// All inputs need the same number of partitions, so that all of a stream meets in one process.
+///
+/// # Errors
+/// When the brokers cannot be reached within the time.
+pub fn check_topics(pipeline: &Pipeline, within: Duration) -> Result<Vec<String>, Error> {
+    let inputs = input_topics(pipeline);
+    let outputs = output_topics(pipeline);
+    let all: Vec<&str> = inputs.iter().chain(&outputs).copied().collect();
+    let counts = partition_counts(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
+    let found: Vec<(&str, Option<i32>)> = all.into_iter().zip(counts).collect();
+    Ok(problems(&found, inputs.len()))
+}
+
+/// `found` has the inputs' topics first.
+fn problems(found: &[(&str, Option<i32>)], inputs: usize) -> Vec<String> {
+    const REMEDY: &str = "lockstep topics create CONFIG";
+    let mut problems: Vec<String> = found
+        .iter()
+        .filter(|(_, count)| count.is_none())
+        .map(|(topic, _)| format!("the topic {topic} does not exist; `{REMEDY}` makes it"))
+        .collect();
+    let counts: Vec<(&str, i32)> =
+        found.iter().take(inputs).filter_map(|(topic, count)| Some((*topic, (*count)?))).collect();
+    if counts.windows(2).any(|pair| matches!(pair, [a, b] if a.1 != b.1)) {
+        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
+        let each: Vec<String> = counts.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
+        problems.push(format!(
+            "the inputs' topics have different numbers of partitions ({}), so that the inputs of one stream \
+             would not meet; delete them and make them again with `{REMEDY} --partitions {most}`",
+            each.join(", ")
+        ));
+    }
+    problems
+}
+
+/// The topics that a pipeline reads.
+pub fn input_topics(pipeline: &Pipeline) -> Vec<&str> {
+    pipeline.inputs.iter().map(|input| input.topic.as_str()).collect()
+}
+
+/// The topics that a pipeline writes.
+pub fn output_topics(pipeline: &Pipeline) -> Vec<&str> {
+    let publish = &pipeline.publish;
+    let mut topics = vec![publish.results.as_str(), publish.dead_letters.as_str()];
+    topics.extend(publish.late.as_deref());
+    topics.dedup();
+    topics
+}
+
+/// Makes topics, and says of each what became of it. A topic that is there with another number of
+/// partitions is an error: Kafka can add partitions, but keys would then move.
+///
+/// # Errors
+/// One for the client, or one for each topic that could not be made.
+pub fn create_topics(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[TopicSpec],
+    within: Duration,
+) -> Result<Vec<Result<Made, Error>>, Error> {
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    let there = partition_counts(brokers, properties, &names, within)?;
+    let mut settings = config::client(brokers);
+    for (key, value) in properties.iter().filter(|(key, _)| of_any_client(key)) {
+        settings.set(key, value);
+    }
+    let client: AdminClient<DefaultClientContext> =
+        settings.create().map_err(|error| config::not_made("admin client", &error))?;
+    let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
+    Ok(topics.iter().zip(there).map(|(topic, there)| create(&client, &options, topic, there)).collect())
+}
+
+fn create(
+    client: &AdminClient<DefaultClientContext>,
+    options: &AdminOptions,
+    topic: &TopicSpec,
+    there: Option<i32>,
+) -> Result<Made, Error> {
+    let what = || format!("cannot make the topic {}", topic.name);
+    match there {
+        Some(count) if count == topic.partitions => return Ok(Made::Existed),
+        Some(count) => {
+            let why = format!(
+                "it exists with {count} partitions, not {}; delete it first, or take --partitions {count}",
+                topic.partitions
+            );
+            return Err(Error::client(what(), why));
+        }
+        None => {}
+    }
+    let replication = TopicReplication::Fixed(topic.replication.unwrap_or(-1));
+    let new = NewTopic::new(&topic.name, topic.partitions, replication);
+    let answers = wait(client.create_topics([&new], options)).map_err(|error| match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => Error::client(
+            what(),
+            "the broker did not answer; the embedded broker takes topics only when it is started: \
+             lockstep broker --topic NAME:PARTITIONS",
+        ),
+        _ => Error::client(what(), error),
+    })?;
+    match answers.into_iter().next() {
+        Some(Ok(_)) => Ok(Made::Created),
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Made::Existed),
+        Some(Err((_, code))) => Err(Error::client(what(), code)),
+        None => Err(Error::client(what(), "the broker's answer does not name it")),
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread. librdkafka's own thread completes it, within the request's timeout.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_or_does_not_fit_is_named_with_its_remedy() {
+        assert!(problems(&[("video", Some(4)), ("audio", Some(4)), ("results", Some(1))], 2).is_empty());
+        let missing = problems(&[("video", Some(4)), ("audio", None)], 2);
+        assert!(matches!(missing.as_slice(), [one] if one.contains("audio") && one.contains("topics create")));
+        let unlike = problems(&[("video", Some(4)), ("audio", Some(8)), ("results", Some(3))], 2);
+        assert!(matches!(unlike.as_slice(), [one] if one.contains("--partitions 8")), "{unlike:?}");
+    }
+}

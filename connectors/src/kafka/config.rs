@@ -1,0 +1,161 @@
+//! librdkafka's properties: what Lockstep sets, what the user may set, and what its guarantees need.
+
+use std::collections::BTreeMap;
+
+use lockstep_engine::pipeline::KafkaSpec;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+
+use super::Error;
+
+/// Properties of the consumer that the guarantees rest on, with the reason.
+const CONSUMER_FIXED: &[(&str, &str)] = &[
+    ("enable.auto.commit", "a position is committed only when all before it have ended"),
+    ("enable.auto.offset.store", "a position is committed only when all before it have ended"),
+    ("auto.offset.reset", "lost records must be noticed; say where a new group begins with kafka.start"),
+    ("auto.commit.interval.ms", "Lockstep commits by itself; see limits.commit_every"),
+    ("isolation.level", "records of aborted transactions must not be read"),
+    ("partition.assignment.strategy", "all inputs of a stream must meet in one process, which takes range"),
+    ("group.protocol", "rebalances are handled as the classic protocol asks"),
+    ("group.id", "the group is named by kafka.group"),
+    ("statistics.interval.ms", "the consumer lag is read from statistics once a second"),
+    ("enable.partition.eof", "the end of a partition is not an event here"),
+    ("queued.max.messages.kbytes", "prefetched bytes are part of the memory limit; see limits.memory"),
+    ("queued.min.messages", "prefetched records are part of the memory limit; see limits.memory"),
+];
+
+/// Properties of the producer that the guarantees rest on, with the reason.
+const PRODUCER_FIXED: &[(&str, &str)] = &[
+    ("acks", "a result counts only when all in-sync replicas have it"),
+    ("request.required.acks", "a result counts only when all in-sync replicas have it"),
+    ("enable.idempotence", "a retry must not duplicate or reorder records"),
+    ("enable.gapless.guarantee", "one record that fails must not take the others with it"),
+    ("partitioner", "keys must go to the same partitions as the Java clients send them to"),
+    ("transactional.id", "results are not published in transactions"),
+];
+
+/// Properties of any client that have a place of their own.
+const FIXED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "the brokers are named by kafka.brokers"),
+    ("metadata.broker.list", "the brokers are named by kafka.brokers"),
+    ("client.software.name", "it names Lockstep"),
+];
+
+/// What any client is made with.
+pub(super) fn client(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("client.id", "lockstep")
+        .set("socket.keepalive.enable", "true")
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "5000");
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// What a consumer is made with. `prefetch` is librdkafka's own buffer for each partition, in bytes.
+pub(super) fn consumer(spec: &KafkaSpec, prefetch: usize) -> Result<ClientConfig, Error> {
+    let prefetch = prefetch.clamp(64 << 10, 64 << 20);
+    let mut config = client(&spec.brokers);
+    config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
+    config.set("max.partition.fetch.bytes", prefetch.min(1 << 20).to_string());
+    apply(&mut config, "kafka.consumer", &spec.consumer, CONSUMER_FIXED)?;
+    config
+        .set("group.id", &spec.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("partition.assignment.strategy", "range")
+        .set("statistics.interval.ms", "1000")
+        .set("enable.partition.eof", "false")
+        .set("queued.min.messages", "10000")
+        .set("queued.max.messages.kbytes", (prefetch >> 10).to_string());
+    Ok(config)
+}
+
+/// What a producer is made with. `queue` bounds the records that wait or are under way, in bytes.
+pub(super) fn producer(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    queue: usize,
+) -> Result<ClientConfig, Error> {
+    let mut config = client(brokers);
+    config
+        .set("linger.ms", "5")
+        .set("queue.buffering.max.kbytes", (queue >> 10).max(1024).to_string())
+        .set("queue.buffering.max.messages", "100000");
+    apply(&mut config, "kafka.producer", properties, PRODUCER_FIXED)?;
+    config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
+    Ok(config)
+}
+
+fn apply(
+    config: &mut ClientConfig,
+    place: &str,
+    properties: &BTreeMap<String, String>,
+    fixed: &[(&str, &str)],
+) -> Result<(), Error> {
+    for (key, value) in properties {
+        if let Some((_, why)) = fixed.iter().chain(FIXED).find(|(name, _)| name == key) {
+            let why = format!("this property cannot be set: {why}; remove the line");
+            return Err(Error::Property { place: format!("{place}.{key:?}"), why });
+        }
+        config.set(key, value);
+    }
+    Ok(())
+}
+
+/// A client that could not be made, in words without the value, which may be a secret.
+pub(super) fn not_made(what: &str, error: &KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, description, key, value) => Error::Property {
+            place: format!("librdkafka's property {key:?}"),
+            why: if value.is_empty() { description.clone() } else { description.replace(value, "…") },
+        },
+        // librdkafka quotes no values here, but it may name a file or a property.
+        other => Error::client(format!("cannot make a Kafka {what}"), other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_engine::pipeline::StartAt;
+
+    fn spec(consumer: &[(&str, &str)]) -> KafkaSpec {
+        KafkaSpec {
+            brokers: "localhost:9092".into(),
+            group: "g".into(),
+            start: StartAt::Earliest,
+            consumer: consumer.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            producer: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn what_the_guarantees_need_cannot_be_overridden() {
+        for key in ["enable.auto.commit", "auto.offset.reset", "bootstrap.servers", "isolation.level"] {
+            let error = consumer(&spec(&[(key, "x")]), 1 << 20).expect_err(key).to_string();
+            assert!(error.contains(key) && error.contains("remove the line"), "{error}");
+        }
+        let transactional = BTreeMap::from([("transactional.id".into(), "x".into())]);
+        assert!(producer("localhost:9092", &transactional, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn other_properties_override_the_defaults() {
+        let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), 1 << 20).expect("allowed");
+        assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
+    }
+
+    #[test]
+    fn a_refused_value_is_not_repeated_in_the_error() {
+        let mut config = client("localhost:9092");
+        config.set("sasl.mechanism", "PLAIN").set("security.protocol", "hunter2");
+        let error = config.create_native_config().map(|_| ()).expect_err("refused");
+        let told = not_made("consumer", &error).to_string();
+        assert!(told.contains("security.protocol") && !told.contains("hunter2"), "{told}");
+    }
+}

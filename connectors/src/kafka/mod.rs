@@ -1,0 +1,40 @@
+//! Kafka, through librdkafka: where records come from and where results go.
+//!
+//! [`source`] reads the inputs' topics as a member of a consumer group; [`sink`] produces; [`admin`]
+//! creates topics and checks that they fit together; [`embedded`] is a broker in this process, for a
+//! first try and for tests.
+
+pub mod admin;
+mod config;
+pub mod embedded;
+pub mod sink;
+pub mod source;
+pub mod tail;
+
+/// What keeps a client from being made or a request from being answered: what was asked for, what was
+/// wrong, and what would be right. Values of properties never appear in it, as they may be secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A property of librdkafka that is not the user's to set, or that librdkafka refuses.
+    #[error("{place}: {why}")]
+    Property {
+        /// The setting, as `kafka.consumer."enable.auto.commit"`.
+        place: String,
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
+    /// librdkafka could not do what it was asked.
+    #[error("{what}: {why}")]
+    Client {
+        /// What it was asked.
+        what: String,
+        /// What is wrong, and what may help.
+        why: String,
+    },
+}
+
+impl Error {
+    fn client(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        Self::Client { what: what.into(), why: why.to_string() }
+    }
+}

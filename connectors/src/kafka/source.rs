@@ -1,0 +1,180 @@
+//! Reads the inputs' topics as a member of a consumer group.
+//!
+//! A thread of its own polls librdkafka and never waits for anything else, so that a pipeline that is
+//! busy for minutes stays in its group. Each partition has a queue of its own inside librdkafka: a
+//! partition that is paused is simply not read, and librdkafka stops fetching for it when its prefetch
+//! is full. (librdkafka's own pause would throw away what is prefetched and fetch it again.) Everything
+//! that Kafka has to say arrives as a [`SourceEvent`](lockstep_engine::ingest::source::SourceEvent), in order.
+
+mod committer;
+mod context;
+mod message;
+mod partition;
+mod poll;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::source::{SourceControl, SourceSink};
+use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_engine::position::{InputId, NextOffset, PartitionId};
+use parking_lot::Mutex;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use self::committer::Committer;
+use self::context::{Context, Notices, Wake};
+use super::{Error, admin, config};
+
+pub(super) use self::context::log;
+
+/// What the pipeline has asked for and the thread has not yet done. Later requests replace earlier ones,
+/// so it is bounded by the number of partitions.
+#[derive(Default)]
+struct Mailbox {
+    paused: Option<Vec<PartitionId>>,
+    commit: BTreeMap<PartitionId, NextOffset>,
+    stopped: bool,
+    close: Option<Close>,
+}
+
+struct Close {
+    until: Instant,
+    done: SyncSender<Result<(), String>>,
+}
+
+/// A consumer of the inputs' topics, and the thread that polls it.
+pub struct KafkaSource {
+    mailbox: Arc<Mutex<Mailbox>>,
+    wake: Arc<Wake>,
+    /// Disconnected when the thread has ended. Behind a lock only to be shared.
+    ended: Mutex<Receiver<()>>,
+}
+
+impl KafkaSource {
+    /// Joins the group and delivers to `sink` from a thread of its own. `prefetch` bounds what librdkafka
+    /// reads ahead, in bytes over all partitions (softly: one fetch response a partition may overshoot,
+    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. That brokers
+    /// are away is not an error here but an event: the thread goes on trying.
+    ///
+    /// # Errors
+    /// When a property is not the user's to set, or librdkafka refuses one.
+    pub fn start(
+        spec: &KafkaSpec,
+        inputs: &[InputSpec],
+        prefetch: usize,
+        sink: Box<dyn SourceSink>,
+    ) -> Result<Arc<Self>, Error> {
+        let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let share = prefetch / partitions(spec, &names);
+        let notices = Arc::new(Mutex::new(Notices::default()));
+        let wake = Arc::new(Wake::default());
+        let mut consumer: BaseConsumer<Context> = config::consumer(spec, share)?
+            .create_with_context(Context { notices: notices.clone() })
+            .map_err(|error| config::not_made("consumer", &error))?;
+        let woken = wake.clone();
+        consumer.set_nonempty_callback(move || woken.wake());
+        consumer
+            .subscribe(&names)
+            .map_err(|error| Error::client(format!("cannot subscribe to {}", names.join(", ")), error))?;
+
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let (alive, ended) = sync_channel(0);
+        let inputs: HashMap<String, InputId> = topics
+            .iter()
+            .enumerate()
+            .filter_map(|(index, topic)| Some((topic.clone(), InputId(u16::try_from(index).ok()?))))
+            .collect();
+        let consumer = Arc::new(consumer);
+        let committer = Committer::start(consumer.clone(), notices.clone(), wake.clone())
+            .map_err(|error| Error::client("cannot start the thread of commits", error))?;
+        let poller = poll::Poller::new(
+            consumer,
+            committer,
+            sink,
+            notices,
+            mailbox.clone(),
+            wake.clone(),
+            (topics, inputs),
+            spec.start,
+        );
+        std::thread::Builder::new()
+            .name("kafka-poll".into())
+            .spawn(move || {
+                let _alive = alive;
+                poller.run();
+            })
+            .map_err(|error| Error::client("cannot start the poll thread", error))?;
+        Ok(Arc::new(Self { mailbox, wake, ended: Mutex::new(ended) }))
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Mailbox)) {
+        change(&mut self.mailbox.lock());
+        self.wake.wake();
+    }
+}
+
+/// How many partitions the topics have in all; a guess where that cannot be known now.
+fn partitions(spec: &KafkaSpec, topics: &[&str]) -> usize {
+    const GUESS: usize = 32;
+    let counts = admin::partition_counts(&spec.brokers, &spec.consumer, topics, Duration::from_secs(3));
+    let known: usize = match counts {
+        Ok(counts) => counts.iter().flatten().map(|count| usize::try_from(*count).unwrap_or(0)).sum(),
+        Err(_) => GUESS,
+    };
+    known.max(1)
+}
+
+impl SourceControl for KafkaSource {
+    fn set_paused(&self, paused: Vec<PartitionId>) {
+        self.ask(|mailbox| mailbox.paused = Some(paused));
+    }
+
+    fn commit(&self, offsets: Vec<(PartitionId, NextOffset)>) {
+        if !offsets.is_empty() {
+            self.ask(|mailbox| mailbox.commit.extend(offsets));
+        }
+    }
+
+    fn stop(&self) {
+        self.ask(|mailbox| mailbox.stopped = true);
+    }
+
+    fn close(&self, offsets: Vec<(PartitionId, NextOffset)>, within: Duration) -> Result<(), String> {
+        let until = Instant::now() + within;
+        let (done, answer) = sync_channel(1);
+        self.ask(|mailbox| {
+            mailbox.stopped = true;
+            mailbox.commit.extend(offsets);
+            mailbox.close = Some(Close { until, done });
+        });
+        // A little longer than the thread takes, so that its own words for what failed arrive.
+        let left = || (until + Duration::from_millis(200)).saturating_duration_since(Instant::now());
+        let outcome = answer.recv_timeout(left()).unwrap_or_else(|error| {
+            Err(match error {
+                RecvTimeoutError::Timeout => "the consumer did not close in time".into(),
+                RecvTimeoutError::Disconnected => "the consumer has been closed already".into(),
+            })
+        });
+        // librdkafka may take its time to give its threads back; nothing depends on it.
+        let _ended = self.ended.lock().recv_timeout(left());
+        outcome
+    }
+}
+
+impl Drop for KafkaSource {
+    /// Leaves the group without a last commit, and without waiting for it.
+    fn drop(&mut self) {
+        let (done, _) = sync_channel(1);
+        let until = Instant::now() + Duration::from_secs(2);
+        self.ask(|mailbox| {
+            mailbox.stopped = true;
+            if mailbox.close.is_none() {
+                mailbox.close = Some(Close { until, done });
+            }
+        });
+    }
+}

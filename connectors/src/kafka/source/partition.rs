@@ -1,0 +1,96 @@
+//! One assigned partition: its queue inside librdkafka and how far it has been read.
+
+use std::sync::Arc;
+
+use lockstep_engine::position::{NextOffset, PartitionId};
+use lockstep_engine::sample::Record;
+use lockstep_engine::time::Timestamp;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+
+use super::context::{Context, Wake};
+use super::message::{self, Keys};
+
+/// A chunk is handed over when it has so many records…
+const CHUNK_RECORDS: usize = 256;
+/// …or so many bytes of payload, or when there is nothing more at the moment.
+const CHUNK_BYTES: usize = 1 << 20;
+
+pub(super) struct Partition {
+    pub(super) id: PartitionId,
+    pub(super) topic: Arc<str>,
+    pub(super) paused: bool,
+    /// The offset of the next record to deliver.
+    pub(super) next: NextOffset,
+    /// Reading has stopped because `next` is not among the offsets that the broker has.
+    pub(super) out_of_range: bool,
+    queue: PartitionQueue<Context>,
+    keys: Keys,
+}
+
+/// What reading a partition has brought.
+pub(super) enum Read {
+    Nothing,
+    Chunk(Vec<Record>),
+    Error(KafkaError),
+}
+
+impl Partition {
+    /// Splits the partition's queue off the consumer's. To be called before the partition is assigned,
+    /// so that none of its records are delivered through the consumer's queue.
+    pub(super) fn split(
+        consumer: &Arc<BaseConsumer<Context>>,
+        id: PartitionId,
+        topic: Arc<str>,
+        next: NextOffset,
+        wake: &Arc<Wake>,
+    ) -> Option<Self> {
+        let mut queue = consumer.split_partition_queue(&topic, id.partition)?;
+        let wake = wake.clone();
+        queue.set_nonempty_callback(move || wake.wake());
+        Some(Self { id, topic, paused: false, next, out_of_range: false, queue, keys: Keys::new() })
+    }
+
+    /// What is there without waiting, up to a chunk.
+    pub(super) fn read(&mut self, held_error: &mut Option<KafkaError>) -> Read {
+        if let Some(error) = held_error.take() {
+            return Read::Error(error);
+        }
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let mut now = None;
+        while records.len() < CHUNK_RECORDS && bytes < CHUNK_BYTES {
+            match self.queue.poll(std::time::Duration::ZERO) {
+                None => break,
+                Some(Ok(message)) => {
+                    // What was fetched before a seek may still be there.
+                    if message.offset() < self.next.0 {
+                        continue;
+                    }
+                    let now = *now.get_or_insert_with(Timestamp::now);
+                    let record = message::record(&message, self.id, &mut self.keys, now);
+                    self.next = record.position.offset.next();
+                    bytes += record.payload.len();
+                    records.push(record);
+                }
+                Some(Err(error)) => {
+                    if records.is_empty() {
+                        return Read::Error(error);
+                    }
+                    *held_error = Some(error);
+                    break;
+                }
+            }
+        }
+        if records.is_empty() { Read::Nothing } else { Read::Chunk(records) }
+    }
+
+    pub(super) fn is_out_of_range(error: &KafkaError) -> bool {
+        matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+        )
+    }
+}

@@ -1,0 +1,378 @@
+//! The poll thread. One loop: do what was asked, serve the group, hand over what is there, wait.
+
+mod group;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
+use lockstep_engine::pipeline::StartAt;
+use lockstep_engine::position::{InputId, NextOffset, PartitionId};
+use parking_lot::Mutex;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use self::group::Step;
+use super::context::{Context, Notices, Wake};
+use super::partition::{Partition, Read};
+use super::committer::Committer;
+use super::{Close, Mailbox};
+
+/// How long the thread sleeps at most: well within any session's and poll interval's limits.
+const IDLE: Duration = Duration::from_millis(100);
+/// How soon an event that was given back is offered again.
+const OFFER_AGAIN: Duration = Duration::from_millis(1);
+/// How long a request to the brokers may hold the thread up.
+const REQUEST: Duration = Duration::from_secs(3);
+/// How soon a request that failed is made again.
+const RETRY: Duration = Duration::from_millis(500);
+/// The same trouble is told again after this time.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
+pub(super) struct Poller {
+    consumer: Arc<BaseConsumer<Context>>,
+    committer: Committer,
+    sink: Box<dyn SourceSink>,
+    notices: Arc<Mutex<Notices>>,
+    mailbox: Arc<Mutex<Mailbox>>,
+    wake: Arc<Wake>,
+    /// By input.
+    topics: Vec<String>,
+    inputs: HashMap<String, InputId>,
+    start: StartAt,
+    /// Assigned now, in the order in which they are read.
+    partitions: Vec<Partition>,
+    /// Errors of partitions that came behind records.
+    errors: HashMap<PartitionId, KafkaError>,
+    /// Those that may be committed: assigned, or revoked and not yet let go.
+    owned: HashSet<PartitionId>,
+    paused: HashSet<PartitionId>,
+    /// Events that had no room. No record is read while there are any.
+    held: VecDeque<SourceEvent>,
+    step: Step,
+    /// Positions to commit when the commit under way has been answered.
+    to_commit: BTreeMap<PartitionId, NextOffset>,
+    commits_sent: u64,
+    stopped: bool,
+    /// Where the next round over the partitions begins, so that none is always last.
+    first: usize,
+    told: HashMap<String, Instant>,
+    /// When partitions out of range are looked at again.
+    look_again: Instant,
+}
+
+impl Poller {
+    pub(super) fn new(
+        consumer: Arc<BaseConsumer<Context>>,
+        committer: Committer,
+        sink: Box<dyn SourceSink>,
+        notices: Arc<Mutex<Notices>>,
+        mailbox: Arc<Mutex<Mailbox>>,
+        wake: Arc<Wake>,
+        (topics, inputs): (Vec<String>, HashMap<String, InputId>),
+        start: StartAt,
+    ) -> Self {
+        Self {
+            consumer,
+            committer,
+            sink,
+            notices,
+            mailbox,
+            wake,
+            topics,
+            inputs,
+            start,
+            partitions: Vec::new(),
+            errors: HashMap::new(),
+            owned: HashSet::new(),
+            paused: HashSet::new(),
+            held: VecDeque::new(),
+            step: Step::Settled,
+            to_commit: BTreeMap::new(),
+            commits_sent: 0,
+            stopped: false,
+            first: 0,
+            told: HashMap::new(),
+            look_again: Instant::now(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            if let Some(close) = self.serve_mailbox() {
+                self.close(&close);
+                return;
+            }
+            self.poll_group(Duration::ZERO);
+            self.serve_notices();
+            self.serve_rebalance();
+            self.offer_held();
+            let read = self.held.is_empty() && !self.stopped && self.read_round();
+            if !self.held.is_empty() {
+                self.wake.wait(OFFER_AGAIN);
+            } else if !read {
+                self.wake.wait(IDLE);
+            }
+        }
+    }
+
+    fn serve_mailbox(&mut self) -> Option<Close> {
+        let (paused, commit, close) = {
+            let mut mailbox = self.mailbox.lock();
+            self.stopped |= mailbox.stopped;
+            (mailbox.paused.take(), std::mem::take(&mut mailbox.commit), mailbox.close.take())
+        };
+        if let Some(paused) = paused {
+            self.paused = paused.into_iter().collect();
+            for partition in &mut self.partitions {
+                partition.paused = self.paused.contains(&partition.id);
+            }
+        }
+        self.to_commit.extend(commit);
+        self.commit();
+        close
+    }
+
+    /// Begins to commit what is to be committed, unless a commit is under way.
+    fn commit(&mut self) {
+        if self.to_commit.is_empty() || self.committing() {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        for (id, next) in std::mem::take(&mut self.to_commit) {
+            // A partition that has gone to another member is that member's to commit.
+            if !self.owned.contains(&id) {
+                continue;
+            }
+            if let Some(topic) = self.topics.get(id.input.index()) {
+                let _added = list.add_partition_offset(topic, id.partition, Offset::Offset(next.0));
+            }
+        }
+        if list.count() > 0 {
+            if self.committer.commit(list) {
+                self.commits_sent += 1;
+            } else {
+                self.trouble("cannot commit positions: the thread of commits has ended");
+            }
+        }
+    }
+
+    fn committing(&self) -> bool {
+        self.notices.lock().commits_answered < self.commits_sent
+    }
+
+    /// Serves the group's queue, which keeps the member alive. Records do not come this way.
+    fn poll_group(&mut self, timeout: Duration) {
+        loop {
+            let noted = self.notices.lock().noted;
+            let consumer = self.consumer.clone();
+            match consumer.poll(timeout) {
+                Some(polled) => self.unexpected(polled),
+                // Nothing, or an event that has been noted: then there may be more behind it.
+                None if self.notices.lock().noted == noted => return,
+                None => {}
+            }
+            if !timeout.is_zero() {
+                return;
+            }
+        }
+    }
+
+    fn unexpected(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) {
+        match polled {
+            Ok(message) => {
+                // Cannot be, as the queues are split before partitions are assigned. If it is,
+                // nothing may be lost: the partition is read again from where it stands.
+                tracing::error!(topic = message.topic(), "a record came through the group's queue");
+                let known = self.partitions.iter().find(|partition| {
+                    &*partition.topic == message.topic() && partition.id.partition == message.partition()
+                });
+                if let Some(partition) = known {
+                    self.seek(&partition.topic, partition.id.partition, partition.next);
+                }
+            }
+            Err(KafkaError::MessageConsumptionFatal(code)) => {
+                let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
+                self.held.push_back(SourceEvent::Failed(format!("the consumer has failed: {code}: {why}")));
+                self.stopped = true;
+            }
+            // Told through the context, with more words.
+            Err(_) => {}
+        }
+    }
+
+    fn serve_notices(&mut self) {
+        let (errors, ends, failed_commit) = {
+            let mut notices = self.notices.lock();
+            (
+                std::mem::take(&mut notices.errors),
+                std::mem::take(&mut notices.ends),
+                if self.closing_commit() { None } else { notices.last_commit.take() },
+            )
+        };
+        for (code, reason) in errors {
+            // Handled where the partition is read.
+            if matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) {
+                continue;
+            }
+            self.trouble(&code.map_or_else(|| reason.clone(), |code| format!("{code}: {reason}")));
+        }
+        if let Some(error) = failed_commit {
+            // Normal while the group rebalances: what is not committed is read again.
+            tracing::debug!(%error, "a commit did not succeed");
+            if !matches!(
+                error.rdkafka_error_code(),
+                Some(
+                    RDKafkaErrorCode::RebalanceInProgress
+                        | RDKafkaErrorCode::IllegalGeneration
+                        | RDKafkaErrorCode::UnknownMemberId
+                        | RDKafkaErrorCode::AssignmentLost
+                        | RDKafkaErrorCode::NoOffset
+                )
+            ) {
+                self.trouble(&format!("cannot commit positions: {error}"));
+            }
+        }
+        if !ends.is_empty() {
+            self.tell_lag(&ends);
+        }
+    }
+
+    fn closing_commit(&self) -> bool {
+        matches!(self.step, Step::Closing)
+    }
+
+    fn tell_lag(&mut self, ends: &[((String, i32), i64)]) {
+        let lag: Vec<(PartitionId, i64)> = ends
+            .iter()
+            .filter_map(|((topic, partition), end)| {
+                let id = PartitionId { input: *self.inputs.get(topic)?, partition: *partition };
+                let next = self.partitions.iter().find(|partition| partition.id == id)?.next;
+                Some((id, end.saturating_sub(next.0).max(0)))
+            })
+            .collect();
+        // Stale in a second: not worth keeping when there is no room.
+        if !lag.is_empty() && self.held.is_empty() {
+            let _no_room = self.sink.offer(SourceEvent::Lag(lag));
+        }
+    }
+
+    fn trouble(&mut self, what: &str) {
+        let now = Instant::now();
+        self.told.retain(|_, told| now.duration_since(*told) < SAY_AGAIN);
+        if self.told.len() < 32 && !self.told.contains_key(what) {
+            self.told.insert(what.to_owned(), now);
+            self.held.push_back(SourceEvent::Trouble(what.to_owned()));
+        }
+    }
+
+    fn offer_held(&mut self) {
+        while let Some(event) = self.held.pop_front() {
+            if let Err(event) = self.sink.offer(event) {
+                self.held.push_front(event);
+                return;
+            }
+        }
+    }
+
+    /// Reads a chunk of every partition that is not paused. Says whether there was anything.
+    fn read_round(&mut self) -> bool {
+        let count = self.partitions.len();
+        let mut any = false;
+        let mut stopped_at = Vec::new();
+        for turn in 0..count {
+            let index = (self.first + turn) % count;
+            let Some(partition) = self.partitions.get_mut(index) else { break };
+            if partition.paused || partition.out_of_range {
+                continue;
+            }
+            let mut error = self.errors.remove(&partition.id);
+            let read = partition.read(&mut error);
+            if let Some(error) = error {
+                self.errors.insert(partition.id, error);
+            }
+            match read {
+                Read::Nothing => {}
+                Read::Chunk(records) => {
+                    any = true;
+                    let event = SourceEvent::Records { partition: partition.id, records };
+                    if let Err(event) = self.sink.offer(event) {
+                        self.held.push_back(event);
+                        self.first = (index + 1) % count;
+                        break;
+                    }
+                }
+                Read::Error(error) if Partition::is_out_of_range(&error) => {
+                    partition.out_of_range = true;
+                    self.look_again = Instant::now();
+                }
+                Read::Error(error) => stopped_at.push((partition.topic.clone(), partition.id, error)),
+            }
+        }
+        if self.held.is_empty() {
+            self.first = self.first.wrapping_add(1) % count.max(1);
+        }
+        for (topic, id, error) in stopped_at {
+            if let KafkaError::MessageConsumptionFatal(_) = error {
+                self.stopped = true;
+                self.held.push_back(SourceEvent::Failed(format!("reading {topic} has failed: {error}")));
+            } else {
+                self.trouble(&format!("reading partition {} of {topic}: {error}", id.partition));
+            }
+        }
+        self.find_what_is_left();
+        any
+    }
+
+    /// Partitions whose next offset the broker does not have go on at the earliest that it has.
+    fn find_what_is_left(&mut self) {
+        if Instant::now() < self.look_again {
+            return;
+        }
+        let lost: Vec<usize> =
+            self.partitions.iter().enumerate().filter(|(_, p)| p.out_of_range).map(|(i, _)| i).collect();
+        for index in lost {
+            let Some((topic, id, next)) = self.partitions.get(index).map(|p| (p.topic.clone(), p.id, p.next))
+            else {
+                continue;
+            };
+            let (low, high) = match self.consumer.fetch_watermarks(&topic, id.partition, REQUEST) {
+                Ok(marks) => marks,
+                Err(error) => {
+                    self.look_again = Instant::now() + RETRY;
+                    self.trouble(&format!("asking for the offsets of {topic}: {error}"));
+                    continue;
+                }
+            };
+            if high < next.0 {
+                self.stopped = true;
+                self.held.push_back(SourceEvent::Failed(format!(
+                    "partition {} of {topic} ends at offset {high}, but this group has read up to {}: the topic \
+                     has been deleted and made again, or has lost its end. Take another group name \
+                     (kafka.group), or reset the group's offsets with kafka-consumer-groups.sh",
+                    id.partition, next.0
+                )));
+                return;
+            }
+            let to = NextOffset(low.max(next.0));
+            if to > next {
+                self.held.push_back(SourceEvent::DataLoss { partition: id, from: next, to });
+            }
+            if let Some(partition) = self.partitions.get_mut(index) {
+                partition.next = to;
+                partition.out_of_range = false;
+            }
+            self.seek(&topic, id.partition, to);
+        }
+    }
+
+    fn seek(&self, topic: &str, partition: i32, to: NextOffset) {
+        // Without a timeout it returns at once; what fails comes back as an error of the partition.
+        if let Err(error) = self.consumer.seek(topic, partition, Offset::Offset(to.0), Duration::ZERO) {
+            tracing::warn!(topic, partition, %error, "cannot seek");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The poll thread's part in its group: taking partitions over, letting them go, leaving.
+//!
+//! librdkafka waits, for as long as the group lets it, until a rebalance is answered by an assignment. So
+//! nothing is done in its callback: the loop goes on polling while the positions are looked up, or while
+//! the pipeline finishes and commits what it has of partitions that are being revoked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lockstep_engine::ingest::source::{Acknowledge, SourceEvent};
+use lockstep_engine::pipeline::StartAt;
+use lockstep_engine::position::{NextOffset, PartitionId};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Partition, Poller, REQUEST, RETRY};
+use crate::kafka::source::Close;
+use crate::kafka::source::context::{Rebalance, TopicPartition};
+
+/// How long the pipeline has to finish what it has of partitions that are revoked.
+const REVOKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the group is waiting for.
+pub(super) enum Step {
+    Settled,
+    /// For partitions to be taken over: not before the given time.
+    Assigning(Vec<TopicPartition>, Instant),
+    /// For the pipeline to let partitions go: no longer than until the given time.
+    Revoking(Arc<AtomicBool>, Instant),
+    /// For the last commit.
+    Closing,
+}
+
+/// A partition to be taken over: where reading begins, and where it would have begun.
+struct Takeover {
+    id: PartitionId,
+    topic: Arc<str>,
+    from: NextOffset,
+    wanted: Option<NextOffset>,
+}
+
+impl Poller {
+    pub(super) fn serve_rebalance(&mut self) {
+        if let Step::Settled = self.step {
+            let next = self.notices.lock().rebalances.pop_front();
+            match next {
+                None => return,
+                Some(Rebalance::Assign(list)) => self.step = Step::Assigning(list, Instant::now()),
+                Some(Rebalance::Revoke(list)) => self.begin_revoke(&list),
+            }
+        }
+        match std::mem::replace(&mut self.step, Step::Settled) {
+            Step::Assigning(list, not_before) => {
+                if Instant::now() < not_before {
+                    self.step = Step::Assigning(list, not_before);
+                } else if let Err(error) = self.assign(&list) {
+                    self.trouble(&format!("looking up where to read: {error}"));
+                    self.step = Step::Assigning(list, Instant::now() + RETRY);
+                }
+            }
+            Step::Revoking(done, until) => {
+                let finished = done.load(Ordering::Acquire);
+                if finished {
+                    let last = std::mem::take(&mut self.mailbox.lock().commit);
+                    self.to_commit.extend(last);
+                    self.commit();
+                }
+                if (finished && !self.committing()) || Instant::now() >= until {
+                    if !finished {
+                        tracing::warn!("revoked partitions were not finished in time; some may be read twice");
+                    }
+                    self.let_go();
+                } else {
+                    self.step = Step::Revoking(done, until);
+                }
+            }
+            other => self.step = other,
+        }
+    }
+
+    fn assign(&mut self, list: &[TopicPartition]) -> Result<(), KafkaError> {
+        let mut wanted = TopicPartitionList::with_capacity(list.len());
+        for (topic, partition) in list {
+            wanted.add_partition(topic, *partition);
+        }
+        let committed =
+            if list.is_empty() { wanted } else { self.consumer.committed_offsets(wanted, REQUEST)? };
+        let mut takeovers = Vec::with_capacity(list.len());
+        for element in committed.elements() {
+            element.error()?;
+            let Some(input) = self.inputs.get(element.topic()) else { continue };
+            let id = PartitionId { input: *input, partition: element.partition() };
+            let (low, high) = self.consumer.fetch_watermarks(element.topic(), id.partition, REQUEST)?;
+            let wanted = match element.offset() {
+                Offset::Offset(offset) => Some(NextOffset(offset)),
+                _ => None,
+            };
+            let from = match (wanted, self.start) {
+                (Some(next), _) => NextOffset(next.0.max(low)),
+                (None, StartAt::Earliest) => NextOffset(low),
+                (None, StartAt::Latest) => NextOffset(high),
+            };
+            takeovers.push(Takeover { id, topic: Arc::from(element.topic()), from, wanted });
+        }
+        self.take_over(takeovers)
+    }
+
+    fn take_over(&mut self, takeovers: Vec<Takeover>) -> Result<(), KafkaError> {
+        let mut assignment = TopicPartitionList::with_capacity(takeovers.len());
+        let mut partitions = Vec::with_capacity(takeovers.len());
+        for t in &takeovers {
+            assignment.add_partition_offset(&t.topic, t.id.partition, Offset::Offset(t.from.0))?;
+            // Before the assignment: afterwards records may already be on their way to the group's queue.
+            let split = Partition::split(&self.consumer, t.id, t.topic.clone(), t.from, &self.wake);
+            let Some(mut partition) = split else {
+                return Err(KafkaError::Subscription(format!("no queue for {} {}", t.topic, t.id.partition)));
+            };
+            partition.paused = self.paused.contains(&t.id);
+            partitions.push(partition);
+        }
+        self.consumer.assign(&assignment)?;
+        self.owned = takeovers.iter().map(|t| t.id).collect();
+        self.partitions = partitions;
+        self.first = 0;
+        self.held.push_back(SourceEvent::Assigned(takeovers.iter().map(|t| (t.id, t.from)).collect()));
+        for t in takeovers {
+            if let Some(wanted) = t.wanted.filter(|wanted| *wanted < t.from) {
+                self.held.push_back(SourceEvent::DataLoss { partition: t.id, from: wanted, to: t.from });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_revoke(&mut self, list: &[TopicPartition]) {
+        let ids: Vec<PartitionId> = list
+            .iter()
+            .filter_map(|(topic, partition)| {
+                Some(PartitionId { input: *self.inputs.get(topic)?, partition: *partition })
+            })
+            .collect();
+        // Records that had no room are the next member's: they are not committed.
+        self.held.retain(
+            |event| !matches!(event, SourceEvent::Records { partition, .. } if ids.contains(partition)),
+        );
+        self.partitions.retain(|partition| !ids.contains(&partition.id));
+        self.errors.retain(|id, _| !ids.contains(id));
+        let done = Arc::new(AtomicBool::new(false));
+        let (told, wake) = (done.clone(), self.wake.clone());
+        let acknowledge = Acknowledge::new(move || {
+            told.store(true, Ordering::Release);
+            wake.wake();
+        });
+        self.held.push_back(SourceEvent::Revoked { partitions: ids, done: acknowledge });
+        self.step = Step::Revoking(done, Instant::now() + REVOKE_WITHIN);
+    }
+
+    /// Answers a revocation.
+    fn let_go(&mut self) {
+        self.partitions.clear();
+        self.owned.clear();
+        if let Err(error) = self.consumer.unassign() {
+            self.trouble(&format!("letting partitions go: {error}"));
+        }
+        self.step = Step::Settled;
+    }
+
+    /// Waits for the last commit, leaves the group, and answers.
+    pub(super) fn close(mut self, close: &Close) {
+        self.step = Step::Closing;
+        let left = || close.until.saturating_duration_since(Instant::now());
+        let mut outcome = Ok(());
+        loop {
+            self.commit();
+            if !self.committing() && self.to_commit.is_empty() {
+                if let Some(error) = self.notices.lock().last_commit.take() {
+                    outcome = Err(format!("the last commit did not succeed: {error}"));
+                }
+                break;
+            }
+            if left().is_zero() {
+                outcome = Err("the last commit was not answered in time".into());
+                break;
+            }
+            self.poll_group(Duration::ZERO);
+            self.wake.wait(left().min(Duration::from_millis(20)));
+        }
+        self.partitions.clear();
+        self.held.clear();
+        let leaving = self.consumer.close_queue();
+        if leaving.is_ok() {
+            while !self.consumer.closed() && !left().is_zero() {
+                self.poll_group(left().min(Duration::from_millis(20)));
+                let revoked = !self.notices.lock().rebalances.is_empty();
+                if revoked {
+                    self.notices.lock().rebalances.clear();
+                    let _unassigned = self.consumer.unassign();
+                }
+            }
+            if !self.consumer.closed() && outcome.is_ok() {
+                tracing::warn!("the group was not left in time; its session will time out");
+            }
+        }
+        let _nobody_waits = close.done.try_send(outcome);
+    }
+}

@@ -1,0 +1,123 @@
+//! Follows a topic, for people: no group, no commits, all partitions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lockstep_engine::time::Timestamp;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Error, admin, config};
+
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::source::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "following the topic");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// Where following begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum From {
+    /// At the oldest record that the broker has.
+    Beginning,
+    /// At what comes from now on.
+    #[default]
+    End,
+}
+
+/// A record of the topic.
+#[derive(Clone, Debug)]
+pub struct TailRecord {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value.
+    pub value: Bytes,
+    /// The record's timestamp.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Follows all partitions of a topic, each in order.
+pub struct Tail {
+    consumer: BaseConsumer<Quiet>,
+}
+
+impl Tail {
+    /// Begins to follow a topic. Properties about the connection are taken, others ignored.
+    ///
+    /// # Errors
+    /// When the brokers cannot be reached within 10 s, or the topic does not exist.
+    pub fn open(
+        brokers: &str,
+        properties: &BTreeMap<String, String>,
+        topic: &str,
+        from: From,
+    ) -> Result<Self, Error> {
+        let counts = admin::partition_counts(brokers, properties, &[topic], Duration::from_secs(10))?;
+        let Some(count) = counts.first().copied().flatten() else {
+            return Err(Error::client(format!("cannot follow {topic}"), "the brokers have no topic of that name"));
+        };
+        let mut settings = config::client(brokers);
+        for (key, value) in properties.iter().filter(|(key, _)| admin::of_any_client(key)) {
+            settings.set(key, value);
+        }
+        // librdkafka wants a group's name even where none is joined.
+        settings
+            .set("group.id", "lockstep-tail")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "50")
+            .set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer<Quiet> =
+            settings.create_with_context(Quiet).map_err(|error| config::not_made("consumer", &error))?;
+        let start = match from {
+            From::Beginning => Offset::Beginning,
+            From::End => Offset::End,
+        };
+        let mut all = TopicPartitionList::new();
+        for partition in 0..count {
+            all.add_partition_offset(topic, partition, start)
+                .map_err(|error| Error::client(format!("cannot follow {topic}"), error))?;
+        }
+        consumer.assign(&all).map_err(|error| Error::client(format!("cannot follow {topic}"), error))?;
+        Ok(Self { consumer })
+    }
+
+    /// The next record, if one comes within the time.
+    ///
+    /// # Errors
+    /// When following cannot go on. Brokers that are away are waited for and logged.
+    pub fn next(&mut self, within: Duration) -> Result<Option<TailRecord>, Error> {
+        match self.consumer.poll(within) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(TailRecord {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: message.key().map(Bytes::copy_from_slice),
+                value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
+                timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
+            })),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                Err(Error::client("following has failed", error))
+            }
+            // Told through the context.
+            Some(Err(_)) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the Kafka tests share. They run over the embedded broker, and those that can over a real one too,
+//! named by KAFKA_BOOTSTRAP_SERVERS.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use lockstep_connectors::kafka::admin::{self, TopicSpec};
+use lockstep_connectors::kafka::embedded::EmbeddedBroker;
+use lockstep_connectors::kafka::sink::KafkaSink;
+use lockstep_connectors::kafka::source::KafkaSource;
+use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
+use lockstep_engine::media::{Media, Modality};
+use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+use lockstep_engine::position::{InputId, PartitionId};
+use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
+use lockstep_engine::sample::{Header, Record};
+
+/// Long enough for a busy machine: only reached when something is wrong.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A broker, and names that no other test uses.
+pub struct Broker {
+    embedded: Option<EmbeddedBroker>,
+    pub address: String,
+    suffix: String,
+}
+
+impl Broker {
+    /// The embedded one, whatever the environment says.
+    pub fn embedded() -> Self {
+        let broker = EmbeddedBroker::start(&[]).expect("the embedded broker starts");
+        let address = broker.address().to_owned();
+        Self { embedded: Some(broker), address, suffix: String::new() }
+    }
+
+    /// The one that KAFKA_BOOTSTRAP_SERVERS names, else the embedded one.
+    pub fn any() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Ok(address) = std::env::var("KAFKA_BOOTSTRAP_SERVERS") else { return Self::embedded() };
+        let now = lockstep_engine::time::Timestamp::now().as_nanos();
+        let suffix = format!("-{now}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { embedded: None, address, suffix }
+    }
+
+    pub fn topic(&self, name: &str, partitions: i32) -> String {
+        let name = format!("{name}{}", self.suffix);
+        match &self.embedded {
+            Some(broker) => broker.create_topic(&name, partitions).expect("made"),
+            None => {
+                let spec = TopicSpec { name: name.clone(), partitions, replication: None };
+                let made = admin::create_topics(&self.address, &BTreeMap::new(), &[spec], PATIENCE);
+                for made in made.expect("asked") {
+                    made.expect("made");
+                }
+            }
+        }
+        name
+    }
+
+    pub fn spec(&self, group: &str) -> KafkaSpec {
+        let quick = [("heartbeat.interval.ms", "100"), ("session.timeout.ms", "6000")];
+        KafkaSpec {
+            brokers: self.address.clone(),
+            group: format!("{group}{}", self.suffix),
+            start: StartAt::Earliest,
+            consumer: quick.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            producer: BTreeMap::new(),
+        }
+    }
+}
+
+pub fn input(topic: &str) -> InputSpec {
+    InputSpec {
+        name: topic.into(),
+        topic: topic.into(),
+        modality: Modality::Binary,
+        default_media: Media::Binary,
+        max_bytes: 1 << 20,
+        max_past: Duration::MAX,
+        max_future: Duration::MAX,
+        on_data_loss: Default::default(),
+    }
+}
+
+pub fn part(input: u16, partition: i32) -> PartitionId {
+    PartitionId { input: InputId(input), partition }
+}
+
+/// Forwards events; refuses records while closed.
+pub struct Gate {
+    events: Sender<SourceEvent>,
+    pub shut: Arc<AtomicBool>,
+    pub refused: Arc<AtomicU64>,
+}
+
+impl SourceSink for Gate {
+    fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent> {
+        if self.shut.load(Ordering::Acquire) && matches!(event, SourceEvent::Records { .. }) {
+            self.refused.fetch_add(1, Ordering::AcqRel);
+            return Err(event);
+        }
+        let _test_over = self.events.send(event);
+        Ok(())
+    }
+}
+
+/// A source and what it says.
+pub struct Reader {
+    pub source: Arc<KafkaSource>,
+    pub events: Receiver<SourceEvent>,
+    pub shut: Arc<AtomicBool>,
+    pub refused: Arc<AtomicU64>,
+}
+
+impl Reader {
+    pub fn start(spec: &KafkaSpec, topics: &[&str]) -> Self {
+        let (sender, events) = crossbeam_channel::unbounded();
+        let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
+        let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
+        let source = KafkaSource::start(spec, &inputs, 8 << 20, Box::new(gate)).expect("starts");
+        Self { source, events, shut, refused }
+    }
+
+    /// The next event that `want` takes something from; others are dropped, and so acknowledged.
+    pub fn until<T>(&self, what: &str, mut want: impl FnMut(SourceEvent) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let event = self.events.recv_deadline(until).unwrap_or_else(|_| panic!("waited in vain for {what}"));
+            if let SourceEvent::Failed(why) = &event {
+                panic!("the source failed while waiting for {what}: {why}");
+            }
+            if let Some(found) = want(event) {
+                return found;
+            }
+        }
+    }
+
+    pub fn assigned(&self) -> Vec<(PartitionId, i64)> {
+        self.until("an assignment", |event| match event {
+            SourceEvent::Assigned(list) => Some(list.into_iter().map(|(p, next)| (p, next.0)).collect()),
+            _ => None,
+        })
+    }
+
+    pub fn records(&self, count: usize) -> Vec<Record> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(self.until("records", |event| match event {
+                SourceEvent::Records { records, .. } => Some(records),
+                _ => None,
+            }));
+        }
+        all
+    }
+}
+
+/// A sink that remembers its deliveries.
+pub struct Writer {
+    pub sink: KafkaSink,
+    pub deliveries: Arc<Mutex<Vec<Delivery>>>,
+    next: u64,
+}
+
+impl Writer {
+    pub fn start(spec: &KafkaSpec) -> Self {
+        let deliveries = Arc::new(Mutex::new(Vec::new()));
+        let kept = deliveries.clone();
+        let sink = KafkaSink::start(spec, 64 << 20, Arc::new(move |batch| kept.lock().unwrap().extend(batch)));
+        Self { sink: sink.expect("starts"), deliveries, next: 0 }
+    }
+
+    pub fn send(&mut self, topic: &str, key: &str, payload: impl Into<Bytes>, headers: &[(&str, &str)]) {
+        let mut record = OutRecord {
+            topic: topic.into(),
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            payload: payload.into(),
+            headers: headers.iter().map(|(n, v)| Header::new(n, Bytes::copy_from_slice(v.as_bytes()))).collect(),
+            timestamp: None,
+        };
+        let token = self.next;
+        self.next += 1;
+        while let Err(back) = self.sink.send(record, token) {
+            record = back;
+            self.sink.flush(PATIENCE).expect("room");
+        }
+    }
+
+    pub fn flush(&mut self) {
+        self.sink.flush(PATIENCE).expect("all told");
+    }
+}

@@ -1,0 +1,203 @@
+//! What the source promises, over a broker.
+
+mod common;
+
+use std::sync::atomic::Ordering;
+
+use common::{Broker, PATIENCE, Reader, Writer, part};
+use lockstep_engine::ingest::source::{SourceControl, SourceEvent};
+use lockstep_engine::pipeline::StartAt;
+use lockstep_engine::position::NextOffset;
+
+fn numbers(records: &[lockstep_engine::sample::Record]) -> Vec<u32> {
+    records.iter().map(|r| std::str::from_utf8(&r.payload).unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn records_arrive_in_order_with_keys_and_headers() {
+    let broker = Broker::any();
+    let topic = broker.topic("in", 1);
+    let spec = broker.spec("g");
+    let mut writer = Writer::start(&spec);
+    for n in 0..1000 {
+        let header = n.to_string();
+        writer.send(&topic, "cam", n.to_string(), &[("content-type", "text/plain"), ("n", &header)]);
+    }
+    writer.flush();
+    let reader = Reader::start(&spec, &[&topic]);
+    assert_eq!(reader.assigned(), [(part(0, 0), 0)]);
+    let records = reader.records(1000);
+    assert_eq!(numbers(&records), (0..1000).collect::<Vec<_>>());
+    for (n, record) in records.iter().enumerate() {
+        assert_eq!(record.position.offset.0, n as i64);
+        assert_eq!(record.key.as_deref(), Some(b"cam".as_slice()));
+        assert_eq!(record.header("content-type"), Some(b"text/plain".as_slice()));
+        assert_eq!(record.header("n"), Some(n.to_string().as_bytes()));
+        assert!(record.timestamp.is_some());
+    }
+    reader.source.close(vec![], PATIENCE).expect("closes");
+}
+
+#[test]
+fn what_the_sink_refuses_is_offered_again_and_nothing_is_lost() {
+    let broker = Broker::any();
+    let topic = broker.topic("in", 2);
+    let spec = broker.spec("g");
+    let reader = Reader::start(&spec, &[&topic]);
+    reader.assigned();
+    reader.shut.store(true, Ordering::Release);
+    let mut writer = Writer::start(&spec);
+    for n in 0..2000 {
+        writer.send(&topic, &format!("key-{}", n % 7), n.to_string(), &[]);
+    }
+    writer.flush();
+    while reader.refused.load(Ordering::Acquire) < 20 {
+        std::thread::yield_now();
+    }
+    assert!(reader.events.try_iter().all(|event| !matches!(event, SourceEvent::Records { .. })));
+    reader.shut.store(false, Ordering::Release);
+    let mut all = numbers(&reader.records(2000));
+    all.sort_unstable();
+    assert_eq!(all, (0..2000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_paused_partition_delivers_nothing_and_resumes_without_loss_or_repeat() {
+    let broker = Broker::any();
+    let (held, free) = (broker.topic("held", 1), broker.topic("free", 1));
+    let spec = broker.spec("g");
+    let mut writer = Writer::start(&spec);
+    let reader = Reader::start(&spec, &[&held, &free]);
+    reader.assigned();
+    writer.send(&held, "k", "0", &[]);
+    writer.flush();
+    assert_eq!(numbers(&reader.records(1)), [0]);
+    reader.source.set_paused(vec![part(0, 0)]);
+    for n in 1..500 {
+        writer.send(&held, "k", n.to_string(), &[]);
+        writer.send(&free, "k", n.to_string(), &[]);
+    }
+    writer.flush();
+    // The pause was asked for before any of these was sent.
+    let others = reader.records(499);
+    assert!(others.iter().all(|r| r.position.partition == part(1, 0)), "a paused partition delivered");
+    assert_eq!(numbers(&others), (1..500).collect::<Vec<_>>());
+    reader.source.set_paused(vec![]);
+    assert_eq!(numbers(&reader.records(499)), (1..500).collect::<Vec<_>>());
+}
+
+#[test]
+fn after_a_restart_reading_goes_on_at_what_was_committed() {
+    let broker = Broker::any();
+    let topic = broker.topic("in", 1);
+    let spec = broker.spec("g");
+    let mut writer = Writer::start(&spec);
+    for n in 0..100 {
+        writer.send(&topic, "k", n.to_string(), &[]);
+    }
+    writer.flush();
+    let first = Reader::start(&spec, &[&topic]);
+    first.records(100);
+    first.source.commit(vec![(part(0, 0), NextOffset(10))]);
+    first.source.close(vec![(part(0, 0), NextOffset(40))], PATIENCE).expect("commits and closes");
+    let second = Reader::start(&spec, &[&topic]);
+    assert_eq!(second.assigned(), [(part(0, 0), 40)]);
+    assert_eq!(numbers(&second.records(60)), (40..100).collect::<Vec<_>>());
+    second.source.close(vec![], PATIENCE).expect("closes");
+}
+
+#[test]
+fn a_new_group_that_starts_at_the_latest_gets_only_what_comes_afterwards() {
+    let broker = Broker::any();
+    let topic = broker.topic("in", 1);
+    let mut spec = broker.spec("g");
+    spec.start = StartAt::Latest;
+    let mut writer = Writer::start(&spec);
+    writer.send(&topic, "k", "1", &[]);
+    writer.flush();
+    let reader = Reader::start(&spec, &[&topic]);
+    assert_eq!(reader.assigned(), [(part(0, 0), 1)]);
+    writer.send(&topic, "k", "2", &[]);
+    assert_eq!(numbers(&reader.records(1)), [2]);
+}
+
+#[test]
+fn a_second_member_takes_its_share_only_after_the_first_has_let_go() {
+    let broker = Broker::any();
+    let topic = broker.topic("in", 2);
+    let spec = broker.spec("g");
+    let mut writer = Writer::start(&spec);
+    let first = Reader::start(&spec, &[&topic]);
+    assert_eq!(first.assigned().len(), 2);
+    for n in 0..100 {
+        writer.send(&topic, &format!("key-{n}"), n.to_string(), &[]);
+    }
+    writer.flush();
+    let read = first.records(100);
+    // The embedded broker refuses commits during a rebalance, Apache Kafka does not.
+    let ends: Vec<_> = (0..2)
+        .map(|n| {
+            let own = read.iter().filter(|r| r.position.partition == part(0, n));
+            (part(0, n), NextOffset(own.map(|r| r.position.offset.0 + 1).max().unwrap_or(0)))
+        })
+        .collect();
+    first.source.commit(ends.clone());
+    let second = Reader::start(&spec, &[&topic]);
+    let (partitions, done) = first.until("a revocation", |event| match event {
+        SourceEvent::Revoked { partitions, done } => Some((partitions, done)),
+        _ => None,
+    });
+    assert_eq!(partitions.len(), 2);
+    assert!(second.events.is_empty(), "partitions were taken before they were let go");
+    drop(done);
+    let mut all = first.assigned();
+    assert_eq!(all.len(), 1);
+    all.extend(second.assigned());
+    all.sort();
+    let mut expected: Vec<_> = ends.into_iter().map(|(p, next)| (p, next.0)).collect();
+    expected.sort();
+    assert_eq!(all, expected);
+    second.source.close(vec![], PATIENCE).expect("closes");
+    assert_eq!(first.assigned().len(), 2, "what the second had comes back when it leaves");
+}
+
+#[test]
+fn the_lag_is_told() {
+    let broker = Broker::any();
+    let topic = broker.topic("in", 1);
+    let spec = broker.spec("g");
+    let mut writer = Writer::start(&spec);
+    for n in 0..10 {
+        writer.send(&topic, "k", n.to_string(), &[]);
+    }
+    writer.flush();
+    let reader = Reader::start(&spec, &[&topic]);
+    reader.assigned();
+    reader.source.set_paused(vec![part(0, 0)]);
+    for n in 10..30 {
+        writer.send(&topic, "k", n.to_string(), &[]);
+    }
+    writer.flush();
+    let mut read = 0;
+    reader.until("a lag that fits what was read", |event| match event {
+        SourceEvent::Records { records, .. } => {
+            read += records.len() as i64;
+            None
+        }
+        SourceEvent::Lag(lag) => (lag == [(part(0, 0), 30 - read)]).then_some(()),
+        _ => None,
+    });
+}
+
+#[test]
+fn brokers_that_are_away_are_trouble_and_not_the_end() {
+    let mut spec = Broker::embedded().spec("g");
+    spec.brokers = "127.0.0.1:1".into();
+    let reader = Reader::start(&spec, &["in"]);
+    let said = reader.until("trouble", |event| match event {
+        SourceEvent::Trouble(what) => Some(what),
+        _ => None,
+    });
+    assert!(said.contains("127.0.0.1:1") || said.to_lowercase().contains("broker"), "{said}");
+    reader.source.close(vec![], PATIENCE).expect("closes without brokers");
+}

@@ -66,7 +66,11 @@ pub fn check_rate(rate: u32) -> Result<(), String> {
     if RATES.contains(&rate) {
         return Ok(());
     }
-    Err(format!("a rate of {rate} frames a second is not taken; it must be from {} to {}", RATES.start(), RATES.end()))
+    Err(format!(
+        "a rate of {rate} frames a second is not taken; it must be from {} to {}",
+        RATES.start(),
+        RATES.end()
+    ))
 }
 
 /// The samples' format in a WAV file.
@@ -232,7 +236,9 @@ impl FlacHeader {
         let frames = packed & 0xf_ffff_ffff;
         check_rate(rate)?;
         if frames == 0 {
-            return Err("the FLAC header does not say how many samples follow; encode with a known length".into());
+            return Err(
+                "the FLAC header does not say how many samples follow; encode with a known length".into()
+            );
         }
         let most = (payload.len() as u64 / FLAC_FRAME_MIN).saturating_mul(block_max).min(MAX_FRAMES);
         if frames > most {

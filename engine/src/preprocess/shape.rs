@@ -91,7 +91,9 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
     match spec.dtype {
         DType::F32 => Ok(()),
         DType::U8 if spec.scale == 1.0 && spec.mean == [0.0; 3] && spec.std == [1.0; 3] => Ok(()),
-        DType::U8 => Err("images of u8 are neither scaled nor normalised: leave scale 1, mean 0 and std 1".into()),
+        DType::U8 => {
+            Err("images of u8 are neither scaled nor normalised: leave scale 1, mean 0 and std 1".into())
+        }
         DType::I64 => Err("images are of f32 or u8, not of i64".into()),
     }
 }
@@ -119,7 +121,10 @@ fn check_mel(spec: &LogMelSpec) -> Result<(), String> {
         check_positive(name, value)?;
     }
     if spec.n_fft > 1 << 16 || spec.mels > 4096 {
-        return Err(format!("n_fft is at most 65536 and mels at most 4096, not {} and {}", spec.n_fft, spec.mels));
+        return Err(format!(
+            "n_fft is at most 65536 and mels at most 4096, not {} and {}",
+            spec.n_fft, spec.mels
+        ));
     }
     if spec.win_length > spec.n_fft {
         return Err(format!("win_length = {} is longer than n_fft = {}", spec.win_length, spec.n_fft));

@@ -50,6 +50,7 @@ def images():
     full = scene(160, 120)
     full.save(HERE / "scene.jpg", quality=90)
     full.save(HERE / "scene-progressive.jpg", quality=85, progressive=True, subsampling=0)
+    scene(640, 480).save(HERE / "bench-640x480.jpg", quality=85)
     full.convert("L").save(HERE / "gray.jpg", quality=90)
     full.convert("CMYK").save(HERE / "cmyk.jpg", quality=90)
     full.resize((80, 60)).save(HERE / "scene.png")

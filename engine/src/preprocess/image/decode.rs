@@ -169,7 +169,9 @@ fn jpeg_is_whole(payload: &[u8]) -> bool {
             (0x01 | 0xd0..=0xd8, _) => at += 2,
             (0xda, _) => {
                 // Cameras may add padding; the marker is nearly always the last two bytes.
-                return payload.get(at..).is_some_and(|scan| scan.windows(2).rev().any(|two| two == [0xff, 0xd9]));
+                return payload
+                    .get(at..)
+                    .is_some_and(|scan| scan.windows(2).rev().any(|two| two == [0xff, 0xd9]));
             }
             (_, [high, low, ..]) => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
             _ => return false,
@@ -196,7 +198,9 @@ fn check_webp(payload: &[u8], check: &impl Fn((u32, u32)) -> Result<(), Fault>) 
             _ => {}
         }
         let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
-        let Some(next) = length.checked_next_multiple_of(2).and_then(|n| n.checked_add(at + 8)) else { break };
+        let Some(next) = length.checked_next_multiple_of(2).and_then(|n| n.checked_add(at + 8)) else {
+            break;
+        };
         at = next;
     }
     Ok(())

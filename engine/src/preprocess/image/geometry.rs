@@ -61,7 +61,8 @@ impl Geometry {
                 } else {
                     [round(from_w / from_h * to_h).clamp(1, target.0), target.1]
                 };
-                let [left, top] = [target.0 - inner[0], target.1 - inner[1]].map(|n| round(f64::from(n) / 2.0));
+                let [left, top] =
+                    [target.0 - inner[0], target.1 - inner[1]].map(|n| round(f64::from(n) / 2.0));
                 (whole, inner, [left, top])
             }
             // As torchvision's `Resize` of the shorter side and `CenterCrop`: the whole would become `full`, of

@@ -89,7 +89,9 @@ impl ImagePlan {
                 .and_then(|from| {
                     let mut to = fir::images::Image::from_slice_u8(width, height, resized, kind)
                         .map_err(|error| error.to_string())?;
-                    resizer.resize(&from, &mut to, &self.options(&geometry)).map_err(|error| error.to_string())
+                    resizer
+                        .resize(&from, &mut to, &self.options(&geometry))
+                        .map_err(|error| error.to_string())
                 })
                 .map_err(|error| undecodable(format!("the image cannot be resized: {error}")))?;
             resized

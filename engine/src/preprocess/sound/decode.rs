@@ -96,8 +96,8 @@ impl<'a> Source<'a> {
         let sound = self.payload.get(audio..).unwrap_or_default();
         let source = ReadOnlySource::new(Cursor::new(head).chain(Cursor::new(sound)));
         let stream = MediaSourceStream::new(Box::new(source), Default::default());
-        let mut reader =
-            FlacReader::try_new(stream, FormatOptions::default()).map_err(|error| broken(error.to_string()))?;
+        let mut reader = FlacReader::try_new(stream, FormatOptions::default())
+            .map_err(|error| broken(error.to_string()))?;
         let parameters = reader
             .tracks()
             .first()

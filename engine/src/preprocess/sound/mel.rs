@@ -136,9 +136,8 @@ fn hann(length: usize, size: usize) -> Vec<f32> {
 /// Triangles between points that are evenly spaced on the mel scale, as `librosa.filters.mel`.
 fn bands(spec: &LogMelSpec) -> Vec<Band> {
     let (low, high) = (to_mel(f64::from(spec.f_min), spec.scale), to_mel(f64::from(spec.f_max), spec.scale));
-    let edge = |index: usize| {
-        from_mel(low + (high - low) * index as f64 / (spec.mels + 1) as f64, spec.scale)
-    };
+    let edge =
+        |index: usize| from_mel(low + (high - low) * index as f64 / (spec.mels + 1) as f64, spec.scale);
     let bin_width = f64::from(spec.wave.rate) / spec.n_fft as f64;
     (0..spec.mels)
         .map(|band| {

@@ -105,7 +105,8 @@ impl Window {
         // `filled` is where the last run ended: of the next, what lies before it is left out.
         let (mut filled, mut covered) = (0, 0);
         for run in self.runs(samples, from)? {
-            let end = run.at + div_round(i128::from(run.length) * i128::from(self.rate), i128::from(run.rate));
+            let end =
+                run.at + div_round(i128::from(run.length) * i128::from(self.rate), i128::from(run.rate));
             let begin = to_index(run.at, self.length).max(filled);
             let end = to_index(end, self.length);
             let Some(part_of_row) = row.get_mut(begin..end).filter(|row| !row.is_empty()) else { continue };
@@ -179,10 +180,12 @@ impl Window {
             row.iter_mut().zip(native.iter()).for_each(|(to, from)| *to = *from);
             return Ok(());
         }
-        let of_row = |message| RowFault::of_sample(run.pieces.first().map_or(0, |p| p.sample), undecodable(message));
+        let of_row =
+            |message| RowFault::of_sample(run.pieces.first().map_or(0, |p| p.sample), undecodable(message));
         let resampler = resamplers.get(run.rate, self.rate).map_err(of_row)?;
         let needed = resampler.input_for(first, row.len() as u64);
         let end = needed.end.min(run.length);
+        native.resize(resampler.lead(), 0.0);
         run.read(needed.start.min(end), end, native)?;
         resampler.run(native, needed.start, first, row).map_err(of_row)
     }
@@ -215,6 +218,3 @@ fn div_round(value: i128, by: i128) -> i128 {
 fn to_index(position: i128, length: usize) -> usize {
     usize::try_from(position.max(0)).unwrap_or(usize::MAX).min(length)
 }
-
-#[cfg(test)]
-mod tests;

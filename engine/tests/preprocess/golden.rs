@@ -1,12 +1,12 @@
 //! Preprocessing against what Pillow, librosa and Hugging Face tokenizers give. The inputs and the expected
 //! numbers are made by `tests/golden/preprocess/make.py`.
 
-use crate::support::{bytes_of, floats_of, golden, make, media_of, part, path, sample};
+use crate::support::{bytes_of, floats_of, golden, make, make_with, media_of, part, path, sample};
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::preprocess::spec::{
     Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
 };
-use lockstep_engine::preprocess::{Preprocess, RowInfo};
+use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowInfo, Scratch};
 use lockstep_engine::tensor::DType;
 
 const FILTERS: [(&str, Filter); 3] =
@@ -254,5 +254,53 @@ fn tokens_are_hugging_faces() {
         assert_eq!(ids.as_i64(), Some(case.ids.as_slice()), "{}", case.text);
         assert_eq!(mask.as_i64(), Some(case.mask.as_slice()), "{}", case.text);
         assert_eq!(info, RowInfo::Text { tokens: case.tokens }, "{}", case.text);
+    }
+}
+
+/// Also that one scratch serves rows of all kinds and sizes, on any thread.
+#[test]
+fn what_a_scratch_was_used_for_leaves_no_trace() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Preprocessor>();
+    sent::<Scratch>();
+    let wave = |rate, length| Preprocess::Waveform(WaveformSpec { rate, length, scale: 2.0 });
+    let cases = [
+        ("scene.jpg", Preprocess::Image(image(101, 97, Resize::CenterCrop(Filter::Bicubic)))),
+        ("gray16.png", Preprocess::Image(image(9, 12, Resize::Stretch(Filter::Bilinear)))),
+        ("stereo-44k1.flac", wave(16_000, 3_000)),
+        ("speechlike-16k.wav", Preprocess::LogMel(log_mel())),
+        ("stereo-44k1.flac", wave(44_100, 700)),
+        ("rgba.png", Preprocess::Image(imagenet(Color::Bgr, Layout::Chw))),
+        ("short-s24.wav", wave(44_101, 9_000)),
+        ("speechlike-16k.wav", Preprocess::LogMel(LogMelSpec { n_fft: 512, center: false, ..log_mel() })),
+    ];
+    let mut scratch = Scratch::default();
+    for round in 0..2 {
+        for (name, settings) in &cases {
+            let input = part(vec![sample(media_of(name), golden(name), 0)]);
+            let fresh = make(settings, &input).expect(name);
+            let preprocessor = Preprocessor::new(settings).expect(name);
+            let used = make_with(&preprocessor, &input, &mut scratch).expect(name);
+            assert!(used == fresh, "{name} in round {round}");
+        }
+    }
+}
+
+/// What a box is put back by: the corners of the model's input are where they were cut out of the source.
+#[test]
+fn the_placement_leads_back_to_the_source() {
+    let fit = Resize::Fit { filter: Filter::Bilinear, fill: [0; 3] };
+    for (resize, x, y, found) in [
+        (Resize::Stretch(Filter::Bilinear), 40.0, 10.0, (80.0, 20.0 * 120.0 / 160.0)),
+        (fit, 40.0, 10.0, (80.0, 0.0)),
+        (Resize::CenterCrop(Filter::Bilinear), 40.0, 0.0, (80.0, 0.0)),
+    ] {
+        let input = part(vec![sample(Media::Jpeg, golden("scene.jpg"), 0)]);
+        let (_, info) = make(&Preprocess::Image(image(80, 80, resize)), &input).expect("image");
+        let RowInfo::Image(placement) = info else { panic!("not an image: {info:?}") };
+        assert_eq!((placement.source_width, placement.source_height), (160, 120));
+        let (at_x, at_y) = placement.to_source(x, y);
+        assert!((at_x - found.0).abs() < 0.6 && (at_y - found.1).abs() < 1e-9, "{resize:?}: {at_x} {at_y}");
     }
 }

@@ -111,6 +111,17 @@ fn where_chunks_overlap_the_earlier_one_wins() {
 }
 
 #[test]
+fn the_earlier_chunk_wins_whatever_the_rates() {
+    let loud = |level: i16, count: i64| (0..count).flat_map(|_| level.to_le_bytes()).collect::<Vec<u8>>();
+    let first = sample(pcm(16_000), loud(16_384, 800), BASE);
+    let second = sample(pcm(8_000), loud(-8_192, 800), BASE + time_of(400, 16_000));
+    let (row, coverage) = wave(&window(vec![first, second], BASE, BASE + 1), 16_000, 2_000);
+    assert_eq!(coverage, 1.0);
+    assert!(row[..800].iter().all(|value| *value == 0.5));
+    assert!(row[800..1_800].iter().all(|value| (value + 0.25).abs() < 1e-3));
+}
+
+#[test]
 fn a_part_without_a_window_gives_its_first_sample_from_its_start() {
     let rate = 16_000;
     let (row, coverage) = wave(&part(vec![chunk(5, 100, rate, BASE)]), rate, 200);

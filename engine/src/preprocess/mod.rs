@@ -187,6 +187,3 @@ fn undecodable(message: impl Into<String>) -> Fault {
 fn too_large(message: impl Into<String>) -> Fault {
     Fault::new(Stage::Preprocess, Reason::DecodedTooLarge, message)
 }
-
-#[cfg(test)]
-mod tests;

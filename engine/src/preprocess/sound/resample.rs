@@ -18,6 +18,9 @@ const BLOCK_MAX: usize = 8192;
 /// Taps of the filter in the time domain, at the lower of the two rates.
 const SINC: usize = 256;
 
+/// How many frames are tried for one that lies near an output sample: it then lies within about 1/500 of one.
+const NEAR: u64 = 512;
+
 /// How many times one rate may be the other.
 const RATIO_MAX: u32 = 64;
 
@@ -29,8 +32,12 @@ pub(super) struct Resamplers(Vec<Resampler>);
 pub(super) struct Resampler {
     from: u32,
     to: u32,
-    /// Input frames after which input and output meet on a sample again, or 1 where that takes too long.
-    block: u64,
+    /// Input frames after which input and output meet on a sample again; none where that takes too long.
+    block: Option<u64>,
+    /// Silent frames to put before the input, so that the filter's delay ends on an output sample.
+    lead: usize,
+    /// Output samples of that delay which the resampler does not take out by itself.
+    late: u64,
     /// Input frames around a sample that have a part in it.
     reach: u64,
     inner: Box<dyn rubato::Resampler<f32>>,
@@ -62,25 +69,25 @@ impl Resampler {
         let common = gcd(from, to);
         let (block_in, block_out) = ((from / common) as usize, (to / common) as usize);
         let failed = |error| format!("sound of {from} frames a second cannot be brought to {to}: {error}");
-        let (inner, block, reach): (Box<dyn rubato::Resampler<f32>>, _, _) =
-            if block_in.max(block_out) <= BLOCK_MAX {
-                // An even number of blocks: the filter's delay is then a whole number of samples on both sides.
-                // Enough of them for the shorter side to have a sharp filter too.
-                let blocks = BLOCK.div_ceil(block_in.min(block_out)).next_multiple_of(2);
-                let window = WindowFunction::BlackmanHarris2;
-                let size = blocks * block_in;
-                let fft = Fft::new_custom(from as usize, to as usize, size, 1, 1, window, FixedSync::Both)
-                    .map_err(|error| failed(error.to_string()))?;
-                (Box::new(fft), block_in as u64, size as u64)
-            } else {
-                let ratio = f64::from(to) / f64::from(from);
-                let taps = (SINC as f64 / ratio.min(1.0)).ceil() as usize;
-                let parameters = SincInterpolationParameters::new(taps, WindowFunction::BlackmanHarris2);
-                let sinc = Async::new_sinc(ratio, 1.0, &parameters, BLOCK, 1, FixedAsync::Input)
-                    .map_err(|error| failed(error.to_string()))?;
-                (Box::new(sinc), 1, taps as u64)
-            };
-        Ok(Self { from, to, block, reach, inner, output: Vec::new() })
+        type Made = (Box<dyn rubato::Resampler<f32>>, Option<u64>, u64, (usize, u64));
+        let (inner, block, reach, (lead, late)): Made = if block_in.max(block_out) <= BLOCK_MAX {
+            // An even number of blocks: the filter's delay is then a whole number of samples on both sides.
+            // Enough of them for the shorter side to have a sharp filter too.
+            let blocks = BLOCK.div_ceil(block_in.min(block_out)).next_multiple_of(2);
+            let window = WindowFunction::BlackmanHarris2;
+            let size = blocks * block_in;
+            let fft = Fft::new_custom(from as usize, to as usize, size, 1, 1, window, FixedSync::Both)
+                .map_err(|error| failed(error.to_string()))?;
+            (Box::new(fft), Some(block_in as u64), size as u64, (0, 0))
+        } else {
+            let ratio = f64::from(to) / f64::from(from);
+            let taps = ((SINC as f64 / ratio.min(1.0)).ceil() as usize).next_multiple_of(8);
+            let parameters = SincInterpolationParameters::new(taps, WindowFunction::BlackmanHarris2);
+            let sinc = Async::new_sinc(ratio, 1.0, &parameters, BLOCK, 1, FixedAsync::Input)
+                .map_err(|error| failed(error.to_string()))?;
+            (Box::new(sinc), None, taps as u64, sinc_delay(taps, ratio))
+        };
+        Ok(Self { from, to, block, lead, late, reach, inner, output: Vec::new() })
     }
 
     /// The input frames that have a part in `count` output samples from the one numbered `first` on, when
@@ -90,11 +97,26 @@ impl Resampler {
         let begin = (u128::from(first) * from / to) as u64;
         let end = (u128::from(first + count) * from).div_ceil(to) as u64;
         let begin = begin.saturating_sub(self.reach);
-        begin - begin % self.block..end + self.reach
+        let begin = match self.block {
+            Some(block) => begin - begin % block,
+            // Of the frames shortly before, the one that lies nearest to an output sample.
+            None => (begin.saturating_sub(NEAR)..=begin)
+                .min_by_key(|frame| {
+                    let past = u128::from(*frame) * to % from;
+                    past.min(from - past)
+                })
+                .unwrap_or(begin),
+        };
+        begin..end + self.reach
     }
 
-    /// Fills `row` with output samples from the one numbered `first` on; `input` begins with the input frame
-    /// numbered `start`, as [`Self::input_for`] says. The filter's delay is taken out, and around the input
+    /// Silent frames to put before the input.
+    pub(super) fn lead(&self) -> usize {
+        self.lead
+    }
+
+    /// Fills `row` with output samples from the one numbered `first` on; `input` is [`Self::lead`] silent frames
+    /// and then those from the one numbered `start` on, as [`Self::input_for`] says. The filter's delay is taken out, and around the input
     /// there is silence.
     pub(super) fn run(
         &mut self,
@@ -115,14 +137,26 @@ impl Resampler {
             .inner
             .process_all_into_buffer(&from, &mut to, input.len(), None)
             .map_err(|error| failed(error.to_string()))?;
-        // Exact where input and output meet at `start`, else to half an output sample.
         let (rate_in, rate_out) = (u128::from(self.from), u128::from(self.to));
         let skipped = (u128::from(start) * rate_out + rate_in / 2) / rate_in;
-        let begin = usize::try_from(u128::from(first).saturating_sub(skipped)).unwrap_or(usize::MAX);
+        let begin =
+            usize::try_from(u128::from(first + self.late).saturating_sub(skipped)).unwrap_or(usize::MAX);
         let output = self.output.get(begin..made).unwrap_or_default();
         row.iter_mut().zip(output).for_each(|(to, from)| *to = *from);
         Ok(())
     }
+}
+
+/// Rubato's `Async` delays by `taps / 2 * ratio - 1` output samples, of which it takes out `taps / 2 * ratio`
+/// rounded down: half a sample too many, on average. Some silence before the input makes it a whole number of
+/// samples too few. Gives the frames of silence and those samples.
+fn sinc_delay(taps: usize, ratio: f64) -> (usize, u64) {
+    let delay = taps as f64 * ratio / 2.0;
+    let rest = |lead: usize| delay - 1.0 + lead as f64 * ratio - delay.floor();
+    let off = |lead: usize| (rest(lead) - rest(lead).round()).abs();
+    let enough = (1.0 / ratio).ceil() as usize;
+    let lead = (enough..enough + NEAR as usize).min_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(0);
+    (lead, rest(lead).round().max(0.0) as u64)
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

@@ -1,0 +1,104 @@
+//! What one row costs. `compare.py` beside this file measures Pillow and librosa on the same work.
+
+#![allow(missing_docs, reason = "criterion's macros make functions without any")]
+#![allow(clippy::expect_used, reason = "a benchmark may stop")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use lockstep_engine::align::Part;
+use lockstep_engine::control::budget::Reservation;
+use lockstep_engine::media::{Media, Pcm, PcmFormat};
+use lockstep_engine::position::{InputId, Position};
+use lockstep_engine::preprocess::spec::{
+    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, WaveformSpec,
+};
+use lockstep_engine::preprocess::{Preprocess, Preprocessor, Scratch, rows};
+use lockstep_engine::sample::{Record, Sample};
+use lockstep_engine::tensor::{DType, Tensor};
+use lockstep_engine::time::Timestamp;
+
+fn part(media: Media, payload: Vec<u8>) -> Part<Arc<Sample>> {
+    let at = Timestamp::from_nanos(0);
+    let record = Record {
+        position: Position::new(InputId(0), 0, 0),
+        key: None,
+        payload: payload.into(),
+        headers: Vec::new(),
+        timestamp: None,
+        polled_at: at,
+    };
+    let sample = Sample {
+        record,
+        stream: "bench".into(),
+        event_time: at,
+        duration: Duration::ZERO,
+        media,
+        reservation: Reservation::default(),
+    };
+    Part {
+        samples: [Arc::new(sample)].into_iter().collect(),
+        from: at,
+        to: at,
+        skew_ns: None,
+        coverage: None,
+    }
+}
+
+fn measure(criterion: &mut Criterion, name: &str, settings: &Preprocess, part: &Part<Arc<Sample>>) {
+    let preprocessor = Preprocessor::new(settings).expect("settings");
+    let shape: Vec<usize> = [1].iter().chain(preprocessor.shape()).copied().collect();
+    let mut tensor = Tensor::zeros(preprocessor.dtype(), &shape);
+    let mut scratch = Scratch::default();
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let row = rows(&mut tensor).pop().expect("a row");
+            preprocessor.write_row(black_box(part), row, &mut scratch).expect("a good payload")
+        });
+    });
+}
+
+fn jpeg(criterion: &mut Criterion) {
+    let settings = Preprocess::Image(ImageSpec {
+        width: 224,
+        height: 224,
+        resize: Resize::Stretch(Filter::Bilinear),
+        color: Color::Rgb,
+        scale: 1.0 / 255.0,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+        layout: Layout::Chw,
+        dtype: DType::F32,
+        max_pixels: 1 << 24,
+    });
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/bench-640x480.jpg");
+    let payload = std::fs::read(path).expect("the picture");
+    measure(criterion, "jpeg 640x480 to 3x224x224", &settings, &part(Media::Jpeg, payload));
+}
+
+fn mel(criterion: &mut Criterion) {
+    let settings = Preprocess::LogMel(LogMelSpec {
+        wave: WaveformSpec { rate: 16_000, length: 16_000, scale: 1.0 },
+        n_fft: 400,
+        win_length: 400,
+        hop_length: 160,
+        mels: 80,
+        f_min: 0.0,
+        f_max: 8_000.0,
+        scale: MelScale::Slaney,
+        slaney_norm: true,
+        center: true,
+        power: 2.0,
+        log: MelLog::Decibel { floor: 1e-10 },
+    });
+    let value = |n: i32| ((f64::from(n) * f64::from(n) * 1e-4).sin() * 12_000.0) as i16;
+    let payload = (0..16_000).flat_map(|n| value(n).to_le_bytes()).collect();
+    let media = Media::Pcm(Pcm { rate: 16_000, channels: 1, format: PcmFormat::S16Le });
+    measure(criterion, "log-mel of 1 s, 80 bands", &settings, &part(media, payload));
+}
+
+criterion_group!(benches, jpeg, mel);
+criterion_main!(benches);

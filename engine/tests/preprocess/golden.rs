@@ -1,0 +1,306 @@
+//! Preprocessing against what Pillow, librosa and Hugging Face tokenizers give. The inputs and the expected
+//! numbers are made by `tests/golden/preprocess/make.py`.
+
+use crate::support::{bytes_of, floats_of, golden, make, make_with, media_of, part, path, sample};
+use lockstep_engine::media::{Media, Pcm, PcmFormat};
+use lockstep_engine::preprocess::spec::{
+    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
+};
+use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowInfo, Scratch};
+use lockstep_engine::tensor::DType;
+
+const FILTERS: [(&str, Filter); 3] =
+    [("nearest", Filter::Nearest), ("bilinear", Filter::Bilinear), ("bicubic", Filter::Bicubic)];
+
+fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
+    ImageSpec {
+        width,
+        height,
+        resize,
+        color: Color::Rgb,
+        scale: 1.0,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        layout: Layout::Hwc,
+        dtype: DType::U8,
+        max_pixels: 1 << 20,
+    }
+}
+
+fn pixels(name: &str, spec: ImageSpec) -> Vec<u8> {
+    let input = part(vec![sample(media_of(name), golden(name), 0)]);
+    bytes_of(make(&Preprocess::Image(spec), &input).expect(name).0)
+}
+
+/// The greatest and the mean difference.
+fn differences(ours: &[u8], theirs: &[u8]) -> (u8, f64) {
+    assert_eq!(ours.len(), theirs.len());
+    let each = ours.iter().zip(theirs).map(|(a, b)| a.abs_diff(*b));
+    let sum: f64 = each.clone().map(f64::from).sum();
+    (each.max().unwrap_or(0), sum / ours.len() as f64)
+}
+
+fn greatest(ours: &[f32], theirs: &[f32]) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+fn floats_in(name: &str) -> Vec<f32> {
+    golden(name).chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four"))).collect()
+}
+
+/// What is without loss is equal. Decoders of JPEG and of lossy WebP may round the inverse transform, the
+/// upsampling of colour and its conversion in different ways: a few levels at hard edges, far less on average.
+#[test]
+fn every_format_decodes_as_in_pillow() {
+    for (name, most, mean) in [
+        ("scene.png", 0, 0.0),
+        ("lossless.webp", 0, 0.0),
+        ("rgba.png", 0, 0.0),
+        ("palette.png", 0, 0.0),
+        ("scene.jpg", 4, 0.4),
+        ("scene-progressive.jpg", 5, 0.1),
+        ("gray.jpg", 2, 0.05),
+        ("cmyk.jpg", 3, 0.1),
+        ("scene.webp", 2, 0.1),
+    ] {
+        let theirs = golden(&format!("decoded-{name}.u8"));
+        let found = differences(&pixels(name, image(40, 30, Resize::Stretch(Filter::Nearest))), &theirs);
+        println!("{name}: {found:?}");
+        assert!(found.0 <= most && found.1 <= mean, "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn of_sixteen_bits_the_high_byte_is_kept() {
+    assert_eq!(pixels("gray16.png", image(40, 30, Resize::Exact)), golden("gray16.u8"));
+}
+
+/// Both filter with fixed-point weights of different precision: the result may differ by one
+/// level, in at most one value of six. Bicubic overshoots at hard edges, where cutting off at 0 and 255 after the
+/// first pass depends on whether rows or columns come first.
+#[test]
+fn resizing_is_pillows() {
+    for (name, filter) in FILTERS {
+        let fill = [10, 200, 30];
+        for (kind, spec) in [
+            ("stretch-down", image(33, 21, Resize::Stretch(filter))),
+            ("stretch-up", image(101, 97, Resize::Stretch(filter))),
+            ("fit", image(48, 48, Resize::Fit { filter, fill })),
+            ("crop", image(31, 31, Resize::CenterCrop(filter))),
+        ] {
+            let found = differences(&pixels("scene.png", spec), &golden(&format!("{kind}-{name}.u8")));
+            println!("{kind}-{name}: {found:?}");
+            let most = match filter {
+                Filter::Nearest => 0,
+                Filter::Bilinear => 1,
+                Filter::Bicubic => 6,
+            };
+            assert!(found.0 <= most && found.1 <= 0.16, "{kind}-{name}: {found:?}");
+        }
+    }
+    let spec = image(50, 41, Resize::Fit { filter: Filter::Bilinear, fill: [10, 200, 30] });
+    let found = differences(&pixels("tall.png", spec), &golden("fit-tall.u8"));
+    assert!(found.0 <= 1 && found.1 <= 0.16, "{found:?}");
+}
+
+fn imagenet(color: Color, layout: Layout) -> ImageSpec {
+    let (mut mean, mut std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    if color == Color::Bgr {
+        mean.reverse();
+        std.reverse();
+    }
+    let base = image(32, 24, Resize::Stretch(Filter::Bilinear));
+    ImageSpec { scale: 1.0 / 255.0, mean, std, color, layout, dtype: DType::F32, ..base }
+}
+
+/// One level of 255 over the smallest deviation is 0.0175: no pixel of a PNG is further off. A JPEG's pixels
+/// are averages of 25, in which the decoders' differences (see above) mostly
+/// cancel out: two levels.
+#[test]
+fn normalised_images_are_torchvisions() {
+    for (name, expected, spec, most) in [
+        ("scene.png", "normalised-chw.f32", imagenet(Color::Rgb, Layout::Chw), 0.018),
+        ("scene.png", "normalised-hwc-bgr.f32", imagenet(Color::Bgr, Layout::Hwc), 0.018),
+        ("scene.jpg", "jpeg-normalised-chw.f32", imagenet(Color::Rgb, Layout::Chw), 0.036),
+    ] {
+        let input = part(vec![sample(media_of(name), golden(name), 0)]);
+        let (row, _) = make(&Preprocess::Image(spec), &input).expect(name);
+        let found = greatest(&floats_of(row), &floats_in(expected));
+        println!("{expected}: {found}");
+        assert!(found <= most, "{expected}: {found}");
+    }
+}
+
+fn wave(name: &str, rate: u32, length: usize) -> Vec<f32> {
+    let spec = WaveformSpec { rate, length, scale: 1.0 };
+    let input = part(vec![sample(media_of(name), golden(name), 0)]);
+    let (row, info) = make(&Preprocess::Waveform(spec), &input).expect(name);
+    assert_eq!(info, RowInfo::Sound { coverage: 1.0 });
+    floats_of(row)
+}
+
+/// libsndfile and we divide the same integers by the same powers of two.
+#[test]
+fn wav_of_every_format_is_read_exactly() {
+    for format in ["u8", "s16", "s24", "s32", "f32"] {
+        let ours = wave(&format!("short-{format}.wav"), 8_000, 800);
+        assert_eq!(greatest(&ours, &floats_in(&format!("short-{format}.f32"))), 0.0, "{format}");
+    }
+}
+
+/// The mean of two channels may be rounded in the last bit.
+#[test]
+fn flac_is_read_exactly_and_mixed_down() {
+    let ours = wave("stereo-44k1.flac", 44_100, 6_000);
+    assert!(greatest(&ours[4_000..], &floats_in("flac-mixed.f32")) <= f32::EPSILON);
+}
+
+/// Filters of different length differ most where the sound begins and ends; the sound fades in and out, and
+/// stays below the last kilohertz. Full scale is 1.
+#[test]
+fn resampling_is_librosas() {
+    let down = greatest(&wave("stereo-44k1.flac", 16_000, 6_400), &floats_in("resampled-16k.f32"));
+    let up = greatest(&wave("short-f32.wav", 16_000, 1_600), &floats_in("short-up-16k.f32"));
+    println!("down {down}, up {up}");
+    assert!(down <= 5e-4, "{down}");
+    assert!(up <= 1e-3, "{up}");
+}
+
+fn log_mel() -> LogMelSpec {
+    LogMelSpec {
+        wave: WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0 },
+        n_fft: 400,
+        win_length: 400,
+        hop_length: 160,
+        mels: 80,
+        f_min: 0.0,
+        f_max: 8_000.0,
+        scale: MelScale::Slaney,
+        slaney_norm: true,
+        center: true,
+        power: 2.0,
+        log: MelLog::Decibel { floor: 1e-10 },
+    }
+}
+
+/// Single-precision transforms of different design; the noise in the sound keeps the logarithm away from
+/// the floor, where it would magnify them.
+#[test]
+fn spectrograms_are_librosas() {
+    let htk = LogMelSpec {
+        n_fft: 512,
+        hop_length: 200,
+        mels: 40,
+        f_min: 50.0,
+        f_max: 7_600.0,
+        scale: MelScale::Htk,
+        slaney_norm: false,
+        center: false,
+        power: 1.0,
+        log: MelLog::Natural { floor: 1e-5 },
+        ..log_mel()
+    };
+    let whisper = LogMelSpec { log: MelLog::Whisper, ..log_mel() };
+    for (name, spec, frames, most) in [
+        ("mel-slaney-db.f32", log_mel(), 51, 2e-3),
+        ("mel-htk-natural.f32", htk, 38, 2e-4),
+        ("mel-whisper.f32", whisper, 50, 1e-4),
+    ] {
+        let settings = Preprocess::LogMel(spec);
+        assert_eq!(settings.shape().get(1), Some(&frames), "{name}");
+        let input = part(vec![sample(Media::Wav, golden("speechlike-16k.wav"), 0)]);
+        let (row, _) = make(&settings, &input).expect(name);
+        let found = greatest(&floats_of(row), &floats_in(name));
+        println!("{name}: {found}");
+        assert!(found <= most, "{name}: {found}");
+    }
+}
+
+#[test]
+fn pcm_and_wav_of_the_same_sound_give_the_same_spectrogram() {
+    let settings = Preprocess::LogMel(log_mel());
+    let file = golden("speechlike-16k.wav");
+    let pcm = Media::Pcm(Pcm { rate: 16_000, channels: 1, format: PcmFormat::S16Le });
+    let raw = part(vec![sample(pcm, file[44..].to_vec(), 0)]);
+    let wav = part(vec![sample(Media::Wav, file, 0)]);
+    assert_eq!(make(&settings, &raw).expect("pcm"), make(&settings, &wav).expect("wav"));
+}
+
+#[derive(serde::Deserialize)]
+struct Tokens {
+    text: String,
+    length: usize,
+    special_tokens: bool,
+    ids: Vec<i64>,
+    mask: Vec<i64>,
+    tokens: usize,
+}
+
+#[test]
+fn tokens_are_hugging_faces() {
+    let cases: Vec<Tokens> = serde_json::from_slice(&golden("tokens.json")).expect("json");
+    assert!(cases.len() > 20);
+    for case in cases {
+        let spec = TextSpec {
+            tokenizer: path("tokenizer.json"),
+            length: case.length,
+            special_tokens: case.special_tokens,
+            pad_id: 0,
+        };
+        let input = part(vec![sample(Media::Text, case.text.clone().into_bytes(), 0)]);
+        let (ids, info) = make(&Preprocess::TokenIds(spec.clone()), &input).expect("ids");
+        let (mask, _) = make(&Preprocess::AttentionMask(spec), &input).expect("mask");
+        assert_eq!(ids.as_i64(), Some(case.ids.as_slice()), "{}", case.text);
+        assert_eq!(mask.as_i64(), Some(case.mask.as_slice()), "{}", case.text);
+        assert_eq!(info, RowInfo::Text { tokens: case.tokens }, "{}", case.text);
+    }
+}
+
+/// Also that one scratch serves rows of all kinds and sizes, on any thread.
+#[test]
+fn what_a_scratch_was_used_for_leaves_no_trace() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Preprocessor>();
+    sent::<Scratch>();
+    let wave = |rate, length| Preprocess::Waveform(WaveformSpec { rate, length, scale: 2.0 });
+    let cases = [
+        ("scene.jpg", Preprocess::Image(image(101, 97, Resize::CenterCrop(Filter::Bicubic)))),
+        ("gray16.png", Preprocess::Image(image(9, 12, Resize::Stretch(Filter::Bilinear)))),
+        ("stereo-44k1.flac", wave(16_000, 3_000)),
+        ("speechlike-16k.wav", Preprocess::LogMel(log_mel())),
+        ("stereo-44k1.flac", wave(44_100, 700)),
+        ("rgba.png", Preprocess::Image(imagenet(Color::Bgr, Layout::Chw))),
+        ("short-s24.wav", wave(44_101, 9_000)),
+        ("speechlike-16k.wav", Preprocess::LogMel(LogMelSpec { n_fft: 512, center: false, ..log_mel() })),
+    ];
+    let mut scratch = Scratch::default();
+    for round in 0..2 {
+        for (name, settings) in &cases {
+            let input = part(vec![sample(media_of(name), golden(name), 0)]);
+            let fresh = make(settings, &input).expect(name);
+            let preprocessor = Preprocessor::new(settings).expect(name);
+            let used = make_with(&preprocessor, &input, &mut scratch).expect(name);
+            assert!(used == fresh, "{name} in round {round}");
+        }
+    }
+}
+
+/// What a box is put back by: the corners of the model's input are where they were cut out of the source.
+#[test]
+fn the_placement_leads_back_to_the_source() {
+    let fit = Resize::Fit { filter: Filter::Bilinear, fill: [0; 3] };
+    for (resize, x, y, found) in [
+        (Resize::Stretch(Filter::Bilinear), 40.0, 10.0, (80.0, 20.0 * 120.0 / 160.0)),
+        (fit, 40.0, 10.0, (80.0, 0.0)),
+        (Resize::CenterCrop(Filter::Bilinear), 40.0, 0.0, (80.0, 0.0)),
+    ] {
+        let input = part(vec![sample(Media::Jpeg, golden("scene.jpg"), 0)]);
+        let (_, info) = make(&Preprocess::Image(image(80, 80, resize)), &input).expect("image");
+        let RowInfo::Image(placement) = info else { panic!("not an image: {info:?}") };
+        assert_eq!((placement.source_width, placement.source_height), (160, 120));
+        let (at_x, at_y) = placement.to_source(x, y);
+        assert!((at_x - found.0).abs() < 0.6 && (at_y - found.1).abs() < 1e-9, "{resize:?}: {at_x} {at_y}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The promises of preprocessing.
+
+mod faults;
+mod golden;
+mod sound;
+mod support;

@@ -1,6 +1,8 @@
 //! The models of the repository give on real frames and real speech what their golden files say, which were
 //! made in Python with the same files.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
+
 mod support;
 
 use lockstep_engine::infer::rows::{assemble, split};
@@ -31,13 +33,17 @@ fn faces_are_the_golden_ones_alone_and_in_a_batch() {
     let model = model("faces", &[]);
     let mut faces = load(&model);
     let golden = golden("faces");
-    let clip = golden.as_array().expect("clips").iter().find(|clip| {
-        clip["clip"].as_str().expect("a path").ends_with("obama_speech.mp4")
-    });
+    let clip = golden
+        .as_array()
+        .expect("clips")
+        .iter()
+        .find(|clip| clip["clip"].as_str().expect("a path").ends_with("obama_speech.mp4"));
     let entries = clip.expect("the clip that set-up fetches")["frames"].as_array().expect("frames");
     let video = decode(VIDEO);
-    let frames: Vec<Tensor> =
-        entries.iter().map(|entry| frame(&video, entry["index"].as_u64().expect("an index") as usize)).collect();
+    let frames: Vec<Tensor> = entries
+        .iter()
+        .map(|entry| frame(&video, entry["index"].as_u64().expect("an index") as usize))
+        .collect();
 
     let mut run = |rows: &[&Tensor]| {
         let batch = assemble(&model.signature.inputs[0], rows).expect("frames of one size");

@@ -1,6 +1,8 @@
 //! What the libtorch backend promises whatever the model: errors that say what is wrong, types that are
 //! converted, threads that keep their settings, memory that comes back.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
+
 mod support;
 
 use std::path::Path;
@@ -108,7 +110,10 @@ fn warm_up_finds_what_the_signature_says_wrongly() {
     let mut turned = good.clone();
     turned.signature.outputs[0].shape.swap(0, 1);
     let error = refused(&turned);
-    assert!(error.contains("output speech_probability is f32 [1, 2], expected f32 [n=2, batch=1]"), "{error}");
+    assert!(
+        error.contains("output speech_probability is f32 [1, 2], expected f32 [n=2, batch=1]"),
+        "{error}"
+    );
 
     let mut other = good.clone();
     other.signature.outputs[0].dtype = DType::I64;

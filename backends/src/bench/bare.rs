@@ -8,7 +8,7 @@ use lockstep_engine::infer::backend::Device;
 use lockstep_engine::tensor::Tensor;
 use tch::{CModule, IValue, TchError};
 
-use crate::torch::{TorchBackend, Staged, ready_thread, said};
+use crate::torch::{Staged, TorchBackend, ready_thread, said};
 
 /// What to run.
 #[derive(Clone, Debug)]

@@ -33,8 +33,9 @@ impl Nvml {
     /// That it is not there, or does not work.
     pub fn load() -> Result<Self, String> {
         // SAFETY: the library's initialisers are NVIDIA's and ask nothing of the program that loads it.
-        let library = unsafe { Library::new("libnvidia-ml.so.1") }
-            .map_err(|error| format!("NVML cannot be loaded, so how busy the GPU is is not known: {error}"))?;
+        let library = unsafe { Library::new("libnvidia-ml.so.1") }.map_err(|error| {
+            format!("NVML cannot be loaded, so how busy the GPU is is not known: {error}")
+        })?;
         // SAFETY: the type is that of nvmlInit_v2 in nvml.h, `nvmlReturn_t nvmlInit_v2(void)`, and the library
         // outlives the call. It may be called more than once.
         let status = unsafe { library.get::<Init>(b"nvmlInit_v2").map(|init| init()) };

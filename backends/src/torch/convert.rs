@@ -86,10 +86,14 @@ pub(crate) fn flatten(value: IValue, into: &mut Vec<tch::Tensor>) -> Result<(), 
             }
         }
         IValue::GenericDict(_) => {
-            return Err(TchError::Kind("forward returns a dictionary; export it with a tuple of tensors".to_owned()));
+            return Err(TchError::Kind(
+                "forward returns a dictionary; export it with a tuple of tensors".to_owned(),
+            ));
         }
         _ => {
-            return Err(TchError::Kind("forward returns something beside tensors; export it with tensors only".to_owned()));
+            return Err(TchError::Kind(
+                "forward returns something beside tensors; export it with tensors only".to_owned(),
+            ));
         }
     }
     Ok(())

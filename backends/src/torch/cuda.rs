@@ -57,6 +57,7 @@ fn beside_cpu() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     // The path is the line's last field and may hold spaces.
     let path = maps.lines().filter_map(|line| line.find('/').and_then(|at| line.get(at..)));
-    let cpu = path.map(PathBuf::from).find(|path| path.file_name().is_some_and(|n| n == "libtorch_cpu.so"))?;
+    let cpu =
+        path.map(PathBuf::from).find(|path| path.file_name().is_some_and(|n| n == "libtorch_cpu.so"))?;
     cpu.parent().map(PathBuf::from)
 }

@@ -30,7 +30,8 @@ impl TorchBackend {
     /// on to the CPU, and [`Backend::load`] says it for a model that insists on CUDA.
     pub fn new(devices: impl IntoIterator<Item = Device>) -> Self {
         let wanted = devices.into_iter().any(|device| device != Device::Cpu);
-        let cuda = if wanted { cuda::load() } else { Err("no model has asked for it at the start".to_owned()) };
+        let cuda =
+            if wanted { cuda::load() } else { Err("no model has asked for it at the start".to_owned()) };
         if wanted {
             match &cuda {
                 Ok(()) => tracing::debug!("CUDA is there with {} devices", tch::Cuda::device_count()),
@@ -42,7 +43,8 @@ impl TorchBackend {
 
     /// Where a model that asks for a device goes.
     pub(crate) fn place(&self, device: Device) -> Result<tch::Device, String> {
-        let count = if self.cuda.is_ok() { usize::try_from(tch::Cuda::device_count()).unwrap_or(0) } else { 0 };
+        let count =
+            if self.cuda.is_ok() { usize::try_from(tch::Cuda::device_count()).unwrap_or(0) } else { 0 };
         match (device, &self.cuda) {
             (Device::Cpu, _) | (Device::Auto, Err(_)) => Ok(tch::Device::Cpu),
             (Device::Auto, Ok(())) => Ok(if count > 0 { tch::Device::Cuda(0) } else { tch::Device::Cpu }),

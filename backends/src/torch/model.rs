@@ -79,7 +79,11 @@ impl TorchModel {
         // After most errors of CUDA itself every later call fails as well; being out of memory is not one.
         let lost = message.contains("CUDA error") && !message.contains("out of memory");
         if lost {
-            return BackendError::Device { model: named(&self.model), device: self.device_name.clone(), message };
+            return BackendError::Device {
+                model: named(&self.model),
+                device: self.device_name.clone(),
+                message,
+            };
         }
         BackendError::Run { model: named(&self.model), message }
     }

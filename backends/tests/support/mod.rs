@@ -5,11 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lockstep_backends::torch::TorchBackend;
 use lockstep_engine::infer::backend::{Backend, Device, LoadModel, Model};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::tensor::{Data, Tensor};
-use lockstep_backends::torch::TorchBackend;
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -45,7 +45,8 @@ pub fn f32s(shape: &[usize], values: Vec<f32>) -> Tensor {
 }
 
 pub fn golden(name: &str) -> serde_json::Value {
-    let text = std::fs::read_to_string(root().join("models").join(name).join("golden.json")).expect("golden file");
+    let text =
+        std::fs::read_to_string(root().join("models").join(name).join("golden.json")).expect("golden file");
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -77,7 +78,8 @@ pub const WIDTH: usize = 320;
 pub fn frame(video: &[u8], index: usize) -> Tensor {
     let pixels = HEIGHT * WIDTH;
     let rgb = &video[index * pixels * 3..(index + 1) * pixels * 3];
-    let values = (0..3).flat_map(|channel| rgb.iter().skip(channel).step_by(3).map(|value| f32::from(*value)));
+    let values =
+        (0..3).flat_map(|channel| rgb.iter().skip(channel).step_by(3).map(|value| f32::from(*value)));
     f32s(&[3, HEIGHT, WIDTH], values.collect())
 }
 

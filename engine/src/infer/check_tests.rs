@@ -94,10 +94,19 @@ fn a_mismatch_says_which_tensor_which_shape_and_what_was_expected() {
     );
     refused(&[faces(vec![bytes(7)])], "input frames is f32 [7] a row, expected f32 [3, height, width] a row");
     refused(&[faces(vec![])], "0 inputs are bound, the model model takes 1: frames");
-    refused(&[voice(vec![bytes(512), context.clone(), state.clone()])], "input state cannot carry context on");
-    refused(&[voice(vec![state.clone(), state.clone(), context.clone()])], "input audio cannot carry state on");
+    refused(
+        &[voice(vec![bytes(512), context.clone(), state.clone()])],
+        "input state cannot carry context on",
+    );
+    refused(
+        &[voice(vec![state.clone(), state.clone(), context.clone()])],
+        "input audio cannot carry state on",
+    );
     refused(&[voice(vec![bytes(512), bytes(64), context.clone()])], "input state carries the model's state");
-    refused(&[faces(vec![Binding::Zeros])], "input frames is f32 [batch, 3, height, width]; it cannot be zeros");
+    refused(
+        &[faces(vec![Binding::Zeros])],
+        "input frames is f32 [batch, 3, height, width]; it cannot be zeros",
+    );
     check_steps(&[voice(vec![bytes(512), Binding::Zeros, Binding::Zeros])], &row_of).expect("without memory");
 }
 
@@ -133,7 +142,10 @@ fn views_are_held_against_the_outputs_that_they_show() {
     refused(&[with(found(0, 1, 0))], "output boxes is f32 [faces, 4], expected f32 [n, points, 2] a row");
     refused(&[with(View::Embedding { output: 0, normalize: true })], "expected f32 [dimensions] a row");
     let topk = View::TopK { output: 2, k: 3, labels: None, softmax: true };
-    refused(&[with(topk)], "step faces: result shown: output landmarks is f32 [faces, 5, 2], expected f32 [classes]");
+    refused(
+        &[with(topk)],
+        "step faces: result shown: output landmarks is f32 [faces, 5, 2], expected f32 [classes]",
+    );
 }
 
 #[test]

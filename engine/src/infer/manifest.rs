@@ -50,7 +50,8 @@ impl Manifest {
     /// Everything that is wrong with it. A text that is not TOML, or has unknown or ill-typed keys, gives
     /// one error, with its line.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let file: File = toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
+        let file: File =
+            toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
         let mut errors = Vec::new();
         if file.backend.is_empty() {
             errors.push("backend is empty; it names the runtime, as in backend = \"libtorch\"".to_owned());
@@ -133,7 +134,10 @@ fn dims(kind: &str, spec: &TensorSpec) -> Vec<String> {
                 dim.to_string()
             )),
             Extent::Named { name: "batch", .. } => {
-                wrong(format!("the extent {:?} is a multiple of the batch, which cannot be", dim.to_string()));
+                wrong(format!(
+                    "the extent {:?} is a multiple of the batch, which cannot be",
+                    dim.to_string()
+                ));
             }
             Extent::Exactly(0) => wrong("the extent 0 leaves no elements".to_owned()),
             _ => {}

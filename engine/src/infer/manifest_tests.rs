@@ -12,7 +12,10 @@ fn the_models_of_the_repository_are_read() {
     assert_eq!(rows, [Some(RowsOf::Index(3)); 4]);
     let voice = Manifest::parse(VOICE).expect("voice").signature;
     assert_eq!(voice.state_pairs(), [(1, 1), (2, 2)]);
-    assert_eq!(voice.inputs.iter().map(TensorSpec::batch_axis).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+    assert_eq!(
+        voice.inputs.iter().map(TensorSpec::batch_axis).collect::<Vec<_>>(),
+        [Some(0), Some(1), Some(0)]
+    );
     assert_eq!(voice.inputs[0].to_string(), "f32 [batch, 512*n]");
 }
 
@@ -28,8 +31,18 @@ fn each_mistake_is_named_with_what_would_be_right() {
     refused(FACES, "backend = \"libtorch\"", "backend = \"\"", "backend is empty");
     refused(FACES, "\"model.pt\"", "\"../model.pt\"", "beside model.toml");
     refused(FACES, "licence", "license", "unknown field `license`");
-    refused(FACES, "\"batch\", 3", "1, 3", "input frames is f32 [1, 3, height, width], without the batch axis");
-    refused(FACES, "[\"faces\", 4]\nrows = \"frame_index\"", "[\"faces\", 4]", "output boxes is f32 [faces, 4]");
+    refused(
+        FACES,
+        "\"batch\", 3",
+        "1, 3",
+        "input frames is f32 [1, 3, height, width], without the batch axis",
+    );
+    refused(
+        FACES,
+        "[\"faces\", 4]\nrows = \"frame_index\"",
+        "[\"faces\", 4]",
+        "output boxes is f32 [faces, 4]",
+    );
     refused(FACES, "rows = \"frame_index\"", "rows = \"frames\"", "none of the outputs");
     refused(FACES, "rows = \"frame_index\"", "rows = \"scores\"", "it must be i64");
     refused(FACES, "[\"faces\", 4]", "[\"boxes\", 4]", "must have the same name");

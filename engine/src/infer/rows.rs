@@ -71,11 +71,7 @@ fn join<T: Copy>(
 /// # Errors
 /// The first output whose type or shape is not what the signature says, or that claims a row that the
 /// batch does not have.
-pub fn split(
-    signature: &Signature,
-    batch: usize,
-    outputs: &[Tensor],
-) -> Result<Vec<StepOutput>, Mismatch> {
+pub fn split(signature: &Signature, batch: usize, outputs: &[Tensor]) -> Result<Vec<StepOutput>, Mismatch> {
     check_outputs(signature, &mut Extents::of_batch(batch), outputs)?;
     let mut rows: Vec<StepOutput> =
         (0..batch).map(|_| StepOutput { tensors: Vec::with_capacity(outputs.len()) }).collect();
@@ -104,7 +100,10 @@ pub fn split(
             }
             None => {
                 return Err(Mismatch {
-                    tensor: signature.outputs.get(place).map_or_else(String::new, |s| format!("output {}", s.name)),
+                    tensor: signature
+                        .outputs
+                        .get(place)
+                        .map_or_else(String::new, |s| format!("output {}", s.name)),
                     found: described(output.dtype(), output.shape()),
                     expected: "a batch axis or rows in its signature".to_owned(),
                 });
@@ -194,7 +193,8 @@ fn gather(tensor: &Tensor, places: &[usize]) -> Tensor {
             }
             _ => {
                 for place in places {
-                    picked.extend_from_slice(values.get(place * each..(place + 1) * each).unwrap_or_default());
+                    picked
+                        .extend_from_slice(values.get(place * each..(place + 1) * each).unwrap_or_default());
                 }
             }
         }

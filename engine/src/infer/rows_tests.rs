@@ -126,7 +126,8 @@ fn an_output_of_another_shape_is_named_and_never_a_panic() {
         ..Signature::default()
     };
     let boxes = |n: usize| Tensor::zeros(DType::F32, &[n, 4]);
-    let of = |indices: &[i64]| Tensor::new(vec![indices.len()], Data::I64(indices.to_vec())).expect("as many");
+    let of =
+        |indices: &[i64]| Tensor::new(vec![indices.len()], Data::I64(indices.to_vec())).expect("as many");
     let score = |rows: usize| Tensor::zeros(DType::F32, &[rows]);
     assert!(split(&signature, 2, &[boxes(3), of(&[0, 1, 1]), score(2)]).is_ok());
     for (outputs, said) in [

@@ -31,15 +31,7 @@ impl Found<'_> {
         let count = scores.len();
         let boxes = floats(self.boxes, "boxes")?;
         expect("boxes", self.boxes, self.boxes.shape() == [count, 4], || format!("[{count}, 4]"))?;
-        let points = match self.landmarks.map(|landmarks| (landmarks, landmarks.shape())) {
-            None => None,
-            Some((tensor, [found, points, 2])) if *found == count => {
-                Some((floats(tensor, "landmarks")?, points * 2))
-            }
-            Some((tensor, _)) => {
-                return expect("landmarks", tensor, false, || format!("[{count}, points, 2]")).map(Value::from);
-            }
-        };
+        let points = self.landmarks.map(|tensor| points(tensor, count)).transpose()?;
         if let Some(classes) = self.classes {
             expect("classes", classes, classes.shape() == [count], || format!("[{count}]"))?;
         }
@@ -65,6 +57,17 @@ impl Found<'_> {
         // Written so that a score that is NaN is left out.
         let good = scores.iter().enumerate().filter(|(_, score)| **score >= min_score);
         Ok(good.filter_map(shown).collect())
+    }
+}
+
+/// The coordinates of `[count, points, 2]` landmarks, and how many of them each detection has.
+fn points(tensor: &Tensor, count: usize) -> Result<(&[f32], usize), String> {
+    let values = floats(tensor, "landmarks")?;
+    match tensor.shape() {
+        [found, points, 2] if *found == count => Ok((values, points * 2)),
+        shape => {
+            Err(format!("landmarks are {}, expected [{count}, points, 2]", described(tensor.dtype(), shape)))
+        }
     }
 }
 

@@ -96,7 +96,11 @@ impl Shown {
 ///
 /// # Errors
 /// The first that cannot be shown.
-pub fn show_all(views: &[Shown], outputs: &StepOutput, placement: &Placement) -> Result<Map<String, Value>, String> {
+pub fn show_all(
+    views: &[Shown],
+    outputs: &StepOutput,
+    placement: &Placement,
+) -> Result<Map<String, Value>, String> {
     views.iter().map(|view| Ok((view.name().to_owned(), view.show(outputs, placement)?))).collect()
 }
 

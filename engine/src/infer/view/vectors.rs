@@ -70,7 +70,11 @@ pub(super) fn top_k(
 ) -> Result<Value, String> {
     let values = floats(tensor, "class scores")?;
     if let Some(labels) = labels.filter(|labels| labels.len() != values.len()) {
-        return Err(format!("there are {} classes and {} labels; they must be as many", values.len(), labels.len()));
+        return Err(format!(
+            "there are {} classes and {} labels; they must be as many",
+            values.len(),
+            labels.len()
+        ));
     }
     let scores = if softmax { softmaxed(values) } else { values.to_vec() };
     let mut classes: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();

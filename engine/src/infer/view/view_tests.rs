@@ -52,13 +52,20 @@ fn scores_are_reduced_as_asked() {
 fn the_best_classes_come_first_with_their_labels() {
     let view = |k, softmax| View::TopK { output: 0, k, labels: None, softmax };
     let values = || vec![f32s(&[4], &[1.0, f32::NAN, 3.0, 1.0])];
-    assert_eq!(shown(view(2, false), values()).as_deref(), Ok(r#"[{"class":2,"score":3.0},{"class":0,"score":1.0}]"#));
+    assert_eq!(
+        shown(view(2, false), values()).as_deref(),
+        Ok(r#"[{"class":2,"score":3.0},{"class":0,"score":1.0}]"#)
+    );
     let all = shown(view(9, false), values()).expect("all of them");
     assert!(all.ends_with(r#"{"class":3,"score":1.0},{"class":1,"score":null}]"#), "{all}");
-    let named = placed(view(1, false), values(), Some(labels("cat\ndog\nbird\nfish\n")), &Placement::default());
+    let named =
+        placed(view(1, false), values(), Some(labels("cat\ndog\nbird\nfish\n")), &Placement::default());
     assert_eq!(named.as_deref(), Ok(r#"[{"class":2,"label":"bird","score":3.0}]"#));
     let few = placed(view(1, false), values(), Some(labels("cat\ndog")), &Placement::default());
-    assert_eq!(few.as_deref().map_err(String::as_str), Err("result it: there are 4 classes and 2 labels; they must be as many"));
+    assert_eq!(
+        few.as_deref().map_err(String::as_str),
+        Err("result it: there are 4 classes and 2 labels; they must be as many")
+    );
     // e / (1 + e) of logits that would overflow on their own.
     let sure = shown(view(1, true), vec![f32s(&[2], &[1000.0, 999.0])]).expect("softmax");
     assert_eq!(sure, r#"[{"class":0,"score":0.7310586}]"#);
@@ -97,7 +104,10 @@ fn no_detections_are_an_empty_list_and_odd_shapes_an_error() {
     let none = vec![Tensor::zeros(DType::F32, &[0, 4]), Tensor::zeros(DType::F32, &[0])];
     assert_eq!(shown(found(None, None), none).as_deref(), Ok("[]"));
     let odd = vec![Tensor::zeros(DType::F32, &[2, 5]), Tensor::zeros(DType::F32, &[2])];
-    assert_eq!(shown(found(None, None), odd).as_deref().map_err(String::as_str), Err("result it: boxes are f32 [2, 5], expected [2, 4]"));
+    assert_eq!(
+        shown(found(None, None), odd).as_deref().map_err(String::as_str),
+        Err("result it: boxes are f32 [2, 5], expected [2, 4]")
+    );
     let nan = vec![Tensor::zeros(DType::F32, &[1, 4]), f32s(&[1], &[f32::NAN])];
     assert_eq!(shown(found(None, None), nan).as_deref(), Ok("[]"));
     assert!(shown(View::Raw { output: 3 }, vec![]).is_err());

@@ -19,6 +19,12 @@ fn the_models_of_the_repository_are_read() {
     assert_eq!(voice.inputs[0].to_string(), "f32 [batch, 512*n]");
 }
 
+#[test]
+fn a_model_that_is_built_in_needs_no_file() {
+    let identity = Manifest::parse(include_str!("../../../models/identity/1/model.toml")).expect("identity");
+    assert_eq!((identity.backend.as_str(), identity.file), ("builtin", None));
+}
+
 #[track_caller]
 fn refused(text: &str, from: &str, to: &str, said: &str) {
     assert!(text.contains(from), "{from}");

@@ -25,7 +25,7 @@ impl Found<'_> {
         &self,
         min_score: f32,
         labels: Option<&[String]>,
-        placement: &Placement,
+        placement: Option<&Placement>,
     ) -> Result<Value, String> {
         let scores = floats(self.scores, "scores")?;
         let count = scores.len();
@@ -71,9 +71,10 @@ fn points(tensor: &Tensor, count: usize) -> Result<(&[f32], usize), String> {
     }
 }
 
-fn mapped(xy: &[f32], placement: &Placement) -> [Value; 2] {
-    let at = |place: usize| xy.get(place).copied().unwrap_or(f32::NAN);
-    let (x, y) = placement.to_source(at(0), at(1));
+fn mapped(xy: &[f32], placement: Option<&Placement>) -> [Value; 2] {
+    let at = |place: usize| f64::from(xy.get(place).copied().unwrap_or(f32::NAN));
+    let (x, y) = (at(0), at(1));
+    let (x, y) = placement.map_or((x, y), |placement| placement.to_source(x, y));
     [pixels(x), pixels(y)]
 }
 

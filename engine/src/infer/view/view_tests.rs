@@ -7,14 +7,14 @@ fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
 }
 
 fn shown(view: View, tensors: Vec<Tensor>) -> Result<String, String> {
-    placed(view, tensors, None, &Placement::default())
+    placed(view, tensors, None, None)
 }
 
 fn placed(
     view: View,
     tensors: Vec<Tensor>,
     labels: Option<Arc<[String]>>,
-    placement: &Placement,
+    placement: Option<&Placement>,
 ) -> Result<String, String> {
     let view = Shown::new(OutputView { name: "it".to_owned(), view }, labels);
     view.show(&StepOutput { tensors }, placement).map(|value| value.to_string())
@@ -58,10 +58,9 @@ fn the_best_classes_come_first_with_their_labels() {
     );
     let all = shown(view(9, false), values()).expect("all of them");
     assert!(all.ends_with(r#"{"class":3,"score":1.0},{"class":1,"score":null}]"#), "{all}");
-    let named =
-        placed(view(1, false), values(), Some(labels("cat\ndog\nbird\nfish\n")), &Placement::default());
+    let named = placed(view(1, false), values(), Some(labels("cat\ndog\nbird\nfish\n")), None);
     assert_eq!(named.as_deref(), Ok(r#"[{"class":2,"label":"bird","score":3.0}]"#));
-    let few = placed(view(1, false), values(), Some(labels("cat\ndog")), &Placement::default());
+    let few = placed(view(1, false), values(), Some(labels("cat\ndog")), None);
     assert_eq!(
         few.as_deref().map_err(String::as_str),
         Err("result it: there are 4 classes and 2 labels; they must be as many")
@@ -91,8 +90,15 @@ fn detections_are_told_in_pixels_of_the_source() {
         Tensor::new(vec![2], Data::I64(vec![1, 0])).expect("two"),
         f32s(&[2, 1, 2], &[20.0, 40.0, 0.0, 0.0]),
     ];
-    let placement = Placement { scale_x: 0.5, scale_y: 2.0, offset_y: 10.0, ..Placement::default() };
-    let value = placed(found(Some(2), Some(3)), tensors, Some(labels("cat\ndog")), &placement);
+    let placement = Placement {
+        source_width: 80,
+        source_height: 30,
+        scale_x: 2.0,
+        scale_y: 0.5,
+        offset_x: 0.0,
+        offset_y: -5.0,
+    };
+    let value = placed(found(Some(2), Some(3)), tensors, Some(labels("cat\ndog")), Some(&placement));
     assert_eq!(
         value.as_deref(),
         Ok(r#"[{"box":[20.0,5.0,60.0,25.0],"class":1,"label":"dog","landmarks":[[40.0,15.0]],"score":0.9}]"#)

@@ -1,9 +1,7 @@
 //! Lets whatever this package builds find libtorch by itself: the library folder goes into the
 //! binaries as their run path. `LD_LIBRARY_PATH` still wins over it, so that a full libtorch with
 //! CUDA can be put in its place.
-//!
-//! A build script's link arguments reach its own package only. The folder is therefore passed on as
-//! `DEP_LOCKSTEP_BACKENDS_LIBTORCH_LIB` to the build scripts of the packages that depend on this one.
+//! A build script's link arguments reach its own package only: the root package has its own.
 
 use std::path::PathBuf;
 
@@ -16,6 +14,5 @@ fn main() {
     println!("cargo:rerun-if-changed={}", root.display());
     // Without a libtorch there torch-sys has failed before, and said so.
     let Ok(lib) = root.join("lib").canonicalize() else { return };
-    println!("cargo:libtorch_lib={}", lib.display());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }

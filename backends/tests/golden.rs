@@ -1,6 +1,8 @@
 //! The models of the repository give on real frames and real speech what their golden files say, which were
 //! made in Python with the same files.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
+
 mod support;
 
 use lockstep_engine::infer::rows::{assemble, split};

@@ -1,6 +1,8 @@
 //! What the libtorch backend promises whatever the model: errors that say what is wrong, types that are
 //! converted, threads that keep their settings, memory that comes back.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
+
 mod support;
 
 use std::path::Path;

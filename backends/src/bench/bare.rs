@@ -1,6 +1,8 @@
 //! The bare forward loop of libtorch: one thread, one batch after the other, nothing around it. What the
 //! engine is measured against.
 
+#![allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

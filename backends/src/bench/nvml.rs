@@ -1,6 +1,8 @@
 //! How busy a GPU is, as NVIDIA's management library (NVML) tells it: the share of the last sampling period
 //! in which at least one kernel ran. <https://docs.nvidia.com/deploy/nvml-api/>
 
+#![allow(clippy::disallowed_methods, reason = "it samples at a steady rate: there is no event to wait for")]
+
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use lockstep_engine::infer::manifest::Manifest;
 use tch::{CModule, Kind, TchError, Tensor};
 
+/// The class of the module, which has to be an identifier; the model's own name need not be one.
+const CLASS: &str = "Traced";
+
 /// A traced model: one f32 input `input`, one f32 output `output`, both batched on axis 0.
 #[derive(Debug)]
 pub struct Traced {
@@ -43,7 +46,7 @@ impl Traced {
                 None => Vec::new(),
             };
             let module =
-                tch::no_grad(|| CModule::create_by_tracing(name, "forward", &[example], &mut closure))?;
+                tch::no_grad(|| CModule::create_by_tracing(CLASS, "forward", &[example], &mut closure))?;
             failed.map_or(Ok((module, gave)), Err)
         };
         let (module, gave) = traced().map_err(|error| format!("{name} cannot be traced: {error}"))?;

@@ -2,7 +2,7 @@
 //! mismatch at once, each with the tensor, what it is and what was expected.
 
 use crate::infer::extents::Extents;
-use crate::infer::signature::{RowsOf, Signature, TensorSpec};
+use crate::infer::signature::{Extent, RowsOf, Signature, TensorSpec};
 use crate::infer::step::{Binding, Step, View};
 use crate::preprocess::Preprocess;
 use crate::tensor::DType;
@@ -80,10 +80,10 @@ fn inputs(
                 "input {} carries the model's state; it is bound to state, or to zeros to run without memory",
                 spec.name
             ));
-        } else if let Some((dtype, row)) = found {
-            if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
-                errors.push(mismatch.to_string());
-            }
+        } else if let Some((dtype, row)) = found
+            && let Err(mismatch) = extents.fit_row("input", spec, dtype, &row)
+        {
+            errors.push(mismatch.to_string());
         }
     }
     // Only now are all the names known that the other inputs give.
@@ -159,9 +159,9 @@ fn views(step: &Step, errors: &mut Vec<String>) {
         let last = |spec: &TensorSpec, extent: usize| {
             // A name may stand for any extent: what comes out is looked at again when it is shown.
             spec.shape.last().is_some_and(|dim| match dim.extent() {
-                crate::infer::signature::Extent::Exactly(found) => found == extent,
-                crate::infer::signature::Extent::Named { .. } => true,
-                crate::infer::signature::Extent::Batch => false,
+                Extent::Exactly(found) => found == extent,
+                Extent::Named { .. } => true,
+                Extent::Batch => false,
             })
         };
         match &shown.view {

@@ -1,1 +1,73 @@
+use super::*;
+use crate::infer::signature::RowsOf;
 
+const FACES: &str = include_str!("../../../models/faces/1/model.toml");
+const VOICE: &str = include_str!("../../../models/voice/1/model.toml");
+
+#[test]
+fn the_models_of_the_repository_are_read() {
+    let faces = Manifest::parse(FACES).expect("faces");
+    assert_eq!((faces.backend.as_str(), faces.file.as_deref()), ("libtorch", Some("model.pt")));
+    let rows: Vec<_> = (0..4).map(|output| faces.signature.rows_of(output)).collect();
+    assert_eq!(rows, [Some(RowsOf::Index(3)); 4]);
+    let voice = Manifest::parse(VOICE).expect("voice").signature;
+    assert_eq!(voice.state_pairs(), [(1, 1), (2, 2)]);
+    assert_eq!(
+        voice.inputs.iter().map(TensorSpec::batch_axis).collect::<Vec<_>>(),
+        [Some(0), Some(1), Some(0)]
+    );
+    assert_eq!(voice.inputs[0].to_string(), "f32 [batch, 512*n]");
+}
+
+#[test]
+fn a_model_that_is_built_in_needs_no_file() {
+    let identity = Manifest::parse(include_str!("../../../models/identity/1/model.toml")).expect("identity");
+    assert_eq!((identity.backend.as_str(), identity.file), ("builtin", None));
+}
+
+#[track_caller]
+fn refused(text: &str, from: &str, to: &str, said: &str) {
+    assert!(text.contains(from), "{from}");
+    let errors = Manifest::parse(&text.replacen(from, to, 1)).expect_err(to);
+    assert!(errors.iter().any(|error| error.contains(said)), "{to}: {errors:?}");
+}
+
+#[test]
+fn each_mistake_is_named_with_what_would_be_right() {
+    refused(FACES, "backend = \"libtorch\"", "backend = \"\"", "backend is empty");
+    refused(FACES, "\"model.pt\"", "\"../model.pt\"", "beside model.toml");
+    refused(FACES, "licence", "license", "unknown field `license`");
+    refused(
+        FACES,
+        "\"batch\", 3",
+        "1, 3",
+        "input frames is f32 [1, 3, height, width], without the batch axis",
+    );
+    refused(
+        FACES,
+        "[\"faces\", 4]\nrows = \"frame_index\"",
+        "[\"faces\", 4]",
+        "output boxes is f32 [faces, 4]",
+    );
+    refused(FACES, "rows = \"frame_index\"", "rows = \"frames\"", "none of the outputs");
+    refused(FACES, "rows = \"frame_index\"", "rows = \"scores\"", "it must be i64");
+    refused(FACES, "[\"faces\", 4]", "[\"boxes\", 4]", "must have the same name");
+    refused(FACES, "[\"faces\", 4]", "[\"batch\", 4]", "batched or ragged");
+    refused(FACES, "name = \"scores\"", "name = \"boxes\"", "named twice");
+    refused(FACES, "dtype = \"f32\"", "dtype = \"f16\"", "f16");
+    refused(VOICE, "512*n", "n*512", "\"n*512\"");
+    refused(VOICE, "512*n", "0*n", "\"0*n\"");
+    refused(VOICE, "\"512*n\"", "\"batch\"", "2 batch axes");
+    refused(VOICE, "output = \"context\"", "output = \"state\"", "carried twice");
+    refused(VOICE, "output = \"context\"", "output = \"memory\"", "none of the outputs");
+    refused(VOICE, "[2, \"batch\", 128]", "[\"batch\", 2, 128]", "must be the same");
+    refused(VOICE, "[[inputs]]", "max_batch = 0\n[[inputs]]", "max_batch is 0");
+    let named = VOICE.replace("[\"batch\", 64]", "[\"batch\", \"m\"]");
+    refused(&named, "", "", "its extents must be numbers");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let text = FACES.replace("\"batch\", 3", "1, 3").replace("name = \"scores\"", "name = \"boxes\"");
+    assert_eq!(Manifest::parse(&text).expect_err("two mistakes").len(), 2);
+}

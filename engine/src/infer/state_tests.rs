@@ -1,1 +1,95 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::infer::rows::split;
+use crate::infer::signature::{Dim, StateSpec, TensorSpec};
+use crate::tensor::{DType, Data};
+
+/// A model in miniature: `sum` `[2, batch]` and `last` `[batch, 1]` are carried.
+fn signature() -> Signature {
+    let spec = |name: &str, shape: &[Dim]| TensorSpec {
+        name: name.to_owned(),
+        dtype: DType::I64,
+        shape: shape.to_vec(),
+        rows: None,
+    };
+    let batch = || Dim::Named("batch".to_owned());
+    let carried = [spec("sum", &[Dim::Fixed(2), batch()]), spec("last", &[batch(), Dim::Fixed(1)])];
+    Signature {
+        inputs: [vec![spec("x", &[batch()])], carried.to_vec()].concat(),
+        outputs: [carried.to_vec(), vec![spec("y", &[batch()])]].concat(),
+        state: ["sum", "last"].map(|n| StateSpec { input: n.to_owned(), output: n.to_owned() }).to_vec(),
+        max_batch: None,
+    }
+}
+
+/// `sum` counts the calls and adds up `x`; `y` depends on all that is carried.
+fn run(inputs: &[Tensor]) -> Vec<Tensor> {
+    let values = |input: usize| inputs[input].as_i64().expect("i64").to_vec();
+    let (x, sum, last) = (values(0), values(1), values(2));
+    let batch = x.len();
+    let (calls, total) = sum.split_at(batch);
+    let calls: Vec<i64> = calls.iter().map(|calls| calls + 1).collect();
+    let total: Vec<i64> = total.iter().zip(&x).map(|(total, x)| total + x).collect();
+    let y = (0..batch).map(|row| calls[row] * 1_000_000 + total[row] * 1000 + last[row]).collect();
+    let tensor = |shape: &[usize], values| Tensor::new(shape.to_vec(), Data::I64(values)).expect("as many");
+    vec![tensor(&[2, batch], [calls, total].concat()), tensor(&[batch, 1], x), tensor(&[batch], y)]
+}
+
+fn step(store: &mut StateStore, streams: &[&StreamKey], x: &[i64]) -> Vec<i64> {
+    let mut inputs = vec![Tensor::new(vec![x.len()], Data::I64(x.to_vec())).expect("as many")];
+    inputs.extend(store.batch(streams).expect("each stream once").into_iter().map(|(_, tensor)| tensor));
+    let outputs = split(&signature(), x.len(), &run(&inputs)).expect("as the signature says");
+    store.store(streams, &outputs);
+    outputs.iter().map(|row| row.tensors[2].as_i64().expect("i64")[0]).collect()
+}
+
+proptest! {
+    #[test]
+    fn streams_in_changing_batches_give_what_each_gives_alone(
+        batches in prop::collection::vec(prop::sample::subsequence((0..5_usize).collect::<Vec<_>>(), 1..5), 1..20),
+    ) {
+        let keys: Vec<StreamKey> = (0..5).map(|key| StreamKey::from(key.to_string().as_str())).collect();
+        let mut together = StateStore::new(&signature(), 8);
+        let mut alone = StateStore::new(&signature(), 8);
+        for (call, batch) in batches.iter().enumerate() {
+            let x: Vec<i64> = batch.iter().map(|stream| (call * 7 + stream * 3) as i64 % 50).collect();
+            let streams: Vec<&StreamKey> = batch.iter().map(|stream| &keys[*stream]).collect();
+            let y = step(&mut together, &streams, &x);
+            for (row, stream) in streams.iter().enumerate() {
+                prop_assert_eq!(step(&mut alone, &[stream], &x[row..=row]), &y[row..=row]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_stream_unused_for_longest_is_forgotten_first_and_begins_anew() {
+    let [a, b, c] = ["a", "b", "c"].map(StreamKey::from);
+    let mut store = StateStore::new(&signature(), 2);
+    assert_eq!(step(&mut store, &[&a, &b], &[1, 1]), [1_001_000, 1_001_000]);
+    assert_eq!(step(&mut store, &[&a], &[1]), [2_002_001]);
+    step(&mut store, &[&c], &[1]);
+    assert_eq!((store.len(), store.forgotten()), (2, 1));
+    assert_eq!(step(&mut store, &[&a], &[1]), [3_003_001], "a was used after b");
+    assert_eq!(step(&mut store, &[&b], &[1]), [1_001_000], "b begins anew");
+    store.forget(&b);
+    assert_eq!(step(&mut store, &[&b], &[1]), [1_001_000], "and when it is told to");
+    assert_eq!(store.len(), store.by_use.len());
+}
+
+#[test]
+fn a_batch_larger_than_the_bound_keeps_all_of_its_state() {
+    let [a, b, c] = ["a", "b", "c"].map(StreamKey::from);
+    let mut store = StateStore::new(&signature(), 1);
+    step(&mut store, &[&a, &b, &c], &[1, 1, 1]);
+    assert_eq!(step(&mut store, &[&a, &b, &c], &[1, 1, 1]), [2_002_001; 3]);
+}
+
+#[test]
+fn a_stream_is_never_in_a_batch_twice() {
+    let [a, b] = ["a", "b"].map(StreamKey::from);
+    let mut store = StateStore::new(&signature(), 2);
+    assert_eq!(store.batch(&[&a, &b, &a]), Err(StateError::Twice(a.clone())));
+    assert!(store.is_empty());
+}

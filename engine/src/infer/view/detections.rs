@@ -25,22 +25,13 @@ impl Found<'_> {
         &self,
         min_score: f32,
         labels: Option<&[String]>,
-        placement: &Placement,
+        placement: Option<&Placement>,
     ) -> Result<Value, String> {
         let scores = floats(self.scores, "scores")?;
         let count = scores.len();
         let boxes = floats(self.boxes, "boxes")?;
         expect("boxes", self.boxes, self.boxes.shape() == [count, 4], || format!("[{count}, 4]"))?;
-        let points = match self.landmarks.map(|landmarks| (landmarks, landmarks.shape())) {
-            None => None,
-            Some((tensor, [found, points, 2])) if *found == count => {
-                Some((floats(tensor, "landmarks")?, points * 2))
-            }
-            Some((tensor, _)) => {
-                return expect("landmarks", tensor, false, || format!("[{count}, points, 2]"))
-                    .map(Value::from);
-            }
-        };
+        let points = self.landmarks.map(|tensor| points(tensor, count)).transpose()?;
         if let Some(classes) = self.classes {
             expect("classes", classes, classes.shape() == [count], || format!("[{count}]"))?;
         }
@@ -69,10 +60,22 @@ impl Found<'_> {
     }
 }
 
-fn mapped(xy: &[f32], placement: &Placement) -> [Value; 2] {
+/// The coordinates of `[count, points, 2]` landmarks, and how many of them each detection has.
+fn points(tensor: &Tensor, count: usize) -> Result<(&[f32], usize), String> {
+    let values = floats(tensor, "landmarks")?;
+    match tensor.shape() {
+        [found, points, 2] if *found == count => Ok((values, points * 2)),
+        shape => {
+            Err(format!("landmarks are {}, expected [{count}, points, 2]", described(tensor.dtype(), shape)))
+        }
+    }
+}
+
+fn mapped(xy: &[f32], placement: Option<&Placement>) -> [Value; 2] {
     let at = |place: usize| f64::from(xy.get(place).copied().unwrap_or(f32::NAN));
-    let (x, y) = placement.to_source(at(0), at(1));
-    [pixels(x as f32), pixels(y as f32)]
+    let (x, y) = (at(0), at(1));
+    let (x, y) = placement.map_or((x, y), |placement| placement.to_source(x, y));
+    [pixels(x), pixels(y)]
 }
 
 fn class(classes: &Tensor, place: usize) -> Option<i64> {

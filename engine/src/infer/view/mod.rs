@@ -48,7 +48,8 @@ impl Shown {
         &self.view.name
     }
 
-    /// What is shown of one bundle. `placement` says where the source image lies in the model's input.
+    /// What is shown of one bundle. `placement` says where the source image lies in the model's
+    /// input; without one, what is found is told in pixels of that input.
     ///
     /// - raw: `{"dtype", "shape", "values": nested lists}`
     /// - scores: `{"scores": [...]}`, or `{"score": x}` when reduced; with a threshold also `"detected"`
@@ -58,7 +59,7 @@ impl Shown {
     ///
     /// # Errors
     /// Which output has another type or shape than the view needs.
-    pub fn show(&self, outputs: &StepOutput, placement: &Placement) -> Result<Value, String> {
+    pub fn show(&self, outputs: &StepOutput, placement: Option<&Placement>) -> Result<Value, String> {
         let tensor = |output: usize| {
             outputs
                 .tensors
@@ -99,7 +100,7 @@ impl Shown {
 pub fn show_all(
     views: &[Shown],
     outputs: &StepOutput,
-    placement: &Placement,
+    placement: Option<&Placement>,
 ) -> Result<Map<String, Value>, String> {
     views.iter().map(|view| Ok((view.name().to_owned(), view.show(outputs, placement)?))).collect()
 }

@@ -12,11 +12,11 @@ pub(super) fn number(value: f32) -> Value {
 }
 
 /// A coordinate in pixels, to a hundredth.
-pub(super) fn pixels(value: f32) -> Value {
+pub(super) fn pixels(value: f64) -> Value {
     if !value.is_finite() {
         return Value::Null;
     }
-    Value::from((f64::from(value) * 100.0).round() / 100.0)
+    Value::from((value * 100.0).round() / 100.0)
 }
 
 /// A list of numbers.

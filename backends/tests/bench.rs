@@ -1,0 +1,65 @@
+//! The benchmarks' models can be used as any other, and the bare loop runs them.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
+
+mod support;
+
+use std::time::Duration;
+
+use lockstep_backends::bench::bare::{BareLoop, Until};
+use lockstep_backends::bench::networks::{conv_stack, resnet50};
+use lockstep_backends::bench::traced::Traced;
+use lockstep_backends::torch::TorchBackend;
+use lockstep_engine::infer::backend::{Device, LoadModel};
+use lockstep_engine::tensor::{DType, Tensor};
+use support::{load, model};
+
+fn runs(traced: &Traced, expected: &[usize]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = traced.write(folder.path()).expect("written");
+    let signature = traced.manifest().expect("a good model.toml").signature;
+    let model = LoadModel { file: file.clone(), signature, warm_up: vec![1], ..model("faces", &[]) };
+    let batch = Tensor::zeros(DType::F32, &[&[3], traced.row()].concat());
+    let outputs = load(&model).run(std::slice::from_ref(&batch)).expect("runs");
+    assert_eq!(outputs[0].shape(), expected);
+
+    let spec = BareLoop {
+        file,
+        device: Device::Cpu,
+        threads: 1,
+        warm_up: 1,
+        until: Until::Batches(2),
+        ahead: false,
+    };
+    let backend = TorchBackend::new([Device::Cpu]);
+    let bare = spec.run(&backend, &[batch]).expect("runs");
+    assert_eq!(bare.batches, 2);
+    assert!(0.0 < bare.p50 && bare.p50 <= bare.p99 && bare.p99 <= bare.seconds, "{bare:?}");
+}
+
+#[test]
+fn a_stack_of_convolutions_is_a_model_like_any_other() {
+    runs(&conv_stack(3, 8, 12).expect("traced"), &[3, 8]);
+}
+
+#[test]
+fn resnet50_is_a_model_like_any_other() {
+    runs(&resnet50().expect("traced"), &[3, 1000]);
+}
+
+#[test]
+fn a_loop_ends_when_its_time_is_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let traced = conv_stack(1, 4, 4).expect("traced");
+    let spec = BareLoop {
+        file: traced.write(folder.path()).expect("written"),
+        device: Device::Auto,
+        threads: 1,
+        warm_up: 0,
+        until: Until::Elapsed(Duration::from_millis(20)),
+        ahead: true,
+    };
+    let batch = Tensor::zeros(DType::F32, &[1, 3, 4, 4]);
+    let bare = spec.run(&TorchBackend::new([Device::Auto]), &[batch]).expect("runs");
+    assert!(bare.batches > 0 && bare.seconds >= 0.02, "{bare:?}");
+}

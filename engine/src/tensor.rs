@@ -116,4 +116,12 @@ impl Tensor {
             _ => None,
         }
     }
+
+    /// Its elements as `u8`, or `None` when they are of another type.
+    pub fn as_u8(&self) -> Option<&[u8]> {
+        match &self.data {
+            Data::U8(v) => Some(v),
+            _ => None,
+        }
+    }
 }

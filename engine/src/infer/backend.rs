@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::infer::extents::Extents;
 use crate::infer::signature::Signature;
 use crate::tensor::Tensor;
 
@@ -52,6 +53,9 @@ pub struct LoadModel {
     pub threads: usize,
     /// Batch sizes that are run once at load with zeros, so that the first real batch is not the slow one.
     pub warm_up: Vec<usize>,
+    /// What the names in the signature stand for in those runs, as
+    /// [`crate::infer::check::check_steps`] found it.
+    pub extents: Extents,
 }
 
 /// Where a model runs.

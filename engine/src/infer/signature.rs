@@ -1,6 +1,8 @@
 //! What a model takes and gives: `models/<name>/<version>/model.toml`, checked against the model's
 //! file at load and against the pipeline before anything starts.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::tensor::DType;
@@ -46,6 +48,93 @@ pub enum Dim {
     /// `"batch"`: the batch axis. Any other name: any extent, the same wherever the name occurs, and
     /// `"512*n"`: a multiple.
     Named(String),
+}
+
+/// What a [`Dim`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent<'a> {
+    /// The batch axis.
+    Batch,
+    /// Exactly so many.
+    Exactly(usize),
+    /// Any extent that is a multiple, the same wherever the name occurs.
+    Named {
+        /// The name.
+        name: &'a str,
+        /// The extent is this many times what the name stands for; at least 1.
+        multiple: usize,
+    },
+}
+
+impl Dim {
+    /// What it says. A text that [`crate::infer::manifest`] would refuse counts as a name.
+    pub fn extent(&self) -> Extent<'_> {
+        match self {
+            Self::Fixed(extent) => Extent::Exactly(*extent),
+            Self::Named(name) if name == "batch" => Extent::Batch,
+            Self::Named(text) => match text.split_once('*') {
+                Some((multiple, name)) => match multiple.trim().parse() {
+                    Ok(multiple) if multiple > 0 => Extent::Named { name: name.trim(), multiple },
+                    _ => Extent::Named { name: text, multiple: 1 },
+                },
+                None => Extent::Named { name: text, multiple: 1 },
+            },
+        }
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(extent) => extent.fmt(f),
+            Self::Named(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Type and shape: `f32 [batch, 3, height, width]`.
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [", self.dtype)?;
+        for (place, dim) in self.shape.iter().enumerate() {
+            write!(f, "{}{dim}", if place == 0 { "" } else { ", " })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl Signature {
+    /// How the rows of one output are told apart.
+    pub fn rows_of(&self, output: usize) -> Option<RowsOf> {
+        let spec = self.outputs.get(output)?;
+        if let Some(axis) = spec.batch_axis() {
+            return Some(RowsOf::Axis(axis));
+        }
+        if let Some(name) = &spec.rows {
+            return self.outputs.iter().position(|other| other.name == *name).map(RowsOf::Index);
+        }
+        let is_index = self.outputs.iter().any(|other| other.rows.as_deref() == Some(&spec.name));
+        is_index.then_some(RowsOf::Index(output))
+    }
+
+    /// The pairs of input and output that carry the recurrent state, as indices. Pairs whose names
+    /// resolve to nothing are left out.
+    pub fn state_pairs(&self) -> Vec<(usize, usize)> {
+        let place = |specs: &[TensorSpec], name: &str| specs.iter().position(|spec| spec.name == name);
+        let pair = |state: &StateSpec| {
+            Some((place(&self.inputs, &state.input)?, place(&self.outputs, &state.output)?))
+        };
+        self.state.iter().filter_map(pair).collect()
+    }
+}
+
+/// How the rows of a batch are told apart in an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsOf {
+    /// By their place on this axis.
+    Axis(usize),
+    /// The first axis counts things found; the output of this index says to which row each belongs.
+    Index(usize),
 }
 
 impl TensorSpec {

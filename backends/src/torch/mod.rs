@@ -1,0 +1,76 @@
+//! libtorch: TorchScript files, on a CPU or an NVIDIA GPU.
+//!
+//! Threads. `threads` is what libtorch calls intra-op threads. It is OpenMP's count of the *calling*
+//! thread, and beside that the default of threads that have not used libtorch yet. A model sets it on the
+//! thread that loads it, which is the one that runs it: so each instance has its own, and of two models
+//! on one thread the one loaded last decides. One is the default: on busy cores more are mostly slower, at
+//! worst by far. The graph executor's optimisation, a setting of the thread as well, is off: it makes
+//! the first calls slow and the later ones hardly faster.
+
+mod convert;
+mod cuda;
+mod model;
+
+use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
+
+pub(crate) use convert::{said, to_torch};
+pub(crate) use model::ready_thread;
+
+/// The backend `libtorch`.
+#[derive(Debug)]
+pub struct TorchBackend {
+    /// Whether CUDA can be used; else why not.
+    cuda: Result<(), String>,
+}
+
+impl TorchBackend {
+    /// Readies libtorch for the devices that the models of this process will ask for. libtorch looks for
+    /// CUDA once, so this comes before anything else that uses it: `libtorch_cuda` is loaded here when a
+    /// device is [`Device::Auto`] or [`Device::Cuda`]. That it cannot be is no error yet: `auto` goes
+    /// on to the CPU, and [`Backend::load`] says it for a model that insists on CUDA.
+    pub fn new(devices: impl IntoIterator<Item = Device>) -> Self {
+        let wanted = devices.into_iter().any(|device| device != Device::Cpu);
+        let cuda = if wanted { cuda::load() } else { Err("no model has asked for it at the start".to_owned()) };
+        if wanted {
+            match &cuda {
+                Ok(()) => tracing::debug!("CUDA is there with {} devices", tch::Cuda::device_count()),
+                Err(reason) => tracing::debug!("CUDA is not used: {reason}"),
+            }
+        }
+        Self { cuda }
+    }
+
+    /// Where a model that asks for a device goes.
+    pub(crate) fn place(&self, device: Device) -> Result<tch::Device, String> {
+        let count = if self.cuda.is_ok() { usize::try_from(tch::Cuda::device_count()).unwrap_or(0) } else { 0 };
+        match (device, &self.cuda) {
+            (Device::Cpu, _) | (Device::Auto, Err(_)) => Ok(tch::Device::Cpu),
+            (Device::Auto, Ok(())) => Ok(if count > 0 { tch::Device::Cuda(0) } else { tch::Device::Cpu }),
+            (Device::Cuda(index), Err(reason)) => Err(format!(
+                "the device is cuda:{index}, but CUDA cannot be used: {reason}; use device = \"cpu\" or \"auto\""
+            )),
+            (Device::Cuda(index), Ok(())) if index < count => Ok(tch::Device::Cuda(index)),
+            (Device::Cuda(index), Ok(())) => Err(format!(
+                "the device is cuda:{index}, but libtorch sees {count} GPUs; counting begins at cuda:0"
+            )),
+        }
+    }
+}
+
+impl Backend for TorchBackend {
+    fn name(&self) -> &'static str {
+        "libtorch"
+    }
+
+    fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
+        let device = self
+            .place(model.device)
+            .map_err(|message| BackendError::Load { model: crate::builtin::named(model), message })?;
+        Ok(Box::new(model::TorchModel::load(model, device)?))
+    }
+
+    fn devices(&self) -> Vec<String> {
+        let count = if self.cuda.is_ok() { tch::Cuda::device_count() } else { 0 };
+        (0..count).map(|index| format!("cuda:{index}")).chain(["cpu".to_owned()]).collect()
+    }
+}

@@ -1,0 +1,116 @@
+//! A TorchScript model on the thread that loaded it.
+
+use lockstep_engine::infer::backend::{BackendError, LoadModel, Model};
+use lockstep_engine::infer::rows::check_outputs;
+use lockstep_engine::infer::signature::Signature;
+use lockstep_engine::tensor::Tensor;
+use tch::{CModule, IValue, TchError};
+
+use super::convert::{flatten, said, to_host, to_torch};
+use crate::builtin::{check_inputs, named};
+
+pub(super) struct TorchModel {
+    module: CModule,
+    model: LoadModel,
+    device: tch::Device,
+    device_name: String,
+}
+
+impl TorchModel {
+    /// Loads the file and runs it once for each warm-up size, which also shows whether its outputs are
+    /// what the signature says.
+    pub(super) fn load(model: &LoadModel, device: tch::Device) -> Result<Self, BackendError> {
+        let refuse = |message: String| BackendError::Load { model: named(model), message };
+        if !model.file.is_file() {
+            return Err(refuse(format!("there is no file {}", model.file.display())));
+        }
+        ready_thread(model.threads).map_err(refuse)?;
+        let mut module = CModule::load_on_device(&model.file, device).map_err(|error| {
+            refuse(format!("{} is not a TorchScript file that loads: {}", model.file.display(), said(&error)))
+        })?;
+        module.f_set_eval().map_err(|error| refuse(said(&error)))?;
+        let device_name = match device {
+            tch::Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        };
+        let mut loaded = Self { module, model: model.clone(), device, device_name };
+        for rows in &model.warm_up {
+            let inputs = loaded.zeros(*rows).map_err(refuse)?;
+            loaded.run(&inputs).map_err(|error| match error {
+                BackendError::Run { model, message } => BackendError::Load {
+                    model,
+                    message: format!("a batch of {rows} of zeros fails: {message}"),
+                },
+                other => other,
+            })?;
+        }
+        Ok(loaded)
+    }
+
+    /// Inputs of zeros for so many rows.
+    fn zeros(&self, rows: usize) -> Result<Vec<Tensor>, String> {
+        let extents = self.model.extents.with_batch(rows);
+        let zeros = |spec: &lockstep_engine::infer::signature::TensorSpec| {
+            let shape: Option<Vec<usize>> = extents.shape(spec).into_iter().collect();
+            shape.map(|shape| Tensor::zeros(spec.dtype, &shape)).ok_or_else(|| {
+                format!("input {} is {spec}: to warm it up, its named extents must be known", spec.name)
+            })
+        };
+        self.model.signature.inputs.iter().map(zeros).collect()
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+        let tensors = inputs.iter().map(|input| to_torch(input, self.device)).collect::<Result<Vec<_>, _>>()?;
+        let arguments: Vec<IValue> = tensors.iter().map(|tensor| IValue::Tensor(tensor.shallow_clone())).collect();
+        let returned = tch::no_grad(|| self.module.forward_is(&arguments));
+        if returned.is_err() {
+            // When forward fails, tch loses its handles to the arguments. Taking their memory away leaves
+            // a few bytes of each to be lost instead of the whole batch.
+            for mut tensor in tensors {
+                let _ = tensor.f_set_();
+            }
+        }
+        let mut outputs = Vec::with_capacity(self.model.signature.outputs.len());
+        flatten(returned?, &mut outputs)?;
+        outputs.iter().map(to_host).collect()
+    }
+
+    /// What an error of libtorch means for this model.
+    fn error(&self, error: &TchError) -> BackendError {
+        let message = said(error);
+        // After most errors of CUDA itself every later call fails as well; being out of memory is not one.
+        let lost = message.contains("CUDA error") && !message.contains("out of memory");
+        if lost {
+            return BackendError::Device { model: named(&self.model), device: self.device_name.clone(), message };
+        }
+        BackendError::Run { model: named(&self.model), message }
+    }
+}
+
+impl Model for TorchModel {
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+        let mut extents = check_inputs(&self.model, inputs)?;
+        let outputs = self.forward(inputs).map_err(|error| self.error(&error))?;
+        let signature: &Signature = &self.model.signature;
+        check_outputs(signature, &mut extents, &outputs).map_err(|mismatch| BackendError::Run {
+            model: named(&self.model),
+            message: format!("{mismatch}; the model file and its model.toml do not agree"),
+        })?;
+        Ok(outputs)
+    }
+
+    fn device(&self) -> &str {
+        &self.device_name
+    }
+}
+
+/// Sets up the calling thread for a model; see the head of this module's parent.
+pub(crate) fn ready_thread(threads: usize) -> Result<(), String> {
+    let count = i32::try_from(threads).ok().filter(|count| (1..=1024).contains(count));
+    let count = count.ok_or_else(|| format!("threads is {threads}; it must be from 1 to 1024"))?;
+    // A thread's first use of libtorch takes over the process's default, which another thread may have
+    // set; asking comes first, so that it cannot undo what is set next.
+    let _ = tch::get_num_threads();
+    tch::set_num_threads(count);
+    tch::jit::f_set_graph_executor_optimize(false).map_err(|error| said(&error))
+}

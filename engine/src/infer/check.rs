@@ -1,0 +1,203 @@
+//! Holds the steps of a pipeline against the signatures of their models, before anything starts: every
+//! mismatch at once, each with the tensor, what it is and what was expected.
+
+use crate::infer::extents::Extents;
+use crate::infer::signature::{RowsOf, Signature, TensorSpec};
+use crate::infer::step::{Binding, Step, View};
+use crate::preprocess::Preprocess;
+use crate::tensor::DType;
+
+/// What a preprocessing makes of one row: type and shape.
+pub type RowOf<'a> = &'a dyn Fn(&Preprocess) -> (DType, Vec<usize>);
+
+/// Checks the steps in their order. On success the result holds, for each step, what the names in its
+/// signature stand for as far as the settings tell: the extents to warm its model up with.
+///
+/// # Errors
+/// Every mismatch, each beginning with the step's name.
+pub fn check_steps(steps: &[Step], row_of: RowOf<'_>) -> Result<Vec<Extents>, Vec<String>> {
+    let mut errors = Vec::new();
+    let mut known: Vec<Extents> = Vec::with_capacity(steps.len());
+    for (place, step) in steps.iter().enumerate() {
+        let mut wrong = Vec::new();
+        known.push(inputs(place, step, steps, &known, row_of, &mut wrong));
+        views(step, &mut wrong);
+        errors.extend(wrong.into_iter().map(|error| format!("step {}: {error}", step.name)));
+    }
+    if errors.is_empty() { Ok(known) } else { Err(errors) }
+}
+
+fn inputs(
+    place: usize,
+    step: &Step,
+    steps: &[Step],
+    known: &[Extents],
+    row_of: RowOf<'_>,
+    errors: &mut Vec<String>,
+) -> Extents {
+    let signature = &step.model.signature;
+    let mut extents = Extents::default();
+    if step.bindings.len() != signature.inputs.len() {
+        let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
+        errors.push(format!(
+            "{} inputs are bound, the model {} takes {}: {}",
+            step.bindings.len(),
+            step.model.name,
+            names.len(),
+            names.join(", ")
+        ));
+    }
+    if let Some(most) = signature.max_batch.filter(|most| step.batch.max_size > *most) {
+        errors.push(format!(
+            "batches of up to {} are asked for, the model {} takes at most {most}",
+            step.batch.max_size, step.model.name
+        ));
+    }
+    let pairs = signature.state_pairs();
+    for (input, (binding, spec)) in step.bindings.iter().zip(&signature.inputs).enumerate() {
+        let carried = pairs.iter().find(|(taker, _)| *taker == input).map(|(_, giver)| *giver);
+        let known_here = |row: Vec<usize>| row.into_iter().map(Some).collect();
+        let found: Option<(DType, Vec<Option<usize>>)> = match binding {
+            Binding::Input { preprocess, .. } => {
+                let (dtype, row) = row_of(preprocess);
+                Some((dtype, known_here(row)))
+            }
+            Binding::Output { step: from, output } => {
+                earlier(place, *from, *output, steps, known).map_err(|error| {
+                    errors.push(format!("input {}: {error}", spec.name));
+                }).ok()
+            }
+            Binding::State { output } => {
+                if carried != Some(*output) {
+                    errors.push(not_carried(signature, spec, *output));
+                }
+                None
+            }
+            Binding::Zeros => None,
+        };
+        if carried.is_some() && matches!(binding, Binding::Input { .. } | Binding::Output { .. }) {
+            errors.push(format!(
+                "input {} carries the model's state; it is bound to state, or to zeros to run without memory",
+                spec.name
+            ));
+        } else if let Some((dtype, row)) = found {
+            if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
+                errors.push(mismatch.to_string());
+            }
+        }
+    }
+    // Only now are all the names known that the other inputs give.
+    for (binding, spec) in step.bindings.iter().zip(&signature.inputs) {
+        if *binding == Binding::Zeros && extents.row(spec).contains(&None) {
+            errors.push(format!(
+                "input {} is {spec}; it cannot be zeros, since an extent of it is known from no other input",
+                spec.name
+            ));
+        }
+    }
+    extents
+}
+
+fn not_carried(signature: &Signature, spec: &TensorSpec, output: usize) -> String {
+    let output = signature.outputs.get(output).map_or("an output that it lacks", |output| &output.name);
+    format!(
+        "input {} cannot carry {output} on: model.toml has no [[state]] with this input and output",
+        spec.name
+    )
+}
+
+/// Type and row of an earlier step's output.
+fn earlier(
+    place: usize,
+    from: usize,
+    output: usize,
+    steps: &[Step],
+    known: &[Extents],
+) -> Result<(DType, Vec<Option<usize>>), String> {
+    let (Some(step), Some(extents)) = (steps.get(from).filter(|_| from < place), known.get(from)) else {
+        return Err(format!("step number {} does not come before this one", from + 1));
+    };
+    let signature = &step.model.signature;
+    let Some(spec) = signature.outputs.get(output) else {
+        return Err(format!("step {} has no output number {}", step.name, output + 1));
+    };
+    match signature.rows_of(output) {
+        Some(RowsOf::Axis(_)) => Ok((spec.dtype, extents.row(spec))),
+        _ => Err(format!(
+            "output {} of step {} is ragged, {spec}: it has another number of things for each bundle and \
+             cannot be the input of a model",
+            spec.name, step.name
+        )),
+    }
+}
+
+fn views(step: &Step, errors: &mut Vec<String>) {
+    let signature = &step.model.signature;
+    for (place, shown) in step.outputs.iter().enumerate() {
+        let mut wrong = |what: String| errors.push(format!("result {}: {what}", shown.name));
+        if step.outputs.iter().take(place).any(|other| other.name == shown.name) {
+            wrong("the name is used twice".to_owned());
+        }
+        let mut expect = |output: usize, what: &str, fits: &dyn Fn(&TensorSpec, usize) -> bool| {
+            match signature.outputs.get(output) {
+                None => wrong(format!(
+                    "output number {} is none of the {} of the model {}",
+                    output + 1,
+                    signature.outputs.len(),
+                    step.model.name
+                )),
+                // Of a ragged output the first axis stays in each row, of a batched one the batch's goes.
+                Some(spec) => {
+                    let axes = spec.shape.len() - usize::from(spec.batch_axis().is_some());
+                    if !fits(spec, axes) {
+                        wrong(format!("output {} is {spec}, expected {what}", spec.name));
+                    }
+                }
+            }
+        };
+        let f32s = |spec: &TensorSpec| spec.dtype == DType::F32;
+        let last = |spec: &TensorSpec, extent: usize| {
+            // A name may stand for any extent: what comes out is looked at again when it is shown.
+            spec.shape.last().is_some_and(|dim| match dim.extent() {
+                crate::infer::signature::Extent::Exactly(found) => found == extent,
+                crate::infer::signature::Extent::Named { .. } => true,
+                crate::infer::signature::Extent::Batch => false,
+            })
+        };
+        match &shown.view {
+            View::Raw { output } => expect(*output, "any", &|_, _| true),
+            View::Scores { output, .. } => expect(*output, "f32", &|spec, _| f32s(spec)),
+            View::TopK { output, .. } => {
+                expect(*output, "f32 [classes] a row", &|spec, axes| f32s(spec) && axes == 1);
+            }
+            View::Embedding { output, .. } => {
+                expect(*output, "f32 [dimensions] a row", &|spec, axes| f32s(spec) && axes == 1);
+            }
+            View::Detections { boxes, scores, classes, landmarks, .. } => {
+                expect(*boxes, "f32 [n, 4] a row", &|spec, axes| f32s(spec) && axes == 2 && last(spec, 4));
+                expect(*scores, "f32 [n] a row", &|spec, axes| f32s(spec) && axes == 1);
+                if let Some(classes) = classes {
+                    expect(*classes, "f32 or i64 [n] a row", &|_, axes| axes == 1);
+                }
+                if let Some(landmarks) = landmarks {
+                    let points = "f32 [n, points, 2] a row";
+                    expect(*landmarks, points, &|spec, axes| f32s(spec) && axes == 3 && last(spec, 2));
+                }
+                let rows = signature.rows_of(*boxes);
+                for other in [Some(*scores), *classes, *landmarks].into_iter().flatten() {
+                    if signature.rows_of(other) != rows && other < signature.outputs.len() {
+                        wrong(
+                            "boxes, scores, classes and landmarks must be all batched or all ragged with the \
+                             same rows"
+                                .to_owned(),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

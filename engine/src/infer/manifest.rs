@@ -1,0 +1,221 @@
+//! Reads `models/<name>/<version>/model.toml`: which backend runs the model, its file, where it comes
+//! from, and its signature. All errors at once, each with what would be right.
+
+use serde::Deserialize;
+
+use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
+use crate::tensor::DType;
+
+/// A model's `model.toml`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The name of the backend that runs it: `libtorch`, `builtin`.
+    pub backend: String,
+    /// The file with its code and weights, beside `model.toml`; none for a model that is built in.
+    pub file: Option<String>,
+    /// What it does, for people.
+    pub description: String,
+    /// Its licence, as an SPDX expression.
+    pub licence: String,
+    /// Where it comes from, for people.
+    pub origin: String,
+    /// What goes in and what comes out.
+    pub signature: Signature,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    backend: String,
+    file: Option<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    licence: String,
+    #[serde(default)]
+    origin: String,
+    max_batch: Option<usize>,
+    #[serde(default)]
+    inputs: Vec<TensorSpec>,
+    #[serde(default)]
+    outputs: Vec<TensorSpec>,
+    #[serde(default)]
+    state: Vec<StateSpec>,
+}
+
+impl Manifest {
+    /// Reads and checks the text of a `model.toml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it. A text that is not TOML, or has unknown or ill-typed keys, gives
+    /// one error, with its line.
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let file: File = toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
+        let mut errors = Vec::new();
+        if file.backend.is_empty() {
+            errors.push("backend is empty; it names the runtime, as in backend = \"libtorch\"".to_owned());
+        }
+        // The file lies beside model.toml: a path that leaves the folder would make a model of any file.
+        let plain = |name: &str| !name.is_empty() && name != ".." && !name.contains(['/', '\\', '\0']);
+        if let Some(name) = file.file.as_deref().filter(|name| !plain(name)) {
+            errors.push(format!(
+                "file = {name:?} must be the name of a file beside model.toml, as in \"model.pt\""
+            ));
+        }
+        let signature = Signature {
+            inputs: file.inputs,
+            outputs: file.outputs,
+            state: file.state,
+            max_batch: file.max_batch,
+        };
+        errors.extend(errors_of(&signature));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self {
+            backend: file.backend,
+            file: file.file,
+            description: file.description,
+            licence: file.licence,
+            origin: file.origin,
+            signature,
+        })
+    }
+}
+
+/// Everything that is wrong with a signature in itself.
+pub fn errors_of(signature: &Signature) -> Vec<String> {
+    let mut errors = Vec::new();
+    if signature.max_batch == Some(0) {
+        errors.push("max_batch is 0; it must be at least 1, or be left out for no limit".to_owned());
+    }
+    for (kind, specs) in [("input", &signature.inputs), ("output", &signature.outputs)] {
+        if specs.is_empty() {
+            errors.push(format!("there are no {kind}s; a model needs at least one [[{kind}s]]"));
+        }
+        for (place, spec) in specs.iter().enumerate() {
+            if spec.name.is_empty() {
+                errors.push(format!("{kind} number {} has an empty name", place + 1));
+            }
+            if specs.iter().take(place).any(|other| other.name == spec.name) {
+                errors.push(format!("{kind} {} is named twice; names of {kind}s must differ", spec.name));
+            }
+            errors.extend(dims(kind, spec));
+        }
+    }
+    for spec in &signature.inputs {
+        if spec.batch_axis().is_none() {
+            errors.push(format!(
+                "input {} is {spec}, without the batch axis; write \"batch\" in its place",
+                spec.name
+            ));
+        }
+        if spec.rows.is_some() {
+            errors.push(format!("input {} has rows, which only a ragged output can have", spec.name));
+        }
+    }
+    for (place, spec) in signature.outputs.iter().enumerate() {
+        errors.extend(rows(signature, place, spec));
+    }
+    for (place, state) in signature.state.iter().enumerate() {
+        errors.extend(carried(signature, place, state));
+    }
+    errors
+}
+
+fn dims(kind: &str, spec: &TensorSpec) -> Vec<String> {
+    let mut errors = Vec::new();
+    let mut wrong = |what: String| errors.push(format!("{kind} {}: {what}", spec.name));
+    for dim in &spec.shape {
+        match dim.extent() {
+            Extent::Named { name, .. } if !is_name(name) => wrong(format!(
+                "the extent {:?} is none; write a number, \"batch\", a name, or a multiple as \"512*n\"",
+                dim.to_string()
+            )),
+            Extent::Named { name: "batch", .. } => {
+                wrong(format!("the extent {:?} is a multiple of the batch, which cannot be", dim.to_string()));
+            }
+            Extent::Exactly(0) => wrong("the extent 0 leaves no elements".to_owned()),
+            _ => {}
+        }
+    }
+    let batch_axes = spec.shape.iter().filter(|dim| dim.extent() == Extent::Batch).count();
+    if batch_axes > 1 {
+        wrong(format!("{spec} has {batch_axes} batch axes; there can be one"));
+    }
+    // Bounds what a corrupt file makes of memory: torch itself stops at 64.
+    if spec.shape.len() > 16 {
+        wrong(format!("{} axes are too many; 16 are the most", spec.shape.len()));
+    }
+    errors
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn rows(signature: &Signature, place: usize, spec: &TensorSpec) -> Option<String> {
+    let name = &spec.name;
+    let Some(index) = &spec.rows else {
+        return signature.rows_of(place).is_none().then(|| {
+            format!(
+                "output {name} is {spec}, without the batch axis; write \"batch\" in its place, or, when its \
+                 first axis counts things found, rows = \"…\" with the output that says whose they are"
+            )
+        });
+    };
+    if spec.batch_axis().is_some() {
+        return Some(format!("output {name} has both a batch axis and rows; it is batched or ragged"));
+    }
+    let Some(of) = signature.outputs.iter().find(|other| other.name == *index) else {
+        return Some(format!("output {name}: rows = {index:?} is none of the outputs"));
+    };
+    let first = spec.shape.first();
+    if of.dtype != DType::I64 || of.shape.len() != 1 || of.rows.is_some() || of.batch_axis().is_some() {
+        return Some(format!("output {name}: rows = {index:?} is {of}; it must be i64 with one named axis"));
+    }
+    let named = matches!(first.map(Dim::extent), Some(Extent::Named { multiple: 1, .. }));
+    if !named || first != of.shape.first() {
+        return Some(format!(
+            "output {name} is {spec}, and its rows {index} are {of}; their first axes must have the same name"
+        ));
+    }
+    None
+}
+
+fn carried(signature: &Signature, place: usize, state: &StateSpec) -> Vec<String> {
+    let mut errors = Vec::new();
+    let before = signature.state.get(..place).unwrap_or_default();
+    if before.iter().any(|other| other.input == state.input || other.output == state.output) {
+        errors.push(format!("state {} -> {} is carried twice", state.output, state.input));
+    }
+    let input = signature.inputs.iter().find(|spec| spec.name == state.input);
+    let output = signature.outputs.iter().find(|spec| spec.name == state.output);
+    if input.is_none() {
+        errors.push(format!("state: input = {:?} is none of the inputs", state.input));
+    }
+    if output.is_none() {
+        errors.push(format!("state: output = {:?} is none of the outputs", state.output));
+    }
+    if let (Some(input), Some(output)) = (input, output) {
+        if (input.dtype, &input.shape) != (output.dtype, &output.shape) {
+            errors.push(format!(
+                "state: output {} is {output} and input {} is {input}; they must be the same",
+                output.name, input.name
+            ));
+        }
+        if input.shape.iter().any(|dim| matches!(dim.extent(), Extent::Named { .. })) {
+            errors.push(format!(
+                "state: input {} is {input}; beside the batch axis its extents must be numbers, since it \
+                 begins as zeros",
+                input.name
+            ));
+        }
+    }
+    errors
+}
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! Boxes with scores, classes and landmarks, in pixels of the source image.
+
+use serde_json::{Map, Value, json};
+
+use super::floats;
+use super::number::{number, pixels};
+use crate::infer::extents::described;
+use crate::preprocess::Placement;
+use crate::tensor::{Data, Tensor};
+
+/// What a detector found in one row.
+pub(super) struct Found<'a> {
+    /// `[n, 4]`: x1, y1, x2, y2 in pixels of the model's input.
+    pub(super) boxes: &'a Tensor,
+    /// `[n]`
+    pub(super) scores: &'a Tensor,
+    /// `[n]` of any type.
+    pub(super) classes: Option<&'a Tensor>,
+    /// `[n, points, 2]`: x, y in pixels of the model's input.
+    pub(super) landmarks: Option<&'a Tensor>,
+}
+
+impl Found<'_> {
+    pub(super) fn show(
+        &self,
+        min_score: f32,
+        labels: Option<&[String]>,
+        placement: &Placement,
+    ) -> Result<Value, String> {
+        let scores = floats(self.scores, "scores")?;
+        let count = scores.len();
+        let boxes = floats(self.boxes, "boxes")?;
+        expect("boxes", self.boxes, self.boxes.shape() == [count, 4], || format!("[{count}, 4]"))?;
+        let points = match self.landmarks.map(|landmarks| (landmarks, landmarks.shape())) {
+            None => None,
+            Some((tensor, [found, points, 2])) if *found == count => {
+                Some((floats(tensor, "landmarks")?, points * 2))
+            }
+            Some((tensor, _)) => {
+                return expect("landmarks", tensor, false, || format!("[{count}, points, 2]")).map(Value::from);
+            }
+        };
+        if let Some(classes) = self.classes {
+            expect("classes", classes, classes.shape() == [count], || format!("[{count}]"))?;
+        }
+        let shown = |(place, score): (usize, &f32)| {
+            let corner = boxes.get(place * 4..place * 4 + 4)?;
+            let mut entry = Map::new();
+            entry.insert("box".to_owned(), corner.chunks(2).flat_map(|xy| mapped(xy, placement)).collect());
+            entry.insert("score".to_owned(), number(*score));
+            if let Some(class) = self.classes.and_then(|classes| class(classes, place)) {
+                entry.insert("class".to_owned(), class.into());
+                let label = labels.and_then(|labels| labels.get(usize::try_from(class).ok()?));
+                if let Some(label) = label {
+                    entry.insert("label".to_owned(), label.as_str().into());
+                }
+            }
+            if let Some((values, each)) = points {
+                let values = values.get(place * each..(place + 1) * each)?;
+                let landmarks: Value = values.chunks(2).map(|xy| json!(mapped(xy, placement))).collect();
+                entry.insert("landmarks".to_owned(), landmarks);
+            }
+            Some(Value::Object(entry))
+        };
+        // Written so that a score that is NaN is left out.
+        let good = scores.iter().enumerate().filter(|(_, score)| **score >= min_score);
+        Ok(good.filter_map(shown).collect())
+    }
+}
+
+fn mapped(xy: &[f32], placement: &Placement) -> [Value; 2] {
+    let at = |place: usize| xy.get(place).copied().unwrap_or(f32::NAN);
+    let (x, y) = placement.to_source(at(0), at(1));
+    [pixels(x), pixels(y)]
+}
+
+fn class(classes: &Tensor, place: usize) -> Option<i64> {
+    match classes.data() {
+        Data::I64(values) => values.get(place).copied(),
+        Data::U8(values) => values.get(place).copied().map(i64::from),
+        // Some exporters make every output a float.
+        Data::F32(values) => values.get(place).filter(|value| value.is_finite()).map(|value| *value as i64),
+    }
+}
+
+fn expect(what: &str, tensor: &Tensor, fits: bool, expected: impl Fn() -> String) -> Result<(), String> {
+    if fits {
+        return Ok(());
+    }
+    Err(format!("{what} are {}, expected {}", described(tensor.dtype(), tensor.shape()), expected()))
+}

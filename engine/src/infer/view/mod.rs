@@ -1,0 +1,110 @@
+//! Makes of one bundle's tensors what people read: JSON values for the results. A number that is none
+//! (NaN, infinite) becomes `null`.
+
+mod detections;
+mod number;
+mod vectors;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::infer::rows::StepOutput;
+use crate::infer::step::{OutputView, View};
+use crate::preprocess::Placement;
+use crate::tensor::Tensor;
+
+/// An [`OutputView`] with its labels read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    view: OutputView,
+    labels: Option<Arc<[String]>>,
+}
+
+impl OutputView {
+    /// The file of its labels, which whoever starts the pipeline reads once.
+    pub fn labels_file(&self) -> Option<&Path> {
+        match &self.view {
+            View::TopK { labels, .. } | View::Detections { labels, .. } => labels.as_deref(),
+            View::Raw { .. } | View::Scores { .. } | View::Embedding { .. } => None,
+        }
+    }
+}
+
+/// The labels in a file's text: one a line; empty lines at the end do not count.
+pub fn labels(text: &str) -> Arc<[String]> {
+    text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
+}
+
+impl Shown {
+    /// A view with what [`labels`] made of its file, if it has one.
+    pub fn new(view: OutputView, labels: Option<Arc<[String]>>) -> Self {
+        Self { view, labels }
+    }
+
+    /// Its name in the result.
+    pub fn name(&self) -> &str {
+        &self.view.name
+    }
+
+    /// What is shown of one bundle. `placement` says where the source image lies in the model's input.
+    ///
+    /// - raw: `{"dtype", "shape", "values": nested lists}`
+    /// - scores: `{"scores": [...]}`, or `{"score": x}` when reduced; with a threshold also `"detected"`
+    /// - top-k: `[{"class", "label"?, "score"}, ...]`, the best first
+    /// - embedding: `[...]`
+    /// - detections: `[{"box": [x1, y1, x2, y2], "score", "class"?, "label"?, "landmarks"?: [[x, y], ...]}, ...]`
+    ///
+    /// # Errors
+    /// Which output has another type or shape than the view needs.
+    pub fn show(&self, outputs: &StepOutput, placement: &Placement) -> Result<Value, String> {
+        let tensor = |output: usize| {
+            outputs
+                .tensors
+                .get(output)
+                .ok_or_else(|| format!("result {}: there is no output number {}", self.view.name, output + 1))
+        };
+        let labels = self.labels.as_deref();
+        let shown = match &self.view.view {
+            View::Raw { output } => {
+                let tensor = tensor(*output)?;
+                Ok(json!({
+                    "dtype": tensor.dtype().to_string(),
+                    "shape": tensor.shape(),
+                    "values": vectors::nested(tensor),
+                }))
+            }
+            View::Scores { output, reduce, threshold } => {
+                vectors::scores(tensor(*output)?, *reduce, *threshold)
+            }
+            View::TopK { output, k, softmax, .. } => vectors::top_k(tensor(*output)?, *k, *softmax, labels),
+            View::Embedding { output, normalize } => vectors::embedding(tensor(*output)?, *normalize),
+            View::Detections { boxes, scores, classes, landmarks, min_score, .. } => detections::Found {
+                boxes: tensor(*boxes)?,
+                scores: tensor(*scores)?,
+                classes: classes.map(tensor).transpose()?,
+                landmarks: landmarks.map(tensor).transpose()?,
+            }
+            .show(*min_score, labels, placement),
+        };
+        shown.map_err(|error| format!("result {}: {error}", self.view.name))
+    }
+}
+
+/// All views of a step under their names.
+///
+/// # Errors
+/// The first that cannot be shown.
+pub fn show_all(views: &[Shown], outputs: &StepOutput, placement: &Placement) -> Result<Map<String, Value>, String> {
+    views.iter().map(|view| Ok((view.name().to_owned(), view.show(outputs, placement)?))).collect()
+}
+
+/// The values of an f32 tensor.
+fn floats<'a>(tensor: &'a Tensor, what: &str) -> Result<&'a [f32], String> {
+    tensor.as_f32().ok_or_else(|| format!("{what} are {}, expected f32", tensor.dtype()))
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+//! Views of one tensor: raw values, scores, the best classes, embeddings.
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value};
+
+use super::floats;
+use super::number::{number, numbers};
+use crate::infer::step::Reduce;
+use crate::tensor::{Data, Tensor};
+
+/// The values in nested lists, one level for each axis.
+pub(super) fn nested(tensor: &Tensor) -> Value {
+    fn lists(shape: &[usize], from: usize, leaf: &dyn Fn(usize) -> Value) -> Value {
+        match shape.split_first() {
+            None => leaf(from),
+            Some((count, rest)) => {
+                let step: usize = rest.iter().product();
+                (0..*count).map(|place| lists(rest, from + place * step, leaf)).collect()
+            }
+        }
+    }
+    let leaf = |place: usize| match tensor.data() {
+        Data::F32(values) => values.get(place).map_or(Value::Null, |value| number(*value)),
+        Data::I64(values) => values.get(place).map_or(Value::Null, |value| Value::from(*value)),
+        Data::U8(values) => values.get(place).map_or(Value::Null, |value| Value::from(*value)),
+    };
+    lists(tensor.shape(), 0, &leaf)
+}
+
+pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) -> Result<Value, String> {
+    let values = floats(tensor, "scores")?;
+    let mut shown = Map::new();
+    // Of no scores there is no maximum, mean or last: the score is null, and nothing is detected.
+    let reduced = match reduce {
+        Reduce::All => None,
+        Reduce::Max => Some(greatest(values)),
+        Reduce::Mean => {
+            let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
+            Some((!values.is_empty()).then_some((sum / values.len() as f64) as f32))
+        }
+        Reduce::Last => Some(values.last().copied()),
+    };
+    let decisive = match reduced {
+        None => {
+            shown.insert("scores".to_owned(), numbers(values));
+            greatest(values)
+        }
+        Some(score) => {
+            shown.insert("score".to_owned(), score.map_or(Value::Null, number));
+            score
+        }
+    };
+    if let Some(threshold) = threshold {
+        shown.insert("detected".to_owned(), decisive.is_some_and(|score| score >= threshold).into());
+    }
+    Ok(Value::Object(shown))
+}
+
+/// The greatest of the numbers; NaN is none.
+fn greatest(values: &[f32]) -> Option<f32> {
+    values.iter().copied().filter(|value| !value.is_nan()).max_by(f32::total_cmp)
+}
+
+pub(super) fn top_k(
+    tensor: &Tensor,
+    k: usize,
+    softmax: bool,
+    labels: Option<&[String]>,
+) -> Result<Value, String> {
+    let values = floats(tensor, "class scores")?;
+    if let Some(labels) = labels.filter(|labels| labels.len() != values.len()) {
+        return Err(format!("there are {} classes and {} labels; they must be as many", values.len(), labels.len()));
+    }
+    let scores = if softmax { softmaxed(values) } else { values.to_vec() };
+    let mut classes: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
+    // The best first, NaN last, of equals the lower class.
+    let better = |a: &(usize, f32), b: &(usize, f32)| match (a.1.is_nan(), b.1.is_nan()) {
+        (false, false) => b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)),
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (true, true) => a.0.cmp(&b.0),
+    };
+    let k = k.min(classes.len());
+    if k > 0 && k < classes.len() {
+        classes.select_nth_unstable_by(k - 1, better);
+    }
+    classes.truncate(k);
+    classes.sort_unstable_by(better);
+    let shown = |(class, score): (usize, f32)| {
+        let mut entry = Map::new();
+        entry.insert("class".to_owned(), class.into());
+        if let Some(label) = labels.and_then(|labels| labels.get(class)) {
+            entry.insert("label".to_owned(), label.as_str().into());
+        }
+        entry.insert("score".to_owned(), number(score));
+        Value::Object(entry)
+    };
+    Ok(classes.into_iter().map(shown).collect())
+}
+
+/// `exp(x - max) / sum`, which cannot overflow.
+fn softmaxed(values: &[f32]) -> Vec<f32> {
+    let most = greatest(values).unwrap_or(0.0);
+    let powers: Vec<f64> = values.iter().map(|value| f64::from(value - most).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| (power / sum) as f32).collect()
+}
+
+pub(super) fn embedding(tensor: &Tensor, normalize: bool) -> Result<Value, String> {
+    let values = floats(tensor, "embeddings")?;
+    if !normalize {
+        return Ok(numbers(values));
+    }
+    let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    // A vector of zeros has no direction: it stays as it is.
+    let length = if length > 0.0 { length } else { 1.0 };
+    Ok(values.iter().map(|value| number((f64::from(*value) / length) as f32)).collect())
+}

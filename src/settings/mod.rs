@@ -1,7 +1,6 @@
 //! Pipelines from TOML, checked whole: every mistake at once, each with its place and what would be
 //! right. `docs/configuration.md` is the reference; a test holds it against what is read here.
 
-mod fit;
 mod inputs;
 mod kinds;
 mod models;
@@ -22,7 +21,6 @@ use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::Pipeline;
 use toml::de::DeTable;
 
-pub(crate) use fit::described;
 pub(crate) use kinds::show_size;
 pub use overrides::Overrides;
 pub use problem::Problems;

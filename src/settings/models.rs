@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::signature::Signature;
-use serde::Deserialize;
 
 use super::problem::{did_you_mean, listed};
 
@@ -22,26 +22,6 @@ pub(super) struct Lost {
     /// The key of the step: `model` or `version`.
     pub(super) key: &'static str,
     pub(super) message: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    backend: String,
-    file: Option<String>,
-    #[serde(default, rename = "description")]
-    _description: String,
-    #[serde(default, rename = "licence")]
-    _licence: String,
-    #[serde(default, rename = "origin")]
-    _origin: String,
-    #[serde(default)]
-    inputs: Vec<lockstep_engine::infer::signature::TensorSpec>,
-    #[serde(default)]
-    outputs: Vec<lockstep_engine::infer::signature::TensorSpec>,
-    #[serde(default)]
-    state: Vec<lockstep_engine::infer::signature::StateSpec>,
-    max_batch: Option<usize>,
 }
 
 /// Finds a model and reads its manifest; without a version, the one with the highest number.
@@ -104,8 +84,8 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<Found, Stri
     let path = folder.join("model.toml");
     let text = std::fs::read_to_string(&path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let manifest: Manifest = toml::from_str(&text)
-        .map_err(|error| format!("{}: {}", path.display(), error.to_string().trim_end()))?;
+    let manifest = Manifest::parse(&text)
+        .map_err(|errors| format!("has mistakes in {}: {}", path.display(), errors.join("; ")))?;
     let default = (manifest.backend == "libtorch").then(|| "model.pt".to_owned());
     let file = match manifest.file.or(default) {
         Some(file) => folder.join(file),
@@ -115,13 +95,13 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<Found, Stri
     if !file.exists() {
         return Err(format!("{} is not there, which {} names as the model's file", file.display(), path.display()));
     }
-    let signature = Signature {
-        inputs: manifest.inputs,
-        outputs: manifest.outputs,
-        state: manifest.state,
-        max_batch: manifest.max_batch,
-    };
-    Ok(Found { name: name.to_owned(), version: version.to_owned(), backend: manifest.backend, file, signature })
+    Ok(Found {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        backend: manifest.backend,
+        file,
+        signature: manifest.signature,
+    })
 }
 
 /// The names of the folders in a folder, sorted, hidden ones left out.

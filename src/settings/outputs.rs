@@ -6,7 +6,6 @@ use lockstep_engine::infer::signature::{Signature, TensorSpec};
 use lockstep_engine::infer::step::{OutputView, Reduce, View};
 use lockstep_engine::tensor::DType;
 
-use super::fit::described;
 use super::inputs::check_name;
 use super::kinds::{any_number, boolean, count, path, string, word};
 use super::problem::{did_you_mean, listed};
@@ -110,7 +109,7 @@ impl Reader<'_, '_> {
         };
         let boxes = output("boxes", "boxes = \"boxes\"", &[DType::F32], 2, "[N, 4]");
         let scores = output("scores", "scores = \"scores\"", &[DType::F32], 1, "[N]");
-        let classes = optional("classes", &[DType::I64], 1, "[N]");
+        let classes = optional("classes", &[DType::I64, DType::F32], 1, "[N]");
         let landmarks = optional("landmarks", &[DType::F32], 3, "[N, points, 2]");
         let labels = self.labels();
         if labels.is_some() && !self.section.has("classes") {
@@ -158,7 +157,7 @@ impl Reader<'_, '_> {
         if !fits {
             let dtype = dtypes.first().map(|dtype| format!("{dtype} and ")).unwrap_or_default();
             let message =
-                format!("is {name:?}, which is {}; it must be {dtype}hold {what}", described(spec));
+                format!("is {name:?}, which is {spec}; it must be {dtype}hold {what}");
             self.section.wrong(key, message);
             return None;
         }

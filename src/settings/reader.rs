@@ -80,6 +80,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether any mistake has been noted in the document so far.
+    pub(super) fn has_problems(&self) -> bool {
+        !self.notes.problems.borrow().is_empty()
+    }
+
     /// Its path, as `steps.faces`.
     pub(super) fn path(&self) -> &str {
         &self.path

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lockstep_engine::infer::backend::{Device, LoadModel};
-use lockstep_engine::infer::signature::{Signature, TensorSpec};
+use lockstep_engine::infer::check::check_steps;
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
 use lockstep_engine::infer::step::{BatchPolicy, Binding, Step};
 use lockstep_engine::position::InputId;
 use toml::de::DeValue;
 
-use super::fit::{Extents, described};
 use super::inputs::{Inputs, check_name};
 use super::kinds::{count, duration, list, path, shown, string};
 use super::models::{Found, find};
@@ -56,7 +57,20 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
     });
     let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     let reader = Reader { drafts: &drafts, place: &place, inputs, base };
-    order.iter().filter_map(|step| drafts.get(*step)).filter_map(|draft| reader.step(draft)).collect()
+    let mut steps: Vec<Step> =
+        order.iter().filter_map(|step| drafts.get(*step)).filter_map(|draft| reader.step(draft)).collect();
+    // With a mistake noted, indices of steps and shapes mean little, and mistakes would be named twice.
+    if !root.has_problems() {
+        match check_steps(&steps, &tensors::row_of) {
+            Ok(extents) => {
+                for (step, extents) in steps.iter_mut().zip(extents) {
+                    step.model.extents = extents;
+                }
+            }
+            Err(errors) => errors.into_iter().for_each(|error| section.wrong_here(error)),
+        }
+    }
+    steps
 }
 
 fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
@@ -137,6 +151,7 @@ impl Reader<'_, '_> {
                 device,
                 threads,
                 warm_up,
+                extents: Extents::default(),
             },
             backend: found.backend.clone(),
             instances,
@@ -165,7 +180,7 @@ impl Reader<'_, '_> {
                     let hint = remedy(spec, signature);
                     section.wrong(
                         &spec.name,
-                        format!("is missing: the model takes {} {}; write {hint}", spec.name, described(spec)),
+                        format!("is missing: the model takes {} as {spec}; write {hint}", spec.name),
                     );
                     return None;
                 }
@@ -271,8 +286,9 @@ impl Reader<'_, '_> {
         };
         let preprocess = tensors::read(section, &made)?;
         let (dtype, row) = tensors::row_of(&preprocess);
-        if let Err(message) = extents.fit(spec, dtype, &row) {
-            section.wrong_here(message);
+        let row: Vec<Option<usize>> = row.into_iter().map(Some).collect();
+        if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
+            section.wrong_here(mismatch.to_string());
         }
         Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess })
     }
@@ -306,7 +322,6 @@ impl Reader<'_, '_> {
         };
         let gives = source.outputs.get(place)?;
         let row = |spec: &TensorSpec| -> Vec<Option<usize>> {
-            use lockstep_engine::infer::signature::Dim;
             let batch = spec.batch_axis();
             let rest = spec.shape.iter().enumerate().filter(|(axis, _)| Some(*axis) != batch);
             rest.map(|(_, dim)| if let Dim::Fixed(extent) = dim { Some(*extent) } else { None }).collect()
@@ -319,18 +334,17 @@ impl Reader<'_, '_> {
             section.wrong(
                 "from",
                 format!(
-                    "is {from:?}, which is {} and so has no row for each bundle; take an output with a batch axis",
-                    described(gives)
+                    "is {from:?}, which is {gives} and so has no row for each bundle; take an output with a \
+                     batch axis"
                 ),
             );
         } else if !fits {
             section.wrong(
                 "from",
                 format!(
-                    "is {from:?}, which gives {}, but the model's input {} takes {}",
-                    described(gives),
-                    spec.name,
-                    described(spec)
+                    "is {from:?}, which gives {gives}, but the model's input {} takes {spec}; take an output of \
+                     that type and shape",
+                    spec.name
                 ),
             );
         }

@@ -276,8 +276,10 @@ pub(super) fn row_of(preprocess: &Preprocess) -> (DType, Vec<usize>) {
         }
         Preprocess::Waveform(spec) => (DType::F32, vec![spec.length]),
         Preprocess::LogMel(spec) => {
-            let span = if spec.center { spec.wave.length } else { spec.wave.length.saturating_sub(spec.n_fft) };
-            (DType::F32, vec![spec.mels, 1 + span / spec.hop_length.max(1)])
+            let padded = spec.wave.length + if spec.center { 2 * (spec.n_fft / 2) } else { 0 };
+            let frames = 1 + padded.saturating_sub(spec.n_fft) / spec.hop_length.max(1);
+            let last = usize::from(spec.log == MelLog::Whisper);
+            (DType::F32, vec![spec.mels, frames.saturating_sub(last)])
         }
         Preprocess::TokenIds(spec) | Preprocess::AttentionMask(spec) => (DType::I64, vec![spec.length]),
         Preprocess::Bytes { length } => (DType::U8, vec![*length]),

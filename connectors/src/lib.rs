@@ -1,1 +1,3 @@
-//! Lockstep: connectors.
+//! The outside world of Lockstep.
+
+pub mod http;

@@ -32,11 +32,15 @@ struct Input {
 /// Reads both sections. None when something in them is wrong that others depend on; it has been noted.
 pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
     let mut inputs = Vec::new();
-    if let Some(section) = root.required_table("inputs", "[inputs.video] with content_type = \"image/jpeg\"") {
+    if let Some(section) = root.required_table("inputs", "[inputs.video] with content_type = \"image/jpeg\"")
+    {
         for name in section.names() {
             check_name(&section, name, "an input");
             if ["pivot", "max_wait", "forget_after"].contains(&name) {
-                section.wrong(name, format!("{name:?} cannot name an input, since [align] has a key of that name"));
+                section.wrong(
+                    name,
+                    format!("{name:?} cannot name an input, since [align] has a key of that name"),
+                );
             }
             if let Some(input) = section.named(name) {
                 inputs.push(read_input(&input, name));
@@ -73,9 +77,8 @@ pub(super) fn check_name(section: &Section<'_>, name: &str, what: &str) {
 
 fn read_input(section: &Section<'_>, name: &str) -> Input {
     let topic = section.or("topic", name.to_owned(), topic);
-    let media = section.required("content_type", "content_type = \"image/jpeg\"", |value| {
-        string(value)?.parse::<Media>()
-    });
+    let media = section
+        .required("content_type", "content_type = \"image/jpeg\"", |value| string(value)?.parse::<Media>());
     let max_bytes = section.or("max_bytes", 8 << 20, size(1..=(1 << 31)));
     let max_past = section.or("max_past", DAY * 7300, positive_duration);
     let max_future = section.or("max_future", Duration::from_secs(60 * 60), duration);
@@ -107,7 +110,10 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
         // A single input needs no words about how it is joined.
         let [only] = inputs else {
             if !inputs.is_empty() {
-                root.wrong("align", "is missing; write [align] with pivot = \"…\" and a join for every other input");
+                root.wrong(
+                    "align",
+                    "is missing; write [align] with pivot = \"…\" and a join for every other input",
+                );
             }
             return None;
         };
@@ -126,7 +132,10 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
         let place = names().position(|name| name == pivot);
         if place.is_none() {
             let hint = did_you_mean(pivot, names());
-            section.wrong("pivot", format!("is {pivot:?}, which is no input{hint} (inputs: {})", listed(names())));
+            section.wrong(
+                "pivot",
+                format!("is {pivot:?}, which is no input{hint} (inputs: {})", listed(names())),
+            );
         }
         place
     });

@@ -113,9 +113,7 @@ pub(super) fn any_number(value: &DeValue<'_>) -> Kind<f32> {
 }
 
 /// A list of things of one kind.
-pub(super) fn list<'v, T>(
-    kind: impl Fn(&DeValue<'v>) -> Kind<T>,
-) -> impl Fn(&DeValue<'v>) -> Kind<Vec<T>> {
+pub(super) fn list<'v, T>(kind: impl Fn(&DeValue<'v>) -> Kind<T>) -> impl Fn(&DeValue<'v>) -> Kind<Vec<T>> {
     move |value| match value {
         DeValue::Array(items) => items
             .iter()
@@ -150,7 +148,11 @@ pub(super) fn duration(value: &DeValue<'_>) -> Kind<Duration> {
 /// A length of time that is more than nothing.
 pub(super) fn positive_duration(value: &DeValue<'_>) -> Kind<Duration> {
     duration(value).and_then(|length| {
-        if length.is_zero() { Err(format!("is {}; it must be more than 0", shown(value))) } else { Ok(length) }
+        if length.is_zero() {
+            Err(format!("is {}; it must be more than 0", shown(value)))
+        } else {
+            Ok(length)
+        }
     })
 }
 

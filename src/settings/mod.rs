@@ -37,9 +37,9 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
     let document = parse(&text, &notes);
-    let pipeline = document.as_ref().and_then(|document| {
-        read(&Section::root(&notes, document), &notes, base_of(path), overrides)
-    });
+    let pipeline = document
+        .as_ref()
+        .and_then(|document| read(&Section::root(&notes, document), &notes, base_of(path), overrides));
     finish(path, notes, pipeline)
 }
 

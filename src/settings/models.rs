@@ -56,7 +56,10 @@ pub(super) fn find(repository: &Path, name: &str, version: Option<&str>) -> Resu
         Some(version) => {
             return Err(lost(
                 "version",
-                format!("is {version:?}, of which there is no {name}/{version}/model.toml; versions there: {}", there()),
+                format!(
+                    "is {version:?}, of which there is no {name}/{version}/model.toml; versions there: {}",
+                    there()
+                ),
             ));
         }
         None => versions
@@ -93,7 +96,11 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<Found, Stri
         None => folder.to_owned(),
     };
     if !file.exists() {
-        return Err(format!("{} is not there, which {} names as the model's file", file.display(), path.display()));
+        return Err(format!(
+            "{} is not there, which {} names as the model's file",
+            file.display(),
+            path.display()
+        ));
     }
     Ok(Found {
         name: name.to_owned(),

@@ -6,7 +6,8 @@ pub(super) fn sorted(takes: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut order: Vec<usize> = Vec::with_capacity(takes.len());
     while order.len() < takes.len() {
         let ready = |step: &usize| {
-            !order.contains(step) && takes.get(*step).is_some_and(|from| from.iter().all(|f| order.contains(f)))
+            !order.contains(step)
+                && takes.get(*step).is_some_and(|from| from.iter().all(|f| order.contains(f)))
         };
         match (0..takes.len()).find(ready) {
             Some(step) => order.push(step),

@@ -15,7 +15,12 @@ const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
 
 /// Reads the views of a step; without the table, every output is shown raw that is neither carried on
 /// nor an index of rows.
-pub(super) fn read(step: &Section<'_>, signature: &Signature, base: &Path, has_image: bool) -> Vec<OutputView> {
+pub(super) fn read(
+    step: &Section<'_>,
+    signature: &Signature,
+    base: &Path,
+    has_image: bool,
+) -> Vec<OutputView> {
     let Some(section) = step.table("outputs") else { return all_raw(signature) };
     let mut views = Vec::new();
     for name in section.names() {
@@ -113,14 +118,16 @@ impl Reader<'_, '_> {
         let landmarks = optional("landmarks", &[DType::F32], 3, "[N, points, 2]");
         let labels = self.labels();
         if labels.is_some() && !self.section.has("classes") {
-            self.section.wrong("labels", "is of no use without classes; write classes = \"…\" or take it away");
+            self.section
+                .wrong("labels", "is of no use without classes; write classes = \"…\" or take it away");
         }
         let min_score = self.section.or("min_score", 0.0, any_number);
         let (boxes, scores) = (boxes?, scores?);
         let rows = |output: usize| self.signature.outputs.get(output).and_then(|spec| spec.rows.as_deref());
         for (key, other) in [("scores", Some(scores)), ("classes", classes), ("landmarks", landmarks)] {
             if other.is_some_and(|other| rows(other) != rows(boxes)) {
-                self.section.wrong(key, "does not count the same things as boxes; both must have the same rows");
+                self.section
+                    .wrong(key, "does not count the same things as boxes; both must have the same rows");
             }
         }
         Some(View::Detections { boxes, scores, classes, labels, landmarks, min_score })
@@ -129,7 +136,8 @@ impl Reader<'_, '_> {
     fn labels(&self) -> Option<PathBuf> {
         let labels = self.base.join(self.section.optional("labels", path)?);
         if !labels.is_file() {
-            let message = format!("is {}, which is no file; write a file with one label a line", labels.display());
+            let message =
+                format!("is {}, which is no file; write a file with one label a line", labels.display());
             self.section.wrong("labels", message);
         }
         Some(labels)
@@ -137,7 +145,14 @@ impl Reader<'_, '_> {
 
     /// An output by its name, with the rank that it must have. Detections may be batched as well as ragged,
     /// which gives one axis more.
-    fn resolve(&self, key: &str, name: &str, dtypes: &[DType], rank: Option<usize>, what: &str) -> Option<usize> {
+    fn resolve(
+        &self,
+        key: &str,
+        name: &str,
+        dtypes: &[DType],
+        rank: Option<usize>,
+        what: &str,
+    ) -> Option<usize> {
         let outputs = &self.signature.outputs;
         let names = || outputs.iter().map(|spec| spec.name.as_str());
         let Some(place) = names().position(|other| other == name) else {
@@ -153,11 +168,11 @@ impl Reader<'_, '_> {
             (true, Some(_)) => spec.shape.len().saturating_sub(1),
             _ => spec.shape.len(),
         };
-        let fits = (dtypes.is_empty() || dtypes.contains(&spec.dtype)) && rank.is_none_or(|rank| rank == have);
+        let fits =
+            (dtypes.is_empty() || dtypes.contains(&spec.dtype)) && rank.is_none_or(|rank| rank == have);
         if !fits {
             let dtype = dtypes.first().map(|dtype| format!("{dtype} and ")).unwrap_or_default();
-            let message =
-                format!("is {name:?}, which is {spec}; it must be {dtype}hold {what}");
+            let message = format!("is {name:?}, which is {spec}; it must be {dtype}hold {what}");
             self.section.wrong(key, message);
             return None;
         }

@@ -65,7 +65,10 @@ impl Overrides {
                 Some(size) => limits.memory = size,
                 None => {
                     let (least, most) = (show_size(*MEMORY.start()), show_size(*MEMORY.end()));
-                    wrong("--memory", format!("is {memory:?}; write a size from {least} to {most}, as 256MiB"));
+                    wrong(
+                        "--memory",
+                        format!("is {memory:?}; write a size from {least} to {most}, as 256MiB"),
+                    );
                 }
             }
         }

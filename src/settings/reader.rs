@@ -143,18 +143,17 @@ impl<'a> Section<'a> {
     }
 
     /// The value of a key if it is there and of the right kind.
-    pub(super) fn optional<T>(&self, key: &str, kind: impl Fn(&DeValue<'a>) -> Result<T, String>) -> Option<T> {
+    pub(super) fn optional<T>(
+        &self,
+        key: &str,
+        kind: impl Fn(&DeValue<'a>) -> Result<T, String>,
+    ) -> Option<T> {
         let value = self.value(key)?;
         kind(value.get_ref()).map_err(|message| self.wrong(key, message)).ok()
     }
 
     /// The value of a key, or a default if it is not there. A wrong value is noted and gives the default.
-    pub(super) fn or<T>(
-        &self,
-        key: &str,
-        default: T,
-        kind: impl Fn(&DeValue<'a>) -> Result<T, String>,
-    ) -> T {
+    pub(super) fn or<T>(&self, key: &str, default: T, kind: impl Fn(&DeValue<'a>) -> Result<T, String>) -> T {
         self.optional(key, kind).unwrap_or(default)
     }
 

@@ -128,9 +128,9 @@ fn secret(table: &Section<'_>, name: &str, base: &Path) -> Option<String> {
             .map_err(|_| format!("takes its value from the variable {place}, which is not set; set it"))
     } else {
         let path = base.join(&place);
-        std::fs::read_to_string(&path)
-            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|error| format!("takes its value from {}, which cannot be read: {error}", path.display()))
+        std::fs::read_to_string(&path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(
+            |error| format!("takes its value from {}, which cannot be read: {error}", path.display()),
+        )
     };
     found.map_err(|message| reference.wrong(source, message)).ok()
 }

@@ -136,7 +136,8 @@ impl Reader<'_, '_> {
         };
         let bindings = self.bindings(section, &found.signature);
         let has_image = bindings.iter().any(|binding| {
-            let image = |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
+            let image =
+                |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
             matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
         });
         let outputs = outputs::read(section, &found.signature, self.base, has_image);
@@ -225,7 +226,10 @@ impl Reader<'_, '_> {
                     let hint = did_you_mean(&name, names());
                     section.wrong(
                         "carry",
-                        format!("is {name:?}, which is no output of the model{hint} (outputs: {})", listed(names())),
+                        format!(
+                            "is {name:?}, which is no output of the model{hint} (outputs: {})",
+                            listed(names())
+                        ),
                     );
                     return None;
                 };
@@ -274,7 +278,8 @@ impl Reader<'_, '_> {
                 Some(step) => format!("; of a step say which output, as \"{step}.scores\""),
                 None => did_you_mean(from, names()),
             };
-            section.wrong("from", format!("is {from:?}, which is no input{hint} (inputs: {})", listed(names())));
+            section
+                .wrong("from", format!("is {from:?}, which is no input{hint} (inputs: {})", listed(names())));
             section.skip(&tensors::MAKERS);
             return None;
         };
@@ -316,7 +321,10 @@ impl Reader<'_, '_> {
             let hint = did_you_mean(output, names());
             section.wrong(
                 "from",
-                format!("is {from:?}, but {step} has no output {output:?}{hint} (outputs: {})", listed(names())),
+                format!(
+                    "is {from:?}, but {step} has no output {output:?}{hint} (outputs: {})",
+                    listed(names())
+                ),
             );
             return None;
         };
@@ -368,11 +376,8 @@ const MOST: usize = 4096;
 
 fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
     let most = max_batch.unwrap_or(MOST).max(1);
-    let mut policy = BatchPolicy {
-        max_size: most.min(8),
-        max_delay: Duration::from_millis(5),
-        preferred: Vec::new(),
-    };
+    let mut policy =
+        BatchPolicy { max_size: most.min(8), max_delay: Duration::from_millis(5), preferred: Vec::new() };
     let Some(section) = step.table("batch") else { return policy };
     policy.max_size = section.or("max_size", policy.max_size, |value| {
         count(1..=most as u64)(value).map_err(|message| match max_batch {
@@ -393,8 +398,9 @@ fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
 
 fn device(value: &DeValue<'_>) -> Result<Device, String> {
     let text = string(value)?;
-    parse_device(&text)
-        .ok_or_else(|| format!("is {}; write \"auto\", \"cpu\" or \"cuda:0\" with the GPU's index", shown(value)))
+    parse_device(&text).ok_or_else(|| {
+        format!("is {}; write \"auto\", \"cpu\" or \"cuda:0\" with the GPU's index", shown(value))
+    })
 }
 
 /// `auto`, `cpu` or `cuda:N`.

@@ -12,9 +12,7 @@ use lockstep_engine::preprocess::spec::{
 };
 use lockstep_engine::tensor::DType;
 
-use super::kinds::{
-    any_number, boolean, count, integer, number, path, shown, small, three, whole, word,
-};
+use super::kinds::{any_number, boolean, count, integer, number, path, shown, small, three, whole, word};
 use super::reader::Section;
 
 /// The keys, one of which says what is made of an input.
@@ -99,7 +97,8 @@ fn image(section: &Section<'_>) -> Option<ImageSpec> {
         ]),
     );
     if section.has("fill") && !matches!(resize, Resize::Fit { .. }) {
-        section.wrong("fill", "is of no use without resize = \"fit\"; take it away, or write resize = \"fit\"");
+        section
+            .wrong("fill", "is of no use without resize = \"fit\"; take it away, or write resize = \"fit\"");
     }
     let spec = ImageSpec {
         width: width.unwrap_or(1),
@@ -117,7 +116,8 @@ fn image(section: &Section<'_>) -> Option<ImageSpec> {
         section.wrong("std", "has a 0, by which nothing can be divided; write 1 to leave a channel as it is");
     }
     if spec.scale == 0.0 {
-        section.wrong("scale", "is 0, which makes every image black; write 1, or 0.00392156862745098 for 1/255");
+        section
+            .wrong("scale", "is 0, which makes every image black; write 1, or 0.00392156862745098 for 1/255");
     }
     if spec.dtype == DType::U8 && (spec.scale, spec.mean, spec.std) != (1.0, [0.0; 3], [1.0; 3]) {
         section.wrong(
@@ -229,7 +229,10 @@ fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {
     if wave.length < least {
         section.wrong(
             "n_fft",
-            format!("is {n_fft}, but the sound has {} samples; it needs {least} of them or more", wave.length),
+            format!(
+                "is {n_fft}, but the sound has {} samples; it needs {least} of them or more",
+                wave.length
+            ),
         );
     }
     Some(LogMelSpec {
@@ -257,7 +260,10 @@ fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
     if !tokenizer.is_file() {
         section.wrong(
             "tokenizer",
-            format!("is {}, which is no file; write the path of a Hugging Face tokenizer.json", tokenizer.display()),
+            format!(
+                "is {}, which is no file; write the path of a Hugging Face tokenizer.json",
+                tokenizer.display()
+            ),
         );
     }
     Some(TextSpec { tokenizer, length: length?, special_tokens, pad_id })

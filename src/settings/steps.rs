@@ -138,7 +138,9 @@ impl Reader<'_, '_> {
         let has_image = bindings.iter().any(|binding| {
             let image =
                 |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
-            matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
+            // What could not be read may be one.
+            binding.is_none()
+                || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
         });
         let outputs = outputs::read(section, &found.signature, self.base, has_image);
         section.finish();

@@ -19,7 +19,7 @@ use crate::settings::{Overrides, load, modality_word, show_size};
 /// together. Prints every mistake with its place and what would be right, and exits with 1 if there is any.
 /// Brokers are not asked: `lockstep run` does that.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The pipeline's TOML file
     config: PathBuf,
     /// Leave the models unloaded: quicker, but what only their files tell is not checked
@@ -29,7 +29,7 @@ pub struct Args {
     overrides: Overrides,
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let pipeline = load(&args.config, &args.overrides)?;
     let mut loaded = Vec::new();
     if !args.no_load {

@@ -22,8 +22,8 @@ use lockstep_engine::pipeline::Pipeline;
 use toml::de::DeTable;
 
 pub(crate) use kinds::show_size;
-pub use overrides::Overrides;
-pub use problem::Problems;
+pub(crate) use overrides::Overrides;
+pub(crate) use problem::Problems;
 pub(crate) use tensors::modality_word;
 
 use kinds::count;
@@ -33,7 +33,7 @@ use reader::{Notes, Section};
 ///
 /// # Errors
 /// Everything that is wrong with the file, the overrides, and the models and files that it names.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
+pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
     let document = parse(&text, &notes);
@@ -48,7 +48,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
 ///
 /// # Errors
 /// Everything that is wrong with `[inputs]` and `[align]`.
-pub fn load_alignment(path: &Path) -> Result<(Vec<InputSpec>, AlignPolicy), Problems> {
+pub(crate) fn load_alignment(path: &Path) -> Result<(Vec<InputSpec>, AlignPolicy), Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
     let document = parse(&text, &notes);

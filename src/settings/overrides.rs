@@ -10,22 +10,22 @@ use super::steps::parse_device;
 
 /// Values that take the place of those in the file. Meant to be flattened into a command's arguments.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     /// Kafka's brokers, host:port, comma-separated, instead of those that the file names
     #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
-    pub brokers: Option<String>,
+    pub(crate) brokers: Option<String>,
     /// The consumer group instead of the file's
     #[arg(long, value_name = "NAME", env = "LOCKSTEP_GROUP")]
-    pub group: Option<String>,
+    pub(crate) group: Option<String>,
     /// Where metrics and health are served instead of where the file says; `off` to serve nothing
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_HTTP")]
-    pub http: Option<String>,
+    pub(crate) http: Option<String>,
     /// Memory for payloads in flight instead of the file's, as 256MiB
     #[arg(long, value_name = "SIZE", env = "LOCKSTEP_MEMORY")]
-    pub memory: Option<String>,
+    pub(crate) memory: Option<String>,
     /// Where every model runs instead of where the file says: auto, cpu or cuda:0
     #[arg(long, value_name = "DEVICE", env = "LOCKSTEP_DEVICE")]
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
 }
 
 impl Overrides {

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Line and column, from 1; none for what stands in no line, as an option of the command line.
-    pub place: Option<(usize, usize)>,
+    pub(crate) place: Option<(usize, usize)>,
     /// The key's path, as `steps.faces.batch.max_size`; empty for the file as a whole.
-    pub key: String,
+    pub(crate) key: String,
     /// What is wrong, and after a semicolon what would be right. Never a secret.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// Everything that is wrong with one configuration; at least one mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems {
+pub(crate) struct Problems {
     file: PathBuf,
     list: Vec<Problem>,
 }
@@ -30,7 +30,8 @@ impl Problems {
     }
 
     /// The mistakes.
-    pub fn list(&self) -> &[Problem] {
+    #[cfg(test)]
+    pub(crate) fn list(&self) -> &[Problem] {
         &self.list
     }
 }

@@ -32,7 +32,7 @@ pub struct Batch {
     /// By binding; none where state is carried, which the instance adds.
     pub inputs: Vec<Option<Tensor>>,
     /// Where each source image lies in the model's input.
-    pub placements: Vec<Placement>,
+    pub placements: Vec<Option<Placement>>,
     /// When it was cut.
     pub cut_at: Timestamp,
     /// When its memory was filled.

@@ -104,12 +104,12 @@ pub fn prepare(
     Some(Batch { jobs, inputs, placements, cut_at, prepared_at: Timestamp::now(), slot })
 }
 
-type Filled = (Vec<Option<Tensor>>, Vec<Placement>);
+type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
 
 /// Fills all inputs but those that are carried, or says which rows cannot be, in ascending order.
 fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize, Failure)>> {
     let count = waiting.len();
-    let mut placements = vec![Placement::default(); count];
+    let mut placements = vec![None; count];
     let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
     let mut failures: Vec<(usize, Failure)> = Vec::new();
     let specs = &runtime.step.model.signature.inputs;
@@ -138,7 +138,7 @@ fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize
                     .collect();
                 for (row, outcome) in outcomes.into_iter().enumerate() {
                     match outcome {
-                        Ok(RowInfo::Image(placement)) => placements[row] = placement,
+                        Ok(RowInfo::Image(placement)) => placements[row] = Some(placement),
                         Ok(_) => {}
                         Err(failure) => failures.push((row, failure)),
                     }

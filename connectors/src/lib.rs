@@ -1,3 +1,4 @@
 //! The outside world of Lockstep.
 
+pub mod http;
 pub mod kafka;

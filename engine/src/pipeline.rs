@@ -1,6 +1,7 @@
 //! A whole pipeline, checked: what the settings become and what the shells are built from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::align::AlignPolicy;
@@ -30,8 +31,9 @@ pub struct Pipeline {
     pub http: Option<String>,
 }
 
-/// The brokers and how to talk to them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The brokers and how to talk to them. `Debug` shows the names of the properties alone: their values may
+/// be secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSpec {
     /// `host:port`, comma-separated.
     pub brokers: String,
@@ -43,6 +45,18 @@ pub struct KafkaSpec {
     pub consumer: BTreeMap<String, String>,
     /// librdkafka's own properties for the producer, beside those that Lockstep sets.
     pub producer: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSpec")
+            .field("brokers", &self.brokers)
+            .field("group", &self.group)
+            .field("start", &self.start)
+            .field("consumer", &self.consumer.keys())
+            .field("producer", &self.producer.keys())
+            .finish()
+    }
 }
 
 /// Where a group without committed offsets begins.

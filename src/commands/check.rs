@@ -1,12 +1,272 @@
 //! `lockstep check`
 
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use lockstep_backends::builtin::Builtin;
+use lockstep_backends::torch::TorchBackend;
+use lockstep_engine::align::{Join, Missing};
+use lockstep_engine::infer::backend::{Backend, Device};
+use lockstep_engine::infer::step::{Binding, Step};
+use lockstep_engine::pipeline::Pipeline;
 
 use super::Failure;
+use crate::settings::{Overrides, load, modality_word, show_size};
 
+/// Checks the file, the models that it names (each is loaded and run once with zeros), and how they fit
+/// together. Prints every mistake with its place and what would be right, and exits with 1 if there is any.
+/// Brokers are not asked: `lockstep run` does that.
 #[derive(clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {
+    /// The pipeline's TOML file
+    config: PathBuf,
+    /// Leave the models unloaded: quicker, but what only their files tell is not checked
+    #[arg(long)]
+    no_load: bool,
+    #[command(flatten)]
+    overrides: Overrides,
+}
 
-pub fn run(_args: Args) -> Result<ExitCode, Failure> {
-    Err("not built yet".into())
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let pipeline = load(&args.config, &args.overrides)?;
+    let mut loaded = Vec::new();
+    if !args.no_load {
+        let torch = TorchBackend::new(pipeline.steps.iter().map(|step| step.model.device));
+        let outcomes = load_models(&pipeline.steps, &[&torch, &Builtin]);
+        let mut errors = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(device) => loaded.push(device),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            let errors: String = errors.iter().map(|error| format!("\n  {error}")).collect();
+            return Err(format!("{}: the models cannot be used{errors}", args.config.display()).into());
+        }
+    }
+    print!("{}", summary(&pipeline, &loaded));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads each step's model once, with its warm-up, on this thread. In the steps' order, the device that it
+/// went to or what is wrong.
+fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, String>> {
+    let one = |step: &Step| {
+        let Some(backend) = backends.iter().find(|backend| backend.name() == step.backend) else {
+            let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
+            return Err(format!(
+                "model {}/{}: model.toml says backend = {:?}, which there is not; write one of {}",
+                step.model.name,
+                step.model.version,
+                step.backend,
+                names.join(", ")
+            ));
+        };
+        let model = backend.load(&step.model).map_err(|error| error.to_string())?;
+        Ok(model.device().to_owned())
+    };
+    steps.iter().map(|step| one(step).map_err(|error| format!("steps.{}: {error}", step.name))).collect()
+}
+
+/// The pipeline for people, in the order of the data. `loaded` are the devices of the steps' models.
+fn summary(pipeline: &Pipeline, loaded: &[String]) -> String {
+    let mut text = format!("{} is right.\n", pipeline.name);
+    // Writing to a string cannot fail.
+    let _ = write_summary(&mut text, pipeline, loaded);
+    text
+}
+
+fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std::fmt::Result {
+    let kafka = &pipeline.kafka;
+    writeln!(to, "\nkafka     {} as group {}", kafka.brokers, kafka.group)?;
+    for (place, (input, policy)) in pipeline.inputs.iter().zip(&pipeline.align.inputs).enumerate() {
+        let title = if place == 0 { "inputs" } else { "" };
+        writeln!(
+            to,
+            "{title:<9} {}: {} from topic {}, {} unless a record says otherwise, at most {}",
+            input.name,
+            modality_word(input.modality),
+            input.topic,
+            input.default_media,
+            show_size(input.max_bytes as u64)
+        )?;
+        writeln!(
+            to,
+            "{:<9}   {}; up to {:?} out of order, idle after {:?}",
+            "",
+            joined(policy.join, policy.missing),
+            policy.out_of_orderness,
+            policy.idle_timeout
+        )?;
+    }
+    let shards = pipeline.shards;
+    writeln!(to, "align     waits at most {:?}, in {}", pipeline.align.max_wait, counted(shards, "shard"))?;
+    for (place, step) in pipeline.steps.iter().enumerate() {
+        let title = if place == 0 { "steps" } else { "" };
+        let device = match (loaded.get(place), step.model.device) {
+            (Some(device), _) => format!("on {device}"),
+            (None, Device::Auto) => "on the best device".to_owned(),
+            (None, Device::Cpu) => "on cpu".to_owned(),
+            (None, Device::Cuda(index)) => format!("on cuda:{index}"),
+        };
+        writeln!(
+            to,
+            "{title:<9} {}: {}/{} by {} {device}, {}, batches of up to {} within {:?}",
+            step.name,
+            step.model.name,
+            step.model.version,
+            step.backend,
+            counted(step.instances, "instance"),
+            step.batch.max_size,
+            step.batch.max_delay
+        )?;
+        for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
+            let row: Vec<String> = step
+                .model
+                .extents
+                .row(spec)
+                .iter()
+                .map(|extent| extent.map_or_else(|| "?".to_owned(), |extent| extent.to_string()))
+                .collect();
+            let source = source(pipeline, step, binding);
+            writeln!(
+                to,
+                "{:<9}   takes {}: {} [{}] a row, {source}",
+                "",
+                spec.name,
+                spec.dtype,
+                row.join(", ")
+            )?;
+        }
+        let shown: Vec<&str> = step.outputs.iter().map(|output| output.name.as_str()).collect();
+        writeln!(
+            to,
+            "{:<9}   shows {}",
+            "",
+            if shown.is_empty() { "nothing".into() } else { shown.join(", ") }
+        )?;
+    }
+    let publish = &pipeline.publish;
+    writeln!(to, "results   to topic {}", publish.results)?;
+    writeln!(to, "{:<9} dead letters to {}", "", publish.dead_letters)?;
+    match &publish.late {
+        Some(late) => writeln!(to, "{:<9} late samples to {late}", "")?,
+        None => writeln!(to, "{:<9} late samples are dropped and counted", "")?,
+    }
+    let limits = &pipeline.limits;
+    writeln!(
+        to,
+        "limits    {} of payloads in flight, commits every {:?}, stops within {:?}",
+        show_size(limits.memory),
+        limits.commit_every,
+        limits.stop_within
+    )?;
+    match &pipeline.http {
+        Some(listen) => writeln!(to, "http      metrics and health on http://{listen}"),
+        None => writeln!(to, "http      nothing is served"),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn joined(join: Join, missing: Missing) -> String {
+    let show = |length: Duration| format!("{length:?}");
+    let which = match join {
+        Join::Pivot => return "the pivot: a bundle for each".to_owned(),
+        Join::Window { before, after } => {
+            format!("all from {} before the pivot to {} after it", show(before), show(after))
+        }
+        Join::Nearest { tolerance } => {
+            format!("the one nearest to the pivot, at most {} away", show(tolerance))
+        }
+        Join::Latest { max_age } => format!("the last before the pivot, at most {} older", show(max_age)),
+    };
+    let without = match missing {
+        Missing::Emit => "a bundle without goes on",
+        Missing::Drop => "a bundle without is dropped",
+        Missing::DeadLetter => "a bundle without is dead-lettered",
+    };
+    format!("{which}; {without}")
+}
+
+fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
+    match binding {
+        Binding::Input { input, .. } => match pipeline.inputs.get(input.index()) {
+            Some(input) => format!("from input {}", input.name),
+            None => "from an input".to_owned(),
+        },
+        Binding::Output { step: from, output } => match pipeline.steps.get(*from) {
+            Some(from) => {
+                let name = from.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
+                format!("from step {}.{name}", from.name)
+            }
+            None => "from a step".to_owned(),
+        },
+        Binding::State { output } => {
+            let name = step.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
+            format!("carried on from {name}")
+        }
+        Binding::Zeros => "zeros".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_engine::infer::backend::{BackendError, LoadModel, Model};
+
+    use super::*;
+
+    struct Broken;
+
+    impl Backend for Broken {
+        fn name(&self) -> &'static str {
+            "libtorch"
+        }
+
+        fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
+            let model = format!("{}/{}", model.name, model.version);
+            Err(BackendError::Load { model, message: "the file is cut short".to_owned() })
+        }
+
+        fn devices(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    fn talking_face() -> Pipeline {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/talking-face.toml");
+        load(&path, &Overrides::default()).expect("the shipped pipeline is right")
+    }
+
+    #[test]
+    fn every_model_that_cannot_be_used_is_named_with_its_step() {
+        let steps = talking_face().steps;
+        let outcomes = load_models(&steps, &[&Broken]);
+        assert_eq!(outcomes[0], Err("steps.faces: model faces/1: the file is cut short".to_owned()));
+        assert_eq!(outcomes[1], Err("steps.voice: model voice/1: the file is cut short".to_owned()));
+        let none = load_models(&steps, &[&Builtin]);
+        let error = none[0].clone().expect_err("builtin does not run TorchScript");
+        assert!(error.contains("\"libtorch\"") && error.contains("one of builtin"), "{error}");
+    }
+
+    #[test]
+    fn the_summary_says_what_goes_where_and_in_which_shape() {
+        let text = summary(&talking_face(), &["cpu".to_owned(), "cpu".to_owned()]);
+        for line in [
+            "the pivot: a bundle for each",
+            "all from 512ms before the pivot to 0ns after it; a bundle without goes on",
+            "takes frames: f32 [3, 240, 320] a row, from input video",
+            "takes audio: f32 [8192] a row, from input audio",
+            "takes state: f32 [2, 128] a row, zeros",
+            "to topic talking-face.results",
+            "256 MiB",
+        ] {
+            assert!(text.contains(line), "{line:?} is missing in\n{text}");
+        }
+    }
 }

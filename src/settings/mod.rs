@@ -1,21 +1,125 @@
-//! Pipelines from TOML, checked whole. (Stands in for the real loader until it is merged.)
+//! Pipelines from TOML, checked whole: every mistake at once, each with its place and what would be
+//! right. `docs/configuration.md` is the reference; a test holds it against what is read here.
+
+mod inputs;
+mod kinds;
+mod models;
+mod order;
+mod outputs;
+mod overrides;
+mod problem;
+mod reader;
+mod service;
+mod steps;
+mod tensors;
+mod whole;
 
 use std::path::Path;
 
+use lockstep_engine::align::AlignPolicy;
+use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::Pipeline;
+use toml::de::DeTable;
 
-/// What is set on the command line.
-#[derive(Default)]
-pub struct Overrides {
-    pub brokers: Option<String>,
-    #[allow(dead_code, reason = "read by the real loader")]
-    pub group: Option<String>,
+pub(crate) use kinds::show_size;
+pub(crate) use overrides::Overrides;
+pub(crate) use problem::Problems;
+pub(crate) use tensors::modality_word;
+
+use kinds::count;
+use reader::{Notes, Section};
+
+/// Reads a pipeline from a file. Relative paths in it are relative to the file.
+///
+/// # Errors
+/// Everything that is wrong with the file, the overrides, and the models and files that it names.
+pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
+    let text = read_text(path)?;
+    let notes = Notes::new(&text);
+    let document = parse(&text, &notes);
+    let pipeline = document
+        .as_ref()
+        .and_then(|document| read(&Section::root(&notes, document), &notes, base_of(path), overrides));
+    finish(path, notes, pipeline)
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Problems(String);
-
-pub fn load(path: &Path, _overrides: &Overrides) -> Result<Pipeline, Problems> {
-    Err(Problems(format!("{}: cannot be loaded yet", path.display())))
+/// Reads no more of a pipeline than its inputs and how they are joined. Neither models nor brokers are
+/// looked for, and mistakes elsewhere in the file are left alone.
+///
+/// # Errors
+/// Everything that is wrong with `[inputs]` and `[align]`.
+pub(crate) fn load_alignment(path: &Path) -> Result<(Vec<InputSpec>, AlignPolicy), Problems> {
+    let text = read_text(path)?;
+    let notes = Notes::new(&text);
+    let document = parse(&text, &notes);
+    let inputs = document.as_ref().and_then(|document| inputs::read(&Section::root(&notes, document)));
+    finish(path, notes, inputs.map(|inputs| (inputs.specs, inputs.align)))
 }
+
+fn read_text(path: &Path) -> Result<String, Problems> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot be read: {error}; write the path of a pipeline's TOML file");
+        Problems::new(path, vec![problem::Problem { place: None, key: String::new(), message }])
+    })
+}
+
+/// The folder of the file, which relative paths start from.
+fn base_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn finish<T>(path: &Path, notes: Notes<'_>, value: Option<T>) -> Result<T, Problems> {
+    let problems = notes.into_problems();
+    match value {
+        Some(value) if problems.is_empty() => Ok(value),
+        _ => Err(Problems::new(path, problems)),
+    }
+}
+
+/// Everything that is wrong with the syntax is noted; then nothing is said of the content.
+fn parse<'a>(text: &'a str, notes: &Notes<'a>) -> Option<toml::Spanned<DeTable<'a>>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let message = format!("is not TOML: {}", error.message().replace('\n', ", "));
+        notes.at(error.span().map(|span| span.start), "", message);
+    }
+    errors.is_empty().then_some(document)
+}
+
+fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Overrides) -> Option<Pipeline> {
+    let (name, shards) = match root.required_table("pipeline", "[pipeline] with name = \"…\"") {
+        Some(section) => {
+            let name = section.required("name", "name = \"…\"", service::topic);
+            let shards = section.or("shards", 1, count(1..=256));
+            section.finish();
+            (name, shards)
+        }
+        None => (None, 1),
+    };
+    let topics = name.as_deref().unwrap_or("pipeline");
+    let mut kafka = service::kafka(root, base, topics);
+    let inputs = inputs::read(root);
+    let steps = steps::read(root, inputs.as_ref(), base);
+    let publish = service::results(root, topics);
+    let mut limits = service::limits(root);
+    let mut http = service::http(root);
+    root.finish();
+    let mut steps = steps;
+    overrides.apply(notes, &mut kafka, &mut limits, &mut http, &mut steps);
+    let inputs = inputs?;
+    whole::check(root, &inputs.specs, &publish, &limits);
+    Some(Pipeline {
+        name: name?,
+        kafka,
+        inputs: inputs.specs,
+        align: inputs.align,
+        shards,
+        steps,
+        publish,
+        limits,
+        http,
+    })
+}
+
+#[cfg(test)]
+mod tests;

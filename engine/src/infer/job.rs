@@ -72,7 +72,7 @@ pub enum Outcome {
         /// What it gave.
         output: StepOutput,
         /// Where the source image lies in the model's input, if it takes one.
-        placement: Placement,
+        placement: Option<Placement>,
     },
     /// The step cannot run on this bundle, and that is as configured: an input is missing, or a step
     /// before it was skipped.

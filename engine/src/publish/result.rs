@@ -140,7 +140,7 @@ impl ResultMaker {
         let mut outputs = Map::new();
         for (index, step) in self.steps.iter().enumerate() {
             let mut shown = match job.at(index).map(|report| &report.outcome) {
-                Some(Outcome::Done { output, placement }) => show_all(&step.views, output, placement)
+                Some(Outcome::Done { output, placement }) => show_all(&step.views, output, placement.as_ref())
                     .map_err(|why| format!("step {}: {why}", step.name))?,
                 Some(Outcome::Skipped(why)) => Map::from_iter([("skipped".into(), why.as_str().into())]),
                 Some(Outcome::Failed(_)) | None => continue,

@@ -1,0 +1,281 @@
+//! The kinds of values: how each is read, and what to write when it is something else.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+/// A value as messages show it, shortened.
+pub(super) fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) if text.chars().count() > 60 => {
+            format!("{:?}", text.chars().take(57).chain("…".chars()).collect::<String>())
+        }
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(yes) => yes.to_string(),
+        other => format!("a {}", other.type_str()),
+    }
+}
+
+type Kind<T> = Result<T, String>;
+
+fn text<'v>(value: &'v DeValue<'_>, want: &str) -> Kind<&'v str> {
+    value.as_str().ok_or_else(|| format!("is {}; write {want}", shown(value)))
+}
+
+/// Any text but an empty one.
+pub(super) fn string(value: &DeValue<'_>) -> Kind<String> {
+    match text(value, "a text in quotes")? {
+        "" => Err("is empty; write a text".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &DeValue<'_>) -> Kind<bool> {
+    value.as_bool().ok_or_else(|| format!("is {}; write true or false, without quotes", shown(value)))
+}
+
+/// A path, without regard to what it is relative to.
+pub(super) fn path(value: &DeValue<'_>) -> Kind<PathBuf> {
+    string(value).map(PathBuf::from)
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Kind<T> {
+    move |value| {
+        let want = || words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
+        let text = text(value, &want())?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        found.ok_or_else(|| format!("is {}; write {}", shown(value), want()))
+    }
+}
+
+/// A whole number.
+pub(super) fn whole(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<u64> {
+    move |value| {
+        let number = value
+            .as_integer()
+            .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok())
+            .filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            format!("is {}; write a whole number from {} to {}", shown(value), range.start(), range.end())
+        })
+    }
+}
+
+/// A whole number as a count of things in memory.
+pub(super) fn count(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<usize> {
+    let whole = whole(range);
+    move |value| whole(value).and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
+}
+
+/// A whole number that fits 32 bits.
+pub(super) fn small(range: RangeInclusive<u32>) -> impl Fn(&DeValue<'_>) -> Kind<u32> {
+    let whole = whole(u64::from(*range.start())..=u64::from(*range.end()));
+    move |value| whole(value).and_then(|number| u32::try_from(number).map_err(|error| error.to_string()))
+}
+
+/// Any whole number, negative ones too.
+pub(super) fn integer(value: &DeValue<'_>) -> Kind<i64> {
+    value
+        .as_integer()
+        .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
+        .ok_or_else(|| format!("is {}; write a whole number", shown(value)))
+}
+
+/// A finite number in a range.
+pub(super) fn number(range: RangeInclusive<f32>) -> impl Fn(&DeValue<'_>) -> Kind<f32> {
+    move |value| {
+        let number = match value {
+            DeValue::Float(float) => float.as_str().replace('_', "").parse::<f32>().ok(),
+            DeValue::Integer(_) => integer(value).ok().map(|whole| whole as f32),
+            _ => None,
+        };
+        number.filter(|number| number.is_finite() && range.contains(number)).ok_or_else(|| {
+            if *range.start() == f32::MIN {
+                format!("is {}; write a number", shown(value))
+            } else if *range.end() == f32::MAX {
+                format!("is {}; write a number of {} or more", shown(value), range.start())
+            } else {
+                format!("is {}; write a number from {} to {}", shown(value), range.start(), range.end())
+            }
+        })
+    }
+}
+
+/// A finite number, whatever its size.
+pub(super) fn any_number(value: &DeValue<'_>) -> Kind<f32> {
+    number(f32::MIN..=f32::MAX)(value)
+}
+
+/// A list of things of one kind.
+pub(super) fn list<'v, T>(kind: impl Fn(&DeValue<'v>) -> Kind<T>) -> impl Fn(&DeValue<'v>) -> Kind<Vec<T>> {
+    move |value| match value {
+        DeValue::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(place, item)| {
+                kind(item.get_ref()).map_err(|message| format!("entry {} {message}", place + 1))
+            })
+            .collect(),
+        other => Err(format!("is {}; write a list in brackets, as [1, 2]", shown(other))),
+    }
+}
+
+/// A list of exactly three, one for each colour.
+pub(super) fn three<'v, T: Copy>(
+    kind: impl Fn(&DeValue<'v>) -> Kind<T>,
+) -> impl Fn(&DeValue<'v>) -> Kind<[T; 3]> {
+    let list = list(kind);
+    move |value| {
+        let items = list(value)?;
+        <[T; 3]>::try_from(items.as_slice())
+            .map_err(|_| format!("has {} entries; write three, one for each colour", items.len()))
+    }
+}
+
+/// A length of time as `"200ms"`, with units from nanoseconds to days.
+pub(super) fn duration(value: &DeValue<'_>) -> Kind<Duration> {
+    let want = "a length of time with its unit, as \"40us\", \"200ms\", \"2s\", \"1m\", \"12h\" or \"30d\"";
+    let text = text(value, want)?;
+    parse_duration(text).ok_or_else(|| format!("is {}; write {want}", shown(value)))
+}
+
+/// A length of time that is more than nothing.
+pub(super) fn positive_duration(value: &DeValue<'_>) -> Kind<Duration> {
+    duration(value).and_then(|length| {
+        if length.is_zero() {
+            Err(format!("is {}; it must be more than 0", shown(value)))
+        } else {
+            Ok(length)
+        }
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, u64); 8] = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("µs", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("d", 86_400_000_000_000),
+    ];
+    scaled(text, &UNITS).filter(|nanos| i64::try_from(*nanos).is_ok()).map(Duration::from_nanos)
+}
+
+/// A number of bytes as `"8MiB"`, or a plain whole number.
+pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<u64> {
+    move |value| {
+        let want = "a number of bytes, as 4096, \"64KiB\", \"8MiB\" or \"1GiB\"";
+        let bytes = match value {
+            DeValue::Integer(_) => whole(0..=u64::MAX)(value).ok(),
+            DeValue::String(text) => parse_size(text),
+            _ => None,
+        };
+        let bytes = bytes.ok_or_else(|| format!("is {}; write {want}", shown(value)))?;
+        if range.contains(&bytes) {
+            Ok(bytes)
+        } else {
+            let (least, most) = (show_size(*range.start()), show_size(*range.end()));
+            Err(format!("is {}; write a size from {least} to {most}", shown(value)))
+        }
+    }
+}
+
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    scaled(text, &UNITS)
+}
+
+/// Bytes for people: `8 MiB`.
+pub(crate) fn show_size(bytes: u64) -> String {
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if bytes >= 1 << shift && bytes.trailing_zeros() >= shift {
+            return format!("{} {unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+/// A decimal number and a unit; the number may have a fraction as long as the product is whole.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split)?;
+    let factor = units.iter().find(|(name, _)| *name == unit.trim()).map(|(_, factor)| *factor)?;
+    let number = number.replace('_', "");
+    let (before, after) = number.split_once('.').unwrap_or((&number, ""));
+    if before.is_empty() || (number.contains('.') && after.is_empty()) || after.len() > 9 {
+        return None;
+    }
+    let whole = before.parse::<u64>().ok()?.checked_mul(factor)?;
+    if after.is_empty() {
+        return Some(whole);
+    }
+    let power = 10_u128.pow(u32::try_from(after.len()).ok()?);
+    let part = u128::from(after.parse::<u64>().ok()?) * u128::from(factor);
+    if part % power != 0 {
+        return None;
+    }
+    whole.checked_add(u64::try_from(part / power).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read_to_the_nanosecond() {
+        for (text, nanos) in [
+            ("40us", Some(40_000)),
+            ("1.5s", Some(1_500_000_000)),
+            ("200 ms", Some(200_000_000)),
+            ("2m", Some(120_000_000_000)),
+            ("3650d", Some(3650 * 86_400_000_000_000)),
+            ("0ms", Some(0)),
+            ("5", None),
+            ("5 sec", None),
+            ("-1s", None),
+            ("1.s", None),
+            ("0.5ns", None),
+            ("999999999d", None),
+            ("", None),
+            ("µs", None),
+        ] {
+            assert_eq!(parse_duration(text), nanos.map(Duration::from_nanos), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_binary_and_decimal_units() {
+        for (text, bytes) in [
+            ("8MiB", Some(8 << 20)),
+            ("64 KiB", Some(64 << 10)),
+            ("1.5GiB", Some(3 << 29)),
+            ("10kB", Some(10_000)),
+            ("4096", Some(4096)),
+            ("8mb", None),
+            ("99999999999GiB", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text}");
+        }
+        assert_eq!(show_size(8 << 20), "8 MiB");
+        assert_eq!(show_size(1000), "1000 bytes");
+    }
+}

@@ -1,0 +1,181 @@
+//! How a step's outputs are shown: `[steps.<name>.outputs]`.
+
+use std::path::{Path, PathBuf};
+
+use lockstep_engine::infer::signature::{Signature, TensorSpec};
+use lockstep_engine::infer::step::{OutputView, Reduce, View};
+use lockstep_engine::tensor::DType;
+
+use super::inputs::check_name;
+use super::kinds::{any_number, boolean, count, path, string, word};
+use super::problem::{did_you_mean, listed};
+use super::reader::Section;
+
+const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
+
+/// Reads the views of a step; without the table, every output is shown raw that is neither carried on
+/// nor an index of rows.
+pub(super) fn read(
+    step: &Section<'_>,
+    signature: &Signature,
+    base: &Path,
+    has_image: bool,
+) -> Vec<OutputView> {
+    let Some(section) = step.table("outputs") else { return all_raw(signature) };
+    let mut views = Vec::new();
+    for name in section.names() {
+        check_name(&section, name, "an output");
+        let Some(entry) = section.named(name) else { continue };
+        let example = "scores = { output = \"…\" }";
+        if let Some(kind) = entry.one_of(&VIEWS, example)
+            && let Some(view) = entry.table(kind)
+        {
+            let reader = Reader { section: &view, signature, base, name };
+            views.extend(reader.view(kind, has_image).map(|view| OutputView { name: name.to_owned(), view }));
+            view.finish();
+        }
+        entry.finish();
+    }
+    views
+}
+
+fn all_raw(signature: &Signature) -> Vec<OutputView> {
+    let shown = |spec: &TensorSpec| {
+        let carried = signature.state.iter().any(|state| state.output == spec.name);
+        let index = signature.outputs.iter().any(|other| other.rows.as_deref() == Some(&spec.name));
+        !carried && !index
+    };
+    let views = signature.outputs.iter().enumerate().filter(|(_, spec)| shown(spec));
+    views.map(|(output, spec)| OutputView { name: spec.name.clone(), view: View::Raw { output } }).collect()
+}
+
+struct Reader<'a, 's> {
+    section: &'s Section<'a>,
+    signature: &'s Signature,
+    base: &'s Path,
+    name: &'s str,
+}
+
+impl Reader<'_, '_> {
+    fn view(&self, kind: &str, has_image: bool) -> Option<View> {
+        match kind {
+            "detections" => self.detections(has_image),
+            "scores" => {
+                let output = self.main(&[DType::F32], None, "numbers");
+                let reduce = self.section.or(
+                    "reduce",
+                    Reduce::default(),
+                    word(&[
+                        ("all", Reduce::All),
+                        ("max", Reduce::Max),
+                        ("mean", Reduce::Mean),
+                        ("last", Reduce::Last),
+                    ]),
+                );
+                let threshold = self.section.optional("threshold", any_number);
+                Some(View::Scores { output: output?, reduce, threshold })
+            }
+            "topk" => {
+                let output = self.main(&[DType::F32], Some(2), "one number for each class");
+                let k = self.section.or("k", 5, count(1..=10_000));
+                let labels = self.labels();
+                let softmax = self.section.or("softmax", true, boolean);
+                Some(View::TopK { output: output?, k, labels, softmax })
+            }
+            "embedding" => {
+                let output = self.main(&[DType::F32], Some(2), "one vector a row");
+                let normalize = self.section.or("normalize", false, boolean);
+                Some(View::Embedding { output: output?, normalize })
+            }
+            _ => self.main(&[], None, "anything").map(|output| View::Raw { output }),
+        }
+    }
+
+    /// The key `output`; without it, the output of the entry's own name.
+    fn main(&self, dtypes: &[DType], rank: Option<usize>, what: &str) -> Option<usize> {
+        let name = self.section.or("output", self.name.to_owned(), string);
+        self.resolve("output", &name, dtypes, rank, what)
+    }
+
+    fn detections(&self, has_image: bool) -> Option<View> {
+        if !has_image {
+            self.section.wrong_here(
+                "shows boxes in the coordinates of the source image, but no input of this step is made of an \
+                 image; use raw, or bind an image",
+            );
+        }
+        let output = |key: &str, example: &str, dtypes: &[DType], rank, what: &str| {
+            let name = self.section.required(key, example, string)?;
+            self.resolve(key, &name, dtypes, Some(rank), what)
+        };
+        let optional = |key: &str, dtypes: &[DType], rank, what: &str| {
+            let name = self.section.optional(key, string)?;
+            self.resolve(key, &name, dtypes, Some(rank), what)
+        };
+        let boxes = output("boxes", "boxes = \"boxes\"", &[DType::F32], 2, "[N, 4]");
+        let scores = output("scores", "scores = \"scores\"", &[DType::F32], 1, "[N]");
+        let classes = optional("classes", &[DType::I64, DType::F32], 1, "[N]");
+        let landmarks = optional("landmarks", &[DType::F32], 3, "[N, points, 2]");
+        let labels = self.labels();
+        if labels.is_some() && !self.section.has("classes") {
+            self.section
+                .wrong("labels", "is of no use without classes; write classes = \"…\" or take it away");
+        }
+        let min_score = self.section.or("min_score", 0.0, any_number);
+        let (boxes, scores) = (boxes?, scores?);
+        let rows = |output: usize| self.signature.outputs.get(output).and_then(|spec| spec.rows.as_deref());
+        for (key, other) in [("scores", Some(scores)), ("classes", classes), ("landmarks", landmarks)] {
+            if other.is_some_and(|other| rows(other) != rows(boxes)) {
+                self.section
+                    .wrong(key, "does not count the same things as boxes; both must have the same rows");
+            }
+        }
+        Some(View::Detections { boxes, scores, classes, labels, landmarks, min_score })
+    }
+
+    fn labels(&self) -> Option<PathBuf> {
+        let labels = self.base.join(self.section.optional("labels", path)?);
+        if !labels.is_file() {
+            let message =
+                format!("is {}, which is no file; write a file with one label a line", labels.display());
+            self.section.wrong("labels", message);
+        }
+        Some(labels)
+    }
+
+    /// An output by its name, with the rank that it must have. Detections may be batched as well as ragged,
+    /// which gives one axis more.
+    fn resolve(
+        &self,
+        key: &str,
+        name: &str,
+        dtypes: &[DType],
+        rank: Option<usize>,
+        what: &str,
+    ) -> Option<usize> {
+        let outputs = &self.signature.outputs;
+        let names = || outputs.iter().map(|spec| spec.name.as_str());
+        let Some(place) = names().position(|other| other == name) else {
+            let hint = did_you_mean(name, names());
+            self.section.wrong(
+                key,
+                format!("is {name:?}, which is no output of the model{hint} (outputs: {})", listed(names())),
+            );
+            return None;
+        };
+        let spec = outputs.get(place)?;
+        let have = match (what.starts_with('['), spec.batch_axis()) {
+            (true, Some(_)) => spec.shape.len().saturating_sub(1),
+            _ => spec.shape.len(),
+        };
+        let fits =
+            (dtypes.is_empty() || dtypes.contains(&spec.dtype)) && rank.is_none_or(|rank| rank == have);
+        if !fits {
+            let dtype = dtypes.first().map(|dtype| format!("{dtype} and ")).unwrap_or_default();
+            let message = format!("is {name:?}, which is {spec}; it must be {dtype}hold {what}");
+            self.section.wrong(key, message);
+            return None;
+        }
+        Some(place)
+    }
+}

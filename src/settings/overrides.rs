@@ -1,0 +1,82 @@
+//! What the command line and the environment say over the file.
+
+use lockstep_engine::infer::step::Step;
+use lockstep_engine::pipeline::{KafkaSpec, Limits};
+
+use super::kinds::{parse_size, show_size};
+use super::reader::Notes;
+use super::service::{MEMORY, check_brokers, check_listen};
+use super::steps::parse_device;
+
+/// Values that take the place of those in the file. Meant to be flattened into a command's arguments.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Overrides {
+    /// Kafka's brokers, host:port, comma-separated, instead of those that the file names
+    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
+    pub(crate) brokers: Option<String>,
+    /// The consumer group instead of the file's
+    #[arg(long, value_name = "NAME", env = "LOCKSTEP_GROUP")]
+    pub(crate) group: Option<String>,
+    /// Where metrics and health are served instead of where the file says; `off` to serve nothing
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_HTTP")]
+    pub(crate) http: Option<String>,
+    /// Memory for payloads in flight instead of the file's, as 256MiB
+    #[arg(long, value_name = "SIZE", env = "LOCKSTEP_MEMORY")]
+    pub(crate) memory: Option<String>,
+    /// Where every model runs instead of where the file says: auto, cpu or cuda:0
+    #[arg(long, value_name = "DEVICE", env = "LOCKSTEP_DEVICE")]
+    pub(crate) device: Option<String>,
+}
+
+impl Overrides {
+    pub(super) fn apply(
+        &self,
+        notes: &Notes<'_>,
+        kafka: &mut KafkaSpec,
+        limits: &mut Limits,
+        http: &mut Option<String>,
+        steps: &mut [Step],
+    ) {
+        let wrong = |option: &str, message: String| {
+            let variable = option.trim_start_matches('-').to_uppercase();
+            notes.at(None, format!("{option} (or LOCKSTEP_{variable})"), message);
+        };
+        if let Some(brokers) = &self.brokers {
+            match check_brokers(brokers) {
+                Ok(()) => kafka.brokers.clone_from(brokers),
+                Err(message) => wrong("--brokers", message),
+            }
+        }
+        match self.group.as_deref() {
+            Some("") => wrong("--group", "is empty; write a name".to_owned()),
+            Some(group) => group.clone_into(&mut kafka.group),
+            None => {}
+        }
+        match self.http.as_deref() {
+            Some("off") => *http = None,
+            Some(listen) => match check_listen(listen) {
+                Ok(()) => *http = Some(listen.to_owned()),
+                Err(message) => wrong("--http", format!("{message}, or off")),
+            },
+            None => {}
+        }
+        if let Some(memory) = &self.memory {
+            match parse_size(memory).filter(|size| MEMORY.contains(size)) {
+                Some(size) => limits.memory = size,
+                None => {
+                    let (least, most) = (show_size(*MEMORY.start()), show_size(*MEMORY.end()));
+                    wrong(
+                        "--memory",
+                        format!("is {memory:?}; write a size from {least} to {most}, as 256MiB"),
+                    );
+                }
+            }
+        }
+        if let Some(device) = &self.device {
+            match parse_device(device) {
+                Some(device) => steps.iter_mut().for_each(|step| step.model.device = device),
+                None => wrong("--device", format!("is {device:?}; write auto, cpu or cuda:0")),
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The sections about what is around a pipeline: `[kafka]`, `[results]`, `[limits]` and `[http]`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use lockstep_engine::pipeline::{KafkaSpec, Limits, PublishSpec, StartAt};
+use toml::de::DeValue;
+
+use super::kinds::{duration, positive_duration, shown, size, string, word};
+use super::reader::Section;
+
+/// What Lockstep sets itself, and where its users set it instead.
+const OWN_PROPERTIES: [(&str, &str); 9] = [
+    ("bootstrap.servers", "write brokers in [kafka]"),
+    ("metadata.broker.list", "write brokers in [kafka]"),
+    ("group.id", "write group in [kafka]"),
+    ("auto.offset.reset", "write start in [kafka]"),
+    ("enable.auto.commit", "Lockstep commits what has ended; see limits.commit_every"),
+    ("enable.auto.offset.store", "Lockstep commits what has ended; see limits.commit_every"),
+    ("partition.assignment.strategy", "all inputs of a stream must meet in one process"),
+    ("enable.partition.eof", "Lockstep needs to know"),
+    ("auto.commit.interval.ms", "write commit_every in [limits]"),
+];
+
+/// `[kafka]`.
+pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpec {
+    let Some(section) = root.table("kafka") else {
+        return KafkaSpec {
+            brokers: DEFAULT_BROKERS.to_owned(),
+            group: pipeline.to_owned(),
+            start: StartAt::default(),
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::new(),
+        };
+    };
+    let brokers = section.or("brokers", DEFAULT_BROKERS.to_owned(), |value| {
+        let text = string(value)?;
+        check_brokers(&text).map(|()| text)
+    });
+    let group = section.or("group", pipeline.to_owned(), string);
+    let start = section.or(
+        "start",
+        StartAt::default(),
+        word(&[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)]),
+    );
+    let common = properties(&section, "properties", base);
+    let with_common = |own: BTreeMap<String, String>| {
+        let mut all = common.clone();
+        all.extend(own);
+        all
+    };
+    let consumer = with_common(properties(&section, "consumer", base));
+    let producer = with_common(properties(&section, "producer", base));
+    section.finish();
+    KafkaSpec { brokers, group, start, consumer, producer }
+}
+
+const DEFAULT_BROKERS: &str = "127.0.0.1:9092";
+
+/// A comma-separated list of `host:port`.
+pub(super) fn check_brokers(text: &str) -> Result<(), String> {
+    for broker in text.split(',').map(str::trim) {
+        let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            return Err(format!(
+                "holds {broker:?}, which is no host:port; write brokers as \"host1:9092,host2:9092\""
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// librdkafka's properties: plain values, or where to find a secret. A value is never shown.
+fn properties(section: &Section<'_>, key: &str, base: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let Some(table) = section.open_table(key) else { return found };
+    flatten(&table, "", base, &mut found);
+    found
+}
+
+/// TOML reads `security.protocol = …` without quotes as a table in a table: both spellings are meant.
+fn flatten(table: &Section<'_>, prefix: &str, base: &Path, found: &mut BTreeMap<String, String>) {
+    for name in table.names() {
+        let full = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+        let Some(value) = table.value(name) else { continue };
+        let text = match value.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            DeValue::Float(number) => Some(number.to_string()),
+            DeValue::Boolean(yes) => Some(yes.to_string()),
+            DeValue::Table(inner) if is_reference(inner) => secret(table, name, base),
+            DeValue::Table(_) => {
+                if let Some(inner) = table.open_table(name) {
+                    flatten(&inner, &full, base, found);
+                }
+                continue;
+            }
+            _ => {
+                table.wrong(
+                    name,
+                    "has a value of a kind that librdkafka does not take; write a text, a number, true or \
+                     false, { env = \"NAME\" } or { file = \"path\" }",
+                );
+                None
+            }
+        };
+        if let Some((own, instead)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == full) {
+            table.wrong(name, format!("{own} is set by Lockstep itself; {instead}"));
+        }
+        if let Some(text) = text {
+            found.insert(full, text);
+        }
+    }
+}
+
+fn is_reference(table: &toml::de::DeTable<'_>) -> bool {
+    let is_text = |key: &str| table.get(key).is_some_and(|value| value.get_ref().is_str());
+    table.len() == 1 && (is_text("env") || is_text("file"))
+}
+
+fn secret(table: &Section<'_>, name: &str, base: &Path) -> Option<String> {
+    let reference = table.table(name)?;
+    let source = reference.one_of(&["env", "file"], "{ env = \"NAME\" }")?;
+    let place = reference.optional(source, string)?;
+    let found = if source == "env" {
+        std::env::var(&place)
+            .map_err(|_| format!("takes its value from the variable {place}, which is not set; set it"))
+    } else {
+        let path = base.join(&place);
+        std::fs::read_to_string(&path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(
+            |error| format!("takes its value from {}, which cannot be read: {error}", path.display()),
+        )
+    };
+    found.map_err(|message| reference.wrong(source, message)).ok()
+}
+
+/// A topic's name within Kafka's own rules: at most 249 letters, digits, dots, underscores and hyphens.
+pub(super) fn topic(value: &DeValue<'_>) -> Result<String, String> {
+    let name = string(value)?;
+    let legal = name.len() <= 249
+        && name != "."
+        && name != ".."
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if legal {
+        Ok(name)
+    } else {
+        Err(format!(
+            "is {}; a topic's name has at most 249 letters, digits, dots, underscores and hyphens",
+            shown(value)
+        ))
+    }
+}
+
+/// `[results]`.
+pub(super) fn results(root: &Section<'_>, pipeline: &str) -> PublishSpec {
+    let of = |what: &str| format!("{pipeline}.{what}");
+    let (results, dead_letters, late) = (of("results"), of("dead-letters"), of("late"));
+    let Some(section) = root.table("results") else {
+        return PublishSpec { results, dead_letters, late: Some(late) };
+    };
+    let spec = PublishSpec {
+        results: section.or("topic", results, topic),
+        dead_letters: section.or("dead_letters", dead_letters, topic),
+        late: section.or("late", Some(late), unless_false(topic)),
+    };
+    section.finish();
+    spec
+}
+
+fn unless_false<'v>(
+    kind: impl Fn(&DeValue<'v>) -> Result<String, String>,
+) -> impl Fn(&DeValue<'v>) -> Result<Option<String>, String> {
+    move |value| match value {
+        DeValue::Boolean(false) => Ok(None),
+        DeValue::Boolean(true) => Err("is true; write a text, or false to go without".to_owned()),
+        other => kind(other).map(Some),
+    }
+}
+
+/// `[limits]`.
+pub(super) fn limits(root: &Section<'_>) -> Limits {
+    let mut limits = Limits {
+        memory: 256 << 20,
+        stop_within: Duration::from_secs(10),
+        commit_every: Duration::from_secs(1),
+    };
+    let Some(section) = root.table("limits") else { return limits };
+    limits.memory = section.or("memory", limits.memory, size(MEMORY));
+    limits.stop_within = section.or("stop_within", limits.stop_within, duration);
+    limits.commit_every = section.or("commit_every", limits.commit_every, positive_duration);
+    section.finish();
+    limits
+}
+
+/// What the budget for payloads may be.
+pub(super) const MEMORY: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 50);
+
+/// `[http]`: where to listen, or none.
+pub(super) fn http(root: &Section<'_>) -> Option<String> {
+    let default = Some("127.0.0.1:9464".to_owned());
+    let Some(section) = root.table("http") else { return default };
+    let listen = section.or(
+        "listen",
+        default,
+        unless_false(|value| {
+            let text = string(value)?;
+            check_listen(&text).map(|()| text)
+        }),
+    );
+    section.finish();
+    listen
+}
+
+/// `host:port`; port 0 for any free one.
+pub(super) fn check_listen(text: &str) -> Result<(), String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_ok()) {
+        Ok(())
+    } else {
+        Err(format!("is {text:?}; write host:port, as \"127.0.0.1:9464\" (port 0 takes any that is free)"))
+    }
+}

@@ -1,0 +1,416 @@
+//! The models that run, and what they take: `[models]` and `[steps]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lockstep_engine::infer::backend::{Device, LoadModel};
+use lockstep_engine::infer::check::check_steps;
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::infer::step::{BatchPolicy, Binding, Step};
+use lockstep_engine::position::InputId;
+use toml::de::DeValue;
+
+use super::inputs::{Inputs, check_name};
+use super::kinds::{count, duration, list, path, shown, string};
+use super::models::{Found, find};
+use super::problem::{did_you_mean, listed};
+use super::reader::Section;
+use super::tensors::{self, Made};
+use super::{order, outputs};
+
+/// A step as written: references to other steps are names still.
+struct Draft<'a> {
+    section: Section<'a>,
+    name: String,
+    found: Option<Found>,
+}
+
+/// Reads `[models]` and `[steps]`; the steps come sorted, each after those that it takes from.
+pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> Vec<Step> {
+    let repository = repository(root, base);
+    let example = "[steps.faces] with model = \"faces\"";
+    let Some(section) = root.required_table("steps", example) else { return Vec::new() };
+    if section.names().is_empty() {
+        section.wrong_here(format!("has no steps; write {example}"));
+    }
+    let mut drafts = Vec::new();
+    for name in section.names() {
+        check_name(&section, name, "a step");
+        if let Some(step) = section.named(name) {
+            let found = model(&step, &repository);
+            drafts.push(Draft { section: step, name: name.to_owned(), found });
+        }
+    }
+    let takes: Vec<Vec<usize>> = drafts.iter().map(|draft| taken_from(draft, &drafts)).collect();
+    let order = order::sorted(&takes).unwrap_or_else(|cycle| {
+        let names: Vec<&str> =
+            cycle.iter().filter_map(|step| drafts.get(*step)).map(|draft| draft.name.as_str()).collect();
+        if let Some(draft) = cycle.first().and_then(|step| drafts.get(*step)) {
+            draft.section.wrong_here(format!(
+                "takes from itself, by way of {}; a step can take from steps only that do not wait for it",
+                names.join(" -> ")
+            ));
+        }
+        (0..drafts.len()).collect()
+    });
+    let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let reader = Reader { drafts: &drafts, place: &place, inputs, base };
+    let mut steps: Vec<Step> =
+        order.iter().filter_map(|step| drafts.get(*step)).filter_map(|draft| reader.step(draft)).collect();
+    // With a mistake noted, indices of steps and shapes mean little, and mistakes would be named twice.
+    if !root.has_problems() {
+        match check_steps(&steps, &tensors::row_of) {
+            Ok(extents) => {
+                for (step, extents) in steps.iter_mut().zip(extents) {
+                    step.model.extents = extents;
+                }
+            }
+            Err(errors) => errors.into_iter().for_each(|error| section.wrong_here(error)),
+        }
+    }
+    steps
+}
+
+fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
+    let default = base.join("../models");
+    let Some(section) = root.table("models") else { return default };
+    let repository = section.or("repository", default, |value| path(value).map(|path| base.join(path)));
+    section.finish();
+    repository
+}
+
+fn model(step: &Section<'_>, repository: &Path) -> Option<Found> {
+    let version = step.optional("version", |value| match value {
+        DeValue::Integer(number) => Ok(number.to_string()),
+        _ => plain(value),
+    });
+    let name = step.required("model", "model = \"…\" with the name of a folder of the repository", plain)?;
+    find(repository, &name, version.as_deref()).map_err(|lost| step.wrong(lost.key, lost.message)).ok()
+}
+
+/// A name that is one folder: a path that leaves the repository would make a model of any file.
+fn plain(value: &DeValue<'_>) -> Result<String, String> {
+    let name = string(value)?;
+    if name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        return Err(format!("is {}; write the name of one folder", shown(value)));
+    }
+    Ok(name)
+}
+
+/// The drafts that a draft takes from, by the text of its bindings. What is wrong there is noted later.
+fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
+    let Some(inputs) = draft.section.table("inputs") else { return Vec::new() };
+    let from = |name: &str| {
+        let source = inputs.text_at(name, "from")?;
+        let (step, _) = source.split_once('.')?;
+        drafts.iter().position(|draft| draft.name == step)
+    };
+    inputs.names().into_iter().filter_map(from).collect()
+}
+
+struct Reader<'a, 'd> {
+    drafts: &'d [Draft<'a>],
+    /// From a draft's index to its index in the pipeline.
+    place: &'d BTreeMap<usize, usize>,
+    inputs: Option<&'d Inputs>,
+    base: &'d Path,
+}
+
+impl Reader<'_, '_> {
+    fn step(&self, draft: &Draft<'_>) -> Option<Step> {
+        let section = &draft.section;
+        let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
+        let instances = section.or("instances", 1, count(1..=64));
+        let device = section.or("device", Device::Auto, device);
+        let threads = section.or("threads", 1, count(1..=1024));
+        let most = max_batch.unwrap_or(MOST).max(1);
+        let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
+        let batch = batch(section, max_batch);
+        let Some(found) = &draft.found else {
+            // Without a signature nothing can be said of what is bound to it.
+            section.skip(&["inputs", "outputs"]);
+            section.finish();
+            return None;
+        };
+        let bindings = self.bindings(section, &found.signature);
+        let has_image = bindings.iter().any(|binding| {
+            let image =
+                |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
+            // What could not be read may be one.
+            binding.is_none()
+                || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
+        });
+        let outputs = outputs::read(section, &found.signature, self.base, has_image);
+        section.finish();
+        Some(Step {
+            name: draft.name.clone(),
+            model: LoadModel {
+                name: found.name.clone(),
+                version: found.version.clone(),
+                file: found.file.clone(),
+                signature: found.signature.clone(),
+                device,
+                threads,
+                warm_up,
+                extents: Extents::default(),
+            },
+            backend: found.backend.clone(),
+            instances,
+            batch,
+            bindings: bindings.into_iter().collect::<Option<_>>()?,
+            outputs,
+        })
+    }
+
+    fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {
+        let wanted = || signature.inputs.iter().map(|spec| spec.name.as_str());
+        let example = format!(
+            "[{}.inputs] with one entry for each of the model's inputs: {}",
+            step.path(),
+            listed(wanted())
+        );
+        let Some(section) = step.required_table("inputs", &example) else {
+            return signature.inputs.iter().map(|_| None).collect();
+        };
+        let mut extents = Extents::default();
+        let bindings: Vec<Option<Binding>> = signature
+            .inputs
+            .iter()
+            .map(|spec| {
+                if !section.has(&spec.name) {
+                    let hint = remedy(spec, signature);
+                    section.wrong(
+                        &spec.name,
+                        format!("is missing: the model takes {} as {spec}; write {hint}", spec.name),
+                    );
+                    return None;
+                }
+                let binding = section.named(&spec.name)?;
+                let read = self.binding(&binding, spec, signature, &mut extents);
+                binding.finish();
+                read
+            })
+            .collect();
+        section.finish();
+        let stateful = bindings.iter().any(|binding| matches!(binding, Some(Binding::State { .. })));
+        let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
+        if stateful && chained {
+            section.wrong_here(
+                "carries state from bundle to bundle, in the order of event time, and takes from another step as \
+                 well, whose batches do not keep that order; take from inputs only, or write { zeros = true } \
+                 instead of carry",
+            );
+        }
+        bindings
+    }
+
+    fn binding(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        signature: &Signature,
+        extents: &mut Extents,
+    ) -> Option<Binding> {
+        match section.one_of(&["from", "carry", "zeros"], &remedy(spec, signature))? {
+            "from" => {
+                let from = section.optional("from", string)?;
+                match from.split_once('.') {
+                    Some((step, output)) => self.from_step(section, spec, &from, step, output),
+                    None => self.from_input(section, spec, &from, extents),
+                }
+            }
+            "carry" => {
+                let name = section.optional("carry", string)?;
+                let names = || signature.outputs.iter().map(|spec| spec.name.as_str());
+                let Some(output) = names().position(|other| other == name) else {
+                    let hint = did_you_mean(&name, names());
+                    section.wrong(
+                        "carry",
+                        format!(
+                            "is {name:?}, which is no output of the model{hint} (outputs: {})",
+                            listed(names())
+                        ),
+                    );
+                    return None;
+                };
+                let declared =
+                    signature.state.iter().any(|state| state.input == spec.name && state.output == name);
+                if !declared {
+                    section.wrong(
+                        "carry",
+                        format!(
+                            "is {name:?}, but the model's model.toml has no [[state]] with input = {:?} and output = \
+                             {name:?}; {}",
+                            spec.name,
+                            remedy(spec, signature)
+                        ),
+                    );
+                }
+                Some(Binding::State { output })
+            }
+            _ => {
+                if section.optional("zeros", super::kinds::boolean)? {
+                    Some(Binding::Zeros)
+                } else {
+                    section.wrong("zeros", "is false; write true, or bind something else instead");
+                    None
+                }
+            }
+        }
+    }
+
+    fn from_input(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        from: &str,
+        extents: &mut Extents,
+    ) -> Option<Binding> {
+        let Some(inputs) = self.inputs else {
+            // What is wrong with the inputs has been noted; nothing can be said of what is made of them.
+            section.skip(&tensors::MAKERS);
+            return None;
+        };
+        let names = || inputs.specs.iter().map(|input| input.name.as_str());
+        let Some(place) = names().position(|name| name == from) else {
+            let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
+            let hint = match steps().find(|step| *step == from) {
+                Some(step) => format!("; of a step say which output, as \"{step}.scores\""),
+                None => did_you_mean(from, names()),
+            };
+            section
+                .wrong("from", format!("is {from:?}, which is no input{hint} (inputs: {})", listed(names())));
+            section.skip(&tensors::MAKERS);
+            return None;
+        };
+        let made = Made {
+            input: from,
+            modality: inputs.specs.get(place)?.modality,
+            join: inputs.align.inputs.get(place)?.join,
+            base: self.base,
+        };
+        let preprocess = tensors::read(section, &made)?;
+        let (dtype, row) = tensors::row_of(&preprocess);
+        let row: Vec<Option<usize>> = row.into_iter().map(Some).collect();
+        if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
+            section.wrong_here(mismatch.to_string());
+        }
+        Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess })
+    }
+
+    fn from_step(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        from: &str,
+        step: &str,
+        output: &str,
+    ) -> Option<Binding> {
+        let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
+        let Some(draft) = steps().position(|name| name == step) else {
+            let hint = did_you_mean(step, steps());
+            section.wrong(
+                "from",
+                format!("is {from:?}, but there is no step {step:?}{hint} (steps: {})", listed(steps())),
+            );
+            return None;
+        };
+        let source = &self.drafts.get(draft)?.found.as_ref()?.signature;
+        let names = || source.outputs.iter().map(|spec| spec.name.as_str());
+        let Some(place) = names().position(|name| name == output) else {
+            let hint = did_you_mean(output, names());
+            section.wrong(
+                "from",
+                format!(
+                    "is {from:?}, but {step} has no output {output:?}{hint} (outputs: {})",
+                    listed(names())
+                ),
+            );
+            return None;
+        };
+        let gives = source.outputs.get(place)?;
+        let row = |spec: &TensorSpec| -> Vec<Option<usize>> {
+            let batch = spec.batch_axis();
+            let rest = spec.shape.iter().enumerate().filter(|(axis, _)| Some(*axis) != batch);
+            rest.map(|(_, dim)| if let Dim::Fixed(extent) = dim { Some(*extent) } else { None }).collect()
+        };
+        let (have, want) = (row(gives), row(spec));
+        let fits = gives.dtype == spec.dtype
+            && have.len() == want.len()
+            && have.iter().zip(&want).all(|(a, b)| a.is_none() || b.is_none() || a == b);
+        if gives.batch_axis().is_none() {
+            section.wrong(
+                "from",
+                format!(
+                    "is {from:?}, which is {gives} and so has no row for each bundle; take an output with a \
+                     batch axis"
+                ),
+            );
+        } else if !fits {
+            section.wrong(
+                "from",
+                format!(
+                    "is {from:?}, which gives {gives}, but the model's input {} takes {spec}; take an output of \
+                     that type and shape",
+                    spec.name
+                ),
+            );
+        }
+        Some(Binding::Output { step: *self.place.get(&draft)?, output: place })
+    }
+}
+
+/// What to write for an input of a model.
+fn remedy(spec: &TensorSpec, signature: &Signature) -> String {
+    match signature.state.iter().find(|state| state.input == spec.name) {
+        Some(state) => format!(
+            "{0} = {{ carry = {1:?} }} to carry it from bundle to bundle, or {0} = {{ zeros = true }}",
+            spec.name, state.output
+        ),
+        None => format!("{} = {{ from = \"…\" }} with an input or a step's output", spec.name),
+    }
+}
+
+/// The most bundles of a batch where the model sets no bound.
+const MOST: usize = 4096;
+
+fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
+    let most = max_batch.unwrap_or(MOST).max(1);
+    let mut policy =
+        BatchPolicy { max_size: most.min(8), max_delay: Duration::from_millis(5), preferred: Vec::new() };
+    let Some(section) = step.table("batch") else { return policy };
+    policy.max_size = section.or("max_size", policy.max_size, |value| {
+        count(1..=most as u64)(value).map_err(|message| match max_batch {
+            Some(most) => format!("{message} (the model's max_batch is {most})"),
+            None => message,
+        })
+    });
+    policy.max_delay = section.or("max_delay", policy.max_delay, duration);
+    policy.preferred = section.or("preferred", Vec::new(), list(count(1..=MOST as u64)));
+    if let Some(size) = policy.preferred.iter().find(|size| **size > policy.max_size) {
+        section.wrong("preferred", format!("has {size}, more than max_size, which is {}", policy.max_size));
+    }
+    policy.preferred.sort_unstable();
+    policy.preferred.dedup();
+    section.finish();
+    policy
+}
+
+fn device(value: &DeValue<'_>) -> Result<Device, String> {
+    let text = string(value)?;
+    parse_device(&text).ok_or_else(|| {
+        format!("is {}; write \"auto\", \"cpu\" or \"cuda:0\" with the GPU's index", shown(value))
+    })
+}
+
+/// `auto`, `cpu` or `cuda:N`.
+pub(super) fn parse_device(text: &str) -> Option<Device> {
+    match text {
+        "auto" => Some(Device::Auto),
+        "cpu" => Some(Device::Cpu),
+        "cuda" => Some(Device::Cuda(0)),
+        _ => text.strip_prefix("cuda:")?.parse::<u8>().ok().map(|index| Device::Cuda(usize::from(index))),
+    }
+}

@@ -1,0 +1,527 @@
+//! Promises of the settings: each kind of mistake is named in its place, with what would be right.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lockstep_engine::align::{Join, Missing};
+use lockstep_engine::infer::backend::Device;
+use lockstep_engine::infer::step::{Binding, Reduce, View};
+use lockstep_engine::position::InputId;
+use lockstep_engine::preprocess::Preprocess;
+
+use super::*;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn shipped(name: &str) -> String {
+    let text = std::fs::read_to_string(root().join("config").join(name)).expect("it is shipped");
+    let models = root().join("models");
+    text.replace("\"../models\"", &format!("{:?}", models.to_str().expect("a plain path")))
+}
+
+/// Loads a text as the file `p.toml` in a folder of its own.
+fn load_text(text: &str, overrides: &Overrides) -> Result<Pipeline, Problems> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).expect("it can be written");
+    load(&path, overrides)
+}
+
+fn problems(text: &str) -> Vec<problem::Problem> {
+    match load_text(text, &Overrides::default()) {
+        Ok(_) => panic!("no mistake was found in\n{text}"),
+        Err(problems) => problems.list().to_vec(),
+    }
+}
+
+#[test]
+fn the_shipped_pipelines_are_what_they_say() {
+    let pipeline = load(&root().join("config/talking-face.toml"), &Overrides::default())
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(pipeline.name, "talking-face");
+    assert_eq!(pipeline.kafka.group, "talking-face");
+    assert_eq!(pipeline.align.pivot, InputId(0));
+    let audio = &pipeline.align.inputs[1];
+    assert_eq!(audio.join, Join::Window { before: Duration::from_millis(512), after: Duration::ZERO });
+    assert_eq!(audio.missing, Missing::Emit);
+    let [faces, voice] = pipeline.steps.as_slice() else { panic!("two steps: {:?}", pipeline.steps) };
+    assert!(matches!(
+        faces.outputs[0].view,
+        View::Detections { boxes: 0, scores: 1, landmarks: Some(2), .. }
+    ));
+    let length = |binding: &Binding| match binding {
+        Binding::Input { input: InputId(1), preprocess: Preprocess::Waveform(spec) } => spec.length,
+        other => panic!("sound is expected: {other:?}"),
+    };
+    assert_eq!(length(&voice.bindings[0]), 8192);
+    assert_eq!(voice.bindings[1..], [Binding::Zeros, Binding::Zeros]);
+    assert_eq!(voice.model.extents.named().get("n"), Some(&16));
+    assert!(!voice.is_stateful());
+
+    let pipeline = load(&root().join("config/voice.toml"), &Overrides::default())
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    let [voice] = pipeline.steps.as_slice() else { panic!("one step: {:?}", pipeline.steps) };
+    assert_eq!(voice.bindings[1..], [Binding::State { output: 1 }, Binding::State { output: 2 }]);
+    assert!(matches!(voice.outputs[0].view, View::Scores { output: 0, reduce: Reduce::All, .. }));
+}
+
+/// Each takes the shipped pipeline, puts the second text in the place of the first, and expects one mistake
+/// where the third stands, with this key, whose message holds all of these words.
+#[test]
+fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
+    let image = "image = { width = 320, height = 240, resize = \"fit\" }";
+    let window = "{ window = { before = \"512ms\", after = \"0ms\" }, missing = \"emit\" }";
+    let cases: &[(&str, &str, &str, &str, &[&str])] = &[
+        // Values of the wrong kind.
+        ("name = \"talking-face\"", "name = 7", "7", "pipeline.name", &["is 7", "text in quotes"]),
+        ("name = \"talking-face\"", "", "pipeline]", "pipeline.name", &["is missing", "name = "]),
+        (
+            "name = \"talking-face\"",
+            "name = \"talking-face\"\nshards = 0",
+            "0",
+            "pipeline.shards",
+            &["is 0", "from 1 to 256"],
+        ),
+        ("\"512ms\"", "\"512 millis\"", "\"512 millis\"", "align.audio.window.before", &["\"200ms\""]),
+        ("memory = \"256MiB\"", "memory = \"256 megs\"", "\"256 megs\"", "limits.memory", &["\"8MiB\""]),
+        ("missing = \"emit\"", "missing = \"omit\"", "\"omit\"", "align.audio.missing", &["\"dead-letter\""]),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = 3",
+            "3",
+            "steps.faces.batch",
+            &["is 3", "a table"],
+        ),
+        // Keys.
+        (
+            "min_score = 0.9",
+            "min_scor = 0.9",
+            "min_scor ",
+            "steps.faces.outputs.faces.detections.min_scor",
+            &["no key here", "\"min_score\"?"],
+        ),
+        ("[limits]", "[limit]", "limit]", "limit", &["did you mean \"limits\"?"]),
+        (
+            "warm_up = [1]\n\n[steps.faces.inputs]",
+            "warm_up = [1]\nxyzzy = 1\n[steps.faces.inputs]",
+            "xyzzy",
+            "steps.faces.xyzzy",
+            &["known are", "batch"],
+        ),
+        // Inputs and joins.
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"video/mp4\"",
+            "\"video/mp4\"",
+            "inputs.video.content_type",
+            &["image/jpeg"],
+        ),
+        ("pivot = \"video\"", "pivot = \"vidoe\"", "\"vidoe\"", "align.pivot", &["did you mean \"video\"?"]),
+        (&format!("audio = {window}"), "", "align]", "align.audio", &["is missing", "window = {"]),
+        (
+            "pivot = \"video\"",
+            "pivot = \"video\"\nvideo = { latest = { max_age = \"1s\" } }",
+            "{ latest",
+            "align.video",
+            &["is the pivot"],
+        ),
+        (
+            window,
+            "{ window = { before = \"512ms\" }, latest = { max_age = \"1s\" } }",
+            "{ window",
+            "align.audio",
+            &["window and latest"],
+        ),
+        (window, "{ missing = \"drop\" }", "{ missing", "align.audio", &["none of window, nearest, latest"]),
+        // Brokers and topics.
+        ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
+        (
+            "\"talking-face.late\"",
+            "\"talking-face.results\"",
+            "\"talking-face.results\"",
+            "results.late",
+            &["the topic of results.topic already"],
+        ),
+        ("\"talking-face.late\"", "\"a topic\"", "\"a topic\"", "results.late", &["hyphens"]),
+        (
+            "brokers = \"127.0.0.1:9092\"",
+            "properties = { \"group.id\" = \"x\" }",
+            "\"x\"",
+            "kafka.properties.group.id",
+            &["set by Lockstep itself", "write group"],
+        ),
+        ("listen = \"127.0.0.1:9464\"", "listen = \"9464\"", "\"9464\"", "http.listen", &["127.0.0.1:9464"]),
+        // Models.
+        (
+            "model = \"faces\"",
+            "model = \"face\"",
+            "\"face\"",
+            "steps.faces.model",
+            &["did you mean \"faces\"?", "voice"],
+        ),
+        ("model = \"faces\"", "model = \"../x\"", "\"../x\"", "steps.faces.model", &["one folder"]),
+        (
+            "model = \"faces\"",
+            "model = \"faces\"\nversion = 9",
+            "9",
+            "steps.faces.version",
+            &["versions there: 1"],
+        ),
+        (
+            "model = \"faces\"",
+            "model = \"faces\"\ndevice = \"gpu\"",
+            "\"gpu\"",
+            "steps.faces.device",
+            &["\"cuda:0\""],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }\nwarm_up = [1]\n\n[steps.faces.inputs]",
+            "batch = { max_size = 8, preferred = [4, 9] }\n[steps.faces.inputs]",
+            "[4, 9]",
+            "steps.faces.batch.preferred",
+            &["has 9", "which is 8"],
+        ),
+        // Bindings.
+        (
+            "context = { zeros = true }",
+            "",
+            "inputs]\naudio",
+            "steps.voice.inputs.context",
+            &["is missing", "carry = \"context\""],
+        ),
+        (
+            "context = { zeros = true }",
+            "context = { zeros = true }\nctx = { zeros = true }",
+            "ctx",
+            "steps.voice.inputs.ctx",
+            &["known are audio, context, state"],
+        ),
+        (
+            "context = { zeros = true }",
+            "context = { carry = \"state\" }",
+            "\"state\"",
+            "steps.voice.inputs.context.carry",
+            &["no [[state]]", "carry = \"context\""],
+        ),
+        (
+            "from = \"video\"",
+            "from = \"viedo\"",
+            "\"viedo\"",
+            "steps.faces.inputs.frames.from",
+            &["\"video\"?"],
+        ),
+        (
+            "from = \"video\"",
+            "from = \"voice\"",
+            "\"voice\"",
+            "steps.faces.inputs.frames.from",
+            &["\"voice.scores\""],
+        ),
+        (
+            image,
+            "waveform = { rate = 16000 }",
+            "{ rate",
+            "steps.faces.inputs.frames.waveform",
+            &["carries images"],
+        ),
+        (
+            "resize = \"fit\" }",
+            "resize = \"fit\", layout = \"hwc\" }",
+            "frames = {",
+            "steps.faces.inputs.frames",
+            &["f32 [240, 320, 3] a row, expected f32 [3, height, width] a row"],
+        ),
+        (
+            "samples = 8192",
+            "samples = 8000",
+            "8000",
+            "steps.voice.inputs.audio.waveform.samples",
+            &["512ms", "write samples = 8192"],
+        ),
+        (
+            window,
+            "{ latest = { max_age = \"1s\" } }",
+            "{ rate",
+            "steps.voice.inputs.audio.waveform",
+            &["needs a window"],
+        ),
+        // Outputs.
+        (
+            "boxes = \"boxes\"",
+            "boxes = \"box\"",
+            "\"box\"",
+            "steps.faces.outputs.faces.detections.boxes",
+            &["outputs: boxes, scores"],
+        ),
+        (
+            "scores = \"scores\"",
+            "scores = \"landmarks\"",
+            "\"landmarks\"",
+            "steps.faces.outputs.faces.detections.scores",
+            &["must be f32 and hold [N]"],
+        ),
+        (
+            "scores = { output = \"speech_probability\", reduce = \"max\", threshold = 0.5 }",
+            "detections = { boxes = \"speech_probability\", scores = \"x\" }",
+            "detections = { boxes = \"speech",
+            "steps.voice.outputs.speech.detections",
+            &["made of an image"],
+        ),
+    ];
+    let mut failures = Vec::new();
+    for (before, after, at, key, words) in cases {
+        let text = shipped("talking-face.toml");
+        assert!(text.contains(before), "{before:?} is not in the pipeline");
+        // The replacement goes to the section that the key names.
+        let section =
+            key.split('.').take(if key.starts_with("steps") { 2 } else { 1 }).collect::<Vec<_>>().join(".");
+        let start = text.find(&format!("[{section}")).unwrap_or(0);
+        let start =
+            text[start..].find(before).map_or_else(|| text.find(before).expect("it is there"), |i| start + i);
+        let changed = format!("{}{after}{}", &text[..start], &text[start + before.len()..]);
+        let offset = (start.saturating_sub(60)..changed.len())
+            .find(|offset| {
+                changed.is_char_boundary(*offset) && *offset >= start && changed[*offset..].starts_with(at)
+            })
+            .or_else(|| changed[..start].rfind(at))
+            .unwrap_or_else(|| panic!("{at:?} is not in the changed pipeline"));
+        let line = changed[..offset].matches('\n').count() + 1;
+        let found = problems(&changed);
+        let Some(problem) = found.iter().find(|problem| problem.key == *key) else {
+            failures.push(format!("no mistake at {key}: {found:?}"));
+            continue;
+        };
+        if problem.place.map(|(line, _)| line) != Some(line) {
+            failures.push(format!("line {line} was expected: {problem:?}"));
+        }
+        failures.extend(
+            words
+                .iter()
+                .filter(|word| !problem.message.contains(**word))
+                .map(|word| format!("{word:?} is not in {problem:?}")),
+        );
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn all_mistakes_are_named_at_once_in_the_order_of_the_lines() {
+    let text = shipped("talking-face.toml")
+        .replace("image/jpeg", "image/gif")
+        .replace("threshold = 0.5", "threshold = \"high\"")
+        .replace("max_bytes = \"1MiB\"", "max_byte = \"1MiB\"")
+        .replace("[limits]\nmemory = \"256MiB\"", "[limits]\nmemory = 0");
+    let error = load_text(&text, &Overrides { group: Some(String::new()), ..Overrides::default() })
+        .expect_err("five mistakes");
+    let keys: Vec<&str> = error.list().iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "inputs.video.content_type",
+            "inputs.audio.max_byte",
+            "steps.voice.outputs.speech.scores.threshold",
+            "limits.memory",
+            "--group (or LOCKSTEP_GROUP)"
+        ]
+    );
+    let shown = error.to_string();
+    assert!(shown.contains("5 errors"), "{shown}");
+    assert!(shown.contains("p.toml:16:16: inputs.video.content_type: "), "{shown}");
+}
+
+#[test]
+fn mistakes_of_syntax_have_their_line() {
+    let found = problems("[pipeline]\nname = \n[kafka\n");
+    assert_eq!(found[0].place.map(|(line, _)| line), Some(2), "{found:?}");
+    assert!(found.iter().all(|problem| problem.message.contains("not TOML")), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = load(Path::new("/nowhere/p.toml"), &Overrides::default()).expect_err("it is not there");
+    assert!(error.to_string().contains("/nowhere/p.toml"), "{error}");
+}
+
+#[test]
+fn a_step_that_carries_state_cannot_take_from_another_step() {
+    let text = shipped("voice.toml")
+        .replace("audio = { from = \"audio\", waveform = { rate = 16000, samples = 1536 } }", "audio = { from = \"other.speech_probability\" }")
+        .replace("[results]", "[steps.other]\nmodel = \"voice\"\n[steps.other.inputs]\naudio = { from = \"audio\", waveform = { rate = 16000, samples = 512 } }\nstate = { zeros = true }\ncontext = { zeros = true }\n[results]");
+    let found = problems(&text);
+    assert!(found.iter().any(|problem| problem.message.contains("take from inputs only")), "{found:#?}");
+}
+
+#[test]
+fn steps_that_wait_for_each_other_are_named_as_a_cycle() {
+    let step = |name: &str, from: &str| {
+        format!(
+            "[steps.{name}]\nmodel = \"voice\"\n[steps.{name}.inputs]\naudio = {{ from = \"{from}.speech_probability\" \
+             }}\nstate = {{ zeros = true }}\ncontext = {{ zeros = true }}\n"
+        )
+    };
+    let steps = format!("{}{}[results]", step("a", "b"), step("b", "a"));
+    let found = problems(&shipped("voice.toml").replace("[results]", &steps));
+    assert!(found.iter().any(|problem| problem.message.contains("a -> b -> a")), "{found:#?}");
+}
+
+#[test]
+fn steps_come_after_those_that_they_take_from_whatever_the_order_in_the_file() {
+    let text = shipped("voice.toml").replace(
+        "[steps.voice]",
+        "[steps.again]\nmodel = \"voice\"\n[steps.again.inputs]\naudio = { from = \"audio\", waveform = { rate = 16000, \
+         samples = 512 } }\nstate = { from = \"voice.state\" }\ncontext = { zeros = true }\n[steps.voice]",
+    );
+    // What carries state may not be bound to another step: the engine's own check says so, and the order is right.
+    let found = problems(&text);
+    assert!(found.iter().any(|problem| problem.message.contains("step again: input state")), "{found:#?}");
+}
+
+#[test]
+fn secrets_are_read_from_where_they_are_and_never_shown() {
+    let secret = root().join("LICENSE-of-no-one");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2\n").expect("it can be written");
+    let with = |value: &str| {
+        shipped("voice.toml").replace(
+            "[inputs.audio]",
+            &format!("[kafka.consumer]\n\"sasl.password\" = {value}\nssl.key.password = \"hunter3\"\n[inputs.audio]"),
+        )
+    };
+    let reference = format!("{{ file = {:?} }}", file.to_str().expect("plain"));
+    let pipeline =
+        load_text(&with(&reference), &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    let consumer = &pipeline.kafka.consumer;
+    assert_eq!(consumer.get("sasl.password").map(String::as_str), Some("hunter2"));
+    assert_eq!(consumer.get("ssl.key.password").map(String::as_str), Some("hunter3"));
+    assert!(pipeline.kafka.producer.is_empty());
+    let shown = format!("{pipeline:?}");
+    assert!(shown.contains("sasl.password") && !shown.contains("hunter"), "{shown}");
+
+    let path = std::env::var("PATH").expect("a variable that is always set");
+    let pipeline = load_text(&with("{ env = \"PATH\" }"), &Overrides::default()).expect("it is right");
+    assert_eq!(pipeline.kafka.consumer.get("sasl.password"), Some(&path));
+
+    for (value, named) in [
+        ("{ env = \"LOCKSTEP_NO_SUCH_VARIABLE\" }".to_owned(), "LOCKSTEP_NO_SUCH_VARIABLE, which is not set"),
+        (format!("{{ file = {:?} }}", secret.to_str().expect("plain")), "cannot be read"),
+        ("[\"hunter2\"]".to_owned(), "{ env = \"NAME\" }"),
+    ] {
+        let text = with(&value);
+        let shown = load_text(&text, &Overrides::default()).expect_err("a mistake").to_string();
+        assert!(shown.contains(named) && !shown.contains("hunter"), "{shown}");
+    }
+}
+
+#[test]
+fn overrides_win_over_the_file() {
+    let overrides = Overrides {
+        brokers: Some("kafka:9092".to_owned()),
+        group: Some("other".to_owned()),
+        http: Some("off".to_owned()),
+        memory: Some("64MiB".to_owned()),
+        device: Some("cuda:1".to_owned()),
+    };
+    let pipeline = load_text(&shipped("voice.toml"), &overrides).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((pipeline.kafka.brokers.as_str(), pipeline.kafka.group.as_str()), ("kafka:9092", "other"));
+    assert_eq!((pipeline.http, pipeline.limits.memory), (None, 64 << 20));
+    assert_eq!(pipeline.steps[0].model.device, Device::Cuda(1));
+    let wrong = Overrides { memory: Some("lots".to_owned()), http: Some("x".to_owned()), ..overrides };
+    let error = load_text(&shipped("voice.toml"), &wrong).expect_err("two mistakes");
+    assert_eq!(error.list().len(), 2, "{error}");
+}
+
+#[test]
+fn the_alignment_alone_needs_neither_models_nor_steps() {
+    let text = shipped("talking-face.toml").replace("model = \"faces\"", "model = \"not there\"");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).expect("it can be written");
+    let (inputs, align) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((inputs.len(), align.inputs.len()), (2, 2));
+}
+
+/// Asks for every key that there is: a value is of no matter, only that each branch is taken.
+const EVERYTHING: &str = r#"
+[pipeline]
+[kafka.properties]
+a = { env = "PATH" }
+[kafka.consumer]
+a = { env = "PATH" }
+[kafka.producer]
+a = { env = "PATH" }
+[inputs.video]
+content_type = "image/jpeg"
+[inputs.audio]
+content_type = "audio/wav"
+[inputs.near]
+content_type = "text/plain"
+[inputs.last]
+content_type = "application/octet-stream"
+[align]
+pivot = "video"
+audio = { window = { before = "1s" } }
+near = { nearest = { tolerance = "1s" } }
+last = { latest = { max_age = "1s" } }
+[models]
+repository = "MODELS"
+[steps.a]
+model = "voice"
+batch = {}
+[steps.a.inputs]
+audio = { from = "video", image = {} }
+state = { from = "audio", waveform = { rate = 16000 } }
+context = { from = "audio", log_mel = { rate = 16000 } }
+[steps.a.outputs]
+a = { detections = {} }
+b = { scores = {} }
+c = { topk = {} }
+d = { embedding = {} }
+e = { raw = {} }
+[steps.b]
+model = "voice"
+[steps.b.inputs]
+audio = { from = "near", token_ids = {} }
+state = { from = "near", attention_mask = {} }
+context = { from = "last", bytes = {} }
+[results]
+[limits]
+[http]
+"#;
+
+#[test]
+fn the_reference_names_every_key_and_no_other() {
+    let text = EVERYTHING.replace("MODELS", root().join("models").to_str().expect("plain"));
+    let notes = Notes::new(&text);
+    let document = parse(&text, &notes).expect("it is TOML");
+    read(&Section::root(&notes, &document), &notes, root(), &Overrides::default());
+    let known = notes.known();
+
+    let reference = std::fs::read_to_string(root().join("docs/configuration.md")).expect("it is there");
+    let rows = reference.lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented: BTreeSet<String> = rows
+        .filter_map(|row| row.split_once('`'))
+        .map(|(key, _)| key.to_owned())
+        .filter(|key| !key.starts_with("--"))
+        .collect();
+    let missing: Vec<&String> = known.difference(&documented).collect();
+    let invented: Vec<&String> = documented.difference(&known).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not name {missing:#?}");
+    assert!(invented.is_empty(), "docs/configuration.md names what is not read: {invented:#?}");
+}
+
+#[test]
+fn the_examples_of_the_reference_are_toml() {
+    let reference = std::fs::read_to_string(root().join("docs/configuration.md")).expect("it is there");
+    let examples = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let mut count = 0;
+    for (example, _) in examples {
+        count += 1;
+        if let Err(error) = DeTable::parse(example) {
+            panic!("{error}\n{example}");
+        }
+    }
+    assert!(count > 10, "{count} examples");
+}

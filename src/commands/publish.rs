@@ -60,7 +60,10 @@ fn topic(text: &str) -> Result<(String, String), String> {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| "a number above 0 would be right".into())
+    text.parse()
+        .ok()
+        .filter(|n: &f64| n.is_finite() && *n > 0.0)
+        .ok_or_else(|| "a number above 0 would be right".into())
 }
 
 fn start(text: &str) -> Result<Start, String> {
@@ -101,14 +104,16 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         chunk: args.chunk,
         fps: args.fps,
     };
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    let bar =
+        if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     bar.enable_steady_tick(Duration::from_millis(100));
     let published = publish::run(&plan, &cancel, &mut |so_far| {
         bar.set_message(format!("{} records, {:.1} s", so_far.records, so_far.span_ns as f64 / 1e9));
     });
     bar.finish_and_clear();
     let published = published?;
-    let each: Vec<String> = published.by_topic.iter().map(|(topic, count)| format!("{count} to {topic}")).collect();
+    let each: Vec<String> =
+        published.by_topic.iter().map(|(topic, count)| format!("{count} to {topic}")).collect();
     eprintln!(
         "Published {} records ({} bytes, {:.1} s of media): {}",
         published.records,

@@ -58,7 +58,9 @@ mod tests {
     #[test]
     fn names_tell_times_in_several_ways() {
         let noon = 1_772_366_400_000_000_000;
-        for name in ["1772366400000", "cam-1772366400000000000", "2026-03-01T12:00:00Z", "x_2026-03-01T12-00-00.0Z"] {
+        for name in
+            ["1772366400000", "cam-1772366400000000000", "2026-03-01T12:00:00Z", "x_2026-03-01T12-00-00.0Z"]
+        {
             assert_eq!(time_in(name), Some(noon), "{name}");
         }
         for name in ["frame-0001", "", "T", "2026-13-01T12:00:00Z"] {

@@ -65,7 +65,8 @@ mod tests {
     fn pictures_that_follow_one_another_are_parted_at_their_ends() {
         // A segment that holds an end marker, then a scan with a stuffed byte and a restart marker.
         let one = [
-            0xff, 0xd8, 0xff, 0xfe, 0, 4, 0xff, 0xd9, 0xff, 0xda, 0, 3, 1, 9, 0xff, 0, 0xff, 0xd0, 7, 0xff, 0xd9,
+            0xff, 0xd8, 0xff, 0xfe, 0, 4, 0xff, 0xd9, 0xff, 0xda, 0, 3, 1, 9, 0xff, 0, 0xff, 0xd0, 7, 0xff,
+            0xd9,
         ];
         let both = [one, one].concat();
         let mut from = both.as_slice();

@@ -105,7 +105,9 @@ fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
         }
     }
     if sources.is_empty() {
-        return Err("there is nothing to publish: name a video, a directory of images, a WAV or a text".into());
+        return Err(
+            "there is nothing to publish: name a video, a directory of images, a WAV or a text".into()
+        );
     }
     Ok(sources)
 }
@@ -114,7 +116,11 @@ fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
 ///
 /// # Errors
 /// When a source cannot be read, or a record was not delivered.
-pub fn run(plan: &Plan, cancel: &CancelFlag, progress: &mut dyn FnMut(&Published)) -> Result<Published, Failure> {
+pub fn run(
+    plan: &Plan,
+    cancel: &CancelFlag,
+    progress: &mut dyn FnMut(&Published),
+) -> Result<Published, Failure> {
     let mut heads = Vec::new();
     for mut source in open(plan)? {
         if let Some(first) = source.items.next().transpose()? {
@@ -288,7 +294,11 @@ impl Outbox {
             return Err(failure);
         }
         flushed.map_err(|left| {
-            format!("{left} records were not acknowledged within {} s; see that the brokers run", FLUSH.as_secs()).into()
+            format!(
+                "{left} records were not acknowledged within {} s; see that the brokers run",
+                FLUSH.as_secs()
+            )
+            .into()
         })
     }
 }

@@ -17,14 +17,15 @@ fn parse(text: &str) -> Result<(bool, Vec<Item>), String> {
     let mut items = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = |what: &str| format!("line {}: {what}", number + 1);
-        let (time, words) = line
-            .split_once(['\t', ' '])
-            .ok_or_else(|| place("needs a time, a tab or space, and text"))?;
+        let (time, words) =
+            line.split_once(['\t', ' ']).ok_or_else(|| place("needs a time, a tab or space, and text"))?;
         let (is_absolute, at) = match time.parse::<f64>() {
             Ok(seconds) if seconds.is_finite() => (false, (seconds * 1e9).round() as i64),
             _ => {
                 let at = Timestamp::parse_rfc3339(time).map_err(|_| {
-                    place(&format!("{time:?} is no time; seconds as 1.5, or 2026-03-01T12:00:00Z would be right"))
+                    place(&format!(
+                        "{time:?} is no time; seconds as 1.5, or 2026-03-01T12:00:00Z would be right"
+                    ))
                 })?;
                 (true, at.as_nanos())
             }

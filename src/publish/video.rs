@@ -75,10 +75,9 @@ impl Iterator for Frames {
     type Item = Result<Item, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let place = |error| format!("{}: {error}", self.file.display()).into();
         match self.read() {
             Ok(item) => item.map(Ok),
-            Err(error) => Some(Err(place(error))),
+            Err(error) => Some(Err(format!("{}: {error}", self.file.display()).into())),
         }
     }
 }

@@ -79,7 +79,12 @@ fn parse_format(body: &[u8]) -> Result<Format, Failure> {
     let (name, bytes) = match (code, bits) {
         (1, 16) => ("s16le", 2),
         (3, 32) => ("f32le", 4),
-        _ => return Err(format!("samples are of format {code} with {bits} bits; 16-bit PCM or 32-bit float would be right").into()),
+        _ => {
+            return Err(format!(
+                "samples are of format {code} with {bits} bits; 16-bit PCM or 32-bit float would be right"
+            )
+            .into());
+        }
     };
     if channels == 0 || rate == 0 {
         return Err("the WAV file has no channels or no rate".into());

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod commands;
 mod logging;
+mod publish;
 mod settings;
 
 /// Aligns video, sound and text from Kafka topics by event time and runs models on what belongs together.

@@ -68,7 +68,8 @@ fn what_is_under_way_when_the_sink_is_dropped_is_told_as_failed() {
 #[test]
 fn a_key_goes_to_the_partition_that_java_clients_send_it_to() {
     // From Apache Kafka's UtilsTest (murmur2) and `Utils.toPositive(hash) % partitions`.
-    let java = [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)];
+    let java =
+        [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)];
     let broker = Broker::any();
     let topic = broker.topic("out", 16);
     let spec = broker.spec("g");
@@ -101,7 +102,8 @@ fn secrets_stay_out_of_errors() {
     let broker = Broker::embedded();
     let mut spec = broker.spec("g");
     spec.producer.insert("security.protocol".into(), "hunter2".into());
-    let refused = lockstep_connectors::kafka::sink::KafkaSink::start(&spec, 1 << 20, std::sync::Arc::new(|_| {}));
+    let refused =
+        lockstep_connectors::kafka::sink::KafkaSink::start(&spec, 1 << 20, std::sync::Arc::new(|_| {}));
     let told = refused.err().expect("refused").to_string();
     assert!(!told.contains("hunter2") && told.contains("security.protocol"), "{told}");
 }

@@ -186,14 +186,15 @@ fn create(
     }
     let replication = TopicReplication::Fixed(topic.replication.unwrap_or(-1));
     let new = NewTopic::new(&topic.name, topic.partitions, replication);
-    let answers = wait(client.create_topics([&new], options)).map_err(|error| match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => Error::client(
-            what(),
-            "the broker did not answer; the embedded broker takes topics only when it is started: \
+    let answers =
+        wait(client.create_topics([&new], options)).map_err(|error| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => Error::client(
+                what(),
+                "the broker did not answer; the embedded broker takes topics only when it is started: \
              lockstep broker --topic NAME:PARTITIONS",
-        ),
-        _ => Error::client(what(), error),
-    })?;
+            ),
+            _ => Error::client(what(), error),
+        })?;
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(Made::Created),
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Made::Existed),
@@ -231,7 +232,9 @@ mod tests {
     fn what_is_missing_or_does_not_fit_is_named_with_its_remedy() {
         assert!(problems(&[("video", Some(4)), ("audio", Some(4)), ("results", Some(1))], 2).is_empty());
         let missing = problems(&[("video", Some(4)), ("audio", None)], 2);
-        assert!(matches!(missing.as_slice(), [one] if one.contains("audio") && one.contains("topics create")));
+        assert!(
+            matches!(missing.as_slice(), [one] if one.contains("audio") && one.contains("topics create"))
+        );
         let unlike = problems(&[("video", Some(4)), ("audio", Some(8)), ("results", Some(3))], 2);
         assert!(matches!(unlike.as_slice(), [one] if one.contains("--partitions 8")), "{unlike:?}");
     }

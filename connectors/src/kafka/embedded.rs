@@ -92,7 +92,10 @@ impl EmbeddedBroker {
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
         let what = || format!("cannot make the topic {topic:?} with {partitions} partitions");
         if topic.is_empty() || topic.len() > 249 || !(1..=10_000).contains(&partitions) {
-            return Err(Error::client(what(), "a topic has a name of 1 to 249 letters and 1 to 10000 partitions"));
+            return Err(Error::client(
+                what(),
+                "a topic has a name of 1 to 249 letters and 1 to 10000 partitions",
+            ));
         }
         let cluster = self
             .owner

@@ -71,7 +71,10 @@ impl Tail {
     ) -> Result<Self, Error> {
         let counts = admin::partition_counts(brokers, properties, &[topic], Duration::from_secs(10))?;
         let Some(count) = counts.first().copied().flatten() else {
-            return Err(Error::client(format!("cannot follow {topic}"), "the brokers have no topic of that name"));
+            return Err(Error::client(
+                format!("cannot follow {topic}"),
+                "the brokers have no topic of that name",
+            ));
         };
         let mut settings = config::client(brokers);
         for (key, value) in properties.iter().filter(|(key, _)| admin::of_any_client(key)) {

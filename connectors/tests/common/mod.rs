@@ -1,7 +1,7 @@
 //! What the Kafka tests share. They run over the embedded broker, and those that can over a real one too,
 //! named by KAFKA_BOOTSTRAP_SERVERS.
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(unreachable_pub, missing_docs, dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -133,7 +133,8 @@ impl Reader {
     pub fn until<T>(&self, what: &str, mut want: impl FnMut(SourceEvent) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
-            let event = self.events.recv_deadline(until).unwrap_or_else(|_| panic!("waited in vain for {what}"));
+            let event =
+                self.events.recv_deadline(until).unwrap_or_else(|_| panic!("waited in vain for {what}"));
             if let SourceEvent::Failed(why) = &event {
                 panic!("the source failed while waiting for {what}: {why}");
             }
@@ -173,7 +174,8 @@ impl Writer {
     pub fn start(spec: &KafkaSpec) -> Self {
         let deliveries = Arc::new(Mutex::new(Vec::new()));
         let kept = deliveries.clone();
-        let sink = KafkaSink::start(spec, 64 << 20, Arc::new(move |batch| kept.lock().unwrap().extend(batch)));
+        let sink =
+            KafkaSink::start(spec, 64 << 20, Arc::new(move |batch| kept.lock().unwrap().extend(batch)));
         Self { sink: sink.expect("starts"), deliveries, next: 0 }
     }
 
@@ -182,7 +184,10 @@ impl Writer {
             topic: topic.into(),
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
-            headers: headers.iter().map(|(n, v)| Header::new(n, Bytes::copy_from_slice(v.as_bytes()))).collect(),
+            headers: headers
+                .iter()
+                .map(|(n, v)| Header::new(n, Bytes::copy_from_slice(v.as_bytes())))
+                .collect(),
             timestamp: None,
         };
         let token = self.next;

@@ -104,6 +104,9 @@ mod tests {
         for value in [json!([1, 2]), json!({"a": null}), json!({"stream": 3, "outputs": []}), json!(null)] {
             assert_eq!(render_line(&value), value.to_string());
         }
-        assert!(render_line(&json!({"stream": "s", "outputs": {"a": 1, "b": {"c": [[1], [2]]}}})).contains("a: 1"));
+        assert!(
+            render_line(&json!({"stream": "s", "outputs": {"a": 1, "b": {"c": [[1], [2]]}}}))
+                .contains("a: 1")
+        );
     }
 }

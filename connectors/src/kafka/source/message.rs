@@ -28,9 +28,9 @@ impl Keys {
             return Bytes::copy_from_slice(key);
         }
         // FNV-1a: enough to spread a few names over a few slots.
-        let hash = key
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+        let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
         let slot = usize::try_from(hash >> 32).unwrap_or(0) % Self::SLOTS;
         let Some(slot) = self.0.get_mut(slot) else { return Bytes::copy_from_slice(key) };
         match slot {

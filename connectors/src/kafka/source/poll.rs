@@ -16,9 +16,9 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::group::Step;
+use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use super::partition::{Partition, Read};
-use super::committer::Committer;
 use super::{Close, Mailbox};
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
@@ -185,14 +185,9 @@ impl Poller {
         match polled {
             Ok(message) => {
                 // Cannot be, as the queues are split before partitions are assigned. If it is,
-                // nothing may be lost: the partition is read again from where it stands.
+                // nothing may be lost: partitions are read again from where they stand.
                 tracing::error!(topic = message.topic(), "a record came through the group's queue");
-                let known = self.partitions.iter().find(|partition| {
-                    &*partition.topic == message.topic() && partition.id.partition == message.partition()
-                });
-                if let Some(partition) = known {
-                    self.seek(&partition.topic, partition.id.partition, partition.next);
-                }
+                self.assign_again();
             }
             Err(KafkaError::MessageConsumptionFatal(code)) => {
                 let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
@@ -334,6 +329,7 @@ impl Poller {
         }
         let lost: Vec<usize> =
             self.partitions.iter().enumerate().filter(|(_, p)| p.out_of_range).map(|(i, _)| i).collect();
+        let mut found = false;
         for index in lost {
             let Some((topic, id, next)) = self.partitions.get(index).map(|p| (p.topic.clone(), p.id, p.next))
             else {
@@ -365,14 +361,22 @@ impl Poller {
                 partition.next = to;
                 partition.out_of_range = false;
             }
-            self.seek(&topic, id.partition, to);
+            found = true;
+        }
+        if found {
+            self.assign_again();
         }
     }
 
-    fn seek(&self, topic: &str, partition: i32, to: NextOffset) {
-        // Without a timeout it returns at once; what fails comes back as an error of the partition.
-        if let Err(error) = self.consumer.seek(topic, partition, Offset::Offset(to.0), Duration::ZERO) {
-            tracing::warn!(topic, partition, %error, "cannot seek");
+    /// Starts reading of all partitions again, each where it stands. A seek would not do: librdkafka has
+    /// stopped a partition that is out of range (`FETCH_NONE`), and refuses to seek there.
+    fn assign_again(&mut self) {
+        let mut assignment = TopicPartitionList::with_capacity(self.partitions.len());
+        for p in &self.partitions {
+            let _added = assignment.add_partition_offset(&p.topic, p.id.partition, Offset::Offset(p.next.0));
+        }
+        if let Err(error) = self.consumer.assign(&assignment) {
+            self.trouble(&format!("reading on after data loss: {error}"));
         }
     }
 }

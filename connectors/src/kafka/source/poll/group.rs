@@ -69,7 +69,9 @@ impl Poller {
                 }
                 if (finished && !self.committing()) || Instant::now() >= until {
                     if !finished {
-                        tracing::warn!("revoked partitions were not finished in time; some may be read twice");
+                        tracing::warn!(
+                            "revoked partitions were not finished in time; some may be read twice"
+                        );
                     }
                     self.let_go();
                 } else {

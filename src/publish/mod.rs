@@ -1,0 +1,315 @@
+//! Publishes media to input topics: the records of all sources merged by event time, at a chosen pace.
+
+mod ffmpeg;
+mod images;
+mod jpeg;
+mod text;
+mod video;
+mod wav;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lockstep_connectors::kafka::sink::KafkaSink;
+use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+use lockstep_engine::publish::sink::{OutRecord, Sink};
+use lockstep_engine::sample::Header;
+use lockstep_engine::time::{Timestamp, nanos};
+use parking_lot::Mutex;
+
+use crate::commands::Failure;
+
+/// Set to stop publishing.
+pub type CancelFlag = AtomicBool;
+
+/// What is to be published, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// The key of every record.
+    pub stream: String,
+    /// Topics by kind: `video`, `audio`, `text`; each kind's own name where none is given.
+    pub topics: BTreeMap<String, String>,
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// How many times faster than real time; none for as fast as the broker takes it.
+    pub rate: Option<f64>,
+    /// The event time of the beginning.
+    pub start: Start,
+    /// Samples a second of sound taken from videos.
+    pub audio_rate: u32,
+    /// How long a record of sound is.
+    pub chunk: Duration,
+    /// Frames a second of directories whose images have no times in their names.
+    pub fps: f64,
+}
+
+/// The event time of the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The moment at which publishing begins.
+    Now,
+    /// As the sources say; those without absolute times begin now.
+    Original,
+    /// The given one.
+    At(Timestamp),
+}
+
+/// What has been published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Records that brokers have acknowledged.
+    pub records: u64,
+    /// Their payloads' bytes.
+    pub bytes: u64,
+    /// Records by topic.
+    pub by_topic: BTreeMap<String, u64>,
+    /// Media time from the first record to the last, in nanoseconds.
+    pub span_ns: i64,
+}
+
+/// One record to be.
+pub(crate) struct Item {
+    /// Nanoseconds since the source's beginning, or since the epoch if the source is absolute.
+    at: i64,
+    kind: &'static str,
+    content_type: Arc<str>,
+    payload: Bytes,
+}
+
+/// Items in the order of their times.
+pub(crate) struct Source {
+    /// Whether the times are since the epoch.
+    absolute: bool,
+    items: Box<dyn Iterator<Item = Result<Item, Failure>>>,
+}
+
+fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
+    let mut sources = Vec::new();
+    for path in &plan.paths {
+        let place = |error: std::io::Error| format!("{}: {error}", path.display());
+        if path.metadata().map_err(place)?.is_dir() {
+            sources.push(images::open(path, plan.fps)?);
+            continue;
+        }
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match extension.as_str() {
+            "txt" | "text" | "tsv" => sources.push(text::open(path)?),
+            "wav" | "wave" => sources.push(wav::open(path, plan.chunk)?),
+            _ => sources.extend(video::open(path, plan.audio_rate, plan.chunk)?),
+        }
+    }
+    if sources.is_empty() {
+        return Err(
+            "there is nothing to publish: name a video, a directory of images, a WAV or a text".into()
+        );
+    }
+    Ok(sources)
+}
+
+/// Publishes all of it, calling `progress` after each record. Ends early, and well, when cancelled.
+///
+/// # Errors
+/// When a source cannot be read, or a record was not delivered.
+pub fn run(
+    plan: &Plan,
+    cancel: &CancelFlag,
+    progress: &mut dyn FnMut(&Published),
+) -> Result<Published, Failure> {
+    let mut heads = Vec::new();
+    for mut source in open(plan)? {
+        if let Some(first) = source.items.next().transpose()? {
+            heads.push((first, source));
+        }
+    }
+    let began = Instant::now();
+    let now = Timestamp::now().as_nanos();
+    let first_absolute = heads.iter().filter(|(_, s)| s.absolute).map(|(item, _)| item.at).min();
+    // What is added to a source's times to make event times.
+    let shift = |absolute: bool| match (plan.start, absolute) {
+        (Start::Original, true) => 0,
+        (Start::Original | Start::Now, false) => now,
+        (Start::At(at), false) => at.as_nanos(),
+        (Start::Now, true) => now.saturating_sub(first_absolute.unwrap_or(0)),
+        (Start::At(at), true) => at.as_nanos().saturating_sub(first_absolute.unwrap_or(0)),
+    };
+    let mut out = Outbox::start(plan)?;
+    let mut published = Published::default();
+    let mut first_time = None;
+    while !cancel.load(Ordering::Relaxed) {
+        let next = heads
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (item, source))| item.at.saturating_add(shift(source.absolute)))
+            .map(|(index, _)| index);
+        let Some((item, source)) = next.and_then(|index| heads.get_mut(index)) else { break };
+        let event_time = item.at.saturating_add(shift(source.absolute));
+        let since_first = event_time.saturating_sub(*first_time.get_or_insert(event_time));
+        if !pace(plan.rate, began, since_first, cancel) {
+            break;
+        }
+        let following = source.items.next().transpose()?;
+        let item = match following {
+            Some(following) => std::mem::replace(item, following),
+            None => {
+                let Some(index) = next else { break };
+                heads.swap_remove(index).0
+            }
+        };
+        let bytes = item.payload.len() as u64;
+        let topic = out.send(item, Timestamp::from_nanos(event_time), cancel)?;
+        published.records += 1;
+        published.bytes += bytes;
+        published.span_ns = since_first;
+        *published.by_topic.entry(topic.to_string()).or_default() += 1;
+        progress(&published);
+    }
+    out.finish()?;
+    Ok(published)
+}
+
+/// Waits until it is time. Says whether to go on.
+fn pace(rate: Option<f64>, began: Instant, since_first: i64, cancel: &CancelFlag) -> bool {
+    let Some(rate) = rate else { return true };
+    let due = began + Duration::from_nanos((since_first.max(0) as f64 / rate.max(1e-6)) as u64);
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if cancel.load(Ordering::Relaxed) {
+            return false;
+        }
+        if left.is_zero() {
+            return true;
+        }
+        // In short steps, so that a cancellation is seen.
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+}
+
+/// Sends, and remembers the first record that was not delivered.
+struct Outbox {
+    sink: KafkaSink,
+    failed: Arc<Mutex<Option<String>>>,
+    failures: Arc<AtomicU64>,
+    stream: String,
+    key: Bytes,
+    topics: BTreeMap<&'static str, Arc<str>>,
+    given: BTreeMap<String, String>,
+    run: i64,
+    sent: u64,
+}
+
+/// How long the last records may take.
+const FLUSH: Duration = Duration::from_secs(30);
+
+impl Outbox {
+    fn start(plan: &Plan) -> Result<Self, Failure> {
+        let spec = KafkaSpec {
+            brokers: plan.brokers.clone(),
+            group: String::new(),
+            start: StartAt::Earliest,
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::from([("message.timeout.ms".into(), "30000".into())]),
+        };
+        let failed = Arc::new(Mutex::new(None));
+        let failures = Arc::new(AtomicU64::new(0));
+        let (first, count) = (failed.clone(), failures.clone());
+        let sink = KafkaSink::start(
+            &spec,
+            32 << 20,
+            Arc::new(move |batch| {
+                for error in batch.into_iter().filter_map(|delivery| delivery.outcome.err()) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    first.lock().get_or_insert(error.message);
+                }
+            }),
+        )?;
+        Ok(Self {
+            sink,
+            failed,
+            failures,
+            stream: plan.stream.clone(),
+            key: Bytes::copy_from_slice(plan.stream.as_bytes()),
+            topics: BTreeMap::new(),
+            given: plan.topics.clone(),
+            run: Timestamp::now().as_nanos(),
+            sent: 0,
+        })
+    }
+
+    fn send(&mut self, item: Item, at: Timestamp, cancel: &CancelFlag) -> Result<Arc<str>, Failure> {
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        let given = &self.given;
+        let topic = self
+            .topics
+            .entry(item.kind)
+            .or_insert_with(|| given.get(item.kind).map_or(item.kind, String::as_str).into())
+            .clone();
+        // CloudEvents' Kafka binding, binary mode.
+        let id = format!("{}-{:x}-{}", self.stream, self.run, self.sent);
+        let headers = vec![
+            Header::new("content-type", item.content_type.as_bytes().to_vec()),
+            Header::new("ce_specversion", Bytes::from_static(b"1.0")),
+            Header::new("ce_id", id),
+            Header::new("ce_source", format!("/lockstep/publish/{}", self.stream)),
+            Header::new("ce_type", format!("lockstep.sample.{}", item.kind)),
+            Header::new("ce_time", at.to_string()),
+        ];
+        let mut record = OutRecord {
+            topic: topic.clone(),
+            key: Some(self.key.clone()),
+            payload: item.payload,
+            headers,
+            timestamp: Some(at),
+        };
+        while let Err(back) = self.sink.send(record, self.sent) {
+            record = back;
+            let _less = self.sink.flush(Duration::from_millis(100));
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(topic);
+            }
+            if let Some(failure) = self.failure() {
+                return Err(failure);
+            }
+        }
+        self.sent += 1;
+        Ok(topic)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let first = self.failed.lock().clone()?;
+        let count = self.failures.load(Ordering::Relaxed);
+        Some(format!("{count} records were not delivered; the first: {first}").into())
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        let flushed = self.sink.flush(FLUSH);
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        flushed.map_err(|left| {
+            format!(
+                "{left} records were not acknowledged within {} s; see that the brokers run",
+                FLUSH.as_secs()
+            )
+            .into()
+        })
+    }
+}
+
+/// A length of sound in bytes: whole frames, at least one.
+fn chunk_bytes(chunk: Duration, rate: u32, frame: usize) -> usize {
+    let frames = nanos(chunk).saturating_mul(i64::from(rate)) / 1_000_000_000;
+    usize::try_from(frames).unwrap_or(1).max(1).saturating_mul(frame)
+}
+
+/// The time of a frame of sound, from the beginning.
+fn frame_time(frame: u64, rate: u32) -> i64 {
+    i64::try_from(u128::from(frame) * 1_000_000_000 / u128::from(rate.max(1))).unwrap_or(i64::MAX)
+}

@@ -77,10 +77,10 @@ pub struct Preprocessor {
 }
 
 enum Kind {
-    Image(image::ImagePlan),
+    Image(Box<image::ImagePlan>),
     Waveform(sound::Window),
-    LogMel { window: sound::Window, mel: sound::MelPlan },
-    Text(text::TextPlan),
+    LogMel(sound::Window, Box<sound::MelPlan>),
+    Text(Box<text::TextPlan>),
     Bytes,
 }
 
@@ -92,13 +92,15 @@ impl Preprocessor {
     pub fn new(settings: &Preprocess) -> Result<Self, String> {
         settings.check()?;
         let kind = match settings {
-            Preprocess::Image(spec) => Kind::Image(image::ImagePlan::new(spec)),
+            Preprocess::Image(spec) => Kind::Image(Box::new(image::ImagePlan::new(spec))),
             Preprocess::Waveform(spec) => Kind::Waveform(sound::Window::new(spec)),
             Preprocess::LogMel(spec) => {
-                Kind::LogMel { window: sound::Window::new(&spec.wave), mel: sound::MelPlan::new(spec) }
+                Kind::LogMel(sound::Window::new(&spec.wave), Box::new(sound::MelPlan::new(spec)))
             }
-            Preprocess::TokenIds(spec) => Kind::Text(text::TextPlan::new(spec, text::Output::Ids)?),
-            Preprocess::AttentionMask(spec) => Kind::Text(text::TextPlan::new(spec, text::Output::Mask)?),
+            Preprocess::TokenIds(spec) => Kind::Text(Box::new(text::TextPlan::new(spec, text::Output::Ids)?)),
+            Preprocess::AttentionMask(spec) => {
+                Kind::Text(Box::new(text::TextPlan::new(spec, text::Output::Mask)?))
+            }
             Preprocess::Bytes { .. } => Kind::Bytes,
         };
         Ok(Self { shape: settings.shape(), dtype: settings.dtype(), kind })
@@ -150,7 +152,7 @@ impl Preprocessor {
                 let coverage = window.write(part, row, &mut scratch.sound)?;
                 Ok(RowInfo::Sound { coverage })
             }
-            (Kind::LogMel { window, mel }, RowMut::F32(row)) => {
+            (Kind::LogMel(window, mel), RowMut::F32(row)) => {
                 let mut wave = std::mem::take(&mut scratch.sound.wave);
                 wave.resize(window.length(), 0.0);
                 let coverage = window.write(part, &mut wave, &mut scratch.sound);

@@ -1,5 +1,7 @@
 //! The promises of preprocessing.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may stop, as tests do")]
+
 mod faults;
 mod golden;
 mod sound;

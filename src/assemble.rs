@@ -24,7 +24,7 @@ const READ_AHEAD: u64 = 4;
 const SEND_QUEUE: u64 = 8;
 
 /// Runs a pipeline on this thread until it is stopped or fails.
-pub fn run(
+pub(crate) fn run(
     mut pipeline: Pipeline,
     observer: Box<dyn Observer>,
     status: Arc<Status>,
@@ -40,11 +40,13 @@ pub fn run(
         backends: backends(&pipeline),
         pipeline,
         source: Box::new(move |sink| {
-            let source = KafkaSource::start(&spec, &inputs, read_ahead, sink).map_err(|error| error.to_string())?;
+            let source =
+                KafkaSource::start(&spec, &inputs, read_ahead, sink).map_err(|error| error.to_string())?;
             Ok(source as Arc<dyn SourceControl>)
         }),
         sink: Box::new(move |on_delivery| {
-            let sink = KafkaSink::start(&producer, send_queue, on_delivery).map_err(|error| error.to_string())?;
+            let sink =
+                KafkaSink::start(&producer, send_queue, on_delivery).map_err(|error| error.to_string())?;
             Ok(Box::new(sink) as Box<dyn Sink>)
         }),
         observer,
@@ -57,7 +59,7 @@ pub fn run(
 }
 
 /// All model runtimes.
-pub fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
+pub(crate) fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
     let torch = TorchBackend::new(pipeline.steps.iter().map(|step| step.model.device));
     vec![Arc::new(torch), Arc::new(Builtin)]
 }
@@ -83,7 +85,7 @@ fn views(pipeline: &Pipeline) -> Result<Vec<Vec<Shown>>, Failure> {
 }
 
 /// What the health endpoint says of a pipeline.
-pub fn health(name: String, status: Arc<Status>) -> HealthCheck {
+pub(crate) fn health(name: String, status: Arc<Status>) -> HealthCheck {
     Arc::new(move || Health {
         ready: status.is_ready(),
         live: status.failure().is_none(),

@@ -26,8 +26,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 pub enum AlignMessage {
     /// Samples of its streams, in the order of arrival.
     Samples(Vec<Arc<Sample>>),
-    /// Partitions that are no longer ours.
-    Revoked(Arc<[PartitionId]>, Arc<Acknowledge>),
+    /// Partitions that are no longer ours, with the number of the assignment that has ended.
+    Revoked(Arc<[(PartitionId, u32)]>, Arc<Acknowledge>),
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
     /// committed and is read again.
     Stop,
@@ -130,6 +130,9 @@ impl Room for Align {
     ) {
         match message {
             AlignMessage::Samples(samples) => {
+                // What was due before these arrived comes first, or an input that spoke too late would count as
+                // heard in time.
+                self.aligner.tick(now, &mut self.events);
                 for sample in samples {
                     let (stream, stamp) = (sample.stream.clone(), Stamp::from(&*sample));
                     self.aligner.push(&stream, sample.input(), stamp, sample, now, &mut self.events);
@@ -137,7 +140,7 @@ impl Room for Align {
                 self.tell(now, out);
             }
             AlignMessage::Revoked(partitions, done) => {
-                self.aligner.forget_partitions(|partition| partitions.contains(&partition));
+                self.aligner.forget_partitions(|partition| partitions.iter().any(|(revoked, _)| *revoked == partition));
                 out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
             }
             AlignMessage::Stop => out.send(&self.routes.publish, PublishMessage::ShardDone),

@@ -94,8 +94,11 @@ impl Ingest {
                 out.send(&self.publish, PublishMessage::Assigned(told));
             }
             SourceEvent::Revoked { partitions, done } => {
-                for partition in &partitions {
-                    self.assignments.remove(partition);
+                let partitions: Vec<(PartitionId, u32)> = partitions
+                    .into_iter()
+                    .filter_map(|partition| Some((partition, self.assignments.remove(&partition)?)))
+                    .collect();
+                for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
@@ -108,6 +111,7 @@ impl Ingest {
             SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
             SourceEvent::Lag(lags) => {
                 self.status.set_trouble(None);
+                telemetry::memory(self.budget.used(), self.budget.limit(), self.gate.paused().len());
                 for (partition, records) in lags {
                     if let Some(input) = self.inputs.get(partition.input.index()) {
                         telemetry::lag(&input.name, partition, records);

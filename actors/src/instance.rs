@@ -55,6 +55,20 @@ pub struct Instance {
     pub failures: Failures,
 }
 
+/// Why a batch did not run.
+enum RunError {
+    /// Something is wrong with it.
+    Batch(String),
+    /// The device is lost: nothing will run any more.
+    Device(String),
+}
+
+impl From<String> for RunError {
+    fn from(why: String) -> Self {
+        Self::Batch(why)
+    }
+}
+
 impl Instance {
     /// Starts the thread, which loads the model, says how that went, and then runs batches until nobody can send
     /// any more.
@@ -95,10 +109,16 @@ impl Instance {
             let run = || self.run(&mut *model, &mut state, &batch.jobs, inputs);
             let outcome = catch_unwind(AssertUnwindSafe(run));
             let (busy, finished_at) = (since.elapsed(), Timestamp::now());
-            let outcome = outcome.unwrap_or_else(|panic| {
-                telemetry::panicked(&self.runtime.step.name);
-                Err(format!("the model panicked: {}", panic_text(panic.as_ref())))
-            });
+            let outcome = match outcome {
+                Ok(Ok(outputs)) => Ok(outputs),
+                // The batch is neither failed nor committed: it is read again, by whoever has a device.
+                Ok(Err(RunError::Device(why))) => return self.failures.report(&self.runtime.step.name, &why),
+                Ok(Err(RunError::Batch(why))) => Err(why),
+                Err(panic) => {
+                    telemetry::panicked(&self.runtime.step.name);
+                    Err(format!("the model panicked: {}", panic_text(panic.as_ref())))
+                }
+            };
             telemetry::batch_run(&self.runtime.step.name, self.number, size, busy, outcome.is_ok());
             if let Err(why) = &outcome {
                 tracing::error!(step = self.runtime.step.name, size, "a batch failed: {why}");
@@ -114,10 +134,13 @@ impl Instance {
         state: &mut StateStore,
         jobs: &[(Arc<Job>, Timestamp)],
         inputs: Vec<Option<Tensor>>,
-    ) -> Result<Vec<StepOutput>, String> {
+    ) -> Result<Vec<StepOutput>, RunError> {
         let signature = &self.runtime.step.model.signature;
         let streams: Vec<_> = jobs.iter().map(|(job, _)| &job.bundle.stream).collect();
         let stateful = self.runtime.step.is_stateful();
+        for (job, _) in jobs.iter().filter(|(job, _)| job.bundle.first) {
+            state.forget(&job.bundle.stream);
+        }
         let mut carried =
             if stateful { state.batch(&streams).map_err(|error| error.to_string())? } else { Vec::new() };
         let mut tensors = Vec::with_capacity(inputs.len());
@@ -131,11 +154,9 @@ impl Instance {
                 }
             });
         }
-        let outputs = model.run(&tensors).map_err(|error| {
-            if let BackendError::Device { .. } = &error {
-                self.failures.report(&self.runtime.step.name, &error.to_string());
-            }
-            error.to_string()
+        let outputs = model.run(&tensors).map_err(|error| match &error {
+            BackendError::Device { .. } => RunError::Device(error.to_string()),
+            BackendError::Load { .. } | BackendError::Run { .. } => RunError::Batch(error.to_string()),
         })?;
         let outputs = split(signature, jobs.len(), &outputs).map_err(|mismatch| mismatch.to_string())?;
         if stateful {

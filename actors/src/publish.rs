@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_engine::align::Bundle;
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::ingest::source::{Acknowledge, SourceControl};
-use lockstep_engine::position::{NextOffset, Offset, PartitionId, Position};
+use lockstep_engine::ingest::source::SourceControl;
+use lockstep_engine::position::{PartitionId, Position};
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::Sink;
 use lockstep_engine::publish::{InOrder, Ledger, Settled, Verdict};
-use lockstep_engine::sample::{Record, Sample, StreamKey};
+use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -24,68 +23,14 @@ use crate::observer::Observer;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
+mod letter;
+mod message;
 mod outgoing;
 
+use letter::Letter;
+pub use message::{Aligned, PublishMessage};
 pub use outgoing::Inbox;
 use outgoing::Outgoing;
-
-/// What the publish actor takes.
-pub enum PublishMessage {
-    /// Partitions that are ours, where reading starts, and the number of the assignment.
-    Assigned(Vec<(PartitionId, NextOffset, u32)>),
-    /// Records were consumed.
-    Opened {
-        /// Their partition.
-        partition: PartitionId,
-        /// Its assignment.
-        assignment: u32,
-        /// Their offsets, ascending.
-        offsets: Vec<Offset>,
-    },
-    /// Records that cannot become samples, with their assignment.
-    Faults(Vec<(Record, u32, Fault)>),
-    /// What a sync actor said.
-    Aligned(Aligned),
-    /// Jobs that have been through all steps.
-    Finished(Vec<Arc<Job>>),
-    /// Partitions that are no longer ours; told by every sync actor.
-    Revoked(Arc<[PartitionId]>, Arc<Acknowledge>),
-    /// A sync actor will say nothing more.
-    ShardDone,
-    /// The sink has told what became of records.
-    Deliveries,
-    /// Say where every partition stands.
-    Positions(oneshot::Sender<Vec<(PartitionId, NextOffset)>>),
-}
-
-/// What a sync actor says at a time.
-#[derive(Default)]
-pub struct Aligned {
-    /// Bundles that are on their way, in the order of their streams.
-    pub admitted: Vec<(StreamKey, u64)>,
-    /// Records that have left the buffers: position, assignment, and how many bundles contain it.
-    pub released: Vec<(Position, u32, u32)>,
-    /// Samples that came too late, and by how many nanoseconds.
-    pub late: Vec<(Arc<Sample>, u64)>,
-    /// Pivots with the event time of another.
-    pub duplicates: Vec<Arc<Sample>>,
-    /// Bundles that a policy drops.
-    pub dropped: Vec<Bundle<Arc<Sample>>>,
-    /// Bundles that a policy dead-letters.
-    pub failed: Vec<(Bundle<Arc<Sample>>, Fault)>,
-}
-
-impl Aligned {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.admitted.is_empty()
-            && self.released.is_empty()
-            && self.late.is_empty()
-            && self.duplicates.is_empty()
-            && self.dropped.is_empty()
-            && self.failed.is_empty()
-    }
-}
 
 /// What the publish actor is made of.
 pub struct PublishParts {
@@ -123,7 +68,7 @@ pub struct Publish {
     ledger: Ledger<Arc<Sample>>,
     order: InOrder<Arc<Job>>,
     /// Revocations that not all sync actors have told of yet, each with how many have.
-    revoking: Vec<(Arc<[PartitionId]>, usize)>,
+    revoking: Vec<(Arc<[(PartitionId, u32)]>, usize)>,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
     commit_every: Duration,
@@ -184,7 +129,7 @@ impl Publish {
             telemetry::late(self.name(position));
             self.observer.late(position.input());
             let topic = self.topic(position);
-            if !self.outgoing.late(sample.clone(), topic, by_ns, now, out) {
+            if !self.outgoing.late(sample.clone(), topic, by_ns, out) {
                 self.ledger.end(position, sample.assignment);
             }
         }
@@ -245,7 +190,7 @@ impl Publish {
         self.observer.dead_lettered(position.input(), &fault);
         let topic = self.topic(position);
         tracing::warn!(topic, %position, "dead letter: {fault}");
-        self.outgoing.dead_letter(letter, topic, fault, now, out);
+        self.outgoing.dead_letter(letter, topic, fault, out);
     }
 
     /// A job has been through all steps, and all before it in its stream have.
@@ -291,7 +236,12 @@ impl Publish {
     }
 
     fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        for ended in self.outgoing.deliveries(now, &self.maker, out) {
+        let ended = self.outgoing.deliveries(now, out);
+        self.ended(ended, now, out);
+    }
+
+    fn ended(&mut self, ended: Vec<outgoing::Delivered>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        for ended in ended {
             match ended {
                 outgoing::Delivered::Result { job, timing, publish } => {
                     telemetry::published(&timing, publish);
@@ -308,7 +258,7 @@ impl Publish {
         }
     }
 
-    fn revoked(&mut self, partitions: Arc<[PartitionId]>) {
+    fn revoked(&mut self, partitions: Arc<[(PartitionId, u32)]>) {
         let told = match self.revoking.iter().position(|(of, _)| Arc::ptr_eq(of, &partitions)) {
             Some(place) => place,
             None => {
@@ -322,8 +272,8 @@ impl Publish {
         }
         self.revoking.swap_remove(told);
         self.commit();
-        for partition in &*partitions {
-            self.ledger.revoke(*partition);
+        for (partition, assignment) in &*partitions {
+            self.ledger.revoke(*partition, *assignment);
         }
     }
 
@@ -333,30 +283,6 @@ impl Publish {
             && let Some(control) = &*self.control.lock()
         {
             control.commit(offsets);
-        }
-    }
-}
-
-/// A record to be dead-lettered.
-pub enum Letter {
-    /// One that never became a sample, with its assignment.
-    Record(Record, u32),
-    /// A sample.
-    Sample(Arc<Sample>),
-}
-
-impl Letter {
-    fn record(&self) -> &Record {
-        match self {
-            Self::Record(record, _) => record,
-            Self::Sample(sample) => &sample.record,
-        }
-    }
-
-    fn assignment(&self) -> u32 {
-        match self {
-            Self::Record(_, assignment) => *assignment,
-            Self::Sample(sample) => sample.assignment,
         }
     }
 }
@@ -421,6 +347,10 @@ impl Room for Publish {
             self.next_commit = now.after(self.commit_every);
             self.commit();
         }
+        if self.outgoing.again_at().is_some_and(|at| now >= at) {
+            let ended = self.outgoing.again(&self.maker, out);
+            self.ended(ended, now, out);
+        }
         if !self.listening {
             self.listening = true;
             let inbox = self.outgoing.inbox();
@@ -432,6 +362,6 @@ impl Room for Publish {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        Some(self.next_commit)
+        Some(self.outgoing.again_at().map_or(self.next_commit, |again| again.min(self.next_commit)))
     }
 }

@@ -7,6 +7,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
+use crossbeam_channel::RecvTimeoutError;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::job::Graph;
@@ -37,6 +38,8 @@ const INGEST_LINK: usize = 4;
 const ALIGN_LINK: usize = 4;
 const BATCH_LINK: usize = 8;
 const PUBLISH_LINK: usize = 32;
+/// How long the instances' threads may take to end once nobody sends to them any more.
+const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Told of what the sink's records became.
 pub type OnDelivery = Arc<dyn Fn(Vec<Delivery>) + Send + Sync>;
@@ -142,12 +145,23 @@ pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
         }
         outcome
     });
+    join_instances(threads);
+    outcome
+}
+
+/// Waits for the instances, but not for ever: a model that does not return must not keep the process.
+fn join_instances(threads: Vec<JoinHandle<()>>) {
+    let since = Instant::now();
     for thread in threads {
-        if thread.join().is_err() {
+        while !thread.is_finished() && since.elapsed() < JOIN_WITHIN {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        if !thread.is_finished() {
+            tracing::error!(thread = thread.thread().name(), "a model has not returned; its thread is left behind");
+        } else if thread.join().is_err() {
             tracing::error!("an instance's thread panicked");
         }
     }
-    outcome
 }
 
 async fn start_and_watch(
@@ -168,8 +182,11 @@ async fn start_and_watch(
     let on_delivery = inbox.clone();
     let sink = sink(Arc::new(move |deliveries| on_delivery.put(deliveries))).map_err(start)?;
     let (done, all_done) = oneshot::channel();
-    let names = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
-    let maker = ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, &pipeline.steps, views);
+    let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
+    let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
+    let pivot = pipeline.align.pivot;
+    let maker =
+        ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, pivot, &pipeline.steps, views);
     let publish = Publish::new(PublishParts {
         inputs: inputs.clone(),
         maker,
@@ -187,9 +204,8 @@ async fn start_and_watch(
     let publish =
         Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
 
-    let graph = Arc::new(Graph::new(&pipeline.steps));
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
-    start_steps(&pipeline, &backends, &routes, &failures, threads, arbiters).map_err(start)?;
+    start_steps(&pipeline, &backends, &routes, &failures, stop, threads, arbiters).map_err(start)?;
 
     let (policy, ids) = (Arc::new(pipeline.align.clone()), Arc::new(AtomicU64::new(0)));
     let shards: Vec<Link<_>> = (0..pipeline.shards)
@@ -239,6 +255,7 @@ fn start_steps(
     backends: &[Arc<dyn Backend>],
     routes: &Routes,
     failures: &Failures,
+    stop: &Stop,
     threads: &mut Vec<JoinHandle<()>>,
     arbiters: &mut Vec<Arbiter>,
 ) -> Result<(), String> {
@@ -277,7 +294,16 @@ fn start_steps(
     let _ = routes.steps.set(links);
     let mut wrong = Vec::new();
     for (step, number, answer) in loading {
-        match answer.recv() {
+        let answer = loop {
+            match answer.recv_timeout(Duration::from_millis(50)) {
+                Err(RecvTimeoutError::Timeout) if stop.is_stopped() => {
+                    return Err("stopped while the models were loading".into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                answer => break answer,
+            }
+        };
+        match answer {
             Ok(Ok(device)) => tracing::info!(step, instance = number, device, "model loaded"),
             Ok(Err(error)) => wrong.push(error.to_string()),
             Err(_) => wrong.push(format!("step {step}: instance {number} ended before its model was loaded")),

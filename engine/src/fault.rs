@@ -63,8 +63,8 @@ pub enum Reason {
     BundleFailed,
     /// The model returned an error.
     ModelFailed,
-    /// The result is larger than the broker takes.
-    ResultTooLarge,
+    /// The broker refuses the result for what it is: too large, or with a timestamp that it does not take.
+    ResultRefused,
 }
 
 impl Reason {
@@ -84,7 +84,7 @@ impl Reason {
             Self::InputMissing => "input-missing",
             Self::BundleFailed => "bundle-failed",
             Self::ModelFailed => "model-failed",
-            Self::ResultTooLarge => "result-too-large",
+            Self::ResultRefused => "result-refused",
         }
     }
 }

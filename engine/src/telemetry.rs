@@ -55,7 +55,6 @@ pub fn describe() {
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
-    describe_gauge!("lockstep_link_depth", "messages that wait in a link between actors");
 }
 
 /// Records of an input were consumed.
@@ -130,11 +129,6 @@ pub fn batch_run(step: &str, instance: usize, size: usize, busy: Duration, succe
 /// Somebody waited for room in a link.
 pub fn link_blocked(link: &'static str, waited: Duration) {
     gauge!("lockstep_link_blocked_seconds_total", "link" => link).increment(waited.as_secs_f64());
-}
-
-/// So many messages wait in a link.
-pub fn link_depth(link: &'static str, messages: usize) {
-    gauge!("lockstep_link_depth", "link" => link).set(messages as f64);
 }
 
 /// An actor panicked and the panic was caught.

@@ -27,12 +27,12 @@ duplicate or in no bundle. A summary goes to standard error. Exits with 1 if a l
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
-pub struct Args {
+pub(crate) struct Args {
     /// The pipeline's configuration
     config: PathBuf,
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let (inputs, policy) = load_alignment(&args.config)?;
     let names: Vec<String> = inputs.into_iter().map(|input| input.name).collect();
     let output = io::BufWriter::new(io::stdout().lock());

@@ -9,7 +9,7 @@ use signal_hook::iterator::Signals;
 use super::Failure;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// A topic to make, and how many partitions it has (4 if not said); may be given more than once
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = topic)]
     topics: Vec<(String, i32)>,
@@ -23,7 +23,7 @@ fn topic(text: &str) -> Result<(String, i32), String> {
     }
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let broker = EmbeddedBroker::start(&args.topics)?;
     println!("{}", broker.address());

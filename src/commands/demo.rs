@@ -66,7 +66,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         http: Some(args.http.clone()),
         ..Overrides::default()
     };
-    let pipeline = load(&config, &overrides)?;
+    let mut pipeline = load(&config, &overrides)?;
+    // The embedded broker answers a waiting fetch only when its time is up, even if records have come.
+    pipeline.kafka.consumer.insert("fetch.wait.max.ms".into(), "5".into());
     for topic in admin::input_topics(&pipeline).into_iter().chain(admin::output_topics(&pipeline)) {
         broker.create_topic(topic, 1)?;
     }
@@ -75,7 +77,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let status = Arc::new(Status::default());
     let http = serve(&pipeline, &status)?;
     let tally = Arc::new(Tally::new(pipeline.inputs.iter().map(|input| input.name.clone()).collect()));
-    let mut tail = Tail::open(broker.address(), &BTreeMap::new(), &pipeline.publish.results, From::Beginning)?;
+    let mut tail =
+        Tail::open(broker.address(), &BTreeMap::new(), &pipeline.publish.results, From::Beginning)?;
 
     let (results, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let shower = {
@@ -97,9 +100,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     eprintln!("loading models");
     let waiting = || status.partitions.load(Ordering::Relaxed) < pipeline.inputs.len();
     wait_while(|| waiting() && !runner.is_finished() && !stop.is_stopped());
-    let published = if runner.is_finished() { Ok(0) } else { play(&args, broker.address(), &clip, &stop) };
-    if let Ok(frames) = &published {
-        wait_while(|| tally.ended("video") < *frames && !runner.is_finished() && !stop.is_stopped());
+    let published =
+        if runner.is_finished() { Ok(BTreeMap::new()) } else { play(&args, broker.address(), &clip, &stop) };
+    if let Ok(published) = &published {
+        tally.published(published);
+        let frames = published.get("video").copied().unwrap_or(0);
+        wait_while(|| tally.ended("video") < frames && !runner.is_finished() && !stop.is_stopped());
     }
     stop.stop();
     let ended = runner.join().map_err(|_| "the pipeline's thread panicked")?;
@@ -124,8 +130,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Publishes the clip, again and again if so asked, and tells how many frames went out.
-fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<u64, Failure> {
+/// Publishes the clip, again and again if so asked, and tells how many records went out to each topic.
+fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<BTreeMap<String, u64>, Failure> {
     let plan = Plan {
         brokers: brokers.to_owned(),
         stream: "cam-1".into(),
@@ -141,12 +147,14 @@ fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<u64, Fai
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let over = || stop.is_stopped() || until.is_some_and(|until| Instant::now() >= until);
     let cancel = AtomicBool::new(false);
-    let mut frames = 0;
+    let mut records = BTreeMap::new();
     loop {
         let published = publish::run(&plan, &cancel, &mut |_| cancel.store(over(), Ordering::Relaxed))?;
-        frames += published.by_topic.get("video").copied().unwrap_or(0);
+        for (topic, count) in published.by_topic {
+            *records.entry(topic).or_default() += count;
+        }
         if until.is_none() || over() {
-            return Ok(frames);
+            return Ok(records);
         }
     }
 }
@@ -171,7 +179,8 @@ fn serve(
     let recorder = install_recorder()?;
     telemetry::describe();
     let Some(listen) = &pipeline.http else { return Ok(None) };
-    let server = HttpServer::start(listen, recorder, assemble::health(pipeline.name.clone(), status.clone()))?;
+    let server =
+        HttpServer::start(listen, recorder, assemble::health(pipeline.name.clone(), status.clone()))?;
     eprintln!("metrics and health at http://{}/metrics and /health", server.address());
     Ok(Some(server))
 }

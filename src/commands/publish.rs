@@ -15,7 +15,7 @@ use super::Failure;
 use crate::publish::{self, Plan, Start};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Videos (frames go to `video`, sound to `audio`), directories of images, WAV files, or text files
     /// with lines of `TIME text`
     #[arg(required = true)]
@@ -88,7 +88,7 @@ fn span(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time from 1ms to 60s would be right".into())
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let cancel = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, cancel.clone())?;

@@ -49,9 +49,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let http = match &pipeline.http {
         Some(listen) => {
             let health = assemble::health(pipeline.name.clone(), status.clone());
-            let server = HttpServer::start(listen, recorder, health)?;
-            tracing::info!("metrics and health at http://{}/metrics and /health", server.address());
-            Some(server)
+            Some(HttpServer::start(listen, recorder, health)?)
         }
         None => None,
     };

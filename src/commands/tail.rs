@@ -15,10 +15,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
 #[allow(unused_imports, reason = "the demo shows results as this command does")]
-pub use render::render_line;
+pub(crate) use render::render_line;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The topic to follow
     topic: String,
     /// The brokers
@@ -43,7 +43,7 @@ enum Start {
     End,
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let cancelled = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, cancelled.clone())?;

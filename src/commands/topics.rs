@@ -11,7 +11,7 @@ use super::Failure;
 use crate::settings::{self, Overrides};
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
 }
@@ -34,7 +34,7 @@ enum Action {
     },
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let Action::Create { config, brokers, partitions, replication } = args.action;
     let overrides = Overrides { brokers, ..Overrides::default() };
     let pipeline = settings::load(&config, &overrides)?;

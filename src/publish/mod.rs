@@ -24,11 +24,11 @@ use parking_lot::Mutex;
 use crate::commands::Failure;
 
 /// Set to stop publishing.
-pub type CancelFlag = AtomicBool;
+pub(crate) type CancelFlag = AtomicBool;
 
 /// What is to be published, and how.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// `host:port`, comma-separated.
     pub brokers: String,
     /// The key of every record.
@@ -51,7 +51,7 @@ pub struct Plan {
 
 /// The event time of the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(crate) enum Start {
     /// The moment at which publishing begins.
     Now,
     /// As the sources say; those without absolute times begin now.
@@ -62,7 +62,7 @@ pub enum Start {
 
 /// What has been published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
+pub(crate) struct Published {
     /// Records that brokers have acknowledged.
     pub records: u64,
     /// Their payloads' bytes.
@@ -116,7 +116,7 @@ fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
 ///
 /// # Errors
 /// When a source cannot be read, or a record was not delivered.
-pub fn run(
+pub(crate) fn run(
     plan: &Plan,
     cancel: &CancelFlag,
     progress: &mut dyn FnMut(&Published),

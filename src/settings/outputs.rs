@@ -25,6 +25,10 @@ pub(super) fn read(
     let mut views = Vec::new();
     for name in section.names() {
         check_name(&section, name, "an output");
+        if matches!(name, "model" | "version" | "skipped") {
+            let message = format!("{name:?} stands in every result already; choose another name");
+            section.wrong(name, message);
+        }
         let Some(entry) = section.named(name) else { continue };
         let example = "scores = { output = \"…\" }";
         if let Some(kind) = entry.one_of(&VIEWS, example)

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::backend::{Device, LoadModel};
 use lockstep_engine::infer::check::check_steps;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
-use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::position::InputId;
 use toml::de::DeValue;
@@ -397,21 +397,4 @@ fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
     policy.preferred.dedup();
     section.finish();
     policy
-}
-
-fn device(value: &DeValue<'_>) -> Result<Device, String> {
-    let text = string(value)?;
-    parse_device(&text).ok_or_else(|| {
-        format!("is {}; write \"auto\", \"cpu\" or \"cuda:0\" with the GPU's index", shown(value))
-    })
-}
-
-/// `auto`, `cpu` or `cuda:N`.
-pub(super) fn parse_device(text: &str) -> Option<Device> {
-    match text {
-        "auto" => Some(Device::Auto),
-        "cpu" => Some(Device::Cpu),
-        "cuda" => Some(Device::Cuda(0)),
-        _ => text.strip_prefix("cuda:")?.parse::<u8>().ok().map(|index| Device::Cuda(usize::from(index))),
-    }
 }

@@ -16,8 +16,12 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::{Letter, PublishMessage};
+use super::PublishMessage;
+use super::letter::Letter;
 use crate::shell::Outbox;
+
+/// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the sink's threads put what became of records. Bounded by what the sink itself takes at a time.
 #[derive(Default)]
@@ -87,6 +91,9 @@ pub(super) struct Outgoing {
     inbox: Arc<Inbox>,
     pending: FxHashMap<u64, Pending>,
     next: u64,
+    /// What the broker did not take, to be sent again.
+    refused: Vec<Pending>,
+    again_at: Option<Timestamp>,
 }
 
 impl Outgoing {
@@ -98,7 +105,7 @@ impl Outgoing {
         inbox: Arc<Inbox>,
     ) -> Self {
         let sink = Arc::new(Mutex::new(sink));
-        Self { dead_letters, late, sink, inbox, pending: FxHashMap::default(), next: 0 }
+        Self { dead_letters, late, sink, inbox, pending: FxHashMap::default(), next: 0, refused: Vec::new(), again_at: None }
     }
 
     /// Where deliveries arrive.
@@ -108,7 +115,7 @@ impl Outgoing {
 
     /// Whether nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && self.refused.is_empty()
     }
 
     /// Sends a result.
@@ -129,7 +136,6 @@ impl Outgoing {
         letter: Letter,
         topic: String,
         fault: Fault,
-        _now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
         let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
@@ -142,7 +148,6 @@ impl Outgoing {
         sample: Arc<Sample>,
         topic: String,
         by_ns: u64,
-        _now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) -> bool {
         let Some(late) = &self.late else { return false };
@@ -170,13 +175,8 @@ impl Outgoing {
     }
 
     /// What has come to its end since last asked. What the broker did not take for reasons of its own is sent
-    /// again.
-    pub(super) fn deliveries(
-        &mut self,
-        now: Timestamp,
-        maker: &ResultMaker,
-        out: &mut Outbox<PublishMessage>,
-    ) -> Vec<Delivered> {
+    /// again after a while.
+    pub(super) fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) -> Vec<Delivered> {
         let mut ended = Vec::new();
         for delivery in self.inbox.take() {
             let Some(pending) = self.pending.remove(&delivery.token) else { continue };
@@ -184,61 +184,90 @@ impl Outgoing {
                 Ok(()) => ended.push(done(pending, now)),
                 Err(error) => {
                     telemetry::delivery_failed();
-                    ended.extend(self.refused(pending, &error, maker, out));
+                    if error.poison {
+                        ended.extend(self.poison(pending, &error, out));
+                    } else {
+                        tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
+                        self.refused.push(pending);
+                        self.again_at.get_or_insert(now.after(AGAIN_AFTER));
+                    }
                 }
             }
         }
         ended
     }
 
-    fn refused(
+    /// When there is something to be sent again.
+    pub(super) fn again_at(&self) -> Option<Timestamp> {
+        self.again_at
+    }
+
+    /// Sends again what the broker did not take. A result that cannot be made again has come to its end.
+    pub(super) fn again(&mut self, maker: &ResultMaker, out: &mut Outbox<PublishMessage>) -> Vec<Delivered> {
+        self.again_at = None;
+        let mut ended = Vec::new();
+        for pending in std::mem::take(&mut self.refused) {
+            let record = match &pending {
+                Pending::Result { job, .. } => match maker.make(job) {
+                    Ok((record, _)) => Some(record),
+                    Err(why) => {
+                        let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
+                        ended.push(Delivered::Poison { job: job.clone(), fault });
+                        None
+                    }
+                },
+                Pending::Dead { letter, topic, fault, without_payload } => {
+                    let mut record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
+                    if *without_payload {
+                        record.payload = bytes::Bytes::new();
+                    }
+                    Some(record)
+                }
+                Pending::Late { sample, topic, by_ns } => {
+                    self.late.as_ref().map(|late| letters::late(late, &sample.record, topic, *by_ns))
+                }
+            };
+            if let Some(record) = record {
+                self.send(record, pending, out);
+            }
+        }
+        ended
+    }
+
+    /// The broker will never take this record as it is.
+    fn poison(
         &mut self,
         pending: Pending,
         error: &DeliveryError,
-        maker: &ResultMaker,
         out: &mut Outbox<PublishMessage>,
     ) -> Option<Delivered> {
-        if !error.poison {
-            tracing::warn!("the broker did not take a record; sending it again: {}", error.message);
-        }
         match pending {
-            Pending::Result { job, timing, sent_at } => {
-                let again = if error.poison { Err(error.message.clone()) } else { maker.make(&job) };
-                match again {
-                    Ok((record, _)) => self.send(record, Pending::Result { job, timing, sent_at }, out),
-                    Err(why) => {
-                        let fault = Fault::new(Stage::Publish, Reason::ResultTooLarge, why);
-                        return Some(Delivered::Poison { job, fault });
-                    }
-                }
+            Pending::Result { job, .. } => {
+                let message = format!("the broker refuses the result: {}", error.message);
+                let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
+                Some(Delivered::Poison { job, fault })
             }
-            Pending::Dead { letter, topic, fault, without_payload } => {
+            Pending::Dead { letter, topic, without_payload: true, .. } => {
                 let (position, assignment) = (letter.record().position, letter.assignment());
-                if error.poison && without_payload {
-                    tracing::error!(topic, %position, "not even the headers of a dead letter fit: {}", error.message);
-                    return Some(Delivered::Letter { position, assignment });
-                }
-                let without_payload = without_payload || error.poison;
-                let mut record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-                if without_payload {
-                    tracing::error!(topic, %position, "a dead letter is larger than the broker takes; its value is left out");
-                    record.payload = bytes::Bytes::new();
-                }
-                self.send(record, Pending::Dead { letter, topic, fault, without_payload }, out);
+                tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
+                Some(Delivered::Letter { position, assignment })
             }
-            Pending::Late { sample, topic, by_ns } => {
+            Pending::Dead { letter, topic, fault, .. } => {
+                let position = letter.record().position;
+                tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
+                let mut record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
+                record.payload = bytes::Bytes::new();
+                // The broker may have refused the timestamp rather than the size.
+                record.timestamp = None;
+                self.send(record, Pending::Dead { letter, topic, fault, without_payload: true }, out);
+                None
+            }
+            Pending::Late { sample, topic, .. } => {
                 let (position, assignment) = (sample.position(), sample.assignment);
-                if error.poison {
-                    tracing::error!(topic, %position, "a late record is larger than the broker takes: {}", error.message);
-                    return Some(Delivered::Letter { position, assignment });
-                }
-                if let Some(late) = &self.late {
-                    let record = letters::late(late, &sample.record, &topic, by_ns);
-                    self.send(record, Pending::Late { sample, topic, by_ns }, out);
-                }
+                tracing::error!(topic, %position, "a late record is refused: {}", error.message);
+                Some(Delivered::Letter { position, assignment })
             }
         }
-        None
     }
 }
 

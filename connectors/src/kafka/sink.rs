@@ -58,6 +58,7 @@ fn delivery_error(error: &KafkaError) -> DeliveryError {
             RDKafkaErrorCode::MessageSizeTooLarge
                 | RDKafkaErrorCode::InvalidMessageSize
                 | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidTimestamp
         )
     );
     DeliveryError { message: error.to_string(), poison }

@@ -14,6 +14,9 @@ pub struct Bundle<T> {
     pub event_time: Timestamp,
     /// One part for each input of the pipeline, in their order, the pivot's included.
     pub parts: SmallVec<[Part<T>; 4]>,
+    /// Whether it is the first of its stream since the stream was heard of, or heard of again after it was
+    /// forgotten or its partition came back: what a model carries on begins anew with it.
+    pub first: bool,
     /// When its pivot arrived, in wall time.
     pub opened_at: Timestamp,
     /// When it closed, in wall time.

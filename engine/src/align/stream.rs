@@ -215,6 +215,7 @@ impl<T: Clone> Stream<T> {
 
     fn close_first(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) -> usize {
         let Some(pivot) = self.open.pop_front() else { return 0 };
+        let first = self.closed == i64::MIN;
         self.closed = pivot.time;
         let event_time = Timestamp::from_nanos(pivot.time);
         let mut parts = SmallVec::with_capacity(self.lanes.len());
@@ -246,6 +247,7 @@ impl<T: Clone> Stream<T> {
             stream: self.key.clone(),
             event_time,
             parts,
+            first,
             opened_at: Timestamp::from_nanos(pivot.arrived),
             closed_at: Timestamp::from_nanos(now),
         };

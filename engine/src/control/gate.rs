@@ -71,9 +71,14 @@ impl Gate {
         Some(&self.paused)
     }
 
-    /// Whether partitions are paused.
+    /// Whether the budget is spent.
     pub fn is_closed(&self) -> bool {
         self.spent
+    }
+
+    /// The partitions that are paused.
+    pub fn paused(&self) -> &[PartitionId] {
+        &self.paused
     }
 
     fn all_but_the_furthest_behind(&self) -> Vec<PartitionId> {

@@ -2,9 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::batch::BatchPolicy;
 use crate::infer::backend::{Device, LoadModel};
 use crate::infer::manifest::Manifest;
-use crate::batch::BatchPolicy;
 use crate::infer::step::{OutputView, Reduce};
 use crate::position::InputId;
 

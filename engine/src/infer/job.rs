@@ -27,16 +27,19 @@ pub struct Graph {
     feeds: Vec<Vec<usize>>,
     /// For each step, the inputs that it cannot do without.
     inputs: Vec<Vec<InputId>>,
+    input_names: Vec<String>,
 }
 
 impl Graph {
-    /// The graph of a pipeline's steps, each of which comes after those that it takes from.
-    pub fn new(steps: &[Step]) -> Self {
+    /// The graph of a pipeline's steps, each of which comes after those that it takes from, and the names of
+    /// its inputs.
+    pub fn new(steps: &[Step], input_names: Vec<String>) -> Self {
         let mut graph = Self {
             names: steps.iter().map(|step| step.name.clone()).collect(),
             needs: vec![0; steps.len()],
             feeds: vec![Vec::new(); steps.len()],
             inputs: vec![Vec::new(); steps.len()],
+            input_names,
         };
         for (index, step) in steps.iter().enumerate() {
             for binding in &step.bindings {
@@ -195,7 +198,8 @@ impl Job {
             self.bundle.parts.get(input.index()).is_none_or(|part| part.samples.is_empty())
         };
         if let Some(input) = graph.inputs[step].iter().find(missing) {
-            return Some(format!("input {} is missing", input.0));
+            let name = graph.input_names.get(input.index()).map_or("?", String::as_str);
+            return Some(format!("input {name} is missing"));
         }
         let before = (0..step).filter(|before| graph.feeds[*before].contains(&step));
         before.into_iter().find_map(|before| match &self.at(before)?.outcome {

@@ -76,9 +76,12 @@ impl<T> Ledger<T> {
         self.partitions.insert(partition, track);
     }
 
-    /// A partition is no longer ours: what is under way of it no longer counts.
-    pub fn revoke(&mut self, partition: PartitionId) {
-        self.partitions.remove(&partition);
+    /// An assignment has ended: what is under way of it no longer counts. A later assignment of the partition
+    /// that has begun already stays.
+    pub fn revoke(&mut self, partition: PartitionId, assignment: u32) {
+        if self.track(partition, assignment).is_some() {
+            self.partitions.remove(&partition);
+        }
     }
 
     /// A record was consumed. Offsets of a partition ascend.

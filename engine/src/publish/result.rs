@@ -11,6 +11,7 @@ use crate::infer::job::{Job, Outcome, StepTiming};
 use crate::infer::step::Step;
 use crate::infer::view::{Shown, show_all};
 use crate::ingest::wire;
+use crate::position::InputId;
 use crate::publish::sink::OutRecord;
 use crate::sample::{Header, Sample, StreamKey};
 use crate::time::Timestamp;
@@ -24,6 +25,7 @@ pub struct ResultMaker {
     pipeline: String,
     topic: Arc<str>,
     inputs: Vec<String>,
+    pivot: InputId,
     steps: Vec<StepShown>,
 }
 
@@ -72,12 +74,14 @@ pub fn bundle_id(stream: &StreamKey, event_time: Timestamp) -> String {
 }
 
 impl ResultMaker {
-    /// Makes results of a pipeline for a topic; `inputs` are the inputs' names, `views` those of each
+    /// Makes results of a pipeline for a topic; `inputs` are the inputs' names, `pivot` the one that
+    /// sets the time, `views` those of each
     /// step with their labels read.
     pub fn new(
         pipeline: &str,
         topic: &str,
         inputs: Vec<String>,
+        pivot: InputId,
         steps: &[Step],
         views: Vec<Vec<Shown>>,
     ) -> Self {
@@ -88,7 +92,7 @@ impl ResultMaker {
             views,
             takes_from: step.takes_from(),
         });
-        Self { pipeline: pipeline.to_owned(), topic: topic.into(), inputs, steps: steps.collect() }
+        Self { pipeline: pipeline.to_owned(), topic: topic.into(), inputs, pivot, steps: steps.collect() }
     }
 
     /// The result of a job that has been through all steps, and where its time went.
@@ -126,6 +130,7 @@ impl ResultMaker {
             Header::new(wire::CE_ID, document.id.clone()),
             Header::new(wire::CE_SOURCE, format!("/lockstep/{}", self.pipeline)),
             Header::new(wire::CE_TYPE, EVENT_TYPE),
+            Header::new(wire::CE_SUBJECT, job.bundle.stream.as_str().to_owned()),
             Header::new(wire::CE_TIME, document.event_time.clone()),
             Header::new(wire::CONTENT_TYPE, "application/json"),
         ];
@@ -140,8 +145,10 @@ impl ResultMaker {
         let mut outputs = Map::new();
         for (index, step) in self.steps.iter().enumerate() {
             let mut shown = match job.at(index).map(|report| &report.outcome) {
-                Some(Outcome::Done { output, placement }) => show_all(&step.views, output, placement.as_ref())
-                    .map_err(|why| format!("step {}: {why}", step.name))?,
+                Some(Outcome::Done { output, placement }) => {
+                    show_all(&step.views, output, placement.as_ref())
+                        .map_err(|why| format!("step {}: {why}", step.name))?
+                }
                 Some(Outcome::Skipped(why)) => Map::from_iter([("skipped".into(), why.as_str().into())]),
                 Some(Outcome::Failed(_)) | None => continue,
             };
@@ -156,8 +163,7 @@ impl ResultMaker {
     /// waited for, and so on.
     fn timing(&self, job: &Job) -> Timing {
         let bundle = &job.bundle;
-        let pivot =
-            bundle.parts.iter().flat_map(|part| &part.samples).find(|s| s.event_time == bundle.event_time);
+        let pivot = bundle.parts.get(self.pivot.index()).and_then(|part| part.samples.first());
         let polled_at = pivot.map_or(bundle.opened_at, |sample| sample.record.polled_at);
         let produced_at = pivot.and_then(|sample| sample.record.timestamp).unwrap_or(polled_at);
         let mut timing = Timing {

@@ -34,6 +34,7 @@ struct Counts {
 
 #[derive(Clone, Default)]
 struct OfInput {
+    published: u64,
     used: u64,
     late: u64,
     dropped: BTreeMap<&'static str, u64>,
@@ -56,6 +57,14 @@ impl Tally {
         Box::new(Watcher(self.counts.clone()))
     }
 
+    /// Says how many records went out to each input, whose topics have the inputs' names.
+    pub(super) fn published(&self, records: &BTreeMap<String, u64>) {
+        let mut counts = self.counts.lock();
+        for (name, of) in self.inputs.iter().zip(&mut counts.inputs) {
+            of.published = records.get(name).copied().unwrap_or(0);
+        }
+    }
+
     /// Results acknowledged.
     pub(super) fn results(&self) -> u64 {
         self.counts.lock().bundles
@@ -64,7 +73,12 @@ impl Tally {
     /// Records of an input that have ended, one way or another.
     pub(super) fn ended(&self, input: &str) -> u64 {
         let counts = self.counts.lock();
-        self.inputs.iter().zip(&counts.inputs).filter(|(name, _)| *name == input).map(|(_, of)| of.ended()).sum()
+        self.inputs
+            .iter()
+            .zip(&counts.inputs)
+            .filter(|(name, _)| *name == input)
+            .map(|(_, of)| of.ended())
+            .sum()
     }
 
     pub(super) fn text(&self) -> String {
@@ -78,11 +92,13 @@ impl Tally {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{name:>8}: {} used, {} late, dropped {}, dead-lettered {}",
+                "{name:>8}: {} published, {} used, {} late, dropped {}, dead-lettered {}, {} kept for bundles to come",
+                of.published,
                 of.used,
                 of.late,
                 list(&of.dropped),
-                list(&of.dead)
+                list(&of.dead),
+                of.published.saturating_sub(of.ended()),
             );
         }
         let _ = writeln!(text, "\n{:>16} {:>9} {:>9} {:>9}   (ms)", "", "p50", "p95", "p99");
@@ -101,7 +117,7 @@ impl Tally {
             .zip(&counts.inputs)
             .map(|(name, of)| {
                 let value =
-                    json!({"used": of.used, "late": of.late, "dropped": of.dropped, "dead_lettered": of.dead});
+                    json!({"published": of.published, "used": of.used, "late": of.late, "dropped": of.dropped, "dead_lettered": of.dead});
                 (name.clone(), value)
             })
             .collect();

@@ -57,11 +57,12 @@ fn a_record_is_dead_lettered_only_when_no_result_contains_it_and_ends_when_that_
 #[test]
 fn what_is_left_of_an_earlier_assignment_does_not_count() {
     let (mut ledger, old) = ledger(0..1);
-    ledger.revoke(PARTITION);
+    ledger.revoke(PARTITION, old);
     let new = old + 1;
     ledger.assign(PARTITION, NextOffset(0), new);
     ledger.open(at(0), new);
     ledger.end(at(0), old);
+    ledger.revoke(PARTITION, old);
     assert!(ledger.committable().is_empty());
     ledger.end(at(0), new);
     assert_eq!(ledger.committable(), [(PARTITION, NextOffset(1))]);

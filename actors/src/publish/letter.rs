@@ -1,0 +1,29 @@
+//! A record on its way to the dead letters.
+
+use std::sync::Arc;
+
+use lockstep_engine::sample::{Record, Sample};
+
+/// A record to be dead-lettered.
+pub(super) enum Letter {
+    /// One that never became a sample, with its assignment.
+    Record(Record, u32),
+    /// A sample.
+    Sample(Arc<Sample>),
+}
+
+impl Letter {
+    pub(super) fn record(&self) -> &Record {
+        match self {
+            Self::Record(record, _) => record,
+            Self::Sample(sample) => &sample.record,
+        }
+    }
+
+    pub(super) fn assignment(&self) -> u32 {
+        match self {
+            Self::Record(_, assignment) => *assignment,
+            Self::Sample(sample) => sample.assignment,
+        }
+    }
+}

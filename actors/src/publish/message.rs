@@ -1,0 +1,70 @@
+//! What the publish actor is told.
+
+use std::sync::Arc;
+
+use lockstep_engine::align::Bundle;
+use lockstep_engine::fault::Fault;
+use lockstep_engine::infer::job::Job;
+use lockstep_engine::ingest::source::Acknowledge;
+use lockstep_engine::position::{NextOffset, Offset, PartitionId, Position};
+use lockstep_engine::sample::{Record, Sample, StreamKey};
+use tokio::sync::oneshot;
+
+/// What the publish actor takes.
+pub enum PublishMessage {
+    /// Partitions that are ours, where reading starts, and the number of the assignment.
+    Assigned(Vec<(PartitionId, NextOffset, u32)>),
+    /// Records were consumed.
+    Opened {
+        /// Their partition.
+        partition: PartitionId,
+        /// Its assignment.
+        assignment: u32,
+        /// Their offsets, ascending.
+        offsets: Vec<Offset>,
+    },
+    /// Records that cannot become samples, with their assignment.
+    Faults(Vec<(Record, u32, Fault)>),
+    /// What a sync actor said.
+    Aligned(Aligned),
+    /// Jobs that have been through all steps.
+    Finished(Vec<Arc<Job>>),
+    /// Partitions that are no longer ours, with the number of the assignment that has ended; told by every sync
+    /// actor.
+    Revoked(Arc<[(PartitionId, u32)]>, Arc<Acknowledge>),
+    /// A sync actor will say nothing more.
+    ShardDone,
+    /// The sink has told what became of records.
+    Deliveries,
+    /// Say where every partition stands.
+    Positions(oneshot::Sender<Vec<(PartitionId, NextOffset)>>),
+}
+
+/// What a sync actor says at a time.
+#[derive(Default)]
+pub struct Aligned {
+    /// Bundles that are on their way, in the order of their streams.
+    pub admitted: Vec<(StreamKey, u64)>,
+    /// Records that have left the buffers: position, assignment, and how many bundles contain it.
+    pub released: Vec<(Position, u32, u32)>,
+    /// Samples that came too late, and by how many nanoseconds.
+    pub late: Vec<(Arc<Sample>, u64)>,
+    /// Pivots with the event time of another.
+    pub duplicates: Vec<Arc<Sample>>,
+    /// Bundles that a policy drops.
+    pub dropped: Vec<Bundle<Arc<Sample>>>,
+    /// Bundles that a policy dead-letters.
+    pub failed: Vec<(Bundle<Arc<Sample>>, Fault)>,
+}
+
+impl Aligned {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.admitted.is_empty()
+            && self.released.is_empty()
+            && self.late.is_empty()
+            && self.duplicates.is_empty()
+            && self.dropped.is_empty()
+            && self.failed.is_empty()
+    }
+}

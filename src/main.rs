@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod assemble;
 mod bench;
 mod commands;
 mod logging;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::extents::Extents;

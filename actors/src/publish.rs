@@ -17,7 +17,6 @@ use lockstep_engine::sample::{Record, Sample, StreamKey};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use crate::link::Permit;

@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lockstep_engine::align::{AlignPolicy, Aligner, Event};
-use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::time::Timestamp;
 
 use super::Failure;
+use crate::settings::load_alignment;
 use lines::{Fate, Item, Verdict};
 
 mod lines;
@@ -33,10 +33,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let pipeline = alignment_of(&args.config)?;
-    let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
+    let (inputs, policy) = load_alignment(&args.config)?;
+    let names: Vec<String> = inputs.into_iter().map(|input| input.name).collect();
     let output = io::BufWriter::new(io::stdout().lock());
-    let summary = match dry_run(&names, pipeline.align, io::stdin().lock(), output, &mut io::stderr()) {
+    let summary = match dry_run(&names, policy, io::stdin().lock(), output, &mut io::stderr()) {
         // Whoever reads the bundles has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         outcome => outcome?,
@@ -174,11 +174,6 @@ fn write_events(
         writeln!(output, "{}", line?)?;
     }
     Ok(())
-}
-
-/// The pipeline that a configuration describes.
-fn alignment_of(path: &Path) -> Result<Pipeline, Failure> {
-    Err(format!("{}: pipelines cannot be loaded yet", path.display()).into())
 }
 
 #[cfg(test)]

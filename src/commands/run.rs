@@ -1,12 +1,86 @@
 //! `lockstep run`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_actors::{Ended, Status, Stop, Unobserved};
+use lockstep_connectors::http::{HttpServer, install_recorder};
+use lockstep_connectors::kafka::admin;
+use lockstep_engine::telemetry;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::Failure;
+use crate::assemble;
+use crate::settings::{Overrides, load};
+
+/// How long brokers may take to describe the topics.
+const BROKERS_WITHIN: Duration = Duration::from_secs(30);
+
+const DETAILS: &str = "\
+Reads the pipeline's input topics as a member of its consumer group and publishes results. Several processes
+with the same configuration share the partitions.
+
+Stops in order on Ctrl-C or SIGTERM: takes nothing more in, finishes what is under way, commits and leaves
+the group, within limits.stop_within. What was not finished is not committed, and is read again at the next
+start. A second Ctrl-C ends it at once; that loses nothing either.
+
+Exits with 0 after an orderly stop and with 1 otherwise.";
 
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_long_help = DETAILS)]
+pub(crate) struct Args {
+    /// The pipeline's TOML file
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+}
 
-pub fn run(_args: Args) -> Result<ExitCode, Failure> {
-    Err("not built yet".into())
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let pipeline = load(&args.config, &args.overrides)?;
+    let stop = Stop::default();
+    stop_on_signals(&stop)?;
+
+    let recorder = install_recorder()?;
+    telemetry::describe();
+    let status = Arc::new(Status::default());
+    let http = match &pipeline.http {
+        Some(listen) => {
+            let health = assemble::health(pipeline.name.clone(), status.clone());
+            let server = HttpServer::start(listen, recorder, health)?;
+            tracing::info!("metrics and health at http://{}/metrics and /health", server.address());
+            Some(server)
+        }
+        None => None,
+    };
+
+    let problems = admin::check_topics(&pipeline, BROKERS_WITHIN)?;
+    if !problems.is_empty() {
+        let config = args.config.display();
+        let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        return Err(format!("the topics do not fit the pipeline {config}:{list}").into());
+    }
+    let ended = assemble::run(pipeline, Box::new(Unobserved), status, &stop);
+    drop(http);
+    match ended? {
+        Ended::InOrder => Ok(ExitCode::SUCCESS),
+        Ended::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
+    }
+}
+
+/// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once.
+pub(crate) fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let stop = stop.clone();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if stop.is_stopped() {
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+            stop.stop();
+        }
+    })?;
+    Ok(())
 }

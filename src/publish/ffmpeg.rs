@@ -41,7 +41,8 @@ pub(super) fn probe(ffmpeg: &Path, file: &Path) -> Result<(bool, bool), Failure>
     let pictures = streams().any(|line| line.contains("Video:") && !line.contains("attached pic"));
     let sound = streams().any(|line| line.contains("Audio:"));
     if !pictures && !sound {
-        let why = told.lines().last().unwrap_or("it has neither pictures nor sound");
+        let mut said = told.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        let why = said.find(|line| !line.contains("output file")).unwrap_or("it has neither pictures nor sound");
         return Err(format!("{}: ffmpeg cannot read it: {why}", file.display()).into());
     }
     Ok((pictures, sound))

@@ -8,7 +8,8 @@ use lockstep_engine::infer::backend::{Device, LoadModel};
 use lockstep_engine::infer::check::check_steps;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
-use lockstep_engine::infer::step::{BatchPolicy, Binding, Step};
+use lockstep_engine::batch::BatchPolicy;
+use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::position::InputId;
 use toml::de::DeValue;
 

@@ -46,7 +46,7 @@ impl Inbox {
 }
 
 /// What has come to its end.
-pub enum Delivered {
+pub(super) enum Delivered {
     /// A result was acknowledged.
     Result {
         /// The job.
@@ -80,7 +80,7 @@ enum Pending {
 }
 
 /// The sink and what it has been given.
-pub struct Outgoing {
+pub(super) struct Outgoing {
     dead_letters: Arc<str>,
     late: Option<Arc<str>>,
     sink: Arc<Mutex<Box<dyn Sink>>>,
@@ -91,7 +91,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Nothing under way.
-    pub fn new(
+    pub(super) fn new(
         dead_letters: Arc<str>,
         late: Option<Arc<str>>,
         sink: Box<dyn Sink>,
@@ -102,17 +102,17 @@ impl Outgoing {
     }
 
     /// Where deliveries arrive.
-    pub fn inbox(&self) -> Arc<Inbox> {
+    pub(super) fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
     }
 
     /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
     /// Sends a result.
-    pub fn result(
+    pub(super) fn result(
         &mut self,
         job: Arc<Job>,
         record: OutRecord,
@@ -124,7 +124,7 @@ impl Outgoing {
     }
 
     /// Sends a dead letter.
-    pub fn dead_letter(
+    pub(super) fn dead_letter(
         &mut self,
         letter: Letter,
         topic: String,
@@ -137,7 +137,7 @@ impl Outgoing {
     }
 
     /// Sends a late sample, if there is a topic for it.
-    pub fn late(
+    pub(super) fn late(
         &mut self,
         sample: Arc<Sample>,
         topic: String,
@@ -171,7 +171,7 @@ impl Outgoing {
 
     /// What has come to its end since last asked. What the broker did not take for reasons of its own is sent
     /// again.
-    pub fn deliveries(
+    pub(super) fn deliveries(
         &mut self,
         now: Timestamp,
         maker: &ResultMaker,

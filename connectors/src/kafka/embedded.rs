@@ -15,7 +15,9 @@ use super::{Error, config};
 pub const LIMITS: &str = "\
 In memory only: everything is forgotten when it stops.
 Keeps about 5 MiB (or 100 000 batches) a partition: older records are dropped, read or not.
-Transactions are accepted, but their records are visible before they are committed.
+Transactions are not isolated: their records can be read before they are committed.
+Commits are refused while a group rebalances, and a rebalance takes a session timeout less a second:
+with several processes in a group, some records are read twice.
 CreateTopics requests are not answered: name topics here, or let the first client that asks for a
 topic make it, with 4 partitions.
 No TLS, no authentication, one node, the loopback interface alone. Not for production.";

@@ -92,8 +92,7 @@ impl KafkaSource {
         let committer = Committer::start(consumer.clone(), notices.clone(), wake.clone())
             .map_err(|error| Error::client("cannot start the thread of commits", error))?;
         let poller = poll::Poller::new(
-            consumer,
-            committer,
+            (consumer, committer),
             sink,
             notices,
             mailbox.clone(),

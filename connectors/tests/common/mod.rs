@@ -2,6 +2,7 @@
 //! named by KAFKA_BOOTSTRAP_SERVERS.
 
 #![allow(unreachable_pub, missing_docs, dead_code, reason = "each test file uses a part")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -4,7 +4,8 @@ use std::time::Duration;
 use super::*;
 use crate::infer::backend::{Device, LoadModel};
 use crate::infer::manifest::Manifest;
-use crate::infer::step::{BatchPolicy, OutputView, Reduce};
+use crate::batch::BatchPolicy;
+use crate::infer::step::{OutputView, Reduce};
 use crate::position::InputId;
 
 fn model(text: &str) -> LoadModel {

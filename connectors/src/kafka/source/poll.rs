@@ -66,8 +66,7 @@ pub(super) struct Poller {
 
 impl Poller {
     pub(super) fn new(
-        consumer: Arc<BaseConsumer<Context>>,
-        committer: Committer,
+        (consumer, committer): (Arc<BaseConsumer<Context>>, Committer),
         sink: Box<dyn SourceSink>,
         notices: Arc<Mutex<Notices>>,
         mailbox: Arc<Mutex<Mailbox>>,

@@ -140,7 +140,9 @@ impl Room for Align {
                 self.tell(now, out);
             }
             AlignMessage::Revoked(partitions, done) => {
-                self.aligner.forget_partitions(|partition| partitions.iter().any(|(revoked, _)| *revoked == partition));
+                self.aligner.forget_partitions(|partition| {
+                    partitions.iter().any(|(revoked, _)| *revoked == partition)
+                });
                 out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
             }
             AlignMessage::Stop => out.send(&self.routes.publish, PublishMessage::ShardDone),

@@ -173,7 +173,7 @@ impl Publish {
                 self.drop_sample(position, if used { "bundle-dropped" } else { "unused" });
             }
             Some(Verdict::DeadLetter(sample, fault)) => {
-                self.dead_letter(Letter::Sample(sample), fault, now, out);
+                self.dead_letter(Letter::Sample(sample), fault, out);
             }
         }
     }
@@ -182,7 +182,6 @@ impl Publish {
         &mut self,
         letter: Letter,
         fault: Fault,
-        now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
         let position = letter.record().position;
@@ -310,7 +309,7 @@ impl Room for Publish {
             }
             PublishMessage::Faults(faults) => {
                 for (record, assignment, fault) in faults {
-                    self.dead_letter(Letter::Record(record, assignment), fault, now, out);
+                    self.dead_letter(Letter::Record(record, assignment), fault, out);
                 }
             }
             PublishMessage::Aligned(aligned) => self.aligned(aligned, now, out),

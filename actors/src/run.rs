@@ -157,7 +157,10 @@ fn join_instances(threads: Vec<JoinHandle<()>>) {
             std::thread::park_timeout(Duration::from_millis(1));
         }
         if !thread.is_finished() {
-            tracing::error!(thread = thread.thread().name(), "a model has not returned; its thread is left behind");
+            tracing::error!(
+                thread = thread.thread().name(),
+                "a model has not returned; its thread is left behind"
+            );
         } else if thread.join().is_err() {
             tracing::error!("an instance's thread panicked");
         }

@@ -3,10 +3,10 @@
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::pipeline::{KafkaSpec, Limits};
 
+use super::device::parse_device;
 use super::kinds::{parse_size, show_size};
 use super::reader::Notes;
 use super::service::{MEMORY, check_brokers, check_listen};
-use super::steps::parse_device;
 
 /// Values that take the place of those in the file. Meant to be flattened into a command's arguments.
 #[derive(Clone, Debug, Default, clap::Args)]

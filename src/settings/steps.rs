@@ -13,6 +13,7 @@ use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::position::InputId;
 use toml::de::DeValue;
 
+use super::device::device;
 use super::inputs::{Inputs, check_name};
 use super::kinds::{count, duration, list, path, shown, string};
 use super::models::{Found, find};

@@ -105,7 +105,16 @@ impl Outgoing {
         inbox: Arc<Inbox>,
     ) -> Self {
         let sink = Arc::new(Mutex::new(sink));
-        Self { dead_letters, late, sink, inbox, pending: FxHashMap::default(), next: 0, refused: Vec::new(), again_at: None }
+        Self {
+            dead_letters,
+            late,
+            sink,
+            inbox,
+            pending: FxHashMap::default(),
+            next: 0,
+            refused: Vec::new(),
+            again_at: None,
+        }
     }
 
     /// Where deliveries arrive.
@@ -187,7 +196,10 @@ impl Outgoing {
                     if error.poison {
                         ended.extend(self.poison(pending, &error, out));
                     } else {
-                        tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
+                        tracing::warn!(
+                            "the broker did not take a record; it is sent again: {}",
+                            error.message
+                        );
                         self.refused.push(pending);
                         self.again_at.get_or_insert(now.after(AGAIN_AFTER));
                     }

@@ -110,18 +110,18 @@ impl Publish {
         self.inputs.get(position.input().index()).map_or("?", |input| input.name.as_str())
     }
 
-    fn aligned(&mut self, aligned: Aligned, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+    fn aligned(&mut self, aligned: Aligned, out: &mut Outbox<PublishMessage>) {
         for (stream, id) in aligned.admitted {
             self.order.admit(stream, id);
         }
         for bundle in aligned.dropped {
             for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
-                self.settle(sample, Settled::Dropped, now, out);
+                self.settle(sample, Settled::Dropped, out);
             }
         }
         for (bundle, fault) in aligned.failed {
             for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
-                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()), now, out);
+                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()), out);
             }
         }
         for (sample, by_ns) in aligned.late {
@@ -139,7 +139,7 @@ impl Publish {
         }
         for (position, assignment, used) in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);
-            self.verdict(position, verdict, now, out);
+            self.verdict(position, verdict, out);
         }
     }
 
@@ -148,22 +148,15 @@ impl Publish {
         self.observer.dropped(position.input(), reason);
     }
 
-    fn settle(
-        &mut self,
-        sample: &Sample,
-        how: Settled<Arc<Sample>>,
-        now: Timestamp,
-        out: &mut Outbox<PublishMessage>,
-    ) {
+    fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>, out: &mut Outbox<PublishMessage>) {
         let verdict = self.ledger.settle(sample.position(), sample.assignment, how);
-        self.verdict(sample.position(), verdict, now, out);
+        self.verdict(sample.position(), verdict, out);
     }
 
     fn verdict(
         &mut self,
         position: Position,
         verdict: Option<Verdict<Arc<Sample>>>,
-        now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
         match verdict {
@@ -178,12 +171,7 @@ impl Publish {
         }
     }
 
-    fn dead_letter(
-        &mut self,
-        letter: Letter,
-        fault: Fault,
-        out: &mut Outbox<PublishMessage>,
-    ) {
+    fn dead_letter(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
         let position = letter.record().position;
         telemetry::dead_lettered(fault.stage, fault.reason);
         self.observer.dead_lettered(position.input(), &fault);
@@ -204,7 +192,7 @@ impl Publish {
                 Err(why) => (Fault::new(Stage::Publish, Reason::ModelFailed, why), None),
             },
         };
-        self.failed(&job, &failure.0, failure.1, now, out);
+        self.failed(&job, &failure.0, failure.1, out);
     }
 
     fn failed(
@@ -212,7 +200,6 @@ impl Publish {
         job: &Job,
         fault: &Fault,
         culprit: Option<Position>,
-        now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
         self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -230,16 +217,16 @@ impl Publish {
         let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
         let failed: Vec<_> = samples.map(|sample| (sample.clone(), because(sample))).collect();
         for (sample, fault) in failed {
-            self.settle(&sample, Settled::Failed(sample.clone(), fault), now, out);
+            self.settle(&sample, Settled::Failed(sample.clone(), fault), out);
         }
     }
 
     fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         let ended = self.outgoing.deliveries(now, out);
-        self.ended(ended, now, out);
+        self.ended(ended, out);
     }
 
-    fn ended(&mut self, ended: Vec<outgoing::Delivered>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+    fn ended(&mut self, ended: Vec<outgoing::Delivered>, out: &mut Outbox<PublishMessage>) {
         for ended in ended {
             match ended {
                 outgoing::Delivered::Result { job, timing, publish } => {
@@ -248,10 +235,10 @@ impl Publish {
                     self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
                     self.status.results.fetch_add(1, Ordering::Relaxed);
                     for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
-                        self.settle(sample, Settled::Published, now, out);
+                        self.settle(sample, Settled::Published, out);
                     }
                 }
-                outgoing::Delivered::Poison { job, fault } => self.failed(&job, &fault, None, now, out),
+                outgoing::Delivered::Poison { job, fault } => self.failed(&job, &fault, None, out),
                 outgoing::Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
             }
         }
@@ -312,7 +299,7 @@ impl Room for Publish {
                     self.dead_letter(Letter::Record(record, assignment), fault, out);
                 }
             }
-            PublishMessage::Aligned(aligned) => self.aligned(aligned, now, out),
+            PublishMessage::Aligned(aligned) => self.aligned(aligned, out),
             PublishMessage::Finished(jobs) => {
                 for job in jobs {
                     let stream = job.bundle.stream.clone();
@@ -348,7 +335,7 @@ impl Room for Publish {
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {
             let ended = self.outgoing.again(&self.maker, out);
-            self.ended(ended, now, out);
+            self.ended(ended, out);
         }
         if !self.listening {
             self.listening = true;

@@ -1,0 +1,340 @@
+//! A pipeline without Kafka or libtorch: a source that plays records, a sink that keeps what it is
+//! given, and a model that misbehaves on command. Messages are awaited, never time.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lockstep_actors::{Ended, Parts, PipelineError, Status, Stop, Unobserved, run};
+use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Missing};
+use lockstep_engine::batch::BatchPolicy;
+use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::manifest::Manifest;
+use lockstep_engine::infer::step::{Binding, OutputView, Step, View};
+use lockstep_engine::infer::view::Shown;
+use lockstep_engine::ingest::source::{SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::{InputSpec, OnDataLoss};
+use lockstep_engine::media::{Media, Modality};
+use lockstep_engine::pipeline::{KafkaSpec, Limits, Pipeline, PublishSpec, StartAt};
+use lockstep_engine::position::{InputId, NextOffset, PartitionId, Position};
+use lockstep_engine::preprocess::Preprocess;
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Sink};
+use lockstep_engine::sample::Record;
+use lockstep_engine::tensor::Tensor;
+use lockstep_engine::time::Timestamp;
+
+pub(crate) const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
+
+/// The payload of which a model panics, errs, or loses its device.
+pub(crate) const PANIC: u8 = 250;
+pub(crate) const ERROR: u8 = 251;
+pub(crate) const DEVICE: u8 = 252;
+
+/// What the test sees and steers.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) sent: Mutex<Vec<OutRecord>>,
+    pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
+    pub(crate) accepted: AtomicUsize,
+    pub(crate) refusals: AtomicUsize,
+    /// While set, models wait.
+    pub(crate) model_held: AtomicBool,
+    /// How many records the sink refuses to deliver at first.
+    pub(crate) failing_deliveries: AtomicUsize,
+    /// How many records the sink takes at a time; 0 for any number.
+    pub(crate) sink_room: AtomicUsize,
+    changed: Condvar,
+    lock: Mutex<()>,
+}
+
+impl World {
+    pub(crate) fn notify(&self) {
+        let _guard = self.lock.lock().unwrap();
+        self.changed.notify_all();
+    }
+
+    /// Waits until something holds; the bound is there only to end a test that has failed.
+    pub(crate) fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let mut guard = self.lock.lock().unwrap();
+        for _ in 0..6_000 {
+            if holds(self) {
+                return;
+            }
+            guard = self.changed.wait_timeout(guard, Duration::from_millis(10)).unwrap().0;
+        }
+        panic!("waited in vain for {what}");
+    }
+
+    pub(crate) fn sent_to(&self, topic: &str) -> Vec<OutRecord> {
+        self.sent.lock().unwrap().iter().filter(|record| &*record.topic == topic).cloned().collect()
+    }
+
+    pub(crate) fn committed(&self) -> Option<i64> {
+        self.committed.lock().unwrap().get(&PARTITION).map(|next| next.0)
+    }
+}
+
+/// A record of a stream; its payload is four times `byte`.
+pub(crate) fn record(offset: i64, stream: &str, byte: u8) -> Record {
+    Record {
+        position: Position { partition: PARTITION, offset: lockstep_engine::position::Offset(offset) },
+        key: Some(Bytes::copy_from_slice(stream.as_bytes())),
+        payload: Bytes::copy_from_slice(&[byte; 4]),
+        headers: Vec::new(),
+        timestamp: Some(Timestamp::from_millis(1_800_000_000_000 + offset)),
+        polled_at: Timestamp::from_millis(1_800_000_000_000),
+    }
+}
+
+/// A running pipeline.
+pub(crate) struct Running {
+    pub(crate) world: Arc<World>,
+    pub(crate) stop: Stop,
+    thread: JoinHandle<Result<Ended, PipelineError>>,
+}
+
+impl Running {
+    pub(crate) fn start(world: Arc<World>, records: Vec<Record>, instances: usize, max_size: usize) -> Self {
+        let stop = Stop::default();
+        let (of_source, of_sink, of_model) = (world.clone(), world.clone(), world.clone());
+        let pipeline = pipeline(instances, max_size);
+        let parts = Parts {
+            views: vec![
+                pipeline.steps[0].outputs.iter().map(|view| Shown::new(view.clone(), None)).collect(),
+            ],
+            pipeline,
+            backends: vec![Arc::new(TestBackend(of_model))],
+            source: Box::new(move |sink| Ok(play(of_source, records, sink))),
+            sink: Box::new(move |on_delivery| {
+                Ok(Box::new(TestSink { world: of_sink, on_delivery, under_way: Arc::default() })
+                    as Box<dyn Sink>)
+            }),
+            observer: Box::new(Unobserved),
+            status: Arc::new(Status::default()),
+        };
+        let asked = stop.clone();
+        let thread = std::thread::spawn(move || run(parts, &asked));
+        Self { world, stop, thread }
+    }
+
+    pub(crate) fn stop(self) -> Result<Ended, PipelineError> {
+        self.stop.stop();
+        self.thread.join().unwrap()
+    }
+
+    pub(crate) fn end(self) -> Result<Ended, PipelineError> {
+        self.thread.join().unwrap()
+    }
+}
+
+fn pipeline(instances: usize, max_size: usize) -> Pipeline {
+    let manifest = Manifest::parse(
+        r#"
+        backend = "test"
+        [[inputs]]
+        name = "x"
+        dtype = "u8"
+        shape = ["batch", 4]
+        [[outputs]]
+        name = "y"
+        dtype = "u8"
+        shape = ["batch", 4]
+        "#,
+    )
+    .unwrap();
+    let step = Step {
+        name: "echo".into(),
+        model: LoadModel {
+            name: "echo".into(),
+            version: "1".into(),
+            file: Default::default(),
+            signature: manifest.signature,
+            device: Device::Cpu,
+            threads: 1,
+            warm_up: Vec::new(),
+            extents: Extents::default(),
+        },
+        backend: "test".into(),
+        instances,
+        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, preferred: Vec::new() },
+        bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
+        outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
+    };
+    let of_input = InputPolicy {
+        name: "in".into(),
+        out_of_orderness: Duration::ZERO,
+        idle_timeout: Duration::from_secs(60),
+        join: Join::Pivot,
+        missing: Missing::Emit,
+    };
+    Pipeline {
+        name: "test".into(),
+        kafka: KafkaSpec {
+            brokers: String::new(),
+            group: String::new(),
+            start: StartAt::Earliest,
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::new(),
+        },
+        inputs: vec![InputSpec {
+            name: "in".into(),
+            topic: "in".into(),
+            modality: Modality::Binary,
+            default_media: Media::Binary,
+            max_bytes: 1000,
+            max_past: Duration::from_secs(1_000_000_000),
+            max_future: Duration::from_secs(1_000_000_000),
+            on_data_loss: OnDataLoss::Continue,
+        }],
+        align: AlignPolicy {
+            pivot: InputId(0),
+            inputs: vec![of_input],
+            max_wait: Duration::from_secs(60),
+            forget_after: Duration::from_secs(600),
+        },
+        shards: 2,
+        steps: vec![step],
+        publish: PublishSpec { results: "results".into(), dead_letters: "dead".into(), late: None },
+        limits: Limits {
+            memory: 1 << 30,
+            stop_within: Duration::from_secs(20),
+            commit_every: Duration::from_millis(10),
+        },
+        http: None,
+    }
+}
+
+/// Plays records one a message, and offers again what is refused, as a real source does.
+fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) -> Arc<dyn SourceControl> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let control = Arc::new(TestControl { world: world.clone(), stopped: stopped.clone() });
+    std::thread::spawn(move || {
+        let first = records.first().map_or(0, |record| record.position.offset.0);
+        let assigned = SourceEvent::Assigned(vec![(PARTITION, NextOffset(first))]);
+        let events = records
+            .into_iter()
+            .map(|record| SourceEvent::Records { partition: PARTITION, records: vec![record] });
+        for event in std::iter::once(assigned).chain(events) {
+            let mut event = Some(event);
+            while let Some(offered) = event.take() {
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                match sink.offer(offered) {
+                    Ok(()) => world.accepted.fetch_add(1, Ordering::SeqCst),
+                    Err(back) => {
+                        event = Some(back);
+                        std::thread::park_timeout(Duration::from_millis(1));
+                        world.refusals.fetch_add(1, Ordering::SeqCst)
+                    }
+                };
+                world.notify();
+            }
+        }
+    });
+    control
+}
+
+struct TestControl {
+    world: Arc<World>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl SourceControl for TestControl {
+    fn set_paused(&self, _paused: Vec<PartitionId>) {}
+
+    fn commit(&self, offsets: Vec<(PartitionId, NextOffset)>) {
+        self.world.committed.lock().unwrap().extend(offsets);
+        self.world.notify();
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    fn close(&self, offsets: Vec<(PartitionId, NextOffset)>, _within: Duration) -> Result<(), String> {
+        self.stop();
+        self.commit(offsets);
+        Ok(())
+    }
+}
+
+struct TestSink {
+    world: Arc<World>,
+    on_delivery: lockstep_actors::run::OnDelivery,
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Sink for TestSink {
+    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord> {
+        let room = self.world.sink_room.load(Ordering::SeqCst);
+        if room > 0 && self.under_way.load(Ordering::SeqCst) >= room {
+            return Err(record);
+        }
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let (world, on_delivery, under_way) =
+            (self.world.clone(), self.on_delivery.clone(), self.under_way.clone());
+        // On another thread, as a real client does.
+        std::thread::spawn(move || {
+            let failing = &world.failing_deliveries;
+            let fails =
+                failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+            let outcome = if fails {
+                Err(DeliveryError { message: "no".into(), poison: false })
+            } else {
+                world.sent.lock().unwrap().push(record);
+                Ok(())
+            };
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            on_delivery(vec![Delivery { token, outcome }]);
+            world.notify();
+        });
+        Ok(())
+    }
+
+    fn flush(&mut self, _within: Duration) -> Result<(), usize> {
+        Ok(())
+    }
+}
+
+struct TestBackend(Arc<World>);
+
+impl Backend for TestBackend {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn load(&self, _model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
+        Ok(Box::new(Echo(self.0.clone())))
+    }
+
+    fn devices(&self) -> Vec<String> {
+        vec!["cpu".into()]
+    }
+}
+
+struct Echo(Arc<World>);
+
+impl Model for Echo {
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+        self.0.wait_for("the model to be let go", |world| !world.model_held.load(Ordering::SeqCst));
+        let bytes = inputs[0].as_u8().unwrap();
+        assert!(!bytes.contains(&PANIC), "told to");
+        let (model, message) = ("echo".to_owned(), "told to".to_owned());
+        if bytes.contains(&ERROR) {
+            return Err(BackendError::Run { model, message });
+        }
+        if bytes.contains(&DEVICE) {
+            return Err(BackendError::Device { model, device: "cpu".into(), message });
+        }
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn device(&self) -> &str {
+        "cpu"
+    }
+}

@@ -186,7 +186,7 @@ fn pace(rate: Option<f64>, began: Instant, since_first: i64, cancel: &CancelFlag
             return true;
         }
         // In short steps, so that a cancellation is seen.
-        std::thread::sleep(left.min(Duration::from_millis(50)));
+        std::thread::park_timeout(left.min(Duration::from_millis(50)));
     }
 }
 

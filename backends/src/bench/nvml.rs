@@ -80,7 +80,7 @@ impl Nvml {
             let sampler = scope.spawn(|| {
                 let mut samples = Vec::new();
                 while !over.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(100));
+                    std::thread::park_timeout(Duration::from_millis(100));
                     samples.extend(self.busy(gpu));
                 }
                 (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)

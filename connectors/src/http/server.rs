@@ -78,7 +78,7 @@ impl HttpServer {
                 "metrics and health on {address} can be reached from other machines, without a password"
             );
         }
-        let (started, start) = mpsc::channel();
+        let (started, start) = mpsc::sync_channel(1);
         let state = web::Data::new(State { metrics, health });
         let thread = std::thread::Builder::new()
             .name("lockstep-http".to_owned())
@@ -104,7 +104,7 @@ fn resolve(listen: &str) -> Result<SocketAddr, HttpError> {
 async fn serve(
     listener: TcpListener,
     state: web::Data<State>,
-    started: mpsc::Sender<Result<ServerHandle, String>>,
+    started: mpsc::SyncSender<Result<ServerHandle, String>>,
 ) {
     let upkeep = state.clone();
     let server = actix_web::HttpServer::new(move || {

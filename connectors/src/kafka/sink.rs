@@ -87,6 +87,10 @@ impl KafkaSink {
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "librdkafka's queue bounds what is under way, and a callback of librdkafka must not wait"
+        )]
         let (deliveries, told) = crossbeam_channel::unbounded();
         let producer = config::producer(&spec.brokers, &spec.producer, queue)?
             .create_with_context(Context { deliveries: deliveries.clone() })

@@ -122,7 +122,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn start(spec: &KafkaSpec, topics: &[&str]) -> Self {
-        let (sender, events) = crossbeam_channel::unbounded();
+        let (sender, events) = crossbeam_channel::bounded(1 << 20);
         let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();

@@ -8,13 +8,12 @@ use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, Event, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
-use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use crate::link::Permit;
-use crate::publish::{Aligned, PublishMessage};
+use crate::publish::{Aligned, Assignments, PublishMessage};
 use crate::route::{Onward, Routes};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
@@ -27,7 +26,7 @@ pub enum AlignMessage {
     /// Samples of its streams, in the order of arrival.
     Samples(Vec<Arc<Sample>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended.
-    Revoked(Arc<[(PartitionId, u32)]>, Arc<Acknowledge>),
+    Revoked(Assignments, Arc<Acknowledge>),
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
     /// committed and is read again.
     Stop,

@@ -4,7 +4,6 @@
 //! possible. Each instance has two slots: while one batch runs, the memory of the next is filled.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -18,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::instance::Batch;
 use crate::link::Permit;
 use crate::prepare::{StepRuntime, prepare};
-use crate::route::Routes;
+use crate::route::{Routes, spread};
 use crate::shell::{Outbox, Room};
 
 /// Batches that an instance may hold: one that runs and one that is prepared.
@@ -111,14 +110,6 @@ impl BatchRoom {
             rayon::spawn(move || handoff.put(number, prepare(&runtime, &routes, waiting, now, slot)));
         }
     }
-
-    fn lane_of(&self, stream: &StreamKey) -> usize {
-        if self.lanes.len() <= 1 {
-            return 0;
-        }
-        let hash = BuildHasherDefault::<rustc_hash::FxHasher>::default().hash_one(stream.as_str());
-        ((u128::from(hash) * self.lanes.len() as u128) >> 64) as usize
-    }
 }
 
 impl Room for BatchRoom {
@@ -135,7 +126,7 @@ impl Room for BatchRoom {
             BatchMessage::Jobs(jobs) => {
                 let permit = permit.take().map(Arc::new);
                 for job in jobs {
-                    let lane = self.lane_of(&job.bundle.stream);
+                    let lane = spread(&job.bundle.stream, self.lanes.len());
                     if let Some(lane) = self.lanes.get_mut(lane) {
                         let waiting = Waiting { job, ready_at: now, _permit: permit.clone() };
                         lane.batcher.push(waiting, now);

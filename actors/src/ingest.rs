@@ -1,7 +1,6 @@
 //! The ingest actor: records to samples, samples to the sync actors that own their streams.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use lockstep_engine::ingest::source::{SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
-use lockstep_engine::sample::{Sample, StreamKey};
+use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -20,6 +19,7 @@ use parking_lot::Mutex;
 use crate::align::AlignMessage;
 use crate::link::{Link, Permit, Refused};
 use crate::publish::PublishMessage;
+use crate::route::spread;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
@@ -148,7 +148,7 @@ impl Ingest {
             match understand(record, input, assignment, &self.budget) {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time);
-                    if let Some(of_shard) = samples.get_mut(shard_of(&sample.stream, self.shards.len())) {
+                    if let Some(of_shard) = samples.get_mut(spread(&sample.stream, self.shards.len())) {
                         of_shard.push(Arc::new(sample));
                     }
                 }
@@ -224,16 +224,6 @@ impl Room for Ingest {
     fn next_deadline(&self) -> Option<Timestamp> {
         self.next_look
     }
-}
-
-/// The sync actor that owns a stream.
-fn shard_of(stream: &StreamKey, shards: usize) -> usize {
-    if shards <= 1 {
-        return 0;
-    }
-    let hash = BuildHasherDefault::<rustc_hash::FxHasher>::default().hash_one(stream.as_str());
-    // The high bits of this hash are the well-mixed ones.
-    ((u128::from(hash) * shards as u128) >> 64) as usize
 }
 
 /// The source's way into the ingest actor.

@@ -28,7 +28,7 @@ mod message;
 mod outgoing;
 
 use letter::Letter;
-pub use message::{Aligned, PublishMessage};
+pub use message::{Aligned, Assignments, PublishMessage};
 pub use outgoing::Inbox;
 use outgoing::Outgoing;
 
@@ -68,7 +68,7 @@ pub struct Publish {
     ledger: Ledger<Arc<Sample>>,
     order: InOrder<Arc<Job>>,
     /// Revocations that not all sync actors have told of yet, each with how many have.
-    revoking: Vec<(Arc<[(PartitionId, u32)]>, usize)>,
+    revoking: Vec<(Assignments, usize)>,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
     commit_every: Duration,
@@ -244,7 +244,7 @@ impl Publish {
         }
     }
 
-    fn revoked(&mut self, partitions: Arc<[(PartitionId, u32)]>) {
+    fn revoked(&mut self, partitions: Assignments) {
         let told = match self.revoking.iter().position(|(of, _)| Arc::ptr_eq(of, &partitions)) {
             Some(place) => place,
             None => {

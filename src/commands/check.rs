@@ -11,6 +11,7 @@ use lockstep_engine::align::{Join, Missing};
 use lockstep_engine::infer::backend::{Backend, Device};
 use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::preprocess::Preprocessor;
 
 use super::Failure;
 use crate::settings::{Overrides, load, modality_word, show_size};
@@ -51,7 +52,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Loads each step's model once, with its warm-up, on this thread. In the steps' order, the device that it
+/// Makes each step's preprocessing ready and loads its model once, with its warm-up, on this thread. In the steps' order, the device that it
 /// went to or what is wrong.
 fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, String>> {
     let one = |step: &Step| {
@@ -65,6 +66,11 @@ fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, 
                 names.join(", ")
             ));
         };
+        for (binding, tensor) in step.bindings.iter().zip(&step.model.signature.inputs) {
+            if let Binding::Input { preprocess, .. } = binding {
+                Preprocessor::new(preprocess).map_err(|why| format!("tensor {}: {why}", tensor.name))?;
+            }
+        }
         let model = backend.load(&step.model).map_err(|error| error.to_string())?;
         Ok(model.device().to_owned())
     };

@@ -271,23 +271,5 @@ fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
 
 /// The type and the shape of one row of what is made.
 pub(super) fn row_of(preprocess: &Preprocess) -> (DType, Vec<usize>) {
-    match preprocess {
-        Preprocess::Image(spec) => {
-            let (width, height) = (spec.width as usize, spec.height as usize);
-            let shape = match spec.layout {
-                Layout::Chw => vec![3, height, width],
-                Layout::Hwc => vec![height, width, 3],
-            };
-            (spec.dtype, shape)
-        }
-        Preprocess::Waveform(spec) => (DType::F32, vec![spec.length]),
-        Preprocess::LogMel(spec) => {
-            let padded = spec.wave.length + if spec.center { 2 * (spec.n_fft / 2) } else { 0 };
-            let frames = 1 + padded.saturating_sub(spec.n_fft) / spec.hop_length.max(1);
-            let last = usize::from(spec.log == MelLog::Whisper);
-            (DType::F32, vec![spec.mels, frames.saturating_sub(last)])
-        }
-        Preprocess::TokenIds(spec) | Preprocess::AttentionMask(spec) => (DType::I64, vec![spec.length]),
-        Preprocess::Bytes { length } => (DType::U8, vec![*length]),
-    }
+    (preprocess.dtype(), preprocess.shape())
 }

@@ -10,6 +10,9 @@ use lockstep_engine::position::{NextOffset, Offset, PartitionId, Position};
 use lockstep_engine::sample::{Record, Sample, StreamKey};
 use tokio::sync::oneshot;
 
+/// Partitions, each with the number of an assignment of it.
+pub type Assignments = Arc<[(PartitionId, u32)]>;
+
 /// What the publish actor takes.
 pub enum PublishMessage {
     /// Partitions that are ours, where reading starts, and the number of the assignment.
@@ -31,7 +34,7 @@ pub enum PublishMessage {
     Finished(Vec<Arc<Job>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended; told by every sync
     /// actor.
-    Revoked(Arc<[(PartitionId, u32)]>, Arc<Acknowledge>),
+    Revoked(Assignments, Arc<Acknowledge>),
     /// A sync actor will say nothing more.
     ShardDone,
     /// The sink has told what became of records.

@@ -20,8 +20,8 @@ use crate::commands::Failure;
 
 /// The shares of the memory limit that Kafka's client may take for itself: what it reads ahead, and what
 /// waits to be sent. The rest is the budget of records in flight.
-const READ_AHEAD: u64 = 4;
-const SEND_QUEUE: u64 = 8;
+pub(crate) const READ_AHEAD: u64 = 4;
+pub(crate) const SEND_QUEUE: u64 = 8;
 
 /// Runs a pipeline on this thread until it is stopped or fails.
 pub(crate) fn run(

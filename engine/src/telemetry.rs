@@ -2,9 +2,12 @@
 //! else: the raw macros are banned by lint, so a metric's name, unit and labels are said once.
 #![allow(clippy::disallowed_macros, reason = "the one place where metrics are named")]
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
@@ -95,19 +98,21 @@ pub fn dead_lettered(stage: Stage, reason: Reason) {
 
 /// A result was acknowledged, `publish` after it was handed over.
 pub fn published(timing: &Timing, publish: Duration) {
-    counter!("lockstep_results_total").increment(1);
+    // Every result comes here: its metrics are looked up in the registry once and not once a result.
+    static OF_RESULTS: OnceLock<(Counter, [Histogram; 7])> = OnceLock::new();
+    let (results, parts) = OF_RESULTS.get_or_init(|| {
+        let parts = ["kafka", "align", "batch", "preprocess", "model", "publish", "total"];
+        (
+            counter!("lockstep_results_total"),
+            parts.map(|part| histogram!("lockstep_latency_seconds", "part" => part)),
+        )
+    });
+    results.increment(1);
     let publish = crate::time::nanos(publish);
-    let parts = [
-        ("kafka", timing.kafka),
-        ("align", timing.align),
-        ("batch", timing.batch),
-        ("preprocess", timing.preprocess),
-        ("model", timing.model),
-        ("publish", publish),
-        ("total", timing.total() + publish),
-    ];
-    for (part, nanos) in parts {
-        histogram!("lockstep_latency_seconds", "part" => part).record(nanos.max(0) as f64 / 1e9);
+    let Timing { kafka, align, batch, preprocess, model } = *timing;
+    let values = [kafka, align, batch, preprocess, model, publish, timing.total() + publish];
+    for (part, nanos) in parts.iter().zip(values) {
+        part.record(nanos.max(0) as f64 / 1e9);
     }
 }
 

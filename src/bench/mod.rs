@@ -1,12 +1,145 @@
-//! `lockstep bench`
+//! `lockstep bench`: Lockstep against the bare libraries, in one process and one run, as ratios.
+
+mod drive;
+mod efficiency;
+mod feed;
+mod gpu;
+mod latency;
+mod overhead;
+mod pipelines;
+mod report;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use lockstep_actors::Status;
+use lockstep_connectors::http::{HttpServer, install_recorder};
+use lockstep_connectors::kafka::admin::{self, TopicSpec};
+use lockstep_connectors::kafka::embedded::EmbeddedBroker;
+use lockstep_engine::telemetry;
+
+use self::report::Report;
+use crate::assemble;
 use crate::commands::Failure;
 
-#[derive(clap::Args)]
-pub struct Args {}
+const DETAILS: &str = "\
+Each bench runs a pipeline in this process and, by turns with it, what a bare library does on the same data. Figures
+depend on the machine and on what else runs there; ratios of one run less so. Metrics are recorded meanwhile, as in
+`lockstep run`.
 
-pub fn run(_args: Args) -> Result<ExitCode, Failure> {
-    Err("not built yet".into())
+Exits with 0 when the figures are there, whether or not they meet their goals, and with 2 when this machine has
+not what the bench needs (a GPU).";
+
+#[derive(clap::Args)]
+#[command(after_long_help = DETAILS)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Print one JSON object for each bench
+    #[arg(long, global = true)]
+    json: bool,
+    /// About how long to measure each case, in seconds
+    #[arg(long, global = true, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    seconds: u64,
+    /// Brokers to measure on; topics named lockstep-bench-… are made there [default: an embedded broker]
+    #[arg(long, global = true, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+}
+
+#[derive(Clone, clap::Subcommand)]
+enum Bench {
+    /// A pipeline without a model against a bare librdkafka loop: the ratio of throughput
+    Overhead,
+    /// A pipeline with a model that dominates against the bare forward loop: the ratio of throughput
+    Efficiency,
+    /// What Lockstep adds to a result's time at half of the rate that it can take
+    Latency,
+    /// ResNet-50 on an NVIDIA GPU: one at a time, asynchronous, and asynchronous with batching
+    Gpu {
+        /// `cpu` runs it small and without figures of a GPU, to see that it works
+        #[arg(long, hide = true, default_value = "cuda:0")]
+        device: String,
+    },
+    /// All but `gpu`, one after the other
+    All,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures mean nothing; use cargo build --release");
+    }
+    if let Bench::Gpu { device } = &args.bench
+        && !gpu::is_there(device)?
+    {
+        return Ok(ExitCode::from(2));
+    }
+    let recorder = install_recorder()?;
+    telemetry::describe();
+    let health = assemble::health("bench".to_owned(), Arc::new(Status::default()));
+    let _http = HttpServer::start("127.0.0.1:0", recorder, health)?;
+
+    let benches = match args.bench.clone() {
+        Bench::All => vec![Bench::Overhead, Bench::Efficiency, Bench::Latency],
+        one => vec![one],
+    };
+    for bench in benches {
+        let report = measure(&bench, &args)?;
+        if args.json {
+            println!("{}", report.json()?);
+        } else {
+            println!("{}", report.table());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(bench: &Bench, args: &Args) -> Result<Report, Failure> {
+    let ground = Ground::new(args)?;
+    match bench {
+        Bench::Overhead => overhead::run(&ground),
+        Bench::Efficiency => efficiency::run(&ground),
+        Bench::Latency => latency::run(&ground),
+        Bench::Gpu { device } => gpu::run(&ground, device),
+        Bench::All => Err("one bench at a time is measured".into()),
+    }
+}
+
+/// What all benches stand on.
+struct Ground {
+    /// Ends with the bench.
+    embedded: Option<EmbeddedBroker>,
+    brokers: String,
+    budget: Duration,
+}
+
+/// What fits into a partition of the embedded broker, in bytes, with room to spare.
+const PARTITION_BYTES: usize = 4 << 20;
+
+impl Ground {
+    fn new(args: &Args) -> Result<Self, Failure> {
+        let embedded = args.brokers.is_none().then(|| EmbeddedBroker::start(&[])).transpose()?;
+        let brokers = args.brokers.clone().or_else(|| embedded.as_ref().map(|b| b.address().to_owned()));
+        Ok(Self { embedded, brokers: brokers.unwrap_or_default(), budget: Duration::from_secs(args.seconds) })
+    }
+
+    /// Makes a topic under a name that no other run has.
+    fn topic(&self, what: &str, partitions: i32) -> Result<String, Failure> {
+        let unique = lockstep_engine::time::Timestamp::now().as_millis();
+        let name = format!("lockstep-bench-{what}-{unique}");
+        match &self.embedded {
+            Some(broker) => broker.create_topic(&name, partitions)?,
+            None => {
+                let topic = TopicSpec { name: name.clone(), partitions, replication: None };
+                let made = admin::create_topics(
+                    &self.brokers,
+                    &std::collections::BTreeMap::new(),
+                    &[topic],
+                    Duration::from_secs(10),
+                )?;
+                made.into_iter().collect::<Result<Vec<_>, _>>()?;
+            }
+        }
+        Ok(name)
+    }
 }

@@ -5,6 +5,7 @@
 //! first try and for tests.
 
 pub mod admin;
+pub mod bare;
 mod config;
 pub mod embedded;
 pub mod sink;

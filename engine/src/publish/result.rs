@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::align::Part;
 use crate::infer::job::{Job, Outcome, StepTiming};
 use crate::infer::step::Step;
 use crate::infer::view::{Shown, show_all};
 use crate::ingest::wire;
-use crate::position::InputId;
+use crate::position::{InputId, Position};
 use crate::publish::sink::OutRecord;
 use crate::sample::{Header, Sample, StreamKey};
 use crate::time::Timestamp;
@@ -46,7 +47,7 @@ struct Document<'a> {
     event_time: String,
     event_time_ns: i64,
     complete: bool,
-    inputs: Map<String, Value>,
+    inputs: Inputs<'a>,
     outputs: Map<String, Value>,
     timing_ns: Timing,
 }
@@ -109,7 +110,7 @@ impl ResultMaker {
             event_time: bundle.event_time.to_string(),
             event_time_ns: bundle.event_time.as_nanos(),
             complete: bundle.is_complete(),
-            inputs: self.inputs.iter().cloned().zip(bundle.parts.iter().map(input)).collect(),
+            inputs: Inputs { names: &self.inputs, parts: &bundle.parts },
             outputs: self.outputs(job)?,
             timing_ns: timing,
         };
@@ -198,24 +199,51 @@ impl Timing {
     }
 }
 
-fn input(part: &crate::align::Part<Arc<Sample>>) -> Value {
-    let samples: Vec<Value> = part
-        .samples
-        .iter()
-        .map(|sample| {
-            let position = sample.position();
-            serde_json::json!({
-                "partition": position.partition.partition,
-                "offset": position.offset.0,
-                "event_time_ns": sample.event_time.as_nanos(),
-            })
-        })
-        .collect();
-    let mut input = Map::new();
-    input.insert("samples".into(), samples.into());
-    input.insert("skew_ns".into(), part.skew_ns.into());
-    if let Some(coverage) = part.coverage {
-        input.insert("coverage".into(), coverage.into());
+/// What a bundle is made of, written without a tree of values in between: it is the same for every result
+/// and most of it.
+struct Inputs<'a> {
+    names: &'a [String],
+    parts: &'a [Part<Arc<Sample>>],
+}
+
+impl Serialize for Inputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.names.iter().zip(self.parts.iter().map(Input::from)))
     }
-    input.into()
+}
+
+#[derive(Serialize)]
+struct Input<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<f64>,
+    samples: Samples<'a>,
+    skew_ns: Option<i64>,
+}
+
+impl<'a> From<&'a Part<Arc<Sample>>> for Input<'a> {
+    fn from(part: &'a Part<Arc<Sample>>) -> Self {
+        Self { coverage: part.coverage, samples: Samples(&part.samples), skew_ns: part.skew_ns }
+    }
+}
+
+struct Samples<'a>(&'a [Arc<Sample>]);
+
+#[derive(Serialize)]
+struct Source {
+    event_time_ns: i64,
+    offset: i64,
+    partition: i32,
+}
+
+impl Serialize for Samples<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|sample| {
+            let Position { partition, offset } = sample.position();
+            Source {
+                event_time_ns: sample.event_time.as_nanos(),
+                offset: offset.0,
+                partition: partition.partition,
+            }
+        }))
+    }
 }

@@ -1,0 +1,217 @@
+//! A bare consume-and-produce loop: what a program would do that only moves records with librdkafka. What
+//! the engine is measured against, with the client settings that the engine has.
+
+#![allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lockstep_engine::pipeline::KafkaSpec;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Error, config};
+
+/// How long to wait for a record or an acknowledgement before something is plainly wrong.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// After so many records the loop looks at deliveries.
+const SERVE_EVERY: u64 = 128;
+
+/// A loop over all of a topic's records.
+#[derive(Clone, Debug)]
+pub struct Bare {
+    /// The brokers and the user's properties.
+    pub spec: KafkaSpec,
+    /// Where records come from.
+    pub input: String,
+    /// Where a record goes for each of them, under its key.
+    pub output: String,
+    /// The partitions of the former.
+    pub partitions: i32,
+    /// How many records it holds.
+    pub records: u64,
+    /// The size of the values that are produced.
+    pub result_bytes: usize,
+    /// What the client reads ahead, in bytes over all partitions.
+    pub read_ahead: usize,
+    /// What may wait to be sent or be under way, in bytes.
+    pub send_queue: usize,
+}
+
+#[derive(Default)]
+struct Count {
+    acknowledged: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl ClientContext for Count {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::source::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "the bare client has trouble");
+    }
+}
+
+impl ConsumerContext for Count {}
+
+impl ProducerContext for Count {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let count = if result.is_ok() { &self.acknowledged } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads every record and produces one for it, on the calling thread. Returns the seconds from the first
+/// record that a poll returned to the last acknowledgement.
+///
+/// # Errors
+/// What librdkafka said, or that records or acknowledgements did not come.
+pub fn consume_and_produce(bare: &Bare) -> Result<f64, Error> {
+    let partitions = usize::try_from(bare.partitions).unwrap_or(1).max(1);
+    let consumer = reader(&bare.spec, &bare.input, bare.partitions, bare.read_ahead / partitions)?;
+    let producer: BaseProducer<Count> =
+        config::producer(&bare.spec.brokers, &bare.spec.producer, bare.send_queue)?
+            .create_with_context(Count::default())
+            .map_err(|error| config::not_made("producer", &error))?;
+    let value = vec![b'x'; bare.result_bytes];
+    let (since, read) = (Cell::new(None), Cell::new(0));
+    read_all(&consumer, &bare.input, bare.records, |message| {
+        since.set(Some(since.get().unwrap_or_else(Instant::now)));
+        let mut out: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&bare.output).payload(&value);
+        out.key = message.key();
+        send(&producer, out)?;
+        read.set(read.get() + 1);
+        if read.get() % SERVE_EVERY == 0 {
+            producer.poll(Duration::ZERO);
+        }
+        Ok(())
+    })?;
+    finish(&producer, bare.records)?;
+    Ok(since.get().map_or(0.0, |since| since.elapsed().as_secs_f64()))
+}
+
+/// Fills each partition of a topic with records of one value, one stream a partition, whose event times (the
+/// records' own timestamps) ascend by a millisecond and end now.
+///
+/// # Errors
+/// What librdkafka said.
+pub fn fill(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    records_each: u64,
+    value: &[u8],
+) -> Result<(), Error> {
+    let mut settings = config::producer(brokers, &std::collections::BTreeMap::new(), 64 << 20)?;
+    settings.set("linger.ms", "100");
+    let producer: BaseProducer<Count> = settings
+        .create_with_context(Count::default())
+        .map_err(|error| config::not_made("producer", &error))?;
+    let now = lockstep_engine::time::Timestamp::now().as_millis();
+    let keys: Vec<String> = (0..partitions).map(|partition| format!("stream-{partition}")).collect();
+    for number in 0..records_each {
+        let timestamp = now - i64::try_from(records_each - number).unwrap_or(0);
+        for (partition, key) in (0..).zip(&keys) {
+            let out: BaseRecord<'_, str, [u8]> =
+                BaseRecord::to(topic).partition(partition).key(key.as_str()).payload(value).timestamp(timestamp);
+            send(&producer, out)?;
+        }
+        producer.poll(Duration::ZERO);
+    }
+    finish(&producer, records_each * keys.len() as u64)
+}
+
+/// The mean size of a topic's records, values and headers together, over the first so many.
+///
+/// # Errors
+/// What librdkafka said, or that fewer records came.
+pub fn mean_size(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -> Result<usize, Error> {
+    let consumer = reader(spec, topic, partitions, 1 << 20)?;
+    let bytes = Cell::new(0_u64);
+    read_all(&consumer, topic, records, |message| {
+        let headers = message.headers().map_or(0, |headers| {
+            headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum()
+        });
+        bytes.set(bytes.get() + (message.payload_len() + headers) as u64);
+        Ok(())
+    })?;
+    Ok(usize::try_from(bytes.get() / records.max(1)).unwrap_or(usize::MAX))
+}
+
+/// A consumer of all partitions from their beginnings, without a group.
+fn reader(
+    spec: &KafkaSpec,
+    topic: &str,
+    partitions: i32,
+    share: usize,
+) -> Result<BaseConsumer<Count>, Error> {
+    let consumer: BaseConsumer<Count> = config::consumer(spec, share)?
+        .create_with_context(Count::default())
+        .map_err(|error| config::not_made("consumer", &error))?;
+    let mut all = TopicPartitionList::new();
+    for partition in 0..partitions {
+        all.add_partition_offset(topic, partition, Offset::Beginning)
+            .map_err(|error| Error::client(format!("cannot read {topic}"), error))?;
+    }
+    consumer.assign(&all).map_err(|error| Error::client(format!("cannot read {topic}"), error))?;
+    Ok(consumer)
+}
+
+fn read_all(
+    consumer: &BaseConsumer<Count>,
+    topic: &str,
+    records: u64,
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for read in 0..records {
+        match consumer.poll(PATIENCE) {
+            Some(Ok(message)) => each(&message)?,
+            Some(Err(error)) => return Err(Error::client(format!("reading {topic}"), error)),
+            None => {
+                let why =
+                    format!("{read} of {records} records came, and no more within {} s", PATIENCE.as_secs());
+                return Err(Error::client(format!("reading {topic}"), why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn send<K: rdkafka::message::ToBytes + ?Sized>(
+    producer: &BaseProducer<Count>,
+    mut out: BaseRecord<'_, K, [u8]>,
+) -> Result<(), Error> {
+    let until = Instant::now() + PATIENCE;
+    while let Err((error, back)) = producer.send(out) {
+        let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+        if !full || Instant::now() > until {
+            return Err(Error::client("producing a record", error));
+        }
+        producer.poll(Duration::from_millis(10));
+        out = back;
+    }
+    Ok(())
+}
+
+/// Waits for all acknowledgements.
+fn finish(producer: &BaseProducer<Count>, records: u64) -> Result<(), Error> {
+    producer.flush(PATIENCE).map_err(|error| Error::client("waiting for acknowledgements", error))?;
+    let count = producer.context();
+    let acknowledged = count.acknowledged.load(Ordering::Relaxed);
+    if acknowledged == records {
+        return Ok(());
+    }
+    let failed = count.failed.load(Ordering::Relaxed);
+    let why = format!("{acknowledged} of {records} records were acknowledged, {failed} failed");
+    Err(Error::client("waiting for acknowledgements", why))
+}

@@ -1,0 +1,36 @@
+//! The loop that benchmarks compare with does what it says.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
+
+use std::collections::BTreeMap;
+
+use lockstep_connectors::kafka::bare::{Bare, consume_and_produce, fill, mean_size};
+use lockstep_connectors::kafka::embedded::EmbeddedBroker;
+use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+
+#[test]
+fn the_bare_loop_produces_one_record_of_the_asked_size_for_each() {
+    let broker = EmbeddedBroker::start(&[("in".into(), 3), ("out".into(), 2)]).expect("a broker");
+    let spec = KafkaSpec {
+        brokers: broker.address().to_owned(),
+        group: "bare".into(),
+        start: StartAt::Earliest,
+        consumer: BTreeMap::new(),
+        producer: BTreeMap::new(),
+    };
+    fill(broker.address(), "in", 3, 100, &[7; 1000]).expect("filled");
+    assert_eq!(mean_size(&spec, "in", 3, 300).expect("300 records"), 1000);
+    let bare = Bare {
+        spec: spec.clone(),
+        input: "in".into(),
+        output: "out".into(),
+        partitions: 3,
+        records: 300,
+        result_bytes: 123,
+        read_ahead: 16 << 20,
+        send_queue: 16 << 20,
+    };
+    let seconds = consume_and_produce(&bare).expect("all are acknowledged");
+    assert!(seconds > 0.0);
+    assert_eq!(mean_size(&spec, "out", 2, 300).expect("300 results"), 123);
+}

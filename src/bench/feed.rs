@@ -1,0 +1,85 @@
+//! Sends records by the clock: as they come due, or each when the one before it has its result.
+
+#![allow(clippy::disallowed_methods, reason = "it sends by the clock")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use lockstep_actors::Stop;
+use lockstep_connectors::kafka::sink::KafkaSink;
+use lockstep_engine::ingest::wire::EVENT_TIME_NS;
+use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_engine::publish::sink::{OutRecord, Sink};
+use lockstep_engine::sample::Header;
+use lockstep_engine::time::Timestamp;
+
+use crate::commands::Failure;
+
+/// Streams that the records are spread over.
+const STREAMS: u64 = 16;
+/// What waits to be sent, in bytes.
+const QUEUE: usize = 64 << 20;
+/// How long a result may take before something is plainly wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is sent, and when.
+pub(super) struct Feed {
+    pub(super) topic: Arc<str>,
+    pub(super) value: Bytes,
+    pub(super) records: u64,
+    /// How far apart records come due; the event time of each is when it was due.
+    pub(super) every: Duration,
+    /// Whether each waits for the result of the one before.
+    pub(super) one_at_a_time: bool,
+}
+
+impl Feed {
+    /// Sends everything, on the calling thread; `acknowledged` tells of results.
+    pub(super) fn run(
+        &self,
+        kafka: &KafkaSpec,
+        acknowledged: &Receiver<Timestamp>,
+        stop: &Stop,
+    ) -> Result<(), Failure> {
+        // Records leave at once: their way to the broker is not what is measured.
+        let producer = BTreeMap::from([("linger.ms".to_owned(), "0".to_owned())]);
+        let spec = KafkaSpec { producer, ..kafka.clone() };
+        let mut sink = KafkaSink::start(&spec, QUEUE, Arc::new(|_| {}))?;
+        let since = Timestamp::now();
+        for number in 0..self.records {
+            if stop.is_stopped() {
+                break;
+            }
+            let due = since.after(self.every.mul_f64(number as f64));
+            std::thread::sleep(due.since(Timestamp::now()));
+            // Where nothing is due, records are told apart by when they were sent.
+            let event_time = if self.every.is_zero() { Timestamp::now() } else { due };
+            let mut record = self.record(number, event_time);
+            while let Err(back) = sink.send(record, number) {
+                record = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if self.one_at_a_time {
+                match acknowledged.recv_timeout(PATIENCE) {
+                    Ok(_) => {}
+                    Err(RecvTimeoutError::Timeout) => return Err("no result came within 30 s".into()),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        }
+        sink.flush(PATIENCE).map_err(|left| format!("{left} records could not be sent").into())
+    }
+
+    fn record(&self, number: u64, event_time: Timestamp) -> OutRecord {
+        OutRecord {
+            topic: self.topic.clone(),
+            key: Some(Bytes::from(format!("stream-{}", number % STREAMS))),
+            payload: self.value.clone(),
+            headers: vec![Header::new(EVENT_TIME_NS, event_time.as_nanos().to_string())],
+            timestamp: None,
+        }
+    }
+}

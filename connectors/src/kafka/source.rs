@@ -29,6 +29,7 @@ use self::context::{Context, Notices, Wake};
 use super::{Error, admin, config};
 
 pub(super) use self::context::log;
+pub(super) use self::message::headers;
 
 /// What the pipeline has asked for and the thread has not yet done. Later requests replace earlier ones,
 /// so it is bounded by the number of partitions.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lockstep_engine::sample::Header;
 use lockstep_engine::time::Timestamp;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -49,6 +50,8 @@ pub struct TailRecord {
     pub key: Option<Bytes>,
     /// The value.
     pub value: Bytes,
+    /// The headers in order.
+    pub headers: Vec<Header>,
     /// The record's timestamp.
     pub timestamp: Option<Timestamp>,
 }
@@ -114,6 +117,7 @@ impl Tail {
                 offset: message.offset(),
                 key: message.key().map(Bytes::copy_from_slice),
                 value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
+                headers: super::source::headers(&message),
                 timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
             })),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {

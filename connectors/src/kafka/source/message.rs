@@ -59,7 +59,7 @@ pub(super) fn record(
 
 /// The message's headers. Not through rdkafka's own reader, which panics at a name that is not UTF-8;
 /// such a name is kept with its bad bytes replaced.
-fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
+pub(in crate::kafka) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
     let mut list = ptr::null_mut();
     // SAFETY: `ptr()` is the live message that `message` borrows; on success librdkafka stores a pointer
     // to headers that the message owns, so they live as long as `message`.

@@ -1,0 +1,42 @@
+//! The promises of the whole: the `lockstep` binary in processes of its own, a broker, and records that go in and
+//! come out. Each promise is kept over the embedded broker and, where `KAFKA_BOOTSTRAP_SERVERS` names one, over
+//! Apache Kafka.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+/// Makes a test over each broker of functions that take one.
+macro_rules! over_each_broker {
+    ($($promise:ident),+ $(,)?) => {
+        mod over_the_embedded_broker {
+            $(
+                #[test]
+                fn $promise() {
+                    super::$promise(&crate::broker::Broker::embedded());
+                }
+            )+
+        }
+
+        mod over_apache_kafka {
+            $(
+                #[test]
+                fn $promise() {
+                    if let Some(broker) = crate::broker::Broker::apache_kafka() {
+                        super::$promise(&broker);
+                    }
+                }
+            )+
+        }
+    };
+}
+
+mod bad_records;
+mod broker;
+mod clip;
+mod commands;
+mod data_loss;
+mod interruption;
+mod load;
+mod pipeline;
+mod process;
+mod results;
+mod sharing;

@@ -1,6 +1,8 @@
 //! The local stack (compose, Prometheus, Grafana) against the pipeline, the code and one another: it cannot be
 //! run in a test, but what is named on both sides of a border can be compared.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -8,7 +8,7 @@ use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::SourceControl;
-use lockstep_engine::position::{PartitionId, Position};
+use lockstep_engine::position::Position;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::Sink;
 use lockstep_engine::publish::{InOrder, Ledger, Settled, Verdict};

@@ -1,5 +1,7 @@
 //! Records that retention has deleted are noticed. Over the embedded broker, whose retention is small.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod common;
 
 use std::sync::atomic::Ordering;

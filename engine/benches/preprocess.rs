@@ -38,6 +38,7 @@ fn part(media: Media, payload: Vec<u8>) -> Part<Arc<Sample>> {
         duration: Duration::ZERO,
         media,
         reservation: Reservation::default(),
+        assignment: 0,
     };
     Part {
         samples: [Arc::new(sample)].into_iter().collect(),

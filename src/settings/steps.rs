@@ -219,8 +219,8 @@ impl Reader<'_, '_> {
             "from" => {
                 let from = section.optional("from", string)?;
                 match from.split_once('.') {
-                    Some((step, output)) => self.from_step(section, spec, &from, step, output),
-                    None => self.from_input(section, spec, &from, extents),
+                    Some((step, output)) => self.bind_output(section, spec, &from, step, output),
+                    None => self.bind_input(section, spec, &from, extents),
                 }
             }
             "carry" => {
@@ -263,7 +263,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn from_input(
+    fn bind_input(
         &self,
         section: &Section<'_>,
         spec: &TensorSpec,
@@ -302,7 +302,7 @@ impl Reader<'_, '_> {
         Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess })
     }
 
-    fn from_step(
+    fn bind_output(
         &self,
         section: &Section<'_>,
         spec: &TensorSpec,

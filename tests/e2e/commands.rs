@@ -36,7 +36,12 @@ fn topics_that_do_not_fit_are_refused_with_the_remedy(broker: &Broker) {
     let refused = one.run_file(&video, &[]).wait();
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("different numbers of partitions"), "{}", refused.err);
-    assert!(refused.err.contains("lockstep topics create CONFIG` --partitions 3") || refused.err.contains("lockstep topics create CONFIG --partitions 3"), "{}", refused.err);
+    assert!(
+        refused.err.contains("lockstep topics create CONFIG` --partitions 3")
+            || refused.err.contains("lockstep topics create CONFIG --partitions 3"),
+        "{}",
+        refused.err
+    );
 }
 
 /// Over Apache Kafka alone: the embedded broker takes topics only when it is started.
@@ -54,7 +59,11 @@ fn topics_are_created_once_and_never_changed() {
     let again = create("3");
     assert_eq!((again.code, again.out.matches("there already").count()), (Some(0), 5), "{again:?}");
     let other = create("4");
-    assert_eq!((other.code, other.err.matches("exists with 3 partitions").count()), (Some(1), 5), "{other:?}");
+    assert_eq!(
+        (other.code, other.err.matches("exists with 3 partitions").count()),
+        (Some(1), 5),
+        "{other:?}"
+    );
 }
 
 #[test]
@@ -81,7 +90,9 @@ fn a_broken_pipeline_shows_all_its_mistakes_at_once() {
     std::fs::write(&file, text).expect("written");
     let ended = Lockstep::run(&["check", file.to_str().expect("UTF-8")], &[]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    for place in ["kafka.brokers", "align.pivot", "steps.faces.batch.max_size", "steps.voice.batch.max_size", "boxen"] {
+    for place in
+        ["kafka.brokers", "align.pivot", "steps.faces.batch.max_size", "steps.voice.batch.max_size", "boxen"]
+    {
         assert!(ended.err.contains(place), "{place} is not in:\n{}", ended.err);
     }
 }

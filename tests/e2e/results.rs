@@ -54,7 +54,8 @@ fn frames_and_sound_become_aligned_results(broker: &Broker) {
     assert!(follower.records.iter().all(|record| record.key.as_deref() == Some(b"cam-1".as_slice())));
 
     for frame in golden("faces")[0]["frames"].as_array().expect("frames") {
-        let found = &results[frame["index"].as_u64().expect("an index") as usize]["outputs"]["faces"]["faces"];
+        let found =
+            &results[frame["index"].as_u64().expect("an index") as usize]["outputs"]["faces"]["faces"];
         let (boxes, scores) = (frame["boxes"].as_array(), frame["scores"].as_array());
         for (wanted, score) in boxes.expect("boxes").iter().zip(scores.expect("scores")) {
             // Those near the threshold may be found or not.
@@ -71,7 +72,8 @@ fn frames_and_sound_become_aligned_results(broker: &Broker) {
 }
 
 fn near(a: &Value, b: &Value) -> bool {
-    let numbers = |value: &Value| -> Vec<f64> { value.as_array().unwrap().iter().filter_map(Value::as_f64).collect() };
+    let numbers =
+        |value: &Value| -> Vec<f64> { value.as_array().unwrap().iter().filter_map(Value::as_f64).collect() };
     numbers(a).iter().zip(numbers(b)).all(|(a, b)| (a - b).abs() < PIXELS)
 }
 
@@ -131,6 +133,9 @@ fn a_silent_microphone_gives_partial_results(broker: &Broker) {
         assert_eq!(result["complete"], false, "{result}");
         assert_eq!(result["inputs"]["audio"]["samples"], serde_json::json!([]), "{result}");
         assert!(result["outputs"]["voice"]["skipped"].is_string(), "{result}");
-        assert!(result["outputs"]["faces"]["faces"].as_array().is_some_and(|faces| !faces.is_empty()), "{result}");
+        assert!(
+            result["outputs"]["faces"]["faces"].as_array().is_some_and(|faces| !faces.is_empty()),
+            "{result}"
+        );
     }
 }

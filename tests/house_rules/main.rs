@@ -1,5 +1,7 @@
 //! The house rules, held over the whole tree: who may import whom, how long a file may be, what may not be used.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod rules;
 mod source;
 

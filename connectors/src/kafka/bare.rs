@@ -122,8 +122,11 @@ pub fn fill(
     for number in 0..records_each {
         let timestamp = now - i64::try_from(records_each - number).unwrap_or(0);
         for (partition, key) in (0..).zip(&keys) {
-            let out: BaseRecord<'_, str, [u8]> =
-                BaseRecord::to(topic).partition(partition).key(key.as_str()).payload(value).timestamp(timestamp);
+            let out: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic)
+                .partition(partition)
+                .key(key.as_str())
+                .payload(value)
+                .timestamp(timestamp);
             send(&producer, out)?;
         }
         producer.poll(Duration::ZERO);

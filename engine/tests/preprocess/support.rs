@@ -53,6 +53,7 @@ pub(crate) fn sample(media: Media, payload: Vec<u8>, at: i64) -> Arc<Sample> {
         event_time,
         media,
         reservation: Reservation::default(),
+        assignment: 0,
     })
 }
 

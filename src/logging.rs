@@ -1,5 +1,7 @@
 //! Logs: readable on a terminal, JSON where a machine reads them.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -28,7 +30,10 @@ pub fn init(args: &Args) {
         eprintln!("warning: --log-level {:?}: {error}; using info", args.filter);
         EnvFilter::new("info")
     });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match args.format {
         Format::Text => builder.with_target(false).init(),
         Format::Json => builder.json().flatten_event(true).init(),

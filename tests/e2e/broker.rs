@@ -154,6 +154,7 @@ impl Follower {
 /// The text of a record's header.
 pub(crate) fn header(record: &TailRecord, name: &str) -> String {
     let header = record.headers.iter().find(|header| &*header.name == name);
-    let value = header.unwrap_or_else(|| panic!("no header {name} among {:?}", record.headers)).value.as_deref();
+    let value =
+        header.unwrap_or_else(|| panic!("no header {name} among {:?}", record.headers)).value.as_deref();
     String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
 }

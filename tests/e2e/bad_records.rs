@@ -28,7 +28,7 @@ fn bad_records_are_dead_lettered_and_the_rest_goes_on(broker: &Broker) {
         ("content-type-mismatch", Some("cam-1"), "audio/wav", now(), frame.clone()),
         ("event-time-out-of-range", Some("cam-1"), JPEG, long_ago, frame.clone()),
         ("invalid-event-time", Some("cam-1"), JPEG, "yesterday".into(), frame.clone()),
-        ("oversized", Some("cam-1"), JPEG, now(), vec![0; (1 << 20) - 4096 + 8192].into()),
+        ("oversized", Some("cam-1"), JPEG, now(), vec![0; 300 << 10].into()),
     ];
 
     let mut run = pipeline.run(&[]);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::broker::{Broker, Follower};
 use crate::clip::FRAMES;
 use crate::pipeline::Pipeline;
+use crate::process::Lockstep;
 
 over_each_broker!(
     nothing_is_lost_when_the_process_is_stopped_in_the_middle,
@@ -23,7 +24,7 @@ fn nothing_is_lost_when_the_process_is_stopped_in_the_middle(broker: &Broker) {
 }
 
 fn nothing_is_lost_when_the_process_dies_in_the_middle(broker: &Broker) {
-    let results = interrupted(broker, crate::process::Lockstep::kill);
+    let results = interrupted(broker, Lockstep::kill);
     // What is published again is the same: of an id there is one event time and one place.
     let mut frames = BTreeMap::new();
     for result in &results {
@@ -34,7 +35,7 @@ fn nothing_is_lost_when_the_process_dies_in_the_middle(broker: &Broker) {
 }
 
 /// All results of a stream in the middle of which a process has ended in the given way.
-fn interrupted(broker: &Broker, end: impl Fn(crate::process::Lockstep)) -> Vec<Value> {
+fn interrupted(broker: &Broker, end: impl Fn(Lockstep)) -> Vec<Value> {
     let pipeline = Pipeline::shipped(broker, "talking-face");
     pipeline.create_topics(&["video", "audio"], 2);
     let mut first = pipeline.run(&[]);
@@ -47,7 +48,6 @@ fn interrupted(broker: &Broker, end: impl Fn(crate::process::Lockstep)) -> Vec<V
     let mut second = pipeline.run(&[]);
     let published = publish.wait();
     assert_eq!(published.code, Some(0), "{published:?}");
-    follower.until(&mut [&mut second], |_| true);
     wait_for_all(&mut follower, &mut second);
     assert_eq!(second.terminate().code, Some(0));
     let results = follower.json();
@@ -55,7 +55,7 @@ fn interrupted(broker: &Broker, end: impl Fn(crate::process::Lockstep)) -> Vec<V
     results
 }
 
-fn wait_for_all(follower: &mut Follower, process: &mut crate::process::Lockstep) {
+fn wait_for_all(follower: &mut Follower, process: &mut Lockstep) {
     follower.until(&mut [process], |records| {
         let ids: BTreeSet<String> = records
             .iter()

@@ -17,7 +17,7 @@ name = "NAME"
 brokers = "127.0.0.1:9092"
 [inputs.video]
 content_type = "image/jpeg"
-max_bytes = "1MiB"
+max_bytes = "256KiB"
 [models]
 repository = "../models"
 [steps.faces]

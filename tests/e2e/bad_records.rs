@@ -11,46 +11,52 @@ use crate::pipeline::{FACES, Pipeline};
 
 over_each_broker!(bad_records_are_dead_lettered_and_the_rest_goes_on);
 
+#[derive(Clone)]
+struct Bad {
+    /// Why it must be dead-lettered.
+    reason: &'static str,
+    key: Option<&'static str>,
+    content_type: &'static str,
+    /// That of its sending if none: a sample from before its stream's last would be late.
+    time: Option<&'static str>,
+    payload: Bytes,
+}
+
 fn bad_records_are_dead_lettered_and_the_rest_goes_on(broker: &Broker) {
-    const GOOD: [usize; 3] = [0, 40, 80];
     let pipeline = Pipeline::of(broker, FACES);
     // One partition, so that offsets are known: 0, 1, 2 and so on in the order of sending.
     pipeline.create_topics(&["video"], 1);
     let frame = &clip().frames[0];
-    let truncated = frame.slice(..frame.len() / 2);
-    let now = || Timestamp::now().to_string();
-    let long_ago = "1970-01-01T00:00:00Z".to_owned();
-    let bad: [(&str, Option<&str>, &str, String, Bytes); 8] = [
-        ("undecodable", Some("cam-1"), JPEG, now(), Bytes::from_static(b"garbage")),
-        ("undecodable", Some("cam-1"), JPEG, now(), truncated),
-        ("missing-key", None, JPEG, now(), frame.clone()),
-        ("unknown-content-type", Some("cam-1"), "video/unheard-of", now(), frame.clone()),
-        ("content-type-mismatch", Some("cam-1"), "audio/wav", now(), frame.clone()),
-        ("event-time-out-of-range", Some("cam-1"), JPEG, long_ago, frame.clone()),
-        ("invalid-event-time", Some("cam-1"), JPEG, "yesterday".into(), frame.clone()),
-        ("oversized", Some("cam-1"), JPEG, now(), vec![0; 300 << 10].into()),
+    let good = Bad { reason: "", key: Some("cam-1"), content_type: JPEG, time: None, payload: frame.clone() };
+    let bad = [
+        Bad { reason: "undecodable", payload: Bytes::from_static(b"garbage"), ..good.clone() },
+        Bad { reason: "undecodable", payload: frame.slice(..frame.len() / 2), ..good.clone() },
+        Bad { reason: "missing-key", key: None, ..good.clone() },
+        Bad { reason: "unknown-content-type", content_type: "video/unheard-of", ..good.clone() },
+        Bad { reason: "content-type-mismatch", content_type: "audio/wav", ..good.clone() },
+        Bad { reason: "event-time-out-of-range", time: Some("1970-01-01T00:00:00Z"), ..good.clone() },
+        Bad { reason: "invalid-event-time", time: Some("yesterday"), ..good.clone() },
+        Bad { reason: "oversized", payload: vec![0; 300 << 10].into(), ..good.clone() },
+        Bad { reason: "empty-payload", payload: Bytes::new(), ..good.clone() },
     ];
 
     let mut run = pipeline.run(&[]);
     let mut producer = broker.producer();
     let topic = pipeline.topic("video");
-    let good = |producer: &mut crate::broker::Producer, index: usize| {
-        let headers = [("content-type", JPEG.into()), ("ce_time", now())];
-        producer.send(&topic, Some("cam-1"), &headers, clip().frames[index].clone());
+    let mut send = |record: &Bad| {
+        let time = record.time.map_or_else(|| Timestamp::now().to_string(), str::to_owned);
+        let headers = [("content-type", record.content_type.to_owned()), ("ce_time", time)];
+        producer.send(&topic, record.key, &headers, record.payload.clone());
     };
-    good(&mut producer, GOOD[0]);
-    for (place, (_, key, content_type, time, payload)) in bad.iter().enumerate() {
-        if place == 4 {
-            good(&mut producer, GOOD[1]);
-        }
-        let headers = [("content-type", (*content_type).to_owned()), ("ce_time", time.clone())];
-        producer.send(&topic, *key, &headers, payload.clone());
-    }
-    good(&mut producer, GOOD[2]);
+    send(&good);
+    bad[..4].iter().for_each(&mut send);
+    send(&good);
+    bad[4..].iter().for_each(&mut send);
+    send(&good);
     producer.finish();
 
     let mut results = broker.follow(&pipeline.topic("results"));
-    results.count(&mut run, GOOD.len());
+    results.count(&mut run, 3);
     let mut letters = broker.follow(&pipeline.topic("dead-letters"));
     letters.count(&mut run, bad.len());
     assert_eq!(run.terminate().code, Some(0));
@@ -60,7 +66,7 @@ fn bad_records_are_dead_lettered_and_the_rest_goes_on(broker: &Broker) {
         .iter()
         .filter_map(|result| result["inputs"]["video"]["samples"][0]["offset"].as_i64())
         .collect();
-    assert_eq!(offsets, BTreeSet::from([0, 5, 10]));
+    assert_eq!(offsets, BTreeSet::from([0, 5, 11]));
 
     let by_offset: BTreeMap<usize, _> = letters
         .records
@@ -68,7 +74,7 @@ fn bad_records_are_dead_lettered_and_the_rest_goes_on(broker: &Broker) {
         .map(|letter| (header(letter, "lockstep-source-offset").parse().expect("an offset"), letter))
         .collect();
     assert_eq!(by_offset.len(), bad.len(), "one letter for each");
-    for (place, (reason, key, content_type, _, payload)) in bad.iter().enumerate() {
+    for (place, Bad { reason, key, content_type, payload, .. }) in bad.iter().enumerate() {
         // After the first good record, and from the fifth on after the second.
         let offset = place + if place < 4 { 1 } else { 2 };
         let letter = by_offset.get(&offset).unwrap_or_else(|| panic!("no letter for {reason} at {offset}"));

@@ -2,7 +2,11 @@
 //! come out. Each promise is kept over the embedded broker and, where `KAFKA_BOOTSTRAP_SERVERS` names one, over
 //! Apache Kafka.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may end with a panic")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "events are waited for until a deadline, and a child's lines are kept"
+)]
 
 /// Makes a test over each broker of functions that take one.
 macro_rules! over_each_broker {

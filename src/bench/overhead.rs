@@ -12,7 +12,6 @@ use super::{Ground, PARTITION_BYTES};
 use crate::assemble::{READ_AHEAD, SEND_QUEUE};
 use crate::commands::Failure;
 
-const PARTITIONS: i32 = 32;
 /// Rounds of each at least, whatever the time.
 const ROUNDS: usize = 3;
 /// Results that are looked at to learn how large they are.
@@ -26,21 +25,28 @@ seconds run from the first record polled to the last acknowledgement; medians of
 broker, the broker's own thread shares the machine with both.";
 
 pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
-    let cases = [("1kB", 1000, 256), ("100kB", 100_000, 16)]
+    let cases = [("1kB", 1000, 256, 32), ("100kB", 100_000, 16, 128)]
         .into_iter()
-        .map(|(name, bytes, batch)| case(ground, name, bytes, batch))
+        .map(|(name, bytes, batch, partitions)| case(ground, name, bytes, batch, partitions))
         .collect::<Result<_, Failure>>()?;
     Ok(Report::new("overhead", ABOUT, cases))
 }
 
-fn case(ground: &Ground, name: &str, bytes: usize, max_size: usize) -> Result<Case, Failure> {
-    let topics = Topics::new(ground, PARTITIONS)?;
+/// Large records need many partitions, so that those that fit into the broker take more than a moment.
+fn case(
+    ground: &Ground,
+    name: &str,
+    bytes: usize,
+    max_size: usize,
+    partitions: i32,
+) -> Result<Case, Failure> {
+    let topics = Topics::new(ground, partitions)?;
     // What a record takes in a partition beside its value is less than this.
     let each = (PARTITION_BYTES / (bytes + 100)) as u64;
-    let records = each * u64::from(PARTITIONS.unsigned_abs());
+    let records = each * u64::from(partitions.unsigned_abs());
     eprintln!("overhead {name}: {records} records");
     let value: Vec<u8> = (0..bytes).map(|place| (place * 31 % 251) as u8).collect();
-    bare::fill(&ground.brokers, &topics.input, PARTITIONS, each, &value)?;
+    bare::fill(&ground.brokers, &topics.input, partitions, each, &value)?;
 
     let folder = Folder::new()?;
     folder.add_identity()?;
@@ -62,8 +68,8 @@ fn case(ground: &Ground, name: &str, bytes: usize, max_size: usize) -> Result<Ca
     ours()?;
     let pipeline = plan.pipeline(ground, &folder, &topics)?;
     let looked_at = records.min(LOOKED_AT);
-    let result_bytes = bare::mean_size(&pipeline.kafka, &topics.results, PARTITIONS, looked_at)?;
-    let bare = bare_loop(&pipeline, &topics, records, result_bytes)?;
+    let result_bytes = bare::mean_size(&pipeline.kafka, &topics.results, partitions, looked_at)?;
+    let bare = bare_loop(&pipeline, &topics, partitions, records, result_bytes)?;
     let theirs = || -> Result<f64, Failure> { Ok(records as f64 / bare::consume_and_produce(&bare)?) };
     theirs()?;
 
@@ -75,6 +81,7 @@ fn case(ground: &Ground, name: &str, bytes: usize, max_size: usize) -> Result<Ca
 fn bare_loop(
     pipeline: &Pipeline,
     topics: &Topics,
+    partitions: i32,
     records: u64,
     result_bytes: usize,
 ) -> Result<Bare, Failure> {
@@ -82,7 +89,7 @@ fn bare_loop(
         spec: pipeline.kafka.clone(),
         input: topics.input.clone(),
         output: topics.results.clone(),
-        partitions: PARTITIONS,
+        partitions,
         records,
         result_bytes,
         read_ahead: usize::try_from(pipeline.limits.memory / READ_AHEAD)?,

@@ -77,8 +77,7 @@ impl ProducerContext for Count {
 /// # Errors
 /// What librdkafka said, or that records or acknowledgements did not come.
 pub fn consume_and_produce(bare: &Bare) -> Result<f64, Error> {
-    let partitions = usize::try_from(bare.partitions).unwrap_or(1).max(1);
-    let consumer = reader(&bare.spec, &bare.input, bare.partitions, bare.read_ahead / partitions)?;
+    let consumer = reader(&bare.spec, &bare.input, bare.partitions, bare.read_ahead)?;
     let producer: BaseProducer<Count> =
         config::producer(&bare.spec.brokers, &bare.spec.producer, bare.send_queue)?
             .create_with_context(Count::default())
@@ -151,14 +150,19 @@ pub fn mean_size(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -
     Ok(usize::try_from(bytes.get() / records.max(1)).unwrap_or(usize::MAX))
 }
 
-/// A consumer of all partitions from their beginnings, without a group.
+/// A consumer of all partitions from their beginnings, without a group. All partitions share one queue, so
+/// that its bounds are those of the engine's queues, which has one for each, together.
 fn reader(
     spec: &KafkaSpec,
     topic: &str,
     partitions: i32,
-    share: usize,
+    read_ahead: usize,
 ) -> Result<BaseConsumer<Count>, Error> {
-    let consumer: BaseConsumer<Count> = config::consumer(spec, share)?
+    let mut settings = config::consumer(spec, read_ahead)?;
+    settings
+        .set("queued.max.messages.kbytes", (read_ahead >> 10).max(1024).to_string())
+        .set("queued.min.messages", "1000000");
+    let consumer: BaseConsumer<Count> = settings
         .create_with_context(Count::default())
         .map_err(|error| config::not_made("consumer", &error))?;
     let mut all = TopicPartitionList::new();

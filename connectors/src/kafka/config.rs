@@ -59,6 +59,9 @@ pub(super) fn consumer(spec: &KafkaSpec, prefetch: usize) -> Result<ClientConfig
     let prefetch = prefetch.clamp(64 << 10, 64 << 20);
     let mut config = client(&spec.brokers);
     config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
+    // A partition whose buffer is full is looked at again after this time: a second, librdkafka's default,
+    // is longer than a buffer lasts.
+    config.set("fetch.queue.backoff.ms", "10");
     config.set("max.partition.fetch.bytes", prefetch.min(1 << 20).to_string());
     apply(&mut config, "kafka.consumer", &spec.consumer, CONSUMER_FIXED)?;
     config

@@ -36,7 +36,7 @@ fn bad_records_are_dead_lettered_and_the_rest_goes_on(broker: &Broker) {
         Bad { reason: "content-type-mismatch", content_type: "audio/wav", ..good.clone() },
         Bad { reason: "event-time-out-of-range", time: Some("1970-01-01T00:00:00Z"), ..good.clone() },
         Bad { reason: "invalid-event-time", time: Some("yesterday"), ..good.clone() },
-        Bad { reason: "oversized", payload: vec![0; 300 << 10].into(), ..good.clone() },
+        Bad { reason: "oversized", payload: vec![0; 2 << 20].into(), ..good.clone() },
         Bad { reason: "empty-payload", payload: Bytes::new(), ..good.clone() },
     ];
 

@@ -85,9 +85,13 @@ pub(super) fn producer(
     queue: usize,
 ) -> Result<ClientConfig, Error> {
     let mut config = client(brokers);
+    let queue = queue.max(1 << 20);
     config
         .set("linger.ms", "5")
-        .set("queue.buffering.max.kbytes", (queue >> 10).max(1024).to_string())
+        .set("queue.buffering.max.kbytes", (queue >> 10).to_string())
+        // The largest record is the broker's to say: librdkafka's own limit would be 1 MB, less than many an
+        // image. Never more than the queue, which would be full for such a record for ever.
+        .set("message.max.bytes", queue.min(64 << 20).to_string())
         .set("queue.buffering.max.messages", "100000");
     apply(&mut config, "kafka.producer", properties, PRODUCER_FIXED)?;
     config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");

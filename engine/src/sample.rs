@@ -1,6 +1,6 @@
 //! Records and the samples that they become.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,15 +51,15 @@ impl Serialize for StreamKey {
 /// A record's header. Kafka allows a name to occur more than once and a value to be absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Its name.
-    pub name: Box<str>,
+    /// Its name. Those that Lockstep writes are known when it is compiled and cost nothing.
+    pub name: Cow<'static, str>,
     /// Its value, if any.
     pub value: Option<Bytes>,
 }
 
 impl Header {
     /// A header with a value.
-    pub fn new(name: &str, value: impl Into<Bytes>) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) -> Self {
         Self { name: name.into(), value: Some(value.into()) }
     }
 }

@@ -187,7 +187,7 @@ impl Writer {
             payload: payload.into(),
             headers: headers
                 .iter()
-                .map(|(n, v)| Header::new(n, Bytes::copy_from_slice(v.as_bytes())))
+                .map(|(n, v)| Header::new(n.to_string(), Bytes::copy_from_slice(v.as_bytes())))
                 .collect(),
             timestamp: None,
         };

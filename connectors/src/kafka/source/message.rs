@@ -84,7 +84,7 @@ pub(in crate::kafka) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
             // SAFETY: on success a value that is not null has `size` bytes, owned by the headers.
             Bytes::copy_from_slice(unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) })
         });
-        headers.push(Header { name: name.into(), value });
+        headers.push(Header { name: name.into_owned().into(), value });
     }
     headers
 }

@@ -34,7 +34,7 @@ fn record() -> Record {
 }
 
 fn with(headers: &[(&str, &str)]) -> Record {
-    let headers = headers.iter().map(|(n, v)| Header::new(n, v.as_bytes().to_vec())).collect();
+    let headers = headers.iter().map(|(n, v)| Header::new(n.to_string(), v.as_bytes().to_vec())).collect();
     Record { headers, ..record() }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Read [`link`] first (how a message gets from one actor to the next, and what happens when there is no
 //! room), then [`shell`] (what every actor does around its room), then the rooms in the order of the
-//! data: [`ingest`], [`align`], [`batch`] with [`prepare`] and [`instance`], [`publish`]. [`run`] puts
+//! data: [`ingest`], [`align`], [`batch`] with [`prepare`] and [`instance`], [`publish`]. [`mod@run`] puts
 //! them together, watches them and stops them in order.
 
 pub mod align;

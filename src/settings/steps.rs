@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::backend::{Device, LoadModel};
 use lockstep_engine::infer::check::check_steps;
 use lockstep_engine::infer::extents::Extents;
@@ -13,9 +11,10 @@ use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::position::InputId;
 use toml::de::DeValue;
 
+use super::batching::{MOST, batch};
 use super::device::device;
 use super::inputs::{Inputs, check_name};
-use super::kinds::{count, duration, list, path, shown, string};
+use super::kinds::{count, list, path, shown, string};
 use super::models::{Found, find};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
@@ -373,29 +372,4 @@ fn remedy(spec: &TensorSpec, signature: &Signature) -> String {
         ),
         None => format!("{} = {{ from = \"…\" }} with an input or a step's output", spec.name),
     }
-}
-
-/// The most bundles of a batch where the model sets no bound.
-const MOST: usize = 4096;
-
-fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
-    let most = max_batch.unwrap_or(MOST).max(1);
-    let mut policy =
-        BatchPolicy { max_size: most.min(8), max_delay: Duration::from_millis(5), preferred: Vec::new() };
-    let Some(section) = step.table("batch") else { return policy };
-    policy.max_size = section.or("max_size", policy.max_size, |value| {
-        count(1..=most as u64)(value).map_err(|message| match max_batch {
-            Some(most) => format!("{message} (the model's max_batch is {most})"),
-            None => message,
-        })
-    });
-    policy.max_delay = section.or("max_delay", policy.max_delay, duration);
-    policy.preferred = section.or("preferred", Vec::new(), list(count(1..=MOST as u64)));
-    if let Some(size) = policy.preferred.iter().find(|size| **size > policy.max_size) {
-        section.wrong("preferred", format!("has {size}, more than max_size, which is {}", policy.max_size));
-    }
-    policy.preferred.sort_unstable();
-    policy.preferred.dedup();
-    section.finish();
-    policy
 }

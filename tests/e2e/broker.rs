@@ -99,7 +99,10 @@ impl Producer {
             topic: topic.into(),
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
-            headers: headers.iter().map(|(name, value)| Header::new(name.to_string(), value.clone())).collect(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| Header::new(name.to_string(), value.clone()))
+                .collect(),
             timestamp: Some(Timestamp::now()),
         };
         let until = Instant::now() + PATIENCE;

@@ -52,7 +52,7 @@ fn a_model_that_stands_still_stops_the_intake_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_full_sink_makes_everything_wait_and_loses_nothing() {
+fn a_full_sink_makes_everything_wait_and_neither_loses_nor_reorders() {
     let world = Arc::new(World::default());
     world.sink_room.store(1, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..200).map(|n| record(n, "a", 1)).collect(), 1, 8);

@@ -39,9 +39,11 @@ fn every_record_that_is_sent_has_exactly_one_delivery() {
 fn a_record_that_is_too_large_is_poison_and_the_others_go() {
     let broker = Broker::any();
     let topic = broker.topic("out", 1);
-    let mut writer = Writer::start(&broker.spec("g"));
+    let mut spec = broker.spec("g");
+    spec.producer.insert("message.max.bytes".into(), "1000000".into());
+    let mut writer = Writer::start(&spec);
     writer.send(&topic, "k", "before", &[]);
-    writer.send(&topic, "k", vec![0_u8; 8 << 20], &[]);
+    writer.send(&topic, "k", vec![0_u8; 2 << 20], &[]);
     writer.send(&topic, "k", "after", &[]);
     writer.flush();
     let mut deliveries = writer.deliveries.lock().unwrap().clone();

@@ -1,5 +1,6 @@
 //! Records that have been handed to the sink, until it is known what became of them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub(super) struct Outgoing {
     inbox: Arc<Inbox>,
     pending: FxHashMap<u64, Pending>,
     next: u64,
+    /// What found no room in the sink, in order. The actor takes nothing more while there is any.
+    full: Arc<Mutex<VecDeque<(OutRecord, u64)>>>,
     /// What the broker did not take, to be sent again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
@@ -112,6 +115,7 @@ impl Outgoing {
             inbox,
             pending: FxHashMap::default(),
             next: 0,
+            full: Arc::default(),
             refused: Vec::new(),
             again_at: None,
         }
@@ -169,17 +173,13 @@ impl Outgoing {
         let token = self.next;
         self.next += 1;
         self.pending.insert(token, pending);
-        let refused = self.sink.lock().send(record, token).err();
-        if let Some(mut record) = refused {
-            let (sink, inbox) = (self.sink.clone(), self.inbox.clone());
-            out.wait(async move {
-                while let Err(back) = {
-                    inbox.room.notified().await;
-                    sink.lock().send(record, token)
-                } {
-                    record = back;
-                }
-            });
+        let mut full = self.full.lock();
+        // What found no room before goes first, or results would overtake one another.
+        if !full.is_empty() {
+            full.push_back((record, token));
+        } else if let Err(record) = self.sink.lock().send(record, token) {
+            full.push_back((record, token));
+            out.wait(send_all(self.full.clone(), self.sink.clone(), self.inbox.clone()));
         }
     }
 
@@ -279,6 +279,22 @@ impl Outgoing {
                 tracing::error!(topic, %position, "a late record is refused: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
             }
+        }
+    }
+}
+
+/// Sends what found no room, each as soon as there is some.
+async fn send_all(
+    full: Arc<Mutex<VecDeque<(OutRecord, u64)>>>,
+    sink: Arc<Mutex<Box<dyn Sink>>>,
+    inbox: Arc<Inbox>,
+) {
+    loop {
+        let Some((record, token)) = full.lock().pop_front() else { return };
+        let refused = sink.lock().send(record, token).err();
+        if let Some(record) = refused {
+            full.lock().push_front((record, token));
+            inbox.room.notified().await;
         }
     }
 }

@@ -19,7 +19,7 @@ const LOOKED_AT: u64 = 500;
 
 const ABOUT: &str = "\
 A pipeline of one input and the built-in identity model, whose output is not shown, against a bare librdkafka loop on
-the same records and broker with the same client settings. The loop produces one record for each, as large as a
+the same records and broker, with a read-ahead of the same size. The loop produces one record for each, as large as a
 result (value and headers), under the same key; it commits nothing. Both read everything from the beginning, by turns;
 seconds run from the first record polled to the last acknowledgement; medians of the rounds. On the embedded
 broker, the broker's own thread shares the machine with both.";

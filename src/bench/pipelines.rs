@@ -101,6 +101,10 @@ impl Plan<'_> {
         );
         let path = folder.path().join("pipeline.toml");
         std::fs::write(&path, toml)?;
-        Ok(load(&path, &Overrides::default())?)
+        let mut pipeline = load(&path, &Overrides::default())?;
+        // The embedded broker answers a waiting fetch only when its time is up: records would come in bursts, and
+        // wait in a queue that a real broker does not make.
+        pipeline.kafka.consumer.insert("fetch.wait.max.ms".into(), "5".into());
+        Ok(pipeline)
     }
 }

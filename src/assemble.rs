@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use lockstep_actors::{Ended, Observer, Parts, PipelineError, Status, Stop};
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_connectors::http::{Health, HealthCheck};
+use lockstep_connectors::http::{Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_engine::infer::backend::Backend;
@@ -15,6 +15,7 @@ use lockstep_engine::infer::view::{Shown, labels};
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::sink::Sink;
+use lockstep_engine::telemetry;
 
 use crate::commands::Failure;
 
@@ -82,6 +83,15 @@ fn views(pipeline: &Pipeline) -> Result<Vec<Vec<Shown>>, Failure> {
         all.push(views);
     }
     Ok(all)
+}
+
+/// Records metrics from here on, and serves them and the pipeline's health where the pipeline says, if it does.
+pub(crate) fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<HttpHandle>, Failure> {
+    let recorder = install_recorder()?;
+    telemetry::describe();
+    let Some(listen) = &pipeline.http else { return Ok(None) };
+    let health = health(pipeline.name.clone(), status.clone());
+    Ok(Some(HttpServer::start(listen, recorder, health)?))
 }
 
 /// What the health endpoint says of a pipeline.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use lockstep_engine::align::Part;
-use lockstep_engine::control::budget::Reservation;
+use lockstep_engine::budget::Reservation;
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::position::{InputId, Position};
 use lockstep_engine::preprocess::spec::{

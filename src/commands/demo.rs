@@ -11,12 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lockstep_actors::{Ended, Status, Stop};
-use lockstep_connectors::http::{HttpServer, install_recorder};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_connectors::kafka::tail::{From, Tail};
 use lockstep_connectors::kafka::{admin, embedded};
-use lockstep_engine::pipeline::Pipeline;
-use lockstep_engine::telemetry;
 
 use self::summary::Tally;
 use super::tail::render_line;
@@ -75,7 +72,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     eprintln!("embedded broker at {} ({})", broker.address(), embedded::LIMITS);
 
     let status = Arc::new(Status::default());
-    let http = serve(&pipeline, &status)?;
+    let http = assemble::serve(&pipeline, &status)?;
     let tally = Arc::new(Tally::new(pipeline.inputs.iter().map(|input| input.name.clone()).collect()));
     let mut tail =
         Tail::open(broker.address(), &BTreeMap::new(), &pipeline.publish.results, From::Beginning)?;
@@ -170,19 +167,6 @@ fn show(tail: &mut Tail, json: bool, results: &AtomicU64, over: &AtomicBool) -> 
         writeln!(std::io::stdout(), "{line}")?;
     }
     Ok(())
-}
-
-fn serve(
-    pipeline: &Pipeline,
-    status: &Arc<Status>,
-) -> Result<Option<lockstep_connectors::http::HttpHandle>, Failure> {
-    let recorder = install_recorder()?;
-    telemetry::describe();
-    let Some(listen) = &pipeline.http else { return Ok(None) };
-    let server =
-        HttpServer::start(listen, recorder, assemble::health(pipeline.name.clone(), status.clone()))?;
-    eprintln!("metrics and health at http://{}/metrics and /health", server.address());
-    Ok(Some(server))
 }
 
 /// Looks for a file of the checkout: from here upwards, then from the program upwards.

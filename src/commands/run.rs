@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_actors::{Ended, Status, Stop, Unobserved};
-use lockstep_connectors::http::{HttpServer, install_recorder};
 use lockstep_connectors::kafka::admin;
-use lockstep_engine::telemetry;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -43,16 +41,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let stop = Stop::default();
     stop_on_signals(&stop)?;
 
-    let recorder = install_recorder()?;
-    telemetry::describe();
     let status = Arc::new(Status::default());
-    let http = match &pipeline.http {
-        Some(listen) => {
-            let health = assemble::health(pipeline.name.clone(), status.clone());
-            Some(HttpServer::start(listen, recorder, health)?)
-        }
-        None => None,
-    };
+    let http = assemble::serve(&pipeline, &status)?;
 
     let problems = admin::check_topics(&pipeline, BROKERS_WITHIN)?;
     if !problems.is_empty() {

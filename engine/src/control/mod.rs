@@ -1,5 +1,3 @@
 //! Decides who pauses when the byte budget is spent.
 
 pub mod gate;
-
-pub use crate::budget;

@@ -3,13 +3,13 @@
 use lockstep_engine::fault::Reason;
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::preprocess::spec::{
-    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
+    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, Resize, TextSpec, WaveformSpec,
 };
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowFault, RowMut, Scratch};
 use lockstep_engine::tensor::DType;
 use proptest::prelude::*;
 
-use crate::support::{golden, make, make_with, media_of, part, path, sample, window};
+use crate::support::{golden, log_mel, make, make_with, media_of, part, path, sample, window};
 
 const PICTURES: [&str; 10] = [
     "scene.jpg",
@@ -211,21 +211,8 @@ fn a_part_without_samples_or_a_row_of_another_shape_is_no_ones_fault() {
 
 #[test]
 fn settings_without_sense_are_refused_with_a_remedy() {
-    let wave = WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0 };
-    let mel = LogMelSpec {
-        wave: wave.clone(),
-        n_fft: 400,
-        win_length: 400,
-        hop_length: 160,
-        mels: 80,
-        f_min: 0.0,
-        f_max: 8_000.0,
-        scale: MelScale::Slaney,
-        slaney_norm: true,
-        center: true,
-        power: 2.0,
-        log: MelLog::Whisper,
-    };
+    let mel = LogMelSpec { log: MelLog::Whisper, ..log_mel() };
+    let wave = mel.wave.clone();
     let text = TextSpec { tokenizer: path("tokenizer.json"), length: 2, special_tokens: true, pad_id: 0 };
     for (settings, named) in [
         (Preprocess::Image(ImageSpec { std: [1.0, 0.0, 1.0], ..picture() }), "std"),

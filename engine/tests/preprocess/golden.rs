@@ -1,7 +1,7 @@
 //! Preprocessing against what Pillow, librosa and Hugging Face tokenizers give. The inputs and the expected
 //! numbers are made by `tests/golden/preprocess/make.py`.
 
-use crate::support::{bytes_of, floats_of, golden, make, make_with, media_of, part, path, sample};
+use crate::support::{bytes_of, floats_of, golden, log_mel, make, make_with, media_of, part, path, sample};
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::preprocess::spec::{
     Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
@@ -165,23 +165,6 @@ fn resampling_is_librosas() {
     println!("down {down}, up {up}");
     assert!(down <= 5e-4, "{down}");
     assert!(up <= 1e-3, "{up}");
-}
-
-fn log_mel() -> LogMelSpec {
-    LogMelSpec {
-        wave: WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0 },
-        n_fft: 400,
-        win_length: 400,
-        hop_length: 160,
-        mels: 80,
-        f_min: 0.0,
-        f_max: 8_000.0,
-        scale: MelScale::Slaney,
-        slaney_norm: true,
-        center: true,
-        power: 2.0,
-        log: MelLog::Decibel { floor: 1e-10 },
-    }
 }
 
 /// Single-precision transforms of different design; the noise in the sound keeps the logarithm away from

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::align::Part;
-use lockstep_engine::control::budget::Reservation;
+use lockstep_engine::budget::Reservation;
 use lockstep_engine::ingest::duration::duration;
 use lockstep_engine::media::Media;
 use lockstep_engine::position::{InputId, Position};
+use lockstep_engine::preprocess::spec::{LogMelSpec, MelLog, MelScale, WaveformSpec};
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowFault, RowInfo, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
 use lockstep_engine::tensor::{Data, Tensor};
@@ -98,5 +99,23 @@ pub(crate) fn bytes_of(tensor: Tensor) -> Vec<u8> {
     match tensor.data() {
         Data::U8(bytes) => bytes.clone(),
         _ => panic!("not u8"),
+    }
+}
+
+/// Half a second at 16 kHz to 80 bands, in decibels as librosa gives them.
+pub(crate) fn log_mel() -> LogMelSpec {
+    LogMelSpec {
+        wave: WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0 },
+        n_fft: 400,
+        win_length: 400,
+        hop_length: 160,
+        mels: 80,
+        f_min: 0.0,
+        f_max: 8_000.0,
+        scale: MelScale::Slaney,
+        slaney_norm: true,
+        center: true,
+        power: 2.0,
+        log: MelLog::Decibel { floor: 1e-10 },
     }
 }

@@ -11,6 +11,11 @@ mod logging;
 mod publish;
 mod settings;
 
+/// Records are allocated by one thread and freed by another all the time, which the system's allocator on Linux
+/// pays for with locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Aligns video, sound and text from Kafka topics by event time and runs models on what belongs together.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100, propagate_version = true)]

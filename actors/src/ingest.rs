@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::control::gate::Gate;
 use lockstep_engine::ingest::source::{SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
@@ -46,6 +47,7 @@ pub struct Ingest {
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, u32>,
     assigned_ever: u32,
+    streams: KnownStreams,
     next_look: Option<Timestamp>,
     stopped: bool,
 }
@@ -71,6 +73,7 @@ impl Ingest {
             status,
             assignments: BTreeMap::new(),
             assigned_ever: 0,
+            streams: KnownStreams::default(),
             next_look: None,
             stopped: false,
         }
@@ -145,7 +148,7 @@ impl Ingest {
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut faults = Vec::new();
         for record in records {
-            match understand(record, input, assignment, &self.budget) {
+            match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time);
                     if let Some(of_shard) = samples.get_mut(spread(&sample.stream, self.shards.len())) {

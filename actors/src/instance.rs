@@ -154,15 +154,17 @@ impl Instance {
                 }
             });
         }
-        let outputs = model.run(&tensors).map_err(|error| match &error {
+        let outputs = model.run(&mut tensors).map_err(|error| match &error {
             BackendError::Device { .. } => RunError::Device(error.to_string()),
             BackendError::Load { .. } | BackendError::Run { .. } => RunError::Batch(error.to_string()),
         })?;
-        let outputs = split(signature, jobs.len(), &outputs).map_err(|mismatch| mismatch.to_string())?;
+        let kept = |output: usize| self.runtime.kept.get(output).copied().unwrap_or(true);
+        let rows = split(signature, jobs.len(), &outputs, kept).map_err(|mismatch| mismatch.to_string())?;
+        self.runtime.spare.give(tensors.into_iter().chain(outputs));
         if stateful {
-            state.store(&streams, &outputs);
+            state.store(&streams, &rows);
         }
-        Ok(outputs)
+        Ok(rows)
     }
 
     fn report(

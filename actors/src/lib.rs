@@ -17,6 +17,7 @@ pub mod publish;
 pub mod route;
 pub mod run;
 pub mod shell;
+pub mod spare;
 pub mod status;
 
 pub use observer::{Observer, Unobserved};

@@ -7,7 +7,7 @@ use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
-use lockstep_engine::infer::step::{Binding, Step};
+use lockstep_engine::infer::step::{Binding, Step, kept_outputs};
 use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, Scratch, rows};
 use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
@@ -19,6 +19,7 @@ use crate::batch::Waiting;
 use crate::instance::Batch;
 use crate::route::{Onward, Routes};
 use crate::shell::panic_text;
+use crate::spare::Spare;
 
 thread_local! {
     /// Each thread of the pool uses its memory over and over.
@@ -31,16 +32,21 @@ pub struct StepRuntime {
     pub index: usize,
     /// What it is.
     pub step: Step,
+    /// Of the model's outputs, those that somebody looks at.
+    pub kept: Vec<bool>,
+    /// Memory for its batches.
+    pub spare: Spare,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
 }
 
 impl StepRuntime {
-    /// Makes a step ready: reads tokenizers, plans transforms.
+    /// Makes the step of a pipeline in that place ready: reads tokenizers, plans transforms.
     ///
     /// # Errors
     /// What is wrong with its settings or files.
-    pub fn new(index: usize, step: Step) -> Result<Self, String> {
+    pub fn new(steps: &[Step], index: usize) -> Result<Self, String> {
+        let step = steps.get(index).cloned().ok_or_else(|| format!("there is no step {index}"))?;
         let mut preprocessors = Vec::new();
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
             preprocessors.push(match binding {
@@ -54,7 +60,8 @@ impl StepRuntime {
                 _ => None,
             });
         }
-        Ok(Self { index, step, preprocessors })
+        let (kept, spare) = (kept_outputs(steps, index), Spare::default());
+        Ok(Self { index, kept, spare, step, preprocessors })
     }
 }
 
@@ -118,10 +125,11 @@ fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize
             Binding::Input { input, .. } => {
                 let Some(preprocessor) = preprocessor else { continue };
                 let shape = batch_shape(spec, preprocessor.shape(), count);
-                let mut tensor = Tensor::zeros(preprocessor.dtype(), &shape);
+                let mut tensor = runtime.spare.take(preprocessor.dtype(), &shape);
                 let outcomes: Vec<Result<RowInfo, Failure>> = rows(&mut tensor)
                     .into_par_iter()
                     .zip(waiting)
+                    .with_min_len(preprocessor.rows_per_task())
                     .map(|(row, waiting)| {
                         let Some(part) = waiting.job.bundle.parts.get(input.index()) else {
                             let message = format!("the bundle has no part for input {}", input.0);
@@ -173,7 +181,7 @@ fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize
 
 fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {
     match &job.at(step)?.outcome {
-        Outcome::Done { output: done, .. } => done.tensors.get(output),
+        Outcome::Done { output: done, .. } => done.get(output),
         _ => None,
     }
 }

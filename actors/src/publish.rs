@@ -13,7 +13,7 @@ use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::Sink;
 use lockstep_engine::publish::{InOrder, Ledger, Settled, Verdict};
 use lockstep_engine::sample::Sample;
-use lockstep_engine::telemetry;
+use lockstep_engine::telemetry::{self, Latencies};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -71,6 +71,8 @@ pub struct Publish {
     revoking: Vec<(Assignments, usize)>,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
+    /// Of results whose metrics have not been told yet.
+    latencies: Latencies,
     commit_every: Duration,
     next_commit: Timestamp,
     shards: usize,
@@ -92,6 +94,7 @@ impl Publish {
             revoking: Vec::new(),
             control: parts.control,
             observer: parts.observer,
+            latencies: Latencies::default(),
             commit_every: parts.commit_every,
             next_commit: Timestamp::MIN,
             shards: parts.shards,
@@ -230,7 +233,7 @@ impl Publish {
         for ended in ended {
             match ended {
                 outgoing::Delivered::Result { job, timing, publish } => {
-                    telemetry::published(&timing, publish);
+                    self.latencies.add(&timing, publish);
                     self.observer.published(&job, &timing, publish);
                     self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
                     self.status.results.fetch_add(1, Ordering::Relaxed);
@@ -322,6 +325,7 @@ impl Room for Publish {
             }
         }
         if self.shards_done >= self.shards && self.order.is_empty() && self.outgoing.is_empty() {
+            telemetry::published(&mut self.latencies);
             // Nobody listens any more only when the stop was cut short.
             let _ = self.done.take().map(|done| done.send(()));
         }
@@ -332,6 +336,7 @@ impl Room for Publish {
         if now >= self.next_commit {
             self.next_commit = now.after(self.commit_every);
             self.commit();
+            telemetry::published(&mut self.latencies);
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {
             let ended = self.outgoing.again(&self.maker, out);

@@ -269,7 +269,7 @@ fn start_steps(
             .iter()
             .find(|backend| backend.name() == step.backend)
             .ok_or_else(|| format!("step {}: there is no backend {:?}", step.name, step.backend))?;
-        let runtime = Arc::new(StepRuntime::new(index, step.clone())?);
+        let runtime = Arc::new(StepRuntime::new(&pipeline.steps, index)?);
         let per_lane = if step.is_stateful() { 1 } else { step.instances };
         let mut lanes = Vec::new();
         for lane in 0..step.instances / per_lane {

@@ -20,7 +20,7 @@ fn runs(traced: &Traced, expected: &[usize]) {
     let signature = traced.manifest().expect("a good model.toml").signature;
     let model = LoadModel { file: file.clone(), signature, warm_up: vec![1], ..model("faces", &[]) };
     let batch = Tensor::zeros(DType::F32, &[&[3], traced.row()].concat());
-    let outputs = load(&model).run(std::slice::from_ref(&batch)).expect("runs");
+    let outputs = load(&model).run(&mut [batch.clone()]).expect("runs");
     assert_eq!(outputs[0].shape(), expected);
 
     let spec = BareLoop {

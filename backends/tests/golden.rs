@@ -47,8 +47,8 @@ fn faces_are_the_golden_ones_alone_and_in_a_batch() {
 
     let mut run = |rows: &[&Tensor]| {
         let batch = assemble(&model.signature.inputs[0], rows).expect("frames of one size");
-        let outputs = faces.run(&[batch]).unwrap_or_else(|error| panic!("{error}"));
-        split(&model.signature, rows.len(), &outputs).expect("as the signature says")
+        let outputs = faces.run(&mut [batch]).unwrap_or_else(|error| panic!("{error}"));
+        split(&model.signature, rows.len(), &outputs, |_| true).expect("as the signature says")
     };
     let mut alone = Vec::new();
     for frame in &frames {
@@ -58,9 +58,9 @@ fn faces_are_the_golden_ones_alone_and_in_a_batch() {
     for outputs in [&alone, &together] {
         assert_eq!(outputs.len(), entries.len());
         for (entry, output) in entries.iter().zip(outputs) {
-            close("boxes", &output.tensors[0], &entry["boxes"], 0.05);
-            close("scores", &output.tensors[1], &entry["scores"], 0.001);
-            close("landmarks", &output.tensors[2], &entry["landmarks"], 0.05);
+            close("boxes", output.get(0).expect("kept"), &entry["boxes"], 0.05);
+            close("scores", output.get(1).expect("kept"), &entry["scores"], 0.001);
+            close("landmarks", output.get(2).expect("kept"), &entry["landmarks"], 0.05);
         }
     }
 }
@@ -68,11 +68,12 @@ fn faces_are_the_golden_ones_alone_and_in_a_batch() {
 #[test]
 fn a_batch_without_faces_gives_rows_without_faces() {
     let model = model("faces", &[]);
-    let outputs = load(&model).run(&[Tensor::zeros(lockstep_engine::tensor::DType::F32, &[2, 3, 48, 64])]);
-    let rows = split(&model.signature, 2, &outputs.expect("runs")).expect("as the signature says");
+    let outputs =
+        load(&model).run(&mut [Tensor::zeros(lockstep_engine::tensor::DType::F32, &[2, 3, 48, 64])]);
+    let rows = split(&model.signature, 2, &outputs.expect("runs"), |_| true).expect("as the signature says");
     assert_eq!(rows.len(), 2);
-    assert_eq!(rows[0].tensors[0].shape(), [0, 4]);
-    assert_eq!(rows[0].tensors[2].shape(), [0, 5, 2]);
+    assert_eq!(rows[0].get(0).expect("kept").shape(), [0, 4]);
+    assert_eq!(rows[0].get(2).expect("kept").shape(), [0, 5, 2]);
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn voice_is_the_golden_one_in_one_call() {
     let samples = golden["samples"].as_u64().expect("a count") as usize;
     let audio = sound()[..samples].to_vec();
     let model = model("voice", &[]);
-    let outputs = load(&model).run(&[
+    let outputs = load(&model).run(&mut [
         f32s(&[1, samples], audio),
         Tensor::zeros(lockstep_engine::tensor::DType::F32, &[2, 1, 128]),
         Tensor::zeros(lockstep_engine::tensor::DType::F32, &[1, 64]),
@@ -117,11 +118,11 @@ fn voice_is_the_golden_one_when_its_state_is_carried_in_changing_batches() {
         let audio = assemble(&signature.inputs[0], &rows.iter().collect::<Vec<_>>()).expect("one length");
         let mut inputs = vec![audio];
         inputs.extend(store.batch(&keys).expect("each stream once").into_iter().map(|(_, tensor)| tensor));
-        let outputs = voice.run(&inputs).unwrap_or_else(|error| panic!("{error}"));
-        let outputs = split(signature, batch.len(), &outputs).expect("as the signature says");
+        let outputs = voice.run(&mut inputs).unwrap_or_else(|error| panic!("{error}"));
+        let outputs = split(signature, batch.len(), &outputs, |_| true).expect("as the signature says");
         store.store(&keys, &outputs);
         let place = batch.iter().position(|stream| *stream == 0).expect("the golden stream");
-        heard.extend_from_slice(outputs[place].tensors[0].as_f32().expect("f32"));
+        heard.extend_from_slice(outputs[place].get(0).expect("kept").as_f32().expect("f32"));
     }
     let count = heard.len();
     close("probabilities", &f32s(&[count], heard), &golden["probabilities"], 0.01);

@@ -37,7 +37,7 @@ fn a_traced_model_is_saved_and_loaded_and_gives_what_it_gave() {
     let traced = Traced::new("double", &[2, 3], &|x| x.f_mul_scalar(2.0)).expect("traced");
     let mut double = load(&LoadModel { warm_up: vec![1, 2], ..written(&traced, folder.path()) });
     let input = f32s(&[3, 2, 3], (0..18).map(|value| value as f32).collect());
-    let outputs = double.run(&[input]).expect("runs with another batch than it was traced with");
+    let outputs = double.run(&mut [input]).expect("runs with another batch than it was traced with");
     assert_eq!(outputs, [f32s(&[3, 2, 3], (0..18).map(|value| 2.0 * value as f32).collect())]);
     assert_eq!(double.device(), "cpu");
 }
@@ -49,7 +49,7 @@ fn a_model_that_writes_into_its_input_leaves_the_callers_alone() {
     let mut writer = load(&written(&traced, folder.path()));
     let inputs = [f32s(&[1, 4], vec![1.0; 4])];
     for _ in 0..2 {
-        assert_eq!(writer.run(&inputs).expect("runs"), [f32s(&[1, 4], vec![3.0; 4])]);
+        assert_eq!(writer.run(&mut inputs.to_vec()).expect("runs"), [f32s(&[1, 4], vec![3.0; 4])]);
     }
     assert_eq!(inputs, [f32s(&[1, 4], vec![1.0; 4])]);
 }
@@ -67,7 +67,7 @@ fn other_types_come_out_as_the_three_that_the_engine_has() {
         let traced = Traced::new("convert", &[3], &|x| x.f_to_kind(kind)).expect("traced");
         let mut model = written(&traced, folder.path());
         model.signature.outputs[0].dtype = dtype;
-        let outputs = load(&model).run(&input).expect("runs");
+        let outputs = load(&model).run(&mut input.to_vec()).expect("runs");
         assert_eq!(outputs, [Tensor::new(vec![1, 3], expected).expect("three")], "{kind:?}");
     }
 }
@@ -77,7 +77,7 @@ fn what_is_not_contiguous_comes_out_in_row_major_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let traced = Traced::new("turned", &[2, 3], &|x| x.f_transpose(1, 2)).expect("traced");
     let input = [f32s(&[1, 2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])];
-    let outputs = load(&written(&traced, folder.path())).run(&input).expect("runs");
+    let outputs = load(&written(&traced, folder.path())).run(&mut input.to_vec()).expect("runs");
     assert_eq!(outputs, [f32s(&[1, 3, 2], vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0])]);
 }
 
@@ -141,10 +141,10 @@ fn a_batch_that_does_not_fit_fails_alone() {
     ];
     let mut bad = good.clone();
     bad[1] = Tensor::zeros(DType::F32, &[2, 3, 128]);
-    let error = voice.run(&bad).expect_err("another batch").to_string();
+    let error = voice.run(&mut bad.to_vec()).expect_err("another batch").to_string();
     assert_eq!(error, "model voice/1: input state is f32 [2, 3, 128], expected f32 [2, batch=2, 128]");
-    assert!(voice.run(&bad[..2]).is_err());
-    assert_eq!(voice.run(&good).expect("runs").len(), 3);
+    assert!(voice.run(&mut bad[..2].to_vec()).is_err());
+    assert_eq!(voice.run(&mut good.to_vec()).expect("runs").len(), 3);
 }
 
 #[test]
@@ -193,11 +193,11 @@ fn batches_that_fail_give_their_memory_back() {
         pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("pages") * 4096
     };
     for _ in 0..3 {
-        assert!(voice.run(&inputs).is_err(), "no whole number of chunks");
+        assert!(voice.run(&mut inputs.to_vec()).is_err(), "no whole number of chunks");
     }
     let before = resident();
     for _ in 0..30 {
-        assert!(voice.run(&inputs).is_err(), "no whole number of chunks");
+        assert!(voice.run(&mut inputs.to_vec()).is_err(), "no whole number of chunks");
     }
     // 30 batches of 16 MB are 480 MB.
     assert!(resident() < before + 160_000_000, "{} bytes more", resident() - before);

@@ -11,7 +11,11 @@ use metrics::{
 
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
-use crate::publish::result::Timing;
+
+pub use latencies::Latencies;
+use latencies::PARTS;
+
+mod latencies;
 
 /// Says what every metric means; once, after a recorder is installed.
 pub fn describe() {
@@ -96,23 +100,16 @@ pub fn dead_lettered(stage: Stage, reason: Reason) {
     counter!("lockstep_dead_letters_total", "stage" => stage.code(), "reason" => reason.code()).increment(1);
 }
 
-/// A result was acknowledged, `publish` after it was handed over.
-pub fn published(timing: &Timing, publish: Duration) {
-    // Every result comes here: its metrics are looked up in the registry once and not once a result.
-    static OF_RESULTS: OnceLock<(Counter, [Histogram; 7])> = OnceLock::new();
-    let (results, parts) = OF_RESULTS.get_or_init(|| {
-        let parts = ["kafka", "align", "batch", "preprocess", "model", "publish", "total"];
-        (
-            counter!("lockstep_results_total"),
-            parts.map(|part| histogram!("lockstep_latency_seconds", "part" => part)),
-        )
+/// Results were acknowledged: where their time went.
+pub fn published(latencies: &mut Latencies) {
+    static OF_RESULTS: OnceLock<(Counter, [Histogram; PARTS.len()])> = OnceLock::new();
+    let (results, histograms) = OF_RESULTS.get_or_init(|| {
+        let histograms = PARTS.map(|part| histogram!("lockstep_latency_seconds", "part" => part));
+        (counter!("lockstep_results_total"), histograms)
     });
-    results.increment(1);
-    let publish = crate::time::nanos(publish);
-    let Timing { kafka, align, batch, preprocess, model } = *timing;
-    let values = [kafka, align, batch, preprocess, model, publish, timing.total() + publish];
-    for (part, nanos) in parts.iter().zip(values) {
-        part.record(nanos.max(0) as f64 / 1e9);
+    results.increment(latencies.take_results());
+    for (histogram, tally) in histograms.iter().zip(latencies.parts()) {
+        tally.drain(|nanos, count| histogram.record_many(nanos / 1e9, count));
     }
 }
 

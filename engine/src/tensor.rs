@@ -77,6 +77,34 @@ impl Tensor {
         (shape.iter().product::<usize>() == count).then_some(Self { shape, data })
     }
 
+    /// Its memory as a tensor of another shape, grown or cut as needed. The elements that it had have no meaning
+    /// in it.
+    pub fn reshaped(mut self, shape: &[usize]) -> Self {
+        let count = shape.iter().product();
+        match &mut self.data {
+            Data::F32(v) => v.resize(count, 0.0),
+            Data::I64(v) => v.resize(count, 0),
+            Data::U8(v) => v.resize(count, 0),
+        }
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+        self
+    }
+
+    /// How many elements its memory has room for.
+    pub fn capacity(&self) -> usize {
+        match &self.data {
+            Data::F32(v) => v.capacity(),
+            Data::I64(v) => v.capacity(),
+            Data::U8(v) => v.capacity(),
+        }
+    }
+
+    /// Takes its elements and leaves none.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self { shape: vec![0], data: Data::U8(Vec::new()) })
+    }
+
     /// Its extents.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -10,7 +10,7 @@ use lockstep_engine::tensor::{DType, Tensor};
 use super::drive::flood;
 use super::overhead::by_turns;
 use super::pipelines::{Folder, Plan, Topics};
-use super::report::{Case, Goal, Report};
+use super::report::{Case, Goal, Report, median};
 use super::{Ground, PARTITION_BYTES};
 use crate::commands::Failure;
 
@@ -118,7 +118,8 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     ours()?;
     let (ours, theirs) = by_turns(ground.budget, ours, theirs)?;
     let name = format!("batch of {BATCH}, {:.1} ms a batch", first.p50 * 1e3);
-    let case = Case::against(name, ours, theirs, "bundles/s").goal(Goal::RatioAtLeast(0.95));
+    let case =
+        Case::against(name, median(&ours), median(&theirs), "bundles/s").goal(Goal::RatioAtLeast(0.95));
     Ok(Report::new("efficiency", ABOUT, vec![case]))
 }
 

@@ -1,5 +1,6 @@
 //! `lockstep bench`: Lockstep against the bare libraries, in one process and one run, as ratios.
 
+mod cpu;
 mod drive;
 mod efficiency;
 mod feed;

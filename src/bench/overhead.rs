@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use lockstep_connectors::kafka::bare::{self, Bare};
 use lockstep_engine::pipeline::Pipeline;
 
+use super::cpu;
 use super::drive::flood;
 use super::pipelines::{Folder, Plan, Topics};
 use super::report::{Case, Goal, Report, median};
@@ -21,25 +22,26 @@ const ABOUT: &str = "\
 A pipeline of one input and the built-in identity model, whose output is not shown, against a bare librdkafka loop on
 the same records and broker, with a read-ahead of the same size. The loop produces one record for each, as large as a
 result (value and headers), under the same key; it commits nothing. Both read everything from the beginning, by turns;
-seconds run from the first record polled to the last acknowledgement; medians of the rounds. On the embedded
-broker, the broker's own thread shares the machine with both.";
+seconds run from the first record polled to the last acknowledgement; medians of the rounds. Beside it the processor
+time that each takes for a record, all threads and the starts and stops of both counted. On the embedded broker, the
+broker's own thread shares the machine with both, and its time is in that of both.";
 
 pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     let cases = [("1kB", 1000, 256, 32), ("100kB", 100_000, 16, 128)]
         .into_iter()
-        .map(|(name, bytes, batch, partitions)| case(ground, name, bytes, batch, partitions))
-        .collect::<Result<_, Failure>>()?;
-    Ok(Report::new("overhead", ABOUT, cases))
+        .map(|(name, bytes, batch, partitions)| size(ground, name, bytes, batch, partitions))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    Ok(Report::new("overhead", ABOUT, cases.into_iter().flatten().collect()))
 }
 
 /// Large records need many partitions, so that those that fit into the broker take more than a moment.
-fn case(
+fn size(
     ground: &Ground,
     name: &str,
     bytes: usize,
     max_size: usize,
     partitions: i32,
-) -> Result<Case, Failure> {
+) -> Result<Vec<Case>, Failure> {
     let topics = Topics::new(ground, partitions)?;
     // What a record takes in a partition beside its value is less than this.
     let each = (PARTITION_BYTES / (bytes + 100)) as u64;
@@ -60,9 +62,9 @@ fn case(
         max_delay_us: 1000,
         device: "cpu",
     };
-    let ours = || -> Result<f64, Failure> {
+    let ours = || {
         let pipeline = plan.pipeline(ground, &folder, &topics)?;
-        Ok(records as f64 / flood(pipeline, records, false)?.seconds)
+        Round::of(records, || Ok(flood(pipeline, records, false)?.seconds))
     };
     // The first round warms up both, and shows how large results are.
     ours()?;
@@ -70,12 +72,33 @@ fn case(
     let looked_at = records.min(LOOKED_AT);
     let result_bytes = bare::mean_size(&pipeline.kafka, &topics.results, partitions, looked_at)?;
     let bare = bare_loop(&pipeline, &topics, partitions, records, result_bytes)?;
-    let theirs = || -> Result<f64, Failure> { Ok(records as f64 / bare::consume_and_produce(&bare)?) };
+    let theirs = || Round::of(records, || Ok(bare::consume_and_produce(&bare)?));
     theirs()?;
 
     let (ours, theirs) = by_turns(ground.budget, ours, theirs)?;
+    let of = |rounds: &[Round], what: fn(&Round) -> f64| median(&rounds.iter().map(what).collect::<Vec<_>>());
     let name = format!("{name} in, {result_bytes} B out");
-    Ok(Case::against(name, ours, theirs, "records/s").goal(Goal::RatioAtLeast(0.9)))
+    let rate = Case::against(&name, of(&ours, |r| r.rate), of(&theirs, |r| r.rate), "records/s");
+    let (ours, theirs) = (of(&ours, |r| r.cpu), of(&theirs, |r| r.cpu));
+    let cpu = (theirs > 0.0).then(|| Case::against(format!("{name}, CPU"), ours, theirs, "us/record"));
+    Ok([rate.goal(Goal::RatioAtLeast(0.9))].into_iter().chain(cpu).collect())
+}
+
+/// What one round has shown.
+#[derive(Debug)]
+struct Round {
+    /// Records a second.
+    rate: f64,
+    /// Processor time of a record, in microseconds; 0 where the system does not say.
+    cpu: f64,
+}
+
+impl Round {
+    fn of(records: u64, run: impl FnOnce() -> Result<f64, Failure>) -> Result<Self, Failure> {
+        let (seconds, cpu) = cpu::measured(run);
+        let records = records as f64;
+        Ok(Self { rate: records / seconds?, cpu: cpu.unwrap_or(0.0) * 1e6 / records })
+    }
 }
 
 fn bare_loop(
@@ -97,13 +120,13 @@ fn bare_loop(
     })
 }
 
-/// Measures two things by turns, one first and then the other first, until the time is up; their medians.
+/// Measures two things by turns, one first and then the other first, until the time is up.
 #[allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
-pub(super) fn by_turns(
+pub(super) fn by_turns<T: std::fmt::Debug>(
     budget: Duration,
-    ours: impl Fn() -> Result<f64, Failure>,
-    theirs: impl Fn() -> Result<f64, Failure>,
-) -> Result<(f64, f64), Failure> {
+    ours: impl Fn() -> Result<T, Failure>,
+    theirs: impl Fn() -> Result<T, Failure>,
+) -> Result<(Vec<T>, Vec<T>), Failure> {
     let since = Instant::now();
     let (mut of_ours, mut of_theirs) = (Vec::new(), Vec::new());
     while of_ours.len() < ROUNDS || since.elapsed() < budget {
@@ -114,7 +137,7 @@ pub(super) fn by_turns(
             of_theirs.push(theirs()?);
             of_ours.push(ours()?);
         }
-        tracing::info!(ours = of_ours.last(), theirs = of_theirs.last(), "a round");
+        tracing::info!(ours = ?of_ours.last(), theirs = ?of_theirs.last(), "a round");
     }
-    Ok((median(&of_ours), median(&of_theirs)))
+    Ok((of_ours, of_theirs))
 }

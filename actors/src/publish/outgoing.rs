@@ -14,7 +14,6 @@ use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::PublishMessage;
@@ -90,8 +89,9 @@ pub(super) struct Outgoing {
     late: Option<Arc<str>>,
     sink: Arc<Mutex<Box<dyn Sink>>>,
     inbox: Arc<Inbox>,
-    pending: FxHashMap<u64, Pending>,
-    next: u64,
+    /// What has the numbers from `first` on. Deliveries come about in the order of sending.
+    pending: VecDeque<Option<Pending>>,
+    first: u64,
     /// What found no room in the sink, in order. The actor takes nothing more while there is any.
     full: Arc<Mutex<VecDeque<(OutRecord, u64)>>>,
     /// What the broker did not take, to be sent again.
@@ -113,8 +113,8 @@ impl Outgoing {
             late,
             sink,
             inbox,
-            pending: FxHashMap::default(),
-            next: 0,
+            pending: VecDeque::new(),
+            first: 0,
             full: Arc::default(),
             refused: Vec::new(),
             again_at: None,
@@ -170,9 +170,8 @@ impl Outgoing {
     }
 
     fn send(&mut self, record: OutRecord, pending: Pending, out: &mut Outbox<PublishMessage>) {
-        let token = self.next;
-        self.next += 1;
-        self.pending.insert(token, pending);
+        let token = self.first + self.pending.len() as u64;
+        self.pending.push_back(Some(pending));
         let mut full = self.full.lock();
         // What found no room before goes first, or results would overtake one another.
         if !full.is_empty() {
@@ -188,7 +187,7 @@ impl Outgoing {
     pub(super) fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) -> Vec<Delivered> {
         let mut ended = Vec::new();
         for delivery in self.inbox.take() {
-            let Some(pending) = self.pending.remove(&delivery.token) else { continue };
+            let Some(pending) = self.take(delivery.token) else { continue };
             match delivery.outcome {
                 Ok(()) => ended.push(done(pending, now)),
                 Err(error) => {
@@ -207,6 +206,16 @@ impl Outgoing {
             }
         }
         ended
+    }
+
+    fn take(&mut self, token: u64) -> Option<Pending> {
+        let place = usize::try_from(token.checked_sub(self.first)?).ok()?;
+        let taken = self.pending.get_mut(place)?.take();
+        while let Some(None) = self.pending.front() {
+            self.pending.pop_front();
+            self.first += 1;
+        }
+        taken
     }
 
     /// When there is something to be sent again.

@@ -38,8 +38,8 @@ impl TorchModel {
         let staged = model.signature.inputs.iter().map(|_| Staged::default()).collect();
         let mut loaded = Self { module, model: model.clone(), device, device_name, staged };
         for rows in &model.warm_up {
-            let inputs = loaded.zeros(*rows).map_err(refuse)?;
-            loaded.run(&inputs).map_err(|error| match error {
+            let mut inputs = loaded.zeros(*rows).map_err(refuse)?;
+            loaded.run(&mut inputs).map_err(|error| match error {
                 BackendError::Run { model, message } => BackendError::Load {
                     model,
                     message: format!("a batch of {rows} of zeros fails: {message}"),
@@ -90,7 +90,7 @@ impl TorchModel {
 }
 
 impl Model for TorchModel {
-    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+    fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
         let mut extents = check_inputs(&self.model, inputs)?;
         let outputs = self.forward(inputs).map_err(|error| self.error(&error))?;
         let signature: &Signature = &self.model.signature;

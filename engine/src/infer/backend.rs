@@ -26,11 +26,11 @@ pub trait Backend: Send + Sync {
 /// A loaded model, on the thread that loaded it.
 pub trait Model {
     /// Runs one batch. `inputs` are in the order of the signature's inputs; the result is in the order
-    /// of its outputs.
+    /// of its outputs. It may take the memory of inputs for its outputs; what it leaves is used again.
     ///
     /// # Errors
     /// What the runtime said, or which tensor came out in another shape than the signature says.
-    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError>;
+    fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError>;
 
     /// The device it is on: `cpu` or `cuda:0`.
     fn device(&self) -> &str;

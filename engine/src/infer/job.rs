@@ -124,8 +124,9 @@ pub struct Job {
     pub id: u64,
     /// What was aligned.
     pub bundle: Bundle<Arc<Sample>>,
-    reports: Vec<OnceLock<Report>>,
-    waiting: Vec<AtomicUsize>,
+    /// One inline: most pipelines have one model, and a job is made for every bundle.
+    reports: SmallVec<[OnceLock<Report>; 1]>,
+    waiting: SmallVec<[AtomicUsize; 2]>,
     unfinished: AtomicUsize,
 }
 

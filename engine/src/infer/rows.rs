@@ -7,12 +7,33 @@ use crate::infer::signature::{RowsOf, Signature, TensorSpec};
 use crate::tensor::{DType, Data, Tensor};
 
 /// What a model gave for one bundle.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepOutput {
-    /// In the order of the signature's outputs. Batched outputs are without their batch axis; ragged ones
-    /// are `[n, ...]` with `n` the things found in this row. Of an output that says whose they are,
-    /// `n` zeros are left, as if the row had been alone in its batch.
-    pub tensors: Vec<Tensor>,
+    tensors: Vec<Option<Tensor>>,
+}
+
+impl StepOutput {
+    /// The output in that place of the signature, if it was kept. Batched outputs are without their batch
+    /// axis; ragged ones are `[n, ...]` with `n` the things found in this row. Of an output that says whose
+    /// they are, `n` zeros are left, as if the row had been alone in its batch.
+    pub fn get(&self, output: usize) -> Option<&Tensor> {
+        self.tensors.get(output)?.as_ref()
+    }
+
+    fn put(&mut self, output: usize, tensor: Tensor) {
+        if self.tensors.len() <= output {
+            self.tensors.resize_with(output + 1, || None);
+        }
+        if let Some(place) = self.tensors.get_mut(output) {
+            *place = Some(tensor);
+        }
+    }
+}
+
+impl FromIterator<Tensor> for StepOutput {
+    fn from_iter<I: IntoIterator<Item = Tensor>>(tensors: I) -> Self {
+        Self { tensors: tensors.into_iter().map(Some).collect() }
+    }
 }
 
 /// The shape of a batch made of rows: `row` with `batch` inserted at the specification's batch axis.
@@ -66,22 +87,27 @@ fn join<T: Copy>(
     joined
 }
 
-/// Takes a model's outputs apart: one [`StepOutput`] for each row of the batch, in order.
+/// Takes a model's outputs apart: one [`StepOutput`] for each row of the batch, in order, with copies of
+/// those outputs for which `kept` says so.
 ///
 /// # Errors
 /// The first output whose type or shape is not what the signature says, or that claims a row that the
 /// batch does not have.
-pub fn split(signature: &Signature, batch: usize, outputs: &[Tensor]) -> Result<Vec<StepOutput>, Mismatch> {
+pub fn split(
+    signature: &Signature,
+    batch: usize,
+    outputs: &[Tensor],
+    kept: impl Fn(usize) -> bool,
+) -> Result<Vec<StepOutput>, Mismatch> {
     check_outputs(signature, &mut Extents::of_batch(batch), outputs)?;
-    let mut rows: Vec<StepOutput> =
-        (0..batch).map(|_| StepOutput { tensors: Vec::with_capacity(outputs.len()) }).collect();
+    let mut rows = vec![StepOutput::default(); batch];
     // One order for each index tensor, shared by the outputs that it orders.
     let mut orders: Vec<(usize, Vec<Vec<usize>>)> = Vec::new();
-    for (place, output) in outputs.iter().enumerate() {
+    for (place, output) in outputs.iter().enumerate().filter(|(place, _)| kept(*place)) {
         match signature.rows_of(place) {
             Some(RowsOf::Axis(axis)) => {
                 for (row, into) in rows.iter_mut().enumerate() {
-                    into.tensors.push(slice(output, axis, row));
+                    into.put(place, slice(output, axis, row));
                 }
             }
             Some(RowsOf::Index(index)) => {
@@ -91,11 +117,12 @@ pub fn split(signature: &Signature, batch: usize, outputs: &[Tensor]) -> Result<
                 }
                 let of = orders.iter().find(|(of, _)| *of == index).map_or(&[][..], |(_, order)| order);
                 for (into, places) in rows.iter_mut().zip(of) {
-                    into.tensors.push(if place == index {
+                    let things = if place == index {
                         Tensor::zeros(DType::I64, &[places.len()])
                     } else {
                         gather(output, places)
-                    });
+                    };
+                    into.put(place, things);
                 }
             }
             None => {

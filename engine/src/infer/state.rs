@@ -83,7 +83,7 @@ impl StateStore {
             let rows: Vec<Tensor> = self
                 .carried
                 .iter()
-                .map(|(_, place, zeros)| output.tensors.get(*place).unwrap_or(zeros).clone())
+                .map(|(_, place, zeros)| output.get(*place).unwrap_or(zeros).clone())
                 .collect();
             self.uses += 1;
             let entry = Entry { used: self.uses, rows };

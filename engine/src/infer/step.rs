@@ -48,6 +48,28 @@ impl Step {
     }
 }
 
+/// Of the outputs of the step in that place, by their order in its signature, those that anybody looks at:
+/// its results, its own next bundle, or a later step. The others need not be taken apart row by row.
+pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
+    let Some(step) = steps.get(index) else { return Vec::new() };
+    let shown = step.outputs.iter().flat_map(|shown| shown.view.outputs());
+    let carried = step.bindings.iter().filter_map(|binding| match binding {
+        Binding::State { output } => Some(*output),
+        _ => None,
+    });
+    let taken = steps.iter().flat_map(|later| &later.bindings).filter_map(|binding| match binding {
+        Binding::Output { step, output } if *step == index => Some(*output),
+        _ => None,
+    });
+    let mut kept = vec![false; step.model.signature.outputs.len()];
+    for output in shown.chain(carried).chain(taken) {
+        if let Some(kept) = kept.get_mut(output) {
+            *kept = true;
+        }
+    }
+    kept
+}
+
 /// Where one tensor of a model's inputs comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Binding {
@@ -134,6 +156,21 @@ pub enum View {
         /// Boxes below it are left out.
         min_score: f32,
     },
+}
+
+impl View {
+    /// The outputs that it shows.
+    pub fn outputs(&self) -> Vec<usize> {
+        match self {
+            Self::Raw { output }
+            | Self::Scores { output, .. }
+            | Self::TopK { output, .. }
+            | Self::Embedding { output, .. } => vec![*output],
+            Self::Detections { boxes, scores, classes, landmarks, .. } => {
+                [Some(*boxes), Some(*scores), *classes, *landmarks].into_iter().flatten().collect()
+            }
+        }
+    }
 }
 
 /// What is shown of a list of scores.

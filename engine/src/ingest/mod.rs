@@ -3,6 +3,7 @@
 pub mod duration;
 pub mod input;
 pub mod source;
+pub mod streams;
 pub mod understand;
 pub mod wire;
 

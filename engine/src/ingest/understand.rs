@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::budget::Budget;
 use crate::fault::{Fault, Reason, Stage};
+use crate::ingest::streams::KnownStreams;
 use crate::ingest::{InputSpec, duration, wire};
 use crate::media::Media;
 use crate::sample::{Record, Sample, StreamKey};
@@ -20,8 +21,9 @@ pub fn understand(
     spec: &InputSpec,
     assignment: u32,
     budget: &Budget,
+    streams: &mut KnownStreams,
 ) -> Result<Sample, (Record, Fault)> {
-    match read(&record, spec) {
+    match read(&record, spec, streams) {
         Ok((stream, media, event_time, duration)) => {
             let reservation = budget.reserve(record.weight());
             Ok(Sample { record, stream, event_time, duration, media, reservation, assignment })
@@ -32,8 +34,8 @@ pub fn understand(
 
 type Parts = (StreamKey, Media, Timestamp, std::time::Duration);
 
-fn read(record: &Record, spec: &InputSpec) -> Result<Parts, (Reason, String)> {
-    let stream = stream(record)?;
+fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result<Parts, (Reason, String)> {
+    let stream = stream(record, streams)?;
     if record.payload.is_empty() {
         return Err((Reason::EmptyPayload, "the record has no value; an encoded payload is expected".into()));
     }
@@ -50,7 +52,7 @@ fn read(record: &Record, spec: &InputSpec) -> Result<Parts, (Reason, String)> {
     Ok((stream, media, event_time, duration))
 }
 
-fn stream(record: &Record) -> Result<StreamKey, (Reason, String)> {
+fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, (Reason, String)> {
     let Some(key) = record.key.as_deref() else {
         return Err((Reason::MissingKey, "the record has no key; its key must name the stream".into()));
     };
@@ -60,7 +62,7 @@ fn stream(record: &Record) -> Result<StreamKey, (Reason, String)> {
         let most = wire::MAX_KEY_BYTES;
         return Err((Reason::InvalidKey, format!("the key has {} bytes; 1 to {most} are taken", text.len())));
     }
-    Ok(StreamKey::from(text))
+    Ok(streams.of(text))
 }
 
 fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {

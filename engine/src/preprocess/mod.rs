@@ -116,6 +116,18 @@ impl Preprocessor {
         self.dtype
     }
 
+    /// How many rows are worth a task of their own, when a batch's rows are made in parallel: handing over a
+    /// row that only has to be copied costs more than the copy.
+    pub fn rows_per_task(&self) -> usize {
+        const BYTES_PER_TASK: usize = 1 << 18;
+        let bytes = self.shape.iter().product::<usize>() * self.dtype.size();
+        match self.kind {
+            Kind::Image(_) | Kind::Text(_) => 1,
+            Kind::Waveform(_) | Kind::LogMel(..) => 4,
+            Kind::Bytes => (BYTES_PER_TASK / bytes.max(1)).max(1),
+        }
+    }
+
     /// Fills one row of a batch from what an input brought to a bundle. Every element is written. Images,
     /// texts and bytes are made of the last sample, sound of all of them.
     ///

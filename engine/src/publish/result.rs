@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use crate::align::Part;
 use crate::infer::job::{Job, Outcome, StepTiming};
@@ -24,6 +26,7 @@ pub const EVENT_TYPE: &str = "lockstep.result.v1";
 #[derive(Debug)]
 pub struct ResultMaker {
     pipeline: String,
+    source: Bytes,
     topic: Arc<str>,
     inputs: Vec<String>,
     pivot: InputId,
@@ -48,9 +51,12 @@ struct Document<'a> {
     event_time_ns: i64,
     complete: bool,
     inputs: Inputs<'a>,
-    outputs: Map<String, Value>,
+    outputs: Outputs<'a>,
     timing_ns: Timing,
 }
+
+/// What most results fit into.
+const USUAL_BYTES: usize = 768;
 
 /// Where the time of a bundle went, in nanoseconds. With the time that publishing takes the parts add up
 /// to the whole, from the pivot's record timestamp on.
@@ -93,7 +99,14 @@ impl ResultMaker {
             views,
             takes_from: step.takes_from(),
         });
-        Self { pipeline: pipeline.to_owned(), topic: topic.into(), inputs, pivot, steps: steps.collect() }
+        Self {
+            pipeline: pipeline.to_owned(),
+            source: format!("/lockstep/{pipeline}").into(),
+            topic: topic.into(),
+            inputs,
+            pivot,
+            steps: steps.collect(),
+        }
     }
 
     /// The result of a job that has been through all steps, and where its time went.
@@ -114,48 +127,47 @@ impl ResultMaker {
             outputs: self.outputs(job)?,
             timing_ns: timing,
         };
-        let payload = serde_json::to_vec(&document).map_err(|error| error.to_string())?;
+        let mut payload = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut payload, &document).map_err(|error| error.to_string())?;
+        let Document { id, event_time, .. } = document;
+        let samples = || bundle.parts.iter().flat_map(|part| &part.samples);
+        // Every sample's record has the stream as its key: its bytes serve again.
+        let key = samples().find_map(|sample| sample.record.key.clone());
+        let key = key.unwrap_or_else(|| Bytes::copy_from_slice(bundle.stream.as_str().as_bytes()));
+        let mut headers = Vec::with_capacity(8);
+        headers.extend([
+            Header::new(wire::CE_SPECVERSION, "1.0"),
+            Header::new(wire::CE_ID, id),
+            Header::new(wire::CE_SOURCE, self.source.clone()),
+            Header::new(wire::CE_TYPE, EVENT_TYPE),
+            Header::new(wire::CE_SUBJECT, key.clone()),
+            Header::new(wire::CE_TIME, event_time),
+            Header::new(wire::CONTENT_TYPE, "application/json"),
+        ]);
+        let mut of_samples = samples().flat_map(|sample| sample.record.headers.iter());
+        headers.extend(of_samples.find(|header| &*header.name == wire::TRACEPARENT).cloned());
         let record = OutRecord {
             topic: self.topic.clone(),
-            key: Some(Bytes::copy_from_slice(bundle.stream.as_str().as_bytes())),
+            key: Some(key),
             payload: payload.into(),
-            headers: self.headers(job, &document),
+            headers,
             timestamp: Some(bundle.event_time),
         };
         Ok((record, timing))
     }
 
-    fn headers(&self, job: &Job, document: &Document<'_>) -> Vec<Header> {
-        let mut headers = vec![
-            Header::new(wire::CE_SPECVERSION, "1.0"),
-            Header::new(wire::CE_ID, document.id.clone()),
-            Header::new(wire::CE_SOURCE, format!("/lockstep/{}", self.pipeline)),
-            Header::new(wire::CE_TYPE, EVENT_TYPE),
-            Header::new(wire::CE_SUBJECT, job.bundle.stream.as_str().to_owned()),
-            Header::new(wire::CE_TIME, document.event_time.clone()),
-            Header::new(wire::CONTENT_TYPE, "application/json"),
-        ];
-        let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
-        let parent =
-            samples.flat_map(|sample| sample.record.headers.iter()).find(|h| &*h.name == wire::TRACEPARENT);
-        headers.extend(parent.cloned());
-        headers
-    }
-
-    fn outputs(&self, job: &Job) -> Result<Map<String, Value>, String> {
-        let mut outputs = Map::new();
+    fn outputs<'a>(&'a self, job: &'a Job) -> Result<Outputs<'a>, String> {
+        let mut outputs = Outputs(SmallVec::new());
         for (index, step) in self.steps.iter().enumerate() {
-            let mut shown = match job.at(index).map(|report| &report.outcome) {
-                Some(Outcome::Done { output, placement }) => {
+            let shown = match job.at(index).map(|report| &report.outcome) {
+                Some(Outcome::Done { output, placement }) => Told::Shown(
                     show_all(&step.views, output, placement.as_ref())
-                        .map_err(|why| format!("step {}: {why}", step.name))?
-                }
-                Some(Outcome::Skipped(why)) => Map::from_iter([("skipped".into(), why.as_str().into())]),
+                        .map_err(|why| format!("step {}: {why}", step.name))?,
+                ),
+                Some(Outcome::Skipped(why)) => Told::Skipped(why),
                 Some(Outcome::Failed(_)) | None => continue,
             };
-            shown.insert("model".into(), step.model.as_str().into());
-            shown.insert("version".into(), step.version.as_str().into());
-            outputs.insert(step.name.clone(), shown.into());
+            outputs.0.push((step, shown));
         }
         Ok(outputs)
     }
@@ -196,6 +208,43 @@ impl Timing {
     /// All parts together, in nanoseconds.
     pub fn total(&self) -> i64 {
         self.kafka + self.align + self.batch + self.preprocess + self.model
+    }
+}
+
+/// What the steps gave, written without a tree of values around that of the views.
+struct Outputs<'a>(SmallVec<[(&'a StepShown, Told<'a>); 2]>);
+
+/// What is told of a step.
+enum Told<'a> {
+    Shown(Map<String, Value>),
+    Skipped(&'a str),
+}
+
+impl Serialize for Outputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(step, told)| (&step.name, OfStep { step, told })))
+    }
+}
+
+struct OfStep<'a> {
+    step: &'a StepShown,
+    told: &'a Told<'a>,
+}
+
+impl Serialize for OfStep<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", &self.step.model)?;
+        map.serialize_entry("version", &self.step.version)?;
+        match self.told {
+            Told::Shown(shown) => {
+                for (name, value) in shown {
+                    map.serialize_entry(name, value)?;
+                }
+            }
+            Told::Skipped(why) => map.serialize_entry("skipped", why)?,
+        }
+        map.end()
     }
 }
 

@@ -29,13 +29,13 @@ impl Wake {
         }
     }
 
-    /// Returns when woken, at once if that has happened since the last call, or when the time is up.
-    pub(super) fn wait(&self, at_most: std::time::Duration) {
+    /// Returns when woken, at once if that has happened since the last call, or when the time is up. Says which.
+    pub(super) fn wait(&self, at_most: std::time::Duration) -> bool {
         let mut woken = self.woken.lock();
         if !*woken {
             self.changed.wait_for(&mut woken, at_most);
         }
-        *woken = false;
+        std::mem::take(&mut *woken)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One assigned partition: its queue inside librdkafka and how far it has been read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lockstep_engine::position::{NextOffset, PartitionId};
 use lockstep_engine::sample::Record;
@@ -27,6 +28,9 @@ pub(super) struct Partition {
     /// Reading has stopped because `next` is not among the offsets that the broker has.
     pub(super) out_of_range: bool,
     queue: PartitionQueue<Context>,
+    /// Whether there may be something in the queue: with hundreds of partitions, looking into each at every turn
+    /// would take longer than reading those that have something.
+    nonempty: Arc<AtomicBool>,
     keys: Keys,
 }
 
@@ -48,9 +52,23 @@ impl Partition {
         wake: &Arc<Wake>,
     ) -> Option<Self> {
         let mut queue = consumer.split_partition_queue(&topic, id.partition)?;
-        let wake = wake.clone();
-        queue.set_nonempty_callback(move || wake.wake());
-        Some(Self { id, topic, paused: false, next, out_of_range: false, queue, keys: Keys::new() })
+        let (wake, nonempty) = (wake.clone(), Arc::new(AtomicBool::new(true)));
+        let filled = nonempty.clone();
+        queue.set_nonempty_callback(move || {
+            filled.store(true, Ordering::Release);
+            wake.wake();
+        });
+        Some(Self { id, topic, paused: false, next, out_of_range: false, queue, nonempty, keys: Keys::new() })
+    }
+
+    /// Whether a look into the queue may find something; forgotten by asking.
+    pub(super) fn take_nonempty(&self) -> bool {
+        self.nonempty.load(Ordering::Relaxed) && self.nonempty.swap(false, Ordering::Acquire)
+    }
+
+    /// The queue is to be looked into again.
+    pub(super) fn look_again(&self) {
+        self.nonempty.store(true, Ordering::Release);
     }
 
     /// What is there without waiting, up to a chunk.
@@ -76,6 +94,7 @@ impl Partition {
                     records.push(record);
                 }
                 Some(Err(error)) => {
+                    self.look_again();
                     if records.is_empty() {
                         return Read::Error(error);
                     }
@@ -84,7 +103,11 @@ impl Partition {
                 }
             }
         }
-        if records.is_empty() { Read::Nothing } else { Read::Chunk(records) }
+        if records.is_empty() {
+            return Read::Nothing;
+        }
+        self.look_again();
+        Read::Chunk(records)
     }
 
     pub(super) fn is_out_of_range(error: &KafkaError) -> bool {

@@ -112,8 +112,8 @@ impl Poller {
             let read = self.held.is_empty() && !self.stopped && self.read_round();
             if !self.held.is_empty() {
                 self.wake.wait(OFFER_AGAIN);
-            } else if !read {
-                self.wake.wait(IDLE);
+            } else if !read && !self.wake.wait(IDLE) {
+                self.partitions.iter().for_each(Partition::look_again);
             }
         }
     }
@@ -284,6 +284,9 @@ impl Poller {
                 continue;
             }
             let mut error = self.errors.remove(&partition.id);
+            if !partition.take_nonempty() && error.is_none() {
+                continue;
+            }
             let read = partition.read(&mut error);
             if let Some(error) = error {
                 self.errors.insert(partition.id, error);

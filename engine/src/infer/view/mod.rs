@@ -62,7 +62,6 @@ impl Shown {
     pub fn show(&self, outputs: &StepOutput, placement: Option<&Placement>) -> Result<Value, String> {
         let tensor = |output: usize| {
             outputs
-                .tensors
                 .get(output)
                 .ok_or_else(|| format!("result {}: there is no output number {}", self.view.name, output + 1))
         };

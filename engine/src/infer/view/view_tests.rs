@@ -17,7 +17,7 @@ fn placed(
     placement: Option<&Placement>,
 ) -> Result<String, String> {
     let view = Shown::new(OutputView { name: "it".to_owned(), view }, labels);
-    view.show(&StepOutput { tensors }, placement).map(|value| value.to_string())
+    view.show(&tensors.into_iter().collect(), placement).map(|value| value.to_string())
 }
 
 #[test]

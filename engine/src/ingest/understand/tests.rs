@@ -39,11 +39,13 @@ fn with(headers: &[(&str, &str)]) -> Record {
 }
 
 fn sample(record: Record) -> Sample {
-    understand(record, &spec(), 1, &Budget::new(1 << 20)).expect("a good record")
+    understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
+        .expect("a good record")
 }
 
 fn reason(record: Record) -> Reason {
-    let (record, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20)).expect_err("a bad record");
+    let (record, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
+        .expect_err("a bad record");
     assert_eq!(record.position.offset.0, 7, "the record comes back for the dead letters");
     assert_eq!(fault.stage, Stage::Ingest);
     fault.reason
@@ -86,7 +88,8 @@ fn every_kind_of_bad_record_is_named_and_given_back() {
 #[test]
 fn a_sample_counts_against_the_budget_until_it_is_dropped() {
     let budget = Budget::new(1 << 20);
-    let sample = understand(record(), &spec(), 1, &budget).expect("a good record");
+    let sample =
+        understand(record(), &spec(), 1, &budget, &mut KnownStreams::default()).expect("a good record");
     assert!(budget.used() >= 7);
     drop(sample);
     assert_eq!(budget.used(), 0);

@@ -30,8 +30,16 @@ pub(super) struct Span {
     pub(super) polled_at: Timestamp,
     pub(super) acknowledged_at: Timestamp,
     /// From the poll to handing the result to Kafka's client, less the model's run and that part of the wait
-    /// for a batch that the batch delay allows, and less the next.
+    /// for a batch that the batch delay allows, and less [`Self::model_busy`]. Its parts:
     pub(super) added: i64,
+    /// From the poll to everything being there that the model needs.
+    pub(super) align: i64,
+    /// Waiting for a batch beyond the batch delay.
+    pub(super) batch: i64,
+    /// Filling the batch's memory.
+    pub(super) preprocess: i64,
+    /// From the model's end to handing the result over.
+    pub(super) result: i64,
     /// The wait of a filled batch for a model that was busy.
     pub(super) model_busy: i64,
 }
@@ -72,13 +80,18 @@ impl Watch {
         let timing = job.at(0)?.timing;
         let model = timing.finished_at.nanos_since(timing.started_at);
         let model_busy = timing.started_at.nanos_since(timing.prepared_at);
-        let waited = timing.cut_at.nanos_since(timing.ready_at).min(self.max_delay);
+        let waited = timing.cut_at.nanos_since(timing.ready_at);
+        let allowed = waited.min(self.max_delay);
         let whole = now.nanos_since(polled_at) - nanos(publish);
         Some(Span {
             event_time: job.bundle.event_time,
             polled_at,
             acknowledged_at: now,
-            added: whole - model - model_busy - waited,
+            added: whole - model - model_busy - allowed,
+            align: timing.ready_at.nanos_since(polled_at),
+            batch: waited - allowed,
+            preprocess: timing.prepared_at.nanos_since(timing.cut_at),
+            result: now.nanos_since(timing.finished_at) - nanos(publish),
             model_busy,
         })
     }

@@ -50,12 +50,17 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     let millis = |part: &dyn Fn(&Span) -> i64| -> Vec<f64> {
         counted.iter().map(|span| part(span) as f64 / 1e6).collect()
     };
+    let p99 = |name: &str, part: &dyn Fn(&Span) -> i64| Case::alone(name, quantile(&millis(part), 0.99), "ms");
     let added = millis(&|span| span.added);
     let busy = millis(&|span| span.model_busy);
     let whole = millis(&|span| span.acknowledged_at.nanos_since(span.event_time));
     let cases = vec![
         Case::alone("added p50", quantile(&added, 0.5), "ms"),
         Case::alone("added p99", quantile(&added, 0.99), "ms").goal(Goal::Below(5.0)),
+        p99("of it: align p99", &|span| span.align),
+        p99("of it: batch p99", &|span| span.batch),
+        p99("of it: preprocess p99", &|span| span.preprocess),
+        p99("of it: result p99", &|span| span.result),
         Case::alone("busy model p50", quantile(&busy, 0.5), "ms"),
         Case::alone("busy model p99", quantile(&busy, 0.99), "ms"),
         Case::alone("whole p50", quantile(&whole, 0.5), "ms"),

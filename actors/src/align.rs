@@ -109,7 +109,7 @@ impl Align {
 fn measure(bundle: &Bundle<Arc<Sample>>, policy: &AlignPolicy) {
     for (index, part) in bundle.parts.iter().enumerate() {
         if let Some(skew) = part.skew_ns
-            && index != policy.pivot.index()
+            && policy.pivot().is_none_or(|pivot| index != pivot.index())
             && let Some(input) = policy.inputs.get(index)
         {
             telemetry::skew(&input.name, skew);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lockstep_engine::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Missing, Stamp};
+use lockstep_engine::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Method, Missing, Stamp};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
@@ -26,7 +26,7 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
         missing: Missing::Emit,
     };
     Arc::new(AlignPolicy {
-        pivot: InputId(0),
+        method: Method::Pivot(InputId(0)),
         inputs: vec![input("video", Join::Pivot), input("sound", joins[0]), input("text", joins[1])],
         max_wait: Duration::from_secs(2),
         forget_after: Duration::from_secs(60),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Missing};
+use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::input::OnDataLoss;
 use lockstep_engine::media::Media;
@@ -118,7 +118,7 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
             return None;
         };
         let inputs = vec![policy(only, Join::Pivot, Missing::default())];
-        return Some(AlignPolicy { pivot: InputId(0), inputs, max_wait, forget_after });
+        return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
     };
     let names = || inputs.iter().map(|input| input.name.as_str());
     let pivot = match inputs {
@@ -165,8 +165,8 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
         }
     }
     section.finish();
-    let pivot = InputId(u16::try_from(place?).ok()?);
-    Some(AlignPolicy { pivot, inputs: policies.into_iter().collect::<Option<_>>()?, max_wait, forget_after })
+    let method = Method::Pivot(InputId(u16::try_from(place?).ok()?));
+    Some(AlignPolicy { method, inputs: policies.into_iter().collect::<Option<_>>()?, max_wait, forget_after })
 }
 
 fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {

@@ -42,7 +42,7 @@ fn the_shipped_pipelines_are_what_they_say() {
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(pipeline.name, "talking-face");
     assert_eq!(pipeline.kafka.group, "talking-face");
-    assert_eq!(pipeline.align.pivot, InputId(0));
+    assert_eq!(pipeline.align.pivot(), Some(InputId(0)));
     let audio = &pipeline.align.inputs[1];
     assert_eq!(audio.join, Join::Window { before: Duration::from_millis(512), after: Duration::ZERO });
     assert_eq!(audio.missing, Missing::Emit);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::event::{Event, Stamp};
-use super::lane::Lane;
+use super::matching::Arrival;
 use super::policy::AlignPolicy;
 use super::rules::Rules;
 use super::stream::{NEVER, Stream};
@@ -95,11 +95,10 @@ impl<T: Clone> Aligner<T> {
         out: &mut Vec<Event<T>>,
     ) {
         let now = self.advance_clock(now);
-        let (input, pivot) = (input.index(), self.rules.pivot);
+        let input = input.index();
         let time = stamp.event_time.as_nanos();
         let end = time.saturating_add(nanos(stamp.duration));
-        let (Some(rule), Some(latest)) = (self.rules.inputs.get(input).copied(), self.latest.get_mut(input))
-        else {
+        let Some(latest) = self.latest.get_mut(input) else {
             out.push(Event::Released { item, used: 0 });
             return;
         };
@@ -109,56 +108,10 @@ impl<T: Clone> Aligner<T> {
             None => self.add_stream(stream, now),
         };
         let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
-        let Some(lane) = held.lanes.get_mut(input) else { return };
-        lane.hear(time, end, stamp.partition, now);
-
-        let may_close;
-        if input == pivot {
-            if held.just_closed(time) {
-                out.push(Event::Duplicate(item));
-                return;
-            }
-            if let Some(by_ns) = held.pivot_late_by(time) {
-                out.push(Event::Late { item, by_ns });
-                return;
-            }
-            match held.open_pivot(&self.rules, time, now, item) {
-                Ok(first) => {
-                    self.buffered += 1;
-                    may_close = first;
-                }
-                Err(item) => {
-                    out.push(Event::Duplicate(item));
-                    return;
-                }
-            }
-        } else {
-            let floor = held.floor();
-            if let Some(by_ns) = Lane::<T>::late_by(&rule, floor, time, end) {
-                out.push(Event::Late { item, by_ns });
-                return;
-            }
-            let Some(lane) = held.lanes.get_mut(input) else { return };
-            if let Err(item) = lane.insert(rule.ask, time, end, now, item) {
-                out.push(Event::Released { item, used: 0 });
-                return;
-            }
-            self.buffered += 1;
-            self.buffered -= lane.release(&rule, floor, out);
-            may_close = held.waits_for(input);
-        }
-
-        let closed = if may_close { held.close_settled(&self.rules, now, out) } else { 0 };
-        if input == pivot || closed > 0 {
-            self.buffered -= closed + held.sweep(&self.rules, out);
-        }
-        let deadline = if may_close {
-            held.deadline(&self.rules)
-        } else if held.is_open() {
-            NEVER
-        } else {
-            held.unasked_deadline(&self.rules, input, now)
-        };
+        let told = out.len();
+        let arrival = Arrival { input, time, end, item };
+        let deadline = held.push(&self.rules, stamp.partition, arrival, now, out);
+        self.buffered = self.buffered + 1 - ended(out, told);
         if deadline < held.scheduled {
             held.scheduled = deadline;
             self.schedule(slot, deadline);
@@ -177,15 +130,14 @@ impl<T: Clone> Aligner<T> {
             if held.scheduled != deadline {
                 continue;
             }
-            let mut gone = held.close_settled(&self.rules, now, out);
-            gone += held.sweep(&self.rules, out);
-            gone += held.release_unasked(&self.rules, now, out);
-            self.buffered -= gone;
+            let told = out.len();
+            held.tick(&self.rules, now, out);
+            self.buffered -= ended(out, told);
             if held.is_forgettable(&self.rules, now) {
                 self.remove(slot);
                 continue;
             }
-            let next = held.deadline(&self.rules).max(now.saturating_add(1));
+            let next = held.deadline(&self.rules, now).max(now.saturating_add(1));
             held.scheduled = next;
             if next < NEVER {
                 self.schedule(slot, next);
@@ -205,8 +157,7 @@ impl<T: Clone> Aligner<T> {
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
         let now = self.advance_clock(now);
         for held in self.streams.iter_mut().flatten() {
-            held.close_all(&self.rules, now, out);
-            held.release_all(out);
+            held.finish(&self.rules, now, out);
         }
         self.streams.clear();
         self.free.clear();
@@ -226,12 +177,7 @@ impl<T: Clone> Aligner<T> {
     /// A stream must not outlive its revocation even if it holds nothing: when the partition comes back, records that were
     /// not committed are read again, and must not be taken for late.
     pub fn forget_partitions(&mut self, mut revoked: impl FnMut(PartitionId) -> bool) {
-        self.forget_streams(|held| {
-            (0_u16..).zip(&held.lanes).any(|(input, lane)| {
-                lane.partition
-                    .is_some_and(|partition| revoked(PartitionId { input: InputId(input), partition }))
-            })
-        });
+        self.forget_streams(|held| held.partitions().any(&mut revoked));
     }
 
     /// How many samples it holds.
@@ -262,7 +208,7 @@ impl<T: Clone> Aligner<T> {
 
     #[cold]
     fn add_stream(&mut self, key: &StreamKey, now: i64) -> u32 {
-        let stream = Some(Stream::new(key.clone(), self.rules.inputs.len(), now));
+        let stream = Some(Stream::new(key.clone(), &self.policy, now));
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -305,4 +251,11 @@ impl<T: Clone> Aligner<T> {
         }
         self.deadlines.push(Reverse((deadline, slot)));
     }
+}
+
+/// How many samples have left the buffers, by what was told from some event on.
+#[inline]
+fn ended<T>(out: &[Event<T>], from: usize) -> usize {
+    let told = out.get(from..).unwrap_or_default();
+    told.iter().filter(|event| event.ends_a_sample()).count()
 }

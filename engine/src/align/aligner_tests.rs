@@ -21,7 +21,7 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
         missing,
     };
     AlignPolicy {
-        pivot: InputId(PIVOT),
+        method: Method::Pivot(InputId(PIVOT)),
         inputs: vec![input("pivot", Join::Pivot, Missing::Emit), input("other", join, missing)],
         max_wait: Duration::from_millis(1_000),
         forget_after: Duration::from_millis(10_000),

@@ -77,3 +77,13 @@ pub enum Event<T> {
         used: u32,
     },
 }
+
+impl<T> Event<T> {
+    /// Whether it is the end of a sample, rather than of a bundle.
+    pub(super) fn ends_a_sample(&self) -> bool {
+        match self {
+            Self::Late { .. } | Self::Duplicate(_) | Self::Released { .. } => true,
+            Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } => false,
+        }
+    }
+}

@@ -7,14 +7,32 @@ use crate::position::InputId;
 /// The alignment of one pipeline. `inputs[i]` belongs to `InputId(i)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlignPolicy {
-    /// The input whose samples set the bundles' times: one bundle for each of its samples.
-    pub pivot: InputId,
+    /// What makes a bundle.
+    pub method: Method,
     /// One entry for each input of the pipeline, the pivot's included.
     pub inputs: Vec<InputPolicy>,
-    /// The longest that a bundle waits for the others after its pivot arrived, in wall time.
+    /// The longest that a bundle waits for the others, in wall time, after its pivot arrived or, without a pivot,
+    /// its first sample.
     pub max_wait: Duration,
     /// A stream of which nothing was heard for so long, in wall time, and that holds nothing, is forgotten.
     pub forget_after: Duration,
+}
+
+impl AlignPolicy {
+    /// The input whose samples set the bundles' times, if one does.
+    pub fn pivot(&self) -> Option<InputId> {
+        match self.method {
+            Method::Pivot(input) => Some(input),
+        }
+    }
+}
+
+/// What makes a bundle of samples.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Method {
+    /// One bundle for each sample of this input, at its event time. Every other input says with its [`Join`]
+    /// which of its samples belong to it.
+    Pivot(InputId),
 }
 
 /// How one input takes part.
@@ -27,7 +45,7 @@ pub struct InputPolicy {
     pub out_of_orderness: Duration,
     /// After so long without a sample, in wall time, a stream's input is idle and no longer waited for.
     pub idle_timeout: Duration,
-    /// Which of its samples a bundle takes. Of no meaning for the pivot.
+    /// Which of its samples the bundle of a pivot takes. Of no meaning for the pivot itself and without one.
     pub join: Join,
     /// What becomes of a bundle that closes without any sample of this input.
     pub missing: Missing,
@@ -36,7 +54,7 @@ pub struct InputPolicy {
 /// Which samples of an input belong to the bundle of a pivot at time `t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// The pivot itself.
+    /// The pivot itself; also what inputs have that no pivot asks.
     Pivot,
     /// All that overlap `[t - before, t + after)`; a sample without length, all with their time in it. Of samples
     /// that last and overlap one another, as sound with stamps that jitter, the fewest that cover as much.

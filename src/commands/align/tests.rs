@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{InputPolicy, Join, Missing};
+use lockstep_engine::align::{InputPolicy, Join, Method, Missing};
 use lockstep_engine::position::InputId;
 
 use super::*;
@@ -21,7 +21,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         missing,
     };
     AlignPolicy {
-        pivot: InputId(0),
+        method: Method::Pivot(InputId(0)),
         inputs: vec![
             input("video", Join::Pivot, Missing::Emit),
             input("audio", Join::Window { before: ns(100), after: ns(0) }, missing),

@@ -67,7 +67,8 @@ pub enum Event<T> {
         /// How much later its event time would have to be to take part still, in nanoseconds; at least 1.
         by_ns: u64,
     },
-    /// A pivot's sample with the event time of another, which has made the bundle or will.
+    /// A sample with the event time of another of its input, which has its place in the bundle: one of the pivot, or
+    /// where the same times make a bundle.
     Duplicate(T),
     /// The sample has left the buffers: no bundle to come can contain it.
     Released {

@@ -1,6 +1,7 @@
 //! The seam between a stream and the method by which its samples become bundles.
 
 use super::event::Event;
+use super::exact::Exact;
 use super::pivot::Pivot;
 use super::policy::{AlignPolicy, Method};
 use super::stream::View;
@@ -25,12 +26,14 @@ pub(super) struct Arrival<T> {
 #[derive(Debug)]
 pub(super) enum Matching<T> {
     Pivot(Pivot<T>),
+    Exact(Exact<T>),
 }
 
 impl<T: Clone> Matching<T> {
     pub(super) fn new(policy: &AlignPolicy) -> Self {
         match policy.method {
             Method::Pivot(_) => Self::Pivot(Pivot::new(policy.inputs.len())),
+            Method::Exact => Self::Exact(Exact::new(policy.inputs.len())),
         }
     }
 
@@ -40,6 +43,7 @@ impl<T: Clone> Matching<T> {
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
         match self {
             Self::Pivot(pivot) => pivot.push(view, arrival, out),
+            Self::Exact(exact) => exact.push(view, arrival, out),
         }
     }
 
@@ -47,6 +51,7 @@ impl<T: Clone> Matching<T> {
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         match self {
             Self::Pivot(pivot) => pivot.tick(view, out),
+            Self::Exact(exact) => exact.tick(view, out),
         }
     }
 
@@ -54,6 +59,7 @@ impl<T: Clone> Matching<T> {
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         match self {
             Self::Pivot(pivot) => pivot.deadline(view),
+            Self::Exact(exact) => exact.deadline(view),
         }
     }
 
@@ -61,6 +67,7 @@ impl<T: Clone> Matching<T> {
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         match self {
             Self::Pivot(pivot) => pivot.finish(view, out),
+            Self::Exact(exact) => exact.finish(view, out),
         }
     }
 
@@ -68,6 +75,7 @@ impl<T: Clone> Matching<T> {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Pivot(pivot) => pivot.held(),
+            Self::Exact(exact) => exact.held(),
         }
     }
 
@@ -76,6 +84,7 @@ impl<T: Clone> Matching<T> {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Pivot(pivot) => pivot.is_empty(),
+            Self::Exact(exact) => exact.is_empty(),
         }
     }
 }

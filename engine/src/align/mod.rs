@@ -3,12 +3,14 @@
 //! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
 //! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
 //! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another.
+//! - `exact` joins samples with the very same event time.
 //!
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has closed.
 
 mod aligner;
 pub mod bundle;
 pub mod event;
+mod exact;
 mod lane;
 mod matching;
 mod pivot;
@@ -25,4 +27,8 @@ pub use policy::{AlignPolicy, InputPolicy, Join, Method, Missing};
 #[cfg(test)]
 mod aligner_tests;
 #[cfg(test)]
+mod exact_tests;
+#[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod rig;

@@ -23,6 +23,7 @@ impl AlignPolicy {
     pub fn pivot(&self) -> Option<InputId> {
         match self.method {
             Method::Pivot(input) => Some(input),
+            Method::Exact => None,
         }
     }
 }
@@ -33,6 +34,9 @@ pub enum Method {
     /// One bundle for each sample of this input, at its event time. Every other input says with its [`Join`]
     /// which of its samples belong to it.
     Pivot(InputId),
+    /// One bundle for each event time that any input brings, of the samples with that very time, at most one of each
+    /// input.
+    Exact,
 }
 
 /// How one input takes part.

@@ -1,5 +1,6 @@
 //! The seam between a stream and the method by which its samples become bundles.
 
+use super::approximate::Approximate;
 use super::event::Event;
 use super::exact::Exact;
 use super::pivot::Pivot;
@@ -20,13 +21,14 @@ pub(super) struct Arrival<T> {
 /// What one stream holds of its samples, by the method that joins them.
 ///
 /// A method is one type with the functions that are passed on here. Of each item that was pushed it tells exactly one of
-/// `Late`, `Duplicate` and `Released`; the bundles that it tells have rising event times. The clocks of
+/// `Late`, `Duplicate`, `Evicted` and `Released`; the bundles that it tells have rising event times. The clocks of
 /// the stream have heard of a sample before its method does. To add one: a variant in [`Method`], one here, and an arm in
 /// each function below.
 #[derive(Debug)]
 pub(super) enum Matching<T> {
     Pivot(Pivot<T>),
     Exact(Exact<T>),
+    Approximate(Approximate<T>),
 }
 
 impl<T: Clone> Matching<T> {
@@ -34,6 +36,7 @@ impl<T: Clone> Matching<T> {
         match policy.method {
             Method::Pivot(_) => Self::Pivot(Pivot::new(policy.inputs.len())),
             Method::Exact => Self::Exact(Exact::new(policy.inputs.len())),
+            Method::ApproximateTime(_) => Self::Approximate(Approximate::new(policy.inputs.len())),
         }
     }
 
@@ -44,6 +47,7 @@ impl<T: Clone> Matching<T> {
         match self {
             Self::Pivot(pivot) => pivot.push(view, arrival, out),
             Self::Exact(exact) => exact.push(view, arrival, out),
+            Self::Approximate(approximate) => approximate.push(view, arrival, out),
         }
     }
 
@@ -52,6 +56,7 @@ impl<T: Clone> Matching<T> {
         match self {
             Self::Pivot(pivot) => pivot.tick(view, out),
             Self::Exact(exact) => exact.tick(view, out),
+            Self::Approximate(approximate) => approximate.tick(view, out),
         }
     }
 
@@ -60,6 +65,7 @@ impl<T: Clone> Matching<T> {
         match self {
             Self::Pivot(pivot) => pivot.deadline(view),
             Self::Exact(exact) => exact.deadline(view),
+            Self::Approximate(approximate) => approximate.deadline(view),
         }
     }
 
@@ -68,6 +74,7 @@ impl<T: Clone> Matching<T> {
         match self {
             Self::Pivot(pivot) => pivot.finish(view, out),
             Self::Exact(exact) => exact.finish(view, out),
+            Self::Approximate(approximate) => approximate.finish(view, out),
         }
     }
 
@@ -76,6 +83,7 @@ impl<T: Clone> Matching<T> {
         match self {
             Self::Pivot(pivot) => pivot.held(),
             Self::Exact(exact) => exact.held(),
+            Self::Approximate(approximate) => approximate.held(),
         }
     }
 
@@ -85,6 +93,7 @@ impl<T: Clone> Matching<T> {
         match self {
             Self::Pivot(pivot) => pivot.is_empty(),
             Self::Exact(exact) => exact.is_empty(),
+            Self::Approximate(approximate) => approximate.is_empty(),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
 //! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another.
 //! - `exact` joins samples with the very same event time.
+//! - `approximate` joins samples that lie closest together.
 //!
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has closed.
 
 mod aligner;
+mod approximate;
 pub mod bundle;
 pub mod event;
 mod exact;
@@ -22,7 +24,7 @@ mod verdict;
 pub use aligner::Aligner;
 pub use bundle::{Bundle, Part};
 pub use event::{Event, Stamp};
-pub use policy::{AlignPolicy, InputPolicy, Join, Method, Missing};
+pub use policy::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing};
 
 #[cfg(test)]
 mod aligner_tests;

@@ -23,7 +23,7 @@ impl AlignPolicy {
     pub fn pivot(&self) -> Option<InputId> {
         match self.method {
             Method::Pivot(input) => Some(input),
-            Method::Exact => None,
+            Method::Exact | Method::ApproximateTime(_) => None,
         }
     }
 }
@@ -37,6 +37,32 @@ pub enum Method {
     /// One bundle for each event time that any input brings, of the samples with that very time, at most one of each
     /// input.
     Exact,
+    /// One bundle for each set of samples, one of each input, that lie closest together. A sample is in one at most, and
+    /// sets do not cross.
+    ApproximateTime(ApproximateTime),
+}
+
+/// How sets of samples that lie closest together are found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApproximateTime {
+    /// The most samples of an input that a stream holds, at least 1. On overflow the earliest is evicted.
+    pub queue: usize,
+    /// The longest time from the earliest to the latest sample of a set; without it any.
+    pub max_interval: Option<Duration>,
+    /// A later set is taken only if it is better by this factor: to end later by some time it has to start later by more
+    /// than `1 + age_penalty` times that. At least 0 and below 1000; counted in millionths. Above 0 bundles close earlier,
+    /// and more are made, of somewhat wider sets.
+    pub age_penalty: f64,
+    /// By input: how close together its samples can be at most. Zero, or none for an input, is no promise. It lets
+    /// bundles close earlier.
+    pub min_periods: Vec<Duration>,
+}
+
+impl Default for ApproximateTime {
+    /// As ROS has it, with room for a second of the fastest inputs.
+    fn default() -> Self {
+        Self { queue: 1_000, max_interval: None, age_penalty: 0.1, min_periods: Vec::new() }
+    }
 }
 
 /// How one input takes part.

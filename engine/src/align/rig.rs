@@ -69,6 +69,7 @@ impl Rig {
             Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
             Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
             Event::Duplicate(item) => format!("duplicate {item}"),
+            Event::Evicted(item) => format!("evicted {item}"),
             Event::Released { item, used } => format!("{item}x{used}"),
         });
         told.collect::<Vec<_>>().join(" ")

@@ -1,5 +1,6 @@
 //! The policy made ready for the hot path: spans as nanoseconds, one rule for each input.
 
+use super::approximate::Limits;
 use super::policy::{AlignPolicy, Join, Missing};
 use crate::position::InputId;
 use crate::time::nanos;
@@ -12,6 +13,8 @@ pub(super) struct Rules {
     pub(super) pivot: usize,
     pub(super) max_wait: i64,
     pub(super) forget_after: i64,
+    /// Of meaning for approximate time only.
+    pub(super) limits: Limits,
 }
 
 /// How one input takes part.
@@ -61,6 +64,7 @@ impl Rules {
             pivot: policy.pivot().map_or(usize::MAX, InputId::index),
             max_wait,
             forget_after: nanos(policy.forget_after),
+            limits: Limits::new(&policy.method),
         }
     }
 }

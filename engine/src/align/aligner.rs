@@ -53,6 +53,8 @@ pub struct Aligner<T> {
     policy: Arc<AlignPolicy>,
     rules: Rules,
     index: FxHashMap<StreamKey, u32>,
+    /// The slot of the stream that was pushed to last: what comes often comes in a row.
+    last: u32,
     /// By slot; `None` marks a slot that `free` lists.
     streams: Vec<Option<Stream<T>>>,
     free: Vec<u32>,
@@ -74,6 +76,7 @@ impl<T: Clone> Aligner<T> {
             policy,
             rules,
             index: FxHashMap::default(),
+            last: 0,
             streams: Vec::new(),
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
@@ -103,10 +106,7 @@ impl<T: Clone> Aligner<T> {
             return;
         };
         *latest = (*latest).max(time);
-        let slot = match self.index.get(stream) {
-            Some(slot) => *slot,
-            None => self.add_stream(stream, now),
-        };
+        let slot = self.slot_of(stream, now);
         let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
         let told = out.len();
         let arrival = Arrival { input, time, end, item };
@@ -204,6 +204,20 @@ impl<T: Clone> Aligner<T> {
     fn advance_clock(&mut self, now: Timestamp) -> i64 {
         self.now = self.now.max(now.as_nanos());
         self.now
+    }
+
+    #[inline]
+    fn slot_of(&mut self, key: &StreamKey, now: i64) -> u32 {
+        if let Some(Some(held)) = self.streams.get(self.last as usize)
+            && held.key == *key
+        {
+            return self.last;
+        }
+        self.last = match self.index.get(key) {
+            Some(slot) => *slot,
+            None => self.add_stream(key, now),
+        };
+        self.last
     }
 
     #[cold]

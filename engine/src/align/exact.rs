@@ -1,13 +1,12 @@
 //! Samples with the very same event time belong together: sensors that one clock triggers, and what was made of
 //! one frame.
 
-use std::collections::VecDeque;
-
 use smallvec::{SmallVec, smallvec};
 
 use super::bundle::{Bundle, Part};
 use super::event::Event;
 use super::matching::Arrival;
+use super::queue::Queue;
 use super::stream::{NEVER, View};
 use super::verdict::judge;
 use crate::time::Timestamp;
@@ -23,7 +22,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Exact<T> {
     /// By event time; no two have the same.
-    open: VecDeque<Set<T>>,
+    open: Queue<Set<T>, 2>,
     held: usize,
     /// The event time of the last set that closed; `i64::MIN` before the first.
     closed: i64,
@@ -46,7 +45,7 @@ struct Set<T> {
 impl<T> Exact<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
-            open: VecDeque::new(),
+            open: Queue::new(),
             held: 0,
             closed: i64::MIN,
             closed_with: smallvec![false; inputs],
@@ -103,11 +102,7 @@ impl<T> Exact<T> {
             Some(place) => *place = Some(item),
             None => return Err(item),
         }
-        if at == self.open.len() {
-            self.open.push_back(set);
-        } else {
-            self.open.insert(at, set);
-        }
+        self.open.insert(at, set);
         Ok(at == 0 || self.blocker == input)
     }
 }

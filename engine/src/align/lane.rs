@@ -1,11 +1,10 @@
 //! The samples of one input of a stream, and what a pivot finds among them.
 
-use std::collections::VecDeque;
-
 use smallvec::SmallVec;
 
 use super::bundle::Part;
 use super::event::Event;
+use super::queue::Queue;
 use super::rules::{Ask, Rule};
 use crate::time::Timestamp;
 
@@ -16,7 +15,7 @@ pub(super) struct Lane<T> {
     furthest: i64,
     /// By event time, then in the order of arrival. Where one sample is asked for (nearest, latest) no
     /// two have the same time.
-    entries: VecDeque<Entry<T>>,
+    entries: Queue<Entry<T>, 5>,
 }
 
 #[derive(Debug)]
@@ -40,7 +39,7 @@ struct Cover {
 
 impl<T> Lane<T> {
     pub(super) fn new() -> Self {
-        Self { furthest: i64::MIN, entries: VecDeque::new() }
+        Self { furthest: i64::MIN, entries: Queue::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,11 +73,7 @@ impl<T> Lane<T> {
             at -= 1;
         }
         let entry = Entry { time, end, arrived: now, used: 0, item };
-        if at == self.entries.len() {
-            self.entries.push_back(entry);
-        } else {
-            self.entries.insert(at, entry);
-        }
+        self.entries.insert(at, entry);
         Ok(())
     }
 
@@ -230,7 +225,7 @@ impl<T: Clone> Lane<T> {
 /// The fewest, because sound is one signal: a chunk that only repeats what its neighbours have would be in
 /// the bundle or not as it came before or after the window was covered. Greedy: from what is covered so far
 /// go on with the one that reaches furthest, of equal ones the earlier.
-fn cover<T>(entries: &VecDeque<Entry<T>>, from: i64, to: i64, mut take: impl FnMut(usize)) -> Cover {
+fn cover<T>(entries: &Queue<Entry<T>, 5>, from: i64, to: i64, mut take: impl FnMut(usize)) -> Cover {
     let mut found = Cover::default();
     let mut cursor = from;
     let mut best: Option<(usize, i64)> = None;

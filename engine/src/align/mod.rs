@@ -17,6 +17,7 @@ mod lane;
 mod matching;
 mod pivot;
 pub mod policy;
+mod queue;
 mod rules;
 mod stream;
 mod verdict;

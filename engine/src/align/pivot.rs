@@ -1,13 +1,12 @@
 //! One input sets the bundles' times: its open samples, what the others hold for them, and when one closes.
 
-use std::collections::VecDeque;
-
 use smallvec::{SmallVec, smallvec};
 
 use super::bundle::{Bundle, Part};
 use super::event::Event;
 use super::lane::Lane;
 use super::matching::Arrival;
+use super::queue::Queue;
 use super::stream::{NEVER, View};
 use super::verdict::judge;
 use crate::time::Timestamp;
@@ -17,7 +16,7 @@ use crate::time::Timestamp;
 pub(super) struct Pivot<T> {
     lanes: SmallVec<[Lane<T>; 3]>,
     /// Pivots whose bundles are open, by event time; no two have the same.
-    open: VecDeque<Open<T>>,
+    open: Queue<Open<T>, 2>,
     /// The event time of the last pivot that closed; `i64::MIN` before the first.
     closed: i64,
     /// The earliest event time that an open pivot has or one to come may have.
@@ -41,7 +40,7 @@ impl<T> Pivot<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
             lanes: (0..inputs).map(|_| Lane::new()).collect(),
-            open: VecDeque::new(),
+            open: Queue::new(),
             closed: i64::MIN,
             floor: i64::MIN,
             blocker: 0,
@@ -81,11 +80,7 @@ impl<T> Pivot<T> {
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
         let pivot = Open { time, arrived: view.now, waits_since, item };
-        if at == self.open.len() {
-            self.open.push_back(pivot);
-        } else {
-            self.open.insert(at, pivot);
-        }
+        self.open.insert(at, pivot);
         Ok(at == 0 || self.blocker == view.rules.pivot)
     }
 

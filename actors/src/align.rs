@@ -86,6 +86,7 @@ impl Align {
                 }
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
+                Event::Evicted(item) => aligned.evicted.push(item),
                 Event::Released { item, used } => {
                     aligned.released.push((item.position(), item.assignment, used));
                 }

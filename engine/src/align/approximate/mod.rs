@@ -53,7 +53,7 @@
 //! if the set that was chosen is before it, and it was before the pivot: the latest first sample of any input, which
 //! every better set contains.
 
-mod queue;
+mod line;
 mod search;
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ use super::matching::Arrival;
 use super::stream::{NEVER, View};
 use super::verdict::judge;
 use crate::time::Timestamp;
-use queue::{Entry, Queue, Refused};
+use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
 use search::{Found, Search};
 
@@ -85,24 +85,24 @@ impl<T> Approximate<T> {
     }
 
     pub(super) fn held(&self) -> usize {
-        self.search.queues().iter().map(Queue::len).sum()
+        self.search.lines().iter().map(Line::len).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.search.queues().iter().all(Queue::is_empty)
+        self.search.lines().iter().all(Line::is_empty)
     }
 
     /// It may be early: an input that is waited for may turn out not to be what holds things up.
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         let Some(oldest) = self.waits_since() else { return NEVER };
-        let queues = self.search.queues().iter().enumerate();
-        let idle = queues.filter(|(_, queue)| queue.is_awaited()).map(|(input, _)| view.idle_at(input));
+        let lines = self.search.lines().iter().enumerate();
+        let idle = lines.filter(|(_, line)| line.is_awaited()).map(|(input, _)| view.idle_at(input));
         idle.fold(oldest.saturating_add(view.rules.max_wait), i64::min)
     }
 
     /// The earliest arrival of all that is held.
     fn waits_since(&self) -> Option<i64> {
-        self.search.queues().iter().filter_map(Queue::waits_since).min()
+        self.search.lines().iter().filter_map(Line::waits_since).min()
     }
 }
 
@@ -132,7 +132,7 @@ impl<T: Clone> Approximate<T> {
     }
 
     fn give_up_on(&mut self, which: impl Fn(usize) -> bool) {
-        for input in 0..self.search.queues().len() {
+        for input in 0..self.search.lines().len() {
             self.search.set_over(input, which(input));
         }
     }
@@ -171,7 +171,7 @@ impl<T: Clone> Approximate<T> {
         let event_time = Timestamp::from_nanos(end);
         let mut opened_at = view.now;
         let mut items = SmallVec::<[T; 4]>::new();
-        let mut parts = SmallVec::with_capacity(self.search.queues().len());
+        let mut parts = SmallVec::with_capacity(self.search.lines().len());
         for entry in self.search.take() {
             let mut part = Part {
                 samples: smallvec![],

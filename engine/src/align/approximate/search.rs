@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::super::policy::{ApproximateTime, Method};
-use super::queue::{Entry, Queue, Refused};
+use super::line::{Entry, Line, Refused};
 use crate::time::nanos;
 
 /// What holds for all streams, in nanoseconds.
@@ -53,8 +53,8 @@ impl Limits {
 /// The samples of one stream and how far the search among them has come.
 #[derive(Debug)]
 pub(super) struct Search<T> {
-    queues: SmallVec<[Queue<T>; 3]>,
-    /// The best set so far: the first sample of every queue that holds any.
+    lines: SmallVec<[Line<T>; 3]>,
+    /// The best set so far: the first sample of every line that holds any.
     best: Option<Best>,
     /// The latest event time in the last set; `i64::MIN` before the first.
     closed: i64,
@@ -71,7 +71,7 @@ struct Best {
 /// What the search has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The set that the first samples of all queues make; its latest event time.
+    /// The set that the first samples of all lines make; its latest event time.
     Set(i64),
     /// The first sample of this input can be in no set.
     Useless(usize),
@@ -110,11 +110,11 @@ impl Heads {
 
 impl<T> Search<T> {
     pub(super) fn new(inputs: usize) -> Self {
-        Self { queues: (0..inputs).map(|_| Queue::new()).collect(), best: None, closed: i64::MIN }
+        Self { lines: (0..inputs).map(|_| Line::new()).collect(), best: None, closed: i64::MIN }
     }
 
-    pub(super) fn queues(&self) -> &[Queue<T>] {
-        &self.queues
+    pub(super) fn lines(&self) -> &[Line<T>] {
+        &self.lines
     }
 
     /// Whether a set was formed before.
@@ -133,11 +133,11 @@ impl<T> Search<T> {
         item: T,
     ) -> Result<(), Refused<T>> {
         // The aligner lets no other input come this far.
-        let Some(queue) = self.queues.get_mut(input) else { return Err(Refused::Late(item, 1)) };
+        let Some(line) = self.lines.get_mut(input) else { return Err(Refused::Late(item, 1)) };
         // The best set was made without this input.
-        let stranger = queue.is_over() && queue.is_empty();
-        let outcome = queue.insert(time, watermark, now, item);
-        queue.set_over(false);
+        let stranger = line.is_over() && line.is_empty();
+        let outcome = line.insert(time, watermark, now, item);
+        line.set_over(false);
         if stranger || matches!(outcome, Ok(true)) {
             self.restart();
         }
@@ -146,15 +146,15 @@ impl<T> Search<T> {
 
     /// From now on nothing more is expected of this input, or again something is.
     pub(super) fn set_over(&mut self, input: usize, over: bool) {
-        if let Some(queue) = self.queues.get_mut(input) {
-            queue.set_over(over);
+        if let Some(line) = self.lines.get_mut(input) {
+            line.set_over(over);
         }
     }
 
     /// Goes back to the first samples.
     pub(super) fn restart(&mut self) {
         self.best = None;
-        self.queues.iter_mut().for_each(Queue::rewind);
+        self.lines.iter_mut().for_each(Line::rewind);
     }
 
     /// Goes on as far as the samples allow. What a better set has left behind goes to `passed`. What is found
@@ -162,11 +162,11 @@ impl<T> Search<T> {
     pub(super) fn go_on(&mut self, limits: &Limits, mut passed: impl FnMut(Entry<T>)) -> Found {
         loop {
             let mut heads = Heads::none();
-            for (input, queue) in self.queues.iter().enumerate() {
-                match queue.head() {
+            for (input, line) in self.lines.iter().enumerate() {
+                match line.head() {
                     Some(time) => heads.add(input, time),
                     // It has nothing, and is not waited for.
-                    None if queue.is_over() && queue.is_empty() => {}
+                    None if line.is_over() && line.is_empty() => {}
                     None => return self.short_of_samples(limits),
                 }
             }
@@ -178,9 +178,9 @@ impl<T> Search<T> {
                     let better = limits
                         .pays(heads.end.saturating_sub(best.end), heads.start.saturating_sub(best.start));
                     if better {
-                        self.queues.iter_mut().for_each(|queue| {
-                            for _ in 0..queue.cursor() {
-                                queue.pop().into_iter().for_each(&mut passed);
+                        self.lines.iter_mut().for_each(|line| {
+                            for _ in 0..line.cursor() {
+                                line.pop().into_iter().for_each(&mut passed);
                             }
                         });
                         Best { start: heads.start, end: heads.end, ..best }
@@ -198,21 +198,21 @@ impl<T> Search<T> {
             if heads.start >= best.pivot || !pays_at_best(limits, best, heads.end) {
                 return Found::Set(best.end);
             }
-            if let Some(queue) = self.queues.get_mut(heads.first) {
-                queue.step();
+            if let Some(line) = self.lines.get_mut(heads.first) {
+                line.step();
             }
         }
     }
 
     /// The first set that is good enough, unless its earliest sample can be in none.
     fn begin(&mut self, limits: &Limits, heads: Heads) -> Option<Best> {
-        for (input, queue) in self.queues.iter_mut().enumerate() {
+        for (input, line) in self.lines.iter_mut().enumerate() {
             // What this input lost was earlier than its head, and the set would not be narrower with it.
             if input != heads.last || heads.tied || heads.first == heads.last {
-                queue.set_lossy(false);
+                line.set_lossy(false);
             }
         }
-        let pivot_lossy = self.queues.get(heads.last).is_some_and(Queue::is_lossy);
+        let pivot_lossy = self.lines.get(heads.last).is_some_and(Line::is_lossy);
         let good = heads.end.saturating_sub(heads.start) <= limits.max_interval
             && (heads.end > self.closed || !self.has_closed())
             && !pivot_lossy;
@@ -224,15 +224,15 @@ impl<T> Search<T> {
     /// Goes on with the earliest event times that samples to come may have, which is the best that can happen.
     fn short_of_samples(&self, limits: &Limits) -> Found {
         let Some(best) = self.best else { return Found::Nothing };
-        let mut cursors: SmallVec<[usize; 16]> = self.queues.iter().map(Queue::cursor).collect();
+        let mut cursors: SmallVec<[usize; 16]> = self.lines.iter().map(Line::cursor).collect();
         loop {
             let mut heads = Heads::none();
-            for (input, (queue, cursor)) in self.queues.iter().zip(&cursors).enumerate() {
-                match queue.peek(*cursor) {
+            for (input, (line, cursor)) in self.lines.iter().zip(&cursors).enumerate() {
+                match line.peek(*cursor) {
                     Some(time) => heads.add(input, time),
-                    None if queue.is_over() && queue.is_empty() => {}
-                    None if queue.is_over() => return Found::Set(best.end),
-                    None => heads.add(input, queue.coming(limits.min_period(input)).max(best.pivot)),
+                    None if line.is_over() && line.is_empty() => {}
+                    None if line.is_over() => return Found::Set(best.end),
+                    None => heads.add(input, line.coming(limits.min_period(input)).max(best.pivot)),
                 }
             }
             if !pays_at_best(limits, best, heads.end) {
@@ -255,19 +255,19 @@ impl<T> Search<T> {
             self.closed = best.end;
         }
         self.restart();
-        self.queues.iter_mut().map(Queue::pop)
+        self.lines.iter_mut().map(Line::pop)
     }
 
     /// Takes out the first sample of an input.
     pub(super) fn take_first(&mut self, input: usize) -> Option<Entry<T>> {
         self.restart();
-        self.queues.get_mut(input)?.pop()
+        self.lines.get_mut(input)?.pop()
     }
 
     /// Takes out the first sample of an input that holds more than it may.
     pub(super) fn make_room(&mut self, limits: &Limits, input: usize) -> Option<Entry<T>> {
-        let queue = self.queues.get_mut(input).filter(|queue| queue.len() > limits.queue)?;
-        queue.set_lossy(true);
+        let line = self.lines.get_mut(input).filter(|line| line.len() > limits.queue)?;
+        line.set_lossy(true);
         self.take_first(input)
     }
 }

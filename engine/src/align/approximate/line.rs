@@ -1,12 +1,12 @@
 //! The samples of one input: put in order, held until no set can take them.
 
-use std::collections::VecDeque;
+use super::super::queue::Queue;
 
 /// One input of one stream.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(super) struct Line<T> {
     /// By event time; no two have the same.
-    entries: VecDeque<Entry<T>>,
+    entries: Queue<Entry<T>, 2>,
     /// How many of the first have the watermark behind them: what comes in order comes after these.
     ready: usize,
     /// Where the search stands.
@@ -43,10 +43,10 @@ pub(super) enum Refused<T> {
     Late(T, u64),
 }
 
-impl<T> Queue<T> {
+impl<T> Line<T> {
     pub(super) fn new() -> Self {
         Self {
-            entries: VecDeque::new(),
+            entries: Queue::new(),
             ready: 0,
             cursor: 0,
             watermark: i64::MIN,
@@ -120,11 +120,7 @@ impl<T> Queue<T> {
         }
         let waits_since = self.entries.get(at).map_or(now, |next| next.waits_since);
         let entry = Entry { time, arrived: now, waits_since, item };
-        if at == self.entries.len() {
-            self.entries.push_back(entry);
-        } else {
-            self.entries.insert(at, entry);
-        }
+        self.entries.insert(at, entry);
         self.ready += usize::from(at < self.ready);
         while self.entries.get(self.ready).is_some_and(|next| next.time <= watermark) {
             self.ready += 1;

@@ -179,6 +179,18 @@ fn nothing_is_held_longer_than_max_wait() {
 }
 
 #[test]
+fn what_is_before_a_sample_that_has_waited_long_enough_goes_with_it() {
+    let mut policy = policy(2, |_| {});
+    policy.inputs[0].out_of_orderness = MS(50);
+    policy.inputs.iter_mut().for_each(|input| input.idle_timeout = MS(60_000));
+    let mut rig = Rig::new(policy);
+    rig.push(0, 30, 0);
+    rig.push(0, 20, 500);
+    assert_eq!(rig.due(), Some(1_000));
+    assert_eq!(rig.tick(1_000), "20:[20][] 20x1 30:[30][] 30x1");
+}
+
+#[test]
 fn samples_out_of_order_within_bounds_are_put_in_order() {
     let mut policy = policy(2, |_| {});
     policy.inputs[0].out_of_orderness = MS(10);

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::judge;
+use super::verdict::Verdict;
 use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
@@ -161,22 +161,27 @@ impl<T: Clone> Exact<T> {
             *there = sample.is_some();
         }
         let event_time = Timestamp::from_nanos(set.time);
-        let parts = set.samples.iter().map(|sample| Part {
-            samples: sample.iter().cloned().collect(),
-            from: event_time,
-            to: event_time,
-            skew_ns: sample.is_some().then_some(0),
-            coverage: None,
-        });
+        let parts: SmallVec<[_; 4]> = set
+            .samples
+            .iter()
+            .map(|sample| Part {
+                samples: sample.iter().cloned().collect(),
+                from: event_time,
+                to: event_time,
+                skew_ns: sample.is_some().then_some(0),
+                coverage: None,
+            })
+            .collect();
+        let verdict = Verdict::on(view.rules, &parts);
         let bundle = Bundle {
             stream: view.key.clone(),
             event_time,
-            parts: parts.collect(),
+            parts,
             first,
             opened_at: Timestamp::from_nanos(set.arrived),
             closed_at: Timestamp::from_nanos(view.now),
         };
-        out.push(judge(view.rules, bundle));
+        out.push(verdict.tell(bundle));
         for item in set.samples.into_iter().flatten() {
             self.held -= 1;
             out.push(Event::Released { item, used: 1 });

@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::judge;
+use super::verdict::Verdict;
 use crate::time::Timestamp;
 
 /// The samples of one stream whose bundles are those of a pivot.
@@ -224,7 +224,7 @@ impl<T: Clone> Pivot<T> {
         let first = self.closed == i64::MIN;
         self.closed = pivot.time;
         let event_time = Timestamp::from_nanos(pivot.time);
-        let mut parts = SmallVec::with_capacity(self.lanes.len());
+        let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
         for (input, (lane, rule)) in self.lanes.iter_mut().zip(&view.rules.inputs).enumerate() {
             parts.push(if input == view.rules.pivot {
                 Part {
@@ -238,6 +238,7 @@ impl<T: Clone> Pivot<T> {
                 lane.pick(rule.ask, pivot.time)
             });
         }
+        let verdict = Verdict::on(view.rules, &parts);
         let bundle = Bundle {
             stream: view.key.clone(),
             event_time,
@@ -246,7 +247,7 @@ impl<T: Clone> Pivot<T> {
             opened_at: Timestamp::from_nanos(pivot.arrived),
             closed_at: Timestamp::from_nanos(view.now),
         };
-        out.push(judge(view.rules, bundle));
+        out.push(verdict.tell(bundle));
         out.push(Event::Released { item: pivot.item, used: 1 });
         true
     }

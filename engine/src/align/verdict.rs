@@ -1,28 +1,44 @@
 //! What becomes of a bundle that has closed.
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Part};
 use super::event::Event;
 use super::policy::Missing;
 use super::rules::Rules;
 use crate::position::InputId;
 
-/// Judges a bundle by the inputs that brought nothing. The graver verdict wins: a dead letter keeps what
-/// dropping would lose.
-pub(super) fn judge<T>(rules: &Rules, bundle: Bundle<T>) -> Event<T> {
-    let mut dropped = None;
-    let mut dead = None;
-    for (input, (part, rule)) in (0_u16..).zip(bundle.parts.iter().zip(&rules.inputs)) {
-        if part.samples.is_empty() {
-            match rule.missing {
-                Missing::Emit => {}
-                Missing::Drop => dropped = dropped.or(Some(InputId(input))),
-                Missing::DeadLetter => dead = dead.or(Some(InputId(input))),
+/// Whether a bundle goes on, and if not, the first input to blame.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verdict {
+    Goes,
+    Dropped(InputId),
+    DeadLetter(InputId),
+}
+
+impl Verdict {
+    /// Judges by the inputs that brought nothing. The graver verdict wins: a dead letter keeps what dropping would lose.
+    pub(super) fn on<T>(rules: &Rules, parts: &[Part<T>]) -> Self {
+        let mut verdict = Self::Goes;
+        for (input, (part, rule)) in (0_u16..).zip(parts.iter().zip(&rules.inputs)) {
+            if part.samples.is_empty() {
+                match (rule.missing, verdict) {
+                    (Missing::Drop, Self::Goes) => verdict = Self::Dropped(InputId(input)),
+                    (Missing::DeadLetter, Self::Goes | Self::Dropped(_)) => {
+                        verdict = Self::DeadLetter(InputId(input));
+                    }
+                    _ => {}
+                }
             }
         }
+        verdict
     }
-    match (dead, dropped) {
-        (Some(missing), _) => Event::DeadLetter { bundle, missing },
-        (None, Some(missing)) => Event::Dropped { bundle, missing },
-        (None, None) => Event::Bundle(bundle),
+
+    /// Says so.
+    #[inline]
+    pub(super) fn tell<T>(self, bundle: Bundle<T>) -> Event<T> {
+        match self {
+            Self::Goes => Event::Bundle(bundle),
+            Self::Dropped(missing) => Event::Dropped { bundle, missing },
+            Self::DeadLetter(missing) => Event::DeadLetter { bundle, missing },
+        }
     }
 }

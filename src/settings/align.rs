@@ -40,8 +40,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         let inputs = vec![policy(only, Join::Pivot, Missing::default())];
         return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
     };
-    let kinds =
-        [("pivot", Kind::Pivot), ("exact", Kind::Exact), ("approximate-time", Kind::ApproximateTime)];
+    let kinds = [("pivot", Kind::Pivot), ("exact", Kind::Exact), ("approximate-time", Kind::ApproximateTime)];
     let kind = section.or("method", Kind::Pivot, word(&kinds));
     let max_wait = section.or("max_wait", max_wait, positive_duration);
     let forget_after = section.or("forget_after", forget_after, positive_duration);

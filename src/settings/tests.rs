@@ -469,7 +469,8 @@ fn the_methods_without_a_pivot_are_read() {
     let align = |text: &str| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
-        let inputs = "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"";
+        let inputs =
+            "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"";
         std::fs::write(&path, format!("{inputs}\n{text}")).expect("it can be written");
         load_alignment(&path).unwrap_or_else(|error| panic!("{error}")).1
     };

@@ -67,7 +67,7 @@ use super::bundle::{Bundle, Part};
 use super::event::Event;
 use super::matching::Arrival;
 use super::stream::{NEVER, View};
-use super::verdict::judge;
+use super::verdict::Verdict;
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
@@ -188,6 +188,7 @@ impl<T: Clone> Approximate<T> {
             }
             parts.push(part);
         }
+        let verdict = Verdict::on(view.rules, &parts);
         let bundle = Bundle {
             stream: view.key.clone(),
             event_time,
@@ -196,7 +197,7 @@ impl<T: Clone> Approximate<T> {
             opened_at: Timestamp::from_nanos(opened_at),
             closed_at: Timestamp::from_nanos(view.now),
         };
-        out.push(judge(view.rules, bundle));
+        out.push(verdict.tell(bundle));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));
     }
 }

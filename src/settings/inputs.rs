@@ -36,7 +36,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
     {
         for name in section.names() {
             check_name(&section, name, "an input");
-            if ["pivot", "max_wait", "forget_after"].contains(&name) {
+            if ["method", "pivot", "max_wait", "forget_after"].contains(&name) {
                 section.wrong(
                     name,
                     format!("{name:?} cannot name an input, since [align] has a key of that name"),
@@ -112,7 +112,8 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
             if !inputs.is_empty() {
                 root.wrong(
                     "align",
-                    "is missing; write [align] with pivot = \"…\" and a join for every other input",
+                    "is missing; write [align] with pivot = \"…\" and a join for every other input, or with method = \
+                     \"exact\"",
                 );
             }
             return None;
@@ -120,6 +121,10 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
         let inputs = vec![policy(only, Join::Pivot, Missing::default())];
         return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
     };
+    let exact = section.or("method", false, word(&[("pivot", false), ("exact", true)]));
+    if exact {
+        return read_exact(&section, inputs, max_wait, forget_after);
+    }
     let names = || inputs.iter().map(|input| input.name.as_str());
     let pivot = match inputs {
         [only] if !section.has("pivot") => {
@@ -169,6 +174,58 @@ fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
     Some(AlignPolicy { method, inputs: policies.into_iter().collect::<Option<_>>()?, max_wait, forget_after })
 }
 
+/// What `[align]` says when samples of the very same event time belong together.
+fn read_exact(
+    section: &Section<'_>,
+    inputs: &[Input],
+    max_wait: Duration,
+    forget_after: Duration,
+) -> Option<AlignPolicy> {
+    if section.has("pivot") {
+        section.skip(&["pivot"]);
+        section.wrong(
+            "pivot",
+            "has no place beside method = \"exact\", which has no pivot; take one of them away",
+        );
+        return None;
+    }
+    let max_wait = section.or("max_wait", max_wait, positive_duration);
+    let forget_after = section.or("forget_after", forget_after, positive_duration);
+    let mut policies = Some(Vec::with_capacity(inputs.len()));
+    for input in inputs {
+        let mut missing = Missing::default();
+        // What is no table, and what has unknown keys, is noted on the way.
+        if section.has(&input.name)
+            && let Some(own) = section.named(&input.name)
+        {
+            missing = read_missing(&own);
+            for join in ["window", "nearest", "latest"].into_iter().filter(|join| own.has(join)) {
+                own.skip(&[join]);
+                own.wrong(
+                    join,
+                    "joins a pivot, and method = \"exact\" has none; take it away, or write pivot = \"…\" in place \
+                     of the method",
+                );
+                policies = None;
+            }
+            own.finish();
+        }
+        if let Some(policies) = &mut policies {
+            policies.push(policy(input, Join::Pivot, missing));
+        }
+    }
+    section.finish();
+    Some(AlignPolicy { method: Method::Exact, inputs: policies?, max_wait, forget_after })
+}
+
+fn read_missing(section: &Section<'_>) -> Missing {
+    section.or(
+        "missing",
+        Missing::default(),
+        word(&[("emit", Missing::Emit), ("drop", Missing::Drop), ("dead-letter", Missing::DeadLetter)]),
+    )
+}
+
 fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
     InputPolicy {
         name: input.name.clone(),
@@ -181,11 +238,7 @@ fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
 
 fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
     let section = align.named(&input.name)?;
-    let missing = section.or(
-        "missing",
-        Missing::default(),
-        word(&[("emit", Missing::Emit), ("drop", Missing::Drop), ("dead-letter", Missing::DeadLetter)]),
-    );
+    let missing = read_missing(&section);
     let example = "window = { before = \"512ms\", after = \"0ms\" }";
     let join = match section.one_of(&["window", "nearest", "latest"], example) {
         Some("window") => section.table("window").and_then(|window| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockstep_engine::align::{Join, Missing};
+use lockstep_engine::align::{Join, Method, Missing};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
 use lockstep_engine::position::InputId;
@@ -135,6 +135,21 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             &["window and latest"],
         ),
         (window, "{ missing = \"drop\" }", "{ missing", "align.audio", &["none of window, nearest, latest"]),
+        ("pivot = \"video\"", "method = \"exakt\"", "\"exakt\"", "align.method", &["\"pivot\"", "\"exact\""]),
+        (
+            "pivot = \"video\"",
+            "pivot = \"video\"\nmethod = \"exact\"",
+            "\"video\"",
+            "align.pivot",
+            &["beside method = \"exact\"", "take one of them away"],
+        ),
+        (
+            "pivot = \"video\"",
+            "method = \"exact\"",
+            "{ before",
+            "align.audio.window",
+            &["joins a pivot", "take it away"],
+        ),
         // Brokers and topics.
         ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
         (
@@ -441,6 +456,19 @@ fn the_alignment_alone_needs_neither_models_nor_steps() {
     std::fs::write(&path, text).expect("it can be written");
     let (inputs, align) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((inputs.len(), align.inputs.len()), (2, 2));
+}
+
+#[test]
+fn samples_of_the_very_same_time_can_be_asked_for() {
+    let text = "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"\n\
+                [align]\nmethod = \"exact\"\nmax_wait = \"1s\"\nright = { missing = \"drop\" }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).expect("it can be written");
+    let (_, policy) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((&policy.method, policy.pivot()), (&Method::Exact, None));
+    assert_eq!(policy.max_wait, Duration::from_secs(1));
+    assert_eq!([policy.inputs[0].missing, policy.inputs[1].missing], [Missing::Emit, Missing::Drop]);
 }
 
 /// Asks for every key that there is: a value is of no matter, only that each branch is taken.

@@ -5,7 +5,8 @@
 //! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another.
 //! - `exact` joins samples with the very same event time.
 //!
-//! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has closed.
+//! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
+//! closed; `queue` holds a handful of samples in place.
 
 mod aligner;
 pub mod bundle;

@@ -183,7 +183,9 @@ fn counted(count: usize, what: &str) -> String {
 fn joined(method: &Method, policy: &InputPolicy) -> String {
     let show = |length: Duration| format!("{length:?}");
     let which = match policy.join {
-        Join::Pivot if *method == Method::Exact => "the one of the very same time".to_owned(),
+        Join::Pivot if *method == Method::Exact => {
+            "the one with the very same event time as the others'".to_owned()
+        }
         Join::Pivot if matches!(method, Method::ApproximateTime(_)) => {
             "the one of those that lie closest together".to_owned()
         }

@@ -54,9 +54,10 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     }
     let (method, policies) = match kind {
         Kind::Pivot => read_pivot(&section, inputs),
-        Kind::Exact => (Some(Method::Exact), read_inputs(&section, inputs)),
+        Kind::Exact => (Some(Method::Exact), read_inputs(&section, "exact", inputs)),
         Kind::ApproximateTime => {
-            (Some(Method::ApproximateTime(read_approximate(&section, inputs))), read_inputs(&section, inputs))
+            let method = Method::ApproximateTime(read_approximate(&section, inputs));
+            (Some(method), read_inputs(&section, "approximate-time", inputs))
         }
     };
     section.finish();
@@ -76,17 +77,35 @@ fn read_approximate(section: &Section<'_>, inputs: &[Input]) -> ApproximateTime 
 }
 
 /// What inputs that are not joined to a pivot say, if anything.
-fn read_inputs(section: &Section<'_>, inputs: &[Input]) -> Vec<Option<InputPolicy>> {
+fn read_inputs(section: &Section<'_>, method: &str, inputs: &[Input]) -> Vec<Option<InputPolicy>> {
+    if section.has("pivot") {
+        section.skip(&["pivot"]);
+        section.wrong(
+            "pivot",
+            format!("has no place beside method = \"{method}\", which has no pivot; take one of them away"),
+        );
+        return vec![None];
+    }
     let read = |input: &Input| {
-        let missing = if section.has(&input.name) {
-            let own = section.named(&input.name)?;
-            let missing = read_missing(&own);
-            own.finish();
-            missing
-        } else {
-            Missing::default()
-        };
-        Some(policy(input, Join::Pivot, missing))
+        if !section.has(&input.name) {
+            return Some(policy(input, Join::Pivot, Missing::default()));
+        }
+        let own = section.named(&input.name)?;
+        let missing = read_missing(&own);
+        let joins: Vec<_> =
+            ["window", "nearest", "latest"].into_iter().filter(|join| own.has(join)).collect();
+        for join in &joins {
+            own.skip(&[join]);
+            own.wrong(
+                join,
+                format!(
+                    "joins a pivot, and method = \"{method}\" has none; take it away, or write pivot = \"…\" in place \
+                     of the method"
+                ),
+            );
+        }
+        own.finish();
+        joins.is_empty().then(|| policy(input, Join::Pivot, missing))
     };
     inputs.iter().map(read).collect()
 }

@@ -156,6 +156,21 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "inputs.video.min_period",
             &["approximate-time", "take this away"],
         ),
+        ("pivot = \"video\"", "method = \"exakt\"", "\"exakt\"", "align.method", &["\"pivot\"", "\"exact\""]),
+        (
+            "pivot = \"video\"",
+            "pivot = \"video\"\nmethod = \"exact\"",
+            "\"video\"",
+            "align.pivot",
+            &["beside method = \"exact\"", "take one of them away"],
+        ),
+        (
+            "pivot = \"video\"",
+            "method = \"exact\"",
+            "{ before",
+            "align.audio.window",
+            &["joins a pivot", "take it away"],
+        ),
         // Brokers and topics.
         ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
         (
@@ -493,6 +508,19 @@ fn the_methods_without_a_pivot_are_read() {
     };
     assert_eq!((queue, max_interval, age_penalty), (50, Some(Duration::from_millis(40)), 0.5));
     assert_eq!(min_periods, [Duration::ZERO, Duration::from_millis(20)]);
+}
+
+#[test]
+fn samples_of_the_very_same_time_can_be_asked_for() {
+    let text = "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"\n\
+                [align]\nmethod = \"exact\"\nmax_wait = \"1s\"\nright = { missing = \"drop\" }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).expect("it can be written");
+    let (_, policy) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((&policy.method, policy.pivot()), (&Method::Exact, None));
+    assert_eq!(policy.max_wait, Duration::from_secs(1));
+    assert_eq!([policy.inputs[0].missing, policy.inputs[1].missing], [Missing::Emit, Missing::Drop]);
 }
 
 /// Asks for every key that there is: a value is of no matter, only that each branch is taken.

@@ -15,8 +15,9 @@ use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::{Timestamp, nanos};
 
-/// Joins samples into bundles: one bundle for each sample of the pivot, closed as soon as no sample that is
-/// still expected can change it.
+/// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
+/// expected can change it. What is said here of pivots holds for that method; for the other, see
+/// [`Method::Exact`](super::Method::Exact).
 ///
 /// # When a bundle closes
 /// The *watermark* of a stream's input is the latest event time seen less its out-of-orderness: nothing earlier

@@ -6,7 +6,8 @@
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
 //!
-//! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has closed.
+//! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
+//! closed; `queue` holds a handful of samples in place.
 
 mod aligner;
 mod approximate;

@@ -36,6 +36,12 @@ pub enum Method {
     Pivot(InputId),
     /// One bundle for each event time that any input brings, of the samples with that very time, at most one of each
     /// input.
+    ///
+    /// It closes when for each input the watermark is past that time, or has reached it and the input has brought its
+    /// sample, or the input is idle; `max_wait` after its first sample arrived it closes whatever is missing, and with
+    /// it all earlier ones. Bundles close in the order of event times: a complete one waits for earlier ones that
+    /// are open or may still come. So within the configured out-of-orderness, and as long as no timer fires, they are a
+    /// function of the event times; of several samples of an input with one time the first to arrive counts.
     Exact,
     /// One bundle for each set of samples, one of each input, that lie closest together. A sample is in one at most, and
     /// sets do not cross.

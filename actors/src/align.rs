@@ -86,6 +86,7 @@ impl Align {
                 }
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
+                Event::Evicted(item) => aligned.evicted.push(item),
                 Event::Released { item, used } => {
                     aligned.released.push((item.position(), item.assignment, used));
                 }
@@ -109,7 +110,7 @@ impl Align {
 fn measure(bundle: &Bundle<Arc<Sample>>, policy: &AlignPolicy) {
     for (index, part) in bundle.parts.iter().enumerate() {
         if let Some(skew) = part.skew_ns
-            && index != policy.pivot.index()
+            && policy.pivot().is_none_or(|pivot| index != pivot.index())
             && let Some(input) = policy.inputs.get(index)
         {
             telemetry::skew(&input.name, skew);

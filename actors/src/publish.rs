@@ -136,9 +136,11 @@ impl Publish {
                 self.ledger.end(position, sample.assignment);
             }
         }
-        for sample in aligned.duplicates {
-            self.drop_sample(sample.position(), "duplicate");
-            self.ledger.end(sample.position(), sample.assignment);
+        for (samples, reason) in [(aligned.duplicates, "duplicate"), (aligned.evicted, "evicted")] {
+            for sample in samples {
+                self.drop_sample(sample.position(), reason);
+                self.ledger.end(sample.position(), sample.assignment);
+            }
         }
         for (position, assignment, used) in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);

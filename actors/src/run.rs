@@ -187,7 +187,7 @@ async fn start_and_watch(
     let (done, all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
-    let pivot = pipeline.align.pivot;
+    let pivot = pipeline.align.pivot();
     let maker =
         ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, pivot, &pipeline.steps, views);
     let publish = Publish::new(PublishParts {

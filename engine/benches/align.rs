@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lockstep_engine::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Missing, Stamp};
+use lockstep_engine::align::{
+    AlignPolicy, Aligner, ApproximateTime, Event, InputPolicy, Join, Method, Missing, Stamp,
+};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
@@ -26,11 +28,17 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
         missing: Missing::Emit,
     };
     Arc::new(AlignPolicy {
-        pivot: InputId(0),
+        method: Method::Pivot(InputId(0)),
         inputs: vec![input("video", Join::Pivot), input("sound", joins[0]), input("text", joins[1])],
         max_wait: Duration::from_secs(2),
         forget_after: Duration::from_secs(60),
     })
+}
+
+/// Approximate time over the same inputs.
+fn approximate_time() -> Arc<AlignPolicy> {
+    let method = Method::ApproximateTime(ApproximateTime::default());
+    Arc::new(AlignPolicy { method, ..(*policy([Join::Pivot, Join::Pivot])).clone() })
 }
 
 /// A run that goes on and on: `step` pushes the next samples.
@@ -94,11 +102,13 @@ fn align(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("align");
     group.throughput(Throughput::Elements(SAMPLES as u64)).sample_size(10);
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    for (name, joins, lasts) in
-        [("nearest+latest", point, Duration::ZERO), ("window+window", windows, Duration::from_millis(40))]
-    {
+    for (name, policy, lasts) in [
+        ("nearest+latest", policy(point), Duration::ZERO),
+        ("window+window", policy(windows), Duration::from_millis(40)),
+        ("approximate-time", approximate_time(), Duration::ZERO),
+    ] {
         for streams in [1, 1_000, 100_000] {
-            let mut load = Load::new(policy(joins), streams, lasts);
+            let mut load = Load::new(Arc::clone(&policy), streams, lasts);
             // Past the first second of event time, when buffers have found their size.
             load.step(streams * 3 * 10);
             group.bench_function(BenchmarkId::new(name, streams), |bencher| {

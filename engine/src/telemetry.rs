@@ -90,7 +90,7 @@ pub fn late(input: &str) {
     counter!("lockstep_late_total", "input" => input.to_owned()).increment(1);
 }
 
-/// A sample ended without a result: `unused`, `duplicate` or `bundle-dropped`.
+/// A sample ended without a result: `unused`, `duplicate`, `evicted` or `bundle-dropped`.
 pub fn dropped(input: &str, reason: &'static str) {
     counter!("lockstep_dropped_total", "input" => input.to_owned(), "reason" => reason).increment(1);
 }

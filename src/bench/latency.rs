@@ -50,7 +50,8 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     let millis = |part: &dyn Fn(&Span) -> i64| -> Vec<f64> {
         counted.iter().map(|span| part(span) as f64 / 1e6).collect()
     };
-    let p99 = |name: &str, part: &dyn Fn(&Span) -> i64| Case::alone(name, quantile(&millis(part), 0.99), "ms");
+    let p99 =
+        |name: &str, part: &dyn Fn(&Span) -> i64| Case::alone(name, quantile(&millis(part), 0.99), "ms");
     let added = millis(&|span| span.added);
     let busy = millis(&|span| span.model_busy);
     let whole = millis(&|span| span.acknowledged_at.nanos_since(span.event_time));

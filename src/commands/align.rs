@@ -23,7 +23,7 @@ with "duration_ns" for what lasts, "id" (else the line's number) and "arrival_ns
 idle and wait timers. Without it time stands still. At the end all that is open is closed as when inputs are idle.
 
 Writes a line for each bundle in the order in which they close, and one for each sample that is late, a
-duplicate or in no bundle. A summary goes to standard error. Exits with 1 if a line could not be read."#;
+duplicate, evicted or in no bundle. A summary goes to standard error. Exits with 1 if a line could not be read."#;
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
@@ -56,6 +56,7 @@ struct Summary {
     late: u64,
     duplicates: u64,
     unused: u64,
+    evicted: u64,
     bad_lines: u64,
 }
 
@@ -73,6 +74,9 @@ impl fmt::Display for Summary {
             self.duplicates,
             self.unused
         )?;
+        if self.evicted > 0 {
+            write!(f, ", {} evicted", self.evicted)?;
+        }
         if self.bad_lines > 0 {
             write!(f, "; {} bad lines", self.bad_lines)?;
         }
@@ -164,6 +168,10 @@ fn write_events(
             Event::Duplicate(item) => {
                 summary.duplicates += 1;
                 lines::left_out(&item, Fate::Duplicate, names)
+            }
+            Event::Evicted(item) => {
+                summary.evicted += 1;
+                lines::left_out(&item, Fate::Evicted, names)
             }
             Event::Released { item, used: 0 } => {
                 summary.unused += 1;

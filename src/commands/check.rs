@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_engine::align::{Join, Missing};
+use lockstep_engine::align::{InputPolicy, Join, Method, Missing};
 use lockstep_engine::infer::backend::{Backend, Device};
 use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::pipeline::Pipeline;
@@ -103,7 +103,7 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
             to,
             "{:<9}   {}; up to {:?} out of order, idle after {:?}",
             "",
-            joined(policy.join, policy.missing),
+            joined(&pipeline.align.method, policy),
             policy.out_of_orderness,
             policy.idle_timeout
         )?;
@@ -180,9 +180,15 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-fn joined(join: Join, missing: Missing) -> String {
+fn joined(method: &Method, policy: &InputPolicy) -> String {
     let show = |length: Duration| format!("{length:?}");
-    let which = match join {
+    let which = match policy.join {
+        Join::Pivot if *method == Method::Exact => {
+            "the one with the very same event time as the others'".to_owned()
+        }
+        Join::Pivot if matches!(method, Method::ApproximateTime(_)) => {
+            "the one of those that lie closest together".to_owned()
+        }
         Join::Pivot => return "the pivot: a bundle for each".to_owned(),
         Join::Window { before, after } => {
             format!("all from {} before the pivot to {} after it", show(before), show(after))
@@ -192,7 +198,7 @@ fn joined(join: Join, missing: Missing) -> String {
         }
         Join::Latest { max_age } => format!("the last before the pivot, at most {} older", show(max_age)),
     };
-    let without = match missing {
+    let without = match policy.missing {
         Missing::Emit => "a bundle without goes on",
         Missing::Drop => "a bundle without is dropped",
         Missing::DeadLetter => "a bundle without is dead-lettered",

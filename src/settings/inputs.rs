@@ -1,15 +1,14 @@
-//! The sections about what comes in and how it is joined: `[inputs]` and `[align]`.
+//! The section about what comes in: `[inputs]`.
 
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Missing};
+use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::input::OnDataLoss;
 use lockstep_engine::media::Media;
-use lockstep_engine::position::InputId;
 
+use super::align::{KEYS, read_align};
 use super::kinds::{duration, positive_duration, size, string, word};
-use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 use super::service::topic;
 
@@ -21,12 +20,15 @@ pub(super) struct Inputs {
     pub(super) align: AlignPolicy,
 }
 
-struct Input {
+/// What one input says of itself.
+pub(super) struct Input {
     /// None when the content type is wrong, which has been noted.
     spec: Option<InputSpec>,
-    name: String,
-    out_of_orderness: Duration,
-    idle_timeout: Duration,
+    pub(super) name: String,
+    pub(super) out_of_orderness: Duration,
+    pub(super) idle_timeout: Duration,
+    /// None when nothing is said.
+    pub(super) min_period: Option<Duration>,
 }
 
 /// Reads both sections. None when something in them is wrong that others depend on; it has been noted.
@@ -36,7 +38,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
     {
         for name in section.names() {
             check_name(&section, name, "an input");
-            if ["pivot", "max_wait", "forget_after"].contains(&name) {
+            if KEYS.contains(&name) {
                 section.wrong(
                     name,
                     format!("{name:?} cannot name an input, since [align] has a key of that name"),
@@ -89,6 +91,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
     );
     let out_of_orderness = section.or("out_of_orderness", Duration::ZERO, duration);
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
+    let min_period = section.optional("min_period", positive_duration);
     section.finish();
     let spec = media.map(|default_media| InputSpec {
         name: name.to_owned(),
@@ -100,116 +103,5 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         max_future,
         on_data_loss,
     });
-    Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout }
-}
-
-fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
-    let max_wait = Duration::from_secs(5);
-    let forget_after = Duration::from_secs(600);
-    let Some(section) = root.table("align") else {
-        // A single input needs no words about how it is joined.
-        let [only] = inputs else {
-            if !inputs.is_empty() {
-                root.wrong(
-                    "align",
-                    "is missing; write [align] with pivot = \"…\" and a join for every other input",
-                );
-            }
-            return None;
-        };
-        let inputs = vec![policy(only, Join::Pivot, Missing::default())];
-        return Some(AlignPolicy { pivot: InputId(0), inputs, max_wait, forget_after });
-    };
-    let names = || inputs.iter().map(|input| input.name.as_str());
-    let pivot = match inputs {
-        [only] if !section.has("pivot") => {
-            section.value("pivot");
-            Some(only.name.clone())
-        }
-        _ => section.required("pivot", "pivot = \"…\" with the input that sets the bundles' times", string),
-    };
-    let place = pivot.as_deref().and_then(|pivot| {
-        let place = names().position(|name| name == pivot);
-        if place.is_none() {
-            let hint = did_you_mean(pivot, names());
-            section.wrong(
-                "pivot",
-                format!("is {pivot:?}, which is no input{hint} (inputs: {})", listed(names())),
-            );
-        }
-        place
-    });
-    let max_wait = section.or("max_wait", max_wait, positive_duration);
-    let forget_after = section.or("forget_after", forget_after, positive_duration);
-    let mut policies = Vec::with_capacity(inputs.len());
-    for (index, input) in inputs.iter().enumerate() {
-        if Some(index) == place {
-            if section.has(&input.name) {
-                section.named(&input.name);
-                section.wrong(&input.name, "is the pivot, which is not joined; take this away");
-            }
-            policies.push(Some(policy(input, Join::Pivot, Missing::default())));
-        } else if section.has(&input.name) {
-            policies.push(read_join(&section, input));
-        } else if place.is_some() || pivot.is_none() {
-            section.wrong(
-                &input.name,
-                format!(
-                    "is missing: how does {0} join the pivot? write {0} = {{ window = {{ before = \"512ms\", \
-                     after = \"0ms\" }} }}, {{ nearest = {{ tolerance = \"50ms\" }} }} or {{ latest = {{ max_age \
-                     = \"1s\" }} }}",
-                    input.name
-                ),
-            );
-            policies.push(None);
-        }
-    }
-    section.finish();
-    let pivot = InputId(u16::try_from(place?).ok()?);
-    Some(AlignPolicy { pivot, inputs: policies.into_iter().collect::<Option<_>>()?, max_wait, forget_after })
-}
-
-fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
-    InputPolicy {
-        name: input.name.clone(),
-        out_of_orderness: input.out_of_orderness,
-        idle_timeout: input.idle_timeout,
-        join,
-        missing,
-    }
-}
-
-fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
-    let section = align.named(&input.name)?;
-    let missing = section.or(
-        "missing",
-        Missing::default(),
-        word(&[("emit", Missing::Emit), ("drop", Missing::Drop), ("dead-letter", Missing::DeadLetter)]),
-    );
-    let example = "window = { before = \"512ms\", after = \"0ms\" }";
-    let join = match section.one_of(&["window", "nearest", "latest"], example) {
-        Some("window") => section.table("window").and_then(|window| {
-            let before = window.or("before", Duration::ZERO, duration);
-            let after = window.or("after", Duration::ZERO, duration);
-            window.finish();
-            if before.is_zero() && after.is_zero() {
-                window.wrong_here("is empty; write before or after with a length of time of more than 0");
-                return None;
-            }
-            Some(Join::Window { before, after })
-        }),
-        Some("nearest") => section.table("nearest").and_then(|nearest| {
-            let tolerance = nearest.required("tolerance", "tolerance = \"50ms\"", duration);
-            nearest.finish();
-            Some(Join::Nearest { tolerance: tolerance? })
-        }),
-        Some(_) => section.table("latest").and_then(|latest| {
-            let max_age = latest.required("max_age", "max_age = \"1s\"", duration);
-            latest.finish();
-            Some(Join::Latest { max_age: max_age? })
-        }),
-        None => None,
-    };
-    section.finish();
-    join.map(|join| policy(input, join, missing))
+    Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period }
 }

@@ -1,6 +1,7 @@
 //! Pipelines from TOML, checked whole: every mistake at once, each with its place and what would be
 //! right. `docs/configuration.md` is the reference; a test holds it against what is read here.
 
+mod align;
 mod batching;
 mod device;
 mod inputs;

@@ -158,7 +158,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
             section.wrong(
                 "samples",
                 format!(
-                    "is missing: {} is the pivot and has no window; write how many samples a record holds, as \
+                    "is missing: {} is taken as it comes, without a window; write how many samples a record holds, as \
                      samples = 512",
                     made.input
                 ),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockstep_engine::align::{Join, Missing};
+use lockstep_engine::align::{ApproximateTime, Join, Method, Missing};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
 use lockstep_engine::position::InputId;
@@ -42,7 +42,7 @@ fn the_shipped_pipelines_are_what_they_say() {
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(pipeline.name, "talking-face");
     assert_eq!(pipeline.kafka.group, "talking-face");
-    assert_eq!(pipeline.align.pivot, InputId(0));
+    assert_eq!(pipeline.align.pivot(), Some(InputId(0)));
     let audio = &pipeline.align.inputs[1];
     assert_eq!(audio.join, Join::Window { before: Duration::from_millis(512), after: Duration::ZERO });
     assert_eq!(audio.missing, Missing::Emit);
@@ -135,6 +135,42 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             &["window and latest"],
         ),
         (window, "{ missing = \"drop\" }", "{ missing", "align.audio", &["none of window, nearest, latest"]),
+        (
+            "pivot = \"video\"",
+            "method = \"approximate\"",
+            "\"approximate\"",
+            "align.method",
+            &["\"approximate-time\""],
+        ),
+        (
+            "pivot = \"video\"",
+            "pivot = \"video\"\nqueue = 9",
+            "queue = 9",
+            "align.queue",
+            &["no key here", "max_wait"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nmin_period = \"10ms\"",
+            "\"10ms\"",
+            "inputs.video.min_period",
+            &["approximate-time", "take this away"],
+        ),
+        ("pivot = \"video\"", "method = \"exakt\"", "\"exakt\"", "align.method", &["\"pivot\"", "\"exact\""]),
+        (
+            "pivot = \"video\"",
+            "pivot = \"video\"\nmethod = \"exact\"",
+            "\"video\"",
+            "align.pivot",
+            &["beside method = \"exact\"", "take one of them away"],
+        ),
+        (
+            "pivot = \"video\"",
+            "method = \"exact\"",
+            "{ before",
+            "align.audio.window",
+            &["joins a pivot", "take it away"],
+        ),
         // Brokers and topics.
         ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
         (
@@ -443,6 +479,50 @@ fn the_alignment_alone_needs_neither_models_nor_steps() {
     assert_eq!((inputs.len(), align.inputs.len()), (2, 2));
 }
 
+#[test]
+fn the_methods_without_a_pivot_are_read() {
+    let align = |text: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.toml");
+        let inputs =
+            "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"";
+        std::fs::write(&path, format!("{inputs}\n{text}")).expect("it can be written");
+        load_alignment(&path).unwrap_or_else(|error| panic!("{error}")).1
+    };
+    let exact = align("[align]\nmethod = \"exact\"\nright = { missing = \"drop\" }");
+    assert_eq!((&exact.method, exact.pivot()), (&Method::Exact, None));
+    assert_eq!((exact.inputs[0].missing, exact.inputs[1].missing), (Missing::Emit, Missing::Drop));
+    let plain = align("[align]\nmethod = \"approximate-time\"");
+    let min_periods = vec![Duration::ZERO; 2];
+    assert_eq!(
+        plain.method,
+        Method::ApproximateTime(ApproximateTime { min_periods, ..ApproximateTime::default() })
+    );
+    let all = align(
+        "min_period = \"20ms\"\n[align]\nmethod = \"approximate-time\"\nqueue = 50\nmax_interval = \"40ms\"\n\
+         age_penalty = 0.5",
+    );
+    let ApproximateTime { queue, max_interval, age_penalty, min_periods } = match all.method {
+        Method::ApproximateTime(approximate) => approximate,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((queue, max_interval, age_penalty), (50, Some(Duration::from_millis(40)), 0.5));
+    assert_eq!(min_periods, [Duration::ZERO, Duration::from_millis(20)]);
+}
+
+#[test]
+fn samples_of_the_very_same_time_can_be_asked_for() {
+    let text = "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"\n\
+                [align]\nmethod = \"exact\"\nmax_wait = \"1s\"\nright = { missing = \"drop\" }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, text).expect("it can be written");
+    let (_, policy) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((&policy.method, policy.pivot()), (&Method::Exact, None));
+    assert_eq!(policy.max_wait, Duration::from_secs(1));
+    assert_eq!([policy.inputs[0].missing, policy.inputs[1].missing], [Missing::Emit, Missing::Drop]);
+}
+
 /// Asks for every key that there is: a value is of no matter, only that each branch is taken.
 const EVERYTHING: &str = r#"
 [pipeline]
@@ -494,10 +574,14 @@ context = { from = "last", bytes = {} }
 #[test]
 fn the_reference_names_every_key_and_no_other() {
     let text = EVERYTHING.replace("MODELS", root().join("models").to_str().expect("plain"));
-    let notes = Notes::new(&text);
-    let document = parse(&text, &notes).expect("it is TOML");
-    read(&Section::root(&notes, &document), &notes, root(), &Overrides::default());
-    let known = notes.known();
+    let pivot_less = text.replace("pivot = \"video\"", "method = \"approximate-time\"");
+    let mut known = BTreeSet::new();
+    for text in [text, pivot_less] {
+        let notes = Notes::new(&text);
+        let document = parse(&text, &notes).expect("it is TOML");
+        read(&Section::root(&notes, &document), &notes, root(), &Overrides::default());
+        known.extend(notes.known());
+    }
 
     let reference = std::fs::read_to_string(root().join("docs/configuration.md")).expect("it is there");
     let rows = reference.lines().filter_map(|line| line.strip_prefix("| `"));

@@ -52,8 +52,10 @@ pub struct Aligned {
     pub released: Vec<(Position, u32, u32)>,
     /// Samples that came too late, and by how many nanoseconds.
     pub late: Vec<(Arc<Sample>, u64)>,
-    /// Pivots with the event time of another.
+    /// Samples with the event time of another.
     pub duplicates: Vec<Arc<Sample>>,
+    /// Samples that had to make room.
+    pub evicted: Vec<Arc<Sample>>,
     /// Bundles that a policy drops.
     pub dropped: Vec<Bundle<Arc<Sample>>>,
     /// Bundles that a policy dead-letters.
@@ -67,6 +69,7 @@ impl Aligned {
             && self.released.is_empty()
             && self.late.is_empty()
             && self.duplicates.is_empty()
+            && self.evicted.is_empty()
             && self.dropped.is_empty()
             && self.failed.is_empty()
     }

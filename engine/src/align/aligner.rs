@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::event::{Event, Stamp};
-use super::lane::Lane;
+use super::matching::Arrival;
 use super::policy::AlignPolicy;
 use super::rules::Rules;
 use super::stream::{NEVER, Stream};
@@ -15,8 +15,9 @@ use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::{Timestamp, nanos};
 
-/// Joins samples into bundles: one bundle for each sample of the pivot, closed as soon as no sample that is
-/// still expected can change it.
+/// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
+/// expected can change it. What is said here of pivots holds for that method; for the other, see
+/// [`Method::Exact`](super::Method::Exact).
 ///
 /// # When a bundle closes
 /// The *watermark* of a stream's input is the latest event time seen less its out-of-orderness: nothing earlier
@@ -53,6 +54,8 @@ pub struct Aligner<T> {
     policy: Arc<AlignPolicy>,
     rules: Rules,
     index: FxHashMap<StreamKey, u32>,
+    /// The slot of the stream that was pushed to last: what comes often comes in a row.
+    last: u32,
     /// By slot; `None` marks a slot that `free` lists.
     streams: Vec<Option<Stream<T>>>,
     free: Vec<u32>,
@@ -74,6 +77,7 @@ impl<T: Clone> Aligner<T> {
             policy,
             rules,
             index: FxHashMap::default(),
+            last: 0,
             streams: Vec::new(),
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
@@ -95,70 +99,20 @@ impl<T: Clone> Aligner<T> {
         out: &mut Vec<Event<T>>,
     ) {
         let now = self.advance_clock(now);
-        let (input, pivot) = (input.index(), self.rules.pivot);
+        let input = input.index();
         let time = stamp.event_time.as_nanos();
         let end = time.saturating_add(nanos(stamp.duration));
-        let (Some(rule), Some(latest)) = (self.rules.inputs.get(input).copied(), self.latest.get_mut(input))
-        else {
+        let Some(latest) = self.latest.get_mut(input) else {
             out.push(Event::Released { item, used: 0 });
             return;
         };
         *latest = (*latest).max(time);
-        let slot = match self.index.get(stream) {
-            Some(slot) => *slot,
-            None => self.add_stream(stream, now),
-        };
+        let slot = self.slot_of(stream, now);
         let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
-        let Some(lane) = held.lanes.get_mut(input) else { return };
-        lane.hear(time, end, stamp.partition, now);
-
-        let may_close;
-        if input == pivot {
-            if held.just_closed(time) {
-                out.push(Event::Duplicate(item));
-                return;
-            }
-            if let Some(by_ns) = held.pivot_late_by(time) {
-                out.push(Event::Late { item, by_ns });
-                return;
-            }
-            match held.open_pivot(&self.rules, time, now, item) {
-                Ok(first) => {
-                    self.buffered += 1;
-                    may_close = first;
-                }
-                Err(item) => {
-                    out.push(Event::Duplicate(item));
-                    return;
-                }
-            }
-        } else {
-            let floor = held.floor();
-            if let Some(by_ns) = Lane::<T>::late_by(&rule, floor, time, end) {
-                out.push(Event::Late { item, by_ns });
-                return;
-            }
-            let Some(lane) = held.lanes.get_mut(input) else { return };
-            if let Err(item) = lane.insert(rule.ask, time, end, now, item) {
-                out.push(Event::Released { item, used: 0 });
-                return;
-            }
-            self.buffered += 1;
-            self.buffered -= lane.release(&rule, floor, out);
-            may_close = held.waits_for(input);
-        }
-
-        let closed = if may_close { held.close_settled(&self.rules, now, out) } else { 0 };
-        if input == pivot || closed > 0 {
-            self.buffered -= closed + held.sweep(&self.rules, out);
-        }
-        let deadline = if may_close {
-            held.deadline(&self.rules)
-        } else if held.is_open() {
-            NEVER
-        } else {
-            held.unasked_deadline(&self.rules, input, now)
-        };
+        let told = out.len();
+        let arrival = Arrival { input, time, end, item };
+        let deadline = held.push(&self.rules, stamp.partition, arrival, now, out);
+        self.buffered = self.buffered + 1 - ended(out, told);
         if deadline < held.scheduled {
             held.scheduled = deadline;
             self.schedule(slot, deadline);
@@ -177,15 +131,14 @@ impl<T: Clone> Aligner<T> {
             if held.scheduled != deadline {
                 continue;
             }
-            let mut gone = held.close_settled(&self.rules, now, out);
-            gone += held.sweep(&self.rules, out);
-            gone += held.release_unasked(&self.rules, now, out);
-            self.buffered -= gone;
+            let told = out.len();
+            held.tick(&self.rules, now, out);
+            self.buffered -= ended(out, told);
             if held.is_forgettable(&self.rules, now) {
                 self.remove(slot);
                 continue;
             }
-            let next = held.deadline(&self.rules).max(now.saturating_add(1));
+            let next = held.deadline(&self.rules, now).max(now.saturating_add(1));
             held.scheduled = next;
             if next < NEVER {
                 self.schedule(slot, next);
@@ -205,8 +158,7 @@ impl<T: Clone> Aligner<T> {
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
         let now = self.advance_clock(now);
         for held in self.streams.iter_mut().flatten() {
-            held.close_all(&self.rules, now, out);
-            held.release_all(out);
+            held.finish(&self.rules, now, out);
         }
         self.streams.clear();
         self.free.clear();
@@ -226,12 +178,7 @@ impl<T: Clone> Aligner<T> {
     /// A stream must not outlive its revocation even if it holds nothing: when the partition comes back, records that were
     /// not committed are read again, and must not be taken for late.
     pub fn forget_partitions(&mut self, mut revoked: impl FnMut(PartitionId) -> bool) {
-        self.forget_streams(|held| {
-            (0_u16..).zip(&held.lanes).any(|(input, lane)| {
-                lane.partition
-                    .is_some_and(|partition| revoked(PartitionId { input: InputId(input), partition }))
-            })
-        });
+        self.forget_streams(|held| held.partitions().any(&mut revoked));
     }
 
     /// How many samples it holds.
@@ -260,9 +207,23 @@ impl<T: Clone> Aligner<T> {
         self.now
     }
 
+    #[inline]
+    fn slot_of(&mut self, key: &StreamKey, now: i64) -> u32 {
+        if let Some(Some(held)) = self.streams.get(self.last as usize)
+            && held.key == *key
+        {
+            return self.last;
+        }
+        self.last = match self.index.get(key) {
+            Some(slot) => *slot,
+            None => self.add_stream(key, now),
+        };
+        self.last
+    }
+
     #[cold]
     fn add_stream(&mut self, key: &StreamKey, now: i64) -> u32 {
-        let stream = Some(Stream::new(key.clone(), self.rules.inputs.len(), now));
+        let stream = Some(Stream::new(key.clone(), &self.policy, now));
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -305,4 +266,11 @@ impl<T: Clone> Aligner<T> {
         }
         self.deadlines.push(Reverse((deadline, slot)));
     }
+}
+
+/// How many samples have left the buffers, by what was told from some event on.
+#[inline]
+fn ended<T>(out: &[Event<T>], from: usize) -> usize {
+    let told = out.get(from..).unwrap_or_default();
+    told.iter().filter(|event| event.ends_a_sample()).count()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rig::Rig;
 use super::*;
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
@@ -21,7 +22,7 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
         missing,
     };
     AlignPolicy {
-        pivot: InputId(PIVOT),
+        method: Method::Pivot(InputId(PIVOT)),
         inputs: vec![input("pivot", Join::Pivot, Missing::Emit), input("other", join, missing)],
         max_wait: Duration::from_millis(1_000),
         forget_after: Duration::from_millis(10_000),
@@ -40,75 +41,8 @@ const fn window(before: u64, after: u64) -> Join {
     Join::Window { before: Duration::from_millis(before), after: Duration::from_millis(after) }
 }
 
-struct Rig {
-    aligner: Aligner<u32>,
-    out: Vec<Event<u32>>,
-}
-
 fn rig(join: Join) -> Rig {
-    rig_of(policy(join, Missing::Emit))
-}
-
-fn rig_of(policy: AlignPolicy) -> Rig {
-    Rig { aligner: Aligner::new(Arc::new(policy)), out: Vec::new() }
-}
-
-impl Rig {
-    /// Pushes to stream `s`; a sample's number is its time unless said otherwise.
-    fn push(&mut self, input: u16, time: i64, now: i64) -> String {
-        self.push_as(input, time, 0, u32::try_from(time).expect("a time"), now)
-    }
-
-    /// The bundle that the push of such a sample closes.
-    fn bundle_after(&mut self, input: u16, time: i64, now: i64) -> Bundle<u32> {
-        self.give(input, time, 0, 0, now);
-        match self.out.first() {
-            Some(Event::Bundle(bundle)) => bundle.clone(),
-            _ => panic!("no bundle but: {}", self.told()),
-        }
-    }
-
-    fn push_as(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) -> String {
-        self.give(input, time, lasts, item, now);
-        self.told()
-    }
-
-    fn give(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
-        let stamp = Stamp::new(Timestamp::from_millis(time), Duration::from_millis(lasts));
-        let stream = StreamKey::from("s");
-        self.aligner.push(&stream, InputId(input), stamp, item, Timestamp::from_millis(now), &mut self.out);
-    }
-
-    fn tick(&mut self, now: i64) -> String {
-        self.aligner.tick(Timestamp::from_millis(now), &mut self.out);
-        self.told()
-    }
-
-    fn finish(&mut self, now: i64) -> String {
-        self.aligner.finish(Timestamp::from_millis(now), &mut self.out);
-        self.told()
-    }
-
-    fn due(&self) -> Option<i64> {
-        self.aligner.next_deadline().map(Timestamp::as_millis)
-    }
-
-    /// What was told since, in short: `100:[100][90]` is a bundle, `90x1` a release after one use.
-    fn told(&mut self) -> String {
-        let bundle = |bundle: &Bundle<u32>| {
-            let parts: String = bundle.parts.iter().map(|part| format!("{:?}", part.samples)).collect();
-            format!("{}:{parts}", bundle.event_time.as_millis())
-        };
-        let told = self.out.drain(..).map(|event| match &event {
-            Event::Bundle(it) => bundle(it),
-            Event::Dropped { bundle: it, missing } => format!("dropped {} by {}", bundle(it), missing.0),
-            Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
-            Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
-            Event::Duplicate(item) => format!("duplicate {item}"),
-            Event::Released { item, used } => format!("{item}x{used}"),
-        });
-        told.collect::<Vec<_>>().join(" ")
-    }
+    Rig::new(policy(join, Missing::Emit))
 }
 
 #[test]
@@ -226,7 +160,7 @@ fn skew_says_how_far_from_the_pivot_a_sample_is() {
 fn pivots_out_of_order_close_in_order() {
     let mut policy = policy(nearest(0), Missing::Emit);
     policy.inputs[0].out_of_orderness = Duration::from_millis(20);
-    let mut rig = rig_of(policy);
+    let mut rig = Rig::new(policy);
     rig.push(OTHER, 100, 0);
     rig.push(OTHER, 110, 0);
     assert_eq!(rig.push(PIVOT, 110, 0), "");
@@ -269,7 +203,7 @@ fn an_input_that_speaks_again_is_waited_for_again() {
 fn an_idle_pivot_lets_its_last_bundles_go() {
     let mut policy = policy(nearest(10), Missing::Emit);
     policy.inputs[0].out_of_orderness = Duration::from_millis(20);
-    let mut rig = rig_of(policy);
+    let mut rig = Rig::new(policy);
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.push(OTHER, 100, 0), "", "a pivot at 90 may come still");
     assert_eq!(rig.tick(100), "100:[100][100] 100x1");
@@ -292,7 +226,7 @@ fn a_pivot_that_has_waited_long_enough_takes_the_earlier_ones_along() {
     let mut policy = policy(nearest(10), Missing::Emit);
     policy.inputs.iter_mut().for_each(|input| input.idle_timeout = Duration::from_secs(60));
     policy.inputs[0].out_of_orderness = Duration::from_millis(20);
-    let mut rig = rig_of(policy);
+    let mut rig = Rig::new(policy);
     rig.push(PIVOT, 110, 0);
     rig.push(PIVOT, 100, 500);
     rig.push(PIVOT, 120, 600);
@@ -354,7 +288,7 @@ fn the_policies_for_what_is_missing_are_followed() {
         (Missing::Drop, "dropped 100:[100][] by 1 100x1"),
         (Missing::DeadLetter, "dead 100:[100][] by 1 100x1"),
     ] {
-        let mut rig = rig_of(policy(nearest(5), missing));
+        let mut rig = Rig::new(policy(nearest(5), missing));
         rig.push(PIVOT, 100, 0);
         assert_eq!(rig.push(OTHER, 120, 0), told);
     }
@@ -366,7 +300,7 @@ fn of_two_verdicts_the_dead_letter_wins() {
     let mut third = policy.inputs[1].clone();
     third.missing = Missing::DeadLetter;
     policy.inputs.push(third);
-    let mut rig = rig_of(policy);
+    let mut rig = Rig::new(policy);
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.tick(100), "dead 100:[100][][] by 2 100x1");
 }
@@ -389,7 +323,7 @@ fn a_silent_pivot_does_not_make_the_others_pile_up() {
 fn samples_out_of_order_are_all_used() {
     let mut policy = policy(window(20, 0), Missing::Emit);
     policy.inputs[1].out_of_orderness = Duration::from_millis(10);
-    let mut rig = rig_of(policy);
+    let mut rig = Rig::new(policy);
     rig.push(PIVOT, 100, 0);
     for time in [95, 105, 99, 96] {
         assert_eq!(rig.push(OTHER, time, 0), "");
@@ -401,7 +335,7 @@ fn samples_out_of_order_are_all_used() {
 fn a_pivot_alone_is_a_bundle_at_once() {
     let mut policy = policy(nearest(5), Missing::Emit);
     policy.inputs.truncate(1);
-    let mut rig = rig_of(policy);
+    let mut rig = Rig::new(policy);
     assert_eq!(rig.push(PIVOT, 100, 0), "100:[100] 100x1");
     assert_eq!(rig.push(3, 100, 0), "100x0", "an input that the policy does not have");
 }

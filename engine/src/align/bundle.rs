@@ -10,14 +10,14 @@ use crate::time::Timestamp;
 pub struct Bundle<T> {
     /// The stream.
     pub stream: StreamKey,
-    /// The pivot's event time. With the stream it identifies the bundle.
+    /// The event time: the pivot's, or the one that all its samples have. With the stream it identifies the bundle.
     pub event_time: Timestamp,
     /// One part for each input of the pipeline, in their order, the pivot's included.
     pub parts: SmallVec<[Part<T>; 4]>,
     /// Whether it is the first of its stream since the stream was heard of, or heard of again after it was
     /// forgotten or its partition came back: what a model carries on begins anew with it.
     pub first: bool,
-    /// When its pivot arrived, in wall time.
+    /// When its pivot arrived or, without a pivot, its first sample, in wall time.
     pub opened_at: Timestamp,
     /// When it closed, in wall time.
     pub closed_at: Timestamp,
@@ -36,11 +36,11 @@ pub struct Part<T> {
     /// Its samples, by event time, then in the order of arrival. Empty when the input is missing.
     pub samples: SmallVec<[T; 2]>,
     /// From when to when this input was asked for, in event time: the window, or for the other
-    /// joins the pivot's own time, twice.
+    /// joins the bundle's own time, twice.
     pub from: Timestamp,
     /// See `from`; exclusive.
     pub to: Timestamp,
-    /// How far the sample furthest from the pivot's time begins from it, in nanoseconds and with its
+    /// How far the sample furthest from the bundle's time begins from it, in nanoseconds and with its
     /// sign. For a window, how far the nearest edge of what it brought lies from the window: 0 when
     /// something lies in it. `None` when the input is missing.
     pub skew_ns: Option<i64>,

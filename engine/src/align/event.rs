@@ -38,9 +38,9 @@ impl From<&Sample> for Stamp {
 
 /// What the aligner tells.
 ///
-/// Each item that was pushed ends in exactly one of `Late`, `Duplicate` and `Released`, unless its
+/// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted` and `Released`, unless its
 /// stream was forgotten because of a revocation. A `Released` item was in exactly `used` bundles, all of
-/// them told before; the other two were in none.
+/// them told before; the others were in none.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a box for each bundle costs more than the room it saves")]
 pub enum Event<T> {
@@ -67,8 +67,11 @@ pub enum Event<T> {
         /// How much later its event time would have to be to take part still, in nanoseconds; at least 1.
         by_ns: u64,
     },
-    /// A pivot's sample with the event time of another, which has made the bundle or will.
+    /// A sample with the event time of another of its input, which has its place in the bundle: one of the pivot, or
+    /// where the same times make a bundle.
     Duplicate(T),
+    /// The sample had to make room: its input brought more than may be held.
+    Evicted(T),
     /// The sample has left the buffers: no bundle to come can contain it.
     Released {
         /// The sample.
@@ -76,4 +79,14 @@ pub enum Event<T> {
         /// How many bundles it was in, those dropped or dead-lettered counted.
         used: u32,
     },
+}
+
+impl<T> Event<T> {
+    /// Whether it is the end of a sample, rather than of a bundle.
+    pub(super) fn ends_a_sample(&self) -> bool {
+        match self {
+            Self::Late { .. } | Self::Duplicate(_) | Self::Evicted(_) | Self::Released { .. } => true,
+            Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } => false,
+        }
+    }
 }

@@ -1,28 +1,21 @@
 //! The samples of one input of a stream, and what a pivot finds among them.
 
-use std::collections::VecDeque;
-
 use smallvec::SmallVec;
 
 use super::bundle::Part;
 use super::event::Event;
+use super::queue::Queue;
 use super::rules::{Ask, Rule};
 use crate::time::Timestamp;
 
-/// One input of one stream. Of the pivot's own lane only the clocks are used.
+/// One input of one stream. The pivot's own stays empty.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
-    /// The latest event time seen; `i64::MIN` before the first.
-    pub(super) latest: i64,
-    /// When it was last heard, in wall time; before its first sample, when the stream was.
-    pub(super) heard: i64,
     /// Where the sample that reaches furthest ends: below it nothing needs to be added up.
     furthest: i64,
-    /// The partition that the last sample came from, if there was one.
-    pub(super) partition: Option<i32>,
     /// By event time, then in the order of arrival. Where one sample is asked for (nearest, latest) no
     /// two have the same time.
-    entries: VecDeque<Entry<T>>,
+    entries: Queue<Entry<T>, 5>,
 }
 
 #[derive(Debug)]
@@ -45,20 +38,8 @@ struct Cover {
 }
 
 impl<T> Lane<T> {
-    pub(super) fn new(now: i64) -> Self {
-        Self { latest: i64::MIN, heard: now, furthest: i64::MIN, partition: None, entries: VecDeque::new() }
-    }
-
-    /// No sample with an earlier event time is expected any more.
-    #[inline]
-    pub(super) fn watermark(&self, rule: &Rule) -> i64 {
-        self.latest.saturating_sub(rule.out_of_orderness)
-    }
-
-    /// From when on it is idle, in wall time.
-    #[inline]
-    pub(super) fn idle_at(&self, rule: &Rule) -> i64 {
-        self.heard.saturating_add(rule.idle_timeout)
+    pub(super) fn new() -> Self {
+        Self { furthest: i64::MIN, entries: Queue::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,17 +55,10 @@ impl<T> Lane<T> {
         self.entries.front().map(|entry| entry.arrived)
     }
 
-    #[inline]
-    pub(super) fn hear(&mut self, time: i64, end: i64, partition: i32, now: i64) {
-        self.latest = self.latest.max(time);
-        self.furthest = self.furthest.max(end);
-        self.heard = now;
-        self.partition = Some(partition);
-    }
-
     /// Puts a sample where it belongs. Gives it back when another of the same time makes it useless.
     #[inline]
     pub(super) fn insert(&mut self, ask: Ask, time: i64, end: i64, now: i64, item: T) -> Result<(), T> {
+        self.furthest = self.furthest.max(end);
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
             if before.time < time {
@@ -99,18 +73,13 @@ impl<T> Lane<T> {
             at -= 1;
         }
         let entry = Entry { time, end, arrived: now, used: 0, item };
-        if at == self.entries.len() {
-            self.entries.push_back(entry);
-        } else {
-            self.entries.insert(at, entry);
-        }
+        self.entries.insert(at, entry);
         Ok(())
     }
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
-    pub(super) fn settled(&self, rule: &Rule, t: i64) -> bool {
-        let watermark = self.watermark(rule);
-        match rule.ask {
+    pub(super) fn settled(&self, ask: Ask, watermark: i64, t: i64) -> bool {
+        match ask {
             Ask::Window { before, after } => {
                 let (from, to) = (t.saturating_sub(before), t.saturating_add(after));
                 if watermark >= to || from >= to {
@@ -256,7 +225,7 @@ impl<T: Clone> Lane<T> {
 /// The fewest, because sound is one signal: a chunk that only repeats what its neighbours have would be in
 /// the bundle or not as it came before or after the window was covered. Greedy: from what is covered so far
 /// go on with the one that reaches furthest, of equal ones the earlier.
-fn cover<T>(entries: &VecDeque<Entry<T>>, from: i64, to: i64, mut take: impl FnMut(usize)) -> Cover {
+fn cover<T>(entries: &Queue<Entry<T>, 5>, from: i64, to: i64, mut take: impl FnMut(usize)) -> Cover {
     let mut found = Cover::default();
     let mut cursor = from;
     let mut best: Option<(usize, i64)> = None;

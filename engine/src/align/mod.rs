@@ -1,22 +1,38 @@
 //! Joins the samples of a stream into bundles by event time.
 //!
-//! [`Aligner`] is the way in and says what holds. Inside, `stream` decides when a pivot closes, `lane` what it
-//! finds among the samples of an input, and `rules` is the policy made ready for them.
+//! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
+//! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
+//! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another.
+//! - `exact` joins samples with the very same event time.
+//! - `approximate` joins samples that lie closest together.
+//!
+//! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
+//! closed; `queue` holds a handful of samples in place.
 
 mod aligner;
+mod approximate;
 pub mod bundle;
 pub mod event;
+mod exact;
 mod lane;
+mod matching;
+mod pivot;
 pub mod policy;
+mod queue;
 mod rules;
 mod stream;
+mod verdict;
 
 pub use aligner::Aligner;
 pub use bundle::{Bundle, Part};
 pub use event::{Event, Stamp};
-pub use policy::{AlignPolicy, InputPolicy, Join, Missing};
+pub use policy::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing};
 
 #[cfg(test)]
 mod aligner_tests;
 #[cfg(test)]
+mod exact_tests;
+#[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod rig;

@@ -7,14 +7,68 @@ use crate::position::InputId;
 /// The alignment of one pipeline. `inputs[i]` belongs to `InputId(i)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlignPolicy {
-    /// The input whose samples set the bundles' times: one bundle for each of its samples.
-    pub pivot: InputId,
+    /// What makes a bundle.
+    pub method: Method,
     /// One entry for each input of the pipeline, the pivot's included.
     pub inputs: Vec<InputPolicy>,
-    /// The longest that a bundle waits for the others after its pivot arrived, in wall time.
+    /// The longest that a bundle waits for the others, in wall time, after its pivot arrived or, without a pivot,
+    /// its first sample.
     pub max_wait: Duration,
     /// A stream of which nothing was heard for so long, in wall time, and that holds nothing, is forgotten.
     pub forget_after: Duration,
+}
+
+impl AlignPolicy {
+    /// The input whose samples set the bundles' times, if one does.
+    pub fn pivot(&self) -> Option<InputId> {
+        match self.method {
+            Method::Pivot(input) => Some(input),
+            Method::Exact | Method::ApproximateTime(_) => None,
+        }
+    }
+}
+
+/// What makes a bundle of samples.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Method {
+    /// One bundle for each sample of this input, at its event time. Every other input says with its [`Join`]
+    /// which of its samples belong to it.
+    Pivot(InputId),
+    /// One bundle for each event time that any input brings, of the samples with that very time, at most one of each
+    /// input.
+    ///
+    /// It closes when for each input the watermark is past that time, or has reached it and the input has brought its
+    /// sample, or the input is idle; `max_wait` after its first sample arrived it closes whatever is missing, and with
+    /// it all earlier ones. Bundles close in the order of event times: a complete one waits for earlier ones that
+    /// are open or may still come. So within the configured out-of-orderness, and as long as no timer fires, they are a
+    /// function of the event times; of several samples of an input with one time the first to arrive counts.
+    Exact,
+    /// One bundle for each set of samples, one of each input, that lie closest together. A sample is in one at most, and
+    /// sets do not cross.
+    ApproximateTime(ApproximateTime),
+}
+
+/// How sets of samples that lie closest together are found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApproximateTime {
+    /// The most samples of an input that a stream holds, at least 1. On overflow the earliest is evicted.
+    pub queue: usize,
+    /// The longest time from the earliest to the latest sample of a set; without it any.
+    pub max_interval: Option<Duration>,
+    /// A later set is taken only if it is better by this factor: to end later by some time it has to start later by more
+    /// than `1 + age_penalty` times that. At least 0 and below 1000; counted in millionths. Above 0 bundles close earlier,
+    /// and more are made, of somewhat wider sets.
+    pub age_penalty: f64,
+    /// By input: how close together its samples can be at most. Zero, or none for an input, is no promise. It lets
+    /// bundles close earlier.
+    pub min_periods: Vec<Duration>,
+}
+
+impl Default for ApproximateTime {
+    /// As ROS has it, with room for a second of the fastest inputs.
+    fn default() -> Self {
+        Self { queue: 1_000, max_interval: None, age_penalty: 0.1, min_periods: Vec::new() }
+    }
 }
 
 /// How one input takes part.
@@ -27,7 +81,7 @@ pub struct InputPolicy {
     pub out_of_orderness: Duration,
     /// After so long without a sample, in wall time, a stream's input is idle and no longer waited for.
     pub idle_timeout: Duration,
-    /// Which of its samples a bundle takes. Of no meaning for the pivot.
+    /// Which of its samples the bundle of a pivot takes. Of no meaning for the pivot itself and without one.
     pub join: Join,
     /// What becomes of a bundle that closes without any sample of this input.
     pub missing: Missing,
@@ -36,7 +90,7 @@ pub struct InputPolicy {
 /// Which samples of an input belong to the bundle of a pivot at time `t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// The pivot itself.
+    /// The pivot itself; also what inputs have that no pivot asks.
     Pivot,
     /// All that overlap `[t - before, t + after)`; a sample without length, all with their time in it. Of samples
     /// that last and overlap one another, as sound with stamps that jitter, the fewest that cover as much.

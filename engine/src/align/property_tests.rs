@@ -94,7 +94,7 @@ fn policy(plans: &[InputPlan], pivot: usize) -> AlignPolicy {
         missing: Missing::Emit,
     });
     AlignPolicy {
-        pivot: InputId(u16::try_from(pivot).expect("few inputs")),
+        method: Method::Pivot(InputId(u16::try_from(pivot).expect("few inputs"))),
         inputs: inputs.collect(),
         max_wait: Duration::from_secs(3_600),
         forget_after: Duration::from_secs(3_600),

@@ -1,15 +1,20 @@
 //! The policy made ready for the hot path: spans as nanoseconds, one rule for each input.
 
+use super::approximate::Limits;
 use super::policy::{AlignPolicy, Join, Missing};
+use crate::position::InputId;
 use crate::time::nanos;
 
 /// What holds for all streams.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) inputs: Vec<Rule>,
+    /// The pivot's place among the inputs; beyond them all without a pivot.
     pub(super) pivot: usize,
     pub(super) max_wait: i64,
     pub(super) forget_after: i64,
+    /// Of meaning for approximate time only.
+    pub(super) limits: Limits,
 }
 
 /// How one input takes part.
@@ -56,9 +61,10 @@ impl Rules {
         });
         Self {
             inputs: inputs.collect(),
-            pivot: policy.pivot.index(),
+            pivot: policy.pivot().map_or(usize::MAX, InputId::index),
             max_wait,
             forget_after: nanos(policy.forget_after),
+            limits: Limits::new(&policy.method),
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct ResultMaker {
     source: Bytes,
     topic: Arc<str>,
     inputs: Vec<String>,
-    pivot: InputId,
+    pivot: Option<InputId>,
     steps: Vec<StepShown>,
 }
 
@@ -59,10 +59,10 @@ struct Document<'a> {
 const USUAL_BYTES: usize = 768;
 
 /// Where the time of a bundle went, in nanoseconds. With the time that publishing takes the parts add up
-/// to the whole, from the pivot's record timestamp on.
+/// to the whole, from the timestamp on of the pivot's record or, without a pivot, of the one polled last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Timing {
-    /// From the timestamp of the pivot's record to its poll.
+    /// From the timestamp of the pivot's record to its poll; without a pivot, of the record that was polled last.
     pub kafka: i64,
     /// From there to the bundle's close.
     pub align: i64,
@@ -82,13 +82,12 @@ pub fn bundle_id(stream: &StreamKey, event_time: Timestamp) -> String {
 
 impl ResultMaker {
     /// Makes results of a pipeline for a topic; `inputs` are the inputs' names, `pivot` the one that
-    /// sets the time, `views` those of each
-    /// step with their labels read.
+    /// sets the time, if one does, `views` those of each step with their labels read.
     pub fn new(
         pipeline: &str,
         topic: &str,
         inputs: Vec<String>,
-        pivot: InputId,
+        pivot: Option<InputId>,
         steps: &[Step],
         views: Vec<Vec<Shown>>,
     ) -> Self {
@@ -176,9 +175,15 @@ impl ResultMaker {
     /// waited for, and so on.
     fn timing(&self, job: &Job) -> Timing {
         let bundle = &job.bundle;
-        let pivot = bundle.parts.get(self.pivot.index()).and_then(|part| part.samples.first());
-        let polled_at = pivot.map_or(bundle.opened_at, |sample| sample.record.polled_at);
-        let produced_at = pivot.and_then(|sample| sample.record.timestamp).unwrap_or(polled_at);
+        let reference = match self.pivot {
+            Some(pivot) => bundle.parts.get(pivot.index()).and_then(|part| part.samples.first()),
+            None => {
+                let samples = bundle.parts.iter().flat_map(|part| &part.samples);
+                samples.max_by_key(|sample| sample.record.polled_at)
+            }
+        };
+        let polled_at = reference.map_or(bundle.opened_at, |sample| sample.record.polled_at);
+        let produced_at = reference.and_then(|sample| sample.record.timestamp).unwrap_or(polled_at);
         let mut timing = Timing {
             kafka: polled_at.nanos_since(produced_at).max(0),
             align: bundle.closed_at.nanos_since(polled_at).max(0),

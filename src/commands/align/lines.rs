@@ -133,6 +133,7 @@ pub(super) fn bundle(
 pub(super) enum Fate {
     Late { by_ns: u64 },
     Duplicate,
+    Evicted,
     Unused,
 }
 
@@ -151,6 +152,7 @@ pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json
     let (kind, late_by_ns) = match fate {
         Fate::Late { by_ns } => ("late", Some(by_ns)),
         Fate::Duplicate => ("duplicate", None),
+        Fate::Evicted => ("evicted", None),
         Fate::Unused => ("unused", None),
     };
     let line = SampleLine {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{InputPolicy, Join, Missing};
+use lockstep_engine::align::{InputPolicy, Join, Method, Missing};
 use lockstep_engine::position::InputId;
 
 use super::*;
@@ -21,7 +21,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         missing,
     };
     AlignPolicy {
-        pivot: InputId(0),
+        method: Method::Pivot(InputId(0)),
         inputs: vec![
             input("video", Join::Pivot, Missing::Emit),
             input("audio", Join::Window { before: ns(100), after: ns(0) }, missing),
@@ -108,4 +108,27 @@ fn a_bad_line_is_named_and_the_rest_goes_on() {
     assert!(errors[0].starts_with("error: line 1: expected ident; a sample is "), "{}", errors[0]);
     assert_eq!(errors[1], "error: line 2: input \"radar\" is not in the pipeline; it has video, audio, text");
     assert!(summary.to_string().ends_with("; 2 bad lines"));
+}
+
+#[test]
+fn samples_of_the_very_same_time_are_joined_without_a_pivot() {
+    let mut policy = policy(Missing::Emit);
+    policy.method = Method::Exact;
+    policy.inputs.iter_mut().for_each(|input| input.out_of_orderness = Duration::ZERO);
+    let (lines, errors, summary) = try_out(
+        policy,
+        r#"{"stream":"a","input":"video","event_time_ns":1000,"id":"v"}
+           {"stream":"a","input":"text","event_time_ns":1000,"id":"t"}
+           {"stream":"a","input":"audio","event_time_ns":1000,"id":"s"}
+           {"stream":"a","input":"audio","event_time_ns":1000,"id":"again"}
+           {"stream":"a","input":"video","event_time_ns":1040,"id":"w"}"#,
+    );
+    assert_eq!(errors, "");
+    assert!(
+        lines[0].starts_with(
+            r#"{"stream":"a","event_time_ns":1000,"inputs":{"video":["v"],"audio":["s"],"text":["t"]}"#
+        ),
+        "{lines:#?}"
+    );
+    assert_eq!((summary.bundles, summary.complete, summary.duplicates), (2, 1, 1));
 }

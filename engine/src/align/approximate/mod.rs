@@ -1,0 +1,203 @@
+//! Sets of samples that lie closest together, one of each input, without a pivot.
+//!
+//! The properties are those that ROS has published for its `ApproximateTime` policy (message_filters, by Brice Rebsamen
+//! and others; <https://wiki.ros.org/message_filters/ApproximateTime>). The timers, the partial sets and samples out of
+//! order are additions.
+//!
+//! # The sets
+//! The *span* of a set is its latest stamp less its earliest; it is at most `max_interval`. Of the samples after
+//! those of the last set, a set is *contiguous* to it if it contains the first one of some input. The next set is the
+//! contiguous one of the smallest span; of equal ones the earliest, input by input. With an `age_penalty` `a` it is the one
+//! that minimises `(1 + a) * latest - earliest`: to be taken, a set that ends later by some time must start later by that
+//! time and the factor on top. What lies before the samples of a set goes unused. If the earliest of the first
+//! samples fits into no set, since another input has nothing within `max_interval` of it, it goes unused.
+//!
+//! So, as long as no timer fires and no queue overflows:
+//! - **Once only.** A sample is in one set at most, and a set has one sample of each input.
+//! - **Sets do not cross.** For every input the sample of a set is before that of the next.
+//! - **Contiguous.** Of some input no sample lies between two sets, but for those that fit into none: no set was
+//!   passed over.
+//! - **Minimal.** No contiguous set has a smaller span (without an age penalty).
+//! - **A function of the stamps.** Whatever the order of arrival, with samples of each input out of order by no more than
+//!   its `out_of_orderness`, the sets are the same. Of samples of one input with the very same stamp the first counts.
+//! - **As early as this allows.** Samples are held back until the watermark has passed them; of those that it has, a set
+//!   is told as soon as none that may still come can change it. A `min_period`
+//!   says how close together an input's samples can be at most; so more is known of what may come. It does not change the
+//!   sets unless samples come closer than that.
+//!
+//! The event time of a bundle is the latest stamp of its set. It rises from set to set.
+//!
+//! # When timers fire
+//! An input is *over* while nothing was heard of it for `idle_timeout`: nothing more is expected of it. What it has
+//! brought takes part as ever, and what was held back to be put in order with it. Once it has nothing left the sets are
+//! made of the other inputs, and their `missing` policies decide about the bundles. When it is heard again it
+//! is waited for again, and the set under way is sought anew, with it.
+//!
+//! `max_wait` after its arrival a sample that is still held has waited long enough: one set is made, or one sample
+//! let go of as useless, as if all inputs were over, and again until no sample has waited for so long.
+//!
+//! Then still: a sample is in one set at most; sets do not cross for the inputs that they share; and event times
+//! rise, for which the earliest of the first samples goes unused while none of them is after the last event time. Each set
+//! is contiguous and minimal among the samples that were there. What is lost is that the sets follow from the stamps alone:
+//! had the input been quicker, they would be others. A timer that fires without a set being made of it changes
+//! nothing, unless samples come out of order after it.
+//!
+//! # When a queue overflows
+//! An input holds `queue` samples at most. Of more the earliest is evicted, and told. A sample that was lost might have
+//! been a better partner for those of the others, so until it is clear that it was not, which it is once
+//! the first sample of some other input is as late, no set is formed around the input's first sample: the
+//! earliest of the others goes unused instead. This is as ROS has it.
+//!
+//! # Cost
+//! The search takes one step for each sample and looks at one head of each input in it. It sees a sample again only
+//! if the set that was chosen is before it, and it was before the pivot: the latest first sample of any input, which
+//! every better set contains.
+
+mod line;
+mod search;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::bundle::{Bundle, Part};
+use super::event::Event;
+use super::matching::Arrival;
+use super::stream::{NEVER, View};
+use super::verdict::Verdict;
+use crate::time::Timestamp;
+use line::{Entry, Line, Refused};
+pub(super) use search::Limits;
+use search::{Found, Search};
+
+/// The samples of one stream whose bundles are the sets that lie closest together.
+#[derive(Debug)]
+pub(super) struct Approximate<T> {
+    search: Search<T>,
+}
+
+impl<T> Approximate<T> {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self { search: Search::new(inputs) }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.search.lines().iter().map(Line::len).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.search.lines().iter().all(Line::is_empty)
+    }
+
+    /// It may be early: an input that is waited for may turn out not to be what holds things up.
+    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+        let Some(oldest) = self.waits_since() else { return NEVER };
+        let lines = self.search.lines().iter().enumerate();
+        let idle = lines.filter(|(_, line)| line.is_awaited()).map(|(input, _)| view.idle_at(input));
+        idle.fold(oldest.saturating_add(view.rules.max_wait), i64::min)
+    }
+
+    /// The earliest arrival of all that is held.
+    fn waits_since(&self) -> Option<i64> {
+        self.search.lines().iter().filter_map(Line::waits_since).min()
+    }
+}
+
+impl<T: Clone> Approximate<T> {
+    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+        let Arrival { input, time, item, .. } = arrival;
+        match self.search.insert(input, time, view.watermark(input), view.now, item) {
+            Ok(()) => {}
+            Err(Refused::Duplicate(item)) => out.push(Event::Duplicate(item)),
+            Err(Refused::Late(item, by_ns)) => out.push(Event::Late { item, by_ns }),
+        }
+        self.settle(view, out);
+        while let Some(entry) = self.search.make_room(&view.rules.limits, input) {
+            out.push(Event::Evicted(entry.item));
+            self.settle(view, out);
+        }
+        self.deadline(view)
+    }
+
+    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        self.settle(view, out);
+    }
+
+    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        self.give_up_on(|_| true);
+        while self.advance(view, out) {}
+    }
+
+    fn give_up_on(&mut self, which: impl Fn(usize) -> bool) {
+        for input in 0..self.search.lines().len() {
+            self.search.set_over(input, which(input));
+        }
+    }
+
+    /// Makes the sets that follow from what is there, and those that have been waited for long enough.
+    fn settle(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        let idle = |input| view.idle_at(input) <= view.now;
+        loop {
+            self.give_up_on(idle);
+            while self.advance(view, out) {}
+            let waited = self.waits_since().map_or(NEVER, |since| since.saturating_add(view.rules.max_wait));
+            if waited > view.now {
+                break;
+            }
+            self.give_up_on(|_| true);
+            if !self.advance(view, out) {
+                break;
+            }
+        }
+    }
+
+    /// Goes on until a set is found, or a sample that fits into none. Returns whether it was.
+    fn advance(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let limits = &view.rules.limits;
+        let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
+        match self.search.go_on(limits, |entry| out.push(unused(entry))) {
+            Found::Set(end) => self.close(view, end, out),
+            Found::Useless(input) => out.extend(self.search.take_first(input).map(unused)),
+            Found::Nothing => return false,
+        }
+        true
+    }
+
+    fn close(&mut self, view: &View<'_>, end: i64, out: &mut Vec<Event<T>>) {
+        let first = !self.search.has_closed();
+        let event_time = Timestamp::from_nanos(end);
+        let mut opened_at = view.now;
+        let mut items = SmallVec::<[T; 4]>::new();
+        let mut parts = SmallVec::with_capacity(self.search.lines().len());
+        for entry in self.search.take() {
+            let mut part = Part {
+                samples: smallvec![],
+                from: event_time,
+                to: event_time,
+                skew_ns: None,
+                coverage: None,
+            };
+            if let Some(entry) = entry {
+                opened_at = opened_at.min(entry.arrived);
+                part.samples.push(entry.item.clone());
+                part.skew_ns = Some(entry.time.saturating_sub(end));
+                items.push(entry.item);
+            }
+            parts.push(part);
+        }
+        let verdict = Verdict::on(view.rules, &parts);
+        let bundle = Bundle {
+            stream: view.key.clone(),
+            event_time,
+            parts,
+            first,
+            opened_at: Timestamp::from_nanos(opened_at),
+            closed_at: Timestamp::from_nanos(view.now),
+        };
+        out.push(verdict.tell(bundle));
+        out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));
+    }
+}

@@ -1,0 +1,279 @@
+//! The search for the next set, one step for each sample.
+
+use smallvec::SmallVec;
+
+use super::super::policy::{ApproximateTime, Method};
+use super::line::{Entry, Line, Refused};
+use crate::time::nanos;
+
+/// What holds for all streams, in nanoseconds.
+#[derive(Clone, Debug)]
+pub(in crate::align) struct Limits {
+    /// The most samples of an input that are held.
+    pub(in crate::align) queue: usize,
+    /// The widest set that is formed.
+    pub(in crate::align) max_interval: i64,
+    /// In millionths, so that the choice is the same on every machine.
+    pub(in crate::align) age_penalty: u32,
+    /// By input: samples are never closer together.
+    pub(in crate::align) min_period: SmallVec<[i64; 4]>,
+}
+
+impl Limits {
+    pub(in crate::align) fn new(method: &Method) -> Self {
+        let asked = match method {
+            Method::ApproximateTime(asked) => asked,
+            Method::Pivot(_) | Method::Exact => &ApproximateTime::default(),
+        };
+        Self {
+            queue: asked.queue.max(1),
+            max_interval: asked.max_interval.map_or(i64::MAX, nanos),
+            // A cast to an integer keeps within its range, and makes 0 of what is no number.
+            age_penalty: (asked.age_penalty * 1e6).round() as u32,
+            min_period: asked.min_periods.iter().copied().map(nanos).collect(),
+        }
+    }
+
+    /// Whether ending later by `later` is worth starting later by `gain`, when later sets are to be
+    /// better by the penalty's factor.
+    #[inline]
+    fn pays(&self, later: i64, gain: i64) -> bool {
+        if self.age_penalty == 0 {
+            return later < gain;
+        }
+        let factor = 1_000_000 + i128::from(self.age_penalty);
+        i128::from(later) * factor < i128::from(gain) * 1_000_000
+    }
+
+    fn min_period(&self, input: usize) -> i64 {
+        self.min_period.get(input).copied().unwrap_or(0)
+    }
+}
+
+/// The samples of one stream and how far the search among them has come.
+#[derive(Debug)]
+pub(super) struct Search<T> {
+    lines: SmallVec<[Line<T>; 3]>,
+    /// The best set so far: the first sample of every line that holds any.
+    best: Option<Best>,
+    /// The latest event time in the last set; `i64::MIN` before the first.
+    closed: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    start: i64,
+    end: i64,
+    /// The latest of the samples that were first when the search began. Every set that is better contains it.
+    pivot: i64,
+}
+
+/// What the search has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The set that the first samples of all lines make; its latest event time.
+    Set(i64),
+    /// The first sample of this input can be in no set.
+    Useless(usize),
+    /// What is still to come may decide.
+    Nothing,
+}
+
+/// The earliest and the latest head.
+#[derive(Clone, Copy)]
+struct Heads {
+    start: i64,
+    first: usize,
+    end: i64,
+    last: usize,
+    /// Whether another head is as late as the last.
+    tied: bool,
+}
+
+impl Heads {
+    fn none() -> Self {
+        Self { start: i64::MAX, first: usize::MAX, end: i64::MIN, last: usize::MAX, tied: false }
+    }
+
+    #[inline]
+    fn add(&mut self, input: usize, time: i64) {
+        if self.first == usize::MAX || time < self.start {
+            (self.start, self.first) = (time, input);
+        }
+        if self.last == usize::MAX || time > self.end {
+            (self.end, self.last, self.tied) = (time, input, false);
+        } else if time == self.end {
+            self.tied = true;
+        }
+    }
+}
+
+impl<T> Search<T> {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self { lines: (0..inputs).map(|_| Line::new()).collect(), best: None, closed: i64::MIN }
+    }
+
+    pub(super) fn lines(&self) -> &[Line<T>] {
+        &self.lines
+    }
+
+    /// Whether a set was formed before.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed > i64::MIN
+    }
+
+    /// Takes a sample of an input that has just been heard.
+    #[inline]
+    pub(super) fn insert(
+        &mut self,
+        input: usize,
+        time: i64,
+        watermark: i64,
+        now: i64,
+        item: T,
+    ) -> Result<(), Refused<T>> {
+        // The aligner lets no other input come this far.
+        let Some(line) = self.lines.get_mut(input) else { return Err(Refused::Late(item, 1)) };
+        // The best set was made without this input.
+        let stranger = line.is_over() && line.is_empty();
+        let outcome = line.insert(time, watermark, now, item);
+        line.set_over(false);
+        if stranger || matches!(outcome, Ok(true)) {
+            self.restart();
+        }
+        outcome.map(|_| ())
+    }
+
+    /// From now on nothing more is expected of this input, or again something is.
+    pub(super) fn set_over(&mut self, input: usize, over: bool) {
+        if let Some(line) = self.lines.get_mut(input) {
+            line.set_over(over);
+        }
+    }
+
+    /// Goes back to the first samples.
+    pub(super) fn restart(&mut self) {
+        self.best = None;
+        self.lines.iter_mut().for_each(Line::rewind);
+    }
+
+    /// Goes on as far as the samples allow. What a better set has left behind goes to `passed`. What is found
+    /// is to be taken out before going on.
+    pub(super) fn go_on(&mut self, limits: &Limits, mut passed: impl FnMut(Entry<T>)) -> Found {
+        loop {
+            let mut heads = Heads::none();
+            for (input, line) in self.lines.iter().enumerate() {
+                match line.head() {
+                    Some(time) => heads.add(input, time),
+                    // It has nothing, and is not waited for.
+                    None if line.is_over() && line.is_empty() => {}
+                    None => return self.short_of_samples(limits),
+                }
+            }
+            if heads.first == usize::MAX {
+                return Found::Nothing;
+            }
+            let best = match self.best {
+                Some(best) => {
+                    let better = limits
+                        .pays(heads.end.saturating_sub(best.end), heads.start.saturating_sub(best.start));
+                    if better {
+                        self.lines.iter_mut().for_each(|line| {
+                            for _ in 0..line.cursor() {
+                                line.pop().into_iter().for_each(&mut passed);
+                            }
+                        });
+                        Best { start: heads.start, end: heads.end, ..best }
+                    } else {
+                        best
+                    }
+                }
+                None => match self.begin(limits, heads) {
+                    Some(best) => best,
+                    None => return Found::Useless(heads.first),
+                },
+            };
+            self.best = Some(best);
+            // The sets still to be seen start at the pivot or before, and end where this one does or later.
+            if heads.start >= best.pivot || !pays_at_best(limits, best, heads.end) {
+                return Found::Set(best.end);
+            }
+            if let Some(line) = self.lines.get_mut(heads.first) {
+                line.step();
+            }
+        }
+    }
+
+    /// The first set that is good enough, unless its earliest sample can be in none.
+    fn begin(&mut self, limits: &Limits, heads: Heads) -> Option<Best> {
+        for (input, line) in self.lines.iter_mut().enumerate() {
+            // What this input lost was earlier than its head, and the set would not be narrower with it.
+            if input != heads.last || heads.tied || heads.first == heads.last {
+                line.set_lossy(false);
+            }
+        }
+        let pivot_lossy = self.lines.get(heads.last).is_some_and(Line::is_lossy);
+        let good = heads.end.saturating_sub(heads.start) <= limits.max_interval
+            && (heads.end > self.closed || !self.has_closed())
+            && !pivot_lossy;
+        good.then_some(Best { start: heads.start, end: heads.end, pivot: heads.end })
+    }
+
+    /// An input has nothing more to look at: whether what may come of it can still make a better set.
+    ///
+    /// Goes on with the earliest event times that samples to come may have, which is the best that can happen.
+    fn short_of_samples(&self, limits: &Limits) -> Found {
+        let Some(best) = self.best else { return Found::Nothing };
+        let mut cursors: SmallVec<[usize; 16]> = self.lines.iter().map(Line::cursor).collect();
+        loop {
+            let mut heads = Heads::none();
+            for (input, (line, cursor)) in self.lines.iter().zip(&cursors).enumerate() {
+                match line.peek(*cursor) {
+                    Some(time) => heads.add(input, time),
+                    None if line.is_over() && line.is_empty() => {}
+                    None if line.is_over() => return Found::Set(best.end),
+                    None => heads.add(input, line.coming(limits.min_period(input)).max(best.pivot)),
+                }
+            }
+            if !pays_at_best(limits, best, heads.end) {
+                return Found::Set(best.end);
+            }
+            let gain = heads.start.saturating_sub(best.start);
+            if limits.pays(heads.end.saturating_sub(best.end), gain) {
+                return Found::Nothing;
+            }
+            match cursors.get_mut(heads.first) {
+                Some(cursor) => *cursor += 1,
+                None => return Found::Nothing,
+            }
+        }
+    }
+
+    /// Takes out the set that was found: a sample, or none, of each input.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Option<Entry<T>>> {
+        if let Some(best) = self.best {
+            self.closed = best.end;
+        }
+        self.restart();
+        self.lines.iter_mut().map(Line::pop)
+    }
+
+    /// Takes out the first sample of an input.
+    pub(super) fn take_first(&mut self, input: usize) -> Option<Entry<T>> {
+        self.restart();
+        self.lines.get_mut(input)?.pop()
+    }
+
+    /// Takes out the first sample of an input that holds more than it may.
+    pub(super) fn make_room(&mut self, limits: &Limits, input: usize) -> Option<Entry<T>> {
+        let line = self.lines.get_mut(input).filter(|line| line.len() > limits.queue)?;
+        line.set_lossy(true);
+        self.take_first(input)
+    }
+}
+
+/// Whether a set that starts at the pivot and ends at `end` would be better.
+#[inline]
+fn pays_at_best(limits: &Limits, best: Best, end: i64) -> bool {
+    limits.pays(end.saturating_sub(best.end), best.pivot.saturating_sub(best.start))
+}

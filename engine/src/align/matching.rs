@@ -1,0 +1,103 @@
+//! The seam between a stream and the method by which its samples become bundles.
+
+use super::approximate::Approximate;
+use super::event::Event;
+use super::exact::Exact;
+use super::pivot::Pivot;
+use super::policy::{AlignPolicy, Method};
+use super::stream::View;
+
+/// A sample that has just come.
+#[derive(Debug)]
+pub(super) struct Arrival<T> {
+    pub(super) input: usize,
+    /// Its event time.
+    pub(super) time: i64,
+    /// Where it ends, exclusive; the same as `time` for what has no length.
+    pub(super) end: i64,
+    pub(super) item: T,
+}
+
+/// What one stream holds of its samples, by the method that joins them.
+///
+/// A method is one type with the functions that are passed on here. Of each item that was pushed it tells exactly one of
+/// `Late`, `Duplicate`, `Evicted` and `Released`; the bundles that it tells have rising event times. The clocks of
+/// the stream have heard of a sample before its method does. To add one: a variant in [`Method`], one here, and an arm in
+/// each function below.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest is the usual one, and a box would be a cache miss a sample"
+)]
+pub(super) enum Matching<T> {
+    Pivot(Pivot<T>),
+    Exact(Exact<T>),
+    Approximate(Approximate<T>),
+}
+
+impl<T: Clone> Matching<T> {
+    pub(super) fn new(policy: &AlignPolicy) -> Self {
+        match policy.method {
+            Method::Pivot(_) => Self::Pivot(Pivot::new(policy.inputs.len())),
+            Method::Exact => Self::Exact(Exact::new(policy.inputs.len())),
+            Method::ApproximateTime(_) => Self::Approximate(Approximate::new(policy.inputs.len())),
+        }
+    }
+
+    /// Takes a sample and tells what follows from it. Returns by when [`Self::tick`] has to be called if that may be
+    /// earlier than before, or [`super::stream::NEVER`].
+    #[inline]
+    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+        match self {
+            Self::Pivot(pivot) => pivot.push(view, arrival, out),
+            Self::Exact(exact) => exact.push(view, arrival, out),
+            Self::Approximate(approximate) => approximate.push(view, arrival, out),
+        }
+    }
+
+    /// Applies what time alone changes.
+    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        match self {
+            Self::Pivot(pivot) => pivot.tick(view, out),
+            Self::Exact(exact) => exact.tick(view, out),
+            Self::Approximate(approximate) => approximate.tick(view, out),
+        }
+    }
+
+    /// When time alone changes something next, as long as something is held. It may be early, never late.
+    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+        match self {
+            Self::Pivot(pivot) => pivot.deadline(view),
+            Self::Exact(exact) => exact.deadline(view),
+            Self::Approximate(approximate) => approximate.deadline(view),
+        }
+    }
+
+    /// Closes what is open, as when all inputs are idle, and releases the rest.
+    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        match self {
+            Self::Pivot(pivot) => pivot.finish(view, out),
+            Self::Exact(exact) => exact.finish(view, out),
+            Self::Approximate(approximate) => approximate.finish(view, out),
+        }
+    }
+
+    /// How many samples it holds.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Pivot(pivot) => pivot.held(),
+            Self::Exact(exact) => exact.held(),
+            Self::Approximate(approximate) => approximate.held(),
+        }
+    }
+
+    /// Whether it holds none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Pivot(pivot) => pivot.is_empty(),
+            Self::Exact(exact) => exact.is_empty(),
+            Self::Approximate(approximate) => approximate.is_empty(),
+        }
+    }
+}

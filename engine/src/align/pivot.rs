@@ -1,0 +1,254 @@
+//! One input sets the bundles' times: its open samples, what the others hold for them, and when one closes.
+
+use smallvec::{SmallVec, smallvec};
+
+use super::bundle::{Bundle, Part};
+use super::event::Event;
+use super::lane::Lane;
+use super::matching::Arrival;
+use super::queue::Queue;
+use super::stream::{NEVER, View};
+use super::verdict::Verdict;
+use crate::time::Timestamp;
+
+/// The samples of one stream whose bundles are those of a pivot.
+#[derive(Debug)]
+pub(super) struct Pivot<T> {
+    lanes: SmallVec<[Lane<T>; 3]>,
+    /// Pivots whose bundles are open, by event time; no two have the same.
+    open: Queue<Open<T>, 2>,
+    /// The event time of the last pivot that closed; `i64::MIN` before the first.
+    closed: i64,
+    /// The earliest event time that an open pivot has or one to come may have.
+    floor: i64,
+    /// The input that the first open pivot waits for: as long as nothing happens there, nothing can close.
+    blocker: usize,
+}
+
+/// A pivot that waits for the others.
+#[derive(Debug)]
+struct Open<T> {
+    time: i64,
+    arrived: i64,
+    /// The earliest arrival of it and all open pivots after it in event time. They close in that order, so when
+    /// one has waited long enough, those before it have to go too.
+    waits_since: i64,
+    item: T,
+}
+
+impl<T> Pivot<T> {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self {
+            lanes: (0..inputs).map(|_| Lane::new()).collect(),
+            open: Queue::new(),
+            closed: i64::MIN,
+            floor: i64::MIN,
+            blocker: 0,
+        }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.open.len() + self.lanes.iter().map(Lane::len).sum::<usize>()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.lanes.iter().all(Lane::is_empty)
+    }
+
+    /// By how much a pivot is late, or `None` if it still can take part.
+    fn pivot_late_by(&self, time: i64) -> Option<u64> {
+        u64::try_from(self.closed.saturating_add(1).saturating_sub(time)).ok().filter(|by| *by > 0)
+    }
+
+    /// Whether the last bundle had this event time.
+    fn just_closed(&self, time: i64) -> bool {
+        self.closed == time && self.closed > i64::MIN
+    }
+
+    /// Puts a pivot among the open ones and says whether what is first may now close. Gives it back when there
+    /// is one of the same time.
+    fn open_pivot(&mut self, view: &View<'_>, time: i64, item: T) -> Result<bool, T> {
+        let mut at = self.open.len();
+        while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get(i)) {
+            if before.time < time {
+                break;
+            }
+            if before.time == time {
+                return Err(item);
+            }
+            at -= 1;
+        }
+        let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
+        let pivot = Open { time, arrived: view.now, waits_since, item };
+        self.open.insert(at, pivot);
+        Ok(at == 0 || self.blocker == view.rules.pivot)
+    }
+
+    /// The first input that the pivot at `t` has to wait for.
+    fn blocker_of(&self, view: &View<'_>, t: i64) -> Option<usize> {
+        self.lanes.iter().zip(&view.rules.inputs).enumerate().find_map(|(input, (lane, rule))| {
+            let watermark = view.watermark(input);
+            let settled =
+                if input == view.rules.pivot { watermark >= t } else { lane.settled(rule.ask, watermark, t) };
+            (!settled && view.idle_at(input) > view.now).then_some(input)
+        })
+    }
+
+    /// Lets go of what no open pivot and none to come can use.
+    fn sweep(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        let coming = view.watermark(view.rules.pivot).max(self.closed.saturating_add(1));
+        let floor = self.open.front().map_or(coming, |first| first.time.min(coming));
+        // A pivot behind the watermark takes the floor back: what comes for it now is not late.
+        let risen = floor > self.floor;
+        self.floor = floor;
+        if risen {
+            for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
+                lane.release(rule, floor, out);
+            }
+        }
+    }
+
+    /// While the pivot is silent its event time is taken to run on with the wall clock: a sample is let go of
+    /// when it has waited for as long as a bundle may wait and as far as a pivot may reach back.
+    fn release_unasked(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        if !self.open.is_empty() || view.idle_at(view.rules.pivot) > view.now {
+            return;
+        }
+        for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
+            lane.release_arrived_until(view.now.saturating_sub(rule.retention), out);
+        }
+    }
+
+    /// With an open pivot it may be early, since the pivot may have to wait for another input then.
+    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+        if let Some(first) = self.open.front() {
+            let waited = first.waits_since.saturating_add(view.rules.max_wait);
+            return waited.min(view.idle_at(self.blocker));
+        }
+        let lanes = self.lanes.iter().zip(&view.rules.inputs);
+        let unasked =
+            lanes.filter_map(|(lane, rule)| Some(lane.first_arrived()?.saturating_add(rule.retention))).min();
+        unasked.map_or(NEVER, |release| release.max(view.idle_at(view.rules.pivot)))
+    }
+
+    /// When the sample that `input` just brought would be let go of, were no pivot to come.
+    #[inline]
+    fn unasked_deadline(&self, view: &View<'_>, input: usize) -> i64 {
+        let retention = view.rules.inputs.get(input).map_or(0, |rule| rule.retention);
+        view.now.saturating_add(retention).max(view.idle_at(view.rules.pivot))
+    }
+}
+
+impl<T: Clone> Pivot<T> {
+    #[inline]
+    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+        let Arrival { input, time, end, item } = arrival;
+        let is_pivot = input == view.rules.pivot;
+        let may_close;
+        if is_pivot {
+            if self.just_closed(time) {
+                out.push(Event::Duplicate(item));
+                return NEVER;
+            }
+            if let Some(by_ns) = self.pivot_late_by(time) {
+                out.push(Event::Late { item, by_ns });
+                return NEVER;
+            }
+            match self.open_pivot(view, time, item) {
+                Ok(first) => may_close = first,
+                Err(item) => {
+                    out.push(Event::Duplicate(item));
+                    return NEVER;
+                }
+            }
+        } else {
+            let (Some(lane), Some(rule)) = (self.lanes.get_mut(input), view.rules.inputs.get(input)) else {
+                out.push(Event::Released { item, used: 0 });
+                return NEVER;
+            };
+            if let Some(by_ns) = Lane::<T>::late_by(rule, self.floor, time, end) {
+                out.push(Event::Late { item, by_ns });
+                return NEVER;
+            }
+            if let Err(item) = lane.insert(rule.ask, time, end, view.now, item) {
+                out.push(Event::Released { item, used: 0 });
+                return NEVER;
+            }
+            lane.release(rule, self.floor, out);
+            may_close = self.blocker == input && !self.open.is_empty();
+        }
+
+        let closed = may_close && self.close_settled(view, out);
+        if is_pivot || closed {
+            self.sweep(view, out);
+        }
+        if may_close {
+            self.deadline(view)
+        } else if self.open.is_empty() {
+            self.unasked_deadline(view, input)
+        } else {
+            NEVER
+        }
+    }
+
+    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        self.close_settled(view, out);
+        self.sweep(view, out);
+        self.release_unasked(view, out);
+    }
+
+    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        while self.close_first(view, out) {}
+        for lane in &mut self.lanes {
+            lane.release_arrived_until(NEVER, out);
+        }
+    }
+
+    /// Closes every pivot that may close, in the order of event times. Returns whether any did.
+    fn close_settled(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let mut closed = false;
+        while let Some(first) = self.open.front() {
+            if first.waits_since.saturating_add(view.rules.max_wait) > view.now
+                && let Some(blocker) = self.blocker_of(view, first.time)
+            {
+                self.blocker = blocker;
+                break;
+            }
+            closed |= self.close_first(view, out);
+        }
+        closed
+    }
+
+    fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let Some(pivot) = self.open.pop_front() else { return false };
+        let first = self.closed == i64::MIN;
+        self.closed = pivot.time;
+        let event_time = Timestamp::from_nanos(pivot.time);
+        let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
+        for (input, (lane, rule)) in self.lanes.iter_mut().zip(&view.rules.inputs).enumerate() {
+            parts.push(if input == view.rules.pivot {
+                Part {
+                    samples: smallvec![pivot.item.clone()],
+                    from: event_time,
+                    to: event_time,
+                    skew_ns: Some(0),
+                    coverage: None,
+                }
+            } else {
+                lane.pick(rule.ask, pivot.time)
+            });
+        }
+        let verdict = Verdict::on(view.rules, &parts);
+        let bundle = Bundle {
+            stream: view.key.clone(),
+            event_time,
+            parts,
+            first,
+            opened_at: Timestamp::from_nanos(pivot.arrived),
+            closed_at: Timestamp::from_nanos(view.now),
+        };
+        out.push(verdict.tell(bundle));
+        out.push(Event::Released { item: pivot.item, used: 1 });
+        true
+    }
+}

@@ -1,0 +1,77 @@
+//! An aligner to be tried out by hand: one stream, times in milliseconds, a sample is a number.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::position::InputId;
+use crate::sample::StreamKey;
+use crate::time::Timestamp;
+
+pub(super) struct Rig {
+    pub(super) aligner: Aligner<u32>,
+    pub(super) out: Vec<Event<u32>>,
+}
+
+impl Rig {
+    pub(super) fn new(policy: AlignPolicy) -> Self {
+        Self { aligner: Aligner::new(Arc::new(policy)), out: Vec::new() }
+    }
+
+    /// Pushes to stream `s`; a sample's number is its time unless said otherwise.
+    pub(super) fn push(&mut self, input: u16, time: i64, now: i64) -> String {
+        self.push_as(input, time, 0, u32::try_from(time).expect("a time"), now)
+    }
+
+    /// The bundle that the push of such a sample closes.
+    pub(super) fn bundle_after(&mut self, input: u16, time: i64, now: i64) -> Bundle<u32> {
+        self.give(input, time, 0, 0, now);
+        match self.out.first() {
+            Some(Event::Bundle(bundle)) => bundle.clone(),
+            _ => panic!("no bundle but: {}", self.told()),
+        }
+    }
+
+    pub(super) fn push_as(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) -> String {
+        self.give(input, time, lasts, item, now);
+        self.told()
+    }
+
+    pub(super) fn give(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
+        let stamp = Stamp::new(Timestamp::from_millis(time), Duration::from_millis(lasts));
+        let stream = StreamKey::from("s");
+        self.aligner.push(&stream, InputId(input), stamp, item, Timestamp::from_millis(now), &mut self.out);
+    }
+
+    pub(super) fn tick(&mut self, now: i64) -> String {
+        self.aligner.tick(Timestamp::from_millis(now), &mut self.out);
+        self.told()
+    }
+
+    pub(super) fn finish(&mut self, now: i64) -> String {
+        self.aligner.finish(Timestamp::from_millis(now), &mut self.out);
+        self.told()
+    }
+
+    pub(super) fn due(&self) -> Option<i64> {
+        self.aligner.next_deadline().map(Timestamp::as_millis)
+    }
+
+    /// What was told since, in short: `100:[100][90]` is a bundle, `90x1` a release after one use.
+    pub(super) fn told(&mut self) -> String {
+        let bundle = |bundle: &Bundle<u32>| {
+            let parts: String = bundle.parts.iter().map(|part| format!("{:?}", part.samples)).collect();
+            format!("{}:{parts}", bundle.event_time.as_millis())
+        };
+        let told = self.out.drain(..).map(|event| match &event {
+            Event::Bundle(it) => bundle(it),
+            Event::Dropped { bundle: it, missing } => format!("dropped {} by {}", bundle(it), missing.0),
+            Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
+            Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
+            Event::Duplicate(item) => format!("duplicate {item}"),
+            Event::Evicted(item) => format!("evicted {item}"),
+            Event::Released { item, used } => format!("{item}x{used}"),
+        });
+        told.collect::<Vec<_>>().join(" ")
+    }
+}

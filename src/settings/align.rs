@@ -1,0 +1,204 @@
+//! The section about how the inputs are joined: `[align]`.
+
+use std::time::Duration;
+
+use lockstep_engine::align::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing};
+use lockstep_engine::position::InputId;
+
+use super::inputs::Input;
+use super::kinds::{count, duration, number, positive_duration, string, word};
+use super::problem::{did_you_mean, listed};
+use super::reader::Section;
+
+/// The keys of the section that no input can have for a name.
+pub(super) const KEYS: [&str; 7] =
+    ["method", "pivot", "max_wait", "forget_after", "queue", "max_interval", "age_penalty"];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Pivot,
+    Exact,
+    ApproximateTime,
+}
+
+/// Reads the section. None when something in it is wrong, which has been noted.
+pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
+    let max_wait = Duration::from_secs(5);
+    let forget_after = Duration::from_secs(600);
+    let Some(section) = root.table("align") else {
+        // A single input needs no words about how it is joined.
+        let [only] = inputs else {
+            if !inputs.is_empty() {
+                root.wrong(
+                    "align",
+                    "is missing; write [align] with pivot = \"…\" and a join for every other input, or with \
+                     method = \"approximate-time\"",
+                );
+            }
+            return None;
+        };
+        let inputs = vec![policy(only, Join::Pivot, Missing::default())];
+        return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
+    };
+    let kinds = [("pivot", Kind::Pivot), ("exact", Kind::Exact), ("approximate-time", Kind::ApproximateTime)];
+    let kind = section.or("method", Kind::Pivot, word(&kinds));
+    let max_wait = section.or("max_wait", max_wait, positive_duration);
+    let forget_after = section.or("forget_after", forget_after, positive_duration);
+    if kind != Kind::ApproximateTime {
+        for input in inputs.iter().filter(|input| input.min_period.is_some()) {
+            root.wrong_at(
+                &["inputs", &input.name, "min_period"],
+                "says something to align.method = \"approximate-time\" only; take this away",
+            );
+        }
+    }
+    let (method, policies) = match kind {
+        Kind::Pivot => read_pivot(&section, inputs),
+        Kind::Exact => (Some(Method::Exact), read_inputs(&section, "exact", inputs)),
+        Kind::ApproximateTime => {
+            let method = Method::ApproximateTime(read_approximate(&section, inputs));
+            (Some(method), read_inputs(&section, "approximate-time", inputs))
+        }
+    };
+    section.finish();
+    let inputs = policies.into_iter().collect::<Option<_>>()?;
+    Some(AlignPolicy { method: method?, inputs, max_wait, forget_after })
+}
+
+fn read_approximate(section: &Section<'_>, inputs: &[Input]) -> ApproximateTime {
+    let default = ApproximateTime::default();
+    let penalty = section.optional("age_penalty", number(0.0..=999.0));
+    ApproximateTime {
+        queue: section.or("queue", default.queue, count(1..=1_000_000)),
+        max_interval: section.optional("max_interval", duration),
+        age_penalty: penalty.map_or(default.age_penalty, f64::from),
+        min_periods: inputs.iter().map(|input| input.min_period.unwrap_or_default()).collect(),
+    }
+}
+
+/// What inputs that are not joined to a pivot say, if anything.
+fn read_inputs(section: &Section<'_>, method: &str, inputs: &[Input]) -> Vec<Option<InputPolicy>> {
+    if section.has("pivot") {
+        section.skip(&["pivot"]);
+        section.wrong(
+            "pivot",
+            format!("has no place beside method = \"{method}\", which has no pivot; take one of them away"),
+        );
+        return vec![None];
+    }
+    let read = |input: &Input| {
+        if !section.has(&input.name) {
+            return Some(policy(input, Join::Pivot, Missing::default()));
+        }
+        let own = section.named(&input.name)?;
+        let missing = read_missing(&own);
+        let joins: Vec<_> =
+            ["window", "nearest", "latest"].into_iter().filter(|join| own.has(join)).collect();
+        for join in &joins {
+            own.skip(&[join]);
+            own.wrong(
+                join,
+                format!(
+                    "joins a pivot, and method = \"{method}\" has none; take it away, or write pivot = \"…\" in place \
+                     of the method"
+                ),
+            );
+        }
+        own.finish();
+        joins.is_empty().then(|| policy(input, Join::Pivot, missing))
+    };
+    inputs.iter().map(read).collect()
+}
+
+fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<Option<InputPolicy>>) {
+    let names = || inputs.iter().map(|input| input.name.as_str());
+    let pivot = match inputs {
+        [only] if !section.has("pivot") => {
+            section.value("pivot");
+            Some(only.name.clone())
+        }
+        _ => section.required("pivot", "pivot = \"…\" with the input that sets the bundles' times", string),
+    };
+    let place = pivot.as_deref().and_then(|pivot| {
+        let place = names().position(|name| name == pivot);
+        if place.is_none() {
+            let hint = did_you_mean(pivot, names());
+            section.wrong(
+                "pivot",
+                format!("is {pivot:?}, which is no input{hint} (inputs: {})", listed(names())),
+            );
+        }
+        place
+    });
+    let mut policies = Vec::with_capacity(inputs.len());
+    for (index, input) in inputs.iter().enumerate() {
+        if Some(index) == place {
+            if section.has(&input.name) {
+                section.named(&input.name);
+                section.wrong(&input.name, "is the pivot, which is not joined; take this away");
+            }
+            policies.push(Some(policy(input, Join::Pivot, Missing::default())));
+        } else if section.has(&input.name) {
+            policies.push(read_join(section, input));
+        } else if place.is_some() || pivot.is_none() {
+            section.wrong(
+                &input.name,
+                format!(
+                    "is missing: how does {0} join the pivot? write {0} = {{ window = {{ before = \"512ms\", \
+                     after = \"0ms\" }} }}, {{ nearest = {{ tolerance = \"50ms\" }} }} or {{ latest = {{ max_age \
+                     = \"1s\" }} }}",
+                    input.name
+                ),
+            );
+            policies.push(None);
+        }
+    }
+    let pivot = place.and_then(|place| u16::try_from(place).ok()).map(InputId);
+    (pivot.map(Method::Pivot), policies)
+}
+
+fn read_missing(input: &Section<'_>) -> Missing {
+    let words = [("emit", Missing::Emit), ("drop", Missing::Drop), ("dead-letter", Missing::DeadLetter)];
+    input.or("missing", Missing::default(), word(&words))
+}
+
+fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
+    InputPolicy {
+        name: input.name.clone(),
+        out_of_orderness: input.out_of_orderness,
+        idle_timeout: input.idle_timeout,
+        join,
+        missing,
+    }
+}
+
+fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
+    let section = align.named(&input.name)?;
+    let missing = read_missing(&section);
+    let example = "window = { before = \"512ms\", after = \"0ms\" }";
+    let join = match section.one_of(&["window", "nearest", "latest"], example) {
+        Some("window") => section.table("window").and_then(|window| {
+            let before = window.or("before", Duration::ZERO, duration);
+            let after = window.or("after", Duration::ZERO, duration);
+            window.finish();
+            if before.is_zero() && after.is_zero() {
+                window.wrong_here("is empty; write before or after with a length of time of more than 0");
+                return None;
+            }
+            Some(Join::Window { before, after })
+        }),
+        Some("nearest") => section.table("nearest").and_then(|nearest| {
+            let tolerance = nearest.required("tolerance", "tolerance = \"50ms\"", duration);
+            nearest.finish();
+            Some(Join::Nearest { tolerance: tolerance? })
+        }),
+        Some(_) => section.table("latest").and_then(|latest| {
+            let max_age = latest.required("max_age", "max_age = \"1s\"", duration);
+            latest.finish();
+            Some(Join::Latest { max_age: max_age? })
+        }),
+        None => None,
+    };
+    section.finish();
+    join.map(|join| policy(input, join, missing))
+}

@@ -87,6 +87,19 @@ impl Align {
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
                 Event::Evicted(item) => aligned.evicted.push(item),
+                Event::Astray(item) => {
+                    let message = format!(
+                        "the event time {} is far from those of the stream's records before and after it (epoch_after)",
+                        item.event_time
+                    );
+                    aligned.astray.push((item, Fault::new(Stage::Align, Reason::EventTimeAstray, message)));
+                }
+                Event::Epoch { stream, input, from, to } => {
+                    let policy = self.aligner.policy();
+                    let name = policy.inputs.get(input.index()).map_or("?", |input| input.name.as_str());
+                    telemetry::epoch(name);
+                    tracing::warn!(%stream, input = name, "the clock of a source stepped from {from} to {to}: its stream begins anew");
+                }
                 Event::Released { item, used } => {
                     aligned.released.push((item.position(), item.assignment, used));
                 }

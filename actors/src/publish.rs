@@ -136,6 +136,9 @@ impl Publish {
                 self.ledger.end(position, sample.assignment);
             }
         }
+        for (sample, fault) in aligned.astray {
+            self.dead_letter(Letter::Sample(sample), fault, out);
+        }
         for (samples, reason) in [(aligned.duplicates, "duplicate"), (aligned.evicted, "evicted")] {
             for sample in samples {
                 self.drop_sample(sample.position(), reason);

@@ -26,6 +26,7 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
         idle_timeout: Duration::from_secs(1),
         join,
         missing: Missing::Emit,
+        clock: Default::default(),
     };
     Arc::new(AlignPolicy {
         method: Method::Pivot(InputId(0)),

@@ -49,6 +49,8 @@ pub enum Reason {
     InvalidEventTime,
     /// The event time is absurdly far from now.
     EventTimeOutOfRange,
+    /// The event time is far from those of the records before and after it.
+    EventTimeAstray,
     /// The payload is larger than the input allows.
     Oversized,
     /// The payload is empty.
@@ -77,6 +79,7 @@ impl Reason {
             Self::ContentTypeMismatch => "content-type-mismatch",
             Self::InvalidEventTime => "invalid-event-time",
             Self::EventTimeOutOfRange => "event-time-out-of-range",
+            Self::EventTimeAstray => "event-time-astray",
             Self::Oversized => "oversized",
             Self::EmptyPayload => "empty-payload",
             Self::Undecodable => "undecodable",

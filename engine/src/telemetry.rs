@@ -28,6 +28,7 @@ pub fn describe() {
         ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
         ("lockstep_dead_letters_total", "records dead-lettered"),
         ("lockstep_data_loss_records_total", "records that the broker deleted before they were read"),
+        ("lockstep_epochs_total", "steps of a source's clock, each of which begins a stream anew"),
         ("lockstep_model_batches_total", "batches run"),
         ("lockstep_panics_total", "panics caught in actors"),
         ("lockstep_delivery_failures_total", "records that the broker did not take"),
@@ -88,6 +89,11 @@ pub fn skew(input: &str, nanos: i64) {
 /// A sample came too late.
 pub fn late(input: &str) {
     counter!("lockstep_late_total", "input" => input.to_owned()).increment(1);
+}
+
+/// The clock of an input's source has stepped.
+pub fn epoch(input: &str) {
+    counter!("lockstep_epochs_total", "input" => input.to_owned()).increment(1);
 }
 
 /// A sample ended without a result: `unused`, `duplicate`, `evicted` or `bundle-dropped`.

@@ -23,7 +23,7 @@ with "duration_ns" for what lasts, "id" (else the line's number) and "arrival_ns
 idle and wait timers. Without it time stands still. At the end all that is open is closed as when inputs are idle.
 
 Writes a line for each bundle in the order in which they close, and one for each sample that is late, a
-duplicate, evicted or in no bundle. A summary goes to standard error. Exits with 1 if a line could not be read."#;
+duplicate, evicted, astray or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read."#;
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
@@ -34,9 +34,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let (inputs, policy) = load_alignment(&args.config)?;
+    let offsets: Vec<i64> = inputs.iter().map(|input| input.clock_offset).collect();
     let names: Vec<String> = inputs.into_iter().map(|input| input.name).collect();
     let output = io::BufWriter::new(io::stdout().lock());
-    let summary = match dry_run(&names, policy, io::stdin().lock(), output, &mut io::stderr()) {
+    let summary = match dry_run(&names, &offsets, policy, io::stdin().lock(), output, &mut io::stderr()) {
         // Whoever reads the bundles has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         outcome => outcome?,
@@ -57,6 +58,7 @@ struct Summary {
     duplicates: u64,
     unused: u64,
     evicted: u64,
+    astray: u64,
     bad_lines: u64,
 }
 
@@ -77,6 +79,9 @@ impl fmt::Display for Summary {
         if self.evicted > 0 {
             write!(f, ", {} evicted", self.evicted)?;
         }
+        if self.astray > 0 {
+            write!(f, ", {} astray", self.astray)?;
+        }
         if self.bad_lines > 0 {
             write!(f, "; {} bad lines", self.bad_lines)?;
         }
@@ -85,12 +90,13 @@ impl fmt::Display for Summary {
 }
 
 /// Aligns the samples of `input` and writes what becomes of them to `output`. Bad lines are named in
-/// `errors` and passed over.
+/// `errors` and passed over. `offsets` are those of the inputs' clocks.
 ///
 /// # Errors
 /// When reading or writing fails.
 fn dry_run(
     names: &[String],
+    offsets: &[i64],
     policy: AlignPolicy,
     mut input: impl BufRead,
     mut output: impl Write,
@@ -114,7 +120,7 @@ fn dry_run(
         }
         let item = std::str::from_utf8(text)
             .map_err(|_| "not UTF-8; a line is one JSON object".to_owned())
-            .and_then(|text| lines::read(text, number, names));
+            .and_then(|text| lines::read(text, number, names, offsets));
         let item = match item {
             Ok(item) => Arc::new(item),
             Err(error) => {
@@ -173,6 +179,11 @@ fn write_events(
                 summary.evicted += 1;
                 lines::left_out(&item, Fate::Evicted, names)
             }
+            Event::Astray(item) => {
+                summary.astray += 1;
+                lines::left_out(&item, Fate::Astray, names)
+            }
+            Event::Epoch { stream, input, from, to } => lines::epoch(&stream, input, from, to, names),
             Event::Released { item, used: 0 } => {
                 summary.unused += 1;
                 lines::left_out(&item, Fate::Unused, names)

@@ -169,6 +169,7 @@ fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
         idle_timeout: input.idle_timeout,
         join,
         missing,
+        clock: input.clock,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::AlignPolicy;
+use lockstep_engine::align::{AlignPolicy, ClockPolicy};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::input::OnDataLoss;
 use lockstep_engine::media::Media;
 
 use super::align::{KEYS, read_align};
-use super::kinds::{duration, positive_duration, size, string, word};
+use super::kinds::{duration, or_false, positive_duration, signed_duration, size, string, word};
 use super::reader::Section;
 use super::service::topic;
 
@@ -29,6 +29,7 @@ pub(super) struct Input {
     pub(super) idle_timeout: Duration,
     /// None when nothing is said.
     pub(super) min_period: Option<Duration>,
+    pub(super) clock: ClockPolicy,
 }
 
 /// Reads both sections. None when something in them is wrong that others depend on; it has been noted.
@@ -90,6 +91,15 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         word(&[("continue", OnDataLoss::Continue), ("stop", OnDataLoss::Stop)]),
     );
     let out_of_orderness = section.or("out_of_orderness", Duration::ZERO, duration);
+    let learn_up_to = section.optional("out_of_orderness_max", positive_duration);
+    if let Some(most) = learn_up_to.filter(|most| *most < out_of_orderness) {
+        section.wrong(
+            "out_of_orderness_max",
+            format!("is {most:?}, less than out_of_orderness, which is where learning begins; write more"),
+        );
+    }
+    let epoch_after = section.or("epoch_after", Some(Duration::from_secs(600)), or_false(positive_duration));
+    let clock_offset = section.or("clock_offset", 0, signed_duration);
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
     let min_period = section.optional("min_period", positive_duration);
     section.finish();
@@ -101,7 +111,9 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
         max_past,
         max_future,
+        clock_offset,
         on_data_loss,
     });
-    Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period }
+    let clock = ClockPolicy { learn_up_to, epoch_after };
+    Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period, clock }
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lockstep_engine::time::nanos;
 use toml::de::DeValue;
 
 /// A value as messages show it, shortened.
@@ -154,6 +155,29 @@ pub(super) fn positive_duration(value: &DeValue<'_>) -> Kind<Duration> {
             Ok(length)
         }
     })
+}
+
+/// A length of time in nanoseconds, with its sign.
+pub(super) fn signed_duration(value: &DeValue<'_>) -> Kind<i64> {
+    let want = "a length of time with its unit, as \"-37ms\" or \"1.5s\"";
+    let text = text(value, want)?;
+    let (sign, length) = match text.strip_prefix('-') {
+        Some(length) => (-1, length),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    parse_duration(length)
+        .map(|length| sign * nanos(length))
+        .ok_or_else(|| format!("is {}; write {want}", shown(value)))
+}
+
+/// Something, or `false` for none.
+pub(super) fn or_false<T>(
+    kind: impl Fn(&DeValue<'_>) -> Kind<T>,
+) -> impl Fn(&DeValue<'_>) -> Kind<Option<T>> {
+    move |value| match value {
+        DeValue::Boolean(false) => Ok(None),
+        _ => kind(value).map(Some).map_err(|why| format!("{why}, or false")),
+    }
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

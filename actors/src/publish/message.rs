@@ -56,6 +56,8 @@ pub struct Aligned {
     pub duplicates: Vec<Arc<Sample>>,
     /// Samples that had to make room.
     pub evicted: Vec<Arc<Sample>>,
+    /// Samples that are at fault by themselves.
+    pub astray: Vec<(Arc<Sample>, Fault)>,
     /// Bundles that a policy drops.
     pub dropped: Vec<Bundle<Arc<Sample>>>,
     /// Bundles that a policy dead-letters.
@@ -70,6 +72,7 @@ impl Aligned {
             && self.late.is_empty()
             && self.duplicates.is_empty()
             && self.evicted.is_empty()
+            && self.astray.is_empty()
             && self.dropped.is_empty()
             && self.failed.is_empty()
     }

@@ -170,6 +170,7 @@ fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         idle_timeout: Duration::from_secs(60),
         join: Join::Pivot,
         missing: Missing::Emit,
+        clock: Default::default(),
     };
     Pipeline {
         name: "test".into(),
@@ -188,6 +189,7 @@ fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             max_bytes: 1000,
             max_past: Duration::from_secs(1_000_000_000),
             max_future: Duration::from_secs(1_000_000_000),
+            clock_offset: 0,
             on_data_loss: OnDataLoss::Continue,
         }],
         align: AlignPolicy {

@@ -86,6 +86,7 @@ pub fn input(topic: &str) -> InputSpec {
         max_bytes: 1 << 20,
         max_past: Duration::MAX,
         max_future: Duration::MAX,
+        clock_offset: 0,
         on_data_loss: Default::default(),
     }
 }

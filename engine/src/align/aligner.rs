@@ -71,7 +71,7 @@ pub struct Aligner<T> {
 impl<T: Clone> Aligner<T> {
     /// An aligner without streams.
     pub fn new(policy: Arc<AlignPolicy>) -> Self {
-        let rules = Rules::new(&policy);
+        let rules = Rules::new(policy.clone());
         Self {
             latest: vec![i64::MIN; rules.inputs.len()],
             policy,
@@ -223,7 +223,7 @@ impl<T: Clone> Aligner<T> {
 
     #[cold]
     fn add_stream(&mut self, key: &StreamKey, now: i64) -> u32 {
-        let stream = Some(Stream::new(key.clone(), &self.policy, now));
+        let stream = Some(Stream::new(key.clone(), &self.rules, now));
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {

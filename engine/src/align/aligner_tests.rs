@@ -20,6 +20,7 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
         idle_timeout: Duration::from_millis(100),
         join,
         missing,
+        clock: Default::default(),
     };
     AlignPolicy {
         method: Method::Pivot(InputId(PIVOT)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bundle::Bundle;
 use crate::position::InputId;
-use crate::sample::Sample;
+use crate::sample::{Sample, StreamKey};
 use crate::time::Timestamp;
 
 /// What the aligner needs to know of a sample.
@@ -38,7 +38,7 @@ impl From<&Sample> for Stamp {
 
 /// What the aligner tells.
 ///
-/// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted` and `Released`, unless its
+/// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted`, `Astray` and `Released`, unless its
 /// stream was forgotten because of a revocation. A `Released` item was in exactly `used` bundles, all of
 /// them told before; the others were in none.
 #[derive(Clone, Debug)]
@@ -72,6 +72,19 @@ pub enum Event<T> {
     Duplicate(T),
     /// The sample had to make room: its input brought more than may be held.
     Evicted(T),
+    /// The sample's event time was far from those before and after it. See [`super::ClockPolicy::epoch_after`].
+    Astray(T),
+    /// The clock of a source has stepped, and its stream begins anew: what was open closes next.
+    Epoch {
+        /// The stream.
+        stream: StreamKey,
+        /// The input whose clock has stepped.
+        input: InputId,
+        /// Its latest event time before.
+        from: Timestamp,
+        /// The first event time after.
+        to: Timestamp,
+    },
     /// The sample has left the buffers: no bundle to come can contain it.
     Released {
         /// The sample.
@@ -85,8 +98,12 @@ impl<T> Event<T> {
     /// Whether it is the end of a sample, rather than of a bundle.
     pub(super) fn ends_a_sample(&self) -> bool {
         match self {
-            Self::Late { .. } | Self::Duplicate(_) | Self::Evicted(_) | Self::Released { .. } => true,
-            Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } => false,
+            Self::Late { .. }
+            | Self::Duplicate(_)
+            | Self::Evicted(_)
+            | Self::Astray(_)
+            | Self::Released { .. } => true,
+            Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } | Self::Epoch { .. } => false,
         }
     }
 }

@@ -24,6 +24,7 @@ fn policy(out_of_orderness: &[Duration]) -> AlignPolicy {
         idle_timeout: Duration::from_millis(100),
         join: Join::Pivot,
         missing: Missing::Emit,
+        clock: Default::default(),
     };
     AlignPolicy {
         method: Method::Exact,

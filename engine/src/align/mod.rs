@@ -6,12 +6,15 @@
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
 //!
+//! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
 
 mod aligner;
 mod approximate;
 pub mod bundle;
+mod clock;
+mod epoch;
 pub mod event;
 mod exact;
 mod lane;
@@ -26,10 +29,12 @@ mod verdict;
 pub use aligner::Aligner;
 pub use bundle::{Bundle, Part};
 pub use event::{Event, Stamp};
-pub use policy::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing};
+pub use policy::{AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing};
 
 #[cfg(test)]
 mod aligner_tests;
+#[cfg(test)]
+mod epoch_tests;
 #[cfg(test)]
 mod exact_tests;
 #[cfg(test)]

@@ -85,6 +85,20 @@ pub struct InputPolicy {
     pub join: Join,
     /// What becomes of a bundle that closes without any sample of this input.
     pub missing: Missing,
+    /// How far its clock is trusted.
+    pub clock: ClockPolicy,
+}
+
+/// How far the clock that an input's event times come from is trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockPolicy {
+    /// With it `out_of_orderness` is only the least: in each stream the watermark stays behind by the most that its
+    /// last one to two thousand samples were out of order, and a quarter more, up to this.
+    pub learn_up_to: Option<Duration>,
+    /// A sample whose event time is further than this from the latest of its input is put aside. When three in a
+    /// row agree, or nothing else comes for `max_wait`, the source's clock has stepped: everything of the stream is closed,
+    /// and it begins anew. Otherwise the sample has gone astray. None to take every event time at its word.
+    pub epoch_after: Option<Duration>,
 }
 
 /// Which samples of an input belong to the bundle of a pivot at time `t`.

@@ -92,6 +92,7 @@ fn policy(plans: &[InputPlan], pivot: usize) -> AlignPolicy {
         idle_timeout: Duration::from_secs(3_600),
         join: if input == pivot { Join::Pivot } else { plan.join },
         missing: Missing::Emit,
+        clock: Default::default(),
     });
     AlignPolicy {
         method: Method::Pivot(InputId(u16::try_from(pivot).expect("few inputs"))),

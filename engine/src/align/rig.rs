@@ -70,6 +70,10 @@ impl Rig {
             Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
             Event::Duplicate(item) => format!("duplicate {item}"),
             Event::Evicted(item) => format!("evicted {item}"),
+            Event::Astray(item) => format!("astray {item}"),
+            Event::Epoch { input, from, to, .. } => {
+                format!("epoch {} to {} of {}", from.as_millis(), to.as_millis(), input.0)
+            }
             Event::Released { item, used } => format!("{item}x{used}"),
         });
         told.collect::<Vec<_>>().join(" ")

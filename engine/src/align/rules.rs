@@ -1,13 +1,16 @@
 //! The policy made ready for the hot path: spans as nanoseconds, one rule for each input.
 
+use std::sync::Arc;
+
 use super::approximate::Limits;
-use super::policy::{AlignPolicy, Join, Missing};
+use super::policy::{AlignPolicy, InputPolicy, Join, Missing};
 use crate::position::InputId;
 use crate::time::nanos;
 
 /// What holds for all streams.
 #[derive(Debug)]
 pub(super) struct Rules {
+    pub(super) policy: Arc<AlignPolicy>,
     pub(super) inputs: Vec<Rule>,
     /// The pivot's place among the inputs; beyond them all without a pivot.
     pub(super) pivot: usize,
@@ -22,6 +25,10 @@ pub(super) struct Rules {
 pub(super) struct Rule {
     pub(super) ask: Ask,
     pub(super) out_of_orderness: i64,
+    /// What it may grow to with what is seen of the disorder; 0 when it is fixed.
+    pub(super) learn_up_to: i64,
+    /// A step of the clock by more than this begins a new epoch.
+    pub(super) epoch_after: u64,
     pub(super) idle_timeout: i64,
     /// How long, in wall time, a sample is kept while the pivot is silent.
     pub(super) retention: i64,
@@ -36,35 +43,40 @@ pub(super) enum Ask {
     Latest { max_age: i64 },
 }
 
-impl Rules {
-    pub(super) fn new(policy: &AlignPolicy) -> Self {
-        let max_wait = nanos(policy.max_wait);
-        let inputs = policy.inputs.iter().map(|input| {
-            let (ask, reach) = match input.join {
-                // An input other than the pivot that says so is asked for the very same time.
-                Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
-                Join::Window { before, after } => {
-                    (Ask::Window { before: nanos(before), after: nanos(after) }, nanos(before))
-                }
-                Join::Nearest { tolerance } => {
-                    (Ask::Nearest { tolerance: nanos(tolerance) }, nanos(tolerance))
-                }
-                Join::Latest { max_age } => (Ask::Latest { max_age: nanos(max_age) }, nanos(max_age)),
-            };
-            Rule {
-                ask,
-                out_of_orderness: nanos(input.out_of_orderness),
-                idle_timeout: nanos(input.idle_timeout),
-                retention: max_wait.saturating_add(reach),
-                missing: input.missing,
+impl Rule {
+    /// `max_wait` in nanoseconds.
+    pub(super) fn new(input: &InputPolicy, max_wait: i64) -> Self {
+        let (ask, reach) = match input.join {
+            // An input other than the pivot that says so is asked for the very same time.
+            Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
+            Join::Window { before, after } => {
+                (Ask::Window { before: nanos(before), after: nanos(after) }, nanos(before))
             }
-        });
+            Join::Nearest { tolerance } => (Ask::Nearest { tolerance: nanos(tolerance) }, nanos(tolerance)),
+            Join::Latest { max_age } => (Ask::Latest { max_age: nanos(max_age) }, nanos(max_age)),
+        };
         Self {
-            inputs: inputs.collect(),
+            ask,
+            out_of_orderness: nanos(input.out_of_orderness),
+            learn_up_to: input.clock.learn_up_to.map_or(0, nanos),
+            epoch_after: input.clock.epoch_after.map_or(u64::MAX, |after| nanos(after).unsigned_abs()),
+            idle_timeout: nanos(input.idle_timeout),
+            retention: max_wait.saturating_add(reach),
+            missing: input.missing,
+        }
+    }
+}
+
+impl Rules {
+    pub(super) fn new(policy: Arc<AlignPolicy>) -> Self {
+        let max_wait = nanos(policy.max_wait);
+        Self {
+            inputs: policy.inputs.iter().map(|input| Rule::new(input, max_wait)).collect(),
             pivot: policy.pivot().map_or(usize::MAX, InputId::index),
             max_wait,
             forget_after: nanos(policy.forget_after),
             limits: Limits::new(&policy.method),
+            policy,
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use smallvec::SmallVec;
 
+use super::clock::Clock;
+use super::epoch::Aside;
 use super::event::Event;
 use super::matching::{Arrival, Matching};
-use super::policy::AlignPolicy;
 use super::rules::Rules;
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
+use crate::time::Timestamp;
 
 /// Stands for "never" among deadlines.
 pub(super) const NEVER: i64 = i64::MAX;
@@ -19,18 +21,9 @@ pub(super) struct Stream<T> {
     /// The deadline that the heap has for this stream: never later than what [`Self::deadline`] says.
     pub(super) scheduled: i64,
     clocks: SmallVec<[Clock; 3]>,
+    /// Samples whose event times are far from all others of their input; mostly none.
+    aside: Option<Box<Aside<T>>>,
     matching: Matching<T>,
-}
-
-/// How far one input of a stream has come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    /// The latest event time seen; `i64::MIN` before the first.
-    latest: i64,
-    /// When it was last heard, in wall time; before its first sample, when the stream was.
-    heard: i64,
-    /// The partition that the last sample came from, if there was one.
-    partition: Option<i32>,
 }
 
 /// What a method sees of its stream, and what time it is.
@@ -47,10 +40,7 @@ impl View<'_> {
     /// No sample of this input with an earlier event time is expected any more.
     #[inline]
     pub(super) fn watermark(&self, input: usize) -> i64 {
-        match (self.clocks.get(input), self.rules.inputs.get(input)) {
-            (Some(clock), Some(rule)) => clock.latest.saturating_sub(rule.out_of_orderness),
-            _ => i64::MIN,
-        }
+        self.clocks.get(input).map_or(i64::MIN, |clock| clock.watermark)
     }
 
     /// From when on this input is idle, in wall time, unless it is heard again.
@@ -64,13 +54,13 @@ impl View<'_> {
 }
 
 impl<T: Clone> Stream<T> {
-    pub(super) fn new(key: StreamKey, policy: &AlignPolicy, now: i64) -> Self {
-        let clock = Clock { latest: i64::MIN, heard: now, partition: None };
+    pub(super) fn new(key: StreamKey, rules: &Rules, now: i64) -> Self {
         Self {
             key,
             scheduled: NEVER,
-            clocks: policy.inputs.iter().map(|_| clock).collect(),
-            matching: Matching::new(policy),
+            clocks: rules.inputs.iter().map(|_| Clock::new(now)).collect(),
+            aside: None,
+            matching: Matching::new(&rules.policy),
         }
     }
 
@@ -88,42 +78,117 @@ impl<T: Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if let Some(clock) = self.clocks.get_mut(arrival.input) {
-            clock.latest = clock.latest.max(arrival.time);
-            clock.heard = now;
-            clock.partition = Some(partition);
+        if let (Some(clock), Some(rule)) = (self.clocks.get_mut(arrival.input), rules.inputs.get(arrival.input)) {
+            if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after {
+                return self.put_aside(rules, partition, arrival, now, out);
+            }
+            clock.hear(rule, arrival.time, partition, now);
+        }
+        if self.aside.is_some() {
+            // The clock is as it was: it was those that were put aside that were wrong.
+            self.gone_astray(arrival.input, out);
         }
         let (view, matching) = self.parts(rules, now);
-        match matching.push(&view, arrival, out) {
+        let deadline = match matching.push(&view, arrival, out) {
             NEVER if matching.is_empty() => self.forget_at(rules),
             deadline => deadline,
+        };
+        deadline.min(self.step_at(rules))
+    }
+
+    /// An event time that is far from where its input stands.
+    #[cold]
+    fn put_aside(
+        &mut self,
+        rules: &Rules,
+        partition: i32,
+        arrival: Arrival<T>,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
+        let input = arrival.input;
+        let near = rules.inputs.get(input).map_or(0, |rule| i64::try_from(rule.epoch_after).unwrap_or(i64::MAX));
+        if let Some(clock) = self.clocks.get_mut(input) {
+            (clock.heard, clock.partition) = (now, Some(partition));
+        }
+        let aside = self.aside.get_or_insert_default();
+        let stepped = aside.put((arrival, partition), now, near, |put| out.push(Event::Astray(put.arrival.item)));
+        if stepped {
+            self.begin_epoch(rules, now, out);
+        }
+        self.deadline(rules, now)
+    }
+
+    fn gone_astray(&mut self, input: usize, out: &mut Vec<Event<T>>) {
+        let Some(aside) = &mut self.aside else { return };
+        out.extend(aside.take(input).into_iter().map(|put| Event::Astray(put.arrival.item)));
+        if aside.len() == 0 {
+            self.aside = None;
+        }
+    }
+
+    /// When what was put aside is taken for a step, though it has not come often enough: nothing else was heard.
+    #[inline]
+    fn step_at(&self, rules: &Rules) -> i64 {
+        let since = self.aside.as_ref().and_then(|aside| aside.since());
+        since.map_or(NEVER, |since| since.saturating_add(rules.max_wait))
+    }
+
+    /// Closes everything, forgets all event times, and goes on with what was put aside.
+    fn begin_epoch(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) {
+        let Some(mut aside) = self.aside.take() else { return };
+        let put = aside.take_all();
+        if let Some(first) = put.first() {
+            out.push(Event::Epoch {
+                stream: self.key.clone(),
+                input: InputId(u16::try_from(first.arrival.input).unwrap_or(u16::MAX)),
+                from: Timestamp::from_nanos(self.clocks.get(first.arrival.input).map_or(0, |clock| clock.latest)),
+                to: Timestamp::from_nanos(first.arrival.time),
+            });
+        }
+        let (view, matching) = self.parts(rules, now);
+        matching.finish(&view, out);
+        self.matching = Matching::new(&rules.policy);
+        self.clocks.iter_mut().for_each(Clock::restart);
+        for put in put {
+            // They agree with one another: none is put aside again.
+            self.push(rules, put.partition, put.arrival, now, out);
         }
     }
 
     /// Applies what time alone changes.
     pub(super) fn tick(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) {
+        if self.step_at(rules) <= now {
+            self.begin_epoch(rules, now, out);
+        }
         let (view, matching) = self.parts(rules, now);
         matching.tick(&view, out);
     }
 
     /// When the wall clock alone changes something next. It may be early, never late.
     pub(super) fn deadline(&mut self, rules: &Rules, now: i64) -> i64 {
+        let step = self.step_at(rules);
         let (view, matching) = self.parts(rules, now);
-        if matching.is_empty() { self.forget_at(rules) } else { matching.deadline(&view) }
+        let deadline = if matching.is_empty() { self.forget_at(rules) } else { matching.deadline(&view) };
+        deadline.min(step)
     }
 
     /// Closes what is open, as when all inputs are idle, and releases the rest.
     pub(super) fn finish(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) {
+        // What does not agree with the rest is put aside again; some is accepted each time.
+        while self.aside.is_some() {
+            self.begin_epoch(rules, now, out);
+        }
         let (view, matching) = self.parts(rules, now);
         matching.finish(&view, out);
     }
 
     pub(super) fn is_forgettable(&self, rules: &Rules, now: i64) -> bool {
-        self.matching.is_empty() && self.forget_at(rules) <= now
+        self.matching.is_empty() && self.aside.is_none() && self.forget_at(rules) <= now
     }
 
     pub(super) fn held(&self) -> usize {
-        self.matching.held()
+        self.matching.held() + self.aside.as_ref().map_or(0, |aside| aside.len())
     }
 
     /// The partitions that its samples came from.

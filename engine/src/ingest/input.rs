@@ -21,6 +21,8 @@ pub struct InputSpec {
     pub max_past: Duration,
     /// An event time further in the future than this is absurd.
     pub max_future: Duration,
+    /// What is added to its event times, in nanoseconds: how far the clock that they come from is behind the others.
+    pub clock_offset: i64,
     /// What to do when the broker has deleted records before they were read.
     pub on_data_loss: OnDataLoss,
 }

@@ -34,11 +34,11 @@ struct Line {
     arrival_ns: Option<i64>,
 }
 
-/// Reads the `number`th line, counted from 1.
+/// Reads the `number`th line, counted from 1. `offsets` are added to the event times of the inputs.
 ///
 /// # Errors
 /// What is wrong with it and what would be right.
-pub(super) fn read(line: &str, number: u64, inputs: &[String]) -> Result<Item, String> {
+pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) -> Result<Item, String> {
     let line: Line = serde_json::from_str(line).map_err(|error| {
         // A line is one document: its own line number says nothing.
         let text = error.to_string();
@@ -61,7 +61,8 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String]) -> Result<Item, S
         Some(id @ (Value::String(_) | Value::Number(_))) => id,
         Some(other) => return Err(format!("id is {other}; a text or a number would be right")),
     };
-    let event_time = Timestamp::from_nanos(line.event_time_ns);
+    let offset = offsets.get(input.index()).copied().unwrap_or(0);
+    let event_time = Timestamp::from_nanos(line.event_time_ns.saturating_add(offset));
     Ok(Item {
         stream: StreamKey::from(line.stream.as_str()),
         input,
@@ -134,6 +135,7 @@ pub(super) enum Fate {
     Late { by_ns: u64 },
     Duplicate,
     Evicted,
+    Astray,
     Unused,
 }
 
@@ -153,6 +155,7 @@ pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json
         Fate::Late { by_ns } => ("late", Some(by_ns)),
         Fate::Duplicate => ("duplicate", None),
         Fate::Evicted => ("evicted", None),
+        Fate::Astray => ("astray", None),
         Fate::Unused => ("unused", None),
     };
     let line = SampleLine {
@@ -163,6 +166,31 @@ pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json
         late_by_ns,
     };
     serde_json::to_string(&BTreeMap::from([(kind, line)]))
+}
+
+#[derive(Serialize)]
+struct EpochLine<'a> {
+    stream: &'a str,
+    input: &'a str,
+    from_ns: i64,
+    to_ns: i64,
+}
+
+/// The line of a clock that has stepped, as `{"epoch":{…}}`, without its end.
+pub(super) fn epoch(
+    stream: &StreamKey,
+    input: InputId,
+    from: Timestamp,
+    to: Timestamp,
+    inputs: &[String],
+) -> serde_json::Result<String> {
+    let line = EpochLine {
+        stream: stream.as_str(),
+        input: inputs.get(input.index()).map_or("", String::as_str),
+        from_ns: from.as_nanos(),
+        to_ns: to.as_nanos(),
+    };
+    serde_json::to_string(&BTreeMap::from([("epoch", line)]))
 }
 
 #[cfg(test)]
@@ -176,7 +204,7 @@ mod tests {
     #[test]
     fn a_line_is_read_with_all_that_it_may_say() {
         let text = r#"{"stream":"cam-1","input":"audio","event_time_ns":-5,"duration_ns":20,"id":"a","arrival_ns":7}"#;
-        let item = read(text, 3, &names()).expect("a good line");
+        let item = read(text, 3, &names(), &[0, 0]).expect("a good line");
         assert_eq!((item.stream.as_str(), item.input, item.id), ("cam-1", InputId(1), Value::from("a")));
         assert_eq!(item.stamp, Stamp::new(Timestamp::from_nanos(-5), Duration::from_nanos(20)));
         assert_eq!(item.arrival, Some(Timestamp::from_nanos(7)));
@@ -185,7 +213,7 @@ mod tests {
     #[test]
     fn a_sample_without_id_is_named_by_its_line() {
         let item =
-            read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names()).expect("a good line");
+            read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names(), &[]).expect("a good line");
         assert_eq!((item.id, item.arrival), (Value::from(42), None));
         assert_eq!(item.stamp.duration, Duration::ZERO);
     }
@@ -206,7 +234,7 @@ mod tests {
             (r#"{"stream":"","input":"video","event_time_ns":1}"#, "every sample belongs to one"),
             (r#"{"stream":"s","input":"video","event_time_ns":1,"id":[]}"#, "a text or a number"),
         ] {
-            let error = read(line, 1, &names()).expect_err(line);
+            let error = read(line, 1, &names(), &[]).expect_err(line);
             assert!(error.contains(says), "{line}: {error}");
             assert!(!error.contains("at line"), "{error}");
         }
@@ -215,7 +243,7 @@ mod tests {
     #[test]
     fn a_sample_left_out_says_why() {
         let item =
-            read(r#"{"stream":"s","input":"audio","event_time_ns":1,"id":8}"#, 1, &names()).expect("good");
+            read(r#"{"stream":"s","input":"audio","event_time_ns":1,"id":8}"#, 1, &names(), &[]).expect("good");
         assert_eq!(
             left_out(&item, Fate::Late { by_ns: 3 }, &names()).expect("a line"),
             r#"{"late":{"stream":"s","input":"audio","id":8,"event_time_ns":1,"late_by_ns":3}}"#

@@ -19,6 +19,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         idle_timeout: ns(1_000),
         join,
         missing,
+        clock: Default::default(),
     };
     AlignPolicy {
         method: Method::Pivot(InputId(0)),

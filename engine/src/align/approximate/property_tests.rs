@@ -63,6 +63,7 @@ impl Plan {
             idle_timeout: LONG,
             join: Join::Pivot,
             missing: Missing::Emit,
+            clock: Default::default(),
         });
         AlignPolicy {
             method: Method::ApproximateTime(ApproximateTime {

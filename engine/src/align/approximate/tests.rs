@@ -17,6 +17,7 @@ fn policy(inputs: usize, change: impl FnOnce(&mut ApproximateTime)) -> AlignPoli
         idle_timeout: MS(100),
         join: Join::Pivot,
         missing: Missing::Emit,
+        clock: Default::default(),
     };
     AlignPolicy {
         method: Method::ApproximateTime(approximate),

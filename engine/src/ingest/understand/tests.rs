@@ -18,6 +18,7 @@ fn spec() -> InputSpec {
         max_bytes: 1000,
         max_past: Duration::from_secs(3600),
         max_future: Duration::from_secs(60),
+        clock_offset: 0,
         on_data_loss: Default::default(),
     }
 }

@@ -1,0 +1,144 @@
+//! How far one input of a stream has come.
+
+use super::rules::Rule;
+
+/// How far one input of a stream has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// The latest event time seen; `i64::MIN` before the first.
+    pub(super) latest: i64,
+    /// No sample with an earlier event time is expected any more. It never goes back.
+    pub(super) watermark: i64,
+    /// When it was last heard, in wall time; before its first sample, when the stream was.
+    pub(super) heard: i64,
+    /// The partition that the last sample came from, if there was one.
+    pub(super) partition: Option<i32>,
+    disorder: Disorder,
+}
+
+/// By how much samples were out of order lately, for inputs where that is learned: the most among the last one to
+/// two thousand samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Disorder {
+    now: i64,
+    before: i64,
+    samples: u16,
+}
+
+impl Disorder {
+    /// So many samples later what was seen before them is forgotten.
+    const SAMPLES: u16 = 1_000;
+
+    fn add(&mut self, behind: i64) {
+        self.now = self.now.max(behind);
+        self.samples += 1;
+        if self.samples >= Self::SAMPLES {
+            *self = Self { before: self.now, now: 0, samples: 0 };
+        }
+    }
+
+    /// What to allow for: a quarter more than what was seen.
+    fn allowance(&self) -> i64 {
+        let most = self.now.max(self.before);
+        most.saturating_add(most / 4)
+    }
+}
+
+impl Clock {
+    pub(super) fn new(now: i64) -> Self {
+        let disorder = Disorder::default();
+        Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None, disorder }
+    }
+
+    /// A sample has come.
+    #[inline]
+    pub(super) fn hear(&mut self, rule: &Rule, time: i64, partition: i32, now: i64) {
+        self.heard = now;
+        self.partition = Some(partition);
+        let allowed = if rule.learn_up_to > 0 { self.learn(rule, time) } else { rule.out_of_orderness };
+        if time > self.latest {
+            self.latest = time;
+        }
+        self.watermark = self.watermark.max(self.latest.saturating_sub(allowed));
+    }
+
+    /// What the watermark is to stay behind by, judging by this sample and those before it.
+    fn learn(&mut self, rule: &Rule, time: i64) -> i64 {
+        let behind = if self.latest == i64::MIN { 0 } else { self.latest.saturating_sub(time).max(0) };
+        self.disorder.add(behind);
+        self.disorder.allowance().clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
+    }
+
+    /// How far an event time lies from the latest before it, with its sign; 0 for the first.
+    #[inline]
+    pub(super) fn step_to(&self, time: i64) -> i64 {
+        if self.latest == i64::MIN { 0 } else { time.saturating_sub(self.latest) }
+    }
+
+    /// Forgets all event times, but not when it was heard.
+    pub(super) fn restart(&mut self) {
+        *self = Self { partition: self.partition, ..Self::new(self.heard) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::policy::{ClockPolicy, InputPolicy, Join, Missing};
+    use super::*;
+    use std::time::Duration;
+
+    fn learning(from: u64, to: u64) -> Rule {
+        Rule::new(
+            &InputPolicy {
+                name: "video".into(),
+                out_of_orderness: Duration::from_nanos(from),
+                idle_timeout: Duration::from_secs(1),
+                join: Join::Pivot,
+                missing: Missing::Emit,
+                clock: ClockPolicy { learn_up_to: Some(Duration::from_nanos(to)), ..ClockPolicy::default() },
+            },
+            0,
+        )
+    }
+
+    #[test]
+    fn the_watermark_stays_behind_by_what_was_seen_of_the_disorder_and_a_quarter_more() {
+        let (rule, mut clock) = (learning(10, 1_000), Clock::new(0));
+        let mut hear = |time| {
+            clock.hear(&rule, time, 0, 0);
+            clock.watermark
+        };
+        assert_eq!(hear(1_000), 990, "the least at first");
+        assert_eq!(hear(900), 990, "100 behind: the watermark does not go back");
+        assert_eq!(hear(1_100), 990, "but waits until it is 125 behind");
+        assert_eq!(hear(2_000), 1_875);
+        for time in 2_001..4_001 {
+            hear(time);
+        }
+        assert_eq!(hear(5_000), 4_990, "two thousand in order: forgotten");
+    }
+
+    #[test]
+    fn no_more_is_learned_than_allowed() {
+        let (rule, mut clock) = (learning(0, 50), Clock::new(0));
+        for time in [10_000, 1, 20_000] {
+            clock.hear(&rule, time, 0, 0);
+        }
+        assert_eq!(clock.watermark, 19_950);
+    }
+
+    proptest! {
+        #[test]
+        fn the_watermark_never_goes_back(times in prop::collection::vec(0_i64..5_000, 1..200)) {
+            let (rule, mut clock) = (learning(5, 400), Clock::new(0));
+            let mut before = i64::MIN;
+            for time in times {
+                clock.hear(&rule, time, 0, 0);
+                prop_assert!(clock.watermark >= before && clock.watermark <= clock.latest - 5);
+                before = clock.watermark;
+            }
+        }
+    }
+}

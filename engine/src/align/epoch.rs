@@ -1,0 +1,77 @@
+//! Clocks that step: when a source starts anew with another idea of the time, its stream begins a new epoch.
+//!
+//! A single sample with an absurd event time must not move the watermark, or all that follow would be late; and
+//! samples of a clock that was set back must not be late for ever. So a sample that lies further from the latest
+//! of its input than allowed is put aside. If the next ones of the input lie near it, its clock has stepped;
+//! if one lies where it was expected, what was put aside has gone astray.
+
+use smallvec::SmallVec;
+
+use super::matching::Arrival;
+
+/// So many samples in a row that agree with one another are a step.
+const IN_A_ROW: usize = 3;
+
+/// The samples of one stream that were put aside, in the order of arrival.
+#[derive(Debug)]
+pub(super) struct Aside<T> {
+    samples: SmallVec<[Put<T>; IN_A_ROW]>,
+}
+
+/// A sample that was put aside.
+#[derive(Debug)]
+pub(super) struct Put<T> {
+    pub(super) arrival: Arrival<T>,
+    pub(super) partition: i32,
+    /// When it came, in wall time.
+    since: i64,
+}
+
+type Puts<T> = SmallVec<[Put<T>; IN_A_ROW]>;
+
+impl<T> Default for Aside<T> {
+    fn default() -> Self {
+        Self { samples: SmallVec::new() }
+    }
+}
+
+impl<T> Aside<T> {
+    pub(super) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// When the sample that has been there for longest came, in wall time.
+    pub(super) fn since(&self) -> Option<i64> {
+        self.samples.first().map(|put| put.since)
+    }
+
+    /// Puts a sample aside. Says whether its input has stepped: enough of its samples in a row lie at most `near` from
+    /// one to the next. `astray` is told of those that it does not agree with.
+    pub(super) fn put(
+        &mut self,
+        (arrival, partition): (Arrival<T>, i32),
+        since: i64,
+        near: i64,
+        astray: impl FnMut(Put<T>),
+    ) -> bool {
+        let (input, time) = (arrival.input, arrival.time);
+        let last = self.samples.iter().rev().find(|put| put.arrival.input == input);
+        if last.is_some_and(|last| last.arrival.time.abs_diff(time) > near.unsigned_abs()) {
+            self.take(input).into_iter().for_each(astray);
+        }
+        self.samples.push(Put { arrival, partition, since });
+        self.samples.iter().filter(|put| put.arrival.input == input).count() >= IN_A_ROW
+    }
+
+    /// Takes out those of an input, in the order of arrival.
+    pub(super) fn take(&mut self, input: usize) -> Puts<T> {
+        let (taken, left) = self.take_all().into_iter().partition(|put| put.arrival.input == input);
+        self.samples = left;
+        taken
+    }
+
+    /// Takes out all, in the order of arrival.
+    pub(super) fn take_all(&mut self) -> Puts<T> {
+        std::mem::take(&mut self.samples)
+    }
+}

@@ -99,6 +99,14 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         );
     }
     let epoch_after = section.or("epoch_after", Some(Duration::from_secs(600)), or_false(positive_duration));
+    let disorder = out_of_orderness.max(learn_up_to.unwrap_or_default());
+    if epoch_after.is_some_and(|after| after <= disorder) {
+        section.wrong_here(format!(
+            "allows {disorder:?} of disorder, and takes a step back of more than epoch_after, {:?}, for a new epoch; write \
+             a longer epoch_after, or epoch_after = false",
+            epoch_after.unwrap_or_default()
+        ));
+    }
     let clock_offset = section.or("clock_offset", 0, signed_duration);
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
     let min_period = section.optional("min_period", positive_duration);

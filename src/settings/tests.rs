@@ -113,6 +113,27 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
         // Inputs and joins.
         (
             "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nclock_offset = \"37\"",
+            "\"37\"",
+            "inputs.video.clock_offset",
+            &["\"-37ms\""],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nepoch_after = \"0s\"",
+            "\"0s\"",
+            "inputs.video.epoch_after",
+            &["more than 0", "or false"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nout_of_orderness = \"1s\"\nout_of_orderness_max = \"1ms\"",
+            "\"1ms\"",
+            "inputs.video.out_of_orderness_max",
+            &["less than out_of_orderness"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
             "content_type = \"video/mp4\"",
             "\"video/mp4\"",
             "inputs.video.content_type",

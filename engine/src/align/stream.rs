@@ -78,7 +78,9 @@ impl<T: Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if let (Some(clock), Some(rule)) = (self.clocks.get_mut(arrival.input), rules.inputs.get(arrival.input)) {
+        if let (Some(clock), Some(rule)) =
+            (self.clocks.get_mut(arrival.input), rules.inputs.get(arrival.input))
+        {
             if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after {
                 return self.put_aside(rules, partition, arrival, now, out);
             }
@@ -107,12 +109,14 @@ impl<T: Clone> Stream<T> {
         out: &mut Vec<Event<T>>,
     ) -> i64 {
         let input = arrival.input;
-        let near = rules.inputs.get(input).map_or(0, |rule| i64::try_from(rule.epoch_after).unwrap_or(i64::MAX));
+        let near =
+            rules.inputs.get(input).map_or(0, |rule| i64::try_from(rule.epoch_after).unwrap_or(i64::MAX));
         if let Some(clock) = self.clocks.get_mut(input) {
             (clock.heard, clock.partition) = (now, Some(partition));
         }
         let aside = self.aside.get_or_insert_default();
-        let stepped = aside.put((arrival, partition), now, near, |put| out.push(Event::Astray(put.arrival.item)));
+        let stepped =
+            aside.put((arrival, partition), now, near, |put| out.push(Event::Astray(put.arrival.item)));
         if stepped {
             self.begin_epoch(rules, now, out);
         }
@@ -142,7 +146,9 @@ impl<T: Clone> Stream<T> {
             out.push(Event::Epoch {
                 stream: self.key.clone(),
                 input: InputId(u16::try_from(first.arrival.input).unwrap_or(u16::MAX)),
-                from: Timestamp::from_nanos(self.clocks.get(first.arrival.input).map_or(0, |clock| clock.latest)),
+                from: Timestamp::from_nanos(
+                    self.clocks.get(first.arrival.input).map_or(0, |clock| clock.latest),
+                ),
                 to: Timestamp::from_nanos(first.arrival.time),
             });
         }

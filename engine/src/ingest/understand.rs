@@ -46,8 +46,7 @@ fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result
         return Err((Reason::Oversized, message));
     }
     let media = media(record, spec)?;
-    let event_time =
-        Timestamp::from_nanos(event_time(record)?.as_nanos().saturating_add(spec.clock_offset));
+    let event_time = Timestamp::from_nanos(event_time(record)?.as_nanos().saturating_add(spec.clock_offset));
     in_range(event_time, record.polled_at, spec)?;
     let duration = duration::duration(&media, &record.payload).map_err(|why| (Reason::Undecodable, why))?;
     Ok((stream, media, event_time, duration))

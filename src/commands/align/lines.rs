@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_sample_without_id_is_named_by_its_line() {
-        let item =
-            read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names(), &[]).expect("a good line");
+        let item = read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names(), &[])
+            .expect("a good line");
         assert_eq!((item.id, item.arrival), (Value::from(42), None));
         assert_eq!(item.stamp.duration, Duration::ZERO);
     }
@@ -242,8 +242,8 @@ mod tests {
 
     #[test]
     fn a_sample_left_out_says_why() {
-        let item =
-            read(r#"{"stream":"s","input":"audio","event_time_ns":1,"id":8}"#, 1, &names(), &[]).expect("good");
+        let item = read(r#"{"stream":"s","input":"audio","event_time_ns":1,"id":8}"#, 1, &names(), &[])
+            .expect("good");
         assert_eq!(
             left_out(&item, Fate::Late { by_ns: 3 }, &names()).expect("a line"),
             r#"{"late":{"stream":"s","input":"audio","id":8,"event_time_ns":1,"late_by_ns":3}}"#

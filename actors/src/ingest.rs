@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
 use crate::link::{Link, Permit, Refused};
-use crate::publish::PublishMessage;
+use crate::publish::{Faulty, PublishMessage};
 use crate::route::spread;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
@@ -155,11 +155,14 @@ impl Ingest {
                         of_shard.push(Arc::new(sample));
                     }
                 }
-                Err((record, fault)) => faults.push((record, assignment, fault)),
+                Err((record, fault)) => {
+                    let reservation = self.budget.reserve(record.weight());
+                    faults.push(Faulty { record, reservation, fault });
+                }
             }
         }
         if !faults.is_empty() {
-            out.send(&self.publish, PublishMessage::Faults(faults));
+            out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
         for (shard, samples) in self.shards.iter().zip(samples) {
             if !samples.is_empty() {

@@ -28,7 +28,7 @@ mod message;
 mod outgoing;
 
 use letter::Letter;
-pub use message::{Aligned, Assignments, PublishMessage};
+pub use message::{Aligned, Assignments, Faulty, PublishMessage};
 pub use outgoing::Inbox;
 use outgoing::Outgoing;
 
@@ -302,9 +302,9 @@ impl Room for Publish {
                     self.ledger.open(Position { partition, offset }, assignment);
                 }
             }
-            PublishMessage::Faults(faults) => {
-                for (record, assignment, fault) in faults {
-                    self.dead_letter(Letter::Record(record, assignment), fault, out);
+            PublishMessage::Faults(assignment, faults) => {
+                for Faulty { record, reservation, fault } in faults {
+                    self.dead_letter(Letter::Record(record, assignment, reservation), fault, out);
                 }
             }
             PublishMessage::Aligned(aligned) => self.aligned(aligned, out),

@@ -121,6 +121,18 @@ fn what_the_broker_does_not_take_is_sent_again() {
 }
 
 #[test]
+fn a_producer_that_has_failed_for_good_ends_the_pipeline_and_nothing_is_committed() {
+    let world = Arc::new(World::default());
+    world.producer_failed.store(true, Ordering::SeqCst);
+    let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
+    match running.end() {
+        Err(PipelineError::Failed(why)) => assert!(why.contains("failed for good: fenced"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.committed(), None);
+}
+
+#[test]
 fn a_stop_in_the_middle_finishes_what_was_taken_in_and_commits_just_that() {
     let running = Running::start(Arc::default(), (0..100_000).map(|n| record(n, "a", 1)).collect(), 1, 4);
     let world = running.world.clone();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Broker, PATIENCE, Reader, Writer};
 use lockstep_connectors::kafka::admin;
-use lockstep_engine::publish::sink::Sink;
+use lockstep_engine::publish::sink::{Refusal, Sink};
 
 #[test]
 fn every_record_that_is_sent_has_exactly_one_delivery() {
@@ -50,7 +50,7 @@ fn a_record_that_is_too_large_is_poison_and_the_others_go() {
     deliveries.sort_by_key(|d| d.token);
     assert_eq!(deliveries.len(), 3);
     assert!(deliveries[0].outcome.is_ok() && deliveries[2].outcome.is_ok());
-    assert!(deliveries[1].outcome.as_ref().expect_err("too large").poison);
+    assert_eq!(deliveries[1].outcome.as_ref().expect_err("too large").refusal, Refusal::Poison);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_is_under_way_when_the_sink_is_dropped_is_told_as_failed() {
     drop(writer);
     let deliveries = deliveries.lock().unwrap();
     assert_eq!(deliveries.len(), 10);
-    assert!(deliveries.iter().all(|d| d.outcome.as_ref().is_err_and(|e| !e.poison)));
+    assert!(deliveries.iter().all(|d| d.outcome.as_ref().is_err_and(|e| e.refusal == Refusal::Passing)));
 }
 
 #[test]

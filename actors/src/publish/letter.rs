@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use lockstep_engine::budget::Reservation;
 use lockstep_engine::sample::{Record, Sample};
 
 /// A record to be dead-lettered.
 pub(super) enum Letter {
-    /// One that never became a sample, with its assignment.
-    Record(Record, u32),
+    /// One that never became a sample, with its assignment and the memory set aside for it.
+    Record(Record, u32, #[allow(dead_code, reason = "held for what its drop does")] Reservation),
     /// A sample.
     Sample(Arc<Sample>),
 }
@@ -15,14 +16,14 @@ pub(super) enum Letter {
 impl Letter {
     pub(super) fn record(&self) -> &Record {
         match self {
-            Self::Record(record, _) => record,
+            Self::Record(record, ..) => record,
             Self::Sample(sample) => &sample.record,
         }
     }
 
     pub(super) fn assignment(&self) -> u32 {
         match self {
-            Self::Record(_, assignment) => *assignment,
+            Self::Record(_, assignment, _) => *assignment,
             Self::Sample(sample) => sample.assignment,
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lockstep_engine::align::Bundle;
+use lockstep_engine::budget::Reservation;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
@@ -26,8 +27,8 @@ pub enum PublishMessage {
         /// Their offsets, ascending.
         offsets: Vec<Offset>,
     },
-    /// Records that cannot become samples, with their assignment.
-    Faults(Vec<(Record, u32, Fault)>),
+    /// Records that cannot become samples, all of one assignment.
+    Faults(u32, Vec<Faulty>),
     /// What a sync actor said.
     Aligned(Aligned),
     /// Jobs that have been through all steps.
@@ -41,6 +42,16 @@ pub enum PublishMessage {
     Deliveries,
     /// Say where every partition stands.
     Positions(oneshot::Sender<Vec<(PartitionId, NextOffset)>>),
+}
+
+/// A record that cannot become a sample.
+pub struct Faulty {
+    /// The record.
+    pub record: Record,
+    /// The memory set aside for it until it is among the dead letters.
+    pub reservation: Reservation,
+    /// What is wrong with it.
+    pub fault: Fault,
 }
 
 /// What a sync actor says at a time.

@@ -9,7 +9,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::position::Position;
 use lockstep_engine::publish::letters;
 use lockstep_engine::publish::result::{ResultMaker, Timing};
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Sink};
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -192,15 +192,21 @@ impl Outgoing {
                 Ok(()) => ended.push(done(pending, now)),
                 Err(error) => {
                     telemetry::delivery_failed();
-                    if error.poison {
-                        ended.extend(self.poison(pending, &error, out));
-                    } else {
-                        tracing::warn!(
-                            "the broker did not take a record; it is sent again: {}",
-                            error.message
-                        );
-                        self.refused.push(pending);
-                        self.again_at.get_or_insert(now.after(AGAIN_AFTER));
+                    match error.refusal {
+                        Refusal::Poison => ended.extend(self.poison(pending, &error, out)),
+                        // It has neither ended nor been committed, and is read again by whoever comes next.
+                        Refusal::Fatal => {
+                            out.fail(format!("Kafka's producer has failed for good: {}", error.message));
+                            self.refused.push(pending);
+                        }
+                        Refusal::Passing => {
+                            tracing::warn!(
+                                "the broker did not take a record; it is sent again: {}",
+                                error.message
+                            );
+                            self.refused.push(pending);
+                            self.again_at.get_or_insert(now.after(AGAIN_AFTER));
+                        }
                     }
                 }
             }

@@ -22,7 +22,7 @@ use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{KafkaSpec, Limits, Pipeline, PublishSpec, StartAt};
 use lockstep_engine::position::{InputId, NextOffset, PartitionId, Position};
 use lockstep_engine::preprocess::Preprocess;
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Sink};
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use lockstep_engine::sample::Record;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) model_held: AtomicBool,
     /// How many records the sink refuses to deliver at first.
     pub(crate) failing_deliveries: AtomicUsize,
+    /// Whether the sink has failed for good.
+    pub(crate) producer_failed: AtomicBool,
     /// How many records the sink takes at a time; 0 for any number.
     pub(crate) sink_room: AtomicUsize,
     changed: Condvar,
@@ -286,7 +288,9 @@ impl Sink for TestSink {
             let fails =
                 failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
             let outcome = if fails {
-                Err(DeliveryError { message: "no".into(), poison: false })
+                Err(DeliveryError { message: "no".into(), refusal: Refusal::Passing })
+            } else if world.producer_failed.load(Ordering::SeqCst) {
+                Err(DeliveryError { message: "fenced".into(), refusal: Refusal::Fatal })
             } else {
                 world.sent.lock().unwrap().push(record);
                 Ok(())

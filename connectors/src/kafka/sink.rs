@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Sink};
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -52,16 +52,17 @@ impl ProducerContext for Context {
 }
 
 fn delivery_error(error: &KafkaError) -> DeliveryError {
-    let poison = matches!(
-        error.rdkafka_error_code(),
+    let refusal = match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::MessageSizeTooLarge
-                | RDKafkaErrorCode::InvalidMessageSize
-                | RDKafkaErrorCode::InvalidRecord
-                | RDKafkaErrorCode::InvalidTimestamp
-        )
-    );
-    DeliveryError { message: error.to_string(), poison }
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::InvalidTimestamp,
+        ) => Refusal::Poison,
+        Some(RDKafkaErrorCode::Fatal) => Refusal::Fatal,
+        _ => Refusal::Passing,
+    };
+    DeliveryError { message: error.to_string(), refusal }
 }
 
 /// How many records are under way, and word when that falls.

@@ -34,8 +34,19 @@ pub struct Delivery {
 pub struct DeliveryError {
     /// In words.
     pub message: String,
-    /// Whether the record itself is at fault (too large), so that sending it again is of no use.
-    pub poison: bool,
+    /// What is to be thought of it.
+    pub refusal: Refusal,
+}
+
+/// What a delivery that failed means for what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Sent again, the record may well be taken.
+    Passing,
+    /// The record itself is at fault (too large): sending it again is of no use.
+    Poison,
+    /// The client has failed for good, and delivers nothing any more.
+    Fatal,
 }
 
 /// Produces records. Calls return at once.

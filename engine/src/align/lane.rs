@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::bundle::Part;
+use super::cover::cover;
 use super::event::Event;
 use super::queue::Queue;
 use super::rules::{Ask, Rule};
@@ -26,15 +27,6 @@ struct Entry<T> {
     arrived: i64,
     used: u32,
     item: T,
-}
-
-/// How the samples of an input cover a span.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cover {
-    covered: i64,
-    /// Whether some have no length, and so cover nothing.
-    points: bool,
-    lasting: bool,
 }
 
 impl<T> Lane<T> {
@@ -88,7 +80,7 @@ impl<T> Lane<T> {
                 if self.furthest < to {
                     return false;
                 }
-                let cover = cover(&self.entries, from, to, |_| {});
+                let cover = cover(self.spans(), from, to, |_| {});
                 !cover.points && cover.covered == to.saturating_sub(from)
             }
             Ask::Nearest { tolerance } => match self.nearest(t, tolerance) {
@@ -98,6 +90,10 @@ impl<T> Lane<T> {
             },
             Ask::Latest { .. } => watermark > t || self.last_at(t).is_some_and(|(_, time)| time == t),
         }
+    }
+
+    fn spans(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.entries.iter().map(|entry| (entry.time, entry.end))
     }
 
     /// The index of the nearest sample and its distance.
@@ -198,7 +194,7 @@ impl<T: Clone> Lane<T> {
 
     fn pick_window(&mut self, from: i64, to: i64) -> Part<T> {
         let mut taken = SmallVec::<[usize; 16]>::new();
-        let cover = cover(&self.entries, from, to, |index| taken.push(index));
+        let cover = cover(self.spans(), from, to, |index| taken.push(index));
         if cover.points && cover.lasting {
             taken.sort_unstable();
         }
@@ -217,50 +213,4 @@ impl<T: Clone> Lane<T> {
             to: Timestamp::from_nanos(to),
         }
     }
-}
-
-/// Finds the samples of the window `[from, to)`: all without length in it, and of those that last the
-/// fewest that cover as much of it as all do.
-///
-/// The fewest, because sound is one signal: a chunk that only repeats what its neighbours have would be in
-/// the bundle or not as it came before or after the window was covered. Greedy: from what is covered so far
-/// go on with the one that reaches furthest, of equal ones the earlier.
-fn cover<T>(entries: &Queue<Entry<T>, 5>, from: i64, to: i64, mut take: impl FnMut(usize)) -> Cover {
-    let mut found = Cover::default();
-    let mut cursor = from;
-    let mut best: Option<(usize, i64)> = None;
-    for (index, entry) in entries.iter().enumerate() {
-        if entry.time >= to {
-            break;
-        }
-        if entry.end == entry.time {
-            if entry.time >= from {
-                found.points = true;
-                take(index);
-            }
-            continue;
-        }
-        if entry.end <= from || cursor >= to {
-            continue;
-        }
-        found.lasting = true;
-        if entry.time > cursor {
-            if let Some((chosen, reach)) = best.take() {
-                take(chosen);
-                found.covered = found.covered.saturating_add(reach.saturating_sub(cursor));
-                cursor = reach;
-            }
-            // What is still ahead of the cursor begins after a gap.
-            cursor = cursor.max(entry.time);
-        }
-        let reach = entry.end.min(to);
-        if reach > best.map_or(cursor, |(_, reach)| reach) {
-            best = Some((index, reach));
-        }
-    }
-    if let Some((chosen, reach)) = best {
-        take(chosen);
-        found.covered = found.covered.saturating_add(reach.saturating_sub(cursor));
-    }
-    found
 }

@@ -5,6 +5,7 @@ use super::event::Event;
 use super::exact::Exact;
 use super::pivot::Pivot;
 use super::policy::{AlignPolicy, Method};
+use super::spans::Spans;
 use super::stream::View;
 
 /// A sample that has just come.
@@ -33,6 +34,7 @@ pub(super) enum Matching<T> {
     Pivot(Pivot<T>),
     Exact(Exact<T>),
     Approximate(Approximate<T>),
+    Spans(Spans<T>),
 }
 
 impl<T: Clone> Matching<T> {
@@ -41,6 +43,7 @@ impl<T: Clone> Matching<T> {
             Method::Pivot(_) => Self::Pivot(Pivot::new(policy.inputs.len())),
             Method::Exact => Self::Exact(Exact::new(policy.inputs.len())),
             Method::ApproximateTime(_) => Self::Approximate(Approximate::new(policy.inputs.len())),
+            Method::Tumbling { .. } | Method::Session { .. } => Self::Spans(Spans::new(policy.inputs.len())),
         }
     }
 
@@ -52,6 +55,7 @@ impl<T: Clone> Matching<T> {
             Self::Pivot(pivot) => pivot.push(view, arrival, out),
             Self::Exact(exact) => exact.push(view, arrival, out),
             Self::Approximate(approximate) => approximate.push(view, arrival, out),
+            Self::Spans(spans) => spans.push(view, arrival, out),
         }
     }
 
@@ -61,6 +65,7 @@ impl<T: Clone> Matching<T> {
             Self::Pivot(pivot) => pivot.tick(view, out),
             Self::Exact(exact) => exact.tick(view, out),
             Self::Approximate(approximate) => approximate.tick(view, out),
+            Self::Spans(spans) => spans.tick(view, out),
         }
     }
 
@@ -70,6 +75,7 @@ impl<T: Clone> Matching<T> {
             Self::Pivot(pivot) => pivot.deadline(view),
             Self::Exact(exact) => exact.deadline(view),
             Self::Approximate(approximate) => approximate.deadline(view),
+            Self::Spans(spans) => spans.deadline(view),
         }
     }
 
@@ -79,6 +85,7 @@ impl<T: Clone> Matching<T> {
             Self::Pivot(pivot) => pivot.finish(view, out),
             Self::Exact(exact) => exact.finish(view, out),
             Self::Approximate(approximate) => approximate.finish(view, out),
+            Self::Spans(spans) => spans.finish(view, out),
         }
     }
 
@@ -88,6 +95,7 @@ impl<T: Clone> Matching<T> {
             Self::Pivot(pivot) => pivot.held(),
             Self::Exact(exact) => exact.held(),
             Self::Approximate(approximate) => approximate.held(),
+            Self::Spans(spans) => spans.held(),
         }
     }
 
@@ -98,6 +106,7 @@ impl<T: Clone> Matching<T> {
             Self::Pivot(pivot) => pivot.is_empty(),
             Self::Exact(exact) => exact.is_empty(),
             Self::Approximate(approximate) => approximate.is_empty(),
+            Self::Spans(spans) => spans.is_empty(),
         }
     }
 }

@@ -5,6 +5,9 @@
 //! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another.
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
+//! - `spans` joins samples of the same stretch of time: one of a fixed length, or a session.
+//!
+//! `cover` finds which samples a stretch of time needs.
 //!
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
@@ -15,6 +18,7 @@ mod approximate;
 pub mod bundle;
 mod clock;
 mod epoch;
+mod cover;
 pub mod event;
 mod exact;
 mod lane;
@@ -23,6 +27,7 @@ mod pivot;
 pub mod policy;
 mod queue;
 mod rules;
+mod spans;
 mod stream;
 mod verdict;
 

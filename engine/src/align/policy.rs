@@ -12,7 +12,8 @@ pub struct AlignPolicy {
     /// One entry for each input of the pipeline, the pivot's included.
     pub inputs: Vec<InputPolicy>,
     /// The longest that a bundle waits for the others, in wall time, after its pivot arrived or, without a pivot,
-    /// its first sample.
+    /// its first sample. For spans and sessions it begins when their time is over, by an event time that runs on with
+    /// the wall clock from each sample's arrival.
     pub max_wait: Duration,
     /// A stream of which nothing was heard for so long, in wall time, and that holds nothing, is forgotten.
     pub forget_after: Duration,
@@ -23,7 +24,9 @@ impl AlignPolicy {
     pub fn pivot(&self) -> Option<InputId> {
         match self.method {
             Method::Pivot(input) => Some(input),
-            Method::Exact | Method::ApproximateTime(_) => None,
+            Method::Exact | Method::ApproximateTime(_) | Method::Tumbling { .. } | Method::Session { .. } => {
+                None
+            }
         }
     }
 }
@@ -46,6 +49,22 @@ pub enum Method {
     /// One bundle for each set of samples, one of each input, that lie closest together. A sample is in one at most, and
     /// sets do not cross.
     ApproximateTime(ApproximateTime),
+    /// One bundle for each span of event time from `k * size` up to `(k + 1) * size` since the epoch in which any input
+    /// has something, of all samples that overlap it, found as by [`Join::Window`]. A sample that lasts may be in many.
+    Tumbling {
+        /// How long a span is, at least 1 ns.
+        size: Duration,
+    },
+    /// One bundle for each session: samples of any inputs of which none begins more than `gap` after all before it have
+    /// ended, found as by [`Join::Window`].
+    Session {
+        /// The longest silence within a session.
+        gap: Duration,
+        /// The longest session, at least 1 ns. A longer one is cut that long after its beginning, and the rest is
+        /// taken as if nothing had come before: a session that begins at the cut if a sample lasts across it,
+        /// else with the next sample.
+        max: Duration,
+    },
 }
 
 /// How sets of samples that lie closest together are found.

@@ -43,6 +43,18 @@ impl<T, const N: usize> Ring<T, N> {
         Some(first)
     }
 
+    fn remove(&mut self, index: usize) -> Option<T> {
+        let last = (self.len as usize).checked_sub(1)?;
+        for at in index..last {
+            let (one, two) = (self.place(at), self.place(at + 1));
+            self.places.swap(one, two);
+        }
+        let end = self.place(last);
+        let removed = self.places.get_mut(end)?.take()?;
+        self.len -= 1;
+        Some(removed)
+    }
+
     /// There has to be room.
     #[inline]
     fn insert(&mut self, index: usize, item: T) {
@@ -156,6 +168,23 @@ impl<T, const N: usize> Queue<T, N> {
     }
 }
 
+impl<T, const N: usize> Queue<T, N> {
+    /// Takes the item at `index` out.
+    pub(super) fn remove(&mut self, index: usize) -> Option<T> {
+        match self {
+            Self::Few(few) if index < few.len as usize => few.remove(index),
+            Self::Few(_) => None,
+            Self::Many(many) => {
+                let removed = many.remove(index);
+                if many.is_empty() {
+                    *self = Self::new();
+                }
+                removed
+            }
+        }
+    }
+}
+
 #[cold]
 fn spill<T, const N: usize>(few: &mut Ring<T, N>, index: usize, item: T) -> VecDeque<T> {
     let mut many = VecDeque::with_capacity(2 * N + 1);
@@ -174,7 +203,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_queue_however_much_it_holds(steps in proptest::collection::vec(any::<Option<u8>>(), 0..60)) {
+        fn it_is_a_queue_however_much_it_holds(
+            steps in proptest::collection::vec(any::<Option<u8>>(), 0..60),
+            taken in any::<[u8; 8]>(),
+        ) {
             let mut queue = Queue::<Box<u8>, 3>::new();
             let mut plain = Vec::new();
             for step in steps {
@@ -193,6 +225,11 @@ mod tests {
                 prop_assert_eq!((queue.len(), queue.is_empty()), (plain.len(), plain.is_empty()));
                 prop_assert_eq!((queue.front(), queue.get(4)), (plain.first(), plain.get(4)));
                 prop_assert_eq!(queue.get_mut(1), plain.get_mut(1));
+            }
+            for at in taken {
+                let at = usize::from(at) % (plain.len() + 1);
+                prop_assert_eq!(queue.remove(at), (at < plain.len()).then(|| plain.remove(at)));
+                prop_assert!(queue.iter().eq(&plain));
             }
         }
     }

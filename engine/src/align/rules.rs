@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::approximate::Limits;
 use super::policy::{AlignPolicy, InputPolicy, Join, Missing};
+use super::spans::Cut;
 use crate::position::InputId;
 use crate::time::nanos;
 
@@ -18,6 +19,8 @@ pub(super) struct Rules {
     pub(super) forget_after: i64,
     /// Of meaning for approximate time only.
     pub(super) limits: Limits,
+    /// Of meaning for spans and sessions only.
+    pub(super) cut: Cut,
 }
 
 /// How one input takes part.
@@ -76,6 +79,7 @@ impl Rules {
             max_wait,
             forget_after: nanos(policy.forget_after),
             limits: Limits::new(&policy.method),
+            cut: Cut::new(&policy.method),
             policy,
         }
     }

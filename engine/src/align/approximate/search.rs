@@ -23,7 +23,9 @@ impl Limits {
     pub(in crate::align) fn new(method: &Method) -> Self {
         let asked = match method {
             Method::ApproximateTime(asked) => asked,
-            Method::Pivot(_) | Method::Exact => &ApproximateTime::default(),
+            Method::Pivot(_) | Method::Exact | Method::Tumbling { .. } | Method::Session { .. } => {
+                &ApproximateTime::default()
+            }
         };
         Self {
             queue: asked.queue.max(1),

@@ -1,0 +1,123 @@
+//! The samples of one input of a stream, and what a span finds among them.
+
+use smallvec::SmallVec;
+
+use crate::align::bundle::Part;
+use crate::align::cover::cover;
+use crate::align::event::Event;
+use crate::align::queue::Queue;
+use crate::time::Timestamp;
+
+/// One input of one stream.
+#[derive(Debug)]
+pub(super) struct Lane<T> {
+    /// Where the sample that reaches furthest ends: beyond it nothing is covered.
+    furthest: i64,
+    /// By event time, then in the order of arrival.
+    entries: Queue<Entry<T>, 4>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub(super) time: i64,
+    /// The same as `time` for what has no length.
+    pub(super) end: i64,
+    pub(super) arrived: i64,
+    pub(super) used: u32,
+    pub(super) item: T,
+}
+
+impl<T> Entry<T> {
+    /// The first time after it.
+    fn over(&self) -> i64 {
+        self.end.max(self.time.saturating_add(1))
+    }
+}
+
+impl<T> Lane<T> {
+    pub(super) fn new() -> Self {
+        Self { furthest: i64::MIN, entries: Queue::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn first(&self) -> Option<&Entry<T>> {
+        self.entries.front()
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry<T>) {
+        self.furthest = self.furthest.max(entry.end);
+        let mut at = self.entries.len();
+        while at.checked_sub(1).and_then(|i| self.entries.get(i)).is_some_and(|last| last.time > entry.time) {
+            at -= 1;
+        }
+        self.entries.insert(at, entry);
+    }
+
+    /// Those that begin before `time`.
+    pub(super) fn before(&self, time: i64) -> impl Iterator<Item = &Entry<T>> {
+        self.entries.iter().take_while(move |entry| entry.time < time)
+    }
+
+    /// The first time after all that begin before `time`.
+    pub(super) fn over(&self, time: i64) -> Option<i64> {
+        self.before(time).map(Entry::over).max()
+    }
+
+    fn times(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.entries.iter().map(|entry| (entry.time, entry.end))
+    }
+
+    /// Whether samples that last cover the span whole.
+    pub(super) fn covers(&self, from: i64, to: i64) -> bool {
+        if self.furthest < to {
+            return false;
+        }
+        let cover = cover(self.times(), from, to, |_| {});
+        !cover.points && cover.covered == to.saturating_sub(from)
+    }
+
+    /// Lets go of what has no place after `to`.
+    pub(super) fn release(&mut self, to: i64, out: &mut Vec<Event<T>>) {
+        let mut lasting = SmallVec::<[Entry<T>; 2]>::new();
+        while self.entries.front().is_some_and(|first| first.time < to)
+            && let Some(entry) = self.entries.pop_front()
+        {
+            if entry.end > to {
+                lasting.push(entry);
+            } else {
+                out.push(Event::Released { item: entry.item, used: entry.used });
+            }
+        }
+        while let Some(entry) = lasting.pop() {
+            self.entries.insert(0, entry);
+        }
+    }
+}
+
+impl<T: Clone> Lane<T> {
+    /// What the span finds.
+    pub(super) fn pick(&mut self, from: i64, to: i64) -> Part<T> {
+        let mut taken = SmallVec::<[usize; 16]>::new();
+        let cover = cover(self.times(), from, to, |index| taken.push(index));
+        if cover.points && cover.lasting {
+            taken.sort_unstable();
+        }
+        let mut samples = SmallVec::with_capacity(taken.len());
+        for index in taken {
+            if let Some(entry) = self.entries.get_mut(index) {
+                entry.used = entry.used.saturating_add(1);
+                samples.push(entry.item.clone());
+            }
+        }
+        Part {
+            skew_ns: (!samples.is_empty()).then_some(0),
+            coverage: cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64),
+            samples,
+            from: Timestamp::from_nanos(from),
+            to: Timestamp::from_nanos(to),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Stretches of time that the samples themselves have, without a pivot: spans of a fixed length, and sessions. For models
+//! that take some time of every input at once.
+//!
+//! # The spans
+//! *Tumbling*: event time is cut into `[k * size, (k + 1) * size)` since the epoch; each in which any input has
+//! something makes a bundle. Empty ones make none: that a span stays empty is known only from what comes after it,
+//! and an event time that jumps ahead would make no end of them.
+//!
+//! *Session*: the samples of all inputs in the order of event times; one that begins more than `gap` after all before it have
+//! ended begins a session. So one that comes late may make two sessions one. A session is `[b, e)`: from its first
+//! sample's beginning `b` to where the last ends, a sample without length taken to end 1 ns after its time. What lies from
+//! `b + max` on is cut off, a sample that lasts across the cut with a part on either side, and is joined as if nothing had
+//! come before it: the next session begins at the cut if a sample lasts across it, else with the next sample. As `b` is
+//! a function of event times, so is each cut.
+//!
+//! A sample that lasts is in every span that it overlaps, the first 10 000 of them (`MOST_SPANS`); one
+//! without length in that of its time. Of those that last and overlap one another the fewest are taken that cover as much,
+//! as in the window of a pivot ([`super::cover`]).
+//!
+//! # When a span closes
+//! As soon as no sample that is expected can change it: for each input the watermark has reached its end, or for a session
+//! is more than `gap` past it, or has reached the cut; or the watermark or what has closed has reached its beginning and
+//! samples that last cover the rest of it whole; or the input is idle. Spans close in the order of event times.
+//!
+//! `max_wait` bounds this. It counts from when the time of the span is over, not from its first sample, since a span may well be
+//! longer than `max_wait`: each sample says when that is, were event time to run on with the wall clock from
+//! when it arrived, and the earliest counts. For a session the gap after it belongs to its time, and its cut ends it.
+//!
+//! When a span has closed, what lies wholly before its end is late; what lasts longer takes part in what comes after.
+//!
+//! # What does not depend on the order of arrival
+//! As long as samples are out of order by no more than allowed and no timer fires, spans and their parts are a function of
+//! the event times alone, with the limits of a pivot's windows: an input's samples either last or do not, and of those that last
+//! none lies wholly within what others cover. One that does changes neither the spans nor what is covered, only which
+//! samples are taken to cover it, and may be late.
+//!
+//! # Cost
+//! Constant for a sample in order, and one step for each span that it is in. A sample out of order moves those after it.
+
+mod cut;
+mod lane;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
+
+use smallvec::SmallVec;
+
+use super::bundle::{Bundle, Part};
+use super::event::Event;
+use super::matching::Arrival;
+use super::queue::Queue;
+use super::stream::{NEVER, View};
+use super::verdict::Verdict;
+use crate::time::Timestamp;
+pub(super) use cut::Cut;
+use cut::Open;
+use lane::{Entry, Lane};
+
+/// The samples of one stream whose bundles are spans of time.
+#[derive(Debug)]
+pub(super) struct Spans<T> {
+    lanes: SmallVec<[Lane<T>; 3]>,
+    /// By time. Of spans of a fixed length that a sample only lasts into, none but the first.
+    open: Queue<Open, 2>,
+    /// The end of the last span that closed: all before it is over.
+    floor: i64,
+    has_closed: bool,
+    /// The input that the first span waits for: as long as nothing happens there, nothing can close.
+    blocker: usize,
+}
+
+impl<T> Spans<T> {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self {
+            lanes: (0..inputs).map(|_| Lane::new()).collect(),
+            open: Queue::new(),
+            floor: i64::MIN,
+            has_closed: false,
+            blocker: 0,
+        }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.lanes.iter().map(Lane::len).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the span has waited long enough.
+    fn due(view: &View<'_>, span: &Open) -> i64 {
+        let over = view.rules.cut.closes_at(span).saturating_add(span.delay);
+        over.saturating_add(view.rules.max_wait)
+    }
+
+    /// It may be early, since the first span may have to wait for another input then.
+    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+        if self.open.is_empty() {
+            return NEVER;
+        }
+        self.open.iter().map(|span| Self::due(view, span)).fold(view.idle_at(self.blocker), i64::min)
+    }
+
+    /// By how much a sample is late, or `None` if it still can take part.
+    fn late_by(&self, time: i64, end: i64) -> Option<u64> {
+        // A sample that lasts must end after the floor, one without length may lie on it.
+        let by = if end > time {
+            self.floor.saturating_sub(end).saturating_add(1)
+        } else {
+            self.floor.saturating_sub(time)
+        };
+        u64::try_from(by).ok().filter(|by| *by > 0)
+    }
+
+    /// The first input that the span has to wait for.
+    fn blocker_of(&self, view: &View<'_>, span: &Open) -> Option<usize> {
+        let (closes_at, limit) = (view.rules.cut.closes_at(span), view.rules.cut.limit(span.from));
+        self.lanes.iter().enumerate().find_map(|(input, lane)| {
+            let watermark = view.watermark(input);
+            // Of what may still come, the earliest that a span to come can have.
+            let coming = watermark.max(self.floor);
+            let settled = watermark >= closes_at || (coming >= span.from && lane.covers(coming, limit));
+            (!settled && view.idle_at(input) > view.now).then_some(input)
+        })
+    }
+
+    /// Keeps open what is left of a span that has closed up to the floor.
+    fn keep_open(&mut self, cut: Cut, closed: &Open) {
+        let to = self.floor;
+        let left = match cut {
+            Cut::Tumbling { .. } => {
+                let lasting = self.lanes.iter().flat_map(|lane| lane.before(to));
+                let delay = lasting.map(|entry| entry.arrived.saturating_sub(entry.time)).min();
+                delay.map(|delay| Open { from: to, end: to, delay })
+            }
+            Cut::Session { .. } => {
+                let first = self.lanes.iter().filter_map(Lane::first).map(|entry| entry.time.max(to)).min();
+                first.filter(|from| *from <= closed.end).map(|from| Open { from, ..*closed })
+            }
+        };
+        let Some(left) = left else { return };
+        match self.open.get_mut(0).filter(|next| next.from <= left.from) {
+            Some(next) => next.delay = next.delay.min(left.delay),
+            None => self.open.insert(0, left),
+        }
+    }
+}
+
+impl<T: Clone> Spans<T> {
+    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+        let Arrival { input, time, end, item } = arrival;
+        let cut = view.rules.cut;
+        // There has to be a time after it.
+        let lasts = end > time;
+        let time = time.min(i64::MAX - 1);
+        let end = if lasts { cut.end_of(time, end) } else { time };
+        if let Some(by_ns) = self.late_by(time, end) {
+            out.push(Event::Late { item, by_ns });
+            return NEVER;
+        }
+        let Some(lane) = self.lanes.get_mut(input) else {
+            out.push(Event::Released { item, used: 0 });
+            return NEVER;
+        };
+        lane.insert(Entry { time, end, arrived: view.now, used: 0, item });
+        let delay = view.now.saturating_sub(time);
+        let (at, earlier) = cut.open(&mut self.open, time.max(self.floor), end, delay);
+        let due = self.open.get(at).map_or(NEVER, |span| Self::due(view, span));
+        if input != self.blocker && !(at == 0 && earlier) {
+            return due;
+        }
+        self.close_settled(view, out);
+        if self.open.is_empty() { NEVER } else { due.min(view.idle_at(self.blocker)) }
+    }
+
+    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        // A span that has waited long enough takes those before it along.
+        let overdue = |span: &&Open| Self::due(view, span) <= view.now;
+        while let Some(until) = self.open.iter().filter(overdue).map(|span| span.from).max() {
+            while self.open.front().is_some_and(|first| first.from <= until) {
+                self.close_first(view, out);
+            }
+        }
+        self.close_settled(view, out);
+    }
+
+    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        while self.close_first(view, out) {}
+    }
+
+    /// Closes every span that may close, in the order of event times.
+    fn close_settled(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        while let Some(first) = self.open.front() {
+            if let Some(blocker) = self.blocker_of(view, first) {
+                self.blocker = blocker;
+                break;
+            }
+            self.close_first(view, out);
+        }
+    }
+
+    fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let Some(span) = self.open.pop_front() else { return false };
+        let cut = view.rules.cut;
+        let from = span.from;
+        let limit = cut.limit(from);
+        let to = match cut {
+            Cut::Tumbling { .. } => limit,
+            Cut::Session { .. } => {
+                let end = span.end.saturating_add(1).min(limit);
+                let over = self.lanes.iter().filter_map(|lane| lane.over(end)).max();
+                over.map_or(limit, |over| over.min(limit))
+            }
+        };
+        let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
+        let opened_at = arrivals.min().unwrap_or(view.now);
+        let parts: SmallVec<[Part<T>; 4]> = self.lanes.iter_mut().map(|lane| lane.pick(from, to)).collect();
+        let verdict = Verdict::on(view.rules, &parts);
+        let bundle = Bundle {
+            stream: view.key.clone(),
+            event_time: Timestamp::from_nanos(from),
+            parts,
+            first: !self.has_closed,
+            opened_at: Timestamp::from_nanos(opened_at),
+            closed_at: Timestamp::from_nanos(view.now),
+        };
+        out.push(verdict.tell(bundle));
+        self.has_closed = true;
+        self.floor = to;
+        for lane in &mut self.lanes {
+            lane.release(to, out);
+        }
+        self.keep_open(cut, &span);
+        true
+    }
+}

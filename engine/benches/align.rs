@@ -1,6 +1,7 @@
 //! The aligner: samples a second on one core, for three inputs and 1 to 100 000 streams.
 //!
-//! Each stream has a pivot every 40 ms and for each pivot one sample of each other input, in between. The streams
+//! Each stream has a pivot every 40 ms and for each pivot one sample of each other input, in between, or for `exact` at
+//! the same time. Spans are 200 ms long, sessions end after each pivot's samples. The streams
 //! take turns, so that with many of them every sample meets a cold one. The clock runs with the event times.
 
 use std::hint::black_box;
@@ -36,9 +37,8 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
     })
 }
 
-/// Approximate time over the same inputs.
-fn approximate_time() -> Arc<AlignPolicy> {
-    let method = Method::ApproximateTime(ApproximateTime::default());
+/// Another method over the same inputs.
+fn without_pivot(method: Method) -> Arc<AlignPolicy> {
     Arc::new(AlignPolicy { method, ..(*policy([Join::Pivot, Join::Pivot])).clone() })
 }
 
@@ -48,6 +48,8 @@ struct Load {
     streams: Vec<StreamKey>,
     item: Arc<u64>,
     lasts: Duration,
+    /// When each input's sample comes after the pivot's, in milliseconds.
+    offsets: [i64; 3],
     round: i64,
     turn: usize,
     out: Vec<Event<Arc<u64>>>,
@@ -55,12 +57,14 @@ struct Load {
 
 impl Load {
     fn new(policy: Arc<AlignPolicy>, streams: usize, lasts: Duration) -> Self {
+        let offsets = if policy.method == Method::Exact { [0; 3] } else { [0, 7, -11] };
         let streams = (0..streams).map(|i| StreamKey::from(format!("camera-{i:06}").as_str())).collect();
         Self {
             aligner: Aligner::new(policy),
             streams,
             item: Arc::new(0),
             lasts,
+            offsets,
             round: 0,
             turn: 0,
             out: Vec::new(),
@@ -74,9 +78,8 @@ impl Load {
             let Some(stream) = self.streams.get(self.turn) else { return bundles };
             let at = self.round * 40 * MS;
             let now = Timestamp::from_nanos(at);
-            for (input, offset, lasts) in
-                [(0, 0, Duration::ZERO), (1, 7, self.lasts), (2, -11, Duration::ZERO)]
-            {
+            let lasts = [Duration::ZERO, self.lasts, Duration::ZERO];
+            for (input, (offset, lasts)) in (0..).zip(self.offsets.into_iter().zip(lasts)) {
                 let stamp = Stamp::new(Timestamp::from_nanos(at + offset * MS), lasts);
                 self.aligner.push(stream, InputId(input), stamp, Arc::clone(&self.item), now, &mut self.out);
             }
@@ -106,7 +109,14 @@ fn align(criterion: &mut Criterion) {
     for (name, policy, lasts) in [
         ("nearest+latest", policy(point), Duration::ZERO),
         ("window+window", policy(windows), Duration::from_millis(40)),
-        ("approximate-time", approximate_time(), Duration::ZERO),
+        ("exact", without_pivot(Method::Exact), Duration::ZERO),
+        (
+            "approximate-time",
+            without_pivot(Method::ApproximateTime(ApproximateTime::default())),
+            Duration::ZERO,
+        ),
+        ("tumbling", without_pivot(Method::Tumbling { size: ms(200) }), Duration::from_millis(40)),
+        ("session", without_pivot(Method::Session { gap: ms(20), max: ms(1_000) }), Duration::ZERO),
     ] {
         for streams in [1, 1_000, 100_000] {
             let mut load = Load::new(Arc::clone(&policy), streams, lasts);

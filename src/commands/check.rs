@@ -182,21 +182,23 @@ fn counted(count: usize, what: &str) -> String {
 
 fn joined(method: &Method, policy: &InputPolicy) -> String {
     let show = |length: Duration| format!("{length:?}");
-    let which = match policy.join {
-        Join::Pivot if *method == Method::Exact => {
-            "the one with the very same event time as the others'".to_owned()
+    let which = match (policy.join, method) {
+        (Join::Pivot, Method::Pivot(_)) => return "the pivot: a bundle for each".to_owned(),
+        (Join::Pivot, Method::Exact) => "the one with the very same event time as the others'".to_owned(),
+        (Join::Pivot, Method::ApproximateTime(_)) => "the one of those that lie closest together".to_owned(),
+        (Join::Pivot, Method::Tumbling { size }) => format!("all of the same {}", show(*size)),
+        (Join::Pivot, Method::Session { gap, max }) => {
+            format!("all of a session: until nothing comes for {}, at most {}", show(*gap), show(*max))
         }
-        Join::Pivot if matches!(method, Method::ApproximateTime(_)) => {
-            "the one of those that lie closest together".to_owned()
-        }
-        Join::Pivot => return "the pivot: a bundle for each".to_owned(),
-        Join::Window { before, after } => {
+        (Join::Window { before, after }, _) => {
             format!("all from {} before the pivot to {} after it", show(before), show(after))
         }
-        Join::Nearest { tolerance } => {
+        (Join::Nearest { tolerance }, _) => {
             format!("the one nearest to the pivot, at most {} away", show(tolerance))
         }
-        Join::Latest { max_age } => format!("the last before the pivot, at most {} older", show(max_age)),
+        (Join::Latest { max_age }, _) => {
+            format!("the last before the pivot, at most {} older", show(max_age))
+        }
     };
     let without = match policy.missing {
         Missing::Emit => "a bundle without goes on",

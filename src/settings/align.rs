@@ -11,14 +11,26 @@ use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
 /// The keys of the section that no input can have for a name.
-pub(super) const KEYS: [&str; 7] =
-    ["method", "pivot", "max_wait", "forget_after", "queue", "max_interval", "age_penalty"];
+pub(super) const KEYS: [&str; 10] = [
+    "method",
+    "pivot",
+    "max_wait",
+    "forget_after",
+    "queue",
+    "max_interval",
+    "age_penalty",
+    "size",
+    "gap",
+    "max",
+];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Pivot,
     Exact,
     ApproximateTime,
+    Tumbling,
+    Session,
 }
 
 /// Reads the section. None when something in it is wrong, which has been noted.
@@ -40,7 +52,13 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         let inputs = vec![policy(only, Join::Pivot, Missing::default())];
         return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
     };
-    let kinds = [("pivot", Kind::Pivot), ("exact", Kind::Exact), ("approximate-time", Kind::ApproximateTime)];
+    let kinds = [
+        ("pivot", Kind::Pivot),
+        ("exact", Kind::Exact),
+        ("approximate-time", Kind::ApproximateTime),
+        ("tumbling", Kind::Tumbling),
+        ("session", Kind::Session),
+    ];
     let kind = section.or("method", Kind::Pivot, word(&kinds));
     let max_wait = section.or("max_wait", max_wait, positive_duration);
     let forget_after = section.or("forget_after", forget_after, positive_duration);
@@ -59,6 +77,11 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
             let method = Method::ApproximateTime(read_approximate(&section, inputs));
             (Some(method), read_inputs(&section, "approximate-time", inputs))
         }
+        Kind::Tumbling => {
+            let size = section.required("size", "size = \"1s\"", positive_duration);
+            (size.map(|size| Method::Tumbling { size }), read_inputs(&section, inputs))
+        }
+        Kind::Session => (read_session(&section), read_inputs(&section, inputs)),
     };
     section.finish();
     let inputs = policies.into_iter().collect::<Option<_>>()?;
@@ -74,6 +97,21 @@ fn read_approximate(section: &Section<'_>, inputs: &[Input]) -> ApproximateTime 
         age_penalty: penalty.map_or(default.age_penalty, f64::from),
         min_periods: inputs.iter().map(|input| input.min_period.unwrap_or_default()).collect(),
     }
+}
+
+fn read_session(section: &Section<'_>) -> Option<Method> {
+    let gap = section.required("gap", "gap = \"2s\"", positive_duration);
+    let max = section.or("max", Duration::from_secs(60), positive_duration);
+    let gap = gap?;
+    if max < gap {
+        let message = format!(
+            "is {max:?}, less than align.gap: every session would be cut before it can end; write a length of time of \
+             {gap:?} or more"
+        );
+        section.wrong("max", message);
+        return None;
+    }
+    Some(Method::Session { gap, max })
 }
 
 /// What inputs that are not joined to a pivot say, if anything.

@@ -192,6 +192,34 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "align.audio.window",
             &["joins a pivot", "take it away"],
         ),
+        (
+            "pivot = \"video\"",
+            "method = \"tumbling\"",
+            "align]",
+            "align.size",
+            &["is missing", "size = \"1s\""],
+        ),
+        (
+            "pivot = \"video\"",
+            "method = \"tumbling\"\nsize = \"0s\"",
+            "\"0s\"",
+            "align.size",
+            &["more than 0"],
+        ),
+        (
+            "pivot = \"video\"",
+            "method = \"session\"\nsize = \"1s\"",
+            "size = ",
+            "align.size",
+            &["no key here", "gap"],
+        ),
+        (
+            "pivot = \"video\"",
+            "method = \"session\"\ngap = \"2s\"\nmax = \"1s\"",
+            "\"1s\"",
+            "align.max",
+            &["less than align.gap", "2s or more"],
+        ),
         // Brokers and topics.
         ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
         (
@@ -529,6 +557,12 @@ fn the_methods_without_a_pivot_are_read() {
     };
     assert_eq!((queue, max_interval, age_penalty), (50, Some(Duration::from_millis(40)), 0.5));
     assert_eq!(min_periods, [Duration::ZERO, Duration::from_millis(20)]);
+    let tumbling = align("[align]\nmethod = \"tumbling\"\nsize = \"500ms\"");
+    assert_eq!(tumbling.method, Method::Tumbling { size: Duration::from_millis(500) });
+    let session = align("[align]\nmethod = \"session\"\ngap = \"2s\"\nleft = { missing = \"drop\" }");
+    let (gap, max) = (Duration::from_secs(2), Duration::from_secs(60));
+    assert_eq!((&session.method, session.pivot()), (&Method::Session { gap, max }, None));
+    assert_eq!(session.inputs[0].missing, Missing::Drop);
 }
 
 #[test]
@@ -596,8 +630,10 @@ context = { from = "last", bytes = {} }
 fn the_reference_names_every_key_and_no_other() {
     let text = EVERYTHING.replace("MODELS", root().join("models").to_str().expect("plain"));
     let pivot_less = text.replace("pivot = \"video\"", "method = \"approximate-time\"");
+    let tumbling = text.replace("pivot = \"video\"", "method = \"tumbling\"");
+    let session = text.replace("pivot = \"video\"", "method = \"session\"");
     let mut known = BTreeSet::new();
-    for text in [text, pivot_less] {
+    for text in [text, pivot_less, tumbling, session] {
         let notes = Notes::new(&text);
         let document = parse(&text, &notes).expect("it is TOML");
         read(&Section::root(&notes, &document), &notes, root(), &Overrides::default());

@@ -120,9 +120,10 @@ impl<T> Spans<T> {
         let (closes_at, limit) = (view.rules.cut.closes_at(span), view.rules.cut.limit(span.from));
         self.lanes.iter().enumerate().find_map(|(input, lane)| {
             let watermark = view.watermark(input);
-            // Of what may still come, the earliest that a span to come can have.
+            // Where the earliest of what may still come counts from. Not before the span, if all from there on is
+            // covered: else an earlier one were open.
             let coming = watermark.max(self.floor);
-            let settled = watermark >= closes_at || (coming >= span.from && lane.covers(coming, limit));
+            let settled = watermark >= closes_at || lane.covers(coming, limit);
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
     }

@@ -286,6 +286,29 @@ fn check(plans: &[InputPlan], cutting: Cutting) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A span that is open after what was told, though its time was over at `since`, by the arrival of its first sample.
+fn overdue(cutting: Cutting, seen: &[(Item, i64)], told: &[Event<Item>], since: i64) -> Option<(i64, i64)> {
+    let mut floor = told.iter().rev().find_map(|event| match event {
+        Event::Bundle(bundle) => Some(bundle.parts[0].to.as_nanos()),
+        _ => None,
+    });
+    let items: Vec<Item> = seen.iter().map(|(item, _)| *item).collect();
+    while let Some((from, to)) = next_span(cutting, &items, floor.unwrap_or(-1_000_000)) {
+        let of = || seen.iter().filter(|(item, _)| is_in(item, from, to));
+        let over = match cutting {
+            Cutting::Tumbling { .. } => to,
+            Cutting::Session { gap, max } => {
+                (of().map(|(item, _)| item.end).max().unwrap_or(to) + gap + 1).min(from + max)
+            }
+        };
+        if of().any(|(item, arrived)| over + arrived - item.time <= since) {
+            return Some((from, to));
+        }
+        floor = Some(to);
+    }
+    None
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -295,5 +318,74 @@ proptest! {
         cutting in cuttings(),
     ) {
         check(&plans, cutting)?;
+    }
+
+    #[test]
+    fn the_deadline_is_never_late_and_with_timers_every_sample_still_ends_once(
+        plans in plans(),
+        cutting in cuttings(),
+        (idle, wait) in (1..40_u64, 1..40_u64),
+        pauses in vec(0..8_i64, 48),
+    ) {
+        let mut policy = policy(&plans, cutting);
+        policy.max_wait = Duration::from_nanos(wait);
+        policy.inputs.iter_mut().for_each(|input| input.idle_timeout = Duration::from_nanos(idle));
+        let policy = Arc::new(policy);
+        let at = Timestamp::from_nanos;
+        // One is asked all the time, the other when it says so.
+        let (mut eager, mut lazy) = (Aligner::new(policy.clone()), Aligner::new(policy));
+        let (mut all, mut told) = (Vec::new(), Vec::new());
+        let (stream, mut now, mut seen) = (StreamKey::from("s"), 0, Vec::new());
+        let items = arrivals(&plans);
+        for (item, pause) in items.iter().zip(&pauses) {
+            for now in now..=now + pause {
+                eager.tick(at(now), &mut all);
+                let late = overdue(cutting, &seen, &all, now - i64::try_from(wait).expect("short"));
+                prop_assert_eq!(late, None, "it should have closed at {}", now);
+            }
+            now += pause;
+            seen.push((*item, now));
+            while let Some(due) = lazy.next_deadline().filter(|due| *due <= at(now)) {
+                lazy.tick(due, &mut told);
+            }
+            let lasts = Duration::from_nanos(u64::try_from(item.end - item.time).expect("not negative"));
+            let stamp = Stamp::new(at(item.time), lasts);
+            let input = InputId(u16::try_from(item.input).expect("few"));
+            eager.push(&stream, input, stamp, *item, at(now), &mut all);
+            lazy.push(&stream, input, stamp, *item, at(now), &mut told);
+            prop_assert_eq!(format!("{all:?}"), format!("{told:?}"));
+        }
+        while let Some(due) = lazy.next_deadline().filter(|due| *due <= at(now + 200)) {
+            lazy.tick(due, &mut told);
+        }
+        (now..=now + 200).for_each(|now| eager.tick(at(now), &mut all));
+        prop_assert_eq!(format!("{all:?}"), format!("{told:?}"));
+        prop_assert_eq!(lazy.buffered(), 0, "all are idle");
+
+        let (mut floor, mut uses, mut ended) = (i64::MIN, BTreeMap::new(), 0);
+        for event in &all {
+            match event {
+                Event::Bundle(bundle) => {
+                    prop_assert!(bundle.event_time.as_nanos() >= floor, "spans overlap");
+                    for part in &bundle.parts {
+                        let (from, to) = (part.from.as_nanos(), part.to.as_nanos());
+                        prop_assert!(part.samples.iter().all(|item| is_in(item, from, to)));
+                        part.samples.iter().for_each(|item| *uses.entry(item.id).or_default() += 1);
+                        floor = to;
+                    }
+                    prop_assert!(bundle.parts.iter().any(|part| !part.samples.is_empty()));
+                }
+                Event::Released { item, used } => {
+                    ended += 1;
+                    prop_assert_eq!(uses.remove(&item.id).unwrap_or(0), *used);
+                }
+                Event::Late { item, .. } => {
+                    ended += 1;
+                    prop_assert!(!is_in(item, floor, i64::MAX) && !uses.contains_key(&item.id));
+                }
+                other => prop_assert!(false, "unexpected: {other:?}"),
+            }
+        }
+        prop_assert_eq!((ended, uses.len()), (items.len(), 0));
     }
 }

@@ -98,7 +98,7 @@ impl Load {
 
 fn align(criterion: &mut Criterion) {
     let ms = Duration::from_millis;
-    let point = [Join::Nearest { tolerance: ms(40) }, Join::Latest { max_age: ms(1_000) }];
+    let point = [Join::Nearest { tolerance: ms(40), reuse: true }, Join::Latest { max_age: ms(1_000) }];
     let windows = [
         Join::Window { before: ms(100), after: ms(20) },
         Join::Window { before: ms(80), after: Duration::ZERO },

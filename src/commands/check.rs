@@ -193,8 +193,12 @@ fn joined(method: &Method, policy: &InputPolicy) -> String {
         (Join::Window { before, after }, _) => {
             format!("all from {} before the pivot to {} after it", show(before), show(after))
         }
-        (Join::Nearest { tolerance }, _) => {
-            format!("the one nearest to the pivot, at most {} away", show(tolerance))
+        (Join::Nearest { tolerance, reuse }, _) => {
+            let again = if reuse { "" } else { ", each in one bundle at most" };
+            format!("the one nearest to the pivot, at most {} away{again}", show(tolerance))
+        }
+        (Join::AllBetweenPivots { max_age }, _) => {
+            format!("all since the pivot before, and for the first at most {} older", show(max_age))
         }
         (Join::Latest { max_age }, _) => {
             format!("the last before the pivot, at most {} older", show(max_age))

@@ -6,7 +6,7 @@ use lockstep_engine::align::{AlignPolicy, ApproximateTime, InputPolicy, Join, Me
 use lockstep_engine::position::InputId;
 
 use super::inputs::Input;
-use super::kinds::{count, duration, number, positive_duration, string, word};
+use super::kinds::{boolean, count, duration, number, positive_duration, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
@@ -23,6 +23,9 @@ pub(super) const KEYS: [&str; 10] = [
     "gap",
     "max",
 ];
+
+/// The ways to join a pivot, of which an input has one.
+const JOINS: [&str; 4] = ["window", "nearest", "latest", "all_between_pivots"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -183,8 +186,8 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
                 &input.name,
                 format!(
                     "is missing: how does {0} join the pivot? write {0} = {{ window = {{ before = \"512ms\", \
-                     after = \"0ms\" }} }}, {{ nearest = {{ tolerance = \"50ms\" }} }} or {{ latest = {{ max_age \
-                     = \"1s\" }} }}",
+                     after = \"0ms\" }} }}, {{ nearest = {{ tolerance = \"50ms\" }} }}, {{ latest = {{ max_age \
+                     = \"1s\" }} }} or {{ all_between_pivots = {{ max_age = \"1s\" }} }}",
                     input.name
                 ),
             );
@@ -215,7 +218,7 @@ fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
     let section = align.named(&input.name)?;
     let missing = read_missing(&section);
     let example = "window = { before = \"512ms\", after = \"0ms\" }";
-    let join = match section.one_of(&["window", "nearest", "latest"], example) {
+    let join = match section.one_of(&JOINS, example) {
         Some("window") => section.table("window").and_then(|window| {
             let before = window.or("before", Duration::ZERO, duration);
             let after = window.or("after", Duration::ZERO, duration);
@@ -228,8 +231,14 @@ fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
         }),
         Some("nearest") => section.table("nearest").and_then(|nearest| {
             let tolerance = nearest.required("tolerance", "tolerance = \"50ms\"", duration);
+            let reuse = nearest.or("reuse", true, boolean);
             nearest.finish();
-            Some(Join::Nearest { tolerance: tolerance? })
+            Some(Join::Nearest { tolerance: tolerance?, reuse })
+        }),
+        Some("all_between_pivots") => section.table("all_between_pivots").and_then(|between| {
+            let max_age = between.required("max_age", "max_age = \"1s\"", duration);
+            between.finish();
+            Some(Join::AllBetweenPivots { max_age: max_age? })
         }),
         Some(_) => section.table("latest").and_then(|latest| {
             let max_age = latest.required("max_age", "max_age = \"1s\"", duration);

@@ -165,7 +165,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
             );
             return None;
         }
-        (Join::Nearest { .. } | Join::Latest { .. }, _) => {
+        (Join::Nearest { .. } | Join::Latest { .. } | Join::AllBetweenPivots { .. }, _) => {
             section.wrong_here(format!(
                 "needs a window to cut sound from, but {0} is joined without; write {0} = {{ window = {{ before = \
                  \"512ms\" }} }} in [align]",

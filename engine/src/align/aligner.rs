@@ -26,6 +26,7 @@ use crate::time::{Timestamp, nanos};
 /// - window: the watermark has reached its end, or samples that last cover it whole;
 /// - nearest: the watermark is as far past `t` as the nearest sample is away, or one has the very same time;
 /// - latest: the watermark is past `t`, or one has the very same time;
+/// - all between pivots: the watermark is past `t`;
 /// - or the input is idle: nothing was heard of it for `idle_timeout`, counted for one never heard from the
 ///   stream's first sample.
 ///
@@ -35,7 +36,8 @@ use crate::time::{Timestamp, nanos};
 /// # What does not depend on the order of arrival
 /// As long as samples are out of order by no more than allowed and no timer fires, the bundles of a stream
 /// and their order are a function of the event times alone, with three limits. Of samples of one input
-/// with the very same event time the first to arrive counts (nearest, latest, pivot) or stands first (window).
+/// with the very same event time the first to arrive counts (nearest, latest, pivot) or stands first (window, all
+/// between pivots).
 /// An input's samples either last or do not. Those that last are one signal: none lies wholly within
 /// what others cover, and no window is shorter than they overlap.
 ///

@@ -31,7 +31,15 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
 }
 
 const fn nearest(tolerance: u64) -> Join {
-    Join::Nearest { tolerance: Duration::from_millis(tolerance) }
+    Join::Nearest { tolerance: Duration::from_millis(tolerance), reuse: true }
+}
+
+const fn nearest_once(tolerance: u64) -> Join {
+    Join::Nearest { tolerance: Duration::from_millis(tolerance), reuse: false }
+}
+
+const fn between(max_age: u64) -> Join {
+    Join::AllBetweenPivots { max_age: Duration::from_millis(max_age) }
 }
 
 const fn latest(max_age: u64) -> Join {
@@ -73,6 +81,44 @@ fn latest_closes_when_the_watermark_has_passed_or_on_an_exact_hit() {
     assert_eq!(rig.push(PIVOT, 101, 0), "101:[101][101] 101x1 90x1");
     assert_eq!(rig.push(PIVOT, 160, 0), "101x1", "too old for anything from 160 on");
     assert_eq!(rig.push(OTHER, 161, 0), "160:[160][] 160x1");
+}
+
+#[test]
+fn what_lies_between_two_pivots_goes_to_the_later_one_with_what_has_its_very_time() {
+    let mut rig = rig(between(20));
+    for time in [70, 80, 90, 100] {
+        rig.push(OTHER, time, 0);
+    }
+    assert_eq!(rig.push(PIVOT, 100, 0), "70x0", "the first reaches 20 back");
+    assert_eq!(rig.push(OTHER, 101, 0), "100:[100][80, 90, 100] 100x1 80x1 90x1 100x1");
+    assert_eq!(rig.push_as(OTHER, 100, 0, 7, 0), "late 7 by 1");
+    assert_eq!(rig.push(PIVOT, 150, 0), "");
+    assert_eq!(rig.push(OTHER, 151, 0), "150:[150][101] 150x1 101x1", "and the others as far as there is");
+}
+
+#[test]
+fn a_part_between_pivots_says_from_when_to_when_it_is() {
+    let mut rig = rig(between(20));
+    rig.push(OTHER, 85, 0);
+    rig.push(PIVOT, 100, 0);
+    let ns = |ms: i64, ns: i64| Timestamp::from_nanos(ms * 1_000_000 + ns);
+    let part = rig.bundle_after(OTHER, 130, 0).parts[1].clone();
+    assert_eq!((part.from, part.to, part.skew_ns), (ns(80, 0), ns(100, 1), Some(-15_000_000)));
+    rig.told();
+    rig.push(PIVOT, 140, 0);
+    let part = rig.bundle_after(OTHER, 150, 0).parts[1].clone();
+    assert_eq!((part.from, part.to, part.skew_ns), (ns(100, 1), ns(140, 1), Some(-10_000_000)));
+}
+
+#[test]
+fn a_sample_that_may_not_be_used_again_goes_to_the_first_pivot_that_it_is_nearest_to() {
+    let mut rig = rig(nearest_once(50));
+    for time in [95, 103] {
+        rig.push(OTHER, time, 0);
+    }
+    assert_eq!(rig.push(PIVOT, 100, 0), "100:[100][103] 100x1");
+    assert_eq!(rig.push(PIVOT, 104, 0), "", "103 is nearest, but taken");
+    assert_eq!(rig.push(OTHER, 113, 0), "104:[104][95] 104x1 95x1 103x1");
 }
 
 #[test]
@@ -427,7 +473,8 @@ fn the_latest_event_time_of_an_input_is_known() {
 
 #[test]
 fn times_at_the_ends_of_the_range_do_no_harm() {
-    for join in [nearest(u64::MAX / 2), latest(u64::MAX / 2), window(u64::MAX / 2, u64::MAX / 2)] {
+    let far = u64::MAX / 2;
+    for join in [nearest(far), nearest_once(far), latest(far), between(far), window(far, far)] {
         let mut rig = rig(join);
         for input in [OTHER, PIVOT, OTHER, PIVOT] {
             for time in [Timestamp::MIN, Timestamp::from_nanos(0), Timestamp::MAX, Timestamp::MIN] {

@@ -29,6 +29,15 @@ struct Entry<T> {
     item: T,
 }
 
+/// Which pivots may still ask for something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// The event time of the last one that closed; `i64::MIN` before the first.
+    pub(super) closed: i64,
+    /// The earliest event time that one has or may have.
+    pub(super) floor: i64,
+}
+
 impl<T> Lane<T> {
     pub(super) fn new() -> Self {
         Self { furthest: i64::MIN, entries: Queue::new() }
@@ -58,7 +67,7 @@ impl<T> Lane<T> {
             }
             if before.time == time {
                 match ask {
-                    Ask::Window { .. } => break,
+                    Ask::Window { .. } | Ask::NearestOnce { .. } | Ask::Between { .. } => break,
                     Ask::Nearest { .. } | Ask::Latest { .. } => return Err(item),
                 }
             }
@@ -71,6 +80,11 @@ impl<T> Lane<T> {
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
     pub(super) fn settled(&self, ask: Ask, watermark: i64, t: i64) -> bool {
+        let beyond = |nearest: Option<(usize, i64)>, tolerance: i64| match nearest {
+            Some((_, 0)) => true,
+            Some((_, away)) => watermark >= t.saturating_add(away),
+            None => watermark > t.saturating_add(tolerance),
+        };
         match ask {
             Ask::Window { before, after } => {
                 let (from, to) = (t.saturating_sub(before), t.saturating_add(after));
@@ -83,11 +97,9 @@ impl<T> Lane<T> {
                 let cover = cover(self.spans(), from, to, |_| {});
                 !cover.points && cover.covered == to.saturating_sub(from)
             }
-            Ask::Nearest { tolerance } => match self.nearest(t, tolerance) {
-                Some((_, 0)) => true,
-                Some((_, away)) => watermark >= t.saturating_add(away),
-                None => watermark > t.saturating_add(tolerance),
-            },
+            Ask::Nearest { tolerance } => beyond(self.nearest(t, tolerance), tolerance),
+            Ask::NearestOnce { tolerance } => beyond(self.nearest_free(t, tolerance), tolerance),
+            Ask::Between { .. } => watermark > t,
             Ask::Latest { .. } => watermark > t || self.last_at(t).is_some_and(|(_, time)| time == t),
         }
     }
@@ -112,30 +124,57 @@ impl<T> Lane<T> {
         (best.1 <= tolerance).then_some(best)
     }
 
+    /// As [`Self::nearest`], of those that no pivot has taken; of equal times the first to arrive.
+    fn nearest_free(&self, t: i64, tolerance: i64) -> Option<(usize, i64)> {
+        let next = self.entries.partition_point(|entry| entry.time < t);
+        let ahead = (next..self.entries.len()).filter_map(|index| Some((index, self.entries.get(index)?)));
+        let mut best = ahead
+            .take_while(|(_, entry)| entry.time.saturating_sub(t) <= tolerance)
+            .find(|(_, entry)| entry.used == 0)
+            .map(|(index, entry)| (index, entry.time.saturating_sub(t)));
+        for (index, entry) in (0..next).rev().filter_map(|index| Some((index, self.entries.get(index)?))) {
+            let away = t.saturating_sub(entry.time);
+            if away > best.map_or(tolerance, |(_, away)| away) {
+                break;
+            }
+            if entry.used == 0 {
+                best = Some((index, away));
+            }
+        }
+        best
+    }
+
     /// The index and the time of the last sample at or before `t`.
     fn last_at(&self, t: i64) -> Option<(usize, i64)> {
         let next = self.entries.partition_point(|entry| entry.time <= t);
         next.checked_sub(1).and_then(|last| self.entries.get(last).map(|entry| (last, entry.time)))
     }
 
-    /// Whether a sample lies wholly before what pivots from `floor` on can ask for, and by how much.
+    /// Whether a sample lies wholly before what the pivots ahead can ask for, and by how much.
     #[inline]
-    pub(super) fn late_by(rule: &Rule, floor: i64, time: i64, end: i64) -> Option<u64> {
+    pub(super) fn late_by(rule: &Rule, ahead: Ahead, time: i64, end: i64) -> Option<u64> {
+        let floor = ahead.floor;
         let by = match rule.ask {
             // A sample that lasts must end after the window's beginning, one without length may lie on it.
             Ask::Window { before, .. } if end > time => {
                 floor.saturating_sub(before).saturating_sub(end).saturating_add(1)
             }
+            Ask::Between { .. } if ahead.closed > i64::MIN => {
+                ahead.closed.saturating_add(1).saturating_sub(time)
+            }
             Ask::Window { before: reach, .. }
             | Ask::Nearest { tolerance: reach }
+            | Ask::NearestOnce { tolerance: reach }
+            | Ask::Between { max_age: reach }
             | Ask::Latest { max_age: reach } => floor.saturating_sub(reach).saturating_sub(time),
         };
         u64::try_from(by).ok().filter(|by| *by > 0)
     }
 
-    /// Lets go of the samples that no pivot from `floor` on can use. Returns how many.
+    /// Lets go of the samples that none of the pivots ahead can use. Returns how many.
     #[inline]
-    pub(super) fn release(&mut self, rule: &Rule, floor: i64, out: &mut Vec<Event<T>>) -> usize {
+    pub(super) fn release(&mut self, rule: &Rule, ahead: Ahead, out: &mut Vec<Event<T>>) -> usize {
+        let floor = ahead.floor;
         let mut released = 0;
         while let Some(first) = self.entries.front() {
             // Whether the one after it serves whoever asks from the floor on better.
@@ -144,9 +183,10 @@ impl<T> Lane<T> {
                 (Ask::Nearest { .. }, Some(second)) => {
                     second.time.saturating_sub(floor) < floor.saturating_sub(first.time)
                 }
+                (Ask::NearestOnce { .. }, _) => first.used > 0,
                 _ => false,
             };
-            if !superseded && Self::late_by(rule, floor, first.time, first.end).is_none() {
+            if !superseded && Self::late_by(rule, ahead, first.time, first.end).is_none() {
                 break;
             }
             released += self.release_first(out);
@@ -171,13 +211,19 @@ impl<T> Lane<T> {
 }
 
 impl<T: Clone> Lane<T> {
-    /// What a pivot at `t` finds now.
-    pub(super) fn pick(&mut self, ask: Ask, t: i64) -> Part<T> {
+    /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none.
+    pub(super) fn pick(&mut self, ask: Ask, before: i64, t: i64) -> Part<T> {
         let found = match ask {
             Ask::Window { before, after } => {
                 return self.pick_window(t.saturating_sub(before), t.saturating_add(after));
             }
+            Ask::Between { max_age } => {
+                let from =
+                    if before > i64::MIN { before.saturating_add(1) } else { t.saturating_sub(max_age) };
+                return self.pick_between(from, t);
+            }
             Ask::Nearest { tolerance } => self.nearest(t, tolerance).map(|(index, _)| index),
+            Ask::NearestOnce { tolerance } => self.nearest_free(t, tolerance).map(|(index, _)| index),
             Ask::Latest { max_age } => {
                 self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age).map(|(index, _)| index)
             }
@@ -190,6 +236,25 @@ impl<T: Clone> Lane<T> {
             part.skew_ns = Some(entry.time.saturating_sub(t));
         }
         part
+    }
+
+    fn pick_between(&mut self, from: i64, t: i64) -> Part<T> {
+        let first = self.entries.partition_point(|entry| entry.time < from);
+        let mut samples = SmallVec::new();
+        let mut furthest = None;
+        for index in first..self.entries.len() {
+            let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.time <= t) else { break };
+            entry.used = entry.used.saturating_add(1);
+            samples.push(entry.item.clone());
+            furthest.get_or_insert(entry.time.saturating_sub(t));
+        }
+        Part {
+            samples,
+            from: Timestamp::from_nanos(from),
+            to: Timestamp::from_nanos(t.saturating_add(1)),
+            skew_ns: furthest,
+            coverage: None,
+        }
     }
 
     fn pick_window(&mut self, from: i64, to: i64) -> Part<T> {

@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::bundle::{Bundle, Part};
 use super::event::Event;
-use super::lane::Lane;
+use super::lane::{Ahead, Lane};
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
@@ -103,7 +103,7 @@ impl<T> Pivot<T> {
         self.floor = floor;
         if risen {
             for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
-                lane.release(rule, floor, out);
+                lane.release(rule, Ahead { closed: self.closed, floor }, out);
             }
         }
     }
@@ -162,11 +162,12 @@ impl<T: Clone> Pivot<T> {
                 }
             }
         } else {
+            let ahead = Ahead { closed: self.closed, floor: self.floor };
             let (Some(lane), Some(rule)) = (self.lanes.get_mut(input), view.rules.inputs.get(input)) else {
                 out.push(Event::Released { item, used: 0 });
                 return NEVER;
             };
-            if let Some(by_ns) = Lane::<T>::late_by(rule, self.floor, time, end) {
+            if let Some(by_ns) = Lane::<T>::late_by(rule, ahead, time, end) {
                 out.push(Event::Late { item, by_ns });
                 return NEVER;
             }
@@ -174,7 +175,7 @@ impl<T: Clone> Pivot<T> {
                 out.push(Event::Released { item, used: 0 });
                 return NEVER;
             }
-            lane.release(rule, self.floor, out);
+            lane.release(rule, ahead, out);
             may_close = self.blocker == input && !self.open.is_empty();
         }
 
@@ -221,7 +222,8 @@ impl<T: Clone> Pivot<T> {
 
     fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
         let Some(pivot) = self.open.pop_front() else { return false };
-        let first = self.closed == i64::MIN;
+        let before = self.closed;
+        let first = before == i64::MIN;
         self.closed = pivot.time;
         let event_time = Timestamp::from_nanos(pivot.time);
         let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
@@ -235,7 +237,7 @@ impl<T: Clone> Pivot<T> {
                     coverage: None,
                 }
             } else {
-                lane.pick(rule.ask, pivot.time)
+                lane.pick(rule.ask, before, pivot.time)
             });
         }
         let verdict = Verdict::on(view.rules, &parts);

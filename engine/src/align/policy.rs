@@ -138,10 +138,19 @@ pub enum Join {
     Nearest {
         /// The furthest that counts.
         tolerance: Duration,
+        /// Whether a sample can be in several bundles. If not, pivots choose in the order of event times, each the nearest
+        /// that none before it has taken.
+        reuse: bool,
     },
     /// The last one at or before `t`, at most `max_age` older.
     Latest {
         /// The oldest that counts.
+        max_age: Duration,
+    },
+    /// All after the pivot before, up to and including `t`, each by its own time, however long it lasts. So a sample is in
+    /// one bundle: that of the first pivot that is not before it.
+    AllBetweenPivots {
+        /// The oldest that counts for the first pivot of a stream, which has none before it.
         max_age: Duration,
     },
 }

@@ -53,7 +53,8 @@ fn spans() -> impl Strategy<Value = Join> {
     let span = || (0..12_u64).prop_map(Duration::from_nanos);
     prop_oneof![
         (span(), span()).prop_map(|(before, after)| Join::Window { before, after }),
-        span().prop_map(|tolerance| Join::Nearest { tolerance }),
+        (span(), any::<bool>()).prop_map(|(tolerance, reuse)| Join::Nearest { tolerance, reuse }),
+        span().prop_map(|max_age| Join::AllBetweenPivots { max_age }),
         span().prop_map(|max_age| Join::Latest { max_age }),
     ]
 }
@@ -144,8 +145,9 @@ fn ns(span: Duration) -> i64 {
 }
 
 /// What a pivot at `t` gets from one input, whose samples are given in the order of arrival: their ids by
-/// event time. For sound only which cells of the window are covered and by how few is told.
-fn pick(join: Join, samples: &[Item], t: i64) -> Vec<usize> {
+/// event time. `before` has the times of all pivots before it, in order. For sound only which cells of the
+/// window are covered and by how few is told.
+fn pick(join: Join, samples: &[Item], before: &[i64], t: i64) -> Vec<usize> {
     let mut sorted = samples.to_vec();
     sorted.sort_by_key(|item| item.time);
     match join {
@@ -160,12 +162,25 @@ fn pick(join: Join, samples: &[Item], t: i64) -> Vec<usize> {
             };
             sorted.iter().filter(overlaps).map(|item| item.id).collect()
         }
-        Join::Nearest { tolerance } => {
-            let near = sorted.iter().filter(|item| (item.time - t).abs() <= ns(tolerance));
-            near.min_by_key(|item| ((item.time - t).abs(), item.time))
-                .map(|item| item.id)
-                .into_iter()
-                .collect()
+        Join::Nearest { tolerance, reuse } => {
+            let nearest = |taken: &[usize], t: i64| {
+                let near = sorted.iter().filter(|item| (item.time - t).abs() <= ns(tolerance));
+                near.filter(|item| !taken.contains(&item.id))
+                    .min_by_key(|item| ((item.time - t).abs(), item.time))
+                    .map(|item| item.id)
+            };
+            let mut taken = Vec::new();
+            if !reuse {
+                before.iter().for_each(|t| taken.extend(nearest(&taken, *t)));
+            }
+            nearest(&taken, t).into_iter().collect()
+        }
+        Join::AllBetweenPivots { max_age } => {
+            let in_it = |item: &&Item| match before.last() {
+                Some(before) => (before + 1..=t).contains(&item.time),
+                None => (t - ns(max_age)..=t).contains(&item.time),
+            };
+            sorted.iter().filter(in_it).map(|item| item.id).collect()
         }
         Join::Latest { max_age } => {
             let old = sorted.iter().rev().filter(|item| item.time <= t && t - item.time <= ns(max_age));
@@ -191,7 +206,7 @@ fn cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
 }
 
 /// Whether nothing that may still come can change what a pivot at `t` gets, tried out one sample at a time.
-fn settled(plan: &InputPlan, join: Join, samples: &[Item], t: i64) -> bool {
+fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i64) -> bool {
     let watermark = samples.iter().map(|item| item.time).max().map_or(-50, |max| max - plan.out_of_orderness);
     if join == Join::Pivot {
         return watermark >= t;
@@ -202,11 +217,11 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], t: i64) -> bool {
         let asked = ns(before) + ns(after);
         return watermark >= t + ns(after) || cells(join, samples, t).len() as i64 == asked;
     }
-    let now = pick(join, samples, t);
+    let now = pick(join, samples, before, t);
     (watermark..100).all(|time| {
         let mut more = samples.to_vec();
         more.push(Item { id: usize::MAX, input: 0, time, end: time });
-        pick(join, &more, t) == now
+        pick(join, &more, before, t) == now
     })
 }
 
@@ -251,9 +266,15 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
                         for id in &got {
                             prop_assert!(!ended.contains_key(id), "{id} is used after its end");
                             *uses.entry(*id).or_default() += 1;
+                            let once = match joins[input] {
+                                Join::Nearest { reuse, .. } => !reuse,
+                                join => matches!(join, Join::AllBetweenPivots { .. }),
+                            };
+                            prop_assert!(!once || uses[id] == 1, "{id} is in two bundles");
                         }
                         let all = all_of(input);
-                        let wanted = pick(joins[input], &all, t);
+                        let before: Vec<i64> = bundles.keys().copied().collect();
+                        let wanted = pick(joins[input], &all, &before, t);
                         if plans[input].sound == Sound::Overlapping && input != pivot {
                             let chosen: Vec<Item> =
                                 all.iter().copied().filter(|item| got.contains(&item.id)).collect();
@@ -294,12 +315,14 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
         // As early as the definition allows: the first pivot that is open has something to wait for.
         let mut pivots: Vec<i64> = seen[pivot].iter().map(|item| item.time).collect();
         pivots.sort_unstable();
+        let closed: Vec<i64> = bundles.keys().copied().collect();
         if let Some(open) = pivots.iter().find(|t| !bundles.contains_key(t)) {
-            let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], *open));
+            let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], &closed, *open));
             prop_assert!(waits, "the bundle at {open} could have closed after step {step}");
         }
-        for t in bundles.keys() {
-            let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], *t));
+        for (index, t) in closed.iter().enumerate() {
+            let before = &closed[..index];
+            let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], before, *t));
             prop_assert!(!waits, "the bundle at {t} closed on a guess");
         }
         // Held no longer than needed: some pivot from the floor on would find it.
@@ -315,7 +338,18 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
                 held += 1;
                 let empty =
                     matches!(joins[input], Join::Window { before, after } if (before + after).is_zero());
-                let wanted = (floor..300).any(|t| pick(joins[input], &seen[input], t).contains(&item.id));
+                let asks = |t| pick(joins[input], &seen[input], &closed, t).contains(&item.id);
+                let wanted = match joins[input] {
+                    // One that is taken goes once all before it go; another as long as any pivot reaches it.
+                    Join::Nearest { tolerance, reuse: false } => {
+                        let mut held = seen[input].iter().filter(|item| !ended.contains_key(&item.id));
+                        held.any(|it| {
+                            let free = !uses.contains_key(&it.id);
+                            it.time <= item.time && free && it.time >= floor - ns(tolerance)
+                        })
+                    }
+                    _ => (floor..300).any(asks),
+                };
                 prop_assert!(empty || wanted, "{item:?} is held for nothing from {floor} on");
             }
         }

@@ -41,9 +41,23 @@ pub(super) struct Rule {
 /// What a pivot asks of an input, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask {
-    Window { before: i64, after: i64 },
-    Nearest { tolerance: i64 },
-    Latest { max_age: i64 },
+    Window {
+        before: i64,
+        after: i64,
+    },
+    Nearest {
+        tolerance: i64,
+    },
+    /// As nearest, of what no earlier pivot has taken.
+    NearestOnce {
+        tolerance: i64,
+    },
+    Latest {
+        max_age: i64,
+    },
+    Between {
+        max_age: i64,
+    },
 }
 
 impl Rule {
@@ -55,8 +69,13 @@ impl Rule {
             Join::Window { before, after } => {
                 (Ask::Window { before: nanos(before), after: nanos(after) }, nanos(before))
             }
-            Join::Nearest { tolerance } => (Ask::Nearest { tolerance: nanos(tolerance) }, nanos(tolerance)),
+            Join::Nearest { tolerance, reuse } => {
+                let tolerance = nanos(tolerance);
+                let ask = if reuse { Ask::Nearest { tolerance } } else { Ask::NearestOnce { tolerance } };
+                (ask, tolerance)
+            }
             Join::Latest { max_age } => (Ask::Latest { max_age: nanos(max_age) }, nanos(max_age)),
+            Join::AllBetweenPivots { max_age } => (Ask::Between { max_age: nanos(max_age) }, nanos(max_age)),
         };
         Self {
             ask,

@@ -80,8 +80,12 @@ impl Align {
                     telemetry::bundles_closed("dead-lettered", 1);
                     let policy = self.aligner.policy();
                     let name = policy.inputs.get(missing.index()).map_or("?", |input| input.name.as_str());
-                    let message =
-                        format!("no sample of input {name} belongs to the bundle at {}", bundle.event_time);
+                    let why = bundle.incomplete.iter().find(|it| it.input == missing);
+                    let message = format!(
+                        "input {name} brought too little to the bundle at {}: {}",
+                        bundle.event_time,
+                        why.map_or("missing", |it| it.lack.as_str())
+                    );
                     aligned.failed.push((bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
                 }
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),

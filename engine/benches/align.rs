@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lockstep_engine::align::{
-    AlignPolicy, Aligner, ApproximateTime, Event, InputPolicy, Join, Method, Missing, Stamp,
+    AlignPolicy, Aligner, ApproximateTime, Event, InputPolicy, Join, Method, Missing, Needs, Stamp,
 };
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
@@ -28,6 +28,7 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
         join,
         missing: Missing::Emit,
         clock: Default::default(),
+        needs: Needs::default(),
     };
     Arc::new(AlignPolicy {
         method: Method::Pivot(InputId(0)),

@@ -46,6 +46,7 @@ fn part(media: Media, payload: Vec<u8>) -> Part<Arc<Sample>> {
         to: at,
         skew_ns: None,
         coverage: None,
+        held: false,
     }
 }
 

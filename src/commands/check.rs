@@ -208,8 +208,21 @@ fn joined(method: &Method, policy: &InputPolicy) -> String {
         Missing::Emit => "a bundle without goes on",
         Missing::Drop => "a bundle without is dropped",
         Missing::DeadLetter => "a bundle without is dead-lettered",
+        Missing::Hold { .. } => "without, the last is used again",
     };
-    format!("{which}; {without}")
+    let age = match policy.missing {
+        Missing::Hold { max_age } => format!(", up to {} old", show(max_age)),
+        _ => String::new(),
+    };
+    let needs = policy.needs;
+    let enough = match (needs.required, needs.min_count, needs.min_coverage) {
+        (false, ..) => "; optional".to_owned(),
+        (_, count, Some(share)) if count > 1 => format!("; at least {count}, over {share} of the window"),
+        (_, _, Some(share)) => format!("; at least over {share} of the window"),
+        (_, count, None) if count > 1 => format!("; at least {count}"),
+        _ => String::new(),
+    };
+    format!("{which}; {without}{age}{enough}")
 }
 
 fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing};
+use lockstep_engine::align::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing, Needs};
 use lockstep_engine::position::InputId;
 
 use super::inputs::Input;
@@ -52,7 +52,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
             }
             return None;
         };
-        let inputs = vec![policy(only, Join::Pivot, Missing::default())];
+        let inputs = vec![policy(only, Join::Pivot, Missing::default(), Needs::default())];
         return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
     };
     let kinds = [
@@ -82,9 +82,9 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         }
         Kind::Tumbling => {
             let size = section.required("size", "size = \"1s\"", positive_duration);
-            (size.map(|size| Method::Tumbling { size }), read_inputs(&section, inputs))
+            (size.map(|size| Method::Tumbling { size }), read_inputs(&section, "tumbling", inputs))
         }
-        Kind::Session => (read_session(&section), read_inputs(&section, inputs)),
+        Kind::Session => (read_session(&section), read_inputs(&section, "session", inputs)),
     };
     section.finish();
     let inputs = policies.into_iter().collect::<Option<_>>()?;
@@ -129,12 +129,11 @@ fn read_inputs(section: &Section<'_>, method: &str, inputs: &[Input]) -> Vec<Opt
     }
     let read = |input: &Input| {
         if !section.has(&input.name) {
-            return Some(policy(input, Join::Pivot, Missing::default()));
+            return Some(policy(input, Join::Pivot, Missing::default(), Needs::default()));
         }
         let own = section.named(&input.name)?;
-        let missing = read_missing(&own);
-        let joins: Vec<_> =
-            ["window", "nearest", "latest"].into_iter().filter(|join| own.has(join)).collect();
+        let (missing, needs) = read_completion(&own, input, Join::Pivot);
+        let joins: Vec<_> = JOINS.into_iter().filter(|join| own.has(join)).collect();
         for join in &joins {
             own.skip(&[join]);
             own.wrong(
@@ -146,7 +145,7 @@ fn read_inputs(section: &Section<'_>, method: &str, inputs: &[Input]) -> Vec<Opt
             );
         }
         own.finish();
-        joins.is_empty().then(|| policy(input, Join::Pivot, missing))
+        joins.is_empty().then(|| policy(input, Join::Pivot, missing, needs))
     };
     inputs.iter().map(read).collect()
 }
@@ -178,7 +177,7 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
                 section.named(&input.name);
                 section.wrong(&input.name, "is the pivot, which is not joined; take this away");
             }
-            policies.push(Some(policy(input, Join::Pivot, Missing::default())));
+            policies.push(Some(policy(input, Join::Pivot, Missing::default(), Needs::default())));
         } else if section.has(&input.name) {
             policies.push(read_join(section, input));
         } else if place.is_some() || pivot.is_none() {
@@ -198,12 +197,64 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
     (pivot.map(Method::Pivot), policies)
 }
 
-fn read_missing(input: &Section<'_>) -> Missing {
-    let words = [("emit", Missing::Emit), ("drop", Missing::Drop), ("dead-letter", Missing::DeadLetter)];
-    input.or("missing", Missing::default(), word(&words))
+/// What becomes of a bundle to which an input brings too little, and what is too little.
+fn read_completion(section: &Section<'_>, input: &Input, join: Join) -> (Missing, Needs) {
+    let max_age = section.optional("hold_max_age", duration);
+    let held = Missing::Hold { max_age: max_age.unwrap_or_default() };
+    let words = [
+        ("emit", Missing::Emit),
+        ("drop", Missing::Drop),
+        ("dead-letter", Missing::DeadLetter),
+        ("hold", held),
+    ];
+    let missing = section.or("missing", Missing::default(), word(&words));
+    let required = section.or("required", true, boolean);
+    let several = matches!(join, Join::Window { .. } | Join::AllBetweenPivots { .. });
+    let window = matches!(join, Join::Window { .. });
+    match missing {
+        Missing::Hold { .. } if join == Join::Pivot => {
+            section.wrong("missing", "is \"hold\", for which there has to be a pivot; write \"emit\"");
+        }
+        Missing::Hold { .. } if window && input.is_sound() => section.wrong(
+            "missing",
+            "is \"hold\", but earlier sound cannot fill a later window; write \"emit\", \"drop\" or \"dead-letter\"",
+        ),
+        Missing::Hold { .. } if max_age.is_none() => section.wrong(
+            "missing",
+            "is \"hold\" without how old the last sample may be; write hold_max_age = \"1s\" beside it",
+        ),
+        Missing::Drop | Missing::DeadLetter if !required => section.wrong(
+            "required",
+            "is false, so that a bundle is as good without this input, but missing says otherwise; take one away",
+        ),
+        Missing::Hold { .. } => {}
+        _ if max_age.is_some() => {
+            section.wrong("hold_max_age", "says something with missing = \"hold\" only; take it away or write that");
+        }
+        _ => {}
+    }
+    let min_count = section.optional("min_count", count(1..=1_000_000));
+    if min_count.is_some() && !several {
+        section.wrong(
+            "min_count",
+            "counts the samples of a window or all_between_pivots, and here there is one at most; take it away",
+        );
+    }
+    let min_coverage = section.optional("min_coverage", number(0.0..=1.0));
+    if min_coverage.is_some() && !window {
+        section.wrong("min_coverage", "is a share of a window, and here there is none; take it away");
+    }
+    if !required && (min_count.is_some() || min_coverage.is_some()) {
+        section.wrong(
+            "required",
+            "is false, so that a bundle is as good without this input; take away min_count and min_coverage",
+        );
+    }
+    let min_coverage = min_coverage.map(f64::from);
+    (missing, Needs { required, min_count: min_count.unwrap_or(1), min_coverage })
 }
 
-fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
+fn policy(input: &Input, join: Join, missing: Missing, needs: Needs) -> InputPolicy {
     InputPolicy {
         name: input.name.clone(),
         out_of_orderness: input.out_of_orderness,
@@ -211,12 +262,12 @@ fn policy(input: &Input, join: Join, missing: Missing) -> InputPolicy {
         join,
         missing,
         clock: input.clock,
+        needs,
     }
 }
 
 fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
     let section = align.named(&input.name)?;
-    let missing = read_missing(&section);
     let example = "window = { before = \"512ms\", after = \"0ms\" }";
     let join = match section.one_of(&JOINS, example) {
         Some("window") => section.table("window").and_then(|window| {
@@ -247,6 +298,7 @@ fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
         }),
         None => None,
     };
+    let (missing, needs) = read_completion(&section, input, join.unwrap_or(Join::Pivot));
     section.finish();
-    join.map(|join| policy(input, join, missing))
+    join.map(|join| policy(input, join, missing, needs))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockstep_engine::align::{AlignPolicy, ClockPolicy};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::input::OnDataLoss;
-use lockstep_engine::media::Media;
+use lockstep_engine::media::{Media, Modality};
 
 use super::align::{KEYS, read_align};
 use super::kinds::{duration, or_false, positive_duration, signed_duration, size, string, word};
@@ -30,6 +30,13 @@ pub(super) struct Input {
     /// None when nothing is said.
     pub(super) min_period: Option<Duration>,
     pub(super) clock: ClockPolicy,
+}
+
+impl Input {
+    /// Whether it carries sound, as far as is known.
+    pub(super) fn is_sound(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.modality == Modality::Audio)
+    }
 }
 
 /// Reads both sections. None when something in them is wrong that others depend on; it has been noted.

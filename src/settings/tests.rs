@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockstep_engine::align::{ApproximateTime, Join, Method, Missing};
+use lockstep_engine::align::{ApproximateTime, Join, Method, Missing, Needs};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
 use lockstep_engine::position::InputId;
@@ -578,6 +578,50 @@ fn samples_of_the_very_same_time_can_be_asked_for() {
     assert_eq!([policy.inputs[0].missing, policy.inputs[1].missing], [Missing::Emit, Missing::Drop]);
 }
 
+#[test]
+fn what_a_bundle_needs_of_an_input_is_read() {
+    let read = |text: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.toml");
+        let inputs = "[inputs.video]\ncontent_type = \"image/jpeg\"\n[inputs.text]\ncontent_type = \"text/plain\"\n\
+                      [inputs.sound]\ncontent_type = \"audio/wav\"\n[align]\npivot = \"video\"";
+        std::fs::write(&path, format!("{inputs}\n{text}")).expect("it can be written");
+        load_alignment(&path).map(|(_, align)| align.inputs).map_err(|error| error.to_string())
+    };
+    let sound =
+        "sound = { window = { before = \"1s\" }, missing = \"drop\", min_count = 2, min_coverage = 0.5 }";
+    let of = |text: &str| read(&format!("text = {{ {text} }}\n{sound}"));
+    let second = Duration::from_secs(1);
+    let inputs =
+        of("nearest = { tolerance = \"1s\", reuse = false }, missing = \"hold\", hold_max_age = \"1s\"")
+            .expect("it is right");
+    assert_eq!(inputs[1].join, Join::Nearest { tolerance: second, reuse: false });
+    assert_eq!(inputs[1].missing, Missing::Hold { max_age: second });
+    let needs = Needs { required: true, min_count: 2, min_coverage: Some(0.5) };
+    assert_eq!((inputs[2].missing, inputs[2].needs), (Missing::Drop, needs));
+    let inputs = of("all_between_pivots = { max_age = \"1s\" }, required = false").expect("it is right");
+    assert_eq!(inputs[1].join, Join::AllBetweenPivots { max_age: second });
+    assert_eq!(inputs[1].needs, Needs { required: false, ..Needs::default() });
+    for (text, says) in [
+        ("latest = { max_age = \"1s\" }, missing = \"hold\"", "write hold_max_age"),
+        (
+            "latest = { max_age = \"1s\" }, hold_max_age = \"1s\"",
+            "says something with missing = \"hold\" only",
+        ),
+        ("latest = { max_age = \"1s\" }, required = false, missing = \"drop\"", "take one away"),
+        ("latest = { max_age = \"1s\" }, min_count = 2", "there is one at most"),
+        ("all_between_pivots = { max_age = \"1s\" }, min_coverage = 0.5", "here there is none"),
+        ("window = { before = \"1s\" }, required = false, min_count = 2", "take away min_count"),
+        ("window = { before = \"1s\" }, min_coverage = 1.5", "from 0 to 1"),
+    ] {
+        let error = of(text).expect_err(text);
+        assert!(error.contains(says), "{text}: {error}");
+    }
+    let sound = "text = { latest = { max_age = \"1s\" } }\nsound = { window = { before = \"1s\" }, missing = \"hold\", hold_max_age = \"1s\" }";
+    let error = read(sound).expect_err("sound cannot be held");
+    assert!(error.contains("earlier sound cannot fill a later window"), "{error}");
+}
+
 /// Asks for every key that there is: a value is of no matter, only that each branch is taken.
 const EVERYTHING: &str = r#"
 [pipeline]
@@ -593,6 +637,7 @@ content_type = "image/jpeg"
 content_type = "audio/wav"
 [inputs.near]
 content_type = "text/plain"
+[inputs.between]
 [inputs.last]
 content_type = "application/octet-stream"
 [align]
@@ -600,6 +645,7 @@ pivot = "video"
 audio = { window = { before = "1s" } }
 near = { nearest = { tolerance = "1s" } }
 last = { latest = { max_age = "1s" } }
+between = { all_between_pivots = { max_age = "1s" } }
 [models]
 repository = "MODELS"
 [steps.a]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_actors::{Ended, Parts, PipelineError, Status, Stop, Unobserved, run};
-use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing};
+use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs};
 use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::extents::Extents;
@@ -173,6 +173,7 @@ fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         join: Join::Pivot,
         missing: Missing::Emit,
         clock: Default::default(),
+        needs: Needs::default(),
     };
     Pipeline {
         name: "test".into(),

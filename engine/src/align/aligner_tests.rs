@@ -21,6 +21,7 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
         join,
         missing,
         clock: Default::default(),
+        needs: Needs::default(),
     };
     AlignPolicy {
         method: Method::Pivot(InputId(PIVOT)),
@@ -350,6 +351,108 @@ fn of_two_verdicts_the_dead_letter_wins() {
     let mut rig = Rig::new(policy);
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.tick(100), "dead 100:[100][][] by 2 100x1");
+}
+
+/// With `other` as it says.
+fn rig_with(join: Join, missing: Missing, needs: Needs) -> Rig {
+    let mut policy = policy(join, missing);
+    policy.inputs[1].needs = needs;
+    Rig::new(policy)
+}
+
+fn shortfalls(bundle: &Bundle<u32>) -> Vec<(u16, &'static str)> {
+    bundle.incomplete.iter().map(|it| (it.input.0, it.lack.as_str())).collect()
+}
+
+#[test]
+fn fewer_samples_than_asked_for_count_as_missing() {
+    let needs = Needs { min_count: 2, ..Needs::default() };
+    let mut rig = rig_with(window(20, 0), Missing::Drop, needs);
+    rig.push(OTHER, 90, 0);
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push(OTHER, 101, 0), "dropped 100:[100][90] by 1 100x1");
+    rig.push(PIVOT, 110, 0);
+    assert_eq!(rig.push(OTHER, 112, 0), "110:[110][90, 101] 110x1 90x2");
+}
+
+#[test]
+fn less_of_a_window_than_asked_for_counts_as_missing_and_without_being_asked_for_is_only_told() {
+    for (min_coverage, told) in [(None, "100:"), (Some(0.5), "100:"), (Some(0.6), "dead 100:")] {
+        let needs = Needs { min_coverage, ..Needs::default() };
+        let mut rig = rig_with(window(100, 0), Missing::DeadLetter, needs);
+        rig.push_as(OTHER, 0, 55, 1, 0);
+        rig.push(PIVOT, 100, 0);
+        rig.give(OTHER, 100, 0, 2, 0);
+        let bundle = match &rig.out[0] {
+            Event::Bundle(bundle) | Event::DeadLetter { bundle, .. } => bundle.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(bundle.is_complete(), min_coverage == Some(0.5));
+        assert_eq!(
+            shortfalls(&bundle),
+            if bundle.is_complete() { vec![] } else { vec![(1, "min-coverage")] }
+        );
+        assert!(rig.told().starts_with(told));
+    }
+}
+
+#[test]
+fn an_optional_input_is_waited_for_but_a_bundle_is_complete_without_it() {
+    let needs = Needs { required: false, ..Needs::default() };
+    let mut rig = rig_with(nearest(5), Missing::Drop, needs);
+    assert_eq!(rig.push(PIVOT, 100, 0), "");
+    let bundle = rig.bundle_after(OTHER, 106, 0);
+    assert!(bundle.is_complete() && bundle.parts[1].samples.is_empty());
+}
+
+#[test]
+fn the_last_value_is_held_where_there_is_none_up_to_its_age() {
+    let held = Missing::Hold { max_age: Duration::from_millis(30) };
+    let mut rig = Rig::new(policy(nearest(5), held));
+    rig.push(OTHER, 80, 0);
+    rig.push(PIVOT, 100, 0);
+    let bundle = rig.bundle_after(OTHER, 106, 0);
+    let part = &bundle.parts[1];
+    assert_eq!((part.samples.as_slice(), part.held, part.skew_ns), (&[80][..], true, Some(-20_000_000)));
+    assert!(bundle.is_complete());
+    rig.told();
+    rig.push(PIVOT, 137, 0);
+    let bundle = rig.bundle_after(OTHER, 143, 0);
+    assert_eq!((bundle.parts[1].samples.len(), bundle.parts[1].held), (0, false), "31 is too old");
+    assert_eq!(shortfalls(&bundle), [(1, "missing")]);
+}
+
+#[test]
+fn what_may_be_held_stays_until_a_later_one_takes_its_place() {
+    let held = Missing::Hold { max_age: Duration::from_millis(30) };
+    let mut rig = Rig::new(policy(between(5), held));
+    rig.push(OTHER, 98, 0);
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push(OTHER, 121, 0), "100:[100][98] 100x1");
+    assert_eq!(rig.push(PIVOT, 110, 0), "110:[110][98] 110x1", "nothing since 100");
+    assert_eq!(rig.push(PIVOT, 121, 0), "98x2", "121 is what may be held from now on");
+    assert_eq!(rig.push(OTHER, 122, 0), "121:[121][121] 121x1");
+}
+
+#[test]
+fn a_bundle_says_why_an_input_brought_too_little() {
+    let mut rig = rig(nearest(10));
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(shortfalls(&rig.bundle_after(OTHER, 120, 0)), [(1, "missing")]);
+    rig.told();
+    rig.push(PIVOT, 200, 0);
+    rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
+    let Some(Event::Bundle(bundle)) = rig.out.first() else { panic!("no bundle") };
+    assert_eq!((shortfalls(bundle), bundle.wait_ns()), (vec![(1, "idle")], 100_000_000));
+    rig.told();
+    rig.push(OTHER, 280, 1_000);
+    rig.push(PIVOT, 300, 1_000);
+    for now in (1_050..2_000).step_by(50) {
+        rig.push(OTHER, 289, now);
+    }
+    rig.aligner.tick(Timestamp::from_millis(2_000), &mut rig.out);
+    let Some(Event::Bundle(bundle)) = rig.out.first() else { panic!("no bundle") };
+    assert_eq!((shortfalls(bundle), bundle.wait_ns()), (vec![(1, "max-wait")], 1_000_000_000));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
@@ -21,12 +22,56 @@ pub struct Bundle<T> {
     pub opened_at: Timestamp,
     /// When it closed, in wall time.
     pub closed_at: Timestamp,
+    /// The inputs that brought too little, in their order; none of those that are optional, or held.
+    pub incomplete: SmallVec<[Shortfall; 4]>,
 }
 
 impl<T> Bundle<T> {
-    /// Whether every input brought something, and sound covers its whole window.
+    /// Whether every input that is required brought enough.
     pub fn is_complete(&self) -> bool {
-        self.parts.iter().all(|part| !part.samples.is_empty() && part.coverage.is_none_or(|c| c >= 1.0))
+        self.incomplete.is_empty()
+    }
+
+    /// How long it was open, in nanoseconds of wall time.
+    pub fn wait_ns(&self) -> i64 {
+        self.closed_at.nanos_since(self.opened_at).max(0)
+    }
+}
+
+/// An input that brought too little to a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortfall {
+    /// The input.
+    pub input: InputId,
+    /// What is wrong with what it brought.
+    pub lack: Lack,
+}
+
+/// Why an input brought too little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// There is no sample that belongs to the bundle, and none can come any more.
+    Missing,
+    /// There are fewer than `min_count`, and no more can come.
+    MinCount,
+    /// They cover less than `min_coverage`, or less than the whole where that is not set, and no more can come.
+    MinCoverage,
+    /// More might have come, but the input was idle, or the end was near.
+    Idle,
+    /// More might have come, but the bundle had waited for `max_wait`.
+    MaxWait,
+}
+
+impl Lack {
+    /// Its name in results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::MinCount => "min-count",
+            Self::MinCoverage => "min-coverage",
+            Self::Idle => "idle",
+            Self::MaxWait => "max-wait",
+        }
     }
 }
 
@@ -46,4 +91,13 @@ pub struct Part<T> {
     pub skew_ns: Option<i64>,
     /// For a window over samples that last, the share of the window that they cover, 0 to 1.
     pub coverage: Option<f64>,
+    /// Whether the sample is an earlier one that is used again, since none belongs to the bundle.
+    pub held: bool,
+}
+
+impl<T> Part<T> {
+    /// A part without samples.
+    pub fn empty(from: Timestamp, to: Timestamp) -> Self {
+        Self { samples: SmallVec::new(), from, to, skew_ns: None, coverage: None, held: false }
+    }
 }

@@ -97,8 +97,10 @@ mod tests {
                 idle_timeout: Duration::from_secs(1),
                 join: Join::Pivot,
                 missing: Missing::Emit,
+                needs: Default::default(),
                 clock: ClockPolicy { learn_up_to: Some(Duration::from_nanos(to)), ..ClockPolicy::default() },
             },
+            false,
             0,
         )
     }

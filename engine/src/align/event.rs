@@ -46,18 +46,18 @@ impl From<&Sample> for Stamp {
 pub enum Event<T> {
     /// A bundle has closed and goes on.
     Bundle(Bundle<T>),
-    /// A bundle has closed without an input whose policy is to drop it.
+    /// A bundle has closed with too little of an input whose policy is to drop it.
     Dropped {
         /// The bundle.
         bundle: Bundle<T>,
-        /// The first input that is missing and has this policy.
+        /// The first input that brought too little and has this policy.
         missing: InputId,
     },
-    /// A bundle has closed without an input whose policy is to dead-letter it.
+    /// A bundle has closed with too little of an input whose policy is to dead-letter it.
     DeadLetter {
         /// The bundle.
         bundle: Bundle<T>,
-        /// The first input that is missing and has this policy.
+        /// The first input that brought too little and has this policy.
         missing: InputId,
     },
     /// The sample came when no bundle could take it any more.

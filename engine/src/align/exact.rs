@@ -3,12 +3,12 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::bundle::{Bundle, Part};
+use super::bundle::Part;
 use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::Verdict;
+use super::verdict::Closing;
 use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
@@ -166,22 +166,13 @@ impl<T: Clone> Exact<T> {
             .iter()
             .map(|sample| Part {
                 samples: sample.iter().cloned().collect(),
-                from: event_time,
-                to: event_time,
                 skew_ns: sample.is_some().then_some(0),
-                coverage: None,
+                ..Part::empty(event_time, event_time)
             })
             .collect();
-        let verdict = Verdict::on(view.rules, &parts);
-        let bundle = Bundle {
-            stream: view.key.clone(),
-            event_time,
-            parts,
-            first,
-            opened_at: Timestamp::from_nanos(set.arrived),
-            closed_at: Timestamp::from_nanos(view.now),
-        };
-        out.push(verdict.tell(bundle));
+        let waited = set.waits_since.saturating_add(view.rules.max_wait) <= view.now;
+        let closing = Closing { event_time: set.time, parts, first, opened_at: set.arrived, waited };
+        out.push(closing.tell(view, |input| view.watermark(input) > set.time));
         for item in set.samples.into_iter().flatten() {
             self.held -= 1;
             out.push(Event::Released { item, used: 1 });

@@ -25,6 +25,7 @@ fn policy(out_of_orderness: &[Duration]) -> AlignPolicy {
         join: Join::Pivot,
         missing: Missing::Emit,
         clock: Default::default(),
+        needs: Needs::default(),
     };
     AlignPolicy {
         method: Method::Exact,

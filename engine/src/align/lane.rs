@@ -20,10 +20,10 @@ pub(super) struct Lane<T> {
 }
 
 #[derive(Debug)]
-struct Entry<T> {
-    time: i64,
+pub(super) struct Entry<T> {
+    pub(super) time: i64,
     /// The same as `time` for what has no length.
-    end: i64,
+    pub(super) end: i64,
     arrived: i64,
     used: u32,
     item: T,
@@ -79,17 +79,22 @@ impl<T> Lane<T> {
     }
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
-    pub(super) fn settled(&self, ask: Ask, watermark: i64, t: i64) -> bool {
+    pub(super) fn settled(&self, rule: &Rule, watermark: i64, t: i64) -> bool {
         let beyond = |nearest: Option<(usize, i64)>, tolerance: i64| match nearest {
             Some((_, 0)) => true,
             Some((_, away)) => watermark >= t.saturating_add(away),
             None => watermark > t.saturating_add(tolerance),
         };
-        match ask {
+        match rule.ask {
             Ask::Window { before, after } => {
                 let (from, to) = (t.saturating_sub(before), t.saturating_add(after));
                 if watermark >= to || from >= to {
-                    return true;
+                    // A sample at `t` may still come, and be what is held if there is nothing.
+                    return rule.hold.is_none() || watermark > t || {
+                        let cover = cover(&self.entries, from, to, |_| {});
+                        let exact = self.last_at(t).is_some_and(|(_, time)| time == t);
+                        cover.points || cover.lasting || exact
+                    };
                 }
                 if self.furthest < to {
                     return false;
@@ -153,22 +158,29 @@ impl<T> Lane<T> {
     /// Whether a sample lies wholly before what the pivots ahead can ask for, and by how much.
     #[inline]
     pub(super) fn late_by(rule: &Rule, ahead: Ahead, time: i64, end: i64) -> Option<u64> {
-        let floor = ahead.floor;
-        let by = match rule.ask {
+        let asked = Self::behind(rule.ask, ahead, time, end);
+        let by = match rule.hold {
+            Some(age) => asked.min(ahead.floor.saturating_sub(age).saturating_sub(time)),
+            None => asked,
+        };
+        u64::try_from(by).ok().filter(|by| *by > 0)
+    }
+
+    /// By how much a sample lies before what the pivots ahead ask for; above 0 none does.
+    #[inline]
+    fn behind(ask: Ask, Ahead { closed, floor }: Ahead, time: i64, end: i64) -> i64 {
+        match ask {
             // A sample that lasts must end after the window's beginning, one without length may lie on it.
             Ask::Window { before, .. } if end > time => {
                 floor.saturating_sub(before).saturating_sub(end).saturating_add(1)
             }
-            Ask::Between { .. } if ahead.closed > i64::MIN => {
-                ahead.closed.saturating_add(1).saturating_sub(time)
-            }
+            Ask::Between { .. } if closed > i64::MIN => closed.saturating_add(1).saturating_sub(time),
             Ask::Window { before: reach, .. }
             | Ask::Nearest { tolerance: reach }
             | Ask::NearestOnce { tolerance: reach }
             | Ask::Between { max_age: reach }
             | Ask::Latest { max_age: reach } => floor.saturating_sub(reach).saturating_sub(time),
-        };
-        u64::try_from(by).ok().filter(|by| *by > 0)
+        }
     }
 
     /// Lets go of the samples that none of the pivots ahead can use. Returns how many.
@@ -186,7 +198,14 @@ impl<T> Lane<T> {
                 (Ask::NearestOnce { .. }, _) => first.used > 0,
                 _ => false,
             };
-            if !superseded && Self::late_by(rule, ahead, first.time, first.end).is_none() {
+            if !superseded && Self::behind(rule.ask, ahead, first.time, first.end) <= 0 {
+                break;
+            }
+            let is_last = |age| {
+                floor.saturating_sub(first.time) <= age
+                    && self.last_at(floor).is_none_or(|(_, last)| last <= first.time)
+            };
+            if rule.hold.is_some_and(is_last) {
                 break;
             }
             released += self.release_first(out);
@@ -212,7 +231,31 @@ impl<T> Lane<T> {
 
 impl<T: Clone> Lane<T> {
     /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none.
-    pub(super) fn pick(&mut self, ask: Ask, before: i64, t: i64) -> Part<T> {
+    pub(super) fn pick(&mut self, rule: &Rule, before: i64, t: i64) -> Part<T> {
+        let mut part = self.pick_asked(rule.ask, before, t);
+        if let Some(max_age) = rule.hold
+            && part.samples.is_empty()
+        {
+            self.hold(max_age, t, &mut part);
+        }
+        part
+    }
+
+    /// Uses the last sample again, of equal times the first to arrive.
+    fn hold(&mut self, max_age: i64, t: i64, part: &mut Part<T>) {
+        let Some((_, last)) = self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age) else {
+            return;
+        };
+        let first = self.entries.partition_point(|entry| entry.time < last);
+        if let Some(entry) = self.entries.get_mut(first) {
+            entry.used = entry.used.saturating_add(1);
+            part.samples.push(entry.item.clone());
+            part.skew_ns = Some(entry.time.saturating_sub(t));
+            part.held = true;
+        }
+    }
+
+    fn pick_asked(&mut self, ask: Ask, before: i64, t: i64) -> Part<T> {
         let found = match ask {
             Ask::Window { before, after } => {
                 return self.pick_window(t.saturating_sub(before), t.saturating_add(after));
@@ -229,7 +272,7 @@ impl<T: Clone> Lane<T> {
             }
         };
         let at = Timestamp::from_nanos(t);
-        let mut part = Part { samples: SmallVec::new(), from: at, to: at, skew_ns: None, coverage: None };
+        let mut part = Part::empty(at, at);
         if let Some(entry) = found.and_then(|index| self.entries.get_mut(index)) {
             entry.used = entry.used.saturating_add(1);
             part.samples.push(entry.item.clone());
@@ -248,13 +291,8 @@ impl<T: Clone> Lane<T> {
             samples.push(entry.item.clone());
             furthest.get_or_insert(entry.time.saturating_sub(t));
         }
-        Part {
-            samples,
-            from: Timestamp::from_nanos(from),
-            to: Timestamp::from_nanos(t.saturating_add(1)),
-            skew_ns: furthest,
-            coverage: None,
-        }
+        let (from, to) = (Timestamp::from_nanos(from), Timestamp::from_nanos(t.saturating_add(1)));
+        Part { samples, skew_ns: furthest, ..Part::empty(from, to) }
     }
 
     fn pick_window(&mut self, from: i64, to: i64) -> Part<T> {
@@ -274,8 +312,7 @@ impl<T: Clone> Lane<T> {
             skew_ns: (!samples.is_empty()).then_some(0),
             coverage: cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64),
             samples,
-            from: Timestamp::from_nanos(from),
-            to: Timestamp::from_nanos(to),
+            ..Part::empty(Timestamp::from_nanos(from), Timestamp::from_nanos(to))
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
 //! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
-//! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another.
+//! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another,
+//!   `cover` how samples that last cover a window.
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
 //! - `spans` joins samples of the same stretch of time: one of a fixed length, or a session.
@@ -32,9 +33,11 @@ mod stream;
 mod verdict;
 
 pub use aligner::Aligner;
-pub use bundle::{Bundle, Part};
+pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
-pub use policy::{AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing};
+pub use policy::{
+    AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs,
+};
 
 #[cfg(test)]
 mod aligner_tests;

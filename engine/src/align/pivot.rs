@@ -1,14 +1,14 @@
 //! One input sets the bundles' times: its open samples, what the others hold for them, and when one closes.
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
-use super::bundle::{Bundle, Part};
+use super::bundle::Part;
 use super::event::Event;
 use super::lane::{Ahead, Lane};
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::Verdict;
+use super::verdict::Closing;
 use crate::time::Timestamp;
 
 /// The samples of one stream whose bundles are those of a pivot.
@@ -89,7 +89,7 @@ impl<T> Pivot<T> {
         self.lanes.iter().zip(&view.rules.inputs).enumerate().find_map(|(input, (lane, rule))| {
             let watermark = view.watermark(input);
             let settled =
-                if input == view.rules.pivot { watermark >= t } else { lane.settled(rule.ask, watermark, t) };
+                if input == view.rules.pivot { watermark >= t } else { lane.settled(rule, watermark, t) };
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
     }
@@ -223,33 +223,31 @@ impl<T: Clone> Pivot<T> {
     fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
         let Some(pivot) = self.open.pop_front() else { return false };
         let before = self.closed;
-        let first = before == i64::MIN;
         self.closed = pivot.time;
         let event_time = Timestamp::from_nanos(pivot.time);
         let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
         for (input, (lane, rule)) in self.lanes.iter_mut().zip(&view.rules.inputs).enumerate() {
             parts.push(if input == view.rules.pivot {
-                Part {
-                    samples: smallvec![pivot.item.clone()],
-                    from: event_time,
-                    to: event_time,
-                    skew_ns: Some(0),
-                    coverage: None,
-                }
+                let mut part = Part::empty(event_time, event_time);
+                part.samples.push(pivot.item.clone());
+                part.skew_ns = Some(0);
+                part
             } else {
-                lane.pick(rule.ask, before, pivot.time)
+                lane.pick(rule, before, pivot.time)
             });
         }
-        let verdict = Verdict::on(view.rules, &parts);
-        let bundle = Bundle {
-            stream: view.key.clone(),
-            event_time,
+        let closing = Closing {
+            event_time: pivot.time,
             parts,
-            first,
-            opened_at: Timestamp::from_nanos(pivot.arrived),
-            closed_at: Timestamp::from_nanos(view.now),
+            first: before == i64::MIN,
+            opened_at: pivot.arrived,
+            waited: pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now,
         };
-        out.push(verdict.tell(bundle));
+        let rules = &view.rules.inputs;
+        out.push(closing.tell(view, |input| {
+            let (lane, rule) = (self.lanes.get(input), rules.get(input));
+            lane.zip(rule).is_none_or(|(lane, rule)| lane.settled(rule, view.watermark(input), pivot.time))
+        }));
         out.push(Event::Released { item: pivot.item, used: 1 });
         true
     }

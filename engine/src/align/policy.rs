@@ -102,8 +102,10 @@ pub struct InputPolicy {
     pub idle_timeout: Duration,
     /// Which of its samples the bundle of a pivot takes. Of no meaning for the pivot itself and without one.
     pub join: Join,
-    /// What becomes of a bundle that closes without any sample of this input.
+    /// What becomes of a bundle to which this input brought too little.
     pub missing: Missing,
+    /// What is too little.
+    pub needs: Needs,
     /// How far its clock is trusted.
     pub clock: ClockPolicy,
 }
@@ -155,7 +157,27 @@ pub enum Join {
     },
 }
 
-/// What becomes of a bundle for which an input brought nothing.
+/// What a bundle needs of an input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Needs {
+    /// Whether too little makes a bundle incomplete. An optional input is waited for like any other, since bundles would
+    /// else depend on who came first; but a bundle is as good without it.
+    pub required: bool,
+    /// Fewer samples are too little; at least 1. Of no meaning where a join asks for one sample.
+    pub min_count: usize,
+    /// A smaller share of the window, 0 to 1, is too little; it says nothing to samples without length. Without it
+    /// any share will do, but a bundle is complete only if the window is covered whole.
+    pub min_coverage: Option<f64>,
+}
+
+impl Default for Needs {
+    /// One sample.
+    fn default() -> Self {
+        Self { required: true, min_count: 1, min_coverage: None }
+    }
+}
+
+/// What becomes of a bundle for which an input brought too little.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Missing {
     /// It goes on without, marked as incomplete.
@@ -165,4 +187,11 @@ pub enum Missing {
     Drop,
     /// Its samples are dead-lettered, unless another bundle makes use of them.
     DeadLetter,
+    /// Where there is no sample at all, the last one at or before the bundle's time is used again, marked as held; of equal
+    /// times the first to arrive. Without one, and for what is there but too little, as `Emit`. With a pivot only, and of no
+    /// meaning for the pivot.
+    Hold {
+        /// The oldest that is used again, from the bundle's time back.
+        max_age: Duration,
+    },
 }

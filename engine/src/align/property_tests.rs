@@ -2,7 +2,7 @@
 //!
 //! Times are small whole numbers of nanoseconds, so that ties and edges come up all the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ struct InputPlan {
     join: Join,
     out_of_orderness: i64,
     sound: Sound,
+    /// Up to which age the last sample is used again.
+    hold: Option<i64>,
+    needs: Needs,
     raw: Vec<Raw>,
 }
 
@@ -66,17 +69,26 @@ fn raws() -> impl Strategy<Value = Vec<Raw>> {
 
 fn input_plan() -> impl Strategy<Value = InputPlan> {
     let sound = prop_oneof![Just(Sound::No), Just(Sound::WithGaps), Just(Sound::Overlapping)];
-    (spans(), 0..8_i64, sound, raws()).prop_map(|(join, out_of_orderness, sound, raw)| {
-        // Only windows ask for how long a sample lasts, and none is shorter than chunks overlap.
-        let (join, sound) = match (join, sound) {
-            (Join::Window { before, after }, Sound::Overlapping) => {
-                (Join::Window { before: before + Duration::from_nanos(3), after }, sound)
-            }
-            (Join::Window { .. }, sound) => (join, sound),
-            _ => (join, Sound::No),
-        };
-        InputPlan { join, out_of_orderness, sound, raw }
-    })
+    let hold = proptest::option::of(0..25_i64);
+    let share = proptest::option::of((0..=4_u8).prop_map(|quarters| f64::from(quarters) / 4.0));
+    let needs = (any::<bool>(), 1..4_usize, share).prop_map(|(required, min_count, min_coverage)| Needs {
+        required,
+        min_count,
+        min_coverage,
+    });
+    (spans(), 0..8_i64, sound, hold, needs, raws()).prop_map(
+        |(join, out_of_orderness, sound, hold, needs, raw)| {
+            // Only windows ask for how long a sample lasts, and none is shorter than chunks overlap.
+            let (join, sound) = match (join, sound) {
+                (Join::Window { before, after }, Sound::Overlapping) => {
+                    (Join::Window { before: before + Duration::from_nanos(3), after }, sound)
+                }
+                (Join::Window { .. }, sound) => (join, sound),
+                _ => (join, Sound::No),
+            };
+            InputPlan { join, out_of_orderness, sound, hold, needs, raw }
+        },
+    )
 }
 
 fn plans() -> impl Strategy<Value = (Vec<InputPlan>, usize)> {
@@ -92,7 +104,11 @@ fn policy(plans: &[InputPlan], pivot: usize) -> AlignPolicy {
         out_of_orderness: Duration::from_nanos(u64::try_from(plan.out_of_orderness).expect("not negative")),
         idle_timeout: Duration::from_secs(3_600),
         join: if input == pivot { Join::Pivot } else { plan.join },
-        missing: Missing::Emit,
+        missing: match plan.hold {
+            Some(age) => Missing::Hold { max_age: Duration::from_nanos(age.unsigned_abs()) },
+            None => Missing::Emit,
+        },
+        needs: plan.needs,
         clock: Default::default(),
     });
     AlignPolicy {
@@ -197,6 +213,29 @@ fn pick(join: Join, samples: &[Item], before: &[i64], t: i64) -> Vec<usize> {
     }
 }
 
+/// As [`pick`], but the last one at or before `t` where there is none, if the plan says so; and whether that is so.
+fn find(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i64) -> (Vec<usize>, bool) {
+    let picked = pick(join, samples, before, t);
+    let Some(age) = plan.hold.filter(|_| picked.is_empty() && join != Join::Pivot) else {
+        return (picked, false);
+    };
+    let old = samples.iter().rev().filter(|item| (t - age..=t).contains(&item.time));
+    // Of equal times the first to arrive, which `rev` has put last.
+    let last = old.max_by_key(|item| item.time).map(|item| item.id);
+    (last.into_iter().collect(), last.is_some())
+}
+
+/// What a bundle lacks of an input that brought so many samples and covers that share of its window.
+fn lack(needs: Needs, count: usize, share: Option<f64>) -> Option<Lack> {
+    match (count, share) {
+        _ if !needs.required => None,
+        (0, _) => Some(Lack::Missing),
+        (count, _) if count < needs.min_count => Some(Lack::MinCount),
+        (_, Some(share)) if share < needs.min_coverage.unwrap_or(1.0) => Some(Lack::MinCoverage),
+        _ => None,
+    }
+}
+
 /// The cells of the window that samples cover.
 fn cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
     let Join::Window { before, after } = join else { return Vec::new() };
@@ -215,13 +254,15 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i6
         && plan.sound != Sound::No
     {
         let asked = ns(before) + ns(after);
-        return watermark >= t + ns(after) || cells(join, samples, t).len() as i64 == asked;
+        let exact = samples.iter().any(|item| item.time == t);
+        let known = plan.hold.is_none() || watermark > t || exact || !pick(join, samples, &[], t).is_empty();
+        return known && (watermark >= t + ns(after) || cells(join, samples, t).len() as i64 == asked);
     }
-    let now = pick(join, samples, before, t);
+    let now = find(plan, join, samples, before, t);
     (watermark..100).all(|time| {
         let mut more = samples.to_vec();
         more.push(Item { id: usize::MAX, input: 0, time, end: time });
-        pick(join, &more, before, t) == now
+        find(plan, join, &more, before, t) == now
     })
 }
 
@@ -244,6 +285,7 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
     let mut bundles = BTreeMap::new();
     let mut ended: BTreeMap<usize, Option<u32>> = BTreeMap::new();
     let mut uses: BTreeMap<usize, u32> = BTreeMap::new();
+    let mut taken = BTreeSet::new();
 
     for step in 0..=items.len() {
         if let Some(item) = items.get(step) {
@@ -270,12 +312,13 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
                                 Join::Nearest { reuse, .. } => !reuse,
                                 join => matches!(join, Join::AllBetweenPivots { .. }),
                             };
-                            prop_assert!(!once || uses[id] == 1, "{id} is in two bundles");
+                            prop_assert!(!once || part.held || taken.insert(*id), "{id} is in two bundles");
                         }
                         let all = all_of(input);
                         let before: Vec<i64> = bundles.keys().copied().collect();
-                        let wanted = pick(joins[input], &all, &before, t);
-                        if plans[input].sound == Sound::Overlapping && input != pivot {
+                        let (wanted, held) = find(&plans[input], joins[input], &all, &before, t);
+                        prop_assert_eq!(part.held, held);
+                        if plans[input].sound == Sound::Overlapping && input != pivot && !held {
                             let chosen: Vec<Item> =
                                 all.iter().copied().filter(|item| got.contains(&item.id)).collect();
                             let covered = cells(joins[input], &all, t);
@@ -291,11 +334,20 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
                         } else {
                             prop_assert_eq!(&got, &wanted, "input {} of the bundle at {}", input, t);
                         }
-                        if plans[input].sound != Sound::No && input != pivot && !got.is_empty() {
+                        if plans[input].sound != Sound::No && input != pivot && !got.is_empty() && !held {
                             let asked = (part.to.as_nanos() - part.from.as_nanos()) as f64;
                             let covered = cells(joins[input], &all, t).len() as f64;
                             prop_assert_eq!(part.coverage, Some(covered / asked));
                         }
+                        let mut needs = if input == pivot { Needs::default() } else { plans[input].needs };
+                        if matches!(joins[input], Join::Nearest { .. } | Join::Latest { .. }) {
+                            needs.min_count = 1;
+                        }
+                        let lacks = lack(needs, got.len(), part.coverage).filter(|_| !held);
+                        let said = bundle.incomplete.iter().find(|said| said.input.index() == input);
+                        // At the end more might have come.
+                        let said = said.map(|said| if step == items.len() { lacks } else { Some(said.lack) });
+                        prop_assert_eq!(said, lacks.map(Some), "input {} of the bundle at {}", input, t);
                         parts.push(got);
                     }
                     bundles.insert(t, parts);
@@ -339,16 +391,21 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
                 let empty =
                     matches!(joins[input], Join::Window { before, after } if (before + after).is_zero());
                 let asks = |t| pick(joins[input], &seen[input], &closed, t).contains(&item.id);
+                let is_last_value = |it: &Item| {
+                    let next = seen[input].iter().any(|other| it.time < other.time && other.time <= floor);
+                    plans[input].hold.is_some_and(|age| floor - age <= it.time) && !next
+                };
                 let wanted = match joins[input] {
                     // One that is taken goes once all before it go; another as long as any pivot reaches it.
                     Join::Nearest { tolerance, reuse: false } => {
                         let mut held = seen[input].iter().filter(|item| !ended.contains_key(&item.id));
                         held.any(|it| {
                             let free = !uses.contains_key(&it.id);
-                            it.time <= item.time && free && it.time >= floor - ns(tolerance)
+                            let reached = free && it.time >= floor - ns(tolerance);
+                            it.time <= item.time && (reached || is_last_value(it))
                         })
                     }
-                    _ => (floor..300).any(asks),
+                    _ => is_last_value(item) || (floor..300).any(asks),
                 };
                 prop_assert!(empty || wanted, "{item:?} is held for nothing from {floor} on");
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::approximate::Limits;
-use super::policy::{AlignPolicy, InputPolicy, Join, Missing};
+use super::policy::{AlignPolicy, InputPolicy, Join, Missing, Needs};
 use super::spans::Cut;
 use crate::position::InputId;
 use crate::time::nanos;
@@ -36,6 +36,9 @@ pub(super) struct Rule {
     /// How long, in wall time, a sample is kept while the pivot is silent.
     pub(super) retention: i64,
     pub(super) missing: Missing,
+    pub(super) needs: Needs,
+    /// Up to which age the last sample is used again where there is none.
+    pub(super) hold: Option<i64>,
 }
 
 /// What a pivot asks of an input, in nanoseconds.
@@ -62,7 +65,7 @@ pub(super) enum Ask {
 
 impl Rule {
     /// `max_wait` in nanoseconds.
-    pub(super) fn new(input: &InputPolicy, max_wait: i64) -> Self {
+    pub(super) fn new(input: &InputPolicy, is_pivot: bool, max_wait: i64) -> Self {
         let (ask, reach) = match input.join {
             // An input other than the pivot that says so is asked for the very same time.
             Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
@@ -77,14 +80,25 @@ impl Rule {
             Join::Latest { max_age } => (Ask::Latest { max_age: nanos(max_age) }, nanos(max_age)),
             Join::AllBetweenPivots { max_age } => (Ask::Between { max_age: nanos(max_age) }, nanos(max_age)),
         };
+        let hold = match input.missing {
+            Missing::Hold { max_age } if !is_pivot => Some(nanos(max_age)),
+            _ => None,
+        };
+        let needs = match input.join {
+            _ if is_pivot => Needs::default(),
+            Join::Nearest { .. } | Join::Latest { .. } => Needs { min_count: 1, ..input.needs },
+            _ => input.needs,
+        };
         Self {
             ask,
             out_of_orderness: nanos(input.out_of_orderness),
             learn_up_to: input.clock.learn_up_to.map_or(0, nanos),
             epoch_after: input.clock.epoch_after.map_or(u64::MAX, |after| nanos(after).unsigned_abs()),
             idle_timeout: nanos(input.idle_timeout),
-            retention: max_wait.saturating_add(reach),
+            retention: max_wait.saturating_add(hold.map_or(reach, |age| age.max(reach))),
             missing: input.missing,
+            needs,
+            hold,
         }
     }
 }
@@ -92,9 +106,11 @@ impl Rule {
 impl Rules {
     pub(super) fn new(policy: Arc<AlignPolicy>) -> Self {
         let max_wait = nanos(policy.max_wait);
+        let pivot = policy.pivot().map_or(usize::MAX, InputId::index);
+        let inputs = policy.inputs.iter().enumerate();
         Self {
-            inputs: policy.inputs.iter().map(|input| Rule::new(input, max_wait)).collect(),
-            pivot: policy.pivot().map_or(usize::MAX, InputId::index),
+            inputs: inputs.map(|(index, input)| Rule::new(input, index == pivot, max_wait)).collect(),
+            pivot,
             max_wait,
             forget_after: nanos(policy.forget_after),
             limits: Limits::new(&policy.method),

@@ -1,44 +1,100 @@
 //! What becomes of a bundle that has closed.
 
-use super::bundle::{Bundle, Part};
+use smallvec::SmallVec;
+
+use super::bundle::{Bundle, Lack, Part, Shortfall};
 use super::event::Event;
 use super::policy::Missing;
-use super::rules::Rules;
+use super::rules::Rule;
+use super::stream::View;
 use crate::position::InputId;
+use crate::time::Timestamp;
+
+/// A bundle whose parts have been found.
+#[derive(Debug)]
+pub(super) struct Closing<T> {
+    pub(super) event_time: i64,
+    pub(super) parts: SmallVec<[Part<T>; 4]>,
+    /// Whether it is the first of its stream.
+    pub(super) first: bool,
+    /// When it began to wait, in wall time.
+    pub(super) opened_at: i64,
+    /// Whether it closes because it has waited for `max_wait`.
+    pub(super) waited: bool,
+}
 
 /// Whether a bundle goes on, and if not, the first input to blame.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Verdict {
+enum Verdict {
     Goes,
     Dropped(InputId),
     DeadLetter(InputId),
 }
 
-impl Verdict {
-    /// Judges by the inputs that brought nothing. The graver verdict wins: a dead letter keeps what dropping would lose.
-    pub(super) fn on<T>(rules: &Rules, parts: &[Part<T>]) -> Self {
-        let mut verdict = Self::Goes;
-        for (input, (part, rule)) in (0_u16..).zip(parts.iter().zip(&rules.inputs)) {
-            if part.samples.is_empty() {
-                match (rule.missing, verdict) {
-                    (Missing::Drop, Self::Goes) => verdict = Self::Dropped(InputId(input)),
-                    (Missing::DeadLetter, Self::Goes | Self::Dropped(_)) => {
-                        verdict = Self::DeadLetter(InputId(input));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        verdict
-    }
-
-    /// Says so.
+impl<T> Closing<T> {
+    /// Judges the bundle by the inputs that brought too little, and tells it. `settled` says of an input whether nothing
+    /// more could have come; it is asked only where there is too little.
     #[inline]
-    pub(super) fn tell<T>(self, bundle: Bundle<T>) -> Event<T> {
-        match self {
-            Self::Goes => Event::Bundle(bundle),
-            Self::Dropped(missing) => Event::Dropped { bundle, missing },
-            Self::DeadLetter(missing) => Event::DeadLetter { bundle, missing },
+    pub(super) fn tell(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
+        let mut verdict = Verdict::Goes;
+        let mut incomplete = SmallVec::new();
+        for (input, (part, rule)) in (0_u16..).zip(self.parts.iter().zip(&view.rules.inputs)) {
+            let Some(lack) = lack(part, rule) else { continue };
+            let id = InputId(input);
+            // A share that nobody has asked for makes no verdict.
+            if lack != Lack::MinCoverage || rule.needs.min_coverage.is_some() {
+                verdict = verdict.graver(rule.missing, id);
+            }
+            let lack = if settled(id.index()) {
+                lack
+            } else if self.waited && view.idle_at(id.index()) > view.now {
+                Lack::MaxWait
+            } else {
+                Lack::Idle
+            };
+            incomplete.push(Shortfall { input: id, lack });
+        }
+        let bundle = Bundle {
+            stream: view.key.clone(),
+            event_time: Timestamp::from_nanos(self.event_time),
+            parts: self.parts,
+            first: self.first,
+            opened_at: Timestamp::from_nanos(self.opened_at),
+            closed_at: Timestamp::from_nanos(view.now),
+            incomplete,
+        };
+        match verdict {
+            Verdict::Goes => Event::Bundle(bundle),
+            Verdict::Dropped(missing) => Event::Dropped { bundle, missing },
+            Verdict::DeadLetter(missing) => Event::DeadLetter { bundle, missing },
+        }
+    }
+}
+
+/// What a bundle lacks of an input, if it has too little of it.
+#[inline]
+fn lack<T>(part: &Part<T>, rule: &Rule) -> Option<Lack> {
+    let needs = rule.needs;
+    if !needs.required || part.held {
+        None
+    } else if part.samples.is_empty() {
+        Some(Lack::Missing)
+    } else if part.samples.len() < needs.min_count {
+        Some(Lack::MinCount)
+    } else if part.coverage.is_some_and(|share| share < needs.min_coverage.unwrap_or(1.0)) {
+        Some(Lack::MinCoverage)
+    } else {
+        None
+    }
+}
+
+impl Verdict {
+    /// The graver of two verdicts wins: a dead letter keeps what dropping would lose.
+    fn graver(self, missing: Missing, input: InputId) -> Self {
+        match (missing, self) {
+            (Missing::Drop, Self::Goes) => Self::Dropped(input),
+            (Missing::DeadLetter, Self::Goes | Self::Dropped(_)) => Self::DeadLetter(input),
+            _ => self,
         }
     }
 }

@@ -61,13 +61,13 @@ pub(crate) fn sample(media: Media, payload: Vec<u8>, at: i64) -> Arc<Sample> {
 /// A part without a window.
 pub(crate) fn part(samples: Vec<Arc<Sample>>) -> Part<Arc<Sample>> {
     let at = samples.first().map(|sample| sample.event_time).unwrap_or_default();
-    Part { samples: samples.into(), from: at, to: at, skew_ns: Some(0), coverage: None }
+    Part { samples: samples.into(), from: at, to: at, skew_ns: Some(0), coverage: None, held: false }
 }
 
 /// A part with a window, in nanoseconds.
 pub(crate) fn window(samples: Vec<Arc<Sample>>, from: i64, to: i64) -> Part<Arc<Sample>> {
     let (from, to) = (Timestamp::from_nanos(from), Timestamp::from_nanos(to));
-    Part { samples: samples.into(), from, to, skew_ns: Some(0), coverage: Some(1.0) }
+    Part { samples: samples.into(), from, to, skew_ns: Some(0), coverage: Some(1.0), held: false }
 }
 
 /// One row, made from scratch.

@@ -61,13 +61,13 @@ mod property_tests;
 #[cfg(test)]
 mod tests;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
-use super::bundle::{Bundle, Part};
+use super::bundle::Part;
 use super::event::Event;
 use super::matching::Arrival;
 use super::stream::{NEVER, View};
-use super::verdict::Verdict;
+use super::verdict::Closing;
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
@@ -168,18 +168,13 @@ impl<T: Clone> Approximate<T> {
 
     fn close(&mut self, view: &View<'_>, end: i64, out: &mut Vec<Event<T>>) {
         let first = !self.search.has_closed();
+        let waits_since = self.waits_since();
         let event_time = Timestamp::from_nanos(end);
         let mut opened_at = view.now;
         let mut items = SmallVec::<[T; 4]>::new();
         let mut parts = SmallVec::with_capacity(self.search.lines().len());
         for entry in self.search.take() {
-            let mut part = Part {
-                samples: smallvec![],
-                from: event_time,
-                to: event_time,
-                skew_ns: None,
-                coverage: None,
-            };
+            let mut part = Part::empty(event_time, event_time);
             if let Some(entry) = entry {
                 opened_at = opened_at.min(entry.arrived);
                 part.samples.push(entry.item.clone());
@@ -188,16 +183,10 @@ impl<T: Clone> Approximate<T> {
             }
             parts.push(part);
         }
-        let verdict = Verdict::on(view.rules, &parts);
-        let bundle = Bundle {
-            stream: view.key.clone(),
-            event_time,
-            parts,
-            first,
-            opened_at: Timestamp::from_nanos(opened_at),
-            closed_at: Timestamp::from_nanos(view.now),
-        };
-        out.push(verdict.tell(bundle));
+        let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
+        let closing = Closing { event_time: end, parts, first, opened_at, waited };
+        // Sets lack an input only when it was given up.
+        out.push(closing.tell(view, |_| false));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));
     }
 }

@@ -64,6 +64,7 @@ impl Plan {
             join: Join::Pivot,
             missing: Missing::Emit,
             clock: Default::default(),
+            needs: Needs::default(),
         });
         AlignPolicy {
             method: Method::ApproximateTime(ApproximateTime {

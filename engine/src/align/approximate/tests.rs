@@ -18,6 +18,7 @@ fn policy(inputs: usize, change: impl FnOnce(&mut ApproximateTime)) -> AlignPoli
         join: Join::Pivot,
         missing: Missing::Emit,
         clock: Default::default(),
+        needs: Needs::default(),
     };
     AlignPolicy {
         method: Method::ApproximateTime(approximate),

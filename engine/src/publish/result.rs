@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use crate::align::Part;
+use crate::align::{Part, Shortfall};
 use crate::infer::job::{Job, Outcome, StepTiming};
 use crate::infer::step::Step;
 use crate::infer::view::{Shown, show_all};
@@ -50,6 +50,9 @@ struct Document<'a> {
     event_time: String,
     event_time_ns: i64,
     complete: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incomplete: Vec<Incomplete<'a>>,
+    wait_ns: i64,
     inputs: Inputs<'a>,
     outputs: Outputs<'a>,
     timing_ns: Timing,
@@ -57,6 +60,13 @@ struct Document<'a> {
 
 /// What most results fit into.
 const USUAL_BYTES: usize = 768;
+
+/// An input that brought too little.
+#[derive(Serialize)]
+struct Incomplete<'a> {
+    input: &'a str,
+    reason: &'static str,
+}
 
 /// Where the time of a bundle went, in nanoseconds. With the time that publishing takes the parts add up
 /// to the whole, from the timestamp on of the pivot's record or, without a pivot, of the one polled last.
@@ -122,6 +132,8 @@ impl ResultMaker {
             event_time: bundle.event_time.to_string(),
             event_time_ns: bundle.event_time.as_nanos(),
             complete: bundle.is_complete(),
+            incomplete: bundle.incomplete.iter().map(|it| self.incomplete(it)).collect(),
+            wait_ns: bundle.wait_ns(),
             inputs: Inputs { names: &self.inputs, parts: &bundle.parts },
             outputs: self.outputs(job)?,
             timing_ns: timing,
@@ -153,6 +165,13 @@ impl ResultMaker {
             timestamp: Some(bundle.event_time),
         };
         Ok((record, timing))
+    }
+
+    fn incomplete(&self, Shortfall { input, lack }: &Shortfall) -> Incomplete<'_> {
+        Incomplete {
+            input: self.inputs.get(input.index()).map_or("?", String::as_str),
+            reason: lack.as_str(),
+        }
     }
 
     fn outputs<'a>(&'a self, job: &'a Job) -> Result<Outputs<'a>, String> {
@@ -270,14 +289,26 @@ impl Serialize for Inputs<'_> {
 struct Input<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<f64>,
+    #[serde(skip_serializing_if = "is_false")]
+    held: bool,
     samples: Samples<'a>,
     skew_ns: Option<i64>,
 }
 
 impl<'a> From<&'a Part<Arc<Sample>>> for Input<'a> {
     fn from(part: &'a Part<Arc<Sample>>) -> Self {
-        Self { coverage: part.coverage, samples: Samples(&part.samples), skew_ns: part.skew_ns }
+        Self {
+            coverage: part.coverage,
+            held: part.held,
+            samples: Samples(&part.samples),
+            skew_ns: part.skew_ns,
+        }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 struct Samples<'a>(&'a [Arc<Sample>]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_engine::align::{Bundle, Stamp};
+use lockstep_engine::align::{Bundle, Shortfall, Stamp};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
@@ -87,6 +87,13 @@ fn as_map<V: Serialize, S: Serializer>(values: &ByInput<'_, V>, serializer: S) -
     serializer.collect_map(values.iter().map(|(name, value)| (name, value)))
 }
 
+/// An input that brought too little.
+#[derive(Serialize)]
+struct Incomplete<'a> {
+    input: &'a str,
+    reason: &'static str,
+}
+
 /// A bundle: `inputs`, `skew_ns` and `coverage` by the inputs' names; an input that is missing has no skew.
 #[derive(Serialize)]
 struct BundleLine<'a> {
@@ -99,6 +106,14 @@ struct BundleLine<'a> {
     #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
     coverage: ByInput<'a, f64>,
     complete: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incomplete: Vec<Incomplete<'a>>,
+    /// The inputs whose sample is an earlier one that is used again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held: Vec<&'a str>,
+    /// How long it was open, if anything is said of arrivals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_ns: Option<i64>,
     /// The input whose absence dropped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<&'a str>,
@@ -114,6 +129,8 @@ pub(super) fn bundle(
     inputs: &[String],
 ) -> serde_json::Result<String> {
     let name = |input: InputId| inputs.get(input.index()).map(String::as_str);
+    let incomplete =
+        |it: &Shortfall| Incomplete { input: name(it.input).unwrap_or_default(), reason: it.lack.as_str() };
     let named = || inputs.iter().map(String::as_str).zip(&bundle.parts);
     serde_json::to_string(&BundleLine {
         stream: bundle.stream.as_str(),
@@ -124,6 +141,9 @@ pub(super) fn bundle(
         skew_ns: named().filter_map(|(name, part)| Some((name, part.skew_ns?))).collect(),
         coverage: named().filter_map(|(name, part)| Some((name, part.coverage?))).collect(),
         complete: bundle.is_complete(),
+        incomplete: bundle.incomplete.iter().map(incomplete).collect(),
+        held: named().filter(|(_, part)| part.held).map(|(name, _)| name).collect(),
+        wait_ns: (bundle.opened_at > Timestamp::MIN).then(|| bundle.wait_ns()),
         dropped: if let Verdict::Dropped(input) = verdict { name(input) } else { None },
         dead_letter: if let Verdict::DeadLetter(input) = verdict { name(input) } else { None },
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{InputPolicy, Join, Method, Missing};
+use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Needs};
 use lockstep_engine::position::InputId;
 
 use super::*;
@@ -20,6 +20,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         join,
         missing,
         clock: Default::default(),
+        needs: Needs::default(),
     };
     AlignPolicy {
         method: Method::Pivot(InputId(0)),
@@ -66,7 +67,7 @@ fn samples_go_in_and_bundles_come_out_in_the_order_in_which_they_close() {
             r#"{"late":{"stream":"a","input":"audio","id":10,"event_time_ns":1,"late_by_ns":881}}"#,
             r#"{"stream":"a","event_time_ns":1010,"inputs":{"video":["w"],"audio":[2,6],"text":["t"]},"skew_ns":{"video":0,"audio":0,"text":-60},"coverage":{"audio":1.0},"complete":true}"#,
             r#"{"unused":{"stream":"a","input":"text","id":7,"event_time_ns":1011}}"#,
-            r#"{"stream":"b","event_time_ns":1000,"inputs":{"video":[5],"audio":[],"text":[]},"skew_ns":{"video":0},"complete":false}"#,
+            r#"{"stream":"b","event_time_ns":1000,"inputs":{"video":[5],"audio":[],"text":[]},"skew_ns":{"video":0},"complete":false,"incomplete":[{"input":"audio","reason":"idle"},{"input":"text","reason":"idle"}]}"#,
         ]
     );
     assert_eq!(
@@ -91,10 +92,32 @@ fn arrivals_drive_the_timers() {
 }
 
 #[test]
+fn a_value_that_is_held_and_how_long_a_bundle_waited_are_told() {
+    let mut policy = policy(Missing::Emit);
+    policy.inputs[1].needs.required = false;
+    policy.inputs[2].missing = Missing::Hold { max_age: Duration::from_nanos(900) };
+    let (lines, _, _) = try_out(
+        policy,
+        r#"{"stream":"a","input":"text","event_time_ns":400,"arrival_ns":5}
+           {"stream":"a","input":"video","event_time_ns":1000,"arrival_ns":7}
+           {"stream":"a","input":"video","event_time_ns":1200,"arrival_ns":1010}"#,
+    );
+    assert_eq!(
+        lines[0],
+        r#"{"stream":"a","event_time_ns":1000,"inputs":{"video":[2],"audio":[],"text":[1]},"skew_ns":{"video":0,"text":-600},"complete":true,"held":["text"],"wait_ns":1000}"#
+    );
+}
+
+#[test]
 fn a_bundle_that_a_policy_drops_says_so() {
     let line = r#"{"stream":"a","input":"video","event_time_ns":1000}"#;
     let (lines, _, summary) = try_out(policy(Missing::Drop), line);
-    assert!(lines[0].ends_with(r#""complete":false,"dropped":"audio"}"#), "{}", lines[0]);
+    assert!(
+        lines[0].contains(r#""complete":false,"incomplete":[{"input":"audio","reason":"idle"}"#),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[0].ends_with(r#","dropped":"audio"}"#), "{}", lines[0]);
     assert_eq!((summary.dropped, summary.bundles, summary.unused), (1, 0, 0));
 }
 

@@ -15,13 +15,14 @@ fn policy() -> AlignPolicy {
         idle_timeout: Duration::from_secs(60),
         join,
         missing: Missing::Emit,
+        needs: Default::default(),
         clock: ClockPolicy { epoch_after: Some(Duration::from_secs(1)), ..ClockPolicy::default() },
     };
     AlignPolicy {
         method: Method::Pivot(InputId(0)),
         inputs: vec![
             input("video", Join::Pivot),
-            input("sound", Join::Nearest { tolerance: Duration::from_millis(20) }),
+            input("sound", Join::Nearest { tolerance: Duration::from_millis(20), reuse: true }),
         ],
         max_wait: Duration::from_secs(5),
         forget_after: Duration::from_secs(600),
@@ -54,7 +55,7 @@ fn a_clock_that_was_set_back_begins_a_new_epoch_in_which_nothing_is_late() {
     assert_eq!(rig.push(0, 80, 2), "");
     let told = rig.push(0, 120, 3);
     assert_eq!(told, "epoch 100000 to 40 of 0 100000:[100000][99995] 100000x1 99995x1");
-    assert_eq!(rig.push(1, 50, 4), "40:[40][50] 40x1", "the other input goes by its own clock");
+    assert_eq!(rig.push(1, 50, 4), "40:[40][50] 40x1 50x1", "the other input goes by its own clock");
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl<T> Lane<T> {
                 if watermark >= to || from >= to {
                     // A sample at `t` may still come, and be what is held if there is nothing.
                     return rule.hold.is_none() || watermark > t || {
-                        let cover = cover(&self.entries, from, to, |_| {});
+                        let cover = cover(self.spans(), from, to, |_| {});
                         let exact = self.last_at(t).is_some_and(|(_, time)| time == t);
                         cover.points || cover.lasting || exact
                     };

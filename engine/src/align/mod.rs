@@ -18,8 +18,8 @@ mod aligner;
 mod approximate;
 pub mod bundle;
 mod clock;
-mod epoch;
 mod cover;
+mod epoch;
 pub mod event;
 mod exact;
 mod lane;
@@ -35,9 +35,7 @@ mod verdict;
 pub use aligner::Aligner;
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
-pub use policy::{
-    AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs,
-};
+pub use policy::{AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs};
 
 #[cfg(test)]
 mod aligner_tests;

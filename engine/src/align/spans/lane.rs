@@ -118,6 +118,7 @@ impl<T: Clone> Lane<T> {
             samples,
             from: Timestamp::from_nanos(from),
             to: Timestamp::from_nanos(to),
+            held: false,
         }
     }
 }

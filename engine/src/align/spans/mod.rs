@@ -47,13 +47,12 @@ mod tests;
 
 use smallvec::SmallVec;
 
-use super::bundle::{Bundle, Part};
+use super::bundle::Part;
 use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::Verdict;
-use crate::time::Timestamp;
+use super::verdict::Closing;
 pub(super) use cut::Cut;
 use cut::Open;
 use lane::{Entry, Lane};
@@ -219,16 +218,10 @@ impl<T: Clone> Spans<T> {
         let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
         let opened_at = arrivals.min().unwrap_or(view.now);
         let parts: SmallVec<[Part<T>; 4]> = self.lanes.iter_mut().map(|lane| lane.pick(from, to)).collect();
-        let verdict = Verdict::on(view.rules, &parts);
-        let bundle = Bundle {
-            stream: view.key.clone(),
-            event_time: Timestamp::from_nanos(from),
-            parts,
-            first: !self.has_closed,
-            opened_at: Timestamp::from_nanos(opened_at),
-            closed_at: Timestamp::from_nanos(view.now),
-        };
-        out.push(verdict.tell(bundle));
+        let waited = Self::due(view, &span) <= view.now;
+        let closing = Closing { event_time: from, parts, first: !self.has_closed, opened_at, waited };
+        let closes_at = cut.closes_at(&span);
+        out.push(closing.tell(view, |input| view.watermark(input) >= closes_at));
         self.has_closed = true;
         self.floor = to;
         for lane in &mut self.lanes {

@@ -190,6 +190,7 @@ fn policy(plans: &[InputPlan], cutting: Cutting) -> AlignPolicy {
         idle_timeout: LONG,
         join: Join::Pivot,
         missing: Missing::Emit,
+        needs: Default::default(),
         clock: Default::default(),
     };
     AlignPolicy {

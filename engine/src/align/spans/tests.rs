@@ -19,6 +19,7 @@ fn policy(method: Method, inputs: usize) -> AlignPolicy {
         idle_timeout: ms(2_000),
         join: Join::Pivot,
         missing: Missing::Emit,
+        needs: Default::default(),
         clock: Default::default(),
     };
     AlignPolicy { method, inputs: vec![input; inputs], max_wait: ms(500), forget_after: ms(10_000) }

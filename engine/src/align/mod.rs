@@ -13,6 +13,7 @@
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
+//! [`offset`] estimates how far the clock of an input is off. `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has closed.
 
 mod aligner;
 mod approximate;
@@ -24,6 +25,7 @@ pub mod event;
 mod exact;
 mod lane;
 mod matching;
+pub mod offset;
 mod pivot;
 pub mod policy;
 mod queue;
@@ -43,6 +45,8 @@ mod aligner_tests;
 mod epoch_tests;
 #[cfg(test)]
 mod exact_tests;
+#[cfg(test)]
+mod offset_tests;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]

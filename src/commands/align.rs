@@ -1,6 +1,7 @@
 //! `lockstep align`: a dry run of a pipeline's alignment.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,12 +9,21 @@ use std::sync::Arc;
 
 use lockstep_engine::align::{AlignPolicy, Aligner, Event};
 use lockstep_engine::time::Timestamp;
+use serde_json::Value;
 
 use super::Failure;
 use crate::settings::load_alignment;
 use lines::{Fate, Item, Verdict};
+use offset::Comparison;
+use plot::{Recording, Wanted};
+use statistics::Statistics;
 
+mod distribution;
 mod lines;
+mod offset;
+mod plot;
+mod report;
+mod statistics;
 
 const DETAILS: &str = r#"Reads one sample a line from standard input, in the order of arrival:
 
@@ -23,27 +33,179 @@ with "duration_ns" for what lasts, "id" (else the line's number) and "arrival_ns
 idle and wait timers. Without it time stands still. At the end all that is open is closed as when inputs are idle.
 
 Writes a line for each bundle in the order in which they close, and one for each sample that is late, a
-duplicate, evicted, astray or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read."#;
+duplicate, evicted, astray or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read.
+
+STATISTICS
+--stats tells, after the summary, of each input: its samples, how many bundles closed without it (missing), how many of
+its samples were late, duplicates, evicted or unused; its skew, how far from its bundle's time it was (the mean has its
+sign: of a clock that is off it is far from 0); how long a bundle had been open when it arrived; how its windows were
+covered. Then how long bundles waited, from the arrival of their pivot or first sample to their close, and how late
+late samples were. Last a line for each stream; of many, those with the least share of complete bundles.
+--stats=json gives all of it as one JSON object on the last line of standard error, in place of the summary. Its times
+are in nanoseconds.
+
+PICTURE
+--plot draws one stream as SVG: a lane for each input, samples as ticks, or as bars if they last, and each bundle as a
+line from its mark on top to what it took of each input. Without a range it shows the first 10 bundles. Seconds count
+from the event time of the stream's first sample.
+
+CLOCK OFFSETS
+--estimate-offset audio=video tells what to add to the times of audio so that it agrees with video, in two ways. By
+events: the offset at which most events of the two meet. It needs things that both notice, at irregular times, at least
+10 of each; what is periodic fits at many offsets, and the one nearest to zero is given as such. By arrivals: the
+difference of the least delays from an event's end to its arrival_ns, at least 20 of each; what the quickest ways of the
+two differ goes into it unseen. An estimate comes with how far single events scatter about it, a confidence from 0 to 1
+(how far it stands out from the next best) and how many events it rests on. The latest 4096 events of each count.
+
+  lockstep align pipeline.toml --estimate-offset audio=video < samples.jsonl > /dev/null
+
+EXAMPLES
+  lockstep align pipeline.toml < samples.jsonl > bundles.jsonl
+  lockstep align pipeline.toml --stats --plot bundles.svg < samples.jsonl > /dev/null
+  lockstep align pipeline.toml --plot one.svg --plot-stream cam-7 --plot-from 10 --plot-to 12.5 < samples.jsonl > /dev/null
+  lockstep align pipeline.toml --stats=json < samples.jsonl 2>&1 > /dev/null | tail -1 | jq .share_complete"#;
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
     /// The pipeline's configuration
     config: PathBuf,
+    /// Tell how samples and bundles fared, on standard error: as a table, or as JSON with --stats=json
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
+    stats: Option<Format>,
+    /// Draw samples and the bundles that joined them over time
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// The stream to draw [default: the first]
+    #[arg(long, value_name = "KEY", requires = "plot")]
+    plot_stream: Option<String>,
+    /// Draw from so many seconds after the stream's first sample on
+    #[arg(long, value_name = "SECONDS", requires = "plot", value_parser = seconds, allow_hyphen_values = true)]
+    plot_from: Option<i64>,
+    /// Draw up to so many seconds after the stream's first sample
+    #[arg(long, value_name = "SECONDS", requires = "plot", value_parser = seconds, allow_hyphen_values = true)]
+    plot_to: Option<i64>,
+    /// Estimate how far the clock of an input is off another's, the pivot's unless named; may be given more than once
+    #[arg(long, value_name = "INPUT[=REFERENCE]")]
+    estimate_offset: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// Reads seconds as nanoseconds.
+fn seconds(text: &str) -> Result<i64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.abs() <= 1e9 => Ok((seconds * 1e9).round() as i64),
+        _ => Err("seconds are a number, as 12 or 0.5".to_owned()),
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let (inputs, policy) = load_alignment(&args.config)?;
     let offsets: Vec<i64> = inputs.iter().map(|input| input.clock_offset).collect();
     let names: Vec<String> = inputs.into_iter().map(|input| input.name).collect();
+    if let (Some(from), Some(to)) = (args.plot_from, args.plot_to)
+        && from >= to
+    {
+        return Err("--plot-from has to be before --plot-to".into());
+    }
+    let comparisons: Result<Vec<_>, String> =
+        args.estimate_offset.iter().map(|text| Comparison::new(text, &names, &policy)).collect();
+    let wanted = Wanted { stream: args.plot_stream, from: args.plot_from, to: args.plot_to };
+    let mut watch = Watch {
+        statistics: args.stats.map(|_| Statistics::new(names.len())),
+        recording: args.plot.as_ref().map(|_| Recording::new(wanted)),
+        comparisons: comparisons?,
+    };
+    // Before the work, so that a wrong path is told at once.
+    let mut plot = match &args.plot {
+        Some(path) => {
+            Some((path, File::create(path).map_err(|error| format!("--plot {}: {error}", path.display()))?))
+        }
+        None => None,
+    };
     let output = io::BufWriter::new(io::stdout().lock());
-    let summary = match dry_run(&names, &offsets, policy, io::stdin().lock(), output, &mut io::stderr()) {
+    let summary = match dry_run(&names, &offsets, policy, &mut watch, io::stdin().lock(), output, &mut io::stderr())
+    {
         // Whoever reads the bundles has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         outcome => outcome?,
     };
-    eprintln!("{summary}");
+    let absent = match (&mut plot, &watch.recording) {
+        (Some((path, file)), Some(recording)) => {
+            file.write_all(plot::draw::draw(recording, &names).as_bytes())
+                .map_err(|error| format!("--plot {}: {error}", path.display()))?;
+            recording.absent()
+        }
+        _ => None,
+    };
+    let text = watch.report(args.stats, &summary, &names);
+    // Standard error may be closed; the lines are what was asked for.
+    let _ = io::stderr().write_all(text.as_bytes());
+    if let Some(key) = absent {
+        return Err(
+            format!("--plot-stream: no sample of a stream {key:?} was read; the picture is empty").into()
+        );
+    }
     Ok(if summary.bad_lines == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Who looks on while the dry run goes.
+#[derive(Default)]
+struct Watch {
+    statistics: Option<Statistics>,
+    recording: Option<Recording>,
+    comparisons: Vec<Comparison>,
+}
+
+impl Watch {
+    fn sample(&mut self, item: &Arc<Item>) {
+        if let Some(statistics) = &mut self.statistics {
+            statistics.sample(item);
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.sample(item);
+        }
+        for comparison in &mut self.comparisons {
+            comparison.sample(item);
+        }
+    }
+
+    fn event(&mut self, event: &Event<Arc<Item>>, at_end: bool) {
+        if let Some(statistics) = &mut self.statistics {
+            statistics.event(event, at_end);
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.event(event);
+        }
+    }
+
+    /// What goes to standard error in the end.
+    fn report(&self, format: Option<Format>, summary: &Summary, names: &[String]) -> String {
+        if let (Some(Format::Json), Some(statistics)) = (format, &self.statistics) {
+            let mut object = report::json(statistics, names, summary.bad_lines);
+            let offsets: Vec<Value> =
+                self.comparisons.iter().map(|comparison| comparison.json(names)).collect();
+            if !offsets.is_empty() {
+                object.insert("clock_offsets".into(), offsets.into());
+            }
+            return format!("{}\n", Value::from(object));
+        }
+        let mut text = format!("{summary}\n");
+        if let Some(statistics) = &self.statistics {
+            text.push('\n');
+            text.push_str(&report::table(statistics, names));
+        }
+        for comparison in &self.comparisons {
+            text.push('\n');
+            text.push_str(&comparison.report(names));
+        }
+        text
+    }
 }
 
 /// What came of a dry run.
@@ -98,6 +260,7 @@ fn dry_run(
     names: &[String],
     offsets: &[i64],
     policy: AlignPolicy,
+    watch: &mut Watch,
     mut input: impl BufRead,
     mut output: impl Write,
     errors: &mut impl Write,
@@ -130,6 +293,7 @@ fn dry_run(
             }
         };
         summary.samples += 1;
+        watch.sample(&item);
         if let Some(arrival) = item.arrival {
             // One deadline after the other, so that each finds things as they were then.
             while let Some(due) = aligner.next_deadline().filter(|due| *due <= arrival) {
@@ -138,10 +302,10 @@ fn dry_run(
             now = now.max(arrival);
         }
         aligner.push(&item.stream, item.input, item.stamp, Arc::clone(&item), now, &mut events);
-        write_events(&mut events, names, &mut summary, &mut output)?;
+        write_events(&mut events, names, (&mut summary, watch), false, &mut output)?;
     }
     aligner.finish(now, &mut events);
-    write_events(&mut events, names, &mut summary, &mut output)?;
+    write_events(&mut events, names, (&mut summary, watch), true, &mut output)?;
     output.flush()?;
     Ok(summary)
 }
@@ -149,10 +313,12 @@ fn dry_run(
 fn write_events(
     events: &mut Vec<Event<Arc<Item>>>,
     names: &[String],
-    summary: &mut Summary,
+    (summary, watch): (&mut Summary, &mut Watch),
+    at_end: bool,
     output: &mut impl Write,
 ) -> io::Result<()> {
     for event in events.drain(..) {
+        watch.event(&event, at_end);
         let line = match event {
             Event::Bundle(bundle) => {
                 summary.bundles += 1;

@@ -638,6 +638,7 @@ content_type = "audio/wav"
 [inputs.near]
 content_type = "text/plain"
 [inputs.between]
+content_type = "text/plain"
 [inputs.last]
 content_type = "application/octet-stream"
 [align]

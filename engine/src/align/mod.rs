@@ -13,7 +13,7 @@
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
-//! [`offset`] estimates how far the clock of an input is off. `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has closed.
+//! [`offset`] estimates how far the clock of an input is off.
 
 mod aligner;
 mod approximate;

@@ -14,6 +14,8 @@ use serde_json::Value;
 /// A sample of the dry run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
+    /// The number of its line, from 1.
+    pub(super) number: u64,
     pub(super) stream: StreamKey,
     pub(super) input: InputId,
     /// As it was given, a text or a number; else the number of the line.
@@ -64,6 +66,7 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
     let offset = offsets.get(input.index()).copied().unwrap_or(0);
     let event_time = Timestamp::from_nanos(line.event_time_ns.saturating_add(offset));
     Ok(Item {
+        number,
         stream: StreamKey::from(line.stream.as_str()),
         input,
         id,

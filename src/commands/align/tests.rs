@@ -37,8 +37,9 @@ fn policy(missing: Missing) -> AlignPolicy {
 /// What is written for some lines, what is complained of, and the summary.
 fn try_out(policy: AlignPolicy, input: &str) -> (Vec<String>, String, Summary) {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let summary = dry_run(&names(), &[], policy, input.as_bytes(), &mut output, &mut errors)
-        .expect("nothing to fail here");
+    let summary =
+        dry_run(&names(), &[], policy, &mut Watch::default(), input.as_bytes(), &mut output, &mut errors)
+            .expect("nothing to fail here");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (text(output).lines().map(String::from).collect(), text(errors), summary)
 }

@@ -114,7 +114,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         return Err("--plot-from has to be before --plot-to".into());
     }
     let comparisons: Result<Vec<_>, String> =
-        args.estimate_offset.iter().map(|text| Comparison::new(text, &names, &policy)).collect();
+        args.estimate_offset.iter().map(|text| Comparison::new(text, &names, &offsets, &policy)).collect();
     let wanted = Wanted { stream: args.plot_stream, from: args.plot_from, to: args.plot_to };
     let mut watch = Watch {
         statistics: args.stats.map(|_| Statistics::new(names.len())),
@@ -129,12 +129,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         None => None,
     };
     let output = io::BufWriter::new(io::stdout().lock());
-    let summary = match dry_run(&names, &offsets, policy, &mut watch, io::stdin().lock(), output, &mut io::stderr())
-    {
-        // Whoever reads the bundles has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-        outcome => outcome?,
-    };
+    let summary =
+        match dry_run(&names, &offsets, policy, &mut watch, io::stdin().lock(), output, &mut io::stderr()) {
+            // Whoever reads the bundles has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            outcome => outcome?,
+        };
     let absent = match (&mut plot, &watch.recording) {
         (Some((path, file)), Some(recording)) => {
             file.write_all(plot::draw::draw(recording, &names).as_bytes())

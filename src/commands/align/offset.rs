@@ -6,6 +6,7 @@ use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::align::offset::{Basis, Estimate, OffsetEstimator, Outcome, Side, agree, together};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
+use lockstep_engine::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::lines::Item;
@@ -18,6 +19,8 @@ const STREAMS: usize = 20;
 pub(super) struct Comparison {
     input: InputId,
     reference: InputId,
+    /// What the configuration adds to the input's times already, in nanoseconds: the estimate is in its place.
+    configured: i64,
     streams: BTreeMap<StreamKey, OffsetEstimator>,
 }
 
@@ -32,7 +35,12 @@ impl Comparison {
     ///
     /// # Errors
     /// Which input is not there, and which are.
-    pub(super) fn new(text: &str, names: &[String], policy: &AlignPolicy) -> Result<Self, String> {
+    pub(super) fn new(
+        text: &str,
+        names: &[String],
+        offsets: &[i64],
+        policy: &AlignPolicy,
+    ) -> Result<Self, String> {
         let find = |name: &str| {
             (0_u16..).zip(names).find_map(|(id, known)| (known == name).then_some(InputId(id))).ok_or_else(
                 || {
@@ -50,7 +58,10 @@ impl Comparison {
         let others = || (0_u16..).zip(names).map(|(id, _)| InputId(id)).find(|other| *other != input);
         let reference = reference.or_else(|| policy.pivot().filter(|pivot| *pivot != input)).or_else(others);
         match reference {
-            Some(reference) if reference != input => Ok(Self { input, reference, streams: BTreeMap::new() }),
+            Some(reference) if reference != input => {
+                let configured = offsets.get(input.index()).copied().unwrap_or(0);
+                Ok(Self { input, reference, configured, streams: BTreeMap::new() })
+            }
             _ => Err(format!(
                 "--estimate-offset: {text:?} compares an input with itself; name another, as INPUT=REFERENCE"
             )),
@@ -66,8 +77,12 @@ impl Comparison {
         if !self.streams.contains_key(&item.stream) {
             self.streams.insert(item.stream.clone(), OffsetEstimator::new());
         }
+        let mut time = item.stamp.event_time;
+        if side == Side::Input {
+            time = Timestamp::from_nanos(time.as_nanos().saturating_sub(self.configured));
+        }
         if let Some(estimator) = self.streams.get_mut(&item.stream) {
-            estimator.observe(side, item.stamp.event_time, item.stamp.duration, item.arrival);
+            estimator.observe(side, time, item.stamp.duration, item.arrival);
         }
     }
 
@@ -111,12 +126,16 @@ impl Comparison {
         text.push('\n');
         match agree(&all.by_events, &all.by_arrivals) {
             Some((estimate, basis)) if estimate.confidence >= 0.3 => {
-                let by = match basis {
-                    Basis::Events => "the pattern of events",
-                    Basis::Arrivals => {
-                        "the least delays from event to arrival; what the ways of the two differ goes unseen"
-                    }
-                    Basis::Both => "the pattern of events, and arrivals to choose among the offsets that fit",
+                let by = match (basis, &all.by_events) {
+                    (Basis::Events, _) => "the pattern of events".to_owned(),
+                    (Basis::Both, Outcome::Ambiguous { period_ns: Some(period), .. }) => format!(
+                        "the pattern of events, and by arrivals which of the offsets that fit; right if the quickest \
+                         ways of the two inputs differ by less than {}",
+                        show(period / 2)
+                    ),
+                    _ => "the least delays from event to arrival; what the quickest ways of the two inputs differ goes \
+                          into it unseen"
+                        .to_owned(),
                 };
                 text.push_str(&format!("To correct it, as told by {by}:\n\n{}\n", lines(input, &estimate)));
             }

@@ -36,6 +36,7 @@ pub(super) enum Fate {
     Late(u64),
     Duplicate,
     Evicted,
+    Astray,
 }
 
 /// A sample in the picture.
@@ -142,8 +143,9 @@ impl Recording {
             Event::Late { item, by_ns } => self.fate(item, Fate::Late(*by_ns)),
             Event::Duplicate(item) => self.fate(item, Fate::Duplicate),
             Event::Evicted(item) => self.fate(item, Fate::Evicted),
+            Event::Astray(item) => self.fate(item, Fate::Astray),
             Event::Released { item, used: 0 } => self.fate(item, Fate::Unused),
-            Event::Released { .. } => {}
+            Event::Released { .. } | Event::Epoch { .. } => {}
         }
     }
 
@@ -193,10 +195,15 @@ impl Recording {
             && self.wanted.to.is_none_or(|stop| from <= at(stop))
     }
 
+    /// The bundles in the picture.
+    pub(super) fn shown(&self) -> &[Shape] {
+        let most = if self.is_ranged() { MOST } else { BUNDLES };
+        self.shapes.get(..most).unwrap_or(&self.shapes)
+    }
+
     /// From when to when the picture goes: as asked for, else as far as the first bundles reach.
     pub(super) fn range(&self) -> (i64, i64) {
-        let shown = if self.is_ranged() { MOST } else { BUNDLES };
-        let bundles = self.shapes.iter().take(shown).map(Shape::extent);
+        let bundles = self.shown().iter().map(Shape::extent);
         let samples = self.marks.iter().map(|mark| (mark.time(), mark.end()));
         let span = |extents: &mut dyn Iterator<Item = (i64, i64)>| {
             extents.reduce(|all, next| (all.0.min(next.0), all.1.max(next.1)))

@@ -12,14 +12,21 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
     let head = |first: &str, rest: &[&str]| -> Vec<String> {
         std::iter::once(first).chain(rest.iter().copied()).map(String::from).collect()
     };
-    let fates = ["missing", "late", "duplicate", "evicted", "unused"];
+    let fates = ["missing", "late", "duplicate", "evicted", "astray", "unused"];
     let mut inputs = vec![head("input", &[&["samples"][..], &fates[..]].concat())];
     let mut skews = vec![head("skew", &["p50", "p95", "p99", "max", "mean"])];
     let mut after = vec![head("arrives after opening", &["p50", "p95", "p99", "max"])];
     let mut coverages = vec![head("coverage", &["windows", "full", "mean", "least"])];
     for (name, input) in names.iter().zip(&statistics.inputs) {
-        let counts =
-            [input.samples, input.missing, input.late, input.duplicates, input.evicted, input.unused];
+        let counts = [
+            input.samples,
+            input.missing,
+            input.late,
+            input.duplicates,
+            input.evicted,
+            input.astray,
+            input.unused,
+        ];
         inputs.push(row(name, counts.map(|count| count.to_string())));
         if let Some((quantiles, mean)) = input.skew.quantiles().zip(input.mean_skew()) {
             let mut cells = row(name, quantiles.map(show));
@@ -77,7 +84,8 @@ fn streams(statistics: &Statistics, names: &[String]) -> String {
     worst.truncate(STREAMS);
     let mut head = vec!["stream".to_owned()];
     head.extend(names.iter().map(|name| printable(name)));
-    let rest = ["bundles", "complete", "dropped", "dead-lettered", "late", "duplicate", "evicted", "unused"];
+    let rest =
+        ["bundles", "complete", "dropped", "dead-lettered", "late", "duplicate", "evicted", "astray", "unused"];
     head.extend(rest.map(String::from));
     let mut rows = vec![head];
     rows.extend(worst.iter().map(|(stream, counts)| stream_row(stream.as_str(), counts)));
@@ -96,8 +104,15 @@ fn stream_row(stream: &str, counts: &Counts) -> Vec<String> {
     cells.extend(counts.samples.iter().map(u64::to_string));
     cells.push(counts.bundles.to_string());
     cells.push(counts.share_complete().map_or_else(|| "-".to_owned(), percent));
-    let fates =
-        [counts.dropped, counts.dead_letters, counts.late, counts.duplicates, counts.evicted, counts.unused];
+    let fates = [
+        counts.dropped,
+        counts.dead_letters,
+        counts.late,
+        counts.duplicates,
+        counts.evicted,
+        counts.astray,
+        counts.unused,
+    ];
     cells.extend(fates.map(|count| count.to_string()));
     cells
 }
@@ -134,6 +149,7 @@ fn counts(counts: &Counts, names: &[String]) -> Map<String, Value> {
         ("late", counts.late),
         ("duplicates", counts.duplicates),
         ("evicted", counts.evicted),
+        ("astray", counts.astray),
         ("unused", counts.unused),
     ] {
         object.insert(name.into(), count.into());
@@ -157,6 +173,7 @@ fn of_input(input: &OfInput) -> Value {
         "late": input.late,
         "duplicates": input.duplicates,
         "evicted": input.evicted,
+        "astray": input.astray,
         "unused": input.unused,
         "skew_ns": skew,
         "after_ns": input.after.json(),

@@ -23,6 +23,7 @@ pub(super) struct Counts {
     pub(super) late: u64,
     pub(super) duplicates: u64,
     pub(super) evicted: u64,
+    pub(super) astray: u64,
     pub(super) unused: u64,
 }
 
@@ -35,6 +36,7 @@ pub(super) struct OfInput {
     pub(super) late: u64,
     pub(super) duplicates: u64,
     pub(super) evicted: u64,
+    pub(super) astray: u64,
     pub(super) unused: u64,
     /// Without their signs, in nanoseconds.
     pub(super) skew: Distribution,
@@ -152,11 +154,15 @@ impl Statistics {
                 self.of_input(item.input, |input| input.evicted += 1);
                 self.count(&item.stream, |counts| counts.evicted += 1);
             }
+            Event::Astray(item) => {
+                self.of_input(item.input, |input| input.astray += 1);
+                self.count(&item.stream, |counts| counts.astray += 1);
+            }
             Event::Released { item, used: 0 } => {
                 self.of_input(item.input, |input| input.unused += 1);
                 self.count(&item.stream, |counts| counts.unused += 1);
             }
-            Event::Released { .. } => {}
+            Event::Released { .. } | Event::Epoch { .. } => {}
         }
     }
 

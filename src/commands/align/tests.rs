@@ -157,3 +157,154 @@ fn samples_of_the_very_same_time_are_joined_without_a_pivot() {
     );
     assert_eq!((summary.bundles, summary.complete, summary.duplicates), (2, 1, 1));
 }
+
+/// A dry run under watch, its output thrown away.
+fn watched(policy: AlignPolicy, names: &[String], mut watch: Watch, input: &str) -> (Watch, Summary) {
+    let summary = dry_run(names, &[], policy, &mut watch, input.as_bytes(), io::sink(), &mut io::sink())
+        .expect("nothing to fail here");
+    (watch, summary)
+}
+
+fn talking_face() -> (Vec<String>, AlignPolicy, String) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (inputs, policy) =
+        load_alignment(&root.join("config/talking-face.toml")).expect("the shipped pipeline is right");
+    let samples = std::fs::read_to_string(root.join("docs/alignment.jsonl")).expect("the docs' samples");
+    (inputs.into_iter().map(|input| input.name).collect(), policy, samples)
+}
+
+fn json(watch: &Watch, summary: &Summary, names: &[String]) -> Value {
+    serde_json::from_str(&watch.report(Some(Format::Json), summary, names)).expect("one object")
+}
+
+#[test]
+fn the_statistics_count_what_the_lines_say() {
+    let (names, policy, samples) = talking_face();
+    let watch = Watch { statistics: Some(Statistics::new(2)), ..Watch::default() };
+    let (watch, summary) = watched(policy, &names, watch, &samples);
+    let told = json(&watch, &summary, &names);
+    for (name, count) in [
+        ("bundles", summary.bundles),
+        ("complete", summary.complete),
+        ("late", summary.late),
+        ("duplicates", summary.duplicates),
+        ("unused", summary.unused),
+    ] {
+        assert_eq!((&told[name], &told["streams"]["cam-1"][name]), (&count.into(), &count.into()), "{name}");
+    }
+    assert_eq!((summary.bundles, summary.late, summary.duplicates), (17, 1, 1));
+    assert_eq!(told["samples"], serde_json::json!({"video": 18, "audio": 34}));
+    let share = told["share_complete"].as_f64().expect("a share");
+    assert!((share - summary.complete as f64 / 17.0).abs() < 1e-9, "{share}");
+    assert_eq!(told["inputs"]["audio"]["coverage"]["windows"], 17);
+    assert_eq!(told["inputs"]["video"]["skew_ns"]["max"], 0);
+    let waited = told["wait_ns"]["count"].as_u64().expect("waits");
+    assert_eq!(waited + told["closed_by_end"].as_u64().expect("a count"), 17);
+
+    let table = watch.report(Some(Format::Table), &summary, &names);
+    for start in [
+        "input  samples  missing  late",
+        "video       18        0     0          1",
+        "wait to close",
+        "cam-1 ",
+    ] {
+        assert!(table.lines().any(|line| line.starts_with(start)), "{start:?} is missing in\n{table}");
+    }
+}
+
+#[test]
+fn waits_are_not_made_up_where_no_arrival_is_known() {
+    let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
+    let lines =
+        "{\"stream\":\"\u{1b}[2J\",\"input\":\"video\",\"event_time_ns\":1000}".replace('\u{1b}', "\\u001b");
+    let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &lines);
+    assert_eq!(json(&watch, &summary, &names())["wait_ns"], Value::Null);
+    let table = watch.report(Some(Format::Table), &summary, &names());
+    assert!(table.contains("how long bundles wait is not known"), "{table}");
+    assert!(!table.contains('\u{1b}'), "{table}");
+}
+
+#[test]
+fn an_empty_input_has_statistics_and_a_picture_too() {
+    let watch = Watch {
+        statistics: Some(Statistics::new(3)),
+        recording: Some(Recording::new(Wanted::default())),
+        comparisons: vec![Comparison::new("audio", &names(), &policy(Missing::Emit)).expect("an input")],
+    };
+    let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, "");
+    let text = watch.report(Some(Format::Table), &summary, &names());
+    assert!(text.contains("There are too few events to tell"), "{text}");
+    let picture = plot::draw::draw(watch.recording.as_ref().expect("a picture"), &names());
+    assert!(picture.contains("No samples") && picture.ends_with("</svg>\n"), "{picture}");
+}
+
+#[test]
+fn the_picture_in_the_docs_is_what_is_drawn() {
+    let (names, policy, samples) = talking_face();
+    let watch = Watch { recording: Some(Recording::new(Wanted::default())), ..Watch::default() };
+    let (watch, _) = watched(policy, &names, watch, &samples);
+    let picture = plot::draw::draw(watch.recording.as_ref().expect("a picture"), &names);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alignment.svg");
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(picture.as_str()) {
+        let drawn = std::env::temp_dir().join("alignment.svg");
+        std::fs::write(&drawn, picture).expect("a place for the picture");
+        panic!("{} is not what is drawn now; look at {} and copy it", path.display(), drawn.display());
+    }
+}
+
+#[test]
+fn a_range_and_a_stream_can_be_drawn_and_names_cannot_become_markup() {
+    let line = |stream: &str, time: i64| {
+        format!("{{\"stream\":\"{stream}\",\"input\":\"video\",\"event_time_ns\":{time}}}\n")
+    };
+    let input: String =
+        (0..30).flat_map(|n| [line("a", n * 1_000_000), line("</text><b>", n * 1_000_000)]).collect();
+    let wanted = Wanted { stream: Some("</text><b>".into()), from: Some(10_000_000), to: Some(12_000_000) };
+    let watch = Watch { recording: Some(Recording::new(wanted)), ..Watch::default() };
+    let (watch, _) = watched(policy(Missing::Emit), &names(), watch, &input);
+    let recording = watch.recording.as_ref().expect("a picture");
+    assert_eq!((recording.shown().len(), recording.bundles, recording.absent()), (3, 30, None));
+    let picture = plot::draw::draw(recording, &names());
+    assert!(picture.contains("Stream &lt;/text&gt;&lt;b&gt;") && !picture.contains("<b>"), "{picture}");
+    assert!(picture.contains("3 of 30 bundles lie in this range"), "{picture}");
+
+    let wanted = Wanted { stream: Some("cam-9".into()), ..Wanted::default() };
+    let watch = Watch { recording: Some(Recording::new(wanted)), ..Watch::default() };
+    let (watch, _) = watched(policy(Missing::Emit), &names(), watch, &input);
+    assert_eq!(watch.recording.as_ref().and_then(Recording::absent), Some("cam-9"));
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_with_the_line_that_corrects_it() {
+    let mut time = 1_772_366_400_000_000_000_i64;
+    let mut input = String::new();
+    for n in 0..200_i64 {
+        // Gaps that do not repeat.
+        time += 40_000_000 + (n * n * 7_919 % 613) * 1_000_000;
+        for (name, time) in [("video", time), ("audio", time - 37_000_000)] {
+            input += &format!("{{\"stream\":\"a\",\"input\":\"{name}\",\"event_time_ns\":{time}}}\n");
+        }
+    }
+    let comparison = Comparison::new("audio", &names(), &policy(Missing::Emit)).expect("an input");
+    let watch =
+        Watch { statistics: Some(Statistics::new(3)), comparisons: vec![comparison], ..Watch::default() };
+    let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &input);
+    let text = watch.report(None, &summary, &names());
+    assert!(text.ends_with("[inputs.audio]\nclock_offset = \"37ms\"\n"), "{text}");
+    let told = &json(&watch, &summary, &names())["clock_offsets"][0];
+    assert_eq!((&told["reference"], &told["all"]["offset_ns"]), (&"video".into(), &37_000_000.into()));
+}
+
+#[test]
+fn an_input_to_compare_has_to_be_there_and_another() {
+    for (text, says) in [
+        ("radar", "no input \"radar\" in the pipeline; it has video, audio, text"),
+        ("audio=lidar", "no input \"lidar\""),
+        ("audio=audio", "compares an input with itself"),
+    ] {
+        let error = Comparison::new(text, &names(), &policy(Missing::Emit)).err().expect(text);
+        assert!(error.contains(says), "{error}");
+    }
+    // The pivot is compared with the first other.
+    assert!(Comparison::new("video", &names(), &policy(Missing::Emit)).is_ok());
+}

@@ -12,7 +12,7 @@ const BUNDLES: f64 = 92.0;
 const SAMPLES: f64 = 26.0;
 /// What bundles take is drawn below the samples, in rows, so that windows that overlap can be told apart.
 const ROW: f64 = 8.0;
-const ROWS: usize = 12;
+const ROWS: usize = 24;
 const GAP: f64 = 26.0;
 
 /// In turn, so that neighbours differ, to the colour-blind too (from the palette of M. Okabe and K. Ito).
@@ -57,7 +57,7 @@ pub(in crate::commands::align) fn draw(recording: &Recording, names: &[String]) 
         }
     }
     let mut labelled = f64::NEG_INFINITY;
-    for (place, shape) in recording.shapes.iter().enumerate() {
+    for (place, shape) in recording.shown().iter().enumerate() {
         // What lies outside needs no bytes.
         let (first, last) = shape.extent();
         if last < from || first > to {
@@ -91,8 +91,8 @@ fn lanes<'a>(recording: &Recording, names: &'a [String], scale: &Scale) -> Vec<L
     let mut lanes = Vec::with_capacity(names.len());
     for (input, name) in names.iter().enumerate() {
         let mut ends: Vec<f64> = Vec::new();
-        let mut rows = Vec::with_capacity(recording.shapes.len());
-        for shape in &recording.shapes {
+        let mut rows = Vec::with_capacity(recording.shown().len());
+        for shape in recording.shown() {
             let Some(Some(part)) = shape.parts.get(input) else {
                 rows.push(0);
                 continue;
@@ -122,7 +122,7 @@ fn captions(svg: &mut Svg, recording: &Recording) {
     let bundles = recording.bundles;
     let shown = if recording.is_ranged() {
         let cut = if recording.cut { "; too many to draw them all: the first" } else { "" };
-        format!("{} of {bundles} bundles lie in this range{cut}", recording.shapes.len())
+        format!("{} of {bundles} bundles lie in this range{cut}", recording.shown().len())
     } else if bundles > super::BUNDLES {
         format!("The first {} of {bundles} bundles; --plot-from and --plot-to show others", super::BUNDLES)
     } else {
@@ -165,7 +165,9 @@ fn sample(svg: &mut Svg, scale: &Scale, lane: &Lane<'_>, mark: &Mark, zero: i64)
 
 fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: bool, title: &str) {
     let used = fate == Fate::Used;
-    if lasts {
+    if fate == Fate::Duplicate {
+        // The one that it repeats lies below it and has to be seen.
+    } else if lasts {
         let style = if used {
             r##"fill="#dfe5ee" stroke="#6b7a90""##
         } else {
@@ -293,17 +295,17 @@ fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
     }
     let colour = colour(0);
     for outcome in [Outcome::Complete, Outcome::Incomplete, Outcome::Lost] {
-        if recording.shapes.iter().any(|shape| shape.outcome == outcome) {
+        if recording.shown().iter().any(|shape| shape.outcome == outcome) {
             let text = format!("bundle, {}", word(outcome));
             entry(svg, &text, &|svg, x, y| head(svg, (x + 9.0, y), colour, outcome, ""));
         }
     }
-    if recording.shapes.iter().flat_map(|shape| &shape.parts).flatten().any(|part| part.to > part.from) {
+    if recording.shown().iter().flat_map(|shape| &shape.parts).flatten().any(|part| part.to > part.from) {
         entry(svg, "the time a bundle asks for", &|svg, x, y| {
             svg.line((x, y), (x + 18.0, y), &format!(r#"stroke="{colour}" stroke-width="3""#));
         });
     }
-    if recording.shapes.iter().flat_map(|shape| &shape.parts).flatten().any(|part| part.to == part.from) {
+    if recording.shown().iter().flat_map(|shape| &shape.parts).flatten().any(|part| part.to == part.from) {
         entry(svg, "the sample it takes", &|svg, x, y| {
             svg.circle((x + 9.0, y), 3.5, &format!(r#"fill="{colour}""#), "");
         });

@@ -19,9 +19,10 @@ impl Scale {
     /// About `wanted` times, evenly apart by 1, 2 or 5 of a decimal unit after `zero`, and what they are called.
     pub(super) fn ticks(&self, zero: i64, wanted: i64) -> Vec<(i64, String)> {
         let step = step(self.to.saturating_sub(self.from) / wanted.max(1));
-        let first = -(zero.saturating_sub(self.from).div_euclid(step));
-        let ticks = (first..).map(|count| (zero.saturating_add(count.saturating_mul(step)), count));
-        let shown = ticks.take_while(|(time, _)| *time <= self.to).take(100);
+        let first = zero.saturating_sub(self.from).div_euclid(step).saturating_neg();
+        let counts = (0..100).map(|place| first.saturating_add(place));
+        let ticks = counts.map(|count| (zero.saturating_add(count.saturating_mul(step)), count));
+        let shown = ticks.take_while(|(time, _)| *time <= self.to);
         shown.map(|(time, count)| (time, label(count.saturating_mul(step), step))).collect()
     }
 }

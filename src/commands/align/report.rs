@@ -84,8 +84,17 @@ fn streams(statistics: &Statistics, names: &[String]) -> String {
     worst.truncate(STREAMS);
     let mut head = vec!["stream".to_owned()];
     head.extend(names.iter().map(|name| printable(name)));
-    let rest =
-        ["bundles", "complete", "dropped", "dead-lettered", "late", "duplicate", "evicted", "astray", "unused"];
+    let rest = [
+        "bundles",
+        "complete",
+        "dropped",
+        "dead-lettered",
+        "late",
+        "duplicate",
+        "evicted",
+        "astray",
+        "unused",
+    ];
     head.extend(rest.map(String::from));
     let mut rows = vec![head];
     rows.extend(worst.iter().map(|(stream, counts)| stream_row(stream.as_str(), counts)));

@@ -229,7 +229,7 @@ fn an_empty_input_has_statistics_and_a_picture_too() {
     let watch = Watch {
         statistics: Some(Statistics::new(3)),
         recording: Some(Recording::new(Wanted::default())),
-        comparisons: vec![Comparison::new("audio", &names(), &policy(Missing::Emit)).expect("an input")],
+        comparisons: vec![Comparison::new("audio", &names(), &[], &policy(Missing::Emit)).expect("an input")],
     };
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, "");
     let text = watch.report(Some(Format::Table), &summary, &names());
@@ -285,7 +285,7 @@ fn a_clock_that_is_off_is_told_with_the_line_that_corrects_it() {
             input += &format!("{{\"stream\":\"a\",\"input\":\"{name}\",\"event_time_ns\":{time}}}\n");
         }
     }
-    let comparison = Comparison::new("audio", &names(), &policy(Missing::Emit)).expect("an input");
+    let comparison = Comparison::new("audio", &names(), &[], &policy(Missing::Emit)).expect("an input");
     let watch =
         Watch { statistics: Some(Statistics::new(3)), comparisons: vec![comparison], ..Watch::default() };
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &input);
@@ -302,9 +302,9 @@ fn an_input_to_compare_has_to_be_there_and_another() {
         ("audio=lidar", "no input \"lidar\""),
         ("audio=audio", "compares an input with itself"),
     ] {
-        let error = Comparison::new(text, &names(), &policy(Missing::Emit)).err().expect(text);
+        let error = Comparison::new(text, &names(), &[], &policy(Missing::Emit)).err().expect(text);
         assert!(error.contains(says), "{error}");
     }
     // The pivot is compared with the first other.
-    assert!(Comparison::new("video", &names(), &policy(Missing::Emit)).is_ok());
+    assert!(Comparison::new("video", &names(), &[], &policy(Missing::Emit)).is_ok());
 }

@@ -157,6 +157,7 @@ fn sample(svg: &mut Svg, scale: &Scale, lane: &Lane<'_>, mark: &Mark, zero: i64)
         Fate::Late(by) => format!(", late by {}", show(by)),
         Fate::Duplicate => ", a duplicate".to_owned(),
         Fate::Evicted => ", evicted".to_owned(),
+        Fate::Astray => ", astray".to_owned(),
     };
     let seconds = mark.time().saturating_sub(zero) as f64 / 1e9;
     let title = format!("{} {} at {seconds} s{fate}", printable(lane.name), mark.item.id);
@@ -189,6 +190,10 @@ fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: boo
         Fate::Duplicate => {
             let points = [(x, y - 6.0), (x + 6.0, y), (x, y + 6.0), (x - 6.0, y), (x, y - 6.0)];
             svg.path(&points, r##"fill="#fff" stroke="#555" stroke-width="1.6""##, title);
+        }
+        Fate::Astray => {
+            let points = [(x - 6.0, y + 5.0), (x + 6.0, y + 5.0), (x, y - 6.0), (x - 6.0, y + 5.0)];
+            svg.path(&points, &format!(r##"fill="#fff" stroke="{RED}" stroke-width="1.6""##), title);
         }
         Fate::Evicted => {
             let points = [(x - 6.0, y - 5.0), (x + 6.0, y - 5.0), (x, y + 6.0), (x - 6.0, y - 5.0)];
@@ -283,6 +288,7 @@ fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
         (|mark| matches!(mark.fate, Fate::Late(_)), Fate::Late(0), "late"),
         (|mark| mark.fate == Fate::Duplicate, Fate::Duplicate, "duplicate"),
         (|mark| mark.fate == Fate::Evicted, Fate::Evicted, "evicted"),
+        (|mark| mark.fate == Fate::Astray, Fate::Astray, "astray"),
     ] {
         if marks(is) {
             let lasts = recording.marks.iter().any(|mark| is(mark) && mark.end() > mark.time());

@@ -242,8 +242,14 @@ impl Publish {
                     self.observer.published(&job, &timing, publish);
                     self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
                     self.status.results.fetch_add(1, Ordering::Relaxed);
+                    // What only says that a bundle is final leaves it to the result before it what became of the samples.
+                    let repeated = job.bundle.is_repeated;
                     for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
-                        self.settle(sample, Settled::Published, out);
+                        self.settle(
+                            sample,
+                            if repeated { Settled::Dropped } else { Settled::Published },
+                            out,
+                        );
                     }
                 }
                 outgoing::Delivered::Poison { job, fault } => self.failed(&job, &fault, None, out),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lockstep_engine::align::{
-    AlignPolicy, Aligner, ApproximateTime, Event, InputPolicy, Join, Method, Missing, Needs, Stamp,
+    AlignPolicy, Aligner, ApproximateTime, Event, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
 };
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
@@ -35,6 +35,7 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
         inputs: vec![input("video", Join::Pivot), input("sound", joins[0]), input("text", joins[1])],
         max_wait: Duration::from_secs(2),
         forget_after: Duration::from_secs(60),
+        revise: Revise::default(),
     })
 }
 

@@ -221,6 +221,8 @@ struct Summary {
     unused: u64,
     evicted: u64,
     astray: u64,
+    /// Bundles that were told before they were final.
+    ahead: u64,
     bad_lines: u64,
 }
 
@@ -238,6 +240,9 @@ impl fmt::Display for Summary {
             self.duplicates,
             self.unused
         )?;
+        if self.ahead > 0 {
+            write!(f, ", {} told before they were final", self.ahead)?;
+        }
         if self.evicted > 0 {
             write!(f, ", {} evicted", self.evicted)?;
         }
@@ -265,6 +270,7 @@ fn dry_run(
     mut output: impl Write,
     errors: &mut impl Write,
 ) -> io::Result<Summary> {
+    let revises = policy.revise.revises();
     let mut aligner = Aligner::new(Arc::new(policy));
     let mut summary = Summary::default();
     let mut events = Vec::new();
@@ -302,17 +308,17 @@ fn dry_run(
             now = now.max(arrival);
         }
         aligner.push(&item.stream, item.input, item.stamp, Arc::clone(&item), now, &mut events);
-        write_events(&mut events, names, (&mut summary, watch), false, &mut output)?;
+        write_events(&mut events, (names, revises), (&mut summary, watch), false, &mut output)?;
     }
     aligner.finish(now, &mut events);
-    write_events(&mut events, names, (&mut summary, watch), true, &mut output)?;
+    write_events(&mut events, (names, revises), (&mut summary, watch), true, &mut output)?;
     output.flush()?;
     Ok(summary)
 }
 
 fn write_events(
     events: &mut Vec<Event<Arc<Item>>>,
-    names: &[String],
+    (names, revises): (&[String], bool),
     (summary, watch): (&mut Summary, &mut Watch),
     at_end: bool,
     output: &mut impl Write,
@@ -320,18 +326,22 @@ fn write_events(
     for event in events.drain(..) {
         watch.event(&event, at_end);
         let line = match event {
+            Event::Bundle(bundle) if !bundle.is_final => {
+                summary.ahead += 1;
+                lines::bundle(&bundle, Verdict::Goes, names, revises)
+            }
             Event::Bundle(bundle) => {
                 summary.bundles += 1;
                 summary.complete += u64::from(bundle.is_complete());
-                lines::bundle(&bundle, Verdict::Goes, names)
+                lines::bundle(&bundle, Verdict::Goes, names, revises)
             }
             Event::Dropped { bundle, missing } => {
                 summary.dropped += 1;
-                lines::bundle(&bundle, Verdict::Dropped(missing), names)
+                lines::bundle(&bundle, Verdict::Dropped(missing), names, revises)
             }
             Event::DeadLetter { bundle, missing } => {
                 summary.dead_letters += 1;
-                lines::bundle(&bundle, Verdict::DeadLetter(missing), names)
+                lines::bundle(&bundle, Verdict::DeadLetter(missing), names, revises)
             }
             Event::Late { item, by_ns } => {
                 summary.late += 1;

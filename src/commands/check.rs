@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_engine::align::{InputPolicy, Join, Method, Missing};
+use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
 use lockstep_engine::infer::backend::{Backend, Device};
 use lockstep_engine::infer::step::{Binding, Step};
 use lockstep_engine::pipeline::Pipeline;
@@ -110,6 +110,13 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
     }
     let shards = pipeline.shards;
     writeln!(to, "align     waits at most {:?}, in {}", pipeline.align.max_wait, counted(shards, "shard"))?;
+    let Revise { allowed_lateness, early } = pipeline.align.revise;
+    if early {
+        writeln!(to, "          a bundle goes on early, and again when it is final")?;
+    }
+    if !allowed_lateness.is_zero() {
+        writeln!(to, "          samples up to {allowed_lateness:?} late make new revisions of a bundle")?;
+    }
     for (place, step) in pipeline.steps.iter().enumerate() {
         let title = if place == 0 { "steps" } else { "" };
         let device = match (loaded.get(place), step.model.device) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing, Needs};
+use lockstep_engine::align::{
+    AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing, Needs, Revise,
+};
 use lockstep_engine::position::InputId;
 
 use super::inputs::Input;
@@ -11,11 +13,13 @@ use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
 /// The keys of the section that no input can have for a name.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 12] = [
     "method",
     "pivot",
     "max_wait",
     "forget_after",
+    "allowed_lateness",
+    "emit",
     "queue",
     "max_interval",
     "age_penalty",
@@ -53,7 +57,8 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
             return None;
         };
         let inputs = vec![policy(only, Join::Pivot, Missing::default(), Needs::default())];
-        return Some(AlignPolicy { method: Method::Pivot(InputId(0)), inputs, max_wait, forget_after });
+        let (method, revise) = (Method::Pivot(InputId(0)), Revise::default());
+        return Some(AlignPolicy { method, inputs, max_wait, forget_after, revise });
     };
     let kinds = [
         ("pivot", Kind::Pivot),
@@ -65,6 +70,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     let kind = section.or("method", Kind::Pivot, word(&kinds));
     let max_wait = section.or("max_wait", max_wait, positive_duration);
     let forget_after = section.or("forget_after", forget_after, positive_duration);
+    let revise = read_revise(&section, kind);
     if kind != Kind::ApproximateTime {
         for input in inputs.iter().filter(|input| input.min_period.is_some()) {
             root.wrong_at(
@@ -88,7 +94,22 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     };
     section.finish();
     let inputs = policies.into_iter().collect::<Option<_>>()?;
-    Some(AlignPolicy { method: method?, inputs, max_wait, forget_after })
+    Some(AlignPolicy { method: method?, inputs, max_wait, forget_after, revise })
+}
+
+/// When bundles are told, and how long they can change.
+fn read_revise(section: &Section<'_>, kind: Kind) -> Revise {
+    let allowed_lateness = section.or("allowed_lateness", Duration::ZERO, duration);
+    let early = section.or("emit", false, word(&[("final", false), ("early-and-final", true)]));
+    let revise = Revise { allowed_lateness, early };
+    if kind != Kind::Pivot && revise.revises() {
+        let key = if early { "emit" } else { "allowed_lateness" };
+        section.wrong(
+            key,
+            "tells a bundle more than once, which needs a pivot; take it away, or write method = \"pivot\"",
+        );
+    }
+    revise
 }
 
 fn read_approximate(section: &Section<'_>, inputs: &[Input]) -> ApproximateTime {

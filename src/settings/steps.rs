@@ -196,6 +196,13 @@ impl Reader<'_, '_> {
             .collect();
         section.finish();
         let stateful = bindings.iter().any(|binding| matches!(binding, Some(Binding::State { .. })));
+        if stateful && self.inputs.is_some_and(|inputs| inputs.align.revise.revises()) {
+            section.wrong_here(
+                "carries state from bundle to bundle, so no bundle can go through it twice, as [align] says with \
+                 allowed_lateness or emit = \"early-and-final\"; take those away, or write { zeros = true } instead of \
+                 carry",
+            );
+        }
         let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
         if stateful && chained {
             section.wrong_here(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockstep_engine::align::{ApproximateTime, Join, Method, Missing, Needs};
+use lockstep_engine::align::{ApproximateTime, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
 use lockstep_engine::position::InputId;
@@ -576,6 +576,39 @@ fn samples_of_the_very_same_time_can_be_asked_for() {
     assert_eq!((&policy.method, policy.pivot()), (&Method::Exact, None));
     assert_eq!(policy.max_wait, Duration::from_secs(1));
     assert_eq!([policy.inputs[0].missing, policy.inputs[1].missing], [Missing::Emit, Missing::Drop]);
+}
+
+#[test]
+fn bundles_that_are_told_more_than_once_cannot_carry_state() {
+    for key in ["allowed_lateness = \"1s\"", "emit = \"early-and-final\""] {
+        let text = shipped("voice.toml");
+        let text = match text.contains("[align]") {
+            true => text.replace("[align]", &format!("[align]\n{key}")),
+            false => format!("{text}\n[align]\n{key}\n"),
+        };
+        let found = problems(&text);
+        assert!(
+            found.iter().any(|it| it.message.contains("no bundle can go through it twice")),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn lateness_and_early_bundles_need_a_pivot() {
+    let read = |align: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.toml");
+        let inputs =
+            "[inputs.a]\ncontent_type = \"image/jpeg\"\n[inputs.b]\ncontent_type = \"image/jpeg\"\n[align]";
+        std::fs::write(&path, format!("{inputs}\n{align}")).expect("it can be written");
+        load_alignment(&path).map(|(_, align)| align.revise).map_err(|error| error.to_string())
+    };
+    let both = "allowed_lateness = \"3s\"\nemit = \"early-and-final\"";
+    let revise = read(&format!("{both}\npivot = \"a\"\nb = {{ latest = {{ max_age = \"1s\" }} }}"));
+    assert_eq!(revise, Ok(Revise { allowed_lateness: Duration::from_secs(3), early: true }));
+    let error = read(&format!("{both}\nmethod = \"exact\"")).expect_err("there is no pivot");
+    assert!(error.contains("which needs a pivot"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_actors::{Ended, Parts, PipelineError, Status, Stop, Unobserved, run};
-use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs};
+use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::extents::Extents;
@@ -200,6 +200,7 @@ fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             inputs: vec![of_input],
             max_wait: Duration::from_secs(60),
             forget_after: Duration::from_secs(600),
+            revise: Revise::default(),
         },
         shards: 2,
         steps: vec![step],

@@ -47,6 +47,10 @@ use crate::time::{Timestamp, nanos};
 /// bundle is open, a sample goes `max_wait` and its join's reach back (`before`, `tolerance`, `max_age`) after its
 /// arrival, as if the pivot's event time ran on with the wall clock.
 ///
+/// # Revisions
+/// With [`super::Revise`] bundles are told before they are final, and again when they change. All of the above then holds
+/// for what is final, with the allowed lateness added to out-of-orderness, `idle_timeout` and `max_wait`.
+///
 /// # The clock
 /// `now` is wall time and never goes back: an earlier one counts as the latest given. [`Self::push`] applies
 /// what the sample changes; what time alone changes is for [`Self::tick`], to be called when

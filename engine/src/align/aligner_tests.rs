@@ -28,6 +28,7 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
         inputs: vec![input("pivot", Join::Pivot, Missing::Emit), input("other", join, missing)],
         max_wait: Duration::from_millis(1_000),
         forget_after: Duration::from_millis(10_000),
+        revise: Revise::default(),
     }
 }
 

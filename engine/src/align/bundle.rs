@@ -22,6 +22,12 @@ pub struct Bundle<T> {
     pub opened_at: Timestamp,
     /// When it closed, in wall time.
     pub closed_at: Timestamp,
+    /// How many times it was told before with other content.
+    pub revision: u32,
+    /// Whether this is the last that is told of it.
+    pub is_final: bool,
+    /// Whether it was told before with the very same content, and this only says that it is final.
+    pub is_repeated: bool,
     /// The inputs that brought too little, in their order; none of those that are optional, or held.
     pub incomplete: SmallVec<[Shortfall; 4]>,
 }

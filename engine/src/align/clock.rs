@@ -66,7 +66,8 @@ impl Clock {
     fn learn(&mut self, rule: &Rule, time: i64) -> i64 {
         let behind = if self.latest == i64::MIN { 0 } else { self.latest.saturating_sub(time).max(0) };
         self.disorder.add(behind);
-        self.disorder.allowance().clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
+        let seen = self.disorder.allowance().saturating_add(rule.lateness);
+        seen.clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
     }
 
     /// How far an event time lies from the latest before it, with its sign; 0 for the first.
@@ -101,6 +102,7 @@ mod tests {
                 clock: ClockPolicy { learn_up_to: Some(Duration::from_nanos(to)), ..ClockPolicy::default() },
             },
             false,
+            0,
             0,
         )
     }

@@ -44,7 +44,7 @@ impl From<&Sample> for Stamp {
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a box for each bundle costs more than the room it saves")]
 pub enum Event<T> {
-    /// A bundle has closed and goes on.
+    /// A bundle goes on: it has closed or, if it is not final, may be told again.
     Bundle(Bundle<T>),
     /// A bundle has closed with too little of an input whose policy is to drop it.
     Dropped {

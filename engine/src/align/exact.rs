@@ -8,7 +8,7 @@ use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::Closing;
+use super::verdict::{Closing, Telling};
 use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
@@ -171,7 +171,14 @@ impl<T: Clone> Exact<T> {
             })
             .collect();
         let waited = set.waits_since.saturating_add(view.rules.max_wait) <= view.now;
-        let closing = Closing { event_time: set.time, parts, first, opened_at: set.arrived, waited };
+        let closing = Closing {
+            event_time: set.time,
+            parts,
+            first,
+            opened_at: set.arrived,
+            waited,
+            telling: Telling::ONLY,
+        };
         out.push(closing.tell(view, |input| view.watermark(input) > set.time));
         for item in set.samples.into_iter().flatten() {
             self.held -= 1;

@@ -32,6 +32,7 @@ fn policy(out_of_orderness: &[Duration]) -> AlignPolicy {
         inputs: out_of_orderness.iter().map(input).collect(),
         max_wait: Duration::from_secs(1),
         forget_after: Duration::from_secs(10),
+        revise: Revise::default(),
     }
 }
 

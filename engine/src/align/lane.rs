@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 pub(super) struct Lane<T> {
     /// Where the sample that reaches furthest ends: below it nothing needs to be added up.
     furthest: i64,
+    /// How many samples were put in.
+    inserted: u32,
     /// By event time, then in the order of arrival. Where one sample is asked for (nearest, latest) no
     /// two have the same time.
     entries: Queue<Entry<T>, 5>,
@@ -26,7 +28,34 @@ pub(super) struct Entry<T> {
     pub(super) end: i64,
     arrived: i64,
     used: u32,
+    mark: Mark,
     item: T,
+}
+
+/// A sample's number among those of its lane, and whether a pivot has it for good: in one word, since there is one for
+/// each sample that is held.
+#[derive(Clone, Copy, Debug)]
+struct Mark(u32);
+
+impl Mark {
+    const TAKEN: u32 = 1 << 31;
+
+    /// Numbers come again after 2^31 samples, which are never held at once.
+    const fn new(number: u32) -> Self {
+        Self(number & !Self::TAKEN)
+    }
+
+    const fn number(self) -> u32 {
+        self.0 & !Self::TAKEN
+    }
+
+    const fn is_taken(self) -> bool {
+        self.0 & Self::TAKEN != 0
+    }
+
+    fn take(&mut self) {
+        self.0 |= Self::TAKEN;
+    }
 }
 
 /// Which pivots may still ask for something.
@@ -38,9 +67,27 @@ pub(super) struct Ahead {
     pub(super) floor: i64,
 }
 
+/// What a pivot finds among the samples of an input, before it takes it.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The places of the samples, in their order.
+    pub(super) indices: SmallVec<[usize; 8]>,
+    from: i64,
+    to: i64,
+    skew_ns: Option<i64>,
+    pub(super) coverage: Option<f64>,
+    pub(super) held: bool,
+}
+
+impl Found {
+    fn empty(from: i64, to: i64) -> Self {
+        Self { indices: SmallVec::new(), from, to, skew_ns: None, coverage: None, held: false }
+    }
+}
+
 impl<T> Lane<T> {
     pub(super) fn new() -> Self {
-        Self { furthest: i64::MIN, entries: Queue::new() }
+        Self { furthest: i64::MIN, inserted: 0, entries: Queue::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,6 +96,11 @@ impl<T> Lane<T> {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The numbers of the samples that were found, below 2^31. No two that are held have the same.
+    pub(super) fn numbers(&self, found: &Found) -> impl Iterator<Item = u32> {
+        found.indices.iter().filter_map(|index| self.entries.get(*index)).map(|entry| entry.mark.number())
     }
 
     /// When the first sample was pushed, in wall time.
@@ -73,13 +125,14 @@ impl<T> Lane<T> {
             }
             at -= 1;
         }
-        let entry = Entry { time, end, arrived: now, used: 0, item };
+        let entry = Entry { time, end, arrived: now, used: 0, mark: Mark::new(self.inserted), item };
+        self.inserted = self.inserted.wrapping_add(1);
         self.entries.insert(at, entry);
         Ok(())
     }
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
-    pub(super) fn settled(&self, rule: &Rule, watermark: i64, t: i64) -> bool {
+    pub(super) fn settled(&self, rule: &Rule, watermark: i64, t: i64, reserved: &[usize]) -> bool {
         let beyond = |nearest: Option<(usize, i64)>, tolerance: i64| match nearest {
             Some((_, 0)) => true,
             Some((_, away)) => watermark >= t.saturating_add(away),
@@ -103,7 +156,7 @@ impl<T> Lane<T> {
                 !cover.points && cover.covered == to.saturating_sub(from)
             }
             Ask::Nearest { tolerance } => beyond(self.nearest(t, tolerance), tolerance),
-            Ask::NearestOnce { tolerance } => beyond(self.nearest_free(t, tolerance), tolerance),
+            Ask::NearestOnce { tolerance } => beyond(self.nearest_free(t, tolerance, reserved), tolerance),
             Ask::Between { .. } => watermark > t,
             Ask::Latest { .. } => watermark > t || self.last_at(t).is_some_and(|(_, time)| time == t),
         }
@@ -130,19 +183,20 @@ impl<T> Lane<T> {
     }
 
     /// As [`Self::nearest`], of those that no pivot has taken; of equal times the first to arrive.
-    fn nearest_free(&self, t: i64, tolerance: i64) -> Option<(usize, i64)> {
+    fn nearest_free(&self, t: i64, tolerance: i64, reserved: &[usize]) -> Option<(usize, i64)> {
+        let free = |index: usize, entry: &Entry<T>| !entry.mark.is_taken() && !reserved.contains(&index);
         let next = self.entries.partition_point(|entry| entry.time < t);
         let ahead = (next..self.entries.len()).filter_map(|index| Some((index, self.entries.get(index)?)));
         let mut best = ahead
             .take_while(|(_, entry)| entry.time.saturating_sub(t) <= tolerance)
-            .find(|(_, entry)| entry.used == 0)
+            .find(|(index, entry)| free(*index, entry))
             .map(|(index, entry)| (index, entry.time.saturating_sub(t)));
         for (index, entry) in (0..next).rev().filter_map(|index| Some((index, self.entries.get(index)?))) {
             let away = t.saturating_sub(entry.time);
             if away > best.map_or(tolerance, |(_, away)| away) {
                 break;
             }
-            if entry.used == 0 {
+            if free(index, entry) {
                 best = Some((index, away));
             }
         }
@@ -195,7 +249,7 @@ impl<T> Lane<T> {
                 (Ask::Nearest { .. }, Some(second)) => {
                     second.time.saturating_sub(floor) < floor.saturating_sub(first.time)
                 }
-                (Ask::NearestOnce { .. }, _) => first.used > 0,
+                (Ask::NearestOnce { .. }, _) => first.mark.is_taken(),
                 _ => false,
             };
             if !superseded && Self::behind(rule.ask, ahead, first.time, first.end) <= 0 {
@@ -229,90 +283,92 @@ impl<T> Lane<T> {
     }
 }
 
-impl<T: Clone> Lane<T> {
-    /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none.
-    pub(super) fn pick(&mut self, rule: &Rule, before: i64, t: i64) -> Part<T> {
-        let mut part = self.pick_asked(rule.ask, before, t);
+impl<T> Lane<T> {
+    /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none. What is `reserved`
+    /// counts as taken.
+    pub(super) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
+        let mut found = self.find_asked(rule.ask, before, t, reserved);
         if let Some(max_age) = rule.hold
-            && part.samples.is_empty()
+            && found.indices.is_empty()
+            && let Some((_, last)) = self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age)
         {
-            self.hold(max_age, t, &mut part);
+            // Of equal times the first to arrive.
+            found.indices.push(self.entries.partition_point(|entry| entry.time < last));
+            found.skew_ns = Some(last.saturating_sub(t));
+            found.held = true;
         }
-        part
+        found
     }
 
-    /// Uses the last sample again, of equal times the first to arrive.
-    fn hold(&mut self, max_age: i64, t: i64, part: &mut Part<T>) {
-        let Some((_, last)) = self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age) else {
-            return;
-        };
-        let first = self.entries.partition_point(|entry| entry.time < last);
-        if let Some(entry) = self.entries.get_mut(first) {
-            entry.used = entry.used.saturating_add(1);
-            part.samples.push(entry.item.clone());
-            part.skew_ns = Some(entry.time.saturating_sub(t));
-            part.held = true;
-        }
-    }
-
-    fn pick_asked(&mut self, ask: Ask, before: i64, t: i64) -> Part<T> {
-        let found = match ask {
+    fn find_asked(&self, ask: Ask, before: i64, t: i64, reserved: &[usize]) -> Found {
+        let index = match ask {
             Ask::Window { before, after } => {
-                return self.pick_window(t.saturating_sub(before), t.saturating_add(after));
+                return self.find_window(t.saturating_sub(before), t.saturating_add(after));
             }
             Ask::Between { max_age } => {
                 let from =
                     if before > i64::MIN { before.saturating_add(1) } else { t.saturating_sub(max_age) };
-                return self.pick_between(from, t);
+                return self.find_between(from, t);
             }
             Ask::Nearest { tolerance } => self.nearest(t, tolerance).map(|(index, _)| index),
-            Ask::NearestOnce { tolerance } => self.nearest_free(t, tolerance).map(|(index, _)| index),
+            Ask::NearestOnce { tolerance } => {
+                self.nearest_free(t, tolerance, reserved).map(|(index, _)| index)
+            }
             Ask::Latest { max_age } => {
                 self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age).map(|(index, _)| index)
             }
         };
-        let at = Timestamp::from_nanos(t);
-        let mut part = Part::empty(at, at);
-        if let Some(entry) = found.and_then(|index| self.entries.get_mut(index)) {
-            entry.used = entry.used.saturating_add(1);
-            part.samples.push(entry.item.clone());
-            part.skew_ns = Some(entry.time.saturating_sub(t));
+        let mut found = Found::empty(t, t);
+        if let Some((index, entry)) = index.and_then(|index| Some((index, self.entries.get(index)?))) {
+            found.indices.push(index);
+            found.skew_ns = Some(entry.time.saturating_sub(t));
         }
-        part
+        found
     }
 
-    fn pick_between(&mut self, from: i64, t: i64) -> Part<T> {
+    fn find_between(&self, from: i64, t: i64) -> Found {
+        let mut found = Found::empty(from, t.saturating_add(1));
         let first = self.entries.partition_point(|entry| entry.time < from);
-        let mut samples = SmallVec::new();
-        let mut furthest = None;
         for index in first..self.entries.len() {
-            let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.time <= t) else { break };
-            entry.used = entry.used.saturating_add(1);
-            samples.push(entry.item.clone());
-            furthest.get_or_insert(entry.time.saturating_sub(t));
+            let Some(entry) = self.entries.get(index).filter(|entry| entry.time <= t) else { break };
+            found.indices.push(index);
+            found.skew_ns.get_or_insert(entry.time.saturating_sub(t));
         }
-        let (from, to) = (Timestamp::from_nanos(from), Timestamp::from_nanos(t.saturating_add(1)));
-        Part { samples, skew_ns: furthest, ..Part::empty(from, to) }
+        found
     }
 
-    fn pick_window(&mut self, from: i64, to: i64) -> Part<T> {
-        let mut taken = SmallVec::<[usize; 16]>::new();
-        let cover = cover(self.spans(), from, to, |index| taken.push(index));
+    fn find_window(&self, from: i64, to: i64) -> Found {
+        let mut found = Found::empty(from, to);
+        let cover = cover(self.spans(), from, to, |index| found.indices.push(index));
         if cover.points && cover.lasting {
-            taken.sort_unstable();
+            found.indices.sort_unstable();
         }
-        let mut samples = SmallVec::with_capacity(taken.len());
-        for index in taken {
-            if let Some(entry) = self.entries.get_mut(index) {
+        found.skew_ns = (!found.indices.is_empty()).then_some(0);
+        found.coverage = cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64);
+        found
+    }
+}
+
+impl<T: Clone> Lane<T> {
+    /// Makes a part of what was found. If it is the `last` word on it, no other pivot takes what may be used once.
+    pub(super) fn take(&mut self, found: &Found, last: bool) -> Part<T> {
+        let mut samples = SmallVec::with_capacity(found.indices.len());
+        for index in &found.indices {
+            if let Some(entry) = self.entries.get_mut(*index) {
                 entry.used = entry.used.saturating_add(1);
+                if last && !found.held {
+                    entry.mark.take();
+                }
                 samples.push(entry.item.clone());
             }
         }
         Part {
-            skew_ns: (!samples.is_empty()).then_some(0),
-            coverage: cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64),
             samples,
-            ..Part::empty(Timestamp::from_nanos(from), Timestamp::from_nanos(to))
+            from: Timestamp::from_nanos(found.from),
+            to: Timestamp::from_nanos(found.to),
+            skew_ns: found.skew_ns,
+            coverage: found.coverage,
+            held: found.held,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Arrival<T> {
 /// What one stream holds of its samples, by the method that joins them.
 ///
 /// A method is one type with the functions that are passed on here. Of each item that was pushed it tells exactly one of
-/// `Late`, `Duplicate`, `Evicted` and `Released`; the bundles that it tells have rising event times. The clocks of
+/// `Late`, `Duplicate`, `Evicted` and `Released`; the bundles that it tells as final have rising event times. The clocks of
 /// the stream have heard of a sample before its method does. To add one: a variant in [`Method`], one here, and an arm in
 /// each function below.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
 //! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
 //! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another,
-//!   `cover` how samples that last cover a window.
+//!   `cover` how samples that last cover a window, `revise` how bundles are told before they are final.
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
 //! - `spans` joins samples of the same stretch of time: one of a fixed length, or a session.
@@ -29,6 +29,7 @@ pub mod offset;
 mod pivot;
 pub mod policy;
 mod queue;
+mod revise;
 mod rules;
 mod spans;
 mod stream;
@@ -37,7 +38,9 @@ mod verdict;
 pub use aligner::Aligner;
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
-pub use policy::{AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs};
+pub use policy::{
+    AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs, Revise,
+};
 
 #[cfg(test)]
 mod aligner_tests;
@@ -49,5 +52,7 @@ mod exact_tests;
 mod offset_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod revise_tests;
 #[cfg(test)]
 mod rig;

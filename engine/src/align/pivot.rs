@@ -7,6 +7,7 @@ use super::event::Event;
 use super::lane::{Ahead, Lane};
 use super::matching::Arrival;
 use super::queue::Queue;
+use super::revise::Told;
 use super::stream::{NEVER, View};
 use super::verdict::Closing;
 use crate::time::Timestamp;
@@ -14,11 +15,11 @@ use crate::time::Timestamp;
 /// The samples of one stream whose bundles are those of a pivot.
 #[derive(Debug)]
 pub(super) struct Pivot<T> {
-    lanes: SmallVec<[Lane<T>; 3]>,
+    pub(super) lanes: SmallVec<[Lane<T>; 3]>,
     /// Pivots whose bundles are open, by event time; no two have the same.
-    open: Queue<Open<T>, 2>,
+    pub(super) open: Queue<Open<T>, 2>,
     /// The event time of the last pivot that closed; `i64::MIN` before the first.
-    closed: i64,
+    pub(super) closed: i64,
     /// The earliest event time that an open pivot has or one to come may have.
     floor: i64,
     /// The input that the first open pivot waits for: as long as nothing happens there, nothing can close.
@@ -27,13 +28,15 @@ pub(super) struct Pivot<T> {
 
 /// A pivot that waits for the others.
 #[derive(Debug)]
-struct Open<T> {
-    time: i64,
-    arrived: i64,
+pub(super) struct Open<T> {
+    pub(super) time: i64,
+    pub(super) arrived: i64,
     /// The earliest arrival of it and all open pivots after it in event time. They close in that order, so when
     /// one has waited long enough, those before it have to go too.
-    waits_since: i64,
-    item: T,
+    pub(super) waits_since: i64,
+    /// What was told of it so far, if it is told before it is final.
+    pub(super) told: Option<Box<Told>>,
+    pub(super) item: T,
 }
 
 impl<T> Pivot<T> {
@@ -79,7 +82,7 @@ impl<T> Pivot<T> {
             at -= 1;
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
-        let pivot = Open { time, arrived: view.now, waits_since, item };
+        let pivot = Open { time, arrived: view.now, waits_since, told: None, item };
         self.open.insert(at, pivot);
         Ok(at == 0 || self.blocker == view.rules.pivot)
     }
@@ -88,8 +91,11 @@ impl<T> Pivot<T> {
     fn blocker_of(&self, view: &View<'_>, t: i64) -> Option<usize> {
         self.lanes.iter().zip(&view.rules.inputs).enumerate().find_map(|(input, (lane, rule))| {
             let watermark = view.watermark(input);
-            let settled =
-                if input == view.rules.pivot { watermark >= t } else { lane.settled(rule, watermark, t) };
+            let settled = if input == view.rules.pivot {
+                watermark >= t
+            } else {
+                lane.settled(rule, watermark, t, &[])
+            };
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
     }
@@ -123,7 +129,8 @@ impl<T> Pivot<T> {
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         if let Some(first) = self.open.front() {
             let waited = first.waits_since.saturating_add(view.rules.max_wait);
-            return waited.min(view.idle_at(self.blocker));
+            let closes = waited.min(view.idle_at(self.blocker));
+            return if view.rules.revises() { closes.min(self.ahead_deadline(view)) } else { closes };
         }
         let lanes = self.lanes.iter().zip(&view.rules.inputs);
         let unasked =
@@ -183,6 +190,10 @@ impl<T: Clone> Pivot<T> {
         if is_pivot || closed {
             self.sweep(view, out);
         }
+        if view.rules.revises() && !self.open.is_empty() {
+            self.tell_ahead(view, out);
+            return self.deadline(view);
+        }
         if may_close {
             self.deadline(view)
         } else if self.open.is_empty() {
@@ -196,6 +207,9 @@ impl<T: Clone> Pivot<T> {
         self.close_settled(view, out);
         self.sweep(view, out);
         self.release_unasked(view, out);
+        if view.rules.revises() {
+            self.tell_ahead(view, out);
+        }
     }
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
@@ -224,31 +238,45 @@ impl<T: Clone> Pivot<T> {
         let Some(pivot) = self.open.pop_front() else { return false };
         let before = self.closed;
         self.closed = pivot.time;
-        let event_time = Timestamp::from_nanos(pivot.time);
         let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
+        let mut content = pivot.told.as_ref().map(|_| Vec::new());
         for (input, (lane, rule)) in self.lanes.iter_mut().zip(&view.rules.inputs).enumerate() {
             parts.push(if input == view.rules.pivot {
-                let mut part = Part::empty(event_time, event_time);
-                part.samples.push(pivot.item.clone());
-                part.skew_ns = Some(0);
-                part
+                part_of_pivot(pivot.time, pivot.item.clone())
             } else {
-                lane.pick(rule, before, pivot.time)
+                let found = lane.find(rule, before, pivot.time, &[]);
+                if let Some(content) = &mut content {
+                    Told::note(content, lane, &found);
+                }
+                lane.take(&found, true)
             });
         }
+        let telling = Told::last(pivot.told.as_deref(), content);
+        let used = 1 + pivot.told.as_ref().map_or(0, |told| told.times);
         let closing = Closing {
             event_time: pivot.time,
             parts,
             first: before == i64::MIN,
             opened_at: pivot.arrived,
             waited: pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now,
+            telling,
         };
         let rules = &view.rules.inputs;
         out.push(closing.tell(view, |input| {
             let (lane, rule) = (self.lanes.get(input), rules.get(input));
-            lane.zip(rule).is_none_or(|(lane, rule)| lane.settled(rule, view.watermark(input), pivot.time))
+            lane.zip(rule)
+                .is_none_or(|(lane, rule)| lane.settled(rule, view.watermark(input), pivot.time, &[]))
         }));
-        out.push(Event::Released { item: pivot.item, used: 1 });
+        out.push(Event::Released { item: pivot.item, used });
         true
     }
+}
+
+/// The part of the pivot itself.
+pub(super) fn part_of_pivot<T>(time: i64, item: T) -> Part<T> {
+    let at = Timestamp::from_nanos(time);
+    let mut part = Part::empty(at, at);
+    part.samples.push(item);
+    part.skew_ns = Some(0);
+    part
 }

@@ -17,6 +17,29 @@ pub struct AlignPolicy {
     pub max_wait: Duration,
     /// A stream of which nothing was heard for so long, in wall time, and that holds nothing, is forgotten.
     pub forget_after: Duration,
+    /// Whether bundles are told before they are final. Of meaning with a pivot only.
+    pub revise: Revise,
+}
+
+/// When bundles are told, and how long they can still change.
+///
+/// A bundle that was told and is not final is told again, with the next revision, when its content changes; and once it is
+/// final. It is final when it would have closed had `allowed_lateness` been added to the `out_of_orderness` and the
+/// `idle_timeout` of all inputs and to `max_wait`: what comes later is late. Its samples are held until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revise {
+    /// How far behind the watermark samples still change bundles, in event time.
+    pub allowed_lateness: Duration,
+    /// Whether a bundle is told as soon as its pivot is there and each input that is required has enough for it, though
+    /// better may come. When that is depends on the order of arrival; what is final does not.
+    pub early: bool,
+}
+
+impl Revise {
+    /// Whether a bundle can be told more than once.
+    pub fn revises(&self) -> bool {
+        self.early || !self.allowed_lateness.is_zero()
+    }
 }
 
 impl AlignPolicy {

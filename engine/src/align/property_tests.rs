@@ -98,10 +98,14 @@ fn plans() -> impl Strategy<Value = (Vec<InputPlan>, usize)> {
     })
 }
 
-fn policy(plans: &[InputPlan], pivot: usize) -> AlignPolicy {
+fn policy(plans: &[InputPlan], pivot: usize, revise: Revise) -> AlignPolicy {
+    // What is final is as if the lateness belonged to the out-of-orderness.
+    let late = ns(revise.allowed_lateness);
     let inputs = plans.iter().enumerate().map(|(input, plan)| InputPolicy {
         name: format!("input {input}"),
-        out_of_orderness: Duration::from_nanos(u64::try_from(plan.out_of_orderness).expect("not negative")),
+        out_of_orderness: Duration::from_nanos(
+            u64::try_from(plan.out_of_orderness - late).expect("not negative"),
+        ),
         idle_timeout: Duration::from_secs(3_600),
         join: if input == pivot { Join::Pivot } else { plan.join },
         missing: match plan.hold {
@@ -116,6 +120,7 @@ fn policy(plans: &[InputPlan], pivot: usize) -> AlignPolicy {
         inputs: inputs.collect(),
         max_wait: Duration::from_secs(3_600),
         forget_after: Duration::from_secs(3_600),
+        revise,
     }
 }
 
@@ -272,8 +277,17 @@ struct Run {
 }
 
 /// Runs one order of arrival and checks all that holds after each step.
-fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
-    let policy = policy(plans, pivot);
+fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestCaseError> {
+    let policy = policy(plans, pivot, revise);
+    let on_time: Vec<InputPlan> = plans
+        .iter()
+        .map(|plan| {
+            let out_of_orderness = plan.out_of_orderness - ns(revise.allowed_lateness);
+            InputPlan { out_of_orderness, ..plan.clone() }
+        })
+        .collect();
+    // By pivot time: how often it was told, and the ids of each input when it was last, and whether held.
+    let mut ahead: BTreeMap<i64, (u32, Vec<(Vec<usize>, bool)>)> = BTreeMap::new();
     let joins: Vec<Join> = policy.inputs.iter().map(|input| input.join).collect();
     let items = arrivals(plans, pivot);
     let all_of =
@@ -299,8 +313,27 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
         }
         for event in out.drain(..) {
             match event {
+                Event::Bundle(bundle) if !bundle.is_final => {
+                    let t = bundle.event_time.as_nanos();
+                    prop_assert!(!bundles.contains_key(&t), "told after it was final");
+                    let ids: Vec<(Vec<usize>, bool)> =
+                        bundle.parts.iter().map(|part| (part.samples.to_vec(), part.held)).collect();
+                    for id in ids.iter().flat_map(|(ids, _)| ids) {
+                        prop_assert!(!ended.contains_key(id), "{id} is used after its end");
+                        *uses.entry(*id).or_default() += 1;
+                    }
+                    let (times, last) = ahead.entry(t).or_default();
+                    prop_assert_eq!(bundle.revision, *times);
+                    prop_assert!(!bundle.is_repeated && ids != *last, "told again with nothing new");
+                    (*times, *last) = (*times + 1, ids);
+                }
                 Event::Bundle(bundle) => {
                     let t = bundle.event_time.as_nanos();
+                    let ids: Vec<(Vec<usize>, bool)> =
+                        bundle.parts.iter().map(|part| (part.samples.to_vec(), part.held)).collect();
+                    let (times, last) = ahead.remove(&t).unwrap_or_default();
+                    prop_assert_eq!(bundle.is_repeated, times > 0 && ids == last);
+                    prop_assert_eq!(bundle.revision, times - u32::from(bundle.is_repeated));
                     prop_assert!(bundles.last_key_value().is_none_or(|(last, _)| *last < t), "out of order");
                     let mut parts = Vec::new();
                     for (input, part) in bundle.parts.iter().enumerate() {
@@ -364,6 +397,37 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
         if step == items.len() {
             break;
         }
+        // What is on time was told as it is now, and without `early` nothing else was.
+        let mut known: Vec<i64> = seen[pivot].iter().map(|item| item.time).collect();
+        known.sort_unstable();
+        known.dedup();
+        let mut all_on_time = true;
+        for (index, t) in known.iter().enumerate().filter(|(_, t)| !bundles.contains_key(t)) {
+            let before = &known[..index];
+            let finds = |i: usize| find(&plans[i], joins[i], &seen[i], before, *t);
+            all_on_time &= (0..plans.len()).all(|i| settled(&on_time[i], joins[i], &seen[i], before, *t));
+            let told = ahead.get(t);
+            if all_on_time && revise.revises() {
+                prop_assert!(told.is_some(), "the bundle at {t} is on time and not told after step {step}");
+                for (i, ids) in told.iter().flat_map(|(_, ids)| ids.iter().enumerate()) {
+                    let fuzzy = plans[i].sound == Sound::Overlapping && i != pivot;
+                    prop_assert!(fuzzy || *ids == finds(i), "input {i} at {t} is {:?}", finds(i));
+                }
+            } else if revise.early {
+                let enough = |i: usize| {
+                    let (ids, held) = finds(i);
+                    let mut needs = plans[i].needs;
+                    if matches!(joins[i], Join::Nearest { .. } | Join::Latest { .. }) {
+                        needs.min_count = 1;
+                    }
+                    i == pivot || held || lack(needs, ids.len(), None).is_none()
+                };
+                let is_sound = plans.iter().any(|plan| plan.sound != Sound::No);
+                prop_assert!(is_sound || told.is_some() || !(0..plans.len()).all(enough), "{t} has enough");
+            } else if !revise.revises() {
+                prop_assert!(told.is_none());
+            }
+        }
         // As early as the definition allows: the first pivot that is open has something to wait for.
         let mut pivots: Vec<i64> = seen[pivot].iter().map(|item| item.time).collect();
         pivots.sort_unstable();
@@ -400,7 +464,7 @@ fn check(plans: &[InputPlan], pivot: usize) -> Result<Run, TestCaseError> {
                     Join::Nearest { tolerance, reuse: false } => {
                         let mut held = seen[input].iter().filter(|item| !ended.contains_key(&item.id));
                         held.any(|it| {
-                            let free = !uses.contains_key(&it.id);
+                            let free = !taken.contains(&it.id);
                             let reached = free && it.time >= floor - ns(tolerance);
                             it.time <= item.time && (reached || is_last_value(it))
                         })
@@ -433,7 +497,19 @@ proptest! {
     fn bundles_are_what_the_definition_says_as_early_as_it_allows_and_every_sample_ends_once(
         (plans, pivot) in plans(),
     ) {
-        check(&plans, pivot)?;
+        check(&plans, pivot, Revise::default())?;
+    }
+
+    #[test]
+    fn what_is_told_ahead_is_what_is_known_and_changes_nothing_of_what_is_final(
+        (plans, pivot) in plans(),
+        late in 0..8_i64,
+        early in any::<bool>(),
+    ) {
+        let late = plans.iter().map(|plan| plan.out_of_orderness).fold(late, i64::min);
+        let allowed_lateness = Duration::from_nanos(late.unsigned_abs());
+        let ahead = check(&plans, pivot, Revise { allowed_lateness, early })?;
+        prop_assert_eq!(ahead.bundles, check(&plans, pivot, Revise::default())?.bundles);
     }
 
     #[test]
@@ -457,7 +533,7 @@ proptest! {
             };
             run.bundles.into_iter().map(|(t, ids)| (t, parts(ids))).collect()
         };
-        let (one, two) = (check(&plans, pivot)?, check(&shuffled, pivot)?);
+        let (one, two) = (check(&plans, pivot, Revise::default())?, check(&shuffled, pivot, Revise::default())?);
         prop_assert_eq!(times(&plans, one), times(&shuffled, two));
     }
 }

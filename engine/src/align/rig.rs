@@ -57,11 +57,18 @@ impl Rig {
         self.aligner.next_deadline().map(Timestamp::as_millis)
     }
 
-    /// What was told since, in short: `100:[100][90]` is a bundle, `90x1` a release after one use.
+    /// What was told since, in short: `100:[100][90]` is a bundle, with its revision if there can be several, `90x1` a release after one use.
     pub(super) fn told(&mut self) -> String {
+        let revises = self.aligner.policy().revise.revises();
         let bundle = |bundle: &Bundle<u32>| {
             let parts: String = bundle.parts.iter().map(|part| format!("{:?}", part.samples)).collect();
-            format!("{}:{parts}", bundle.event_time.as_millis())
+            let revision = match (revises, bundle.is_final, bundle.is_repeated) {
+                (false, ..) => String::new(),
+                (_, false, _) => format!(" r{}", bundle.revision),
+                (_, true, false) => format!(" r{} final", bundle.revision),
+                (_, true, true) => format!(" r{} final again", bundle.revision),
+            };
+            format!("{}:{parts}{revision}", bundle.event_time.as_millis())
         };
         let told = self.out.drain(..).map(|event| match &event {
             Event::Bundle(it) => bundle(it),

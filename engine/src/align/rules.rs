@@ -15,7 +15,12 @@ pub(super) struct Rules {
     pub(super) inputs: Vec<Rule>,
     /// The pivot's place among the inputs; beyond them all without a pivot.
     pub(super) pivot: usize,
+    /// As all times here with the lateness that is allowed.
     pub(super) max_wait: i64,
+    /// By how much earlier a bundle is told than it is final.
+    pub(super) lateness: i64,
+    /// Whether a bundle is told as soon as it has enough.
+    pub(super) early: bool,
     pub(super) forget_after: i64,
     /// Of meaning for approximate time only.
     pub(super) limits: Limits,
@@ -28,6 +33,8 @@ pub(super) struct Rules {
 pub(super) struct Rule {
     pub(super) ask: Ask,
     pub(super) out_of_orderness: i64,
+    /// How late samples may be and still change bundles: all of these have it added.
+    pub(super) lateness: i64,
     /// What it may grow to with what is seen of the disorder; 0 when it is fixed.
     pub(super) learn_up_to: i64,
     /// A step of the clock by more than this begins a new epoch.
@@ -64,8 +71,8 @@ pub(super) enum Ask {
 }
 
 impl Rule {
-    /// `max_wait` in nanoseconds.
-    pub(super) fn new(input: &InputPolicy, is_pivot: bool, max_wait: i64) -> Self {
+    /// `max_wait` and `lateness` in nanoseconds.
+    pub(super) fn new(input: &InputPolicy, is_pivot: bool, max_wait: i64, lateness: i64) -> Self {
         let (ask, reach) = match input.join {
             // An input other than the pivot that says so is asked for the very same time.
             Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
@@ -91,10 +98,11 @@ impl Rule {
         };
         Self {
             ask,
-            out_of_orderness: nanos(input.out_of_orderness),
-            learn_up_to: input.clock.learn_up_to.map_or(0, nanos),
+            out_of_orderness: nanos(input.out_of_orderness).saturating_add(lateness),
+            learn_up_to: input.clock.learn_up_to.map_or(0, |most| nanos(most).saturating_add(lateness)),
+            lateness,
             epoch_after: input.clock.epoch_after.map_or(u64::MAX, |after| nanos(after).unsigned_abs()),
-            idle_timeout: nanos(input.idle_timeout),
+            idle_timeout: nanos(input.idle_timeout).saturating_add(lateness),
             retention: max_wait.saturating_add(hold.map_or(reach, |age| age.max(reach))),
             missing: input.missing,
             needs,
@@ -104,14 +112,23 @@ impl Rule {
 }
 
 impl Rules {
+    /// Whether a bundle can be told more than once.
+    #[inline]
+    pub(super) fn revises(&self) -> bool {
+        self.early || self.lateness > 0
+    }
+
     pub(super) fn new(policy: Arc<AlignPolicy>) -> Self {
-        let max_wait = nanos(policy.max_wait);
         let pivot = policy.pivot().map_or(usize::MAX, InputId::index);
+        let lateness = if pivot == usize::MAX { 0 } else { nanos(policy.revise.allowed_lateness) };
+        let max_wait = nanos(policy.max_wait).saturating_add(lateness);
         let inputs = policy.inputs.iter().enumerate();
         Self {
-            inputs: inputs.map(|(index, input)| Rule::new(input, index == pivot, max_wait)).collect(),
+            inputs: inputs.map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness)).collect(),
             pivot,
             max_wait,
+            lateness,
+            early: pivot != usize::MAX && policy.revise.early,
             forget_after: nanos(policy.forget_after),
             limits: Limits::new(&policy.method),
             cut: Cut::new(&policy.method),

@@ -21,6 +21,25 @@ pub(super) struct Closing<T> {
     pub(super) opened_at: i64,
     /// Whether it closes because it has waited for `max_wait`.
     pub(super) waited: bool,
+    pub(super) telling: Telling,
+}
+
+/// Which telling of a bundle it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling {
+    pub(super) revision: u32,
+    pub(super) is_final: bool,
+    pub(super) is_repeated: bool,
+}
+
+impl Telling {
+    /// The one and only.
+    pub(super) const ONLY: Self = Self { revision: 0, is_final: true, is_repeated: false };
+
+    /// Whether the bundle was told before: then it cannot be taken back.
+    fn was_told(self) -> bool {
+        self.revision > 0 || self.is_repeated
+    }
 }
 
 /// Whether a bundle goes on, and if not, the first input to blame.
@@ -39,10 +58,9 @@ impl<T> Closing<T> {
         let mut verdict = Verdict::Goes;
         let mut incomplete = SmallVec::new();
         for (input, (part, rule)) in (0_u16..).zip(self.parts.iter().zip(&view.rules.inputs)) {
-            let Some(lack) = lack(part, rule) else { continue };
+            let Some(lack) = lack(rule, part.samples.len(), part.coverage, part.held) else { continue };
             let id = InputId(input);
-            // A share that nobody has asked for makes no verdict.
-            if lack != Lack::MinCoverage || rule.needs.min_coverage.is_some() {
+            if !self.telling.was_told() && counts(lack, rule) {
                 verdict = verdict.graver(rule.missing, id);
             }
             let lack = if settled(id.index()) {
@@ -61,6 +79,9 @@ impl<T> Closing<T> {
             first: self.first,
             opened_at: Timestamp::from_nanos(self.opened_at),
             closed_at: Timestamp::from_nanos(view.now),
+            revision: self.telling.revision,
+            is_final: self.telling.is_final,
+            is_repeated: self.telling.is_repeated,
             incomplete,
         };
         match verdict {
@@ -73,19 +94,24 @@ impl<T> Closing<T> {
 
 /// What a bundle lacks of an input, if it has too little of it.
 #[inline]
-fn lack<T>(part: &Part<T>, rule: &Rule) -> Option<Lack> {
+pub(super) fn lack(rule: &Rule, count: usize, coverage: Option<f64>, held: bool) -> Option<Lack> {
     let needs = rule.needs;
-    if !needs.required || part.held {
+    if !needs.required || held {
         None
-    } else if part.samples.is_empty() {
+    } else if count == 0 {
         Some(Lack::Missing)
-    } else if part.samples.len() < needs.min_count {
+    } else if count < needs.min_count {
         Some(Lack::MinCount)
-    } else if part.coverage.is_some_and(|share| share < needs.min_coverage.unwrap_or(1.0)) {
+    } else if coverage.is_some_and(|share| share < needs.min_coverage.unwrap_or(1.0)) {
         Some(Lack::MinCoverage)
     } else {
         None
     }
+}
+
+/// Whether the policy of an input is asked: a share that nobody has asked for makes no verdict.
+pub(super) fn counts(lack: Lack, rule: &Rule) -> bool {
+    lack != Lack::MinCoverage || rule.needs.min_coverage.is_some()
 }
 
 impl Verdict {

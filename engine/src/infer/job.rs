@@ -195,6 +195,9 @@ impl Job {
 
     /// Why a step that has everything it waits for cannot run.
     fn obstacle(&self, step: usize, graph: &Graph) -> Option<String> {
+        if self.bundle.is_repeated {
+            return Some(format!("unchanged since revision {}", self.bundle.revision));
+        }
         let missing = |input: &&InputId| {
             self.bundle.parts.get(input.index()).is_none_or(|part| part.samples.is_empty())
         };
@@ -222,6 +225,43 @@ impl Job {
         }
         if self.unfinished.fetch_sub(1, Ordering::AcqRel) == 1 {
             next.finished = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_is_told_again_only_as_final_runs_no_step() {
+        let graph = Graph {
+            names: vec!["one".into(), "two".into()],
+            needs: vec![0, 1],
+            feeds: vec![vec![1], Vec::new()],
+            inputs: vec![Vec::new(), Vec::new()],
+            input_names: Vec::new(),
+        };
+        let now = Timestamp::from_millis(5);
+        for is_repeated in [false, true] {
+            let bundle = Bundle {
+                stream: "s".into(),
+                event_time: now,
+                parts: SmallVec::new(),
+                first: true,
+                opened_at: now,
+                closed_at: now,
+                revision: 3,
+                is_final: true,
+                is_repeated,
+                incomplete: SmallVec::new(),
+            };
+            let (job, next) = Job::start(1, bundle, &graph, now);
+            assert_eq!((next.finished, next.steps.len()), (is_repeated, usize::from(!is_repeated)));
+            let skipped = job.at(0).map(|report| format!("{:?}", report.outcome));
+            assert_eq!(skipped.is_some_and(|why| why.contains("unchanged since revision 3")), is_repeated);
         }
     }
 }

@@ -49,6 +49,11 @@ struct Document<'a> {
     stream: &'a str,
     event_time: String,
     event_time_ns: i64,
+    revision: u32,
+    #[serde(rename = "final")]
+    is_final: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    unchanged: bool,
     complete: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     incomplete: Vec<Incomplete<'a>>,
@@ -131,6 +136,9 @@ impl ResultMaker {
             stream: bundle.stream.as_str(),
             event_time: bundle.event_time.to_string(),
             event_time_ns: bundle.event_time.as_nanos(),
+            revision: bundle.revision,
+            is_final: bundle.is_final,
+            unchanged: bundle.is_repeated,
             complete: bundle.is_complete(),
             incomplete: bundle.incomplete.iter().map(|it| self.incomplete(it)).collect(),
             wait_ns: bundle.wait_ns(),

@@ -108,6 +108,12 @@ struct BundleLine<'a> {
     skew_ns: ByInput<'a, i64>,
     #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
     coverage: ByInput<'a, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u32>,
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    is_final: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<bool>,
     complete: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     incomplete: Vec<Incomplete<'a>>,
@@ -125,11 +131,12 @@ struct BundleLine<'a> {
     dead_letter: Option<&'a str>,
 }
 
-/// A bundle's line, without its end.
+/// A bundle's line, without its end. Revisions are told of if bundles can be told more than once.
 pub(super) fn bundle(
     bundle: &Bundle<Arc<Item>>,
     verdict: Verdict,
     inputs: &[String],
+    revises: bool,
 ) -> serde_json::Result<String> {
     let name = |input: InputId| inputs.get(input.index()).map(String::as_str);
     let incomplete =
@@ -143,6 +150,9 @@ pub(super) fn bundle(
             .collect(),
         skew_ns: named().filter_map(|(name, part)| Some((name, part.skew_ns?))).collect(),
         coverage: named().filter_map(|(name, part)| Some((name, part.coverage?))).collect(),
+        revision: revises.then_some(bundle.revision),
+        is_final: revises.then_some(bundle.is_final),
+        unchanged: bundle.is_repeated.then_some(true),
         complete: bundle.is_complete(),
         incomplete: bundle.incomplete.iter().map(incomplete).collect(),
         held: named().filter(|(_, part)| part.held).map(|(name, _)| name).collect(),

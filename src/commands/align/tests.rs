@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Needs};
+use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::position::InputId;
 
 use super::*;
@@ -31,6 +31,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         ],
         max_wait: ns(5_000),
         forget_after: ns(100_000),
+        revise: Revise::default(),
     }
 }
 
@@ -107,6 +108,23 @@ fn a_value_that_is_held_and_how_long_a_bundle_waited_are_told() {
         lines[0],
         r#"{"stream":"a","event_time_ns":1000,"inputs":{"video":[2],"audio":[],"text":[1]},"skew_ns":{"video":0,"text":-600},"complete":true,"held":["text"],"wait_ns":1000}"#
     );
+}
+
+#[test]
+fn a_bundle_that_can_be_told_again_has_a_revision() {
+    let mut policy = policy(Missing::Emit);
+    policy.inputs[2].needs.required = false;
+    policy.revise.early = true;
+    let (lines, _, summary) = try_out(
+        policy,
+        r#"{"stream":"a","input":"audio","event_time_ns":900,"duration_ns":100}
+           {"stream":"a","input":"video","event_time_ns":1000}
+           {"stream":"a","input":"text","event_time_ns":990}"#,
+    );
+    assert!(lines[0].contains(r#""text":[]},"skew_ns":{"video":0,"audio":0},"coverage":{"audio":1.0},"revision":0,"final":false,"complete":true"#), "{}", lines[0]);
+    assert!(lines[1].contains(r#""revision":1,"final":true,"complete":true"#), "{}", lines[1]);
+    assert_eq!((summary.bundles, summary.ahead, lines.len()), (1, 1, 2));
+    assert!(summary.to_string().ends_with(", 1 told before they were final"));
 }
 
 #[test]

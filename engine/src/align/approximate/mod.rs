@@ -67,7 +67,7 @@ use super::bundle::Part;
 use super::event::Event;
 use super::matching::Arrival;
 use super::stream::{NEVER, View};
-use super::verdict::Closing;
+use super::verdict::{Closing, Telling};
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
@@ -184,7 +184,7 @@ impl<T: Clone> Approximate<T> {
             parts.push(part);
         }
         let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
-        let closing = Closing { event_time: end, parts, first, opened_at, waited };
+        let closing = Closing { event_time: end, parts, first, opened_at, waited, telling: Telling::ONLY };
         // Sets lack an input only when it was given up.
         out.push(closing.tell(view, |_| false));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));

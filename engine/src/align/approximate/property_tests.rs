@@ -76,6 +76,7 @@ impl Plan {
             inputs: inputs.collect(),
             max_wait: LONG,
             forget_after: LONG,
+            revise: Revise::default(),
         }
     }
 

@@ -25,6 +25,7 @@ fn policy(inputs: usize, change: impl FnOnce(&mut ApproximateTime)) -> AlignPoli
         inputs: vec![input; inputs],
         max_wait: MS(1_000),
         forget_after: MS(10_000),
+        revise: Revise::default(),
     }
 }
 

@@ -1,0 +1,163 @@
+//! Bundles that are told before they are final, and told again when they change.
+//!
+//! The rules of a pivot (see `pivot`) decide when a bundle is final; they have the allowed lateness added to all that they
+//! wait for. Here the same bundles are told earlier: *on time*, when they would close without that lateness, or *early*,
+//! when each input that is required has enough. After that a sample that comes late may change them, and with samples that
+//! are used once or lie between pivots, those that follow too. A bundle that its policies would drop or dead-letter is
+//! not told until it is final, as that cannot be taken back.
+//!
+//! After each sample all open pivots are gone through, so the cost of one grows with how many pivots lie within the lateness.
+
+use smallvec::SmallVec;
+
+use super::event::Event;
+use super::lane::{Found, Lane};
+use super::pivot::{Pivot, part_of_pivot};
+use super::policy::Missing;
+use super::stream::{NEVER, View};
+use super::verdict::{Closing, Telling, counts, lack};
+
+/// What was told of a bundle that is not final.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// How often it was told.
+    pub(super) times: u32,
+    /// Whether it was told on time, and not only early.
+    on_time: bool,
+    content: Content,
+}
+
+/// The numbers of the samples of a bundle, input by input; those of each behind a word that is no number.
+type Content = Vec<u32>;
+
+/// What each input has for a pivot; nothing for the pivot itself.
+type Finds = SmallVec<[Option<Found>; 4]>;
+
+impl Told {
+    /// Adds what was found of one input.
+    pub(super) fn note<T>(content: &mut Content, lane: &Lane<T>, found: &Found) {
+        content.push(if found.held { u32::MAX } else { u32::MAX - 1 });
+        content.extend(lane.numbers(found));
+    }
+
+    /// Which telling the last one is, given what was told before and what the bundle has now.
+    pub(super) fn last(told: Option<&Self>, content: Option<Content>) -> Telling {
+        let Some((told, content)) = told.zip(content) else { return Telling::ONLY };
+        let is_repeated = told.content == content;
+        let revision = if is_repeated { told.times.saturating_sub(1) } else { told.times };
+        Telling { revision, is_final: true, is_repeated }
+    }
+}
+
+impl<T: Clone> Pivot<T> {
+    /// Tells the bundles that are on time or early and were not told so yet, and those that have changed.
+    pub(super) fn tell_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        let mut reserved: SmallVec<[SmallVec<[usize; 8]>; 4]> =
+            self.lanes.iter().map(|_| SmallVec::new()).collect();
+        let mut before = self.closed;
+        let mut all_on_time = true;
+        for index in 0..self.open.len() {
+            let Some(pivot) = self.open.get(index) else { break };
+            let time = pivot.time;
+            let waited =
+                pivot.waits_since.saturating_add(view.rules.max_wait - view.rules.lateness) <= view.now;
+            all_on_time &= waited || self.is_on_time(view, time, &reserved);
+            let finds = self.find_all(view, before, time, &reserved);
+            for (reserved, found) in reserved.iter_mut().zip(&finds) {
+                reserved.extend(
+                    found.iter().filter(|found| !found.held).flat_map(|found| found.indices.iter().copied()),
+                );
+            }
+            self.tell_one(view, index, before, finds, (all_on_time, waited), out);
+            before = time;
+        }
+    }
+
+    /// Whether nothing that comes in time changes what a pivot finds.
+    fn is_on_time(&self, view: &View<'_>, t: i64, reserved: &[SmallVec<[usize; 8]>]) -> bool {
+        let lanes = self.lanes.iter().zip(&view.rules.inputs).zip(reserved);
+        lanes.enumerate().all(|(input, ((lane, rule), reserved))| {
+            let watermark = view.watermark(input).saturating_add(view.rules.lateness);
+            let settled = if input == view.rules.pivot {
+                watermark >= t
+            } else {
+                lane.settled(rule, watermark, t, reserved)
+            };
+            settled || view.idle_at(input).saturating_sub(view.rules.lateness) <= view.now
+        })
+    }
+
+    fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[SmallVec<[usize; 8]>]) -> Finds {
+        let lanes = self.lanes.iter().zip(&view.rules.inputs).zip(reserved);
+        let find = |(input, ((lane, rule), reserved)): (usize, ((&Lane<T>, _), &SmallVec<[usize; 8]>))| {
+            (input != view.rules.pivot).then(|| lane.find(rule, before, t, reserved))
+        };
+        lanes.enumerate().map(find).collect()
+    }
+
+    /// Tells one bundle if there is a reason to.
+    fn tell_one(
+        &mut self,
+        view: &View<'_>,
+        index: usize,
+        before: i64,
+        finds: Finds,
+        (on_time, waited): (bool, bool),
+        out: &mut Vec<Event<T>>,
+    ) {
+        let mut content = Content::new();
+        let (mut enough, mut withheld) = (true, false);
+        for ((lane, rule), found) in self.lanes.iter().zip(&view.rules.inputs).zip(&finds) {
+            let Some(found) = found else { continue };
+            Told::note(&mut content, lane, found);
+            if let Some(lack) = lack(rule, found.indices.len(), found.coverage, found.held) {
+                enough = false;
+                withheld |= counts(lack, rule) && matches!(rule.missing, Missing::Drop | Missing::DeadLetter);
+            }
+        }
+        let Some(pivot) = self.open.get_mut(index) else { return };
+        let (times, due) = match pivot.told.as_deref_mut() {
+            None => (0, !withheld && (on_time || (view.rules.early && enough))),
+            Some(told) => {
+                told.on_time |= on_time;
+                (told.times, told.on_time && told.content != content)
+            }
+        };
+        if !due {
+            return;
+        }
+        let on_time = on_time || pivot.told.as_ref().is_some_and(|told| told.on_time);
+        pivot.told = Some(Box::new(Told { times: times.saturating_add(1), on_time, content }));
+        let (time, arrived, item) = (pivot.time, pivot.arrived, pivot.item.clone());
+        let lanes = self.lanes.iter_mut().zip(finds);
+        let parts = lanes.map(|(lane, found)| match found {
+            Some(found) => lane.take(&found, false),
+            None => part_of_pivot(time, item.clone()),
+        });
+        let closing = Closing {
+            event_time: time,
+            parts: parts.collect(),
+            first: before == i64::MIN,
+            opened_at: arrived,
+            waited,
+            telling: Telling { revision: times, is_final: false, is_repeated: false },
+        };
+        out.push(closing.tell(view, |input| {
+            // What may still come in time; what comes late is another matter.
+            let idle = view.idle_at(input).saturating_sub(view.rules.lateness) <= view.now;
+            !waited && !idle
+        }));
+    }
+}
+
+impl<T> Pivot<T> {
+    /// When time alone makes a bundle on time. It may be early, never late.
+    pub(super) fn ahead_deadline(&self, view: &View<'_>) -> i64 {
+        let lateness = view.rules.lateness;
+        let to_come = |at: i64| Some(at.saturating_sub(lateness)).filter(|at| *at > view.now);
+        let idle = (0..self.lanes.len()).filter_map(|input| to_come(view.idle_at(input)));
+        let waits = self.open.iter().filter(|pivot| pivot.told.as_ref().is_none_or(|told| !told.on_time));
+        let waited = waits.filter_map(|pivot| to_come(pivot.waits_since.saturating_add(view.rules.max_wait)));
+        idle.chain(waited).min().unwrap_or(NEVER)
+    }
+}

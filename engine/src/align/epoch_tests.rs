@@ -26,6 +26,7 @@ fn policy() -> AlignPolicy {
         ],
         max_wait: Duration::from_secs(5),
         forget_after: Duration::from_secs(600),
+        revise: Default::default(),
     }
 }
 

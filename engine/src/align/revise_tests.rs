@@ -18,6 +18,7 @@ fn rig(join: Join, missing: Missing, lateness: u64, early: bool) -> Rig {
         join,
         missing,
         needs: Needs::default(),
+        clock: Default::default(),
     };
     Rig::new(AlignPolicy {
         method: Method::Pivot(InputId(PIVOT)),

@@ -124,7 +124,9 @@ impl Rules {
         let max_wait = nanos(policy.max_wait).saturating_add(lateness);
         let inputs = policy.inputs.iter().enumerate();
         Self {
-            inputs: inputs.map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness)).collect(),
+            inputs: inputs
+                .map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness))
+                .collect(),
             pivot,
             max_wait,
             lateness,

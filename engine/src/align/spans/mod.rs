@@ -52,7 +52,7 @@ use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::Closing;
+use super::verdict::{Closing, Telling};
 pub(super) use cut::Cut;
 use cut::Open;
 use lane::{Entry, Lane};
@@ -219,7 +219,8 @@ impl<T: Clone> Spans<T> {
         let opened_at = arrivals.min().unwrap_or(view.now);
         let parts: SmallVec<[Part<T>; 4]> = self.lanes.iter_mut().map(|lane| lane.pick(from, to)).collect();
         let waited = Self::due(view, &span) <= view.now;
-        let closing = Closing { event_time: from, parts, first: !self.has_closed, opened_at, waited };
+        let (first, telling) = (!self.has_closed, Telling::ONLY);
+        let closing = Closing { event_time: from, parts, first, opened_at, waited, telling };
         let closes_at = cut.closes_at(&span);
         out.push(closing.tell(view, |input| view.watermark(input) >= closes_at));
         self.has_closed = true;

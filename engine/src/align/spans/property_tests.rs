@@ -201,6 +201,7 @@ fn policy(plans: &[InputPlan], cutting: Cutting) -> AlignPolicy {
         inputs: plans.iter().map(input).collect(),
         max_wait: LONG,
         forget_after: LONG,
+        revise: Default::default(),
     }
 }
 

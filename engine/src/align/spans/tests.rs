@@ -22,7 +22,13 @@ fn policy(method: Method, inputs: usize) -> AlignPolicy {
         needs: Default::default(),
         clock: Default::default(),
     };
-    AlignPolicy { method, inputs: vec![input; inputs], max_wait: ms(500), forget_after: ms(10_000) }
+    AlignPolicy {
+        method,
+        inputs: vec![input; inputs],
+        max_wait: ms(500),
+        forget_after: ms(10_000),
+        revise: Default::default(),
+    }
 }
 
 fn tumbling(inputs: usize) -> Rig {

@@ -271,6 +271,9 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i6
     })
 }
 
+/// The ids of each input, and whether they are held.
+type Parts = Vec<(Vec<usize>, bool)>;
+
 struct Run {
     /// By pivot time: the ids of each input.
     bundles: BTreeMap<i64, Vec<Vec<usize>>>,
@@ -287,7 +290,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
         })
         .collect();
     // By pivot time: how often it was told, and the ids of each input when it was last, and whether held.
-    let mut ahead: BTreeMap<i64, (u32, Vec<(Vec<usize>, bool)>)> = BTreeMap::new();
+    let mut ahead: BTreeMap<i64, (u32, Parts)> = BTreeMap::new();
     let joins: Vec<Join> = policy.inputs.iter().map(|input| input.join).collect();
     let items = arrivals(plans, pivot);
     let all_of =
@@ -316,7 +319,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
                 Event::Bundle(bundle) if !bundle.is_final => {
                     let t = bundle.event_time.as_nanos();
                     prop_assert!(!bundles.contains_key(&t), "told after it was final");
-                    let ids: Vec<(Vec<usize>, bool)> =
+                    let ids: Parts =
                         bundle.parts.iter().map(|part| (part.samples.to_vec(), part.held)).collect();
                     for id in ids.iter().flat_map(|(ids, _)| ids) {
                         prop_assert!(!ended.contains_key(id), "{id} is used after its end");
@@ -329,7 +332,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
                 }
                 Event::Bundle(bundle) => {
                     let t = bundle.event_time.as_nanos();
-                    let ids: Vec<(Vec<usize>, bool)> =
+                    let ids: Parts =
                         bundle.parts.iter().map(|part| (part.samples.to_vec(), part.held)).collect();
                     let (times, last) = ahead.remove(&t).unwrap_or_default();
                     prop_assert_eq!(bundle.is_repeated, times > 0 && ids == last);

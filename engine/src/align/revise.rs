@@ -88,11 +88,13 @@ impl<T: Clone> Pivot<T> {
     }
 
     fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[SmallVec<[usize; 8]>]) -> Finds {
-        let lanes = self.lanes.iter().zip(&view.rules.inputs).zip(reserved);
-        let find = |(input, ((lane, rule), reserved)): (usize, ((&Lane<T>, _), &SmallVec<[usize; 8]>))| {
-            (input != view.rules.pivot).then(|| lane.find(rule, before, t, reserved))
-        };
-        lanes.enumerate().map(find).collect()
+        let mut finds = Finds::new();
+        for (input, ((lane, rule), reserved)) in
+            self.lanes.iter().zip(&view.rules.inputs).zip(reserved).enumerate()
+        {
+            finds.push((input != view.rules.pivot).then(|| lane.find(rule, before, t, reserved)));
+        }
+        finds
     }
 
     /// Tells one bundle if there is a reason to.

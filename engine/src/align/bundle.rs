@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 pub struct Bundle<T> {
     /// The stream.
     pub stream: StreamKey,
-    /// The event time: the pivot's, or the one that all its samples have. With the stream it identifies the bundle.
+    /// The event time: the pivot's, the one that all samples have (exact), the latest of them (approximate time), or the
+    /// beginning of the span. With the stream it identifies the bundle.
     pub event_time: Timestamp,
     /// One part for each input of the pipeline, in their order, the pivot's included.
     pub parts: SmallVec<[Part<T>; 4]>,

@@ -84,6 +84,12 @@ pub(crate) fn make_with(
 ) -> Result<(Tensor, RowInfo), RowFault> {
     let shape: Vec<usize> = [1].iter().chain(preprocessor.shape()).copied().collect();
     let mut tensor = Tensor::zeros(preprocessor.dtype(), &shape);
+    // Batches are made in memory that was used before: what is there must not show through.
+    match tensor.data_mut() {
+        Data::F32(values) => values.fill(777.0),
+        Data::I64(values) => values.fill(-777),
+        Data::U8(values) => values.fill(0xA5),
+    }
     let row = rows(&mut tensor).pop().expect("a row");
     let info = preprocessor.write_row(part, row, scratch)?;
     Ok((tensor, info))

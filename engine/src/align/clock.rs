@@ -76,6 +76,11 @@ impl Clock {
         if self.latest == i64::MIN { 0 } else { time.saturating_sub(self.latest) }
     }
 
+    /// Whether an event time lies at most so far from the latest.
+    pub(super) fn is_near(&self, time: i64, near: u64) -> bool {
+        self.latest > i64::MIN && time.abs_diff(self.latest) <= near
+    }
+
     /// Forgets all event times, but not when it was heard.
     pub(super) fn restart(&mut self) {
         *self = Self { partition: self.partition, ..Self::new(self.heard) };

@@ -85,6 +85,26 @@ fn after_a_silence_a_single_sample_is_believed_once_nothing_else_was_heard_for_m
 }
 
 #[test]
+fn an_input_that_is_seldom_heard_goes_on_where_the_others_have_come_to() {
+    let mut rig = Rig::new(policy());
+    rig.push(0, 1_000, 0);
+    rig.push(1, 1_010, 0);
+    for time in 2..=90 {
+        rig.push(0, time * 900, 0);
+    }
+    let told = rig.push(1, 81_010, 0);
+    assert!(!told.contains("epoch") && told.contains("81000:[81000][81010]"), "{told}");
+}
+
+#[test]
+fn a_clock_that_ran_on_while_its_input_was_silent_has_not_stepped() {
+    let mut rig = Rig::new(only_video());
+    rig.push(0, 1_000, 0);
+    assert_eq!(rig.push(0, 601_500, 600_000), "601500:[601500] 601500x1");
+    assert_eq!(rig.push(0, 1_500, 600_000), "", "but it does not run back");
+}
+
+#[test]
 fn what_was_put_aside_is_not_lost_at_the_end() {
     let mut rig = Rig::new(only_video());
     rig.push(0, 1_000, 0);

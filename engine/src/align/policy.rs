@@ -139,7 +139,8 @@ pub struct ClockPolicy {
     /// With it `out_of_orderness` is only the least: in each stream the watermark stays behind by the most that its
     /// last one to two thousand samples were out of order, and a quarter more, up to this.
     pub learn_up_to: Option<Duration>,
-    /// A sample whose event time is further than this from the latest of its input is put aside. When three in a
+    /// A sample whose event time is further than this from the latest of its input is put aside, unless it is ahead and
+    /// near to where another input of the stream has come to, or as far on as the wall clock since. When three in a
     /// row agree, or nothing else comes for `max_wait`, the source's clock has stepped: everything of the stream is closed,
     /// and it begins anew. Otherwise the sample has gone astray. None to take every event time at its word.
     pub epoch_after: Option<Duration>,

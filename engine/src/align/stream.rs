@@ -78,13 +78,15 @@ impl<T: Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if let (Some(clock), Some(rule)) =
-            (self.clocks.get_mut(arrival.input), rules.inputs.get(arrival.input))
-        {
-            if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after {
+        if let (Some(clock), Some(rule)) = (self.clocks.get(arrival.input), rules.inputs.get(arrival.input)) {
+            if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after
+                && !self.has_gone_on(arrival.input, arrival.time, rule.epoch_after, now)
+            {
                 return self.put_aside(rules, partition, arrival, now, out);
             }
-            clock.hear(rule, arrival.time, partition, now);
+            if let Some(clock) = self.clocks.get_mut(arrival.input) {
+                clock.hear(rule, arrival.time, partition, now);
+            }
         }
         if self.aside.is_some() {
             // The clock is as it was: it was those that were put aside that were wrong.
@@ -96,6 +98,16 @@ impl<T: Clone> Stream<T> {
             deadline => deadline,
         };
         deadline.min(self.step_at(rules))
+    }
+
+    /// Whether an event time far ahead of where its input stands is where it is to be expected after a silence: where
+    /// another input of the stream has come to, or as far on as the wall clock.
+    #[cold]
+    fn has_gone_on(&self, input: usize, time: i64, near: u64, now: i64) -> bool {
+        let Some(clock) = self.clocks.get(input) else { return false };
+        let elapsed = now.saturating_sub(clock.heard);
+        let with_others = self.clocks.iter().any(|other| other.is_near(time, near));
+        time > clock.latest && (with_others || clock.step_to(time).abs_diff(elapsed) <= near)
     }
 
     /// An event time that is far from where its input stands.

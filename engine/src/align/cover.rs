@@ -1,5 +1,7 @@
 //! Which samples of an input a span of time needs, and how much of it they cover.
 
+use smallvec::SmallVec;
+
 /// How the samples of an input cover a span.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cover {
@@ -8,6 +10,28 @@ pub(super) struct Cover {
     /// Whether some have no length, and so cover nothing.
     pub(super) points: bool,
     pub(super) lasting: bool,
+}
+
+/// The places of the samples of the span `[from, to)`, in their order, and the share of it that is covered, if any last.
+/// See [`cover`].
+pub(super) fn covering(
+    samples: impl Iterator<Item = (i64, i64)>,
+    from: i64,
+    to: i64,
+) -> (SmallVec<[usize; 8]>, Option<f64>) {
+    let mut indices = SmallVec::new();
+    let cover = cover(samples, from, to, |index| indices.push(index));
+    if cover.points && cover.lasting {
+        indices.sort_unstable();
+    }
+    let share = cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64);
+    (indices, share)
+}
+
+/// Whether samples that last cover the span `[from, to)` whole, and none is without length.
+pub(super) fn is_covered(samples: impl Iterator<Item = (i64, i64)>, from: i64, to: i64) -> bool {
+    let cover = cover(samples, from, to, |_| {});
+    !cover.points && cover.covered == to.saturating_sub(from)
 }
 
 /// Finds the samples of the span `[from, to)`: all without length in it, and of those that last the

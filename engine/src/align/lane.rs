@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::bundle::Part;
-use super::cover::cover;
+use super::cover::{cover, covering, is_covered};
 use super::event::Event;
 use super::queue::Queue;
 use super::rules::{Ask, Rule};
@@ -149,11 +149,7 @@ impl<T> Lane<T> {
                         cover.points || cover.lasting || exact
                     };
                 }
-                if self.furthest < to {
-                    return false;
-                }
-                let cover = cover(self.spans(), from, to, |_| {});
-                !cover.points && cover.covered == to.saturating_sub(from)
+                self.furthest >= to && is_covered(self.spans(), from, to)
             }
             Ask::Nearest { tolerance } => beyond(self.nearest(t, tolerance), tolerance),
             Ask::NearestOnce { tolerance } => beyond(self.nearest_free(t, tolerance, reserved), tolerance),
@@ -281,9 +277,7 @@ impl<T> Lane<T> {
         out.push(Event::Released { item: entry.item, used: entry.used });
         1
     }
-}
 
-impl<T> Lane<T> {
     /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none. What is `reserved`
     /// counts as taken.
     pub(super) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
@@ -339,12 +333,8 @@ impl<T> Lane<T> {
 
     fn find_window(&self, from: i64, to: i64) -> Found {
         let mut found = Found::empty(from, to);
-        let cover = cover(self.spans(), from, to, |index| found.indices.push(index));
-        if cover.points && cover.lasting {
-            found.indices.sort_unstable();
-        }
+        (found.indices, found.coverage) = covering(self.spans(), from, to);
         found.skew_ns = (!found.indices.is_empty()).then_some(0);
-        found.coverage = cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64);
         found
     }
 }

@@ -3,12 +3,12 @@
 //! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
 //! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
 //! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another,
-//!   `cover` how samples that last cover a window, `revise` how bundles are told before they are final.
+//!   `revise` how bundles are told before they are final.
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
 //! - `spans` joins samples of the same stretch of time: one of a fixed length, or a session.
 //!
-//! `cover` finds which samples a stretch of time needs.
+//! `cover` finds which samples a stretch of time needs, for `lane` and `spans` alike.
 //!
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has

@@ -166,9 +166,7 @@ impl<T, const N: usize> Queue<T, N> {
             }
         }
     }
-}
 
-impl<T, const N: usize> Queue<T, N> {
     /// Takes the item at `index` out.
     pub(super) fn remove(&mut self, index: usize) -> Option<T> {
         match self {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::align::bundle::Part;
-use crate::align::cover::cover;
+use crate::align::cover::{covering, is_covered};
 use crate::align::event::Event;
 use crate::align::queue::Queue;
 use crate::time::Timestamp;
@@ -72,11 +72,7 @@ impl<T> Lane<T> {
 
     /// Whether samples that last cover the span whole.
     pub(super) fn covers(&self, from: i64, to: i64) -> bool {
-        if self.furthest < to {
-            return false;
-        }
-        let cover = cover(self.times(), from, to, |_| {});
-        !cover.points && cover.covered == to.saturating_sub(from)
+        self.furthest >= to && is_covered(self.times(), from, to)
     }
 
     /// Lets go of what has no place after `to`.
@@ -100,11 +96,7 @@ impl<T> Lane<T> {
 impl<T: Clone> Lane<T> {
     /// What the span finds.
     pub(super) fn pick(&mut self, from: i64, to: i64) -> Part<T> {
-        let mut taken = SmallVec::<[usize; 16]>::new();
-        let cover = cover(self.times(), from, to, |index| taken.push(index));
-        if cover.points && cover.lasting {
-            taken.sort_unstable();
-        }
+        let (taken, coverage) = covering(self.times(), from, to);
         let mut samples = SmallVec::with_capacity(taken.len());
         for index in taken {
             if let Some(entry) = self.entries.get_mut(index) {
@@ -114,7 +106,7 @@ impl<T: Clone> Lane<T> {
         }
         Part {
             skew_ns: (!samples.is_empty()).then_some(0),
-            coverage: cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64),
+            coverage,
             samples,
             from: Timestamp::from_nanos(from),
             to: Timestamp::from_nanos(to),

@@ -42,7 +42,7 @@ const PUBLISH_LINK: usize = 32;
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Told of what the sink's records became.
-pub type OnDelivery = Arc<dyn Fn(Vec<Delivery>) + Send + Sync>;
+pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 /// Starts a source that puts its events into a sink.
 pub type MakeSource = Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, String> + Send>;
 /// Starts a sink that tells of its deliveries.
@@ -183,7 +183,7 @@ async fn start_and_watch(
     // From the end to the start, since each actor needs the link to the next.
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
-    let sink = sink(Arc::new(move |deliveries| on_delivery.put(deliveries))).map_err(start)?;
+    let sink = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
     let (done, all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));

@@ -27,7 +27,7 @@ time that each takes for a record, all threads and the starts and stops of both 
 broker's own thread shares the machine with both, and its time is in that of both.";
 
 pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
-    let cases = [("1kB", 1000, 256, 32), ("100kB", 100_000, 16, 128)]
+    let cases = [("1kB", 1000, 256, 128), ("100kB", 100_000, 16, 128)]
         .into_iter()
         .map(|(name, bytes, batch, partitions)| size(ground, name, bytes, batch, partitions))
         .collect::<Result<Vec<_>, Failure>>()?;
@@ -70,14 +70,17 @@ fn size(
     ours()?;
     let pipeline = plan.pipeline(ground, &folder, &topics)?;
     let looked_at = records.min(LOOKED_AT);
-    let result_bytes = bare::mean_size(&pipeline.kafka, &topics.results, partitions, looked_at)?;
-    let bare = bare_loop(&pipeline, &topics, partitions, records, result_bytes)?;
+    let shape = bare::shape(&pipeline.kafka, &topics.results, partitions, looked_at)?;
+    let name = format!(
+        "{name} in, {} B out",
+        shape.value + shape.headers.iter().map(|(_, size)| size).sum::<usize>()
+    );
+    let bare = bare_loop(&pipeline, &topics, partitions, records, shape)?;
     let theirs = || Round::of(records, || Ok(bare::consume_and_produce(&bare)?));
     theirs()?;
 
     let (ours, theirs) = by_turns(ground.budget, ours, theirs)?;
     let of = |rounds: &[Round], what: fn(&Round) -> f64| median(&rounds.iter().map(what).collect::<Vec<_>>());
-    let name = format!("{name} in, {result_bytes} B out");
     let rate = Case::against(&name, of(&ours, |r| r.rate), of(&theirs, |r| r.rate), "records/s");
     let (ours, theirs) = (of(&ours, |r| r.cpu), of(&theirs, |r| r.cpu));
     let cpu = (theirs > 0.0).then(|| Case::against(format!("{name}, CPU"), ours, theirs, "us/record"));
@@ -106,7 +109,7 @@ fn bare_loop(
     topics: &Topics,
     partitions: i32,
     records: u64,
-    result_bytes: usize,
+    shape: bare::Shape,
 ) -> Result<Bare, Failure> {
     Ok(Bare {
         spec: pipeline.kafka.clone(),
@@ -114,7 +117,7 @@ fn bare_loop(
         output: topics.results.clone(),
         partitions,
         records,
-        result_bytes,
+        shape,
         read_ahead: usize::try_from(pipeline.limits.memory / READ_AHEAD)?,
         send_queue: usize::try_from(pipeline.limits.memory / SEND_QUEUE)?,
     })

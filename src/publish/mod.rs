@@ -221,8 +221,8 @@ impl Outbox {
         let sink = KafkaSink::start(
             &spec,
             32 << 20,
-            Arc::new(move |batch| {
-                for error in batch.into_iter().filter_map(|delivery| delivery.outcome.err()) {
+            Arc::new(move |delivery| {
+                if let Err(error) = delivery.outcome {
                     count.fetch_add(1, Ordering::Relaxed);
                     first.lock().get_or_insert(error.message);
                 }

@@ -64,9 +64,8 @@ impl Broker {
         let sink = KafkaSink::start(
             &spec,
             64 << 20,
-            Arc::new(move |batch| {
-                let count = batch.iter().filter(|delivery| delivery.outcome.is_err()).count();
-                failed.fetch_add(count as u64, Ordering::AcqRel);
+            Arc::new(move |delivery| {
+                failed.fetch_add(u64::from(delivery.outcome.is_err()), Ordering::AcqRel);
             }),
         );
         Producer { sink: sink.expect("a producer"), failures, sent: 0 }

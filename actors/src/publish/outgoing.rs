@@ -33,8 +33,8 @@ pub struct Inbox {
 
 impl Inbox {
     /// Called by the sink.
-    pub fn put(&self, deliveries: Vec<Delivery>) {
-        self.deliveries.lock().extend(deliveries);
+    pub fn put(&self, delivery: Delivery) {
+        self.deliveries.lock().push(delivery);
         self.arrived.notify_one();
         self.room.notify_one();
     }

@@ -298,7 +298,7 @@ impl Sink for TestSink {
                 Ok(())
             };
             under_way.fetch_sub(1, Ordering::SeqCst);
-            on_delivery(vec![Delivery { token, outcome }]);
+            on_delivery(Delivery { token, outcome });
             world.notify();
         });
         Ok(())

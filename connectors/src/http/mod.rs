@@ -2,10 +2,10 @@
 //! as JSON with status 200 or 503.
 
 mod health;
+mod histogram;
 mod recorder;
 mod server;
 
 pub use health::{Health, HealthCheck};
-pub use metrics_exporter_prometheus::PrometheusHandle;
-pub use recorder::install_recorder;
+pub use recorder::{Metrics, RecorderInstalled, install_recorder};
 pub use server::{HttpError, HttpHandle, HttpServer};

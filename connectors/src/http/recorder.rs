@@ -1,6 +1,11 @@
 //! The recorder of metrics, and the buckets of its histograms.
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::histogram::Histograms;
 
 /// Latencies in seconds: from half a millisecond, where a pass through the engine lies, to half a minute.
 const SECONDS: [f64; 16] =
@@ -16,27 +21,88 @@ const BYTES: [f64; 9] =
 /// Shares from 0 to 1.
 const RATIOS: [f64; 10] = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0];
 
-/// Makes Prometheus the recorder of this process's metrics. Histograms get their buckets by the unit that
-/// their name ends in: `_seconds`, `_size`, `_bytes`, `_ratio`.
+/// The buckets of a histogram: by the unit that its name ends in.
+fn buckets(name: &str) -> &'static [f64] {
+    match name.rsplit('_').next() {
+        Some("size") => &SIZES,
+        Some("bytes") => &BYTES,
+        Some("ratio") => &RATIOS,
+        _ => &SECONDS,
+    }
+}
+
+/// Records counters and gauges as the exporter does, and histograms by buckets.
+pub(super) struct Recorder {
+    exporter: PrometheusRecorder,
+    histograms: Arc<Histograms>,
+}
+
+/// What has been recorded in this process.
+#[derive(Clone)]
+pub struct Metrics {
+    exporter: PrometheusHandle,
+    histograms: Arc<Histograms>,
+}
+
+impl Metrics {
+    /// All of it in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = self.exporter.render();
+        self.histograms.render(&mut text);
+        text
+    }
+}
+
+/// This process has a recorder already.
+#[derive(Debug, thiserror::Error)]
+#[error("this process records its metrics already; install the recorder once")]
+pub struct RecorderInstalled;
+
+/// Records this process's metrics from here on. Histograms get their buckets by the unit that their name ends in:
+/// `_seconds`, `_size`, `_bytes`, `_ratio`.
 ///
 /// # Errors
 /// When a recorder is there already.
-pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
-    builder()?.install_recorder()
+pub fn install_recorder() -> Result<Metrics, RecorderInstalled> {
+    let recorder = Recorder::new();
+    let metrics = recorder.metrics();
+    metrics::set_global_recorder(recorder).map(|()| metrics).map_err(|_| RecorderInstalled)
 }
 
-fn builder() -> Result<PrometheusBuilder, BuildError> {
-    let suffix = |text: &str| Matcher::Suffix(text.to_owned());
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(suffix("_seconds"), &SECONDS)?
-        .set_buckets_for_metric(suffix("_size"), &SIZES)?
-        .set_buckets_for_metric(suffix("_bytes"), &BYTES)?
-        .set_buckets_for_metric(suffix("_ratio"), &RATIOS)
+impl Recorder {
+    pub(super) fn new() -> Self {
+        Self { exporter: PrometheusBuilder::new().build_recorder(), histograms: Arc::default() }
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics { exporter: self.exporter.handle(), histograms: self.histograms.clone() }
+    }
 }
 
-#[cfg(test)]
-pub(super) fn recorder() -> metrics_exporter_prometheus::PrometheusRecorder {
-    builder().expect("the buckets are not empty").build_recorder()
+impl metrics::Recorder for Recorder {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.exporter.describe_counter(key, unit, description);
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.exporter.describe_gauge(key, unit, description);
+    }
+
+    fn describe_histogram(&self, key: KeyName, _unit: Option<Unit>, description: SharedString) {
+        self.histograms.describe(key.as_str(), &description);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.exporter.register_counter(key, metadata)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.exporter.register_gauge(key, metadata)
+    }
+
+    fn register_histogram(&self, key: &Key, _metadata: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.histograms.of(key, buckets(key.name())))
+    }
 }
 
 #[cfg(test)]

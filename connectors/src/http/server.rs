@@ -3,14 +3,13 @@
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header::{CONTENT_TYPE, ContentType};
 use actix_web::{App, HttpResponse, web};
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::health::HealthCheck;
+use super::recorder::Metrics;
 
 /// Metrics and health over HTTP.
 #[derive(Debug)]
@@ -52,23 +51,16 @@ pub struct HttpHandle {
 }
 
 struct State {
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     health: HealthCheck,
 }
-
-/// How often metrics are folded together while nobody scrapes, so that their memory stays bounded.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 impl HttpServer {
     /// Starts to listen on `host:port`; port 0 takes any that is free, see [`HttpHandle::address`].
     ///
     /// # Errors
     /// When the address is none or cannot be had.
-    pub fn start(
-        listen: &str,
-        metrics: PrometheusHandle,
-        health: HealthCheck,
-    ) -> Result<HttpHandle, HttpError> {
+    pub fn start(listen: &str, metrics: Metrics, health: HealthCheck) -> Result<HttpHandle, HttpError> {
         let address = resolve(listen)?;
         let bind = |reason: std::io::Error| HttpError::Bind { address, reason: reason.to_string() };
         let listener = TcpListener::bind(address).map_err(bind)?;
@@ -106,7 +98,6 @@ async fn serve(
     state: web::Data<State>,
     started: mpsc::SyncSender<Result<ServerHandle, String>>,
 ) {
-    let upkeep = state.clone();
     let server = actix_web::HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -131,16 +122,9 @@ async fn serve(
     if started.send(Ok(server.handle())).is_err() {
         return;
     }
-    let folding = actix_web::rt::spawn(async move {
-        loop {
-            actix_web::rt::time::sleep(UPKEEP).await;
-            upkeep.metrics.run_upkeep();
-        }
-    });
     if let Err(error) = server.await {
         tracing::error!("metrics and health are no longer served: {error}");
     }
-    folding.abort();
 }
 
 async fn metrics(state: web::Data<State>) -> HttpResponse {

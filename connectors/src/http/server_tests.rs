@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::http::health::Health;
-use crate::http::recorder::recorder;
+use crate::http::recorder::Recorder;
 
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the server listens");
@@ -17,7 +17,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 fn server(health: HealthCheck) -> HttpHandle {
-    HttpServer::start("127.0.0.1:0", recorder().handle(), health).expect("a free port")
+    HttpServer::start("127.0.0.1:0", Recorder::new().metrics(), health).expect("a free port")
 }
 
 fn well() -> HealthCheck {
@@ -26,8 +26,8 @@ fn well() -> HealthCheck {
 
 #[test]
 fn metrics_are_rendered_with_buckets_by_their_unit() {
-    let recorder = recorder();
-    let handle = recorder.handle();
+    let recorder = Recorder::new();
+    let handle = recorder.metrics();
     let server = HttpServer::start("127.0.0.1:0", handle, well()).expect("a free port");
     observe(&recorder, "lockstep_test_seconds", 0.003);
     observe(&recorder, "lockstep_test_batch_size", 5.0);
@@ -45,8 +45,8 @@ fn metrics_are_rendered_with_buckets_by_their_unit() {
     }
 }
 
-fn observe(recorder: &metrics_exporter_prometheus::PrometheusRecorder, name: &'static str, value: f64) {
-    use metrics::{Key, Level, Metadata, Recorder};
+fn observe(recorder: &Recorder, name: &'static str, value: f64) {
+    use metrics::{Key, Level, Metadata, Recorder as _};
     let metadata = Metadata::new("test", Level::INFO, None);
     recorder.register_histogram(&Key::from_static_name(name), &metadata).record(value);
 }
@@ -90,9 +90,10 @@ fn a_stopped_server_lets_go_of_its_port() {
 fn a_port_in_use_is_named_with_what_to_do() {
     let taken = server(well());
     let listen = taken.address().to_string();
-    let error = HttpServer::start(&listen, recorder().handle(), well()).err().expect("the port is taken");
+    let error =
+        HttpServer::start(&listen, Recorder::new().metrics(), well()).err().expect("the port is taken");
     let text = error.to_string();
     assert!(text.contains(&listen) && text.contains("http.listen"), "{text}");
-    let error = HttpServer::start("nonsense", recorder().handle(), well()).err().expect("no address");
+    let error = HttpServer::start("nonsense", Recorder::new().metrics(), well()).err().expect("no address");
     assert!(error.to_string().contains("127.0.0.1:9464"), "{error}");
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -36,12 +36,21 @@ pub struct Bare {
     pub partitions: i32,
     /// How many records it holds.
     pub records: u64,
-    /// The size of the values that are produced.
-    pub result_bytes: usize,
+    /// What a record that is produced looks like.
+    pub shape: Shape,
     /// What the client reads ahead, in bytes over all partitions.
     pub read_ahead: usize,
     /// What may wait to be sent or be under way, in bytes.
     pub send_queue: usize,
+}
+
+/// What records look like beside their keys.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// The size of the value, in bytes.
+    pub value: usize,
+    /// The names of the headers and the sizes of their values, in bytes.
+    pub headers: Vec<(String, usize)>,
 }
 
 #[derive(Default)]
@@ -82,12 +91,18 @@ pub fn consume_and_produce(bare: &Bare) -> Result<f64, Error> {
         config::producer(&bare.spec.brokers, &bare.spec.producer, bare.send_queue)?
             .create_with_context(Count::default())
             .map_err(|error| config::not_made("producer", &error))?;
-    let value = vec![b'x'; bare.result_bytes];
+    let value = vec![b'x'; bare.shape.value];
     let (since, read) = (Cell::new(None), Cell::new(0));
     read_all(&consumer, &bare.input, bare.records, |message| {
         since.set(Some(since.get().unwrap_or_else(Instant::now)));
         let mut out: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&bare.output).payload(&value);
         out.key = message.key();
+        if !bare.shape.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(bare.shape.headers.len());
+            out = out.headers(bare.shape.headers.iter().fold(headers, |headers, (key, size)| {
+                headers.insert(Header { key, value: value.get(..*size) })
+            }));
+        }
         send(&producer, out)?;
         read.set(read.get() + 1);
         if read.get() % SERVE_EVERY == 0 {
@@ -133,21 +148,24 @@ pub fn fill(
     finish(&producer, records_each * keys.len() as u64)
 }
 
-/// The mean size of a topic's records, values and headers together, over the first so many.
+/// What a topic's records look like: the mean size of the first so many values, and the headers of the last of them.
 ///
 /// # Errors
 /// What librdkafka said, or that fewer records came.
-pub fn mean_size(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -> Result<usize, Error> {
+pub fn shape(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -> Result<Shape, Error> {
     let consumer = reader(spec, topic, partitions, 1 << 20)?;
-    let bytes = Cell::new(0_u64);
+    let (bytes, named) = (Cell::new(0_u64), RefCell::new(Vec::new()));
     read_all(&consumer, topic, records, |message| {
-        let headers = message.headers().map_or(0, |headers| {
-            headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum()
-        });
-        bytes.set(bytes.get() + (message.payload_len() + headers) as u64);
+        bytes.set(bytes.get() + message.payload_len() as u64);
+        named.replace(message.headers().map_or_else(Vec::new, |headers| {
+            let size =
+                |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map_or(0, <[u8]>::len));
+            headers.iter().map(size).collect()
+        }));
         Ok(())
     })?;
-    Ok(usize::try_from(bytes.get() / records.max(1)).unwrap_or(usize::MAX))
+    let value = usize::try_from(bytes.get() / records.max(1)).unwrap_or(usize::MAX);
+    Ok(Shape { value, headers: named.into_inner() })
 }
 
 /// A consumer of all partitions from their beginnings, without a group. All partitions share one queue, so

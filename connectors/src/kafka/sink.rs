@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use parking_lot::{Condvar, Mutex};
@@ -16,20 +15,16 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::{Error, config};
 
-/// Takes deliveries, in batches of what has come together. Called on a thread of the sink's own; while
-/// it does not return, no other deliveries are told.
-pub type OnDelivery = Arc<dyn Fn(Vec<Delivery>) + Send + Sync>;
+/// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
+/// drops the sink, so it must return at once.
+pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 
 // A record's number travels through librdkafka in a pointer's place.
 const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");
 
-/// The most deliveries told in one call.
-const BATCH: usize = 1024;
-
 struct Context {
-    /// Never full for long: the deliveries in it are at most those of the records that librdkafka's own
-    /// queue takes (`queue.buffering.max.messages`, 100 000), as each record has one.
-    deliveries: Sender<Delivery>,
+    on_delivery: OnDelivery,
+    under_way: Arc<UnderWay>,
 }
 
 impl ClientContext for Context {
@@ -47,7 +42,8 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
         let outcome = result.as_ref().map(|_| ()).map_err(|(error, _)| delivery_error(error));
-        let _ended = self.deliveries.send(Delivery { token: token as u64, outcome });
+        (self.on_delivery)(Delivery { token: token as u64, outcome });
+        self.under_way.ended();
     }
 }
 
@@ -65,44 +61,44 @@ fn delivery_error(error: &KafkaError) -> DeliveryError {
     DeliveryError { message: error.to_string(), refusal }
 }
 
-/// How many records are under way, and word when that falls.
+/// How many records are under way, and word when there are none.
 #[derive(Default)]
 struct UnderWay {
     count: AtomicUsize,
-    fell: Condvar,
+    none: Condvar,
     lock: Mutex<()>,
+}
+
+impl UnderWay {
+    fn ended(&self) {
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Whoever has just seen one left waits by now.
+            drop(self.lock.lock());
+            self.none.notify_all();
+        }
+    }
 }
 
 /// An idempotent producer.
 pub struct KafkaSink {
-    /// Dropped first: it ends the deliveries, and with them the thread that tells them.
-    producer: Option<ThreadedProducer<Context>>,
-    deliveries: Sender<Delivery>,
+    producer: ThreadedProducer<Context>,
+    on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
-    teller: Option<std::thread::JoinHandle<()>>,
 }
 
 impl KafkaSink {
-    /// A producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way.
+    /// A producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way. When it is dropped,
+    /// records under way fail, and their deliveries are told, before that returns.
     ///
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "librdkafka's queue bounds what is under way, and a callback of librdkafka must not wait"
-        )]
-        let (deliveries, told) = crossbeam_channel::unbounded();
-        let producer = config::producer(&spec.brokers, &spec.producer, queue)?
-            .create_with_context(Context { deliveries: deliveries.clone() })
-            .map_err(|error| config::not_made("producer", &error))?;
         let under_way = Arc::new(UnderWay::default());
-        let seen = under_way.clone();
-        let teller = std::thread::Builder::new()
-            .name("kafka-deliveries".into())
-            .spawn(move || tell(&told, &seen, &on_delivery))
-            .map_err(|error| Error::client("cannot start the thread of deliveries", error))?;
-        Ok(Self { producer: Some(producer), deliveries, under_way, teller: Some(teller) })
+        let context = Context { on_delivery: on_delivery.clone(), under_way: under_way.clone() };
+        let producer = config::producer(&spec.brokers, &spec.producer, queue)?
+            .create_with_context(context)
+            .map_err(|error| config::not_made("producer", &error))?;
+        Ok(Self { producer, on_delivery, under_way })
     }
 
     /// How many records have been sent and have no delivery yet.
@@ -111,21 +107,8 @@ impl KafkaSink {
     }
 }
 
-fn tell(told: &Receiver<Delivery>, under_way: &UnderWay, on_delivery: &OnDelivery) {
-    while let Ok(first) = told.recv() {
-        let mut batch = vec![first];
-        batch.extend(told.try_iter().take(BATCH - 1));
-        let count = batch.len();
-        on_delivery(batch);
-        under_way.count.fetch_sub(count, Ordering::AcqRel);
-        let _locked = under_way.lock.lock();
-        under_way.fell.notify_all();
-    }
-}
-
 impl Sink for KafkaSink {
     fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord> {
-        let Some(producer) = &self.producer else { return Err(record) };
         // Counted before it is sent, as its delivery may come before this returns.
         self.under_way.count.fetch_add(1, Ordering::AcqRel);
         let mut out: BaseRecord<'_, [u8], [u8], usize> =
@@ -142,15 +125,15 @@ impl Sink for KafkaSink {
                 headers.insert(Header { key: &header.name, value: header.value.as_deref() })
             }));
         }
-        match producer.send(out) {
+        match self.producer.send(out) {
             Ok(()) => Ok(()),
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                 self.under_way.count.fetch_sub(1, Ordering::AcqRel);
                 Err(record)
             }
             Err((error, _)) => {
-                let delivery = Delivery { token, outcome: Err(delivery_error(&error)) };
-                let _ended = self.deliveries.send(delivery);
+                (self.on_delivery)(Delivery { token, outcome: Err(delivery_error(&error)) });
+                self.under_way.ended();
                 Ok(())
             }
         }
@@ -163,23 +146,11 @@ impl Sink for KafkaSink {
             match self.in_flight() {
                 0 => return Ok(()),
                 left => {
-                    if self.under_way.fell.wait_until(&mut locked, until).timed_out() {
+                    if self.under_way.none.wait_until(&mut locked, until).timed_out() {
                         return if self.in_flight() == 0 { Ok(()) } else { Err(left) };
                     }
                 }
             }
-        }
-    }
-}
-
-impl Drop for KafkaSink {
-    /// Records under way fail, and their deliveries are told, before this returns.
-    fn drop(&mut self) {
-        self.producer = None;
-        let (gone, _) = crossbeam_channel::bounded(0);
-        self.deliveries = gone;
-        if let Some(teller) = self.teller.take() {
-            let _panicked = teller.join();
         }
     }
 }

@@ -177,7 +177,7 @@ impl Writer {
         let deliveries = Arc::new(Mutex::new(Vec::new()));
         let kept = deliveries.clone();
         let sink =
-            KafkaSink::start(spec, 64 << 20, Arc::new(move |batch| kept.lock().unwrap().extend(batch)));
+            KafkaSink::start(spec, 64 << 20, Arc::new(move |delivery| kept.lock().unwrap().push(delivery)));
         Self { sink: sink.expect("starts"), deliveries, next: 0 }
     }
 

@@ -1,5 +1,6 @@
 //! Results, dead letters and late data; and the ledger of what became of every record.
 
+mod json;
 pub mod ledger;
 pub mod letters;
 pub mod order;

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use crate::align::{Part, Shortfall};
+use crate::align::{Bundle, Part, Shortfall};
 use crate::infer::job::{Job, Outcome, StepTiming};
 use crate::infer::step::Step;
 use crate::infer::view::{Shown, show_all};
 use crate::ingest::wire;
 use crate::position::{InputId, Position};
+use crate::publish::json::{Object, Written, array, put};
 use crate::publish::sink::OutRecord;
 use crate::sample::{Header, Sample, StreamKey};
 use crate::time::Timestamp;
@@ -25,10 +24,10 @@ pub const EVENT_TYPE: &str = "lockstep.result.v1";
 /// What is the same for all results of a pipeline.
 #[derive(Debug)]
 pub struct ResultMaker {
-    pipeline: String,
+    pipeline: Written,
     source: Bytes,
     topic: Arc<str>,
-    inputs: Vec<String>,
+    inputs: Vec<Written>,
     pivot: Option<InputId>,
     steps: Vec<StepShown>,
 }
@@ -36,46 +35,19 @@ pub struct ResultMaker {
 #[derive(Debug)]
 struct StepShown {
     name: String,
-    model: String,
-    version: String,
+    written: Written,
+    model: Written,
+    version: Written,
     views: Vec<Shown>,
     takes_from: Vec<usize>,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    id: String,
-    pipeline: &'a str,
-    stream: &'a str,
-    event_time: String,
-    event_time_ns: i64,
-    revision: u32,
-    #[serde(rename = "final")]
-    is_final: bool,
-    #[serde(skip_serializing_if = "is_false")]
-    unchanged: bool,
-    complete: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    incomplete: Vec<Incomplete<'a>>,
-    wait_ns: i64,
-    inputs: Inputs<'a>,
-    outputs: Outputs<'a>,
-    timing_ns: Timing,
 }
 
 /// What most results fit into.
 const USUAL_BYTES: usize = 768;
 
-/// An input that brought too little.
-#[derive(Serialize)]
-struct Incomplete<'a> {
-    input: &'a str,
-    reason: &'static str,
-}
-
 /// Where the time of a bundle went, in nanoseconds. With the time that publishing takes the parts add up
 /// to the whole, from the timestamp on of the pivot's record or, without a pivot, of the one polled last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
     /// From the timestamp of the pivot's record to its poll; without a pivot, of the record that was polled last.
     pub kafka: i64,
@@ -108,16 +80,17 @@ impl ResultMaker {
     ) -> Self {
         let steps = steps.iter().zip(views).map(|(step, views)| StepShown {
             name: step.name.clone(),
-            model: step.model.name.clone(),
-            version: step.model.version.clone(),
+            written: Written::of(&step.name),
+            model: Written::of(&step.model.name),
+            version: Written::of(&step.model.version),
             views,
             takes_from: step.takes_from(),
         });
         Self {
-            pipeline: pipeline.to_owned(),
+            pipeline: Written::of(pipeline),
             source: format!("/lockstep/{pipeline}").into(),
             topic: topic.into(),
-            inputs,
+            inputs: inputs.iter().map(Written::of).collect(),
             pivot,
             steps: steps.collect(),
         }
@@ -130,25 +103,18 @@ impl ResultMaker {
     pub fn make(&self, job: &Job) -> Result<(OutRecord, Timing), String> {
         let bundle = &job.bundle;
         let timing = self.timing(job);
-        let document = Document {
-            id: bundle_id(&bundle.stream, bundle.event_time),
-            pipeline: &self.pipeline,
-            stream: bundle.stream.as_str(),
-            event_time: bundle.event_time.to_string(),
-            event_time_ns: bundle.event_time.as_nanos(),
-            revision: bundle.revision,
-            is_final: bundle.is_final,
-            unchanged: bundle.is_repeated,
-            complete: bundle.is_complete(),
-            incomplete: bundle.incomplete.iter().map(|it| self.incomplete(it)).collect(),
-            wait_ns: bundle.wait_ns(),
-            inputs: Inputs { names: &self.inputs, parts: &bundle.parts },
-            outputs: self.outputs(job)?,
-            timing_ns: timing,
-        };
+        let told = self.told(job)?;
+        let id = bundle_id(&bundle.stream, bundle.event_time);
+        let event_time = bundle.event_time.to_string();
         let mut payload = Vec::with_capacity(USUAL_BYTES);
-        serde_json::to_writer(&mut payload, &document).map_err(|error| error.to_string())?;
-        let Document { id, event_time, .. } = document;
+        let mut result = Object::open(&mut payload);
+        result.put("id", &id);
+        result.written("pipeline", &self.pipeline);
+        result.put("stream", bundle.stream.as_str());
+        result.put("event_time", &event_time);
+        self.write(&mut result, bundle, &told);
+        timing.write(result.member("timing_ns"));
+        drop(result);
         let samples = || bundle.parts.iter().flat_map(|part| &part.samples);
         // Every sample's record has the stream as its key: its bytes serve again.
         let key = samples().find_map(|sample| sample.record.key.clone());
@@ -175,17 +141,11 @@ impl ResultMaker {
         Ok((record, timing))
     }
 
-    fn incomplete(&self, Shortfall { input, lack }: &Shortfall) -> Incomplete<'_> {
-        Incomplete {
-            input: self.inputs.get(input.index()).map_or("?", String::as_str),
-            reason: lack.as_str(),
-        }
-    }
-
-    fn outputs<'a>(&'a self, job: &'a Job) -> Result<Outputs<'a>, String> {
-        let mut outputs = Outputs(SmallVec::new());
+    /// What is told of each step.
+    fn told<'a>(&'a self, job: &'a Job) -> Result<SmallVec<[(&'a StepShown, Told<'a>); 2]>, String> {
+        let mut all = SmallVec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let shown = match job.at(index).map(|report| &report.outcome) {
+            let told = match job.at(index).map(|report| &report.outcome) {
                 Some(Outcome::Done { output, placement }) => Told::Shown(
                     show_all(&step.views, output, placement.as_ref())
                         .map_err(|why| format!("step {}: {why}", step.name))?,
@@ -193,9 +153,39 @@ impl ResultMaker {
                 Some(Outcome::Skipped(why)) => Told::Skipped(why),
                 Some(Outcome::Failed(_)) | None => continue,
             };
-            outputs.0.push((step, shown));
+            all.push((step, told));
         }
-        Ok(outputs)
+        Ok(all)
+    }
+
+    fn write(&self, result: &mut Object<'_>, bundle: &Bundle<Arc<Sample>>, told: &[(&StepShown, Told<'_>)]) {
+        result.put("event_time_ns", &bundle.event_time.as_nanos());
+        result.put("revision", &bundle.revision);
+        result.put("final", &bundle.is_final);
+        if bundle.is_repeated {
+            result.put("unchanged", &true);
+        }
+        result.put("complete", &bundle.is_complete());
+        if !bundle.incomplete.is_empty() {
+            array(result.member("incomplete"), &bundle.incomplete, |out, Shortfall { input, lack }| {
+                let mut of_input = Object::open(out);
+                match self.inputs.get(input.index()) {
+                    Some(name) => of_input.written("input", name),
+                    None => of_input.put("input", "?"),
+                }
+                of_input.put("reason", lack.as_str());
+            });
+        }
+        result.put("wait_ns", &bundle.wait_ns());
+        let mut inputs = Object::open(result.member("inputs"));
+        for (name, part) in self.inputs.iter().zip(&bundle.parts) {
+            write_part(inputs.named(name), part);
+        }
+        drop(inputs);
+        let mut outputs = Object::open(result.member("outputs"));
+        for (step, told) in told {
+            step.write(outputs.named(&step.written), told);
+        }
     }
 
     /// Along the steps that the result waited for: from the one that finished last back to the one that it
@@ -237,14 +227,20 @@ impl Timing {
         self.model += step.finished_at.nanos_since(step.prepared_at).max(0);
     }
 
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut timing = Object::open(out);
+        timing.put("kafka", &self.kafka);
+        timing.put("align", &self.align);
+        timing.put("batch", &self.batch);
+        timing.put("preprocess", &self.preprocess);
+        timing.put("model", &self.model);
+    }
+
     /// All parts together, in nanoseconds.
     pub fn total(&self) -> i64 {
         self.kafka + self.align + self.batch + self.preprocess + self.model
     }
 }
-
-/// What the steps gave, written without a tree of values around that of the views.
-struct Outputs<'a>(SmallVec<[(&'a StepShown, Told<'a>); 2]>);
 
 /// What is told of a step.
 enum Told<'a> {
@@ -252,91 +248,36 @@ enum Told<'a> {
     Skipped(&'a str),
 }
 
-impl Serialize for Outputs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(step, told)| (&step.name, OfStep { step, told })))
-    }
-}
-
-struct OfStep<'a> {
-    step: &'a StepShown,
-    told: &'a Told<'a>,
-}
-
-impl Serialize for OfStep<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("model", &self.step.model)?;
-        map.serialize_entry("version", &self.step.version)?;
-        match self.told {
+impl StepShown {
+    fn write(&self, out: &mut Vec<u8>, told: &Told<'_>) {
+        let mut of_step = Object::open(out);
+        of_step.written("model", &self.model);
+        of_step.written("version", &self.version);
+        match told {
             Told::Shown(shown) => {
                 for (name, value) in shown {
-                    map.serialize_entry(name, value)?;
+                    put(of_step.named(&Written::of(name)), value);
                 }
             }
-            Told::Skipped(why) => map.serialize_entry("skipped", why)?,
-        }
-        map.end()
-    }
-}
-
-/// What a bundle is made of, written without a tree of values in between: it is the same for every result
-/// and most of it.
-struct Inputs<'a> {
-    names: &'a [String],
-    parts: &'a [Part<Arc<Sample>>],
-}
-
-impl Serialize for Inputs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.names.iter().zip(self.parts.iter().map(Input::from)))
-    }
-}
-
-#[derive(Serialize)]
-struct Input<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    coverage: Option<f64>,
-    #[serde(skip_serializing_if = "is_false")]
-    held: bool,
-    samples: Samples<'a>,
-    skew_ns: Option<i64>,
-}
-
-impl<'a> From<&'a Part<Arc<Sample>>> for Input<'a> {
-    fn from(part: &'a Part<Arc<Sample>>) -> Self {
-        Self {
-            coverage: part.coverage,
-            held: part.held,
-            samples: Samples(&part.samples),
-            skew_ns: part.skew_ns,
+            Told::Skipped(why) => of_step.put("skipped", why),
         }
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-struct Samples<'a>(&'a [Arc<Sample>]);
-
-#[derive(Serialize)]
-struct Source {
-    event_time_ns: i64,
-    offset: i64,
-    partition: i32,
-}
-
-impl Serialize for Samples<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|sample| {
-            let Position { partition, offset } = sample.position();
-            Source {
-                event_time_ns: sample.event_time.as_nanos(),
-                offset: offset.0,
-                partition: partition.partition,
-            }
-        }))
+fn write_part(out: &mut Vec<u8>, part: &Part<Arc<Sample>>) {
+    let mut input = Object::open(out);
+    if let Some(coverage) = part.coverage {
+        input.put("coverage", &coverage);
     }
+    if part.held {
+        input.put("held", &true);
+    }
+    array(input.member("samples"), &part.samples, |out, sample| {
+        let Position { partition, offset } = sample.position();
+        let mut source = Object::open(out);
+        source.put("event_time_ns", &sample.event_time.as_nanos());
+        source.put("offset", &offset.0);
+        source.put("partition", &partition.partition);
+    });
+    input.put("skew_ns", &part.skew_ns);
 }

@@ -201,6 +201,7 @@ fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             max_wait: Duration::from_secs(60),
             forget_after: Duration::from_secs(600),
             revise: Revise::default(),
+            bounds: Default::default(),
         },
         shards: 2,
         steps: vec![step],

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::event::{Event, Stamp};
+use super::account::Account;
+use super::bounds::Overflow;
+use super::event::{Event, Stamp, ended};
+use super::held::Held;
 use super::matching::Arrival;
 use super::policy::AlignPolicy;
 use super::rules::Rules;
@@ -51,6 +54,9 @@ use crate::time::{Timestamp, nanos};
 /// With [`super::Revise`] bundles are told before they are final, and again when they change. All of the above then holds
 /// for what is final, with the allowed lateness added to out-of-orderness, `idle_timeout` and `max_wait`.
 ///
+/// # How much is held
+/// As much as that takes, or what [`super::Bounds`] says. As long as none of these is reached they change nothing.
+///
 /// # The clock
 /// `now` is wall time and never goes back: an earlier one counts as the latest given. [`Self::push`] applies
 /// what the sample changes; what time alone changes is for [`Self::tick`], to be called when
@@ -69,16 +75,19 @@ pub struct Aligner<T> {
     /// left behind and skipped.
     deadlines: BinaryHeap<Reverse<(i64, u32)>>,
     buffered: usize,
+    /// How much is held, if that is bounded.
+    account: Option<Box<Account>>,
     /// By input, over all streams ever.
     latest: Vec<i64>,
     now: i64,
 }
 
-impl<T: Clone> Aligner<T> {
+impl<T: Held + Clone> Aligner<T> {
     /// An aligner without streams.
     pub fn new(policy: Arc<AlignPolicy>) -> Self {
         let rules = Rules::new(policy.clone());
         Self {
+            account: account(&policy),
             latest: vec![i64::MIN; rules.inputs.len()],
             policy,
             rules,
@@ -117,6 +126,11 @@ impl<T: Clone> Aligner<T> {
         let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
         let told = out.len();
         let arrival = Arrival { input, time, end, item };
+        if self.account.is_some() {
+            self.push_bounded(slot, stamp.partition, arrival, now, out);
+            self.buffered = self.buffered + 1 - ended(out, told);
+            return;
+        }
         let deadline = held.push(&self.rules, stamp.partition, arrival, now, out);
         self.buffered = self.buffered + 1 - ended(out, told);
         if deadline < held.scheduled {
@@ -140,6 +154,9 @@ impl<T: Clone> Aligner<T> {
             let told = out.len();
             held.tick(&self.rules, now, out);
             self.buffered -= ended(out, told);
+            if let Some(account) = &mut self.account {
+                account.settle(slot, out.get(told..).unwrap_or_default());
+            }
             if held.is_forgettable(&self.rules, now) {
                 self.remove(slot);
                 continue;
@@ -150,6 +167,7 @@ impl<T: Clone> Aligner<T> {
                 self.schedule(slot, next);
             }
         }
+        self.compact();
     }
 
     /// When [`Self::tick`] has to be called next, if nothing is pushed until then. There may prove to be nothing
@@ -166,11 +184,12 @@ impl<T: Clone> Aligner<T> {
         for held in self.streams.iter_mut().flatten() {
             held.finish(&self.rules, now, out);
         }
-        self.streams.clear();
-        self.free.clear();
-        self.index.clear();
-        self.deadlines.clear();
+        self.streams = Vec::new();
+        self.free = Vec::new();
+        self.index = FxHashMap::default();
+        self.deadlines = BinaryHeap::new();
         self.buffered = 0;
+        self.account = account(&self.policy);
     }
 
     /// Forgets the streams of which `revoked` says so, and all that they hold, without a word: their samples are
@@ -249,6 +268,9 @@ impl<T: Clone> Aligner<T> {
             self.buffered -= held.held();
             self.index.remove(&held.key);
             self.free.push(slot);
+            if let Some(account) = &mut self.account {
+                account.forget(slot);
+            }
         }
     }
 
@@ -260,6 +282,122 @@ impl<T: Clone> Aligner<T> {
                 self.remove(slot);
             }
         }
+        self.compact();
+    }
+
+    /// Gives back the memory of streams that are gone, once most are.
+    fn compact(&mut self) {
+        if self.streams.len() <= self.index.len().saturating_mul(4).saturating_add(64) {
+            return;
+        }
+        let mut slots = vec![u32::MAX; self.streams.len()];
+        let mut moved = Vec::with_capacity(self.index.len());
+        let mut streams = Vec::with_capacity(self.index.len());
+        for ((from, to), stream) in (0_u32..).zip(&mut slots).zip(std::mem::take(&mut self.streams)) {
+            if stream.is_some() {
+                *to = u32::try_from(streams.len()).unwrap_or(u32::MAX);
+                moved.push(from);
+                streams.push(stream);
+            }
+        }
+        let to = |from: u32| slots.get(from as usize).copied().unwrap_or(u32::MAX);
+        self.streams = streams;
+        self.free = Vec::new();
+        self.last = 0;
+        self.index.values_mut().for_each(|slot| *slot = to(*slot));
+        self.index.shrink_to_fit();
+        let deadlines = std::mem::take(&mut self.deadlines).into_iter();
+        let moved_to = |Reverse((deadline, slot))| Some(Reverse((deadline, to(slot))));
+        let still = deadlines.filter_map(moved_to).filter(|Reverse((deadline, slot))| {
+            matches!(self.streams.get(*slot as usize), Some(Some(held)) if held.scheduled == *deadline)
+        });
+        self.deadlines = still.collect();
+        if let Some(account) = &mut self.account {
+            account.compact(&moved);
+        }
+    }
+
+    /// For how many streams, of all kinds of things that it keeps of them, it has memory.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.streams.capacity()
+            + self.free.capacity()
+            + self.index.capacity()
+            + self.deadlines.capacity()
+            + self.account.as_ref().map_or(0, |account| account.capacity())
+    }
+
+    /// Takes a sample and lets go of what there is no room for then.
+    #[inline(never)]
+    fn push_bounded(
+        &mut self,
+        slot: u32,
+        partition: i32,
+        arrival: Arrival<T>,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) {
+        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
+        let Some(account) = &mut self.account else { return };
+        let (told, weight, time) = (out.len(), arrival.item.weight(), arrival.time);
+        let refuses = |account: &Account, held: &Stream<T>| {
+            if account.overflow != Overflow::DropNewest {
+                return None;
+            }
+            let reach = account
+                .bounds_span()
+                .then(|| held.reach().map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
+            account.beyond(slot, Some(weight), reach).or_else(|| account.beyond_all(Some(weight)))
+        };
+        let deadline = match refuses(account, held) {
+            None => {
+                let deadline = held.push(&self.rules, partition, arrival, now, out);
+                account.add(slot, weight);
+                account.settle(slot, out.get(told..).unwrap_or_default());
+                deadline
+            }
+            Some(bound) => {
+                let is_heard = held.hear_only(&self.rules, partition, &arrival, now, out);
+                account.settle(slot, out.get(told..).unwrap_or_default());
+                let told = out.len();
+                match refuses(account, held).or((!is_heard).then_some(bound)) {
+                    Some(bound) => out.push(Event::Evicted { item: arrival.item, bound, used: 0 }),
+                    None => {
+                        held.take(&self.rules, arrival, now, out);
+                        account.add(slot, weight);
+                        account.settle(slot, out.get(told..).unwrap_or_default());
+                    }
+                }
+                held.deadline(&self.rules, now)
+            }
+        };
+        if deadline < held.scheduled {
+            held.scheduled = deadline;
+            self.schedule(slot, deadline);
+        }
+        while self.shed(slot, now, out) {}
+    }
+
+    /// Lets go of something that a stream, or all of them, have too much of. Says whether there was.
+    fn shed(&mut self, slot: u32, now: i64, out: &mut Vec<Event<T>>) -> bool {
+        let Some(account) = &mut self.account else { return false };
+        let Some(Some(held)) = self.streams.get(slot as usize) else { return false };
+        let reach = if account.bounds_span() { held.reach() } else { None };
+        let (slot, bound) = match (account.beyond(slot, None, reach), account.beyond_all(None)) {
+            (Some(bound), _) => (slot, bound),
+            (None, Some(bound)) => (account.most(bound).unwrap_or(slot), bound),
+            (None, None) => return false,
+        };
+        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return false };
+        let told = out.len();
+        let found = held.shed(&self.rules, account.overflow, bound, now, out);
+        account.settle(slot, out.get(told..).unwrap_or_default());
+        let deadline = held.deadline(&self.rules, now);
+        if deadline < held.scheduled {
+            held.scheduled = deadline;
+            self.schedule(slot, deadline);
+        }
+        found
     }
 
     fn schedule(&mut self, slot: u32, deadline: i64) {
@@ -274,9 +412,6 @@ impl<T: Clone> Aligner<T> {
     }
 }
 
-/// How many samples have left the buffers, by what was told from some event on.
-#[inline]
-fn ended<T>(out: &[Event<T>], from: usize) -> usize {
-    let told = out.get(from..).unwrap_or_default();
-    told.iter().filter(|event| event.ends_a_sample()).count()
+fn account(policy: &AlignPolicy) -> Option<Box<Account>> {
+    policy.bounds.is_any().then(|| Box::new(Account::new(&policy.bounds)))
 }

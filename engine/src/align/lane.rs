@@ -2,9 +2,11 @@
 
 use smallvec::SmallVec;
 
+use super::bounds::Bound;
 use super::bundle::Part;
 use super::cover::{cover, covering, is_covered};
 use super::event::Event;
+use super::held::Held;
 use super::queue::Queue;
 use super::rules::{Ask, Rule};
 use crate::time::Timestamp;
@@ -58,6 +60,15 @@ impl Mark {
     }
 }
 
+/// Why a sample is not put in.
+#[derive(Debug)]
+pub(super) enum Refused<T> {
+    /// Another of the same time is asked for in its place.
+    Useless(T),
+    /// It repeats another.
+    Repeated(T),
+}
+
 /// Which pivots may still ask for something.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ahead {
@@ -108,27 +119,81 @@ impl<T> Lane<T> {
         self.entries.front().map(|entry| entry.arrived)
     }
 
-    /// Puts a sample where it belongs. Gives it back when another of the same time makes it useless.
+    /// The event time of the first sample.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.entries.front().map(|entry| entry.time)
+    }
+
+    /// The event times of the first and the last sample.
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        self.entries.front().zip(self.entries.back()).map(|(first, last)| (first.time, last.time))
+    }
+
+    /// Lets the first sample go, since it is beyond a bound.
+    pub(super) fn evict_first(&mut self, bound: Bound, out: &mut Vec<Event<T>>) {
+        let evicted = |entry: Entry<T>| Event::Evicted { item: entry.item, bound, used: entry.used };
+        out.extend(self.entries.pop_front().map(evicted));
+    }
+
+    /// Puts a sample where it belongs, unless another of the same time makes it useless.
     #[inline]
-    pub(super) fn insert(&mut self, ask: Ask, time: i64, end: i64, now: i64, item: T) -> Result<(), T> {
-        self.furthest = self.furthest.max(end);
+    pub(super) fn insert(
+        &mut self,
+        ask: Ask,
+        time: i64,
+        end: i64,
+        now: i64,
+        item: T,
+    ) -> Result<(), Refused<T>>
+    where
+        T: Held,
+    {
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
             if before.time < time {
                 break;
             }
             if before.time == time {
+                if self.is_repeated(at, time, &item) {
+                    return Err(Refused::Repeated(item));
+                }
                 match ask {
                     Ask::Window { .. } | Ask::NearestOnce { .. } | Ask::Between { .. } => break,
-                    Ask::Nearest { .. } | Ask::Latest { .. } => return Err(item),
+                    Ask::Nearest { .. } | Ask::Latest { .. } => return Err(Refused::Useless(item)),
                 }
             }
             at -= 1;
         }
+        self.furthest = self.furthest.max(end);
         let entry = Entry { time, end, arrived: now, used: 0, mark: Mark::new(self.inserted), item };
         self.inserted = self.inserted.wrapping_add(1);
         self.entries.insert(at, entry);
         Ok(())
+    }
+
+    /// Whether a sample repeats one with the same time, of those before `at`.
+    #[cold]
+    fn is_repeated(&self, at: usize, time: i64, item: &T) -> bool
+    where
+        T: Held,
+    {
+        let mut same =
+            (0..at).rev().map_while(|i| self.entries.get(i)).take_while(|entry| entry.time == time);
+        same.any(|entry| item.repeats(&entry.item))
+    }
+
+    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still.
+    #[cold]
+    pub(super) fn too_late(&self, time: i64, item: T, by_ns: u64) -> Event<T>
+    where
+        T: Held,
+    {
+        let after = self.entries.partition_point(|entry| entry.time <= time);
+        if self.is_repeated(after, time, &item) {
+            Event::Duplicate(item)
+        } else {
+            Event::Late { item, by_ns }
+        }
     }
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.

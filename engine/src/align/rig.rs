@@ -8,6 +8,10 @@ use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
+impl Held for u8 {}
+impl Held for u32 {}
+impl Held for usize {}
+
 pub(super) struct Rig {
     pub(super) aligner: Aligner<u32>,
     pub(super) out: Vec<Event<u32>>,
@@ -76,7 +80,8 @@ impl Rig {
             Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
             Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
             Event::Duplicate(item) => format!("duplicate {item}"),
-            Event::Evicted(item) => format!("evicted {item}"),
+            Event::Evicted { item, bound, used: 0 } => format!("evicted {item} {}", bound.as_str()),
+            Event::Evicted { item, bound, used } => format!("evicted {item}x{used} {}", bound.as_str()),
             Event::Astray(item) => format!("astray {item}"),
             Event::Epoch { input, from, to, .. } => {
                 format!("epoch {} to {} of {}", from.as_millis(), to.as_millis(), input.0)

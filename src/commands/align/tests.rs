@@ -32,6 +32,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         max_wait: ns(5_000),
         forget_after: ns(100_000),
         revise: Revise::default(),
+        bounds: Default::default(),
     }
 }
 

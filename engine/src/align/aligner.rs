@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::account::Account;
-use super::bounds::Overflow;
 use super::event::{Event, Stamp, ended};
 use super::held::Held;
 use super::matching::Arrival;
@@ -17,6 +16,9 @@ use super::stream::{NEVER, Stream};
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::{Timestamp, nanos};
+
+mod compact;
+mod room;
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
 /// expected can change it. What is said here of pivots holds for that method; for the other, see
@@ -283,121 +285,6 @@ impl<T: Held + Clone> Aligner<T> {
             }
         }
         self.compact();
-    }
-
-    /// Gives back the memory of streams that are gone, once most are.
-    fn compact(&mut self) {
-        if self.streams.len() <= self.index.len().saturating_mul(4).saturating_add(64) {
-            return;
-        }
-        let mut slots = vec![u32::MAX; self.streams.len()];
-        let mut moved = Vec::with_capacity(self.index.len());
-        let mut streams = Vec::with_capacity(self.index.len());
-        for ((from, to), stream) in (0_u32..).zip(&mut slots).zip(std::mem::take(&mut self.streams)) {
-            if stream.is_some() {
-                *to = u32::try_from(streams.len()).unwrap_or(u32::MAX);
-                moved.push(from);
-                streams.push(stream);
-            }
-        }
-        let to = |from: u32| slots.get(from as usize).copied().unwrap_or(u32::MAX);
-        self.streams = streams;
-        self.free = Vec::new();
-        self.last = 0;
-        self.index.values_mut().for_each(|slot| *slot = to(*slot));
-        self.index.shrink_to_fit();
-        let deadlines = std::mem::take(&mut self.deadlines).into_iter();
-        let moved_to = |Reverse((deadline, slot))| Some(Reverse((deadline, to(slot))));
-        let still = deadlines.filter_map(moved_to).filter(|Reverse((deadline, slot))| {
-            matches!(self.streams.get(*slot as usize), Some(Some(held)) if held.scheduled == *deadline)
-        });
-        self.deadlines = still.collect();
-        if let Some(account) = &mut self.account {
-            account.compact(&moved);
-        }
-    }
-
-    /// For how many streams, of all kinds of things that it keeps of them, it has memory.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.streams.capacity()
-            + self.free.capacity()
-            + self.index.capacity()
-            + self.deadlines.capacity()
-            + self.account.as_ref().map_or(0, |account| account.capacity())
-    }
-
-    /// Takes a sample and lets go of what there is no room for then.
-    #[inline(never)]
-    fn push_bounded(
-        &mut self,
-        slot: u32,
-        partition: i32,
-        arrival: Arrival<T>,
-        now: i64,
-        out: &mut Vec<Event<T>>,
-    ) {
-        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
-        let Some(account) = &mut self.account else { return };
-        let (told, weight, time) = (out.len(), arrival.item.weight(), arrival.time);
-        let refuses = |account: &Account, held: &Stream<T>| {
-            if account.overflow != Overflow::DropNewest {
-                return None;
-            }
-            let reach = account
-                .bounds_span()
-                .then(|| held.reach().map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
-            account.beyond(slot, Some(weight), reach).or_else(|| account.beyond_all(Some(weight)))
-        };
-        let deadline = match refuses(account, held) {
-            None => {
-                let deadline = held.push(&self.rules, partition, arrival, now, out);
-                account.add(slot, weight);
-                account.settle(slot, out.get(told..).unwrap_or_default());
-                deadline
-            }
-            Some(bound) => {
-                let is_heard = held.hear_only(&self.rules, partition, &arrival, now, out);
-                account.settle(slot, out.get(told..).unwrap_or_default());
-                let told = out.len();
-                match refuses(account, held).or((!is_heard).then_some(bound)) {
-                    Some(bound) => out.push(Event::Evicted { item: arrival.item, bound, used: 0 }),
-                    None => {
-                        held.take(&self.rules, arrival, now, out);
-                        account.add(slot, weight);
-                        account.settle(slot, out.get(told..).unwrap_or_default());
-                    }
-                }
-                held.deadline(&self.rules, now)
-            }
-        };
-        if deadline < held.scheduled {
-            held.scheduled = deadline;
-            self.schedule(slot, deadline);
-        }
-        while self.shed(slot, now, out) {}
-    }
-
-    /// Lets go of something that a stream, or all of them, have too much of. Says whether there was.
-    fn shed(&mut self, slot: u32, now: i64, out: &mut Vec<Event<T>>) -> bool {
-        let Some(account) = &mut self.account else { return false };
-        let Some(Some(held)) = self.streams.get(slot as usize) else { return false };
-        let reach = if account.bounds_span() { held.reach() } else { None };
-        let (slot, bound) = match (account.beyond(slot, None, reach), account.beyond_all(None)) {
-            (Some(bound), _) => (slot, bound),
-            (None, Some(bound)) => (account.most(bound).unwrap_or(slot), bound),
-            (None, None) => return false,
-        };
-        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return false };
-        let told = out.len();
-        let found = held.shed(&self.rules, account.overflow, bound, now, out);
-        account.settle(slot, out.get(told..).unwrap_or_default());
-        let deadline = held.deadline(&self.rules, now);
-        if deadline < held.scheduled {
-            held.scheduled = deadline;
-            self.schedule(slot, deadline);
-        }
-        found
     }
 
     fn schedule(&mut self, slot: u32, deadline: i64) {

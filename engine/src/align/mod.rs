@@ -51,6 +51,12 @@ pub use policy::{
 #[cfg(test)]
 mod aligner_tests;
 #[cfg(test)]
+mod bounds_property_tests;
+#[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
+mod duplicate_tests;
+#[cfg(test)]
 mod epoch_tests;
 #[cfg(test)]
 mod exact_tests;

@@ -9,7 +9,18 @@ use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
 impl Held for u8 {}
-impl Held for u32 {}
+
+/// It weighs as much as its number. From a million on the number is an id.
+impl Held for u32 {
+    fn weight(&self) -> u64 {
+        u64::from(*self)
+    }
+
+    fn repeats(&self, other: &Self) -> bool {
+        *self >= 1_000_000 && self == other
+    }
+}
+
 impl Held for usize {}
 
 pub(super) struct Rig {
@@ -42,8 +53,12 @@ impl Rig {
     }
 
     pub(super) fn give(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
+        self.give_to("s", input, time, lasts, item, now);
+    }
+
+    pub(super) fn give_to(&mut self, stream: &str, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
         let stamp = Stamp::new(Timestamp::from_millis(time), Duration::from_millis(lasts));
-        let stream = StreamKey::from("s");
+        let stream = StreamKey::from(stream);
         self.aligner.push(&stream, InputId(input), stamp, item, Timestamp::from_millis(now), &mut self.out);
     }
 

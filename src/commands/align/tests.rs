@@ -143,13 +143,14 @@ fn a_bundle_that_a_policy_drops_says_so() {
 
 #[test]
 fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
-    let bounds = Bounds { stream_items: Some(2), stream_bytes: Some(100), ..Bounds::default() };
+    let bounds = Bounds { stream_items: Some(3), stream_bytes: Some(100), ..Bounds::default() };
     let policy = AlignPolicy { bounds, ..policy(Missing::Emit) };
     let input = r#"{"stream":"a","input":"audio","event_time_ns":1,"id":"one"}
            {"stream":"a","input":"audio","event_time_ns":2,"bytes":90}
            {"stream":"a","input":"audio","event_time_ns":3,"bytes":10,"id":"three"}
            {"stream":"a","input":"audio","event_time_ns":4,"bytes":11,"id":"four"}
-           {"stream":"a","input":"video","event_time_ns":5,"id":"five"}"#;
+           {"stream":"a","input":"video","event_time_ns":5,"id":"five"}
+           {"stream":"a","input":"video","event_time_ns":6,"id":"six"}"#;
     let (lines, _, summary) = try_out(policy.clone(), input);
     assert_eq!(
         lines[..2],
@@ -159,7 +160,7 @@ fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
         ]
     );
     assert!(lines[2].contains(r#"{"input":"text","reason":"overflow"}"#), "{}", lines[2]);
-    assert_eq!((summary.evicted, summary.bundles), (2, 1));
+    assert_eq!((summary.evicted, summary.bundles), (2, 2));
     let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
     let (watch, summary) = watched(policy, &names(), watch, input);
     let told = json(&watch, &summary, &names());

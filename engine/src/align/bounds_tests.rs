@@ -69,9 +69,12 @@ fn an_input_that_is_idle_was_not_waited_for_whatever_there_is_room_for() {
     rig.push(OTHER, 10, 0);
     rig.give(PIVOT, 1_000, 0, 0, 0);
     rig.give(PIVOT, 1_100, 0, 0, 99);
-    let lack = |rig: &Rig| match rig.out.as_slice() {
-        [.., Event::Bundle(bundle), _] => bundle.incomplete.first().map(|it| it.lack),
-        _ => None,
+    let lack = |rig: &Rig| {
+        let first = rig.out.iter().find_map(|event| match event {
+            Event::Bundle(bundle) => Some(bundle),
+            _ => None,
+        });
+        first.and_then(|bundle| bundle.incomplete.first()).map(|it| it.lack)
     };
     assert_eq!(lack(&rig), Some(Lack::Overflow));
     rig.told();
@@ -272,6 +275,38 @@ fn the_deadline_of_a_stream_that_lets_go_for_another_is_kept() {
     assert_eq!(rig.told(), "100:[1][] 1x1");
     assert_eq!(rig.due(), Some(100));
     assert_eq!(rig.tick(100), "200:[2][] 2x1 300:[3][] 3x1 100:[4][] 4x1");
+}
+
+/// Pivots that wait for two others: one may bring what is near long before, of the other little is far enough.
+fn with_two_others(bounds: Bounds) -> Rig {
+    let nearest = |tolerance| Join::Nearest { tolerance: ms(tolerance), reuse: true };
+    let mut policy = policy(Method::Pivot(InputId(PIVOT)), nearest(100), bounds);
+    policy.inputs.push(InputPolicy { join: nearest(10), ..policy.inputs[1].clone() });
+    policy.inputs[1].out_of_orderness = ms(500);
+    Rig::new(policy)
+}
+
+#[test]
+fn what_a_forced_close_leaves_first_closes_at_once_if_it_can() {
+    let mut rig = with_two_others(items(4, Overflow::Close));
+    rig.push(2, 290, 0);
+    rig.push(OTHER, 200, 0);
+    rig.push(PIVOT, 100, 0);
+    assert_eq!(rig.push(PIVOT, 200, 0), "");
+    let told = rig.push(PIVOT, 300, 0);
+    assert_eq!(told, "100:[100][200][] 100x1 200:[200][200][] 200x1");
+}
+
+#[test]
+fn what_a_forced_close_leaves_first_may_be_due_earlier() {
+    let mut rig = with_two_others(items(4, Overflow::Close));
+    rig.push(2, 150, 0);
+    rig.push(OTHER, 200, 50);
+    rig.push(PIVOT, 100, 50);
+    assert_eq!(rig.push(PIVOT, 200, 50), "");
+    assert_eq!(rig.due(), Some(150), "when the first of the others is idle");
+    assert_eq!(rig.push(PIVOT, 300, 50), "100:[100][200][] 100x1 150x0");
+    assert_eq!(rig.due(), Some(100), "when the second is, which the next bundle waits for");
 }
 
 #[test]

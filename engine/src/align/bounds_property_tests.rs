@@ -133,14 +133,17 @@ fn arrivals() -> impl Strategy<Value = Arrivals> {
     })
 }
 
+/// How often a bundle was told, with what, and whether for the last time.
+type Telling = (u32, Vec<Vec<usize>>, bool);
+
 /// What has been seen of a run so far.
 #[derive(Default)]
 struct Told {
     /// By number.
     held: BTreeMap<usize, Item>,
     uses: BTreeMap<usize, u32>,
-    /// By stream and event time: how often a bundle was told, with what, and whether for the last time.
-    bundles: BTreeMap<(String, i64), (u32, Vec<Vec<usize>>, bool)>,
+    /// By stream and event time.
+    bundles: BTreeMap<(String, i64), Telling>,
     ended: usize,
 }
 

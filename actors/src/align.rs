@@ -1,13 +1,15 @@
 //! A sync actor: the alignment of the streams that one shard owns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, Event, Stamp};
+use lockstep_engine::align::{AlignPolicy, Aligner, Bound, Bundle, Event, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
+use lockstep_engine::position::InputId;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -40,6 +42,8 @@ pub struct Align {
     status: Arc<Status>,
     ids: Arc<AtomicU64>,
     events: Vec<Event<Arc<Sample>>>,
+    /// How many samples had to make room since that was last said.
+    evicted: BTreeMap<(InputId, Bound), u64>,
     next_report: Timestamp,
 }
 
@@ -53,7 +57,16 @@ impl Align {
         ids: Arc<AtomicU64>,
     ) -> Self {
         let aligner = Aligner::new(policy);
-        Self { shard, aligner, routes, status, ids, events: Vec::new(), next_report: Timestamp::MIN }
+        Self {
+            shard,
+            aligner,
+            routes,
+            status,
+            ids,
+            events: Vec::new(),
+            evicted: BTreeMap::new(),
+            next_report: Timestamp::MIN,
+        }
     }
 
     /// Sends what the aligner said: first to the ledger, which must know of a bundle before its
@@ -90,7 +103,10 @@ impl Align {
                 }
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
-                Event::Evicted(item) => aligned.evicted.push(item),
+                Event::Evicted { item, bound, used } => {
+                    *self.evicted.entry((item.input(), bound)).or_default() += 1;
+                    aligned.evicted.push((item, bound, used));
+                }
                 Event::Astray(item) => {
                     let message = format!(
                         "the event time {} is far from those of the stream's records before and after it (epoch_after)",
@@ -120,6 +136,23 @@ impl Align {
         if now >= self.next_report {
             self.next_report = now.after(REPORT_EVERY);
             telemetry::alignment(self.shard, self.aligner.streams(), self.aligner.buffered());
+            self.report_evicted();
+        }
+    }
+
+    /// Logs what had to make room, one line for each input and bound whatever their number.
+    fn report_evicted(&mut self) {
+        for ((input, bound), samples) in std::mem::take(&mut self.evicted) {
+            let policy = self.aligner.policy();
+            let name = policy.inputs.get(input.index()).map_or("?", |input| input.name.as_str());
+            let bound = bound.as_str();
+            tracing::warn!(
+                shard = self.shard,
+                input = name,
+                bound,
+                samples,
+                "samples had to make room in alignment"
+            );
         }
     }
 }
@@ -162,7 +195,10 @@ impl Room for Align {
                 });
                 out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
             }
-            AlignMessage::Stop => out.send(&self.routes.publish, PublishMessage::ShardDone),
+            AlignMessage::Stop => {
+                self.report_evicted();
+                out.send(&self.routes.publish, PublishMessage::ShardDone);
+            }
         }
     }
 

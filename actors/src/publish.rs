@@ -8,7 +8,9 @@ use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::SourceControl;
+use lockstep_engine::ingest::wire;
 use lockstep_engine::position::Position;
+use lockstep_engine::publish::letters::LeftOut;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::Sink;
 use lockstep_engine::publish::{InOrder, Ledger, Settled, Verdict};
@@ -40,7 +42,7 @@ pub struct PublishParts {
     pub maker: ResultMaker,
     /// The topic of dead letters.
     pub dead_letters: Arc<str>,
-    /// The topic of late samples; none to drop them.
+    /// The topic of late and evicted samples; none to drop them.
     pub late: Option<Arc<str>>,
     /// Where records go.
     pub sink: Box<dyn Sink>,
@@ -131,23 +133,39 @@ impl Publish {
             let position = sample.position();
             telemetry::late(self.name(position));
             self.observer.late(position.input());
-            let topic = self.topic(position);
-            if !self.outgoing.late(sample.clone(), topic, by_ns, out) {
-                self.ledger.end(position, sample.assignment);
+            self.left_out(&sample, LeftOut::Late(by_ns), out);
+        }
+        for (sample, bound, used) in aligned.evicted {
+            let position = sample.position();
+            telemetry::evicted(self.name(position), bound);
+            if used > 0 {
+                // It has its results, or will have: they say when it has ended.
+                let verdict = self.ledger.release(position, sample.assignment, used);
+                self.verdict(position, verdict, out);
+            } else {
+                self.observer.dropped(position.input(), wire::EVICTED);
+                self.left_out(&sample, LeftOut::Evicted(bound), out);
             }
         }
         for (sample, fault) in aligned.astray {
             self.dead_letter(Letter::Sample(sample), fault, out);
         }
-        for (samples, reason) in [(aligned.duplicates, "duplicate"), (aligned.evicted, "evicted")] {
-            for sample in samples {
-                self.drop_sample(sample.position(), reason);
-                self.ledger.end(sample.position(), sample.assignment);
-            }
+        for sample in aligned.duplicates {
+            self.drop_sample(sample.position(), "duplicate");
+            self.ledger.end(sample.position(), sample.assignment);
         }
         for (position, assignment, used) in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);
             self.verdict(position, verdict, out);
+        }
+    }
+
+    /// Sends a sample that took no part to the late topic; without one it has ended.
+    fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut, out: &mut Outbox<PublishMessage>) {
+        let position = sample.position();
+        let topic = self.topic(position);
+        if !self.outgoing.left_out(sample.clone(), topic, why, out) {
+            self.ledger.end(position, sample.assignment);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
 use crossbeam_channel::RecvTimeoutError;
+use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::job::Graph;
@@ -210,7 +211,10 @@ async fn start_and_watch(
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
     start_steps(&pipeline, &backends, &routes, &failures, stop, threads, arbiters).map_err(start)?;
 
-    let (policy, ids) = (Arc::new(pipeline.align.clone()), Arc::new(AtomicU64::new(0)));
+    // The bounds are those of the process, and each shard has its share of the streams.
+    let bounds = pipeline.align.bounds.share_of(pipeline.shards);
+    let policy = Arc::new(AlignPolicy { bounds, ..pipeline.align.clone() });
+    let ids = Arc::new(AtomicU64::new(0));
     let shards: Vec<Link<_>> = (0..pipeline.shards)
         .map(|shard| {
             let room = Align::new(shard, policy.clone(), routes.clone(), status.clone(), ids.clone());

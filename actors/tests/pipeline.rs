@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lockstep_actors::{Ended, PipelineError};
-use world::{DEVICE, ERROR, PANIC, Running, World, record};
+use lockstep_engine::align::{Bounds, Overflow};
+use world::{DEVICE, ERROR, PANIC, Running, World, pipeline, record};
 
 fn numbers(records: &[lockstep_engine::publish::sink::OutRecord], stream: &str) -> Vec<i64> {
     let of_stream = records.iter().filter(|record| record.key.as_deref() == Some(stream.as_bytes()));
@@ -95,6 +96,34 @@ fn a_payload_of_the_wrong_size_is_dead_lettered_alone_though_it_was_in_a_batch()
     assert_eq!(running.stop().unwrap(), Ended::InOrder);
     assert_eq!(numbers(&world.sent_to("dead"), "a"), [7]);
     assert_eq!(world.sent_to("results").len(), 39);
+}
+
+#[test]
+fn what_has_to_make_room_is_committed_and_goes_to_the_late_topic_if_there_is_one_with_the_bound() {
+    for late in [Some("late".to_owned()), None] {
+        let mut pipeline = pipeline(1, 1);
+        // Nothing closes before ten more have come, and there is room for five.
+        pipeline.align.inputs[0].out_of_orderness = std::time::Duration::from_millis(10);
+        pipeline.align.bounds =
+            Bounds { stream_items: Some(5), overflow: Overflow::DropOldest, ..Bounds::default() };
+        let expected = if late.is_some() { 45 } else { 0 };
+        pipeline.publish.late = late;
+        let records = (0..50).map(|n| record(n, "a", 1)).collect();
+        let running = Running::start_with(Arc::default(), records, pipeline);
+        let world = running.world.clone();
+        world.wait_for("the commit", |world| world.committed() == Some(45));
+        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        let letters = world.sent_to("late");
+        let mut told = numbers(&letters, "a");
+        told.sort_unstable();
+        assert_eq!(told, (0..expected).collect::<Vec<_>>());
+        for letter in letters {
+            let header = |name: &str| letter.headers.iter().find(|h| h.name == name)?.value.as_deref();
+            assert_eq!(header("lockstep-reason"), Some(&b"evicted"[..]));
+            assert_eq!(header("lockstep-bound"), Some(&b"stream-items"[..]));
+        }
+        assert!(world.sent_to("results").is_empty());
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lockstep_engine::align::{
-    AlignPolicy, Aligner, ApproximateTime, Event, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
+    AlignPolicy, Aligner, ApproximateTime, Event, Held, InputPolicy, Join, Method, Missing, Needs, Revise,
+    Stamp,
 };
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
@@ -36,6 +37,7 @@ fn policy(joins: [Join; 2]) -> Arc<AlignPolicy> {
         max_wait: Duration::from_secs(2),
         forget_after: Duration::from_secs(60),
         revise: Revise::default(),
+        bounds: Default::default(),
     })
 }
 
@@ -44,17 +46,26 @@ fn without_pivot(method: Method) -> Arc<AlignPolicy> {
     Arc::new(AlignPolicy { method, ..(*policy([Join::Pivot, Join::Pivot])).clone() })
 }
 
+/// What is aligned: nobody looks into it.
+struct Item;
+
+impl Held for Item {
+    fn weight(&self) -> u64 {
+        1_000
+    }
+}
+
 /// A run that goes on and on: `step` pushes the next samples.
 struct Load {
-    aligner: Aligner<Arc<u64>>,
+    aligner: Aligner<Arc<Item>>,
     streams: Vec<StreamKey>,
-    item: Arc<u64>,
+    item: Arc<Item>,
     lasts: Duration,
     /// When each input's sample comes after the pivot's, in milliseconds.
     offsets: [i64; 3],
     round: i64,
     turn: usize,
-    out: Vec<Event<Arc<u64>>>,
+    out: Vec<Event<Arc<Item>>>,
 }
 
 impl Load {
@@ -64,7 +75,7 @@ impl Load {
         Self {
             aligner: Aligner::new(policy),
             streams,
-            item: Arc::new(0),
+            item: Arc::new(Item),
             lasts,
             offsets,
             round: 0,

@@ -43,6 +43,13 @@ pub struct Reservation {
     bytes: u64,
 }
 
+impl Reservation {
+    /// How many bytes it counts.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(used) = &self.used {

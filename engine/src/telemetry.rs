@@ -9,6 +9,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use crate::align::Bound;
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
 
@@ -25,6 +26,10 @@ pub fn describe() {
         ("lockstep_bundles_total", "bundles closed, by what became of them at alignment"),
         ("lockstep_results_total", "results acknowledged by the broker"),
         ("lockstep_late_total", "samples that came too late for any bundle"),
+        (
+            "lockstep_evicted_total",
+            "samples that had to make room in alignment, by the bound that asked for it",
+        ),
         ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
         ("lockstep_dead_letters_total", "records dead-lettered"),
         ("lockstep_data_loss_records_total", "records that the broker deleted before they were read"),
@@ -96,7 +101,12 @@ pub fn epoch(input: &str) {
     counter!("lockstep_epochs_total", "input" => input.to_owned()).increment(1);
 }
 
-/// A sample ended without a result: `unused`, `duplicate`, `evicted` or `bundle-dropped`.
+/// A sample had to make room, since more was held than this bound allows.
+pub fn evicted(input: &str, bound: Bound) {
+    counter!("lockstep_evicted_total", "input" => input.to_owned(), "reason" => bound.as_str()).increment(1);
+}
+
+/// A sample ended without a result: `unused`, `duplicate` or `bundle-dropped`.
 pub fn dropped(input: &str, reason: &'static str) {
     counter!("lockstep_dropped_total", "input" => input.to_owned(), "reason" => reason).increment(1);
 }

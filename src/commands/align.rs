@@ -29,11 +29,12 @@ const DETAILS: &str = r#"Reads one sample a line from standard input, in the ord
 
   {"stream":"cam-1","input":"video","event_time_ns":40000000}
 
-with "duration_ns" for what lasts, "id" (else the line's number) and "arrival_ns", the wall time that drives
-idle and wait timers. Without it time stands still. At the end all that is open is closed as when inputs are idle.
+with "duration_ns" for what lasts, "id" (else the line's number), "bytes" for bounds of bytes, and "arrival_ns", the
+wall time that drives idle and wait timers. Without it time stands still. A sample with the event time and "id" of
+another that is held is a duplicate. At the end all that is open is closed as when inputs are idle.
 
 Writes a line for each bundle in the order in which they close, and one for each sample that is late, a
-duplicate, evicted, astray or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read.
+duplicate, evicted (with the bound as its reason), astray or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read.
 
 STATISTICS
 --stats tells, after the summary, of each input: its samples, how many bundles closed without it (missing), how many of
@@ -351,9 +352,9 @@ fn write_events(
                 summary.duplicates += 1;
                 lines::left_out(&item, Fate::Duplicate, names)
             }
-            Event::Evicted(item) => {
+            Event::Evicted { item, bound, used } => {
                 summary.evicted += 1;
-                lines::left_out(&item, Fate::Evicted, names)
+                lines::left_out(&item, Fate::Evicted { bound, used }, names)
             }
             Event::Astray(item) => {
                 summary.astray += 1;

@@ -3,23 +3,24 @@
 use std::time::Duration;
 
 use lockstep_engine::align::{
-    AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing, Needs, Revise,
+    AlignPolicy, ApproximateTime, Bounds, InputPolicy, Join, Method, Missing, Needs, Overflow, Revise,
 };
 use lockstep_engine::position::InputId;
 
 use super::inputs::Input;
-use super::kinds::{boolean, count, duration, number, positive_duration, string, word};
+use super::kinds::{boolean, count, duration, number, positive_duration, size, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
 /// The keys of the section that no input can have for a name.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "method",
     "pivot",
     "max_wait",
     "forget_after",
     "allowed_lateness",
     "emit",
+    "bounds",
     "queue",
     "max_interval",
     "age_penalty",
@@ -58,7 +59,14 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         };
         let inputs = vec![policy(only, Join::Pivot, Missing::default(), Needs::default())];
         let (method, revise) = (Method::Pivot(InputId(0)), Revise::default());
-        return Some(AlignPolicy { method, inputs, max_wait, forget_after, revise });
+        return Some(AlignPolicy {
+            method,
+            inputs,
+            max_wait,
+            forget_after,
+            revise,
+            bounds: Bounds::default(),
+        });
     };
     let kinds = [
         ("pivot", Kind::Pivot),
@@ -71,6 +79,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     let max_wait = section.or("max_wait", max_wait, positive_duration);
     let forget_after = section.or("forget_after", forget_after, positive_duration);
     let revise = read_revise(&section, kind);
+    let bounds = read_bounds(&section);
     if kind != Kind::ApproximateTime {
         for input in inputs.iter().filter(|input| input.min_period.is_some()) {
             root.wrong_at(
@@ -94,7 +103,35 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     };
     section.finish();
     let inputs = policies.into_iter().collect::<Option<_>>()?;
-    Some(AlignPolicy { method: method?, inputs, max_wait, forget_after, revise })
+    Some(AlignPolicy { method: method?, inputs, max_wait, forget_after, revise, bounds })
+}
+
+/// How much is held at most.
+fn read_bounds(align: &Section<'_>) -> Bounds {
+    let Some(section) = align.table("bounds") else { return Bounds::default() };
+    let bounds = Bounds {
+        stream_items: section.optional("stream_items", count(1..=1_000_000_000)),
+        stream_bytes: section.optional("stream_bytes", size(1..=u64::MAX)),
+        stream_span: section.optional("stream_span", positive_duration),
+        items: section.optional("items", count(1..=1_000_000_000)),
+        bytes: section.optional("bytes", size(1..=u64::MAX)),
+        overflow: section.or(
+            "overflow",
+            Overflow::default(),
+            word(&[
+                ("close", Overflow::Close),
+                ("drop-oldest", Overflow::DropOldest),
+                ("drop-newest", Overflow::DropNewest),
+            ]),
+        ),
+    };
+    section.finish();
+    if !bounds.is_any() && !align.has_problems() {
+        section.wrong_here(
+            "has no bound; write one of stream_items, stream_bytes, stream_span, items and bytes, or take it away",
+        );
+    }
+    bounds
 }
 
 /// When bundles are told, and how long they can change.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lockstep_engine::align::{ApproximateTime, Join, Method, Missing, Needs, Revise};
+use lockstep_engine::align::{ApproximateTime, Bounds, Join, Method, Missing, Needs, Overflow, Revise};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
 use lockstep_engine::position::InputId;
@@ -595,6 +595,39 @@ fn bundles_that_are_told_more_than_once_cannot_carry_state() {
 }
 
 #[test]
+fn bounds_are_read_and_a_table_without_any_is_wrong() {
+    let read = |bounds: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.toml");
+        let input = "[inputs.a]\ncontent_type = \"image/jpeg\"\n";
+        std::fs::write(&path, format!("{input}{bounds}")).expect("it can be written");
+        load_alignment(&path).map(|(_, align)| align.bounds).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(""), Ok(Bounds::default()));
+    assert_eq!(read("[align]"), Ok(Bounds::default()));
+    let bounds = Bounds {
+        stream_items: Some(100),
+        stream_bytes: Some(8 << 20),
+        stream_span: Some(Duration::from_secs(10)),
+        items: Some(10_000),
+        bytes: Some(64 << 20),
+        overflow: Overflow::DropOldest,
+    };
+    let text = "[align.bounds]\nstream_items = 100\nstream_bytes = \"8MiB\"\nstream_span = \"10s\"\nitems = 10000\n\
+                bytes = \"64MiB\"\noverflow = \"drop-oldest\"";
+    assert_eq!(read(text), Ok(bounds));
+    for (text, says) in [
+        ("overflow = \"close\"", "has no bound; write one of stream_items"),
+        ("stream_items = 0", "write a whole number from 1"),
+        ("items = 5\noverflow = \"drop\"", "\"drop-newest\""),
+        ("itmes = 5\nbytes = 1", "itmes"),
+    ] {
+        let error = read(&format!("[align.bounds]\n{text}")).expect_err(text);
+        assert!(error.contains("align.bounds") && error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn lateness_and_early_bundles_need_a_pivot() {
     let read = |align: &str| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -678,6 +711,7 @@ content_type = "application/octet-stream"
 pivot = "video"
 audio = { window = { before = "1s" } }
 near = { nearest = { tolerance = "1s" } }
+bounds = {}
 last = { latest = { max_age = "1s" } }
 between = { all_between_pivots = { max_age = "1s" } }
 [models]

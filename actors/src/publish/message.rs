@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_engine::align::Bundle;
+use lockstep_engine::align::{Bound, Bundle};
 use lockstep_engine::budget::Reservation;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
@@ -63,10 +63,10 @@ pub struct Aligned {
     pub released: Vec<(Position, u32, u32)>,
     /// Samples that came too late, and by how many nanoseconds.
     pub late: Vec<(Arc<Sample>, u64)>,
-    /// Samples with the event time of another.
+    /// Samples with the event time of another, or delivered twice.
     pub duplicates: Vec<Arc<Sample>>,
-    /// Samples that had to make room.
-    pub evicted: Vec<Arc<Sample>>,
+    /// Samples that had to make room, the bound that asked for it, and how many bundles contain them.
+    pub evicted: Vec<(Arc<Sample>, Bound, u32)>,
     /// Samples that are at fault by themselves.
     pub astray: Vec<(Arc<Sample>, Fault)>,
     /// Bundles that a policy drops.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::position::Position;
-use lockstep_engine::publish::letters;
+use lockstep_engine::publish::letters::{self, LeftOut};
 use lockstep_engine::publish::result::{ResultMaker, Timing};
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use lockstep_engine::sample::Sample;
@@ -67,7 +67,7 @@ pub(super) enum Delivered {
         /// Why.
         fault: Fault,
     },
-    /// A dead letter or late record was acknowledged.
+    /// A dead letter, or a late or evicted record, was acknowledged.
     Letter {
         /// The record that it was.
         position: Position,
@@ -80,7 +80,7 @@ pub(super) enum Delivered {
 enum Pending {
     Result { job: Arc<Job>, timing: Timing, sent_at: Timestamp },
     Dead { letter: Letter, topic: String, fault: Fault, without_payload: bool },
-    Late { sample: Arc<Sample>, topic: String, by_ns: u64 },
+    LeftOut { sample: Arc<Sample>, topic: String, why: LeftOut },
 }
 
 /// The sink and what it has been given.
@@ -155,17 +155,17 @@ impl Outgoing {
         self.send(record, Pending::Dead { letter, topic, fault, without_payload: false }, out);
     }
 
-    /// Sends a late sample, if there is a topic for it.
-    pub(super) fn late(
+    /// Sends a sample that took no part, if there is a topic for it.
+    pub(super) fn left_out(
         &mut self,
         sample: Arc<Sample>,
         topic: String,
-        by_ns: u64,
+        why: LeftOut,
         out: &mut Outbox<PublishMessage>,
     ) -> bool {
         let Some(late) = &self.late else { return false };
-        let record = letters::late(late, &sample.record, &topic, by_ns);
-        self.send(record, Pending::Late { sample, topic, by_ns }, out);
+        let record = letters::left_out(late, &sample.record, &topic, why);
+        self.send(record, Pending::LeftOut { sample, topic, why }, out);
         true
     }
 
@@ -250,8 +250,8 @@ impl Outgoing {
                     }
                     Some(record)
                 }
-                Pending::Late { sample, topic, by_ns } => {
-                    self.late.as_ref().map(|late| letters::late(late, &sample.record, topic, *by_ns))
+                Pending::LeftOut { sample, topic, why } => {
+                    self.late.as_ref().map(|late| letters::left_out(late, &sample.record, topic, *why))
                 }
             };
             if let Some(record) = record {
@@ -289,9 +289,9 @@ impl Outgoing {
                 self.send(record, Pending::Dead { letter, topic, fault, without_payload: true }, out);
                 None
             }
-            Pending::Late { sample, topic, .. } => {
+            Pending::LeftOut { sample, topic, .. } => {
                 let (position, assignment) = (sample.position(), sample.assignment);
-                tracing::error!(topic, %position, "a late record is refused: {}", error.message);
+                tracing::error!(topic, %position, "a late or evicted record is refused: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
             }
         }
@@ -322,7 +322,7 @@ fn done(pending: Pending, now: Timestamp) -> Delivered {
         Pending::Dead { letter, .. } => {
             Delivered::Letter { position: letter.record().position, assignment: letter.assignment() }
         }
-        Pending::Late { sample, .. } => {
+        Pending::LeftOut { sample, .. } => {
             Delivered::Letter { position: sample.position(), assignment: sample.assignment }
         }
     }

@@ -101,9 +101,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(world: Arc<World>, records: Vec<Record>, instances: usize, max_size: usize) -> Self {
+        Self::start_with(world, records, pipeline(instances, max_size))
+    }
+
+    pub(crate) fn start_with(world: Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Self {
         let stop = Stop::default();
         let (of_source, of_sink, of_model) = (world.clone(), world.clone(), world.clone());
-        let pipeline = pipeline(instances, max_size);
         let parts = Parts {
             views: vec![
                 pipeline.steps[0].outputs.iter().map(|view| Shown::new(view.clone(), None)).collect(),
@@ -133,7 +136,7 @@ impl Running {
     }
 }
 
-fn pipeline(instances: usize, max_size: usize) -> Pipeline {
+pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
     let manifest = Manifest::parse(
         r#"
         backend = "test"
@@ -201,6 +204,7 @@ fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             max_wait: Duration::from_secs(60),
             forget_after: Duration::from_secs(600),
             revise: Revise::default(),
+            bounds: Default::default(),
         },
         shards: 2,
         steps: vec![step],

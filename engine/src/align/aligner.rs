@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::event::{Event, Stamp};
+use super::account::Account;
+use super::event::{Event, Stamp, ended};
+use super::held::Held;
 use super::matching::Arrival;
 use super::policy::AlignPolicy;
 use super::rules::Rules;
@@ -14,6 +16,9 @@ use super::stream::{NEVER, Stream};
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::{Timestamp, nanos};
+
+mod compact;
+mod room;
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
 /// expected can change it. What is said here of pivots holds for that method; for the other, see
@@ -51,6 +56,9 @@ use crate::time::{Timestamp, nanos};
 /// With [`super::Revise`] bundles are told before they are final, and again when they change. All of the above then holds
 /// for what is final, with the allowed lateness added to out-of-orderness, `idle_timeout` and `max_wait`.
 ///
+/// # How much is held
+/// As much as that takes, or what [`super::Bounds`] says. As long as none of these is reached they change nothing.
+///
 /// # The clock
 /// `now` is wall time and never goes back: an earlier one counts as the latest given. [`Self::push`] applies
 /// what the sample changes; what time alone changes is for [`Self::tick`], to be called when
@@ -69,16 +77,19 @@ pub struct Aligner<T> {
     /// left behind and skipped.
     deadlines: BinaryHeap<Reverse<(i64, u32)>>,
     buffered: usize,
+    /// How much is held, if that is bounded.
+    account: Option<Box<Account>>,
     /// By input, over all streams ever.
     latest: Vec<i64>,
     now: i64,
 }
 
-impl<T: Clone> Aligner<T> {
+impl<T: Held + Clone> Aligner<T> {
     /// An aligner without streams.
     pub fn new(policy: Arc<AlignPolicy>) -> Self {
         let rules = Rules::new(policy.clone());
         Self {
+            account: account(&policy),
             latest: vec![i64::MIN; rules.inputs.len()],
             policy,
             rules,
@@ -117,6 +128,11 @@ impl<T: Clone> Aligner<T> {
         let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
         let told = out.len();
         let arrival = Arrival { input, time, end, item };
+        if self.account.is_some() {
+            self.push_bounded(slot, stamp.partition, arrival, now, out);
+            self.buffered = self.buffered + 1 - ended(out, told);
+            return;
+        }
         let deadline = held.push(&self.rules, stamp.partition, arrival, now, out);
         self.buffered = self.buffered + 1 - ended(out, told);
         if deadline < held.scheduled {
@@ -140,6 +156,9 @@ impl<T: Clone> Aligner<T> {
             let told = out.len();
             held.tick(&self.rules, now, out);
             self.buffered -= ended(out, told);
+            if let Some(account) = &mut self.account {
+                account.settle(slot, out.get(told..).unwrap_or_default());
+            }
             if held.is_forgettable(&self.rules, now) {
                 self.remove(slot);
                 continue;
@@ -150,6 +169,7 @@ impl<T: Clone> Aligner<T> {
                 self.schedule(slot, next);
             }
         }
+        self.compact();
     }
 
     /// When [`Self::tick`] has to be called next, if nothing is pushed until then. There may prove to be nothing
@@ -166,11 +186,12 @@ impl<T: Clone> Aligner<T> {
         for held in self.streams.iter_mut().flatten() {
             held.finish(&self.rules, now, out);
         }
-        self.streams.clear();
-        self.free.clear();
-        self.index.clear();
-        self.deadlines.clear();
+        self.streams = Vec::new();
+        self.free = Vec::new();
+        self.index = FxHashMap::default();
+        self.deadlines = BinaryHeap::new();
         self.buffered = 0;
+        self.account = account(&self.policy);
     }
 
     /// Forgets the streams of which `revoked` says so, and all that they hold, without a word: their samples are
@@ -249,6 +270,9 @@ impl<T: Clone> Aligner<T> {
             self.buffered -= held.held();
             self.index.remove(&held.key);
             self.free.push(slot);
+            if let Some(account) = &mut self.account {
+                account.forget(slot);
+            }
         }
     }
 
@@ -260,6 +284,7 @@ impl<T: Clone> Aligner<T> {
                 self.remove(slot);
             }
         }
+        self.compact();
     }
 
     fn schedule(&mut self, slot: u32, deadline: i64) {
@@ -274,9 +299,6 @@ impl<T: Clone> Aligner<T> {
     }
 }
 
-/// How many samples have left the buffers, by what was told from some event on.
-#[inline]
-fn ended<T>(out: &[Event<T>], from: usize) -> usize {
-    let told = out.get(from..).unwrap_or_default();
-    told.iter().filter(|event| event.ends_a_sample()).count()
+fn account(policy: &AlignPolicy) -> Option<Box<Account>> {
+    policy.bounds.is_any().then(|| Box::new(Account::new(&policy.bounds)))
 }

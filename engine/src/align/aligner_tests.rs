@@ -29,6 +29,7 @@ fn policy(join: Join, missing: Missing) -> AlignPolicy {
         max_wait: Duration::from_millis(1_000),
         forget_after: Duration::from_millis(10_000),
         revise: Revise::default(),
+        bounds: Default::default(),
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Lack {
     Idle,
     /// More might have come, but the bundle had waited for `max_wait`.
     MaxWait,
+    /// More might have come, but more was held than may be.
+    Overflow,
 }
 
 impl Lack {
@@ -78,6 +80,7 @@ impl Lack {
             Self::MinCoverage => "min-coverage",
             Self::Idle => "idle",
             Self::MaxWait => "max-wait",
+            Self::Overflow => "overflow",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use smallvec::SmallVec;
 
+use super::held::Held;
 use super::matching::Arrival;
 
 /// So many samples in a row that agree with one another are a step.
@@ -61,6 +62,20 @@ impl<T> Aside<T> {
         }
         self.samples.push(Put { arrival, partition, since });
         self.samples.iter().filter(|put| put.arrival.input == input).count() >= IN_A_ROW
+    }
+
+    /// Takes out the latest to arrive.
+    pub(super) fn pop(&mut self) -> Option<Put<T>> {
+        self.samples.pop()
+    }
+
+    /// Whether a sample repeats one that was put aside.
+    pub(super) fn has(&self, arrival: &Arrival<T>) -> bool
+    where
+        T: Held,
+    {
+        let at_once = |put: &&Put<T>| (put.arrival.input, put.arrival.time) == (arrival.input, arrival.time);
+        self.samples.iter().filter(at_once).any(|put| arrival.item.repeats(&put.arrival.item))
     }
 
     /// Takes out those of an input, in the order of arrival.

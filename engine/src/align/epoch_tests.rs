@@ -27,6 +27,7 @@ fn policy() -> AlignPolicy {
         max_wait: Duration::from_secs(5),
         forget_after: Duration::from_secs(600),
         revise: Default::default(),
+        bounds: Default::default(),
     }
 }
 
@@ -136,7 +137,7 @@ proptest! {
             match event {
                 Event::Late { item, .. }
                 | Event::Duplicate(item)
-                | Event::Evicted(item)
+                | Event::Evicted { item, .. }
                 | Event::Astray(item)
                 | Event::Released { item, .. } => ended.push(item),
                 Event::Bundle(_) | Event::Dropped { .. } | Event::DeadLetter { .. } | Event::Epoch { .. } => {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bounds::Bound;
 use super::bundle::Bundle;
 use crate::position::InputId;
 use crate::sample::{Sample, StreamKey};
@@ -39,7 +40,7 @@ impl From<&Sample> for Stamp {
 /// What the aligner tells.
 ///
 /// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted`, `Astray` and `Released`, unless its
-/// stream was forgotten because of a revocation. A `Released` item was in exactly `used` bundles, all of
+/// stream was forgotten because of a revocation. A `Released` or `Evicted` item was in exactly `used` bundles, all of
 /// them told before; the others were in none.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a box for each bundle costs more than the room it saves")]
@@ -68,10 +69,17 @@ pub enum Event<T> {
         by_ns: u64,
     },
     /// A sample with the event time of another of its input, which has its place in the bundle: one of the pivot, or
-    /// where the same times make a bundle.
+    /// where the same times make a bundle. Or one that [repeats](super::Held::repeats) another that is held.
     Duplicate(T),
-    /// The sample had to make room: its input brought more than may be held.
-    Evicted(T),
+    /// The sample had to make room: more was held than may be.
+    Evicted {
+        /// The sample.
+        item: T,
+        /// Of what there was more.
+        bound: Bound,
+        /// How many bundles it was in, those dropped or dead-lettered counted.
+        used: u32,
+    },
     /// The sample's event time was far from those before and after it. See [`super::ClockPolicy::epoch_after`].
     Astray(T),
     /// The clock of a source has stepped, and its stream begins anew: what was open closes next.
@@ -95,15 +103,23 @@ pub enum Event<T> {
 }
 
 impl<T> Event<T> {
-    /// Whether it is the end of a sample, rather than of a bundle.
-    pub(super) fn ends_a_sample(&self) -> bool {
+    /// The sample of which it is the end, if it is not of a bundle.
+    #[inline]
+    pub(super) fn ended(&self) -> Option<&T> {
         match self {
-            Self::Late { .. }
-            | Self::Duplicate(_)
-            | Self::Evicted(_)
-            | Self::Astray(_)
-            | Self::Released { .. } => true,
-            Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } | Self::Epoch { .. } => false,
+            Self::Late { item, .. }
+            | Self::Duplicate(item)
+            | Self::Evicted { item, .. }
+            | Self::Astray(item)
+            | Self::Released { item, .. } => Some(item),
+            Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } | Self::Epoch { .. } => None,
         }
     }
+}
+
+/// How many samples have left the buffers, by what was told from some event on.
+#[inline]
+pub(super) fn ended<T>(out: &[Event<T>], from: usize) -> usize {
+    let told = out.get(from..).unwrap_or_default();
+    told.iter().filter(|event| event.ended().is_some()).count()
 }

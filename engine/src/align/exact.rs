@@ -3,12 +3,13 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use super::bounds::Bound;
 use super::bundle::Part;
 use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling};
+use super::verdict::{Closing, Telling, cut_short};
 use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
@@ -55,6 +56,10 @@ impl<T> Exact<T> {
 
     pub(super) fn held(&self) -> usize {
         self.held
+    }
+
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        self.open.front().zip(self.open.back()).map(|(first, last)| (first.time, last.time))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -136,8 +141,27 @@ impl<T: Clone> Exact<T> {
         self.close_settled(view, out);
     }
 
+    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let closed = self.close_first(view, true, out);
+        self.close_settled(view, out);
+        closed
+    }
+
+    /// Of the first set, the sample of the first input that it has.
+    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        let Some(first) = self.open.get_mut(0) else { return false };
+        let Some(item) = first.samples.iter_mut().find_map(Option::take) else { return false };
+        if first.samples.iter().all(Option::is_none) {
+            self.open.pop_front();
+        }
+        self.held -= 1;
+        out.push(Event::Evicted { item, bound, used: 0 });
+        self.close_settled(view, out);
+        true
+    }
+
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        while self.close_first(view, out) {}
+        while self.close_first(view, false, out) {}
     }
 
     /// Closes every set that may close, in the order of event times.
@@ -149,11 +173,11 @@ impl<T: Clone> Exact<T> {
                 self.blocker = blocker;
                 break;
             }
-            self.close_first(view, out);
+            self.close_first(view, false, out);
         }
     }
 
-    fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &View<'_>, no_room: bool, out: &mut Vec<Event<T>>) -> bool {
         let Some(set) = self.open.pop_front() else { return false };
         let first = self.closed == i64::MIN;
         self.closed = set.time;
@@ -176,7 +200,7 @@ impl<T: Clone> Exact<T> {
             parts,
             first,
             opened_at: set.arrived,
-            waited,
+            cut_short: cut_short(waited, no_room),
             telling: Telling::ONLY,
         };
         out.push(closing.tell(view, |input| view.watermark(input) > set.time));

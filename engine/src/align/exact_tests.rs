@@ -33,6 +33,7 @@ fn policy(out_of_orderness: &[Duration]) -> AlignPolicy {
         max_wait: Duration::from_secs(1),
         forget_after: Duration::from_secs(10),
         revise: Revise::default(),
+        bounds: Default::default(),
     }
 }
 
@@ -160,7 +161,7 @@ fn times_at_the_ends_of_the_range_do_no_harm() {
     }
     rig.aligner.tick(Timestamp::MAX, &mut rig.out);
     rig.aligner.finish(Timestamp::MAX, &mut rig.out);
-    assert_eq!(rig.out.iter().filter(|event| event.ends_a_sample()).count(), 16);
+    assert_eq!(rig.out.iter().filter(|event| event.ended().is_some()).count(), 16);
 }
 
 /// A sample before anything is known of the order of arrival; `id` is its own.
@@ -172,6 +173,8 @@ struct Raw {
     delay: i64,
     turn: u16,
 }
+
+impl Held for Raw {}
 
 #[derive(Clone, Debug)]
 struct Plan {

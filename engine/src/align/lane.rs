@@ -2,12 +2,16 @@
 
 use smallvec::SmallVec;
 
+use super::bounds::Bound;
 use super::bundle::Part;
-use super::cover::{cover, covering, is_covered};
+use super::cover::{cover, is_covered};
 use super::event::Event;
+use super::held::Held;
 use super::queue::Queue;
 use super::rules::{Ask, Rule};
 use crate::time::Timestamp;
+
+mod find;
 
 /// One input of one stream. The pivot's own stays empty.
 #[derive(Debug)]
@@ -56,6 +60,15 @@ impl Mark {
     fn take(&mut self) {
         self.0 |= Self::TAKEN;
     }
+}
+
+/// Why a sample is not put in.
+#[derive(Debug)]
+pub(super) enum Refused<T> {
+    /// Another of the same time is asked for in its place.
+    Useless(T),
+    /// It repeats another.
+    Repeated(T),
 }
 
 /// Which pivots may still ask for something.
@@ -108,27 +121,81 @@ impl<T> Lane<T> {
         self.entries.front().map(|entry| entry.arrived)
     }
 
-    /// Puts a sample where it belongs. Gives it back when another of the same time makes it useless.
+    /// The event time of the first sample.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.entries.front().map(|entry| entry.time)
+    }
+
+    /// The event times of the first and the last sample.
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        self.entries.front().zip(self.entries.back()).map(|(first, last)| (first.time, last.time))
+    }
+
+    /// Lets the first sample go, since it is beyond a bound.
+    pub(super) fn evict_first(&mut self, bound: Bound, out: &mut Vec<Event<T>>) {
+        let evicted = |entry: Entry<T>| Event::Evicted { item: entry.item, bound, used: entry.used };
+        out.extend(self.entries.pop_front().map(evicted));
+    }
+
+    /// Puts a sample where it belongs, unless another of the same time makes it useless.
     #[inline]
-    pub(super) fn insert(&mut self, ask: Ask, time: i64, end: i64, now: i64, item: T) -> Result<(), T> {
-        self.furthest = self.furthest.max(end);
+    pub(super) fn insert(
+        &mut self,
+        ask: Ask,
+        time: i64,
+        end: i64,
+        now: i64,
+        item: T,
+    ) -> Result<(), Refused<T>>
+    where
+        T: Held,
+    {
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
             if before.time < time {
                 break;
             }
             if before.time == time {
+                if self.is_repeated(at, time, &item) {
+                    return Err(Refused::Repeated(item));
+                }
                 match ask {
                     Ask::Window { .. } | Ask::NearestOnce { .. } | Ask::Between { .. } => break,
-                    Ask::Nearest { .. } | Ask::Latest { .. } => return Err(item),
+                    Ask::Nearest { .. } | Ask::Latest { .. } => return Err(Refused::Useless(item)),
                 }
             }
             at -= 1;
         }
+        self.furthest = self.furthest.max(end);
         let entry = Entry { time, end, arrived: now, used: 0, mark: Mark::new(self.inserted), item };
         self.inserted = self.inserted.wrapping_add(1);
         self.entries.insert(at, entry);
         Ok(())
+    }
+
+    /// Whether a sample repeats one with the same time, of those before `at`.
+    #[cold]
+    fn is_repeated(&self, at: usize, time: i64, item: &T) -> bool
+    where
+        T: Held,
+    {
+        let mut same =
+            (0..at).rev().map_while(|i| self.entries.get(i)).take_while(|entry| entry.time == time);
+        same.any(|entry| item.repeats(&entry.item))
+    }
+
+    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still.
+    #[cold]
+    pub(super) fn too_late(&self, time: i64, item: T, by_ns: u64) -> Event<T>
+    where
+        T: Held,
+    {
+        let after = self.entries.partition_point(|entry| entry.time <= time);
+        if self.is_repeated(after, time, &item) {
+            Event::Duplicate(item)
+        } else {
+            Event::Late { item, by_ns }
+        }
     }
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
@@ -276,66 +343,6 @@ impl<T> Lane<T> {
         let Some(entry) = self.entries.pop_front() else { return 0 };
         out.push(Event::Released { item: entry.item, used: entry.used });
         1
-    }
-
-    /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none. What is `reserved`
-    /// counts as taken.
-    pub(super) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
-        let mut found = self.find_asked(rule.ask, before, t, reserved);
-        if let Some(max_age) = rule.hold
-            && found.indices.is_empty()
-            && let Some((_, last)) = self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age)
-        {
-            // Of equal times the first to arrive.
-            found.indices.push(self.entries.partition_point(|entry| entry.time < last));
-            found.skew_ns = Some(last.saturating_sub(t));
-            found.held = true;
-        }
-        found
-    }
-
-    fn find_asked(&self, ask: Ask, before: i64, t: i64, reserved: &[usize]) -> Found {
-        let index = match ask {
-            Ask::Window { before, after } => {
-                return self.find_window(t.saturating_sub(before), t.saturating_add(after));
-            }
-            Ask::Between { max_age } => {
-                let from =
-                    if before > i64::MIN { before.saturating_add(1) } else { t.saturating_sub(max_age) };
-                return self.find_between(from, t);
-            }
-            Ask::Nearest { tolerance } => self.nearest(t, tolerance).map(|(index, _)| index),
-            Ask::NearestOnce { tolerance } => {
-                self.nearest_free(t, tolerance, reserved).map(|(index, _)| index)
-            }
-            Ask::Latest { max_age } => {
-                self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age).map(|(index, _)| index)
-            }
-        };
-        let mut found = Found::empty(t, t);
-        if let Some((index, entry)) = index.and_then(|index| Some((index, self.entries.get(index)?))) {
-            found.indices.push(index);
-            found.skew_ns = Some(entry.time.saturating_sub(t));
-        }
-        found
-    }
-
-    fn find_between(&self, from: i64, t: i64) -> Found {
-        let mut found = Found::empty(from, t.saturating_add(1));
-        let first = self.entries.partition_point(|entry| entry.time < from);
-        for index in first..self.entries.len() {
-            let Some(entry) = self.entries.get(index).filter(|entry| entry.time <= t) else { break };
-            found.indices.push(index);
-            found.skew_ns.get_or_insert(entry.time.saturating_sub(t));
-        }
-        found
-    }
-
-    fn find_window(&self, from: i64, to: i64) -> Found {
-        let mut found = Found::empty(from, to);
-        (found.indices, found.coverage) = covering(self.spans(), from, to);
-        found.skew_ns = (!found.indices.is_empty()).then_some(0);
-        found
     }
 }
 

@@ -1,8 +1,10 @@
 //! The seam between a stream and the method by which its samples become bundles.
 
 use super::approximate::Approximate;
+use super::bounds::Bound;
 use super::event::Event;
 use super::exact::Exact;
+use super::held::Held;
 use super::pivot::Pivot;
 use super::policy::{AlignPolicy, Method};
 use super::spans::Spans;
@@ -37,7 +39,7 @@ pub(super) enum Matching<T> {
     Spans(Spans<T>),
 }
 
-impl<T: Clone> Matching<T> {
+impl<T: Held + Clone> Matching<T> {
     pub(super) fn new(policy: &AlignPolicy) -> Self {
         match policy.method {
             Method::Pivot(_) => Self::Pivot(Pivot::new(policy.inputs.len())),
@@ -89,6 +91,37 @@ impl<T: Clone> Matching<T> {
         }
     }
 
+    /// Closes the earliest bundle that is open as it is, since there is no more room. Says whether there was one.
+    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        match self {
+            Self::Pivot(pivot) => pivot.close_now(view, out),
+            Self::Exact(exact) => exact.close_now(view, out),
+            Self::Approximate(approximate) => approximate.close_now(view, out),
+            Self::Spans(spans) => spans.close_now(view, out),
+        }
+    }
+
+    /// Lets the sample with the earliest event time go, since it is beyond a bound, and tells what follows from it. Says
+    /// whether there was one.
+    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        match self {
+            Self::Pivot(pivot) => pivot.evict(view, bound, out),
+            Self::Exact(exact) => exact.evict(view, bound, out),
+            Self::Approximate(approximate) => approximate.evict(view, bound, out),
+            Self::Spans(spans) => spans.evict(view, bound, out),
+        }
+    }
+
+    /// The earliest and the latest event time of the samples that it holds.
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Pivot(pivot) => pivot.reach(),
+            Self::Exact(exact) => exact.reach(),
+            Self::Approximate(approximate) => approximate.reach(),
+            Self::Spans(spans) => spans.reach(),
+        }
+    }
+
     /// How many samples it holds.
     pub(super) fn held(&self) -> usize {
         match self {
@@ -109,4 +142,9 @@ impl<T: Clone> Matching<T> {
             Self::Spans(spans) => spans.is_empty(),
         }
     }
+}
+
+/// The earliest and the latest of what several reach.
+pub(super) fn reach(each: impl Iterator<Item = Option<(i64, i64)>>) -> Option<(i64, i64)> {
+    each.flatten().reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)))
 }

@@ -10,19 +10,23 @@
 //!
 //! `cover` finds which samples a stretch of time needs, for `lane` and `spans` alike.
 //!
+//! `bounds` says how much is held at most, `account` how much it is, and `held` what is asked of the items for that.
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
 //! [`offset`] estimates how far the clock of an input is off.
 
+mod account;
 mod aligner;
 mod approximate;
+pub mod bounds;
 pub mod bundle;
 mod clock;
 mod cover;
 mod epoch;
 pub mod event;
 mod exact;
+pub mod held;
 mod lane;
 mod matching;
 pub mod offset;
@@ -36,14 +40,22 @@ mod stream;
 mod verdict;
 
 pub use aligner::Aligner;
+pub use bounds::{Bound, Bounds, Overflow};
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
+pub use held::Held;
 pub use policy::{
     AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs, Revise,
 };
 
 #[cfg(test)]
 mod aligner_tests;
+#[cfg(test)]
+mod bounds_property_tests;
+#[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
+mod duplicate_tests;
 #[cfg(test)]
 mod epoch_tests;
 #[cfg(test)]

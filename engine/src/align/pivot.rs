@@ -2,14 +2,16 @@
 
 use smallvec::SmallVec;
 
+use super::bounds::Bound;
 use super::bundle::Part;
 use super::event::Event;
-use super::lane::{Ahead, Lane};
-use super::matching::Arrival;
+use super::held::Held;
+use super::lane::{Ahead, Lane, Refused};
+use super::matching::{Arrival, reach};
 use super::queue::Queue;
 use super::revise::Told;
 use super::stream::{NEVER, View};
-use super::verdict::Closing;
+use super::verdict::{Closing, cut_short};
 use crate::time::Timestamp;
 
 /// The samples of one stream whose bundles are those of a pivot.
@@ -52,6 +54,11 @@ impl<T> Pivot<T> {
 
     pub(super) fn held(&self) -> usize {
         self.open.len() + self.lanes.iter().map(Lane::len).sum::<usize>()
+    }
+
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        let pivots = self.open.front().zip(self.open.back()).map(|(first, last)| (first.time, last.time));
+        reach(self.lanes.iter().map(Lane::reach).chain([pivots]))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -146,7 +153,7 @@ impl<T> Pivot<T> {
     }
 }
 
-impl<T: Clone> Pivot<T> {
+impl<T: Held + Clone> Pivot<T> {
     #[inline]
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
         let Arrival { input, time, end, item } = arrival;
@@ -175,11 +182,14 @@ impl<T: Clone> Pivot<T> {
                 return NEVER;
             };
             if let Some(by_ns) = Lane::<T>::late_by(rule, ahead, time, end) {
-                out.push(Event::Late { item, by_ns });
+                out.push(lane.too_late(time, item, by_ns));
                 return NEVER;
             }
-            if let Err(item) = lane.insert(rule.ask, time, end, view.now, item) {
-                out.push(Event::Released { item, used: 0 });
+            if let Err(refused) = lane.insert(rule.ask, time, end, view.now, item) {
+                out.push(match refused {
+                    Refused::Useless(item) => Event::Released { item, used: 0 },
+                    Refused::Repeated(item) => Event::Duplicate(item),
+                });
                 return NEVER;
             }
             lane.release(rule, ahead, out);
@@ -212,8 +222,45 @@ impl<T: Clone> Pivot<T> {
         }
     }
 
+    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let closed = self.close_first(view, true, out);
+        if closed {
+            self.go_on(view, out);
+        }
+        closed
+    }
+
+    /// A pivot goes after all others of its time. Its bundle is not made, unless it was told already.
+    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        let firsts = self.lanes.iter_mut().filter_map(|lane| Some((lane.first()?, lane)));
+        let lane = firsts.min_by_key(|(first, _)| *first);
+        match (lane, self.open.front()) {
+            (Some((first, lane)), pivot) if pivot.is_none_or(|pivot| first <= pivot.time) => {
+                lane.evict_first(bound, out);
+            }
+            (_, Some(pivot)) if pivot.told.is_some() => {
+                self.close_first(view, true, out);
+            }
+            _ => {
+                let Some(pivot) = self.open.pop_front() else { return false };
+                out.push(Event::Evicted { item: pivot.item, bound, used: 0 });
+            }
+        }
+        self.go_on(view, out);
+        true
+    }
+
+    /// What was first has gone.
+    fn go_on(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+        self.close_settled(view, out);
+        self.sweep(view, out);
+        if view.rules.revises() {
+            self.tell_ahead(view, out);
+        }
+    }
+
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        while self.close_first(view, out) {}
+        while self.close_first(view, false, out) {}
         for lane in &mut self.lanes {
             lane.release_arrived_until(NEVER, out);
         }
@@ -229,12 +276,12 @@ impl<T: Clone> Pivot<T> {
                 self.blocker = blocker;
                 break;
             }
-            closed |= self.close_first(view, out);
+            closed |= self.close_first(view, false, out);
         }
         closed
     }
 
-    fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &View<'_>, no_room: bool, out: &mut Vec<Event<T>>) -> bool {
         let Some(pivot) = self.open.pop_front() else { return false };
         let before = self.closed;
         self.closed = pivot.time;
@@ -258,7 +305,7 @@ impl<T: Clone> Pivot<T> {
             parts,
             first: before == i64::MIN,
             opened_at: pivot.arrived,
-            waited: pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now,
+            cut_short: cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, no_room),
             telling,
         };
         let rules = &view.rules.inputs;

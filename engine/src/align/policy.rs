@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bounds::Bounds;
 use crate::position::InputId;
 
 /// The alignment of one pipeline. `inputs[i]` belongs to `InputId(i)`.
@@ -19,6 +20,8 @@ pub struct AlignPolicy {
     pub forget_after: Duration,
     /// Whether bundles are told before they are final. Of meaning with a pivot only.
     pub revise: Revise,
+    /// How much is held at most.
+    pub bounds: Bounds,
 }
 
 /// When bundles are told, and how long they can still change.

@@ -121,6 +121,7 @@ fn policy(plans: &[InputPlan], pivot: usize, revise: Revise) -> AlignPolicy {
         max_wait: Duration::from_secs(3_600),
         forget_after: Duration::from_secs(3_600),
         revise,
+        bounds: Default::default(),
     }
 }
 

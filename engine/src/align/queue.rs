@@ -115,6 +115,10 @@ impl<T, const N: usize> Queue<T, N> {
         self.get(0)
     }
 
+    pub(super) fn back(&self) -> Option<&T> {
+        self.len().checked_sub(1).and_then(|last| self.get(last))
+    }
+
     #[inline]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         (0..self.len()).map_while(|index| self.get(index))
@@ -222,6 +226,7 @@ mod tests {
                 prop_assert!(queue.iter().eq(&plain));
                 prop_assert_eq!((queue.len(), queue.is_empty()), (plain.len(), plain.is_empty()));
                 prop_assert_eq!((queue.front(), queue.get(4)), (plain.first(), plain.get(4)));
+                prop_assert_eq!(queue.back(), plain.last());
                 prop_assert_eq!(queue.get_mut(1), plain.get_mut(1));
             }
             for at in taken {

@@ -15,7 +15,7 @@ use super::lane::{Found, Lane};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling, counts, lack};
+use super::verdict::{Closing, Telling, counts, cut_short, lack};
 
 /// What was told of a bundle that is not final.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl<T: Clone> Pivot<T> {
             parts: parts.collect(),
             first: before == i64::MIN,
             opened_at: arrived,
-            waited,
+            cut_short: cut_short(waited, false),
             telling: Telling { revision: times, is_final: false, is_repeated: false },
         };
         out.push(closing.tell(view, |input| {

@@ -26,6 +26,7 @@ fn rig(join: Join, missing: Missing, lateness: u64, early: bool) -> Rig {
         max_wait: Duration::from_millis(1_000),
         forget_after: Duration::from_millis(10_000),
         revise: Revise { allowed_lateness: Duration::from_millis(lateness), early },
+        bounds: Default::default(),
     })
 }
 

@@ -8,6 +8,21 @@ use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
+impl Held for u8 {}
+
+/// It weighs as much as its number. From a million on the number is an id.
+impl Held for u32 {
+    fn weight(&self) -> u64 {
+        u64::from(*self)
+    }
+
+    fn repeats(&self, other: &Self) -> bool {
+        *self >= 1_000_000 && self == other
+    }
+}
+
+impl Held for usize {}
+
 pub(super) struct Rig {
     pub(super) aligner: Aligner<u32>,
     pub(super) out: Vec<Event<u32>>,
@@ -38,8 +53,12 @@ impl Rig {
     }
 
     pub(super) fn give(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
+        self.give_to("s", input, time, lasts, item, now);
+    }
+
+    pub(super) fn give_to(&mut self, stream: &str, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
         let stamp = Stamp::new(Timestamp::from_millis(time), Duration::from_millis(lasts));
-        let stream = StreamKey::from("s");
+        let stream = StreamKey::from(stream);
         self.aligner.push(&stream, InputId(input), stamp, item, Timestamp::from_millis(now), &mut self.out);
     }
 
@@ -76,7 +95,8 @@ impl Rig {
             Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
             Event::Late { item, by_ns } => format!("late {item} by {by_ns}"),
             Event::Duplicate(item) => format!("duplicate {item}"),
-            Event::Evicted(item) => format!("evicted {item}"),
+            Event::Evicted { item, bound, used: 0 } => format!("evicted {item} {}", bound.as_str()),
+            Event::Evicted { item, bound, used } => format!("evicted {item}x{used} {}", bound.as_str()),
             Event::Astray(item) => format!("astray {item}"),
             Event::Epoch { input, from, to, .. } => {
                 format!("epoch {} to {} of {}", from.as_millis(), to.as_millis(), input.0)

@@ -2,9 +2,11 @@
 
 use smallvec::SmallVec;
 
+use super::bounds::{Bound, Overflow};
 use super::clock::Clock;
 use super::epoch::Aside;
-use super::event::Event;
+use super::event::{Event, ended};
+use super::held::Held;
 use super::matching::{Arrival, Matching};
 use super::rules::Rules;
 use crate::position::{InputId, PartitionId};
@@ -53,7 +55,7 @@ impl View<'_> {
     }
 }
 
-impl<T: Clone> Stream<T> {
+impl<T: Held + Clone> Stream<T> {
     pub(super) fn new(key: StreamKey, rules: &Rules, now: i64) -> Self {
         Self {
             key,
@@ -78,26 +80,106 @@ impl<T: Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if let (Some(clock), Some(rule)) = (self.clocks.get(arrival.input), rules.inputs.get(arrival.input)) {
-            if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after
-                && !self.has_gone_on(arrival.input, arrival.time, rule.epoch_after, now)
-            {
-                return self.put_aside(rules, partition, arrival, now, out);
-            }
-            if let Some(clock) = self.clocks.get_mut(arrival.input) {
-                clock.hear(rule, arrival.time, partition, now);
-            }
+        if !self.hear(rules, partition, &arrival, now) {
+            return self.put_aside(rules, partition, arrival, now, out);
         }
         if self.aside.is_some() {
             // The clock is as it was: it was those that were put aside that were wrong.
             self.gone_astray(arrival.input, out);
         }
+        self.take(rules, arrival, now, out)
+    }
+
+    /// Moves the clock of an input on by a sample, unless that is so far off that it has to be put aside.
+    #[inline]
+    fn hear(&mut self, rules: &Rules, partition: i32, arrival: &Arrival<T>, now: i64) -> bool {
+        if let (Some(clock), Some(rule)) = (self.clocks.get(arrival.input), rules.inputs.get(arrival.input)) {
+            if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after
+                && !self.has_gone_on(arrival.input, arrival.time, rule.epoch_after, now)
+            {
+                return false;
+            }
+            if let Some(clock) = self.clocks.get_mut(arrival.input) {
+                clock.hear(rule, arrival.time, partition, now);
+            }
+        }
+        true
+    }
+
+    /// Takes a sample that was heard. Returns as [`Self::push`] does.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        rules: &Rules,
+        arrival: Arrival<T>,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         let (view, matching) = self.parts(rules, now);
         let deadline = match matching.push(&view, arrival, out) {
             NEVER if matching.is_empty() => self.forget_at(rules),
             deadline => deadline,
         };
         deadline.min(self.step_at(rules))
+    }
+
+    /// Hears of a sample for which there is no room, and tells what that settles. Says whether it can be taken once there
+    /// is, and need not be put aside.
+    #[cold]
+    pub(super) fn hear_only(
+        &mut self,
+        rules: &Rules,
+        partition: i32,
+        arrival: &Arrival<T>,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) -> bool {
+        if !self.hear(rules, partition, arrival, now) {
+            self.hear_aside(partition, arrival.input, now);
+            return false;
+        }
+        self.gone_astray(arrival.input, out);
+        let (view, matching) = self.parts(rules, now);
+        matching.tick(&view, out);
+        true
+    }
+
+    /// Lets something go, since it is beyond a bound. Says whether there was anything.
+    #[cold]
+    pub(super) fn shed(
+        &mut self,
+        rules: &Rules,
+        overflow: Overflow,
+        bound: Bound,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) -> bool {
+        let (view, matching) = self.parts(rules, now);
+        if overflow == Overflow::Close {
+            let (told, before) = (out.len(), matching.reach());
+            let lets_go = matching.close_now(&view, out) && ended(out, told) > 0;
+            if lets_go && (bound != Bound::StreamSpan || matching.reach() != before) {
+                return true;
+            }
+        }
+        matching.evict(&view, bound, out) || self.evict_aside(bound, out)
+    }
+
+    /// The latest to arrive goes, so that the first is believed once it has waited.
+    fn evict_aside(&mut self, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        let Some(aside) = &mut self.aside else { return false };
+        let put = aside.pop();
+        if aside.len() == 0 {
+            self.aside = None;
+        }
+        let evicted = put.map(|put| Event::Evicted { item: put.arrival.item, bound, used: 0 });
+        out.extend(evicted);
+        true
+    }
+
+    /// The earliest and the latest event time that it holds, but for what was put aside.
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        self.matching.reach()
     }
 
     /// Whether an event time far ahead of where its input stands is where it is to be expected after a silence: where
@@ -123,16 +205,25 @@ impl<T: Clone> Stream<T> {
         let input = arrival.input;
         let near =
             rules.inputs.get(input).map_or(0, |rule| i64::try_from(rule.epoch_after).unwrap_or(i64::MAX));
-        if let Some(clock) = self.clocks.get_mut(input) {
-            (clock.heard, clock.partition) = (now, Some(partition));
-        }
+        self.hear_aside(partition, input, now);
         let aside = self.aside.get_or_insert_default();
+        if aside.has(&arrival) {
+            out.push(Event::Duplicate(arrival.item));
+            return self.deadline(rules, now);
+        }
         let stepped =
             aside.put((arrival, partition), now, near, |put| out.push(Event::Astray(put.arrival.item)));
         if stepped {
             self.begin_epoch(rules, now, out);
         }
         self.deadline(rules, now)
+    }
+
+    /// It was heard, whatever its event time.
+    fn hear_aside(&mut self, partition: i32, input: usize, now: i64) {
+        if let Some(clock) = self.clocks.get_mut(input) {
+            (clock.heard, clock.partition) = (now, Some(partition));
+        }
     }
 
     fn gone_astray(&mut self, input: usize, out: &mut Vec<Event<T>>) {

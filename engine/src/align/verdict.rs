@@ -19,9 +19,15 @@ pub(super) struct Closing<T> {
     pub(super) first: bool,
     /// When it began to wait, in wall time.
     pub(super) opened_at: i64,
-    /// Whether it closes because it has waited for `max_wait`.
-    pub(super) waited: bool,
+    /// Why it does not wait for more, if it is not that nothing can come: `MaxWait` or `Overflow`.
+    pub(super) cut_short: Option<Lack>,
     pub(super) telling: Telling,
+}
+
+/// What cuts a bundle short: that it has waited for long enough, or that there is no more room.
+#[inline]
+pub(super) fn cut_short(waited: bool, no_room: bool) -> Option<Lack> {
+    if waited { Some(Lack::MaxWait) } else { no_room.then_some(Lack::Overflow) }
 }
 
 /// Which telling of a bundle it is.
@@ -65,10 +71,8 @@ impl<T> Closing<T> {
             }
             let lack = if settled(id.index()) {
                 lack
-            } else if self.waited && view.idle_at(id.index()) > view.now {
-                Lack::MaxWait
             } else {
-                Lack::Idle
+                self.cut_short.filter(|_| view.idle_at(id.index()) > view.now).unwrap_or(Lack::Idle)
             };
             incomplete.push(Shortfall { input: id, lack });
         }

@@ -20,8 +20,10 @@ pub const CE_TYPE: &str = "ce_type";
 /// What the event is about: the stream.
 pub const CE_SUBJECT: &str = "ce_subject";
 
-/// Why a record was dead-lettered: [`crate::fault::Reason::code`].
+/// Why a record was dead-lettered: [`crate::fault::Reason::code`]; or [`EVICTED`].
 pub const REASON: &str = "lockstep-reason";
+/// The reason of a sample that had to make room.
+pub const EVICTED: &str = "evicted";
 /// Which room dead-lettered it: [`crate::fault::Stage::code`].
 pub const STAGE: &str = "lockstep-stage";
 /// The same in words.
@@ -34,6 +36,9 @@ pub const SOURCE_PARTITION: &str = "lockstep-source-partition";
 pub const SOURCE_OFFSET: &str = "lockstep-source-offset";
 /// How late a late sample was, in nanoseconds.
 pub const LATE_BY_NS: &str = "lockstep-late-by-ns";
+
+/// Which bound a sample fell to that had to make room: [`crate::align::Bound::as_str`].
+pub const BOUND: &str = "lockstep-bound";
 
 /// The longest stream key in bytes.
 pub const MAX_KEY_BYTES: usize = 512;

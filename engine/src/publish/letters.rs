@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::align::Bound;
 use crate::fault::Fault;
 use crate::ingest::wire;
 use crate::publish::sink::OutRecord;
@@ -18,9 +19,26 @@ pub fn dead_letter(topic: &Arc<str>, record: &Record, source: &str, fault: &Faul
     copy(topic, record, source, headers)
 }
 
-/// A late record, `by_ns` nanoseconds too late. `source` is the topic that the record came from.
-pub fn late(topic: &Arc<str>, record: &Record, source: &str, by_ns: u64) -> OutRecord {
-    copy(topic, record, source, [Header::new(wire::LATE_BY_NS, by_ns.to_string())])
+/// Why a sample took part in nothing, though nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It came so many nanoseconds too late.
+    Late(u64),
+    /// It had to make room.
+    Evicted(Bound),
+}
+
+/// A record for the late topic. `source` is the topic that the record came from.
+pub fn left_out(topic: &Arc<str>, record: &Record, source: &str, why: LeftOut) -> OutRecord {
+    match why {
+        LeftOut::Late(by_ns) => {
+            copy(topic, record, source, [Header::new(wire::LATE_BY_NS, by_ns.to_string())])
+        }
+        LeftOut::Evicted(bound) => {
+            let told = [Header::new(wire::REASON, wire::EVICTED), Header::new(wire::BOUND, bound.as_str())];
+            copy(topic, record, source, told)
+        }
+    }
 }
 
 fn copy<const N: usize>(topic: &Arc<str>, record: &Record, source: &str, told: [Header; N]) -> OutRecord {
@@ -47,6 +65,26 @@ mod tests {
     use crate::fault::{Reason, Stage};
     use crate::position::{InputId, Position};
     use crate::time::Timestamp;
+
+    #[test]
+    fn a_sample_that_had_to_make_room_says_so_and_which_bound_it_fell_to() {
+        let record = Record {
+            position: Position::new(InputId(1), 2, 34),
+            key: Some(Bytes::from_static(b"cam-1")),
+            payload: Bytes::from_static(b"frame"),
+            headers: Vec::new(),
+            timestamp: None,
+            polled_at: Timestamp::from_millis(6),
+        };
+        let letter = left_out(&Arc::from("late"), &record, "video", LeftOut::Evicted(Bound::StreamItems));
+        let told: Vec<_> = letter.headers.iter().map(|h| (&*h.name, h.value.as_deref())).take(3).collect();
+        let expected: [(&str, Option<&[u8]>); 3] = [
+            ("lockstep-reason", Some(b"evicted")),
+            ("lockstep-bound", Some(b"stream-items")),
+            ("lockstep-source-topic", Some(b"video")),
+        ];
+        assert_eq!((told.as_slice(), letter.payload), (&expected[..], record.payload));
+    }
 
     #[test]
     fn a_dead_letter_can_be_put_back_as_it_was_and_says_where_it_came_from() {

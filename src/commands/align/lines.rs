@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_engine::align::{Bundle, Shortfall, Stamp};
+use lockstep_engine::align::{Bound, Bundle, Held, Shortfall, Stamp};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
@@ -22,6 +22,20 @@ pub(super) struct Item {
     pub(super) id: Value,
     pub(super) stamp: Stamp,
     pub(super) arrival: Option<Timestamp>,
+    /// Whether the id was given.
+    pub(super) named: bool,
+    /// How much memory it takes.
+    pub(super) bytes: u64,
+}
+
+impl Held for Item {
+    fn weight(&self) -> u64 {
+        self.bytes
+    }
+
+    fn repeats(&self, other: &Self) -> bool {
+        self.named && other.named && self.id == other.id
+    }
 }
 
 #[derive(Deserialize)]
@@ -34,6 +48,8 @@ struct Line {
     duration_ns: u64,
     id: Option<Value>,
     arrival_ns: Option<i64>,
+    #[serde(default)]
+    bytes: u64,
 }
 
 /// Reads the `number`th line, counted from 1. `offsets` are added to the event times of the inputs.
@@ -47,7 +63,7 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
         format!(
             "{what}; a sample is {{\"stream\":\"cam-1\",\"input\":\"video\",\"event_time_ns\":0}}, with \
-             \"duration_ns\", \"id\" and \"arrival_ns\" if known"
+             \"duration_ns\", \"id\", \"arrival_ns\" and \"bytes\" if known"
         )
     })?;
     let Some(input) =
@@ -58,6 +74,7 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
     if line.stream.is_empty() {
         return Err("stream is empty; every sample belongs to one, as \"cam-1\"".into());
     }
+    let named = !matches!(line.id, None | Some(Value::Null));
     let id = match line.id {
         None | Some(Value::Null) => Value::from(number),
         Some(id @ (Value::String(_) | Value::Number(_))) => id,
@@ -72,6 +89,8 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
         id,
         stamp: Stamp::new(event_time, Duration::from_nanos(line.duration_ns)),
         arrival: line.arrival_ns.map(Timestamp::from_nanos),
+        named,
+        bytes: line.bytes,
     })
 }
 
@@ -162,12 +181,12 @@ pub(super) fn bundle(
     })
 }
 
-/// Why a sample is in no bundle.
+/// Why a sample is in no bundle, or in no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Late { by_ns: u64 },
     Duplicate,
-    Evicted,
+    Evicted { bound: Bound, used: u32 },
     Astray,
     Unused,
 }
@@ -180,16 +199,22 @@ struct SampleLine<'a> {
     event_time_ns: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     late_by_ns: Option<u64>,
+    /// Which bound it fell to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// In how many bundles it was all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u32>,
 }
 
-/// The line of a sample that is in no bundle, as `{"late":{…}}`, without its end.
+/// The line of a sample that is in no bundle or had to go before its last, as `{"late":{…}}`, without its end.
 pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json::Result<String> {
-    let (kind, late_by_ns) = match fate {
-        Fate::Late { by_ns } => ("late", Some(by_ns)),
-        Fate::Duplicate => ("duplicate", None),
-        Fate::Evicted => ("evicted", None),
-        Fate::Astray => ("astray", None),
-        Fate::Unused => ("unused", None),
+    let (kind, late_by_ns, evicted) = match fate {
+        Fate::Late { by_ns } => ("late", Some(by_ns), None),
+        Fate::Duplicate => ("duplicate", None, None),
+        Fate::Evicted { bound, used } => ("evicted", None, Some((bound, used))),
+        Fate::Astray => ("astray", None, None),
+        Fate::Unused => ("unused", None, None),
     };
     let line = SampleLine {
         stream: item.stream.as_str(),
@@ -197,6 +222,8 @@ pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json
         id: &item.id,
         event_time_ns: item.stamp.event_time.as_nanos(),
         late_by_ns,
+        reason: evicted.map(|(bound, _)| bound.as_str()),
+        used: evicted.map(|(_, used)| used).filter(|used| *used > 0),
     };
     serde_json::to_string(&BTreeMap::from([(kind, line)]))
 }
@@ -285,5 +312,11 @@ mod tests {
             left_out(&item, Fate::Duplicate, &names()).expect("a line"),
             r#"{"duplicate":{"stream":"s","input":"audio","id":8,"event_time_ns":1}}"#
         );
+        let evicted = |used| Fate::Evicted { bound: Bound::StreamItems, used };
+        assert_eq!(
+            left_out(&item, evicted(0), &names()).expect("a line"),
+            r#"{"evicted":{"stream":"s","input":"audio","id":8,"event_time_ns":1,"reason":"stream-items"}}"#
+        );
+        assert!(left_out(&item, evicted(2), &names()).expect("a line").contains(r#""used":2"#));
     }
 }

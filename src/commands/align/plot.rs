@@ -142,10 +142,10 @@ impl Recording {
             }
             Event::Late { item, by_ns } => self.fate(item, Fate::Late(*by_ns)),
             Event::Duplicate(item) => self.fate(item, Fate::Duplicate),
-            Event::Evicted(item) => self.fate(item, Fate::Evicted),
+            Event::Evicted { item, used: 0, .. } => self.fate(item, Fate::Evicted),
             Event::Astray(item) => self.fate(item, Fate::Astray),
             Event::Released { item, used: 0 } => self.fate(item, Fate::Unused),
-            Event::Released { .. } | Event::Epoch { .. } => {}
+            Event::Released { .. } | Event::Evicted { .. } | Event::Epoch { .. } => {}
         }
     }
 

@@ -64,6 +64,9 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
             "\nNo bundle with arrival_ns closed before the end: how long bundles wait is not known.\n",
         );
     }
+    for (bound, samples) in &statistics.evicted_by {
+        text.push_str(&format!("\n{} had to make room: {bound}.\n", counted(*samples, "sample")));
+    }
     if statistics.closed_by_end > 0 {
         text.push_str(&format!(
             "\n{} closed only when the input ended and are not counted in the wait.\n",
@@ -133,6 +136,7 @@ pub(super) fn json(statistics: &Statistics, names: &[String], bad_lines: u64) ->
     object.insert("closed_by_end".into(), statistics.closed_by_end.into());
     object.insert("wait_ns".into(), statistics.wait.json());
     object.insert("late_by_ns".into(), statistics.late_by.json());
+    object.insert("evicted_by".into(), json!(statistics.evicted_by));
     let inputs: Map<String, Value> =
         names.iter().zip(&statistics.inputs).map(|(name, input)| (name.clone(), of_input(input))).collect();
     object.insert("inputs".into(), inputs.into());

@@ -66,6 +66,8 @@ pub(super) struct Statistics {
     /// From when a bundle opened to when it closed, of those that closed before the end of the input.
     pub(super) wait: Distribution,
     pub(super) late_by: Distribution,
+    /// How many samples had to make room, by the bound.
+    pub(super) evicted_by: BTreeMap<&'static str, u64>,
     /// Bundles that only the end of the input closed.
     pub(super) closed_by_end: u64,
     timed: bool,
@@ -107,6 +109,7 @@ impl Statistics {
             streams: BTreeMap::new(),
             wait: Distribution::default(),
             late_by: Distribution::default(),
+            evicted_by: BTreeMap::new(),
             closed_by_end: 0,
             timed: false,
         }
@@ -150,7 +153,8 @@ impl Statistics {
                 self.of_input(item.input, |input| input.duplicates += 1);
                 self.count(&item.stream, |counts| counts.duplicates += 1);
             }
-            Event::Evicted(item) => {
+            Event::Evicted { item, bound, .. } => {
+                *self.evicted_by.entry(bound.as_str()).or_default() += 1;
                 self.of_input(item.input, |input| input.evicted += 1);
                 self.count(&item.stream, |counts| counts.evicted += 1);
             }

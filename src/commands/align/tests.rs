@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Needs, Revise};
+use lockstep_engine::align::{Bounds, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::position::InputId;
 
 use super::*;
@@ -32,6 +32,7 @@ fn policy(missing: Missing) -> AlignPolicy {
         max_wait: ns(5_000),
         forget_after: ns(100_000),
         revise: Revise::default(),
+        bounds: Default::default(),
     }
 }
 
@@ -138,6 +139,47 @@ fn a_bundle_that_a_policy_drops_says_so() {
     );
     assert!(lines[0].ends_with(r#","dropped":"audio"}"#), "{}", lines[0]);
     assert_eq!((summary.dropped, summary.bundles, summary.unused), (1, 0, 0));
+}
+
+#[test]
+fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
+    let bounds = Bounds { stream_items: Some(3), stream_bytes: Some(100), ..Bounds::default() };
+    let policy = AlignPolicy { bounds, ..policy(Missing::Emit) };
+    let input = r#"{"stream":"a","input":"audio","event_time_ns":1,"id":"one"}
+           {"stream":"a","input":"audio","event_time_ns":2,"bytes":90}
+           {"stream":"a","input":"audio","event_time_ns":3,"bytes":10,"id":"three"}
+           {"stream":"a","input":"audio","event_time_ns":4,"bytes":11,"id":"four"}
+           {"stream":"a","input":"video","event_time_ns":5,"id":"five"}
+           {"stream":"a","input":"video","event_time_ns":6,"id":"six"}"#;
+    let (lines, _, summary) = try_out(policy.clone(), input);
+    assert_eq!(
+        lines[..2],
+        [
+            r#"{"evicted":{"stream":"a","input":"audio","id":"one","event_time_ns":1,"reason":"stream-items"}}"#,
+            r#"{"evicted":{"stream":"a","input":"audio","id":2,"event_time_ns":2,"reason":"stream-bytes"}}"#,
+        ]
+    );
+    assert!(lines[2].contains(r#"{"input":"text","reason":"overflow"}"#), "{}", lines[2]);
+    assert_eq!((summary.evicted, summary.bundles), (2, 2));
+    let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
+    let (watch, summary) = watched(policy, &names(), watch, input);
+    let told = json(&watch, &summary, &names());
+    assert_eq!(told["evicted_by"], serde_json::json!({"stream-bytes": 1, "stream-items": 1}));
+    let table = watch.report(Some(Format::Table), &summary, &names());
+    assert!(table.contains("1 sample had to make room: stream-bytes."), "{table}");
+}
+
+#[test]
+fn a_line_with_the_time_and_id_of_another_is_a_duplicate_and_one_without_id_is_not() {
+    let (lines, _, summary) = try_out(
+        policy(Missing::Emit),
+        r#"{"stream":"a","input":"audio","event_time_ns":1,"id":2}
+           {"stream":"a","input":"audio","event_time_ns":1}
+           {"stream":"a","input":"audio","event_time_ns":1,"id":2}
+           {"stream":"b","input":"audio","event_time_ns":1,"id":2}"#,
+    );
+    assert_eq!(lines[0], r#"{"duplicate":{"stream":"a","input":"audio","id":2,"event_time_ns":1}}"#);
+    assert_eq!((summary.duplicates, summary.unused), (1, 3));
 }
 
 #[test]

@@ -64,6 +64,11 @@ impl<T> Line<T> {
         self.entries.is_empty()
     }
 
+    /// The event times of the first and the last sample.
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        self.entries.front().zip(self.entries.back()).map(|(first, last)| (first.time, last.time))
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }

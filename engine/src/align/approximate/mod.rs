@@ -63,11 +63,12 @@ mod tests;
 
 use smallvec::SmallVec;
 
+use super::bounds::Bound;
 use super::bundle::Part;
 use super::event::Event;
-use super::matching::Arrival;
+use super::matching::{Arrival, reach};
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling};
+use super::verdict::{Closing, Telling, cut_short};
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
@@ -86,6 +87,10 @@ impl<T> Approximate<T> {
 
     pub(super) fn held(&self) -> usize {
         self.search.lines().iter().map(Line::len).sum()
+    }
+
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        reach(self.search.lines().iter().map(Line::reach))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -116,7 +121,7 @@ impl<T: Clone> Approximate<T> {
         }
         self.settle(view, out);
         while let Some(entry) = self.search.make_room(&view.rules.limits, input) {
-            out.push(Event::Evicted(entry.item));
+            out.push(Event::Evicted { item: entry.item, bound: Bound::Queue, used: 0 });
             self.settle(view, out);
         }
         self.deadline(view)
@@ -124,6 +129,25 @@ impl<T: Clone> Approximate<T> {
 
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         self.settle(view, out);
+    }
+
+    /// Makes the set that there would be were all inputs over, if its earliest sample fits into one then.
+    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        self.give_up_on(|_| true);
+        let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
+        let found = self.search.go_on(&view.rules.limits, |entry| out.push(unused(entry)));
+        if let Found::Set(end) = found {
+            self.close(view, end, true, out);
+        }
+        self.settle(view, out);
+        matches!(found, Found::Set(_))
+    }
+
+    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        let Some(entry) = self.search.evict_earliest() else { return false };
+        out.push(Event::Evicted { item: entry.item, bound, used: 0 });
+        self.settle(view, out);
+        true
     }
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
@@ -159,14 +183,14 @@ impl<T: Clone> Approximate<T> {
         let limits = &view.rules.limits;
         let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
         match self.search.go_on(limits, |entry| out.push(unused(entry))) {
-            Found::Set(end) => self.close(view, end, out),
+            Found::Set(end) => self.close(view, end, false, out),
             Found::Useless(input) => out.extend(self.search.take_first(input).map(unused)),
             Found::Nothing => return false,
         }
         true
     }
 
-    fn close(&mut self, view: &View<'_>, end: i64, out: &mut Vec<Event<T>>) {
+    fn close(&mut self, view: &View<'_>, end: i64, no_room: bool, out: &mut Vec<Event<T>>) {
         let first = !self.search.has_closed();
         let waits_since = self.waits_since();
         let event_time = Timestamp::from_nanos(end);
@@ -184,7 +208,8 @@ impl<T: Clone> Approximate<T> {
             parts.push(part);
         }
         let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
-        let closing = Closing { event_time: end, parts, first, opened_at, waited, telling: Telling::ONLY };
+        let cut_short = cut_short(waited, no_room);
+        let closing = Closing { event_time: end, parts, first, opened_at, cut_short, telling: Telling::ONLY };
         // Sets lack an input only when it was given up.
         out.push(closing.tell(view, |_| false));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));

@@ -42,6 +42,8 @@ struct Item {
     time: i64,
 }
 
+impl crate::align::Held for Item {}
+
 fn plan(inputs: std::ops::Range<usize>, samples: usize) -> impl Strategy<Value = Plan> {
     let raw = move || vec((0..9_i64, 0..8_i64, any::<u16>()), 0..samples);
     let input = (0..7_i64, prop_oneof![Just(0), 1..6_i64], raw())
@@ -77,6 +79,7 @@ impl Plan {
             max_wait: LONG,
             forget_after: LONG,
             revise: Revise::default(),
+            bounds: Default::default(),
         }
     }
 
@@ -219,7 +222,7 @@ impl Told {
                     prop_assert!(self.ended.insert(item.id, Some(used)).is_none(), "{item:?} ended twice");
                     prop_assert_eq!(self.uses.get(&item.id).copied().unwrap_or(0), used);
                 }
-                Event::Late { item, .. } | Event::Duplicate(item) | Event::Evicted(item) => {
+                Event::Late { item, .. } | Event::Duplicate(item) | Event::Evicted { item, .. } => {
                     prop_assert!(self.ended.insert(item.id, None).is_none(), "{item:?} ended twice");
                     prop_assert!(!self.uses.contains_key(&item.id));
                 }

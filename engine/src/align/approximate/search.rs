@@ -266,6 +266,14 @@ impl<T> Search<T> {
         self.lines.get_mut(input)?.pop()
     }
 
+    /// Takes out the earliest of all samples, that there be room for others.
+    pub(super) fn evict_earliest(&mut self) -> Option<Entry<T>> {
+        let firsts = self.lines.iter().enumerate().filter_map(|(input, line)| Some((line.reach()?.0, input)));
+        let (_, input) = firsts.min()?;
+        self.lines.get_mut(input)?.set_lossy(true);
+        self.take_first(input)
+    }
+
     /// Takes out the first sample of an input that holds more than it may.
     pub(super) fn make_room(&mut self, limits: &Limits, input: usize) -> Option<Entry<T>> {
         let line = self.lines.get_mut(input).filter(|line| line.len() > limits.queue)?;

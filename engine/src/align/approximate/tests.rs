@@ -26,6 +26,7 @@ fn policy(inputs: usize, change: impl FnOnce(&mut ApproximateTime)) -> AlignPoli
         max_wait: MS(1_000),
         forget_after: MS(10_000),
         revise: Revise::default(),
+        bounds: Default::default(),
     }
 }
 
@@ -119,7 +120,7 @@ fn the_earliest_sample_is_evicted_from_a_full_queue_and_told() {
     let mut rig = Rig::new(policy(2, |it| it.queue = 2));
     rig.push(0, 10, 0);
     rig.push(0, 20, 0);
-    assert_eq!(rig.push(0, 30, 0), "evicted 10");
+    assert_eq!(rig.push(0, 30, 0), "evicted 10 queue");
     assert_eq!(rig.aligner.buffered(), 2);
     // 10 might have been the better partner of 11.
     assert_eq!(rig.push(1, 11, 0), "11x0");

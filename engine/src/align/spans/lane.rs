@@ -2,9 +2,11 @@
 
 use smallvec::SmallVec;
 
+use crate::align::bounds::Bound;
 use crate::align::bundle::Part;
 use crate::align::cover::{covering, is_covered};
 use crate::align::event::Event;
+use crate::align::held::Held;
 use crate::align::queue::Queue;
 use crate::time::Timestamp;
 
@@ -47,13 +49,50 @@ impl<T> Lane<T> {
         self.entries.front()
     }
 
-    pub(super) fn insert(&mut self, entry: Entry<T>) {
-        self.furthest = self.furthest.max(entry.end);
+    /// The event times of the first and the last sample.
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        self.entries.front().zip(self.entries.back()).map(|(first, last)| (first.time, last.time))
+    }
+
+    /// Takes the first sample out, since it is beyond a bound.
+    pub(super) fn evict_first(&mut self, bound: Bound, out: &mut Vec<Event<T>>) -> Option<(i64, i64)> {
+        let entry = self.entries.pop_front()?;
+        let ends = (entry.time, entry.over());
+        out.push(Event::Evicted { item: entry.item, bound, used: entry.used });
+        Some(ends)
+    }
+
+    /// Puts a sample where it belongs. Gives it back if it repeats one with the same time.
+    pub(super) fn insert(&mut self, entry: Entry<T>) -> Result<(), T>
+    where
+        T: Held,
+    {
         let mut at = self.entries.len();
-        while at.checked_sub(1).and_then(|i| self.entries.get(i)).is_some_and(|last| last.time > entry.time) {
+        while let Some(last) = at.checked_sub(1).and_then(|i| self.entries.get(i))
+            && last.time >= entry.time
+        {
+            if last.time == entry.time {
+                if self.is_repeated(at, &entry) {
+                    return Err(entry.item);
+                }
+                break;
+            }
             at -= 1;
         }
+        self.furthest = self.furthest.max(entry.end);
         self.entries.insert(at, entry);
+        Ok(())
+    }
+
+    /// Whether a sample repeats one with the same time, of those before `at`.
+    #[cold]
+    fn is_repeated(&self, at: usize, entry: &Entry<T>) -> bool
+    where
+        T: Held,
+    {
+        let mut same =
+            (0..at).rev().map_while(|i| self.entries.get(i)).take_while(|other| other.time == entry.time);
+        same.any(|other| entry.item.repeats(&other.item))
     }
 
     /// Those that begin before `time`.

@@ -47,12 +47,14 @@ mod tests;
 
 use smallvec::SmallVec;
 
+use super::bounds::Bound;
 use super::bundle::Part;
 use super::event::Event;
-use super::matching::Arrival;
+use super::held::Held;
+use super::matching::{Arrival, reach};
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling};
+use super::verdict::{Closing, Telling, cut_short};
 pub(super) use cut::Cut;
 use cut::Open;
 use lane::{Entry, Lane};
@@ -83,6 +85,10 @@ impl<T> Spans<T> {
 
     pub(super) fn held(&self) -> usize {
         self.lanes.iter().map(Lane::len).sum()
+    }
+
+    pub(super) fn reach(&self) -> Option<(i64, i64)> {
+        reach(self.lanes.iter().map(Lane::reach))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -149,7 +155,7 @@ impl<T> Spans<T> {
     }
 }
 
-impl<T: Clone> Spans<T> {
+impl<T: Held + Clone> Spans<T> {
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
         let Arrival { input, time, end, item } = arrival;
         let cut = view.rules.cut;
@@ -165,7 +171,10 @@ impl<T: Clone> Spans<T> {
             out.push(Event::Released { item, used: 0 });
             return NEVER;
         };
-        lane.insert(Entry { time, end, arrived: view.now, used: 0, item });
+        if let Err(item) = lane.insert(Entry { time, end, arrived: view.now, used: 0, item }) {
+            out.push(Event::Duplicate(item));
+            return NEVER;
+        }
         let delay = view.now.saturating_sub(time);
         let (at, earlier) = cut.open(&mut self.open, time.max(self.floor), end, delay);
         let due = self.open.get(at).map_or(NEVER, |span| Self::due(view, span));
@@ -181,14 +190,55 @@ impl<T: Clone> Spans<T> {
         let overdue = |span: &&Open| Self::due(view, span) <= view.now;
         while let Some(until) = self.open.iter().filter(overdue).map(|span| span.from).max() {
             while self.open.front().is_some_and(|first| first.from <= until) {
-                self.close_first(view, out);
+                self.close_first(view, false, out);
             }
         }
         self.close_settled(view, out);
     }
 
+    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+        let closed = self.close_first(view, true, out);
+        self.close_settled(view, out);
+        closed
+    }
+
+    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        let firsts = self.lanes.iter_mut().filter_map(|lane| Some((lane.first()?.time, lane)));
+        let Some((_, lane)) = firsts.min_by_key(|(first, _)| *first) else { return false };
+        let Some((_, over)) = lane.evict_first(bound, out) else { return false };
+        self.mend_first(view.rules.cut, over);
+        self.close_settled(view, out);
+        true
+    }
+
+    /// Makes the first span what it is without its earliest sample, whose first time after was `over`.
+    fn mend_first(&mut self, cut: Cut, over: i64) {
+        let Some(span) = self.open.pop_front() else { return };
+        let last = match cut {
+            Cut::Tumbling { .. } => cut.limit(span.from).saturating_sub(1),
+            Cut::Session { .. } => span.end,
+        };
+        let within = |first: &Entry<T>| first.time <= last;
+        let next = self.lanes.iter().filter_map(Lane::first).filter(|first| within(first));
+        match (cut, next.min_by_key(|first| (first.time, -first.end))) {
+            (_, None) => {}
+            (Cut::Tumbling { .. }, Some(_)) => self.open.insert(0, span),
+            // What it held together, what comes next does as well.
+            (Cut::Session { .. }, Some(next)) if over <= next.time || next.end >= over => {
+                self.open.insert(0, Open { from: next.time.max(self.floor), ..span });
+            }
+            (Cut::Session { .. }, Some(_)) => {
+                let entries = self.lanes.iter().flat_map(|lane| lane.before(last.saturating_add(1)));
+                for entry in entries {
+                    let delay = entry.arrived.saturating_sub(entry.time);
+                    cut.open(&mut self.open, entry.time.max(self.floor), entry.end, delay);
+                }
+            }
+        }
+    }
+
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        while self.close_first(view, out) {}
+        while self.close_first(view, false, out) {}
     }
 
     /// Closes every span that may close, in the order of event times.
@@ -198,11 +248,11 @@ impl<T: Clone> Spans<T> {
                 self.blocker = blocker;
                 break;
             }
-            self.close_first(view, out);
+            self.close_first(view, false, out);
         }
     }
 
-    fn close_first(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &View<'_>, no_room: bool, out: &mut Vec<Event<T>>) -> bool {
         let Some(span) = self.open.pop_front() else { return false };
         let cut = view.rules.cut;
         let from = span.from;
@@ -220,7 +270,8 @@ impl<T: Clone> Spans<T> {
         let parts: SmallVec<[Part<T>; 4]> = self.lanes.iter_mut().map(|lane| lane.pick(from, to)).collect();
         let waited = Self::due(view, &span) <= view.now;
         let (first, telling) = (!self.has_closed, Telling::ONLY);
-        let closing = Closing { event_time: from, parts, first, opened_at, waited, telling };
+        let cut_short = cut_short(waited, no_room);
+        let closing = Closing { event_time: from, parts, first, opened_at, cut_short, telling };
         let closes_at = cut.closes_at(&span);
         out.push(closing.tell(view, |input| view.watermark(input) >= closes_at));
         self.has_closed = true;

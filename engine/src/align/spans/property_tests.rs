@@ -58,6 +58,8 @@ struct Item {
     end: i64,
 }
 
+impl crate::align::Held for Item {}
+
 fn cuttings() -> impl Strategy<Value = Cutting> {
     prop_oneof![
         (1..15_i64).prop_map(|size| Cutting::Tumbling { size }),
@@ -202,6 +204,7 @@ fn policy(plans: &[InputPlan], cutting: Cutting) -> AlignPolicy {
         max_wait: LONG,
         forget_after: LONG,
         revise: Default::default(),
+        bounds: Default::default(),
     }
 }
 

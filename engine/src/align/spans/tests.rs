@@ -28,6 +28,7 @@ fn policy(method: Method, inputs: usize) -> AlignPolicy {
         max_wait: ms(500),
         forget_after: ms(10_000),
         revise: Default::default(),
+        bounds: Default::default(),
     }
 }
 
@@ -270,7 +271,7 @@ fn times_at_the_ends_of_the_range_do_no_harm() {
         }
         rig.aligner.tick(Timestamp::MAX, &mut rig.out);
         rig.aligner.finish(Timestamp::MAX, &mut rig.out);
-        assert_eq!(rig.out.iter().filter(|event| event.ends_a_sample()).count(), 48);
+        assert_eq!(rig.out.iter().filter(|event| event.ended().is_some()).count(), 48);
         assert_eq!(rig.aligner.buffered(), 0);
     }
 }

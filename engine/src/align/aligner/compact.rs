@@ -1,0 +1,51 @@
+//! Streams come and go: the memory of those that are gone is given back.
+
+use std::cmp::Reverse;
+
+use super::super::held::Held;
+use super::Aligner;
+
+impl<T: Held + Clone> Aligner<T> {
+    /// Gives back the memory of streams that are gone, once most are.
+    pub(super) fn compact(&mut self) {
+        if self.streams.len() <= self.index.len().saturating_mul(4).saturating_add(64) {
+            return;
+        }
+        let mut slots = vec![u32::MAX; self.streams.len()];
+        let mut moved = Vec::with_capacity(self.index.len());
+        let mut streams = Vec::with_capacity(self.index.len());
+        for ((from, to), stream) in (0_u32..).zip(&mut slots).zip(std::mem::take(&mut self.streams)) {
+            if stream.is_some() {
+                *to = u32::try_from(streams.len()).unwrap_or(u32::MAX);
+                moved.push(from);
+                streams.push(stream);
+            }
+        }
+        let to = |from: u32| slots.get(from as usize).copied().unwrap_or(u32::MAX);
+        self.streams = streams;
+        self.free = Vec::new();
+        self.last = 0;
+        self.index.values_mut().for_each(|slot| *slot = to(*slot));
+        self.index.shrink_to_fit();
+        let deadlines = std::mem::take(&mut self.deadlines).into_iter();
+        let moved_to = |Reverse((deadline, slot))| Some(Reverse((deadline, to(slot))));
+        let still = deadlines.filter_map(moved_to).filter(|Reverse((deadline, slot))| {
+            matches!(self.streams.get(*slot as usize), Some(Some(held)) if held.scheduled == *deadline)
+        });
+        self.deadlines = still.collect();
+        self.deadlines.shrink_to_fit();
+        if let Some(account) = &mut self.account {
+            account.compact(&moved);
+        }
+    }
+
+    /// For how many streams, of all kinds of things that it keeps of them, it has memory.
+    #[cfg(test)]
+    pub(in crate::align) fn capacity(&self) -> usize {
+        self.streams.capacity()
+            + self.free.capacity()
+            + self.index.capacity()
+            + self.deadlines.capacity()
+            + self.account.as_ref().map_or(0, |account| account.capacity())
+    }
+}

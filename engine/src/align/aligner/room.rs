@@ -1,0 +1,84 @@
+//! Where it is bounded how much is held: who is let in, and who goes.
+
+use super::super::account::Account;
+use super::super::bounds::Overflow;
+use super::super::event::Event;
+use super::super::held::Held;
+use super::super::matching::Arrival;
+use super::super::stream::Stream;
+use super::Aligner;
+
+impl<T: Held + Clone> Aligner<T> {
+    /// Takes a sample and lets go of what there is no room for then.
+    #[inline(never)]
+    pub(super) fn push_bounded(
+        &mut self,
+        slot: u32,
+        partition: i32,
+        arrival: Arrival<T>,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) {
+        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
+        let Some(account) = &mut self.account else { return };
+        let (told, weight, time) = (out.len(), arrival.item.weight(), arrival.time);
+        let refuses = |account: &Account, held: &Stream<T>| {
+            if account.overflow != Overflow::DropNewest {
+                return None;
+            }
+            let reach = account
+                .bounds_span()
+                .then(|| held.reach().map_or((time, time), |(from, to)| (from.min(time), to.max(time))));
+            account.beyond(slot, Some(weight), reach).or_else(|| account.beyond_all(Some(weight)))
+        };
+        let deadline = match refuses(account, held) {
+            None => {
+                let deadline = held.push(&self.rules, partition, arrival, now, out);
+                account.add(slot, weight);
+                account.settle(slot, out.get(told..).unwrap_or_default());
+                deadline
+            }
+            Some(bound) => {
+                let is_heard = held.hear_only(&self.rules, partition, &arrival, now, out);
+                account.settle(slot, out.get(told..).unwrap_or_default());
+                let told = out.len();
+                match refuses(account, held).or((!is_heard).then_some(bound)) {
+                    Some(bound) => out.push(Event::Evicted { item: arrival.item, bound, used: 0 }),
+                    None => {
+                        held.take(&self.rules, arrival, now, out);
+                        account.add(slot, weight);
+                        account.settle(slot, out.get(told..).unwrap_or_default());
+                    }
+                }
+                held.deadline(&self.rules, now)
+            }
+        };
+        if deadline < held.scheduled {
+            held.scheduled = deadline;
+            self.schedule(slot, deadline);
+        }
+        while self.shed(slot, now, out) {}
+    }
+
+    /// Lets go of something that a stream, or all of them, have too much of. Says whether there was.
+    fn shed(&mut self, slot: u32, now: i64, out: &mut Vec<Event<T>>) -> bool {
+        let Some(account) = &mut self.account else { return false };
+        let Some(Some(held)) = self.streams.get(slot as usize) else { return false };
+        let reach = if account.bounds_span() { held.reach() } else { None };
+        let (slot, bound) = match (account.beyond(slot, None, reach), account.beyond_all(None)) {
+            (Some(bound), _) => (slot, bound),
+            (None, Some(bound)) => (account.most(bound).unwrap_or(slot), bound),
+            (None, None) => return false,
+        };
+        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return false };
+        let told = out.len();
+        let found = held.shed(&self.rules, account.overflow, bound, now, out);
+        account.settle(slot, out.get(told..).unwrap_or_default());
+        let deadline = held.deadline(&self.rules, now);
+        if deadline < held.scheduled {
+            held.scheduled = deadline;
+            self.schedule(slot, deadline);
+        }
+        found
+    }
+}

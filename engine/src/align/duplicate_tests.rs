@@ -1,0 +1,138 @@
+//! Records that are delivered twice: known by their ids among what is held. A number from a million on is an id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::rig::Rig;
+use super::*;
+use crate::budget::Budget;
+use crate::media::Media;
+use crate::position::{InputId, Position};
+use crate::sample::{Header, Record, Sample};
+use crate::time::Timestamp;
+
+const ID: u32 = 1_000_000;
+
+const fn ms(span: u64) -> Duration {
+    Duration::from_millis(span)
+}
+
+fn rig(method: Method, join: Join) -> Rig {
+    let input = |join| InputPolicy {
+        name: "an input".into(),
+        out_of_orderness: ms(50),
+        idle_timeout: ms(100),
+        join,
+        missing: Missing::Emit,
+        needs: Needs::default(),
+        clock: ClockPolicy { epoch_after: Some(ms(10_000)), ..ClockPolicy::default() },
+    };
+    Rig::new(AlignPolicy {
+        method,
+        inputs: vec![input(Join::Pivot), input(join)],
+        max_wait: ms(1_000),
+        forget_after: ms(10_000),
+        revise: Revise::default(),
+        bounds: Bounds::default(),
+    })
+}
+
+#[test]
+fn with_every_join_and_method_a_record_that_comes_twice_is_a_duplicate() {
+    let pivot = Method::Pivot(InputId(0));
+    let window = Join::Window { before: ms(100), after: ms(100) };
+    let nearest = |reuse| Join::Nearest { tolerance: ms(100), reuse };
+    let latest = Join::Latest { max_age: ms(100) };
+    let between = Join::AllBetweenPivots { max_age: ms(100) };
+    let approximate = Method::ApproximateTime(ApproximateTime::default());
+    for (method, join) in [
+        (pivot.clone(), window),
+        (pivot.clone(), nearest(true)),
+        (pivot.clone(), nearest(false)),
+        (pivot.clone(), latest),
+        (pivot, between),
+        (Method::Exact, Join::Pivot),
+        (approximate, Join::Pivot),
+        (Method::Tumbling { size: ms(1_000) }, Join::Pivot),
+        (Method::Session { gap: ms(1_000), max: ms(2_000) }, Join::Pivot),
+    ] {
+        let mut rig = rig(method, join);
+        assert_eq!(rig.push_as(1, 100, 0, ID, 0), "");
+        assert_eq!(rig.push_as(1, 110, 0, ID + 1, 0), "");
+        assert_eq!(rig.push_as(1, 100, 0, ID, 0), format!("duplicate {ID}"));
+        assert_eq!(rig.aligner.buffered(), 2);
+    }
+}
+
+#[test]
+fn two_records_with_the_same_time_and_other_ids_are_both_kept_where_a_join_takes_several() {
+    let window = Join::Window { before: ms(100), after: Duration::ZERO };
+    let mut rig = rig(Method::Pivot(InputId(0)), window);
+    for id in [1, 2, 2, ID, ID + 1, ID, 1] {
+        rig.push_as(1, 100, 0, id, 0);
+    }
+    let told = rig.push_as(0, 150, 0, 9, 0);
+    assert_eq!(told, "");
+    let told = rig.finish(0);
+    assert!(told.starts_with(&format!("150:[9][1, 2, 2, {ID}, {}, 1]", ID + 1)), "{told}");
+}
+
+#[test]
+fn a_record_that_comes_twice_is_a_duplicate_and_not_late_as_long_as_it_is_held() {
+    let window = Join::Window { before: ms(100), after: Duration::ZERO };
+    let mut rig = rig(Method::Pivot(InputId(0)), window);
+    rig.push_as(1, 0, 400, ID, 0);
+    rig.push_as(1, 10, 0, ID + 1, 0);
+    rig.push_as(0, 300, 0, ID + 2, 0);
+    assert_eq!(rig.push_as(1, 10, 0, ID + 1, 0), format!("duplicate {}", ID + 1));
+    assert_eq!(rig.push_as(1, 10, 0, ID + 3, 0), format!("late {} by 140000000", ID + 3));
+}
+
+#[test]
+fn one_absurd_record_that_comes_three_times_is_no_step_of_the_clock() {
+    let mut rig = rig(Method::Exact, Join::Pivot);
+    rig.push(0, 1_000, 0);
+    assert_eq!(rig.push_as(0, 900_000, 0, ID, 0), "");
+    for _ in 0..3 {
+        assert_eq!(rig.push_as(0, 900_000, 0, ID, 0), format!("duplicate {ID}"));
+    }
+    assert_eq!(rig.push(0, 1_040, 0), format!("astray {ID}"));
+}
+
+fn sample(headers: &[(&'static str, &'static str)]) -> Arc<Sample> {
+    let record = Record {
+        position: Position::new(InputId(0), 0, 1),
+        key: None,
+        payload: Bytes::from_static(b"frame"),
+        headers: headers.iter().map(|(name, value)| Header::new(*name, *value)).collect(),
+        timestamp: None,
+        polled_at: Timestamp::MIN,
+    };
+    let reservation = Budget::new(1_000).reserve(record.weight());
+    Arc::new(Sample {
+        record,
+        stream: "s".into(),
+        event_time: Timestamp::MIN,
+        duration: Duration::ZERO,
+        media: Media::Binary,
+        reservation,
+        assignment: 0,
+    })
+}
+
+#[test]
+fn a_record_is_known_by_its_source_and_id_and_weighs_what_the_budget_counts() {
+    let plain = sample(&[]);
+    let one = sample(&[("ce_id", "7")]);
+    let other = sample(&[("ce_id", "7"), ("ce_source", "/camera")]);
+    assert!(one.repeats(&sample(&[("ce_id", "7"), ("more", "x")])));
+    assert!(other.repeats(&sample(&[("ce_source", "/camera"), ("ce_id", "7")])));
+    for (first, second) in
+        [(&plain, &sample(&[])), (&one, &plain), (&one, &other), (&one, &sample(&[("ce_id", "8")]))]
+    {
+        assert!(!first.repeats(second) && !second.repeats(first));
+    }
+    assert_eq!(one.weight(), one.record.weight() as u64);
+}

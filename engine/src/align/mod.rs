@@ -13,13 +13,14 @@
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
-//! [`offset`] estimates how far the clock of an input is off.
+//! [`offset`] estimates how far the clock of an input is off, and [`drift`] how far its rate is.
 
 mod aligner;
 mod approximate;
 pub mod bundle;
 mod clock;
 mod cover;
+pub mod drift;
 mod epoch;
 pub mod event;
 mod exact;

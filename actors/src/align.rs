@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, Event, Stamp};
+use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
@@ -36,6 +36,7 @@ pub enum AlignMessage {
 pub struct Align {
     shard: usize,
     aligner: Aligner<Arc<Sample>>,
+    monitor: ClockMonitor,
     routes: Routes,
     status: Arc<Status>,
     ids: Arc<AtomicU64>,
@@ -52,8 +53,10 @@ impl Align {
         status: Arc<Status>,
         ids: Arc<AtomicU64>,
     ) -> Self {
+        let monitor = ClockMonitor::new(&policy);
         let aligner = Aligner::new(policy);
-        Self { shard, aligner, routes, status, ids, events: Vec::new(), next_report: Timestamp::MIN }
+        let (events, next_report) = (Vec::new(), Timestamp::MIN);
+        Self { shard, aligner, monitor, routes, status, ids, events, next_report }
     }
 
     /// Sends what the aligner said: first to the ledger, which must know of a bundle before its
@@ -120,6 +123,11 @@ impl Align {
         if now >= self.next_report {
             self.next_report = now.after(REPORT_EVERY);
             telemetry::alignment(self.shard, self.aligner.streams(), self.aligner.buffered());
+            for reading in self.monitor.report(now) {
+                let input = self.aligner.policy().inputs.get(reading.input.index());
+                let name = input.map_or("?", |input| input.name.as_str());
+                telemetry::clock(self.shard, name, reading.quantity, reading.value);
+            }
         }
     }
 }
@@ -152,6 +160,7 @@ impl Room for Align {
                 self.aligner.tick(now, &mut self.events);
                 for sample in samples {
                     let (stream, stamp) = (sample.stream.clone(), Stamp::from(&*sample));
+                    self.monitor.observe(&stream, sample.input(), stamp, sample.record.polled_at);
                     self.aligner.push(&stream, sample.input(), stamp, sample, now, &mut self.events);
                 }
                 self.tell(now, out);

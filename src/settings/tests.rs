@@ -120,6 +120,13 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
         ),
         (
             "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\ndrift = \"resample\"",
+            "\"resample\"",
+            "inputs.video.drift",
+            &["of sound"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
             "content_type = \"image/jpeg\"\nepoch_after = \"0s\"",
             "\"0s\"",
             "inputs.video.epoch_after",

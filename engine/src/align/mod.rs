@@ -13,7 +13,8 @@
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
-//! [`offset`] estimates how far the clock of an input is off, and [`drift`] how far its rate is.
+//! [`offset`] estimates how far the clock of an input is off, and [`drift`] how far its rate is;
+//! [`monitor`] has both look at live streams.
 
 mod aligner;
 mod approximate;
@@ -26,6 +27,7 @@ pub mod event;
 mod exact;
 mod lane;
 mod matching;
+pub mod monitor;
 pub mod offset;
 mod pivot;
 pub mod policy;
@@ -39,6 +41,7 @@ mod verdict;
 pub use aligner::Aligner;
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
+pub use monitor::{ClockMonitor, Quantity, Reading};
 pub use policy::{
     AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs, Revise,
 };

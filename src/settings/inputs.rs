@@ -120,7 +120,8 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         word(&[("ignore", OnDrift::Ignore), ("resample", OnDrift::Resample)]),
     );
     if drift == OnDrift::Resample && media.is_some_and(|media| media.modality() != Modality::Audio) {
-        section.wrong("drift", "is \"resample\", which is of sound, and this input carries none; take it away");
+        section
+            .wrong("drift", "is \"resample\", which is of sound, and this input carries none; take it away");
     }
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
     let min_period = section.optional("min_period", positive_duration);

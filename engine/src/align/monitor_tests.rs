@@ -125,6 +125,24 @@ fn streams_take_turns() {
 }
 
 #[test]
+fn more_streams_than_can_be_followed_take_turns_too() {
+    let mut monitor = ClockMonitor::new(&policy());
+    let mut followed = std::collections::HashSet::new();
+    let streams: Vec<StreamKey> = (0..30).map(|n| StreamKey::from(format!("s-{n}").as_str())).collect();
+    for second in 0..2_000 {
+        let now = Timestamp::from_nanos(BASE + second * SECOND);
+        for stream in &streams {
+            monitor.observe(stream, InputId(1), Stamp::new(now, Duration::from_secs(1)), now);
+        }
+        followed.extend(monitor.inputs.iter().flat_map(|watch| watch.drifts.keys().cloned()));
+        if second < 800 {
+            assert_eq!(followed.len(), STREAMS, "each is followed long enough");
+        }
+    }
+    assert_eq!(followed.len(), streams.len());
+}
+
+#[test]
 fn what_is_no_longer_known_is_said_once() {
     let mut rig = Rig::new();
     rig.play(&["a"], Scene { ppm: 60.0, behind: 0, speed: 1 }, 0, 100);

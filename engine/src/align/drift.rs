@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use crate::time::{Timestamp, nanos};
 
-/// Blocks that are kept. When there are as many, each two become one, until they are as long as they get; from
-/// then on the oldest goes.
+/// Blocks that are kept. When there are as many, each two become one, until they are as long as they get or segments are
+/// short; from then on the oldest goes.
 const BLOCKS: usize = 32;
 /// The shortest block, in nanoseconds; at least [`CHUNKS`] chunks long.
 const SHORT: i64 = 1_000_000_000;
@@ -85,7 +85,6 @@ pub struct DriftEstimator {
     /// Up to when the open block lasts, in nominal time of the segment.
     until: i64,
     open: Block,
-    astray: u32,
     blocks: Vec<Block>,
     /// How long a block is, in nanoseconds.
     length: i64,
@@ -130,7 +129,6 @@ impl DriftEstimator {
             segment: 0,
             until: 0,
             open: Block::new(0),
-            astray: 0,
             blocks: Vec::new(),
             length: 0,
             grain: 1_000_000,
@@ -161,7 +159,6 @@ impl DriftEstimator {
         self.last = length;
         if is_stray {
             self.strays += 1;
-            self.astray += 1;
             if self.strays >= IN_A_ROW {
                 self.segment = self.segment.wrapping_add(1);
                 self.begin(time, length);
@@ -252,16 +249,16 @@ impl DriftEstimator {
 
     fn close(&mut self) {
         let block = std::mem::replace(&mut self.open, Block::new(self.segment));
-        // Where many are astray a chunk's place is guessed, and what is left of the residuals is not theirs.
-        let is_clear = std::mem::take(&mut self.astray) <= block.count / 8;
-        if block.count < ENOUGH || !is_clear {
+        if block.count < ENOUGH {
             return;
         }
         self.blocks.push(block);
         if self.blocks.len() < BLOCKS {
             return;
         }
-        if self.length >= LONG {
+        // Of short segments longer blocks would leave one each, with nothing to compare it with.
+        let segments = self.blocks.chunk_by(|one, next| one.segment == next.segment).count();
+        if self.length >= LONG || segments > BLOCKS / 8 {
             self.blocks.remove(0);
             return;
         }
@@ -274,9 +271,7 @@ impl DriftEstimator {
                 Some(second.map_or(*first, |second| first.with(second, self.slope)))
             }));
         }
-        // Short segments leave more.
-        let excess = merged.len().saturating_sub(BLOCKS / 2);
-        self.blocks = merged.split_off(excess);
+        self.blocks = merged;
     }
 }
 

@@ -196,16 +196,21 @@ fn after_a_step_it_goes_on() {
 }
 
 #[test]
-fn chunks_of_changing_lengths_are_followed() {
-    let mut estimator = DriftEstimator::new();
-    let (mut dice, mut exact) = (Dice(5), 0.0);
-    for _ in 0..3_000 {
-        let length = (20 + dice.below(40) as i64) * MILLI;
-        estimator.observe(Timestamp::from_nanos(BASE + exact as i64), Duration::from_nanos(length as u64));
-        exact += length as f64 / (1.0 - 120e-6);
+fn chunks_of_changing_lengths_are_followed_though_some_are_lost() {
+    for lost in [0, 5] {
+        let mut estimator = DriftEstimator::new();
+        let (mut dice, mut exact) = (Dice(5), 0.0);
+        for _ in 0..10_000 {
+            let length = (20 + dice.below(40) as i64) * MILLI;
+            if dice.below(1_000) >= lost {
+                let time = Timestamp::from_nanos(BASE + exact as i64);
+                estimator.observe(time, Duration::from_nanos(length as u64));
+            }
+            exact += length as f64 / (1.0 - 120e-6);
+        }
+        let drift = estimator.estimate().expect("sure");
+        assert!((drift.ppm + 120.0).abs() < 0.5, "{drift:?}");
     }
-    let drift = estimator.estimate().expect("sure");
-    assert!((drift.ppm + 120.0).abs() < 0.5, "{drift:?}");
 }
 
 /// What speaks now and then, and is cut where it falls silent, has no rate that its times could tell.

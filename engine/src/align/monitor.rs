@@ -21,7 +21,7 @@ const STREAMS: usize = 16;
 const TURN: Duration = Duration::from_secs(15 * 60);
 /// One that was not heard for so long gives up its place.
 const SILENT: Duration = Duration::from_secs(60);
-/// Events of each side from which an offset is estimated. An estimate then takes up to ten milliseconds.
+/// Events of each side from which an offset is estimated. An estimate then takes some 3 milliseconds.
 const EVENTS: usize = 128;
 /// An offset is estimated after so long at the earliest, and with what there is after so long at the latest.
 const ROUND: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));

@@ -59,16 +59,23 @@ impl Stretcher {
             let around = self.raw.get(begin..begin + TAPS).unwrap_or_default();
             let between = (place - whole) * PLACES as f64;
             let nearest = between as usize;
-            let weigh = |place: usize| {
-                self.filters.get(place).map_or(0.0, |filter| {
-                    filter.iter().zip(around).map(|(weight, frame)| weight * frame).sum::<f32>()
-                })
-            };
+            let weigh = |place: usize| self.filters.get(place).map_or(0.0, |filter| weighed(filter, around));
             let (here, next) = (weigh(nearest), weigh(nearest + 1));
             here + (next - here) * (between - nearest as f64) as f32
         }));
         Ok(())
     }
+}
+
+/// The sum of frames by their weights, in eight lanes so that they are added at the same time.
+fn weighed(filter: &[f32; TAPS], around: &[f32]) -> f32 {
+    let mut lanes = [0.0; 8];
+    for (weights, frames) in filter.as_chunks::<8>().0.iter().zip(around.as_chunks::<8>().0) {
+        for ((lane, weight), frame) in lanes.iter_mut().zip(weights).zip(frames) {
+            *lane += weight * frame;
+        }
+    }
+    lanes.iter().sum()
 }
 
 /// The weights of the frames around a place from 0 to 1 after the one in the middle.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, Aligner, Bound, Bundle, Event, Stamp};
+use lockstep_engine::align::{AlignPolicy, Aligner, Bound, Bundle, ClockMonitor, Event, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
@@ -38,6 +38,7 @@ pub enum AlignMessage {
 pub struct Align {
     shard: usize,
     aligner: Aligner<Arc<Sample>>,
+    monitor: ClockMonitor,
     routes: Routes,
     status: Arc<Status>,
     ids: Arc<AtomicU64>,
@@ -56,10 +57,12 @@ impl Align {
         status: Arc<Status>,
         ids: Arc<AtomicU64>,
     ) -> Self {
+        let monitor = ClockMonitor::new(&policy);
         let aligner = Aligner::new(policy);
         Self {
             shard,
             aligner,
+            monitor,
             routes,
             status,
             ids,
@@ -137,6 +140,15 @@ impl Align {
             self.next_report = now.after(REPORT_EVERY);
             telemetry::alignment(self.shard, self.aligner.streams(), self.aligner.buffered());
             self.report_evicted();
+            self.report_clocks(now);
+        }
+    }
+
+    fn report_clocks(&mut self, now: Timestamp) {
+        for reading in self.monitor.report(now) {
+            let input = self.aligner.policy().inputs.get(reading.input.index());
+            let name = input.map_or("?", |input| input.name.as_str());
+            telemetry::clock(self.shard, name, reading.quantity, reading.value);
         }
     }
 
@@ -185,6 +197,7 @@ impl Room for Align {
                 self.aligner.tick(now, &mut self.events);
                 for sample in samples {
                     let (stream, stamp) = (sample.stream.clone(), Stamp::from(&*sample));
+                    self.monitor.observe(&stream, sample.input(), stamp, sample.record.polled_at);
                     self.aligner.push(&stream, sample.input(), stamp, sample, now, &mut self.events);
                 }
                 self.tell(now, out);

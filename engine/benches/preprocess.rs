@@ -83,7 +83,7 @@ fn jpeg(criterion: &mut Criterion) {
 
 fn mel(criterion: &mut Criterion) {
     let settings = Preprocess::LogMel(LogMelSpec {
-        wave: WaveformSpec { rate: 16_000, length: 16_000, scale: 1.0 },
+        wave: WaveformSpec { rate: 16_000, length: 16_000, scale: 1.0, drift: Default::default() },
         n_fft: 400,
         win_length: 400,
         hop_length: 160,

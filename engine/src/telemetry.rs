@@ -9,7 +9,7 @@ use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::align::Bound;
+use crate::align::{Bound, Quantity};
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
 
@@ -66,6 +66,15 @@ pub fn describe() {
     describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
     describe_gauge!("lockstep_paused_partitions", "partitions paused to keep to the budget");
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
+    describe_gauge!(
+        "lockstep_input_drift_ppm",
+        "the drift furthest from 0 among the streams of an input that are followed: real rate over nominal less 1, by event times"
+    );
+    describe_gauge!(
+        "lockstep_input_clock_offset_seconds",
+        Unit::Seconds,
+        "what to add to the event times of an input so that they agree with the pivot's, as estimated last"
+    );
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
 }
@@ -104,6 +113,19 @@ pub fn epoch(input: &str) {
 /// A sample had to make room, since more was held than this bound allows.
 pub fn evicted(input: &str, bound: Bound) {
     counter!("lockstep_evicted_total", "input" => input.to_owned(), "reason" => bound.as_str()).increment(1);
+}
+
+/// What a shard's look at the clocks of an input has found; not a number when it is no longer known.
+pub fn clock(shard: usize, input: &str, quantity: Quantity, value: Option<f64>) {
+    let (shard, input, value) = (shard.to_string(), input.to_owned(), value.unwrap_or(f64::NAN));
+    match quantity {
+        Quantity::DriftPpm => {
+            gauge!("lockstep_input_drift_ppm", "shard" => shard, "input" => input).set(value);
+        }
+        Quantity::OffsetSeconds => {
+            gauge!("lockstep_input_clock_offset_seconds", "shard" => shard, "input" => input).set(value);
+        }
+    }
 }
 
 /// A sample ended without a result: `unused`, `duplicate` or `bundle-dropped`.

@@ -40,7 +40,8 @@ STATISTICS
 --stats tells, after the summary, of each input: its samples, how many bundles closed without it (missing), how many of
 its samples were late, duplicates, evicted or unused; its skew, how far from its bundle's time it was (the mean has its
 sign: of a clock that is off it is far from 0); how long a bundle had been open when it arrived; how its windows were
-covered. Then how long bundles waited, from the arrival of their pivot or first sample to their close, and how late
+covered; how many parts in a million the real rates of its sources are above the nominal ones (drift), by the event times of
+what lasts, over the streams of which that is sure to within 10 ppm. Then how long bundles waited, from the arrival of their pivot or first sample to their close, and how late
 late samples were. Last a line for each stream; of many, those with the least share of complete bundles.
 --stats=json gives all of it as one JSON object on the last line of standard error, in place of the summary. Its times
 are in nanoseconds.

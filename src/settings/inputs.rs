@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use lockstep_engine::align::{AlignPolicy, ClockPolicy};
-use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::ingest::input::OnDataLoss;
+use lockstep_engine::ingest::{InputSpec, OnDataLoss, OnDrift};
 use lockstep_engine::media::{Media, Modality};
 
 use super::align::{KEYS, read_align};
@@ -115,6 +114,15 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         ));
     }
     let clock_offset = section.or("clock_offset", 0, signed_duration);
+    let drift = section.or(
+        "drift",
+        OnDrift::default(),
+        word(&[("ignore", OnDrift::Ignore), ("resample", OnDrift::Resample)]),
+    );
+    if drift == OnDrift::Resample && media.is_some_and(|media| media.modality() != Modality::Audio) {
+        section
+            .wrong("drift", "is \"resample\", which is of sound, and this input carries none; take it away");
+    }
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
     let min_period = section.optional("min_period", positive_duration);
     section.finish();
@@ -127,6 +135,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         max_past,
         max_future,
         clock_offset,
+        drift,
         on_data_loss,
     });
     let clock = ClockPolicy { learn_up_to, epoch_after };

@@ -296,6 +296,7 @@ impl Reader<'_, '_> {
         let made = Made {
             input: from,
             modality: inputs.specs.get(place)?.modality,
+            drift: inputs.specs.get(place)?.drift,
             join: inputs.align.inputs.get(place)?.join,
             base: self.base,
         };

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lockstep_engine::align::Join;
+use lockstep_engine::ingest::OnDrift;
 use lockstep_engine::media::Modality;
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::{
@@ -23,6 +24,7 @@ pub(super) struct Made<'a> {
     pub(super) input: &'a str,
     pub(super) modality: Modality,
     pub(super) join: Join,
+    pub(super) drift: OnDrift,
     /// The folder that paths are relative to.
     pub(super) base: &'a Path,
 }
@@ -178,7 +180,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
         section.wrong("rate", format!("is {rate}, at which the window of {} holds no sample", made.input));
         return None;
     }
-    Some(WaveformSpec { rate, length, scale })
+    Some(WaveformSpec { rate, length, scale, drift: made.drift })
 }
 
 fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {

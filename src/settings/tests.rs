@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockstep_engine::align::{ApproximateTime, Bounds, Join, Method, Missing, Needs, Overflow, Revise};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
+use lockstep_engine::ingest::OnDrift;
 use lockstep_engine::position::InputId;
 use lockstep_engine::preprocess::Preprocess;
 
@@ -70,6 +71,21 @@ fn the_shipped_pipelines_are_what_they_say() {
 /// Each takes the shipped pipeline, puts the second text in the place of the first, and expects one mistake
 /// where the third stands, with this key, whose message holds all of these words.
 #[test]
+fn what_becomes_of_a_drift_is_known_where_sound_is_cut() {
+    let text = shipped("talking-face.toml").replace("[inputs.audio]", "[inputs.audio]\ndrift = \"resample\"");
+    let pipeline = load_text(&text, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(pipeline.inputs[1].drift, OnDrift::Resample);
+    let of_sound = |binding: &Binding| match binding {
+        Binding::Input { preprocess: Preprocess::Waveform(spec), .. } => Some(spec.drift),
+        Binding::Input { preprocess: Preprocess::LogMel(spec), .. } => Some(spec.wave.drift),
+        _ => None,
+    };
+    let drifts: Vec<OnDrift> =
+        pipeline.steps.iter().flat_map(|step| &step.bindings).filter_map(of_sound).collect();
+    assert!(!drifts.is_empty() && drifts.iter().all(|drift| *drift == OnDrift::Resample), "{drifts:?}");
+}
+
+#[test]
 fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
     let image = "image = { width = 320, height = 240, resize = \"fit\" }";
     let window = "{ window = { before = \"512ms\", after = \"0ms\" }, missing = \"emit\" }";
@@ -117,6 +133,13 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "\"37\"",
             "inputs.video.clock_offset",
             &["\"-37ms\""],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\ndrift = \"resample\"",
+            "\"resample\"",
+            "inputs.video.drift",
+            &["of sound"],
         ),
         (
             "content_type = \"image/jpeg\"",

@@ -45,7 +45,7 @@ pub struct Bare {
 }
 
 /// What records look like beside their keys.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// The size of the value, in bytes.
     pub value: usize,

@@ -87,6 +87,7 @@ pub fn input(topic: &str) -> InputSpec {
         max_past: Duration::MAX,
         max_future: Duration::MAX,
         clock_offset: 0,
+        drift: Default::default(),
         on_data_loss: Default::default(),
     }
 }

@@ -14,7 +14,8 @@
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
-//! [`offset`] estimates how far the clock of an input is off.
+//! [`offset`] estimates how far the clock of an input is off, and [`drift`] how far its rate is;
+//! [`monitor`] has both look at live streams.
 
 mod account;
 mod aligner;
@@ -23,12 +24,14 @@ pub mod bounds;
 pub mod bundle;
 mod clock;
 mod cover;
+pub mod drift;
 mod epoch;
 pub mod event;
 mod exact;
 pub mod held;
 mod lane;
 mod matching;
+pub mod monitor;
 pub mod offset;
 mod pivot;
 pub mod policy;
@@ -44,6 +47,7 @@ pub use bounds::{Bound, Bounds, Overflow};
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
 pub use held::Held;
+pub use monitor::{ClockMonitor, Quantity, Reading};
 pub use policy::{
     AlignPolicy, ApproximateTime, ClockPolicy, InputPolicy, Join, Method, Missing, Needs, Revise,
 };

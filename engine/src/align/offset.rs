@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::time::{Timestamp, nanos};
 
-/// How many event times of each side are kept, the latest observed.
+/// How many event times of each side are kept unless told otherwise, the latest observed.
 const WINDOW: usize = 4096;
 /// How many pairs are looked at in one estimate: it bounds its time and memory (8 bytes a pair).
 const PAIRS: usize = 1 << 19;
@@ -72,13 +72,15 @@ pub struct Estimate {
 
 /// Estimates the offset between two inputs of one stream from a window of their latest events.
 ///
-/// What it keeps is bounded: 4096 events of each side, 24 bytes each. Observing costs constant time; an estimate by
+/// What it keeps is bounded: 4096 events of each side unless told otherwise, 24 bytes each. Observing costs constant time; an estimate by
 /// events sorts at most 2^19 differences.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OffsetEstimator {
     input: Window,
     reference: Window,
     observed: u64,
+    /// How many events of each side are kept.
+    window: usize,
 }
 
 /// The latest events of one side, in the order in which they were observed.
@@ -97,10 +99,22 @@ struct Seen {
     number: u64,
 }
 
+impl Default for OffsetEstimator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl OffsetEstimator {
     /// One that has seen nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_window(WINDOW)
+    }
+
+    /// One that keeps so many events of each side, from 1 to 4096.
+    pub fn with_window(events: usize) -> Self {
+        let window = events.clamp(1, WINDOW);
+        Self { input: Window::default(), reference: Window::default(), observed: 0, window }
     }
 
     /// Takes an event, in the order of arrival. `duration` counts where an arrival is known: what lasts is sent when it is
@@ -120,7 +134,7 @@ impl OffsetEstimator {
             Side::Input => &mut self.input,
             Side::Reference => &mut self.reference,
         };
-        if window.events.len() == WINDOW {
+        if window.events.len() == self.window {
             window.events.pop_front();
             window.full = true;
         }

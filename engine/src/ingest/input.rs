@@ -23,6 +23,8 @@ pub struct InputSpec {
     pub max_future: Duration,
     /// What is added to its event times, in nanoseconds: how far the clock that they come from is behind the others.
     pub clock_offset: i64,
+    /// What becomes of sound whose source drifts.
+    pub drift: OnDrift,
     /// What to do when the broker has deleted records before they were read.
     pub on_data_loss: OnDataLoss,
 }
@@ -35,4 +37,15 @@ pub enum OnDataLoss {
     Continue,
     /// Say it and stop with a non-zero exit.
     Stop,
+}
+
+/// What becomes of sound whose chunks are a little too short or too long for the time from one to the next, since the real
+/// rate of its source is not the nominal one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDrift {
+    /// Chunks are taken as they are: what is off adds up to a gap or an overlap of a millisecond now and then.
+    #[default]
+    Ignore,
+    /// Chunks that follow one another are stretched to the time that they span.
+    Resample,
 }

@@ -7,4 +7,4 @@ pub mod streams;
 pub mod understand;
 pub mod wire;
 
-pub use input::{InputSpec, OnDataLoss};
+pub use input::{InputSpec, OnDataLoss, OnDrift};

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::ingest::OnDrift;
+
 /// How the samples of one input become one row of one tensor (for text, of several).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preprocess {
@@ -105,10 +107,12 @@ pub struct WaveformSpec {
     /// Samples a second of the result.
     pub rate: u32,
     /// The exact number of samples of the result; the window, `length / rate` seconds long, begins where
-    /// the part's does. What no chunk covers is silence.
+    /// the part's does. What no chunk covers, or lies beyond the part's window, is silence.
     pub length: usize,
     /// What full scale becomes: 1 for -1 to 1.
     pub scale: f32,
+    /// What becomes of chunks that are too short or too long for the time from one to the next.
+    pub drift: OnDrift,
 }
 
 /// Sound as a log-mel spectrogram, of a waveform made as `wave` says.

@@ -43,9 +43,12 @@ fn picture() -> ImageSpec {
 
 fn settings_for(media: &Media) -> Preprocess {
     match media {
-        Media::Wav | Media::Flac | Media::Pcm(_) => {
-            Preprocess::Waveform(WaveformSpec { rate: 16_000, length: 20_000, scale: 1.0 })
-        }
+        Media::Wav | Media::Flac | Media::Pcm(_) => Preprocess::Waveform(WaveformSpec {
+            rate: 16_000,
+            length: 20_000,
+            scale: 1.0,
+            drift: Default::default(),
+        }),
         _ => Preprocess::Image(picture()),
     }
 }
@@ -192,8 +195,13 @@ fn text_that_is_not_utf8_is_refused() {
 fn the_faulty_sample_is_named() {
     let pcm = Media::Pcm(Pcm { rate: 16_000, channels: 1, format: PcmFormat::S16Le });
     let samples = vec![sample(pcm, vec![0; 320], 0), sample(pcm, vec![0; 321], 10_000_000)];
-    let settings = Preprocess::Waveform(WaveformSpec { rate: 16_000, length: 320, scale: 1.0 });
-    assert_eq!(make(&settings, &window(samples, 0, 1)).expect_err("odd").sample, Some(1));
+    let settings = Preprocess::Waveform(WaveformSpec {
+        rate: 16_000,
+        length: 320,
+        scale: 1.0,
+        drift: Default::default(),
+    });
+    assert_eq!(make(&settings, &window(samples, 0, 1_000_000_000)).expect_err("odd").sample, Some(1));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn normalised_images_are_torchvisions() {
 }
 
 fn wave(name: &str, rate: u32, length: usize) -> Vec<f32> {
-    let spec = WaveformSpec { rate, length, scale: 1.0 };
+    let spec = WaveformSpec { rate, length, scale: 1.0, drift: Default::default() };
     let input = part(vec![sample(media_of(name), golden(name), 0)]);
     let (row, info) = make(&Preprocess::Waveform(spec), &input).expect(name);
     assert_eq!(info, RowInfo::Sound { coverage: 1.0 });
@@ -247,7 +247,9 @@ fn what_a_scratch_was_used_for_leaves_no_trace() {
     fn sent<T: Send>() {}
     shared::<Preprocessor>();
     sent::<Scratch>();
-    let wave = |rate, length| Preprocess::Waveform(WaveformSpec { rate, length, scale: 2.0 });
+    let wave = |rate, length| {
+        Preprocess::Waveform(WaveformSpec { rate, length, scale: 2.0, drift: Default::default() })
+    };
     let cases = [
         ("scene.jpg", Preprocess::Image(image(101, 97, Resize::CenterCrop(Filter::Bicubic)))),
         ("gray16.png", Preprocess::Image(image(9, 12, Resize::Stretch(Filter::Bilinear)))),

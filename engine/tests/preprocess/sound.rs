@@ -12,6 +12,9 @@ use crate::support::{floats_of, golden, make, part, sample, window};
 
 const BASE: i64 = 1_700_000_000_123_456_789;
 
+/// Longer than any row here.
+const MINUTE: i64 = 60_000_000_000;
+
 fn pcm(rate: u32) -> Media {
     Media::Pcm(Pcm { rate, channels: 1, format: PcmFormat::S16Le })
 }
@@ -32,8 +35,11 @@ fn chunk(from: i64, length: i64, rate: u32, at: i64) -> Arc<Sample> {
 }
 
 fn wave(input: &Part<Arc<Sample>>, rate: u32, length: usize) -> (Vec<f32>, f64) {
-    let (row, info) =
-        make(&Preprocess::Waveform(WaveformSpec { rate, length, scale: 1.0 }), input).expect("wave");
+    let (row, info) = make(
+        &Preprocess::Waveform(WaveformSpec { rate, length, scale: 1.0, drift: Default::default() }),
+        input,
+    )
+    .expect("wave");
     let RowInfo::Sound { coverage } = info else { panic!("not sound: {info:?}") };
     (floats_of(row), coverage)
 }
@@ -69,7 +75,7 @@ proptest! {
         }
         samples.sort_by_key(|sample| sample.event_time.as_nanos().wrapping_mul(seed as i64 | 1));
         let from = BASE + time_of(begin, rate) + jitter.min(4_000);
-        let (row, coverage) = wave(&window(samples, from, from + 1), rate, length);
+        let (row, coverage) = wave(&window(samples, from, from + MINUTE), rate, length);
         let expected: Vec<f32> = (begin..begin + length as i64)
             .map(|frame| if covered.contains(&frame) { f32::from(value(frame)) / 32_768.0 } else { 0.0 })
             .collect();
@@ -91,7 +97,7 @@ fn times_in_milliseconds_leave_neither_gap_nor_doubled_sample() {
         })
         .collect::<Vec<_>>();
     let from = samples[0].event_time.as_nanos();
-    let (row, coverage) = wave(&window(samples, from, from + 1), rate, 40_000);
+    let (row, coverage) = wave(&window(samples, from, from + MINUTE), rate, 40_000);
     assert_eq!(coverage, 1.0);
     assert!(row.iter().enumerate().all(|(at, found)| *found == f32::from(value(at as i64)) / 32_768.0));
 }
@@ -103,7 +109,7 @@ fn where_chunks_overlap_the_earlier_one_wins() {
     let first = sample(pcm(rate), loud(16_384), BASE);
     let second = sample(pcm(rate), loud(-8_192), BASE + time_of(400, rate));
     for samples in [vec![first.clone(), second.clone()], vec![second, first]] {
-        let (row, _) = wave(&window(samples, BASE, BASE + 1), rate, 1_300);
+        let (row, _) = wave(&window(samples, BASE, BASE + MINUTE), rate, 1_300);
         assert!(row[..800].iter().all(|value| *value == 0.5));
         assert!(row[800..1_200].iter().all(|value| *value == -0.25));
         assert!(row[1_200..].iter().all(|value| *value == 0.0));
@@ -115,7 +121,7 @@ fn the_earlier_chunk_wins_whatever_the_rates() {
     let loud = |level: i16, count: i64| (0..count).flat_map(|_| level.to_le_bytes()).collect::<Vec<u8>>();
     let first = sample(pcm(16_000), loud(16_384, 800), BASE);
     let second = sample(pcm(8_000), loud(-8_192, 800), BASE + time_of(400, 16_000));
-    let (row, coverage) = wave(&window(vec![first, second], BASE, BASE + 1), 16_000, 2_000);
+    let (row, coverage) = wave(&window(vec![first, second], BASE, BASE + MINUTE), 16_000, 2_000);
     assert_eq!(coverage, 1.0);
     assert!(row[..800].iter().all(|value| *value == 0.5));
     assert!(row[800..1_800].iter().all(|value| (value + 0.25).abs() < 1e-3));
@@ -136,7 +142,7 @@ fn a_part_without_a_window_gives_its_first_sample_from_its_start() {
 fn channels_are_mixed_down_to_their_mean_and_scaled() {
     let media = Media::Pcm(Pcm { rate: 8_000, channels: 3, format: PcmFormat::F32Le });
     let payload = [0.3f32, 0.6, 0.9, -1.0, 0.0, 0.25].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let spec = WaveformSpec { rate: 8_000, length: 3, scale: 100.0 };
+    let spec = WaveformSpec { rate: 8_000, length: 3, scale: 100.0, drift: Default::default() };
     let (row, _) = make(&Preprocess::Waveform(spec), &part(vec![sample(media, payload, 0)])).expect("wave");
     let row = floats_of(row);
     assert!((row[0] - 60.0).abs() < 1e-4 && (row[1] + 25.0).abs() < 1e-4 && row[2] == 0.0, "{row:?}");
@@ -175,7 +181,8 @@ fn a_resampled_window_is_a_piece_of_the_whole() {
     for begin in [0, 1, 777, 2_500, 3_999] {
         let from = BASE + time_of(begin, 16_000);
         let cut =
-            wave(&window(vec![sample(Media::Flac, file.clone(), BASE)], from, from + 1), 16_000, 2_400).0;
+            wave(&window(vec![sample(Media::Flac, file.clone(), BASE)], from, from + MINUTE), 16_000, 2_400)
+                .0;
         for (found, expected) in cut.iter().zip(&whole[begin as usize..]) {
             assert!((found - expected).abs() < 2e-5, "{begin}: {found} {expected}");
         }
@@ -187,5 +194,5 @@ fn borders_of_chunks_are_not_heard_in_resampled_sound() {
     let rate = 48_000;
     let whole = wave(&part(vec![chunk(0, 12_000, rate, BASE)]), 16_000, 4_000).0;
     let pieces = (0..12).map(|n| chunk(n * 1_000, 1_000, rate, BASE + time_of(n * 1_000, rate))).collect();
-    assert_eq!(wave(&window(pieces, BASE, BASE + 1), 16_000, 4_000).0, whole);
+    assert_eq!(wave(&window(pieces, BASE, BASE + MINUTE), 16_000, 4_000).0, whole);
 }

@@ -111,7 +111,7 @@ pub(crate) fn bytes_of(tensor: Tensor) -> Vec<u8> {
 /// Half a second at 16 kHz to 80 bands, in decibels as librosa gives them.
 pub(crate) fn log_mel() -> LogMelSpec {
     LogMelSpec {
-        wave: WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0 },
+        wave: WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0, drift: Default::default() },
         n_fft: 400,
         win_length: 400,
         hop_length: 160,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::statistics::{Counts, OfInput, Statistics};
+use super::statistics::{Counts, Drifts, OfInput, Statistics};
 
 /// So many streams have a line in the table: those with the least share complete.
 const STREAMS: usize = 20;
@@ -45,6 +45,22 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
             ));
         }
     }
+    let mut drifts = vec![head("drift in ppm", &["streams", "slowest", "median", "quickest", "within"])];
+    for (name, known) in
+        names.iter().zip(&statistics.inputs).filter_map(|(name, of)| Some((name, of.drifts()?)))
+    {
+        let cells = match middle(&known) {
+            Some([slowest, median, quickest, error]) => [
+                known.streams.len().to_string(),
+                format!("{slowest:+.1}"),
+                format!("{median:+.1}"),
+                format!("{quickest:+.1}"),
+                format!("{error:.1}"),
+            ],
+            None => ["0", "-", "-", "-", "-"].map(String::from),
+        };
+        drifts.push(row(name, cells));
+    }
     let mut bundles = vec![head("bundles", &["p50", "p95", "p99", "max"])];
     if let Some(quantiles) = statistics.wait.quantiles() {
         bundles.push(row("wait to close", quantiles.map(show)));
@@ -53,7 +69,7 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
         bundles.push(row("samples late by", quantiles.map(show)));
     }
     let mut text = columns(&inputs);
-    for table in [&skews, &after, &coverages, &bundles] {
+    for table in [&skews, &after, &coverages, &drifts, &bundles] {
         if table.len() > 1 {
             text.push('\n');
             text.push_str(&columns(table));
@@ -76,6 +92,14 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
     text.push('\n');
     text.push_str(&streams(statistics, names));
     text
+}
+
+/// The slowest, the median and the quickest drift, in parts per million, and how far they may be off.
+fn middle(drifts: &Drifts) -> Option<[f64; 4]> {
+    let streams = &drifts.streams;
+    let median = streams.get(streams.len() / 2)?.ppm;
+    let error = streams.iter().map(|drift| drift.error_ppm).fold(0.0, f64::max);
+    Some([streams.first()?.ppm, median, streams.last()?.ppm, error])
 }
 
 fn streams(statistics: &Statistics, names: &[String]) -> String {
@@ -180,6 +204,15 @@ fn of_input(input: &OfInput) -> Value {
         let coverage = &input.coverage;
         json!({"windows": coverage.windows, "full": coverage.full, "mean": mean, "least": coverage.least})
     });
+    let drift = input.drifts().map(|drifts| {
+        let mut value = json!({"streams": drifts.streams.len(), "unknown": drifts.unknown});
+        if let (Some(object), Some(told)) = (value.as_object_mut(), middle(&drifts)) {
+            for (name, number) in ["slowest", "median", "quickest", "error"].into_iter().zip(told) {
+                object.insert(name.into(), number.into());
+            }
+        }
+        value
+    });
     json!({
         "samples": input.samples,
         "missing": input.missing,
@@ -191,6 +224,7 @@ fn of_input(input: &OfInput) -> Value {
         "skew_ns": skew,
         "after_ns": input.after.json(),
         "coverage": coverage,
+        "drift_ppm": drift,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lockstep_engine::align::drift::{Drift, DriftEstimator};
 use lockstep_engine::align::{Bundle, Event};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
@@ -46,6 +47,17 @@ pub(super) struct OfInput {
     /// How long a bundle was open when the last of its samples of this input arrived.
     pub(super) after: Distribution,
     pub(super) coverage: Coverage,
+    /// By stream, of what lasts.
+    drifts: BTreeMap<StreamKey, DriftEstimator>,
+}
+
+/// How far the rates of an input's sources are off, over the streams of which that is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Drifts {
+    /// From the slowest source to the quickest.
+    pub(super) streams: Vec<Drift>,
+    /// How many more streams have sound whose drift is not known yet.
+    pub(super) unknown: usize,
 }
 
 /// How windows were covered.
@@ -86,6 +98,14 @@ impl OfInput {
     pub(super) fn mean_skew(&self) -> Option<f64> {
         (self.skewed > 0).then(|| self.skews / self.skewed as f64)
     }
+
+    /// The drifts of its streams, if it has any that last.
+    pub(super) fn drifts(&self) -> Option<Drifts> {
+        let mut streams: Vec<Drift> = self.drifts.values().filter_map(DriftEstimator::estimate).collect();
+        streams.sort_by(|one, other| one.ppm.total_cmp(&other.ppm));
+        let unknown = self.drifts.len() - streams.len();
+        (!self.drifts.is_empty()).then_some(Drifts { streams, unknown })
+    }
 }
 
 impl Coverage {
@@ -118,7 +138,18 @@ impl Statistics {
     pub(super) fn sample(&mut self, item: &Item) {
         self.timed |= item.arrival.is_some();
         let index = item.input.index();
-        self.of_input(item.input, |input| input.samples += 1);
+        self.of_input(item.input, |input| {
+            input.samples += 1;
+            if item.stamp.duration.is_zero() {
+                return;
+            }
+            if !input.drifts.contains_key(&item.stream) {
+                input.drifts.insert(item.stream.clone(), DriftEstimator::new());
+            }
+            if let Some(drift) = input.drifts.get_mut(&item.stream) {
+                drift.observe(item.stamp.event_time, item.stamp.duration);
+            }
+        });
         self.count(&item.stream, |counts| {
             if let Some(samples) = counts.samples.get_mut(index) {
                 *samples += 1;

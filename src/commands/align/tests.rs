@@ -273,6 +273,30 @@ fn the_statistics_count_what_the_lines_say() {
 }
 
 #[test]
+fn the_drift_of_a_source_is_told_by_input() {
+    // A chunk of 20 ms every 20.002 ms: 100 ppm too slow.
+    let line = |stream: &str, n: i64, every: i64| {
+        let time = n * every;
+        format!(
+            "{{\"stream\":\"{stream}\",\"input\":\"audio\",\"event_time_ns\":{time},\"duration_ns\":20000000}}\n"
+        )
+    };
+    let input: String =
+        (0..1_500).flat_map(|n| [line("a", n, 20_002_000), line("b", n, 20_000_400)]).collect();
+    let short = line("c", 0, 1);
+    let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
+    let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &(input + &short));
+    let told = json(&watch, &summary, &names());
+    let drift = &told["inputs"]["audio"]["drift_ppm"];
+    assert_eq!((&drift["streams"], &drift["unknown"]), (&2.into(), &1.into()), "{drift}");
+    let slowest = drift["slowest"].as_f64().expect("a drift");
+    assert!((slowest + 100.0).abs() < 0.1, "{drift}");
+    assert_eq!(told["inputs"]["video"]["drift_ppm"], Value::Null);
+    let table = watch.report(Some(Format::Table), &summary, &names());
+    assert!(table.contains("drift in ppm") && table.contains("-100.0"), "{table}");
+}
+
+#[test]
 fn waits_are_not_made_up_where_no_arrival_is_known() {
     let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
     let lines =

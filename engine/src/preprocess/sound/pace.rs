@@ -1,0 +1,126 @@
+//! How chunks of a source that drifts lie in time.
+//!
+//! Chunks that follow one another begin at event times `t` after `x` of nominal time. A source that keeps its rate has them
+//! on a line of slope 1, one that drifts on another: the line is found by least squares over all chunks of the run, so
+//! that stamps may jitter and the sound does not waver. It counts only where it explains what the chunks are off.
+
+use super::{JITTER_NS, SECOND, div_round};
+
+/// The most that a source can drift, as a share.
+const MOST: f64 = 0.02;
+/// Chunks from which on a drift is seen that is hidden within the jitter of single stamps.
+const MANY: usize = 8;
+
+/// When the frames of a run are, in nanoseconds since its first chunk's event time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Line {
+    begin: f64,
+    /// Nanoseconds of event time for one of nominal time.
+    slope: f64,
+}
+
+/// Which frame of the chunks stands where a frame of the run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pace {
+    /// For the run's first.
+    pub(super) begin: f64,
+    /// For each further one.
+    pub(super) step: f64,
+}
+
+impl Line {
+    /// The line through chunks that begin with a frame and at a time each, at a nominal rate. None where they lie as they
+    /// would without a drift, to within half a frame or what the stamps resolve, or as no drift would have them.
+    pub(super) fn through(chunks: &[(u64, i64)], rate: u32) -> Option<Self> {
+        let rate = f64::from(rate);
+        let points = chunks.iter().map(|(frame, time)| {
+            let nominal = *frame as f64 * SECOND as f64 / rate;
+            (nominal, *time as f64 - nominal)
+        });
+        let (mut count, mut mean_x, mut mean_r, mut sum_xx, mut sum_xr) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (x, r) in points.clone() {
+            count += 1.0;
+            let (dx, dr) = (x - mean_x, r - mean_r);
+            mean_x += dx / count;
+            mean_r += dr / count;
+            sum_xx += dx * (x - mean_x);
+            sum_xr += dx * (r - mean_r);
+        }
+        let jitter = JITTER_NS as f64;
+        let is_coarse = chunks.iter().all(|(_, time)| i128::from(*time) % JITTER_NS == 0);
+        let hidden = if is_coarse { jitter } else { SECOND as f64 / (2.0 * rate) };
+        let off = range(points.clone().map(|(_, r)| r));
+        if off <= hidden || (chunks.len() < MANY && off <= jitter) {
+            return None;
+        }
+        let slope = sum_xr / sum_xx;
+        let rest = range(points.map(|(x, r)| r - slope * x));
+        // Of a jump or of jitter a line leaves as much as there was.
+        let is_line = slope.abs() <= MOST && rest <= off / 2.0;
+        is_line.then_some(Self { begin: mean_r - slope * mean_x, slope: 1.0 + slope })
+    }
+
+    /// Where in a row the run begins, how its frames lie among those of the chunks, and how many there are, for a row that
+    /// begins `before` nanoseconds earlier than its first chunk says.
+    pub(super) fn laid_out(&self, before: i128, row_rate: u32, rate: u32, frames: u64) -> (i128, Pace, u64) {
+        let (row_rate, step) = (i128::from(row_rate), self.slope.recip());
+        let begin = before + self.begin.round() as i128;
+        let at = div_round(begin * row_rate, SECOND);
+        // What the run's beginning is off the row's sample that stands for it goes into the place of its first frame.
+        let off = (at * SECOND - begin * row_rate) as f64 / (SECOND * row_rate) as f64;
+        let pace = Pace { begin: off * f64::from(rate) * step, step };
+        let last = (frames as f64 - 0.5 - pace.begin) / step;
+        (at, pace, last.max(0.0) as u64 + 1)
+    }
+}
+
+fn range(values: impl Iterator<Item = f64>) -> f64 {
+    let (low, high) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    high - low
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by a panic")]
+mod tests {
+    use super::*;
+
+    /// Chunks of 320 frames at 16 kHz whose times are made of their number.
+    fn through(count: u64, time: impl Fn(f64) -> f64) -> Option<Line> {
+        let chunks: Vec<(u64, i64)> =
+            (0..count).map(|n| (n * 320, time(n as f64 * 20e6).round() as i64)).collect();
+        Line::through(&chunks, 16_000)
+    }
+
+    #[test]
+    fn a_drift_is_a_line() {
+        let line = through(50, |x| x / 1.000_15).expect("a drift");
+        assert!((line.slope - 1.0 / 1.000_15).abs() < 1e-8 && line.begin.abs() < 2.0, "{line:?}");
+        let line = through(50, |x| x * 1.01).expect("a drift");
+        assert!((line.slope - 1.01).abs() < 1e-8 && line.begin.abs() < 2.0, "{line:?}");
+    }
+
+    #[test]
+    fn what_keeps_its_rate_has_none_however_its_stamps_are_rounded() {
+        assert_eq!(through(500, |x| x), None);
+        assert_eq!(through(500, |x| x + (x * 0.37).sin() * 15e3), None, "less than half a frame");
+        assert_eq!(through(500, |x| x + (x * 0.37).sin() * 9e5), None, "jitter");
+        // 441 frames at 22.05 kHz and a little: in whole milliseconds they lie on a line for a while.
+        let coarse: Vec<(u64, i64)> =
+            (0..18).map(|n| (n * 1_105, (n as i64 * 25_056_689) / 1_000_000 * 1_000_000)).collect();
+        assert_eq!(Line::through(&coarse, 44_100), None);
+    }
+
+    #[test]
+    fn a_jump_is_not_a_drift() {
+        assert_eq!(through(50, |x| if x > 4e8 { x + 1.3e6 } else { x }), None);
+        assert_eq!(through(2, |x| x * 1.1), None, "more than any source drifts");
+    }
+
+    #[test]
+    fn of_few_chunks_only_what_would_leave_a_gap_counts() {
+        assert_eq!(through(4, |x| x * 1.01), None);
+        let chunks = [(0, 0), (1_600, 101_700_000)];
+        assert!(Line::through(&chunks, 16_000).is_some());
+    }
+}

@@ -1,4 +1,4 @@
-"""The work of benches/align.rs by pandas and polars, on one thread: what people do off line with the same columns.
+"""The work of benches/align by pandas and polars, on one thread: what people do off line with the same columns.
 
     python3 -m venv v && v/bin/pip install pandas polars
     v/bin/python engine/benches/compare_align.py

@@ -1,0 +1,115 @@
+//! What is pushed into an aligner: inputs of one rate, in streams that take turns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::align::{
+    AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
+};
+use lockstep_engine::position::InputId;
+use lockstep_engine::sample::StreamKey;
+use lockstep_engine::time::Timestamp;
+
+const MS: i64 = 1_000_000;
+/// From one sample of an input to the next.
+pub(super) const PERIOD: Duration = Duration::from_millis(40);
+/// When each input's sample comes after the pivot's, in milliseconds.
+const OFFSETS: [i64; 16] = [0, 7, -11, 3, 13, -5, 9, -17, 1, 15, -7, 5, 11, -3, 17, -13];
+
+/// A pivot and an input for each join.
+pub(super) fn policy(joins: &[Join], out_of_orderness: Duration) -> Arc<AlignPolicy> {
+    let input = |index: usize, join: &Join| InputPolicy {
+        name: format!("input-{index}"),
+        out_of_orderness,
+        idle_timeout: Duration::from_secs(3600),
+        join: *join,
+        missing: Missing::Emit,
+        clock: Default::default(),
+        needs: Needs::default(),
+    };
+    Arc::new(AlignPolicy {
+        method: Method::Pivot(InputId(0)),
+        inputs: std::iter::once(&Join::Pivot)
+            .chain(joins)
+            .enumerate()
+            .map(|(i, join)| input(i, join))
+            .collect(),
+        max_wait: Duration::from_secs(3600),
+        forget_after: Duration::from_secs(3600),
+        revise: Revise::default(),
+        bounds: Default::default(),
+    })
+}
+
+/// Another method over inputs that no pivot asks.
+pub(super) fn without_pivot(method: Method, inputs: usize, out_of_orderness: Duration) -> Arc<AlignPolicy> {
+    let joins = vec![Join::Pivot; inputs - 1];
+    Arc::new(AlignPolicy { method, ..(*policy(&joins, out_of_orderness)).clone() })
+}
+
+/// What is aligned: nobody looks into it.
+pub(super) struct Item;
+
+impl Held for Item {
+    fn weight(&self) -> u64 {
+        1_000
+    }
+}
+
+/// A run that goes on and on: [`Load::step`] pushes the next samples.
+pub(super) struct Load {
+    aligner: Aligner<Arc<Item>>,
+    streams: Vec<StreamKey>,
+    item: Arc<Item>,
+    lasts: Duration,
+    round: i64,
+    turn: usize,
+    out: Vec<Event<Arc<Item>>>,
+}
+
+impl Load {
+    /// Samples of every second input last so long.
+    pub(super) fn new(policy: Arc<AlignPolicy>, streams: usize, lasts: Duration) -> Self {
+        let streams = (0..streams).map(|i| StreamKey::from(format!("camera-{i:06}").as_str())).collect();
+        let (item, out) = (Arc::new(Item), Vec::new());
+        Self { aligner: Aligner::new(policy), streams, item, lasts, round: 0, turn: 0, out }
+    }
+
+    /// One sample of each input for each stream in turn; every few streams the events are taken away. Returns how many
+    /// bundles there were.
+    pub(super) fn step(&mut self, samples: usize) -> usize {
+        let inputs = self.aligner.policy().inputs.len();
+        let same_time = self.aligner.policy().method == Method::Exact;
+        let mut bundles = 0;
+        for _ in 0..samples / inputs {
+            let Some(stream) = self.streams.get(self.turn) else { return bundles };
+            let at = self.round * PERIOD.as_millis() as i64 * MS;
+            let now = Timestamp::from_nanos(at);
+            for (input, offset) in (0..inputs as u16).zip(OFFSETS) {
+                let offset = if same_time { 0 } else { offset };
+                let lasts = if input % 2 == 1 { self.lasts } else { Duration::ZERO };
+                let stamp = Stamp::new(Timestamp::from_nanos(at + offset * MS), lasts);
+                self.aligner.push(stream, InputId(input), stamp, Arc::clone(&self.item), now, &mut self.out);
+            }
+            self.turn += 1;
+            if self.turn == self.streams.len() {
+                (self.turn, self.round) = (0, self.round + 1);
+            }
+            if self.turn.is_multiple_of(64) {
+                self.aligner.tick(now, &mut self.out);
+                bundles += self.out.drain(..).filter(|event| matches!(event, Event::Bundle(_))).count();
+            }
+        }
+        bundles
+    }
+
+    /// Until each stream has had so many samples of each input.
+    pub(super) fn rounds(&mut self, rounds: usize) {
+        self.step(self.streams.len() * self.aligner.policy().inputs.len() * rounds);
+    }
+
+    /// Samples held.
+    pub(super) fn buffered(&self) -> usize {
+        self.aligner.buffered()
+    }
+}

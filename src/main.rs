@@ -12,7 +12,7 @@ mod publish;
 mod settings;
 
 /// Records are allocated by one thread and freed by another all the time, which the system's allocator on Linux
-/// pays for with locks.
+/// pays for with locks. It takes the place of `malloc` as well, for what librdkafka and libtorch allocate.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,15 +1,13 @@
 //! A sync actor: the alignment of the streams that one shard owns.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, Aligner, Bound, Bundle, ClockMonitor, Event, Stamp};
+use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
-use lockstep_engine::position::InputId;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -19,6 +17,10 @@ use crate::publish::{Aligned, Assignments, PublishMessage};
 use crate::route::{Onward, Routes};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
+
+use left_out::LeftOut;
+
+mod left_out;
 
 /// How often a shard says what it holds.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -43,8 +45,7 @@ pub struct Align {
     status: Arc<Status>,
     ids: Arc<AtomicU64>,
     events: Vec<Event<Arc<Sample>>>,
-    /// How many samples had to make room since that was last said.
-    evicted: BTreeMap<(InputId, Bound), u64>,
+    left_out: LeftOut,
     next_report: Timestamp,
 }
 
@@ -67,7 +68,7 @@ impl Align {
             status,
             ids,
             events: Vec::new(),
-            evicted: BTreeMap::new(),
+            left_out: LeftOut::default(),
             next_report: Timestamp::MIN,
         }
     }
@@ -104,10 +105,13 @@ impl Align {
                     );
                     aligned.failed.push((bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
                 }
-                Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
+                Event::Late { item, by_ns } => {
+                    self.left_out.late(item.input(), by_ns);
+                    aligned.late.push((item, by_ns));
+                }
                 Event::Duplicate(item) => aligned.duplicates.push(item),
                 Event::Evicted { item, bound, used } => {
-                    *self.evicted.entry((item.input(), bound)).or_default() += 1;
+                    self.left_out.evicted(item.input(), bound);
                     aligned.evicted.push((item, bound, used));
                 }
                 Event::Astray(item) => {
@@ -139,7 +143,7 @@ impl Align {
         if now >= self.next_report {
             self.next_report = now.after(REPORT_EVERY);
             telemetry::alignment(self.shard, self.aligner.streams(), self.aligner.buffered());
-            self.report_evicted();
+            self.left_out.tell(self.shard, self.aligner.policy());
             self.report_clocks(now);
         }
     }
@@ -149,22 +153,6 @@ impl Align {
             let input = self.aligner.policy().inputs.get(reading.input.index());
             let name = input.map_or("?", |input| input.name.as_str());
             telemetry::clock(self.shard, name, reading.quantity, reading.value);
-        }
-    }
-
-    /// Logs what had to make room, one line for each input and bound whatever their number.
-    fn report_evicted(&mut self) {
-        for ((input, bound), samples) in std::mem::take(&mut self.evicted) {
-            let policy = self.aligner.policy();
-            let name = policy.inputs.get(input.index()).map_or("?", |input| input.name.as_str());
-            let bound = bound.as_str();
-            tracing::warn!(
-                shard = self.shard,
-                input = name,
-                bound,
-                samples,
-                "samples had to make room in alignment"
-            );
         }
     }
 }
@@ -209,7 +197,7 @@ impl Room for Align {
                 out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
             }
             AlignMessage::Stop => {
-                self.report_evicted();
+                self.left_out.tell(self.shard, self.aligner.policy());
                 out.send(&self.routes.publish, PublishMessage::ShardDone);
             }
         }

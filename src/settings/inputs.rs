@@ -138,6 +138,6 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         drift,
         on_data_loss,
     });
-    let clock = ClockPolicy { learn_up_to, epoch_after };
+    let clock = ClockPolicy { learn_up_to, epoch_after, drift };
     Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period, clock }
 }

@@ -44,7 +44,7 @@ mod room;
 /// with the very same event time the first to arrive counts (nearest, latest, pivot) or stands first (window, all
 /// between pivots).
 /// An input's samples either last or do not. Those that last are one signal: none lies wholly within
-/// what others cover, and no window is shorter than they overlap.
+/// what others cover or in a gap that counts as covered, and no window is shorter than they overlap.
 ///
 /// # How long a sample is held
 /// Until no open pivot and none to come can use it; those to come are later than the last that closed and not before the

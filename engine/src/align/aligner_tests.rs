@@ -165,6 +165,17 @@ fn a_window_that_sound_covers_closes_before_the_watermark_reaches_its_end() {
 }
 
 #[test]
+fn a_window_whose_gaps_are_within_the_slack_closes_as_early_and_is_complete() {
+    let mut rig = rig(window(30, 0));
+    rig.push_as(OTHER, 60, 20, 60, 0);
+    rig.push_as(PIVOT, 100, 0, 100, 0);
+    rig.give(OTHER, 81, 19, 81, 0);
+    let Some(Event::Bundle(bundle)) = rig.out.first() else { panic!("no bundle but: {}", rig.told()) };
+    assert_eq!(bundle.parts[usize::from(OTHER)].coverage, Some(1.0));
+    assert!(bundle.is_complete());
+}
+
+#[test]
 fn sound_that_repeats_its_neighbours_is_left_out_whenever_it_comes() {
     for early in [false, true] {
         let mut rig = rig(window(30, 0));

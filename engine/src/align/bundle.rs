@@ -99,7 +99,8 @@ pub struct Part<T> {
     /// sign. For a window, how far the nearest edge of what it brought lies from the window: 0 when
     /// something lies in it. `None` when the input is missing.
     pub skew_ns: Option<i64>,
-    /// For a window over samples that last, the share of the window that they cover, 0 to 1.
+    /// For a window over samples that last, the share of the window that they cover, 0 to 1. Gaps between two of them that
+    /// are within the slack count as covered (see [`Join::Window`](super::Join::Window)).
     pub coverage: Option<f64>,
     /// Whether the sample is an earlier one that is used again, since none belongs to the bundle.
     pub held: bool,

@@ -109,6 +109,7 @@ mod tests {
             false,
             0,
             0,
+            0,
         )
     }
 

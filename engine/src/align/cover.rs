@@ -2,10 +2,28 @@
 
 use smallvec::SmallVec;
 
+use crate::ingest::OnDrift;
+
+/// Which gaps between samples of an input count as covered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slack {
+    pub(super) drift: OnDrift,
+    /// Longer ones never do: where they end a session, what comes between changes it.
+    pub(super) most: i64,
+}
+
+impl Slack {
+    /// The longest gap after a sample that lasts so long. Another as long never fits in: it might come yet, and the span
+    /// would have been told to be covered.
+    fn after(self, lasts: i64) -> i64 {
+        self.drift.slack(lasts).min(lasts.saturating_sub(1)).min(self.most)
+    }
+}
+
 /// How the samples of an input cover a span.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cover {
-    /// Nanoseconds of it.
+    /// Nanoseconds of it, gaps within the slack included.
     pub(super) covered: i64,
     /// Whether some have no length, and so cover nothing.
     pub(super) points: bool,
@@ -18,9 +36,10 @@ pub(super) fn covering(
     samples: impl Iterator<Item = (i64, i64)>,
     from: i64,
     to: i64,
+    slack: Slack,
 ) -> (SmallVec<[usize; 8]>, Option<f64>) {
     let mut indices = SmallVec::new();
-    let cover = cover(samples, from, to, |index| indices.push(index));
+    let cover = cover(samples, (from, from, to), slack, |index| indices.push(index));
     if cover.points && cover.lasting {
         indices.sort_unstable();
     }
@@ -28,26 +47,36 @@ pub(super) fn covering(
     (indices, share)
 }
 
-/// Whether samples that last cover the span `[from, to)` whole, and none is without length.
-pub(super) fn is_covered(samples: impl Iterator<Item = (i64, i64)>, from: i64, to: i64) -> bool {
-    let cover = cover(samples, from, to, |_| {});
+/// Whether samples that last cover what is left from `from` on of the span `[begin, to)` whole, and none is without length.
+pub(super) fn is_covered(
+    samples: impl Iterator<Item = (i64, i64)>,
+    (begin, from, to): (i64, i64, i64),
+    slack: Slack,
+) -> bool {
+    let cover = cover(samples, (begin, from, to), slack, |_| {});
     !cover.points && cover.covered == to.saturating_sub(from)
 }
 
-/// Finds the samples of the span `[from, to)`: all without length in it, and of those that last the
-/// fewest that cover as much of it as all do. `samples` are event time and end, by event time.
+/// Finds the samples of what is left from `from` on of the span `[begin, to)`: all without length in it, and of those that
+/// last the fewest that cover as much of it as all do. `samples` are event time and end, by event time.
+///
+/// A gap between two of the span's samples counts as covered if it is no longer than the slack of one that ends before it. So
+/// samples that come can but add to what is covered. What lies between the edge of the span and the first sample or the last
+/// is not between two of them, and so is never covered. Slack says nothing about which samples are taken.
 ///
 /// The fewest, because sound is one signal: a chunk that only repeats what its neighbours have would be in
 /// the bundle or not as it came before or after the span was covered. Greedy: from what is covered so far
 /// go on with the one that reaches furthest, of equal ones the earlier.
 pub(super) fn cover(
     samples: impl Iterator<Item = (i64, i64)>,
-    from: i64,
-    to: i64,
+    (begin, from, to): (i64, i64, i64),
+    slack: Slack,
     mut take: impl FnMut(usize),
 ) -> Cover {
     let mut found = Cover::default();
     let mut cursor = from;
+    // What begins up to there follows what came before it.
+    let mut follows = i64::MIN;
     let mut best: Option<(usize, i64)> = None;
     for (index, (time, end)) in samples.enumerate() {
         if time >= to {
@@ -60,6 +89,10 @@ pub(super) fn cover(
             }
             continue;
         }
+        let followed_by = follows;
+        if end > begin {
+            follows = follows.max(end.saturating_add(slack.after(end.saturating_sub(time))));
+        }
         if end <= from || cursor >= to {
             continue;
         }
@@ -71,6 +104,9 @@ pub(super) fn cover(
                 cursor = reach;
             }
             // What is still ahead of the cursor begins after a gap.
+            if time > cursor && time <= followed_by {
+                found.covered = found.covered.saturating_add(time.saturating_sub(cursor));
+            }
             cursor = cursor.max(time);
         }
         let reach = end.min(to);
@@ -84,3 +120,7 @@ pub(super) fn cover(
     }
     found
 }
+
+#[cfg(test)]
+#[path = "cover_tests.rs"]
+mod tests;

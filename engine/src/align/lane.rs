@@ -211,12 +211,12 @@ impl<T> Lane<T> {
                 if watermark >= to || from >= to {
                     // A sample at `t` may still come, and be what is held if there is nothing.
                     return rule.hold.is_none() || watermark > t || {
-                        let cover = cover(self.spans(), from, to, |_| {});
+                        let cover = cover(self.spans(), (from, from, to), rule.slack, |_| {});
                         let exact = self.last_at(t).is_some_and(|(_, time)| time == t);
                         cover.points || cover.lasting || exact
                     };
                 }
-                self.furthest >= to && is_covered(self.spans(), from, to)
+                self.furthest >= to && is_covered(self.spans(), (from, from, to), rule.slack)
             }
             Ask::Nearest { tolerance } => beyond(self.nearest(t, tolerance), tolerance),
             Ask::NearestOnce { tolerance } => beyond(self.nearest_free(t, tolerance, reserved), tolerance),

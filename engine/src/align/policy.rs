@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bounds::Bounds;
+use crate::ingest::OnDrift;
 use crate::position::InputId;
 
 /// The alignment of one pipeline. `inputs[i]` belongs to `InputId(i)`.
@@ -147,6 +148,8 @@ pub struct ClockPolicy {
     /// row agree, or nothing else comes for `max_wait`, the source's clock has stepped: everything of the stream is closed,
     /// and it begins anew. Otherwise the sample has gone astray. None to take every event time at its word.
     pub epoch_after: Option<Duration>,
+    /// What is done about sound whose source drifts: how long a gap between its chunks counts as none ([`OnDrift::slack`]).
+    pub drift: OnDrift,
 }
 
 /// Which samples of an input belong to the bundle of a pivot at time `t`.
@@ -156,7 +159,8 @@ pub enum Join {
     Pivot,
     /// All that overlap `[t - before, t + after)`; a sample without length, all with their time in it. Of samples
     /// that last and overlap one another, as sound with stamps that jitter, the fewest that cover as much.
-    /// An empty window asks for nothing.
+    /// A gap between two that is no longer than the slack of the one before it ([`OnDrift::slack`], and less than that one
+    /// lasts) counts as covered. An empty window asks for nothing.
     Window {
         /// How far back from the pivot.
         before: Duration,

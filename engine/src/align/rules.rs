@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::approximate::Limits;
-use super::policy::{AlignPolicy, InputPolicy, Join, Missing, Needs};
+use super::cover::Slack;
+use super::policy::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs};
 use super::spans::Cut;
 use crate::position::InputId;
 use crate::time::nanos;
@@ -46,6 +47,7 @@ pub(super) struct Rule {
     pub(super) needs: Needs,
     /// Up to which age the last sample is used again where there is none.
     pub(super) hold: Option<i64>,
+    pub(super) slack: Slack,
 }
 
 /// What a pivot asks of an input, in nanoseconds.
@@ -71,8 +73,14 @@ pub(super) enum Ask {
 }
 
 impl Rule {
-    /// `max_wait` and `lateness` in nanoseconds.
-    pub(super) fn new(input: &InputPolicy, is_pivot: bool, max_wait: i64, lateness: i64) -> Self {
+    /// `max_wait`, `lateness` and the longest gap that counts as covered in nanoseconds.
+    pub(super) fn new(
+        input: &InputPolicy,
+        is_pivot: bool,
+        max_wait: i64,
+        lateness: i64,
+        longest_gap: i64,
+    ) -> Self {
         let (ask, reach) = match input.join {
             // An input other than the pivot that says so is asked for the very same time.
             Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
@@ -87,6 +95,7 @@ impl Rule {
             Join::Latest { max_age } => (Ask::Latest { max_age: nanos(max_age) }, nanos(max_age)),
             Join::AllBetweenPivots { max_age } => (Ask::Between { max_age: nanos(max_age) }, nanos(max_age)),
         };
+        let slack = Slack { drift: input.clock.drift, most: longest_gap };
         let hold = match input.missing {
             Missing::Hold { max_age } if !is_pivot => Some(nanos(max_age)),
             _ => None,
@@ -107,6 +116,7 @@ impl Rule {
             missing: input.missing,
             needs,
             hold,
+            slack,
         }
     }
 }
@@ -122,10 +132,14 @@ impl Rules {
         let pivot = policy.pivot().map_or(usize::MAX, InputId::index);
         let lateness = if pivot == usize::MAX { 0 } else { nanos(policy.revise.allowed_lateness) };
         let max_wait = nanos(policy.max_wait).saturating_add(lateness);
+        let longest_gap = match policy.method {
+            Method::Session { gap, .. } => nanos(gap),
+            _ => i64::MAX,
+        };
         let inputs = policy.inputs.iter().enumerate();
         Self {
             inputs: inputs
-                .map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness))
+                .map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness, longest_gap))
                 .collect(),
             pivot,
             max_wait,

@@ -49,3 +49,21 @@ pub enum OnDrift {
     /// Chunks that follow one another are stretched to the time that they span.
     Resample,
 }
+
+impl OnDrift {
+    /// How far the beginning of a chunk may lie from the end of the one before it, in nanoseconds, for them to be one
+    /// sound whatever the source: a millisecond, the resolution of Kafka's own timestamps.
+    pub const JITTER_NS: i64 = 1_000_000;
+
+    /// The most that a source is taken to drift: one part in so many, 2 %.
+    pub const MOST: i64 = 50;
+
+    /// The longest gap after a chunk of a length, both in nanoseconds, that is none: the jitter of stamps, and what the source
+    /// may drift while the chunk lasts if that is corrected. The rule of alignment and preprocessing alike.
+    pub const fn slack(self, lasts: i64) -> i64 {
+        match self {
+            Self::Ignore => Self::JITTER_NS,
+            Self::Resample => Self::JITTER_NS.saturating_add(lasts / Self::MOST),
+        }
+    }
+}

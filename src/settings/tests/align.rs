@@ -12,6 +12,7 @@ fn what_becomes_of_a_drift_is_known_where_sound_is_cut() {
     let text = shipped("talking-face.toml").replace("[inputs.audio]", "[inputs.audio]\ndrift = \"resample\"");
     let pipeline = load_text(&text, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(pipeline.inputs[1].drift, OnDrift::Resample);
+    assert_eq!(pipeline.align.inputs[1].clock.drift, OnDrift::Resample);
     let of_sound = |binding: &Binding| match binding {
         Binding::Input { preprocess: Preprocess::Waveform(spec), .. } => Some(spec.drift),
         Binding::Input { preprocess: Preprocess::LogMel(spec), .. } => Some(spec.wave.drift),

@@ -1,6 +1,6 @@
 //! What a pivot finds among the samples of an input.
 
-use super::super::cover::covering;
+use super::super::cover::{Slack, covering};
 use super::super::rules::{Ask, Rule};
 use super::{Found, Lane};
 
@@ -8,7 +8,7 @@ impl<T> Lane<T> {
     /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none. What is `reserved`
     /// counts as taken.
     pub(in crate::align) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
-        let mut found = self.find_asked(rule.ask, before, t, reserved);
+        let mut found = self.find_asked(rule, before, t, reserved);
         if let Some(max_age) = rule.hold
             && found.indices.is_empty()
             && let Some((_, last)) = self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age)
@@ -21,10 +21,10 @@ impl<T> Lane<T> {
         found
     }
 
-    fn find_asked(&self, ask: Ask, before: i64, t: i64, reserved: &[usize]) -> Found {
-        let index = match ask {
+    fn find_asked(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
+        let index = match rule.ask {
             Ask::Window { before, after } => {
-                return self.find_window(t.saturating_sub(before), t.saturating_add(after));
+                return self.find_window(t.saturating_sub(before), t.saturating_add(after), rule.slack);
             }
             Ask::Between { max_age } => {
                 let from =
@@ -58,9 +58,9 @@ impl<T> Lane<T> {
         found
     }
 
-    fn find_window(&self, from: i64, to: i64) -> Found {
+    fn find_window(&self, from: i64, to: i64, slack: Slack) -> Found {
         let mut found = Found::empty(from, to);
-        (found.indices, found.coverage) = covering(self.spans(), from, to);
+        (found.indices, found.coverage) = covering(self.spans(), from, to, slack);
         found.skew_ns = (!found.indices.is_empty()).then_some(0);
         found
     }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::align::bounds::Bound;
 use crate::align::bundle::Part;
-use crate::align::cover::{covering, is_covered};
+use crate::align::cover::{Slack, covering, is_covered};
 use crate::align::event::Event;
 use crate::align::held::Held;
 use crate::align::queue::Queue;
@@ -109,9 +109,9 @@ impl<T> Lane<T> {
         self.entries.iter().map(|entry| (entry.time, entry.end))
     }
 
-    /// Whether samples that last cover the span whole.
-    pub(super) fn covers(&self, from: i64, to: i64) -> bool {
-        self.furthest >= to && is_covered(self.times(), from, to)
+    /// Whether samples that last cover what is left from `from` on of the span `[begin, to)` whole.
+    pub(super) fn covers(&self, (begin, from, to): (i64, i64, i64), slack: Slack) -> bool {
+        self.furthest >= to && is_covered(self.times(), (begin, from, to), slack)
     }
 
     /// Lets go of what has no place after `to`.
@@ -134,8 +134,8 @@ impl<T> Lane<T> {
 
 impl<T: Clone> Lane<T> {
     /// What the span finds.
-    pub(super) fn pick(&mut self, from: i64, to: i64) -> Part<T> {
-        let (taken, coverage) = covering(self.times(), from, to);
+    pub(super) fn pick(&mut self, from: i64, to: i64, slack: Slack) -> Part<T> {
+        let (taken, coverage) = covering(self.times(), from, to, slack);
         let mut samples = SmallVec::with_capacity(taken.len());
         for index in taken {
             if let Some(entry) = self.entries.get_mut(index) {

@@ -15,7 +15,8 @@
 //!
 //! A sample that lasts is in every span that it overlaps, the first 10 000 of them (`MOST_SPANS`); one
 //! without length in that of its time. Of those that last and overlap one another the fewest are taken that cover as much,
-//! as in the window of a pivot ([`super::cover`]).
+//! as in the window of a pivot ([`super::cover`]). What counts as covered is the same too, but that a gap that ends a session
+//! never does.
 //!
 //! # When a span closes
 //! As soon as no sample that is expected can change it: for each input the watermark has reached its end, or for a session
@@ -31,8 +32,8 @@
 //! # What does not depend on the order of arrival
 //! As long as samples are out of order by no more than allowed and no timer fires, spans and their parts are a function of
 //! the event times alone, with the limits of a pivot's windows: an input's samples either last or do not, and of those that last
-//! none lies wholly within what others cover. One that does changes neither the spans nor what is covered, only which
-//! samples are taken to cover it, and may be late.
+//! none lies wholly within what others cover, or in a gap that counts as covered. One that does changes neither the spans nor
+//! what is covered, only which samples are taken to cover it, and may be late.
 //!
 //! # Cost
 //! Constant for a sample in order, and one step for each span that it is in. A sample out of order moves those after it.
@@ -123,12 +124,13 @@ impl<T> Spans<T> {
     /// The first input that the span has to wait for.
     fn blocker_of(&self, view: &View<'_>, span: &Open) -> Option<usize> {
         let (closes_at, limit) = (view.rules.cut.closes_at(span), view.rules.cut.limit(span.from));
-        self.lanes.iter().enumerate().find_map(|(input, lane)| {
+        let rules = view.rules.inputs.iter();
+        self.lanes.iter().zip(rules).enumerate().find_map(|(input, (lane, rule))| {
             let watermark = view.watermark(input);
             // Where the earliest of what may still come counts from. Not before the span, if all from there on is
             // covered: else an earlier one were open.
             let coming = watermark.max(self.floor);
-            let settled = watermark >= closes_at || lane.covers(coming, limit);
+            let settled = watermark >= closes_at || lane.covers((span.from, coming, limit), rule.slack);
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
     }
@@ -267,7 +269,9 @@ impl<T: Held + Clone> Spans<T> {
         };
         let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
         let opened_at = arrivals.min().unwrap_or(view.now);
-        let parts: SmallVec<[Part<T>; 4]> = self.lanes.iter_mut().map(|lane| lane.pick(from, to)).collect();
+        let lanes = self.lanes.iter_mut().zip(&view.rules.inputs);
+        let parts: SmallVec<[Part<T>; 4]> =
+            lanes.map(|(lane, rule)| lane.pick(from, to, rule.slack)).collect();
         let waited = Self::due(view, &span) <= view.now;
         let (first, telling) = (!self.has_closed, Telling::ONLY);
         let cut_short = cut_short(waited, no_room);

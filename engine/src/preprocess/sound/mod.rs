@@ -34,10 +34,8 @@ use crate::align::Part;
 use crate::ingest::OnDrift;
 use crate::sample::Sample;
 
-/// How far the beginning of a chunk may lie from the end of the one before it, in nanoseconds, for them to
-/// be one sound: a millisecond, the resolution of Kafka's own timestamps. At rates below 500 Hz, half a
-/// sample.
-const JITTER_NS: i128 = 1_000_000;
+/// As alignment has it; but at rates below 500 Hz, half a sample.
+const JITTER_NS: i128 = OnDrift::JITTER_NS as i128;
 
 const SECOND: i128 = 1_000_000_000;
 

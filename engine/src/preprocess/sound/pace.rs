@@ -5,9 +5,10 @@
 //! that stamps may jitter and the sound does not waver. It counts only where it explains what the chunks are off.
 
 use super::{JITTER_NS, SECOND, div_round};
+use crate::ingest::OnDrift;
 
 /// The most that a source can drift, as a share.
-const MOST: f64 = 0.02;
+const MOST: f64 = 1.0 / OnDrift::MOST as f64;
 /// Chunks from which on a drift is seen that is hidden within the jitter of single stamps.
 const MANY: usize = 8;
 

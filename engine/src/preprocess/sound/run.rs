@@ -142,7 +142,8 @@ impl Chunk<'_> {
     fn may_follow(&self, last: &Self) -> bool {
         let duration = div_round(i128::from(last.source.frames) * SECOND, i128::from(last.source.rate));
         let gap = since(self.time, last.time) - duration;
-        self.source.rate == last.source.rate && gap.abs() <= JITTER_NS + duration / 50
+        let slack = OnDrift::Resample.slack(i64::try_from(duration).unwrap_or(i64::MAX));
+        self.source.rate == last.source.rate && gap.abs() <= i128::from(slack)
     }
 }
 

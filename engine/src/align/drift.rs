@@ -16,8 +16,8 @@
 //! A chunk's place in its sequence is found by its time, to the nearest chunk: so those that are lost, repeated or out
 //! of order neither move the others nor are wrong themselves. Where that is not clear a chunk is a stray, and three in a
 //! row begin a *segment*: the clock has stepped, or the source paused. Only blocks of the same segment are compared. Of a
-//! rate that is far off many chunks are strays, and nothing is told; of one that is a half or a third of what it says none
-//! is, as if the others were lost.
+//! rate that is far off many chunks are strays, and nothing is told; but one that is a half or a third of what it says has
+//! no strays and a drift of 0, as if the other chunks were lost.
 
 use std::time::Duration;
 

@@ -15,7 +15,9 @@
 //!
 //! A chunk's place in its sequence is found by its time, to the nearest chunk: so those that are lost, repeated or out
 //! of order neither move the others nor are wrong themselves. Where that is not clear a chunk is a stray, and three in a
-//! row begin a *segment*: the clock has stepped, or the source paused. Only blocks of the same segment are compared.
+//! row begin a *segment*: the clock has stepped, or the source paused. Only blocks of the same segment are compared. Of a
+//! rate that is far off many chunks are strays, and nothing is told; but one that is a half or a third of what it says has
+//! no strays and a drift of 0, as if the other chunks were lost.
 
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ const LONG: i64 = 16 * SHORT;
 const CHUNKS: i64 = 8;
 /// A block of fewer chunks does not count.
 const ENOUGH: u32 = 4;
+/// Nor does one with more than one stray for so many: they are not those of a source that is as it says.
+const ODD: u32 = 4;
 /// Further from where it should be than this a chunk is a stray, however long it is; else than a quarter of it.
 const NEAR: i64 = 100_000_000;
 /// Further off than so many chunks it is one in any case.
@@ -81,6 +85,8 @@ pub struct DriftEstimator {
     /// The duration of the last chunk; 0 before the first.
     last: i64,
     strays: u8,
+    /// How many came while the open block was.
+    strayed: u32,
     segment: u32,
     /// Up to when the open block lasts, in nominal time of the segment.
     until: i64,
@@ -126,6 +132,7 @@ impl DriftEstimator {
             levelled: 0.0,
             last: 0,
             strays: 0,
+            strayed: 0,
             segment: 0,
             until: 0,
             open: Block::new(0),
@@ -159,6 +166,7 @@ impl DriftEstimator {
         self.last = length;
         if is_stray {
             self.strays += 1;
+            self.strayed = self.strayed.saturating_add(1);
             if self.strays >= IN_A_ROW {
                 self.segment = self.segment.wrapping_add(1);
                 self.begin(time, length);
@@ -249,7 +257,8 @@ impl DriftEstimator {
 
     fn close(&mut self) {
         let block = std::mem::replace(&mut self.open, Block::new(self.segment));
-        if block.count < ENOUGH {
+        let strayed = std::mem::take(&mut self.strayed);
+        if block.count < ENOUGH || strayed > block.count / ODD {
             return;
         }
         self.blocks.push(block);
@@ -281,7 +290,7 @@ impl Block {
     }
 
     fn add(&mut self, point: Point, slope: f64) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         self.mean.draw_to(point, 1.0 / f64::from(self.count));
         self.lowest = self.lowest.lower(point, slope);
     }

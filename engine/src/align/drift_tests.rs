@@ -264,3 +264,21 @@ fn times_at_the_ends_of_time_do_no_harm() {
     }
     assert_eq!(estimator.estimate(), None);
 }
+
+/// What it says lasts 20 ms, and what comes every so many microseconds.
+fn every(micros: i64) -> Option<Drift> {
+    let mut estimator = DriftEstimator::new();
+    for index in 0..30_000 {
+        let time = Timestamp::from_nanos(BASE + index * micros * 1_000);
+        estimator.observe(time, Duration::from_millis(20));
+    }
+    estimator.estimate()
+}
+
+#[test]
+fn of_a_source_whose_rate_is_not_what_it_says_nothing_is_told() {
+    for micros in [5_000, 10_000, 13_333, 16_667, 18_182, 22_222, 25_000, 30_000] {
+        assert_eq!(every(micros), None, "{micros}");
+    }
+    assert!((every(20_200).expect("sure").ppm + 9_900.99).abs() < 0.01);
+}

@@ -65,6 +65,8 @@ mod epoch_tests;
 #[cfg(test)]
 mod exact_tests;
 #[cfg(test)]
+mod extremes_tests;
+#[cfg(test)]
 mod offset_tests;
 #[cfg(test)]
 mod property_tests;

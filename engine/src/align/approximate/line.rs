@@ -1,4 +1,4 @@
-//! The samples of one input: put in order, held until no set can take them.
+//! The samples of one input: put in order, held until no set can take them or be told by them.
 
 use super::super::queue::Queue;
 
@@ -11,6 +11,8 @@ pub(super) struct Line<T> {
     ready: usize,
     /// Where the search stands.
     cursor: usize,
+    /// How many of the first the best set so far has passed over, and are still held: one at most.
+    kept: usize,
     /// Nothing earlier is expected.
     watermark: i64,
     /// The event time of the last that left; `i64::MIN` before the first.
@@ -49,6 +51,7 @@ impl<T> Line<T> {
             entries: Queue::new(),
             ready: 0,
             cursor: 0,
+            kept: 0,
             watermark: i64::MIN,
             left: i64::MIN,
             over: false,
@@ -164,7 +167,24 @@ impl<T> Line<T> {
     }
 
     pub(super) fn rewind(&mut self) {
-        self.cursor = 0;
+        (self.cursor, self.kept) = (0, 0);
+    }
+
+    /// Takes the sample where the search stands for the one of the best set: those before it have been passed over.
+    ///
+    /// If it is after the pivot, the last of them is kept until the set is made. So the latest of the first samples that
+    /// are held stays the pivot, and a process that has only what is held goes by the same one.
+    pub(super) fn prefer(&mut self, pivot: i64, mut passed: impl FnMut(Entry<T>)) {
+        self.kept = usize::from(self.cursor > 0 && self.head().is_some_and(|head| head > pivot));
+        while self.cursor > self.kept {
+            self.pop().into_iter().for_each(&mut passed);
+        }
+    }
+
+    /// Takes out what the best set has passed over.
+    pub(super) fn pop_passed(&mut self) -> Option<Entry<T>> {
+        self.kept = self.kept.checked_sub(1)?;
+        self.pop()
     }
 
     /// Whether the search has to wait for this input, or some of its samples for others before them.

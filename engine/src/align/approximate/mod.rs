@@ -17,6 +17,8 @@
 //! - **Sets do not cross.** For every input the sample of a set is before that of the next.
 //! - **Contiguous.** Of some input no sample lies between two sets, but for those that fit into none: no set was
 //!   passed over.
+//! - **The same again.** A process that goes on with the samples that have not ended makes the sets that were to come. For
+//!   that what decides which sets are contiguous is held until the set is made, though no set can take it any more.
 //! - **Minimal.** No contiguous set has a smaller span (without an age penalty).
 //! - **A function of the stamps.** Whatever the order of arrival, with samples of each input out of order by no more than
 //!   its `out_of_orderness`, the sets are the same. Of samples of one input with the very same stamp the first counts.
@@ -120,10 +122,9 @@ impl<T: Clone> Approximate<T> {
             Err(Refused::Late(item, by_ns)) => out.push(Event::Late { item, by_ns }),
         }
         self.settle(view, out);
-        while let Some(entry) = self.search.make_room(&view.rules.limits, input) {
-            out.push(Event::Evicted { item: entry.item, bound: Bound::Queue, used: 0 });
-            self.settle(view, out);
-        }
+        while self.search.is_over_full(&view.rules.limits, input)
+            && self.make_room(view, input, Bound::Queue, out)
+        {}
         self.deadline(view)
     }
 
@@ -144,8 +145,13 @@ impl<T: Clone> Approximate<T> {
     }
 
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
-        let Some(entry) = self.search.evict_earliest() else { return false };
-        out.push(Event::Evicted { item: entry.item, bound, used: 0 });
+        self.search.earliest().is_some_and(|input| self.make_room(view, input, bound, out))
+    }
+
+    fn make_room(&mut self, view: &View<'_>, input: usize, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+        let Some((entry, passed)) = self.search.make_room(input) else { return false };
+        let (item, used) = (entry.item, 0);
+        out.push(if passed { Event::Released { item, used } } else { Event::Evicted { item, bound, used } });
         self.settle(view, out);
         true
     }
@@ -194,6 +200,7 @@ impl<T: Clone> Approximate<T> {
         let first = !self.search.has_closed();
         let waits_since = self.waits_since();
         let event_time = Timestamp::from_nanos(end);
+        out.extend(self.search.take_passed().map(|entry| Event::Released { item: entry.item, used: 0 }));
         let mut opened_at = view.now;
         let mut items = SmallVec::<[T; 4]>::new();
         let mut parts = SmallVec::with_capacity(self.search.lines().len());

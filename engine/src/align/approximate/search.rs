@@ -56,7 +56,7 @@ impl Limits {
 #[derive(Debug)]
 pub(super) struct Search<T> {
     lines: SmallVec<[Line<T>; 3]>,
-    /// The best set so far: the first sample of every line that holds any.
+    /// The best set so far: of every line that holds any, the first sample that it has not passed over.
     best: Option<Best>,
     /// The latest event time in the last set; `i64::MIN` before the first.
     closed: i64,
@@ -73,7 +73,7 @@ struct Best {
 /// What the search has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The set that the first samples of all lines make; its latest event time.
+    /// The set that the first samples of all lines make but for those passed over; its latest event time.
     Set(i64),
     /// The first sample of this input can be in no set.
     Useless(usize),
@@ -159,8 +159,8 @@ impl<T> Search<T> {
         self.lines.iter_mut().for_each(Line::rewind);
     }
 
-    /// Goes on as far as the samples allow. What a better set has left behind goes to `passed`. What is found
-    /// is to be taken out before going on.
+    /// Goes on as far as the samples allow. What a better set has left behind goes to `passed`, but for what is kept until
+    /// [`Self::take_passed`]. What is found is to be taken out before going on.
     pub(super) fn go_on(&mut self, limits: &Limits, mut passed: impl FnMut(Entry<T>)) -> Found {
         loop {
             let mut heads = Heads::none();
@@ -180,11 +180,7 @@ impl<T> Search<T> {
                     let better = limits
                         .pays(heads.end.saturating_sub(best.end), heads.start.saturating_sub(best.start));
                     if better {
-                        self.lines.iter_mut().for_each(|line| {
-                            for _ in 0..line.cursor() {
-                                line.pop().into_iter().for_each(&mut passed);
-                            }
-                        });
+                        self.lines.iter_mut().for_each(|line| line.prefer(best.pivot, &mut passed));
                         Best { start: heads.start, end: heads.end, ..best }
                     } else {
                         best
@@ -251,7 +247,12 @@ impl<T> Search<T> {
         }
     }
 
-    /// Takes out the set that was found: a sample, or none, of each input.
+    /// Takes out what the best set so far has passed over and is still held.
+    pub(super) fn take_passed(&mut self) -> impl Iterator<Item = Entry<T>> {
+        self.lines.iter_mut().filter_map(Line::pop_passed)
+    }
+
+    /// Takes out the set that was found, after what it has passed over: a sample, or none, of each input.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Option<Entry<T>>> {
         if let Some(best) = self.best {
             self.closed = best.end;
@@ -266,19 +267,26 @@ impl<T> Search<T> {
         self.lines.get_mut(input)?.pop()
     }
 
-    /// Takes out the earliest of all samples, that there be room for others.
-    pub(super) fn evict_earliest(&mut self) -> Option<Entry<T>> {
+    /// The input of the earliest of all samples.
+    pub(super) fn earliest(&self) -> Option<usize> {
         let firsts = self.lines.iter().enumerate().filter_map(|(input, line)| Some((line.reach()?.0, input)));
-        let (_, input) = firsts.min()?;
-        self.lines.get_mut(input)?.set_lossy(true);
-        self.take_first(input)
+        Some(firsts.min()?.1)
     }
 
-    /// Takes out the first sample of an input that holds more than it may.
-    pub(super) fn make_room(&mut self, limits: &Limits, input: usize) -> Option<Entry<T>> {
-        let line = self.lines.get_mut(input).filter(|line| line.len() > limits.queue)?;
+    /// Whether an input holds more than it may.
+    pub(super) fn is_over_full(&self, limits: &Limits, input: usize) -> bool {
+        self.lines.get(input).is_some_and(|line| line.len() > limits.queue)
+    }
+
+    /// Takes out the first sample of an input, that there be room for others, and says whether it was passed over: no
+    /// set has lost by it then.
+    pub(super) fn make_room(&mut self, input: usize) -> Option<(Entry<T>, bool)> {
+        let line = self.lines.get_mut(input)?;
+        if let Some(entry) = line.pop_passed() {
+            return Some((entry, true));
+        }
         line.set_lossy(true);
-        self.take_first(input)
+        self.take_first(input).map(|entry| (entry, false))
     }
 }
 

@@ -68,6 +68,32 @@ fn sets_do_not_cross_though_others_would_be_closer() {
 }
 
 #[test]
+fn what_decides_which_sets_are_contiguous_is_held_until_the_set_is_made() {
+    let given = [(0, 10), (1, 1), (2, 8), (1, 15)];
+    let mut rig = plain(3);
+    let told: String = given.iter().map(|(input, time)| rig.push(*input, *time, 0)).collect();
+    // {10, 15, 8} is better than {10, 1, 8}. Without the 1 the 15 were the first of its input, and {17, 15, 16} contiguous.
+    let mut restarted = plain(3);
+    for (input, time) in given.iter().filter(|(_, time)| !told.contains(&format!("{time}x"))) {
+        assert_eq!(restarted.push(*input, *time, 0), "");
+    }
+    for rig in [&mut rig, &mut restarted] {
+        let told = [rig.push(2, 16, 0), rig.push(0, 17, 0)].concat();
+        assert_eq!(told, "1x0 8x0 16:[10][15][16] 10x1 15x1 16x1");
+    }
+}
+
+#[test]
+fn what_was_passed_over_is_no_loss_to_an_input_with_a_full_queue() {
+    let mut rig = Rig::new(policy(3, |it| it.queue = 2));
+    for (input, time) in [(0, 10), (1, 1), (2, 8), (1, 15)] {
+        assert_eq!(rig.push(input, time, 0), "");
+    }
+    assert_eq!(rig.push(1, 40, 0), "1x0");
+    assert_eq!(rig.push(2, 16, 0), "8x0 16:[10][15][16] 10x1 15x1 16x1");
+}
+
+#[test]
 fn the_event_time_is_the_latest_stamp_and_skew_counts_from_it() {
     let mut rig = plain(2);
     rig.give(0, 10, 0, 1, 5);

@@ -81,7 +81,7 @@ fn inputs() -> impl Strategy<Value = Vec<InputPolicy>> {
             join,
             missing,
             needs: Needs::default(),
-            clock: ClockPolicy { epoch_after, learn_up_to },
+            clock: ClockPolicy { epoch_after, learn_up_to, ..ClockPolicy::default() },
         },
     );
     vec(input, 1..4)

@@ -95,8 +95,7 @@ impl Align {
                 }
                 Event::DeadLetter { bundle, missing } => {
                     telemetry::bundles_closed("dead-lettered", 1);
-                    let policy = self.aligner.policy();
-                    let name = policy.inputs.get(missing.index()).map_or("?", |input| input.name.as_str());
+                    let name = self.aligner.policy().input_name(missing);
                     let why = bundle.incomplete.iter().find(|it| it.input == missing);
                     let message = format!(
                         "input {name} brought too little to the bundle at {}: {}",
@@ -122,8 +121,7 @@ impl Align {
                     aligned.astray.push((item, Fault::new(Stage::Align, Reason::EventTimeAstray, message)));
                 }
                 Event::Epoch { stream, input, from, to } => {
-                    let policy = self.aligner.policy();
-                    let name = policy.inputs.get(input.index()).map_or("?", |input| input.name.as_str());
+                    let name = self.aligner.policy().input_name(input);
                     telemetry::epoch(name);
                     tracing::warn!(%stream, input = name, "the clock of a source stepped from {from} to {to}: its stream begins anew");
                 }
@@ -150,8 +148,7 @@ impl Align {
 
     fn report_clocks(&mut self, now: Timestamp) {
         for reading in self.monitor.report(now) {
-            let input = self.aligner.policy().inputs.get(reading.input.index());
-            let name = input.map_or("?", |input| input.name.as_str());
+            let name = self.aligner.policy().input_name(reading.input);
             telemetry::clock(self.shard, name, reading.quantity, reading.value);
         }
     }

@@ -34,13 +34,12 @@ impl LeftOut {
 
     /// Logs it.
     pub(super) fn tell(&mut self, shard: usize, policy: &AlignPolicy) {
-        let name = |input: InputId| policy.inputs.get(input.index()).map_or("?", |input| input.name.as_str());
         for (input, Late { samples, by_ns }) in std::mem::take(&mut self.late) {
-            let (input, by) = (name(input), Duration::from_nanos(by_ns));
+            let (input, by) = (policy.input_name(input), Duration::from_nanos(by_ns));
             tracing::warn!(shard, input, samples, "samples came too late for any bundle, by up to {by:?}");
         }
         for ((input, bound), samples) in std::mem::take(&mut self.evicted) {
-            let (input, bound) = (name(input), bound.as_str());
+            let (input, bound) = (policy.input_name(input), bound.as_str());
             tracing::warn!(shard, input, bound, samples, "samples had to make room in alignment");
         }
     }

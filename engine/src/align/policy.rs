@@ -47,6 +47,11 @@ impl Revise {
 }
 
 impl AlignPolicy {
+    /// The name of an input, for messages.
+    pub fn input_name(&self, input: InputId) -> &str {
+        self.inputs.get(input.index()).map_or("?", |input| input.name.as_str())
+    }
+
     /// The input whose samples set the bundles' times, if one does.
     pub fn pivot(&self) -> Option<InputId> {
         match self.method {

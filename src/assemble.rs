@@ -8,13 +8,14 @@ use lockstep_actors::{Ended, Observer, Parts, PipelineError, Status, Stop};
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
 use lockstep_connectors::http::{Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
+use lockstep_connectors::kafka::Error as KafkaError;
+use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::view::{Shown, labels};
 use lockstep_engine::ingest::source::SourceControl;
-use lockstep_engine::pipeline::Pipeline;
-use lockstep_engine::publish::sink::Sink;
+use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::telemetry;
 
 use crate::commands::Failure;
@@ -35,20 +36,32 @@ pub(crate) fn run(
     let read_ahead = usize::try_from(pipeline.limits.memory / READ_AHEAD)?;
     let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
     pipeline.limits.memory -= (read_ahead + send_queue) as u64;
-    let producer = spec.clone();
+    let (producer, produced) = (spec.clone(), inputs.clone());
+    let guarantee = pipeline.delivery.guarantee;
+    let membership = Arc::new(Membership::default());
+    let member = membership.clone();
     let parts = Parts {
         views: views(&pipeline)?,
         backends: backends(&pipeline),
         pipeline,
         source: Box::new(move |sink| {
-            let source =
-                KafkaSource::start(&spec, &inputs, read_ahead, sink).map_err(|error| error.to_string())?;
+            let source = KafkaSource::start(&spec, &inputs, read_ahead, membership, sink)
+                .map_err(|error| error.to_string())?;
             Ok(source as Arc<dyn SourceControl>)
         }),
         sink: Box::new(move |on_delivery| {
-            let sink =
-                KafkaSink::start(&producer, send_queue, on_delivery).map_err(|error| error.to_string())?;
-            Ok(Box::new(sink) as Box<dyn Sink>)
+            let failed = |error: KafkaError| error.to_string();
+            Ok(match guarantee {
+                Guarantee::AtLeastOnce => {
+                    (Box::new(KafkaSink::start(&producer, send_queue, on_delivery).map_err(failed)?), None)
+                }
+                Guarantee::ExactlyOnce => {
+                    let started =
+                        KafkaSink::start_transactional(&producer, &produced, send_queue, member, on_delivery);
+                    let (sink, transactions) = started.map_err(failed)?;
+                    (Box::new(sink), Some(Box::new(transactions)))
+                }
+            })
         }),
         observer,
         status,

@@ -29,6 +29,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 pub enum AlignMessage {
     /// Samples of its streams, in the order of arrival.
     Samples(Vec<Arc<Sample>>),
+    /// Samples that had ended before a restart, in the order of arrival: they only tell how far their streams have come.
+    Ended(Vec<Arc<Sample>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended.
     Revoked(Assignments, Arc<Acknowledge>),
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
@@ -180,16 +182,24 @@ impl Room for Align {
                 // What was due before these arrived comes first, or an input that spoke too late would count as
                 // heard in time.
                 self.aligner.tick(now, &mut self.events);
+                for sample in &samples {
+                    let (stamp, polled_at) = (Stamp::from(&**sample), sample.record.polled_at);
+                    self.monitor.observe(&sample.stream, sample.input(), stamp, polled_at);
+                }
+                self.aligner.push_all(samples, now, &mut self.events);
+                self.tell(now, out);
+            }
+            AlignMessage::Ended(samples) => {
+                self.aligner.tick(now, &mut self.events);
                 for sample in samples {
-                    let (stream, stamp) = (sample.stream.clone(), Stamp::from(&*sample));
-                    self.monitor.observe(&stream, sample.input(), stamp, sample.record.polled_at);
-                    self.aligner.push(&stream, sample.input(), stamp, sample, now, &mut self.events);
+                    let stamp = Stamp::from(&*sample);
+                    self.aligner.observe(&sample.stream, sample.input(), stamp, now, &mut self.events);
                 }
                 self.tell(now, out);
             }
             AlignMessage::Revoked(partitions, done) => {
                 self.aligner.forget_partitions(|partition| {
-                    partitions.iter().any(|(revoked, _)| *revoked == partition)
+                    partitions.partitions.iter().any(|(revoked, _)| *revoked == partition)
                 });
                 out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
             }

@@ -6,20 +6,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
+use lockstep_engine::completion::Completion;
 use lockstep_engine::control::gate::Gate;
-use lockstep_engine::ingest::source::{SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
-use lockstep_engine::sample::Sample;
+use lockstep_engine::sample::{Record, Sample};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
 use crate::link::{Link, Permit, Refused};
-use crate::publish::{Faulty, PublishMessage};
+use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::route::spread;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
@@ -35,6 +36,13 @@ pub enum IngestMessage {
     Stop,
 }
 
+/// One time that a partition is ours.
+struct Assignment {
+    number: u32,
+    /// What had ended when it was assigned, of all that is read.
+    ended: Arc<Completion>,
+}
+
 /// The ingest actor's room.
 pub struct Ingest {
     inputs: Arc<[InputSpec]>,
@@ -45,7 +53,7 @@ pub struct Ingest {
     budget: Budget,
     gate: Gate,
     status: Arc<Status>,
-    assignments: BTreeMap<PartitionId, u32>,
+    assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
     streams: KnownStreams,
     next_look: Option<Timestamp>,
@@ -86,27 +94,30 @@ impl Ingest {
             SourceEvent::Records { partition, records } => self.records(partition, records, out),
             SourceEvent::Assigned(partitions) => {
                 let mut told = Vec::new();
-                for (partition, start) in partitions {
+                for assigned in partitions {
                     self.assigned_ever += 1;
-                    self.assignments.insert(partition, self.assigned_ever);
+                    let ended = Arc::new(self.ended_before(&assigned));
+                    let Assigned { partition, start, .. } = assigned;
+                    let assignment = Assignment { number: self.assigned_ever, ended: ended.clone() };
+                    self.assignments.insert(partition, assignment);
                     self.gate.assign(partition);
-                    told.push((partition, start, self.assigned_ever));
+                    told.push((partition, start, ended, self.assigned_ever));
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = told.len(), "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(told));
             }
-            SourceEvent::Revoked { partitions, done } => {
+            SourceEvent::Revoked { partitions, lost, done } => {
                 let partitions: Vec<(PartitionId, u32)> = partitions
                     .into_iter()
-                    .filter_map(|partition| Some((partition, self.assignments.remove(&partition)?)))
+                    .filter_map(|partition| Some((partition, self.assignments.remove(&partition)?.number)))
                     .collect();
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
-                tracing::info!(partitions = partitions.len(), "partitions revoked");
-                let (partitions, done) = (Arc::from(partitions), Arc::new(done));
+                tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
+                let (partitions, done) = (Arc::new(Revocation { partitions, lost }), Arc::new(done));
                 for shard in &self.shards {
                     out.send(shard, AlignMessage::Revoked(Arc::clone(&partitions), Arc::clone(&done)));
                 }
@@ -130,21 +141,51 @@ impl Ingest {
         self.look_at_memory(now);
     }
 
-    fn records(
-        &mut self,
-        partition: PartitionId,
-        records: Vec<lockstep_engine::sample::Record>,
-        out: &mut Outbox<IngestMessage>,
-    ) {
-        let (Some(assignment), Some(input)) =
-            (self.assignments.get(&partition).copied(), self.inputs.get(partition.input.index()))
+    /// What the last commit of a partition says of records that are read again though they have ended.
+    fn ended_before(&self, assigned: &Assigned) -> Completion {
+        let Some(commit) = &assigned.committed else { return Completion::default() };
+        Completion::decode(commit.next, &commit.metadata).unwrap_or_else(|error| {
+            let id = assigned.partition;
+            let topic = self.inputs.get(id.input.index()).map_or("?", |input| input.topic.as_str());
+            tracing::warn!(
+                topic,
+                partition = id.partition,
+                offset = commit.next.0,
+                "the metadata of the committed position is ignored, so some records may be processed twice: {error}"
+            );
+            Completion::default()
+        })
+    }
+
+    fn records(&mut self, partition: PartitionId, records: Vec<Record>, out: &mut Outbox<IngestMessage>) {
+        let (Some(Assignment { number, ended }), Some(input)) =
+            (self.assignments.get(&partition), self.inputs.get(partition.input.index()))
         else {
             tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
             return;
         };
+        let (assignment, ended) = (*number, ended.clone());
         telemetry::consumed(&input.name, records.len(), records.iter().map(|r| r.payload.len()).sum());
-        let opened = records.iter().map(|record| record.position.offset).collect();
-        out.send(&self.publish, PublishMessage::Opened { partition, assignment, offsets: opened });
+        let offsets = records.iter().map(|record| record.position.offset).collect();
+        out.send(&self.publish, PublishMessage::Opened { partition, assignment, offsets });
+        let had_ended = |record: &Record| ended.contains(record.position.offset);
+        let mut records = records.into_iter().peekable();
+        while let Some(again) = records.peek().map(had_ended) {
+            let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));
+            self.samples(partition, alike.collect(), assignment, again, out);
+        }
+    }
+
+    /// Sends records of a partition on, which all had ended before or all had not.
+    fn samples(
+        &mut self,
+        partition: PartitionId,
+        records: Vec<Record>,
+        assignment: u32,
+        had_ended: bool,
+        out: &mut Outbox<IngestMessage>,
+    ) {
+        let Some(input) = self.inputs.get(partition.input.index()) else { return };
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut faults = Vec::new();
         for record in records {
@@ -155,6 +196,8 @@ impl Ingest {
                         of_shard.push(Arc::new(sample));
                     }
                 }
+                // It is among the dead letters already.
+                Err(_) if had_ended => {}
                 Err((record, fault)) => {
                     let reservation = self.budget.reserve(record.weight());
                     faults.push(Faulty { record, reservation, fault });
@@ -165,8 +208,10 @@ impl Ingest {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
         for (shard, samples) in self.shards.iter().zip(samples) {
-            if !samples.is_empty() {
-                out.send(shard, AlignMessage::Samples(samples));
+            match (samples.is_empty(), had_ended) {
+                (true, _) => {}
+                (false, true) => out.send(shard, AlignMessage::Ended(samples)),
+                (false, false) => out.send(shard, AlignMessage::Samples(samples)),
             }
         }
     }
@@ -195,7 +240,7 @@ impl Ingest {
         if let Some(paused) = self.gate.decide(used, self.status.is_busy()) {
             telemetry::memory(used, self.budget.limit(), paused.len());
             if let Some(control) = &*self.control.lock() {
-                control.set_paused(paused.to_vec());
+                control.set_paused(Pause::Memory, paused.to_vec());
             }
         }
         self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));

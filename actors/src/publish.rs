@@ -1,19 +1,16 @@
 //! The publish actor: results in order, dead letters, late records; the ledger; and commits.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::ingest::source::SourceControl;
-use lockstep_engine::ingest::wire;
+use lockstep_engine::ingest::source::{Pause, SourceControl};
+use lockstep_engine::pipeline::DeliverySpec;
 use lockstep_engine::position::Position;
-use lockstep_engine::publish::letters::LeftOut;
 use lockstep_engine::publish::result::ResultMaker;
-use lockstep_engine::publish::sink::Sink;
-use lockstep_engine::publish::{InOrder, Ledger, Settled, Verdict};
+use lockstep_engine::publish::sink::{Sink, Transactions};
+use lockstep_engine::publish::{InOrder, Ledger};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry::{self, Latencies};
 use lockstep_engine::time::Timestamp;
@@ -25,13 +22,21 @@ use crate::observer::Observer;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
+mod crowd;
+mod gathering;
+mod inbox;
+mod leaving;
 mod letter;
 mod message;
+mod outcomes;
 mod outgoing;
+mod pending;
 
+use crowd::Crowd;
+pub use inbox::Inbox;
+use leaving::Leaving;
 use letter::Letter;
-pub use message::{Aligned, Assignments, Faulty, PublishMessage};
-pub use outgoing::Inbox;
+pub use message::{Aligned, Assignments, Faulty, PublishMessage, Revocation};
 use outgoing::Outgoing;
 
 /// What the publish actor is made of.
@@ -46,6 +51,10 @@ pub struct PublishParts {
     pub late: Option<Arc<str>>,
     /// Where records go.
     pub sink: Box<dyn Sink>,
+    /// Its transactions, where results go in such.
+    pub transactions: Option<Box<dyn Transactions>>,
+    /// What is promised of results.
+    pub delivery: DeliverySpec,
     /// Where the sink tells what became of them.
     pub inbox: Arc<Inbox>,
     /// The source, once it has started.
@@ -68,9 +77,10 @@ pub struct Publish {
     maker: ResultMaker,
     outgoing: Outgoing,
     ledger: Ledger<Arc<Sample>>,
+    crowd: Crowd,
     order: InOrder<Arc<Job>>,
-    /// Revocations that not all sync actors have told of yet, each with how many have.
-    revoking: Vec<(Assignments, usize)>,
+    leaving: Vec<Leaving>,
+    revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
     /// Of results whose metrics have not been told yet.
@@ -87,13 +97,16 @@ pub struct Publish {
 impl Publish {
     /// A publish room.
     pub fn new(parts: PublishParts) -> Self {
+        let transactions = parts.transactions.map(|client| (client, parts.delivery.transaction_every));
         Self {
-            outgoing: Outgoing::new(parts.dead_letters, parts.late, parts.sink, parts.inbox),
+            outgoing: Outgoing::new(parts.dead_letters, parts.late, parts.sink, parts.inbox, transactions),
             inputs: parts.inputs,
             maker: parts.maker,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(parts.delivery.metadata_limit),
+            crowd: Crowd::default(),
             order: InOrder::default(),
-            revoking: Vec::new(),
+            leaving: Vec::new(),
+            revoke_within: parts.delivery.revoke_within,
             control: parts.control,
             observer: parts.observer,
             latencies: Latencies::default(),
@@ -107,200 +120,43 @@ impl Publish {
         }
     }
 
-    fn topic(&self, position: Position) -> String {
-        self.inputs.get(position.input().index()).map_or_else(String::new, |input| input.topic.clone())
-    }
-
-    fn name(&self, position: Position) -> &str {
-        self.inputs.get(position.input().index()).map_or("?", |input| input.name.as_str())
-    }
-
-    fn aligned(&mut self, aligned: Aligned, out: &mut Outbox<PublishMessage>) {
-        for (stream, id) in aligned.admitted {
-            self.order.admit(stream, id);
-        }
-        for bundle in aligned.dropped {
-            for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
-                self.settle(sample, Settled::Dropped, out);
-            }
-        }
-        for (bundle, fault) in aligned.failed {
-            for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
-                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()), out);
-            }
-        }
-        for (sample, by_ns) in aligned.late {
-            let position = sample.position();
-            telemetry::late(self.name(position));
-            self.observer.late(position.input());
-            self.left_out(&sample, LeftOut::Late(by_ns), out);
-        }
-        for (sample, bound, used) in aligned.evicted {
-            let position = sample.position();
-            telemetry::evicted(self.name(position), bound);
-            if used > 0 {
-                // It has its results, or will have: they say when it has ended.
-                let verdict = self.ledger.release(position, sample.assignment, used);
-                self.verdict(position, verdict, out);
-            } else {
-                self.observer.dropped(position.input(), wire::EVICTED);
-                self.left_out(&sample, LeftOut::Evicted(bound), out);
-            }
-        }
-        for (sample, fault) in aligned.astray {
-            self.dead_letter(Letter::Sample(sample), fault, out);
-        }
-        for sample in aligned.duplicates {
-            self.drop_sample(sample.position(), "duplicate");
-            self.ledger.end(sample.position(), sample.assignment);
-        }
-        for (position, assignment, used) in aligned.released {
-            let verdict = self.ledger.release(position, assignment, used);
-            self.verdict(position, verdict, out);
-        }
-    }
-
-    /// Sends a sample that took no part to the late topic; without one it has ended.
-    fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut, out: &mut Outbox<PublishMessage>) {
-        let position = sample.position();
-        let topic = self.topic(position);
-        if !self.outgoing.left_out(sample.clone(), topic, why, out) {
-            self.ledger.end(position, sample.assignment);
-        }
-    }
-
-    fn drop_sample(&mut self, position: Position, reason: &'static str) {
-        telemetry::dropped(self.name(position), reason);
-        self.observer.dropped(position.input(), reason);
-    }
-
-    fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>, out: &mut Outbox<PublishMessage>) {
-        let verdict = self.ledger.settle(sample.position(), sample.assignment, how);
-        self.verdict(sample.position(), verdict, out);
-    }
-
-    fn verdict(
-        &mut self,
-        position: Position,
-        verdict: Option<Verdict<Arc<Sample>>>,
-        out: &mut Outbox<PublishMessage>,
-    ) {
-        match verdict {
-            None => {}
-            Some(Verdict::Published) => self.observer.used(position.input()),
-            Some(Verdict::Dropped { used }) => {
-                self.drop_sample(position, if used { "bundle-dropped" } else { "unused" });
-            }
-            Some(Verdict::DeadLetter(sample, fault)) => {
-                self.dead_letter(Letter::Sample(sample), fault, out);
-            }
-        }
-    }
-
-    fn dead_letter(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
-        let position = letter.record().position;
-        telemetry::dead_lettered(fault.stage, fault.reason);
-        self.observer.dead_lettered(position.input(), &fault);
-        let topic = self.topic(position);
-        tracing::warn!(topic, %position, "dead letter: {fault}");
-        self.outgoing.dead_letter(letter, topic, fault, out);
-    }
-
-    /// A job has been through all steps, and all before it in its stream have.
-    fn complete(&mut self, job: Arc<Job>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        let failure = match job.failure() {
-            Some(failure) => (failure.fault.clone(), failure.culprit),
-            None => match self.maker.make(&job) {
-                Ok((record, timing)) => {
-                    self.outgoing.result(job, record, timing, now, out);
-                    return;
-                }
-                Err(why) => (Fault::new(Stage::Publish, Reason::ModelFailed, why), None),
-            },
-        };
-        self.failed(&job, &failure.0, failure.1, out);
-    }
-
-    fn failed(
-        &mut self,
-        job: &Job,
-        fault: &Fault,
-        culprit: Option<Position>,
-        out: &mut Outbox<PublishMessage>,
-    ) {
-        self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
-        let because = |sample: &Sample| match culprit {
-            Some(culprit) if culprit != sample.position() => {
-                let name = self.inputs.get(culprit.input().index()).map_or("?", |input| input.name.as_str());
-                let message = format!(
-                    "the bundle at {} failed because of input {name} {culprit}: {}",
-                    job.bundle.event_time, fault.message
-                );
-                Fault::new(fault.stage, Reason::BundleFailed, message)
-            }
-            _ => fault.clone(),
-        };
-        let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
-        let failed: Vec<_> = samples.map(|sample| (sample.clone(), because(sample))).collect();
-        for (sample, fault) in failed {
-            self.settle(&sample, Settled::Failed(sample.clone(), fault), out);
-        }
-    }
-
     fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         let ended = self.outgoing.deliveries(now, out);
         self.ended(ended, out);
-    }
-
-    fn ended(&mut self, ended: Vec<outgoing::Delivered>, out: &mut Outbox<PublishMessage>) {
-        for ended in ended {
-            match ended {
-                outgoing::Delivered::Result { job, timing, publish } => {
-                    self.latencies.add(&timing, publish);
-                    self.observer.published(&job, &timing, publish);
-                    self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
-                    self.status.results.fetch_add(1, Ordering::Relaxed);
-                    // What only says that a bundle is final leaves it to the result before it what became of the samples.
-                    let repeated = job.bundle.is_repeated;
-                    for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
-                        self.settle(
-                            sample,
-                            if repeated { Settled::Dropped } else { Settled::Published },
-                            out,
-                        );
-                    }
-                }
-                outgoing::Delivered::Poison { job, fault } => self.failed(&job, &fault, None, out),
-                outgoing::Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
-            }
+        let holds = |partition, assignment| self.ledger.holds(partition, assignment);
+        if self.outgoing.transaction_ended(now, &self.maker, holds, out) == Some(false) {
+            self.ledger.tell_again();
         }
     }
 
-    fn revoked(&mut self, partitions: Assignments) {
-        let told = match self.revoking.iter().position(|(of, _)| Arc::ptr_eq(of, &partitions)) {
-            Some(place) => place,
-            None => {
-                self.revoking.push((partitions.clone(), 0));
-                self.revoking.len() - 1
-            }
-        };
-        self.revoking[told].1 += 1;
-        if self.revoking[told].1 < self.shards {
+    /// Says so once all has come to its end and is committed.
+    fn finish(&mut self) {
+        if self.shards_done < self.shards || !self.order.is_empty() {
             return;
         }
-        self.revoking.swap_remove(told);
-        self.commit();
-        for (partition, assignment) in &*partitions {
-            self.ledger.revoke(*partition, *assignment);
+        let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
+        if self.outgoing.is_empty() && !uncommitted {
+            telemetry::published(&mut self.latencies);
+            // Nobody listens any more only when the stop was cut short.
+            let _ = self.done.take().map(|done| done.send(()));
+        } else {
+            self.outgoing.end_soon();
         }
     }
 
     fn commit(&mut self) {
-        let offsets = self.ledger.committable();
-        if !offsets.is_empty()
+        let commits = self.ledger.committable();
+        if let Some(withheld) = self.ledger.withheld().filter(|withheld| !withheld.is_empty()) {
+            tracing::error!(
+                ?withheld,
+                "too much has ended out of order for the metadata of a commit (delivery.metadata_limit): these \
+                 partitions are committed once it fits"
+            );
+        }
+        if !commits.is_empty()
             && let Some(control) = &*self.control.lock()
         {
-            control.commit(offsets);
+            control.commit(commits);
         }
     }
 }
@@ -317,8 +173,8 @@ impl Room for Publish {
     ) {
         match message {
             PublishMessage::Assigned(partitions) => {
-                for (partition, start, assignment) in partitions {
-                    self.ledger.assign(partition, start, assignment);
+                for (partition, start, ended, assignment) in partitions {
+                    self.ledger.assign(partition, start, &ended, assignment);
                 }
             }
             PublishMessage::Opened { partition, assignment, offsets } => {
@@ -340,36 +196,42 @@ impl Room for Publish {
                     }
                 }
             }
-            PublishMessage::Revoked(partitions, done) => {
-                self.revoked(partitions);
-                drop(done);
-            }
+            PublishMessage::Revoked(partitions, done) => self.revoked(partitions, done, now),
             PublishMessage::ShardDone => self.shards_done += 1,
             PublishMessage::Deliveries => {
                 self.listening = false;
                 self.deliveries(now, out);
             }
             PublishMessage::Positions(answer) => {
-                let _ = answer.send(self.ledger.positions());
+                let last =
+                    if self.outgoing.is_transactional() { Vec::new() } else { self.ledger.positions() };
+                let _ = answer.send(last);
             }
         }
-        if self.shards_done >= self.shards && self.order.is_empty() && self.outgoing.is_empty() {
-            telemetry::published(&mut self.latencies);
-            // Nobody listens any more only when the stop was cut short.
-            let _ = self.done.take().map(|done| done.send(()));
-        }
         self.tick(now, out);
+        self.finish();
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         if now >= self.next_commit {
             self.next_commit = now.after(self.commit_every);
-            self.commit();
+            if !self.outgoing.is_transactional() {
+                self.commit();
+            }
             telemetry::published(&mut self.latencies);
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {
             let ended = self.outgoing.again(&self.maker, out);
             self.ended(ended, out);
+        }
+        self.let_go(now);
+        if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
+            out.fail(why);
+        }
+        if let Some(paused) = self.crowd.decide(&mut self.ledger, now)
+            && let Some(control) = &*self.control.lock()
+        {
+            control.set_paused(Pause::Map, paused);
         }
         if !self.listening {
             self.listening = true;
@@ -382,6 +244,11 @@ impl Room for Publish {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        Some(self.outgoing.again_at().map_or(self.next_commit, |again| again.min(self.next_commit)))
+        let leaving = self.leaving.iter().filter_map(|leaving| leaving.until);
+        let others = [self.outgoing.again_at(), self.outgoing.due(), self.crowd.next_turn()]
+            .into_iter()
+            .flatten()
+            .chain(leaving);
+        Some(others.fold(self.next_commit, Timestamp::min))
     }
 }

@@ -17,7 +17,7 @@ use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceControl, SourceSink};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::result::ResultMaker;
-use lockstep_engine::publish::sink::{Delivery, Sink};
+use lockstep_engine::publish::sink::{Delivery, Sink, Transactions};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -46,8 +46,9 @@ const JOIN_WITHIN: Duration = Duration::from_secs(5);
 pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 /// Starts a source that puts its events into a sink.
 pub type MakeSource = Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, String> + Send>;
-/// Starts a sink that tells of its deliveries.
-pub type MakeSink = Box<dyn FnOnce(OnDelivery) -> Result<Box<dyn Sink>, String> + Send>;
+/// Starts a sink that tells of its deliveries, and its transactions where results go in such.
+pub type MakeSink =
+    Box<dyn FnOnce(OnDelivery) -> Result<(Box<dyn Sink>, Option<Box<dyn Transactions>>), String> + Send>;
 
 /// What a pipeline is put together from.
 pub struct Parts {
@@ -184,7 +185,7 @@ async fn start_and_watch(
     // From the end to the start, since each actor needs the link to the next.
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
-    let sink = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
+    let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
     let (done, all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
@@ -197,6 +198,8 @@ async fn start_and_watch(
         dead_letters: pipeline.publish.dead_letters.as_str().into(),
         late: pipeline.publish.late.as_deref().map(Arc::from),
         sink,
+        transactions,
+        delivery: pipeline.delivery.clone(),
         inbox,
         control: control.clone(),
         observer,

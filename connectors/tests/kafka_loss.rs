@@ -6,9 +6,8 @@ mod common;
 
 use std::sync::atomic::Ordering;
 
-use common::{Broker, PATIENCE, Reader, Writer, part};
+use common::{Broker, PATIENCE, Reader, Writer, commit, part};
 use lockstep_engine::ingest::source::{SourceControl, SourceEvent};
-use lockstep_engine::position::NextOffset;
 
 /// 9 MiB in records of 64 KiB: the broker keeps the last 5 MiB.
 fn fill(writer: &mut Writer, topic: &str) {
@@ -28,7 +27,7 @@ fn a_committed_position_that_is_gone_is_data_loss() {
     writer.flush();
     let first = Reader::start(&spec, &[&topic]);
     first.records(1);
-    first.source.close(vec![(part(0, 0), NextOffset(1))], PATIENCE).expect("closes");
+    first.source.close(vec![commit(0, 1)], PATIENCE).expect("closes");
     fill(&mut writer, &topic);
     let second = Reader::start(&spec, &[&topic]);
     let (partition, start) = second.assigned()[0];
@@ -88,7 +87,7 @@ fn a_topic_that_ends_before_the_committed_position_is_a_failure_with_its_remedy(
     let spec = broker.spec("g");
     let first = Reader::start(&spec, &[&topic]);
     first.assigned();
-    first.source.close(vec![(part(0, 0), NextOffset(1000))], PATIENCE).expect("closes");
+    first.source.close(vec![commit(0, 1000)], PATIENCE).expect("closes");
     let second = Reader::start(&spec, &[&topic]);
     let until = std::time::Instant::now() + PATIENCE;
     let why = loop {

@@ -6,8 +6,8 @@ mod common;
 
 use std::sync::atomic::Ordering;
 
-use common::{Broker, PATIENCE, Reader, Writer, part};
-use lockstep_engine::ingest::source::{SourceControl, SourceEvent};
+use common::{Broker, PATIENCE, Reader, Writer, commit, part};
+use lockstep_engine::ingest::source::{Pause, SourceControl, SourceEvent};
 use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::NextOffset;
 
@@ -74,7 +74,7 @@ fn a_paused_partition_delivers_nothing_and_resumes_without_loss_or_repeat() {
     writer.send(&held, "k", "0", &[]);
     writer.flush();
     assert_eq!(numbers(&reader.records(1)), [0]);
-    reader.source.set_paused(vec![part(0, 0)]);
+    reader.source.set_paused(Pause::Memory, vec![part(0, 0)]);
     for n in 1..500 {
         writer.send(&held, "k", n.to_string(), &[]);
         writer.send(&free, "k", n.to_string(), &[]);
@@ -84,7 +84,7 @@ fn a_paused_partition_delivers_nothing_and_resumes_without_loss_or_repeat() {
     let others = reader.records(499);
     assert!(others.iter().all(|r| r.position.partition == part(1, 0)), "a paused partition delivered");
     assert_eq!(numbers(&others), (1..500).collect::<Vec<_>>());
-    reader.source.set_paused(vec![]);
+    reader.source.set_paused(Pause::Memory, vec![]);
     assert_eq!(numbers(&reader.records(499)), (1..500).collect::<Vec<_>>());
 }
 
@@ -100,8 +100,8 @@ fn after_a_restart_reading_goes_on_at_what_was_committed() {
     writer.flush();
     let first = Reader::start(&spec, &[&topic]);
     first.records(100);
-    first.source.commit(vec![(part(0, 0), NextOffset(10))]);
-    first.source.close(vec![(part(0, 0), NextOffset(40))], PATIENCE).expect("commits and closes");
+    first.source.commit(vec![commit(0, 10)]);
+    first.source.close(vec![commit(0, 40)], PATIENCE).expect("commits and closes");
     let second = Reader::start(&spec, &[&topic]);
     assert_eq!(second.assigned(), [(part(0, 0), 40)]);
     assert_eq!(numbers(&second.records(60)), (40..100).collect::<Vec<_>>());
@@ -143,10 +143,10 @@ fn a_second_member_takes_its_share_only_after_the_first_has_let_go() {
             (part(0, n), NextOffset(own.map(|r| r.position.offset.0 + 1).max().unwrap_or(0)))
         })
         .collect();
-    first.source.commit(ends.clone());
+    first.source.commit(ends.iter().map(|(p, next)| commit(p.partition, next.0)).collect());
     let second = Reader::start(&spec, &[&topic]);
     let (partitions, done) = first.until("a revocation", |event| match event {
-        SourceEvent::Revoked { partitions, done } => Some((partitions, done)),
+        SourceEvent::Revoked { partitions, done, .. } => Some((partitions, done)),
         _ => None,
     });
     assert_eq!(partitions.len(), 2);
@@ -180,7 +180,7 @@ fn the_lag_is_told() {
     writer.flush();
     let reader = Reader::start(&spec, &[&topic]);
     reader.assigned();
-    reader.source.set_paused(vec![part(0, 0)]);
+    reader.source.set_paused(Pause::Memory, vec![part(0, 0)]);
     for n in 10..30 {
         writer.send(&topic, "k", n.to_string(), &[]);
     }

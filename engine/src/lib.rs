@@ -6,11 +6,12 @@
 //! [`infer`] describes models, the steps that run them and what comes out; [`publish`] makes results
 //! and keeps the ledger of what became of every record. [`control`] bounds memory.
 //!
-//! A room imports the foundations ([`time`], [`position`], [`media`], [`budget`], [`sample`], [`tensor`],
-//! [`fault`]) and the rooms before it, never a later one. [`pipeline`] puts the rooms' settings together,
+//! A room imports the foundations ([`time`], [`position`], [`completion`], [`media`], [`budget`], [`sample`],
+//! [`tensor`], [`fault`]) and the rooms before it, never a later one. [`pipeline`] puts the rooms' settings together,
 //! and [`telemetry`] names the metrics of them all.
 
 pub mod budget;
+pub mod completion;
 pub mod fault;
 pub mod media;
 pub mod position;

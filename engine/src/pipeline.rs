@@ -25,6 +25,8 @@ pub struct Pipeline {
     pub steps: Vec<Step>,
     /// Where results go.
     pub publish: PublishSpec,
+    /// What is promised of results.
+    pub delivery: DeliverySpec,
     /// Bounds and deadlines.
     pub limits: Limits,
     /// Where metrics and health are served, `127.0.0.1:9464`; none to serve nothing.
@@ -78,6 +80,40 @@ pub struct PublishSpec {
     pub dead_letters: String,
     /// The topic of late samples; none to drop and count them.
     pub late: Option<String>,
+}
+
+/// What is promised of results, and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySpec {
+    /// The promise.
+    pub guarantee: Guarantee,
+    /// How long a transaction gathers results before it is committed.
+    pub transaction_every: Duration,
+    /// How many characters a commit's metadata may have: the brokers' `offset.metadata.max.bytes`.
+    pub metadata_limit: usize,
+    /// How long partitions that go to another process are kept for what is under way of them.
+    pub revoke_within: Duration,
+}
+
+impl Default for DeliverySpec {
+    fn default() -> Self {
+        Self {
+            guarantee: Guarantee::default(),
+            transaction_every: Duration::from_millis(100),
+            metadata_limit: 4096,
+            revoke_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What is promised of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// None is missing. After a crash some may come twice, under the same bundle id.
+    #[default]
+    AtLeastOnce,
+    /// None is missing and none comes twice, for those who read what is committed.
+    ExactlyOnce,
 }
 
 /// Bounds and deadlines.

@@ -41,6 +41,17 @@ impl Offset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NextOffset(pub i64);
 
+/// What is to be committed of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first record that has not ended: where reading starts after a restart.
+    pub next: NextOffset,
+    /// Which records after it have ended, as [`Completion::encode`](crate::completion::Completion::encode) writes it.
+    pub metadata: String,
+}
+
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {

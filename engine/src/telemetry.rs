@@ -12,6 +12,8 @@ use metrics::{
 use crate::align::{Bound, Quantity};
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
+use crate::publish::sink::Ended;
+use crate::publish::transaction::Ask;
 
 pub use latencies::Latencies;
 use latencies::PARTS;
@@ -37,6 +39,8 @@ pub fn describe() {
         ("lockstep_model_batches_total", "batches run"),
         ("lockstep_panics_total", "panics caught in actors"),
         ("lockstep_delivery_failures_total", "records that the broker did not take"),
+        ("lockstep_transactions_total", "transactions that have ended, by how"),
+        ("lockstep_bundles_abandoned_total", "bundles in flight whose partitions went to another member"),
     ];
     for (name, help) in counters {
         describe_counter!(name, help);
@@ -50,6 +54,11 @@ pub fn describe() {
         "lockstep_skew_seconds",
         Unit::Seconds,
         "distance of an input's samples from the pivot"
+    );
+    describe_histogram!(
+        "lockstep_transaction_end_seconds",
+        Unit::Seconds,
+        "from asking for a transaction's end to the next's beginning"
     );
     describe_histogram!("lockstep_batch_size", "bundles of a batch");
     describe_gauge!(
@@ -65,6 +74,7 @@ pub fn describe() {
     describe_gauge!("lockstep_bytes_in_flight", Unit::Bytes, "bytes of all records from poll to outcome");
     describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
     describe_gauge!("lockstep_paused_partitions", "partitions paused to keep to the budget");
+    describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
     describe_gauge!(
         "lockstep_input_drift_ppm",
@@ -154,6 +164,29 @@ pub fn published(latencies: &mut Latencies) {
 /// The broker did not take a record.
 pub fn delivery_failed() {
     counter!("lockstep_delivery_failures_total").increment(1);
+}
+
+/// A transaction has ended, or the first has begun.
+pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
+    let outcome = match (asked, ended) {
+        (Ask::Begin, Ended::AsAsked) => return,
+        (Ask::Commit, Ended::AsAsked) => "committed",
+        (_, Ended::Failed(_)) => "failed",
+        (Ask::Abort, _) | (_, Ended::Aborted(_)) => "aborted",
+    };
+    counter!("lockstep_transactions_total", "outcome" => outcome).increment(1);
+    histogram!("lockstep_transaction_end_seconds").record(took.as_secs_f64());
+}
+
+/// A bundle in flight was let go, as its records were read under an assignment that has ended.
+pub fn abandoned() {
+    counter!("lockstep_bundles_abandoned_total").increment(1);
+}
+
+/// How many partitions are read slowly, or not at all, as so much of them has ended out of order.
+pub fn crowded(slow: usize, paused: usize) {
+    gauge!("lockstep_crowded_partitions", "intake" => "slow").set(slow as f64);
+    gauge!("lockstep_crowded_partitions", "intake" => "paused").set(paused as f64);
 }
 
 /// A batch was run.

@@ -104,6 +104,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let inputs = inputs::read(root);
     let steps = steps::read(root, inputs.as_ref(), base);
     let publish = service::results(root, topics);
+    let delivery = service::delivery(root);
     let mut limits = service::limits(root);
     let mut http = service::http(root);
     root.finish();
@@ -119,6 +120,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
         shards,
         steps,
         publish,
+        delivery,
         limits,
         http,
     })

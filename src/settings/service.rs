@@ -1,13 +1,13 @@
-//! The sections about what is around a pipeline: `[kafka]`, `[results]`, `[limits]` and `[http]`.
+//! The sections about what is around a pipeline: `[kafka]`, `[results]`, `[delivery]`, `[limits]` and `[http]`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use lockstep_engine::pipeline::{KafkaSpec, Limits, PublishSpec, StartAt};
+use lockstep_engine::pipeline::{DeliverySpec, Guarantee, KafkaSpec, Limits, PublishSpec, StartAt};
 use toml::de::DeValue;
 
-use super::kinds::{duration, positive_duration, shown, size, string, word};
+use super::kinds::{count, duration, positive_duration, shown, size, string, word};
 use super::reader::Section;
 
 /// What Lockstep sets itself, and where its users set it instead.
@@ -177,6 +177,28 @@ fn unless_false<'v>(
         other => kind(other).map(Some),
     }
 }
+
+/// `[delivery]`.
+pub(super) fn delivery(root: &Section<'_>) -> DeliverySpec {
+    let mut spec = DeliverySpec::default();
+    let Some(section) = root.table("delivery") else { return spec };
+    let words = [("at-least-once", Guarantee::AtLeastOnce), ("exactly-once", Guarantee::ExactlyOnce)];
+    spec.guarantee = section.or("guarantee", spec.guarantee, word(&words));
+    spec.transaction_every = section.or("transaction_every", spec.transaction_every, positive_duration);
+    spec.metadata_limit = section.or("metadata_limit", spec.metadata_limit, count(METADATA));
+    spec.revoke_within = section.or("revoke_within", spec.revoke_within, |value| {
+        let within = duration(value)?;
+        if within > MAX_REVOKE { Err("is more than a minute".to_owned()) } else { Ok(within) }
+    });
+    section.finish();
+    spec
+}
+
+/// The group waits meanwhile.
+const MAX_REVOKE: Duration = Duration::from_secs(60);
+
+/// How many characters of metadata a commit may have. With fewer than these there is not even room for a small map.
+const METADATA: std::ops::RangeInclusive<u64> = 256..=(1 << 20);
 
 /// `[limits]`.
 pub(super) fn limits(root: &Section<'_>) -> Limits {

@@ -575,6 +575,7 @@ audio = { from = "near", token_ids = {} }
 state = { from = "near", attention_mask = {} }
 context = { from = "last", bytes = {} }
 [results]
+[delivery]
 [limits]
 [http]
 "#;

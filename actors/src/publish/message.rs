@@ -4,20 +4,30 @@ use std::sync::Arc;
 
 use lockstep_engine::align::{Bound, Bundle};
 use lockstep_engine::budget::Reservation;
+use lockstep_engine::completion::Completion;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
-use lockstep_engine::position::{NextOffset, Offset, PartitionId, Position};
+use lockstep_engine::position::{Commit, NextOffset, Offset, PartitionId, Position};
 use lockstep_engine::sample::{Record, Sample, StreamKey};
 use tokio::sync::oneshot;
 
-/// Partitions, each with the number of an assignment of it.
-pub type Assignments = Arc<[(PartitionId, u32)]>;
+/// Partitions that are taken away.
+#[derive(Debug)]
+pub struct Revocation {
+    /// Each with the number of the assignment that ends.
+    pub partitions: Vec<(PartitionId, u32)>,
+    /// Whether others may have them already.
+    pub lost: bool,
+}
+
+/// Shared by all who are told of it.
+pub type Assignments = Arc<Revocation>;
 
 /// What the publish actor takes.
 pub enum PublishMessage {
-    /// Partitions that are ours, where reading starts, and the number of the assignment.
-    Assigned(Vec<(PartitionId, NextOffset, u32)>),
+    /// Partitions that are ours, where reading starts, what had ended of what follows, and the number of the assignment.
+    Assigned(Vec<(PartitionId, NextOffset, Arc<Completion>, u32)>),
     /// Records were consumed.
     Opened {
         /// Their partition.
@@ -40,8 +50,8 @@ pub enum PublishMessage {
     ShardDone,
     /// The sink has told what became of records.
     Deliveries,
-    /// Say where every partition stands.
-    Positions(oneshot::Sender<Vec<(PartitionId, NextOffset)>>),
+    /// Say where every partition stands, if that is still to be committed.
+    Positions(oneshot::Sender<Vec<Commit>>),
 }
 
 /// A record that cannot become a sample.

@@ -6,82 +6,26 @@ use std::time::Duration;
 
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
-use lockstep_engine::position::Position;
+use lockstep_engine::position::PartitionId;
+use lockstep_engine::publish::Ledger;
 use lockstep_engine::publish::letters::{self, LeftOut};
 use lockstep_engine::publish::result::{ResultMaker, Timing};
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
+use lockstep_engine::publish::sink::{DeliveryError, OutRecord, Refusal, Sink, Transactions};
+use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::PublishMessage;
+use super::gathering::{Gathering, Left};
+use super::inbox::Inbox;
 use super::letter::Letter;
+use super::pending::{Delivered, Outbound, Pending};
 use crate::shell::Outbox;
 
 /// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// Where the sink's threads put what became of records. Bounded by what the sink itself takes at a time.
-#[derive(Default)]
-pub struct Inbox {
-    deliveries: Mutex<Vec<Delivery>>,
-    arrived: Notify,
-    room: Notify,
-}
-
-impl Inbox {
-    /// Called by the sink.
-    pub fn put(&self, delivery: Delivery) {
-        self.deliveries.lock().push(delivery);
-        self.arrived.notify_one();
-        self.room.notify_one();
-    }
-
-    /// Waits until something has been put.
-    pub async fn arrived(&self) {
-        self.arrived.notified().await;
-    }
-
-    fn take(&self) -> Vec<Delivery> {
-        std::mem::take(&mut *self.deliveries.lock())
-    }
-}
-
-/// What has come to its end.
-pub(super) enum Delivered {
-    /// A result was acknowledged.
-    Result {
-        /// The job.
-        job: Arc<Job>,
-        /// Where its time went.
-        timing: Timing,
-        /// From handing it over to the acknowledgement.
-        publish: Duration,
-    },
-    /// A result that the broker will never take.
-    Poison {
-        /// The job.
-        job: Arc<Job>,
-        /// Why.
-        fault: Fault,
-    },
-    /// A dead letter, or a late or evicted record, was acknowledged.
-    Letter {
-        /// The record that it was.
-        position: Position,
-        /// The assignment that it was read under.
-        assignment: u32,
-    },
-}
-
-/// What is under way. It can be made again, should the broker not take it the first time.
-enum Pending {
-    Result { job: Arc<Job>, timing: Timing, sent_at: Timestamp },
-    Dead { letter: Letter, topic: String, fault: Fault, without_payload: bool },
-    LeftOut { sample: Arc<Sample>, topic: String, why: LeftOut },
-}
 
 /// The sink and what it has been given.
 pub(super) struct Outgoing {
@@ -97,6 +41,7 @@ pub(super) struct Outgoing {
     /// What the broker did not take, to be sent again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
+    gathering: Option<Gathering>,
 }
 
 impl Outgoing {
@@ -106,7 +51,9 @@ impl Outgoing {
         late: Option<Arc<str>>,
         sink: Box<dyn Sink>,
         inbox: Arc<Inbox>,
+        transactions: Option<(Box<dyn Transactions>, Duration)>,
     ) -> Self {
+        let gathering = transactions.map(|(client, every)| Gathering::new(client, every));
         let sink = Arc::new(Mutex::new(sink));
         Self {
             dead_letters,
@@ -118,6 +65,7 @@ impl Outgoing {
             full: Arc::default(),
             refused: Vec::new(),
             again_at: None,
+            gathering,
         }
     }
 
@@ -128,7 +76,15 @@ impl Outgoing {
 
     /// Whether nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.refused.is_empty()
+        self.pending.is_empty()
+            && self.refused.is_empty()
+            && self.gathering.as_ref().is_none_or(Gathering::is_empty)
+    }
+
+    /// Whether all that was to be sent has been sent and told of.
+    pub(super) fn is_told(&self) -> bool {
+        let waits = self.gathering.as_ref().is_some_and(Gathering::is_waiting);
+        self.pending.is_empty() && self.refused.is_empty() && !waits
     }
 
     /// Sends a result.
@@ -140,7 +96,7 @@ impl Outgoing {
         now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
-        self.send(record, Pending::Result { job, timing, sent_at: now }, out);
+        self.send(record, Outbound::Result { job, timing, sent_at: now }, out);
     }
 
     /// Sends a dead letter.
@@ -152,7 +108,7 @@ impl Outgoing {
         out: &mut Outbox<PublishMessage>,
     ) {
         let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-        self.send(record, Pending::Dead { letter, topic, fault, without_payload: false }, out);
+        self.send(record, Outbound::Dead { letter, topic, fault, without_payload: false }, out);
     }
 
     /// Sends a sample that took no part, if there is a topic for it.
@@ -165,11 +121,20 @@ impl Outgoing {
     ) -> bool {
         let Some(late) = &self.late else { return false };
         let record = letters::left_out(late, &sample.record, &topic, why);
-        self.send(record, Pending::LeftOut { sample, topic, why }, out);
+        self.send(record, Outbound::LeftOut { sample, topic, why }, out);
         true
     }
 
-    fn send(&mut self, record: OutRecord, pending: Pending, out: &mut Outbox<PublishMessage>) {
+    fn send(&mut self, record: OutRecord, what: Outbound, out: &mut Outbox<PublishMessage>) {
+        self.send_pending(record, Pending { what, told: false }, out);
+    }
+
+    fn send_pending(&mut self, record: OutRecord, pending: Pending, out: &mut Outbox<PublishMessage>) {
+        let admitted = match &mut self.gathering {
+            Some(gathering) => gathering.admit(record, pending),
+            None => Some((record, pending)),
+        };
+        let Some((record, pending)) = admitted else { return };
         let token = self.first + self.pending.len() as u64;
         self.pending.push_back(Some(pending));
         let mut full = self.full.lock();
@@ -183,35 +148,136 @@ impl Outgoing {
     }
 
     /// What has come to its end since last asked. What the broker did not take for reasons of its own is sent
-    /// again after a while.
+    /// again: with the whole transaction, or by itself after a while.
     pub(super) fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) -> Vec<Delivered> {
         let mut ended = Vec::new();
         for delivery in self.inbox.take() {
-            let Some(pending) = self.take(delivery.token) else { continue };
+            let Some(mut pending) = self.take(delivery.token) else { continue };
             match delivery.outcome {
-                Ok(()) => ended.push(done(pending, now)),
+                Ok(()) => {
+                    if !pending.told {
+                        ended.push(pending.what.delivered(now));
+                    }
+                    if let Some(gathering) = &mut self.gathering {
+                        pending.told = true;
+                        gathering.kept.push(pending);
+                    }
+                }
                 Err(error) => {
                     telemetry::delivery_failed();
-                    match error.refusal {
-                        Refusal::Poison => ended.extend(self.poison(pending, &error, out)),
-                        // It has neither ended nor been committed, and is read again by whoever comes next.
-                        Refusal::Fatal => {
-                            out.fail(format!("Kafka's producer has failed for good: {}", error.message));
-                            self.refused.push(pending);
-                        }
-                        Refusal::Passing => {
-                            tracing::warn!(
-                                "the broker did not take a record; it is sent again: {}",
-                                error.message
-                            );
-                            self.refused.push(pending);
-                            self.again_at.get_or_insert(now.after(AGAIN_AFTER));
-                        }
-                    }
+                    self.undelivered(pending, &error, now, &mut ended, out);
                 }
             }
         }
         ended
+    }
+
+    fn undelivered(
+        &mut self,
+        pending: Pending,
+        error: &DeliveryError,
+        now: Timestamp,
+        ended: &mut Vec<Delivered>,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        if let Some(gathering) = &mut self.gathering {
+            gathering.transaction.doom();
+        }
+        match error.refusal {
+            Refusal::Poison if pending.told => {
+                // It has been told as delivered: only reading it again can tell otherwise.
+                out.fail(format!("the broker now refuses what it took before: {}", error.message));
+            }
+            Refusal::Poison => ended.extend(self.poison(pending.what, error, out)),
+            // It has neither ended nor been committed, and is read again by whoever comes next.
+            Refusal::Fatal => {
+                out.fail(format!("Kafka's producer has failed for good: {}", error.message));
+                self.refused.push(pending);
+            }
+            Refusal::Passing => match &mut self.gathering {
+                Some(gathering) => {
+                    tracing::debug!("a record of a transaction was not delivered: {}", error.message);
+                    gathering.kept.push(pending);
+                }
+                None => {
+                    tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
+                    self.refused.push(pending);
+                    self.again_at.get_or_insert(now.after(AGAIN_AFTER));
+                }
+            },
+        }
+    }
+
+    /// The transaction under way is not to wait until it is due.
+    pub(super) fn end_soon(&mut self) {
+        if let Some(gathering) = &mut self.gathering {
+            gathering.transaction.end_soon();
+        }
+    }
+
+    /// When the transaction under way is due.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.gathering.as_ref().and_then(|gathering| gathering.transaction.due())
+    }
+
+    /// Ends the transaction under way if it is time, with the positions that may be committed.
+    ///
+    /// # Errors
+    /// When a position cannot be among them.
+    pub(super) fn step(&mut self, now: Timestamp, ledger: &mut Ledger<Arc<Sample>>) -> Result<(), String> {
+        match &mut self.gathering {
+            Some(gathering) => gathering.step(now, !self.pending.is_empty(), ledger, &self.inbox),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing of the transaction under way may count.
+    pub(super) fn doom(&mut self) {
+        if let Some(gathering) = &mut self.gathering {
+            gathering.transaction.doom();
+        }
+    }
+
+    /// Whether results go in transactions.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.gathering.is_some()
+    }
+
+    /// Whether a transaction has ended, and counts. What is for the next is sent, with all of one that did not
+    /// count but for what was read under assignments that no longer hold.
+    pub(super) fn transaction_ended(
+        &mut self,
+        now: Timestamp,
+        maker: &ResultMaker,
+        holds: impl Fn(PartitionId, u32) -> bool,
+        out: &mut Outbox<PublishMessage>,
+    ) -> Option<bool> {
+        let Left { then, kept, waiting } = self.gathering.as_mut()?.ended(now, &self.inbox)?;
+        let counts = match then {
+            Then::GoOn => true,
+            Then::Again(why) => {
+                if let Some(why) = why {
+                    tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
+                }
+                for pending in kept.into_iter().filter(|pending| pending.what.is_ours(&holds)) {
+                    // What could be made once can be made again.
+                    if let Ok(record) = self.make(&pending.what, maker) {
+                        self.send_pending(record, pending, out);
+                    }
+                }
+                false
+            }
+            Then::Fail(why) => {
+                out.fail(format!("transactions have come to an end: {why}"));
+                return None;
+            }
+        };
+        for (record, pending) in waiting {
+            if pending.what.is_ours(&holds) {
+                self.send_pending(record, pending, out);
+            }
+        }
+        Some(counts)
     }
 
     fn take(&mut self, token: u64) -> Option<Pending> {
@@ -234,62 +300,65 @@ impl Outgoing {
         self.again_at = None;
         let mut ended = Vec::new();
         for pending in std::mem::take(&mut self.refused) {
-            let record = match &pending {
-                Pending::Result { job, .. } => match maker.make(job) {
-                    Ok((record, _)) => Some(record),
-                    Err(why) => {
-                        let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
-                        ended.push(Delivered::Poison { job: job.clone(), fault });
-                        None
-                    }
-                },
-                Pending::Dead { letter, topic, fault, without_payload } => {
-                    let mut record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
-                    if *without_payload {
-                        record.payload = bytes::Bytes::new();
-                    }
-                    Some(record)
+            match (self.make(&pending.what, maker), &pending.what) {
+                (Ok(record), _) => self.send_pending(record, pending, out),
+                (Err(why), Outbound::Result { job, .. }) => {
+                    let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
+                    ended.push(Delivered::Poison { job: job.clone(), fault });
                 }
-                Pending::LeftOut { sample, topic, why } => {
-                    self.late.as_ref().map(|late| letters::left_out(late, &sample.record, topic, *why))
-                }
-            };
-            if let Some(record) = record {
-                self.send(record, pending, out);
+                (Err(why), _) => tracing::error!("a record cannot be made again: {why}"),
             }
         }
         ended
     }
 
+    fn make(&self, what: &Outbound, maker: &ResultMaker) -> Result<OutRecord, String> {
+        match what {
+            Outbound::Result { job, .. } => maker.make(job).map(|(record, _)| record),
+            Outbound::Dead { letter, topic, fault, without_payload } => {
+                let mut record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
+                if *without_payload {
+                    record.payload = bytes::Bytes::new();
+                }
+                Ok(record)
+            }
+            Outbound::LeftOut { sample, topic, why } => {
+                // Without a topic nothing is left out on its way to it.
+                let late = self.late.as_ref().unwrap_or(&self.dead_letters);
+                Ok(letters::left_out(late, &sample.record, topic, *why))
+            }
+        }
+    }
+
     /// The broker will never take this record as it is.
     fn poison(
         &mut self,
-        pending: Pending,
+        what: Outbound,
         error: &DeliveryError,
         out: &mut Outbox<PublishMessage>,
     ) -> Option<Delivered> {
-        match pending {
-            Pending::Result { job, .. } => {
+        match what {
+            Outbound::Result { job, .. } => {
                 let message = format!("the broker refuses the result: {}", error.message);
                 let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
                 Some(Delivered::Poison { job, fault })
             }
-            Pending::Dead { letter, topic, without_payload: true, .. } => {
+            Outbound::Dead { letter, topic, without_payload: true, .. } => {
                 let (position, assignment) = (letter.record().position, letter.assignment());
                 tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
             }
-            Pending::Dead { letter, topic, fault, .. } => {
+            Outbound::Dead { letter, topic, fault, .. } => {
                 let position = letter.record().position;
                 tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
                 let mut record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
                 record.payload = bytes::Bytes::new();
                 // The broker may have refused the timestamp rather than the size.
                 record.timestamp = None;
-                self.send(record, Pending::Dead { letter, topic, fault, without_payload: true }, out);
+                self.send(record, Outbound::Dead { letter, topic, fault, without_payload: true }, out);
                 None
             }
-            Pending::LeftOut { sample, topic, .. } => {
+            Outbound::LeftOut { sample, topic, .. } => {
                 let (position, assignment) = (sample.position(), sample.assignment);
                 tracing::error!(topic, %position, "a late or evicted record is refused: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
@@ -309,21 +378,7 @@ async fn send_all(
         let refused = sink.lock().send(record, token).err();
         if let Some(record) = refused {
             full.lock().push_front((record, token));
-            inbox.room.notified().await;
-        }
-    }
-}
-
-fn done(pending: Pending, now: Timestamp) -> Delivered {
-    match pending {
-        Pending::Result { job, timing, sent_at } => {
-            Delivered::Result { job, timing, publish: now.since(sent_at) }
-        }
-        Pending::Dead { letter, .. } => {
-            Delivered::Letter { position: letter.record().position, assignment: letter.assignment() }
-        }
-        Pending::LeftOut { sample, .. } => {
-            Delivered::Letter { position: sample.position(), assignment: sample.assignment }
+            inbox.room().await;
         }
     }
 }

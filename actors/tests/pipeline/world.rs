@@ -16,11 +16,11 @@ use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
-use lockstep_engine::ingest::source::{SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
-use lockstep_engine::pipeline::{KafkaSpec, Limits, Pipeline, PublishSpec, StartAt};
-use lockstep_engine::position::{InputId, NextOffset, PartitionId, Position};
+use lockstep_engine::pipeline::{DeliverySpec, KafkaSpec, Limits, Pipeline, PublishSpec, StartAt};
+use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId, Position};
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use lockstep_engine::sample::Record;
@@ -115,8 +115,8 @@ impl Running {
             backends: vec![Arc::new(TestBackend(of_model))],
             source: Box::new(move |sink| Ok(play(of_source, records, sink))),
             sink: Box::new(move |on_delivery| {
-                Ok(Box::new(TestSink { world: of_sink, on_delivery, under_way: Arc::default() })
-                    as Box<dyn Sink>)
+                let sink = TestSink { world: of_sink, on_delivery, under_way: Arc::default() };
+                Ok((Box::new(sink) as Box<dyn Sink>, None))
             }),
             observer: Box::new(Unobserved),
             status: Arc::new(Status::default()),
@@ -210,6 +210,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         shards: 2,
         steps: vec![step],
         publish: PublishSpec { results: "results".into(), dead_letters: "dead".into(), late: None },
+        delivery: DeliverySpec::default(),
         limits: Limits {
             memory: 1 << 30,
             stop_within: Duration::from_secs(20),
@@ -225,7 +226,11 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
     let control = Arc::new(TestControl { world: world.clone(), stopped: stopped.clone() });
     std::thread::spawn(move || {
         let first = records.first().map_or(0, |record| record.position.offset.0);
-        let assigned = SourceEvent::Assigned(vec![(PARTITION, NextOffset(first))]);
+        let assigned = SourceEvent::Assigned(vec![Assigned {
+            partition: PARTITION,
+            start: NextOffset(first),
+            committed: None,
+        }]);
         let events = records
             .into_iter()
             .map(|record| SourceEvent::Records { partition: PARTITION, records: vec![record] });
@@ -256,10 +261,11 @@ struct TestControl {
 }
 
 impl SourceControl for TestControl {
-    fn set_paused(&self, _paused: Vec<PartitionId>) {}
+    fn set_paused(&self, _why: Pause, _paused: Vec<PartitionId>) {}
 
-    fn commit(&self, offsets: Vec<(PartitionId, NextOffset)>) {
-        self.world.committed.lock().unwrap().extend(offsets);
+    fn commit(&self, commits: Vec<Commit>) {
+        let commits = commits.into_iter().map(|commit| (commit.partition, commit.next));
+        self.world.committed.lock().unwrap().extend(commits);
         self.world.notify();
     }
 
@@ -267,9 +273,9 @@ impl SourceControl for TestControl {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
-    fn close(&self, offsets: Vec<(PartitionId, NextOffset)>, _within: Duration) -> Result<(), String> {
+    fn close(&self, commits: Vec<Commit>, _within: Duration) -> Result<(), String> {
         self.stop();
-        self.commit(offsets);
+        self.commit(commits);
         Ok(())
     }
 }

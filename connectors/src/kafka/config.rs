@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_engine::time::Timestamp;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
@@ -31,7 +32,7 @@ const PRODUCER_FIXED: &[(&str, &str)] = &[
     ("enable.idempotence", "a retry must not duplicate or reorder records"),
     ("enable.gapless.guarantee", "one record that fails must not take the others with it"),
     ("partitioner", "keys must go to the same partitions as the Java clients send them to"),
-    ("transactional.id", "results are not published in transactions"),
+    ("transactional.id", "whether results are published in transactions is for delivery.guarantee to say"),
 ];
 
 /// Properties of any client that have a place of their own.
@@ -105,6 +106,25 @@ pub(super) fn producer(
         .set("queue.buffering.max.messages", "100000");
     apply(&mut config, "kafka.producer", properties, PRODUCER_FIXED)?;
     config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
+    Ok(config)
+}
+
+/// How long the broker keeps a transaction open for a process that has gone. Until then nobody who reads what is
+/// committed sees past it, and nobody takes over its partitions.
+const TRANSACTION_TIMEOUT: &str = "10000";
+
+/// What a producer of transactions is made with.
+pub(super) fn transactional_producer(spec: &KafkaSpec, queue: usize) -> Result<ClientConfig, Error> {
+    let mut properties = spec.producer.clone();
+    properties.entry("transaction.timeout.ms".into()).or_insert_with(|| TRANSACTION_TIMEOUT.into());
+    let mut config = producer(&spec.brokers, &properties, queue)?;
+    // Two processes of one name would fence each other. A member that keeps its name over restarts gets its place
+    // back at once; else the group's generation fences, and each start is another.
+    let name = match spec.consumer.get("group.instance.id") {
+        Some(instance) => instance.clone(),
+        None => format!("{}-{:x}", std::process::id(), Timestamp::now().as_nanos()),
+    };
+    config.set("transactional.id", format!("lockstep-{}-{name}", spec.group));
     Ok(config)
 }
 

@@ -6,11 +6,14 @@
 
 pub mod admin;
 pub mod bare;
+mod commits;
 mod config;
 pub mod embedded;
+pub mod membership;
 pub mod sink;
 pub mod source;
 pub mod tail;
+pub mod transactions;
 
 /// What keeps a client from being made or a request from being answered: what was asked for, what was
 /// wrong, and what would be right. Values of properties never appear in it, as they may be secrets.

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
+use super::membership::Membership;
+use super::transactions::KafkaTransactions;
 use super::{Error, config};
 
 /// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
@@ -22,7 +25,7 @@ pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 // A record's number travels through librdkafka in a pointer's place.
 const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");
 
-struct Context {
+pub(super) struct Context {
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
 }
@@ -79,26 +82,47 @@ impl UnderWay {
     }
 }
 
-/// An idempotent producer.
+/// A producer.
 pub struct KafkaSink {
-    producer: ThreadedProducer<Context>,
+    producer: Arc<ThreadedProducer<Context>>,
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
 }
 
 impl KafkaSink {
-    /// A producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way. When it is dropped,
+    /// An idempotent producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way. When it is dropped,
     /// records under way fail, and their deliveries are told, before that returns.
     ///
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
+        Self::make(config::producer(&spec.brokers, &spec.producer, queue)?, on_delivery)
+    }
+
+    /// The same, and its transactions, one of which must have begun before anything is sent. Positions of `inputs`
+    /// are committed as the member that `membership` says.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or when the system gives no thread.
+    pub fn start_transactional(
+        spec: &KafkaSpec,
+        inputs: &[InputSpec],
+        queue: usize,
+        membership: Arc<Membership>,
+        on_delivery: OnDelivery,
+    ) -> Result<(Self, KafkaTransactions), Error> {
+        let sink = Self::make(config::transactional_producer(spec, queue)?, on_delivery)?;
+        let topics = inputs.iter().map(|input| input.topic.clone()).collect();
+        let transactions = KafkaTransactions::start(sink.producer.clone(), membership, topics)?;
+        Ok((sink, transactions))
+    }
+
+    fn make(config: ClientConfig, on_delivery: OnDelivery) -> Result<Self, Error> {
         let under_way = Arc::new(UnderWay::default());
         let context = Context { on_delivery: on_delivery.clone(), under_way: under_way.clone() };
-        let producer = config::producer(&spec.brokers, &spec.producer, queue)?
-            .create_with_context(context)
-            .map_err(|error| config::not_made("producer", &error))?;
-        Ok(Self { producer, on_delivery, under_way })
+        let producer =
+            config.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
+        Ok(Self { producer: Arc::new(producer), on_delivery, under_way })
     }
 
     /// How many records have been sent and have no delivery yet.

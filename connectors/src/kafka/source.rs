@@ -18,14 +18,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::ingest::source::{SourceControl, SourceSink};
+use lockstep_engine::ingest::source::{Pause, SourceControl, SourceSink};
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::position::{InputId, NextOffset, PartitionId};
+use lockstep_engine::position::{Commit, InputId, PartitionId};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::committer::Committer;
 use self::context::{Context, Notices, Wake};
+use super::membership::Membership;
 use super::{Error, admin, config};
 
 pub(super) use self::context::log;
@@ -35,8 +36,10 @@ pub(super) use self::message::headers;
 /// so it is bounded by the number of partitions.
 #[derive(Default)]
 struct Mailbox {
-    paused: Option<Vec<PartitionId>>,
-    commit: BTreeMap<PartitionId, NextOffset>,
+    /// For want of memory, and for what the map has no room for.
+    paused: [Vec<PartitionId>; 2],
+    paused_changed: bool,
+    commit: BTreeMap<PartitionId, Commit>,
     stopped: bool,
     close: Option<Close>,
 }
@@ -57,7 +60,8 @@ pub struct KafkaSource {
 impl KafkaSource {
     /// Joins the group and delivers to `sink` from a thread of its own. `prefetch` bounds what librdkafka
     /// reads ahead, in bytes over all partitions (softly: one fetch response a partition may overshoot,
-    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. That brokers
+    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. `membership` is
+    /// told of every assignment, for a sink that commits positions in transactions. That brokers
     /// are away is not an error here but an event: the thread goes on trying.
     ///
     /// # Errors
@@ -66,6 +70,7 @@ impl KafkaSource {
         spec: &KafkaSpec,
         inputs: &[InputSpec],
         prefetch: usize,
+        membership: Arc<Membership>,
         sink: Box<dyn SourceSink>,
     ) -> Result<Arc<Self>, Error> {
         let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
@@ -97,7 +102,7 @@ impl KafkaSource {
             sink,
             notices,
             mailbox.clone(),
-            wake.clone(),
+            (wake.clone(), membership),
             (topics, inputs),
             spec.start,
         );
@@ -128,14 +133,25 @@ fn partitions(spec: &KafkaSpec, topics: &[&str]) -> usize {
     known.max(1)
 }
 
+fn by_partition(commits: Vec<Commit>) -> impl Iterator<Item = (PartitionId, Commit)> {
+    commits.into_iter().map(|commit| (commit.partition, commit))
+}
+
 impl SourceControl for KafkaSource {
-    fn set_paused(&self, paused: Vec<PartitionId>) {
-        self.ask(|mailbox| mailbox.paused = Some(paused));
+    fn set_paused(&self, why: Pause, paused: Vec<PartitionId>) {
+        self.ask(|mailbox| {
+            let [memory, map] = &mut mailbox.paused;
+            match why {
+                Pause::Memory => *memory = paused,
+                Pause::Map => *map = paused,
+            }
+            mailbox.paused_changed = true;
+        });
     }
 
-    fn commit(&self, offsets: Vec<(PartitionId, NextOffset)>) {
-        if !offsets.is_empty() {
-            self.ask(|mailbox| mailbox.commit.extend(offsets));
+    fn commit(&self, commits: Vec<Commit>) {
+        if !commits.is_empty() {
+            self.ask(|mailbox| mailbox.commit.extend(by_partition(commits)));
         }
     }
 
@@ -143,12 +159,12 @@ impl SourceControl for KafkaSource {
         self.ask(|mailbox| mailbox.stopped = true);
     }
 
-    fn close(&self, offsets: Vec<(PartitionId, NextOffset)>, within: Duration) -> Result<(), String> {
+    fn close(&self, commits: Vec<Commit>, within: Duration) -> Result<(), String> {
         let until = Instant::now() + within;
         let (done, answer) = sync_channel(1);
         self.ask(|mailbox| {
             mailbox.stopped = true;
-            mailbox.commit.extend(offsets);
+            mailbox.commit.extend(by_partition(commits));
             mailbox.close = Some(Close { until, done });
         });
         // A little longer than the thread takes, so that its own words for what failed arrive.

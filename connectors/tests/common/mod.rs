@@ -19,12 +19,21 @@ use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{KafkaSpec, StartAt};
-use lockstep_engine::position::{InputId, PartitionId};
+use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
 use lockstep_engine::sample::{Header, Record};
 
 /// Long enough for a busy machine: only reached when something is wrong.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A commit of the first input, with metadata that says where it stands.
+pub fn commit(partition: i32, next: i64) -> Commit {
+    Commit {
+        partition: PartitionId { input: InputId(0), partition },
+        next: NextOffset(next),
+        metadata: format!("{partition}:{next}"),
+    }
+}
 
 /// A broker, and names that no other test uses.
 pub struct Broker {
@@ -128,7 +137,8 @@ impl Reader {
         let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
-        let source = KafkaSource::start(spec, &inputs, 8 << 20, Box::new(gate)).expect("starts");
+        let source =
+            KafkaSource::start(spec, &inputs, 8 << 20, Arc::default(), Box::new(gate)).expect("starts");
         Self { source, events, shut, refused }
     }
 
@@ -149,7 +159,9 @@ impl Reader {
 
     pub fn assigned(&self) -> Vec<(PartitionId, i64)> {
         self.until("an assignment", |event| match event {
-            SourceEvent::Assigned(list) => Some(list.into_iter().map(|(p, next)| (p, next.0)).collect()),
+            SourceEvent::Assigned(list) => {
+                Some(list.into_iter().map(|it| (it.partition, it.start.0)).collect())
+            }
             _ => None,
         })
     }

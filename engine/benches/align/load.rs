@@ -1,4 +1,4 @@
-//! What is pushed into an aligner: inputs of one rate, in streams that take turns.
+//! What is pushed into an aligner: inputs of one rate, poll by poll, in streams that take turns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use lockstep_engine::time::Timestamp;
 const MS: i64 = 1_000_000;
 /// From one sample of an input to the next.
 pub(super) const PERIOD: Duration = Duration::from_millis(40);
+/// The most samples that a poll of a partition brings here.
+const POLL: usize = 256;
 /// When each input's sample comes after the pivot's, in milliseconds.
 const OFFSETS: [i64; 16] = [0, 7, -11, 3, 13, -5, 9, -17, 1, 15, -7, 5, 11, -3, 17, -13];
 
@@ -64,6 +66,8 @@ pub(super) struct Load {
     lasts: Duration,
     round: i64,
     turn: usize,
+    /// Samples that were pushed beyond those that were asked for.
+    ahead: usize,
     out: Vec<Event<Arc<Item>>>,
 }
 
@@ -72,34 +76,36 @@ impl Load {
     pub(super) fn new(policy: Arc<AlignPolicy>, streams: usize, lasts: Duration) -> Self {
         let streams = (0..streams).map(|i| StreamKey::from(format!("camera-{i:06}").as_str())).collect();
         let (item, out) = (Arc::new(Item), Vec::new());
-        Self { aligner: Aligner::new(policy), streams, item, lasts, round: 0, turn: 0, out }
+        Self { aligner: Aligner::new(policy), streams, item, lasts, round: 0, turn: 0, ahead: 0, out }
     }
 
-    /// One sample of each input for each stream in turn; every few streams the events are taken away. Returns how many
-    /// bundles there were.
+    /// For some streams at a time, a poll of each input that brings one sample of each of them. After that the
+    /// events are taken away. Returns how many bundles there were.
     pub(super) fn step(&mut self, samples: usize) -> usize {
         let inputs = self.aligner.policy().inputs.len();
         let same_time = self.aligner.policy().method == Method::Exact;
         let mut bundles = 0;
-        for _ in 0..samples / inputs {
-            let Some(stream) = self.streams.get(self.turn) else { return bundles };
+        while self.ahead < samples {
+            let polled = self.streams.iter().skip(self.turn).take(POLL);
             let at = self.round * PERIOD.as_millis() as i64 * MS;
             let now = Timestamp::from_nanos(at);
+            self.aligner.tick(now, &mut self.out);
             for (input, offset) in (0..inputs as u16).zip(OFFSETS) {
                 let offset = if same_time { 0 } else { offset };
                 let lasts = if input % 2 == 1 { self.lasts } else { Duration::ZERO };
                 let stamp = Stamp::new(Timestamp::from_nanos(at + offset * MS), lasts);
-                self.aligner.push(stream, InputId(input), stamp, Arc::clone(&self.item), now, &mut self.out);
+                let sample = |stream| (stream, InputId(input), stamp, Arc::clone(&self.item));
+                let poll: Vec<_> = polled.clone().map(sample).collect();
+                self.ahead += poll.len();
+                self.aligner.push_all(poll, now, &mut self.out);
             }
-            self.turn += 1;
-            if self.turn == self.streams.len() {
+            bundles += self.out.drain(..).filter(|event| matches!(event, Event::Bundle(_))).count();
+            self.turn += POLL;
+            if self.turn >= self.streams.len() {
                 (self.turn, self.round) = (0, self.round + 1);
             }
-            if self.turn.is_multiple_of(64) {
-                self.aligner.tick(now, &mut self.out);
-                bundles += self.out.drain(..).filter(|event| matches!(event, Event::Bundle(_))).count();
-            }
         }
+        self.ahead -= samples;
         bundles
     }
 

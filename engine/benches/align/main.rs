@@ -2,8 +2,9 @@
 //! held; and the bytes that a held sample takes.
 //!
 //! Each stream has a pivot every 40 ms and for each pivot one sample of each other input, in between, or for `exact` at
-//! the same time. Spans are 200 ms long, sessions end after each pivot's samples. The streams
-//! take turns, so that with many of them every sample meets a cold one. The clock runs with the event times.
+//! the same time. Spans are 200 ms long, sessions end after each pivot's samples. Samples
+//! come as a sync actor gets them, a poll of a partition at a time: of one input, and of up to 256 streams one each. Then the
+//! next streams take their turn, so that with many of them every poll meets cold ones. The clock runs with the event times.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use load::{Load, PERIOD, policy, without_pivot};
 mod load;
 mod memory;
 
-/// Samples pushed in one iteration; a multiple of every number of inputs.
+/// Samples pushed in one iteration.
 const SAMPLES: usize = 240_000;
 
 const NEAREST: Join = Join::Nearest { tolerance: Duration::from_millis(40), reuse: true };

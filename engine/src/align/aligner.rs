@@ -17,8 +17,12 @@ use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::{Timestamp, nanos};
 
+mod ahead;
 mod compact;
+mod observe;
 mod room;
+
+pub use ahead::Incoming;
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
 /// expected can change it. What is said here of pivots holds for that method; for the other, see
@@ -116,15 +120,28 @@ impl<T: Held + Clone> Aligner<T> {
         out: &mut Vec<Event<T>>,
     ) {
         let now = self.advance_clock(now);
-        let input = input.index();
+        self.push_known(None, (stream, input, stamp, item), now, out);
+    }
+
+    /// Pushes a sample whose stream has this slot, if that is known already.
+    #[inline]
+    fn push_known<S: Incoming<Item = T>>(
+        &mut self,
+        slot: Option<u32>,
+        sample: S,
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) {
+        let (input, stamp) = (sample.input().index(), sample.stamp());
         let time = stamp.event_time.as_nanos();
         let end = time.saturating_add(nanos(stamp.duration));
         let Some(latest) = self.latest.get_mut(input) else {
-            out.push(Event::Released { item, used: 0 });
+            out.push(Event::Released { item: sample.into_item(), used: 0 });
             return;
         };
         *latest = (*latest).max(time);
-        let slot = self.slot_of(stream, now);
+        let slot = slot.unwrap_or_else(|| self.slot_of(sample.stream(), now));
+        let item = sample.into_item();
         let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
         let told = out.len();
         let arrival = Arrival { input, time, end, item };

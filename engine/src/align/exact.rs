@@ -40,7 +40,36 @@ struct Set<T> {
     /// The earliest arrival in it and in all open sets after it in event time. They close in that order, so when
     /// one has waited long enough, those before it have to go too.
     waits_since: i64,
-    samples: SmallVec<[Option<T>; 3]>,
+    samples: SmallVec<[Place<T>; 3]>,
+}
+
+/// What one input has brought to a set.
+#[derive(Debug)]
+enum Place<T> {
+    Nothing,
+    /// A sample that had ended before a restart, and so had the bundle.
+    Ended,
+    Sample(T),
+}
+
+impl<T> Place<T> {
+    fn is_free(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    fn sample(&self) -> Option<&T> {
+        match self {
+            Self::Sample(item) => Some(item),
+            Self::Nothing | Self::Ended => None,
+        }
+    }
+
+    fn into_sample(self) -> Option<T> {
+        match self {
+            Self::Sample(item) => Some(item),
+            Self::Nothing | Self::Ended => None,
+        }
+    }
 }
 
 impl<T> Exact<T> {
@@ -77,13 +106,13 @@ impl<T> Exact<T> {
     fn blocker_of(set: &Set<T>, view: &View<'_>) -> Option<usize> {
         set.samples.iter().enumerate().find_map(|(input, sample)| {
             let watermark = view.watermark(input);
-            let settled = watermark > set.time || (watermark == set.time && sample.is_some());
+            let settled = watermark > set.time || (watermark == set.time && !sample.is_free());
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
     }
 
     /// Puts a sample into its set and says whether the first set may now close. Gives it back when its place is taken.
-    fn insert(&mut self, view: &View<'_>, input: usize, time: i64, item: T) -> Result<bool, T> {
+    fn insert(&mut self, view: &View<'_>, input: usize, time: i64, item: Place<T>) -> Result<bool, Place<T>> {
         let mut at = self.open.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get_mut(i)) {
             if before.time < time {
@@ -91,8 +120,8 @@ impl<T> Exact<T> {
             }
             if before.time == time {
                 return match before.samples.get_mut(input) {
-                    Some(place @ None) => {
-                        *place = Some(item);
+                    Some(place) if place.is_free() => {
+                        *place = item;
                         Ok(self.blocker == input)
                     }
                     _ => Err(item),
@@ -101,10 +130,10 @@ impl<T> Exact<T> {
             at -= 1;
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
-        let samples = (0..self.closed_with.len()).map(|_| None).collect();
+        let samples = (0..self.closed_with.len()).map(|_| Place::Nothing).collect();
         let mut set = Set { time, arrived: view.now, waits_since, samples };
         match set.samples.get_mut(input) {
-            Some(place) => *place = Some(item),
+            Some(place) => *place = item,
             None => return Err(item),
         }
         self.open.insert(at, set);
@@ -121,7 +150,7 @@ impl<T: Clone> Exact<T> {
             out.push(if again { Event::Duplicate(item) } else { Event::Late { item, by_ns } });
             return NEVER;
         }
-        match self.insert(view, input, time, item) {
+        match self.insert(view, input, time, Place::Sample(item)) {
             Ok(may_close) => {
                 self.held += 1;
                 if !may_close {
@@ -131,10 +160,24 @@ impl<T: Clone> Exact<T> {
                 self.deadline(view)
             }
             Err(item) => {
-                out.push(Event::Duplicate(item));
+                out.extend(item.into_sample().map(Event::Duplicate));
                 NEVER
             }
         }
+    }
+
+    /// Hears of a sample that had ended before a restart. Its place is taken until its set would have closed.
+    pub(super) fn observe(
+        &mut self,
+        view: &View<'_>,
+        (input, time): (usize, i64),
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
+        if time > self.closed {
+            let _known = self.insert(view, input, time, Place::Ended);
+        }
+        self.close_settled(view, out);
+        self.deadline(view)
     }
 
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
@@ -150,8 +193,12 @@ impl<T: Clone> Exact<T> {
     /// Of the first set, the sample of the first input that it has.
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let Some(first) = self.open.get_mut(0) else { return false };
-        let Some(item) = first.samples.iter_mut().find_map(Option::take) else { return false };
-        if first.samples.iter().all(Option::is_none) {
+        let Some(place) = first.samples.iter_mut().find(|place| place.sample().is_some()) else {
+            // All of it had ended.
+            return self.close_now(view, out);
+        };
+        let Some(item) = std::mem::replace(place, Place::Nothing).into_sample() else { return false };
+        if first.samples.iter().all(Place::is_free) {
             self.open.pop_front();
         }
         self.held -= 1;
@@ -182,15 +229,22 @@ impl<T: Clone> Exact<T> {
         let first = self.closed == i64::MIN;
         self.closed = set.time;
         for (there, sample) in self.closed_with.iter_mut().zip(&set.samples) {
-            *there = sample.is_some();
+            *there = !sample.is_free();
+        }
+        if set.samples.iter().any(|place| matches!(place, Place::Ended)) {
+            for item in set.samples.into_iter().filter_map(Place::into_sample) {
+                self.held -= 1;
+                out.push(Event::Late { item, by_ns: 1 });
+            }
+            return true;
         }
         let event_time = Timestamp::from_nanos(set.time);
         let parts: SmallVec<[_; 4]> = set
             .samples
             .iter()
             .map(|sample| Part {
-                samples: sample.iter().cloned().collect(),
-                skew_ns: sample.is_some().then_some(0),
+                samples: sample.sample().cloned().into_iter().collect(),
+                skew_ns: sample.sample().is_some().then_some(0),
                 ..Part::empty(event_time, event_time)
             })
             .collect();
@@ -204,7 +258,7 @@ impl<T: Clone> Exact<T> {
             telling: Telling::ONLY,
         };
         out.push(closing.tell(view, |input| view.watermark(input) > set.time));
-        for item in set.samples.into_iter().flatten() {
+        for item in set.samples.into_iter().filter_map(Place::into_sample) {
             self.held -= 1;
             out.push(Event::Released { item, used: 1 });
         }

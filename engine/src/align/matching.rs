@@ -61,6 +61,20 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
+    /// Hears of a sample that had ended before a restart: its input and event time. It is held no more, but what follows
+    /// from its having come follows. Returns as [`Self::push`] does.
+    #[cold]
+    pub(super) fn observe(&mut self, view: &View<'_>, sample: (usize, i64), out: &mut Vec<Event<T>>) -> i64 {
+        match self {
+            Self::Pivot(pivot) => pivot.observe(view, sample, out),
+            Self::Exact(exact) => exact.observe(view, sample, out),
+            Self::Approximate(_) | Self::Spans(_) => {
+                self.tick(view, out);
+                self.deadline(view)
+            }
+        }
+    }
+
     /// Applies what time alone changes.
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         match self {

@@ -42,7 +42,7 @@ mod spans;
 mod stream;
 mod verdict;
 
-pub use aligner::Aligner;
+pub use aligner::{Aligner, Incoming};
 pub use bounds::{Bound, Bounds, Overflow};
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};
@@ -70,6 +70,8 @@ mod extremes_tests;
 mod offset_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 mod revise_tests;
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub(super) struct Open<T> {
     pub(super) waits_since: i64,
     /// What was told of it so far, if it is told before it is final.
     pub(super) told: Option<Box<Told>>,
-    pub(super) item: T,
+    /// None if it had ended before a restart: then its bundle is over, and only its time is of interest.
+    pub(super) item: Option<T>,
 }
 
 impl<T> Pivot<T> {
@@ -53,7 +54,8 @@ impl<T> Pivot<T> {
     }
 
     pub(super) fn held(&self) -> usize {
-        self.open.len() + self.lanes.iter().map(Lane::len).sum::<usize>()
+        let open = self.open.iter().filter(|pivot| pivot.item.is_some()).count();
+        open + self.lanes.iter().map(Lane::len).sum::<usize>()
     }
 
     pub(super) fn reach(&self) -> Option<(i64, i64)> {
@@ -77,7 +79,7 @@ impl<T> Pivot<T> {
 
     /// Puts a pivot among the open ones and says whether what is first may now close. Gives it back when there
     /// is one of the same time.
-    fn open_pivot(&mut self, view: &View<'_>, time: i64, item: T) -> Result<bool, T> {
+    fn open_pivot(&mut self, view: &View<'_>, time: i64, item: Option<T>) -> Result<bool, Option<T>> {
         let mut at = self.open.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get(i)) {
             if before.time < time {
@@ -94,14 +96,16 @@ impl<T> Pivot<T> {
         Ok(at == 0 || self.blocker == view.rules.pivot)
     }
 
-    /// The first input that the pivot at `t` has to wait for.
-    fn blocker_of(&self, view: &View<'_>, t: i64) -> Option<usize> {
+    /// The first input that a pivot has to wait for.
+    fn blocker_of(&self, view: &View<'_>, pivot: &Open<T>) -> Option<usize> {
+        let t = pivot.time;
         self.lanes.iter().zip(&view.rules.inputs).enumerate().find_map(|(input, (lane, rule))| {
             let watermark = view.watermark(input);
             let settled = if input == view.rules.pivot {
                 watermark >= t
             } else {
-                lane.settled(rule, watermark, t, &[])
+                // One that had ended asks for nothing.
+                pivot.item.is_none() || lane.settled(rule, watermark, t, &[])
             };
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
@@ -168,10 +172,10 @@ impl<T: Held + Clone> Pivot<T> {
                 out.push(Event::Late { item, by_ns });
                 return NEVER;
             }
-            match self.open_pivot(view, time, item) {
+            match self.open_pivot(view, time, Some(item)) {
                 Ok(first) => may_close = first,
                 Err(item) => {
-                    out.push(Event::Duplicate(item));
+                    out.extend(item.map(Event::Duplicate));
                     return NEVER;
                 }
             }
@@ -213,6 +217,21 @@ impl<T: Held + Clone> Pivot<T> {
         }
     }
 
+    /// Hears of a sample that had ended before a restart. Of a pivot the time is kept until its bundle would have
+    /// closed, so that those that follow find what closed before them, and none has its time.
+    pub(super) fn observe(
+        &mut self,
+        view: &View<'_>,
+        (input, time): (usize, i64),
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
+        if input == view.rules.pivot && self.pivot_late_by(time).is_none() {
+            let _known = self.open_pivot(view, time, None);
+        }
+        self.go_on(view, out);
+        self.deadline(view)
+    }
+
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         self.close_settled(view, out);
         self.sweep(view, out);
@@ -238,12 +257,12 @@ impl<T: Held + Clone> Pivot<T> {
             (Some((first, lane)), pivot) if pivot.is_none_or(|pivot| first <= pivot.time) => {
                 lane.evict_first(bound, out);
             }
-            (_, Some(pivot)) if pivot.told.is_some() => {
+            (_, Some(pivot)) if pivot.told.is_some() || pivot.item.is_none() => {
                 self.close_first(view, true, out);
             }
             _ => {
                 let Some(pivot) = self.open.pop_front() else { return false };
-                out.push(Event::Evicted { item: pivot.item, bound, used: 0 });
+                out.extend(pivot.item.map(|item| Event::Evicted { item, bound, used: 0 }));
             }
         }
         self.go_on(view, out);
@@ -271,7 +290,7 @@ impl<T: Held + Clone> Pivot<T> {
         let mut closed = false;
         while let Some(first) = self.open.front() {
             if first.waits_since.saturating_add(view.rules.max_wait) > view.now
-                && let Some(blocker) = self.blocker_of(view, first.time)
+                && let Some(blocker) = self.blocker_of(view, first)
             {
                 self.blocker = blocker;
                 break;
@@ -285,11 +304,12 @@ impl<T: Held + Clone> Pivot<T> {
         let Some(pivot) = self.open.pop_front() else { return false };
         let before = self.closed;
         self.closed = pivot.time;
+        let Some(item) = pivot.item else { return true };
         let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
         let mut content = pivot.told.as_ref().map(|_| Vec::new());
         for (input, (lane, rule)) in self.lanes.iter_mut().zip(&view.rules.inputs).enumerate() {
             parts.push(if input == view.rules.pivot {
-                part_of_pivot(pivot.time, pivot.item.clone())
+                part_of_pivot(pivot.time, item.clone())
             } else {
                 let found = lane.find(rule, before, pivot.time, &[]);
                 if let Some(content) = &mut content {
@@ -314,7 +334,7 @@ impl<T: Held + Clone> Pivot<T> {
             lane.zip(rule)
                 .is_none_or(|(lane, rule)| lane.settled(rule, view.watermark(input), pivot.time, &[]))
         }));
-        out.push(Event::Released { item: pivot.item, used });
+        out.push(Event::Released { item, used });
         true
     }
 }

@@ -59,6 +59,10 @@ impl<T: Clone> Pivot<T> {
         for index in 0..self.open.len() {
             let Some(pivot) = self.open.get(index) else { break };
             let time = pivot.time;
+            if pivot.item.is_none() {
+                before = time;
+                continue;
+            }
             let waited =
                 pivot.waits_since.saturating_add(view.rules.max_wait - view.rules.lateness) <= view.now;
             all_on_time &= waited || self.is_on_time(view, time, &reserved);
@@ -118,6 +122,7 @@ impl<T: Clone> Pivot<T> {
             }
         }
         let Some(pivot) = self.open.get_mut(index) else { return };
+        let Some(item) = pivot.item.clone() else { return };
         let (times, due) = match pivot.told.as_deref_mut() {
             None => (0, !withheld && (on_time || (view.rules.early && enough))),
             Some(told) => {
@@ -130,7 +135,7 @@ impl<T: Clone> Pivot<T> {
         }
         let on_time = on_time || pivot.told.as_ref().is_some_and(|told| told.on_time);
         pivot.told = Some(Box::new(Told { times: times.saturating_add(1), on_time, content }));
-        let (time, arrived, item) = (pivot.time, pivot.arrived, pivot.item.clone());
+        let (time, arrived) = (pivot.time, pivot.arrived);
         let lanes = self.lanes.iter_mut().zip(finds);
         let parts = lanes.map(|(lane, found)| match found {
             Some(found) => lane.take(&found, false),

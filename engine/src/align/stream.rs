@@ -80,7 +80,7 @@ impl<T: Held + Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if !self.hear(rules, partition, &arrival, now) {
+        if !self.hear(rules, partition, (arrival.input, arrival.time), now) {
             return self.put_aside(rules, partition, arrival, now, out);
         }
         if self.aside.is_some() {
@@ -92,15 +92,15 @@ impl<T: Held + Clone> Stream<T> {
 
     /// Moves the clock of an input on by a sample, unless that is so far off that it has to be put aside.
     #[inline]
-    fn hear(&mut self, rules: &Rules, partition: i32, arrival: &Arrival<T>, now: i64) -> bool {
-        if let (Some(clock), Some(rule)) = (self.clocks.get(arrival.input), rules.inputs.get(arrival.input)) {
-            if clock.step_to(arrival.time).unsigned_abs() > rule.epoch_after
-                && !self.has_gone_on(arrival.input, arrival.time, rule.epoch_after, now)
+    fn hear(&mut self, rules: &Rules, partition: i32, (input, time): (usize, i64), now: i64) -> bool {
+        if let (Some(clock), Some(rule)) = (self.clocks.get(input), rules.inputs.get(input)) {
+            if clock.step_to(time).unsigned_abs() > rule.epoch_after
+                && !self.has_gone_on(input, time, rule.epoch_after, now)
             {
                 return false;
             }
-            if let Some(clock) = self.clocks.get_mut(arrival.input) {
-                clock.hear(rule, arrival.time, partition, now);
+            if let Some(clock) = self.clocks.get_mut(input) {
+                clock.hear(rule, time, partition, now);
             }
         }
         true
@@ -134,7 +134,7 @@ impl<T: Held + Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> bool {
-        if !self.hear(rules, partition, arrival, now) {
+        if !self.hear(rules, partition, (arrival.input, arrival.time), now) {
             self.hear_aside(partition, arrival.input, now);
             return false;
         }
@@ -142,6 +142,29 @@ impl<T: Held + Clone> Stream<T> {
         let (view, matching) = self.parts(rules, now);
         matching.tick(&view, out);
         true
+    }
+
+    /// Hears of a sample that had ended before a restart. Returns as [`Self::push`] does.
+    #[cold]
+    pub(super) fn observe(
+        &mut self,
+        rules: &Rules,
+        partition: i32,
+        (input, time): (usize, i64),
+        now: i64,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
+        if !self.hear(rules, partition, (input, time), now) {
+            self.hear_aside(partition, input, now);
+            return self.deadline(rules, now);
+        }
+        self.gone_astray(input, out);
+        let (view, matching) = self.parts(rules, now);
+        let deadline = match matching.observe(&view, (input, time), out) {
+            NEVER if matching.is_empty() => self.forget_at(rules),
+            deadline => deadline,
+        };
+        deadline.min(self.step_at(rules))
     }
 
     /// Lets something go, since it is beyond a bound. Says whether there was anything.

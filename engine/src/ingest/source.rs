@@ -1,7 +1,7 @@
 //! What a source of records says to the pipeline, and what the pipeline says back. Connectors
 //! implement [`SourceControl`] and call a [`SourceSink`]; shells do the opposite.
 
-use crate::position::{NextOffset, PartitionId};
+use crate::position::{Commit, NextOffset, PartitionId};
 use crate::sample::Record;
 
 /// Everything that a source has to say, in order.
@@ -13,13 +13,15 @@ pub enum SourceEvent {
         /// The records.
         records: Vec<Record>,
     },
-    /// Partitions that are now ours, and where reading starts.
-    Assigned(Vec<(PartitionId, NextOffset)>),
+    /// Partitions that are now ours.
+    Assigned(Vec<Assigned>),
     /// Partitions that are no longer ours. The source waits (bounded) until `done` is dropped or called,
     /// so that what has ended can be committed first.
     Revoked {
         /// The partitions.
         partitions: Vec<PartitionId>,
+        /// Whether the group has given them to others already, as it thought this member dead.
+        lost: bool,
         /// Tells the source that it may let go.
         done: Acknowledge,
     },
@@ -38,6 +40,17 @@ pub enum SourceEvent {
     Trouble(String),
     /// The source cannot go on.
     Failed(String),
+}
+
+/// A partition that is now ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Where reading starts: at what was committed, unless that has been deleted meanwhile.
+    pub start: NextOffset,
+    /// What was last committed, by whomever; none for a group that is new to the partition.
+    pub committed: Option<Commit>,
 }
 
 /// Tells a source, when dropped, that it may go on.
@@ -69,13 +82,22 @@ pub trait SourceSink: Send {
     fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent>;
 }
 
+/// Why partitions are not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The budget of memory is used up.
+    Memory,
+    /// Too much has ended out of order for a commit's metadata to say more of it.
+    Map,
+}
+
 /// What the pipeline tells its source. Calls return at once.
 pub trait SourceControl: Send + Sync {
-    /// Stop delivering records of these partitions, and of no others.
-    fn set_paused(&self, paused: Vec<PartitionId>);
+    /// Stop delivering records of these partitions, and of no others but those that are paused for another reason.
+    fn set_paused(&self, why: Pause, paused: Vec<PartitionId>);
 
     /// Commit these positions. Best effort: a later commit covers an earlier one that failed.
-    fn commit(&self, offsets: Vec<(PartitionId, NextOffset)>);
+    fn commit(&self, commits: Vec<Commit>);
 
     /// Deliver nothing more. The group is left by [`Self::close`].
     fn stop(&self);
@@ -85,9 +107,5 @@ pub trait SourceControl: Send + Sync {
     ///
     /// # Errors
     /// When the last commit did not succeed: what was read since the one before is read again.
-    fn close(
-        &self,
-        offsets: Vec<(PartitionId, NextOffset)>,
-        within: std::time::Duration,
-    ) -> Result<(), String>;
+    fn close(&self, commits: Vec<Commit>, within: std::time::Duration) -> Result<(), String>;
 }

@@ -2,14 +2,25 @@
 //!
 //! A record *ends* once: when the alignment buffers have let it go and every bundle that contained it
 //! has ended, or when it is dead-lettered or sent to the late topic and the broker has said so. The
-//! position that a partition may commit is that of the first record that has not ended.
-
-use std::collections::VecDeque;
+//! position that a partition may commit is that of the first record that has not ended; which later ones have
+//! ended stands in the metadata of the commit.
+//!
+//! `track` is one partition, in the blocks of `block`; `restored` is what had ended before a restart; `crowding` says
+//! when intake must pause so that the metadata never becomes longer than the broker takes.
 
 use rustc_hash::FxHashMap;
 
+use crate::completion::{Completion, capacity};
 use crate::fault::Fault;
-use crate::position::{NextOffset, Offset, PartitionId, Position};
+use crate::position::{Commit, NextOffset, PartitionId, Position};
+
+mod block;
+mod crowding;
+mod restored;
+mod track;
+
+pub use crowding::{Crowding, RECORDS_UNDER_WAY};
+use track::Track;
 
 /// What became of one bundle, for one record that it contained.
 #[derive(Debug)]
@@ -41,155 +52,169 @@ pub enum Verdict<T> {
 #[derive(Debug)]
 pub struct Ledger<T> {
     partitions: FxHashMap<PartitionId, Track<T>>,
-}
-
-#[derive(Debug)]
-struct Track<T> {
-    assignment: u32,
-    next: NextOffset,
-    reported: NextOffset,
-    entries: VecDeque<Entry<T>>,
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    offset: Offset,
-    /// Bundles that have ended.
-    settled: u32,
-    /// Bundles that there are in all, once the buffers have let the record go.
-    used: Option<u32>,
-    published: bool,
-    failed: Option<(T, Fault)>,
-    ended: bool,
-}
-
-impl<T> Default for Ledger<T> {
-    fn default() -> Self {
-        Self { partitions: FxHashMap::default() }
-    }
+    metadata_limit: usize,
+    /// Of the body of a map, in bytes.
+    capacity: usize,
+    under_way: usize,
+    /// Whether what these tell has changed with a partition that came or went.
+    crowded_changed: bool,
+    withheld_changed: bool,
+    /// Memory for a map.
+    map: Completion,
 }
 
 impl<T> Ledger<T> {
-    /// A partition is ours, read from `start`. `assignment` tells this time from any before.
-    pub fn assign(&mut self, partition: PartitionId, start: NextOffset, assignment: u32) {
-        let track = Track { assignment, next: start, reported: start, entries: VecDeque::new() };
-        self.partitions.insert(partition, track);
+    /// A ledger without partitions. `metadata_limit` is how long a commit's metadata may be, in characters: the broker's
+    /// `offset.metadata.max.bytes`, 4096 unless configured.
+    pub fn new(metadata_limit: usize) -> Self {
+        Self::with_records_under_way(metadata_limit, RECORDS_UNDER_WAY)
+    }
+
+    /// As [`Self::new`], if so many records of a partition may still be consumed after it was told to be
+    /// [full](Crowding::Full).
+    pub fn with_records_under_way(metadata_limit: usize, under_way: usize) -> Self {
+        Self {
+            partitions: FxHashMap::default(),
+            metadata_limit,
+            capacity: capacity(metadata_limit),
+            under_way,
+            crowded_changed: false,
+            withheld_changed: false,
+            map: Completion::default(),
+        }
+    }
+
+    /// A partition is ours, read from `start`; of what comes then, `ended` had ended before, as the metadata of the commit
+    /// of `start` says. That stays part of every map, and such a record has ended when it is opened. `assignment`
+    /// tells this time from any before.
+    pub fn assign(&mut self, partition: PartitionId, start: NextOffset, ended: &Completion, assignment: u32) {
+        let before = self.partitions.insert(partition, Track::new(start, ended, assignment));
+        self.gone(before);
     }
 
     /// An assignment has ended: what is under way of it no longer counts. A later assignment of the partition
     /// that has begun already stays.
     pub fn revoke(&mut self, partition: PartitionId, assignment: u32) {
         if self.track(partition, assignment).is_some() {
-            self.partitions.remove(&partition);
+            let before = self.partitions.remove(&partition);
+            self.gone(before);
         }
     }
 
-    /// A record was consumed. Offsets of a partition ascend.
+    fn gone(&mut self, track: Option<Track<T>>) {
+        self.crowded_changed |= track.as_ref().is_some_and(|track| track.crowding.is_some());
+        self.withheld_changed |= track.is_some_and(|track| track.is_withheld);
+    }
+
+    /// A record was consumed. Offsets of a partition ascend; one that does not is known already.
     pub fn open(&mut self, position: Position, assignment: u32) {
-        let Some(track) = self.track(position.partition, assignment) else { return };
-        track.entries.push_back(Entry {
-            offset: position.offset,
-            settled: 0,
-            used: None,
-            published: false,
-            failed: None,
-            ended: false,
-        });
+        if let Some(track) = self.track(position.partition, assignment) {
+            track.open(position.offset);
+        }
     }
 
     /// The buffers have let a record go; `used` bundles contained it.
     pub fn release(&mut self, position: Position, assignment: u32, used: u32) -> Option<Verdict<T>> {
-        let entry = self.entry(position, assignment)?;
-        entry.used = Some(used);
-        entry.verdict()
+        self.track(position.partition, assignment)?.release(position.offset, used)
     }
 
     /// One bundle that contained a record has ended.
     pub fn settle(&mut self, position: Position, assignment: u32, how: Settled<T>) -> Option<Verdict<T>> {
-        let entry = self.entry(position, assignment)?;
-        entry.settled += 1;
-        match how {
-            Settled::Published => entry.published = true,
-            Settled::Dropped => {}
-            Settled::Failed(record, fault) => {
-                entry.failed.get_or_insert((record, fault));
-            }
-        }
-        entry.verdict()
+        self.track(position.partition, assignment)?.settle(position.offset, how)
     }
 
     /// A record has ended by itself: its dead letter or late record was acknowledged, or it was dropped.
     pub fn end(&mut self, position: Position, assignment: u32) {
-        if let Some(entry) = self.entry(position, assignment) {
-            entry.ended = true;
+        if let Some(track) = self.track(position.partition, assignment) {
+            track.end(position.offset);
         }
     }
 
-    /// The positions that may be committed, of those partitions where they have moved since last asked.
-    pub fn committable(&mut self) -> Vec<(PartitionId, NextOffset)> {
-        let mut moved = Vec::new();
-        for (partition, track) in &mut self.partitions {
-            while track.entries.front().is_some_and(|entry| entry.ended) {
-                if let Some(entry) = track.entries.pop_front() {
-                    track.next = entry.offset.next();
-                }
-            }
-            if track.next > track.reported {
-                track.reported = track.next;
-                moved.push((*partition, track.next));
-            }
+    /// What may be committed, of those partitions where it has changed since last asked. One whose map does not fit
+    /// the broker's limit is left out until it does, see [`Self::withheld`].
+    pub fn committable(&mut self) -> Vec<Commit> {
+        self.commits(|track| track.is_dirty)
+    }
+
+    /// What may be committed of all partitions, whether it was told before or not: for the last commit of all,
+    /// or the last before partitions are let go. Those [withheld](Self::withheld) are left out too.
+    pub fn positions(&mut self) -> Vec<Commit> {
+        self.commits(|_| true)
+    }
+
+    fn commits(&mut self, which: impl Fn(&Track<T>) -> bool) -> Vec<Commit> {
+        let mut commits = Vec::new();
+        for (partition, track) in self.partitions.iter_mut().filter(|(_, track)| which(track)) {
+            let next = track.position();
+            track.map(&mut self.map);
+            let metadata = self.map.encode(next, self.metadata_limit);
+            track.is_dirty = metadata.is_none();
+            self.withheld_changed |= track.is_withheld != metadata.is_none();
+            track.is_withheld = metadata.is_none();
+            commits.extend(metadata.map(|metadata| Commit { partition: *partition, next, metadata }));
         }
-        moved
+        commits
     }
 
-    /// All positions that may be committed, whether they were told before or not: for the last commit of all,
-    /// or the last before partitions are let go.
-    pub fn positions(&mut self) -> Vec<(PartitionId, NextOffset)> {
-        self.committable();
-        self.partitions.iter().map(|(partition, track)| (*partition, track.next)).collect()
+    /// The partitions that are not committed, since their map does not fit the broker's limit, if these are others
+    /// than when last asked. That a partition is there means that more records were consumed after it was
+    /// [full](Crowding::Full) than may be under way, or that most offsets of its topic are missing. Nothing is lost: its
+    /// commit comes once enough has ended, and a restart until then does more again.
+    pub fn withheld(&mut self) -> Option<Vec<PartitionId>> {
+        if !std::mem::take(&mut self.withheld_changed) {
+            return None;
+        }
+        let withheld = self.partitions.iter().filter(|(_, track)| track.is_withheld);
+        let mut withheld: Vec<PartitionId> = withheld.map(|(partition, _)| *partition).collect();
+        withheld.sort_unstable();
+        Some(withheld)
     }
 
-    /// How many records have been consumed and have not ended, or wait behind one that has not.
+    /// The partitions to be read more slowly, or not at all, if that has changed since last asked. To be asked whenever
+    /// records have been opened, and after records have ended; it costs little when nothing has changed.
+    pub fn crowded(&mut self) -> Option<Vec<(PartitionId, Crowding)>> {
+        for track in self.partitions.values_mut().filter(|track| track.is_reshaped) {
+            track.is_reshaped = false;
+            let now = crowding::crowding(track.worst(self.under_way), self.capacity, track.crowding);
+            self.crowded_changed |= now != track.crowding;
+            track.crowding = now;
+        }
+        if !std::mem::take(&mut self.crowded_changed) {
+            return None;
+        }
+        let crowded = self.partitions.iter();
+        let mut crowded: Vec<_> =
+            crowded.filter_map(|(partition, track)| Some((*partition, track.crowding?))).collect();
+        crowded.sort_unstable();
+        Some(crowded)
+    }
+
+    /// What was told as committable was not committed: it is told again.
+    pub fn tell_again(&mut self) {
+        self.partitions.values_mut().for_each(|track| track.is_dirty = true);
+    }
+
+    /// Whether anything may be committed that has not been told.
+    pub fn has_moved(&self) -> bool {
+        self.partitions.values().any(|track| track.is_dirty)
+    }
+
+    /// Whether an assignment of a partition is the one that holds.
+    pub fn holds(&self, partition: PartitionId, assignment: u32) -> bool {
+        self.partitions.get(&partition).is_some_and(|track| track.assignment == assignment)
+    }
+
+    /// How many records have been consumed and have not ended.
     pub fn in_flight(&self) -> usize {
-        self.partitions.values().map(|track| track.entries.len()).sum()
+        self.partitions.values().map(Track::in_flight).sum()
     }
 
     fn track(&mut self, partition: PartitionId, assignment: u32) -> Option<&mut Track<T>> {
         self.partitions.get_mut(&partition).filter(|track| track.assignment == assignment)
     }
-
-    fn entry(&mut self, position: Position, assignment: u32) -> Option<&mut Entry<T>> {
-        let entries = &mut self.track(position.partition, assignment)?.entries;
-        // Offsets are contiguous but for compaction and transaction markers: the guess is mostly right.
-        let first = entries.front()?.offset.0;
-        let guess = usize::try_from(position.offset.0 - first).ok()?;
-        let index = match entries.get(guess) {
-            Some(entry) if entry.offset == position.offset => guess,
-            _ => entries.binary_search_by_key(&position.offset, |entry| entry.offset).ok()?,
-        };
-        entries.get_mut(index)
-    }
 }
 
-impl<T> Entry<T> {
-    fn verdict(&mut self) -> Option<Verdict<T>> {
-        if self.ended || self.used? > self.settled {
-            return None;
-        }
-        if self.published {
-            self.ended = true;
-            self.failed = None;
-            return Some(Verdict::Published);
-        }
-        match self.failed.take() {
-            Some((record, fault)) => Some(Verdict::DeadLetter(record, fault)),
-            None => {
-                self.ended = true;
-                Some(Verdict::Dropped { used: self.settled > 0 })
-            }
-        }
-    }
-}
-
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ pub mod letters;
 pub mod order;
 pub mod result;
 pub mod sink;
+pub mod transaction;
 
-pub use ledger::{Ledger, Settled, Verdict};
+pub use ledger::{Crowding, Ledger, Settled, Verdict};
 pub use order::InOrder;
+pub use transaction::Transaction;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::position::Commit;
 use crate::sample::Header;
 use crate::time::Timestamp;
 
@@ -64,4 +65,34 @@ pub trait Sink: Send {
     /// # Errors
     /// How many records are still under way when the time is up.
     fn flush(&mut self, within: std::time::Duration) -> Result<(), usize>;
+}
+
+/// What is to be done with the transaction under way. The next one begins at once.
+#[derive(Debug)]
+pub enum Ending {
+    /// There is none yet: begin the first. Brokers that are away are waited for.
+    None,
+    /// Everything sent since it began counts, together with these positions.
+    Commit(Vec<Commit>),
+    /// Nothing of it counts.
+    Abort,
+}
+
+/// How a transaction ended. After [`Self::Failed`] there is no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As asked.
+    AsAsked,
+    /// It was to be committed, and was aborted: nothing of it counts.
+    Aborted(String),
+    /// The client has failed for good, or a later one has taken its place.
+    Failed(String),
+}
+
+/// Puts what a [`Sink`] is sent into transactions. Nothing is to be sent from the call until its outcome is
+/// there, and everything sent must have been told of before the call.
+pub trait Transactions: Send {
+    /// Ends the transaction under way and begins the next. Returns at once; the outcome follows, exactly
+    /// once, on a thread of the client's.
+    fn end(&mut self, how: Ending, then: Box<dyn FnOnce(Ended) + Send>);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
@@ -45,7 +45,8 @@ pub(super) type TopicPartition = (String, i32);
 /// The group gives or takes partitions, and waits until it is told that this has been done.
 pub(super) enum Rebalance {
     Assign(Vec<TopicPartition>),
-    Revoke(Vec<TopicPartition>),
+    /// With whether others may have them already.
+    Revoke(Vec<TopicPartition>, bool),
 }
 
 /// What has been noted and not yet been acted on.
@@ -98,14 +99,14 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn rebalance(
         &self,
-        _consumer: &BaseConsumer<Self>,
+        consumer: &BaseConsumer<Self>,
         what: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
         let list = partitions.elements().iter().map(|p| (p.topic().to_owned(), p.partition())).collect();
         let rebalance = match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(list),
-            _ => Rebalance::Revoke(list),
+            _ => Rebalance::Revoke(list, consumer.assignment_lost()),
         };
         let mut notices = self.notices.lock();
         notices.noted += 1;

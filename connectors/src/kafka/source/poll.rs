@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::pipeline::StartAt;
-use lockstep_engine::position::{InputId, NextOffset, PartitionId};
+use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,6 +20,8 @@ use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
+use crate::kafka::commits::commit_list;
+use crate::kafka::membership::Membership;
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
 const IDLE: Duration = Duration::from_millis(100);
@@ -39,6 +41,7 @@ pub(super) struct Poller {
     notices: Arc<Mutex<Notices>>,
     mailbox: Arc<Mutex<Mailbox>>,
     wake: Arc<Wake>,
+    membership: Arc<Membership>,
     /// By input.
     topics: Vec<String>,
     inputs: HashMap<String, InputId>,
@@ -54,7 +57,7 @@ pub(super) struct Poller {
     held: VecDeque<SourceEvent>,
     step: Step,
     /// Positions to commit when the commit under way has been answered.
-    to_commit: BTreeMap<PartitionId, NextOffset>,
+    to_commit: BTreeMap<PartitionId, Commit>,
     commits_sent: u64,
     stopped: bool,
     /// Where the next round over the partitions begins, so that none is always last.
@@ -70,7 +73,7 @@ impl Poller {
         sink: Box<dyn SourceSink>,
         notices: Arc<Mutex<Notices>>,
         mailbox: Arc<Mutex<Mailbox>>,
-        wake: Arc<Wake>,
+        (wake, membership): (Arc<Wake>, Arc<Membership>),
         (topics, inputs): (Vec<String>, HashMap<String, InputId>),
         start: StartAt,
     ) -> Self {
@@ -81,6 +84,7 @@ impl Poller {
             notices,
             mailbox,
             wake,
+            membership,
             topics,
             inputs,
             start,
@@ -122,10 +126,12 @@ impl Poller {
         let (paused, commit, close) = {
             let mut mailbox = self.mailbox.lock();
             self.stopped |= mailbox.stopped;
-            (mailbox.paused.take(), std::mem::take(&mut mailbox.commit), mailbox.close.take())
+            let changed = std::mem::take(&mut mailbox.paused_changed);
+            let paused = changed.then(|| mailbox.paused.iter().flatten().copied().collect());
+            (paused, std::mem::take(&mut mailbox.commit), mailbox.close.take())
         };
         if let Some(paused) = paused {
-            self.paused = paused.into_iter().collect();
+            self.paused = paused;
             for partition in &mut self.partitions {
                 partition.paused = self.paused.contains(&partition.id);
             }
@@ -140,16 +146,9 @@ impl Poller {
         if self.to_commit.is_empty() || self.committing() {
             return;
         }
-        let mut list = TopicPartitionList::new();
-        for (id, next) in std::mem::take(&mut self.to_commit) {
-            // A partition that has gone to another member is that member's to commit.
-            if !self.owned.contains(&id) {
-                continue;
-            }
-            if let Some(topic) = self.topics.get(id.input.index()) {
-                let _added = list.add_partition_offset(topic, id.partition, Offset::Offset(next.0));
-            }
-        }
+        // A partition that has gone to another member is that member's to commit.
+        self.to_commit.retain(|id, _| self.owned.contains(id));
+        let list = commit_list(&self.topics, std::mem::take(&mut self.to_commit).into_values());
         if list.count() > 0 {
             if self.committer.commit(list) {
                 self.commits_sent += 1;

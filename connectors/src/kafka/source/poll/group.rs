@@ -4,23 +4,25 @@
 //! nothing is done in its callback: the loop goes on polling while the positions are looked up, or while
 //! the pipeline finishes and commits what it has of partitions that are being revoked.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep_engine::ingest::source::{Acknowledge, SourceEvent};
+use lockstep_engine::ingest::source::{Acknowledge, Assigned, SourceEvent};
 use lockstep_engine::pipeline::StartAt;
-use lockstep_engine::position::{NextOffset, PartitionId};
+use lockstep_engine::position::{Commit, NextOffset, PartitionId};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::{Partition, Poller, REQUEST, RETRY};
 use crate::kafka::source::Close;
 use crate::kafka::source::context::{Rebalance, TopicPartition};
 
-/// How long the pipeline has to finish what it has of partitions that are revoked.
-const REVOKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a revocation waits for the pipeline, which lets partitions go by a deadline of its own
+/// (`delivery.revoke_within`, a minute at most): this one is for a pipeline that hangs.
+const REVOKE_WITHIN: Duration = Duration::from_secs(90);
 
 /// What the group is waiting for.
 pub(super) enum Step {
@@ -33,12 +35,12 @@ pub(super) enum Step {
     Closing,
 }
 
-/// A partition to be taken over: where reading begins, and where it would have begun.
+/// A partition to be taken over: where reading begins, and what was last committed.
 struct Takeover {
     id: PartitionId,
     topic: Arc<str>,
     from: NextOffset,
-    wanted: Option<NextOffset>,
+    committed: Option<Commit>,
 }
 
 impl Poller {
@@ -48,7 +50,7 @@ impl Poller {
             match next {
                 None => return,
                 Some(Rebalance::Assign(list)) => self.step = Step::Assigning(list, Instant::now()),
-                Some(Rebalance::Revoke(list)) => self.begin_revoke(&list),
+                Some(Rebalance::Revoke(list, lost)) => self.begin_revoke(&list, lost),
             }
         }
         match std::mem::replace(&mut self.step, Step::Settled) {
@@ -95,16 +97,18 @@ impl Poller {
             let Some(input) = self.inputs.get(element.topic()) else { continue };
             let id = PartitionId { input: *input, partition: element.partition() };
             let (low, high) = self.consumer.fetch_watermarks(element.topic(), id.partition, REQUEST)?;
-            let wanted = match element.offset() {
-                Offset::Offset(offset) => Some(NextOffset(offset)),
+            let committed = match element.offset() {
+                Offset::Offset(offset) => {
+                    Some(Commit { partition: id, next: NextOffset(offset), metadata: metadata(&element) })
+                }
                 _ => None,
             };
-            let from = match (wanted, self.start) {
-                (Some(next), _) => NextOffset(next.0.max(low)),
+            let from = match (&committed, self.start) {
+                (Some(commit), _) => NextOffset(commit.next.0.max(low)),
                 (None, StartAt::Earliest) => NextOffset(low),
                 (None, StartAt::Latest) => NextOffset(high),
             };
-            takeovers.push(Takeover { id, topic: Arc::from(element.topic()), from, wanted });
+            takeovers.push(Takeover { id, topic: Arc::from(element.topic()), from, committed });
         }
         self.take_over(takeovers)
     }
@@ -126,16 +130,19 @@ impl Poller {
         self.owned = takeovers.iter().map(|t| t.id).collect();
         self.partitions = partitions;
         self.first = 0;
-        self.held.push_back(SourceEvent::Assigned(takeovers.iter().map(|t| (t.id, t.from)).collect()));
+        self.membership.joined(self.consumer.group_metadata());
+        let assigned =
+            |t: &Takeover| Assigned { partition: t.id, start: t.from, committed: t.committed.clone() };
+        self.held.push_back(SourceEvent::Assigned(takeovers.iter().map(assigned).collect()));
         for t in takeovers {
-            if let Some(wanted) = t.wanted.filter(|wanted| *wanted < t.from) {
+            if let Some(wanted) = t.committed.map(|commit| commit.next).filter(|wanted| *wanted < t.from) {
                 self.held.push_back(SourceEvent::DataLoss { partition: t.id, from: wanted, to: t.from });
             }
         }
         Ok(())
     }
 
-    fn begin_revoke(&mut self, list: &[TopicPartition]) {
+    fn begin_revoke(&mut self, list: &[TopicPartition], lost: bool) {
         let ids: Vec<PartitionId> = list
             .iter()
             .filter_map(|(topic, partition)| {
@@ -154,12 +161,13 @@ impl Poller {
             told.store(true, Ordering::Release);
             wake.wake();
         });
-        self.held.push_back(SourceEvent::Revoked { partitions: ids, done: acknowledge });
+        self.held.push_back(SourceEvent::Revoked { partitions: ids, lost, done: acknowledge });
         self.step = Step::Revoking(done, Instant::now() + REVOKE_WITHIN);
     }
 
     /// Answers a revocation.
     fn let_go(&mut self) {
+        self.membership.left();
         self.partitions.clear();
         self.owned.clear();
         if let Err(error) = self.consumer.unassign() {
@@ -206,4 +214,9 @@ impl Poller {
         }
         let _nobody_waits = close.done.try_send(outcome);
     }
+}
+
+/// What a commit carries beside the offset; nothing if that is no text, over which rdkafka panics.
+fn metadata(element: &TopicPartitionListElem<'_>) -> String {
+    catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }

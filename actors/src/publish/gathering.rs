@@ -1,0 +1,103 @@
+//! What is sent in a transaction, until that has ended.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockstep_engine::publish::sink::{OutRecord, Transactions};
+use lockstep_engine::publish::transaction::{Ask, Then};
+use lockstep_engine::publish::{Ledger, Transaction};
+use lockstep_engine::sample::Sample;
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+
+use super::inbox::Inbox;
+use super::pending::Pending;
+
+/// The transaction under way.
+pub(super) struct Gathering {
+    client: Box<dyn Transactions>,
+    pub(super) transaction: Transaction,
+    /// An end has been asked for, and not been answered.
+    ending: bool,
+    /// What was delivered in this transaction, or not: to be sent again, should it not count.
+    pub(super) kept: Vec<Pending>,
+    /// What is for the next.
+    waiting: VecDeque<(OutRecord, Pending)>,
+}
+
+/// What a transaction leaves when it has ended.
+pub(super) struct Left {
+    pub(super) then: Then,
+    /// What it held.
+    pub(super) kept: Vec<Pending>,
+    /// What is for the next.
+    pub(super) waiting: VecDeque<(OutRecord, Pending)>,
+}
+
+impl Gathering {
+    pub(super) fn new(client: Box<dyn Transactions>, every: Duration) -> Self {
+        let transaction = Transaction::new(every);
+        Self { client, transaction, ending: false, kept: Vec::new(), waiting: VecDeque::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.ending && self.kept.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Whether there is anything for the next.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Keeps for the next transaction what cannot be in this one.
+    pub(super) fn admit(&mut self, record: OutRecord, pending: Pending) -> Option<(OutRecord, Pending)> {
+        if self.transaction.is_open() {
+            return Some((record, pending));
+        }
+        self.waiting.push_back((record, pending));
+        None
+    }
+
+    /// Ends it if it is time, with the positions that may be committed.
+    ///
+    /// # Errors
+    /// When a position cannot be among them.
+    pub(super) fn step(
+        &mut self,
+        now: Timestamp,
+        under_way: bool,
+        ledger: &mut Ledger<Arc<Sample>>,
+        inbox: &Arc<Inbox>,
+    ) -> Result<(), String> {
+        let worth = !self.kept.is_empty() || ledger.has_moved();
+        let Some(ask) = self.transaction.step(now, worth, under_way) else { return Ok(()) };
+        let commits = if ask == Ask::Commit { ledger.committable() } else { Vec::new() };
+        if ledger.withheld().is_some_and(|withheld| !withheld.is_empty()) {
+            // Without its position what it led to would be done again.
+            return Err(
+                "too much has ended out of order for the metadata of a commit (delivery.metadata_limit)"
+                    .into(),
+            );
+        }
+        self.ending = ask != Ask::Begin;
+        let (inbox, since) = (inbox.clone(), Instant::now());
+        let then = move |ended| {
+            telemetry::transaction(ask, &ended, since.elapsed());
+            inbox.put_ended(ended);
+        };
+        self.client.end(ask.with(commits), Box::new(then));
+        Ok(())
+    }
+
+    /// What it leaves, if it has ended.
+    pub(super) fn ended(&mut self, now: Timestamp, inbox: &Inbox) -> Option<Left> {
+        let ended = inbox.take_ended()?;
+        self.ending = false;
+        Some(Left {
+            then: self.transaction.ended(ended, now),
+            kept: std::mem::take(&mut self.kept),
+            waiting: std::mem::take(&mut self.waiting),
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! Partitions that go to another process: what is under way of them ends first, if that does not take too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::ingest::source::Acknowledge;
+use lockstep_engine::time::Timestamp;
+
+use super::{Assignments, Publish};
+
+/// Partitions that are being let go.
+pub(super) struct Leaving {
+    partitions: Assignments,
+    /// By every sync actor that has told of it; dropped once they are let go.
+    acknowledge: Vec<Arc<Acknowledge>>,
+    /// How long what is under way of them may take to end; none until all sync actors have told.
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Publish {
+    pub(super) fn revoked(&mut self, partitions: Assignments, acknowledge: Arc<Acknowledge>, now: Timestamp) {
+        let place = match self.leaving.iter().position(|it| Arc::ptr_eq(&it.partitions, &partitions)) {
+            Some(place) => place,
+            None => {
+                self.leaving.push(Leaving { partitions, acknowledge: Vec::new(), until: None });
+                self.leaving.len() - 1
+            }
+        };
+        let Some(leaving) = self.leaving.get_mut(place) else { return };
+        leaving.acknowledge.push(acknowledge);
+        if leaving.acknowledge.len() >= self.shards {
+            // What others have taken over already is theirs: there is nothing to wait for.
+            let within = if leaving.partitions.lost { Duration::ZERO } else { self.revoke_within };
+            leaving.until = Some(now.after(within));
+        }
+    }
+
+    /// Lets partitions go of which nothing is under way any more, or for which it takes too long.
+    pub(super) fn let_go(&mut self, now: Timestamp) {
+        let is_told = self.order.is_empty() && self.outgoing.is_told();
+        for mut leaving in std::mem::take(&mut self.leaving) {
+            let is_late = leaving.until.is_some_and(|until| now >= until);
+            let is_settled =
+                !self.outgoing.is_transactional() || (self.outgoing.is_empty() && !self.ledger.has_moved());
+            if !(is_late || leaving.until.is_some() && is_told && is_settled) {
+                if leaving.until.is_some() && is_told {
+                    self.outgoing.end_soon();
+                }
+                self.leaving.push(leaving);
+                continue;
+            }
+            if self.outgoing.is_transactional() {
+                if !is_settled {
+                    // Its positions can no longer be committed with what was sent in it.
+                    self.outgoing.doom();
+                }
+            } else {
+                self.commit();
+            }
+            for (partition, assignment) in &leaving.partitions.partitions {
+                self.ledger.revoke(*partition, *assignment);
+            }
+            leaving.acknowledge.clear();
+        }
+    }
+}

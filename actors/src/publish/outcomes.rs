@@ -1,0 +1,191 @@
+//! What becomes of samples: told by sync actors, models and the broker, and noted in the ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::infer::job::Job;
+use lockstep_engine::ingest::wire;
+use lockstep_engine::position::Position;
+use lockstep_engine::publish::letters::LeftOut;
+use lockstep_engine::publish::{Settled, Verdict};
+use lockstep_engine::sample::Sample;
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+
+use super::letter::Letter;
+use super::pending::{Delivered, is_ours};
+use super::{Aligned, Publish, PublishMessage};
+use crate::shell::Outbox;
+
+impl Publish {
+    fn topic(&self, position: Position) -> String {
+        self.inputs.get(position.input().index()).map_or_else(String::new, |input| input.topic.clone())
+    }
+
+    fn name(&self, position: Position) -> &str {
+        self.inputs.get(position.input().index()).map_or("?", |input| input.name.as_str())
+    }
+
+    pub(super) fn aligned(&mut self, aligned: Aligned, out: &mut Outbox<PublishMessage>) {
+        for (stream, id) in aligned.admitted {
+            self.order.admit(stream, id);
+        }
+        for bundle in aligned.dropped {
+            for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
+                self.settle(sample, Settled::Dropped, out);
+            }
+        }
+        for (bundle, fault) in aligned.failed {
+            for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
+                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()), out);
+            }
+        }
+        for (sample, by_ns) in aligned.late {
+            let position = sample.position();
+            telemetry::late(self.name(position));
+            self.observer.late(position.input());
+            self.left_out(&sample, LeftOut::Late(by_ns), out);
+        }
+        for (sample, bound, used) in aligned.evicted {
+            let position = sample.position();
+            telemetry::evicted(self.name(position), bound);
+            if used > 0 {
+                // It has its results, or will have: they say when it has ended.
+                let verdict = self.ledger.release(position, sample.assignment, used);
+                self.verdict(position, verdict, out);
+            } else {
+                self.observer.dropped(position.input(), wire::EVICTED);
+                self.left_out(&sample, LeftOut::Evicted(bound), out);
+            }
+        }
+        for (sample, fault) in aligned.astray {
+            self.dead_letter(Letter::Sample(sample), fault, out);
+        }
+        for sample in aligned.duplicates {
+            self.drop_sample(sample.position(), "duplicate");
+            self.ledger.end(sample.position(), sample.assignment);
+        }
+        for (position, assignment, used) in aligned.released {
+            let verdict = self.ledger.release(position, assignment, used);
+            self.verdict(position, verdict, out);
+        }
+    }
+
+    /// Sends a sample that took no part to the late topic; without one it has ended.
+    fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut, out: &mut Outbox<PublishMessage>) {
+        let position = sample.position();
+        let topic = self.topic(position);
+        if !self.outgoing.left_out(sample.clone(), topic, why, out) {
+            self.ledger.end(position, sample.assignment);
+        }
+    }
+
+    fn drop_sample(&mut self, position: Position, reason: &'static str) {
+        telemetry::dropped(self.name(position), reason);
+        self.observer.dropped(position.input(), reason);
+    }
+
+    fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>, out: &mut Outbox<PublishMessage>) {
+        let verdict = self.ledger.settle(sample.position(), sample.assignment, how);
+        self.verdict(sample.position(), verdict, out);
+    }
+
+    fn verdict(
+        &mut self,
+        position: Position,
+        verdict: Option<Verdict<Arc<Sample>>>,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        match verdict {
+            None => {}
+            Some(Verdict::Published) => self.observer.used(position.input()),
+            Some(Verdict::Dropped { used }) => {
+                self.drop_sample(position, if used { "bundle-dropped" } else { "unused" });
+            }
+            Some(Verdict::DeadLetter(sample, fault)) => {
+                self.dead_letter(Letter::Sample(sample), fault, out);
+            }
+        }
+    }
+
+    pub(super) fn dead_letter(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
+        let position = letter.record().position;
+        telemetry::dead_lettered(fault.stage, fault.reason);
+        self.observer.dead_lettered(position.input(), &fault);
+        let topic = self.topic(position);
+        tracing::warn!(topic, %position, "dead letter: {fault}");
+        self.outgoing.dead_letter(letter, topic, fault, out);
+    }
+
+    /// A job has been through all steps, and all before it in its stream have.
+    pub(super) fn complete(&mut self, job: Arc<Job>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        if !is_ours(&job, |partition, assignment| self.ledger.holds(partition, assignment)) {
+            // Whoever has the partitions now reads its records again.
+            self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+            telemetry::abandoned();
+            return;
+        }
+        let failure = match job.failure() {
+            Some(failure) => (failure.fault.clone(), failure.culprit),
+            None => match self.maker.make(&job) {
+                Ok((record, timing)) => {
+                    self.outgoing.result(job, record, timing, now, out);
+                    return;
+                }
+                Err(why) => (Fault::new(Stage::Publish, Reason::ModelFailed, why), None),
+            },
+        };
+        self.failed(&job, &failure.0, failure.1, out);
+    }
+
+    fn failed(
+        &mut self,
+        job: &Job,
+        fault: &Fault,
+        culprit: Option<Position>,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+        let because = |sample: &Sample| match culprit {
+            Some(culprit) if culprit != sample.position() => {
+                let name = self.inputs.get(culprit.input().index()).map_or("?", |input| input.name.as_str());
+                let message = format!(
+                    "the bundle at {} failed because of input {name} {culprit}: {}",
+                    job.bundle.event_time, fault.message
+                );
+                Fault::new(fault.stage, Reason::BundleFailed, message)
+            }
+            _ => fault.clone(),
+        };
+        let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
+        let failed: Vec<_> = samples.map(|sample| (sample.clone(), because(sample))).collect();
+        for (sample, fault) in failed {
+            self.settle(&sample, Settled::Failed(sample.clone(), fault), out);
+        }
+    }
+
+    pub(super) fn ended(&mut self, ended: Vec<Delivered>, out: &mut Outbox<PublishMessage>) {
+        for ended in ended {
+            match ended {
+                Delivered::Result { job, timing, publish } => {
+                    self.latencies.add(&timing, publish);
+                    self.observer.published(&job, &timing, publish);
+                    self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+                    self.status.results.fetch_add(1, Ordering::Relaxed);
+                    // What only says that a bundle is final leaves it to the result before it what became of the samples.
+                    let repeated = job.bundle.is_repeated;
+                    for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
+                        self.settle(
+                            sample,
+                            if repeated { Settled::Dropped } else { Settled::Published },
+                            out,
+                        );
+                    }
+                }
+                Delivered::Poison { job, fault } => self.failed(&job, &fault, None, out),
+                Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
+            }
+        }
+    }
+}

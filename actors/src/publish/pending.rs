@@ -1,0 +1,87 @@
+//! What is on its way to a topic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::fault::Fault;
+use lockstep_engine::infer::job::Job;
+use lockstep_engine::position::{PartitionId, Position};
+use lockstep_engine::publish::letters::LeftOut;
+use lockstep_engine::publish::result::Timing;
+use lockstep_engine::sample::Sample;
+use lockstep_engine::time::Timestamp;
+
+use super::letter::Letter;
+
+/// A record on its way. It can be made again, should the broker not take it the first time.
+pub(super) struct Pending {
+    pub(super) what: Outbound,
+    /// It has been told as delivered, in a transaction that did not count in the end.
+    pub(super) told: bool,
+}
+
+/// What is made into a record.
+pub(super) enum Outbound {
+    Result { job: Arc<Job>, timing: Timing, sent_at: Timestamp },
+    Dead { letter: Letter, topic: String, fault: Fault, without_payload: bool },
+    LeftOut { sample: Arc<Sample>, topic: String, why: LeftOut },
+}
+
+/// What has come to its end.
+pub(super) enum Delivered {
+    /// A result was acknowledged.
+    Result {
+        /// The job.
+        job: Arc<Job>,
+        /// Where its time went.
+        timing: Timing,
+        /// From handing it over to the acknowledgement.
+        publish: Duration,
+    },
+    /// A result that the broker will never take.
+    Poison {
+        /// The job.
+        job: Arc<Job>,
+        /// Why.
+        fault: Fault,
+    },
+    /// A dead letter, or a late or evicted record, was acknowledged.
+    Letter {
+        /// The record that it was.
+        position: Position,
+        /// The assignment that it was read under.
+        assignment: u32,
+    },
+}
+
+impl Outbound {
+    /// What to tell now that it is delivered.
+    pub(super) fn delivered(&self, now: Timestamp) -> Delivered {
+        match self {
+            Self::Result { job, timing, sent_at } => {
+                Delivered::Result { job: job.clone(), timing: *timing, publish: now.since(*sent_at) }
+            }
+            Self::Dead { letter, .. } => {
+                Delivered::Letter { position: letter.record().position, assignment: letter.assignment() }
+            }
+            Self::LeftOut { sample, .. } => {
+                Delivered::Letter { position: sample.position(), assignment: sample.assignment }
+            }
+        }
+    }
+
+    /// Whether all that it is made of was read under assignments that hold.
+    pub(super) fn is_ours(&self, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
+        match self {
+            Self::Result { job, .. } => is_ours(job, holds),
+            Self::Dead { letter, .. } => holds(letter.record().position.partition, letter.assignment()),
+            Self::LeftOut { sample, .. } => holds(sample.position().partition, sample.assignment),
+        }
+    }
+}
+
+/// Whether all samples of a bundle were read under assignments that hold.
+pub(super) fn is_ours(job: &Job, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
+    let mut samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
+    samples.all(|sample| holds(sample.position().partition, sample.assignment))
+}

@@ -1,0 +1,21 @@
+//! Commits in librdkafka's form.
+
+use lockstep_engine::position::Commit;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+/// The list of some commits. `topics` are by input; a commit of an input without one is left out.
+pub(super) fn commit_list(
+    topics: &[String],
+    commits: impl IntoIterator<Item = Commit>,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for commit in commits {
+        let Some(topic) = topics.get(commit.partition.input.index()) else { continue };
+        let mut element = list.add_partition(topic, commit.partition.partition);
+        // Offsets are of records that were read, so none is negative, which is all that is refused here.
+        if element.set_offset(Offset::Offset(commit.next.0)).is_ok() {
+            element.set_metadata(commit.metadata);
+        }
+    }
+    list
+}

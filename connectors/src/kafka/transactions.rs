@@ -1,0 +1,174 @@
+//! Transactions: what is produced counts together with the positions that it comes from, or not at all.
+//!
+//! librdkafka's calls wait for the brokers, so a thread of its own makes them. Errors are dealt with as its
+//! INTRODUCTION.md ("Transactional Producer API") says: what may pass is tried again, what asks for it
+//! aborts the transaction, and what is fatal ends the client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use lockstep_engine::position::Commit;
+use lockstep_engine::publish::sink::{Ended, Ending, Transactions};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError};
+use rdkafka::producer::{Producer, ThreadedProducer};
+
+use super::Error;
+use super::commits::commit_list;
+use super::membership::Membership;
+use super::sink::Context;
+
+/// How long one call may wait. What has not been done by then is asked for again.
+const CALL: Duration = Duration::from_secs(5);
+/// How soon a call that failed is made again.
+const RETRY: Duration = Duration::from_millis(100);
+
+type Then = Box<dyn FnOnce(Ended) + Send>;
+
+/// The transactions of a producer.
+pub struct KafkaTransactions {
+    asked: SyncSender<(Ending, Then)>,
+    closed: Arc<AtomicBool>,
+}
+
+impl KafkaTransactions {
+    pub(super) fn start(
+        producer: Arc<ThreadedProducer<Context>>,
+        membership: Arc<Membership>,
+        topics: Vec<String>,
+    ) -> Result<Self, Error> {
+        // One call at a time, and the next only when its outcome is there.
+        let (asked, asks) = sync_channel(1);
+        let closed = Arc::new(AtomicBool::new(false));
+        let worker = Worker { producer, membership, topics, closed: closed.clone() };
+        std::thread::Builder::new()
+            .name("kafka-transact".into())
+            .spawn(move || worker.run(&asks))
+            .map_err(|error| Error::client("cannot start the thread of transactions", error))?;
+        Ok(Self { asked, closed })
+    }
+}
+
+impl Transactions for KafkaTransactions {
+    fn end(&mut self, how: Ending, then: Then) {
+        if let Err(refused) = self.asked.try_send((how, then)) {
+            let (_, then) = match refused {
+                std::sync::mpsc::TrySendError::Full(ask)
+                | std::sync::mpsc::TrySendError::Disconnected(ask) => ask,
+            };
+            then(Ended::Failed("the thread of transactions does not answer".into()));
+        }
+    }
+}
+
+impl Drop for KafkaTransactions {
+    /// What waits for a broker gives up.
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Worker {
+    producer: Arc<ThreadedProducer<Context>>,
+    membership: Arc<Membership>,
+    topics: Vec<String>,
+    closed: Arc<AtomicBool>,
+}
+
+/// Why a call has not done what it should.
+enum Trouble {
+    /// The transaction can only be aborted.
+    Abort(String),
+    /// Nothing can be done any more.
+    Fatal(String),
+}
+
+impl Worker {
+    fn run(self, asks: &Receiver<(Ending, Then)>) {
+        while let Ok((how, then)) = asks.recv() {
+            then(self.end(how));
+        }
+        // A transaction left open would hold up all who read what was committed until it times out.
+        if self.producer.client().fatal_error().is_none() {
+            let _aborted = self.producer.abort_transaction(CALL);
+        }
+    }
+
+    fn end(&self, how: Ending) -> Ended {
+        let ended = match how {
+            Ending::None => {
+                self.call("cannot begin with transactions", || self.producer.init_transactions(CALL))
+            }
+            Ending::Commit(commits) => self.commit(commits),
+            Ending::Abort => self.abort(),
+        };
+        let outcome = match ended {
+            Ok(()) => Ended::AsAsked,
+            Err(Trouble::Fatal(why)) => return Ended::Failed(why),
+            Err(Trouble::Abort(why)) => match self.abort() {
+                Ok(()) => Ended::Aborted(why),
+                Err(Trouble::Abort(and) | Trouble::Fatal(and)) => {
+                    return Ended::Failed(format!("{why}; then {and}"));
+                }
+            },
+        };
+        match self.call("cannot begin a transaction", || self.producer.begin_transaction()) {
+            Ok(()) => outcome,
+            Err(Trouble::Abort(why) | Trouble::Fatal(why)) => Ended::Failed(why),
+        }
+    }
+
+    fn commit(&self, commits: Vec<Commit>) -> Result<(), Trouble> {
+        if !commits.is_empty() {
+            let member = self.membership.current();
+            let member = member.ok_or_else(|| Trouble::Abort("its partitions have been let go".into()))?;
+            let list = commit_list(&self.topics, commits);
+            self.call("cannot add positions to a transaction", || {
+                self.producer.send_offsets_to_transaction(&list, &member, CALL)
+            })?;
+        }
+        self.call("cannot commit a transaction", || self.producer.commit_transaction(CALL))
+    }
+
+    fn abort(&self) -> Result<(), Trouble> {
+        self.call("cannot abort a transaction", || self.producer.abort_transaction(CALL))
+    }
+
+    /// Makes a call until it succeeds or fails for good.
+    fn call(&self, what: &str, call: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
+        let mut told = false;
+        loop {
+            let error = match call() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let why = format!("{what}: {}", in_words(&error));
+            match &error {
+                KafkaError::Transaction(error) if error.txn_requires_abort() => {
+                    return Err(Trouble::Abort(why));
+                }
+                KafkaError::Transaction(error) if error.is_retriable() => {}
+                // The flush before a commit: everything has been told of, so it has but to be repeated.
+                KafkaError::Flush(_) => {}
+                _ => return Err(Trouble::Fatal(why)),
+            }
+            if self.closed.load(Ordering::Relaxed) {
+                return Err(Trouble::Fatal(why));
+            }
+            if !told {
+                told = true;
+                tracing::warn!("{why}; trying again");
+            }
+            std::thread::park_timeout(RETRY);
+        }
+    }
+}
+
+fn in_words(error: &KafkaError) -> String {
+    let said = |error: &RDKafkaError| error.string();
+    match error {
+        KafkaError::Transaction(error) => said(error),
+        other => other.to_string(),
+    }
+}

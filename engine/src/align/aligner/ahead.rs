@@ -1,0 +1,109 @@
+//! Samples that come many at a time: the streams of several are looked up ahead of the first.
+
+use std::sync::Arc;
+
+use super::super::event::{Event, Stamp};
+use super::super::held::Held;
+use super::Aligner;
+use crate::position::InputId;
+use crate::sample::{Sample, StreamKey};
+use crate::time::Timestamp;
+
+/// How many streams are looked up at a time: some more than the processor can have under way, and few enough that what
+/// was found is still in its nearest cache when it is used.
+const AHEAD: usize = 32;
+
+/// A sample on its way into the aligner: what [`Aligner::push`] takes, in one.
+pub trait Incoming {
+    /// What the aligner holds of it.
+    type Item;
+
+    /// Whose it is.
+    fn stream(&self) -> &StreamKey;
+
+    /// The input that it came through.
+    fn input(&self) -> InputId;
+
+    /// When it happened.
+    fn stamp(&self) -> Stamp;
+
+    /// What is held.
+    fn into_item(self) -> Self::Item;
+}
+
+impl Incoming for Arc<Sample> {
+    type Item = Self;
+
+    fn stream(&self) -> &StreamKey {
+        &self.stream
+    }
+
+    fn input(&self) -> InputId {
+        (**self).input()
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp::from(&**self)
+    }
+
+    fn into_item(self) -> Self {
+        self
+    }
+}
+
+impl<T> Incoming for (&StreamKey, InputId, Stamp, T) {
+    type Item = T;
+
+    fn stream(&self) -> &StreamKey {
+        self.0
+    }
+
+    fn input(&self) -> InputId {
+        self.1
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.2
+    }
+
+    fn into_item(self) -> T {
+        self.3
+    }
+}
+
+impl<T: Held + Clone> Aligner<T> {
+    /// Takes samples that arrived at `now`: the same as to [`Self::push`] them one after the other, and faster when there are
+    /// many streams. Looking a stream up reads memory that is not in the cache then. Lookups in a row do not depend on one
+    /// another, so the processor waits for many at once; with a push after each it waits for one at a time.
+    pub fn push_all<S: Incoming<Item = T>>(
+        &mut self,
+        samples: Vec<S>,
+        now: Timestamp,
+        out: &mut Vec<Event<T>>,
+    ) {
+        let now = self.advance_clock(now);
+        let mut samples = samples.into_iter();
+        let mut slots = [None; AHEAD];
+        // A single one is left to the push, which knows what stream it had last.
+        while samples.len() > 1 {
+            self.look_up(samples.as_slice(), &mut slots);
+            for (slot, sample) in slots.into_iter().zip(samples.by_ref()) {
+                self.push_known(slot, sample, now, out);
+            }
+        }
+        if let Some(sample) = samples.next() {
+            self.push_known(None, sample, now, out);
+        }
+    }
+
+    /// The slots of the first samples' streams, where these are known. No push takes a slot away.
+    fn look_up<S: Incoming>(&self, samples: &[S], slots: &mut [Option<u32>; AHEAD]) {
+        for (slot, sample) in slots.iter_mut().zip(samples) {
+            *slot = self.index.get(sample.stream()).copied();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ahead_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::super::policy::{
+    AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing, Needs, Revise,
+};
+use super::super::super::{Bounds, Overflow};
+use super::*;
+
+fn policy(method: Method, bounds: Bounds) -> Arc<AlignPolicy> {
+    let ms = Duration::from_millis;
+    let joins = [
+        Join::Pivot,
+        Join::Nearest { tolerance: ms(20), reuse: true },
+        Join::Window { before: ms(30), after: ms(5) },
+    ];
+    let input = |join| InputPolicy {
+        name: "input".into(),
+        out_of_orderness: ms(10),
+        idle_timeout: ms(500),
+        join,
+        missing: Missing::Emit,
+        clock: Default::default(),
+        needs: Needs::default(),
+    };
+    Arc::new(AlignPolicy {
+        method,
+        inputs: joins.map(input).to_vec(),
+        max_wait: ms(200),
+        forget_after: ms(1_000),
+        revise: Revise::default(),
+        bounds,
+    })
+}
+
+/// A message: how long after the one before it, and of each of its samples the stream, the input and the event time, both
+/// in milliseconds.
+type Message = (u64, Vec<(u8, u16, u64)>);
+
+fn messages() -> impl Strategy<Value = Vec<Message>> {
+    // More streams than are looked up at a time, more samples too, and an input that the policy does not have.
+    let sample = (0_u8..48, 0_u16..4, 0_u64..60);
+    let lasts = prop_oneof![4 => 0_u64..40, 1 => 1_000_u64..3_000];
+    prop::collection::vec((lasts, prop::collection::vec(sample, 0..100)), 1..12)
+}
+
+fn methods() -> impl Strategy<Value = Method> {
+    let ms = Duration::from_millis;
+    prop_oneof![
+        Just(Method::Pivot(InputId(0))),
+        Just(Method::Exact),
+        Just(Method::ApproximateTime(ApproximateTime::default())),
+        Just(Method::Tumbling { size: ms(30) }),
+        Just(Method::Session { gap: ms(10), max: ms(100) }),
+    ]
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let overflow = prop_oneof![Just(Overflow::DropOldest), Just(Overflow::DropNewest), Just(Overflow::Close)];
+    let bounded = (1_usize..60, overflow).prop_map(|(items, overflow)| Bounds {
+        items: Some(items),
+        overflow,
+        ..Bounds::default()
+    });
+    prop_oneof![Just(Bounds::default()), bounded]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn samples_pushed_together_do_as_they_do_one_after_the_other(
+        messages in messages(),
+        method in methods(),
+        bounds in bounds(),
+    ) {
+        let keys: Vec<StreamKey> = (0..48).map(|i| StreamKey::from(format!("camera-{i}").as_str())).collect();
+        let policy = policy(method, bounds);
+        let (mut one_by_one, mut together) = (Aligner::new(Arc::clone(&policy)), Aligner::new(policy));
+        let (mut told_one_by_one, mut told_together) = (Vec::new(), Vec::new());
+        let (mut now, mut number) = (Timestamp::from_millis(0), 0_u32);
+        for (later, samples) in messages {
+            now = now.after(Duration::from_millis(later));
+            one_by_one.tick(now, &mut told_one_by_one);
+            together.tick(now, &mut told_together);
+            let mut message = Vec::new();
+            for (stream, input, ahead) in samples {
+                number += 1;
+                let stamp = Stamp::new(now.after(Duration::from_millis(ahead)), Duration::ZERO);
+                message.push((&keys[usize::from(stream)], InputId(input), stamp, number));
+                one_by_one.push(&keys[usize::from(stream)], InputId(input), stamp, number, now, &mut told_one_by_one);
+            }
+            together.push_all(message, now, &mut told_together);
+            prop_assert_eq!(together.buffered(), one_by_one.buffered());
+            prop_assert_eq!(together.streams(), one_by_one.streams());
+            prop_assert_eq!(together.next_deadline(), one_by_one.next_deadline());
+        }
+        one_by_one.finish(now, &mut told_one_by_one);
+        together.finish(now, &mut told_together);
+        prop_assert_eq!(format!("{told_together:?}"), format!("{told_one_by_one:?}"));
+    }
+}

@@ -1,0 +1,361 @@
+//! Restarts: an aligner is lost at any moment, and the next reads again what has not ended and what lies between.
+//!
+//! Times are small whole numbers of nanoseconds, so that ties and edges come up all the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::rig::Rig;
+use super::*;
+use crate::position::InputId;
+use crate::sample::StreamKey;
+use crate::time::Timestamp;
+
+const LONG: Duration = Duration::from_secs(3_600);
+
+#[derive(Clone, Debug)]
+struct Plan {
+    method: Method,
+    inputs: Vec<InputPlan>,
+    /// How many samples are taken before the restart.
+    taken: prop::sample::Index,
+    /// Which of the bundles told before it have been published and committed.
+    settled: u64,
+}
+
+#[derive(Clone, Debug)]
+struct InputPlan {
+    join: Join,
+    out_of_orderness: i64,
+    hold: Option<i64>,
+    lasts: i64,
+    /// Event time, delay, and where it would like to be in the order of arrival.
+    raw: Vec<(i64, i64, u16)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    id: usize,
+    input: u16,
+    time: i64,
+    lasts: i64,
+}
+
+fn joins() -> impl Strategy<Value = Join> {
+    let span = || (0..12_u64).prop_map(Duration::from_nanos);
+    prop_oneof![
+        (span(), span()).prop_map(|(before, after)| Join::Window { before, after }),
+        span().prop_map(|tolerance| Join::Nearest { tolerance, reuse: true }),
+        // Of the pivot before a bundle nothing is known if it had ended and is not read again: then this is how far back
+        // the bundle reaches.
+        (60..100_u64).prop_map(|age| Join::AllBetweenPivots { max_age: Duration::from_nanos(age) }),
+        span().prop_map(|max_age| Join::Latest { max_age }),
+    ]
+}
+
+fn methods() -> impl Strategy<Value = Method> {
+    let span = |from: u64| (from..20).prop_map(Duration::from_nanos);
+    prop_oneof![
+        4 => Just(Method::Pivot(InputId(0))),
+        1 => Just(Method::Exact),
+        1 => span(1).prop_map(|size| Method::Tumbling { size }),
+        1 => (span(0), span(1)).prop_map(|(gap, max)| Method::Session { gap, max }),
+    ]
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let hold = prop::option::of(0..25_i64);
+    let raw = vec((0..60_i64, 0..9_i64, any::<u16>()), 0..25);
+    let input =
+        (joins(), 0..8_i64, hold, 0..6_i64, raw).prop_map(|(join, out_of_orderness, hold, lasts, raw)| {
+            InputPlan { join, out_of_orderness, hold, lasts, raw }
+        });
+    (methods(), vec(input, 1..4), any::<prop::sample::Index>(), any::<u64>())
+        .prop_map(|(method, inputs, taken, settled)| Plan { method, inputs, taken, settled })
+}
+
+impl Plan {
+    fn policy(&self) -> Arc<AlignPolicy> {
+        let inputs = self.inputs.iter().enumerate().map(|(input, plan)| InputPolicy {
+            name: format!("input {input}"),
+            out_of_orderness: Duration::from_nanos(plan.out_of_orderness.unsigned_abs()),
+            idle_timeout: LONG,
+            join: if self.is_pivot(input) { Join::Pivot } else { plan.join },
+            // What lies between pivots and is held for those to come is not told from what no pivot has had.
+            missing: match plan.hold.filter(|_| !matches!(plan.join, Join::AllBetweenPivots { .. })) {
+                Some(age) => Missing::Hold { max_age: Duration::from_nanos(age.unsigned_abs()) },
+                None => Missing::Emit,
+            },
+            needs: Needs::default(),
+            clock: Default::default(),
+        });
+        Arc::new(AlignPolicy {
+            method: self.method.clone(),
+            inputs: inputs.collect(),
+            max_wait: LONG,
+            forget_after: LONG,
+            revise: Revise::default(),
+            bounds: Default::default(),
+        })
+    }
+
+    fn is_pivot(&self, input: usize) -> bool {
+        matches!(self.method, Method::Pivot(_)) && input == 0
+    }
+
+    /// The samples in an order of arrival that is within bounds for each input. Of those whose time makes a bundle none
+    /// of an input have the same; only windows ask for how long they last.
+    fn arrivals(&self) -> Vec<Item> {
+        let mut placed = Vec::new();
+        let mut id = 0;
+        for (input, plan) in self.inputs.iter().enumerate() {
+            let is_window = matches!((&self.method, plan.join), (Method::Pivot(_), Join::Window { .. }));
+            let lasts = if is_window && !self.is_pivot(input) { plan.lasts } else { 0 };
+            let unique =
+                self.is_pivot(input) || matches!(self.method, Method::Exact | Method::ApproximateTime(_));
+            let mut raw = plan.raw.clone();
+            raw.sort_by_key(|(time, ..)| *time);
+            let (mut items, mut seen, mut cursor) = (Vec::new(), BTreeSet::new(), 0);
+            for (time, delay, turn) in raw {
+                let time = if lasts > 0 { cursor + time % 6 } else { time };
+                cursor = time + lasts;
+                if seen.insert(time) || !unique {
+                    let due = time + delay % (plan.out_of_orderness + 1);
+                    items.push((due, turn, Item { id, input: input as u16, time, lasts }));
+                    id += 1;
+                }
+            }
+            items.sort_by_key(|(due, turn, item)| (*due, *turn, item.id));
+            let mut turns: Vec<u16> = items.iter().map(|(_, turn, _)| *turn).collect();
+            turns.sort_unstable();
+            placed.extend(turns.into_iter().zip(items).map(|(turn, (_, _, item))| (turn, item)));
+        }
+        placed.sort_by_key(|(turn, _)| *turn);
+        placed.into_iter().map(|(_, item)| item).collect()
+    }
+}
+
+/// What an aligner has told.
+#[derive(Debug, Default)]
+struct Told {
+    /// By event time, the samples of each input.
+    bundles: Bundles,
+    /// How many samples had come when a bundle of an event time was told.
+    after: BTreeMap<i64, usize>,
+    gone: BTreeSet<usize>,
+}
+
+struct Life {
+    aligner: Aligner<usize>,
+    come: usize,
+    told: Told,
+}
+
+impl Life {
+    fn new(plan: &Plan) -> Self {
+        Self { aligner: Aligner::new(plan.policy()), come: 0, told: Told::default() }
+    }
+
+    fn take(&mut self, item: &Item, had_ended: bool) {
+        let (stream, now) = (StreamKey::from("s"), Timestamp::from_nanos(0));
+        let stamp =
+            Stamp::new(Timestamp::from_nanos(item.time), Duration::from_nanos(item.lasts.unsigned_abs()));
+        let mut out = Vec::new();
+        self.come += 1;
+        if had_ended {
+            self.aligner.observe(&stream, InputId(item.input), stamp, now, &mut out);
+        } else {
+            self.aligner.push(&stream, InputId(item.input), stamp, item.id, now, &mut out);
+        }
+        self.note(out);
+    }
+
+    fn finish(&mut self) {
+        let mut out = Vec::new();
+        self.aligner.finish(Timestamp::from_nanos(0), &mut out);
+        self.note(out);
+    }
+
+    fn note(&mut self, out: Vec<Event<usize>>) {
+        for event in out {
+            match event {
+                Event::Bundle(bundle) => {
+                    let parts = bundle.parts.iter().map(|part| part.samples.to_vec());
+                    self.told.after.insert(bundle.event_time.as_nanos(), self.come);
+                    self.told.bundles.push((bundle.event_time.as_nanos(), parts.collect()));
+                }
+                event => {
+                    let item = *event.ended().expect("no bundle is dropped, and no clock steps");
+                    assert!(self.told.gone.insert(item), "{item} ends twice");
+                }
+            }
+        }
+    }
+}
+
+/// What has ended once some of the bundles are over: it has been let go of, and so has all that it is in.
+fn ended(told: &Told, open: &[&(i64, Vec<Vec<usize>>)]) -> BTreeSet<usize> {
+    let held: BTreeSet<usize> = open.iter().flat_map(|(_, parts)| parts.iter().flatten().copied()).collect();
+    told.gone.difference(&held).copied().collect()
+}
+
+type Bundles = Vec<(i64, Vec<Vec<usize>>)>;
+
+/// Restarts once, with all bundles that `is_settled` says published and committed. What is published before and told
+/// after it, and what is told without a restart. Every sample that had not ended ends once.
+fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, Bundles), TestCaseError> {
+    let arrivals = plan.arrivals();
+    let mut undisturbed = Life::new(plan);
+    arrivals.iter().for_each(|item| undisturbed.take(item, false));
+    undisturbed.finish();
+
+    let taken = plan.taken.index(arrivals.len() + 1);
+    let mut before = Life::new(plan);
+    arrivals.iter().take(taken).for_each(|item| before.take(item, false));
+    let (settled, open): (Vec<_>, Vec<_>) =
+        before.told.bundles.iter().enumerate().partition(|(index, _)| is_settled(*index));
+    let open: Vec<_> = open.into_iter().map(|(_, bundle)| bundle).collect();
+    let ended = ended(&before.told, &open);
+
+    let mut after = Life::new(plan);
+    let mut is_behind: Vec<bool> = plan.inputs.iter().map(|_| true).collect();
+    for (index, item) in arrivals.iter().enumerate() {
+        let had_ended = index < taken && ended.contains(&item.id);
+        // Up to an input's first that has not ended nothing is read again.
+        is_behind[usize::from(item.input)] &= had_ended;
+        if !is_behind[usize::from(item.input)] {
+            after.take(item, had_ended);
+        }
+    }
+    after.finish();
+    let left: BTreeSet<usize> =
+        arrivals.iter().map(|item| item.id).filter(|id| !ended.contains(id)).collect();
+    prop_assert_eq!(&after.told.gone, &left);
+    prop_assert_eq!(after.aligner.buffered(), 0);
+
+    let settled = settled.into_iter().map(|(_, bundle)| bundle.clone());
+    Ok((settled.chain(after.told.bundles).collect(), undisturbed.told.bundles))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_told_before_a_restart_and_after_it_is_all_and_each_once(plan in plans()) {
+        let (mut told, mut expected) = restart(&plan, |index| plan.settled >> (index % 64) & 1 == 1)?;
+        told.sort();
+        expected.sort();
+        prop_assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn where_all_is_read_again_no_bundle_closes_later_than_it_did(plan in plans()) {
+        let arrivals = plan.arrivals();
+        let mut undisturbed = Life::new(&plan);
+        arrivals.iter().for_each(|item| undisturbed.take(item, false));
+        let mut before = Life::new(&plan);
+        let taken = plan.taken.index(arrivals.len() + 1);
+        arrivals.iter().take(taken).for_each(|item| before.take(item, false));
+        let is_settled = |index: usize| plan.settled >> (index % 64) & 1 == 1;
+        let told = before.told.bundles.iter().enumerate();
+        let (settled, open): (Vec<_>, Vec<_>) = told.partition(|(index, _)| is_settled(*index));
+        let open: Vec<_> = open.into_iter().map(|(_, bundle)| bundle).collect();
+        let ended = ended(&before.told, &open);
+
+        let mut after = Life::new(&plan);
+        for (index, item) in arrivals.iter().enumerate() {
+            after.take(item, index < taken && ended.contains(&item.id));
+        }
+        let mut expected = undisturbed.told.after;
+        expected.retain(|time, _| !settled.iter().any(|(_, (settled, _))| settled == time));
+        // Earlier where the bundle before it, which is over, had to wait.
+        for (time, sample) in expected {
+            let again = after.told.after.get(&time).copied();
+            prop_assert!(again.is_some_and(|again| again <= sample), "{time}: {sample}, then {again:?}");
+        }
+    }
+
+    /// Which sets the samples make that are left may depend on those that had ended unused.
+    #[test]
+    fn of_approximate_sets_told_before_a_restart_and_after_it_none_shares_a_sample(plan in plans()) {
+        let settled = plan.settled;
+        let plan = Plan { method: Method::ApproximateTime(ApproximateTime::default()), ..plan };
+        let (told, _) = restart(&plan, |index| settled >> (index % 64) & 1 == 1)?;
+        let mut seen = BTreeSet::new();
+        let samples = told.iter().flat_map(|(_, parts)| parts.iter().flatten());
+        for sample in samples {
+            prop_assert!(seen.insert(sample), "{sample} is in two sets");
+        }
+    }
+}
+
+/// Two inputs, the first of them the pivot, the second asked for what lies between two pivots.
+fn between() -> AlignPolicy {
+    let input = |join| InputPolicy {
+        name: "an input".into(),
+        out_of_orderness: Duration::ZERO,
+        idle_timeout: Duration::from_millis(100),
+        join,
+        missing: Missing::Emit,
+        needs: Needs::default(),
+        clock: Default::default(),
+    };
+    AlignPolicy {
+        method: Method::Pivot(InputId(0)),
+        inputs: vec![input(Join::Pivot), input(Join::AllBetweenPivots { max_age: Duration::from_secs(1) })],
+        max_wait: Duration::from_secs(1),
+        forget_after: Duration::from_secs(10),
+        revise: Revise::default(),
+        bounds: Default::default(),
+    }
+}
+
+fn observe(rig: &mut Rig, input: u16, time: i64, now: i64) -> String {
+    let stamp = Stamp::new(Timestamp::from_millis(time), Duration::ZERO);
+    let now = Timestamp::from_millis(now);
+    rig.aligner.observe(&StreamKey::from("s"), InputId(input), stamp, now, &mut rig.out);
+    rig.told()
+}
+
+#[test]
+fn a_sample_that_had_ended_moves_the_watermark_and_is_in_no_bundle() {
+    let mut rig = Rig::new(between());
+    assert_eq!(rig.push_as(1, 90, 0, 1, 0), "");
+    assert_eq!(rig.push_as(0, 100, 0, 2, 0), "");
+    assert_eq!(observe(&mut rig, 1, 95, 0), "");
+    assert_eq!(observe(&mut rig, 1, 105, 0), "100:[2][1] 2x1 1x1");
+    assert_eq!(rig.aligner.buffered(), 0);
+}
+
+#[test]
+fn a_pivot_that_had_ended_makes_no_bundle_but_has_its_time() {
+    let mut rig = Rig::new(between());
+    assert_eq!(observe(&mut rig, 0, 100, 0), "");
+    assert_eq!(rig.push_as(0, 100, 0, 1, 0), "duplicate 1");
+    assert_eq!(rig.push_as(1, 95, 0, 2, 0), "late 2 by 5000001");
+    rig.push_as(1, 150, 0, 3, 0);
+    rig.push_as(0, 200, 0, 4, 0);
+    let bundle = rig.bundle_after(1, 250, 0);
+    assert_eq!((bundle.parts[1].samples.to_vec(), bundle.first), (vec![3], false));
+}
+
+#[test]
+fn an_input_of_which_only_samples_come_that_had_ended_is_not_idle() {
+    let mut rig = Rig::new(between());
+    rig.push(0, 100, 0);
+    assert_eq!(observe(&mut rig, 1, 90, 80), "");
+    assert_eq!(rig.tick(150), "");
+    assert_eq!(rig.tick(180), "100:[100][] 100x1");
+}
+
+#[test]
+fn a_set_that_had_ended_is_not_told_again_and_who_comes_to_it_is_late() {
+    let mut rig = Rig::new(AlignPolicy { method: Method::Exact, ..between() });
+    assert_eq!(observe(&mut rig, 0, 100, 0), "");
+    assert_eq!(rig.push_as(1, 100, 0, 1, 0), "late 1 by 1");
+    assert_eq!(rig.push_as(0, 100, 0, 2, 0), "duplicate 2");
+}

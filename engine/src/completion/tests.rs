@@ -1,0 +1,221 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::text::seal;
+use super::*;
+
+const NO_LIMIT: usize = usize::MAX;
+
+fn map_of(offsets: impl IntoIterator<Item = i64>) -> Completion {
+    let mut map = Completion::default();
+    for offset in offsets {
+        map.insert(Offset(offset), Offset(offset).next());
+    }
+    map
+}
+
+/// Offsets after the base, from short runs, long ones and single ones.
+fn maps() -> impl Strategy<Value = (i64, Completion)> {
+    let gap = prop_oneof![4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
+    let len = prop_oneof![4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
+    (0_i64..1_000_000_000, prop::collection::vec((gap, len), 0..400)).prop_map(|(base, runs)| {
+        let mut map = Completion::default();
+        let mut at = base;
+        for (gap, len) in runs {
+            map.insert(Offset(at + gap), NextOffset(at + gap + len));
+            at += gap + len;
+        }
+        (base, map)
+    })
+}
+
+fn records(count: i64, has_ended: impl Fn(i64) -> bool) -> Completion {
+    map_of((0..count).filter(|offset| has_ended(*offset)))
+}
+
+/// Whether a record has ended, as good as at random.
+fn by_chance(offset: i64) -> bool {
+    offset.wrapping_mul(0x5851_f42d_4c95_7f2d).count_ones().is_multiple_of(2)
+}
+
+fn len_of(map: &Completion) -> usize {
+    map.encode(NextOffset(0), NO_LIMIT).expect("it fits").len()
+}
+
+#[test]
+fn an_empty_map_is_short_and_recognisable() {
+    let text = Completion::default().encode(NextOffset(7), NO_LIMIT).expect("it fits");
+    assert_eq!(text.len(), 17);
+    assert!(text.starts_with("lockstep:"));
+    assert_eq!(Completion::decode(NextOffset(7), &text), Ok(Completion::default()));
+}
+
+#[test]
+fn metadata_of_others_is_told_from_that_which_is_broken() {
+    let decode = |text| Completion::decode(NextOffset(0), text);
+    assert_eq!(decode(""), Ok(Completion::default()));
+    assert_eq!(decode("eyJwYXJhbGxlbCI6MX0="), Err(MapError::Foreign));
+    assert_eq!(decode("Lockstep:AAAA"), Err(MapError::Foreign));
+    assert!(matches!(decode("lockstep:"), Err(MapError::Broken(_))));
+    assert!(matches!(decode("lockstep:#"), Err(MapError::Broken(_))));
+    assert_eq!(decode("lockstep:AgAAAAAA"), Err(MapError::Version(2)));
+}
+
+#[test]
+fn the_map_of_one_position_is_not_taken_for_that_of_another() {
+    let text = map_of([5, 6, 9]).encode(NextOffset(3), NO_LIMIT).expect("it fits");
+    assert!(Completion::decode(NextOffset(3), &text).is_ok());
+    assert!(matches!(Completion::decode(NextOffset(4), &text), Err(MapError::Broken(_))));
+}
+
+#[test]
+fn a_stretch_is_written_as_runs_or_bits_or_deflated_whichever_is_shortest() {
+    // A million in a row behind one that stands still: a gap and a length.
+    assert!(len_of(&records(1_000_000, |o| o > 0)) < 25);
+    // At random: a bit each, so six to a character.
+    let random = len_of(&records(12_000, by_chance));
+    assert!((2_000..2_040).contains(&random), "{random}");
+    // Both, one after the other, cost what each costs.
+    let both = len_of(&records(1_012_000, |o| (1..1_000_000).contains(&o) || o >= 1_000_000 && by_chance(o)));
+    assert!(both < 2_060, "{both}");
+    // A pattern is deflated.
+    let pattern = len_of(&records(12_000, |o| o % 7 == 3));
+    assert!(pattern < 200, "{pattern}");
+}
+
+#[test]
+fn a_map_that_does_not_fit_is_not_cut() {
+    let map = records(12_000, by_chance);
+    let len = len_of(&map);
+    assert!(map.encode(NextOffset(0), len).is_some());
+    assert_eq!(map.encode(NextOffset(0), len - 1), None);
+    // A gap of more offsets than a bitmap may have is written as such.
+    assert!(len_of(&map_of([0, i64::MAX - 1])) < 40);
+}
+
+#[test]
+fn what_inflates_beyond_all_bounds_is_refused_in_little_memory() {
+    let bomb = miniz_oxide::deflate::compress_to_vec(&vec![0; 16 * MAX_BODY], 9);
+    let refused = Completion::decode(NextOffset(0), &seal(NextOffset(0), 1, &bomb));
+    assert!(refused.is_err_and(|error| error.to_string().contains("inflated")));
+    let long = format!("lockstep:{}", "A".repeat(MAX_TEXT));
+    assert!(
+        Completion::decode(NextOffset(0), &long).is_err_and(|error| error.to_string().contains("longer"))
+    );
+}
+
+#[test]
+fn runs_beyond_the_last_offset_are_refused() {
+    let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let run = [&most[..], &[2]].concat();
+    for (base, body) in [(1, &run[..]), (0, &run[..]), (i64::MAX, &[0, 2][..]), (i64::MAX - 3, &[0, 3, 0xff])]
+    {
+        let base = NextOffset(base);
+        let refused = Completion::decode(base, &seal(base, 0, body));
+        assert!(refused.is_err_and(|error| error.to_string().contains("beyond")), "{base:?} {body:?}");
+    }
+}
+
+#[test]
+fn what_begins_before_the_position_is_left_out() {
+    let mut map = map_of([1, 2, 3, 4, 5]);
+    map.insert(Offset(9), NextOffset(11));
+    let text = map.encode(NextOffset(4), NO_LIMIT).expect("it fits");
+    assert_eq!(Completion::decode(NextOffset(4), &text), Ok(map_of([4, 5, 9, 10])));
+}
+
+proptest! {
+    #[test]
+    fn runs_are_those_of_a_set(stretches in prop::collection::vec((0_i64..80, 0_i64..9), 0..30)) {
+        let mut map = Completion::default();
+        let mut set = BTreeSet::new();
+        for (from, len) in stretches {
+            map.insert(Offset(from), NextOffset(from + len));
+            set.extend(from..from + len);
+        }
+        for offset in -1..100 {
+            prop_assert_eq!(map.contains(Offset(offset)), set.contains(&offset));
+        }
+        prop_assert!(map.runs().iter().all(|run| run.from.0 < run.to.0));
+        prop_assert!(map.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
+    }
+
+    #[test]
+    fn a_map_is_read_as_it_was_written((base, map) in maps()) {
+        let text = map.encode(NextOffset(base), NO_LIMIT).expect("it fits");
+        prop_assert!(text.is_ascii());
+        prop_assert_eq!(Completion::decode(NextOffset(base), &text), Ok(map));
+    }
+
+    /// Held against all ways to write up to ten runs.
+    #[test]
+    fn no_choice_of_runs_and_bits_is_shorter_by_more_than_what_rounding_costs(
+        runs in prop::collection::vec((prop_oneof![1_u64..4, 1_u64..40], prop_oneof![1_u64..4, 1_u64..40]), 1..10),
+    ) {
+        let mut map = Completion::default();
+        let mut at = 0;
+        for (gap, len) in &runs {
+            map.insert(Offset(at + *gap as i64), NextOffset(at + (gap + len) as i64));
+            at += (gap + len) as i64;
+        }
+        let planned: usize = map.segments(NextOffset(0)).iter().map(|segment| segment.bytes).sum();
+        let written = body::write(map.runs(), 0, MAX_BODY).expect("it fits").len();
+        prop_assert!(written <= planned);
+        // Bit i says whether run i is in a bitmap, bit 10 + i whether it begins one.
+        let mut best = u64::MAX;
+        for choice in 0_u32..1 << (2 * runs.len()) {
+            let (mut bits, mut inside) = (0, false);
+            for (i, (gap, len)) in runs.iter().enumerate() {
+                let (in_bitmap, begins) = (choice >> (2 * i) & 1 == 1, choice >> (2 * i + 1) & 1 == 1);
+                bits += match (in_bitmap, inside && !begins) {
+                    (false, _) => 8 * (varint_len(*gap) + varint_len(2 * len)),
+                    (true, true) => gap + len,
+                    (true, false) => 8 * varint_len(*gap) + 31 + len,
+                };
+                inside = in_bitmap;
+            }
+            best = best.min(bits);
+        }
+        prop_assert!(written as u64 <= best.div_ceil(8), "{written} {best}");
+    }
+
+    #[test]
+    fn what_fits_the_capacity_fits_the_limit(limit in 0_usize..5_000) {
+        let body = vec![1; capacity(limit)];
+        let text = seal(NextOffset(0), 0, &body);
+        prop_assert!(text.len() <= limit || body.is_empty());
+    }
+
+    #[test]
+    fn a_text_with_a_changed_character_is_refused((base, map) in maps(), at: prop::sample::Index, to: u8) {
+        let mut text = map.encode(NextOffset(base), NO_LIMIT).expect("it fits").into_bytes();
+        let at = at.index(text.len());
+        let same = text[at] == to;
+        text[at] = to;
+        if let Ok(text) = String::from_utf8(text) {
+            prop_assert_eq!(Completion::decode(NextOffset(base), &text).is_ok(), same);
+        }
+    }
+
+    /// With [`what_any_body_says_can_be_written_again`] this stands in for the fuzz target where that does not run.
+    #[test]
+    fn no_text_makes_the_decoder_fail_otherwise_than_by_an_error(base: i64, text in ".{0,200}", magic: bool) {
+        let text = if magic { format!("lockstep:{text}") } else { text };
+        let _ = Completion::decode(NextOffset(base), &text);
+    }
+
+    #[test]
+    fn what_any_body_says_can_be_written_again(
+        base: i64,
+        form in 0_u8..3,
+        body in prop::collection::vec(prop_oneof![3 => 0_u8..8, 1 => any::<u8>()], 0..200),
+    ) {
+        let base = NextOffset(base);
+        if let Ok(map) = Completion::decode(base, &seal(base, form, &body)) {
+            prop_assert!(map.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
+            let again = map.encode(base, NO_LIMIT).expect("it came from a short body");
+            prop_assert_eq!(Completion::decode(base, &again), Ok(map));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The records of 64 offsets in a row: which there are, which have ended, and what is known of the others.
+
+use crate::completion::Completion;
+use crate::position::{NextOffset, Offset};
+
+/// How many offsets a block has.
+pub(super) const OFFSETS: i64 = 64;
+
+/// What is known of a record that has not ended.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// Bundles that have ended.
+    pub(super) settled: u32,
+    /// Bundles that there are in all, once the buffers have let the record go.
+    pub(super) used: Option<u32>,
+    pub(super) published: bool,
+}
+
+/// Bit `i` of a mask is the offset `start + i`.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) start: i64,
+    /// Consumed. The others do not exist: compacted away, a transaction's marker, or before the first.
+    present: u64,
+    ended: u64,
+    /// One for each record, in order; none once all have ended.
+    slots: Vec<Slot>,
+    /// Whether it takes no more records and all have ended.
+    pub(super) is_closed: bool,
+}
+
+/// The first offset of the block that an offset is in.
+pub(super) fn start_of(offset: Offset) -> i64 {
+    offset.0 & !(OFFSETS - 1)
+}
+
+impl Block {
+    /// The block of `start`, without records. `slots` is empty memory.
+    pub(super) fn new(start: i64, slots: Vec<Slot>) -> Self {
+        Self { start, present: 0, ended: 0, slots, is_closed: false }
+    }
+
+    fn bit(&self, offset: Offset) -> u64 {
+        1 << (offset.0.abs_diff(self.start) % 64)
+    }
+
+    /// A record was consumed. It comes after all others.
+    pub(super) fn open(&mut self, offset: Offset, has_ended: bool) {
+        let bit = self.bit(offset);
+        self.present |= bit;
+        if has_ended {
+            self.ended |= bit;
+        }
+        self.slots.push(Slot::default());
+    }
+
+    /// What is known of a record, unless it has ended or never was.
+    pub(super) fn slot(&mut self, offset: Offset) -> Option<&mut Slot> {
+        let bit = self.bit(offset);
+        if self.open_mask() & bit == 0 {
+            return None;
+        }
+        self.slots.get_mut((self.present & (bit - 1)).count_ones() as usize)
+    }
+
+    /// A record has ended. Says whether it had not before.
+    pub(super) fn end(&mut self, offset: Offset) -> bool {
+        let bit = self.bit(offset);
+        let ends = self.open_mask() & bit != 0;
+        if ends {
+            self.ended |= bit;
+        }
+        ends
+    }
+
+    fn open_mask(&self) -> u64 {
+        self.present & !self.ended
+    }
+
+    /// Whether all its records have ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.open_mask() == 0
+    }
+
+    pub(super) fn records(&self) -> u32 {
+        self.present.count_ones()
+    }
+
+    /// No more records come, and all have ended. Gives the memory back.
+    pub(super) fn close(&mut self) -> Vec<Slot> {
+        self.is_closed = true;
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.clear();
+        slots
+    }
+
+    /// The offset after the last record before which all have ended; `None` if the first has not.
+    pub(super) fn next(&self) -> Option<NextOffset> {
+        let open = self.open_mask();
+        let before = self.ended & ((open & open.wrapping_neg()).wrapping_sub(1));
+        (before != 0).then(|| self.after(before))
+    }
+
+    /// The offset after the last of a mask that is not empty.
+    fn after(&self, mask: u64) -> NextOffset {
+        self.at(63 - mask.leading_zeros()).next()
+    }
+
+    fn at(&self, bit: u32) -> Offset {
+        Offset(self.start + i64::from(bit))
+    }
+}
+
+/// Makes runs of the records of blocks that come in order.
+#[derive(Debug)]
+pub(super) struct Runs<'a> {
+    pub(super) map: &'a mut Completion,
+    /// The run that may go on.
+    run: Option<(Offset, NextOffset)>,
+}
+
+impl<'a> Runs<'a> {
+    pub(super) fn new(map: &'a mut Completion) -> Self {
+        map.clear();
+        Self { map, run: None }
+    }
+
+    /// Adds the records of a block. A run goes on until a record that has not ended, whatever offsets are missing.
+    pub(super) fn add(&mut self, block: &Block) {
+        let (mut ended, mut open) = (block.ended, block.open_mask());
+        while ended | open != 0 {
+            // Below the next record that has not ended.
+            let below = (open & open.wrapping_neg()).wrapping_sub(1);
+            let now = ended & below;
+            if now != 0 {
+                let from = self.run.map_or(block.at(now.trailing_zeros()), |(from, _)| from);
+                self.run = Some((from, block.after(now)));
+            }
+            if open == 0 {
+                return;
+            }
+            self.flush();
+            ended &= !below;
+            open &= open - 1;
+        }
+    }
+
+    /// Adds a stretch of which nothing is known but that it has ended.
+    pub(super) fn add_run(&mut self, from: Offset, to: NextOffset) {
+        match &mut self.run {
+            Some((_, until)) if from.0 <= until.0 => *until = to.max(*until),
+            _ => {
+                self.flush();
+                self.run = Some((from, to));
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        if let Some((from, to)) = self.run.take() {
+            self.map.insert(from, to);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! When the transaction that results gather in ends, and how. Nothing is sent while it does.
+
+use std::time::Duration;
+
+use super::sink::{Ended, Ending};
+use crate::position::Commit;
+use crate::time::Timestamp;
+
+/// The transaction under way.
+#[derive(Debug)]
+pub struct Transaction {
+    phase: Phase,
+    every: Duration,
+    due: Timestamp,
+    /// It is to end before it is due.
+    soon: bool,
+    /// Something of it was not delivered, so that it can only be aborted.
+    doomed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// None has begun.
+    Unbegun,
+    /// It takes what is sent.
+    Open,
+    /// It takes no more, and ends when all that was sent has been told of.
+    Draining,
+    /// Its end has been asked for.
+    Ending,
+}
+
+/// What is to be asked of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To begin the first.
+    Begin,
+    /// To commit it, with the positions that may be committed now.
+    Commit,
+    /// To abort it.
+    Abort,
+}
+
+/// What is to be done when a transaction has ended and the next has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Go on: what was sent counts.
+    GoOn,
+    /// Send again what was sent, and tell again what may be committed: nothing of it counts.
+    Again(Option<String>),
+    /// There is no next.
+    Fail(String),
+}
+
+impl Transaction {
+    /// None has begun. One gathers for `every` at most.
+    pub fn new(every: Duration) -> Self {
+        Self { phase: Phase::Unbegun, every, due: Timestamp::MIN, soon: false, doomed: false }
+    }
+
+    /// Whether something can be sent now.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open && !self.doomed
+    }
+
+    /// It is not to wait until it is due.
+    pub fn end_soon(&mut self) {
+        self.soon = true;
+    }
+
+    /// Something of it was not delivered.
+    pub fn doom(&mut self) {
+        self.doomed = true;
+    }
+
+    /// What to ask for now, if anything. `worth` says whether anything is to be committed, `under_way` whether
+    /// anything that was sent has not been told of.
+    pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<Ask> {
+        if self.phase == Phase::Open {
+            let due = self.soon || now >= self.due;
+            if self.doomed || (due && worth) {
+                self.phase = Phase::Draining;
+            } else if due {
+                (self.soon, self.due) = (false, now.after(self.every));
+            }
+        }
+        let ask = match self.phase {
+            Phase::Unbegun => Ask::Begin,
+            Phase::Draining if under_way => return None,
+            Phase::Draining if self.doomed => Ask::Abort,
+            Phase::Draining => Ask::Commit,
+            Phase::Open | Phase::Ending => return None,
+        };
+        self.phase = Phase::Ending;
+        Some(ask)
+    }
+
+    /// It has ended as asked, or not.
+    pub fn ended(&mut self, how: Ended, now: Timestamp) -> Then {
+        let aborted = std::mem::take(&mut self.doomed);
+        self.soon = false;
+        self.due = now.after(self.every);
+        self.phase = Phase::Open;
+        match how {
+            Ended::AsAsked if aborted => Then::Again(None),
+            Ended::AsAsked => Then::GoOn,
+            Ended::Aborted(why) => Then::Again(Some(why)),
+            Ended::Failed(why) => {
+                self.phase = Phase::Ending;
+                Then::Fail(why)
+            }
+        }
+    }
+
+    /// When it is due; none while it ends, which is told.
+    pub fn due(&self) -> Option<Timestamp> {
+        (self.phase == Phase::Open).then_some(self.due)
+    }
+}
+
+impl Ask {
+    /// With the positions that may be committed.
+    pub fn with(self, commits: Vec<Commit>) -> Ending {
+        match self {
+            Self::Begin => Ending::None,
+            Self::Commit => Ending::Commit(commits),
+            Self::Abort => Ending::Abort,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_millis(100);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_nanos(0).after(Duration::from_millis(millis))
+    }
+
+    fn open() -> Transaction {
+        let mut it = Transaction::new(EVERY);
+        assert!(!it.is_open());
+        assert_eq!(it.step(at(0), false, false), Some(Ask::Begin));
+        assert_eq!(it.ended(Ended::AsAsked, at(0)), Then::GoOn);
+        it
+    }
+
+    #[test]
+    fn it_gathers_until_it_is_due_and_ends_when_all_is_told() {
+        let mut it = open();
+        assert_eq!((it.step(at(99), true, true), it.is_open()), (None, true));
+        assert_eq!((it.step(at(100), true, true), it.is_open()), (None, false));
+        assert_eq!(it.step(at(101), true, false), Some(Ask::Commit));
+        assert_eq!((it.step(at(102), true, false), it.is_open()), (None, false), "it is asked for once");
+        assert_eq!(it.ended(Ended::AsAsked, at(110)), Then::GoOn);
+        assert_eq!((it.is_open(), it.due()), (true, Some(at(210))));
+    }
+
+    #[test]
+    fn an_empty_one_is_not_committed() {
+        let mut it = open();
+        assert_eq!((it.step(at(100), false, false), it.due()), (None, Some(at(200))));
+    }
+
+    #[test]
+    fn one_that_is_wanted_soon_does_not_wait() {
+        let mut it = open();
+        it.end_soon();
+        assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+    }
+
+    #[test]
+    fn what_was_not_delivered_aborts_it_and_all_is_sent_again() {
+        let mut it = open();
+        it.doom();
+        assert!(!it.is_open());
+        assert_eq!(it.step(at(1), true, true), None, "what is under way is told of first");
+        assert_eq!(it.step(at(2), true, false), Some(Ask::Abort));
+        assert_eq!(it.ended(Ended::AsAsked, at(3)), Then::Again(None));
+        assert!(it.is_open());
+        assert_eq!(it.step(at(103), true, false), Some(Ask::Commit));
+        assert_eq!(it.ended(Ended::Aborted("fenced".into()), at(104)), Then::Again(Some("fenced".into())));
+    }
+
+    #[test]
+    fn after_a_failure_nothing_is_sent_any_more() {
+        let mut it = open();
+        it.end_soon();
+        assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+        assert_eq!(it.ended(Ended::Failed("gone".into()), at(2)), Then::Fail("gone".into()));
+        assert_eq!((it.is_open(), it.due(), it.step(at(900), true, false)), (false, None, None));
+    }
+}

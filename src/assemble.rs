@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockstep_actors::{Ended, Observer, Parts, PipelineError, Status, Stop};
+use lockstep_actors::{Ended, Observer, Parts, PipelineError, Shared, Status, Stop};
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
 use lockstep_connectors::http::{Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
@@ -25,50 +25,64 @@ use crate::commands::Failure;
 pub(crate) const READ_AHEAD: u64 = 4;
 pub(crate) const SEND_QUEUE: u64 = 8;
 
-/// Runs a pipeline on this thread until it is stopped or fails.
+/// Runs a pipeline on this thread until it is stopped, and a new one in its place when it fails, as
+/// `[supervision]` says.
 pub(crate) fn run(
     mut pipeline: Pipeline,
     observer: Box<dyn Observer>,
     status: Arc<Status>,
     stop: &Stop,
 ) -> Result<Ended, Failure> {
-    let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
     let read_ahead = usize::try_from(pipeline.limits.memory / READ_AHEAD)?;
     let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
     pipeline.limits.memory -= (read_ahead + send_queue) as u64;
-    let (producer, produced) = (spec.clone(), inputs.clone());
-    let guarantee = pipeline.delivery.guarantee;
-    let membership = Arc::new(Membership::default());
-    let member = membership.clone();
-    let parts = Parts {
-        views: views(&pipeline)?,
-        backends: backends(&pipeline),
-        pipeline,
-        source: Box::new(move |sink| {
-            let source = KafkaSource::start(&spec, &inputs, read_ahead, membership, sink)
-                .map_err(|error| error.to_string())?;
-            Ok(source as Arc<dyn SourceControl>)
-        }),
-        sink: Box::new(move |on_delivery| {
-            let failed = |error: KafkaError| error.to_string();
-            Ok(match guarantee {
-                Guarantee::AtLeastOnce => {
-                    (Box::new(KafkaSink::start(&producer, send_queue, on_delivery).map_err(failed)?), None)
-                }
-                Guarantee::ExactlyOnce => {
-                    let started =
-                        KafkaSink::start_transactional(&producer, &produced, send_queue, member, on_delivery);
-                    let (sink, transactions) = started.map_err(failed)?;
-                    (Box::new(sink), Some(Box::new(transactions)))
-                }
-            })
-        }),
-        observer,
-        status,
+    let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), Shared::new(observer));
+    let parts = || {
+        let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
+        let (producer, produced) = (spec.clone(), inputs.clone());
+        let guarantee = pipeline.delivery.guarantee;
+        let membership = Arc::new(Membership::default());
+        let member = membership.clone();
+        Ok(Parts {
+            pipeline: pipeline.clone(),
+            views: views.clone(),
+            backends: backends.clone(),
+            source: Box::new(move |sink| {
+                let source = KafkaSource::start(&spec, &inputs, read_ahead, membership, sink)
+                    .map_err(|error| error.to_string())?;
+                Ok(source as Arc<dyn SourceControl>)
+            }),
+            sink: Box::new(move |on_delivery| {
+                let failed = |error: KafkaError| error.to_string();
+                Ok(match guarantee {
+                    Guarantee::AtLeastOnce => {
+                        let sink = KafkaSink::start(&producer, send_queue, on_delivery);
+                        (Box::new(sink.map_err(failed)?), None)
+                    }
+                    Guarantee::ExactlyOnce => {
+                        let started = KafkaSink::start_transactional(
+                            &producer,
+                            &produced,
+                            send_queue,
+                            member,
+                            on_delivery,
+                        );
+                        let (sink, transactions) = started.map_err(failed)?;
+                        (Box::new(sink), Some(Box::new(transactions)))
+                    }
+                })
+            }),
+            observer: Box::new(observer.clone()),
+            status: status.clone(),
+        })
     };
-    lockstep_actors::run(parts, stop).map_err(|error| match error {
-        PipelineError::Start(why) => format!("the pipeline did not start: {why}").into(),
-        PipelineError::Failed(why) => format!("the pipeline failed: {why}").into(),
+    lockstep_actors::supervise(parts, pipeline.supervision.restarts, &status, stop).map_err(|error| {
+        match error {
+            PipelineError::Start(why) => format!("the pipeline did not start: {why}").into(),
+            PipelineError::Failed(why) | PipelineError::Final(why) => {
+                format!("the pipeline failed: {why}").into()
+            }
+        }
     })
 }
 
@@ -112,13 +126,63 @@ pub(crate) fn health(name: String, status: Arc<Status>) -> HealthCheck {
     Arc::new(move || Health {
         ready: status.is_ready(),
         live: status.failure().is_none(),
-        details: serde_json::json!({
-            "pipeline": name,
-            "partitions": status.partitions.load(Ordering::Relaxed),
-            "bundles_in_flight": status.bundles_in_flight.load(Ordering::Relaxed),
-            "results": status.results.load(Ordering::Relaxed),
-            "trouble": status.trouble(),
-            "failure": status.failure(),
-        }),
+        details: details(&name, &status),
     })
+}
+
+fn details(name: &str, status: &Status) -> serde_json::Value {
+    let actors = status.actors().into_iter().map(|(who, actor)| {
+        let health = serde_json::json!({
+            "state": actor.state.as_str(),
+            "restarts": actor.restarts,
+            "last_error": actor.last_error,
+        });
+        (who, health)
+    });
+    let breakers = status.breakers().into_iter();
+    let breakers = breakers.map(|(step, breaker)| (step, breaker.state.as_str().into()));
+    serde_json::json!({
+        "pipeline": name,
+        "partitions": status.partitions.load(Ordering::Relaxed),
+        "bundles_in_flight": status.bundles_in_flight.load(Ordering::Relaxed),
+        "results": status.results.load(Ordering::Relaxed),
+        "trouble": status.trouble(),
+        "failure": status.failure(),
+        "actors": actors.collect::<serde_json::Map<_, _>>(),
+        "breakers": breakers.collect::<serde_json::Map<String, serde_json::Value>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_engine::control::breaker::BreakerState;
+
+    use super::*;
+
+    #[test]
+    fn health_tells_of_each_actor_and_breaker_and_follows_them() {
+        let status = Arc::new(Status::default());
+        let check = health("faces".into(), status.clone());
+        status.running.store(true, Ordering::Relaxed);
+        for who in ["pipeline", "publish", "infer-faces-0"] {
+            status.starting(who);
+            assert!(!check().ready, "{who} is made ready");
+            status.running(who);
+        }
+        assert!(check().ready && check().live);
+        status.failed("infer-faces-0", "the device is gone");
+        assert!(!check().ready && check().live, "it is being replaced");
+        status.starting("infer-faces-0");
+        status.running("infer-faces-0");
+        assert!(check().ready);
+        let told = check().details["actors"]["infer-faces-0"].to_string();
+        assert_eq!(told, r#"{"last_error":"the device is gone","restarts":1,"state":"running"}"#);
+        status.set_breaker("faces", BreakerState::Open, true);
+        assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
+        status.set_breaker("faces", BreakerState::Open, false);
+        assert!(check().ready, "what goes to a spare does not wait");
+        status.set_failure("it failed too often");
+        assert!(!check().ready && !check().live);
+        assert_eq!(check().details["actors"]["pipeline"]["state"], "failed");
+    }
 }

@@ -81,6 +81,7 @@ impl BatchRoom {
 
     fn pump(&mut self, index: usize, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         let Some(lane) = self.lanes.get_mut(index) else { return };
+        lane.batcher.limit(self.runtime.most());
         while !lane.batcher.is_empty() {
             if lane.held.is_none() {
                 lane.held = lane.slots.clone().try_acquire_owned().ok();

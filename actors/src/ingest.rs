@@ -230,7 +230,7 @@ impl Ingest {
         match input.on_data_loss {
             OnDataLoss::Continue => tracing::error!("{what}; going on from offset {to}"),
             OnDataLoss::Stop => {
-                out.fail(format!("{what}; stopping, as on_data_loss of input {} asks", input.name))
+                out.end(format!("{what}; stopping, as on_data_loss of input {} asks", input.name))
             }
         }
     }

@@ -1,26 +1,42 @@
-//! One loaded copy of a model, on a thread of its own that also loaded it.
+//! Inference instances: loaded copies of a step's model, each on a thread of its own, and who replaces
+//! them.
+//!
+//! A thread that calls a model may not come back. So what an instance works on, and what its streams
+//! carry on, lies on a [`desk`] while the model is called: whoever finds that the call has taken too
+//! long takes the desk away from the thread, and whatever that still says is ignored. A new thread
+//! ([`worker`]) loads the model again, sits down at the same desk and goes on with what lies there.
+//! [`watch`] sees deadlines pass and seats new threads. The rules are the engine's: `infer::retry` says
+//! which part of a batch is tried next, `control::restart` when there is a new thread, and
+//! `control::breaker` when the model is left alone.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::fault::{Fault, Reason, Stage};
-use lockstep_engine::infer::backend::{Backend, BackendError, Model};
-use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
-use lockstep_engine::infer::rows::{StepOutput, split};
+use lockstep_engine::control::restart::{RestartPolicy, Restarts};
+use lockstep_engine::infer::backend::{Backend, BackendError};
+use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::preprocess::Placement;
-use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::failure::Failures;
 use crate::prepare::StepRuntime;
-use crate::route::{Onward, Routes};
-use crate::run::Failures;
-use crate::shell::panic_text;
+use crate::route::Routes;
+
+mod bell;
+mod call;
+mod desk;
+mod watch;
+mod work;
+mod worker;
+
+pub use bell::Bell;
+use desk::Desk;
+pub use watch::Watch;
 
 /// Streams whose state an instance keeps; beyond that the one unused for longest begins anew.
 const MOST_STREAMS: usize = 100_000;
@@ -41,164 +57,65 @@ pub struct Batch {
     pub slot: OwnedSemaphorePermit,
 }
 
-/// What an instance needs.
-pub struct Instance {
+/// What an instance is made of.
+pub struct InstanceParts {
     /// The step.
     pub runtime: Arc<StepRuntime>,
     /// Which of the step's instances it is.
     pub number: usize,
+    /// What loads its model.
+    pub backend: Arc<dyn Backend>,
+    /// What loads the model that stands in for it, if there is one.
+    pub spare: Option<Arc<dyn Backend>>,
     /// Where its batches come from.
     pub batches: Receiver<Batch>,
     /// Where its jobs go.
     pub routes: Routes,
-    /// Who is told when the device is lost.
+    /// Who is told when it cannot be helped.
     pub failures: Failures,
+    /// How often it is started again.
+    pub restarts: RestartPolicy,
+    /// Rung when something has changed that others wait for.
+    pub bell: Arc<Bell>,
 }
 
-/// Why a batch did not run.
-enum RunError {
-    /// Something is wrong with it.
-    Batch(String),
-    /// The device is lost: nothing will run any more.
-    Device(String),
-}
-
-impl From<String> for RunError {
-    fn from(why: String) -> Self {
-        Self::Batch(why)
-    }
+/// An instance: shared by its threads, of which one at a time is seated, and the watch.
+pub struct Instance {
+    parts: InstanceParts,
+    name: String,
+    desk: Mutex<Desk>,
 }
 
 impl Instance {
-    /// Starts the thread, which loads the model, says how that went, and then runs batches until nobody can send
-    /// any more.
+    /// An instance without a thread.
+    pub fn new(parts: InstanceParts) -> Self {
+        let step = &parts.runtime.step;
+        let name = format!("infer-{}-{}", step.name, parts.number);
+        let seed = parts.number as u64 ^ (parts.runtime.index as u64) << 32;
+        let state = StateStore::new(&step.model.signature, MOST_STREAMS);
+        let desk = Desk::new(state, Restarts::new(parts.restarts, seed));
+        Self { name, desk: Mutex::new(desk), parts }
+    }
+
+    /// Seats the first thread. It loads the model and says on which device it is, or why it is not there.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(
-        self,
-        backend: Arc<dyn Backend>,
-        loaded: Sender<Result<String, BackendError>>,
+    pub fn start(self: &Arc<Self>, loaded: Sender<Result<String, BackendError>>) -> std::io::Result<()> {
+        let thread = self.seat(0, Some(loaded))?;
+        self.desk.lock().thread = Some(thread);
+        Ok(())
+    }
+
+    fn seat(
+        self: &Arc<Self>,
+        generation: u64,
+        loaded: Option<Sender<Result<String, BackendError>>>,
     ) -> std::io::Result<JoinHandle<()>> {
-        let name = format!("infer-{}-{}", self.runtime.step.name, self.number);
-        std::thread::Builder::new().name(name).spawn(move || {
-            let model = catch_unwind(AssertUnwindSafe(|| backend.load(&self.runtime.step.model)));
-            match model {
-                Ok(Ok(model)) => {
-                    let _ = loaded.send(Ok(model.device().to_owned()));
-                    drop(loaded);
-                    self.work(model);
-                }
-                Ok(Err(error)) => {
-                    let _ = loaded.send(Err(error));
-                }
-                Err(panic) => {
-                    let message = format!("loading panicked: {}", panic_text(panic.as_ref()));
-                    let model = self.runtime.step.model.name.clone();
-                    let _ = loaded.send(Err(BackendError::Load { model, message }));
-                }
-            }
-        })
-    }
-
-    fn work(self, mut model: Box<dyn Model>) {
-        let mut state = StateStore::new(&self.runtime.step.model.signature, MOST_STREAMS);
-        while let Ok(mut batch) = self.batches.recv() {
-            let inputs = std::mem::take(&mut batch.inputs);
-            let (size, started_at, since) = (batch.jobs.len(), Timestamp::now(), Instant::now());
-            let run = || self.run(&mut *model, &mut state, &batch.jobs, inputs);
-            let outcome = catch_unwind(AssertUnwindSafe(run));
-            let (busy, finished_at) = (since.elapsed(), Timestamp::now());
-            let outcome = match outcome {
-                Ok(Ok(outputs)) => Ok(outputs),
-                // The batch is neither failed nor committed: it is read again, by whoever has a device.
-                Ok(Err(RunError::Device(why))) => return self.failures.report(&self.runtime.step.name, &why),
-                Ok(Err(RunError::Batch(why))) => Err(why),
-                Err(panic) => {
-                    telemetry::panicked(&self.runtime.step.name);
-                    Err(format!("the model panicked: {}", panic_text(panic.as_ref())))
-                }
-            };
-            telemetry::batch_run(&self.runtime.step.name, self.number, size, busy, outcome.is_ok());
-            if let Err(why) = &outcome {
-                tracing::error!(step = self.runtime.step.name, size, "a batch failed: {why}");
-            }
-            self.report(batch, outcome, started_at, finished_at);
-        }
-    }
-
-    /// Runs a batch and takes its outputs apart.
-    fn run(
-        &self,
-        model: &mut dyn Model,
-        state: &mut StateStore,
-        jobs: &[(Arc<Job>, Timestamp)],
-        inputs: Vec<Option<Tensor>>,
-    ) -> Result<Vec<StepOutput>, RunError> {
-        let signature = &self.runtime.step.model.signature;
-        let streams: Vec<_> = jobs.iter().map(|(job, _)| &job.bundle.stream).collect();
-        let stateful = self.runtime.step.is_stateful();
-        for (job, _) in jobs.iter().filter(|(job, _)| job.bundle.first) {
-            state.forget(&job.bundle.stream);
-        }
-        let mut carried =
-            if stateful { state.batch(&streams).map_err(|error| error.to_string())? } else { Vec::new() };
-        let mut tensors = Vec::with_capacity(inputs.len());
-        for (index, input) in inputs.into_iter().enumerate() {
-            tensors.push(match input {
-                Some(tensor) => tensor,
-                None => {
-                    let found = carried.iter().position(|(input, _)| *input == index);
-                    let found = found.ok_or_else(|| format!("input {index} has neither tensor nor state"))?;
-                    carried.swap_remove(found).1
-                }
-            });
-        }
-        let outputs = model.run(&mut tensors).map_err(|error| match &error {
-            BackendError::Device { .. } => RunError::Device(error.to_string()),
-            BackendError::Load { .. } | BackendError::Run { .. } => RunError::Batch(error.to_string()),
-        })?;
-        let kept = |output: usize| self.runtime.kept.get(output).copied().unwrap_or(true);
-        let rows = split(signature, jobs.len(), &outputs, kept).map_err(|mismatch| mismatch.to_string())?;
-        self.runtime.spare.give(tensors.into_iter().chain(outputs));
-        if stateful {
-            state.store(&streams, &rows);
-        }
-        Ok(rows)
-    }
-
-    fn report(
-        &self,
-        batch: Batch,
-        outcome: Result<Vec<StepOutput>, String>,
-        started_at: Timestamp,
-        finished_at: Timestamp,
-    ) {
-        let Batch { jobs, placements, cut_at, prepared_at, slot, .. } = batch;
-        // The next batch can be cut while this one's results are still being told.
-        drop(slot);
-        let mut onward = Onward::default();
-        let mut outputs = outcome.map(Vec::into_iter);
-        for ((job, ready_at), placement) in jobs.into_iter().zip(placements) {
-            let outcome = match &mut outputs {
-                Ok(rows) => match rows.next() {
-                    Some(output) => Outcome::Done { output, placement },
-                    None => self.failed("the model gave fewer rows than it was given"),
-                },
-                Err(why) => self.failed(why),
-            };
-            let timing = StepTiming { ready_at, cut_at, prepared_at, started_at, finished_at };
-            let report = Report { outcome, timing };
-            onward.report(&job, self.runtime.index, report, &self.routes.graph, finished_at);
-        }
-        onward.send_blocking(&self.routes);
-    }
-
-    fn failed(&self, why: &str) -> Outcome {
-        let message = format!("step {}: {why}", self.runtime.step.name);
-        Outcome::Failed(Failure {
-            fault: Fault::new(Stage::Infer, Reason::ModelFailed, message),
-            culprit: None,
-        })
+        let instance = self.clone();
+        self.parts.failures.status().starting(&self.name);
+        std::thread::Builder::new()
+            .name(self.name.clone())
+            .spawn(move || worker::Worker::new(instance, generation).live(loaded))
     }
 }

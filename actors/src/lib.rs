@@ -4,22 +4,29 @@
 //! Read [`link`] first (how a message gets from one actor to the next, and what happens when there is no
 //! room), then [`shell`] (what every actor does around its room), then the rooms in the order of the
 //! data: [`ingest`], [`align`], [`batch`] with [`prepare`] and [`instance`], [`publish`]. [`mod@run`] puts
-//! them together, watches them and stops them in order.
+//! them together, feels their [`pulse`] and stops them in order; [`mod@supervise`] puts a new pipeline in the
+//! place of one that has failed.
 
 pub mod align;
 pub mod batch;
+pub mod failure;
 pub mod ingest;
 pub mod instance;
 pub mod link;
 pub mod observer;
 pub mod prepare;
 pub mod publish;
+pub mod pulse;
 pub mod route;
 pub mod run;
 pub mod shell;
 pub mod spare;
 pub mod status;
+pub mod stop;
+pub mod supervise;
 
-pub use observer::{Observer, Unobserved};
-pub use run::{Ended, Parts, PipelineError, Stop, run};
+pub use observer::{Observer, Shared, Unobserved};
+pub use run::{Ended, Parts, PipelineError, run};
 pub use status::Status;
+pub use stop::Stop;
+pub use supervise::supervise;

@@ -14,6 +14,8 @@ use actix::{Actor, Addr, Handler, Message, Recipient};
 use lockstep_engine::telemetry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::pulse::Pulse;
+
 /// A message under way, with its place in the link.
 pub struct Envelope<M> {
     /// What is sent.
@@ -35,11 +37,17 @@ pub struct Link<M: Send + 'static> {
     name: &'static str,
     recipient: Recipient<Envelope<M>>,
     permits: Arc<Semaphore>,
+    pulse: Arc<Pulse>,
 }
 
 impl<M: Send + 'static> Clone for Link<M> {
     fn clone(&self) -> Self {
-        Self { name: self.name, recipient: self.recipient.clone(), permits: self.permits.clone() }
+        Self {
+            name: self.name,
+            recipient: self.recipient.clone(),
+            permits: self.permits.clone(),
+            pulse: self.pulse.clone(),
+        }
     }
 }
 
@@ -60,14 +68,14 @@ pub enum Refused<M> {
 
 impl<M: Send + 'static> Link<M> {
     /// A link to an actor for at most so many messages at a time. The actor's own mailbox must have room
-    /// for as many.
-    pub fn new<A>(name: &'static str, actor: &Addr<A>, capacity: usize) -> Self
+    /// for as many. `pulse` is the actor's.
+    pub fn new<A>(name: &'static str, actor: &Addr<A>, capacity: usize, pulse: Arc<Pulse>) -> Self
     where
         A: Actor + Handler<Envelope<M>>,
         A::Context: ToEnvelope<A, Envelope<M>>,
     {
         let permits = Arc::new(Semaphore::new(capacity.max(1)));
-        Self { name, recipient: actor.clone().recipient(), permits }
+        Self { name, recipient: actor.clone().recipient(), permits, pulse }
     }
 
     /// Sends if there is room.
@@ -99,6 +107,11 @@ impl<M: Send + 'static> Link<M> {
         crate::run::block_on(self.send(message));
     }
 
+    /// Nobody waits for room any more, and what is sent from here on is dropped.
+    pub fn close(&self) {
+        self.permits.close();
+    }
+
     async fn reserve(&self) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Some(permit);
@@ -111,9 +124,10 @@ impl<M: Send + 'static> Link<M> {
 
     fn put(&self, message: M, permit: OwnedSemaphorePermit) -> Result<(), Refused<M>> {
         let envelope = Envelope { message, permit: Permit(permit) };
-        self.recipient.try_send(envelope).map_err(|error| match error {
+        let refused = |error: actix::dev::SendError<Envelope<M>>| match error {
             actix::dev::SendError::Full(envelope) => Refused::Full(envelope.message),
             actix::dev::SendError::Closed(envelope) => Refused::Closed(envelope.message),
-        })
+        };
+        self.recipient.try_send(envelope).map_err(refused).inspect(|()| self.pulse.given())
     }
 }

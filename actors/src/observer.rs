@@ -1,11 +1,13 @@
 //! Somebody who watches what becomes of bundles and records: a demo's summary, a benchmark's figures.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::position::InputId;
 use lockstep_engine::publish::result::Timing;
+use parking_lot::Mutex;
 
 /// Called on the publish actor's thread; must be quick.
 pub trait Observer: Send {
@@ -19,6 +21,39 @@ pub trait Observer: Send {
     fn dead_lettered(&mut self, _input: InputId, _fault: &Fault) {}
     /// A record ended in at least one published result.
     fn used(&mut self, _input: InputId) {}
+}
+
+/// One that watches a pipeline and those that take its place.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Box<dyn Observer>>>);
+
+impl Shared {
+    /// To be cloned for each of them.
+    pub fn new(observer: Box<dyn Observer>) -> Self {
+        Self(Arc::new(Mutex::new(observer)))
+    }
+}
+
+impl Observer for Shared {
+    fn published(&mut self, job: &Job, timing: &Timing, publish: Duration) {
+        self.0.lock().published(job, timing, publish);
+    }
+
+    fn late(&mut self, input: InputId) {
+        self.0.lock().late(input);
+    }
+
+    fn dropped(&mut self, input: InputId, reason: &'static str) {
+        self.0.lock().dropped(input, reason);
+    }
+
+    fn dead_lettered(&mut self, input: InputId, fault: &Fault) {
+        self.0.lock().dead_lettered(input, fault);
+    }
+
+    fn used(&mut self, input: InputId) {
+        self.0.lock().used(input);
+    }
 }
 
 /// Nobody watches.

@@ -2,16 +2,20 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lockstep_engine::control::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
-use lockstep_engine::infer::step::{Binding, Step, kept_outputs};
+use lockstep_engine::infer::step::{Binding, Step, WhenOpen, kept_outputs};
 use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, Scratch, rows};
 use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -20,6 +24,7 @@ use crate::instance::Batch;
 use crate::route::{Onward, Routes};
 use crate::shell::panic_text;
 use crate::spare::Spare;
+use crate::status::Status;
 
 thread_local! {
     /// Each thread of the pool uses its memory over and over.
@@ -36,6 +41,10 @@ pub struct StepRuntime {
     pub kept: Vec<bool>,
     /// Memory for its batches.
     pub spare: Spare,
+    /// The breaker of its model, which all instances share.
+    breaker: Mutex<Breaker>,
+    /// The most bundles of a batch that memory has been found for.
+    most: AtomicUsize,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
 }
@@ -45,7 +54,7 @@ impl StepRuntime {
     ///
     /// # Errors
     /// What is wrong with its settings or files.
-    pub fn new(steps: &[Step], index: usize) -> Result<Self, String> {
+    pub fn new(steps: &[Step], index: usize, breaker: BreakerPolicy) -> Result<Self, String> {
         let step = steps.get(index).cloned().ok_or_else(|| format!("there is no step {index}"))?;
         let mut preprocessors = Vec::new();
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
@@ -61,7 +70,57 @@ impl StepRuntime {
             });
         }
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
-        Ok(Self { index, kept, spare, step, preprocessors })
+        let breaker = Mutex::new(Breaker::new(breaker));
+        Ok(Self { index, kept, spare, step, preprocessors, breaker, most: AtomicUsize::new(usize::MAX) })
+    }
+
+    /// The most bundles of a batch that memory has been found for.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// A larger batch found no memory. It stays so for as long as the pipeline runs: what does not fit once mostly
+    /// does not fit the next time, and finding that out costs a batch. Gives what is the most now.
+    pub fn shrink(&self, most: usize) -> usize {
+        self.most.fetch_min(most.max(1), Ordering::Relaxed).min(most.max(1))
+    }
+
+    /// Whether the model may be called.
+    pub fn admit(&self, now: Timestamp, status: &Status) -> Admit {
+        self.with_breaker(status, |breaker| breaker.admit(now)).0
+    }
+
+    /// The model did what it was asked. Whether its breaker has closed by that.
+    pub fn succeeded(&self, status: &Status) -> bool {
+        self.with_breaker(status, Breaker::succeeded).1
+    }
+
+    /// The model has failed; `whole` says that it was with a bundle alone, and for good. While a probe is under
+    /// way every failure counts. Whether the breaker has opened by that.
+    pub fn failed(&self, whole: bool, now: Timestamp, status: &Status) -> bool {
+        let failed = |breaker: &mut Breaker| {
+            (whole || breaker.state() == BreakerState::HalfOpen) && breaker.failed(now)
+        };
+        self.with_breaker(status, failed).0
+    }
+
+    /// Does something with the breaker, and tells of it when it has changed by that.
+    fn with_breaker<T>(&self, status: &Status, act: impl FnOnce(&mut Breaker) -> T) -> (T, bool) {
+        let mut breaker = self.breaker.lock();
+        let before = breaker.state();
+        let answer = act(&mut breaker);
+        let state = breaker.state();
+        if state != before {
+            tracing::warn!(step = self.step.name, "the breaker of the model is {}", state.as_str());
+            self.tell_of_breaker(state, status);
+        }
+        (answer, state != before)
+    }
+
+    /// Says what the breaker does.
+    pub fn tell_of_breaker(&self, state: BreakerState, status: &Status) {
+        telemetry::breaker(&self.step.name, state);
+        status.set_breaker(&self.step.name, state, self.step.care.when_open == WhenOpen::Wait);
     }
 }
 
@@ -79,7 +138,9 @@ pub fn prepare(
         if waiting.is_empty() {
             break None;
         }
-        let attempt = catch_unwind(AssertUnwindSafe(|| fill(runtime, &waiting)));
+        let attempt = catch_unwind(AssertUnwindSafe(|| {
+            fill(runtime, &waiting.iter().map(|waiting| &waiting.job).collect::<Vec<_>>())
+        }));
         let failures = match attempt {
             Ok(Ok(filled)) => break Some(filled),
             Ok(Err(failures)) => failures,
@@ -110,11 +171,11 @@ pub fn prepare(
     Some(Batch { jobs, inputs, placements, cut_at, prepared_at: Timestamp::now(), slot })
 }
 
-type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
+pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
 
 /// Fills all inputs but those that are carried, or says which rows cannot be, in ascending order.
-fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize, Failure)>> {
-    let count = waiting.len();
+pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, Failure)>> {
+    let count = jobs.len();
     let mut placements = vec![None; count];
     let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
     let mut failures: Vec<(usize, Failure)> = Vec::new();
@@ -128,10 +189,10 @@ fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize
                 let mut tensor = runtime.spare.take(preprocessor.dtype(), &shape);
                 let outcomes: Vec<Result<RowInfo, Failure>> = rows(&mut tensor)
                     .into_par_iter()
-                    .zip(waiting)
+                    .zip(jobs)
                     .with_min_len(preprocessor.rows_per_task())
-                    .map(|(row, waiting)| {
-                        let Some(part) = waiting.job.bundle.parts.get(input.index()) else {
+                    .map(|(row, job)| {
+                        let Some(part) = job.bundle.parts.get(input.index()) else {
                             let message = format!("the bundle has no part for input {}", input.0);
                             return Err(Failure { fault: undecodable(message), culprit: None });
                         };
@@ -154,13 +215,13 @@ fn fill(runtime: &StepRuntime, waiting: &[Waiting]) -> Result<Filled, Vec<(usize
             }
             Binding::Output { step, output } => {
                 let found: Vec<&Tensor> =
-                    waiting.iter().filter_map(|waiting| earlier(&waiting.job, *step, *output)).collect();
+                    jobs.iter().filter_map(|job| earlier(job, *step, *output)).collect();
                 match assemble(spec, &found) {
                     Ok(tensor) if found.len() == count => Some(tensor),
                     Ok(_) => return Err(all(count, "an earlier step's output is not there".into())),
                     // One bundle's output may have a shape of its own: alone each is right or wrong by itself.
                     Err(mismatch) if count == 1 => return Err(all(1, mismatch.to_string())),
-                    Err(mismatch) => return Err(misfits(waiting, &found, spec, &mismatch.to_string())),
+                    Err(mismatch) => return Err(misfits(&found, spec, &mismatch.to_string())),
                 }
             }
             Binding::Zeros => {
@@ -188,7 +249,6 @@ fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {
 
 /// The rows whose shape is not that of the first; all of them when that tells nothing.
 fn misfits(
-    waiting: &[Waiting],
     found: &[&Tensor],
     spec: &lockstep_engine::infer::signature::TensorSpec,
     why: &str,
@@ -201,7 +261,7 @@ fn misfits(
         (1..found.len()).filter(|row| found[*row].shape() != found[0].shape()).collect()
     };
     if rows.is_empty() {
-        return all(waiting.len(), why.to_owned());
+        return all(found.len(), why.to_owned());
     }
     let failure = Failure { fault: undecodable(why.to_owned()), culprit: None };
     rows.into_iter().map(|row| (row, failure.clone())).collect()

@@ -24,6 +24,12 @@ pub struct Routes {
 }
 
 impl Routes {
+    /// Nobody waits any more for an actor that may never take anything again.
+    pub fn close(&self) {
+        self.publish.close();
+        self.steps.get().into_iter().flatten().for_each(Link::close);
+    }
+
     fn step(&self, step: usize) -> Option<&Link<BatchMessage>> {
         self.steps.get()?.get(step)
     }

@@ -1,37 +1,43 @@
 //! Puts the actors of a pipeline together, watches them, and stops them in order.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
 use crossbeam_channel::RecvTimeoutError;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::budget::Budget;
+use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::job::Graph;
+use lockstep_engine::infer::step::WhenOpen;
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceControl, SourceSink};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Delivery, Sink, Transactions};
+use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::align::Align;
 use crate::batch::{BatchRoom, SLOTS};
+use crate::failure::{Failures, Remedy};
 use crate::ingest::{Ingest, IngestMessage, Intake};
-use crate::instance::Instance;
+use crate::instance::{Instance, InstanceParts, Watch};
 use crate::link::Link;
 use crate::observer::Observer;
 use crate::prepare::StepRuntime;
 use crate::publish::{Inbox, Publish, PublishMessage, PublishParts};
+use crate::pulse::Pulses;
 use crate::route::Routes;
 use crate::shell::Shell;
-use crate::status::Status;
+use crate::status::{PIPELINE, Status};
+use crate::stop::Stop;
 
 /// Messages that may wait in each link: enough to keep the next actor busy, few enough that backpressure
 /// is felt at once.
@@ -39,7 +45,7 @@ const INGEST_LINK: usize = 4;
 const ALIGN_LINK: usize = 4;
 const BATCH_LINK: usize = 8;
 const PUBLISH_LINK: usize = 32;
-/// How long the instances' threads may take to end once nobody sends to them any more.
+/// How long the actors' threads may take to end at most.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Told of what the sink's records became.
@@ -83,102 +89,63 @@ pub enum PipelineError {
     /// It did not start.
     #[error("{0}")]
     Start(String),
-    /// It failed while it ran.
+    /// It failed while it ran. A new one may do better.
     #[error("{0}")]
     Failed(String),
+    /// It failed while it ran, and a new one would as well.
+    #[error("{0}")]
+    Final(String),
 }
 
-/// Asks a pipeline to stop. Clones ask the same.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<(AtomicBool, Notify)>);
-
-impl Stop {
-    /// Asks.
-    pub fn stop(&self) {
-        self.0.0.store(true, Ordering::SeqCst);
-        self.0.1.notify_one();
-    }
-
-    /// Whether it has been asked.
-    pub fn is_stopped(&self) -> bool {
-        self.0.0.load(Ordering::SeqCst)
-    }
-
-    async fn asked(&self) {
-        while !self.is_stopped() {
-            self.0.1.notified().await;
-        }
-    }
-}
-
-/// Where actors report that they cannot go on.
-#[derive(Clone)]
-pub struct Failures {
-    reports: mpsc::Sender<String>,
-    status: Arc<Status>,
-}
-
-impl Failures {
-    /// Reports. The first report ends the pipeline; more than fit are but logged.
-    pub fn report(&self, who: &str, why: &str) {
-        tracing::error!(actor = who, "{why}");
-        let text = format!("{who}: {why}");
-        self.status.set_failure(&text);
-        let _ = self.reports.try_send(text);
-    }
-}
-
-/// Runs a pipeline on this thread until it is stopped or fails.
+/// Runs a pipeline on this thread until it is stopped or fails. [`crate::supervise()`] does so again and again.
 ///
 /// # Errors
 /// What kept it from starting, or why it could not go on. What had not ended is not committed.
 pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
     let system = System::new();
-    let mut threads = Vec::new();
+    let mut watch = Watch::default();
+    let join_within = parts.pipeline.limits.stop_within.min(JOIN_WITHIN);
+    parts.status.begin();
     let outcome = system.block_on(async {
         let mut arbiters = Vec::new();
-        let outcome = start_and_watch(parts, stop, &mut threads, &mut arbiters).await;
-        for arbiter in arbiters {
+        let outcome = start_and_watch(parts, stop, &mut watch, &mut arbiters).await;
+        join(arbiters, join_within);
+        outcome
+    });
+    watch.close();
+    outcome
+}
+
+/// Ends the threads of actors, and with the actors the instances' last senders. Not for ever: an actor that does not
+/// come back from what it does must not keep the process.
+fn join(arbiters: Vec<Arbiter>, within: Duration) {
+    let (over, all_over) = crossbeam_channel::bounded(1);
+    let join = move || {
+        for arbiter in &arbiters {
             arbiter.stop();
-            // Its actors go with it, and with them the instances' last senders.
+        }
+        for arbiter in arbiters {
             if arbiter.join().is_err() {
                 tracing::error!("a thread of actors panicked");
             }
         }
-        outcome
-    });
-    join_instances(threads);
-    outcome
-}
-
-/// Waits for the instances, but not for ever: a model that does not return must not keep the process.
-fn join_instances(threads: Vec<JoinHandle<()>>) {
-    let since = Instant::now();
-    for thread in threads {
-        while !thread.is_finished() && since.elapsed() < JOIN_WITHIN {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        if !thread.is_finished() {
-            tracing::error!(
-                thread = thread.thread().name(),
-                "a model has not returned; its thread is left behind"
-            );
-        } else if thread.join().is_err() {
-            tracing::error!("an instance's thread panicked");
-        }
+        let _ = over.send(());
+    };
+    let started = std::thread::Builder::new().name("join".into()).spawn(join);
+    if started.is_err() || all_over.recv_timeout(within).is_err() {
+        tracing::error!("an actor has not returned; its thread is left behind");
     }
 }
 
 async fn start_and_watch(
     parts: Parts,
     stop: &Stop,
-    threads: &mut Vec<JoinHandle<()>>,
+    watch: &mut Watch,
     arbiters: &mut Vec<Arbiter>,
 ) -> Result<Ended, PipelineError> {
     let Parts { pipeline, views, backends, source, sink, observer, status } = parts;
     let start = PipelineError::Start;
-    let (reports, mut failed) = mpsc::channel(16);
-    let failures = Failures { reports, status: status.clone() };
+    let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
     let inputs: Arc<[InputSpec]> = pipeline.inputs.clone().into();
 
@@ -212,7 +179,7 @@ async fn start_and_watch(
         Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
 
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
-    start_steps(&pipeline, &backends, &routes, &failures, stop, threads, arbiters).map_err(start)?;
+    start_steps(&pipeline, &backends, &routes, &failures, stop, watch, arbiters).map_err(start)?;
 
     // The bounds are those of the process, and each shard has its share of the streams.
     let bounds = pipeline.align.bounds.share_of(pipeline.shards);
@@ -232,23 +199,42 @@ async fn start_and_watch(
 
     let source = source(Box::new(Intake(ingest.clone()))).map_err(start)?;
     *control.lock() = Some(source.clone());
+    status.running(PIPELINE);
     status.running.store(true, Ordering::Relaxed);
     tracing::info!(pipeline = pipeline.name, "running");
 
+    let pulses = Pulses::new(&status, pipeline.supervision.stall_after);
     let failure = tokio::select! {
         () = stop.asked() => None,
         why = failed.recv() => why,
+        () = stands_still(pulses, &failures) => failed.recv().await,
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
     match failure {
         None => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
-        Some(why) => {
+        Some((why, remedy)) => {
             source.stop();
+            // An actor that comes back late must not commit beside the pipeline that follows.
+            *control.lock() = None;
+            routes.close();
             if let Err(error) = source.close(Vec::new(), within) {
                 tracing::warn!("leaving the group: {error}");
             }
-            Err(PipelineError::Failed(why))
+            Err(match remedy {
+                Remedy::Restart => PipelineError::Failed(why),
+                Remedy::None => PipelineError::Final(why),
+            })
+        }
+    }
+}
+
+/// Ends when an actor stands still, which is reported.
+async fn stands_still(mut pulses: Pulses, failures: &Failures) {
+    loop {
+        tokio::time::sleep(pulses.every()).await;
+        if let Some((who, why)) = pulses.still(Timestamp::now()) {
+            return failures.report(who, &why);
         }
     }
 }
@@ -266,17 +252,24 @@ fn start_steps(
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,
-    threads: &mut Vec<JoinHandle<()>>,
+    watch: &mut Watch,
     arbiters: &mut Vec<Arbiter>,
 ) -> Result<(), String> {
+    let supervision = &pipeline.supervision;
+    let backend_of = |step: &str, name: &str| {
+        let found = backends.iter().find(|backend| backend.name() == name);
+        found.cloned().ok_or_else(|| format!("step {step}: there is no backend {name:?}"))
+    };
     let mut links = Vec::new();
     let mut loading = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
-        let backend = backends
-            .iter()
-            .find(|backend| backend.name() == step.backend)
-            .ok_or_else(|| format!("step {}: there is no backend {:?}", step.name, step.backend))?;
-        let runtime = Arc::new(StepRuntime::new(&pipeline.steps, index)?);
+        let backend = backend_of(&step.name, &step.backend)?;
+        let spare = match &step.care.when_open {
+            WhenOpen::Spare(spare) => Some(backend_of(&step.name, &spare.backend)?),
+            WhenOpen::Wait | WhenOpen::DeadLetter => None,
+        };
+        let runtime = Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker)?);
+        runtime.tell_of_breaker(BreakerState::Closed, failures.status());
         let per_lane = if step.is_stateful() { 1 } else { step.instances };
         let mut lanes = Vec::new();
         for lane in 0..step.instances / per_lane {
@@ -285,15 +278,20 @@ fn start_steps(
             for instance in 0..per_lane {
                 let number = lane * per_lane + instance;
                 let (loaded, answer) = crossbeam_channel::bounded(1);
-                let instance = Instance {
+                let instance = Arc::new(Instance::new(InstanceParts {
                     runtime: runtime.clone(),
                     number,
+                    backend: backend.clone(),
+                    spare: spare.clone(),
                     batches: from.clone(),
                     routes: routes.clone(),
                     failures: failures.clone(),
-                };
-                let started = instance.start(backend.clone(), loaded);
-                threads.push(started.map_err(|error| format!("no thread for step {}: {error}", step.name))?);
+                    restarts: supervision.restarts,
+                    bell: watch.bell().clone(),
+                }));
+                watch.add(instance.clone());
+                let started = instance.start(loaded);
+                started.map_err(|error| format!("no thread for step {}: {error}", step.name))?;
                 loading.push((step.name.clone(), number, answer));
             }
         }
@@ -320,7 +318,10 @@ fn start_steps(
         }
     }
     wrong.dedup();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
+    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))
 }
 
 /// Stops intake, lets what is under way come to its end, commits, and leaves the group.

@@ -5,13 +5,15 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, Arbiter, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
+use crate::failure::{Failures, Remedy};
 use crate::link::{Envelope, Link, Permit, Refused};
-use crate::run::Failures;
+use crate::pulse::Pulse;
 
 /// What an actor does, apart from being one.
 pub trait Room: Send + Unpin + 'static {
@@ -45,7 +47,7 @@ type PendingMessage<M> = Pin<Box<dyn Future<Output = M>>>;
 pub struct Outbox<M> {
     pending: VecDeque<Pending>,
     to_self: Vec<PendingMessage<M>>,
-    failure: Option<String>,
+    failure: Option<(String, Remedy)>,
 }
 
 impl<M> Outbox<M> {
@@ -77,9 +79,14 @@ impl<M> Outbox<M> {
         self.to_self.push(Box::pin(message));
     }
 
-    /// The room cannot go on, and with it the pipeline.
+    /// The room cannot go on, and with it the pipeline; a new one may.
     pub fn fail(&mut self, why: String) {
-        self.failure.get_or_insert(why);
+        self.failure.get_or_insert((why, Remedy::Restart));
+    }
+
+    /// The room cannot go on, and a new one could not either.
+    pub fn end(&mut self, why: String) {
+        self.failure.get_or_insert((why, Remedy::None));
     }
 }
 
@@ -89,6 +96,7 @@ pub struct Shell<R: Room> {
     room: R,
     mailbox: usize,
     failures: Failures,
+    pulse: Arc<Pulse>,
     timer: Option<(Timestamp, SpawnHandle)>,
 }
 
@@ -102,9 +110,11 @@ impl<R: Room> Shell<R> {
         arbiter: &Arbiter,
         failures: Failures,
     ) -> Link<R::Message> {
-        let shell = Self { name, room, mailbox: capacity, failures, timer: None };
+        let pulse = failures.status().pulse(&name);
+        failures.status().starting(&name);
+        let shell = Self { name, room, mailbox: capacity, failures, pulse: pulse.clone(), timer: None };
         let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| shell);
-        Link::new(link, &actor, capacity)
+        Link::new(link, &actor, capacity, pulse)
     }
 
     fn call(&mut self, ctx: &mut Context<Self>, permit: Option<Permit>, call: Call<R::Message>) {
@@ -119,21 +129,27 @@ impl<R: Room> Shell<R> {
             telemetry::panicked(&self.name);
             out.fail(format!("it panicked: {}", panic_text(panic.as_ref())));
         }
-        if let Some(why) = out.failure {
-            self.failures.report(&self.name, &why);
+        if let Some((why, remedy)) = out.failure {
+            self.failures.report_with(&self.name, &why, remedy);
         }
         for message in out.to_self {
             let deliver = message.into_actor(self).map(|message, shell, ctx| {
+                shell.pulse.given();
                 shell.call(ctx, None, Call::Handle(message));
             });
             ctx.spawn(deliver);
         }
-        if !out.pending.is_empty() {
+        if out.pending.is_empty() {
+            self.pulse.done();
+        } else {
+            self.pulse.waits();
+            let pulse = self.pulse.clone();
             let send_all = async move {
                 for pending in out.pending {
                     pending.await;
                 }
                 drop(permit);
+                pulse.done();
             };
             ctx.wait(send_all.into_actor(self));
         }
@@ -151,6 +167,7 @@ impl<R: Room> Shell<R> {
         if let Some(due) = due {
             let handle = ctx.run_later(due.since(now), |shell, ctx| {
                 shell.timer = None;
+                shell.pulse.given();
                 shell.call(ctx, None, Call::Tick);
             });
             self.timer = Some((due, handle));
@@ -168,6 +185,8 @@ impl<R: Room> Actor for Shell<R> {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(self.mailbox);
+        self.failures.status().running(&self.name);
+        self.pulse.given();
         self.call(ctx, None, Call::Tick);
     }
 }

@@ -1,10 +1,19 @@
 //! What the pipeline says of its health.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use lockstep_engine::control::breaker::BreakerState;
 use parking_lot::Mutex;
 
-/// Shared by all actors of a pipeline and read by the health endpoint.
+use crate::pulse::Pulse;
+
+/// Under which name the pipeline as a whole stands among its actors.
+pub const PIPELINE: &str = "pipeline";
+
+/// Shared by all actors of a pipeline and read by the health endpoint. It outlives the pipeline: one that is
+/// started again goes on with it.
 #[derive(Debug, Default)]
 pub struct Status {
     /// Models are loaded and the source runs.
@@ -17,8 +26,57 @@ pub struct Status {
     pub results: AtomicU64,
     /// The last trouble that the source told of, until it reads again.
     trouble: Mutex<Option<String>>,
-    /// Why the pipeline failed, if it did.
+    /// Why the pipeline ended, if it failed for good.
     failure: Mutex<Option<String>>,
+    actors: Mutex<BTreeMap<String, ActorHealth>>,
+    pulses: Mutex<BTreeMap<String, Arc<Pulse>>>,
+    breakers: Mutex<BTreeMap<String, BreakerHealth>>,
+}
+
+/// What an actor or an instance does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It is made ready: a model is loaded.
+    #[default]
+    Starting,
+    /// It works.
+    Running,
+    /// It has failed, and waits until it is started again.
+    Restarting,
+    /// It has failed too often.
+    Failed,
+}
+
+impl State {
+    /// As it stands in what health says.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The health of one actor or instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActorHealth {
+    /// What it does.
+    pub state: State,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it failed last.
+    pub last_error: Option<String>,
+}
+
+/// The health of one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerHealth {
+    /// What its breaker does.
+    pub state: BreakerState,
+    /// Whether bundles wait while it is not closed.
+    pub holds_up: bool,
 }
 
 impl Status {
@@ -27,14 +85,16 @@ impl Status {
         *self.trouble.lock() = trouble;
     }
 
-    /// Notes why the pipeline failed; the first reason stays.
+    /// Notes why the pipeline failed for good; the first reason stays.
     pub fn set_failure(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());
+        self.change(PIPELINE, |actor| actor.state = State::Failed);
     }
 
     /// Whether bundles are under way.
     pub fn is_busy(&self) -> bool {
-        self.bundles_in_flight.load(Ordering::Relaxed) > 0
+        // An actor that comes back after its pipeline was replaced may count down what is counted no more.
+        self.bundles_in_flight.load(Ordering::Relaxed).cast_signed() > 0
     }
 
     /// The last trouble.
@@ -42,13 +102,84 @@ impl Status {
         self.trouble.lock().clone()
     }
 
-    /// Why the pipeline failed.
+    /// Why the pipeline failed for good.
     pub fn failure(&self) -> Option<String> {
         self.failure.lock().clone()
     }
 
     /// Whether it takes records and makes results.
     pub fn is_ready(&self) -> bool {
-        self.running.load(Ordering::Relaxed) && self.failure.lock().is_none()
+        let breakers = self.breakers.lock();
+        let held_up = breakers.values().any(|it| it.holds_up && it.state != BreakerState::Closed);
+        drop(breakers);
+        self.running.load(Ordering::Relaxed)
+            && self.failure.lock().is_none()
+            && !held_up
+            && self.actors.lock().values().all(|actor| actor.state == State::Running)
+    }
+
+    /// Somebody is being made ready, for the first time or again.
+    pub fn starting(&self, who: &str) {
+        self.change(who, |actor| {
+            actor.restarts += u64::from(actor.state == State::Restarting);
+            actor.state = State::Starting;
+        });
+    }
+
+    /// Somebody works.
+    pub fn running(&self, who: &str) {
+        self.change(who, |actor| actor.state = State::Running);
+    }
+
+    /// Somebody has failed, and will be started again or with the pipeline.
+    pub fn failed(&self, who: &str, why: &str) {
+        self.change(who, |actor| {
+            actor.state = State::Restarting;
+            actor.last_error = Some(why.to_owned());
+        });
+    }
+
+    fn change(&self, who: &str, change: impl FnOnce(&mut ActorHealth)) {
+        let mut actors = self.actors.lock();
+        match actors.get_mut(who) {
+            Some(actor) => change(actor),
+            None => change(actors.entry(who.to_owned()).or_default()),
+        }
+    }
+
+    /// What a step's breaker does; `holds_up` says whether bundles wait while it is not closed.
+    pub fn set_breaker(&self, step: &str, state: BreakerState, holds_up: bool) {
+        self.breakers.lock().insert(step.to_owned(), BreakerHealth { state, holds_up });
+    }
+
+    /// The pipeline is put together anew: what is told of the one before is so no more.
+    pub fn begin(&self) {
+        self.running.store(false, Ordering::Relaxed);
+        self.partitions.store(0, Ordering::Relaxed);
+        self.bundles_in_flight.store(0, Ordering::Relaxed);
+        self.pulses.lock().clear();
+        self.breakers.lock().clear();
+    }
+
+    /// The pulse of an actor that begins.
+    pub(crate) fn pulse(&self, who: &str) -> Arc<Pulse> {
+        let pulse = Arc::new(Pulse::default());
+        self.pulses.lock().insert(who.to_owned(), pulse.clone());
+        pulse
+    }
+
+    /// The pulses of all actors.
+    pub(crate) fn pulses(&self) -> Vec<(String, Arc<Pulse>)> {
+        self.pulses.lock().iter().map(|(who, pulse)| (who.clone(), pulse.clone())).collect()
+    }
+
+    /// The health of every actor and instance by name, the pipeline as a whole among them.
+    pub fn actors(&self) -> BTreeMap<String, ActorHealth> {
+        self.actors.lock().clone()
+    }
+
+    /// The health of every step's model.
+    pub fn breakers(&self) -> BTreeMap<String, BreakerHealth> {
+        self.breakers.lock().clone()
     }
 }

@@ -1,6 +1,8 @@
 //! What the actors promise, held without Kafka or libtorch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "pipeline/supervision.rs"]
+mod supervision;
 #[path = "pipeline/world.rs"]
 mod world;
 
@@ -9,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use lockstep_actors::{Ended, PipelineError};
 use lockstep_engine::align::{Bounds, Overflow};
-use world::{DEVICE, ERROR, PANIC, Running, World, pipeline, record};
+use world::{ERROR, PANIC, Running, World, pipeline, record};
 
 fn numbers(records: &[lockstep_engine::publish::sink::OutRecord], stream: &str) -> Vec<i64> {
     let of_stream = records.iter().filter(|record| record.key.as_deref() == Some(stream.as_bytes()));
@@ -124,19 +126,6 @@ fn what_has_to_make_room_is_committed_and_goes_to_the_late_topic_if_there_is_one
         }
         assert!(world.sent_to("results").is_empty());
     }
-}
-
-#[test]
-fn a_lost_device_ends_the_pipeline_and_what_it_took_along_is_not_committed() {
-    let records = (0..50).map(|n| record(n, "a", if n == 10 { DEVICE } else { 1 })).collect();
-    let running = Running::start(Arc::default(), records, 1, 1);
-    let world = running.world.clone();
-    match running.end() {
-        Err(PipelineError::Failed(why)) => assert!(why.contains("told to"), "{why}"),
-        other => panic!("{other:?}"),
-    }
-    assert!(world.committed().is_none_or(|next| next <= 10));
-    assert!(world.sent_to("dead").is_empty());
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::align::AlignPolicy;
+use crate::control::breaker::BreakerPolicy;
+use crate::control::restart::RestartPolicy;
 use crate::infer::step::Step;
 use crate::ingest::InputSpec;
 
@@ -29,6 +31,8 @@ pub struct Pipeline {
     pub delivery: DeliverySpec,
     /// Bounds and deadlines.
     pub limits: Limits,
+    /// What happens when a part of it fails.
+    pub supervision: Supervision,
     /// Where metrics and health are served, `127.0.0.1:9464`; none to serve nothing.
     pub http: Option<String>,
 }
@@ -125,4 +129,25 @@ pub struct Limits {
     pub stop_within: Duration,
     /// How often positions are committed.
     pub commit_every: Duration,
+}
+
+/// What happens when a part of a pipeline fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supervision {
+    /// How often an instance, and the pipeline as a whole, is started again, each counted by itself.
+    pub restarts: RestartPolicy,
+    /// When a model that keeps failing is left alone.
+    pub breaker: BreakerPolicy,
+    /// An actor that has work and gets none of it done for so long has failed.
+    pub stall_after: Duration,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            restarts: RestartPolicy::default(),
+            breaker: BreakerPolicy::default(),
+            stall_after: Duration::from_secs(60),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use metrics::{
 };
 
 use crate::align::{Bound, Quantity};
+use crate::control::breaker::BreakerState;
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
@@ -38,6 +39,18 @@ pub fn describe() {
         ("lockstep_epochs_total", "steps of a source's clock, each of which begins a stream anew"),
         ("lockstep_model_batches_total", "batches run"),
         ("lockstep_panics_total", "panics caught in actors"),
+        (
+            "lockstep_restarts_total",
+            "actors, instances and pipelines that were started again after a failure",
+        ),
+        (
+            "lockstep_instances_abandoned_total",
+            "calls of a model that did not return in time and were left behind",
+        ),
+        (
+            "lockstep_batches_split_total",
+            "batches split to find what is to blame, or because memory was short",
+        ),
         ("lockstep_delivery_failures_total", "records that the broker did not take"),
         ("lockstep_transactions_total", "transactions that have ended, by how"),
         ("lockstep_bundles_abandoned_total", "bundles in flight whose partitions went to another member"),
@@ -85,6 +98,8 @@ pub fn describe() {
         Unit::Seconds,
         "what to add to the event times of an input so that they agree with the pivot's, as estimated last"
     );
+    describe_gauge!("lockstep_breaker_state", "the breaker of a step's model: 0 closed, 1 half-open, 2 open");
+    describe_gauge!("lockstep_batch_limit", "the most bundles of a batch, since larger ones found no memory");
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
 }
@@ -179,7 +194,7 @@ pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
 }
 
 /// A bundle in flight was let go, as its records were read under an assignment that has ended.
-pub fn abandoned() {
+pub fn bundle_abandoned() {
     counter!("lockstep_bundles_abandoned_total").increment(1);
 }
 
@@ -207,6 +222,36 @@ pub fn link_blocked(link: &'static str, waited: Duration) {
 /// An actor panicked and the panic was caught.
 pub fn panicked(actor: &str) {
     counter!("lockstep_panics_total", "actor" => actor.to_owned()).increment(1);
+}
+
+/// Something that failed is started again: an instance, or the pipeline.
+pub fn restarted(who: &str) {
+    counter!("lockstep_restarts_total", "actor" => who.to_owned()).increment(1);
+}
+
+/// A call of a model did not return in time.
+pub fn abandoned(step: &str) {
+    counter!("lockstep_instances_abandoned_total", "step" => step.to_owned()).increment(1);
+}
+
+/// A batch was split: `failure` or `memory`.
+pub fn batch_split(step: &str, reason: &'static str) {
+    counter!("lockstep_batches_split_total", "step" => step.to_owned(), "reason" => reason).increment(1);
+}
+
+/// A step's batches have at most so many bundles from here on.
+pub fn batch_limit(step: &str, most: usize) {
+    gauge!("lockstep_batch_limit", "step" => step.to_owned()).set(most as f64);
+}
+
+/// What the breaker of a step's model does.
+pub fn breaker(step: &str, state: BreakerState) {
+    let value = match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    };
+    gauge!("lockstep_breaker_state", "step" => step.to_owned()).set(value);
 }
 
 /// Memory in flight, its budget, and partitions that are paused for it.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
-use lockstep_engine::infer::backend::{Backend, Device};
-use lockstep_engine::infer::step::{Binding, Step};
+use lockstep_engine::infer::backend::{Backend, Device, LoadModel};
+use lockstep_engine::infer::step::{Binding, Step, WhenOpen};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::Preprocessor;
 
@@ -55,24 +55,29 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 /// Makes each step's preprocessing ready and loads its model once, with its warm-up, on this thread. In the steps' order, the device that it
 /// went to or what is wrong.
 fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, String>> {
-    let one = |step: &Step| {
-        let Some(backend) = backends.iter().find(|backend| backend.name() == step.backend) else {
+    let load = |name: &str, model: &LoadModel| {
+        let Some(backend) = backends.iter().find(|backend| backend.name() == name) else {
             let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
             return Err(format!(
-                "model {}/{}: model.toml says backend = {:?}, which there is not; write one of {}",
-                step.model.name,
-                step.model.version,
-                step.backend,
+                "model {}/{}: model.toml says backend = {name:?}, which there is not; write one of {}",
+                model.name,
+                model.version,
                 names.join(", ")
             ));
         };
+        let loaded = backend.load(model).map_err(|error| error.to_string())?;
+        Ok(loaded.device().to_owned())
+    };
+    let one = |step: &Step| {
         for (binding, tensor) in step.bindings.iter().zip(&step.model.signature.inputs) {
             if let Binding::Input { preprocess, .. } = binding {
                 Preprocessor::new(preprocess).map_err(|why| format!("tensor {}: {why}", tensor.name))?;
             }
         }
-        let model = backend.load(&step.model).map_err(|error| error.to_string())?;
-        Ok(model.device().to_owned())
+        if let WhenOpen::Spare(spare) = &step.care.when_open {
+            load(&spare.backend, &spare.model)?;
+        }
+        load(&step.backend, &step.model)
     };
     steps.iter().map(|step| one(step).map_err(|error| format!("steps.{}: {error}", step.name))).collect()
 }
@@ -153,6 +158,10 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
                 spec.dtype,
                 row.join(", ")
             )?;
+        }
+        if let WhenOpen::Spare(spare) = &step.care.when_open {
+            let model = &spare.model;
+            writeln!(to, "{:<9}   has the spare {}/{} by {}", "", model.name, model.version, spare.backend)?;
         }
         let shown: Vec<&str> = step.outputs.iter().map(|output| output.name.as_str()).collect();
         writeln!(
@@ -255,7 +264,7 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_engine::infer::backend::{BackendError, LoadModel, Model};
+    use lockstep_engine::infer::backend::{BackendError, Model};
 
     use super::*;
 

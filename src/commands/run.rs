@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_actors::{Ended, Status, Stop, Unobserved};
-use lockstep_connectors::kafka::admin;
+use lockstep_connectors::kafka::{self, admin};
+use lockstep_engine::pipeline::Pipeline;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -14,8 +15,11 @@ use super::Failure;
 use crate::assemble;
 use crate::settings::{Overrides, load};
 
-/// How long brokers may take to describe the topics.
-const BROKERS_WITHIN: Duration = Duration::from_secs(30);
+/// How long brokers may take to describe the topics before that is said, and they are asked again.
+const BROKERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait before brokers are asked again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 const DETAILS: &str = "\
 Reads the pipeline's input topics as a member of its consumer group and publishes results. Several processes
@@ -24,6 +28,9 @@ with the same configuration share the partitions.
 Stops in order on Ctrl-C or SIGTERM: takes nothing more in, finishes what is under way, commits and leaves
 the group, within limits.stop_within. What was not finished is not committed, and is read again at the next
 start. A second Ctrl-C ends it at once; that loses nothing either.
+
+Brokers that are away are waited for. What fails is replaced, within [supervision]; what fails again and again ends
+the process.
 
 Exits with 0 after an orderly stop and with 1 otherwise.";
 
@@ -44,7 +51,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let status = Arc::new(Status::default());
     let http = assemble::serve(&pipeline, &status)?;
 
-    let problems = admin::check_topics(&pipeline, BROKERS_WITHIN)?;
+    let Some(problems) = check_topics(&pipeline, &status, &stop)? else { return Ok(ExitCode::SUCCESS) };
     if !problems.is_empty() {
         let config = args.config.display();
         let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
@@ -55,6 +62,28 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     match ended? {
         Ended::InOrder => Ok(ExitCode::SUCCESS),
         Ended::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
+    }
+}
+
+/// Holds the topics against the pipeline. Brokers that are away are waited for; none when asked to stop meanwhile.
+fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Option<Vec<String>>, Failure> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match admin::check_topics(pipeline, BROKERS_WITHIN) {
+            Ok(problems) => {
+                status.set_trouble(None);
+                return Ok(Some(problems));
+            }
+            Err(error @ kafka::Error::Unreachable { .. }) => {
+                tracing::warn!("{error}; asking again in {pause:?}");
+                status.set_trouble(Some(error.to_string()));
+                if stop.wait(pause) {
+                    return Ok(None);
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

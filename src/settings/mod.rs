@@ -14,6 +14,7 @@ mod problem;
 mod reader;
 mod service;
 mod steps;
+mod supervision;
 mod tensors;
 mod whole;
 
@@ -106,6 +107,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let publish = service::results(root, topics);
     let delivery = service::delivery(root);
     let mut limits = service::limits(root);
+    let supervision = supervision::supervision(root);
     let mut http = service::http(root);
     root.finish();
     let mut steps = steps;
@@ -122,6 +124,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
         publish,
         delivery,
         limits,
+        supervision,
         http,
     })
 }

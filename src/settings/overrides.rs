@@ -7,6 +7,7 @@ use super::device::parse_device;
 use super::kinds::{parse_size, show_size};
 use super::reader::Notes;
 use super::service::{MEMORY, check_brokers, check_listen};
+use super::supervision::like_its_model;
 
 /// Values that take the place of those in the file. Meant to be flattened into a command's arguments.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -74,7 +75,10 @@ impl Overrides {
         }
         if let Some(device) = &self.device {
             match parse_device(device) {
-                Some(device) => steps.iter_mut().for_each(|step| step.model.device = device),
+                Some(device) => steps.iter_mut().for_each(|step| {
+                    step.model.device = device;
+                    like_its_model(&mut step.care, &step.model);
+                }),
                 None => wrong("--device", format!("is {device:?}; write auto, cpu or cuda:0")),
             }
         }

@@ -7,7 +7,7 @@ use lockstep_engine::infer::backend::{Device, LoadModel};
 use lockstep_engine::infer::check::check_steps;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
-use lockstep_engine::infer::step::{Binding, Step};
+use lockstep_engine::infer::step::{Binding, Care, Step};
 use lockstep_engine::position::InputId;
 use toml::de::DeValue;
 
@@ -18,6 +18,7 @@ use super::kinds::{count, list, path, shown, string};
 use super::models::{Found, find};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
+use super::supervision::{care, like_its_model};
 use super::tensors::{self, Made};
 use super::{order, outputs};
 
@@ -26,6 +27,7 @@ struct Draft<'a> {
     section: Section<'a>,
     name: String,
     found: Option<Found>,
+    care: Care,
 }
 
 /// Reads `[models]` and `[steps]`; the steps come sorted, each after those that it takes from.
@@ -41,7 +43,8 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
         check_name(&section, name, "a step");
         if let Some(step) = section.named(name) {
             let found = model(&step, &repository);
-            drafts.push(Draft { section: step, name: name.to_owned(), found });
+            let care = care(&step, found.as_ref(), |spare| model(spare, &repository));
+            drafts.push(Draft { section: step, name: name.to_owned(), found, care });
         }
     }
     let takes: Vec<Vec<usize>> = drafts.iter().map(|draft| taken_from(draft, &drafts)).collect();
@@ -66,6 +69,7 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
             Ok(extents) => {
                 for (step, extents) in steps.iter_mut().zip(extents) {
                     step.model.extents = extents;
+                    like_its_model(&mut step.care, &step.model);
                 }
             }
             Err(errors) => errors.into_iter().for_each(|error| section.wrong_here(error)),
@@ -162,6 +166,7 @@ impl Reader<'_, '_> {
             batch,
             bindings: bindings.into_iter().collect::<Option<_>>()?,
             outputs,
+            care: draft.care.clone(),
         })
     }
 

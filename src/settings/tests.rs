@@ -112,6 +112,49 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "steps.faces.xyzzy",
             &["known are", "batch"],
         ),
+        // Failures.
+        (
+            "[limits]",
+            "[supervision]\nbackoff = \"1m\"\nbackoff_max = \"1s\"\n[limits]",
+            "\"1s\"",
+            "supervision.backoff_max",
+            &["less than backoff"],
+        ),
+        (
+            "[limits]",
+            "[supervision]\nbreaker_failures = 0\n[limits]",
+            "0",
+            "supervision.breaker_failures",
+            &["from 1"],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "tries = 0",
+            "0",
+            "steps.faces.tries",
+            &["is 0", "from 1 to 100"],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "when_open = \"spare\"",
+            "\"spare\"",
+            "steps.faces.when_open",
+            &["spare = { model ="],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "when_open = \"spare\"\nspare = { model = \"voice\" }",
+            "spare =",
+            "steps.faces.spare",
+            &["other inputs or outputs"],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "spare = { model = \"faces\" }",
+            "spare =",
+            "steps.faces.spare",
+            &["never used", "when_open"],
+        ),
         // Inputs and joins.
         (
             "content_type = \"image/jpeg\"",
@@ -558,6 +601,8 @@ repository = "MODELS"
 [steps.a]
 model = "voice"
 batch = {}
+when_open = "spare"
+spare = {}
 [steps.a.inputs]
 audio = { from = "video", image = {} }
 state = { from = "audio", waveform = { rate = 16000 } }
@@ -577,6 +622,7 @@ context = { from = "last", bytes = {} }
 [results]
 [delivery]
 [limits]
+[supervision]
 [http]
 "#;
 

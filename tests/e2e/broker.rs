@@ -142,6 +142,13 @@ impl Follower {
         }
     }
 
+    /// Reads what there is, until nothing has come for a second.
+    pub(crate) fn for_now(&mut self) {
+        while let Some(record) = self.tail.next(Duration::from_secs(1)).expect("the topic can be read") {
+            self.records.push(record);
+        }
+    }
+
     /// Reads on until there are so many.
     pub(crate) fn count(&mut self, process: &mut Lockstep, count: usize) {
         self.until(&mut [process], |records| records.len() >= count);

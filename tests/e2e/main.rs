@@ -34,6 +34,7 @@ macro_rules! over_each_broker {
 }
 
 mod bad_records;
+#[allow(dead_code, reason = "the chaos suite uses the rest")]
 mod broker;
 mod clip;
 mod commands;
@@ -41,6 +42,7 @@ mod data_loss;
 mod interruption;
 mod load;
 mod pipeline;
+#[allow(dead_code, reason = "the chaos suite uses the rest")]
 mod process;
 mod results;
 mod sharing;

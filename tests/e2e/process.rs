@@ -100,12 +100,33 @@ impl Lockstep {
         Ended { code, out: std::mem::take(&mut self.out), err: std::mem::take(&mut self.err) }
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
+        assert!(sent.expect("sh runs").success(), "it had ended before it was told to");
+    }
+
     /// Asks for an orderly stop and waits for it.
     pub(crate) fn terminate(self) -> Ended {
-        let id = self.child.id();
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status();
-        assert!(sent.expect("sh runs").success(), "it had ended before it was told to");
+        self.signal("TERM");
         self.wait()
+    }
+
+    /// Whether its log has these words by now.
+    pub(crate) fn has_said(&mut self, words: &str) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.take(line);
+        }
+        self.err.contains(words)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.take(line);
+        }
+        self.child.try_wait().expect("it can be asked").is_some()
     }
 
     /// Ends it as a power failure would.

@@ -123,7 +123,7 @@ impl Publish {
         if !is_ours(&job, |partition, assignment| self.ledger.holds(partition, assignment)) {
             // Whoever has the partitions now reads its records again.
             self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
-            telemetry::abandoned();
+            telemetry::bundle_abandoned();
             return;
         }
         let failure = match job.failure() {

@@ -8,28 +8,34 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lockstep_actors::{Ended, Parts, PipelineError, Status, Stop, Unobserved, run};
+use lockstep_actors::{Ended, Observer, Parts, PipelineError, Status, Stop, run, supervise};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
+use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::manifest::Manifest;
-use lockstep_engine::infer::step::{Binding, OutputView, Step, View};
+use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
-use lockstep_engine::pipeline::{DeliverySpec, KafkaSpec, Limits, Pipeline, PublishSpec, StartAt};
+use lockstep_engine::pipeline::{
+    DeliverySpec, KafkaSpec, Limits, Pipeline, PublishSpec, StartAt, Supervision,
+};
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId, Position};
 use lockstep_engine::preprocess::Preprocess;
+use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
 use lockstep_engine::sample::Record;
-use lockstep_engine::tensor::Tensor;
+use lockstep_engine::tensor::{Data, Tensor};
 use lockstep_engine::time::Timestamp;
 
 pub(crate) const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
 
-/// The payload of which a model panics, errs, or loses its device.
+/// The payload of which a model does not come back, panics, errs, or loses its device.
+pub(crate) const HANG: u8 = 249;
 pub(crate) const PANIC: u8 = 250;
 pub(crate) const ERROR: u8 = 251;
 pub(crate) const DEVICE: u8 = 252;
@@ -41,16 +47,40 @@ pub(crate) struct World {
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
-    /// While set, models wait.
+    /// While set, models wait, but for so many calls.
     pub(crate) model_held: AtomicBool,
+    pub(crate) free_calls: AtomicUsize,
     /// How many records the sink refuses to deliver at first.
     pub(crate) failing_deliveries: AtomicUsize,
     /// Whether the sink has failed for good.
     pub(crate) producer_failed: AtomicBool,
     /// How many records the sink takes at a time; 0 for any number.
     pub(crate) sink_room: AtomicUsize,
+    /// How many calls of a model fail, lose their device or do not come back, the next ones first.
+    pub(crate) failing_calls: AtomicUsize,
+    pub(crate) lost_devices: AtomicUsize,
+    pub(crate) hanging_calls: AtomicUsize,
+    /// Lets calls come back that did not.
+    pub(crate) hanging_is_over: AtomicBool,
+    /// How many of them have come back.
+    pub(crate) came_back: AtomicUsize,
+    /// The most rows that there is memory for; 0 for any number.
+    pub(crate) memory: AtomicUsize,
+    /// The calls of models: the model's name, its rows, and what the breaker did meanwhile.
+    pub(crate) calls: Mutex<Vec<(String, usize, Option<BreakerState>)>>,
+    /// Whether the pipeline was ready when a model was loaded, for each time.
+    pub(crate) ready_at_load: Mutex<Vec<bool>>,
+    /// How many results the publish actor panics at, or stands still at, the next ones first.
+    pub(crate) panicking_results: AtomicUsize,
+    pub(crate) standing_results: AtomicUsize,
+    pub(crate) status: Arc<Status>,
     changed: Condvar,
     lock: Mutex<()>,
+}
+
+/// Whether one more is to be counted down.
+fn one_of(count: &AtomicUsize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
 impl World {
@@ -69,6 +99,17 @@ impl World {
             guard = self.changed.wait_timeout(guard, Duration::from_millis(10)).unwrap().0;
         }
         panic!("waited in vain for {what}");
+    }
+
+    /// Does not come back before it is let.
+    fn hang(&self) {
+        self.wait_for("the end of hanging", |world| world.hanging_is_over.load(Ordering::SeqCst));
+        self.came_back.fetch_add(1, Ordering::SeqCst);
+        self.notify();
+    }
+
+    pub(crate) fn loads(&self) -> usize {
+        self.ready_at_load.lock().unwrap().len()
     }
 
     pub(crate) fn sent_to(&self, topic: &str) -> Vec<OutRecord> {
@@ -105,24 +146,25 @@ impl Running {
     }
 
     pub(crate) fn start_with(world: Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Self {
-        let stop = Stop::default();
-        let (of_source, of_sink, of_model) = (world.clone(), world.clone(), world.clone());
-        let parts = Parts {
-            views: vec![
-                pipeline.steps[0].outputs.iter().map(|view| Shown::new(view.clone(), None)).collect(),
-            ],
-            pipeline,
-            backends: vec![Arc::new(TestBackend(of_model))],
-            source: Box::new(move |sink| Ok(play(of_source, records, sink))),
-            sink: Box::new(move |on_delivery| {
-                let sink = TestSink { world: of_sink, on_delivery, under_way: Arc::default() };
-                Ok((Box::new(sink) as Box<dyn Sink>, None))
-            }),
-            observer: Box::new(Unobserved),
-            status: Arc::new(Status::default()),
-        };
+        let (stop, parts) = (Stop::default(), parts(&world, records, pipeline));
         let asked = stop.clone();
         let thread = std::thread::spawn(move || run(parts, &asked));
+        Self { world, stop, thread }
+    }
+
+    /// A pipeline that is replaced when it fails. Each reads from what was committed on.
+    pub(crate) fn supervised(world: Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Self {
+        let stop = Stop::default();
+        let (of_parts, asked) = (world.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let policy = pipeline.supervision.restarts;
+            let make = || {
+                let from = of_parts.committed().unwrap_or(0);
+                let left = records.iter().filter(|record| record.position.offset.0 >= from);
+                Ok(parts(&of_parts, left.cloned().collect(), pipeline.clone()))
+            };
+            supervise(make, policy, &of_parts.status, &asked)
+        });
         Self { world, stop, thread }
     }
 
@@ -133,6 +175,34 @@ impl Running {
 
     pub(crate) fn end(self) -> Result<Ended, PipelineError> {
         self.thread.join().unwrap()
+    }
+}
+
+fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts {
+    let (of_source, of_sink) = (world.clone(), world.clone());
+    Parts {
+        views: vec![pipeline.steps[0].outputs.iter().map(|view| Shown::new(view.clone(), None)).collect()],
+        pipeline,
+        backends: vec![Arc::new(TestBackend(world.clone()))],
+        source: Box::new(move |sink| Ok(play(of_source, records, sink))),
+        sink: Box::new(move |on_delivery| {
+            let sink = TestSink { world: of_sink, on_delivery, under_way: Arc::default() };
+            Ok((Box::new(sink) as Box<dyn Sink>, None))
+        }),
+        observer: Box::new(Troublemaker(world.clone())),
+        status: world.status.clone(),
+    }
+}
+
+/// Makes the publish actor misbehave.
+struct Troublemaker(Arc<World>);
+
+impl Observer for Troublemaker {
+    fn published(&mut self, _job: &Job, _timing: &Timing, _publish: Duration) {
+        assert!(!one_of(&self.0.panicking_results), "told to");
+        if one_of(&self.0.standing_results) {
+            self.0.hang();
+        }
     }
 }
 
@@ -168,6 +238,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         batch: BatchPolicy { max_size, max_delay: Duration::ZERO, preferred: Vec::new() },
         bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
+        care: Care::default(),
     };
     let of_input = InputPolicy {
         name: "in".into(),
@@ -216,8 +287,44 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             stop_within: Duration::from_secs(20),
             commit_every: Duration::from_millis(10),
         },
+        supervision: Supervision::default(),
         http: None,
     }
+}
+
+/// A pipeline whose model counts, in what it carries on, how many bundles of a stream it has seen.
+pub(crate) fn counting_pipeline(max_size: usize) -> Pipeline {
+    let mut pipeline = pipeline(1, max_size);
+    let step = &mut pipeline.steps[0];
+    step.model.signature = Manifest::parse(
+        r#"
+        backend = "test"
+        [[inputs]]
+        name = "x"
+        dtype = "u8"
+        shape = ["batch", 4]
+        [[inputs]]
+        name = "seen"
+        dtype = "u8"
+        shape = ["batch", 1]
+        [[outputs]]
+        name = "y"
+        dtype = "u8"
+        shape = ["batch", 4]
+        [[outputs]]
+        name = "count"
+        dtype = "u8"
+        shape = ["batch", 1]
+        [[state]]
+        input = "seen"
+        output = "count"
+        "#,
+    )
+    .unwrap()
+    .signature;
+    step.bindings.push(Binding::State { output: 1 });
+    step.outputs = vec![OutputView { name: "count".into(), view: View::Raw { output: 1 } }];
+    pipeline
 }
 
 /// Plays records one a message, and offers again what is refused, as a real source does.
@@ -225,7 +332,8 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
     let stopped = Arc::new(AtomicBool::new(false));
     let control = Arc::new(TestControl { world: world.clone(), stopped: stopped.clone() });
     std::thread::spawn(move || {
-        let first = records.first().map_or(0, |record| record.position.offset.0);
+        let next = world.committed().unwrap_or(0);
+        let first = records.first().map_or(next, |record| record.position.offset.0);
         let assigned = SourceEvent::Assigned(vec![Assigned {
             partition: PARTITION,
             start: NextOffset(first),
@@ -297,10 +405,7 @@ impl Sink for TestSink {
             (self.world.clone(), self.on_delivery.clone(), self.under_way.clone());
         // On another thread, as a real client does.
         std::thread::spawn(move || {
-            let failing = &world.failing_deliveries;
-            let fails =
-                failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-            let outcome = if fails {
+            let outcome = if one_of(&world.failing_deliveries) {
                 Err(DeliveryError { message: "no".into(), refusal: Refusal::Passing })
             } else if world.producer_failed.load(Ordering::SeqCst) {
                 Err(DeliveryError { message: "fenced".into(), refusal: Refusal::Fatal })
@@ -327,8 +432,10 @@ impl Backend for TestBackend {
         "test"
     }
 
-    fn load(&self, _model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
-        Ok(Box::new(Echo(self.0.clone())))
+    fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
+        self.0.ready_at_load.lock().unwrap().push(self.0.status.is_ready());
+        self.0.notify();
+        Ok(Box::new(Echo { world: self.0.clone(), name: model.name.clone() }))
     }
 
     fn devices(&self) -> Vec<String> {
@@ -336,21 +443,50 @@ impl Backend for TestBackend {
     }
 }
 
-struct Echo(Arc<World>);
+struct Echo {
+    world: Arc<World>,
+    name: String,
+}
 
 impl Model for Echo {
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
-        self.0.wait_for("the model to be let go", |world| !world.model_held.load(Ordering::SeqCst));
-        let bytes = inputs[0].as_u8().unwrap();
+        let world = &self.world;
+        let rows = inputs[0].shape()[0];
+        let breaker = world.status.breakers().get("echo").map(|breaker| breaker.state);
+        let number = {
+            let mut calls = world.calls.lock().unwrap();
+            calls.push((self.name.clone(), rows, breaker));
+            calls.len()
+        };
+        world.notify();
+        world.wait_for("the model to be let go", |world| {
+            number <= world.free_calls.load(Ordering::SeqCst) || !world.model_held.load(Ordering::SeqCst)
+        });
+        // As a real model may, it takes the memory of its inputs.
+        let mut taken: Vec<Tensor> = inputs.iter_mut().map(Tensor::take).collect();
+        if self.name == "spare" {
+            return Ok(taken);
+        }
+        let bytes = taken[0].as_u8().unwrap();
+        let (model, device, message) = (self.name.clone(), "cpu".to_owned(), "told to".to_owned());
+        if bytes.contains(&HANG) || one_of(&world.hanging_calls) {
+            world.hang();
+        }
         assert!(!bytes.contains(&PANIC), "told to");
-        let (model, message) = ("echo".to_owned(), "told to".to_owned());
-        if bytes.contains(&ERROR) {
+        if bytes.contains(&ERROR) || one_of(&world.failing_calls) {
             return Err(BackendError::Run { model, message });
         }
-        if bytes.contains(&DEVICE) {
-            return Err(BackendError::Device { model, device: "cpu".into(), message });
+        if bytes.contains(&DEVICE) || one_of(&world.lost_devices) {
+            return Err(BackendError::Device { model, device, message });
         }
-        Ok(inputs.to_vec())
+        let memory = world.memory.load(Ordering::SeqCst);
+        if memory > 0 && rows > memory {
+            return Err(BackendError::OutOfMemory { model, device, message });
+        }
+        if let Some(Data::U8(counts)) = taken.get_mut(1).map(Tensor::data_mut) {
+            counts.iter_mut().for_each(|count| *count += 1);
+        }
+        Ok(taken)
     }
 
     fn device(&self) -> &str {

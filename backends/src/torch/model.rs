@@ -76,16 +76,15 @@ impl TorchModel {
     /// What an error of libtorch means for this model.
     fn error(&self, error: &TchError) -> BackendError {
         let message = said(error);
-        // After most errors of CUDA itself every later call fails as well; being out of memory is not one.
-        let lost = message.contains("CUDA error") && !message.contains("out of memory");
-        if lost {
-            return BackendError::Device {
-                model: named(&self.model),
-                device: self.device_name.clone(),
-                message,
-            };
+        let (model, device) = (named(&self.model), self.device_name.clone());
+        if is_out_of_memory(&message) {
+            return BackendError::OutOfMemory { model, device, message };
         }
-        BackendError::Run { model: named(&self.model), message }
+        // After most errors of CUDA itself every later call fails as well; being out of memory is not one.
+        if message.contains("CUDA error") {
+            return BackendError::Device { model, device, message };
+        }
+        BackendError::Run { model, message }
     }
 }
 
@@ -106,6 +105,12 @@ impl Model for TorchModel {
     }
 }
 
+/// Whether libtorch says that there is no memory: on a GPU "CUDA out of memory" or "CUDA error: out of memory", on a
+/// CPU "DefaultCPUAllocator: can't allocate memory" (c10/cuda/CUDACachingAllocator.cpp, c10/core/impl/alloc_cpu.cpp).
+fn is_out_of_memory(message: &str) -> bool {
+    ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|said| message.contains(said))
+}
+
 /// Sets up the calling thread for a model; see the head of this module's parent.
 pub(crate) fn ready_thread(threads: usize) -> Result<(), String> {
     let count = i32::try_from(threads).ok().filter(|count| (1..=1024).contains(count));
@@ -115,4 +120,22 @@ pub(crate) fn ready_thread(threads: usize) -> Result<(), String> {
     let _ = tch::get_num_threads();
     tch::set_num_threads(count);
     tch::jit::f_set_graph_executor_optimize(false).map_err(|error| said(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_memory_is_told_from_a_lost_device() {
+        for said in [
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB",
+            "CUDA error: out of memory",
+            "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
+             allocate 1099511627776 bytes. Error code 12 (Cannot allocate memory)",
+        ] {
+            assert!(is_out_of_memory(said), "{said}");
+        }
+        assert!(!is_out_of_memory("CUDA error: device-side assert triggered"));
+    }
 }

@@ -74,7 +74,7 @@ pub fn partition_counts(
     let metadata = client
         .client()
         .fetch_metadata(None, within)
-        .map_err(|error| Error::client(format!("cannot reach the brokers {brokers}"), unreachable(&error)))?;
+        .map_err(|error| Error::Unreachable { brokers: brokers.to_owned(), why: unreachable(&error) })?;
     let count = |name: &&str| {
         let topic = metadata.topics().iter().find(|topic| topic.name() == *name)?;
         i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)

@@ -9,6 +9,7 @@ pub mod bare;
 mod commits;
 mod config;
 pub mod embedded;
+mod fault_point;
 pub mod membership;
 pub mod sink;
 pub mod source;
@@ -25,6 +26,14 @@ pub enum Error {
         /// The setting, as `kafka.consumer."enable.auto.commit"`.
         place: String,
         /// What is wrong with it and what would be right.
+        why: String,
+    },
+    /// No broker answers. It may yet.
+    #[error("cannot reach the brokers {brokers}: {why}")]
+    Unreachable {
+        /// As configured.
+        brokers: String,
+        /// What librdkafka says, and what may help.
         why: String,
     },
     /// librdkafka could not do what it was asked.

@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::membership::Membership;
 use super::transactions::KafkaTransactions;
-use super::{Error, config};
+use super::{Error, config, fault_point};
 
 /// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
 /// drops the sink, so it must return at once.
@@ -149,8 +149,12 @@ impl Sink for KafkaSink {
                 headers.insert(Header { key: &header.name, value: header.value.as_deref() })
             }));
         }
+        fault_point::pass("before-produce");
         match self.producer.send(out) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                fault_point::pass("after-produce");
+                Ok(())
+            }
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                 self.under_way.count.fetch_sub(1, Ordering::AcqRel);
                 Err(record)

@@ -14,10 +14,10 @@ use lockstep_engine::publish::sink::{Ended, Ending, Transactions};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError};
 use rdkafka::producer::{Producer, ThreadedProducer};
 
-use super::Error;
 use super::commits::commit_list;
 use super::membership::Membership;
 use super::sink::Context;
+use super::{Error, fault_point};
 
 /// How long one call may wait. What has not been done by then is asked for again.
 const CALL: Duration = Duration::from_secs(5);
@@ -128,7 +128,10 @@ impl Worker {
                 self.producer.send_offsets_to_transaction(&list, &member, CALL)
             })?;
         }
-        self.call("cannot commit a transaction", || self.producer.commit_transaction(CALL))
+        fault_point::pass("before-commit");
+        self.call("cannot commit a transaction", || self.producer.commit_transaction(CALL))?;
+        fault_point::pass("after-commit");
+        Ok(())
     }
 
     fn abort(&self) -> Result<(), Trouble> {

@@ -32,6 +32,12 @@ impl<T: Batchable> Batcher<T> {
         Self { policy, one_per_stream, queue: VecDeque::new() }
     }
 
+    /// From here on batches have at most so many bundles, if they had more; at least one.
+    pub fn limit(&mut self, most: usize) {
+        self.policy.max_size = self.policy.max_size.min(most).max(1);
+        self.policy.preferred.retain(|size| *size <= most);
+    }
+
     /// Adds a bundle at the end.
     pub fn push(&mut self, item: T, now: Timestamp) {
         self.queue.push_back((now, item));
@@ -156,6 +162,18 @@ mod tests {
             batcher.push(item(0, number), at(0));
         }
         assert_eq!(batcher.cut(at(0)).len(), 8);
+    }
+
+    #[test]
+    fn a_limit_that_comes_later_holds_for_what_waits_already() {
+        let mut batcher = batcher(8, &[4], false);
+        for number in 0..8 {
+            batcher.push(item(0, number), at(0));
+        }
+        batcher.limit(3);
+        assert_eq!(batcher.cut(at(0)).len(), 3);
+        batcher.limit(5);
+        assert_eq!(batcher.cut(at(0)).len(), 3, "it never grows");
     }
 
     proptest! {

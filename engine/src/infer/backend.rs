@@ -32,6 +32,10 @@ pub trait Model {
     /// What the runtime said, or which tensor came out in another shape than the signature says.
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError>;
 
+    /// Gives back what memory it keeps without need, after [`BackendError::OutOfMemory`]. Does nothing unless the
+    /// runtime can.
+    fn release_memory(&mut self) {}
+
     /// The device it is on: `cpu` or `cuda:0`.
     fn device(&self) -> &str;
 }
@@ -89,7 +93,17 @@ pub enum BackendError {
         /// What is wrong.
         message: String,
     },
-    /// The device is lost or out of order: nothing more can run on it in this process.
+    /// This batch is too large for the memory that there is; a smaller one may well succeed.
+    #[error("model {model} on {device}: {message}")]
+    OutOfMemory {
+        /// Name and version.
+        model: String,
+        /// The device.
+        device: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The device is lost or out of order: nothing more can run on it with this copy of the model.
     #[error("model {model} on {device}: {message}")]
     Device {
         /// Name and version.

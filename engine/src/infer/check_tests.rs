@@ -5,7 +5,7 @@ use super::*;
 use crate::batch::BatchPolicy;
 use crate::infer::backend::{Device, LoadModel};
 use crate::infer::manifest::Manifest;
-use crate::infer::step::{OutputView, Reduce};
+use crate::infer::step::{Care, OutputView, Reduce};
 use crate::position::InputId;
 
 fn model(text: &str) -> LoadModel {
@@ -31,6 +31,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
         batch: BatchPolicy { max_size: 8, max_delay: Duration::ZERO, preferred: Vec::new() },
         bindings,
         outputs: outputs.map(|(place, view)| OutputView { name: format!("view{place}"), view }).collect(),
+        care: Care::default(),
     }
 }
 

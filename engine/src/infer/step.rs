@@ -1,6 +1,7 @@
 //! Steps: which model runs on which inputs or earlier outputs, and how its outputs are shown.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::batch::BatchPolicy;
 use crate::infer::backend::LoadModel;
@@ -24,6 +25,45 @@ pub struct Step {
     pub bindings: Vec<Binding>,
     /// How its outputs are shown in the results.
     pub outputs: Vec<OutputView>,
+    /// What happens when the model fails.
+    pub care: Care,
+}
+
+/// What happens when a step's model fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Care {
+    /// The longest that one call of the model may take. After that it is left behind and another copy loaded.
+    pub deadline: Duration,
+    /// How often a bundle may fail alone before it is dead-lettered; at least once.
+    pub tries: u32,
+    /// What becomes of bundles while the model's breaker is open.
+    pub when_open: WhenOpen,
+}
+
+impl Default for Care {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(30), tries: 2, when_open: WhenOpen::Wait }
+    }
+}
+
+/// What becomes of bundles while a model's breaker is open.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WhenOpen {
+    /// They wait, and with them all before them.
+    Wait,
+    /// They are dead-lettered.
+    DeadLetter,
+    /// Another model of the same signature runs them.
+    Spare(Box<Spare>),
+}
+
+/// A model that stands in for another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spare {
+    /// The model.
+    pub model: LoadModel,
+    /// The name of the backend that runs it.
+    pub backend: String,
 }
 
 impl Step {

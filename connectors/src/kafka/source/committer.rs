@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::context::{Context, Notices, Wake};
+use crate::kafka::fault_point;
 
 /// Makes one commit at a time.
 pub(super) struct Committer {
@@ -25,7 +26,9 @@ impl Committer {
         let (lists, asked) = sync_channel::<TopicPartitionList>(1);
         std::thread::Builder::new().name("kafka-commit".into()).spawn(move || {
             for list in asked {
+                fault_point::pass("before-commit");
                 let outcome = consumer.commit(&list, CommitMode::Sync);
+                fault_point::pass("after-commit");
                 let mut notices = notices.lock();
                 notices.commits_answered += 1;
                 notices.last_commit = outcome.err();

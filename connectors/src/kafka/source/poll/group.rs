@@ -17,6 +17,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::{Partition, Poller, REQUEST, RETRY};
+use crate::kafka::fault_point;
 use crate::kafka::source::Close;
 use crate::kafka::source::context::{Rebalance, TopicPartition};
 
@@ -143,6 +144,7 @@ impl Poller {
     }
 
     fn begin_revoke(&mut self, list: &[TopicPartition], lost: bool) {
+        fault_point::pass("in-rebalance");
         let ids: Vec<PartitionId> = list
             .iter()
             .filter_map(|(topic, partition)| {

@@ -1,0 +1,144 @@
+//! Watches the instances of a pipeline: leaves threads behind that do not come back from a call, and
+//! seats new ones.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lockstep_engine::telemetry;
+
+use super::desk::Seat;
+use super::{Bell, Instance};
+
+/// How long threads may take to end once nobody sends to them any more.
+const JOIN_WITHIN: Duration = Duration::from_secs(5);
+/// A watch that comes later than that to its look did not get to run, and so may those that it watches.
+const OVERSLEPT: Duration = Duration::from_secs(1);
+/// The most threads of an instance that are left behind at a time: each still has its copy of the model.
+const MOST_BEHIND: usize = 16;
+
+/// The watch over all instances of a pipeline.
+#[derive(Default)]
+pub struct Watch {
+    bell: Arc<Bell>,
+    instances: Vec<Arc<Instance>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// What is rung when something has changed that instances or the watch wait for.
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// An instance to be watched, and joined in the end.
+    pub fn add(&mut self, instance: Arc<Instance>) {
+        self.instances.push(instance);
+    }
+
+    /// Begins.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(&mut self) -> std::io::Result<()> {
+        let (bell, instances) = (self.bell.clone(), self.instances.clone());
+        let watch = move || {
+            let mut next = Instant::now();
+            loop {
+                let count = bell.count();
+                let now = Instant::now();
+                // A process that was suspended, or starved, could not have returned in time.
+                let late = Some(now.saturating_duration_since(next)).filter(|late| *late > OVERSLEPT);
+                let looks = instances.iter().map(|instance| instance.look(now, late.unwrap_or_default()));
+                next = match looks.min() {
+                    Some(next) => next,
+                    None => return,
+                };
+                if !bell.wait(count, next) {
+                    return;
+                }
+            }
+        };
+        self.thread = Some(std::thread::Builder::new().name("watch".into()).spawn(watch)?);
+        Ok(())
+    }
+
+    /// Ends, when nobody sends to the instances any more, and waits for their threads, but not for ever: a model
+    /// that does not return must not keep the process.
+    pub fn close(self) {
+        self.bell.close();
+        if self.thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the watch over the instances panicked");
+        }
+        let since = Instant::now();
+        for instance in self.instances {
+            let (thread, behind) = {
+                let mut desk = instance.desk.lock();
+                (desk.thread.take(), std::mem::take(&mut desk.behind))
+            };
+            for thread in thread.into_iter().chain(behind) {
+                while !thread.is_finished() && since.elapsed() < JOIN_WITHIN {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+                if !thread.is_finished() {
+                    tracing::error!(
+                        thread = thread.thread().name(),
+                        "a model has not returned; its thread is left behind"
+                    );
+                } else if thread.join().is_err() {
+                    tracing::error!("an instance's thread panicked");
+                }
+            }
+        }
+    }
+}
+
+impl Instance {
+    /// Does what is due; deadlines are put off by `late`. When to look again at the latest.
+    fn look(self: &Arc<Self>, now: Instant, late: Duration) -> Instant {
+        let limit = self.parts.runtime.step.care.deadline;
+        let mut desk = self.desk.lock();
+        if let Seat::Taken(Some(deadline)) = &mut desk.seat {
+            *deadline += late;
+        }
+        if let Seat::Taken(Some(deadline)) = desk.seat
+            && deadline <= now
+        {
+            desk.evict(now);
+            let (step, behind) = (&self.parts.runtime.step.name, desk.behind.len());
+            let why = format!("the model has not returned within {limit:?} (deadline of step {step})");
+            if let Some(hands) = &mut desk.hands {
+                hands.hung = Some(why.clone());
+            }
+            telemetry::abandoned(step);
+            telemetry::restarted(&self.name);
+            tracing::error!(instance = self.name, "{why}; the thread is left behind");
+            self.parts.failures.status().failed(&self.name, &why);
+            if behind > MOST_BEHIND {
+                desk.seat = Seat::Closed;
+                let why = format!("{why}, nor have {behind} others, which keep their memory");
+                self.parts.failures.report(&self.name, &why);
+            }
+        }
+        if let Seat::Vacant(due) = desk.seat
+            && due <= now
+        {
+            match self.seat(desk.generation, None) {
+                Ok(thread) => {
+                    desk.seat = Seat::Taken(None);
+                    desk.thread = Some(thread);
+                }
+                Err(error) => {
+                    desk.seat = Seat::Closed;
+                    self.parts.failures.report(&self.name, &format!("there is no thread for it: {error}"));
+                }
+            }
+        }
+        match desk.seat {
+            Seat::Taken(Some(deadline)) => deadline,
+            Seat::Vacant(due) => due,
+            // A call that begins after this look must have returned later than that.
+            Seat::Taken(None) | Seat::Closed => now + limit,
+        }
+    }
+}

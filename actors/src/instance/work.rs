@@ -1,0 +1,95 @@
+//! One batch on its way through an instance, in one piece or in several.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use lockstep_engine::infer::job::{Graph, Job, Outcome, Report, StepTiming};
+use lockstep_engine::infer::retry::Remaining;
+use lockstep_engine::preprocess::Placement;
+use lockstep_engine::tensor::Tensor;
+use lockstep_engine::time::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Batch;
+use crate::prepare::{StepRuntime, fill};
+use crate::route::Onward;
+
+/// A batch that has not ended.
+pub(super) struct Work {
+    jobs: Vec<(Arc<Job>, Timestamp)>,
+    placements: Vec<Option<Placement>>,
+    /// What was filled for all of it, until it is used.
+    inputs: Option<Vec<Option<Tensor>>>,
+    cut_at: Timestamp,
+    prepared_at: Timestamp,
+    slot: Option<OwnedSemaphorePermit>,
+    pub(super) remaining: Remaining,
+    /// How often the device was lost with it.
+    pub(super) losses: u32,
+}
+
+impl Work {
+    pub(super) fn new(batch: Batch, tries: u32) -> Self {
+        let Batch { jobs, inputs, placements, cut_at, prepared_at, slot } = batch;
+        Self {
+            remaining: Remaining::new(jobs.len(), tries),
+            jobs,
+            placements,
+            inputs: Some(inputs),
+            cut_at,
+            prepared_at,
+            slot: Some(slot),
+            losses: 0,
+        }
+    }
+
+    /// The bundles in those rows.
+    pub(super) fn jobs(&self, rows: &Range<usize>) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs.get(rows.clone()).unwrap_or_default().iter().map(|(job, _)| job)
+    }
+
+    /// The inputs of those rows: as they were filled at first, or filled again, since a model may have
+    /// taken their memory.
+    pub(super) fn inputs(
+        &mut self,
+        runtime: &StepRuntime,
+        rows: &Range<usize>,
+    ) -> Result<Vec<Option<Tensor>>, String> {
+        match self.inputs.take() {
+            Some(inputs) if *rows == (0..self.jobs.len()) => return Ok(inputs),
+            Some(inputs) => runtime.spare.give(inputs.into_iter().flatten()),
+            None => {}
+        }
+        let jobs: Vec<&Arc<Job>> = self.jobs(rows).collect();
+        match fill(runtime, &jobs) {
+            Ok((inputs, _)) => Ok(inputs),
+            Err(failures) => Err(failures
+                .first()
+                .map_or_else(String::new, |(_, failure)| format!("its inputs: {}", failure.fault.message))),
+        }
+    }
+
+    /// Notes what became of a row, and with it where its bundle goes.
+    pub(super) fn report(
+        &self,
+        row: usize,
+        outcome: impl FnOnce(Option<Placement>) -> Outcome,
+        (started_at, finished_at): (Timestamp, Timestamp),
+        (step, graph): (usize, &Graph),
+        onward: &mut Onward,
+    ) {
+        let Some((job, ready_at)) = self.jobs.get(row) else { return };
+        let (ready_at, cut_at, prepared_at) = (*ready_at, self.cut_at, self.prepared_at);
+        let timing = StepTiming { ready_at, cut_at, prepared_at, started_at, finished_at };
+        let placement = self.placements.get(row).copied().flatten();
+        onward.report(job, step, Report { outcome: outcome(placement), timing }, graph, finished_at);
+    }
+
+    /// Lets go of the slot when nothing is left to do, so that the next batch can be cut while the results of this
+    /// one are still being told.
+    pub(super) fn let_go_if_done(&mut self) {
+        if self.remaining.next().is_none() {
+            self.slot = None;
+        }
+    }
+}

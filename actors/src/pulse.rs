@@ -1,0 +1,74 @@
+//! The heartbeat of an actor: what it was given and what of it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use lockstep_engine::control::progress::{Progress, Tally};
+use lockstep_engine::time::Timestamp;
+
+use crate::status::Status;
+
+/// Counts an actor's work.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    given: AtomicU64,
+    done: AtomicU64,
+    waits: AtomicBool,
+}
+
+impl Pulse {
+    /// A message is on its way to it, or it does something of itself.
+    pub(crate) fn given(&self) {
+        self.given.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has done one of these, and all that it had to say has been taken.
+    pub(crate) fn done(&self) {
+        self.waits.store(false, Ordering::Relaxed);
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It waits for another to take what it has to say.
+    pub(crate) fn waits(&self) {
+        self.waits.store(true, Ordering::Relaxed);
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            given: self.given.load(Ordering::Relaxed),
+            done: self.done.load(Ordering::Relaxed),
+            waits: self.waits.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Feels the pulses of a pipeline's actors.
+pub(crate) struct Pulses {
+    actors: Vec<(String, Arc<Pulse>, Progress)>,
+    limit: Duration,
+}
+
+impl Pulses {
+    pub(crate) fn new(status: &Status, limit: Duration) -> Self {
+        let actors = status.pulses().into_iter().map(|(who, pulse)| (who, pulse, Progress::default()));
+        Self { actors: actors.collect(), limit }
+    }
+
+    /// How often to look, so that nobody stands still for much longer than the limit before it is seen.
+    pub(crate) fn every(&self) -> Duration {
+        (self.limit / 4).max(Duration::from_millis(1))
+    }
+
+    /// Who stands still, and since when with how much to do.
+    pub(crate) fn still(&mut self, now: Timestamp) -> Option<(&str, String)> {
+        let limit = self.limit;
+        self.actors.iter_mut().find_map(|(who, pulse, progress)| {
+            let tally = pulse.tally();
+            let still = progress.look(tally, now, limit)?;
+            let left = tally.given - tally.done;
+            let why = format!("it has stood still for {still:.1?} with {left} messages to deal with");
+            Some((who.as_str(), why))
+        })
+    }
+}

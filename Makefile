@@ -1,6 +1,6 @@
 # The commands of a checkout. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test kafka bench fmt lint clean
+.PHONY: help setup build demo test kafka chaos bench fmt lint clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: setup ## every test, with Apache Kafka where it can be had
 
 kafka: ## Apache Kafka on a free loopback port until Ctrl-C
 	@config/kafka/kafka run
+
+chaos: setup ## processes killed, frozen and restarted on Apache Kafka, and every sample accounted for
+	LOCKSTEP_CHAOS=full LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- cargo test --locked --test chaos
 
 bench: build ## the benchmarks of the whole, as ratios
 	target/release/lockstep bench

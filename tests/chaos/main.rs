@@ -1,0 +1,77 @@
+//! Failures on purpose, over Apache Kafka: processes are killed, stopped and started again while numbered samples are
+//! published, and every sample is accounted for afterwards.
+//!
+//! `LOCKSTEP_CHAOS=short` is a short round, as for CI, and `LOCKSTEP_CHAOS=full` (`make chaos`) the long one, which writes
+//! its table to `target/chaos.json` too; without either nothing is done. `LOCKSTEP_CHAOS_SEED` runs a round again that failed, and further words
+//! on the command line choose scenarios by name.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may end with a panic")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "processes are killed at random moments, and a load has a pace; outcomes are awaited"
+)]
+
+#[path = "../e2e/broker.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod broker;
+mod load;
+#[path = "../e2e/pipeline.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod pipeline;
+#[path = "../e2e/process.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod process;
+mod random;
+mod report;
+mod round;
+mod scenarios;
+
+/// What the shared modules know of the clip, which is not played here.
+mod clip {
+    pub(crate) const CLIP: &str = "";
+}
+
+use std::process::ExitCode;
+
+use broker::Broker;
+use random::Random;
+use report::Row;
+use scenarios::{SCENARIOS, Scale};
+
+fn main() -> ExitCode {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_full = match std::env::var("LOCKSTEP_CHAOS").as_deref() {
+        Ok("full") => true,
+        Ok("short") => false,
+        _ => {
+            println!("chaos: NOT RUN: `make chaos` runs it, or LOCKSTEP_CHAOS=short");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let Some(broker) = Broker::apache_kafka() else { return ExitCode::SUCCESS };
+    let scale = if is_full { Scale::FULL } else { Scale::SHORT };
+    let seed = Random::seed();
+    println!("chaos: LOCKSTEP_CHAOS_SEED={seed} does this again");
+    let mut rows: Vec<Row> = Vec::new();
+    for scenario in SCENARIOS {
+        if !chosen.is_empty() && !chosen.iter().any(|word| scenario.name.contains(word.as_str())) {
+            continue;
+        }
+        for guarantee in ["at-least-once", "exactly-once"] {
+            println!("chaos: {}, {guarantee}", scenario.name);
+            let row = (scenario.play)(&broker, guarantee, &scale, &mut Random::new(seed));
+            println!("{}", report::line(&row));
+            rows.push(row);
+        }
+    }
+    println!("\n{}", report::table(&rows));
+    if is_full {
+        report::write(&rows);
+    }
+    if rows.iter().all(Row::keeps_its_promise) {
+        ExitCode::SUCCESS
+    } else {
+        println!("chaos: FAILED; LOCKSTEP_CHAOS_SEED={seed} does it again");
+        ExitCode::FAILURE
+    }
+}

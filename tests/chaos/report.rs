@@ -1,0 +1,85 @@
+//! What came of it, as a table and as JSON.
+
+use serde_json::json;
+
+use crate::load::Account;
+
+/// One scenario under one guarantee.
+pub(crate) struct Row {
+    pub(crate) scenario: &'static str,
+    pub(crate) guarantee: &'static str,
+    /// How often a process was killed, stopped or frozen.
+    pub(crate) kills: usize,
+    pub(crate) samples: usize,
+    pub(crate) account: Account,
+    /// The longest that a sample waited for its result after each of these, in milliseconds.
+    pub(crate) recoveries: Vec<u128>,
+}
+
+impl Row {
+    /// Nothing missing; and, exactly once, nothing twice and everything in order.
+    pub(crate) fn keeps_its_promise(&self) -> bool {
+        let Account { lost, duplicated, out_of_order } = self.account;
+        let once = duplicated == 0 && out_of_order == 0;
+        lost == 0 && (once || self.guarantee == "at-least-once")
+    }
+
+    fn recovery(&self) -> (u128, u128) {
+        let mut sorted = self.recoveries.clone();
+        sorted.sort_unstable();
+        let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+        (middle, sorted.last().copied().unwrap_or(0))
+    }
+}
+
+pub(crate) fn line(row: &Row) -> String {
+    let (middle, most) = row.recovery();
+    let Account { lost, duplicated, out_of_order } = row.account;
+    format!(
+        "{:<22} {:<14} {:>5} {:>8} {:>5} {:>10} {:>12} {:>9} {:>9}  {}",
+        row.scenario,
+        row.guarantee,
+        row.kills,
+        row.samples,
+        lost,
+        duplicated,
+        out_of_order,
+        middle,
+        most,
+        if row.keeps_its_promise() { "kept" } else { "BROKEN" }
+    )
+}
+
+pub(crate) fn table(rows: &[Row]) -> String {
+    let head = format!(
+        "{:<22} {:<14} {:>5} {:>8} {:>5} {:>10} {:>12} {:>9} {:>9}",
+        "scenario", "guarantee", "kills", "samples", "lost", "duplicated", "out of order", "p50 ms", "max ms"
+    );
+    std::iter::once(head).chain(rows.iter().map(line)).collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) fn write(rows: &[Row]) {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let (middle, most) = row.recovery();
+            json!({
+                "scenario": row.scenario,
+                "guarantee": row.guarantee,
+                "broker": "Apache Kafka",
+                "runs": 1,
+                "kills": row.kills,
+                "samples": row.samples,
+                "lost": row.account.lost,
+                "duplicated": row.account.duplicated,
+                "out_of_order": row.account.out_of_order,
+                "recovery_ms_p50": middle as u64,
+                "recovery_ms_max": most as u64,
+            })
+        })
+        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/chaos.json");
+    let text = serde_json::to_string_pretty(&rows).expect("JSON");
+    std::fs::write(path, text + "\n").expect("target/ can be written to");
+    println!("chaos: written to {path}");
+}

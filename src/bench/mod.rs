@@ -1,6 +1,7 @@
 //! `lockstep bench`: Lockstep against the bare libraries, in one process and one run, as ratios.
 
 mod cpu;
+mod delivery;
 mod drive;
 mod efficiency;
 mod feed;
@@ -54,6 +55,8 @@ enum Bench {
     Overhead,
     /// A pipeline with a model that dominates against the bare forward loop: the ratio of throughput
     Efficiency,
+    /// Exactly-once against at-least-once: the ratio of throughput; takes --brokers, as the embedded one keeps no transactions apart
+    Delivery,
     /// What Lockstep adds to a result's time at half of the rate that it can take
     Latency,
     /// ResNet-50 on an NVIDIA GPU: one at a time, asynchronous, and asynchronous with batching
@@ -101,6 +104,7 @@ fn measure(bench: &Bench, args: &Args) -> Result<Report, Failure> {
         Bench::Overhead => overhead::run(&ground),
         Bench::Efficiency => efficiency::run(&ground),
         Bench::Latency => latency::run(&ground),
+        Bench::Delivery => delivery::run(&ground),
         Bench::Gpu { device } => gpu::run(&ground, device),
         Bench::All => Err("one bench at a time is measured".into()),
     }

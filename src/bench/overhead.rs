@@ -42,13 +42,8 @@ fn size(
     max_size: usize,
     partitions: i32,
 ) -> Result<Vec<Case>, Failure> {
-    let topics = Topics::new(ground, partitions)?;
-    // What a record takes in a partition beside its value is less than this.
-    let each = (PARTITION_BYTES / (bytes + 100)) as u64;
-    let records = each * u64::from(partitions.unsigned_abs());
+    let (topics, records) = filled(ground, bytes, partitions, PARTITION_BYTES)?;
     eprintln!("overhead {name}: {records} records");
-    let value: Vec<u8> = (0..bytes).map(|place| (place * 31 % 251) as u8).collect();
-    bare::fill(&ground.brokers, &topics.input, partitions, each, &value)?;
 
     let folder = Folder::new()?;
     folder.add_identity()?;
@@ -85,6 +80,21 @@ fn size(
     let (ours, theirs) = (of(&ours, |r| r.cpu), of(&theirs, |r| r.cpu));
     let cpu = (theirs > 0.0).then(|| Case::against(format!("{name}, CPU"), ours, theirs, "us/record"));
     Ok([rate.goal(Goal::RatioAtLeast(0.9))].into_iter().chain(cpu).collect())
+}
+
+/// Topics of which the input has records of so many bytes, and how many these are.
+pub(super) fn filled(
+    ground: &Ground,
+    bytes: usize,
+    partitions: i32,
+    bytes_each: usize,
+) -> Result<(Topics, u64), Failure> {
+    let topics = Topics::new(ground, partitions)?;
+    // What a record takes in a partition beside its value is less than this.
+    let each = (bytes_each / (bytes + 100)) as u64;
+    let value: Vec<u8> = (0..bytes).map(|place| (place * 31 % 251) as u8).collect();
+    bare::fill(&ground.brokers, &topics.input, partitions, each, &value)?;
+    Ok((topics, each * u64::from(partitions.unsigned_abs())))
 }
 
 /// What one round has shown.

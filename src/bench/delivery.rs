@@ -1,0 +1,60 @@
+//! `lockstep bench delivery`: what it costs that nothing is done twice.
+
+use lockstep_engine::pipeline::Guarantee;
+
+use super::Ground;
+use super::drive::flood;
+use super::overhead::{by_turns, filled};
+use super::pipelines::{Folder, Plan};
+use super::report::{Case, Goal, Report, median};
+use crate::commands::Failure;
+
+/// Each transaction tells the broker of every partition that it writes to.
+const PARTITIONS: i32 = 16;
+const PARTITION_BYTES: usize = 64 << 20;
+
+const ABOUT: &str = "\
+A pipeline of one input and the built-in identity model over records of 1 kB and 100 kB in 16 partitions, with results and positions in
+transactions of 100 ms (exactly-once), against the same with positions committed once a second (at-least-once). Both
+read everything from the beginning, by turns; seconds run from the first record polled to the last acknowledgement;
+medians of the rounds.";
+
+pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
+    if ground.embedded.is_some() {
+        return Err("the embedded broker has no transactions to speak of: give --brokers, as in \
+                    `config/kafka/kafka run -- sh -c 'lockstep bench delivery --brokers $KAFKA_BOOTSTRAP_SERVERS'`"
+            .into());
+    }
+    let cases = [("1kB", 1000, 256), ("100kB", 100_000, 16)]
+        .into_iter()
+        .map(|(name, bytes, batch)| size(ground, name, bytes, batch))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    Ok(Report::new("delivery", ABOUT, cases))
+}
+
+fn size(ground: &Ground, name: &str, bytes: usize, max_size: usize) -> Result<Case, Failure> {
+    let (topics, records) = filled(ground, bytes, PARTITIONS, PARTITION_BYTES)?;
+    eprintln!("delivery {name}: {records} records");
+    let folder = Folder::new()?;
+    folder.add_identity()?;
+    let binding = format!("payload = {{ from = \"records\", bytes = {{ length = {bytes} }} }}");
+    let plan = Plan {
+        content_type: "application/octet-stream",
+        model: "identity",
+        binding: &binding,
+        outputs: "",
+        max_size,
+        max_delay_us: 1000,
+        device: "cpu",
+    };
+    let rate = |guarantee: Guarantee| {
+        let mut pipeline = plan.pipeline(ground, &folder, &topics)?;
+        pipeline.delivery.guarantee = guarantee;
+        Ok(records as f64 / flood(pipeline, records, false)?.seconds)
+    };
+    rate(Guarantee::AtLeastOnce)?;
+    let exactly_once = || rate(Guarantee::ExactlyOnce);
+    let at_least_once = || rate(Guarantee::AtLeastOnce);
+    let (ours, theirs) = by_turns(ground.budget, exactly_once, at_least_once)?;
+    Ok(Case::against(name, median(&ours), median(&theirs), "records/s").goal(Goal::RatioAtLeast(0.9)))
+}

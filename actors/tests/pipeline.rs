@@ -3,6 +3,8 @@
 
 #[path = "pipeline/supervision.rs"]
 mod supervision;
+#[path = "pipeline/transactions.rs"]
+mod transactions;
 #[path = "pipeline/world.rs"]
 mod world;
 

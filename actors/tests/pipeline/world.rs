@@ -22,12 +22,14 @@ use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEven
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
-    DeliverySpec, KafkaSpec, Limits, Pipeline, PublishSpec, StartAt, Supervision,
+    DeliverySpec, Guarantee, KafkaSpec, Limits, Pipeline, PublishSpec, StartAt, Supervision,
 };
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId, Position};
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::publish::result::Timing;
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
+use lockstep_engine::publish::sink::{
+    Delivery, DeliveryError, Ended as InTransaction, Ending, OutRecord, Refusal, Sink, Transactions,
+};
 use lockstep_engine::sample::Record;
 use lockstep_engine::tensor::{Data, Tensor};
 use lockstep_engine::time::Timestamp;
@@ -54,6 +56,11 @@ pub(crate) struct World {
     pub(crate) failing_deliveries: AtomicUsize,
     /// Whether the sink has failed for good.
     pub(crate) producer_failed: AtomicBool,
+    /// What was sent in the transaction under way, and how many of those to come the broker aborts.
+    pub(crate) gathered: Mutex<Vec<OutRecord>>,
+    pub(crate) aborting: AtomicUsize,
+    /// How many transactions were committed.
+    pub(crate) transactions: AtomicUsize,
     /// How many records the sink takes at a time; 0 for any number.
     pub(crate) sink_room: AtomicUsize,
     /// How many calls of a model fail, lose their device or do not come back, the next ones first.
@@ -180,14 +187,17 @@ impl Running {
 
 fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts {
     let (of_source, of_sink) = (world.clone(), world.clone());
+    let is_transactional = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
     Parts {
         views: vec![pipeline.steps[0].outputs.iter().map(|view| Shown::new(view.clone(), None)).collect()],
         pipeline,
         backends: vec![Arc::new(TestBackend(world.clone()))],
         source: Box::new(move |sink| Ok(play(of_source, records, sink))),
         sink: Box::new(move |on_delivery| {
-            let sink = TestSink { world: of_sink, on_delivery, under_way: Arc::default() };
-            Ok((Box::new(sink) as Box<dyn Sink>, None))
+            let transactions = || Box::new(TestTransactions(of_sink.clone())) as Box<dyn Transactions>;
+            let transactions = is_transactional.then(transactions);
+            let sink = TestSink { world: of_sink, on_delivery, under_way: Arc::default(), is_transactional };
+            Ok((Box::new(sink) as Box<dyn Sink>, transactions))
         }),
         observer: Box::new(Troublemaker(world.clone())),
         status: world.status.clone(),
@@ -392,6 +402,32 @@ struct TestSink {
     world: Arc<World>,
     on_delivery: lockstep_actors::run::OnDelivery,
     under_way: Arc<AtomicUsize>,
+    is_transactional: bool,
+}
+
+/// Ends transactions on a thread of its own, as a real client does.
+struct TestTransactions(Arc<World>);
+
+impl Transactions for TestTransactions {
+    fn end(&mut self, how: Ending, then: Box<dyn FnOnce(InTransaction) + Send>) {
+        let world = self.0.clone();
+        std::thread::spawn(move || {
+            let gathered = std::mem::take(&mut *world.gathered.lock().unwrap());
+            let ended = match how {
+                Ending::Commit(_) if one_of(&world.aborting) => InTransaction::Aborted("told to".into()),
+                Ending::Commit(commits) => {
+                    world.sent.lock().unwrap().extend(gathered);
+                    let commits = commits.into_iter().map(|commit| (commit.partition, commit.next));
+                    world.committed.lock().unwrap().extend(commits);
+                    world.transactions.fetch_add(1, Ordering::SeqCst);
+                    InTransaction::AsAsked
+                }
+                Ending::None | Ending::Abort => InTransaction::AsAsked,
+            };
+            then(ended);
+            world.notify();
+        });
+    }
 }
 
 impl Sink for TestSink {
@@ -404,13 +440,15 @@ impl Sink for TestSink {
         let (world, on_delivery, under_way) =
             (self.world.clone(), self.on_delivery.clone(), self.under_way.clone());
         // On another thread, as a real client does.
+        let gathers = self.is_transactional;
         std::thread::spawn(move || {
             let outcome = if one_of(&world.failing_deliveries) {
                 Err(DeliveryError { message: "no".into(), refusal: Refusal::Passing })
             } else if world.producer_failed.load(Ordering::SeqCst) {
                 Err(DeliveryError { message: "fenced".into(), refusal: Refusal::Fatal })
             } else {
-                world.sent.lock().unwrap().push(record);
+                let to = if gathers { &world.gathered } else { &world.sent };
+                to.lock().unwrap().push(record);
                 Ok(())
             };
             under_way.fetch_sub(1, Ordering::SeqCst);

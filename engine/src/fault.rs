@@ -101,12 +101,19 @@ pub struct Fault {
     pub reason: Reason,
     /// A sentence for people: what was found and what would be right. No payload, no secret.
     pub message: String,
+    /// How often it was tried, the last time included; at least 1.
+    pub attempts: u32,
 }
 
 impl Fault {
-    /// A fault found by a room.
+    /// A fault found by a room at the first attempt.
     pub fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
-        Self { stage, reason, message: message.into() }
+        Self { stage, reason, message: message.into(), attempts: 1 }
+    }
+
+    /// The same after so many attempts.
+    pub fn after_attempts(self, attempts: u32) -> Self {
+        Self { attempts: attempts.max(1), ..self }
     }
 }
 

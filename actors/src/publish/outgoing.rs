@@ -316,11 +316,8 @@ impl Outgoing {
         match what {
             Outbound::Result { job, .. } => maker.make(job).map(|(record, _)| record),
             Outbound::Dead { letter, topic, fault, without_payload } => {
-                let mut record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
-                if *without_payload {
-                    record.payload = bytes::Bytes::new();
-                }
-                Ok(record)
+                let record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
+                Ok(if *without_payload { letters::without_value(record) } else { record })
             }
             Outbound::LeftOut { sample, topic, why } => {
                 // Without a topic nothing is left out on its way to it.
@@ -351,11 +348,8 @@ impl Outgoing {
             Outbound::Dead { letter, topic, fault, .. } => {
                 let position = letter.record().position;
                 tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
-                let mut record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-                record.payload = bytes::Bytes::new();
-                // The broker may have refused the timestamp rather than the size.
-                record.timestamp = None;
-                self.send(record, Outbound::Dead { letter, topic, fault, without_payload: true }, out);
+                let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
+                self.send(letters::without_value(record), Outbound::Dead { letter, topic, fault, without_payload: true }, out);
                 None
             }
             Outbound::LeftOut { sample, topic, .. } => {

@@ -28,6 +28,12 @@ pub const EVICTED: &str = "evicted";
 pub const STAGE: &str = "lockstep-stage";
 /// The same in words.
 pub const MESSAGE: &str = "lockstep-message";
+/// How often it was tried before it was dead-lettered, in decimal.
+pub const ATTEMPTS: &str = "lockstep-attempts";
+/// How many bytes the value of a dead letter had that goes without it, in decimal.
+pub const VALUE_LEFT_OUT: &str = "lockstep-value-left-out";
+/// How often a record has been put back from the dead letters, in decimal. It stays on the record.
+pub const REPLAYS: &str = "lockstep-replays";
 /// The topic that a dead or late record came from.
 pub const SOURCE_TOPIC: &str = "lockstep-source-topic";
 /// Its partition there.

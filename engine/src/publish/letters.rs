@@ -1,7 +1,11 @@
 //! Dead letters and late records: the original key, value, headers and timestamp, plus headers that
 //! tell why it is there and where it came from.
+//!
+//! [`replay`] reads dead letters and puts them back; [`note`] remembers which have been.
 
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::align::Bound;
 use crate::fault::Fault;
@@ -9,14 +13,27 @@ use crate::ingest::wire;
 use crate::publish::sink::OutRecord;
 use crate::sample::{Header, Record};
 
-/// A dead letter. `source` is the topic that the record came from.
+pub mod note;
+pub mod replay;
+
+/// A dead letter. `source` is the topic that the record came from. Its reason is the first of the headers that are
+/// added, by which [`replay::put_back`] tells them from the record's own, whatever those are called.
 pub fn dead_letter(topic: &Arc<str>, record: &Record, source: &str, fault: &Fault) -> OutRecord {
     let headers = [
         Header::new(wire::REASON, fault.reason.code()),
         Header::new(wire::STAGE, fault.stage.code()),
         Header::new(wire::MESSAGE, fault.message.clone()),
+        Header::new(wire::ATTEMPTS, fault.attempts.to_string()),
     ];
     copy(topic, record, source, headers)
+}
+
+/// The same dead letter for a broker that refuses it: without its value, which may be too large, and its timestamp,
+/// which may be out of bounds. It says so, and cannot be put back.
+pub fn without_value(letter: OutRecord) -> OutRecord {
+    let mut headers = letter.headers;
+    headers.push(Header::new(wire::VALUE_LEFT_OUT, letter.payload.len().to_string()));
+    OutRecord { payload: Bytes::new(), headers, timestamp: None, ..letter }
 }
 
 /// Why a sample took part in nothing, though nothing is wrong with it.
@@ -59,8 +76,6 @@ fn copy<const N: usize>(topic: &Arc<str>, record: &Record, source: &str, told: [
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::fault::{Reason, Stage};
     use crate::position::{InputId, Position};
@@ -96,7 +111,7 @@ mod tests {
             timestamp: Some(Timestamp::from_millis(5)),
             polled_at: Timestamp::from_millis(6),
         };
-        let fault = Fault::new(Stage::Ingest, Reason::MissingKey, "no key");
+        let fault = Fault::new(Stage::Ingest, Reason::MissingKey, "no key").after_attempts(3);
         let letter = dead_letter(&Arc::from("dead"), &record, "audio", &fault);
         assert_eq!((letter.key, letter.payload, letter.timestamp), (None, record.payload, record.timestamp));
         let told: Vec<(String, String)> = letter
@@ -111,6 +126,7 @@ mod tests {
             ("lockstep-reason", "missing-key"),
             ("lockstep-stage", "ingest"),
             ("lockstep-message", "no key"),
+            ("lockstep-attempts", "3"),
             ("lockstep-source-topic", "audio"),
             ("lockstep-source-partition", "2"),
             ("lockstep-source-offset", "34"),

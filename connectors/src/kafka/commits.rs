@@ -1,7 +1,9 @@
 //! Commits in librdkafka's form.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use lockstep_engine::position::Commit;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 /// The list of some commits. `topics` are by input; a commit of an input without one is left out.
 pub(super) fn commit_list(
@@ -18,4 +20,9 @@ pub(super) fn commit_list(
         }
     }
     list
+}
+
+/// What a commit carries beside the offset; nothing if that is no text, over which rdkafka panics.
+pub(super) fn metadata(element: &TopicPartitionListElem<'_>) -> String {
+    catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }

@@ -2,7 +2,8 @@
 //!
 //! [`source`] reads the inputs' topics as a member of a consumer group; [`sink`] produces; [`admin`]
 //! creates topics and checks that they fit together; [`embedded`] is a broker in this process, for a
-//! first try and for tests.
+//! first try and for tests. [`tail`] follows a topic, [`whole`] reads one to its end, and [`notes`] keeps what has been
+//! done of one.
 
 pub mod admin;
 pub mod bare;
@@ -11,10 +12,12 @@ mod config;
 pub mod embedded;
 mod fault_point;
 pub mod membership;
+pub mod notes;
 pub mod sink;
 pub mod source;
 pub mod tail;
 pub mod transactions;
+pub mod whole;
 
 /// What keeps a client from being made or a request from being answered: what was asked for, what was
 /// wrong, and what would be right. Values of properties never appear in it, as they may be secrets.

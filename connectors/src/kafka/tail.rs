@@ -7,15 +7,15 @@ use bytes::Bytes;
 use lockstep_engine::sample::Header;
 use lockstep_engine::time::Timestamp;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Error, admin, config};
 
-struct Quiet;
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -23,7 +23,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "following the topic");
+        tracing::warn!(%error, reason, "reading the topic");
     }
 }
 
@@ -56,6 +56,35 @@ pub struct TailRecord {
     pub timestamp: Option<Timestamp>,
 }
 
+impl TailRecord {
+    pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(Bytes::copy_from_slice),
+            value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
+            headers: super::source::headers(message),
+            timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
+        }
+    }
+}
+
+/// A client that reads partitions without joining a group. librdkafka wants a group's name even so. Properties about
+/// the connection are taken, others ignored.
+pub(super) fn reader(brokers: &str, properties: &BTreeMap<String, String>, group: &str) -> ClientConfig {
+    let mut settings = config::client(brokers);
+    for (key, value) in properties.iter().filter(|(key, _)| admin::of_any_client(key)) {
+        settings.set(key, value);
+    }
+    settings
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("fetch.wait.max.ms", "50")
+        .set("auto.offset.reset", "earliest");
+    settings
+}
+
 /// Follows all partitions of a topic, each in order.
 pub struct Tail {
     consumer: BaseConsumer<Quiet>,
@@ -79,19 +108,9 @@ impl Tail {
                 "the brokers have no topic of that name",
             ));
         };
-        let mut settings = config::client(brokers);
-        for (key, value) in properties.iter().filter(|(key, _)| admin::of_any_client(key)) {
-            settings.set(key, value);
-        }
-        // librdkafka wants a group's name even where none is joined.
-        settings
-            .set("group.id", "lockstep-tail")
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "50")
-            .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Quiet> =
-            settings.create_with_context(Quiet).map_err(|error| config::not_made("consumer", &error))?;
+        let consumer: BaseConsumer<Quiet> = reader(brokers, properties, "lockstep-tail")
+            .create_with_context(Quiet)
+            .map_err(|error| config::not_made("consumer", &error))?;
         let start = match from {
             From::Beginning => Offset::Beginning,
             From::End => Offset::End,
@@ -112,14 +131,7 @@ impl Tail {
     pub fn next(&mut self, within: Duration) -> Result<Option<TailRecord>, Error> {
         match self.consumer.poll(within) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(Some(TailRecord {
-                partition: message.partition(),
-                offset: message.offset(),
-                key: message.key().map(Bytes::copy_from_slice),
-                value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
-                headers: super::source::headers(&message),
-                timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
-            })),
+            Some(Ok(message)) => Ok(Some(TailRecord::of(&message))),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                 Err(Error::client("following has failed", error))
             }

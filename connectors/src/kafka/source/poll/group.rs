@@ -4,7 +4,6 @@
 //! nothing is done in its callback: the loop goes on polling while the positions are looked up, or while
 //! the pipeline finishes and commits what it has of partitions that are being revoked.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,9 +13,10 @@ use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{Commit, NextOffset, PartitionId};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Partition, Poller, REQUEST, RETRY};
+use crate::kafka::commits::metadata;
 use crate::kafka::fault_point;
 use crate::kafka::source::Close;
 use crate::kafka::source::context::{Rebalance, TopicPartition};
@@ -216,9 +216,4 @@ impl Poller {
         }
         let _nobody_waits = close.done.try_send(outcome);
     }
-}
-
-/// What a commit carries beside the offset; nothing if that is no text, over which rdkafka panics.
-fn metadata(element: &TopicPartitionListElem<'_>) -> String {
-    catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }

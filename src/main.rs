@@ -38,6 +38,8 @@ enum Command {
     Publish(commands::publish::Args),
     /// Follow a result topic
     Tail(commands::tail::Args),
+    /// List dead letters, look into them, and put them back after a fix
+    Dlq(commands::dlq::Args),
     /// Run the embedded broker in the foreground
     Broker(commands::broker::Args),
     /// Create a pipeline's topics
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(args),
         Command::Publish(args) => commands::publish::run(args),
         Command::Tail(args) => commands::tail::run(args),
+        Command::Dlq(args) => commands::dlq::run(args),
         Command::Broker(args) => commands::broker::run(args),
         Command::Topics(args) => commands::topics::run(args),
         Command::Align(args) => commands::align::run(args),

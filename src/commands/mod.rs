@@ -5,6 +5,7 @@ pub(crate) mod align;
 pub(crate) mod broker;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod dlq;
 pub(crate) mod publish;
 pub(crate) mod run;
 pub(crate) mod tail;

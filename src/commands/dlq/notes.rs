@@ -1,0 +1,46 @@
+//! The notes of which letters have been put back, read from the brokers and understood.
+
+use std::collections::BTreeMap;
+
+use lockstep_connectors::kafka::notes::Notes;
+use lockstep_connectors::kafka::whole::Range;
+use lockstep_engine::publish::letters::note::{self, Note};
+
+use super::{Failure, Topic};
+
+/// Where the notes of a topic are kept.
+pub(super) fn open(topic: &Topic) -> Result<Notes, Failure> {
+    let group = note::group(&topic.topic);
+    Ok(Notes::open(&topic.brokers, &BTreeMap::new(), &topic.topic, &group)?)
+}
+
+/// Which letters of each partition have been put back. `ranges` are the offsets that the partitions have.
+pub(super) fn read(notes: &Notes, topic: &str, ranges: &[Range]) -> Result<BTreeMap<i32, Note>, Failure> {
+    let mut read = BTreeMap::new();
+    for (partition, (next, metadata)) in notes.read((0..).zip(ranges).map(|(partition, _)| partition))? {
+        let high = usize::try_from(partition).ok().and_then(|index| ranges.get(index)).map(|range| range.end);
+        let group = note::group(topic);
+        if high.is_none_or(|high| next.0 > high) {
+            eprintln!(
+                "warning: the note of what was put back, which the group {group} keeps, ends at offset {} of \
+                 partition {partition}, and the partition before that: it is of an older topic of that name, and ignored",
+                next.0
+            );
+            continue;
+        }
+        let note = Note::read(next, &metadata).map_err(|error| {
+            format!(
+                "the note of what was put back, which the group {group} keeps, cannot be read for partition \
+                 {partition}: {error}; delete that group if all may be put back once more"
+            )
+        })?;
+        read.insert(partition, note);
+    }
+    Ok(read)
+}
+
+/// Whether a letter has been put back.
+pub(super) fn contains(notes: &BTreeMap<i32, Note>, place: super::Place) -> bool {
+    let offset = lockstep_engine::position::Offset(place.offset);
+    notes.get(&place.partition).is_some_and(|note| note.contains(offset))
+}

@@ -1,0 +1,246 @@
+//! Which letters are to be put back: looked up, and judged, before anything is produced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+
+use lockstep_connectors::kafka::notes;
+use lockstep_connectors::kafka::whole::Whole;
+use lockstep_engine::position::{NextOffset, Offset};
+use lockstep_engine::publish::letters::note::Note;
+use lockstep_engine::publish::letters::replay::Letter;
+
+use super::filter::{Filter, Place};
+use super::{Failure, place};
+
+/// How long a note may be, in characters: the brokers' `offset.metadata.max.bytes`, unless they are configured.
+const LIMIT: usize = 4096;
+
+/// Which letters are meant.
+pub(super) struct Wanted<'a> {
+    pub(super) filter: &'a Filter,
+    /// These alone, if there are any.
+    pub(super) places: &'a BTreeSet<Place>,
+    /// Those as well that have been put back.
+    pub(super) again: bool,
+}
+
+/// A letter to be put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) reason: String,
+    pub(super) topic: String,
+}
+
+/// What is to be done.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// What is left of it.
+    pub(super) chosen: BTreeMap<Place, Chosen>,
+    /// Letters that are meant and cannot be put back, and why.
+    pub(super) stay: Vec<(Place, String)>,
+    /// How many are meant and have been put back already.
+    pub(super) already: u64,
+    tracks: BTreeMap<i32, Track>,
+}
+
+/// What is known of a partition of the letters' topic.
+#[derive(Clone, Default)]
+struct Track {
+    note: Note,
+    /// The offsets of its records, ascending.
+    there: Vec<i64>,
+    /// Whether one of them is to be put back.
+    touched: bool,
+}
+
+impl Track {
+    /// The record at an offset has been put back, and so has nothing between it and the next.
+    fn put_back(&mut self, offset: i64) {
+        let after = self.there.partition_point(|there| *there <= offset);
+        let following = self.there.get(after).map_or(Offset(offset).next(), |next| NextOffset(*next));
+        self.note.put_back(Offset(offset), following);
+    }
+
+    fn written(&self) -> Option<notes::Note> {
+        self.note.written(Offset(self.there.first().copied().unwrap_or(0)), LIMIT)
+    }
+}
+
+impl Plan {
+    /// Reads the topic and chooses. `None` if that was cut short by Ctrl-C.
+    pub(super) fn make(
+        whole: &mut Whole,
+        noted: BTreeMap<i32, Note>,
+        wanted: &Wanted<'_>,
+        cancelled: &AtomicBool,
+    ) -> Result<Option<Self>, Failure> {
+        let mut plan = Self::default();
+        for (partition, note) in noted {
+            plan.tracks.insert(partition, Track { note, ..Track::default() });
+        }
+        let complete = super::read_all(whole, cancelled, |record| {
+            let place = place(&record);
+            let track = plan.tracks.entry(place.partition).or_default();
+            track.there.push(place.offset);
+            if !wanted.places.is_empty() && !wanted.places.contains(&place) {
+                return Ok(true);
+            }
+            match Letter::read(&record.headers) {
+                Ok(letter) if wanted.filter.passes(&letter, &record) => {
+                    if !wanted.again && track.note.contains(Offset(place.offset)) {
+                        plan.already += 1;
+                    } else if let Some(why) = letter.stays() {
+                        plan.stay.push((place, why.to_string()));
+                    } else {
+                        let chosen = Chosen { reason: letter.reason, topic: letter.source_topic };
+                        plan.chosen.insert(place, chosen);
+                    }
+                }
+                // Filters are of letters.
+                Err(why) if wanted.filter.is_empty() => plan.stay.push((place, why.to_string())),
+                _ => {}
+            }
+            Ok(true)
+        })?;
+        let missing: Vec<Place> = wanted.places.iter().copied().filter(|place| !plan.has(*place)).collect();
+        let why = "there is no such record; it may have expired";
+        plan.stay.extend(missing.into_iter().map(|place| (place, why.to_owned())));
+        plan.close_gaps();
+        Ok(complete.then_some(plan))
+    }
+
+    fn has(&self, place: Place) -> bool {
+        let track = self.tracks.get(&place.partition);
+        track.is_some_and(|track| track.there.binary_search(&place.offset).is_ok())
+    }
+
+    /// Where records have come after those that were put back, what lies between is known by now to be none.
+    fn close_gaps(&mut self) {
+        for track in self.tracks.values_mut() {
+            for offset in track.there.clone() {
+                if track.note.contains(Offset(offset)) {
+                    track.put_back(offset);
+                }
+            }
+        }
+    }
+
+    /// The topics that letters are to be put back to.
+    pub(super) fn topics(&self) -> BTreeSet<String> {
+        self.chosen.values().map(|chosen| chosen.topic.clone()).collect()
+    }
+
+    /// A topic does not exist: its letters stay.
+    pub(super) fn without_topic(&mut self, topic: &str) {
+        let (stay, chosen) =
+            std::mem::take(&mut self.chosen).into_iter().partition(|(_, chosen)| chosen.topic == topic);
+        self.chosen = chosen;
+        let stay: BTreeMap<Place, Chosen> = stay;
+        let why =
+            format!("the topic {topic}, where it came from, does not exist; make it, and run this again");
+        self.stay.extend(stay.into_keys().map(|place| (place, why.clone())));
+    }
+
+    /// Sees that there will be room for the notes.
+    ///
+    /// # Errors
+    /// If one would be longer than brokers take.
+    pub(super) fn check_notes(&mut self) -> Result<(), Failure> {
+        let mut after = self.tracks.clone();
+        for place in self.chosen.keys() {
+            if let Some(track) = after.get_mut(&place.partition) {
+                track.put_back(place.offset);
+            }
+            if let Some(track) = self.tracks.get_mut(&place.partition) {
+                track.touched = true;
+            }
+        }
+        let full = after.iter().find(|(partition, track)| {
+            self.tracks.get(*partition).is_some_and(|track| track.touched) && track.written().is_none()
+        });
+        match full {
+            None => Ok(()),
+            Some((partition, _)) => Err(format!(
+                "nothing was put back: the note of which letters were, and which not, would take more than {LIMIT} \
+                 characters for partition {partition}, as they lie there in too many stretches; put back more in a \
+                 row (fewer filters, --since and --until, or --all), or the oldest first"
+            )
+            .into()),
+        }
+    }
+
+    /// A letter has been put back.
+    pub(super) fn put_back(&mut self, place: Place) {
+        if let Some(track) = self.tracks.get_mut(&place.partition) {
+            track.put_back(place.offset);
+        }
+    }
+
+    /// The notes of the partitions that letters are put back from; and whether any is too long as things stand.
+    pub(super) fn notes(&self) -> (BTreeMap<i32, notes::Note>, bool) {
+        let mut too_long = false;
+        let mut notes = BTreeMap::new();
+        for (partition, track) in self.tracks.iter().filter(|(_, track)| track.touched) {
+            match track.written() {
+                Some(note) => drop(notes.insert(*partition, note)),
+                None => too_long = true,
+            }
+        }
+        (notes, too_long)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(there: impl IntoIterator<Item = i64>, chosen: impl Fn(i64) -> bool) -> Plan {
+        let mut plan = Plan::default();
+        let track = Track { there: there.into_iter().collect(), ..Track::default() };
+        for offset in track.there.iter().copied().filter(|offset| chosen(*offset)) {
+            let letter = Chosen { reason: "oversized".into(), topic: "video".into() };
+            plan.chosen.insert(Place { partition: 0, offset }, letter);
+        }
+        plan.tracks.insert(0, track);
+        plan
+    }
+
+    fn at(offset: i64) -> Place {
+        Place { partition: 0, offset }
+    }
+
+    #[test]
+    fn what_comes_after_a_transactions_marker_leaves_no_gap_in_the_note() {
+        let mut plan = plan([0, 1, 5, 6], |offset| offset < 2);
+        plan.check_notes().expect("there is room");
+        plan.put_back(at(0));
+        plan.put_back(at(1));
+        assert_eq!(plan.notes().0[&0].0, NextOffset(5));
+        // Nothing had come after 1 when it was put back.
+        let mut late = Plan::default();
+        let mut note = Note::default();
+        note.put_back(Offset(0), NextOffset(1));
+        note.put_back(Offset(1), NextOffset(2));
+        late.tracks.insert(0, Track { note, there: vec![0, 1, 5, 6], touched: true });
+        late.close_gaps();
+        assert_eq!(late.notes().0[&0].0, NextOffset(5));
+    }
+
+    #[test]
+    fn a_note_without_room_is_told_before_anything_is_put_back() {
+        // By no pattern that could be deflated.
+        let by_chance = |offset: i64| (offset as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) % 1021 > 510;
+        let refused = plan(0..60_000, by_chance).check_notes().expect_err("too long").to_string();
+        assert!(refused.contains("nothing was put back") && refused.contains("--all"), "{refused}");
+        plan(0..60_000, |_| true).check_notes().expect("a single stretch");
+    }
+
+    #[test]
+    fn letters_of_a_topic_that_is_gone_stay() {
+        let mut plan = plan(0..3, |_| true);
+        plan.without_topic("audio");
+        assert_eq!((plan.chosen.len(), plan.stay.len()), (3, 0));
+        plan.without_topic("video");
+        assert_eq!((plan.chosen.len(), plan.stay.len()), (0, 3));
+    }
+}

@@ -1,0 +1,320 @@
+//! `lockstep dlq replay`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use lockstep_connectors::kafka::admin;
+use lockstep_connectors::kafka::notes::Notes;
+use lockstep_connectors::kafka::sink::KafkaSink;
+use lockstep_connectors::kafka::tail::TailRecord;
+use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+use lockstep_engine::publish::letters::replay;
+use lockstep_engine::publish::sink::{Delivery, OutRecord, Refusal, Sink};
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::plan::{Chosen, Plan, Wanted};
+use super::{Failure, Filter, Place, Topic, notes, place, render};
+
+/// So many letters are under way, or so many bytes of them, before the note is written.
+const AT_ONCE: usize = 256;
+const BYTES_AT_ONCE: usize = 8 << 20;
+/// So much may wait to be sent: the largest letter fits.
+const QUEUE: usize = 64 << 20;
+/// How long the brokers are given to take a record.
+const DELIVER_WITHIN: Duration = Duration::from_secs(60);
+/// So many letters that stay are told one by one.
+const TOLD: usize = 20;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    topic: Topic,
+    /// Which letters, as `dlq list` prints their places
+    #[arg(value_name = "PARTITION:OFFSET")]
+    places: Vec<Place>,
+    #[command(flatten)]
+    filter: Filter,
+    /// All letters that have not been put back
+    #[arg(long, conflicts_with = "places")]
+    all: bool,
+    /// Only list what would be put back
+    #[arg(long)]
+    dry_run: bool,
+    /// Put those back as well that have been put back before
+    #[arg(long)]
+    again: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.places.is_empty() && args.filter.is_empty() && !args.all {
+        let which = "say which letters to put back: --all, filters as --reason oversized, or places as 0:17";
+        return Err(format!("{which}; `lockstep dlq list {}` lists them", args.topic.topic).into());
+    }
+    let cancelled = super::cancelled()?;
+    let noted = notes::open(&args.topic)?;
+    let mut whole = args.topic.open()?;
+    let read = notes::read(&noted, &args.topic.topic, whole.ranges())?;
+    let places: BTreeSet<Place> = args.places.iter().copied().collect();
+    let wanted = Wanted { filter: &args.filter, places: &places, again: args.again };
+    let Some(mut plan) = Plan::make(&mut whole, read, &wanted, &cancelled)? else {
+        return Ok(ExitCode::from(130));
+    };
+    let partitions = partitions(&mut plan, &args.topic.brokers)?;
+    plan.check_notes()?;
+    let mut replay = Replay {
+        json: args.topic.json,
+        plan,
+        notes: noted,
+        partitions,
+        sink: None,
+        deliveries: Arc::default(),
+        under_way: BTreeMap::new(),
+        bytes: 0,
+        put_back: BTreeMap::new(),
+        owed: false,
+        failed: None,
+        bar: ProgressBar::hidden(),
+    };
+    let interrupted = if replay.plan.chosen.is_empty() {
+        false
+    } else if args.dry_run {
+        let mut whole = args.topic.open()?;
+        !super::read_all(&mut whole, &cancelled, |record| replay.only_list(&record))?
+    } else {
+        replay.start(&args.topic.brokers)?;
+        replay.put_all_back(args, &cancelled)?
+    };
+    replay.tell(args);
+    Ok(match (interrupted, replay.plan.stay.is_empty() && replay.failed.is_none()) {
+        (true, _) => ExitCode::from(130),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::FAILURE,
+    })
+}
+
+/// How many partitions the topics have that letters go to. Letters of a topic that does not exist stay.
+fn partitions(plan: &mut Plan, brokers: &str) -> Result<BTreeMap<String, i32>, Failure> {
+    let topics = plan.topics();
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let counts = admin::partition_counts(brokers, &BTreeMap::new(), &names, Duration::from_secs(10))?;
+    let mut partitions = BTreeMap::new();
+    for (topic, count) in topics.iter().zip(counts) {
+        match count {
+            Some(count) => drop(partitions.insert(topic.clone(), count)),
+            None => plan.without_topic(topic),
+        }
+    }
+    Ok(partitions)
+}
+
+/// Letters on their way.
+struct Replay {
+    json: bool,
+    plan: Plan,
+    notes: Notes,
+    partitions: BTreeMap<String, i32>,
+    sink: Option<KafkaSink>,
+    deliveries: Arc<Mutex<Vec<Delivery>>>,
+    /// Sent and not noted, by the number that each was sent with.
+    under_way: BTreeMap<u64, (Place, Chosen)>,
+    bytes: usize,
+    /// How many, by reason and topic.
+    put_back: BTreeMap<String, u64>,
+    /// A note is too long as long as some letters between others are not put back.
+    owed: bool,
+    /// Why it does not go on.
+    failed: Option<String>,
+    bar: ProgressBar,
+}
+
+impl Replay {
+    fn start(&mut self, brokers: &str) -> Result<(), Failure> {
+        let within = DELIVER_WITHIN.as_millis().to_string();
+        let spec = KafkaSpec {
+            brokers: brokers.into(),
+            group: String::new(),
+            start: StartAt::Earliest,
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::from([("message.timeout.ms".into(), within)]),
+        };
+        let deliveries = self.deliveries.clone();
+        let sink =
+            KafkaSink::start(&spec, QUEUE, Arc::new(move |delivery| deliveries.lock().push(delivery)))?;
+        self.sink = Some(sink);
+        // Who may not write notes hears of it before anything is produced.
+        self.write_notes()?;
+        if std::io::stderr().is_terminal() {
+            self.bar = ProgressBar::new(self.plan.chosen.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Whether that was cut short by Ctrl-C.
+    fn put_all_back(&mut self, args: &Args, cancelled: &AtomicBool) -> Result<bool, Failure> {
+        let mut whole = args.topic.open()?;
+        // A note that is too long for the moment is made good first.
+        let never = AtomicBool::new(false);
+        let mut token = 0;
+        let read = super::read_all(&mut whole, &never, |record| {
+            let Some(chosen) = self.plan.chosen.remove(&place(&record)) else { return Ok(true) };
+            token += 1;
+            self.put_back(record, chosen, token);
+            let cut_short = cancelled.load(Ordering::Relaxed);
+            if cut_short || self.under_way.len() >= AT_ONCE || self.bytes >= BYTES_AT_ONCE {
+                self.settle();
+            }
+            Ok(self.failed.is_none() && !self.plan.chosen.is_empty() && (!cut_short || self.owed))
+        });
+        self.settle();
+        if let Err(error) = read {
+            self.failed.get_or_insert_with(|| error.to_string());
+        }
+        self.bar.finish_and_clear();
+        let interrupted = cancelled.load(Ordering::Relaxed) && !self.plan.chosen.is_empty();
+        if !interrupted && self.failed.is_none() {
+            let gone = std::mem::take(&mut self.plan.chosen);
+            self.plan.stay.extend(gone.into_keys().map(|place| (place, "it has just expired".into())));
+        }
+        if self.owed {
+            let why = "not every letter was put back, and the note of those that were has no room; they are listed \
+                       as not put back";
+            self.failed.get_or_insert_with(|| why.into());
+        }
+        Ok(interrupted)
+    }
+
+    fn put_back(&mut self, record: TailRecord, chosen: Chosen, token: u64) {
+        let place = place(&record);
+        let letter = OutRecord {
+            topic: "".into(),
+            key: record.key,
+            payload: record.value,
+            headers: record.headers,
+            timestamp: record.timestamp,
+        };
+        let (told, mut record) = match replay::put_back(letter) {
+            Ok(done) => done,
+            Err(why) => {
+                self.plan.stay.push((place, why.to_string()));
+                return;
+            }
+        };
+        let there =
+            self.partitions.get(&told.source_topic).is_some_and(|count| told.source_partition < *count);
+        let partition = there.then_some(told.source_partition);
+        self.bytes += record.payload.len();
+        self.under_way.insert(token, (place, chosen));
+        let Some(sink) = &mut self.sink else { return };
+        while let Err(back) = sink.send_to(record, partition, token) {
+            record = back;
+            let _some_room = sink.flush(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for what is under way, and notes what the brokers have.
+    fn settle(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            // The client gives up by itself before that, and tells.
+            let _told = sink.flush(2 * DELIVER_WITHIN);
+        }
+        let deliveries = std::mem::take(&mut *self.deliveries.lock());
+        for Delivery { token, outcome } in deliveries {
+            let Some((place, chosen)) = self.under_way.remove(&token) else { continue };
+            match outcome {
+                Ok(()) => {
+                    self.plan.put_back(place);
+                    self.bar.inc(1);
+                    if self.json {
+                        println!("{}", done(place, &chosen));
+                    }
+                    self.count(&chosen);
+                }
+                Err(error) => {
+                    if error.refusal != Refusal::Poison {
+                        self.failed.get_or_insert_with(|| error.message.clone());
+                    }
+                    self.plan.stay.push((place, error.message));
+                }
+            }
+        }
+        for (place, _) in std::mem::take(&mut self.under_way).into_values() {
+            self.failed.get_or_insert_with(|| "the brokers do not answer".into());
+            self.plan.stay.push((place, "the brokers have not said whether they took it".into()));
+        }
+        self.bytes = 0;
+        if let Err(error) = self.write_notes() {
+            self.failed.get_or_insert_with(|| {
+                format!(
+                    "{error}; up to {AT_ONCE} of those that were put back last are listed as if they were not"
+                )
+            });
+        }
+    }
+
+    fn count(&mut self, chosen: &Chosen) {
+        *self.put_back.entry(format!("{} to {}", chosen.reason, chosen.topic)).or_default() += 1;
+    }
+
+    fn write_notes(&mut self) -> Result<(), Failure> {
+        let (notes, too_long) = self.plan.notes();
+        self.owed = too_long;
+        Ok(self.notes.write(&notes)?)
+    }
+
+    fn only_list(&mut self, record: &TailRecord) -> Result<bool, Failure> {
+        let Some(chosen) = self.plan.chosen.remove(&place(record)) else { return Ok(true) };
+        if let Ok(letter) = replay::Letter::read(&record.headers) {
+            let line = if self.json {
+                render::object(record, &letter, false).to_string()
+            } else {
+                render::line(record, &letter, false)
+            };
+            println!("{line}");
+        }
+        self.count(&chosen);
+        Ok(!self.plan.chosen.is_empty())
+    }
+
+    /// Says what was done, and what not.
+    fn tell(&self, args: &Args) {
+        let verb = if args.dry_run { "Would put back" } else { "Put back" };
+        let total = render::letters(self.put_back.values().sum());
+        let mut told = match self.put_back.is_empty() {
+            true => "Nothing to put back".to_owned(),
+            false => format!("{verb} {total}: {}", render::counts(&self.put_back)),
+        };
+        if self.plan.already > 0 {
+            let already = render::letters(self.plan.already);
+            told.push_str(&format!("; {already} put back already (--again puts them back once more)"));
+        }
+        if self.json {
+            eprintln!("{told}")
+        } else {
+            println!("{told}")
+        }
+        for (place, why) in self.plan.stay.iter().take(TOLD) {
+            eprintln!("error: {place} was not put back: {why}");
+        }
+        if let Some(more) = self.plan.stay.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            eprintln!("error: {} more were not put back", render::letters(more as u64));
+        }
+        if let Some(why) = &self.failed {
+            let left = render::letters(self.plan.chosen.len() as u64);
+            eprintln!("error: it has stopped with {left} left: {why}; run it again to go on");
+        } else if !self.plan.chosen.is_empty() {
+            let left = render::letters(self.plan.chosen.len() as u64);
+            eprintln!("Interrupted with {left} left; run it again to go on");
+        }
+    }
+}
+
+/// A letter that was put back, as JSON.
+fn done(place: Place, chosen: &Chosen) -> serde_json::Value {
+    json!({ "partition": place.partition, "offset": place.offset, "reason": chosen.reason, "to": chosen.topic })
+}

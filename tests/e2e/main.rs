@@ -39,6 +39,7 @@ mod broker;
 mod clip;
 mod commands;
 mod data_loss;
+mod dead_letters;
 mod interruption;
 mod load;
 mod pipeline;

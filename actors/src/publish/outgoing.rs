@@ -349,7 +349,11 @@ impl Outgoing {
                 let position = letter.record().position;
                 tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
                 let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-                self.send(letters::without_value(record), Outbound::Dead { letter, topic, fault, without_payload: true }, out);
+                self.send(
+                    letters::without_value(record),
+                    Outbound::Dead { letter, topic, fault, without_payload: true },
+                    out,
+                );
                 None
             }
             Outbound::LeftOut { sample, topic, .. } => {

@@ -1,6 +1,9 @@
 //! Dead letters, and what `lockstep dlq` does with them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::time::Timestamp;
 use serde_json::Value;
 
@@ -11,6 +14,7 @@ use crate::process::{Ended, Lockstep};
 over_each_broker!(
     a_dead_letter_put_back_after_a_fix_gets_its_result,
     each_letter_is_put_back_once_however_it_is_named,
+    a_replay_that_is_stopped_goes_on_and_one_that_is_killed_loses_nothing,
 );
 
 /// `lockstep dlq ACTION` about a topic.
@@ -119,25 +123,33 @@ fn a_dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
     assert_eq!(run.terminate().code, Some(0));
 }
 
+/// Fills a topic with letters as Lockstep writes them, each with its number.
+fn send_letters<'t>(broker: &Broker, dead: &str, count: usize, source: impl Fn(usize) -> &'t str) {
+    let mut producer = broker.producer();
+    for number in 0..count {
+        let headers = [
+            ("number", number.to_string()),
+            ("lockstep-reason", ["oversized", "model-failed", "undecodable"][number % 3].into()),
+            ("lockstep-stage", "infer".into()),
+            ("lockstep-source-topic", source(number).into()),
+            ("lockstep-source-partition", (number % 2).to_string()),
+            ("lockstep-source-offset", number.to_string()),
+        ];
+        producer.send(dead, Some(&format!("cam-{}", number % 11)), &headers, Bytes::from_static(b"x"));
+    }
+    producer.finish();
+}
+
+fn number(record: &TailRecord) -> usize {
+    header(record, "number").parse().expect("a number")
+}
+
 fn each_letter_is_put_back_once_however_it_is_named(broker: &Broker) {
     const LETTERS: usize = 600;
     let pipeline = Pipeline::of(broker, BYTES);
     pipeline.create_topics(&["bytes"], 3);
     let (input, dead) = (pipeline.topic("bytes"), pipeline.topic("dead-letters"));
-    let mut producer = broker.producer();
-    for number in 0..LETTERS {
-        let told = |name, value: String| (name, value);
-        let headers = [
-            told("number", number.to_string()),
-            told("lockstep-reason", ["oversized", "model-failed", "undecodable"][number % 3].into()),
-            told("lockstep-stage", "infer".into()),
-            told("lockstep-source-topic", if number == 7 { "nowhere".into() } else { input.clone() }),
-            told("lockstep-source-partition", (number % 2).to_string()),
-            told("lockstep-source-offset", number.to_string()),
-        ];
-        producer.send(&dead, Some(&format!("cam-{}", number % 11)), &headers, Bytes::from_static(b"x"));
-    }
-    producer.finish();
+    send_letters(broker, &dead, LETTERS, |number| if number == 7 { "nowhere" } else { &input });
 
     let places: Vec<String> = json(&says(broker, "list", &dead, &["--json", "--stage", "infer"], &[]))
         .iter()
@@ -163,12 +175,41 @@ fn each_letter_is_put_back_once_however_it_is_named(broker: &Broker) {
     let again = says(broker, "replay", &dead, &[&places[5], "--again"], &["Put back 1 letter"]);
     assert!(!again.contains("already"), "{again}");
     back.until(&mut [], |records| records.len() >= LETTERS);
-    let mut numbers: Vec<usize> =
-        back.records.iter().map(|record| header(record, "number").parse().expect("a number")).collect();
+    let mut numbers: Vec<usize> = back.records.iter().map(number).collect();
     for (record, number) in back.records.iter().zip(&numbers) {
         assert_eq!(record.partition as usize, number % 2, "into the partition that it came from");
     }
     numbers.pop();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..LETTERS).filter(|number| *number != 7).collect::<Vec<_>>());
+}
+
+fn a_replay_that_is_stopped_goes_on_and_one_that_is_killed_loses_nothing(broker: &Broker) {
+    const LETTERS: usize = 6000;
+    let pipeline = Pipeline::of(broker, BYTES);
+    pipeline.create_topics(&["bytes"], 2);
+    let (input, dead) = (pipeline.topic("bytes"), pipeline.topic("dead-letters"));
+    send_letters(broker, &dead, LETTERS, |_| &input);
+    let mut back = broker.follow(&input);
+    let start = || Lockstep::start(&["dlq", "replay", &dead, "--brokers", &broker.address, "--all"], &[], "");
+
+    let running = start();
+    back.until(&mut [], |records| !records.is_empty());
+    let stopped = running.terminate();
+    assert!(matches!(stopped.code, Some(0 | 130)), "{stopped:?}");
+    let left: usize = json(&says(broker, "list", &dead, &["--json"], &[])).len();
+    let running = start();
+    if left > 0 {
+        // What the first has put back, and the first of the second: none of it twice.
+        back.until(&mut [], |records| records.len() > LETTERS - left);
+        let unlike: BTreeSet<usize> = back.records.iter().map(number).collect();
+        assert_eq!(unlike.len(), back.records.len(), "put back twice");
+    }
+    running.kill();
+
+    let last = start().wait();
+    assert_eq!(last.code, Some(0), "{last:?}");
+    back.until(&mut [], |records| records.iter().map(number).collect::<BTreeSet<_>>().len() == LETTERS);
+    says(broker, "replay", &dead, &["--all"], &["Nothing to put back; 6000 letters put back already"]);
+    assert!(back.records.len() <= LETTERS + 256, "{} were put back", back.records.len());
 }

@@ -31,7 +31,9 @@ pub(super) fn line(record: &TailRecord, letter: &Letter, put_back: bool) -> Stri
     if letter.replays > 0 {
         parts.push(format!("put back {} before", times(letter.replays)));
     }
-    parts.push(plain(&letter.message));
+    if !letter.message.is_empty() {
+        parts.push(plain(&letter.message));
+    }
     parts.join("  ")
 }
 

@@ -117,7 +117,8 @@ impl Ingest {
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
-                let (partitions, done) = (Arc::new(Revocation { partitions, lost }), Arc::new(done));
+                let (partitions, done) =
+                    (Arc::new(Revocation { partitions, lost, told_at: now }), Arc::new(done));
                 for shard in &self.shards {
                     out.send(shard, AlignMessage::Revoked(Arc::clone(&partitions), Arc::clone(&done)));
                 }

@@ -80,6 +80,8 @@ pub struct Publish {
     crowd: Crowd,
     order: InOrder<Arc<Job>>,
     leaving: Vec<Leaving>,
+    /// Places in the link that stay taken until the transaction has ended, as too much waits for it.
+    waiting: Vec<Permit>,
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
@@ -106,6 +108,7 @@ impl Publish {
             crowd: Crowd::default(),
             order: InOrder::default(),
             leaving: Vec::new(),
+            waiting: Vec::new(),
             revoke_within: parts.delivery.revoke_within,
             control: parts.control,
             observer: parts.observer,
@@ -124,8 +127,14 @@ impl Publish {
         let ended = self.outgoing.deliveries(now, out);
         self.ended(ended, out);
         let holds = |partition, assignment| self.ledger.holds(partition, assignment);
-        if self.outgoing.transaction_ended(now, &self.maker, holds, out) == Some(false) {
-            self.ledger.tell_again();
+        if let Some(came) = self.outgoing.transaction_ended(now, &self.maker, holds, out) {
+            self.waiting.clear();
+            for _ in 0..came.abandoned {
+                self.abandoned();
+            }
+            if !came.counts {
+                self.ledger.tell_again();
+            }
         }
     }
 
@@ -167,7 +176,7 @@ impl Room for Publish {
     fn handle(
         &mut self,
         message: PublishMessage,
-        _permit: &mut Option<Permit>,
+        permit: &mut Option<Permit>,
         now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
@@ -196,7 +205,7 @@ impl Room for Publish {
                     }
                 }
             }
-            PublishMessage::Revoked(partitions, done) => self.revoked(partitions, done, now),
+            PublishMessage::Revoked(partitions, done) => self.revoked(partitions, done),
             PublishMessage::ShardDone => self.shards_done += 1,
             PublishMessage::Deliveries => {
                 self.listening = false;
@@ -210,6 +219,9 @@ impl Room for Publish {
         }
         self.tick(now, out);
         self.finish();
+        if self.outgoing.is_overfull() {
+            self.waiting.extend(permit.take());
+        }
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {

@@ -14,6 +14,10 @@ use lockstep_engine::time::Timestamp;
 use super::inbox::Inbox;
 use super::pending::Pending;
 
+/// How many records may wait for the next transaction before nothing more is taken in. While one ends there are few; it is
+/// when the broker does not answer that they become many.
+const MOST_WAITING: usize = 4096;
+
 /// The transaction under way.
 pub(super) struct Gathering {
     client: Box<dyn Transactions>,
@@ -45,6 +49,11 @@ impl Gathering {
         !self.ending && self.kept.is_empty() && self.waiting.is_empty()
     }
 
+    /// Whether so much waits for the next that no more should come.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.waiting.len() >= MOST_WAITING
+    }
+
     /// Whether there is anything for the next.
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -72,7 +81,11 @@ impl Gathering {
     ) -> Result<(), String> {
         let worth = !self.kept.is_empty() || ledger.has_moved();
         let Some(ask) = self.transaction.step(now, worth, under_way) else { return Ok(()) };
-        let commits = if ask == Ask::Commit { ledger.committable() } else { Vec::new() };
+        let mut commits = if ask == Ask::Commit { ledger.committable() } else { Vec::new() };
+        if commits.is_empty() && ask == Ask::Commit {
+            // A transaction without positions would not tell the broker whose it is.
+            commits = ledger.positions();
+        }
         if ledger.withheld().is_some_and(|withheld| !withheld.is_empty()) {
             // Without its position what it led to would be done again.
             return Err(

@@ -18,7 +18,7 @@ pub(super) struct Leaving {
 }
 
 impl Publish {
-    pub(super) fn revoked(&mut self, partitions: Assignments, acknowledge: Arc<Acknowledge>, now: Timestamp) {
+    pub(super) fn revoked(&mut self, partitions: Assignments, acknowledge: Arc<Acknowledge>) {
         let place = match self.leaving.iter().position(|it| Arc::ptr_eq(&it.partitions, &partitions)) {
             Some(place) => place,
             None => {
@@ -31,7 +31,7 @@ impl Publish {
         if leaving.acknowledge.len() >= self.shards {
             // What others have taken over already is theirs: there is nothing to wait for.
             let within = if leaving.partitions.lost { Duration::ZERO } else { self.revoke_within };
-            leaving.until = Some(now.after(within));
+            leaving.until = Some(leaving.partitions.told_at.after(within));
         }
     }
 
@@ -52,7 +52,7 @@ impl Publish {
             if self.outgoing.is_transactional() {
                 if !is_settled {
                     // Its positions can no longer be committed with what was sent in it.
-                    self.outgoing.doom();
+                    self.outgoing.doom("its partitions have been let go");
                 }
             } else {
                 self.commit();

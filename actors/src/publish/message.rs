@@ -10,6 +10,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::position::{Commit, NextOffset, Offset, PartitionId, Position};
 use lockstep_engine::sample::{Record, Sample, StreamKey};
+use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
 /// Partitions that are taken away.
@@ -19,6 +20,8 @@ pub struct Revocation {
     pub partitions: Vec<(PartitionId, u32)>,
     /// Whether others may have them already.
     pub lost: bool,
+    /// When the source told of it.
+    pub told_at: Timestamp,
 }
 
 /// Shared by all who are told of it.

@@ -118,13 +118,17 @@ impl Publish {
         self.outgoing.dead_letter(letter, topic, fault, out);
     }
 
+    /// A bundle in flight was let go.
+    pub(super) fn abandoned(&self) {
+        self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+        telemetry::bundle_abandoned();
+    }
+
     /// A job has been through all steps, and all before it in its stream have.
     pub(super) fn complete(&mut self, job: Arc<Job>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         if !is_ours(&job, |partition, assignment| self.ledger.holds(partition, assignment)) {
             // Whoever has the partitions now reads its records again.
-            self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
-            telemetry::bundle_abandoned();
-            return;
+            return self.abandoned();
         }
         let failure = match job.failure() {
             Some(failure) => (failure.fault.clone(), failure.culprit),

@@ -27,6 +27,14 @@ use crate::shell::Outbox;
 /// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// What came of a transaction.
+pub(super) struct Came {
+    /// Whether it counts.
+    pub(super) counts: bool,
+    /// How many results were let go, as others make them.
+    pub(super) abandoned: usize,
+}
+
 /// The sink and what it has been given.
 pub(super) struct Outgoing {
     dead_letters: Arc<str>,
@@ -181,7 +189,7 @@ impl Outgoing {
         out: &mut Outbox<PublishMessage>,
     ) {
         if let Some(gathering) = &mut self.gathering {
-            gathering.transaction.doom();
+            gathering.transaction.doom(&error.message);
         }
         match error.refusal {
             Refusal::Poison if pending.told => {
@@ -232,9 +240,9 @@ impl Outgoing {
     }
 
     /// Nothing of the transaction under way may count.
-    pub(super) fn doom(&mut self) {
+    pub(super) fn doom(&mut self, why: &str) {
         if let Some(gathering) = &mut self.gathering {
-            gathering.transaction.doom();
+            gathering.transaction.doom(why);
         }
     }
 
@@ -243,7 +251,7 @@ impl Outgoing {
         self.gathering.is_some()
     }
 
-    /// Whether a transaction has ended, and counts. What is for the next is sent, with all of one that did not
+    /// What came of the transaction that was to end, if it has. What is for the next is sent, with all of one that did not
     /// count but for what was read under assignments that no longer hold.
     pub(super) fn transaction_ended(
         &mut self,
@@ -251,33 +259,43 @@ impl Outgoing {
         maker: &ResultMaker,
         holds: impl Fn(PartitionId, u32) -> bool,
         out: &mut Outbox<PublishMessage>,
-    ) -> Option<bool> {
+    ) -> Option<Came> {
         let Left { then, kept, waiting } = self.gathering.as_mut()?.ended(now, &self.inbox)?;
-        let counts = match then {
-            Then::GoOn => true,
+        let mut came = Came { counts: true, abandoned: 0 };
+        let mut is_ours = |pending: &Pending| {
+            let ours = pending.what.is_ours(&holds);
+            came.abandoned += usize::from(!ours && !pending.told && pending.what.is_result());
+            ours
+        };
+        let (mut again, mut next) = (Vec::new(), waiting);
+        next.retain(|(_, pending)| is_ours(pending));
+        match then {
+            Then::GoOn => {}
             Then::Again(why) => {
-                if let Some(why) = why {
-                    tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
-                }
-                for pending in kept.into_iter().filter(|pending| pending.what.is_ours(&holds)) {
-                    // What could be made once can be made again.
-                    if let Ok(record) = self.make(&pending.what, maker) {
-                        self.send_pending(record, pending, out);
-                    }
-                }
-                false
+                tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
+                again.extend(kept.into_iter().filter(is_ours));
+                came.counts = false;
             }
             Then::Fail(why) => {
                 out.fail(format!("transactions have come to an end: {why}"));
                 return None;
             }
-        };
-        for (record, pending) in waiting {
-            if pending.what.is_ours(&holds) {
+        }
+        for pending in again {
+            // What could be made once can be made again.
+            if let Ok(record) = self.make(&pending.what, maker) {
                 self.send_pending(record, pending, out);
             }
         }
-        Some(counts)
+        for (record, pending) in next {
+            self.send_pending(record, pending, out);
+        }
+        Some(came)
+    }
+
+    /// Whether so much waits for the next transaction that no more should come.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.gathering.as_ref().is_some_and(Gathering::is_overfull)
     }
 
     fn take(&mut self, token: u64) -> Option<Pending> {

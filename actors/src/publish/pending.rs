@@ -70,6 +70,10 @@ impl Outbound {
         }
     }
 
+    pub(super) fn is_result(&self) -> bool {
+        matches!(self, Self::Result { .. })
+    }
+
     /// Whether all that it is made of was read under assignments that hold.
     pub(super) fn is_ours(&self, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
         match self {

@@ -11,21 +11,36 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 
 /// Told by the source, asked by the sink.
 #[derive(Default)]
-pub struct Membership(Mutex<Option<Arc<ConsumerGroupMetadata>>>);
+pub struct Membership(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    member: Option<Arc<ConsumerGroupMetadata>>,
+    is_over: bool,
+}
 
 impl Membership {
     /// Partitions have been given to this member.
     pub(super) fn joined(&self, member: Option<ConsumerGroupMetadata>) {
-        *self.0.lock() = member.map(Arc::new);
+        let mut state = self.0.lock();
+        if !state.is_over {
+            state.member = member.map(Arc::new);
+        }
     }
 
     /// They have been let go.
     pub(super) fn left(&self) {
-        *self.0.lock() = None;
+        self.0.lock().member = None;
+    }
+
+    /// They have been let go before all that is under way of them was given up: nothing may be committed any more, or it
+    /// would be in the name of what is held next.
+    pub(super) fn end(&self) {
+        *self.0.lock() = State { member: None, is_over: true };
     }
 
     /// As whom positions are to be committed; nobody while no partitions are held.
     pub(super) fn current(&self) -> Option<Arc<ConsumerGroupMetadata>> {
-        self.0.lock().clone()
+        self.0.lock().member.clone()
     }
 }

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use lockstep_engine::position::Commit;
 use lockstep_engine::publish::sink::{Ended, Ending, Transactions};
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError};
 use rdkafka::producer::{Producer, ThreadedProducer};
 
@@ -24,12 +26,25 @@ const CALL: Duration = Duration::from_secs(5);
 /// How soon a call that failed is made again.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How long the last transaction may take to be aborted when nobody needs the client any more.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
 type Then = Box<dyn FnOnce(Ended) + Send>;
+
+/// A transaction's end, and as whom positions are committed with it.
+struct Asked {
+    how: Ending,
+    member: Option<Arc<ConsumerGroupMetadata>>,
+    then: Then,
+}
 
 /// The transactions of a producer.
 pub struct KafkaTransactions {
-    asked: SyncSender<(Ending, Then)>,
+    /// Until it is dropped.
+    asked: Option<SyncSender<Asked>>,
+    membership: Arc<Membership>,
     closed: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 impl KafkaTransactions {
@@ -41,37 +56,44 @@ impl KafkaTransactions {
         // One call at a time, and the next only when its outcome is there.
         let (asked, asks) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
-        let worker = Worker { producer, membership, topics, closed: closed.clone() };
-        std::thread::Builder::new()
+        let worker = Worker { producer, topics, closed: closed.clone() };
+        let thread = std::thread::Builder::new()
             .name("kafka-transact".into())
             .spawn(move || worker.run(&asks))
             .map_err(|error| Error::client("cannot start the thread of transactions", error))?;
-        Ok(Self { asked, closed })
+        Ok(Self { asked: Some(asked), membership, closed, thread })
     }
 }
 
 impl Transactions for KafkaTransactions {
     fn end(&mut self, how: Ending, then: Then) {
-        if let Err(refused) = self.asked.try_send((how, then)) {
-            let (_, then) = match refused {
-                std::sync::mpsc::TrySendError::Full(ask)
-                | std::sync::mpsc::TrySendError::Disconnected(ask) => ask,
-            };
-            then(Ended::Failed("the thread of transactions does not answer".into()));
+        // Asked now, while those who let partitions go still wait for what this transaction says of them.
+        let asked = Asked { how, member: self.membership.current(), then };
+        let refused = match &self.asked {
+            Some(thread) => thread.try_send(asked).err(),
+            None => Some(TrySendError::Disconnected(asked)),
+        };
+        if let Some(TrySendError::Full(asked) | TrySendError::Disconnected(asked)) = refused {
+            (asked.then)(Ended::Failed("the thread of transactions does not answer".into()));
         }
     }
 }
 
 impl Drop for KafkaTransactions {
-    /// What waits for a broker gives up.
+    /// What waits for a broker gives up, and the transaction under way is aborted: whoever reads what is committed would
+    /// wait for it until it times out.
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Relaxed);
+        self.asked = None;
+        let until = Instant::now() + LEAVE_WITHIN;
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }
 
 struct Worker {
     producer: Arc<ThreadedProducer<Context>>,
-    membership: Arc<Membership>,
     topics: Vec<String>,
     closed: Arc<AtomicBool>,
 }
@@ -85,22 +107,22 @@ enum Trouble {
 }
 
 impl Worker {
-    fn run(self, asks: &Receiver<(Ending, Then)>) {
-        while let Ok((how, then)) = asks.recv() {
-            then(self.end(how));
+    fn run(self, asks: &Receiver<Asked>) {
+        while let Ok(Asked { how, member, then }) = asks.recv() {
+            then(self.end(how, member.as_deref()));
         }
         // A transaction left open would hold up all who read what was committed until it times out.
         if self.producer.client().fatal_error().is_none() {
-            let _aborted = self.producer.abort_transaction(CALL);
+            let _aborted = self.producer.abort_transaction(LEAVE_WITHIN);
         }
     }
 
-    fn end(&self, how: Ending) -> Ended {
+    fn end(&self, how: Ending, member: Option<&ConsumerGroupMetadata>) -> Ended {
         let ended = match how {
             Ending::None => {
                 self.call("cannot begin with transactions", || self.producer.init_transactions(CALL))
             }
-            Ending::Commit(commits) => self.commit(commits),
+            Ending::Commit(commits) => self.commit(commits, member),
             Ending::Abort => self.abort(),
         };
         let outcome = match ended {
@@ -119,13 +141,12 @@ impl Worker {
         }
     }
 
-    fn commit(&self, commits: Vec<Commit>) -> Result<(), Trouble> {
+    fn commit(&self, commits: Vec<Commit>, member: Option<&ConsumerGroupMetadata>) -> Result<(), Trouble> {
         if !commits.is_empty() {
-            let member = self.membership.current();
             let member = member.ok_or_else(|| Trouble::Abort("its partitions have been let go".into()))?;
             let list = commit_list(&self.topics, commits);
             self.call("cannot add positions to a transaction", || {
-                self.producer.send_offsets_to_transaction(&list, &member, CALL)
+                self.producer.send_offsets_to_transaction(&list, member, CALL)
             })?;
         }
         fault_point::pass("before-commit");
@@ -135,7 +156,10 @@ impl Worker {
     }
 
     fn abort(&self) -> Result<(), Trouble> {
-        self.call("cannot abort a transaction", || self.producer.abort_transaction(CALL))
+        self.call("cannot abort a transaction", || self.producer.abort_transaction(CALL))?;
+        // What aborted it may be there still: the next is not to be tried as fast as the machine can.
+        std::thread::park_timeout(RETRY);
+        Ok(())
     }
 
     /// Makes a call until it succeeds or fails for good.

@@ -14,9 +14,14 @@ pub struct Transaction {
     due: Timestamp,
     /// It is to end before it is due.
     soon: bool,
-    /// Something of it was not delivered, so that it can only be aborted.
-    doomed: bool,
+    /// Why it can only be aborted.
+    doomed: Option<String>,
+    /// How many in a row were aborted.
+    aborted: u32,
 }
+
+/// So many transactions aborted in a row are not chance any more.
+const MOST_ABORTED: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -26,8 +31,10 @@ enum Phase {
     Open,
     /// It takes no more, and ends when all that was sent has been told of.
     Draining,
-    /// Its end has been asked for.
-    Ending,
+    /// This end has been asked for.
+    Ending(Ask),
+    /// There is no next.
+    Over,
 }
 
 /// What is to be asked of the client.
@@ -47,7 +54,7 @@ pub enum Then {
     /// Go on: what was sent counts.
     GoOn,
     /// Send again what was sent, and tell again what may be committed: nothing of it counts.
-    Again(Option<String>),
+    Again(String),
     /// There is no next.
     Fail(String),
 }
@@ -55,12 +62,12 @@ pub enum Then {
 impl Transaction {
     /// None has begun. One gathers for `every` at most.
     pub fn new(every: Duration) -> Self {
-        Self { phase: Phase::Unbegun, every, due: Timestamp::MIN, soon: false, doomed: false }
+        Self { phase: Phase::Unbegun, every, due: Timestamp::MIN, soon: false, doomed: None, aborted: 0 }
     }
 
     /// Whether something can be sent now.
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open && !self.doomed
+        self.phase == Phase::Open && self.doomed.is_none()
     }
 
     /// It is not to wait until it is due.
@@ -68,9 +75,11 @@ impl Transaction {
         self.soon = true;
     }
 
-    /// Something of it was not delivered.
-    pub fn doom(&mut self) {
-        self.doomed = true;
+    /// Something of it was not delivered, or may not count any more. Nothing comes of it when its end has been asked for.
+    pub fn doom(&mut self, why: impl Into<String>) {
+        if matches!(self.phase, Phase::Open | Phase::Draining) {
+            self.doomed.get_or_insert_with(|| why.into());
+        }
     }
 
     /// What to ask for now, if anything. `worth` says whether anything is to be committed, `under_way` whether
@@ -78,7 +87,7 @@ impl Transaction {
     pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<Ask> {
         if self.phase == Phase::Open {
             let due = self.soon || now >= self.due;
-            if self.doomed || (due && worth) {
+            if self.doomed.is_some() || (due && worth) {
                 self.phase = Phase::Draining;
             } else if due {
                 (self.soon, self.due) = (false, now.after(self.every));
@@ -87,29 +96,38 @@ impl Transaction {
         let ask = match self.phase {
             Phase::Unbegun => Ask::Begin,
             Phase::Draining if under_way => return None,
-            Phase::Draining if self.doomed => Ask::Abort,
+            Phase::Draining if self.doomed.is_some() => Ask::Abort,
             Phase::Draining => Ask::Commit,
-            Phase::Open | Phase::Ending => return None,
+            Phase::Open | Phase::Ending(_) | Phase::Over => return None,
         };
-        self.phase = Phase::Ending;
+        self.phase = Phase::Ending(ask);
         Some(ask)
     }
 
     /// It has ended as asked, or not.
     pub fn ended(&mut self, how: Ended, now: Timestamp) -> Then {
-        let aborted = std::mem::take(&mut self.doomed);
+        let doomed = self.doomed.take();
         self.soon = false;
         self.due = now.after(self.every);
-        self.phase = Phase::Open;
-        match how {
-            Ended::AsAsked if aborted => Then::Again(None),
-            Ended::AsAsked => Then::GoOn,
-            Ended::Aborted(why) => Then::Again(Some(why)),
-            Ended::Failed(why) => {
-                self.phase = Phase::Ending;
-                Then::Fail(why)
+        let was_asked = std::mem::replace(&mut self.phase, Phase::Open);
+        let why = match how {
+            Ended::AsAsked if was_asked != Phase::Ending(Ask::Abort) => {
+                self.aborted = 0;
+                return Then::GoOn;
             }
+            Ended::AsAsked => doomed.unwrap_or_default(),
+            Ended::Aborted(why) => why,
+            Ended::Failed(why) => {
+                self.phase = Phase::Over;
+                return Then::Fail(why);
+            }
+        };
+        self.aborted += 1;
+        if self.aborted < MOST_ABORTED {
+            return Then::Again(why);
         }
+        self.phase = Phase::Over;
+        Then::Fail(format!("{MOST_ABORTED} in a row were aborted, the last since {why}"))
     }
 
     /// When it is due; none while it ends, which is told.
@@ -174,14 +192,43 @@ mod tests {
     #[test]
     fn what_was_not_delivered_aborts_it_and_all_is_sent_again() {
         let mut it = open();
-        it.doom();
+        it.doom("no");
         assert!(!it.is_open());
         assert_eq!(it.step(at(1), true, true), None, "what is under way is told of first");
         assert_eq!(it.step(at(2), true, false), Some(Ask::Abort));
-        assert_eq!(it.ended(Ended::AsAsked, at(3)), Then::Again(None));
+        assert_eq!(it.ended(Ended::AsAsked, at(3)), Then::Again("no".into()));
         assert!(it.is_open());
         assert_eq!(it.step(at(103), true, false), Some(Ask::Commit));
-        assert_eq!(it.ended(Ended::Aborted("fenced".into()), at(104)), Then::Again(Some("fenced".into())));
+        assert_eq!(it.ended(Ended::Aborted("fenced".into()), at(104)), Then::Again("fenced".into()));
+    }
+
+    #[test]
+    fn one_that_is_being_committed_cannot_be_doomed_any_more() {
+        let mut it = open();
+        it.end_soon();
+        assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+        it.doom("too late");
+        assert_eq!((it.ended(Ended::AsAsked, at(2)), it.is_open()), (Then::GoOn, true));
+    }
+
+    #[test]
+    fn many_aborted_in_a_row_are_a_failure_and_one_that_counts_ends_the_row() {
+        let mut it = open();
+        let mut end = |how: Ended| {
+            it.end_soon();
+            assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+            it.ended(how, at(2))
+        };
+        for _ in 1..MOST_ABORTED {
+            assert_eq!(end(Ended::Aborted("no".into())), Then::Again("no".into()));
+        }
+        assert_eq!(end(Ended::AsAsked), Then::GoOn);
+        for _ in 1..MOST_ABORTED {
+            assert_eq!(end(Ended::Aborted("no".into())), Then::Again("no".into()));
+        }
+        assert!(
+            matches!(end(Ended::Aborted("no".into())), Then::Fail(why) if why.ends_with("the last since no"))
+        );
     }
 
     #[test]

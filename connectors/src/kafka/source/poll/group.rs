@@ -70,12 +70,15 @@ impl Poller {
                     self.to_commit.extend(last);
                     self.commit();
                 }
-                if (finished && !self.committing()) || Instant::now() >= until {
-                    if !finished {
-                        tracing::warn!(
-                            "revoked partitions were not finished in time; some may be read twice"
-                        );
-                    }
+                if finished && self.to_commit.is_empty() && !self.committing() {
+                    self.let_go();
+                } else if Instant::now() >= until {
+                    // What it still holds would be committed in the name of what is held next.
+                    self.membership.end();
+                    self.stopped = true;
+                    self.held.push_back(SourceEvent::Failed(
+                        "revoked partitions were not let go in time, as if the pipeline stood still".into(),
+                    ));
                     self.let_go();
                 } else {
                     self.step = Step::Revoking(done, until);

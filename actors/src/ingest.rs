@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
-use lockstep_engine::completion::Completion;
+use lockstep_engine::completion::Progress;
 use lockstep_engine::control::gate::Gate;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
@@ -39,8 +39,8 @@ pub enum IngestMessage {
 /// One time that a partition is ours.
 struct Assignment {
     number: u32,
-    /// What had ended when it was assigned, of all that is read.
-    ended: Arc<Completion>,
+    /// What was known when it was assigned, of all that is read.
+    before: Arc<Progress>,
 }
 
 /// The ingest actor's room.
@@ -96,12 +96,12 @@ impl Ingest {
                 let mut told = Vec::new();
                 for assigned in partitions {
                     self.assigned_ever += 1;
-                    let ended = Arc::new(self.ended_before(&assigned));
+                    let before = Arc::new(self.known_before(&assigned));
                     let Assigned { partition, start, .. } = assigned;
-                    let assignment = Assignment { number: self.assigned_ever, ended: ended.clone() };
+                    let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
                     self.gate.assign(partition);
-                    told.push((partition, start, ended, self.assigned_ever));
+                    told.push((partition, start, before, self.assigned_ever));
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = told.len(), "partitions assigned");
@@ -142,10 +142,11 @@ impl Ingest {
         self.look_at_memory(now);
     }
 
-    /// What the last commit of a partition says of records that are read again though they have ended.
-    fn ended_before(&self, assigned: &Assigned) -> Completion {
-        let Some(commit) = &assigned.committed else { return Completion::default() };
-        Completion::decode(commit.next, &commit.metadata).unwrap_or_else(|error| {
+    /// What the last commit of a partition says of records that are read again: which have ended, and which are
+    /// published.
+    fn known_before(&self, assigned: &Assigned) -> Progress {
+        let Some(commit) = &assigned.committed else { return Progress::default() };
+        Progress::decode(commit.next, &commit.metadata).unwrap_or_else(|error| {
             let id = assigned.partition;
             let topic = self.inputs.get(id.input.index()).map_or("?", |input| input.topic.as_str());
             tracing::warn!(
@@ -154,22 +155,22 @@ impl Ingest {
                 offset = commit.next.0,
                 "the metadata of the committed position is ignored, so some records may be processed twice: {error}"
             );
-            Completion::default()
+            Progress::default()
         })
     }
 
     fn records(&mut self, partition: PartitionId, records: Vec<Record>, out: &mut Outbox<IngestMessage>) {
-        let (Some(Assignment { number, ended }), Some(input)) =
+        let (Some(Assignment { number, before }), Some(input)) =
             (self.assignments.get(&partition), self.inputs.get(partition.input.index()))
         else {
             tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
             return;
         };
-        let (assignment, ended) = (*number, ended.clone());
+        let (assignment, before) = (*number, before.clone());
         telemetry::consumed(&input.name, records.len(), records.iter().map(|r| r.payload.len()).sum());
         let offsets = records.iter().map(|record| record.position.offset).collect();
         out.send(&self.publish, PublishMessage::Opened { partition, assignment, offsets });
-        let had_ended = |record: &Record| ended.contains(record.position.offset);
+        let had_ended = |record: &Record| before.ended.contains(record.position.offset);
         let mut records = records.into_iter().peekable();
         while let Some(again) = records.peek().map(had_ended) {
             let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));

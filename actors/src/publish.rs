@@ -182,8 +182,8 @@ impl Room for Publish {
     ) {
         match message {
             PublishMessage::Assigned(partitions) => {
-                for (partition, start, ended, assignment) in partitions {
-                    self.ledger.assign(partition, start, &ended, assignment);
+                for (partition, start, progress, assignment) in partitions {
+                    self.ledger.assign(partition, start, &progress, assignment);
                 }
             }
             PublishMessage::Opened { partition, assignment, offsets } => {
@@ -193,7 +193,7 @@ impl Room for Publish {
             }
             PublishMessage::Faults(assignment, faults) => {
                 for Faulty { record, reservation, fault } in faults {
-                    self.dead_letter(Letter::Record(record, assignment, reservation), fault, out);
+                    self.at_fault(Letter::Record(record, assignment, reservation), fault, out);
                 }
             }
             PublishMessage::Aligned(aligned) => self.aligned(aligned, out),

@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering;
 
 use lockstep_actors::{Ended, PipelineError};
 use lockstep_engine::align::{Bounds, Overflow};
-use world::{ERROR, PANIC, Running, World, pipeline, record};
+use lockstep_engine::completion::Progress;
+use lockstep_engine::position::{Commit, NextOffset, Offset};
+use world::{ERROR, PANIC, PARTITION, Running, World, pipeline, record};
 
 fn numbers(records: &[lockstep_engine::publish::sink::OutRecord], stream: &str) -> Vec<i64> {
     let of_stream = records.iter().filter(|record| record.key.as_deref() == Some(stream.as_bytes()));
@@ -128,6 +130,55 @@ fn what_has_to_make_room_is_committed_and_goes_to_the_late_topic_if_there_is_one
         }
         assert!(world.sent_to("results").is_empty());
     }
+}
+
+/// A world in which, at the last commit, all of the first ten records were in results, and none had ended.
+fn ten_were_published() -> Arc<World> {
+    let mut progress = Progress::default();
+    progress.published.insert(Offset(0), NextOffset(10));
+    let next = NextOffset(0);
+    let metadata = progress.encode(next, 4096).unwrap();
+    let world = Arc::new(World::default());
+    *world.before.lock().unwrap() = Some(Commit { partition: PARTITION, next, metadata });
+    world
+}
+
+#[test]
+fn what_was_in_a_result_before_a_restart_is_not_told_as_evicted_after_it() {
+    let mut pipeline = pipeline(1, 1);
+    pipeline.align.inputs[0].out_of_orderness = std::time::Duration::from_millis(10);
+    pipeline.align.bounds =
+        Bounds { stream_items: Some(5), overflow: Overflow::DropOldest, ..Bounds::default() };
+    pipeline.publish.late = Some("late".to_owned());
+    let records = (0..50).map(|n| record(n, "a", 1)).collect();
+    let running = Running::start_with(ten_were_published(), records, pipeline);
+    let world = running.world.clone();
+    world.wait_for("the commit", |world| world.committed() == Some(45));
+    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    let mut told = numbers(&world.sent_to("late"), "a");
+    told.sort_unstable();
+    assert_eq!(told, (10..45).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_in_a_result_before_a_restart_is_not_told_as_late_or_dead_after_it() {
+    let mut pipeline = pipeline(1, 1);
+    pipeline.publish.late = Some("late".to_owned());
+    let mut records: Vec<_> =
+        (0..40).map(|n| record(n, "a", if n == 3 || n == 13 { ERROR } else { 1 })).collect();
+    for (late, after) in [(9, 5), (19, 15)] {
+        records[late].timestamp = records[after].timestamp;
+    }
+    // Without a value they are at fault by themselves.
+    for empty in [7, 17] {
+        records[empty].payload = bytes::Bytes::new();
+    }
+    let running = Running::start_with(ten_were_published(), records, pipeline);
+    let world = running.world.clone();
+    world.wait_for("the commit", |world| world.committed() == Some(40));
+    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(numbers(&world.sent_to("late"), "a"), [15], "as its timestamp says");
+    assert_eq!(numbers(&world.sent_to("dead"), "a"), [13, 17]);
 }
 
 #[test]

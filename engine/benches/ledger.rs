@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lockstep_engine::completion::Completion;
+use lockstep_engine::completion::Progress;
 use lockstep_engine::position::{InputId, NextOffset, Offset, Position};
 use lockstep_engine::publish::{Ledger, Settled};
 
@@ -40,7 +40,7 @@ fn endings(criterion: &mut Criterion) {
         let mut base = 0;
         for partition in 0..PARTITIONS {
             let id = Position::new(InputId(0), partition, 0).partition;
-            ledger.assign(id, NextOffset(base), &Completion::default(), 1);
+            ledger.assign(id, NextOffset(base), &Progress::default(), 1);
         }
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter(|| {
@@ -67,25 +67,30 @@ fn endings(criterion: &mut Criterion) {
 
 fn maps(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("map");
-    let mut random = Completion::default();
-    let mut stretches = Completion::default();
+    let (mut random, mut stretches, mut published) = <(Progress, Progress, Progress)>::default();
     for offset in (1..20_000).map(Offset) {
         if mixed(offset.0) >> 63 == 0 {
-            random.insert(offset, offset.next());
+            random.ended.insert(offset, offset.next());
         }
         if mixed(offset.0 / 50) >> 63 == 0 {
-            stretches.insert(offset, offset.next());
+            stretches.ended.insert(offset, offset.next());
+        }
+        match mixed(offset.0) % 3 {
+            0 => published.ended.insert(offset, offset.next()),
+            1 => published.published.insert(offset, offset.next()),
+            _ => {}
         }
     }
-    for (name, map) in [("random-20000", random), ("stretches-20000", stretches)] {
+    let maps = [("random-20000", random), ("stretches-20000", stretches), ("published-20000", published)];
+    for (name, map) in maps {
         let base = NextOffset(0);
         let text = map.encode(base, usize::MAX).expect("it fits");
-        println!("{name}: {} runs, {} characters", map.runs().len(), text.len());
+        println!("{name}: {} runs, {} characters", map.ended.runs().len(), text.len());
         group.bench_function(BenchmarkId::new("encode", name), |bencher| {
             bencher.iter(|| black_box(&map).encode(base, usize::MAX));
         });
         group.bench_function(BenchmarkId::new("decode", name), |bencher| {
-            bencher.iter(|| Completion::decode(base, black_box(&text)));
+            bencher.iter(|| Progress::decode(base, black_box(&text)));
         });
     }
     // With what the ledger does to make the map: half of what is in flight has ended, and one more ends.
@@ -94,7 +99,7 @@ fn maps(criterion: &mut Criterion) {
     group.bench_function("ledger-20000", |bencher| {
         bencher.iter_batched_ref(
             || {
-                ledger.assign(partition, NextOffset(0), &Completion::default(), 1);
+                ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
                 for offset in 0..20_000 {
                     ledger.open(Position { partition, offset: Offset(offset) }, 1);
                 }

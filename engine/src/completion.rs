@@ -1,20 +1,24 @@
-//! Which records at or after a committed position have ended: what the metadata of a commit says beside the position.
+//! Which records at or after a committed position have ended, and which are in a published result though they have not:
+//! what the metadata of a commit says beside the position.
 //!
-//! [`encode`](Completion::encode) and [`decode`](Completion::decode) are in `completion/text.rs`, what they write byte
-//! by byte in `completion/body.rs`, and how the shortest way to write it is found in `completion/plan.rs`.
+//! Both are a [`Progress`]. Its [`encode`](Progress::encode) and [`decode`](Progress::decode) are in
+//! `completion/text.rs`, what they write byte by byte in `completion/body.rs`, and how the shortest way to write it is
+//! found in `completion/plan.rs`.
 
 use crate::position::{NextOffset, Offset};
 
 mod body;
 mod plan;
+mod progress;
 mod text;
 
 pub(crate) use plan::Segment;
+pub use progress::Progress;
 pub use text::{MAX_BODY, MAX_TEXT, MapError};
 pub(crate) use text::{capacity, varint_len};
 
-/// A stretch of records that have all ended. What is missing between them (compacted away, or the marker of a
-/// transaction) counts as ended too.
+/// A stretch of records of which the same is true. What is missing between them (compacted away, or the marker of a
+/// transaction) counts as one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The first.
@@ -23,35 +27,35 @@ pub struct Run {
     pub to: NextOffset,
 }
 
-/// Which records have ended: runs that ascend and neither overlap nor touch.
+/// A set of records, such as those that have ended: runs that ascend and neither overlap nor touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
     runs: Vec<Run>,
 }
 
 impl Completion {
-    /// Whether the record at `offset` has ended.
+    /// Whether the record at `offset` is among them.
     pub fn contains(&self, offset: Offset) -> bool {
         let after = self.runs.partition_point(|run| run.to.0 <= offset.0);
         self.runs.get(after).is_some_and(|run| run.from <= offset)
     }
 
-    /// The stretches that have ended, ascending.
+    /// The stretches of it, ascending.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Whether nothing has ended.
+    /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// The offset after the last record that has ended.
+    /// The offset after the last of them.
     pub fn end(&self) -> Option<NextOffset> {
         self.runs.last().map(|run| run.to)
     }
 
-    /// Records from `from` up to, not including, `to` have ended. Constant time if they come after all others; an
+    /// Adds the records from `from` up to, not including, `to`. Constant time if they come after all others; an
     /// empty stretch changes nothing.
     pub fn insert(&mut self, from: Offset, to: NextOffset) {
         if to.0 <= from.0 {

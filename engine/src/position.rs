@@ -48,7 +48,7 @@ pub struct Commit {
     pub partition: PartitionId,
     /// The first record that has not ended: where reading starts after a restart.
     pub next: NextOffset,
-    /// Which records after it have ended, as [`Completion::encode`](crate::completion::Completion::encode) writes it.
+    /// What is known of the records after it, as [`Progress::encode`](crate::completion::Progress::encode) writes it.
     pub metadata: String,
 }
 

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
-use lockstep_engine::completion::Completion;
+use lockstep_engine::completion::Progress;
 use lockstep_engine::position::NextOffset;
 
 /// Text as it would be committed: few inputs would come past the checksum otherwise.
@@ -21,12 +21,15 @@ fn sealed(base: i64, version_and_form: [u8; 2], body: &[u8]) -> String {
 
 fn look(base: i64, text: &str) {
     let base = NextOffset(base);
-    let Ok(map) = Completion::decode(base, text) else { return };
-    assert!(map.runs().iter().all(|run| run.from.0 < run.to.0 && run.from.0 >= base.0));
-    assert!(map.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
+    let Ok(map) = Progress::decode(base, text) else { return };
+    for set in [&map.ended, &map.published] {
+        assert!(set.runs().iter().all(|run| run.from.0 < run.to.0 && run.from.0 >= base.0));
+        assert!(set.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
+    }
+    assert!(map.published.runs().iter().all(|run| !map.ended.contains(run.from)));
     // What a bitmap or deflating wrote in few bytes may be too much for any other way.
     if let Some(again) = map.encode(base, usize::MAX) {
-        assert_eq!(Completion::decode(base, &again), Ok(map));
+        assert_eq!(Progress::decode(base, &again), Ok(map));
     }
 }
 

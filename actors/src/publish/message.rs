@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockstep_engine::align::{Bound, Bundle};
 use lockstep_engine::budget::Reservation;
-use lockstep_engine::completion::Completion;
+use lockstep_engine::completion::Progress;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
@@ -29,8 +29,8 @@ pub type Assignments = Arc<Revocation>;
 
 /// What the publish actor takes.
 pub enum PublishMessage {
-    /// Partitions that are ours, where reading starts, what had ended of what follows, and the number of the assignment.
-    Assigned(Vec<(PartitionId, NextOffset, Arc<Completion>, u32)>),
+    /// Partitions that are ours, where reading starts, what is known of what follows, and the number of the assignment.
+    Assigned(Vec<(PartitionId, NextOffset, Arc<Progress>, u32)>),
     /// Records were consumed.
     Opened {
         /// Their partition.

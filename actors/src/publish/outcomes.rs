@@ -43,6 +43,9 @@ impl Publish {
         }
         for (sample, by_ns) in aligned.late {
             let position = sample.position();
+            if self.is_published(position, sample.assignment) {
+                continue;
+            }
             telemetry::late(self.name(position));
             self.observer.late(position.input());
             self.left_out(&sample, LeftOut::Late(by_ns), out);
@@ -54,21 +57,40 @@ impl Publish {
                 // It has its results, or will have: they say when it has ended.
                 let verdict = self.ledger.release(position, sample.assignment, used);
                 self.verdict(position, verdict, out);
-            } else {
+            } else if !self.is_published(position, sample.assignment) {
                 self.observer.dropped(position.input(), wire::EVICTED);
                 self.left_out(&sample, LeftOut::Evicted(bound), out);
             }
         }
         for (sample, fault) in aligned.astray {
-            self.dead_letter(Letter::Sample(sample), fault, out);
+            self.at_fault(Letter::Sample(sample), fault, out);
         }
         for sample in aligned.duplicates {
-            self.drop_sample(sample.position(), "duplicate");
-            self.ledger.end(sample.position(), sample.assignment);
+            if !self.is_published(sample.position(), sample.assignment) {
+                self.drop_sample(sample.position(), "duplicate");
+                self.ledger.end(sample.position(), sample.assignment);
+            }
         }
         for (position, assignment, used) in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);
             self.verdict(position, verdict, out);
+        }
+    }
+
+    /// Whether a record that takes part in nothing is in a published result, as it can be after a restart. It has ended
+    /// then, and nothing more is told of it.
+    fn is_published(&mut self, position: Position, assignment: u32) -> bool {
+        let is_published = self.ledger.end_if_published(position, assignment);
+        if is_published {
+            self.observer.used(position.input());
+        }
+        is_published
+    }
+
+    /// Dead-letters a record that is at fault by itself.
+    pub(super) fn at_fault(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
+        if !self.is_published(letter.record().position, letter.assignment()) {
+            self.dead_letter(letter, fault, out);
         }
     }
 
@@ -109,7 +131,7 @@ impl Publish {
         }
     }
 
-    pub(super) fn dead_letter(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
+    fn dead_letter(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
         let position = letter.record().position;
         telemetry::dead_lettered(fault.stage, fault.reason);
         self.observer.dead_lettered(position.input(), &fault);

@@ -47,6 +47,8 @@ pub(crate) const DEVICE: u8 = 252;
 pub(crate) struct World {
     pub(crate) sent: Mutex<Vec<OutRecord>>,
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
+    /// What was committed before the first pipeline began.
+    pub(crate) before: Mutex<Option<Commit>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
     /// While set, models wait, but for so many calls.
@@ -347,7 +349,7 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
         let assigned = SourceEvent::Assigned(vec![Assigned {
             partition: PARTITION,
             start: NextOffset(first),
-            committed: None,
+            committed: world.before.lock().unwrap().clone(),
         }]);
         let events = records
             .into_iter()

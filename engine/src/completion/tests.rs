@@ -15,23 +15,30 @@ fn map_of(offsets: impl IntoIterator<Item = i64>) -> Completion {
     map
 }
 
-/// Offsets after the base, from short runs, long ones and single ones.
-fn maps() -> impl Strategy<Value = (i64, Completion)> {
-    let gap = prop_oneof![4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
+fn ended(offsets: impl IntoIterator<Item = i64>) -> Progress {
+    Progress { ended: map_of(offsets), published: Completion::default() }
+}
+
+/// Offsets after the base, from short runs, long ones and single ones, some with nothing between them; of those that
+/// are published, which take turns with those that have ended, none, some, or many.
+fn maps() -> impl Strategy<Value = (i64, Progress)> {
+    let gap = prop_oneof![2 => Just(0), 4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
     let len = prop_oneof![4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
-    (0_i64..1_000_000_000, prop::collection::vec((gap, len), 0..400)).prop_map(|(base, runs)| {
-        let mut map = Completion::default();
+    let runs = prop::collection::vec((gap, len, 0_u8..8), 0..400);
+    (0_i64..1_000_000_000, runs, prop_oneof![Just(0_u8), 1_u8..8]).prop_map(|(base, runs, share)| {
+        let mut progress = Progress::default();
         let mut at = base;
-        for (gap, len) in runs {
-            map.insert(Offset(at + gap), NextOffset(at + gap + len));
+        for (gap, len, which) in runs {
+            let set = if which < share { &mut progress.published } else { &mut progress.ended };
+            set.insert(Offset(at + gap), NextOffset(at + gap + len));
             at += gap + len;
         }
-        (base, map)
+        (base, progress)
     })
 }
 
-fn records(count: i64, has_ended: impl Fn(i64) -> bool) -> Completion {
-    map_of((0..count).filter(|offset| has_ended(*offset)))
+fn records(count: i64, has_ended: impl Fn(i64) -> bool) -> Progress {
+    ended((0..count).filter(|offset| has_ended(*offset)))
 }
 
 /// Whether a record has ended, as good as at random.
@@ -39,22 +46,22 @@ fn by_chance(offset: i64) -> bool {
     offset.wrapping_mul(0x5851_f42d_4c95_7f2d).count_ones().is_multiple_of(2)
 }
 
-fn len_of(map: &Completion) -> usize {
+fn len_of(map: &Progress) -> usize {
     map.encode(NextOffset(0), NO_LIMIT).expect("it fits").len()
 }
 
 #[test]
 fn an_empty_map_is_short_and_recognisable() {
-    let text = Completion::default().encode(NextOffset(7), NO_LIMIT).expect("it fits");
+    let text = Progress::default().encode(NextOffset(7), NO_LIMIT).expect("it fits");
     assert_eq!(text.len(), 17);
     assert!(text.starts_with("lockstep:"));
-    assert_eq!(Completion::decode(NextOffset(7), &text), Ok(Completion::default()));
+    assert_eq!(Progress::decode(NextOffset(7), &text), Ok(Progress::default()));
 }
 
 #[test]
 fn metadata_of_others_is_told_from_that_which_is_broken() {
-    let decode = |text| Completion::decode(NextOffset(0), text);
-    assert_eq!(decode(""), Ok(Completion::default()));
+    let decode = |text| Progress::decode(NextOffset(0), text);
+    assert_eq!(decode(""), Ok(Progress::default()));
     assert_eq!(decode("eyJwYXJhbGxlbCI6MX0="), Err(MapError::Foreign));
     assert_eq!(decode("Lockstep:AAAA"), Err(MapError::Foreign));
     assert!(matches!(decode("lockstep:"), Err(MapError::Broken(_))));
@@ -64,9 +71,9 @@ fn metadata_of_others_is_told_from_that_which_is_broken() {
 
 #[test]
 fn the_map_of_one_position_is_not_taken_for_that_of_another() {
-    let text = map_of([5, 6, 9]).encode(NextOffset(3), NO_LIMIT).expect("it fits");
-    assert!(Completion::decode(NextOffset(3), &text).is_ok());
-    assert!(matches!(Completion::decode(NextOffset(4), &text), Err(MapError::Broken(_))));
+    let text = ended([5, 6, 9]).encode(NextOffset(3), NO_LIMIT).expect("it fits");
+    assert!(Progress::decode(NextOffset(3), &text).is_ok());
+    assert!(matches!(Progress::decode(NextOffset(4), &text), Err(MapError::Broken(_))));
 }
 
 #[test]
@@ -79,6 +86,16 @@ fn a_stretch_is_written_as_runs_or_bits_or_deflated_whichever_is_shortest() {
     // Both, one after the other, cost what each costs.
     let both = len_of(&records(1_012_000, |o| (1..1_000_000).contains(&o) || o >= 1_000_000 && by_chance(o)));
     assert!(both < 2_060, "{both}");
+    // One that is published among those that have ended costs a few bytes, and many a fifth of a byte each at most.
+    let mut mixed = records(12_000, by_chance);
+    mixed.ended.insert(Offset(11_000), NextOffset(12_001));
+    mixed.published.insert(Offset(12_001), NextOffset(12_002));
+    assert!(len_of(&mixed) < random + 5);
+    let mut mixed = records(9_000, |o| o % 3 > 0 && by_chance(o));
+    for offset in (0..9_000).filter(|o| o % 3 == 0 && by_chance(*o)) {
+        mixed.published.insert(Offset(offset), Offset(offset).next());
+    }
+    assert!(len_of(&mixed) < 2_430, "{}", len_of(&mixed));
     // A pattern is deflated.
     let pattern = len_of(&records(12_000, |o| o % 7 == 3));
     assert!(pattern < 200, "{pattern}");
@@ -91,38 +108,46 @@ fn a_map_that_does_not_fit_is_not_cut() {
     assert!(map.encode(NextOffset(0), len).is_some());
     assert_eq!(map.encode(NextOffset(0), len - 1), None);
     // A gap of more offsets than a bitmap may have is written as such.
-    assert!(len_of(&map_of([0, i64::MAX - 1])) < 40);
+    assert!(len_of(&ended([0, i64::MAX - 1])) < 40);
 }
 
 #[test]
 fn what_inflates_beyond_all_bounds_is_refused_in_little_memory() {
     let bomb = miniz_oxide::deflate::compress_to_vec(&vec![0; 16 * MAX_BODY], 9);
-    let refused = Completion::decode(NextOffset(0), &seal(NextOffset(0), 1, &bomb));
+    let refused = Progress::decode(NextOffset(0), &seal(NextOffset(0), 1, &bomb));
     assert!(refused.is_err_and(|error| error.to_string().contains("inflated")));
     let long = format!("lockstep:{}", "A".repeat(MAX_TEXT));
-    assert!(
-        Completion::decode(NextOffset(0), &long).is_err_and(|error| error.to_string().contains("longer"))
-    );
+    assert!(Progress::decode(NextOffset(0), &long).is_err_and(|error| error.to_string().contains("longer")));
 }
 
 #[test]
 fn runs_beyond_the_last_offset_are_refused() {
     let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-    let run = [&most[..], &[2]].concat();
-    for (base, body) in [(1, &run[..]), (0, &run[..]), (i64::MAX, &[0, 2][..]), (i64::MAX - 3, &[0, 3, 0xff])]
-    {
+    let run = [&most[..], &[4]].concat();
+    for (base, body) in [
+        (1, &run[..]),
+        (0, &run[..]),
+        (i64::MAX, &[0, 4][..]),
+        (i64::MAX, &[0, 5]),
+        (i64::MAX - 3, &[0, 6, 0xff]),
+        (i64::MAX - 3, &[0, 7, 242]),
+    ] {
         let base = NextOffset(base);
-        let refused = Completion::decode(base, &seal(base, 0, body));
+        let refused = Progress::decode(base, &seal(base, 0, body));
         assert!(refused.is_err_and(|error| error.to_string().contains("beyond")), "{base:?} {body:?}");
     }
 }
 
 #[test]
 fn what_begins_before_the_position_is_left_out() {
-    let mut map = map_of([1, 2, 3, 4, 5]);
-    map.insert(Offset(9), NextOffset(11));
-    let text = map.encode(NextOffset(4), NO_LIMIT).expect("it fits");
-    assert_eq!(Completion::decode(NextOffset(4), &text), Ok(map_of([4, 5, 9, 10])));
+    let progress = |ended: &[i64], published: &[i64]| Progress {
+        ended: map_of(ended.iter().copied()),
+        published: map_of(published.iter().copied()),
+    };
+    let text = progress(&[0, 3, 4, 5, 9, 10], &[1, 2, 6]).encode(NextOffset(4), NO_LIMIT).expect("it fits");
+    assert_eq!(Progress::decode(NextOffset(4), &text), Ok(progress(&[4, 5, 9, 10], &[6])));
+    let text = progress(&[0, 6], &[2, 3, 4, 5, 8]).encode(NextOffset(4), NO_LIMIT).expect("it fits");
+    assert_eq!(Progress::decode(NextOffset(4), &text), Ok(progress(&[6], &[4, 5, 8])));
 }
 
 proptest! {
@@ -145,39 +170,58 @@ proptest! {
     fn a_map_is_read_as_it_was_written((base, map) in maps()) {
         let text = map.encode(NextOffset(base), NO_LIMIT).expect("it fits");
         prop_assert!(text.is_ascii());
-        prop_assert_eq!(Completion::decode(NextOffset(base), &text), Ok(map));
+        prop_assert_eq!(Progress::decode(NextOffset(base), &text), Ok(map));
     }
 
-    /// Held against all ways to write up to ten runs.
     #[test]
-    fn no_choice_of_runs_and_bits_is_shorter_by_more_than_what_rounding_costs(
-        runs in prop::collection::vec((prop_oneof![1_u64..4, 1_u64..40], prop_oneof![1_u64..4, 1_u64..40]), 1..10),
+    fn what_has_ended_does_not_count_as_published(
+        ended in prop::collection::btree_set(0_i64..60, 0..60),
+        published in prop::collection::btree_set(0_i64..60, 0..60),
+        base in 0_i64..20,
     ) {
-        let mut map = Completion::default();
+        let progress = Progress { ended: map_of(ended.clone()), published: map_of(published.clone()) };
+        let text = progress.encode(NextOffset(base), NO_LIMIT).expect("it fits");
+        let left = |set: BTreeSet<i64>| map_of(set.into_iter().filter(|offset| *offset >= base));
+        let expected = Progress { published: left(&published - &ended), ended: left(ended) };
+        prop_assert_eq!(Progress::decode(NextOffset(base), &text), Ok(expected));
+    }
+
+    /// Held against all ways to write up to six stretches.
+    #[test]
+    fn no_choice_of_ways_to_write_is_shorter_by_more_than_what_rounding_costs(
+        runs in prop::collection::vec(
+            (prop_oneof![1_u64..4, 1_u64..40], prop_oneof![1_u64..4, 1_u64..40], any::<bool>()), 1..7),
+    ) {
+        let mut progress = Progress::default();
         let mut at = 0;
-        for (gap, len) in &runs {
-            map.insert(Offset(at + *gap as i64), NextOffset(at + (gap + len) as i64));
+        for (gap, len, published) in &runs {
+            let set = if *published { &mut progress.published } else { &mut progress.ended };
+            set.insert(Offset(at + *gap as i64), NextOffset(at + (gap + len) as i64));
             at += (gap + len) as i64;
         }
-        let planned: usize = map.segments(NextOffset(0)).iter().map(|segment| segment.bytes).sum();
-        let written = body::write(map.runs(), 0, MAX_BODY).expect("it fits").len();
+        let planned: usize = progress.segments(NextOffset(0)).iter().map(|segment| segment.bytes).sum();
+        let written = body::write(&progress.stretches(NextOffset(0)), 0, MAX_BODY).expect("it fits").len();
         prop_assert!(written <= planned);
-        // Bit i says whether run i is in a bitmap, bit 10 + i whether it begins one.
+        // A digit to the base of five for each stretch: alone, or that it begins or goes on with a map of either kind.
         let mut best = u64::MAX;
-        for choice in 0_u32..1 << (2 * runs.len()) {
-            let (mut bits, mut inside) = (0, false);
-            for (i, (gap, len)) in runs.iter().enumerate() {
-                let (in_bitmap, begins) = (choice >> (2 * i) & 1 == 1, choice >> (2 * i + 1) & 1 == 1);
-                bits += match (in_bitmap, inside && !begins) {
-                    (false, _) => 8 * (varint_len(*gap) + varint_len(2 * len)),
-                    (true, true) => gap + len,
-                    (true, false) => 8 * varint_len(*gap) + 31 + len,
-                };
-                inside = in_bitmap;
+        'choices: for choice in 0..5_u32.pow(runs.len() as u32) {
+            // In fifths of a bit.
+            let (mut cost, mut inside) = (0, 0);
+            for (i, (gap, len, published)) in runs.iter().enumerate() {
+                let how = choice / 5_u32.pow(i as u32) % 5;
+                let each = if how % 2 == 1 { 5 } else { 8 };
+                match how {
+                    1 | 3 if *published => continue 'choices,
+                    0 => cost += 40 * (varint_len(*gap) + varint_len(4 * len)),
+                    1 | 2 => cost += 40 * varint_len(*gap) + 155 + each * len,
+                    _ if inside == 0 || inside % 2 != how % 2 => continue 'choices,
+                    _ => cost += each * (gap + len),
+                }
+                inside = how;
             }
-            best = best.min(bits);
+            best = best.min(cost);
         }
-        prop_assert!(written as u64 <= best.div_ceil(8), "{written} {best}");
+        prop_assert!(written as u64 <= best.div_ceil(40), "{written} {best}");
     }
 
     #[test]
@@ -194,7 +238,7 @@ proptest! {
         let same = text[at] == to;
         text[at] = to;
         if let Ok(text) = String::from_utf8(text) {
-            prop_assert_eq!(Completion::decode(NextOffset(base), &text).is_ok(), same);
+            prop_assert_eq!(Progress::decode(NextOffset(base), &text).is_ok(), same);
         }
     }
 
@@ -202,7 +246,7 @@ proptest! {
     #[test]
     fn no_text_makes_the_decoder_fail_otherwise_than_by_an_error(base: i64, text in ".{0,200}", magic: bool) {
         let text = if magic { format!("lockstep:{text}") } else { text };
-        let _ = Completion::decode(NextOffset(base), &text);
+        let _ = Progress::decode(NextOffset(base), &text);
     }
 
     #[test]
@@ -212,10 +256,13 @@ proptest! {
         body in prop::collection::vec(prop_oneof![3 => 0_u8..8, 1 => any::<u8>()], 0..200),
     ) {
         let base = NextOffset(base);
-        if let Ok(map) = Completion::decode(base, &seal(base, form, &body)) {
-            prop_assert!(map.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
+        if let Ok(map) = Progress::decode(base, &seal(base, form, &body)) {
+            for set in [&map.ended, &map.published] {
+                prop_assert!(set.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
+            }
+            prop_assert_eq!(&map.stretches(base).len(), &(map.ended.runs().len() + map.published.runs().len()));
             let again = map.encode(base, NO_LIMIT).expect("it came from a short body");
-            prop_assert_eq!(Completion::decode(base, &again), Ok(map));
+            prop_assert_eq!(Progress::decode(base, &again), Ok(map));
         }
     }
 }

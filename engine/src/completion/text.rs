@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-use super::{Completion, body};
+use super::{Progress, body};
 use crate::position::NextOffset;
 
 const MAGIC: &str = "lockstep:";
@@ -24,7 +24,7 @@ const DEFLATE_FROM: usize = 128;
 /// Of zlib's levels, the one that most use.
 const DEFLATE_LEVEL: u8 = 6;
 
-/// The longest body, in bytes, before it is deflated. Reading one of that length takes at most 8 MiB at a time.
+/// The longest body, in bytes, before it is deflated. Reading one of that length takes at most 12 MiB at a time.
 pub const MAX_BODY: usize = 64 * 1024;
 
 /// The longest text that is read, in characters.
@@ -61,23 +61,11 @@ pub(crate) const fn varint_len(value: u64) -> u64 {
     (64 - (value | 1).leading_zeros() as u64).div_ceil(7)
 }
 
-impl Completion {
-    /// The map as metadata of a commit of `base`: ASCII, and at most `limit` characters long. What ended before
+impl Progress {
+    /// It as metadata of a commit of `base`: ASCII, and at most `limit` characters long. What is known of records before
     /// `base` is left out. `None` if it does not fit: nothing else is ever left out of it.
     pub fn encode(&self, base: NextOffset, limit: usize) -> Option<String> {
-        let from = self.runs.partition_point(|run| run.to <= base);
-        let mut runs = self.runs.get(from..).unwrap_or_default();
-        let cut;
-        if let [first, rest @ ..] = runs
-            && first.from.0 < base.0
-        {
-            let mut all = Vec::with_capacity(runs.len());
-            all.push(super::Run { from: crate::position::Offset(base.0), to: first.to });
-            all.extend_from_slice(rest);
-            cut = all;
-            runs = &cut;
-        }
-        let body = body::write(runs, base.0, MAX_BODY)?;
+        let body = body::write(&self.stretches(base), base.0, MAX_BODY)?;
         let deflated = (body.len() >= DEFLATE_FROM).then(|| compress_to_vec(&body, DEFLATE_LEVEL));
         let text = match deflated {
             Some(deflated) if deflated.len() < body.len() => seal(base, DEFLATED, &deflated),
@@ -86,7 +74,8 @@ impl Completion {
         (text.len() <= limit).then_some(text)
     }
 
-    /// Reads the metadata of a commit of `base`. No metadata at all is an empty map: so commit those who know of none.
+    /// Reads the metadata of a commit of `base`. No metadata at all says nothing of any record: so commit those who
+    /// know of none.
     ///
     /// It takes a bounded amount of memory whatever the text, see [`MAX_BODY`], and time in proportion.
     ///
@@ -122,11 +111,6 @@ impl Completion {
             _ => return Err(broken("its form is not known")),
         };
         body::read(body, base.0).map_err(broken)
-    }
-
-    /// How it is best written after `base`, before which nothing in it begins.
-    pub(crate) fn segments(&self, base: NextOffset) -> Vec<super::Segment> {
-        super::plan::plan(&self.runs, base.0)
     }
 }
 

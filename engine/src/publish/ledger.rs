@@ -3,14 +3,15 @@
 //! A record *ends* once: when the alignment buffers have let it go and every bundle that contained it
 //! has ended, or when it is dead-lettered or sent to the late topic and the broker has said so. The
 //! position that a partition may commit is that of the first record that has not ended; which later ones have
-//! ended stands in the metadata of the commit.
+//! ended stands in the metadata of the commit. So does which of the others a published result contains: they are read
+//! again after a restart, and whatever becomes of them then, they are never told as late, dropped or dead.
 //!
-//! `track` is one partition, in the blocks of `block`; `restored` is what had ended before a restart; `crowding` says
+//! `track` is one partition, in the blocks of `block`; `restored` is what was known before a restart; `crowding` says
 //! when intake must pause so that the metadata never becomes longer than the broker takes.
 
 use rustc_hash::FxHashMap;
 
-use crate::completion::{Completion, capacity};
+use crate::completion::{Progress, capacity};
 use crate::fault::Fault;
 use crate::position::{Commit, NextOffset, PartitionId, Position};
 
@@ -36,7 +37,7 @@ pub enum Settled<T> {
 /// What became of a record, when that is decided.
 #[derive(Debug)]
 pub enum Verdict<T> {
-    /// It is in a published result and has ended.
+    /// It is in a published result, maybe one of before a restart, and has ended.
     Published,
     /// It was in no bundle, or only in dropped ones, and has ended.
     Dropped {
@@ -60,7 +61,7 @@ pub struct Ledger<T> {
     crowded_changed: bool,
     withheld_changed: bool,
     /// Memory for a map.
-    map: Completion,
+    map: Progress,
 }
 
 impl<T> Ledger<T> {
@@ -80,15 +81,21 @@ impl<T> Ledger<T> {
             under_way,
             crowded_changed: false,
             withheld_changed: false,
-            map: Completion::default(),
+            map: Progress::default(),
         }
     }
 
-    /// A partition is ours, read from `start`; of what comes then, `ended` had ended before, as the metadata of the commit
-    /// of `start` says. That stays part of every map, and such a record has ended when it is opened. `assignment`
-    /// tells this time from any before.
-    pub fn assign(&mut self, partition: PartitionId, start: NextOffset, ended: &Completion, assignment: u32) {
-        let before = self.partitions.insert(partition, Track::new(start, ended, assignment));
+    /// A partition is ours, read from `start`; what `progress` says of what comes then is what the metadata of the commit
+    /// of `start` says. That stays part of every map: a record that had ended has ended when it is opened, and one that
+    /// was published is. `assignment` tells this time from any before.
+    pub fn assign(
+        &mut self,
+        partition: PartitionId,
+        start: NextOffset,
+        progress: &Progress,
+        assignment: u32,
+    ) {
+        let before = self.partitions.insert(partition, Track::new(start, progress, assignment));
         self.gone(before);
     }
 
@@ -123,6 +130,14 @@ impl<T> Ledger<T> {
         self.track(position.partition, assignment)?.settle(position.offset, how)
     }
 
+    /// A record takes part in nothing, or in nothing more. If a published result contains it, maybe one of before a
+    /// restart, it ends with that, and the answer is true. If not, it has to be told as late, dead or dropped, and
+    /// ends by [`Self::end`] once that is done.
+    pub fn end_if_published(&mut self, position: Position, assignment: u32) -> bool {
+        let track = self.track(position.partition, assignment);
+        track.is_some_and(|track| track.end_if_published(position.offset))
+    }
+
     /// A record has ended by itself: its dead letter or late record was acknowledged, or it was dropped.
     pub fn end(&mut self, position: Position, assignment: u32) {
         if let Some(track) = self.track(position.partition, assignment) {
@@ -146,7 +161,7 @@ impl<T> Ledger<T> {
         let mut commits = Vec::new();
         for (partition, track) in self.partitions.iter_mut().filter(|(_, track)| which(track)) {
             let next = track.position();
-            track.map(&mut self.map);
+            track.progress(&mut self.map);
             let metadata = self.map.encode(next, self.metadata_limit);
             track.is_dirty = metadata.is_none();
             self.withheld_changed |= track.is_withheld != metadata.is_none();
@@ -214,6 +229,8 @@ impl<T> Ledger<T> {
     }
 }
 
+#[cfg(test)]
+mod crowding_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]

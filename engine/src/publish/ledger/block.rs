@@ -1,6 +1,6 @@
 //! The records of 64 offsets in a row: which there are, which have ended, and what is known of the others.
 
-use crate::completion::Completion;
+use crate::completion::{Completion, Progress, Run};
 use crate::position::{NextOffset, Offset};
 
 /// How many offsets a block has.
@@ -13,7 +13,14 @@ pub(super) struct Slot {
     pub(super) settled: u32,
     /// Bundles that there are in all, once the buffers have let the record go.
     pub(super) used: Option<u32>,
-    pub(super) published: bool,
+}
+
+/// What is known of a record when it is consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Nothing,
+    Published,
+    Ended,
 }
 
 /// Bit `i` of a mask is the offset `start + i`.
@@ -23,6 +30,8 @@ pub(super) struct Block {
     /// Consumed. The others do not exist: compacted away, a transaction's marker, or before the first.
     present: u64,
     ended: u64,
+    /// In a published result, whether ended or not.
+    published: u64,
     /// One for each record, in order; none once all have ended.
     slots: Vec<Slot>,
     /// Whether it takes no more records and all have ended.
@@ -37,7 +46,7 @@ pub(super) fn start_of(offset: Offset) -> i64 {
 impl Block {
     /// The block of `start`, without records. `slots` is empty memory.
     pub(super) fn new(start: i64, slots: Vec<Slot>) -> Self {
-        Self { start, present: 0, ended: 0, slots, is_closed: false }
+        Self { start, present: 0, ended: 0, published: 0, slots, is_closed: false }
     }
 
     fn bit(&self, offset: Offset) -> u64 {
@@ -45,11 +54,13 @@ impl Block {
     }
 
     /// A record was consumed. It comes after all others.
-    pub(super) fn open(&mut self, offset: Offset, has_ended: bool) {
+    pub(super) fn open(&mut self, offset: Offset, before: Before) {
         let bit = self.bit(offset);
         self.present |= bit;
-        if has_ended {
-            self.ended |= bit;
+        match before {
+            Before::Nothing => {}
+            Before::Published => self.published |= bit,
+            Before::Ended => self.ended |= bit,
         }
         self.slots.push(Slot::default());
     }
@@ -61,6 +72,19 @@ impl Block {
             return None;
         }
         self.slots.get_mut((self.present & (bit - 1)).count_ones() as usize)
+    }
+
+    /// A record that has not ended is in a published result. Says whether it was in none before.
+    pub(super) fn publish(&mut self, offset: Offset) -> bool {
+        let bit = self.bit(offset);
+        let is_first = self.published & bit == 0;
+        self.published |= bit;
+        is_first
+    }
+
+    /// Whether a record is in a published result.
+    pub(super) fn is_published(&self, offset: Offset) -> bool {
+        self.published & self.bit(offset) != 0
     }
 
     /// A record has ended. Says whether it had not before.
@@ -114,51 +138,85 @@ impl Block {
 /// Makes runs of the records of blocks that come in order.
 #[derive(Debug)]
 pub(super) struct Runs<'a> {
-    pub(super) map: &'a mut Completion,
-    /// The run that may go on.
-    run: Option<(Offset, NextOffset)>,
+    ended: Row<'a>,
+    published: Row<'a>,
 }
 
 impl<'a> Runs<'a> {
-    pub(super) fn new(map: &'a mut Completion) -> Self {
-        map.clear();
-        Self { map, run: None }
+    pub(super) fn new(progress: &'a mut Progress) -> Self {
+        progress.clear();
+        let Progress { ended, published } = progress;
+        Self { ended: Row { set: ended, run: None }, published: Row { set: published, run: None } }
     }
 
-    /// Adds the records of a block. A run goes on until a record that has not ended, whatever offsets are missing.
+    /// Adds the records of a block.
     pub(super) fn add(&mut self, block: &Block) {
-        let (mut ended, mut open) = (block.ended, block.open_mask());
-        while ended | open != 0 {
-            // Below the next record that has not ended.
-            let below = (open & open.wrapping_neg()).wrapping_sub(1);
-            let now = ended & below;
+        let open = block.open_mask();
+        self.ended.add(block, block.ended, open);
+        let published = open & block.published;
+        self.published.add(block, published, block.present & !published);
+    }
+
+    /// Adds what is said of records that have not been consumed yet.
+    pub(super) fn add_progress(
+        &mut self,
+        ended: impl Iterator<Item = Run>,
+        published: impl Iterator<Item = Run>,
+    ) {
+        ended.for_each(|run| self.ended.add_run(run));
+        published.for_each(|run| self.published.add_run(run));
+    }
+
+    pub(super) fn finish(mut self) {
+        self.ended.flush();
+        self.published.flush();
+    }
+}
+
+/// Makes one set.
+#[derive(Debug)]
+struct Row<'a> {
+    set: &'a mut Completion,
+    /// The run that may go on.
+    run: Option<Run>,
+}
+
+impl Row<'_> {
+    /// Adds some records of a block. A run goes on until one of the others, whatever offsets are missing.
+    fn add(&mut self, block: &Block, mut those: u64, mut others: u64) {
+        while those | others != 0 {
+            // Below the next of the others.
+            let below = (others & others.wrapping_neg()).wrapping_sub(1);
+            let now = those & below;
             if now != 0 {
-                let from = self.run.map_or(block.at(now.trailing_zeros()), |(from, _)| from);
-                self.run = Some((from, block.after(now)));
+                let from = self.run.map_or(block.at(now.trailing_zeros()), |run| run.from);
+                self.run = Some(Run { from, to: block.after(now) });
             }
-            if open == 0 {
+            if others == 0 {
                 return;
             }
             self.flush();
-            ended &= !below;
-            open &= open - 1;
+            if those == 0 {
+                return;
+            }
+            those &= !below;
+            others &= others - 1;
         }
     }
 
-    /// Adds a stretch of which nothing is known but that it has ended.
-    pub(super) fn add_run(&mut self, from: Offset, to: NextOffset) {
+    fn add_run(&mut self, run: Run) {
         match &mut self.run {
-            Some((_, until)) if from.0 <= until.0 => *until = to.max(*until),
+            Some(before) if run.from.0 <= before.to.0 => before.to = run.to.max(before.to),
             _ => {
                 self.flush();
-                self.run = Some((from, to));
+                self.run = Some(run);
             }
         }
     }
 
-    pub(super) fn flush(&mut self) {
-        if let Some((from, to)) = self.run.take() {
-            self.map.insert(from, to);
+    fn flush(&mut self) {
+        if let Some(Run { from, to }) = self.run.take() {
+            self.set.insert(from, to);
         }
     }
 }

@@ -9,8 +9,8 @@ pub const RECORDS_UNDER_WAY: usize = 40 * 256;
 /// How close the map of a partition is to the broker's limit.
 ///
 /// What counts is not how long the map is but how long it can become, in whatever order the records in flight and
-/// those under way end: a bit for each offset from the first to the last that has not ended, but for long
-/// stretches where all have, which cost a few bytes each. A partition with nothing in flight is never crowded, so that
+/// those under way are published and end: a byte for every five offsets from the first to the last that has not ended,
+/// but for long stretches where all have, which cost a few bytes each. A partition with nothing in flight is never crowded, so that
 /// there is always one to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Crowding {

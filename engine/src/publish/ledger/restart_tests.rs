@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::fault::{Reason, Stage};
 use crate::position::{InputId, Offset};
 
-const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
+pub(super) const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
 
-fn at(offset: i64) -> Position {
+pub(super) fn at(offset: i64) -> Position {
     Position { partition: PARTITION, offset: Offset(offset) }
 }
 
 /// Numbers as good as at random, so that a failing case replays.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound.max(1)
     }
@@ -42,6 +43,8 @@ struct World {
     under_way: usize,
     /// What has ended for good: its end was committed together with the position and map.
     committed: BTreeSet<i64>,
+    /// What was in a published result, whether ended or not, when that was committed.
+    published: BTreeSet<i64>,
     commit: (NextOffset, String),
     chance: Chance,
     order: Order,
@@ -60,6 +63,9 @@ struct Life {
     left: Option<usize>,
     open: BTreeSet<i64>,
     ended: BTreeSet<i64>,
+    published: BTreeSet<i64>,
+    /// Of those that are open, how many of their bundles have ended.
+    settled: BTreeMap<i64, u32>,
 }
 
 impl World {
@@ -70,6 +76,7 @@ impl World {
             limit,
             under_way,
             committed: BTreeSet::new(),
+            published: BTreeSet::new(),
             commit: (start, String::new()),
             chance: Chance(seed),
             order,
@@ -83,14 +90,25 @@ impl World {
     fn begin(&self, assignment: u32) -> Life {
         let mut ledger = Ledger::with_records_under_way(self.limit, self.under_way);
         let (start, metadata) = &self.commit;
-        let map = Completion::decode(*start, metadata).expect("our own map");
+        let map = Progress::decode(*start, metadata).expect("our own map");
         for offset in &self.records {
-            let told = *offset < start.0 || map.contains(Offset(*offset));
+            let told = *offset < start.0 || map.ended.contains(Offset(*offset));
             assert_eq!(told, self.committed.contains(offset), "offset {offset} from {start:?} with {map:?}");
+            let published = map.published.contains(Offset(*offset));
+            assert_eq!(published, !told && self.published.contains(offset), "{offset}, {start:?}, {map:?}");
         }
         ledger.assign(PARTITION, *start, &map, assignment);
         let cursor = self.records.partition_point(|offset| *offset < start.0);
-        Life { ledger, assignment, cursor, left: None, open: BTreeSet::new(), ended: self.committed.clone() }
+        Life {
+            ledger,
+            assignment,
+            cursor,
+            left: None,
+            open: BTreeSet::new(),
+            ended: self.committed.clone(),
+            published: self.published.clone(),
+            settled: BTreeMap::new(),
+        }
     }
 
     fn read(&mut self, life: &mut Life) {
@@ -131,16 +149,58 @@ impl World {
             let Some(offset) = life.open.iter().nth(index).copied() else { return };
             life.open.remove(&offset);
             assert!(life.ended.insert(offset), "{offset} is done twice");
-            let how = self.chance.below(3);
-            let verdict = match how {
-                0 => life.ledger.release(at(offset), life.assignment, 0),
-                _ => {
-                    life.ledger.settle(at(offset), life.assignment, Settled::Published);
-                    life.ledger.release(at(offset), life.assignment, 1)
-                }
-            };
-            assert!(verdict.is_some(), "{offset} has not ended");
+            self.end_one(life, offset);
             self.look(life);
+        }
+    }
+
+    /// Whatever becomes of a record, it is told as published just if it is, in this life or one before.
+    fn end_one(&mut self, life: &mut Life, offset: i64) {
+        let assignment = life.assignment;
+        let settled = life.settled.remove(&offset).unwrap_or(0);
+        let how = self.chance.below(4);
+        if how == 3 && settled == 0 {
+            // Late, say.
+            let is_published = life.ledger.end_if_published(at(offset), assignment);
+            assert_eq!(is_published, life.published.contains(&offset), "{offset}");
+            life.ledger.end(at(offset), assignment);
+            return;
+        }
+        let last = match how {
+            0 => Some(Settled::Published),
+            1 => Some(Settled::Dropped),
+            2 => Some(Settled::Failed((), Fault::new(Stage::Infer, Reason::ModelFailed, "no"))),
+            _ => None,
+        };
+        let used = settled + u32::from(last.is_some());
+        if how == 0 {
+            life.published.insert(offset);
+        }
+        if let Some(last) = last {
+            assert!(life.ledger.settle(at(offset), assignment, last).is_none());
+        }
+        match life.ledger.release(at(offset), assignment, used) {
+            Some(Verdict::Published) => assert!(life.published.contains(&offset), "{offset}"),
+            Some(verdict) => {
+                assert!(!life.published.contains(&offset), "{offset} is published, and yet {verdict:?}");
+                life.ledger.end(at(offset), assignment);
+            }
+            None => panic!("{offset} has not ended"),
+        }
+    }
+
+    /// Bundles end whose records stay for those to come.
+    fn settle(&mut self, life: &mut Life) {
+        for _ in 0..self.chance.below(40) {
+            let index = self.chance.below(life.open.len());
+            let Some(offset) = life.open.iter().nth(index).copied() else { return };
+            *life.settled.entry(offset).or_default() += 1;
+            let is_published = self.chance.below(3) > 0;
+            let how = if is_published { Settled::Published } else { Settled::Dropped };
+            assert!(life.ledger.settle(at(offset), life.assignment, how).is_none());
+            if is_published {
+                life.published.insert(offset);
+            }
         }
     }
 
@@ -154,6 +214,7 @@ impl World {
             self.commit = (next, metadata);
             // In one transaction with what was done.
             self.committed.clone_from(&life.ended);
+            self.published.clone_from(&life.published);
         }
     }
 
@@ -165,7 +226,8 @@ impl World {
             assert!(step < 200_000, "it does not come to an end");
             match self.chance.below(100) {
                 0..45 => self.read(&mut life),
-                45..80 => self.end(&mut life),
+                45..55 => self.settle(&mut life),
+                55..80 => self.end(&mut life),
                 80..98 => self.commit(&mut life),
                 _ if lives as usize <= crashes => {
                     lives += 1;
@@ -225,105 +287,15 @@ proptest! {
     }
 }
 
-/// A ledger of one partition, full to the limit, with none ended.
-fn filled(limit: usize) -> (Ledger<()>, i64) {
-    let mut ledger = Ledger::new(limit);
-    ledger.assign(PARTITION, NextOffset(0), &Completion::default(), 1);
-    let mut next = 0;
-    let mut full = None;
-    while full.is_none_or(|full| next < full + RECORDS_UNDER_WAY as i64) {
-        ledger.open(at(next), 1);
-        next += 1;
-        if ledger.crowded().is_some_and(|crowded| crowded == [(PARTITION, Crowding::Full)]) {
-            full = Some(next);
-        }
-    }
-    (ledger, next)
-}
-
-#[test]
-fn every_other_record_of_a_full_partition_may_end_and_its_map_fits_the_brokers_limit() {
-    let (mut ledger, records) = filled(4096);
-    assert!(records > 20_000, "{records}");
-    // At random, so that nothing can be deflated.
-    let mut chance = Chance(1);
-    for offset in 1..records {
-        if chance.below(2) == 0 {
-            ledger.end(at(offset), 1);
-        }
-    }
-    let commits = ledger.committable();
-    assert_eq!((commits.len(), ledger.withheld()), (1, None));
-    assert!((3_000..=4_096).contains(&commits[0].metadata.len()), "{}", commits[0].metadata.len());
-}
-
-#[test]
-fn a_partition_slows_before_it_is_full_and_is_read_again_once_the_gap_closes() {
-    let mut ledger: Ledger<()> = Ledger::with_records_under_way(1_000, 100);
-    ledger.assign(PARTITION, NextOffset(0), &Completion::default(), 1);
-    let mut told = Vec::new();
-    for offset in 0..6_000 {
-        ledger.open(at(offset), 1);
-        told.extend(ledger.crowded());
-    }
-    let (slow, full) = ([(PARTITION, Crowding::Slow)], [(PARTITION, Crowding::Full)]);
-    assert_eq!(told, [slow.to_vec(), full.to_vec()]);
-    told.clear();
-    for offset in 0..6_000 {
-        ledger.end(at(offset), 1);
-        told.extend(ledger.crowded());
-    }
-    assert_eq!(told, [slow.to_vec(), Vec::new()]);
-}
-
-#[test]
-fn a_record_that_stands_still_does_not_hold_up_the_partition() {
-    let mut ledger: Ledger<()> = Ledger::new(4096);
-    ledger.assign(PARTITION, NextOffset(0), &Completion::default(), 1);
-    for offset in 0..1_000_000 {
-        ledger.open(at(offset), 1);
-        if offset >= 5_000 {
-            ledger.end(at(offset - 4_999), 1);
-        }
-        assert!(ledger.crowded().is_none_or(|crowded| crowded.is_empty() || crowded[0].1 == Crowding::Slow));
-    }
-    let commits = ledger.committable();
-    assert_eq!(commits[0].next, NextOffset(0));
-    assert!(commits[0].metadata.len() < 40);
-}
-
-#[test]
-fn a_map_that_does_not_fit_is_withheld_and_said_and_told_once_it_fits() {
-    let mut ledger: Ledger<()> = Ledger::new(60);
-    ledger.assign(PARTITION, NextOffset(0), &Completion::default(), 1);
-    let mut chance = Chance(2);
-    let (some, rest): (Vec<i64>, Vec<i64>) =
-        (0..1_000).partition(|offset| *offset > 0 && chance.below(2) == 0);
-    for offset in 0..1_000 {
-        ledger.open(at(offset), 1);
-    }
-    for offset in some {
-        ledger.end(at(offset), 1);
-    }
-    assert!(ledger.committable().is_empty());
-    assert_eq!(ledger.withheld(), Some(vec![PARTITION]));
-    assert_eq!((ledger.committable(), ledger.positions(), ledger.withheld()), (vec![], vec![], None));
-    for offset in rest {
-        ledger.end(at(offset), 1);
-    }
-    assert_eq!(ledger.committable()[0].next, NextOffset(1_000));
-    assert_eq!(ledger.withheld(), Some(vec![]));
-}
-
 #[test]
 fn a_map_that_was_read_back_stays_in_every_map_until_its_records_are_behind_the_position() {
-    let mut ended = Completion::default();
-    ended.insert(Offset(12), NextOffset(15));
-    ended.insert(Offset(20), NextOffset(30));
+    let mut ended = Progress::default();
+    ended.ended.insert(Offset(12), NextOffset(15));
+    ended.ended.insert(Offset(20), NextOffset(30));
     let mut ledger: Ledger<()> = Ledger::new(4096);
     ledger.assign(PARTITION, NextOffset(10), &ended, 1);
     let told = |commits: Vec<Commit>| {
-        let map = Completion::decode(commits[0].next, &commits[0].metadata).expect("our own");
+        let map = Progress::decode(commits[0].next, &commits[0].metadata).expect("our own").ended;
         (commits[0].next.0, map.runs().iter().map(|run| (run.from.0, run.to.0)).collect::<Vec<_>>())
     };
     assert_eq!(told(ledger.positions()), (10, vec![(12, 15), (20, 30)]));
@@ -343,13 +315,46 @@ fn a_map_that_was_read_back_stays_in_every_map_until_its_records_are_behind_the_
     assert_eq!(outcomes, BTreeMap::from([(13, false), (20, false)]), "they had ended");
 }
 
+/// A new life that begins with what was committed last.
+fn restarted(commits: &[Commit]) -> Ledger<()> {
+    let progress = Progress::decode(commits[0].next, &commits[0].metadata).expect("our own");
+    let mut ledger = Ledger::new(4096);
+    ledger.assign(PARTITION, commits[0].next, &progress, 1);
+    ledger
+}
+
 #[test]
-fn what_is_said_of_a_partition_that_has_gone_is_taken_back() {
-    let mut ledger: Ledger<()> = Ledger::new(60);
-    ledger.assign(PARTITION, NextOffset(0), &Completion::default(), 1);
-    ledger.open(at(0), 1);
-    assert_eq!(ledger.crowded(), Some(vec![(PARTITION, Crowding::Full)]));
-    ledger.revoke(PARTITION, 1);
-    assert_eq!(ledger.crowded(), Some(vec![]));
-    assert_eq!(ledger.crowded(), None);
+fn what_was_published_before_a_crash_ends_as_published_however_it_ends_after_it() {
+    let mut before: Ledger<()> = Ledger::new(4096);
+    before.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
+    (0..8).for_each(|offset| before.open(at(offset), 1));
+    before.end(at(3), 1);
+    before.committable();
+    // Nothing has ended since.
+    for offset in [1, 2, 4, 5, 6] {
+        assert!(before.settle(at(offset), 1, Settled::Published).is_none());
+    }
+    assert!(before.has_moved());
+    // A second crash, before all of it is read again.
+    let mut between = restarted(&before.committable());
+    (0..3).for_each(|offset| between.open(at(offset), 1));
+    let mut after = restarted(&between.positions());
+    (0..8).for_each(|offset| after.open(at(offset), 1));
+
+    let fault = || Fault::new(Stage::Infer, Reason::ModelFailed, "no");
+    for offset in [0, 1] {
+        assert!(after.settle(at(offset), 1, Settled::Failed((), fault())).is_none());
+    }
+    assert!(matches!(after.release(at(0), 1, 1), Some(Verdict::DeadLetter(..))));
+    assert!(matches!(after.release(at(1), 1, 1), Some(Verdict::Published)), "a later bundle failed");
+    assert!(matches!(after.release(at(2), 1, 0), Some(Verdict::Published)), "no later bundle used it");
+    assert!(after.settle(at(4), 1, Settled::Dropped).is_none());
+    assert!(matches!(after.release(at(4), 1, 1), Some(Verdict::Published)), "a later bundle was dropped");
+    assert!(after.end_if_published(at(5), 1), "late, say");
+    assert!(after.end_if_published(at(6), 1));
+    assert!(!after.end_if_published(at(7), 1), "it is in no result");
+    after.end(at(0), 1);
+    assert_eq!(after.committable()[0].next, NextOffset(7));
+    after.end(at(7), 1);
+    assert_eq!((after.committable()[0].next, after.in_flight()), (NextOffset(8), 0));
 }

@@ -24,7 +24,7 @@ fn fault() -> Fault {
 fn ledger(records: std::ops::Range<i64>) -> (Ledger<i64>, u32) {
     let mut ledger = Ledger::new(4096);
     let assignment = 1;
-    ledger.assign(PARTITION, NextOffset(records.start), &Completion::default(), assignment);
+    ledger.assign(PARTITION, NextOffset(records.start), &Progress::default(), assignment);
     for offset in records {
         ledger.open(at(offset), assignment);
     }
@@ -64,7 +64,7 @@ fn what_is_left_of_an_earlier_assignment_does_not_count() {
     let (mut ledger, old) = ledger(0..1);
     ledger.revoke(PARTITION, old);
     let new = old + 1;
-    ledger.assign(PARTITION, NextOffset(0), &Completion::default(), new);
+    ledger.assign(PARTITION, NextOffset(0), &Progress::default(), new);
     ledger.open(at(0), new);
     ledger.end(at(0), old);
     ledger.revoke(PARTITION, old);
@@ -77,7 +77,7 @@ fn what_is_left_of_an_earlier_assignment_does_not_count() {
 fn gaps_between_offsets_are_passed_over() {
     let mut ledger: Ledger<()> = Ledger::new(4096);
     let a = 1;
-    ledger.assign(PARTITION, NextOffset(5), &Completion::default(), a);
+    ledger.assign(PARTITION, NextOffset(5), &Progress::default(), a);
     for offset in [5, 9, 40] {
         ledger.open(at(offset), a);
     }
@@ -99,7 +99,7 @@ proptest! {
         let offsets: Vec<i64> = offsets.into_iter().collect();
         let mut ledger = Ledger::new(4096);
         let a = 1;
-        ledger.assign(PARTITION, NextOffset(offsets[0]), &Completion::default(), a);
+        ledger.assign(PARTITION, NextOffset(offsets[0]), &Progress::default(), a);
         for offset in &offsets {
             ledger.open(at(*offset), a);
         }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::block::{Block, OFFSETS, Runs, Slot, start_of};
+use super::block::{Before, Block, OFFSETS, Runs, Slot, start_of};
 use super::crowding::Crowding;
 use super::restored::Restored;
 use super::{Settled, Verdict};
-use crate::completion::{Completion, varint_len};
+use crate::completion::{Progress, varint_len};
 use crate::fault::Fault;
 use crate::position::{NextOffset, Offset};
 
@@ -56,7 +56,7 @@ pub(super) struct Worst {
 }
 
 impl<T> Track<T> {
-    pub(super) fn new(start: NextOffset, ended: &Completion, assignment: u32) -> Self {
+    pub(super) fn new(start: NextOffset, progress: &Progress, assignment: u32) -> Self {
         Self {
             assignment,
             next: start,
@@ -64,7 +64,7 @@ impl<T> Track<T> {
             open: 0,
             blocks: VecDeque::new(),
             failed: FxHashMap::default(),
-            restored: Restored::new(start, ended),
+            restored: Restored::new(start, progress),
             live: 0,
             rows: 0,
             fill: 64 << 8,
@@ -82,15 +82,15 @@ impl<T> Track<T> {
             return;
         }
         self.opened = Some(offset);
-        let had_ended = self.restored.take(offset);
+        let before = self.restored.take(offset);
         let start = start_of(offset);
         if self.blocks.back().is_none_or(|last| last.start != start) {
             self.append(start);
         }
         if let Some(last) = self.blocks.back_mut() {
-            last.open(offset, had_ended);
+            last.open(offset, before);
         }
-        if !had_ended {
+        if before != Before::Ended {
             self.is_reshaped |= self.open == 0;
             self.open += 1;
         } else if self.open == 0 {
@@ -107,10 +107,10 @@ impl<T> Track<T> {
 
     pub(super) fn settle(&mut self, offset: Offset, how: Settled<T>) -> Option<Verdict<T>> {
         let index = self.find(offset)?;
-        let slot = self.blocks.get_mut(index)?.slot(offset)?;
-        slot.settled += 1;
+        let block = self.blocks.get_mut(index)?;
+        block.slot(offset)?.settled += 1;
         match how {
-            Settled::Published => slot.published = true,
+            Settled::Published => self.is_dirty |= block.publish(offset),
             Settled::Dropped => {}
             Settled::Failed(record, fault) => {
                 self.failed.entry(offset).or_insert((record, fault));
@@ -120,8 +120,10 @@ impl<T> Track<T> {
     }
 
     fn verdict(&mut self, index: usize, offset: Offset) -> Option<Verdict<T>> {
-        let slot = self.blocks.get_mut(index)?.slot(offset)?;
-        let (settled, published) = (slot.settled, slot.published);
+        let block = self.blocks.get_mut(index)?;
+        let published = block.is_published(offset);
+        let slot = block.slot(offset)?;
+        let settled = slot.settled;
         if slot.used? > settled {
             return None;
         }
@@ -139,6 +141,16 @@ impl<T> Track<T> {
         if let Some(index) = self.find(offset) {
             self.end_in(index, offset);
         }
+    }
+
+    /// Ends a record if it is in a published result. Says whether it is.
+    pub(super) fn end_if_published(&mut self, offset: Offset) -> bool {
+        let Some(index) = self.find(offset) else { return false };
+        let is_published = self.blocks.get(index).is_some_and(|block| block.is_published(offset));
+        if is_published {
+            self.end_in(index, offset);
+        }
+        is_published
     }
 
     fn end_in(&mut self, index: usize, offset: Offset) {
@@ -216,16 +228,15 @@ impl<T> Track<T> {
         self.next
     }
 
-    /// Writes what has ended into `map`, in place of what is there.
-    pub(super) fn map(&self, map: &mut Completion) {
-        let mut runs = Runs::new(map);
+    /// Writes what has ended, and what is published and has not, into `progress`, in place of what is there.
+    pub(super) fn progress(&self, progress: &mut Progress) {
+        let mut runs = Runs::new(progress);
         for block in &self.blocks {
             runs.add(block);
         }
-        for (from, to) in self.restored.runs(self.read_to()) {
-            runs.add_run(from, to);
-        }
-        runs.flush();
+        let read_to = self.read_to();
+        runs.add_progress(self.restored.ended(read_to), self.restored.published(read_to));
+        runs.finish();
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -238,27 +249,32 @@ impl<T> Track<T> {
 
     /// What the map may take at most, if `under_way` records are yet to be consumed before intake has paused.
     ///
-    /// However the records end, the map can be written so: of each row of blocks that are not closed one bitmap, which
-    /// has a bit for each offset, whatever ends; and between them, where all has ended, runs, which only become longer.
-    /// Or all of it as one bitmap. What is written is never longer than either.
+    /// Whatever becomes of the records, the map can be written so: of each row of blocks that are not closed a stretch
+    /// with a digit of three for each offset, five to a byte; and between them, where all has ended, runs, which
+    /// only become longer. Or all of it as one such stretch. What is written is never longer than either.
     pub(super) fn worst(&self, under_way: usize) -> Worst {
         let read_to = self.read_to();
         let fill = (self.fill >> 8).max(1) as usize;
         let coming_blocks = under_way.div_ceil(fill);
         let end = self.restored.end().map_or(read_to, |end| end.max(read_to));
         let span = end.0.abs_diff(self.next.0).saturating_add(64 * coming_blocks as u64);
-        let number = usize::try_from(varint_len(span.saturating_mul(2))).unwrap_or(usize::MAX);
+        let number = usize::try_from(varint_len(span.saturating_mul(4))).unwrap_or(usize::MAX);
         // A gap, a length of at most three bytes, rounding; and the gap and the length of a run.
         let of_row = number + 3 + 1 + 2 * number;
         let first = self.blocks.front().map_or(read_to.0, |block| block.start);
-        let whole = usize::try_from(read_to.0.abs_diff(first) / 8).unwrap_or(usize::MAX);
-        let rows = 8 * self.live + of_row * self.rows;
+        let whole = usize::try_from(read_to.0.abs_diff(first) / 5).unwrap_or(usize::MAX);
+        let rows = of_blocks(self.live) + of_row * self.rows;
         let ahead = self.restored.end().map_or(0, |end| end.0.saturating_sub(read_to.0));
         let known = rows.min(whole.saturating_add(8)) + self.restored.bytes(read_to) + 3 * of_row;
         Worst {
             known: if self.open == 0 { 0 } else { known },
-            coming: 8 * coming_blocks + 16,
+            coming: of_blocks(coming_blocks) + 16,
             is_replay: u64::try_from(ahead).is_ok_and(|ahead| ahead > 64 * coming_blocks as u64),
         }
     }
+}
+
+/// How many bytes blocks take with a digit of three for each offset, five to a byte.
+fn of_blocks(blocks: usize) -> usize {
+    (64 * blocks).div_ceil(5)
 }

@@ -50,7 +50,7 @@ fn a_model_that_stands_still_stops_the_intake_and_nothing_is_lost() {
     let taken = world.accepted.load(Ordering::SeqCst);
     // Links of 4 to ingest, 4 to align and 8 to batch, one in the hands of each, 2 batches of 2, and the assignment.
     assert!(taken <= 4 + 4 + 8 + 3 + 4 + 1, "{taken} messages were taken in while the model stood still");
-    assert_eq!(world.committed(), None);
+    assert_eq!(world.committed().unwrap_or(0), 0, "no further than where reading began");
     world.model_held.store(false, Ordering::SeqCst);
     world.notify();
     world.wait_for("2000 results", |world| world.sent_to("results").len() == 2_000);
@@ -178,7 +178,10 @@ fn what_was_in_a_result_before_a_restart_is_not_told_as_late_or_dead_after_it() 
     world.wait_for("the commit", |world| world.committed() == Some(40));
     assert_eq!(running.stop().unwrap(), Ended::InOrder);
     assert_eq!(numbers(&world.sent_to("late"), "a"), [15], "as its timestamp says");
-    assert_eq!(numbers(&world.sent_to("dead"), "a"), [13, 17]);
+    let mut dead = numbers(&world.sent_to("dead"), "a");
+    // The test's sink acknowledges in any order.
+    dead.sort_unstable();
+    assert_eq!(dead, [13, 17]);
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn a_producer_that_has_failed_for_good_ends_the_pipeline_and_nothing_is_committe
         Err(PipelineError::Failed(why)) => assert!(why.contains("failed for good: fenced"), "{why}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(world.committed(), None);
+    assert_eq!(world.committed().unwrap_or(0), 0, "no further than where reading began");
 }
 
 #[test]

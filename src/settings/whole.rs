@@ -1,7 +1,8 @@
 //! What must hold between the sections.
 
+use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::pipeline::{Limits, PublishSpec};
+use lockstep_engine::pipeline::{DeliverySpec, Guarantee, Limits, PublishSpec};
 
 use super::kinds::show_size;
 use super::reader::Section;
@@ -38,5 +39,16 @@ pub(super) fn check(root: &Section<'_>, inputs: &[InputSpec], publish: &PublishS
                 ),
             );
         }
+    }
+}
+
+/// What is told before it is final is told again after a crash, as the position of its pivot is not committed before.
+pub(super) fn check_delivery(root: &Section<'_>, align: &AlignPolicy, delivery: &DeliverySpec) {
+    if delivery.guarantee == Guarantee::ExactlyOnce && align.revise.revises() {
+        root.wrong_at(
+            &["delivery", "guarantee"],
+            "is \"exactly-once\", and [align] asks for bundles before they are final (allowed_lateness, emit): those could \
+             come twice; do without the one or the other",
+        );
     }
 }

@@ -68,9 +68,18 @@ fn what_is_left_of_an_earlier_assignment_does_not_count() {
     ledger.open(at(0), new);
     ledger.end(at(0), old);
     ledger.revoke(PARTITION, old);
-    assert!(ledger.committable().is_empty());
+    assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(0))], "where it began, and no further");
     ledger.end(at(0), new);
     assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(1))]);
+}
+
+#[test]
+fn where_reading_began_is_committed_before_anything_has_ended() {
+    let mut ledger: Ledger<()> = Ledger::new(4096);
+    ledger.assign(PARTITION, NextOffset(7), &Progress::default(), 1);
+    ledger.open(at(7), 1);
+    assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(7))]);
+    assert!(ledger.committable().is_empty(), "it is told once");
 }
 
 #[test]

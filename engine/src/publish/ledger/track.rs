@@ -69,7 +69,8 @@ impl<T> Track<T> {
             rows: 0,
             fill: 64 << 8,
             spare: Vec::new(),
-            is_dirty: false,
+            // Where reading began is committed before anything has ended: whoever comes next must not begin behind it.
+            is_dirty: true,
             is_reshaped: false,
             crowding: None,
             is_withheld: false,

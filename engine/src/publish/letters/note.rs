@@ -1,7 +1,7 @@
 //! The note of which dead letters have been put back: the committed offset of a consumer group of its own, and the
 //! map of a commit's metadata, as pipelines keep of their inputs.
 
-use crate::completion::{Completion, MapError};
+use crate::completion::{Completion, MapError, Progress};
 use crate::position::{NextOffset, Offset};
 
 /// The consumer group that keeps the note of a topic. Nobody joins it.
@@ -21,7 +21,7 @@ impl Note {
     /// # Errors
     /// If the metadata is not a map of that offset.
     pub fn read(next: NextOffset, metadata: &str) -> Result<Self, MapError> {
-        let mut done = Completion::decode(next, metadata)?;
+        let mut done = Progress::decode(next, metadata)?.ended;
         done.insert(Offset(0), next);
         Ok(Self { done })
     }
@@ -48,7 +48,8 @@ impl Note {
         let runs = self.done.runs();
         let reached = runs.iter().rev().find(|run| run.from <= first).map(|run| run.to);
         let next = reached.unwrap_or(NextOffset(0)).max(NextOffset(first.0));
-        Some((next, self.done.encode(next, limit)?))
+        let done = Progress { ended: self.done.clone(), published: Completion::default() };
+        Some((next, done.encode(next, limit)?))
     }
 }
 

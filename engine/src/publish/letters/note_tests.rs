@@ -16,7 +16,7 @@ fn letters_all_put_back_are_noted_by_the_offset_alone_whatever_lies_between() {
     }
     let (next, text) = note.written(Offset(2), LIMIT).unwrap();
     assert_eq!(next, NextOffset(10));
-    assert_eq!(text, Completion::default().encode(next, LIMIT).unwrap());
+    assert_eq!(text, Progress::default().encode(next, LIMIT).unwrap());
 }
 
 #[test]

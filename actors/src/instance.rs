@@ -2,10 +2,10 @@
 //! them.
 //!
 //! A thread that calls a model may not come back. So what an instance works on, and what its streams
-//! carry on, lies on a [`desk`] while the model is called: whoever finds that the call has taken too
+//! carry on, lies on a `desk` while the model is called: whoever finds that the call has taken too
 //! long takes the desk away from the thread, and whatever that still says is ignored. A new thread
-//! ([`worker`]) loads the model again, sits down at the same desk and goes on with what lies there.
-//! [`watch`] sees deadlines pass and seats new threads. The rules are the engine's: `infer::retry` says
+//! (`worker`) loads the model again, sits down at the same desk and goes on with what lies there.
+//! `watch` sees deadlines pass and seats new threads. The rules are the engine's: `infer::retry` says
 //! which part of a batch is tried next, `control::restart` when there is a new thread, and
 //! `control::breaker` when the model is left alone.
 

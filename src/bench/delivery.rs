@@ -38,15 +38,7 @@ fn size(ground: &Ground, name: &str, bytes: usize, max_size: usize) -> Result<Ca
     let folder = Folder::new()?;
     folder.add_identity()?;
     let binding = format!("payload = {{ from = \"records\", bytes = {{ length = {bytes} }} }}");
-    let plan = Plan {
-        content_type: "application/octet-stream",
-        model: "identity",
-        binding: &binding,
-        outputs: "",
-        max_size,
-        max_delay_us: 1000,
-        device: "cpu",
-    };
+    let plan = Plan::identity(&binding, max_size);
     let rate = |guarantee: Guarantee| {
         let mut pipeline = plan.pipeline(ground, &folder, &topics)?;
         pipeline.delivery.guarantee = guarantee;

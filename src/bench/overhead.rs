@@ -48,15 +48,7 @@ fn size(
     let folder = Folder::new()?;
     folder.add_identity()?;
     let binding = format!("payload = {{ from = \"records\", bytes = {{ length = {bytes} }} }}");
-    let plan = Plan {
-        content_type: "application/octet-stream",
-        model: "identity",
-        binding: &binding,
-        outputs: "",
-        max_size,
-        max_delay_us: 1000,
-        device: "cpu",
-    };
+    let plan = Plan::identity(&binding, max_size);
     let ours = || {
         let pipeline = plan.pipeline(ground, &folder, &topics)?;
         Round::of(records, || Ok(flood(pipeline, records, false)?.seconds))

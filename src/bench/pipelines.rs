@@ -75,7 +75,20 @@ pub(super) struct Plan<'a> {
     pub(super) device: &'a str,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// The identity over bytes, of which nothing is shown.
+    pub(super) fn identity(binding: &'a str, max_size: usize) -> Self {
+        Self {
+            content_type: "application/octet-stream",
+            model: "identity",
+            binding,
+            outputs: "",
+            max_size,
+            max_delay_us: 1000,
+            device: "cpu",
+        }
+    }
+
     /// The pipeline, in a consumer group of its own that begins with the oldest record.
     pub(super) fn pipeline(
         &self,

@@ -207,7 +207,7 @@ impl Worker {
                     let why = "it has failed too often in a row, and is left alone for a while";
                     let mut onward = Onward::default();
                     for row in rows {
-                        self.fail(work, row, why, now, &mut onward);
+                        self.fail(work, row, (why, 0), now, &mut onward);
                     }
                     work.let_go_if_done();
                     onward.send_blocking(&self.parts().routes);
@@ -330,6 +330,7 @@ impl Worker {
     /// What was next of the batch in hand has failed: it is split, tried again or given up. Whether the model
     /// has failed so often in a row that it has to be loaded anew.
     fn blame(&self, hands: &mut Hands, who: Who, why: &str) -> bool {
+        let tries = self.parts().runtime.step.care.tries;
         let Some(work) = &mut hands.work else { return false };
         let size = work.remaining.next().map_or(0, |rows| rows.len());
         tracing::error!(step = self.step(), size, "a batch failed: {why}");
@@ -341,7 +342,7 @@ impl Worker {
                 is_for_good = true;
                 work.let_go_if_done();
                 let mut onward = Onward::default();
-                self.fail(work, row, why, now, &mut onward);
+                self.fail(work, row, (why, tries), now, &mut onward);
                 onward.send_blocking(&self.parts().routes);
             }
         }
@@ -350,9 +351,10 @@ impl Worker {
         opened && runtime.step.care.when_open == WhenOpen::Wait
     }
 
-    fn fail(&self, work: &Work, row: usize, why: &str, now: Timestamp, onward: &mut Onward) {
+    /// A bundle is given up, after so many tries of it alone.
+    fn fail(&self, work: &Work, row: usize, (why, tries): (&str, u32), now: Timestamp, onward: &mut Onward) {
         let message = format!("step {}: {why}", self.step());
-        let fault = Fault::new(Stage::Infer, Reason::ModelFailed, message);
+        let fault = Fault::new(Stage::Infer, Reason::ModelFailed, message).after_attempts(tries);
         let of = (self.parts().runtime.index, &*self.parts().routes.graph);
         let failed = Outcome::Failed(Failure { fault, culprit: None });
         work.report(row, |_| failed, (now, now), of, onward);

@@ -63,6 +63,9 @@ fn a_poison_bundle_is_dead_lettered_and_its_neighbours_succeed() {
         // The whole, its halves down to the bundle, and a second try: twice alone.
         let alone = world.calls.lock().unwrap().iter().filter(|(_, rows, _)| *rows == 1).count();
         assert_eq!(alone, 3, "the poison twice, its neighbour once");
+        let letter = world.sent_to("dead").remove(0);
+        let attempts = letter.headers.iter().find(|header| header.name == "lockstep-attempts");
+        assert_eq!(attempts.and_then(|header| header.value.as_deref()), Some(b"2".as_slice()));
     }
 }
 

@@ -13,7 +13,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use crate::link::Permit;
-use crate::publish::{Aligned, Assignments, PublishMessage};
+use crate::publish::{Aligned, PublishMessage, Revocation};
 use crate::route::{Onward, Routes};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
@@ -32,7 +32,7 @@ pub enum AlignMessage {
     /// Samples that had ended before a restart, in the order of arrival: they only tell how far their streams have come.
     Ended(Vec<Arc<Sample>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended.
-    Revoked(Assignments, Arc<Acknowledge>),
+    Revoked(Arc<Revocation>, Arc<Acknowledge>),
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
     /// committed and is read again.
     Stop,
@@ -197,11 +197,11 @@ impl Room for Align {
                 }
                 self.tell(now, out);
             }
-            AlignMessage::Revoked(partitions, done) => {
+            AlignMessage::Revoked(revocation, done) => {
                 self.aligner.forget_partitions(|partition| {
-                    partitions.partitions.iter().any(|(revoked, _)| *revoked == partition)
+                    revocation.partitions.iter().any(|(revoked, _)| *revoked == partition)
                 });
-                out.send(&self.routes.publish, PublishMessage::Revoked(partitions, done));
+                out.send(&self.routes.publish, PublishMessage::Revoked(revocation, done));
             }
             AlignMessage::Stop => {
                 self.left_out.tell(self.shard, self.aligner.policy());

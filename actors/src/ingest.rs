@@ -117,10 +117,10 @@ impl Ingest {
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
-                let (partitions, done) =
+                let (revocation, done) =
                     (Arc::new(Revocation { partitions, lost, told_at: now }), Arc::new(done));
                 for shard in &self.shards {
-                    out.send(shard, AlignMessage::Revoked(Arc::clone(&partitions), Arc::clone(&done)));
+                    out.send(shard, AlignMessage::Revoked(Arc::clone(&revocation), Arc::clone(&done)));
                 }
             }
             SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
@@ -174,7 +174,7 @@ impl Ingest {
         let mut records = records.into_iter().peekable();
         while let Some(again) = records.peek().map(had_ended) {
             let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));
-            self.samples(partition, alike.collect(), assignment, again, out);
+            self.samples(partition, alike, assignment, again, out);
         }
     }
 
@@ -182,7 +182,7 @@ impl Ingest {
     fn samples(
         &mut self,
         partition: PartitionId,
-        records: Vec<Record>,
+        records: impl Iterator<Item = Record>,
         assignment: u32,
         had_ended: bool,
         out: &mut Outbox<IngestMessage>,

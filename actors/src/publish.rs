@@ -36,7 +36,7 @@ use crowd::Crowd;
 pub use inbox::Inbox;
 use leaving::Leaving;
 use letter::Letter;
-pub use message::{Aligned, Assignments, Faulty, PublishMessage, Revocation};
+pub use message::{Aligned, Faulty, PublishMessage, Revocation};
 use outgoing::Outgoing;
 
 /// What the publish actor is made of.
@@ -205,7 +205,7 @@ impl Room for Publish {
                     }
                 }
             }
-            PublishMessage::Revoked(partitions, done) => self.revoked(partitions, done),
+            PublishMessage::Revoked(revocation, done) => self.revoked(revocation, done),
             PublishMessage::ShardDone => self.shards_done += 1,
             PublishMessage::Deliveries => {
                 self.listening = false;

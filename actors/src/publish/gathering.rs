@@ -22,8 +22,6 @@ const MOST_WAITING: usize = 4096;
 pub(super) struct Gathering {
     client: Box<dyn Transactions>,
     pub(super) transaction: Transaction,
-    /// An end has been asked for, and not been answered.
-    ending: bool,
     /// What was delivered in this transaction, or not: to be sent again, should it not count.
     pub(super) kept: Vec<Pending>,
     /// What is for the next.
@@ -42,11 +40,11 @@ pub(super) struct Left {
 impl Gathering {
     pub(super) fn new(client: Box<dyn Transactions>, every: Duration) -> Self {
         let transaction = Transaction::new(every);
-        Self { client, transaction, ending: false, kept: Vec::new(), waiting: VecDeque::new() }
+        Self { client, transaction, kept: Vec::new(), waiting: VecDeque::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.ending && self.kept.is_empty() && self.waiting.is_empty()
+        !self.transaction.is_ending() && self.kept.is_empty() && self.waiting.is_empty()
     }
 
     /// Whether so much waits for the next that no more should come.
@@ -93,7 +91,6 @@ impl Gathering {
                     .into(),
             );
         }
-        self.ending = ask != Ask::Begin;
         let (inbox, since) = (inbox.clone(), Instant::now());
         let then = move |ended| {
             telemetry::transaction(ask, &ended, since.elapsed());
@@ -106,7 +103,6 @@ impl Gathering {
     /// What it leaves, if it has ended.
     pub(super) fn ended(&mut self, now: Timestamp, inbox: &Inbox) -> Option<Left> {
         let ended = inbox.take_ended()?;
-        self.ending = false;
         Some(Left {
             then: self.transaction.ended(ended, now),
             kept: std::mem::take(&mut self.kept),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::time::Timestamp;
 
-use super::{Assignments, Publish};
+use super::{Publish, Revocation};
 
 /// Partitions that are being let go.
 pub(super) struct Leaving {
-    partitions: Assignments,
+    revocation: Arc<Revocation>,
     /// By every sync actor that has told of it; dropped once they are let go.
     acknowledge: Vec<Arc<Acknowledge>>,
     /// How long what is under way of them may take to end; none until all sync actors have told.
@@ -18,11 +18,11 @@ pub(super) struct Leaving {
 }
 
 impl Publish {
-    pub(super) fn revoked(&mut self, partitions: Assignments, acknowledge: Arc<Acknowledge>) {
-        let place = match self.leaving.iter().position(|it| Arc::ptr_eq(&it.partitions, &partitions)) {
+    pub(super) fn revoked(&mut self, revocation: Arc<Revocation>, acknowledge: Arc<Acknowledge>) {
+        let place = match self.leaving.iter().position(|it| Arc::ptr_eq(&it.revocation, &revocation)) {
             Some(place) => place,
             None => {
-                self.leaving.push(Leaving { partitions, acknowledge: Vec::new(), until: None });
+                self.leaving.push(Leaving { revocation, acknowledge: Vec::new(), until: None });
                 self.leaving.len() - 1
             }
         };
@@ -30,8 +30,8 @@ impl Publish {
         leaving.acknowledge.push(acknowledge);
         if leaving.acknowledge.len() >= self.shards {
             // What others have taken over already is theirs: there is nothing to wait for.
-            let within = if leaving.partitions.lost { Duration::ZERO } else { self.revoke_within };
-            leaving.until = Some(leaving.partitions.told_at.after(within));
+            let within = if leaving.revocation.lost { Duration::ZERO } else { self.revoke_within };
+            leaving.until = Some(leaving.revocation.told_at.after(within));
         }
     }
 
@@ -57,7 +57,7 @@ impl Publish {
             } else {
                 self.commit();
             }
-            for (partition, assignment) in &leaving.partitions.partitions {
+            for (partition, assignment) in &leaving.revocation.partitions {
                 self.ledger.revoke(*partition, *assignment);
             }
             leaving.acknowledge.clear();

@@ -24,9 +24,6 @@ pub struct Revocation {
     pub told_at: Timestamp,
 }
 
-/// Shared by all who are told of it.
-pub type Assignments = Arc<Revocation>;
-
 /// What the publish actor takes.
 pub enum PublishMessage {
     /// Partitions that are ours, where reading starts, what is known of what follows, and the number of the assignment.
@@ -48,7 +45,7 @@ pub enum PublishMessage {
     Finished(Vec<Arc<Job>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended; told by every sync
     /// actor.
-    Revoked(Assignments, Arc<Acknowledge>),
+    Revoked(Arc<Revocation>, Arc<Acknowledge>),
     /// A sync actor will say nothing more.
     ShardDone,
     /// The sink has told what became of records.

@@ -175,7 +175,7 @@ impl Publish {
         self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
         let because = |sample: &Sample| match culprit {
             Some(culprit) if culprit != sample.position() => {
-                let name = self.inputs.get(culprit.input().index()).map_or("?", |input| input.name.as_str());
+                let name = self.name(culprit);
                 let message = format!(
                     "the bundle at {} failed because of input {name} {culprit}: {}",
                     job.bundle.event_time, fault.message

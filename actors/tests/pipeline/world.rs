@@ -218,9 +218,8 @@ impl Observer for Troublemaker {
     }
 }
 
-pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
-    let manifest = Manifest::parse(
-        r#"
+/// A model that gives back what it takes.
+const ECHO: &str = r#"
         backend = "test"
         [[inputs]]
         name = "x"
@@ -230,9 +229,10 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         name = "y"
         dtype = "u8"
         shape = ["batch", 4]
-        "#,
-    )
-    .unwrap();
+"#;
+
+pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
+    let manifest = Manifest::parse(ECHO).unwrap();
     let step = Step {
         name: "echo".into(),
         model: LoadModel {
@@ -308,21 +308,11 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
 pub(crate) fn counting_pipeline(max_size: usize) -> Pipeline {
     let mut pipeline = pipeline(1, max_size);
     let step = &mut pipeline.steps[0];
-    step.model.signature = Manifest::parse(
-        r#"
-        backend = "test"
-        [[inputs]]
-        name = "x"
-        dtype = "u8"
-        shape = ["batch", 4]
+    let counts = r#"
         [[inputs]]
         name = "seen"
         dtype = "u8"
         shape = ["batch", 1]
-        [[outputs]]
-        name = "y"
-        dtype = "u8"
-        shape = ["batch", 4]
         [[outputs]]
         name = "count"
         dtype = "u8"
@@ -330,10 +320,8 @@ pub(crate) fn counting_pipeline(max_size: usize) -> Pipeline {
         [[state]]
         input = "seen"
         output = "count"
-        "#,
-    )
-    .unwrap()
-    .signature;
+    "#;
+    step.model.signature = Manifest::parse(&format!("{ECHO}{counts}")).unwrap().signature;
     step.bindings.push(Binding::State { output: 1 });
     step.outputs = vec![OutputView { name: "count".into(), view: View::Raw { output: 1 } }];
     pipeline

@@ -70,6 +70,11 @@ impl Transaction {
         self.phase == Phase::Open && self.doomed.is_none()
     }
 
+    /// Whether an end has been asked for, and not been answered.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending(Ask::Commit | Ask::Abort))
+    }
+
     /// It is not to wait until it is due.
     pub fn end_soon(&mut self) {
         self.soon = true;

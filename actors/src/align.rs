@@ -88,12 +88,12 @@ impl Align {
                     measure(&bundle, self.aligner.policy());
                     let id = self.ids.fetch_add(1, Ordering::Relaxed);
                     aligned.admitted.push((bundle.stream.clone(), id));
-                    let (job, next) = Job::start(id, bundle, &self.routes.graph, now);
+                    let (job, next) = Job::start(id, *bundle, &self.routes.graph, now);
                     onward.add(&job, &next);
                 }
                 Event::Dropped { bundle, .. } => {
                     telemetry::bundles_closed("dropped", 1);
-                    aligned.dropped.push(bundle);
+                    aligned.dropped.push(*bundle);
                 }
                 Event::DeadLetter { bundle, missing } => {
                     telemetry::bundles_closed("dead-lettered", 1);
@@ -104,7 +104,7 @@ impl Align {
                         bundle.event_time,
                         why.map_or("missing", |it| it.lack.as_str())
                     );
-                    aligned.failed.push((bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
+                    aligned.failed.push((*bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
                 }
                 Event::Late { item, by_ns } => {
                     self.left_out.late(item.input(), by_ns);

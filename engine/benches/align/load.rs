@@ -114,6 +114,13 @@ impl Load {
         self.step(self.streams.len() * self.aligner.policy().inputs.len() * rounds);
     }
 
+    /// Nothing comes for so long.
+    pub(super) fn fall_silent(&mut self, span: Duration) {
+        let now = Timestamp::from_nanos(self.round * PERIOD.as_millis() as i64 * MS).after(span);
+        self.aligner.tick(now, &mut self.out);
+        self.out = Vec::new();
+    }
+
     /// Samples held.
     pub(super) fn buffered(&self) -> usize {
         self.aligner.buffered()

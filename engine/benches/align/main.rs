@@ -1,5 +1,5 @@
 //! The aligner: samples a second on one core, by method and number of streams, by number of inputs, and by how much is
-//! held; and the bytes that a held sample takes.
+//! held; and the bytes that a held sample and an idle stream take.
 //!
 //! Each stream has a pivot every 40 ms and for each pivot one sample of each other input, in between, or for `exact` at
 //! the same time. Spans are 200 ms long, sessions end after each pivot's samples. Samples
@@ -86,6 +86,7 @@ fn by_depth(criterion: &mut Criterion) {
 
 fn bytes(_: &mut Criterion) {
     memory::print(100);
+    memory::print_idle(100_000);
 }
 
 criterion_group!(benches, bytes, by_streams, by_inputs, by_depth);

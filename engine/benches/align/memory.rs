@@ -1,4 +1,10 @@
-//! What a buffered sample takes, beside the sample itself: the growth of the process's memory by samples held.
+//! What a buffered sample takes, beside the sample itself: the growth of the process's memory by samples held. And what a
+//! stream takes that has fallen silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::align::AlignPolicy;
 
 use super::load::Load;
 
@@ -27,6 +33,28 @@ pub(super) fn print(depth: u32) {
         }
         // What is given back is taken again by the next: each is measured against what the process has had, so the
         // memory of this one stays.
+        std::mem::forget(load);
+    }
+}
+
+/// Prints the bytes of memory for each stream of which nothing is held any more, so many streams there are.
+pub(super) fn print_idle(streams: usize) {
+    println!("bytes of an idle stream, {streams} streams of 3 inputs, its key included:");
+    for (name, policy, lasts) in super::methods(super::load::PERIOD) {
+        let mut policy = AlignPolicy::clone(&policy);
+        policy.inputs.iter_mut().for_each(|input| input.idle_timeout = Duration::from_secs(1));
+        policy.max_wait = Duration::from_secs(1);
+        let before = resident();
+        let mut load = Load::new(Arc::new(policy), streams, lasts);
+        load.rounds(10);
+        load.fall_silent(Duration::from_secs(60));
+        match (before, resident()) {
+            (Some(before), Some(after)) => {
+                let held = load.buffered();
+                println!("  {name:<18} {:>6.0}  ({held} held)", (after - before) / streams as f64);
+            }
+            _ => println!("  {name:<18} this system does not tell"),
+        }
         std::mem::forget(load);
     }
 }

@@ -174,7 +174,7 @@ impl Told {
             if let Event::Bundle(bundle) | Event::Dropped { bundle, .. } | Event::DeadLetter { bundle, .. } =
                 event
             {
-                self.bundle(bundle)?;
+                self.bundle(*bundle)?;
             }
         }
         Ok(())

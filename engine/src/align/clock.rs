@@ -3,7 +3,7 @@
 use super::rules::Rule;
 
 /// How far one input of a stream has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
     /// The latest event time seen; `i64::MIN` before the first.
     pub(super) latest: i64,
@@ -13,7 +13,8 @@ pub(super) struct Clock {
     pub(super) heard: i64,
     /// The partition that the last sample came from, if there was one.
     pub(super) partition: Option<i32>,
-    disorder: Disorder,
+    /// Only where it is learned.
+    disorder: Option<Box<Disorder>>,
 }
 
 /// By how much samples were out of order lately, for inputs where that is learned: the most among the last one to
@@ -46,8 +47,7 @@ impl Disorder {
 
 impl Clock {
     pub(super) fn new(now: i64) -> Self {
-        let disorder = Disorder::default();
-        Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None, disorder }
+        Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None, disorder: None }
     }
 
     /// A sample has come.
@@ -65,8 +65,9 @@ impl Clock {
     /// What the watermark is to stay behind by, judging by this sample and those before it.
     fn learn(&mut self, rule: &Rule, time: i64) -> i64 {
         let behind = if self.latest == i64::MIN { 0 } else { self.latest.saturating_sub(time).max(0) };
-        self.disorder.add(behind);
-        let seen = self.disorder.allowance().saturating_add(rule.lateness);
+        let disorder = self.disorder.get_or_insert_default();
+        disorder.add(behind);
+        let seen = disorder.allowance().saturating_add(rule.lateness);
         seen.clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
     }
 

@@ -30,6 +30,9 @@ pub(super) struct Cover {
     pub(super) lasting: bool,
 }
 
+/// Places of samples in a lane. Mostly there are a few.
+pub(super) type Places = SmallVec<[u32; 6]>;
+
 /// The places of the samples of the span `[from, to)`, in their order, and the share of it that is covered, if any last.
 /// See [`cover`].
 pub(super) fn covering(
@@ -37,14 +40,15 @@ pub(super) fn covering(
     from: i64,
     to: i64,
     slack: Slack,
-) -> (SmallVec<[usize; 8]>, Option<f64>) {
-    let mut indices = SmallVec::new();
-    let cover = cover(samples, (from, from, to), slack, |index| indices.push(index));
+) -> (Places, Option<f64>) {
+    let mut places = Places::new();
+    let put = |place: usize| places.push(u32::try_from(place).unwrap_or(u32::MAX));
+    let cover = cover(samples, (from, from, to), slack, put);
     if cover.points && cover.lasting {
-        indices.sort_unstable();
+        places.sort_unstable();
     }
     let share = cover.lasting.then(|| cover.covered as f64 / to.saturating_sub(from) as f64);
-    (indices, share)
+    (places, share)
 }
 
 /// Whether samples that last cover what is left from `from` on of the span `[begin, to)` whole, and none is without length.

@@ -43,21 +43,20 @@ impl From<&Sample> for Stamp {
 /// stream was forgotten because of a revocation. A `Released` or `Evicted` item was in exactly `used` bundles, all of
 /// them told before; the others were in none.
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant, reason = "a box for each bundle costs more than the room it saves")]
 pub enum Event<T> {
     /// A bundle goes on: it has closed or, if it is not final, may be told again.
-    Bundle(Bundle<T>),
+    Bundle(Box<Bundle<T>>),
     /// A bundle has closed with too little of an input whose policy is to drop it.
     Dropped {
         /// The bundle.
-        bundle: Bundle<T>,
+        bundle: Box<Bundle<T>>,
         /// The first input that brought too little and has this policy.
         missing: InputId,
     },
     /// A bundle has closed with too little of an input whose policy is to dead-letter it.
     DeadLetter {
         /// The bundle.
-        bundle: Bundle<T>,
+        bundle: Box<Bundle<T>>,
         /// The first input that brought too little and has this policy.
         missing: InputId,
     },

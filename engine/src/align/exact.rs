@@ -9,7 +9,7 @@ use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling, cut_short};
+use super::verdict::{Closing, Telling, begin, cut_short};
 use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
@@ -239,19 +239,15 @@ impl<T: Clone> Exact<T> {
             return true;
         }
         let event_time = Timestamp::from_nanos(set.time);
-        let parts: SmallVec<[_; 4]> = set
-            .samples
-            .iter()
-            .map(|sample| Part {
-                samples: sample.sample().cloned().into_iter().collect(),
-                skew_ns: sample.sample().is_some().then_some(0),
-                ..Part::empty(event_time, event_time)
-            })
-            .collect();
+        let mut bundle = begin(view, set.time, set.samples.len());
+        bundle.parts.extend(set.samples.iter().map(|sample| Part {
+            samples: sample.sample().cloned().into_iter().collect(),
+            skew_ns: sample.sample().is_some().then_some(0),
+            ..Part::empty(event_time, event_time)
+        }));
         let waited = set.waits_since.saturating_add(view.rules.max_wait) <= view.now;
         let closing = Closing {
-            event_time: set.time,
-            parts,
+            bundle,
             first,
             opened_at: set.arrived,
             cut_short: cut_short(waited, no_room),

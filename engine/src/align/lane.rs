@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::bounds::Bound;
 use super::bundle::Part;
-use super::cover::{cover, is_covered};
+use super::cover::{Places, cover, is_covered};
 use super::event::Event;
 use super::held::Held;
 use super::queue::Queue;
@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 mod find;
 
-/// One input of one stream. The pivot's own stays empty.
+/// One input of one stream, other than the pivot.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
     /// Where the sample that reaches furthest ends: below it nothing needs to be added up.
@@ -84,7 +84,7 @@ pub(super) struct Ahead {
 #[derive(Debug)]
 pub(super) struct Found {
     /// The places of the samples, in their order.
-    pub(super) indices: SmallVec<[usize; 8]>,
+    pub(super) places: Places,
     from: i64,
     to: i64,
     skew_ns: Option<i64>,
@@ -94,7 +94,11 @@ pub(super) struct Found {
 
 impl Found {
     fn empty(from: i64, to: i64) -> Self {
-        Self { indices: SmallVec::new(), from, to, skew_ns: None, coverage: None, held: false }
+        Self { places: Places::new(), from, to, skew_ns: None, coverage: None, held: false }
+    }
+
+    fn push(&mut self, place: usize) {
+        self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
     }
 }
 
@@ -113,7 +117,7 @@ impl<T> Lane<T> {
 
     /// The numbers of the samples that were found, below 2^31. No two that are held have the same.
     pub(super) fn numbers(&self, found: &Found) -> impl Iterator<Item = u32> {
-        found.indices.iter().filter_map(|index| self.entries.get(*index)).map(|entry| entry.mark.number())
+        found.places.iter().filter_map(|place| self.entries.get(*place as usize)).map(|entry| entry.mark.number())
     }
 
     /// When the first sample was pushed, in wall time.
@@ -199,7 +203,7 @@ impl<T> Lane<T> {
     }
 
     /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
-    pub(super) fn settled(&self, rule: &Rule, watermark: i64, t: i64, reserved: &[usize]) -> bool {
+    pub(super) fn settled(&self, rule: &Rule, watermark: i64, t: i64, reserved: &[u32]) -> bool {
         let beyond = |nearest: Option<(usize, i64)>, tolerance: i64| match nearest {
             Some((_, 0)) => true,
             Some((_, away)) => watermark >= t.saturating_add(away),
@@ -246,8 +250,8 @@ impl<T> Lane<T> {
     }
 
     /// As [`Self::nearest`], of those that no pivot has taken; of equal times the first to arrive.
-    fn nearest_free(&self, t: i64, tolerance: i64, reserved: &[usize]) -> Option<(usize, i64)> {
-        let free = |index: usize, entry: &Entry<T>| !entry.mark.is_taken() && !reserved.contains(&index);
+    fn nearest_free(&self, t: i64, tolerance: i64, reserved: &[u32]) -> Option<(usize, i64)> {
+        let free = |index: usize, entry: &Entry<T>| !entry.mark.is_taken() && !reserved.iter().any(|place| *place as usize == index);
         let next = self.entries.partition_point(|entry| entry.time < t);
         let ahead = (next..self.entries.len()).filter_map(|index| Some((index, self.entries.get(index)?)));
         let mut best = ahead
@@ -349,9 +353,9 @@ impl<T> Lane<T> {
 impl<T: Clone> Lane<T> {
     /// Makes a part of what was found. If it is the `last` word on it, no other pivot takes what may be used once.
     pub(super) fn take(&mut self, found: &Found, last: bool) -> Part<T> {
-        let mut samples = SmallVec::with_capacity(found.indices.len());
-        for index in &found.indices {
-            if let Some(entry) = self.entries.get_mut(*index) {
+        let mut samples = SmallVec::with_capacity(found.places.len());
+        for place in &found.places {
+            if let Some(entry) = self.entries.get_mut(*place as usize) {
                 entry.used = entry.used.saturating_add(1);
                 if last && !found.held {
                     entry.mark.take();

@@ -10,14 +10,16 @@ use super::lane::{Ahead, Lane, Refused};
 use super::matching::{Arrival, reach};
 use super::queue::Queue;
 use super::revise::Told;
+use super::rules::Rule;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, cut_short};
+use super::verdict::{Closing, begin, cut_short};
 use crate::time::Timestamp;
 
 /// The samples of one stream whose bundles are those of a pivot.
 #[derive(Debug)]
 pub(super) struct Pivot<T> {
-    pub(super) lanes: SmallVec<[Lane<T>; 3]>,
+    /// Of the inputs that the pivot asks, in their order.
+    pub(super) lanes: SmallVec<[Lane<T>; 2]>,
     /// Pivots whose bundles are open, by event time; no two have the same.
     pub(super) open: Queue<Open<T>, 2>,
     /// The event time of the last pivot that closed; `i64::MIN` before the first.
@@ -45,7 +47,7 @@ pub(super) struct Open<T> {
 impl<T> Pivot<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
-            lanes: (0..inputs).map(|_| Lane::new()).collect(),
+            lanes: (1..inputs).map(|_| Lane::new()).collect(),
             open: Queue::new(),
             closed: i64::MIN,
             floor: i64::MIN,
@@ -99,16 +101,17 @@ impl<T> Pivot<T> {
     /// The first input that a pivot has to wait for.
     fn blocker_of(&self, view: &View<'_>, pivot: &Open<T>) -> Option<usize> {
         let t = pivot.time;
-        self.lanes.iter().zip(&view.rules.inputs).enumerate().find_map(|(input, (lane, rule))| {
-            let watermark = view.watermark(input);
-            let settled = if input == view.rules.pivot {
-                watermark >= t
-            } else {
-                // One that had ended asks for nothing.
-                pivot.item.is_none() || lane.settled(rule, watermark, t, &[])
-            };
-            (!settled && view.idle_at(input) > view.now).then_some(input)
-        })
+        let waits = |input: usize, settled: bool| !settled && view.idle_at(input) > view.now;
+        let own = view.rules.pivot;
+        if waits(own, view.watermark(own) >= t) {
+            return Some(own);
+        }
+        let blocks = |(lane, (input, rule)): (&Lane<T>, &(usize, Rule))| {
+            // One that had ended asks for nothing.
+            let settled = pivot.item.is_none() || lane.settled(rule, view.watermark(*input), t, &[]);
+            waits(*input, settled).then_some(*input)
+        };
+        self.lanes.iter().zip(&view.rules.asked).find_map(blocks)
     }
 
     /// Lets go of what no open pivot and none to come can use.
@@ -119,7 +122,7 @@ impl<T> Pivot<T> {
         let risen = floor > self.floor;
         self.floor = floor;
         if risen {
-            for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
+            for (lane, (_, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
                 lane.release(rule, Ahead { closed: self.closed, floor }, out);
             }
         }
@@ -131,7 +134,7 @@ impl<T> Pivot<T> {
         if !self.open.is_empty() || view.idle_at(view.rules.pivot) > view.now {
             return;
         }
-        for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
+        for (lane, (_, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
             lane.release_arrived_until(view.now.saturating_sub(rule.retention), out);
         }
     }
@@ -143,9 +146,9 @@ impl<T> Pivot<T> {
             let closes = waited.min(view.idle_at(self.blocker));
             return if view.rules.revises() { closes.min(self.ahead_deadline(view)) } else { closes };
         }
-        let lanes = self.lanes.iter().zip(&view.rules.inputs);
+        let lanes = self.lanes.iter().zip(&view.rules.asked);
         let unasked =
-            lanes.filter_map(|(lane, rule)| Some(lane.first_arrived()?.saturating_add(rule.retention))).min();
+            lanes.filter_map(|(lane, (_, rule))| Some(lane.first_arrived()?.saturating_add(rule.retention))).min();
         unasked.map_or(NEVER, |release| release.max(view.idle_at(view.rules.pivot)))
     }
 
@@ -181,7 +184,8 @@ impl<T: Held + Clone> Pivot<T> {
             }
         } else {
             let ahead = Ahead { closed: self.closed, floor: self.floor };
-            let (Some(lane), Some(rule)) = (self.lanes.get_mut(input), view.rules.inputs.get(input)) else {
+            let lane = self.lanes.get_mut(view.rules.place_among_asked(input));
+            let (Some(lane), Some(rule)) = (lane, view.rules.inputs.get(input)) else {
                 out.push(Event::Released { item, used: 0 });
                 return NEVER;
             };
@@ -305,24 +309,25 @@ impl<T: Held + Clone> Pivot<T> {
         let before = self.closed;
         self.closed = pivot.time;
         let Some(item) = pivot.item else { return true };
-        let mut parts = SmallVec::<[_; 4]>::with_capacity(self.lanes.len());
+        let mut bundle = begin(view, pivot.time, view.rules.inputs.len());
         let mut content = pivot.told.as_ref().map(|_| Vec::new());
-        for (input, (lane, rule)) in self.lanes.iter_mut().zip(&view.rules.inputs).enumerate() {
-            parts.push(if input == view.rules.pivot {
-                part_of_pivot(pivot.time, item.clone())
-            } else {
-                let found = lane.find(rule, before, pivot.time, &[]);
-                if let Some(content) = &mut content {
-                    Told::note(content, lane, &found);
-                }
-                lane.take(&found, true)
-            });
+        for (lane, (input, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
+            if *input == view.rules.pivot + 1 {
+                bundle.parts.push(part_of_pivot(pivot.time, item.clone()));
+            }
+            let found = lane.find(rule, before, pivot.time, &[]);
+            if let Some(content) = &mut content {
+                Told::note(content, lane, &found);
+            }
+            bundle.parts.push(lane.take(&found, true));
+        }
+        if bundle.parts.len() == view.rules.pivot {
+            bundle.parts.push(part_of_pivot(pivot.time, item.clone()));
         }
         let telling = Told::last(pivot.told.as_deref(), content);
         let used = 1 + pivot.told.as_ref().map_or(0, |told| told.times);
         let closing = Closing {
-            event_time: pivot.time,
-            parts,
+            bundle,
             first: before == i64::MIN,
             opened_at: pivot.arrived,
             cut_short: cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, no_room),
@@ -330,7 +335,8 @@ impl<T: Held + Clone> Pivot<T> {
         };
         let rules = &view.rules.inputs;
         out.push(closing.tell(view, |input| {
-            let (lane, rule) = (self.lanes.get(input), rules.get(input));
+            let lane = self.lanes.get(view.rules.place_among_asked(input));
+            let rule = rules.get(input).filter(|_| input != view.rules.pivot);
             lane.zip(rule)
                 .is_none_or(|(lane, rule)| lane.settled(rule, view.watermark(input), pivot.time, &[]))
         }));

@@ -11,11 +11,12 @@
 use smallvec::SmallVec;
 
 use super::event::Event;
+use super::cover::Places;
 use super::lane::{Found, Lane};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling, counts, cut_short, lack};
+use super::verdict::{Closing, Telling, begin, counts, cut_short, lack};
 
 /// What was told of a bundle that is not final.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub(super) struct Told {
 /// The numbers of the samples of a bundle, input by input; those of each behind a word that is no number.
 type Content = Vec<u32>;
 
-/// What each input has for a pivot; nothing for the pivot itself.
-type Finds = SmallVec<[Option<Found>; 4]>;
+/// What each input that is asked has for a pivot.
+type Finds = SmallVec<[Found; 3]>;
 
 impl Told {
     /// Adds what was found of one input.
@@ -52,8 +53,7 @@ impl Told {
 impl<T: Clone> Pivot<T> {
     /// Tells the bundles that are on time or early and were not told so yet, and those that have changed.
     pub(super) fn tell_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        let mut reserved: SmallVec<[SmallVec<[usize; 8]>; 4]> =
-            self.lanes.iter().map(|_| SmallVec::new()).collect();
+        let mut reserved: SmallVec<[Places; 3]> = self.lanes.iter().map(|_| Places::new()).collect();
         let mut before = self.closed;
         let mut all_on_time = true;
         for index in 0..self.open.len() {
@@ -68,9 +68,9 @@ impl<T: Clone> Pivot<T> {
             all_on_time &= waited || self.is_on_time(view, time, &reserved);
             let finds = self.find_all(view, before, time, &reserved);
             for (reserved, found) in reserved.iter_mut().zip(&finds) {
-                reserved.extend(
-                    found.iter().filter(|found| !found.held).flat_map(|found| found.indices.iter().copied()),
-                );
+                if !found.held {
+                    reserved.extend_from_slice(&found.places);
+                }
             }
             self.tell_one(view, index, before, finds, (all_on_time, waited), out);
             before = time;
@@ -78,27 +78,20 @@ impl<T: Clone> Pivot<T> {
     }
 
     /// Whether nothing that comes in time changes what a pivot finds.
-    fn is_on_time(&self, view: &View<'_>, t: i64, reserved: &[SmallVec<[usize; 8]>]) -> bool {
-        let lanes = self.lanes.iter().zip(&view.rules.inputs).zip(reserved);
-        lanes.enumerate().all(|(input, ((lane, rule), reserved))| {
-            let watermark = view.watermark(input).saturating_add(view.rules.lateness);
-            let settled = if input == view.rules.pivot {
-                watermark >= t
-            } else {
-                lane.settled(rule, watermark, t, reserved)
-            };
-            settled || view.idle_at(input).saturating_sub(view.rules.lateness) <= view.now
-        })
+    fn is_on_time(&self, view: &View<'_>, t: i64, reserved: &[Places]) -> bool {
+        let watermark = |input| view.watermark(input).saturating_add(view.rules.lateness);
+        let idle = |input| view.idle_at(input).saturating_sub(view.rules.lateness) <= view.now;
+        let own = view.rules.pivot;
+        let mut lanes = self.lanes.iter().zip(&view.rules.asked).zip(reserved);
+        (watermark(own) >= t || idle(own))
+            && lanes.all(|((lane, (input, rule)), reserved)| {
+                lane.settled(rule, watermark(*input), t, reserved) || idle(*input)
+            })
     }
 
-    fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[SmallVec<[usize; 8]>]) -> Finds {
-        let mut finds = Finds::new();
-        for (input, ((lane, rule), reserved)) in
-            self.lanes.iter().zip(&view.rules.inputs).zip(reserved).enumerate()
-        {
-            finds.push((input != view.rules.pivot).then(|| lane.find(rule, before, t, reserved)));
-        }
-        finds
+    fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[Places]) -> Finds {
+        let lanes = self.lanes.iter().zip(&view.rules.asked).zip(reserved);
+        lanes.map(|((lane, (_, rule)), reserved)| lane.find(rule, before, t, reserved)).collect()
     }
 
     /// Tells one bundle if there is a reason to.
@@ -113,10 +106,9 @@ impl<T: Clone> Pivot<T> {
     ) {
         let mut content = Content::new();
         let (mut enough, mut withheld) = (true, false);
-        for ((lane, rule), found) in self.lanes.iter().zip(&view.rules.inputs).zip(&finds) {
-            let Some(found) = found else { continue };
+        for ((lane, (_, rule)), found) in self.lanes.iter().zip(&view.rules.asked).zip(&finds) {
             Told::note(&mut content, lane, found);
-            if let Some(lack) = lack(rule, found.indices.len(), found.coverage, found.held) {
+            if let Some(lack) = lack(rule, found.places.len(), found.coverage, found.held) {
                 enough = false;
                 withheld |= counts(lack, rule) && matches!(rule.missing, Missing::Drop | Missing::DeadLetter);
             }
@@ -136,14 +128,12 @@ impl<T: Clone> Pivot<T> {
         let on_time = on_time || pivot.told.as_ref().is_some_and(|told| told.on_time);
         pivot.told = Some(Box::new(Told { times: times.saturating_add(1), on_time, content }));
         let (time, arrived) = (pivot.time, pivot.arrived);
+        let mut bundle = begin(view, time, view.rules.inputs.len());
         let lanes = self.lanes.iter_mut().zip(finds);
-        let parts = lanes.map(|(lane, found)| match found {
-            Some(found) => lane.take(&found, false),
-            None => part_of_pivot(time, item.clone()),
-        });
+        bundle.parts.extend(lanes.map(|(lane, found)| lane.take(&found, false)));
+        bundle.parts.insert(view.rules.pivot.min(bundle.parts.len()), part_of_pivot(time, item));
         let closing = Closing {
-            event_time: time,
-            parts: parts.collect(),
+            bundle,
             first: before == i64::MIN,
             opened_at: arrived,
             cut_short: cut_short(waited, false),
@@ -162,7 +152,7 @@ impl<T> Pivot<T> {
     pub(super) fn ahead_deadline(&self, view: &View<'_>) -> i64 {
         let lateness = view.rules.lateness;
         let to_come = |at: i64| Some(at.saturating_sub(lateness)).filter(|at| *at > view.now);
-        let idle = (0..self.lanes.len()).filter_map(|input| to_come(view.idle_at(input)));
+        let idle = (0..view.rules.inputs.len()).filter_map(|input| to_come(view.idle_at(input)));
         let waits = self.open.iter().filter(|pivot| pivot.told.as_ref().is_none_or(|told| !told.on_time));
         let waited = waits.filter_map(|pivot| to_come(pivot.waits_since.saturating_add(view.rules.max_wait)));
         idle.chain(waited).min().unwrap_or(NEVER)

@@ -42,7 +42,7 @@ impl Rig {
     pub(super) fn bundle_after(&mut self, input: u16, time: i64, now: i64) -> Bundle<u32> {
         self.give(input, time, 0, 0, now);
         match self.out.first() {
-            Some(Event::Bundle(bundle)) => bundle.clone(),
+            Some(Event::Bundle(bundle)) => (**bundle).clone(),
             _ => panic!("no bundle but: {}", self.told()),
         }
     }

@@ -14,6 +14,8 @@ use crate::time::nanos;
 pub(super) struct Rules {
     pub(super) policy: Arc<AlignPolicy>,
     pub(super) inputs: Vec<Rule>,
+    /// Those of the inputs that the pivot asks, with their places: all but its own.
+    pub(super) asked: Vec<(usize, Rule)>,
     /// The pivot's place among the inputs; beyond them all without a pivot.
     pub(super) pivot: usize,
     /// As all times here with the lateness that is allowed.
@@ -122,6 +124,12 @@ impl Rule {
 }
 
 impl Rules {
+    /// The place of an input among those that the pivot asks.
+    #[inline]
+    pub(super) fn place_among_asked(&self, input: usize) -> usize {
+        if input > self.pivot { input - 1 } else { input }
+    }
+
     /// Whether a bundle can be told more than once.
     #[inline]
     pub(super) fn revises(&self) -> bool {
@@ -137,10 +145,12 @@ impl Rules {
             _ => i64::MAX,
         };
         let inputs = policy.inputs.iter().enumerate();
+        let inputs: Vec<Rule> = inputs
+            .map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness, longest_gap))
+            .collect();
         Self {
-            inputs: inputs
-                .map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness, longest_gap))
-                .collect(),
+            asked: inputs.iter().copied().enumerate().filter(|(input, _)| *input != pivot).collect(),
+            inputs,
             pivot,
             max_wait,
             lateness,

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::bundle::{Bundle, Lack, Part, Shortfall};
+use super::bundle::{Bundle, Lack, Shortfall};
 use super::event::Event;
 use super::policy::Missing;
 use super::rules::Rule;
@@ -13,8 +13,8 @@ use crate::time::Timestamp;
 /// A bundle whose parts have been found.
 #[derive(Debug)]
 pub(super) struct Closing<T> {
-    pub(super) event_time: i64,
-    pub(super) parts: SmallVec<[Part<T>; 4]>,
+    /// As [`begin`] made it, with its parts.
+    pub(super) bundle: Box<Bundle<T>>,
     /// Whether it is the first of its stream.
     pub(super) first: bool,
     /// When it began to wait, in wall time.
@@ -56,14 +56,33 @@ enum Verdict {
     DeadLetter(InputId),
 }
 
+/// The bundle of a stream at that event time, for so many parts, which are put in where they are to stay: a bundle is large,
+/// and each time that it is moved costs.
+#[inline]
+pub(super) fn begin<T>(view: &View<'_>, event_time: i64, inputs: usize) -> Box<Bundle<T>> {
+    Box::new(Bundle {
+        stream: view.key.clone(),
+        event_time: Timestamp::from_nanos(event_time),
+        parts: SmallVec::with_capacity(inputs),
+        first: false,
+        opened_at: Timestamp::from_nanos(view.now),
+        closed_at: Timestamp::from_nanos(view.now),
+        revision: 0,
+        is_final: true,
+        is_repeated: false,
+        incomplete: SmallVec::new(),
+    })
+}
+
 impl<T> Closing<T> {
     /// Judges the bundle by the inputs that brought too little, and tells it. `settled` says of an input whether nothing
     /// more could have come; it is asked only where there is too little.
     #[inline]
     pub(super) fn tell(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
         let mut verdict = Verdict::Goes;
-        let mut incomplete = SmallVec::new();
-        for (input, (part, rule)) in (0_u16..).zip(self.parts.iter().zip(&view.rules.inputs)) {
+        let mut bundle = self.bundle;
+        let Bundle { parts, incomplete, .. } = &mut *bundle;
+        for (input, (part, rule)) in (0_u16..).zip(parts.iter().zip(&view.rules.inputs)) {
             let Some(lack) = lack(rule, part.samples.len(), part.coverage, part.held) else { continue };
             let id = InputId(input);
             if !self.telling.was_told() && counts(lack, rule) {
@@ -76,18 +95,11 @@ impl<T> Closing<T> {
             };
             incomplete.push(Shortfall { input: id, lack });
         }
-        let bundle = Bundle {
-            stream: view.key.clone(),
-            event_time: Timestamp::from_nanos(self.event_time),
-            parts: self.parts,
-            first: self.first,
-            opened_at: Timestamp::from_nanos(self.opened_at),
-            closed_at: Timestamp::from_nanos(view.now),
-            revision: self.telling.revision,
-            is_final: self.telling.is_final,
-            is_repeated: self.telling.is_repeated,
-            incomplete,
-        };
+        bundle.first = self.first;
+        bundle.opened_at = Timestamp::from_nanos(self.opened_at);
+        bundle.revision = self.telling.revision;
+        bundle.is_final = self.telling.is_final;
+        bundle.is_repeated = self.telling.is_repeated;
         match verdict {
             Verdict::Goes => Event::Bundle(bundle),
             Verdict::Dropped(missing) => Event::Dropped { bundle, missing },

@@ -70,7 +70,7 @@ use super::bundle::Part;
 use super::event::Event;
 use super::matching::{Arrival, reach};
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling, cut_short};
+use super::verdict::{Closing, Telling, begin, cut_short};
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
@@ -203,7 +203,7 @@ impl<T: Clone> Approximate<T> {
         out.extend(self.search.take_passed().map(|entry| Event::Released { item: entry.item, used: 0 }));
         let mut opened_at = view.now;
         let mut items = SmallVec::<[T; 4]>::new();
-        let mut parts = SmallVec::with_capacity(self.search.lines().len());
+        let mut bundle = begin(view, end, self.search.lines().len());
         for entry in self.search.take() {
             let mut part = Part::empty(event_time, event_time);
             if let Some(entry) = entry {
@@ -212,11 +212,11 @@ impl<T: Clone> Approximate<T> {
                 part.skew_ns = Some(entry.time.saturating_sub(end));
                 items.push(entry.item);
             }
-            parts.push(part);
+            bundle.parts.push(part);
         }
         let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
         let cut_short = cut_short(waited, no_room);
-        let closing = Closing { event_time: end, parts, first, opened_at, cut_short, telling: Telling::ONLY };
+        let closing = Closing { bundle, first, opened_at, cut_short, telling: Telling::ONLY };
         // Sets lack an input only when it was given up.
         out.push(closing.tell(view, |_| false));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));

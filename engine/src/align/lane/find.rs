@@ -7,21 +7,21 @@ use super::{Found, Lane};
 impl<T> Lane<T> {
     /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none. What is `reserved`
     /// counts as taken.
-    pub(in crate::align) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
+    pub(in crate::align) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> Found {
         let mut found = self.find_asked(rule, before, t, reserved);
         if let Some(max_age) = rule.hold
-            && found.indices.is_empty()
+            && found.places.is_empty()
             && let Some((_, last)) = self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age)
         {
             // Of equal times the first to arrive.
-            found.indices.push(self.entries.partition_point(|entry| entry.time < last));
+            found.push(self.entries.partition_point(|entry| entry.time < last));
             found.skew_ns = Some(last.saturating_sub(t));
             found.held = true;
         }
         found
     }
 
-    fn find_asked(&self, rule: &Rule, before: i64, t: i64, reserved: &[usize]) -> Found {
+    fn find_asked(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> Found {
         let index = match rule.ask {
             Ask::Window { before, after } => {
                 return self.find_window(t.saturating_sub(before), t.saturating_add(after), rule.slack);
@@ -41,7 +41,7 @@ impl<T> Lane<T> {
         };
         let mut found = Found::empty(t, t);
         if let Some((index, entry)) = index.and_then(|index| Some((index, self.entries.get(index)?))) {
-            found.indices.push(index);
+            found.push(index);
             found.skew_ns = Some(entry.time.saturating_sub(t));
         }
         found
@@ -52,7 +52,7 @@ impl<T> Lane<T> {
         let first = self.entries.partition_point(|entry| entry.time < from);
         for index in first..self.entries.len() {
             let Some(entry) = self.entries.get(index).filter(|entry| entry.time <= t) else { break };
-            found.indices.push(index);
+            found.push(index);
             found.skew_ns.get_or_insert(entry.time.saturating_sub(t));
         }
         found
@@ -60,8 +60,8 @@ impl<T> Lane<T> {
 
     fn find_window(&self, from: i64, to: i64, slack: Slack) -> Found {
         let mut found = Found::empty(from, to);
-        (found.indices, found.coverage) = covering(self.spans(), from, to, slack);
-        found.skew_ns = (!found.indices.is_empty()).then_some(0);
+        (found.places, found.coverage) = covering(self.spans(), from, to, slack);
+        found.skew_ns = (!found.places.is_empty()).then_some(0);
         found
     }
 }

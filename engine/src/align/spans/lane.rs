@@ -138,7 +138,7 @@ impl<T: Clone> Lane<T> {
         let (taken, coverage) = covering(self.times(), from, to, slack);
         let mut samples = SmallVec::with_capacity(taken.len());
         for index in taken {
-            if let Some(entry) = self.entries.get_mut(index) {
+            if let Some(entry) = self.entries.get_mut(index as usize) {
                 entry.used = entry.used.saturating_add(1);
                 samples.push(entry.item.clone());
             }

@@ -49,13 +49,12 @@ mod tests;
 use smallvec::SmallVec;
 
 use super::bounds::Bound;
-use super::bundle::Part;
 use super::event::Event;
 use super::held::Held;
 use super::matching::{Arrival, reach};
 use super::queue::Queue;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, Telling, cut_short};
+use super::verdict::{Closing, Telling, begin, cut_short};
 pub(super) use cut::Cut;
 use cut::Open;
 use lane::{Entry, Lane};
@@ -270,12 +269,12 @@ impl<T: Held + Clone> Spans<T> {
         let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
         let opened_at = arrivals.min().unwrap_or(view.now);
         let lanes = self.lanes.iter_mut().zip(&view.rules.inputs);
-        let parts: SmallVec<[Part<T>; 4]> =
-            lanes.map(|(lane, rule)| lane.pick(from, to, rule.slack)).collect();
+        let mut bundle = begin(view, from, lanes.len());
+        bundle.parts.extend(lanes.map(|(lane, rule)| lane.pick(from, to, rule.slack)));
         let waited = Self::due(view, &span) <= view.now;
         let (first, telling) = (!self.has_closed, Telling::ONLY);
         let cut_short = cut_short(waited, no_room);
-        let closing = Closing { event_time: from, parts, first, opened_at, cut_short, telling };
+        let closing = Closing { bundle, first, opened_at, cut_short, telling };
         let closes_at = cut.closes_at(&span);
         out.push(closing.tell(view, |input| view.watermark(input) >= closes_at));
         self.has_closed = true;

@@ -43,7 +43,7 @@ fn session(inputs: usize) -> Rig {
 fn bundles(out: &[Event<u32>]) -> Vec<&Bundle<u32>> {
     out.iter()
         .filter_map(|event| match event {
-            Event::Bundle(bundle) => Some(bundle),
+            Event::Bundle(bundle) => Some(&**bundle),
             _ => None,
         })
         .collect()

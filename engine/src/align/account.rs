@@ -22,7 +22,7 @@ pub(super) struct Account {
 
 /// So many samples and bytes. As a bound, the most there can be without one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Amount {
+pub(super) struct Amount {
     items: u64,
     bytes: u64,
 }
@@ -35,6 +35,11 @@ impl Amount {
     fn add(&mut self, weight: u64) {
         self.items = self.items.saturating_add(1);
         self.bytes = self.bytes.saturating_add(weight);
+    }
+
+    fn put(&mut self, other: Self) {
+        self.items = self.items.saturating_add(other.items);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
     fn take(&mut self, other: Self) {
@@ -65,9 +70,7 @@ impl Account {
 
     /// A stream holds one more.
     pub(super) fn add(&mut self, slot: u32, weight: u64) {
-        if self.held.len() <= slot as usize {
-            self.held.resize(slot as usize + 1, Amount::default());
-        }
+        self.grow(slot);
         if let Some(held) = self.held.get_mut(slot as usize) {
             held.add(weight);
             self.total.add(weight);
@@ -84,10 +87,39 @@ impl Account {
         }
     }
 
-    /// A stream is forgotten.
-    pub(super) fn forget(&mut self, slot: u32) {
+    /// A stream is forgotten, or goes elsewhere with as much as is given back.
+    pub(super) fn forget(&mut self, slot: u32) -> Amount {
         let held = self.held.get(slot as usize).copied().unwrap_or_default();
         self.take(slot, held);
+        held
+    }
+
+    /// A stream comes from elsewhere with so much.
+    pub(super) fn adopt(&mut self, slot: u32, amount: Amount) {
+        self.grow(slot);
+        if let Some(held) = self.held.get_mut(slot as usize) {
+            held.put(amount);
+            self.total.put(amount);
+        }
+        self.rank(slot);
+    }
+
+    fn grow(&mut self, slot: u32) {
+        if self.held.len() <= slot as usize {
+            self.held.resize(slot as usize + 1, Amount::default());
+        }
+    }
+
+    /// From here on all streams together may hold so much.
+    pub(super) fn bound_all(&mut self, bounds: &Bounds) {
+        self.all = Amount::bound(bounds.items, bounds.bytes);
+    }
+
+    /// How many samples and bytes all streams hold together, and each by itself.
+    #[cfg(test)]
+    pub(super) fn totals(&self) -> ((u64, u64), (u64, u64)) {
+        let sum = self.held.iter().fold((0, 0), |sum, held| (sum.0 + held.items, sum.1 + held.bytes));
+        ((self.total.items, self.total.bytes), sum)
     }
 
     fn take(&mut self, slot: u32, gone: Amount) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::account::Account;
+use super::account::{Account, Amount};
 use super::event::{Event, Stamp, ended};
 use super::held::Held;
 use super::matching::Arrival;
@@ -19,10 +19,12 @@ use crate::time::{Timestamp, nanos};
 
 mod ahead;
 mod compact;
+mod hand_over;
 mod observe;
 mod room;
 
 pub use ahead::Incoming;
+pub use hand_over::{Handover, NotAdopted};
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
 /// expected can change it. What is said here of pivots holds for that method; for the other, see
@@ -267,7 +269,11 @@ impl<T: Held + Clone> Aligner<T> {
 
     #[cold]
     fn add_stream(&mut self, key: &StreamKey, now: i64) -> u32 {
-        let stream = Some(Stream::new(key.clone(), &self.rules, now));
+        self.place(Stream::new(key.clone(), &self.rules, now))
+    }
+
+    /// Gives a stream a slot.
+    fn place(&mut self, stream: Stream<T>) -> u32 {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -275,22 +281,20 @@ impl<T: Held + Clone> Aligner<T> {
                 u32::try_from(self.streams.len() - 1).unwrap_or(u32::MAX)
             }
         };
+        self.index.insert(stream.key.clone(), slot);
         if let Some(place) = self.streams.get_mut(slot as usize) {
-            *place = stream;
+            *place = Some(stream);
         }
-        self.index.insert(key.clone(), slot);
         slot
     }
 
-    fn remove(&mut self, slot: u32) {
-        if let Some(held) = self.streams.get_mut(slot as usize).and_then(Option::take) {
-            self.buffered -= held.held();
-            self.index.remove(&held.key);
-            self.free.push(slot);
-            if let Some(account) = &mut self.account {
-                account.forget(slot);
-            }
-        }
+    fn remove(&mut self, slot: u32) -> Option<(Stream<T>, Amount)> {
+        let held = self.streams.get_mut(slot as usize).and_then(Option::take)?;
+        self.buffered -= held.held();
+        self.index.remove(&held.key);
+        self.free.push(slot);
+        let amount = self.account.as_mut().map(|account| account.forget(slot));
+        Some((held, amount.unwrap_or_default()))
     }
 
     fn forget_streams(&mut self, mut which: impl FnMut(&Stream<T>) -> bool) {

@@ -15,15 +15,15 @@ use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Item {
-    number: usize,
-    stream: usize,
-    input: usize,
-    time: i64,
-    lasts: u64,
-    weight: u64,
+pub(super) struct Item {
+    pub(super) number: usize,
+    pub(super) stream: usize,
+    pub(super) input: usize,
+    pub(super) time: i64,
+    pub(super) lasts: u64,
+    pub(super) weight: u64,
     /// Delivered twice if two have the same.
-    id: u8,
+    pub(super) id: u8,
 }
 
 impl Held for Item {
@@ -37,7 +37,7 @@ impl Held for Item {
 }
 
 /// Samples and how long after the one before each arrives.
-type Arrivals = Vec<(Item, i64)>;
+pub(super) type Arrivals = Vec<(Item, i64)>;
 
 fn ns(span: u64) -> Duration {
     Duration::from_nanos(span)
@@ -73,7 +73,7 @@ fn inputs() -> impl Strategy<Value = Vec<InputPolicy>> {
     vec(input, 1..4)
 }
 
-fn policies() -> impl Strategy<Value = AlignPolicy> {
+pub(super) fn policies() -> impl Strategy<Value = AlignPolicy> {
     let method = prop_oneof![
         5 => (0..3_u16).prop_map(|pivot| Method::Pivot(InputId(pivot))),
         1 => Just(Method::Exact),
@@ -103,7 +103,7 @@ fn policies() -> impl Strategy<Value = AlignPolicy> {
     })
 }
 
-fn bounds() -> impl Strategy<Value = Bounds> {
+pub(super) fn bounds() -> impl Strategy<Value = Bounds> {
     let overflow = prop_oneof![Just(Overflow::Close), Just(Overflow::DropOldest), Just(Overflow::DropNewest)];
     let of_stream = (option::of(1..8_usize), option::of(1..60_u64), option::of(1..50_u64));
     (of_stream, option::of(1..12_usize), option::of(1..100_u64), overflow).prop_map(
@@ -118,7 +118,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     )
 }
 
-fn arrivals() -> impl Strategy<Value = Arrivals> {
+pub(super) fn arrivals() -> impl Strategy<Value = Arrivals> {
     let sample = (0..3_usize, 0..3_usize, -12..12_i64, 0..20_u64, 0..4_u8, 0..6_i64);
     vec(sample, 1..70).prop_map(|samples| {
         let mut base = 0;
@@ -138,18 +138,18 @@ type Telling = (u32, Vec<Vec<usize>>, bool);
 
 /// What has been seen of a run so far.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     /// By number.
-    held: BTreeMap<usize, Item>,
+    pub(super) held: BTreeMap<usize, Item>,
     uses: BTreeMap<usize, u32>,
     /// By stream and event time.
     bundles: BTreeMap<(String, i64), Telling>,
-    ended: usize,
+    pub(super) ended: usize,
 }
 
 impl Told {
     /// Takes what was told once `pushed` had come, and checks what holds whatever happens.
-    fn hear(
+    pub(super) fn hear(
         &mut self,
         policy: &AlignPolicy,
         events: &mut Vec<Event<Item>>,
@@ -251,30 +251,35 @@ impl Told {
     }
 }
 
-struct Run {
-    aligner: Aligner<Item>,
-    out: Vec<Event<Item>>,
+pub(super) struct Run {
+    pub(super) aligner: Aligner<Item>,
+    pub(super) out: Vec<Event<Item>>,
     now: i64,
 }
 
 impl Run {
-    fn new(policy: &AlignPolicy) -> Self {
+    pub(super) fn new(policy: &AlignPolicy) -> Self {
         Self { aligner: Aligner::new(Arc::new(policy.clone())), out: Vec::new(), now: 0 }
     }
 
-    fn tick(&mut self, now: i64) {
+    pub(super) fn tick(&mut self, now: i64) {
         while let Some(due) = self.aligner.next_deadline().filter(|due| due.as_nanos() <= now) {
             self.aligner.tick(due, &mut self.out);
         }
         self.now = now;
     }
 
-    fn push(&mut self, item: Item) {
-        let key = StreamKey::from(["a", "b", "c"][item.stream]);
+    pub(super) fn push(&mut self, item: Item) {
+        let key = key(item.stream);
         let stamp = Stamp::new(Timestamp::from_nanos(item.time), Duration::from_nanos(item.lasts));
         let input = InputId(u16::try_from(item.input).expect("few"));
         self.aligner.push(&key, input, stamp, item, Timestamp::from_nanos(self.now), &mut self.out);
     }
+}
+
+/// The name of a stream.
+pub(super) fn key(stream: usize) -> StreamKey {
+    StreamKey::from(["a", "b", "c"][stream])
 }
 
 fn run(policy: &AlignPolicy, arrivals: &Arrivals) -> Result<(), TestCaseError> {

@@ -117,7 +117,11 @@ impl<T> Lane<T> {
 
     /// The numbers of the samples that were found, below 2^31. No two that are held have the same.
     pub(super) fn numbers(&self, found: &Found) -> impl Iterator<Item = u32> {
-        found.places.iter().filter_map(|place| self.entries.get(*place as usize)).map(|entry| entry.mark.number())
+        found
+            .places
+            .iter()
+            .filter_map(|place| self.entries.get(*place as usize))
+            .map(|entry| entry.mark.number())
     }
 
     /// When the first sample was pushed, in wall time.
@@ -251,7 +255,9 @@ impl<T> Lane<T> {
 
     /// As [`Self::nearest`], of those that no pivot has taken; of equal times the first to arrive.
     fn nearest_free(&self, t: i64, tolerance: i64, reserved: &[u32]) -> Option<(usize, i64)> {
-        let free = |index: usize, entry: &Entry<T>| !entry.mark.is_taken() && !reserved.iter().any(|place| *place as usize == index);
+        let free = |index: usize, entry: &Entry<T>| {
+            !entry.mark.is_taken() && !reserved.iter().any(|place| *place as usize == index)
+        };
         let next = self.entries.partition_point(|entry| entry.time < t);
         let ahead = (next..self.entries.len()).filter_map(|index| Some((index, self.entries.get(index)?)));
         let mut best = ahead

@@ -42,7 +42,7 @@ mod spans;
 mod stream;
 mod verdict;
 
-pub use aligner::{Aligner, Incoming};
+pub use aligner::{Aligner, Handover, Incoming, NotAdopted};
 pub use bounds::{Bound, Bounds, Overflow};
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};

@@ -147,8 +147,9 @@ impl<T> Pivot<T> {
             return if view.rules.revises() { closes.min(self.ahead_deadline(view)) } else { closes };
         }
         let lanes = self.lanes.iter().zip(&view.rules.asked);
-        let unasked =
-            lanes.filter_map(|(lane, (_, rule))| Some(lane.first_arrived()?.saturating_add(rule.retention))).min();
+        let unasked = lanes
+            .filter_map(|(lane, (_, rule))| Some(lane.first_arrived()?.saturating_add(rule.retention)))
+            .min();
         unasked.map_or(NEVER, |release| release.max(view.idle_at(view.rules.pivot)))
     }
 

@@ -10,8 +10,8 @@
 
 use smallvec::SmallVec;
 
-use super::event::Event;
 use super::cover::Places;
+use super::event::Event;
 use super::lane::{Found, Lane};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;

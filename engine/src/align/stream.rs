@@ -323,6 +323,11 @@ impl<T: Held + Clone> Stream<T> {
         self.matching.held() + self.aside.as_ref().map_or(0, |aside| aside.len())
     }
 
+    /// The latest event time of each input; `i64::MIN` before the first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = i64> {
+        self.clocks.iter().map(|clock| clock.latest)
+    }
+
     /// The partitions that its samples came from.
     pub(super) fn partitions(&self) -> impl Iterator<Item = PartitionId> {
         (0_u16..).zip(&self.clocks).filter_map(|(input, clock)| {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Stamp};
+use actix::Arbiter;
+use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Handover, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::source::Acknowledge;
@@ -14,13 +15,16 @@ use lockstep_engine::time::Timestamp;
 
 use crate::link::Permit;
 use crate::publish::{Aligned, PublishMessage, Revocation};
+use crate::resize::Moving;
 use crate::route::{Onward, Routes};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
 use left_out::LeftOut;
+use moving::{Giving, Taking};
 
 mod left_out;
+mod moving;
 
 /// How often a shard says what it holds.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -33,9 +37,24 @@ pub enum AlignMessage {
     Ended(Vec<Arc<Sample>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended.
     Revoked(Arc<Revocation>, Arc<Acknowledge>),
+    /// Streams move, and some are going to be adopted here: what comes of them before they do has to wait.
+    Expect(Arc<Moving>),
+    /// Streams move, and some go from here: all that comes of them comes to others from now on.
+    HandOver(Arc<Moving>),
+    /// Streams that are to be adopted.
+    Adopt {
+        /// Where they come from.
+        giver: usize,
+        /// All that is known of them.
+        streams: Vec<Handover<Arc<Sample>>>,
+        /// Whether no more come from there.
+        is_all: bool,
+    },
+    /// All streams have gone elsewhere, and nothing more will come: it ends.
+    Leave,
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
-    /// committed and is read again.
-    Stop,
+    /// committed and is read again. So many sync actors were told.
+    Stop(usize),
 }
 
 /// A sync actor's room.
@@ -49,6 +68,8 @@ pub struct Align {
     events: Vec<Event<Arc<Sample>>>,
     left_out: LeftOut,
     next_report: Timestamp,
+    giving: Option<Giving>,
+    taking: Option<Taking>,
 }
 
 impl Align {
@@ -72,7 +93,19 @@ impl Align {
             events: Vec::new(),
             left_out: LeftOut::default(),
             next_report: Timestamp::MIN,
+            giving: None,
+            taking: None,
         }
+    }
+
+    /// The name of a shard's actor.
+    pub(crate) fn name(shard: usize) -> String {
+        format!("align-{shard}")
+    }
+
+    fn stop(&mut self, shards: usize, out: &mut Outbox<AlignMessage>) {
+        self.left_out.tell(self.shard, self.aligner.policy());
+        out.send(&self.routes.publish, PublishMessage::ShardDone { of: shards });
     }
 
     /// Sends what the aligner said: first to the ledger, which must know of a bundle before its
@@ -178,7 +211,7 @@ impl Room for Align {
         out: &mut Outbox<AlignMessage>,
     ) {
         match message {
-            AlignMessage::Samples(samples) => {
+            AlignMessage::Samples(mut samples) => {
                 // What was due before these arrived comes first, or an input that spoke too late would count as
                 // heard in time.
                 self.aligner.tick(now, &mut self.events);
@@ -186,10 +219,16 @@ impl Room for Align {
                     let (stamp, polled_at) = (Stamp::from(&**sample), sample.record.polled_at);
                     self.monitor.observe(&sample.stream, sample.input(), stamp, polled_at);
                 }
+                if let Some(taking) = &mut self.taking {
+                    samples = taking.keep(samples, false, &self.aligner);
+                }
                 self.aligner.push_all(samples, now, &mut self.events);
                 self.tell(now, out);
             }
-            AlignMessage::Ended(samples) => {
+            AlignMessage::Ended(mut samples) => {
+                if let Some(taking) = &mut self.taking {
+                    samples = taking.keep(samples, true, &self.aligner);
+                }
                 self.aligner.tick(now, &mut self.events);
                 for sample in samples {
                     let stamp = Stamp::from(&*sample);
@@ -198,24 +237,43 @@ impl Room for Align {
                 self.tell(now, out);
             }
             AlignMessage::Revoked(revocation, done) => {
+                if let Some(taking) = &mut self.taking {
+                    taking.revoke(revocation.partitions.iter().map(|(partition, _)| *partition));
+                }
                 self.aligner.forget_partitions(|partition| {
                     revocation.partitions.iter().any(|(revoked, _)| *revoked == partition)
                 });
                 out.send(&self.routes.publish, PublishMessage::Revoked(revocation, done));
             }
-            AlignMessage::Stop => {
-                self.left_out.tell(self.shard, self.aligner.policy());
-                out.send(&self.routes.publish, PublishMessage::ShardDone);
+            AlignMessage::Expect(moving) => {
+                if moving.resize.to < moving.resize.from {
+                    self.aligner.bound_all(&moving.bounds.share_of(moving.resize.to));
+                }
+                self.taking = Some(Taking::new(moving));
             }
+            AlignMessage::HandOver(moving) => self.hand_over(moving, now, out),
+            AlignMessage::Adopt { giver, streams, is_all } => self.adopt(giver, streams, is_all, now, out),
+            AlignMessage::Leave => {
+                self.left_out.tell(self.shard, self.aligner.policy());
+                telemetry::alignment(self.shard, 0, 0);
+                self.status.ended(&Self::name(self.shard));
+                Arbiter::current().stop();
+            }
+            AlignMessage::Stop(shards) => match &mut self.taking {
+                Some(taking) => taking.stop(shards),
+                None => self.stop(shards, out),
+            },
         }
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
         self.aligner.tick(now, &mut self.events);
         self.tell(now, out);
+        self.give(now, out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.aligner.next_deadline()
+        // Whoever has streams to give goes on with that at once, after what has come meanwhile.
+        if self.giving.is_some() { Some(Timestamp::MIN) } else { self.aligner.next_deadline() }
     }
 }

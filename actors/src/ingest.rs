@@ -21,9 +21,12 @@ use parking_lot::Mutex;
 use crate::align::AlignMessage;
 use crate::link::{Link, Permit, Refused};
 use crate::publish::{Faulty, PublishMessage, Revocation};
-use crate::route::spread;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
+
+pub use shards::{Shards, StartShard};
+
+mod shards;
 
 /// How often memory is looked at while partitions are paused, since nothing else may happen then.
 const PAUSED_TICK: Duration = Duration::from_millis(10);
@@ -46,7 +49,7 @@ struct Assignment {
 /// The ingest actor's room.
 pub struct Ingest {
     inputs: Arc<[InputSpec]>,
-    shards: Vec<Link<AlignMessage>>,
+    shards: Shards,
     publish: Link<PublishMessage>,
     /// Set once the source has started, which needs the link to this actor first.
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
@@ -64,7 +67,7 @@ impl Ingest {
     /// An ingest room. `control` is filled in when the source has started.
     pub fn new(
         inputs: Arc<[InputSpec]>,
-        shards: Vec<Link<AlignMessage>>,
+        shards: Shards,
         publish: Link<PublishMessage>,
         control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
         budget: Budget,
@@ -117,9 +120,10 @@ impl Ingest {
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
+                let shards = self.shards.links().len();
                 let (revocation, done) =
-                    (Arc::new(Revocation { partitions, lost, told_at: now }), Arc::new(done));
-                for shard in &self.shards {
+                    (Arc::new(Revocation { partitions, lost, told_at: now, shards }), Arc::new(done));
+                for shard in self.shards.links() {
                     out.send(shard, AlignMessage::Revoked(Arc::clone(&revocation), Arc::clone(&done)));
                 }
             }
@@ -188,13 +192,13 @@ impl Ingest {
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
-        let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
+        let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.links().iter().map(|_| Vec::new()).collect();
         let mut faults = Vec::new();
         for record in records {
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time);
-                    if let Some(of_shard) = samples.get_mut(spread(&sample.stream, self.shards.len())) {
+                    if let Some(of_shard) = samples.get_mut(self.shards.owner(&sample.stream)) {
                         of_shard.push(Arc::new(sample));
                     }
                 }
@@ -209,7 +213,7 @@ impl Ingest {
         if !faults.is_empty() {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
-        for (shard, samples) in self.shards.iter().zip(samples) {
+        for (shard, samples) in self.shards.links().iter().zip(samples) {
             match (samples.is_empty(), had_ended) {
                 (true, _) => {}
                 (false, true) => out.send(shard, AlignMessage::Ended(samples)),
@@ -237,6 +241,13 @@ impl Ingest {
         }
     }
 
+    /// After the stop streams stay where they are: those on the move arrive.
+    fn look_at_shards(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        if !self.stopped && now >= self.shards.next_look() {
+            self.shards.look(now, out);
+        }
+    }
+
     fn look_at_memory(&mut self, now: Timestamp) {
         let used = self.budget.used();
         if let Some(paused) = self.gate.decide(used, self.status.is_busy()) {
@@ -259,23 +270,27 @@ impl Room for Ingest {
         now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {
+        self.look_at_shards(now, out);
         match message {
             IngestMessage::Source(event) => self.source(event, now, out),
             IngestMessage::Stop => {
                 self.stopped = true;
-                for shard in &self.shards {
-                    out.send(shard, AlignMessage::Stop);
+                let shards = self.shards.links();
+                for shard in shards {
+                    out.send(shard, AlignMessage::Stop(shards.len()));
                 }
             }
         }
     }
 
-    fn tick(&mut self, now: Timestamp, _out: &mut Outbox<IngestMessage>) {
+    fn tick(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        self.look_at_shards(now, out);
         self.look_at_memory(now);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.next_look
+        let shards = (!self.stopped).then(|| self.shards.next_look());
+        self.next_look.into_iter().chain(shards).min()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Read [`link`] first (how a message gets from one actor to the next, and what happens when there is no
 //! room), then [`shell`] (what every actor does around its room), then the rooms in the order of the
-//! data: [`ingest`], [`align`], [`batch`] with [`prepare`] and [`instance`], [`publish`]. [`mod@run`] puts
+//! data: [`ingest`], [`align`] (and [`resize`]: streams that move from shard to shard), [`batch`] with [`prepare`] and [`instance`], [`publish`]. [`mod@run`] puts
 //! them together, feels their [`pulse`] and stops them in order; [`mod@supervise`] puts a new pipeline in the
 //! place of one that has failed.
 
@@ -17,6 +17,7 @@ pub mod observer;
 pub mod prepare;
 pub mod publish;
 pub mod pulse;
+pub mod resize;
 pub mod route;
 pub mod run;
 pub mod shell;

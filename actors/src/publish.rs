@@ -63,8 +63,6 @@ pub struct PublishParts {
     pub observer: Box<dyn Observer>,
     /// How often positions are committed.
     pub commit_every: Duration,
-    /// How many sync actors there are.
-    pub shards: usize,
     /// Told once all is said and acknowledged.
     pub done: oneshot::Sender<()>,
     /// The pipeline's health.
@@ -89,8 +87,8 @@ pub struct Publish {
     latencies: Latencies,
     commit_every: Duration,
     next_commit: Timestamp,
-    shards: usize,
-    shards_done: usize,
+    /// Sync actors that will say more; none before the stop has come to one.
+    shards_left: Option<usize>,
     done: Option<oneshot::Sender<()>>,
     status: Arc<Status>,
     listening: bool,
@@ -115,8 +113,7 @@ impl Publish {
             latencies: Latencies::default(),
             commit_every: parts.commit_every,
             next_commit: Timestamp::MIN,
-            shards: parts.shards,
-            shards_done: 0,
+            shards_left: None,
             done: Some(parts.done),
             status: parts.status,
             listening: false,
@@ -140,7 +137,7 @@ impl Publish {
 
     /// Says so once all has come to its end and is committed.
     fn finish(&mut self) {
-        if self.shards_done < self.shards || !self.order.is_empty() {
+        if self.shards_left != Some(0) || !self.order.is_empty() {
             return;
         }
         let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
@@ -206,7 +203,9 @@ impl Room for Publish {
                 }
             }
             PublishMessage::Revoked(revocation, done) => self.revoked(revocation, done),
-            PublishMessage::ShardDone => self.shards_done += 1,
+            PublishMessage::ShardDone { of } => {
+                self.shards_left = Some(self.shards_left.unwrap_or(of).saturating_sub(1));
+            }
             PublishMessage::Deliveries => {
                 self.listening = false;
                 self.deliveries(now, out);

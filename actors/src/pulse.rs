@@ -50,9 +50,20 @@ pub(crate) struct Pulses {
 }
 
 impl Pulses {
-    pub(crate) fn new(status: &Status, limit: Duration) -> Self {
-        let actors = status.pulses().into_iter().map(|(who, pulse)| (who, pulse, Progress::default()));
-        Self { actors: actors.collect(), limit }
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { actors: Vec::new(), limit }
+    }
+
+    /// Feels for actors that have begun, and no more for those that have ended.
+    fn look_around(&mut self, status: &Status) {
+        let pulses = status.pulses();
+        let is_there = |pulse: &Arc<Pulse>| pulses.iter().any(|(_, other)| Arc::ptr_eq(pulse, other));
+        self.actors.retain(|(_, pulse, _)| is_there(pulse));
+        for (who, pulse) in pulses {
+            if !self.actors.iter().any(|(_, known, _)| Arc::ptr_eq(known, &pulse)) {
+                self.actors.push((who, pulse, Progress::default()));
+            }
+        }
     }
 
     /// How often to look, so that nobody stands still for much longer than the limit before it is seen.
@@ -61,7 +72,8 @@ impl Pulses {
     }
 
     /// Who stands still, and since when with how much to do.
-    pub(crate) fn still(&mut self, now: Timestamp) -> Option<(&str, String)> {
+    pub(crate) fn still(&mut self, status: &Status, now: Timestamp) -> Option<(&str, String)> {
+        self.look_around(status);
         let limit = self.limit;
         self.actors.iter_mut().find_map(|(who, pulse, progress)| {
             let tally = pulse.tally();

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use crate::align::Align;
 use crate::batch::{BatchRoom, SLOTS};
 use crate::failure::{Failures, Remedy};
-use crate::ingest::{Ingest, IngestMessage, Intake};
+use crate::ingest::{Ingest, IngestMessage, Intake, Shards, StartShard};
 use crate::instance::{Instance, InstanceParts, Watch};
 use crate::link::Link;
 use crate::observer::Observer;
@@ -108,7 +108,9 @@ pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
     parts.status.begin();
     let outcome = system.block_on(async {
         let mut arbiters = Vec::new();
-        let outcome = start_and_watch(parts, stop, &mut watch, &mut arbiters).await;
+        let of_shards = Arc::default();
+        let outcome = start_and_watch(parts, stop, &mut watch, &mut arbiters, Arc::clone(&of_shards)).await;
+        arbiters.append(&mut of_shards.lock());
         join(arbiters, join_within);
         outcome
     });
@@ -142,6 +144,7 @@ async fn start_and_watch(
     stop: &Stop,
     watch: &mut Watch,
     arbiters: &mut Vec<Arbiter>,
+    of_shards: Arc<Mutex<Vec<Arbiter>>>,
 ) -> Result<Ended, PipelineError> {
     let Parts { pipeline, views, backends, source, sink, observer, status } = parts;
     let start = PipelineError::Start;
@@ -171,7 +174,6 @@ async fn start_and_watch(
         control: control.clone(),
         observer,
         commit_every: pipeline.limits.commit_every,
-        shards: pipeline.shards,
         done,
         status: status.clone(),
     });
@@ -181,17 +183,8 @@ async fn start_and_watch(
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
     start_steps(&pipeline, &backends, &routes, &failures, stop, watch, arbiters).map_err(start)?;
 
-    // The bounds are those of the process, and each shard has its share of the streams.
-    let bounds = pipeline.align.bounds.share_of(pipeline.shards);
-    let policy = Arc::new(AlignPolicy { bounds, ..pipeline.align.clone() });
-    let ids = Arc::new(AtomicU64::new(0));
-    let shards: Vec<Link<_>> = (0..pipeline.shards)
-        .map(|shard| {
-            let room = Align::new(shard, policy.clone(), routes.clone(), status.clone(), ids.clone());
-            let name = format!("align-{shard}");
-            Shell::start(name, "align", room, ALIGN_LINK, thread(arbiters), failures.clone())
-        })
-        .collect();
+    let start_shard = start_shards(&pipeline, &routes, &status, &failures, of_shards);
+    let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let budget = Budget::new(pipeline.limits.memory);
     let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, status.clone());
     let ingest =
@@ -203,7 +196,7 @@ async fn start_and_watch(
     status.running.store(true, Ordering::Relaxed);
     tracing::info!(pipeline = pipeline.name, "running");
 
-    let pulses = Pulses::new(&status, pipeline.supervision.stall_after);
+    let pulses = Pulses::new(pipeline.supervision.stall_after);
     let failure = tokio::select! {
         () = stop.asked() => None,
         why = failed.recv() => why,
@@ -233,10 +226,30 @@ async fn start_and_watch(
 async fn stands_still(mut pulses: Pulses, failures: &Failures) {
     loop {
         tokio::time::sleep(pulses.every()).await;
-        if let Some((who, why)) = pulses.still(Timestamp::now()) {
+        if let Some((who, why)) = pulses.still(failures.status(), Timestamp::now()) {
             return failures.report(who, &why);
         }
     }
+}
+
+/// What starts a sync actor, at the start and when shards become more. The bounds are those of the process, and each shard
+/// has its share of the streams.
+fn start_shards(
+    pipeline: &Pipeline,
+    routes: &Routes,
+    status: &Arc<Status>,
+    failures: &Failures,
+    of_shards: Arc<Mutex<Vec<Arbiter>>>,
+) -> StartShard {
+    let ids = Arc::new(AtomicU64::new(0));
+    let (align, routes, status) = (pipeline.align.clone(), routes.clone(), status.clone());
+    let failures = failures.clone();
+    Box::new(move |shard, of| {
+        let policy = Arc::new(AlignPolicy { bounds: align.bounds.share_of(of), ..align.clone() });
+        let room = Align::new(shard, policy, routes.clone(), status.clone(), ids.clone());
+        let name = Align::name(shard);
+        Shell::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
+    })
 }
 
 /// A thread of actors of its own.

@@ -8,6 +8,7 @@ use lockstep_engine::control::breaker::BreakerState;
 use parking_lot::Mutex;
 
 use crate::pulse::Pulse;
+use crate::resize::Shards;
 
 /// Under which name the pipeline as a whole stands among its actors.
 pub const PIPELINE: &str = "pipeline";
@@ -24,6 +25,8 @@ pub struct Status {
     pub bundles_in_flight: AtomicUsize,
     /// Results acknowledged.
     pub results: AtomicU64,
+    /// How many shards there are, and are to be.
+    pub shards: Shards,
     /// The last trouble that the source told of, until it reads again.
     trouble: Mutex<Option<String>>,
     /// Why the pipeline ended, if it failed for good.
@@ -157,8 +160,15 @@ impl Status {
         self.running.store(false, Ordering::Relaxed);
         self.partitions.store(0, Ordering::Relaxed);
         self.bundles_in_flight.store(0, Ordering::Relaxed);
+        self.shards.set_current(0);
         self.pulses.lock().clear();
         self.breakers.lock().clear();
+    }
+
+    /// An actor has ended, as it was to.
+    pub(crate) fn ended(&self, who: &str) {
+        self.actors.lock().remove(who);
+        self.pulses.lock().remove(who);
     }
 
     /// The pulse of an actor that begins.

@@ -20,6 +20,7 @@ pub use latencies::Latencies;
 use latencies::PARTS;
 
 mod latencies;
+pub mod shards;
 
 /// Says what every metric means; once, after a recorder is installed.
 pub fn describe() {
@@ -102,6 +103,7 @@ pub fn describe() {
     describe_gauge!("lockstep_batch_limit", "the most bundles of a batch, since larger ones found no memory");
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
+    shards::describe();
 }
 
 /// Records of an input were consumed.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lockstep_actors::{Ended, Status, Stop, Unobserved};
 use lockstep_connectors::kafka::{self, admin};
 use lockstep_engine::pipeline::Pipeline;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
@@ -32,6 +32,8 @@ start. A second Ctrl-C ends it at once; that loses nothing either.
 Brokers that are away are waited for. What fails is replaced, within [supervision]; what fails again and again ends
 the process.
 
+SIGUSR1 asks for one shard more and SIGUSR2 for one less; streams move to it, or from it, while records come.
+
 Exits with 0 after an orderly stop and with 1 otherwise.";
 
 #[derive(clap::Args)]
@@ -49,6 +51,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     stop_on_signals(&stop)?;
 
     let status = Arc::new(Status::default());
+    resize_on_signals(&status)?;
     let http = assemble::serve(&pipeline, &status)?;
 
     let Some(problems) = check_topics(&pipeline, &status, &stop)? else { return Ok(ExitCode::SUCCESS) };
@@ -85,6 +88,18 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// SIGUSR1 asks for one shard more, SIGUSR2 for one less.
+fn resize_on_signals(status: &Arc<Status>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGUSR1, SIGUSR2])?;
+    let status = Arc::clone(status);
+    std::thread::Builder::new().name("resize-signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            status.shards.ask_for(if signal == SIGUSR1 { 1 } else { -1 });
+        }
+    })?;
+    Ok(())
 }
 
 /// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once.

@@ -28,7 +28,7 @@ impl Publish {
         };
         let Some(leaving) = self.leaving.get_mut(place) else { return };
         leaving.acknowledge.push(acknowledge);
-        if leaving.acknowledge.len() >= self.shards {
+        if leaving.acknowledge.len() >= leaving.revocation.shards {
             // What others have taken over already is theirs: there is nothing to wait for.
             let within = if leaving.revocation.lost { Duration::ZERO } else { self.revoke_within };
             leaving.until = Some(leaving.revocation.told_at.after(within));

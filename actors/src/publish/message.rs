@@ -22,6 +22,8 @@ pub struct Revocation {
     pub lost: bool,
     /// When the source told of it.
     pub told_at: Timestamp,
+    /// How many sync actors are to tell of it.
+    pub shards: usize,
 }
 
 /// What the publish actor takes.
@@ -46,8 +48,11 @@ pub enum PublishMessage {
     /// Partitions that are no longer ours, with the number of the assignment that has ended; told by every sync
     /// actor.
     Revoked(Arc<Revocation>, Arc<Acknowledge>),
-    /// A sync actor will say nothing more.
-    ShardDone,
+    /// A sync actor will say nothing more, of so many that were told to stop.
+    ShardDone {
+        /// How many.
+        of: usize,
+    },
     /// The sink has told what became of records.
     Deliveries,
     /// Say where every partition stands, if that is still to be committed.

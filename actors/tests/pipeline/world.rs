@@ -18,7 +18,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
-use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
@@ -46,11 +46,19 @@ pub(crate) const DEVICE: u8 = 252;
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) sent: Mutex<Vec<OutRecord>>,
+    /// The keys and timestamps of what the sink was given, in that order.
+    pub(crate) given: Mutex<Vec<(String, i64)>>,
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
     /// What was committed before the first pipeline began.
     pub(crate) before: Mutex<Option<Commit>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
+    /// How often the source takes its partition away and gives it back, the next time it has something to say.
+    pub(crate) rebalances: AtomicUsize,
+    /// The last commit of its partition, with its completion map.
+    pub(crate) last_commit: Mutex<Option<Commit>>,
+    /// How many messages the source offers before it waits for more to be allowed; 0 for any number.
+    pub(crate) allowed: AtomicUsize,
     /// While set, models wait, but for so many calls.
     pub(crate) model_held: AtomicBool,
     pub(crate) free_calls: AtomicUsize,
@@ -333,34 +341,71 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
     let control = Arc::new(TestControl { world: world.clone(), stopped: stopped.clone() });
     std::thread::spawn(move || {
         let next = world.committed().unwrap_or(0);
-        let first = records.first().map_or(next, |record| record.position.offset.0);
-        let assigned = SourceEvent::Assigned(vec![Assigned {
-            partition: PARTITION,
-            start: NextOffset(first),
-            committed: world.before.lock().unwrap().clone(),
-        }]);
-        let events = records
-            .into_iter()
-            .map(|record| SourceEvent::Records { partition: PARTITION, records: vec![record] });
-        for event in std::iter::once(assigned).chain(events) {
-            let mut event = Some(event);
-            while let Some(offered) = event.take() {
-                if stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                match sink.offer(offered) {
-                    Ok(()) => world.accepted.fetch_add(1, Ordering::SeqCst),
-                    Err(back) => {
-                        event = Some(back);
-                        std::thread::park_timeout(Duration::from_millis(1));
-                        world.refusals.fetch_add(1, Ordering::SeqCst)
-                    }
-                };
-                world.notify();
+        let start = NextOffset(records.first().map_or(next, |record| record.position.offset.0));
+        let committed = world.before.lock().unwrap().clone();
+        let assigned = Assigned { partition: PARTITION, start, committed };
+        if !offer(&world, &stopped, &mut *sink, SourceEvent::Assigned(vec![assigned])) {
+            return;
+        }
+        let mut at = 0;
+        while let Some(record) = records.get(at) {
+            let event = SourceEvent::Records { partition: PARTITION, records: vec![record.clone()] };
+            if one_of(&world.rebalances) {
+                let Some(start) = rebalance(&world, &stopped, &mut *sink) else { return };
+                at = records.partition_point(|record| record.position.offset.0 < start.0);
+            } else if offer(&world, &stopped, &mut *sink, event) {
+                at += 1;
+            } else {
+                return;
             }
         }
     });
     control
+}
+
+/// Takes the partition away and gives it back. Gives where reading starts anew, unless it was stopped.
+fn rebalance(world: &Arc<World>, stopped: &AtomicBool, sink: &mut dyn SourceSink) -> Option<NextOffset> {
+    let over = Arc::new(AtomicBool::new(false));
+    let told = over.clone();
+    let done = Acknowledge::new(move || told.store(true, Ordering::SeqCst));
+    let revoked = SourceEvent::Revoked { partitions: vec![PARTITION], lost: false, done };
+    if !offer(world, stopped, sink, revoked) {
+        return None;
+    }
+    while !over.load(Ordering::SeqCst) && !stopped.load(Ordering::SeqCst) {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    let committed = world.last_commit.lock().unwrap().clone();
+    let start = committed.as_ref().map_or(NextOffset(0), |commit| commit.next);
+    let assigned = Assigned { partition: PARTITION, start, committed };
+    offer(world, stopped, sink, SourceEvent::Assigned(vec![assigned])).then_some(start)
+}
+
+/// Offers an event until it is taken. False when it was stopped.
+fn offer(world: &World, stopped: &AtomicBool, sink: &mut dyn SourceSink, event: SourceEvent) -> bool {
+    let mut event = Some(event);
+    while let Some(offered) = event.take() {
+        let is_held = || {
+            let allowed = world.allowed.load(Ordering::SeqCst);
+            allowed > 0 && world.accepted.load(Ordering::SeqCst) >= allowed
+        };
+        while is_held() && !stopped.load(Ordering::SeqCst) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        if stopped.load(Ordering::SeqCst) {
+            return false;
+        }
+        match sink.offer(offered) {
+            Ok(()) => world.accepted.fetch_add(1, Ordering::SeqCst),
+            Err(back) => {
+                event = Some(back);
+                std::thread::park_timeout(Duration::from_millis(1));
+                world.refusals.fetch_add(1, Ordering::SeqCst)
+            }
+        };
+        world.notify();
+    }
+    true
 }
 
 struct TestControl {
@@ -372,6 +417,9 @@ impl SourceControl for TestControl {
     fn set_paused(&self, _why: Pause, _paused: Vec<PartitionId>) {}
 
     fn commit(&self, commits: Vec<Commit>) {
+        if let Some(commit) = commits.iter().find(|commit| commit.partition == PARTITION) {
+            *self.world.last_commit.lock().unwrap() = Some(commit.clone());
+        }
         let commits = commits.into_iter().map(|commit| (commit.partition, commit.next));
         self.world.committed.lock().unwrap().extend(commits);
         self.world.notify();
@@ -427,6 +475,10 @@ impl Sink for TestSink {
             return Err(record);
         }
         self.under_way.fetch_add(1, Ordering::SeqCst);
+        if let (Some(key), Some(timestamp)) = (&record.key, record.timestamp) {
+            let key = String::from_utf8_lossy(key).into_owned();
+            self.world.given.lock().unwrap().push((key, timestamp.as_millis()));
+        }
         let (world, on_delivery, under_way) =
             (self.world.clone(), self.on_delivery.clone(), self.under_way.clone());
         // On another thread, as a real client does.

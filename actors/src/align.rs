@@ -256,7 +256,6 @@ impl Room for Align {
             AlignMessage::Leave => {
                 self.left_out.tell(self.shard, self.aligner.policy());
                 telemetry::alignment(self.shard, 0, 0);
-                self.status.ended(&Self::name(self.shard));
                 Arbiter::current().stop();
             }
             AlignMessage::Stop(shards) => match &mut self.taking {

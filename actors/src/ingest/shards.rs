@@ -11,7 +11,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use super::IngestMessage;
-use crate::align::AlignMessage;
+use crate::align::{Align, AlignMessage};
 use crate::link::Link;
 use crate::resize::{MOST_SHARDS, Moving};
 use crate::shell::Outbox;
@@ -83,7 +83,10 @@ impl Shards {
             "all streams that move with the number of shards have arrived"
         );
         self.moving = None;
-        for left in self.links.drain(self.router.shards()..) {
+        let first = self.router.shards();
+        for (shard, left) in (first..).zip(self.links.drain(first..)) {
+            // Here and not by itself: one of the same name may have begun before it has heard of it.
+            self.status.ended(&Align::name(shard));
             out.send(&left, AlignMessage::Leave);
         }
     }

@@ -37,7 +37,8 @@ pub(super) fn print(depth: u32) {
     }
 }
 
-/// Prints the bytes of memory for each stream of which nothing is held any more, so many streams there are.
+/// Prints the bytes of memory for each stream of which nothing is held any more, so many streams there are. What was given
+/// back to the allocator counts as long as that does not give it back to the system.
 pub(super) fn print_idle(streams: usize) {
     println!("bytes of an idle stream, {streams} streams of 3 inputs, its key included:");
     for (name, policy, lasts) in super::methods(super::load::PERIOD) {

@@ -40,7 +40,7 @@ pub(crate) fn run(
     let parts = || {
         let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
         let (producer, produced) = (spec.clone(), inputs.clone());
-        let guarantee = pipeline.delivery.guarantee;
+        let (guarantee, state) = (pipeline.delivery.guarantee, pipeline.publish.state.clone());
         let membership = Arc::new(Membership::default());
         let member = membership.clone();
         Ok(Parts {
@@ -48,8 +48,9 @@ pub(crate) fn run(
             views: views.clone(),
             backends: backends.clone(),
             source: Box::new(move |sink| {
-                let source = KafkaSource::start(&spec, &inputs, read_ahead, membership, sink)
-                    .map_err(|error| error.to_string())?;
+                let source =
+                    KafkaSource::start(&spec, &inputs, state.as_deref(), read_ahead, membership, sink)
+                        .map_err(|error| error.to_string())?;
                 Ok(source as Arc<dyn SourceControl>)
             }),
             sink: Box::new(move |on_delivery| {

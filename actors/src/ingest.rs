@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::completion::Progress;
 use lockstep_engine::control::gate::Gate;
+use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
@@ -56,6 +57,8 @@ pub struct Ingest {
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
     streams: KnownStreams,
+    /// What streams carried on before their partitions came here.
+    restored: Arc<Mutex<Restored>>,
     next_look: Option<Timestamp>,
     stopped: bool,
 }
@@ -67,7 +70,7 @@ impl Ingest {
         shards: Vec<Link<AlignMessage>>,
         publish: Link<PublishMessage>,
         control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-        budget: Budget,
+        (budget, restored): (Budget, Arc<Mutex<Restored>>),
         status: Arc<Status>,
     ) -> Self {
         let gate = Gate::new(budget.limit());
@@ -82,6 +85,7 @@ impl Ingest {
             assignments: BTreeMap::new(),
             assigned_ever: 0,
             streams: KnownStreams::default(),
+            restored,
             next_look: None,
             stopped: false,
         }
@@ -94,8 +98,9 @@ impl Ingest {
             SourceEvent::Records { partition, records } => self.records(partition, records, out),
             SourceEvent::Assigned(partitions) => {
                 let mut told = Vec::new();
+                // One number for all that is assigned together: the inputs of a stream are.
+                self.assigned_ever += 1;
                 for assigned in partitions {
-                    self.assigned_ever += 1;
                     let before = Arc::new(self.known_before(&assigned));
                     let Assigned { partition, start, .. } = assigned;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
@@ -107,7 +112,16 @@ impl Ingest {
                 tracing::info!(partitions = told.len(), "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(told));
             }
+            SourceEvent::Carried(states) => {
+                let mut restored = self.restored.lock();
+                for (partition, states) in states {
+                    restored.put(partition, states);
+                }
+            }
             SourceEvent::Revoked { partitions, lost, done } => {
+                let mut restored = self.restored.lock();
+                partitions.iter().for_each(|partition| restored.forget(partition.partition));
+                drop(restored);
                 let partitions: Vec<(PartitionId, u32)> = partitions
                     .into_iter()
                     .filter_map(|partition| Some((partition, self.assignments.remove(&partition)?.number)))

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lockstep_engine::control::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
 use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
+use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::infer::step::{Binding, Step, WhenOpen, kept_outputs};
 use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, Scratch, rows};
 use lockstep_engine::telemetry;
@@ -47,6 +49,8 @@ pub struct StepRuntime {
     most: AtomicUsize,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
+    /// What streams carried on before their partitions came here.
+    restored: Arc<Mutex<Restored>>,
 }
 
 impl StepRuntime {
@@ -54,7 +58,12 @@ impl StepRuntime {
     ///
     /// # Errors
     /// What is wrong with its settings or files.
-    pub fn new(steps: &[Step], index: usize, breaker: BreakerPolicy) -> Result<Self, String> {
+    pub fn new(
+        steps: &[Step],
+        index: usize,
+        breaker: BreakerPolicy,
+        restored: Arc<Mutex<Restored>>,
+    ) -> Result<Self, String> {
         let step = steps.get(index).cloned().ok_or_else(|| format!("there is no step {index}"))?;
         let mut preprocessors = Vec::new();
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
@@ -71,7 +80,27 @@ impl StepRuntime {
         }
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
         let breaker = Mutex::new(Breaker::new(breaker));
-        Ok(Self { index, kept, spare, step, preprocessors, breaker, most: AtomicUsize::new(usize::MAX) })
+        let most = AtomicUsize::new(usize::MAX);
+        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, restored })
+    }
+
+    /// A bundle comes: what its stream carries on begins anew, is what was restored, or goes on.
+    pub fn admit_state(&self, state: &mut StateStore, job: &Job) {
+        let (name, bundle) = (&self.step.name, &job.bundle);
+        let why = |why: &str| {
+            tracing::warn!(step = name, stream = %bundle.stream, "what the stream carried on is not taken up: {why}");
+            telemetry::state_refused(name);
+        };
+        let restored = || {
+            let taken = self.restored.lock().take(name, &bundle.stream, bundle.event_time);
+            taken.unwrap_or_else(|error| {
+                why(&error.to_string());
+                None
+            })
+        };
+        if state.admit(&bundle.stream, job.assignment(), bundle.first, restored) {
+            why("it is not what this model carries");
+        }
     }
 
     /// The most bundles of a batch that memory has been found for.

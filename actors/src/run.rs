@@ -12,6 +12,7 @@ use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::Backend;
+use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::job::Graph;
 use lockstep_engine::infer::step::WhenOpen;
 use lockstep_engine::infer::view::Shown;
@@ -164,6 +165,8 @@ async fn start_and_watch(
         maker,
         dead_letters: pipeline.publish.dead_letters.as_str().into(),
         late: pipeline.publish.late.as_deref().map(Arc::from),
+        state: pipeline.publish.state.as_deref().map(Arc::from),
+        steps: pipeline.steps.clone().into(),
         sink,
         transactions,
         delivery: pipeline.delivery.clone(),
@@ -179,7 +182,11 @@ async fn start_and_watch(
         Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
 
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
-    start_steps(&pipeline, &backends, &routes, &failures, stop, watch, arbiters).map_err(start)?;
+    // What is further away is an epoch of its own, which begins with nothing.
+    let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
+    let restored = Arc::new(Mutex::new(Restored::new(near)));
+    start_steps(&pipeline, (&backends, &restored), &routes, &failures, stop, watch, arbiters)
+        .map_err(start)?;
 
     // The bounds are those of the process, and each shard has its share of the streams.
     let bounds = pipeline.align.bounds.share_of(pipeline.shards);
@@ -193,7 +200,8 @@ async fn start_and_watch(
         })
         .collect();
     let budget = Budget::new(pipeline.limits.memory);
-    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, status.clone());
+    let room =
+        Ingest::new(inputs, shards, publish.clone(), control.clone(), (budget, restored), status.clone());
     let ingest =
         Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 
@@ -248,7 +256,7 @@ fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
 /// Starts the batch actors and the instances, and waits until all models are loaded.
 fn start_steps(
     pipeline: &Pipeline,
-    backends: &[Arc<dyn Backend>],
+    (backends, restored): (&[Arc<dyn Backend>], &Arc<Mutex<Restored>>),
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,
@@ -268,7 +276,8 @@ fn start_steps(
             WhenOpen::Spare(spare) => Some(backend_of(&step.name, &spare.backend)?),
             WhenOpen::Wait | WhenOpen::DeadLetter => None,
         };
-        let runtime = Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker)?);
+        let runtime =
+            Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker, restored.clone())?);
         runtime.tell_of_breaker(BreakerState::Closed, failures.status());
         let per_lane = if step.is_stateful() { 1 } else { step.instances };
         let mut lanes = Vec::new();

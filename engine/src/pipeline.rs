@@ -84,6 +84,8 @@ pub struct PublishSpec {
     pub dead_letters: String,
     /// The topic of late samples; none to drop and count them.
     pub late: Option<String>,
+    /// The compacted topic of what recurrent models carry on; none where nothing is, or where it may begin anew.
+    pub state: Option<String>,
 }
 
 /// What is promised of results, and what it takes.

@@ -53,6 +53,7 @@ pub fn describe() {
         ),
         ("lockstep_delivery_failures_total", "records that the broker did not take"),
         ("lockstep_transactions_total", "transactions that have ended, by how"),
+        ("lockstep_states_refused_total", "streams whose kept state could not be taken up, which begin anew"),
         ("lockstep_bundles_abandoned_total", "bundles in flight whose partitions went to another member"),
     ];
     for (name, help) in counters {
@@ -191,6 +192,11 @@ pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
     };
     counter!("lockstep_transactions_total", "outcome" => outcome).increment(1);
     histogram!("lockstep_transaction_end_seconds").record(took.as_secs_f64());
+}
+
+/// What a stream had carried on could not be taken up.
+pub fn state_refused(step: &str) {
+    counter!("lockstep_states_refused_total", "step" => step.to_owned()).increment(1);
 }
 
 /// A bundle in flight was let go, as its records were read under an assignment that has ended.

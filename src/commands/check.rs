@@ -178,6 +178,9 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
         Some(late) => writeln!(to, "{:<9} late samples to {late}", "")?,
         None => writeln!(to, "{:<9} late samples are dropped and counted", "")?,
     }
+    if let Some(state) = &publish.state {
+        writeln!(to, "{:<9} what streams carry on to {state}", "")?;
+    }
     let limits = &pipeline.limits;
     writeln!(
         to,

@@ -263,6 +263,7 @@ impl Outbox {
         ];
         let mut record = OutRecord {
             topic: topic.clone(),
+            partition: None,
             key: Some(self.key.clone()),
             payload: item.payload,
             headers,

@@ -21,6 +21,7 @@ mod whole;
 use std::path::Path;
 
 use lockstep_engine::align::AlignPolicy;
+use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::Pipeline;
 use toml::de::DeTable;
@@ -104,7 +105,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let mut kafka = service::kafka(root, base, topics);
     let inputs = inputs::read(root);
     let steps = steps::read(root, inputs.as_ref(), base);
-    let publish = service::results(root, topics);
+    let publish = service::results(root, topics, steps.iter().any(Step::is_stateful));
     let delivery = service::delivery(root);
     let mut limits = service::limits(root);
     let supervision = supervision::supervision(root);

@@ -152,17 +152,23 @@ pub(super) fn topic(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// `[results]`.
-pub(super) fn results(root: &Section<'_>, pipeline: &str) -> PublishSpec {
+/// `[results]`. What streams carry on is kept only where a model `carries` something.
+pub(super) fn results(root: &Section<'_>, pipeline: &str, carries: bool) -> PublishSpec {
     let of = |what: &str| format!("{pipeline}.{what}");
     let (results, dead_letters, late) = (of("results"), of("dead-letters"), of("late"));
+    let state = carries.then(|| of("state"));
     let Some(section) = root.table("results") else {
-        return PublishSpec { results, dead_letters, late: Some(late) };
+        return PublishSpec { results, dead_letters, late: Some(late), state };
     };
+    if section.has("state") && !carries {
+        section
+            .wrong("state", "is of no use, as no model of this pipeline carries anything on; take it away");
+    }
     let spec = PublishSpec {
         results: section.or("topic", results, topic),
         dead_letters: section.or("dead_letters", dead_letters, topic),
         late: section.or("late", Some(late), unless_false(topic)),
+        state: section.or("state", state, unless_false(topic)),
     };
     section.finish();
     spec

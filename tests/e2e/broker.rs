@@ -96,6 +96,7 @@ impl Producer {
     ) {
         let mut record = OutRecord {
             topic: topic.into(),
+            partition: None,
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
             headers: headers

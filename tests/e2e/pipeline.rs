@@ -95,7 +95,7 @@ impl<'b> Pipeline<'b> {
         std::fs::write(file, lines.join("\n")).expect("it can be written");
     }
 
-    /// The topic of an input, or `results`, `dead-letters` or `late`.
+    /// The topic of an input, or `results`, `dead-letters`, `late` or `state`.
     pub(crate) fn topic(&self, what: &str) -> String {
         format!("{}.{what}", self.name)
     }
@@ -109,7 +109,7 @@ impl<'b> Pipeline<'b> {
             assert_eq!(ended.code, Some(0), "{ended:?}");
             return;
         };
-        for topic in inputs.iter().chain(&["results", "dead-letters", "late"]) {
+        for topic in inputs.iter().chain(&["results", "dead-letters", "late", "state"]) {
             embedded.create_topic(&self.topic(topic), partitions).expect("made");
         }
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::time::Timestamp;
 
-use super::{Publish, Revocation};
+use super::{Publish, PublishMessage, Revocation};
+use crate::shell::Outbox;
 
 /// Partitions that are being let go.
 pub(super) struct Leaving {
@@ -36,12 +37,18 @@ impl Publish {
     }
 
     /// Lets partitions go of which nothing is under way any more, or for which it takes too long.
-    pub(super) fn let_go(&mut self, now: Timestamp) {
+    pub(super) fn let_go(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        if self.order.is_empty() && !self.outgoing.is_transactional() {
+            self.send_carried(out);
+        }
         let is_told = self.order.is_empty() && self.outgoing.is_told();
         for mut leaving in std::mem::take(&mut self.leaving) {
             let is_late = leaving.until.is_some_and(|until| now >= until);
-            let is_settled =
-                !self.outgoing.is_transactional() || (self.outgoing.is_empty() && !self.ledger.has_moved());
+            let is_settled = !self.outgoing.is_transactional()
+                || (self.outgoing.is_empty() && !self.carries() && !self.ledger.has_moved());
             if !(is_late || leaving.until.is_some() && is_told && is_settled) {
                 if leaving.until.is_some() && is_told {
                     self.outgoing.end_soon();

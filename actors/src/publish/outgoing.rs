@@ -10,7 +10,7 @@ use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::Ledger;
 use lockstep_engine::publish::letters::{self, LeftOut};
 use lockstep_engine::publish::result::{ResultMaker, Timing};
-use lockstep_engine::publish::sink::{DeliveryError, OutRecord, Refusal, Sink, Transactions};
+use lockstep_engine::publish::sink::{OutRecord, Sink, Transactions};
 use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
@@ -23,6 +23,8 @@ use super::inbox::Inbox;
 use super::letter::Letter;
 use super::pending::{Delivered, Outbound, Pending};
 use crate::shell::Outbox;
+
+mod refused;
 
 /// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -133,6 +135,13 @@ impl Outgoing {
         true
     }
 
+    /// Sends what a stream carries on.
+    pub(super) fn carried(&mut self, what: Outbound, out: &mut Outbox<PublishMessage>) {
+        if let Outbound::Carried { record, .. } = &what {
+            self.send(record.clone(), what, out);
+        }
+    }
+
     fn send(&mut self, record: OutRecord, what: Outbound, out: &mut Outbox<PublishMessage>) {
         self.send_pending(record, Pending { what, told: false }, out);
     }
@@ -180,47 +189,16 @@ impl Outgoing {
         ended
     }
 
-    fn undelivered(
-        &mut self,
-        pending: Pending,
-        error: &DeliveryError,
-        now: Timestamp,
-        ended: &mut Vec<Delivered>,
-        out: &mut Outbox<PublishMessage>,
-    ) {
-        if let Some(gathering) = &mut self.gathering {
-            gathering.transaction.doom(&error.message);
-        }
-        match error.refusal {
-            Refusal::Poison if pending.told => {
-                // It has been told as delivered: only reading it again can tell otherwise.
-                out.fail(format!("the broker now refuses what it took before: {}", error.message));
-            }
-            Refusal::Poison => ended.extend(self.poison(pending.what, error, out)),
-            // It has neither ended nor been committed, and is read again by whoever comes next.
-            Refusal::Fatal => {
-                out.fail(format!("Kafka's producer has failed for good: {}", error.message));
-                self.refused.push(pending);
-            }
-            Refusal::Passing => match &mut self.gathering {
-                Some(gathering) => {
-                    tracing::debug!("a record of a transaction was not delivered: {}", error.message);
-                    gathering.kept.push(pending);
-                }
-                None => {
-                    tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
-                    self.refused.push(pending);
-                    self.again_at.get_or_insert(now.after(AGAIN_AFTER));
-                }
-            },
-        }
-    }
-
     /// The transaction under way is not to wait until it is due.
     pub(super) fn end_soon(&mut self) {
         if let Some(gathering) = &mut self.gathering {
             gathering.transaction.end_soon();
         }
+    }
+
+    /// Whether the transaction under way takes what is sent, and would end now.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.gathering.as_ref().is_some_and(|gathering| gathering.transaction.is_due(now))
     }
 
     /// When the transaction under way is due.
@@ -342,43 +320,7 @@ impl Outgoing {
                 let late = self.late.as_ref().unwrap_or(&self.dead_letters);
                 Ok(letters::left_out(late, &sample.record, topic, *why))
             }
-        }
-    }
-
-    /// The broker will never take this record as it is.
-    fn poison(
-        &mut self,
-        what: Outbound,
-        error: &DeliveryError,
-        out: &mut Outbox<PublishMessage>,
-    ) -> Option<Delivered> {
-        match what {
-            Outbound::Result { job, .. } => {
-                let message = format!("the broker refuses the result: {}", error.message);
-                let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
-                Some(Delivered::Poison { job, fault })
-            }
-            Outbound::Dead { letter, topic, without_payload: true, .. } => {
-                let (position, assignment) = (letter.record().position, letter.assignment());
-                tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
-                Some(Delivered::Letter { position, assignment })
-            }
-            Outbound::Dead { letter, topic, fault, .. } => {
-                let position = letter.record().position;
-                tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
-                let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-                self.send(
-                    letters::without_value(record),
-                    Outbound::Dead { letter, topic, fault, without_payload: true },
-                    out,
-                );
-                None
-            }
-            Outbound::LeftOut { sample, topic, .. } => {
-                let (position, assignment) = (sample.position(), sample.assignment);
-                tracing::error!(topic, %position, "a late or evicted record is refused: {}", error.message);
-                Some(Delivered::Letter { position, assignment })
-            }
+            Outbound::Carried { record, .. } => Ok(record.clone()),
         }
     }
 }

@@ -13,6 +13,7 @@ use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Ne
 use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
+use lockstep_engine::infer::changelog::Carried;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::manifest::Manifest;
@@ -125,6 +126,15 @@ impl World {
         self.sent.lock().unwrap().iter().filter(|record| &*record.topic == topic).cloned().collect()
     }
 
+    /// What streams carry on: of each key the latest value, as a compacted topic has it.
+    pub(crate) fn carried(&self) -> Vec<(Bytes, Bytes)> {
+        let mut records = self.sent_to("state");
+        // Deliveries come in any order here.
+        records.sort_by_key(|record| Carried::decode(&record.payload).unwrap().event_time);
+        let latest = records.into_iter().map(|record| (record.key.unwrap(), record.payload));
+        latest.collect::<BTreeMap<_, _>>().into_iter().collect()
+    }
+
     pub(crate) fn committed(&self) -> Option<i64> {
         self.committed.lock().unwrap().get(&PARTITION).map(|next| next.0)
     }
@@ -140,6 +150,13 @@ pub(crate) fn record(offset: i64, stream: &str, byte: u8) -> Record {
         timestamp: Some(Timestamp::from_millis(1_800_000_000_000 + offset)),
         polled_at: Timestamp::from_millis(1_800_000_000_000),
     }
+}
+
+/// The first of the values that a result shows.
+pub(crate) fn first_value(record: &OutRecord) -> i64 {
+    let text = String::from_utf8(record.payload.to_vec()).unwrap();
+    let values = text.split("\"values\":[").nth(1).unwrap_or_else(|| panic!("{text}"));
+    values.split([',', ']']).next().unwrap().parse().unwrap()
 }
 
 /// A running pipeline.
@@ -292,7 +309,12 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         shards: 2,
         steps: vec![step],
-        publish: PublishSpec { results: "results".into(), dead_letters: "dead".into(), late: None },
+        publish: PublishSpec {
+            results: "results".into(),
+            dead_letters: "dead".into(),
+            late: None,
+            state: None,
+        },
         delivery: DeliverySpec::default(),
         limits: Limits {
             memory: 1 << 30,
@@ -339,10 +361,11 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
             start: NextOffset(first),
             committed: world.before.lock().unwrap().clone(),
         }]);
+        let carried = SourceEvent::Carried(vec![(PARTITION.partition, world.carried())]);
         let events = records
             .into_iter()
             .map(|record| SourceEvent::Records { partition: PARTITION, records: vec![record] });
-        for event in std::iter::once(assigned).chain(events) {
+        for event in [carried, assigned].into_iter().chain(events) {
             let mut event = Some(event);
             while let Some(offered) = event.take() {
                 if stopped.load(Ordering::SeqCst) {

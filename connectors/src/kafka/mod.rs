@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod bare;
+mod changelog;
 mod commits;
 mod config;
 pub mod embedded;

@@ -26,6 +26,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::committer::Committer;
 use self::context::{Context, Notices, Wake};
+use super::changelog::Changelog;
 use super::membership::Membership;
 use super::{Error, admin, config};
 
@@ -60,8 +61,8 @@ pub struct KafkaSource {
 impl KafkaSource {
     /// Joins the group and delivers to `sink` from a thread of its own. `prefetch` bounds what librdkafka
     /// reads ahead, in bytes over all partitions (softly: one fetch response a partition may overshoot,
-    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. `membership` is
-    /// told of every assignment, for a sink that commits positions in transactions. That brokers
+    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. `state` is the
+    /// topic of what streams carry on, if that is kept. `membership` is told of every assignment, for a sink that commits positions in transactions. That brokers
     /// are away is not an error here but an event: the thread goes on trying.
     ///
     /// # Errors
@@ -69,6 +70,7 @@ impl KafkaSource {
     pub fn start(
         spec: &KafkaSpec,
         inputs: &[InputSpec],
+        state: Option<&str>,
         prefetch: usize,
         membership: Arc<Membership>,
         sink: Box<dyn SourceSink>,
@@ -105,6 +107,7 @@ impl KafkaSource {
             (wake.clone(), membership),
             (topics, inputs),
             spec.start,
+            state.map(|topic| Changelog::new(spec, topic)),
         );
         std::thread::Builder::new()
             .name("kafka-poll".into())

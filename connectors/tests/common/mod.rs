@@ -64,7 +64,8 @@ impl Broker {
         match &self.embedded {
             Some(broker) => broker.create_topic(&name, partitions).expect("made"),
             None => {
-                let spec = TopicSpec { name: name.clone(), partitions, replication: None };
+                let spec =
+                    TopicSpec { name: name.clone(), partitions, replication: None, is_compacted: false };
                 let made = admin::create_topics(&self.address, &BTreeMap::new(), &[spec], PATIENCE);
                 for made in made.expect("asked") {
                     made.expect("made");
@@ -138,7 +139,7 @@ impl Reader {
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
         let source =
-            KafkaSource::start(spec, &inputs, 8 << 20, Arc::default(), Box::new(gate)).expect("starts");
+            KafkaSource::start(spec, &inputs, None, 8 << 20, Arc::default(), Box::new(gate)).expect("starts");
         Self { source, events, shut, refused }
     }
 
@@ -197,6 +198,7 @@ impl Writer {
     pub fn send(&mut self, topic: &str, key: &str, payload: impl Into<Bytes>, headers: &[(&str, &str)]) {
         let mut record = OutRecord {
             topic: topic.into(),
+            partition: None,
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
             headers: headers

@@ -169,6 +169,12 @@ impl Job {
         self.reports.get(step).and_then(OnceLock::get)
     }
 
+    /// The assignment that it was read under, as [`Sample::assignment`] counts them: that of its first sample.
+    pub fn assignment(&self) -> u32 {
+        let mut samples = self.bundle.parts.iter().flat_map(|part| &part.samples);
+        samples.next().map_or(0, |sample| sample.assignment)
+    }
+
     /// The first failure in the order of the steps, if there is one.
     pub fn failure(&self) -> Option<&Failure> {
         self.reports.iter().filter_map(OnceLock::get).find_map(|report| match &report.outcome {

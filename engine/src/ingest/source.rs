@@ -1,6 +1,8 @@
 //! What a source of records says to the pipeline, and what the pipeline says back. Connectors
 //! implement [`SourceControl`] and call a [`SourceSink`]; shells do the opposite.
 
+use bytes::Bytes;
+
 use crate::position::{Commit, NextOffset, PartitionId};
 use crate::sample::Record;
 
@@ -13,6 +15,8 @@ pub enum SourceEvent {
         /// The records.
         records: Vec<Record>,
     },
+    /// What the changelog says of partitions that are about to be ours: of each number, by key the latest value.
+    Carried(Vec<(i32, Vec<(Bytes, Bytes)>)>),
     /// Partitions that are now ours.
     Assigned(Vec<Assigned>),
     /// Partitions that are no longer ours. The source waits (bounded) until `done` is dropped or called,

@@ -20,6 +20,7 @@ use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
+use crate::kafka::changelog::Changelog;
 use crate::kafka::commits::commit_list;
 use crate::kafka::membership::Membership;
 
@@ -46,6 +47,8 @@ pub(super) struct Poller {
     topics: Vec<String>,
     inputs: HashMap<String, InputId>,
     start: StartAt,
+    /// What streams carry on; none where nothing is kept of it.
+    changelog: Option<Changelog>,
     /// Assigned now, in the order in which they are read.
     partitions: Vec<Partition>,
     /// Errors of partitions that came behind records.
@@ -76,6 +79,7 @@ impl Poller {
         (wake, membership): (Arc<Wake>, Arc<Membership>),
         (topics, inputs): (Vec<String>, HashMap<String, InputId>),
         start: StartAt,
+        changelog: Option<Changelog>,
     ) -> Self {
         Self {
             consumer,
@@ -88,6 +92,7 @@ impl Poller {
             topics,
             inputs,
             start,
+            changelog,
             partitions: Vec::new(),
             errors: HashMap::new(),
             owned: HashSet::new(),

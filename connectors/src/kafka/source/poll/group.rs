@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, SourceEvent};
@@ -16,6 +17,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Partition, Poller, REQUEST, RETRY};
+use crate::kafka::Error;
+use crate::kafka::changelog::{Changelog, States};
 use crate::kafka::commits::metadata;
 use crate::kafka::fault_point;
 use crate::kafka::source::Close;
@@ -30,6 +33,8 @@ pub(super) enum Step {
     Settled,
     /// For partitions to be taken over: not before the given time.
     Assigning(Vec<TopicPartition>, Instant),
+    /// For what streams carried on before.
+    Restoring(Vec<TopicPartition>, Vec<Takeover>, Receiver<Result<States, Error>>),
     /// For the pipeline to let partitions go: no longer than until the given time.
     Revoking(Arc<AtomicBool>, Instant),
     /// For the last commit.
@@ -37,7 +42,7 @@ pub(super) enum Step {
 }
 
 /// A partition to be taken over: where reading begins, and what was last committed.
-struct Takeover {
+pub(super) struct Takeover {
     id: PartitionId,
     topic: Arc<str>,
     from: NextOffset,
@@ -60,6 +65,24 @@ impl Poller {
                     self.step = Step::Assigning(list, not_before);
                 } else if let Err(error) = self.assign(&list) {
                     self.trouble(&format!("looking up where to read: {error}"));
+                    self.step = Step::Assigning(list, Instant::now() + RETRY);
+                }
+            }
+            Step::Restoring(list, takeovers, answer) => {
+                let read = match answer.try_recv() {
+                    Err(TryRecvError::Empty) => {
+                        self.step = Step::Restoring(list, takeovers, answer);
+                        return;
+                    }
+                    Err(TryRecvError::Disconnected) => Err("the thread that read it has ended".to_owned()),
+                    Ok(read) => read.map_err(|error| error.to_string()),
+                };
+                let taken_over = read.and_then(|states| {
+                    self.held.push_back(SourceEvent::Carried(states));
+                    self.take_over(takeovers).map_err(|error| error.to_string())
+                });
+                if let Err(error) = taken_over {
+                    self.trouble(&format!("taking partitions over: {error}"));
                     self.step = Step::Assigning(list, Instant::now() + RETRY);
                 }
             }
@@ -114,7 +137,33 @@ impl Poller {
             };
             takeovers.push(Takeover { id, topic: Arc::from(element.topic()), from, committed });
         }
-        self.take_over(takeovers)
+        match self.changelog.clone() {
+            Some(changelog) if !takeovers.is_empty() => self.restore(changelog, list, takeovers),
+            _ => self.take_over(takeovers),
+        }
+    }
+
+    /// Has the changelog read by a thread of its own, as that may take its time. After the positions have been looked up:
+    /// what led to them is in it by then.
+    fn restore(
+        &mut self,
+        changelog: Changelog,
+        list: &[TopicPartition],
+        takeovers: Vec<Takeover>,
+    ) -> Result<(), KafkaError> {
+        let mut numbers: Vec<i32> = takeovers.iter().map(|t| t.id.partition).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let (answer, answered) = sync_channel(1);
+        let wake = self.wake.clone();
+        let read = move || {
+            let _nobody_waits = answer.send(changelog.read(&numbers));
+            wake.wake();
+        };
+        let started = std::thread::Builder::new().name("kafka-changelog".into()).spawn(read);
+        started.map_err(|error| KafkaError::Subscription(format!("no thread: {error}")))?;
+        self.step = Step::Restoring(list.to_vec(), takeovers, answered);
+        Ok(())
     }
 
     fn take_over(&mut self, takeovers: Vec<Takeover>) -> Result<(), KafkaError> {

@@ -47,6 +47,8 @@ pub struct KafkaSpec {
     pub group: String,
     /// Where a group without committed offsets begins.
     pub start: StartAt,
+    /// How the group shares its partitions out.
+    pub group_protocol: GroupProtocol,
     /// librdkafka's own properties for the consumer, beside those that Lockstep sets.
     pub consumer: BTreeMap<String, String>,
     /// librdkafka's own properties for the producer, beside those that Lockstep sets.
@@ -59,10 +61,21 @@ impl fmt::Debug for KafkaSpec {
             .field("brokers", &self.brokers)
             .field("group", &self.group)
             .field("start", &self.start)
+            .field("group_protocol", &self.group_protocol)
             .field("consumer", &self.consumer.keys())
             .field("producer", &self.producer.keys())
             .finish()
     }
+}
+
+/// How a consumer group shares its partitions out. Either way all of a stream's inputs go to one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// All members let everything go for a moment. Every broker knows it.
+    #[default]
+    Classic,
+    /// Only partitions that move are let go (KIP-848). Apache Kafka has it from 4.0 on.
+    Consumer,
 }
 
 /// Where a group without committed offsets begins.

@@ -212,6 +212,7 @@ impl Outbox {
             brokers: plan.brokers.clone(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::from([("message.timeout.ms".into(), "30000".into())]),
         };

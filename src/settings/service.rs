@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use lockstep_engine::pipeline::{DeliverySpec, Guarantee, KafkaSpec, Limits, PublishSpec, StartAt};
+use lockstep_engine::pipeline::{
+    DeliverySpec, GroupProtocol, Guarantee, KafkaSpec, Limits, PublishSpec, StartAt,
+};
 use toml::de::DeValue;
 
 use super::kinds::{count, duration, positive_duration, shown, size, string, word};
 use super::reader::Section;
 
 /// What Lockstep sets itself, and where its users set it instead.
-const OWN_PROPERTIES: [(&str, &str); 9] = [
+const OWN_PROPERTIES: [(&str, &str); 11] = [
     ("bootstrap.servers", "write brokers in [kafka]"),
     ("metadata.broker.list", "write brokers in [kafka]"),
     ("group.id", "write group in [kafka]"),
@@ -19,6 +21,8 @@ const OWN_PROPERTIES: [(&str, &str); 9] = [
     ("enable.auto.commit", "Lockstep commits what has ended; see limits.commit_every"),
     ("enable.auto.offset.store", "Lockstep commits what has ended; see limits.commit_every"),
     ("partition.assignment.strategy", "all inputs of a stream must meet in one process"),
+    ("group.protocol", "write group_protocol in [kafka]"),
+    ("group.remote.assignor", "all inputs of a stream must meet in one process"),
     ("enable.partition.eof", "Lockstep needs to know"),
     ("auto.commit.interval.ms", "write commit_every in [limits]"),
 ];
@@ -30,6 +34,7 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
             brokers: DEFAULT_BROKERS.to_owned(),
             group: pipeline.to_owned(),
             start: StartAt::default(),
+            group_protocol: GroupProtocol::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
         };
@@ -44,6 +49,8 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
         StartAt::default(),
         word(&[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)]),
     );
+    let protocols = [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
+    let group_protocol = section.or("group_protocol", GroupProtocol::default(), word(&protocols));
     let common = properties(&section, "properties", base);
     let with_common = |own: BTreeMap<String, String>| {
         let mut all = common.clone();
@@ -53,7 +60,7 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
     let consumer = with_common(properties(&section, "consumer", base));
     let producer = with_common(properties(&section, "producer", base));
     section.finish();
-    KafkaSpec { brokers, group, start, consumer, producer }
+    KafkaSpec { brokers, group, start, group_protocol, consumer, producer }
 }
 
 const DEFAULT_BROKERS: &str = "127.0.0.1:9092";

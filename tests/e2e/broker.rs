@@ -56,6 +56,7 @@ impl Broker {
             brokers: self.address.clone(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
         };

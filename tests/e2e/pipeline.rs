@@ -90,8 +90,11 @@ impl<'b> Pipeline<'b> {
                 lines.push(format!("topic = {:?}", self.topic(input)));
             }
         }
-        // A member that was killed is missed sooner than after librdkafka's 45 s.
-        lines.push("[kafka.consumer]\n\"session.timeout.ms\" = 6000\n\"heartbeat.interval.ms\" = 500".into());
+        // A member that was killed is missed sooner than after librdkafka's 45 s. In the newer protocol the broker says.
+        if !text.contains("group_protocol = \"consumer\"") {
+            let quick = "[kafka.consumer]\n\"session.timeout.ms\" = 6000\n\"heartbeat.interval.ms\" = 500";
+            lines.push(quick.into());
+        }
         std::fs::write(file, lines.join("\n")).expect("it can be written");
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Outgoing {
     /// What the broker did not take, to be sent again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
+    /// What was sent again has numbers before this one.
+    sent_again: u64,
     gathering: Option<Gathering>,
 }
 
@@ -75,6 +77,7 @@ impl Outgoing {
             full: Arc::default(),
             refused: Vec::new(),
             again_at: None,
+            sent_again: 0,
             gathering,
         }
     }
@@ -91,10 +94,25 @@ impl Outgoing {
             && self.gathering.as_ref().is_none_or(Gathering::is_empty)
     }
 
-    /// Whether all that was to be sent has been sent and told of.
-    pub(super) fn is_told(&self) -> bool {
-        let waits = self.gathering.as_ref().is_some_and(Gathering::is_waiting);
-        self.pending.is_empty() && self.refused.is_empty() && !waits
+    /// Sets a mark behind all that was to be sent. It is passed when all that has come to its end: where results go in
+    /// transactions, when one that can hold the last of it counts.
+    pub(super) fn mark(&mut self) -> u64 {
+        match &self.gathering {
+            Some(gathering) => gathering.counted + 1 + u64::from(gathering.transaction.is_ending()),
+            None => self.next(),
+        }
+    }
+
+    /// Whether all that was to be sent before a mark has come to its end.
+    pub(super) fn has_passed(&self, mark: u64) -> bool {
+        match &self.gathering {
+            Some(gathering) => gathering.counted >= mark,
+            None => self.refused.is_empty() && self.first >= mark.max(self.sent_again),
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.pending.len() as u64
     }
 
     /// Sends a result.
@@ -152,7 +170,7 @@ impl Outgoing {
             None => Some((record, pending)),
         };
         let Some((record, pending)) = admitted else { return };
-        let token = self.first + self.pending.len() as u64;
+        let token = self.next();
         self.pending.push_back(Some(pending));
         let mut full = self.full.lock();
         // What found no room before goes first, or results would overtake one another.
@@ -305,6 +323,7 @@ impl Outgoing {
                 (Err(why), _) => tracing::error!("a record cannot be made again: {why}"),
             }
         }
+        self.sent_again = self.next();
         ended
     }
 

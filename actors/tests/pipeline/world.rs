@@ -19,7 +19,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
-use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
@@ -64,6 +64,11 @@ pub(crate) struct World {
     pub(crate) aborting: AtomicUsize,
     /// How many transactions were committed.
     pub(crate) transactions: AtomicUsize,
+    /// While set, no transaction begins.
+    pub(crate) begin_held: AtomicBool,
+    /// Whether the partition is revoked behind the records, and what was committed when it was let go.
+    pub(crate) revoking: AtomicBool,
+    pub(crate) let_go_at: Mutex<Option<i64>>,
     /// How many records the sink takes at a time; 0 for any number.
     pub(crate) sink_room: AtomicUsize,
     /// How many calls of a model fail, lose their device or do not come back, the next ones first.
@@ -284,6 +289,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             brokers: String::new(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
         },
@@ -365,7 +371,16 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
         let events = records
             .into_iter()
             .map(|record| SourceEvent::Records { partition: PARTITION, records: vec![record] });
-        for event in [carried, assigned].into_iter().chain(events) {
+        let of_revoked = world.clone();
+        let revoked = world.revoking.load(Ordering::SeqCst).then(|| SourceEvent::Revoked {
+            partitions: vec![PARTITION],
+            lost: false,
+            done: Acknowledge::new(move || {
+                *of_revoked.let_go_at.lock().unwrap() = Some(of_revoked.committed().unwrap_or(0));
+                of_revoked.notify();
+            }),
+        });
+        for event in [carried, assigned].into_iter().chain(events).chain(revoked) {
             let mut event = Some(event);
             while let Some(offered) = event.take() {
                 if stopped.load(Ordering::SeqCst) {
@@ -425,6 +440,9 @@ impl Transactions for TestTransactions {
     fn end(&mut self, how: Ending, then: Box<dyn FnOnce(InTransaction) + Send>) {
         let world = self.0.clone();
         std::thread::spawn(move || {
+            if matches!(how, Ending::None) {
+                world.wait_for("a transaction to begin", |world| !world.begin_held.load(Ordering::SeqCst));
+            }
             let gathered = std::mem::take(&mut *world.gathered.lock().unwrap());
             let ended = match how {
                 Ending::Commit(_) if one_of(&world.aborting) => InTransaction::Aborted("told to".into()),

@@ -106,8 +106,7 @@ impl KafkaSource {
             mailbox.clone(),
             (wake.clone(), membership),
             (topics, inputs),
-            spec.start,
-            state.map(|topic| Changelog::new(spec, topic)),
+            (spec.start, spec.group_protocol, state.map(|topic| Changelog::new(spec, topic))),
         );
         std::thread::Builder::new()
             .name("kafka-poll".into())

@@ -81,6 +81,7 @@ impl Broker {
             brokers: self.address.clone(),
             group: format!("{group}{}", self.suffix),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: quick.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             producer: BTreeMap::new(),
         }

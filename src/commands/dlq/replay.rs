@@ -140,6 +140,7 @@ impl Replay {
             brokers: brokers.into(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::from([("message.timeout.ms".into(), within)]),
         };

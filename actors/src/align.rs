@@ -205,6 +205,7 @@ impl Room for Align {
             }
             AlignMessage::Stop => {
                 self.left_out.tell(self.shard, self.aligner.policy());
+                self.routes.flush(out);
                 out.send(&self.routes.publish, PublishMessage::ShardDone);
             }
         }

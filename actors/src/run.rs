@@ -297,7 +297,9 @@ fn start_steps(
         }
         let room = BatchRoom::new(runtime, lanes, routes.clone());
         let name = format!("batch-{}", step.name);
-        links.push(Shell::start(name, "batch", room, BATCH_LINK, thread(arbiters), failures.clone()));
+        // Each of a full batch's bundles may come in a message of its own.
+        let capacity = BATCH_LINK.max(step.batch.max_size);
+        links.push(Shell::start(name, "batch", room, capacity, thread(arbiters), failures.clone()));
     }
     let _ = routes.steps.set(links);
     let mut wrong = Vec::new();

@@ -10,6 +10,7 @@ use metrics::{
 };
 
 use crate::align::{Bound, Quantity};
+use crate::batch::{Chosen, CostModel};
 use crate::control::breaker::BreakerState;
 use crate::fault::{Reason, Stage};
 use crate::position::PartitionId;
@@ -100,6 +101,17 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_breaker_state", "the breaker of a step's model: 0 closed, 1 half-open, 2 open");
     describe_gauge!("lockstep_batch_limit", "the most bundles of a batch, since larger ones found no memory");
+    describe_gauge!(
+        "lockstep_batch_cost_seconds",
+        Unit::Seconds,
+        "what a batch is expected to take in the model, as measured: a fixed part, and a part for each bundle"
+    );
+    describe_gauge!("lockstep_batch_chosen_size", "the most bundles that the last batch was to have");
+    describe_gauge!(
+        "lockstep_batch_chosen_delay_seconds",
+        Unit::Seconds,
+        "how long the oldest bundle of the last batch had waited for it"
+    );
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
 }
@@ -242,6 +254,15 @@ pub fn batch_split(step: &str, reason: &'static str) {
 /// A step's batches have at most so many bundles from here on.
 pub fn batch_limit(step: &str, most: usize) {
     gauge!("lockstep_batch_limit", "step" => step.to_owned()).set(most as f64);
+}
+
+/// What was decided of the batch that was cut last, and what batches have cost so far.
+pub fn batch_chosen(step: &str, chosen: Chosen, cost: &CostModel) {
+    let (fixed, per_item) = cost.parts();
+    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "fixed").set(fixed);
+    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "item").set(per_item);
+    gauge!("lockstep_batch_chosen_size", "step" => step.to_owned()).set(chosen.size as f64);
+    gauge!("lockstep_batch_chosen_delay_seconds", "step" => step.to_owned()).set(chosen.waited.as_secs_f64());
 }
 
 /// What the breaker of a step's model does.

@@ -320,6 +320,20 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "steps.faces.batch.preferred",
             &["has 9", "which is 8"],
         ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = { mode = \"static\", max_delay = \"5ms\" }",
+            "\"5ms\"",
+            "steps.faces.batch.max_delay",
+            &["of dynamic batches", "static_max_delay"],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = { mode = \"hybrid\", static_between = \"22-6\" }",
+            "\"22-6\"",
+            "steps.faces.batch.static_between",
+            &["is \"22-6\"", "\"22:00-06:00\""],
+        ),
         // Bindings.
         (
             "context = { zeros = true }",

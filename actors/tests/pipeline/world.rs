@@ -247,7 +247,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         backend: "test".into(),
         instances,
-        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, preferred: Vec::new() },
+        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
         care: Care::default(),

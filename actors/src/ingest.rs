@@ -25,6 +25,10 @@ use crate::route::spread;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
+use shedding::{Aside, Shedding};
+
+mod shedding;
+
 /// How often memory is looked at while partitions are paused, since nothing else may happen then.
 const PAUSED_TICK: Duration = Duration::from_millis(10);
 
@@ -52,6 +56,7 @@ pub struct Ingest {
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
     gate: Gate,
+    shedding: Shedding,
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
@@ -61,16 +66,15 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// An ingest room. `control` is filled in when the source has started.
+    /// An ingest room. `control` is filled in when the source has started; the gate is that of the budget.
     pub fn new(
         inputs: Arc<[InputSpec]>,
         shards: Vec<Link<AlignMessage>>,
         publish: Link<PublishMessage>,
         control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-        budget: Budget,
+        (budget, gate): (Budget, Gate),
         status: Arc<Status>,
     ) -> Self {
-        let gate = Gate::new(budget.limit());
         Self {
             inputs,
             shards,
@@ -78,6 +82,7 @@ impl Ingest {
             control,
             budget,
             gate,
+            shedding: Shedding::default(),
             status,
             assignments: BTreeMap::new(),
             assigned_ever: 0,
@@ -91,7 +96,7 @@ impl Ingest {
         match event {
             // What comes after the stop was never counted as consumed, and is read again.
             SourceEvent::Records { .. } if self.stopped => {}
-            SourceEvent::Records { partition, records } => self.records(partition, records, out),
+            SourceEvent::Records { partition, records } => self.records(partition, records, now, out),
             SourceEvent::Assigned(partitions) => {
                 let mut told = Vec::new();
                 for assigned in partitions {
@@ -100,7 +105,8 @@ impl Ingest {
                     let Assigned { partition, start, .. } = assigned;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
-                    self.gate.assign(partition);
+                    self.gate.assign(partition, now);
+                    self.shedding.assign(partition, self.inputs.get(partition.input.index()));
                     told.push((partition, start, before, self.assigned_ever));
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
@@ -114,6 +120,7 @@ impl Ingest {
                     .collect();
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
+                    self.shedding.revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
@@ -126,8 +133,10 @@ impl Ingest {
             SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
             SourceEvent::Lag(lags) => {
                 self.status.set_trouble(None);
-                telemetry::memory(self.budget.used(), self.budget.limit(), self.gate.paused().len());
+                self.tell_memory();
                 for (partition, records) in lags {
+                    self.gate.lag(partition, records);
+                    self.shedding.lag(partition, records);
                     if let Some(input) = self.inputs.get(partition.input.index()) {
                         telemetry::lag(&input.name, partition, records);
                     }
@@ -159,7 +168,13 @@ impl Ingest {
         })
     }
 
-    fn records(&mut self, partition: PartitionId, records: Vec<Record>, out: &mut Outbox<IngestMessage>) {
+    fn records(
+        &mut self,
+        partition: PartitionId,
+        records: Vec<Record>,
+        now: Timestamp,
+        out: &mut Outbox<IngestMessage>,
+    ) {
         let (Some(Assignment { number, before }), Some(input)) =
             (self.assignments.get(&partition), self.inputs.get(partition.input.index()))
         else {
@@ -174,7 +189,7 @@ impl Ingest {
         let mut records = records.into_iter().peekable();
         while let Some(again) = records.peek().map(had_ended) {
             let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));
-            self.samples(partition, alike, assignment, again, out);
+            self.samples(partition, alike, (assignment, again), now, out);
         }
     }
 
@@ -183,17 +198,24 @@ impl Ingest {
         &mut self,
         partition: PartitionId,
         records: impl Iterator<Item = Record>,
-        assignment: u32,
-        had_ended: bool,
+        (assignment, had_ended): (u32, bool),
+        now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut faults = Vec::new();
+        let mut aside = Aside::default();
         for record in records {
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
-                    self.gate.seen(partition, sample.event_time);
+                    self.gate.seen(partition, sample.event_time, now);
+                    if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
+                        telemetry::shed(&input.name, why);
+                        aside.put(sample, input, now);
+                        continue;
+                    }
+                    aside.kept(&sample);
                     if let Some(of_shard) = samples.get_mut(spread(&sample.stream, self.shards.len())) {
                         of_shard.push(Arc::new(sample));
                     }
@@ -216,6 +238,7 @@ impl Ingest {
                 (false, false) => out.send(shard, AlignMessage::Samples(samples)),
             }
         }
+        aside.tell(&self.publish, &self.shards, out);
     }
 
     fn data_loss(&mut self, partition: PartitionId, from: i64, to: i64, out: &mut Outbox<IngestMessage>) {
@@ -237,13 +260,18 @@ impl Ingest {
         }
     }
 
+    fn tell_memory(&self) {
+        let (used, limit) = (self.budget.used(), self.budget.limit());
+        telemetry::memory(used, limit, self.gate.paused().len(), self.gate.ahead());
+    }
+
     fn look_at_memory(&mut self, now: Timestamp) {
         let used = self.budget.used();
-        if let Some(paused) = self.gate.decide(used, self.status.is_busy()) {
-            telemetry::memory(used, self.budget.limit(), paused.len());
+        if let Some(paused) = self.gate.decide(used, self.status.is_busy(), now) {
             if let Some(control) = &*self.control.lock() {
                 control.set_paused(Pause::Memory, paused.to_vec());
             }
+            self.tell_memory();
         }
         self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
     }

@@ -11,6 +11,7 @@ use crossbeam_channel::RecvTimeoutError;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::control::breaker::BreakerState;
+use lockstep_engine::control::gate::{Drift, Gate};
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::job::Graph;
 use lockstep_engine::infer::step::WhenOpen;
@@ -193,7 +194,9 @@ async fn start_and_watch(
         })
         .collect();
     let budget = Budget::new(pipeline.limits.memory);
-    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, status.clone());
+    let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
+    let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
+    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), (budget, gate), status.clone());
     let ingest =
         Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 

@@ -13,6 +13,7 @@ use crate::align::{Bound, Quantity};
 use crate::batch::{Chosen, CostModel};
 use crate::control::breaker::BreakerState;
 use crate::fault::{Reason, Stage};
+use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
 use crate::publish::transaction::Ask;
@@ -33,6 +34,10 @@ pub fn describe() {
         (
             "lockstep_evicted_total",
             "samples that had to make room in alignment, by the bound that asked for it",
+        ),
+        (
+            "lockstep_shed_total",
+            "samples put aside unread as the pipeline is behind, by the rule that says so",
         ),
         ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
         ("lockstep_dead_letters_total", "records dead-lettered"),
@@ -87,7 +92,14 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_bytes_in_flight", Unit::Bytes, "bytes of all records from poll to outcome");
     describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
-    describe_gauge!("lockstep_paused_partitions", "partitions paused to keep to the budget");
+    describe_gauge!(
+        "lockstep_paused_partitions",
+        "partitions paused to keep to the budget or to the drift bound"
+    );
+    describe_gauge!(
+        "lockstep_ahead_partitions",
+        "partitions paused since they are further ahead in event time than the drift bound allows"
+    );
     describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
     describe_gauge!(
@@ -275,8 +287,14 @@ pub fn breaker(step: &str, state: BreakerState) {
     gauge!("lockstep_breaker_state", "step" => step.to_owned()).set(value);
 }
 
-/// Memory in flight, its budget, and partitions that are paused for it.
-pub fn memory(used: u64, limit: u64, paused: usize) {
+/// A sample was put aside unread.
+pub fn shed(input: &str, why: Shed) {
+    counter!("lockstep_shed_total", "input" => input.to_owned(), "reason" => why.as_str()).increment(1);
+}
+
+/// Memory in flight, its budget, partitions that are paused, and how many of them for being too far ahead.
+pub fn memory(used: u64, limit: u64, paused: usize, ahead: usize) {
+    gauge!("lockstep_ahead_partitions").set(ahead as f64);
     gauge!("lockstep_bytes_in_flight").set(used as f64);
     gauge!("lockstep_byte_budget").set(limit as f64);
     gauge!("lockstep_paused_partitions").set(paused as f64);

@@ -272,6 +272,20 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "align.max",
             &["less than align.gap", "2s or more"],
         ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nmust_keep = true\nshed = { keep_latest = \"1s\" }",
+            "{ keep_latest",
+            "inputs.video.shed",
+            &["must_keep", "take one of them away"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nshed = { sample = 1 }",
+            "1 }",
+            "inputs.video.shed.sample",
+            &["from 2"],
+        ),
         // Brokers and topics.
         ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
         (
@@ -595,8 +609,10 @@ a = { env = "PATH" }
 a = { env = "PATH" }
 [inputs.video]
 content_type = "image/jpeg"
+shed = { keep_latest = "1s" }
 [inputs.audio]
 content_type = "audio/wav"
+shed = { sample = 2 }
 [inputs.near]
 content_type = "text/plain"
 [inputs.between]

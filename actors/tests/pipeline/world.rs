@@ -281,6 +281,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             clock_offset: 0,
             drift: Default::default(),
             on_data_loss: OnDataLoss::Continue,
+            shed: None,
         }],
         align: AlignPolicy {
             method: Method::Pivot(InputId(0)),
@@ -296,6 +297,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         delivery: DeliverySpec::default(),
         limits: Limits {
             memory: 1 << 30,
+            max_drift: None,
             stop_within: Duration::from_secs(20),
             commit_every: Duration::from_millis(10),
         },

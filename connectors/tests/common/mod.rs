@@ -98,6 +98,7 @@ pub fn input(topic: &str) -> InputSpec {
         clock_offset: 0,
         drift: Default::default(),
         on_data_loss: Default::default(),
+        shed: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod duration;
 pub mod input;
+pub mod shed;
 pub mod source;
 pub mod streams;
 pub mod understand;

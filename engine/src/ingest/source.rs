@@ -85,7 +85,7 @@ pub trait SourceSink: Send {
 /// Why partitions are not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// The budget of memory is used up.
+    /// The budget of memory is used up, or would be: they are too far ahead of others in event time.
     Memory,
     /// Too much has ended out of order for a commit's metadata to say more of it.
     Map,

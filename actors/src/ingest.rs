@@ -11,6 +11,7 @@ use lockstep_engine::control::gate::Gate;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
+use lockstep_engine::ingest::until::{Ends, UntilEnd};
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Record, Sample};
@@ -62,17 +63,20 @@ pub struct Ingest {
     assigned_ever: u32,
     streams: KnownStreams,
     next_look: Option<Timestamp>,
+    /// Where to end by itself.
+    until: Option<UntilEnd>,
     stopped: bool,
 }
 
 impl Ingest {
-    /// An ingest room. `control` is filled in when the source has started; the gate is that of the budget.
+    /// An ingest room. `control` is filled in when the source has started; the gate is that of the budget. With ends it
+    /// reads up to there, and tells the sync actors that this was all.
     pub fn new(
         inputs: Arc<[InputSpec]>,
         shards: Vec<Link<AlignMessage>>,
         publish: Link<PublishMessage>,
         control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-        (budget, gate): (Budget, Gate),
+        (budget, gate, until): (Budget, Gate, Option<Ends>),
         status: Arc<Status>,
     ) -> Self {
         Self {
@@ -88,6 +92,7 @@ impl Ingest {
             assigned_ever: 0,
             streams: KnownStreams::default(),
             next_look: None,
+            until: until.map(UntilEnd::new),
             stopped: false,
         }
     }
@@ -96,7 +101,17 @@ impl Ingest {
         match event {
             // What comes after the stop was never counted as consumed, and is read again.
             SourceEvent::Records { .. } if self.stopped => {}
-            SourceEvent::Records { partition, records } => self.records(partition, records, now, out),
+            SourceEvent::Records { partition, mut records } => {
+                if let Some(until) = &mut self.until {
+                    until.take(partition, &mut records);
+                }
+                self.records(partition, records, now, out);
+            }
+            SourceEvent::AtEnd(partition) => {
+                if let Some(until) = &mut self.until {
+                    until.at_end(partition);
+                }
+            }
             SourceEvent::Assigned(partitions) => {
                 let mut told = Vec::new();
                 for assigned in partitions {
@@ -107,7 +122,13 @@ impl Ingest {
                     self.assignments.insert(partition, assignment);
                     self.gate.assign(partition, now);
                     self.shedding.assign(partition, self.inputs.get(partition.input.index()));
+                    if let Some(until) = &mut self.until {
+                        until.assign(partition, start);
+                    }
                     told.push((partition, start, before, self.assigned_ever));
+                }
+                if let Some(until) = &mut self.until {
+                    until.assigned();
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = told.len(), "partitions assigned");
@@ -121,6 +142,9 @@ impl Ingest {
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
                     self.shedding.revoke(*partition);
+                    if let Some(until) = &mut self.until {
+                        until.revoke(*partition);
+                    }
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
@@ -149,6 +173,18 @@ impl Ingest {
             SourceEvent::Failed(why) => out.fail(why),
         }
         self.look_at_memory(now);
+        self.end_if_reached(out);
+    }
+
+    /// Tells the sync actors that this was all, once it is.
+    fn end_if_reached(&mut self, out: &mut Outbox<IngestMessage>) {
+        let Some(until) = &self.until else { return };
+        self.status.set_progress(until.progress());
+        if until.is_reached() && !std::mem::replace(&mut self.stopped, true) {
+            for shard in &self.shards {
+                out.send(shard, AlignMessage::End);
+            }
+        }
     }
 
     /// What the last commit of a partition says of records that are read again: which have ended, and which are
@@ -181,6 +217,9 @@ impl Ingest {
             tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
             return;
         };
+        if records.is_empty() {
+            return;
+        }
         let (assignment, before) = (*number, before.clone());
         telemetry::consumed(&input.name, records.len(), records.iter().map(|r| r.payload.len()).sum());
         let offsets = records.iter().map(|record| record.position.offset).collect();
@@ -289,6 +328,8 @@ impl Room for Ingest {
     ) {
         match message {
             IngestMessage::Source(event) => self.source(event, now, out),
+            // They have been told already that nothing more comes.
+            IngestMessage::Stop if self.stopped => {}
             IngestMessage::Stop => {
                 self.stopped = true;
                 for shard in &self.shards {

@@ -47,3 +47,4 @@ mod pipeline;
 mod process;
 mod results;
 mod sharing;
+mod until_end;

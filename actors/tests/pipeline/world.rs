@@ -19,6 +19,7 @@ use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
@@ -49,6 +50,8 @@ pub(crate) struct World {
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
     /// What was committed before the first pipeline began.
     pub(crate) before: Mutex<Option<Commit>>,
+    /// Where a pipeline is to end by itself.
+    pub(crate) until: Mutex<Option<Ends>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
     /// While set, models wait, but for so many calls.
@@ -203,6 +206,7 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts 
         }),
         observer: Box::new(Troublemaker(world.clone())),
         status: world.status.clone(),
+        until: world.until.lock().unwrap().clone(),
     }
 }
 

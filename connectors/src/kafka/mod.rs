@@ -10,6 +10,7 @@ pub mod bare;
 mod commits;
 mod config;
 pub mod embedded;
+pub mod ends;
 mod fault_point;
 pub mod membership;
 pub mod notes;

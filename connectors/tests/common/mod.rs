@@ -138,8 +138,8 @@ impl Reader {
         let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
-        let source =
-            KafkaSource::start(spec, &inputs, 8 << 20, Arc::default(), Box::new(gate)).expect("starts");
+        let source = KafkaSource::start(spec, &inputs, 8 << 20, Arc::default(), false, Box::new(gate))
+            .expect("starts");
         Self { source, events, shut, refused }
     }
 

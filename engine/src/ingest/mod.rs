@@ -6,6 +6,7 @@ pub mod shed;
 pub mod source;
 pub mod streams;
 pub mod understand;
+pub mod until;
 pub mod wire;
 
 pub use input::{InputSpec, OnDataLoss, OnDrift};

@@ -34,6 +34,8 @@ pub enum SourceEvent {
         /// The first offset that is there.
         to: NextOffset,
     },
+    /// All records of a partition have been told, as far as there are any now. Told only by a source that was asked to.
+    AtEnd(PartitionId),
     /// How far behind the end of the partitions reading is: the consumer lag in records.
     Lag(Vec<(PartitionId, i64)>),
     /// Something is wrong outside that may pass: brokers away, authorisation withdrawn.

@@ -9,8 +9,8 @@ use crate::pipeline::{BYTES, Pipeline};
 over_each_broker!(a_run_until_the_end_processes_what_is_there_commits_and_ends);
 
 fn a_run_until_the_end_processes_what_is_there_commits_and_ends(broker: &Broker) {
-    // Nothing closes before an hour of event time has passed, but by the end.
-    let text = BYTES.replace("[inputs.bytes]", "[inputs.bytes]\nout_of_orderness = \"1h\"");
+    // Nothing closes before five minutes of event time have passed, but by the end.
+    let text = BYTES.replace("[inputs.bytes]", "[inputs.bytes]\nout_of_orderness = \"5m\"");
     let pipeline = Pipeline::of(broker, &text);
     pipeline.create_topics(&["bytes"], 3);
     let publish = |records: i64| {

@@ -9,7 +9,11 @@ use super::reader::Section;
 pub(super) const MOST: usize = 4096;
 
 /// What each mode goes without, and why.
-const IDLE_KEYS: [(BatchMode, &str, &str); 7] = [
+const IDLE_KEYS: [(BatchMode, &str, &str); 11] = [
+    (BatchMode::Delay, "target_latency", "is of dynamic batches; write mode = \"dynamic\" as well"),
+    (BatchMode::Delay, "behind", "is of dynamic and hybrid batches; write mode = \"dynamic\" as well"),
+    (BatchMode::Delay, "static_max_delay", "is of static batches; write max_delay, or mode = \"static\""),
+    (BatchMode::Delay, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
     (BatchMode::Dynamic, "static_max_delay", "is of static batches; write max_delay, or mode = \"hybrid\""),
     (BatchMode::Dynamic, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
     (BatchMode::Static, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
@@ -24,8 +28,12 @@ pub(super) fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy
     let mut policy = BatchPolicy::default();
     policy.max_size = most.min(policy.max_size);
     let Some(section) = step.table("batch") else { return policy };
-    let modes =
-        [("dynamic", BatchMode::Dynamic), ("static", BatchMode::Static), ("hybrid", BatchMode::Hybrid)];
+    let modes = [
+        ("delay", BatchMode::Delay),
+        ("dynamic", BatchMode::Dynamic),
+        ("static", BatchMode::Static),
+        ("hybrid", BatchMode::Hybrid),
+    ];
     policy.mode = section.or("mode", policy.mode, word(&modes));
     policy.max_size = section.or("max_size", policy.max_size, |value| {
         count(1..=most as u64)(value).map_err(|message| match max_batch {

@@ -343,6 +343,13 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
         ),
         (
             "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = { target_latency = \"40ms\" }",
+            "\"40ms\"",
+            "steps.faces.batch.target_latency",
+            &["of dynamic batches", "mode = \"dynamic\""],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
             "batch = { mode = \"hybrid\", static_between = \"22-6\" }",
             "\"22-6\"",
             "steps.faces.batch.static_between",

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::world::{self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, record};
 use lockstep_actors::status::State;
 use lockstep_actors::{Ended, PipelineError};
-use lockstep_engine::batch::BatchMode;
 use lockstep_engine::control::breaker::{BreakerPolicy, BreakerState};
 use lockstep_engine::control::restart::RestartPolicy;
 use lockstep_engine::infer::step::{Spare, WhenOpen};
@@ -27,8 +26,7 @@ fn quick(mut pipeline: Pipeline) -> Pipeline {
     pipeline.supervision.restarts =
         RestartPolicy { most: 1000, within: NEVER, backoff: moment, backoff_max: moment };
     pipeline.supervision.breaker = BreakerPolicy { failures: 3, pause: NEVER };
-    pipeline.steps[0].batch.mode = BatchMode::Static;
-    pipeline.steps[0].batch.static_max_delay = NEVER;
+    pipeline.steps[0].batch.max_delay = NEVER;
     pipeline
 }
 
@@ -130,7 +128,7 @@ fn first_value(record: &OutRecord) -> i64 {
 fn what_streams_carry_on_survives_that_a_model_hangs_panics_or_loses_its_device() {
     let mut pipeline = quick(counting_pipeline(4));
     // A batch has one bundle of a stream, so the last ones may not be full.
-    pipeline.steps[0].batch.static_max_delay = Duration::ZERO;
+    pipeline.steps[0].batch.max_delay = Duration::ZERO;
     pipeline.steps[0].care.deadline = Duration::from_millis(50);
     let world = Arc::new(World::default());
     world.hanging_calls.store(1, Ordering::SeqCst);

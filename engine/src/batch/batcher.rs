@@ -157,6 +157,7 @@ impl<T: Batchable> Batcher<T> {
         }
         let is_time = || self.policy.static_between.is_some_and(|hours| hours.contains(now));
         match self.policy.mode {
+            BatchMode::Delay => Rule::Full,
             BatchMode::Static => Rule::OnlyFull,
             BatchMode::Hybrid if self.is_behind || is_time() => Rule::OnlyFull,
             BatchMode::Dynamic if self.is_behind => Rule::Full,

@@ -39,7 +39,8 @@ fn ms(millis: u64) -> Duration {
 }
 
 fn policy(max_size: usize, preferred: &[usize]) -> BatchPolicy {
-    BatchPolicy { max_size, preferred: preferred.to_vec(), ..BatchPolicy::default() }
+    let mode = BatchMode::Dynamic;
+    BatchPolicy { mode, max_size, preferred: preferred.to_vec(), ..BatchPolicy::default() }
 }
 
 fn batcher(policy: BatchPolicy) -> Batcher<Item> {
@@ -70,6 +71,17 @@ fn under_a_backlog_a_full_batch_goes_at_once_and_a_part_of_one_when_the_oldest_h
     assert_eq!(batcher.cut(at(4)).len(), 3);
     assert_eq!(batcher.chosen(), Chosen { size: 3, waited: ms(4) });
     assert_eq!(batcher.go_at(at(99), 0), None);
+}
+
+#[test]
+fn with_a_fixed_delay_it_is_so_with_and_without_a_backlog() {
+    for age in [0, 99_000] {
+        let mut batcher = batcher(BatchPolicy { mode: BatchMode::default(), ..policy(2, &[]) });
+        batcher.push(Item { event_time: at(4).before(ms(age)), ..item(0, 0) }, at(4));
+        assert_eq!(batcher.go_at(at(4), 0), Some(at(9)));
+        batcher.push(item(0, 1), at(6));
+        assert!(is_ready(&mut batcher, at(6)));
+    }
 }
 
 #[test]
@@ -209,7 +221,8 @@ fn a_limit_that_comes_later_holds_for_what_waits_already() {
 }
 
 fn modes() -> impl Strategy<Value = BatchMode> {
-    prop_oneof![Just(BatchMode::Dynamic), Just(BatchMode::Static), Just(BatchMode::Hybrid)]
+    let all = [BatchMode::Delay, BatchMode::Dynamic, BatchMode::Static, BatchMode::Hybrid];
+    prop::sample::select(all.to_vec())
 }
 
 proptest! {
@@ -266,7 +279,7 @@ proptest! {
         if let Some(cost_us) = cost_us {
             costly(&mut batcher, Duration::from_micros(cost_us));
         }
-        let longest = if mode == BatchMode::Dynamic { ms(5) } else { ms(40) };
+        let longest = if matches!(mode, BatchMode::Delay | BatchMode::Dynamic) { ms(5) } else { ms(40) };
         let mut arrivals = arrivals.into_iter().scan(Timestamp::default(), |now, (gap_us, age)| {
             *now = now.after(Duration::from_micros(gap_us.unsigned_abs()));
             Some((*now, age))

@@ -32,8 +32,12 @@ pub struct BatchPolicy {
 /// What decides when a batch goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchMode {
-    /// Rate of arrival and measured cost: at once where waiting does not pay, full batches under a backlog.
+    /// A batch that is full goes at once, and any other when its oldest bundle has waited for
+    /// [`BatchPolicy::max_delay`]. The default: it needs no measuring, and leaves the most room on a machine whose
+    /// processors the model shares with the rest of the pipeline.
     #[default]
+    Delay,
+    /// Rate of arrival and measured cost: at once where waiting does not pay, full batches under a backlog.
     Dynamic,
     /// Full batches only.
     Static,
@@ -45,6 +49,7 @@ impl BatchMode {
     /// As it stands in settings.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Delay => "delay",
             Self::Dynamic => "dynamic",
             Self::Static => "static",
             Self::Hybrid => "hybrid",
@@ -56,7 +61,7 @@ impl BatchPolicy {
     /// The longest that the oldest bundle of a batch ever waits while there is a slot for it.
     pub const fn longest_delay(&self) -> Duration {
         match self.mode {
-            BatchMode::Dynamic => self.max_delay,
+            BatchMode::Delay | BatchMode::Dynamic => self.max_delay,
             BatchMode::Static | BatchMode::Hybrid => self.static_max_delay,
         }
     }

@@ -120,7 +120,7 @@ const LIVE: Duration = Duration::ZERO;
 const OLD: Duration = Duration::from_secs(3_600);
 
 fn policy(max_size: usize) -> BatchPolicy {
-    BatchPolicy { max_size, ..BatchPolicy::default() }
+    BatchPolicy { mode: BatchMode::Dynamic, max_size, ..BatchPolicy::default() }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub enum AlignMessage {
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
     /// committed and is read again.
     Stop,
+    /// Nothing more will ever come: what is open closes as it is. Pass it on.
+    End,
 }
 
 /// A sync actor's room.
@@ -148,6 +150,13 @@ impl Align {
         }
     }
 
+    /// Nothing more is said by this shard.
+    fn stop(&mut self, out: &mut Outbox<AlignMessage>) {
+        self.left_out.tell(self.shard, self.aligner.policy());
+        self.routes.flush(out);
+        out.send(&self.routes.publish, PublishMessage::ShardDone);
+    }
+
     fn report_clocks(&mut self, now: Timestamp) {
         for reading in self.monitor.report(now) {
             let name = self.aligner.policy().input_name(reading.input);
@@ -203,10 +212,12 @@ impl Room for Align {
                 });
                 out.send(&self.routes.publish, PublishMessage::Revoked(revocation, done));
             }
-            AlignMessage::Stop => {
-                self.left_out.tell(self.shard, self.aligner.policy());
-                out.send(&self.routes.publish, PublishMessage::ShardDone);
+            AlignMessage::End => {
+                self.aligner.finish(now, &mut self.events);
+                self.tell(now, out);
+                self.stop(out);
             }
+            AlignMessage::Stop => self.stop(out),
         }
     }
 

@@ -12,6 +12,7 @@ use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
+use lockstep_engine::ingest::until::{Ends, UntilEnd};
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Record, Sample};
@@ -25,6 +26,10 @@ use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::route::spread;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
+
+use shedding::{Aside, Shedding};
+
+mod shedding;
 
 /// How often memory is looked at while partitions are paused, since nothing else may happen then.
 const PAUSED_TICK: Duration = Duration::from_millis(10);
@@ -53,6 +58,7 @@ pub struct Ingest {
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
     gate: Gate,
+    shedding: Shedding,
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
@@ -60,20 +66,22 @@ pub struct Ingest {
     /// What streams carried on before their partitions came here.
     restored: Arc<Mutex<Restored>>,
     next_look: Option<Timestamp>,
+    /// Where to end by itself.
+    until: Option<UntilEnd>,
     stopped: bool,
 }
 
 impl Ingest {
-    /// An ingest room. `control` is filled in when the source has started.
+    /// An ingest room. `control` is filled in when the source has started; the gate is that of the budget. With ends it
+    /// reads up to there, and tells the sync actors that this was all.
     pub fn new(
         inputs: Arc<[InputSpec]>,
         shards: Vec<Link<AlignMessage>>,
         publish: Link<PublishMessage>,
         control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-        (budget, restored): (Budget, Arc<Mutex<Restored>>),
+        (budget, gate, until, restored): (Budget, Gate, Option<Ends>, Arc<Mutex<Restored>>),
         status: Arc<Status>,
     ) -> Self {
-        let gate = Gate::new(budget.limit());
         Self {
             inputs,
             shards,
@@ -81,12 +89,14 @@ impl Ingest {
             control,
             budget,
             gate,
+            shedding: Shedding::default(),
             status,
             assignments: BTreeMap::new(),
             assigned_ever: 0,
             streams: KnownStreams::default(),
             restored,
             next_look: None,
+            until: until.map(UntilEnd::new),
             stopped: false,
         }
     }
@@ -95,7 +105,17 @@ impl Ingest {
         match event {
             // What comes after the stop was never counted as consumed, and is read again.
             SourceEvent::Records { .. } if self.stopped => {}
-            SourceEvent::Records { partition, records } => self.records(partition, records, out),
+            SourceEvent::Records { partition, mut records } => {
+                if let Some(until) = &mut self.until {
+                    until.take(partition, &mut records);
+                }
+                self.records(partition, records, now, out);
+            }
+            SourceEvent::AtEnd(partition) => {
+                if let Some(until) = &mut self.until {
+                    until.at_end(partition);
+                }
+            }
             SourceEvent::Assigned(partitions) => {
                 let mut told = Vec::new();
                 // One number for all that is assigned together: the inputs of a stream are.
@@ -105,8 +125,15 @@ impl Ingest {
                     let Assigned { partition, start, .. } = assigned;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
-                    self.gate.assign(partition);
+                    self.gate.assign(partition, now);
+                    self.shedding.assign(partition, self.inputs.get(partition.input.index()));
+                    if let Some(until) = &mut self.until {
+                        until.assign(partition, start);
+                    }
                     told.push((partition, start, before, self.assigned_ever));
+                }
+                if let Some(until) = &mut self.until {
+                    until.assigned();
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = told.len(), "partitions assigned");
@@ -128,6 +155,10 @@ impl Ingest {
                     .collect();
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
+                    self.shedding.revoke(*partition);
+                    if let Some(until) = &mut self.until {
+                        until.revoke(*partition);
+                    }
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
@@ -140,8 +171,10 @@ impl Ingest {
             SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
             SourceEvent::Lag(lags) => {
                 self.status.set_trouble(None);
-                telemetry::memory(self.budget.used(), self.budget.limit(), self.gate.paused().len());
+                self.tell_memory();
                 for (partition, records) in lags {
+                    self.gate.lag(partition, records);
+                    self.shedding.lag(partition, records);
                     if let Some(input) = self.inputs.get(partition.input.index()) {
                         telemetry::lag(&input.name, partition, records);
                     }
@@ -154,6 +187,18 @@ impl Ingest {
             SourceEvent::Failed(why) => out.fail(why),
         }
         self.look_at_memory(now);
+        self.end_if_reached(out);
+    }
+
+    /// Tells the sync actors that this was all, once it is.
+    fn end_if_reached(&mut self, out: &mut Outbox<IngestMessage>) {
+        let Some(until) = &self.until else { return };
+        self.status.set_progress(until.progress());
+        if until.is_reached() && !std::mem::replace(&mut self.stopped, true) {
+            for shard in &self.shards {
+                out.send(shard, AlignMessage::End);
+            }
+        }
     }
 
     /// What the last commit of a partition says of records that are read again: which have ended, and which are
@@ -173,13 +218,22 @@ impl Ingest {
         })
     }
 
-    fn records(&mut self, partition: PartitionId, records: Vec<Record>, out: &mut Outbox<IngestMessage>) {
+    fn records(
+        &mut self,
+        partition: PartitionId,
+        records: Vec<Record>,
+        now: Timestamp,
+        out: &mut Outbox<IngestMessage>,
+    ) {
         let (Some(Assignment { number, before }), Some(input)) =
             (self.assignments.get(&partition), self.inputs.get(partition.input.index()))
         else {
             tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
             return;
         };
+        if records.is_empty() {
+            return;
+        }
         let (assignment, before) = (*number, before.clone());
         telemetry::consumed(&input.name, records.len(), records.iter().map(|r| r.payload.len()).sum());
         let offsets = records.iter().map(|record| record.position.offset).collect();
@@ -188,7 +242,7 @@ impl Ingest {
         let mut records = records.into_iter().peekable();
         while let Some(again) = records.peek().map(had_ended) {
             let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));
-            self.samples(partition, alike, assignment, again, out);
+            self.samples(partition, alike, (assignment, again), now, out);
         }
     }
 
@@ -197,17 +251,24 @@ impl Ingest {
         &mut self,
         partition: PartitionId,
         records: impl Iterator<Item = Record>,
-        assignment: u32,
-        had_ended: bool,
+        (assignment, had_ended): (u32, bool),
+        now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut faults = Vec::new();
+        let mut aside = Aside::default();
         for record in records {
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
-                    self.gate.seen(partition, sample.event_time);
+                    self.gate.seen(partition, sample.event_time, now);
+                    if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
+                        telemetry::shed(&input.name, why);
+                        aside.put(sample, input, now);
+                        continue;
+                    }
+                    aside.kept(&sample);
                     if let Some(of_shard) = samples.get_mut(spread(&sample.stream, self.shards.len())) {
                         of_shard.push(Arc::new(sample));
                     }
@@ -230,6 +291,7 @@ impl Ingest {
                 (false, false) => out.send(shard, AlignMessage::Samples(samples)),
             }
         }
+        aside.tell(&self.publish, &self.shards, out);
     }
 
     fn data_loss(&mut self, partition: PartitionId, from: i64, to: i64, out: &mut Outbox<IngestMessage>) {
@@ -251,13 +313,18 @@ impl Ingest {
         }
     }
 
+    fn tell_memory(&self) {
+        let (used, limit) = (self.budget.used(), self.budget.limit());
+        telemetry::memory(used, limit, self.gate.paused().len(), self.gate.ahead());
+    }
+
     fn look_at_memory(&mut self, now: Timestamp) {
         let used = self.budget.used();
-        if let Some(paused) = self.gate.decide(used, self.status.is_busy()) {
-            telemetry::memory(used, self.budget.limit(), paused.len());
+        if let Some(paused) = self.gate.decide(used, self.status.is_busy(), now) {
             if let Some(control) = &*self.control.lock() {
                 control.set_paused(Pause::Memory, paused.to_vec());
             }
+            self.tell_memory();
         }
         self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
     }
@@ -275,6 +342,8 @@ impl Room for Ingest {
     ) {
         match message {
             IngestMessage::Source(event) => self.source(event, now, out),
+            // They have been told already that nothing more comes.
+            IngestMessage::Stop if self.stopped => {}
             IngestMessage::Stop => {
                 self.stopped = true;
                 for shard in &self.shards {

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use lockstep_engine::batch::Costs;
 use lockstep_engine::control::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::changelog::Restored;
@@ -47,6 +49,8 @@ pub struct StepRuntime {
     breaker: Mutex<Breaker>,
     /// The most bundles of a batch that memory has been found for.
     most: AtomicUsize,
+    /// What its batches cost.
+    costs: Mutex<Costs>,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
     /// What streams carried on before their partitions came here.
@@ -80,8 +84,8 @@ impl StepRuntime {
         }
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
         let breaker = Mutex::new(Breaker::new(breaker));
-        let most = AtomicUsize::new(usize::MAX);
-        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, restored })
+        let (most, costs) = (AtomicUsize::new(usize::MAX), Mutex::default());
+        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, costs, restored })
     }
 
     /// A bundle comes: what its stream carries on begins anew, is what was restored, or goes on.
@@ -112,6 +116,16 @@ impl StepRuntime {
     /// does not fit the next time, and finding that out costs a batch. Gives what is the most now.
     pub fn shrink(&self, most: usize) -> usize {
         self.most.fetch_min(most.max(1), Ordering::Relaxed).min(most.max(1))
+    }
+
+    /// The model took so long for a batch of so many bundles that it succeeded with.
+    pub fn batch_took(&self, size: usize, took: Duration) {
+        self.costs.lock().model.observe(size, took);
+    }
+
+    /// What its batches cost, as measured.
+    pub fn costs(&self) -> Costs {
+        *self.costs.lock()
     }
 
     /// Whether the model may be called.
@@ -197,7 +211,9 @@ pub fn prepare(
     onward.send_blocking(routes);
     let (inputs, placements) = filled?;
     let jobs = waiting.into_iter().map(|waiting| (waiting.job, waiting.ready_at)).collect();
-    Some(Batch { jobs, inputs, placements, cut_at, prepared_at: Timestamp::now(), slot })
+    let prepared_at = Timestamp::now();
+    runtime.costs.lock().prepared(prepared_at.since(cut_at));
+    Some(Batch { jobs, inputs, placements, cut_at, prepared_at, slot })
 }
 
 pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);

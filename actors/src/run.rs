@@ -11,6 +11,7 @@ use crossbeam_channel::RecvTimeoutError;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::control::breaker::BreakerState;
+use lockstep_engine::control::gate::{Drift, Gate};
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::job::Graph;
@@ -18,6 +19,7 @@ use lockstep_engine::infer::step::WhenOpen;
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceControl, SourceSink};
+use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Delivery, Sink, Transactions};
@@ -28,17 +30,21 @@ use tokio::sync::oneshot;
 use crate::align::Align;
 use crate::batch::{BatchRoom, SLOTS};
 use crate::failure::{Failures, Remedy};
-use crate::ingest::{Ingest, IngestMessage, Intake};
+use crate::ingest::{Ingest, Intake};
 use crate::instance::{Instance, InstanceParts, Watch};
 use crate::link::Link;
 use crate::observer::Observer;
 use crate::prepare::StepRuntime;
-use crate::publish::{Inbox, Publish, PublishMessage, PublishParts};
+use crate::publish::{Inbox, Publish, PublishParts};
 use crate::pulse::Pulses;
 use crate::route::Routes;
 use crate::shell::Shell;
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
+
+use leave::{leave, stop_in_order};
+
+mod leave;
 
 /// Messages that may wait in each link: enough to keep the next actor busy, few enough that backpressure
 /// is felt at once.
@@ -73,6 +79,10 @@ pub struct Parts {
     pub observer: Box<dyn Observer>,
     /// The pipeline's health.
     pub status: Arc<Status>,
+    /// Where to end by itself, for a source that tells of [`SourceEvent::AtEnd`]; none to go on until stopped.
+    ///
+    /// [`SourceEvent::AtEnd`]: lockstep_engine::ingest::source::SourceEvent::AtEnd
+    pub until: Option<Ends>,
 }
 
 /// How a pipeline ended.
@@ -144,7 +154,7 @@ async fn start_and_watch(
     watch: &mut Watch,
     arbiters: &mut Vec<Arbiter>,
 ) -> Result<Ended, PipelineError> {
-    let Parts { pipeline, views, backends, source, sink, observer, status } = parts;
+    let Parts { pipeline, views, backends, source, sink, observer, status, until } = parts;
     let start = PipelineError::Start;
     let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
@@ -154,7 +164,7 @@ async fn start_and_watch(
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
     let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
-    let (done, all_done) = oneshot::channel();
+    let (done, mut all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
     let pivot = pipeline.align.pivot();
@@ -200,8 +210,10 @@ async fn start_and_watch(
         })
         .collect();
     let budget = Budget::new(pipeline.limits.memory);
-    let room =
-        Ingest::new(inputs, shards, publish.clone(), control.clone(), (budget, restored), status.clone());
+    let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
+    let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
+    let of_ingest = (budget, gate, until, restored);
+    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), of_ingest, status.clone());
     let ingest =
         Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 
@@ -212,16 +224,22 @@ async fn start_and_watch(
     tracing::info!(pipeline = pipeline.name, "running");
 
     let pulses = Pulses::new(&status, pipeline.supervision.stall_after);
-    let failure = tokio::select! {
-        () = stop.asked() => None,
-        why = failed.recv() => why,
-        () = stands_still(pulses, &failures) => failed.recv().await,
+    let cause = tokio::select! {
+        () = stop.asked() => Cause::Asked,
+        Ok(()) = &mut all_done => Cause::AtEnd,
+        why = failed.recv() => Cause::of(why),
+        () = stands_still(pulses, &failures) => Cause::of(failed.recv().await),
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
-    match failure {
-        None => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
-        Some((why, remedy)) => {
+    match cause {
+        Cause::Asked => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
+        Cause::AtEnd => {
+            tracing::info!("all that was there has been processed");
+            source.stop();
+            Ok(leave(&source, &publish, true, Instant::now(), within).await)
+        }
+        Cause::Failed(why, remedy) => {
             source.stop();
             // An actor that comes back late must not commit beside the pipeline that follows.
             *control.lock() = None;
@@ -234,6 +252,21 @@ async fn start_and_watch(
                 Remedy::None => PipelineError::Final(why),
             })
         }
+    }
+}
+
+/// Why a pipeline ends.
+enum Cause {
+    Asked,
+    /// All has been read that it was to read, and has ended.
+    AtEnd,
+    Failed(String, Remedy),
+}
+
+impl Cause {
+    fn of(failure: Option<(String, Remedy)>) -> Self {
+        // None when everybody who could report is gone, and with them the work.
+        failure.map_or(Self::Asked, |(why, remedy)| Self::Failed(why, remedy))
     }
 }
 
@@ -306,7 +339,9 @@ fn start_steps(
         }
         let room = BatchRoom::new(runtime, lanes, routes.clone());
         let name = format!("batch-{}", step.name);
-        links.push(Shell::start(name, "batch", room, BATCH_LINK, thread(arbiters), failures.clone()));
+        // Each of a full batch's bundles may come in a message of its own.
+        let capacity = BATCH_LINK.max(step.batch.max_size);
+        links.push(Shell::start(name, "batch", room, capacity, thread(arbiters), failures.clone()));
     }
     let _ = routes.steps.set(links);
     let mut wrong = Vec::new();
@@ -331,44 +366,6 @@ fn start_steps(
         return Err(wrong.join("\n"));
     }
     watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))
-}
-
-/// Stops intake, lets what is under way come to its end, commits, and leaves the group.
-async fn stop_in_order(
-    source: &Arc<dyn SourceControl>,
-    ingest: &Link<IngestMessage>,
-    publish: &Link<PublishMessage>,
-    all_done: oneshot::Receiver<()>,
-    within: Duration,
-) -> Ended {
-    let since = Instant::now();
-    tracing::info!("stopping: no more records are taken in");
-    source.stop();
-    let drained = async {
-        ingest.send(IngestMessage::Stop).await;
-        all_done.await.is_ok()
-    };
-    let drained = tokio::time::timeout(within, drained).await == Ok(true);
-    let (answer, positions) = oneshot::channel();
-    let ask = async {
-        publish.send(PublishMessage::Positions(answer)).await;
-        positions.await.unwrap_or_default()
-    };
-    let positions = tokio::time::timeout(Duration::from_secs(1), ask).await.unwrap_or_default();
-    let left = within.saturating_sub(since.elapsed()).max(Duration::from_secs(1));
-    let closed = source.close(positions, left);
-    match (drained, closed) {
-        (true, Ok(())) => {
-            tracing::info!("stopped in order");
-            Ended::InOrder
-        }
-        (false, _) => Ended::CutShort(format!(
-            "bundles were still under way after {within:?} (limits.stop_within); they are not committed and will be read again"
-        )),
-        (true, Err(error)) => {
-            Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}"))
-        }
-    }
 }
 
 /// Waits for a future on a thread that runs no actors.

@@ -24,6 +24,8 @@ pub struct Status {
     pub bundles_in_flight: AtomicUsize,
     /// Results acknowledged.
     pub results: AtomicU64,
+    /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
+    progress: Mutex<Option<(u64, u64)>>,
     /// The last trouble that the source told of, until it reads again.
     trouble: Mutex<Option<String>>,
     /// Why the pipeline ended, if it failed for good.
@@ -89,6 +91,16 @@ impl Status {
     pub fn set_failure(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());
         self.change(PIPELINE, |actor| actor.state = State::Failed);
+    }
+
+    /// So many offsets have been read, of so many.
+    pub(crate) fn set_progress(&self, progress: (u64, u64)) {
+        *self.progress.lock() = Some(progress);
+    }
+
+    /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        *self.progress.lock()
     }
 
     /// Whether bundles are under way.

@@ -140,6 +140,8 @@ pub enum Guarantee {
 pub struct Limits {
     /// Bytes of all payloads in flight, from the poll to the outcome.
     pub memory: u64,
+    /// How far, in event time, an input may be read ahead of another; none for as far as memory allows.
+    pub max_drift: Option<Duration>,
     /// How long an orderly stop may take before it is cut short.
     pub stop_within: Duration,
     /// How often positions are committed.

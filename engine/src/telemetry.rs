@@ -10,8 +10,10 @@ use metrics::{
 };
 
 use crate::align::{Bound, Quantity};
+use crate::batch::{Chosen, CostModel};
 use crate::control::breaker::BreakerState;
 use crate::fault::{Reason, Stage};
+use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
 use crate::publish::transaction::Ask;
@@ -32,6 +34,10 @@ pub fn describe() {
         (
             "lockstep_evicted_total",
             "samples that had to make room in alignment, by the bound that asked for it",
+        ),
+        (
+            "lockstep_shed_total",
+            "samples put aside unread as the pipeline is behind, by the rule that says so",
         ),
         ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
         ("lockstep_dead_letters_total", "records dead-lettered"),
@@ -87,7 +93,14 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_bytes_in_flight", Unit::Bytes, "bytes of all records from poll to outcome");
     describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
-    describe_gauge!("lockstep_paused_partitions", "partitions paused to keep to the budget");
+    describe_gauge!(
+        "lockstep_paused_partitions",
+        "partitions paused to keep to the budget or to the drift bound"
+    );
+    describe_gauge!(
+        "lockstep_ahead_partitions",
+        "partitions paused since they are further ahead in event time than the drift bound allows"
+    );
     describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
     describe_gauge!(
@@ -101,6 +114,17 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_breaker_state", "the breaker of a step's model: 0 closed, 1 half-open, 2 open");
     describe_gauge!("lockstep_batch_limit", "the most bundles of a batch, since larger ones found no memory");
+    describe_gauge!(
+        "lockstep_batch_cost_seconds",
+        Unit::Seconds,
+        "what a batch is expected to take in the model, as measured: a fixed part, and a part for each bundle"
+    );
+    describe_gauge!("lockstep_batch_chosen_size", "the most bundles that the last batch was to have");
+    describe_gauge!(
+        "lockstep_batch_chosen_delay_seconds",
+        Unit::Seconds,
+        "how long the oldest bundle of the last batch had waited for it"
+    );
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
 }
@@ -250,6 +274,15 @@ pub fn batch_limit(step: &str, most: usize) {
     gauge!("lockstep_batch_limit", "step" => step.to_owned()).set(most as f64);
 }
 
+/// What was decided of the batch that was cut last, and what batches have cost so far.
+pub fn batch_chosen(step: &str, chosen: Chosen, cost: &CostModel) {
+    let (fixed, per_item) = cost.parts();
+    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "fixed").set(fixed);
+    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "item").set(per_item);
+    gauge!("lockstep_batch_chosen_size", "step" => step.to_owned()).set(chosen.size as f64);
+    gauge!("lockstep_batch_chosen_delay_seconds", "step" => step.to_owned()).set(chosen.waited.as_secs_f64());
+}
+
 /// What the breaker of a step's model does.
 pub fn breaker(step: &str, state: BreakerState) {
     let value = match state {
@@ -260,8 +293,14 @@ pub fn breaker(step: &str, state: BreakerState) {
     gauge!("lockstep_breaker_state", "step" => step.to_owned()).set(value);
 }
 
-/// Memory in flight, its budget, and partitions that are paused for it.
-pub fn memory(used: u64, limit: u64, paused: usize) {
+/// A sample was put aside unread.
+pub fn shed(input: &str, why: Shed) {
+    counter!("lockstep_shed_total", "input" => input.to_owned(), "reason" => why.as_str()).increment(1);
+}
+
+/// Memory in flight, its budget, partitions that are paused, and how many of them for being too far ahead.
+pub fn memory(used: u64, limit: u64, paused: usize, ahead: usize) {
+    gauge!("lockstep_ahead_partitions").set(ahead as f64);
     gauge!("lockstep_bytes_in_flight").set(used as f64);
     gauge!("lockstep_byte_budget").set(limit as f64);
     gauge!("lockstep_paused_partitions").set(paused as f64);

@@ -132,14 +132,15 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
         };
         writeln!(
             to,
-            "{title:<9} {}: {}/{} by {} {device}, {}, batches of up to {} within {:?}",
+            "{title:<9} {}: {}/{} by {} {device}, {}, {} batches of up to {} within {:?}",
             step.name,
             step.model.name,
             step.model.version,
             step.backend,
             counted(step.instances, "instance"),
+            step.batch.mode.as_str(),
             step.batch.max_size,
-            step.batch.max_delay
+            step.batch.longest_delay()
         )?;
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
             let row: Vec<String> = step

@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let (pipeline, observer, status, stop) =
             (pipeline.clone(), tally.observer(), status.clone(), stop.clone());
         std::thread::Builder::new().name("pipeline".into()).spawn(move || {
-            assemble::run(pipeline, observer, status, &stop).map_err(|error| error.to_string())
+            assemble::run(pipeline, observer, status, &stop, None).map_err(|error| error.to_string())
         })?
     };
 

@@ -13,6 +13,7 @@ mod overrides;
 mod problem;
 mod reader;
 mod service;
+mod shed;
 mod steps;
 mod supervision;
 mod tensors;

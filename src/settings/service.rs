@@ -217,11 +217,13 @@ const METADATA: std::ops::RangeInclusive<u64> = 256..=(1 << 20);
 pub(super) fn limits(root: &Section<'_>) -> Limits {
     let mut limits = Limits {
         memory: 256 << 20,
+        max_drift: None,
         stop_within: Duration::from_secs(10),
         commit_every: Duration::from_secs(1),
     };
     let Some(section) = root.table("limits") else { return limits };
     limits.memory = section.or("memory", limits.memory, size(MEMORY));
+    limits.max_drift = section.optional("max_drift", positive_duration);
     limits.stop_within = section.or("stop_within", limits.stop_within, duration);
     limits.commit_every = section.or("commit_every", limits.commit_every, positive_duration);
     section.finish();

@@ -48,3 +48,4 @@ mod process;
 mod results;
 mod sharing;
 mod state;
+mod until_end;

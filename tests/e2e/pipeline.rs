@@ -7,7 +7,7 @@ use lockstep_engine::time::Timestamp;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
-use crate::process::Lockstep;
+use crate::process::{Ended, Lockstep};
 
 /// A pipeline of frames alone: every frame is a bundle that closes at once.
 pub(crate) const FACES: &str = r#"
@@ -132,6 +132,17 @@ impl<'b> Pipeline<'b> {
         ];
         all.extend(variables);
         Lockstep::start(&["run", file.to_str().expect("UTF-8")], &all, "")
+    }
+
+    /// `lockstep run --until-end`.
+    pub(crate) fn run_until_end(&self) -> Ended {
+        let variables = [
+            ("LOCKSTEP_BROKERS", self.broker.address.as_str()),
+            ("LOCKSTEP_GROUP", self.name.as_str()),
+            ("LOCKSTEP_HTTP", "off"),
+            ("NO_COLOR", "1"),
+        ];
+        Lockstep::run(&["run", "--until-end", self.file.to_str().expect("UTF-8")], &variables)
     }
 
     /// `lockstep publish` of the clip to the inputs' topics.

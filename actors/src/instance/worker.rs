@@ -259,6 +259,9 @@ impl Worker {
             }
         };
         telemetry::batch_run(self.step(), self.parts().number, rows.len(), since.elapsed(), outcome.is_ok());
+        if who == Who::Model && outcome.is_ok() {
+            runtime.batch_took(rows.len(), since.elapsed());
+        }
         let why = match outcome {
             Ok(outputs) => {
                 self.succeeded(&mut hands, who, outputs, started_at);

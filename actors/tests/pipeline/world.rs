@@ -20,6 +20,7 @@ use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
     /// What was committed before the first pipeline began.
     pub(crate) before: Mutex<Option<Commit>>,
+    /// Where a pipeline is to end by itself.
+    pub(crate) until: Mutex<Option<Ends>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
     /// While set, models wait, but for so many calls.
@@ -225,6 +228,7 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts 
         }),
         observer: Box::new(Troublemaker(world.clone())),
         status: world.status.clone(),
+        until: world.until.lock().unwrap().clone(),
     }
 }
 
@@ -269,7 +273,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         backend: "test".into(),
         instances,
-        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, preferred: Vec::new() },
+        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
         care: Care::default(),
@@ -304,6 +308,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             clock_offset: 0,
             drift: Default::default(),
             on_data_loss: OnDataLoss::Continue,
+            shed: None,
         }],
         align: AlignPolicy {
             method: Method::Pivot(InputId(0)),
@@ -324,6 +329,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         delivery: DeliverySpec::default(),
         limits: Limits {
             memory: 1 << 30,
+            max_drift: None,
             stop_within: Duration::from_secs(20),
             commit_every: Duration::from_millis(10),
         },

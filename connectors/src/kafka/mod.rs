@@ -11,6 +11,7 @@ mod changelog;
 mod commits;
 mod config;
 pub mod embedded;
+pub mod ends;
 mod fault_point;
 pub mod membership;
 pub mod notes;

@@ -100,6 +100,7 @@ pub fn input(topic: &str) -> InputSpec {
         clock_offset: 0,
         drift: Default::default(),
         on_data_loss: Default::default(),
+        shed: None,
     }
 }
 
@@ -139,8 +140,8 @@ impl Reader {
         let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
-        let source =
-            KafkaSource::start(spec, &inputs, None, 8 << 20, Arc::default(), Box::new(gate)).expect("starts");
+        let source = KafkaSource::start(spec, &inputs, None, 8 << 20, Arc::default(), false, Box::new(gate))
+            .expect("starts");
         Self { source, events, shut, refused }
     }
 

@@ -134,6 +134,10 @@ impl Batchable for Arc<Job> {
     fn stream(&self) -> &StreamKey {
         &self.bundle.stream
     }
+
+    fn event_time(&self) -> Timestamp {
+        self.bundle.event_time
+    }
 }
 
 impl Job {

@@ -38,6 +38,8 @@ pub enum SourceEvent {
         /// The first offset that is there.
         to: NextOffset,
     },
+    /// All records of a partition have been told, as far as there are any now. Told only by a source that was asked to.
+    AtEnd(PartitionId),
     /// How far behind the end of the partitions reading is: the consumer lag in records.
     Lag(Vec<(PartitionId, i64)>),
     /// Something is wrong outside that may pass: brokers away, authorisation withdrawn.
@@ -89,7 +91,7 @@ pub trait SourceSink: Send {
 /// Why partitions are not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// The budget of memory is used up.
+    /// The budget of memory is used up, or would be: they are too far ahead of others in event time.
     Memory,
     /// Too much has ended out of order for a commit's metadata to say more of it.
     Map,

@@ -314,9 +314,13 @@ impl Poller {
             }
             match read {
                 Read::Nothing => {}
-                Read::Chunk(records) => {
+                read @ (Read::Chunk(_) | Read::End) => {
                     any = true;
-                    let event = SourceEvent::Records { partition: partition.id, records };
+                    let partition = partition.id;
+                    let event = match read {
+                        Read::Chunk(records) => SourceEvent::Records { partition, records },
+                        _ => SourceEvent::AtEnd(partition),
+                    };
                     if let Err(event) = self.sink.offer(event) {
                         self.held.push_back(event);
                         self.first = (index + 1) % count;

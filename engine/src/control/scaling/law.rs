@@ -133,7 +133,7 @@ impl Law {
 
     /// The work that comes in a second is the least number that can do it in a second.
     fn needed(&self, measures: &Measures, stage: &Stage) -> Option<(usize, Reason)> {
-        let cost = stage.demand()?;
+        let cost = stage.demand(measures.slowdown(self.machine.cores))?;
         let busy = self.spec.target.busy;
         let at_least = self.rate(measures, busy)? * cost;
         let roomy = self.rate(measures, busy * DEAD_BAND)? * cost;

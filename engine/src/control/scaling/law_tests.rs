@@ -357,6 +357,18 @@ fn full_batches_are_counted_on_until_instances_are_saturated() {
 }
 
 #[test]
+fn waiting_for_a_core_is_no_work() {
+    let stages = vec![stage(Scaled::Shards, 16, Some(0.008)), stage(Scaled::Instances(0), 16, Some(0.008))];
+    let stages: Vec<Stage> = stages.into_iter().map(|stage| Stage { busy: 1.0, ..stage }).collect();
+    let measures = measures(0, 1_000.0, stages);
+    assert_eq!((measures.slowdown(4), measures.slowdown(64)), (8.0, 1.0));
+    assert_eq!(measures.stages[0].demand(8.0), Some(0.001));
+    let mut on_device = measures.stages[0].clone();
+    on_device.cores = 0.0;
+    assert_eq!(on_device.demand(8.0), Some(0.008));
+}
+
+#[test]
 fn what_is_asked_for_by_hand_comes_at_once_whatever_the_policy_and_stays_until_it_is_let_go() {
     for policy in Policy::ALL {
         let mut law = Law::new(ScalingSpec { policy, ..ScalingSpec::default() }, MACHINE);

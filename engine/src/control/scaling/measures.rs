@@ -59,10 +59,21 @@ pub struct Stage {
 /// A stage that works for more than this share of its time has no other cost than the one measured.
 const SATURATED: f64 = 0.95;
 
+impl Measures {
+    /// How many times as long work takes as it would on cores of its own: time at work by the cores that there are,
+    /// where that is more than they can do. Threads that wait for a core seem to work.
+    pub fn slowdown(&self, cores: usize) -> f64 {
+        let at_work = |stage: &Stage| stage.busy * stage.count as f64 * stage.cores;
+        (self.stages.iter().map(at_work).sum::<f64>() / cores.max(1) as f64).max(1.0)
+    }
+}
+
 impl Stage {
-    /// Seconds of work for a record, as far as is known.
-    pub fn demand(&self) -> Option<f64> {
-        let cost = self.cost.filter(|cost| cost.is_finite() && *cost > 0.0);
+    /// Seconds of work for a record on a core or a device of its own, as far as is known, where work is slowed down
+    /// by so much.
+    pub fn demand(&self, slowdown: f64) -> Option<f64> {
+        let slowdown = if self.cores > 0.0 { slowdown } else { 1.0 };
+        let cost = self.cost.map(|cost| cost / slowdown).filter(|cost| cost.is_finite() && *cost > 0.0);
         match self.full_cost.filter(|full| full.is_finite() && *full > 0.0) {
             Some(full) if self.busy < SATURATED => Some(cost.map_or(full, |cost| cost.min(full))),
             full => cost.or(full),

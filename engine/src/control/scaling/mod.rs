@@ -2,7 +2,8 @@
 //!
 //! [`Meter`] makes [`Measures`] of counters that only grow. [`Law`] holds these against a [`ScalingSpec`], and
 //! answers with [`Decision`]s, each with the numbers that led to it. What moves shards or loads instances is
-//! elsewhere: the law is told how many there are, and asks for another number.
+//! elsewhere: the law is told how many there are, and asks for another number. [`model`] is a queueing model of a
+//! pipeline in virtual time, which the law can be tried on.
 
 mod decision;
 mod excess;
@@ -10,6 +11,7 @@ mod law;
 mod limits;
 mod measures;
 mod meter;
+pub mod model;
 mod rate;
 mod replicas;
 mod spec;

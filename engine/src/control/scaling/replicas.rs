@@ -15,10 +15,11 @@ pub fn desired_replicas(
     limits: impl Fn(&Stage) -> Limits,
     machine: &Machine,
 ) -> Option<f64> {
+    let slowdown = measures.slowdown(machine.cores);
     let mut cores = 0.0;
     let mut units: f64 = 0.0;
     for stage in &measures.stages {
-        let cost = stage.demand()?;
+        let cost = stage.demand(slowdown)?;
         units = units.max(rate * cost / limits(stage).max as f64);
         cores += rate * cost * stage.cores;
     }

@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod publish;
 pub(crate) mod run;
+pub(crate) mod simulate;
 pub(crate) mod tail;
 pub(crate) mod topics;
 

@@ -291,6 +291,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             bounds: Default::default(),
         },
         shards: 2,
+        scaling: Default::default(),
         steps: vec![step],
         publish: PublishSpec { results: "results".into(), dead_letters: "dead".into(), late: None },
         delivery: DeliverySpec::default(),

@@ -116,7 +116,7 @@ fn what_cannot_be_simulated_is_refused_with_the_remedy() {
         (&["--load", "step", "--batch-cost", "faces=1ms"], "STEP=TIME+TIME"),
         (&["--load", "step", "--record-cost", "2"], "with its unit"),
         (&["--load", "step", "--record-cost", "0ms"], "at least"),
-        (&["--load", "step", "--rate", "-1"], "from 0 to 1000000"),
+        (&["--load", "step", "--rate=-1"], "from 0 to 1000000"),
         (&["--load", "step", "--plot", "/nowhere/a.svg"], "--plot /nowhere/a.svg"),
     ] {
         let told = refusal(args);

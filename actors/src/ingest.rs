@@ -19,6 +19,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
+use crate::control::Load;
 use crate::link::{Link, Permit, Refused};
 use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::route::spread;
@@ -52,6 +53,7 @@ pub struct Ingest {
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
     gate: Gate,
+    load: Load,
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
@@ -68,6 +70,7 @@ impl Ingest {
         publish: Link<PublishMessage>,
         control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
         budget: Budget,
+        load: Load,
         status: Arc<Status>,
     ) -> Self {
         let gate = Gate::new(budget.limit());
@@ -78,6 +81,7 @@ impl Ingest {
             control,
             budget,
             gate,
+            load,
             status,
             assignments: BTreeMap::new(),
             assigned_ever: 0,
@@ -101,6 +105,7 @@ impl Ingest {
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
                     self.gate.assign(partition);
+                    self.load.lock().assign(partition);
                     told.push((partition, start, before, self.assigned_ever));
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
@@ -114,6 +119,7 @@ impl Ingest {
                     .collect();
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
+                    self.load.lock().revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
@@ -128,6 +134,7 @@ impl Ingest {
                 self.status.set_trouble(None);
                 telemetry::memory(self.budget.used(), self.budget.limit(), self.gate.paused().len());
                 for (partition, records) in lags {
+                    self.load.lock().lag(partition, u64::try_from(records).unwrap_or(0));
                     if let Some(input) = self.inputs.get(partition.input.index()) {
                         telemetry::lag(&input.name, partition, records);
                     }
@@ -189,11 +196,13 @@ impl Ingest {
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
-        let mut faults = Vec::new();
+        let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
         for record in records {
+            read += 1;
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time);
+                    latest = latest.max(Some(sample.event_time));
                     if let Some(of_shard) = samples.get_mut(spread(&sample.stream, self.shards.len())) {
                         of_shard.push(Arc::new(sample));
                     }
@@ -206,6 +215,7 @@ impl Ingest {
                 }
             }
         }
+        self.load.lock().read(partition, read, latest);
         if !faults.is_empty() {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }

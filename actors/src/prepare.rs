@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lockstep_engine::control::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
 use lockstep_engine::fault::{Fault, Reason, Stage};
@@ -21,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::Waiting;
 use crate::instance::Batch;
+use crate::pulse::Pulse;
 use crate::route::{Onward, Routes};
 use crate::shell::panic_text;
 use crate::spare::Spare;
@@ -45,6 +47,8 @@ pub struct StepRuntime {
     breaker: Mutex<Breaker>,
     /// The most bundles of a batch that memory has been found for.
     most: AtomicUsize,
+    /// How long its instances have worked.
+    pulse: Pulse,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
 }
@@ -71,7 +75,18 @@ impl StepRuntime {
         }
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
         let breaker = Mutex::new(Breaker::new(breaker));
-        Ok(Self { index, kept, spare, step, preprocessors, breaker, most: AtomicUsize::new(usize::MAX) })
+        let most = AtomicUsize::new(usize::MAX);
+        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, pulse: Pulse::default() })
+    }
+
+    /// One of its instances has run a batch for so long.
+    pub(crate) fn worked(&self, time: Duration) {
+        self.pulse.worked(time);
+    }
+
+    /// How long its instances have worked until now, all of them together.
+    pub(crate) fn busy(&self) -> Duration {
+        self.pulse.busy()
     }
 
     /// The most bundles of a batch that memory has been found for.

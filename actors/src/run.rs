@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::align::Align;
 use crate::batch::{BatchRoom, SLOTS};
+use crate::control::{Control, Load, Watched};
 use crate::failure::{Failures, Remedy};
 use crate::ingest::{Ingest, IngestMessage, Intake};
 use crate::instance::{Instance, InstanceParts, Watch};
@@ -179,7 +180,8 @@ async fn start_and_watch(
         Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
 
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
-    start_steps(&pipeline, &backends, &routes, &failures, stop, watch, arbiters).map_err(start)?;
+    let runtimes =
+        start_steps(&pipeline, &backends, &routes, &failures, stop, watch, arbiters).map_err(start)?;
 
     // The bounds are those of the process, and each shard has its share of the streams.
     let bounds = pipeline.align.bounds.share_of(pipeline.shards);
@@ -193,7 +195,15 @@ async fn start_and_watch(
         })
         .collect();
     let budget = Budget::new(pipeline.limits.memory);
-    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, status.clone());
+    let load = Load::new(pipeline.scaling.smooth);
+    let scaling = Control::new(Watched {
+        pipeline: &pipeline,
+        load: load.clone(),
+        budget: budget.clone(),
+        shards: status.pulses_of("align-"),
+        steps: runtimes,
+    });
+    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, load, status.clone());
     let ingest =
         Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 
@@ -208,6 +218,7 @@ async fn start_and_watch(
         () = stop.asked() => None,
         why = failed.recv() => why,
         () = stands_still(pulses, &failures) => failed.recv().await,
+        () = scaling.watch() => None,
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
@@ -254,7 +265,7 @@ fn start_steps(
     stop: &Stop,
     watch: &mut Watch,
     arbiters: &mut Vec<Arbiter>,
-) -> Result<(), String> {
+) -> Result<Vec<Arc<StepRuntime>>, String> {
     let supervision = &pipeline.supervision;
     let backend_of = |step: &str, name: &str| {
         let found = backends.iter().find(|backend| backend.name() == name);
@@ -262,6 +273,7 @@ fn start_steps(
     };
     let mut links = Vec::new();
     let mut loading = Vec::new();
+    let mut runtimes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         let backend = backend_of(&step.name, &step.backend)?;
         let spare = match &step.care.when_open {
@@ -270,6 +282,7 @@ fn start_steps(
         };
         let runtime = Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker)?);
         runtime.tell_of_breaker(BreakerState::Closed, failures.status());
+        runtimes.push(runtime.clone());
         let per_lane = if step.is_stateful() { 1 } else { step.instances };
         let mut lanes = Vec::new();
         for lane in 0..step.instances / per_lane {
@@ -321,7 +334,8 @@ fn start_steps(
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }
-    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))
+    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))?;
+    Ok(runtimes)
 }
 
 /// Stops intake, lets what is under way come to its end, commits, and leaves the group.

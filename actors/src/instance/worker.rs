@@ -258,7 +258,9 @@ impl Worker {
                 outcome
             }
         };
-        telemetry::batch_run(self.step(), self.parts().number, rows.len(), since.elapsed(), outcome.is_ok());
+        let busy = since.elapsed();
+        self.parts().runtime.worked(busy);
+        telemetry::batch_run(self.step(), self.parts().number, rows.len(), busy, outcome.is_ok());
         let why = match outcome {
             Ok(outputs) => {
                 self.succeeded(&mut hands, who, outputs, started_at);

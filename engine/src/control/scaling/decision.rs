@@ -33,6 +33,8 @@ pub struct Decision {
     pub served: Option<f64>,
     /// The share of their time that they worked.
     pub busy: f64,
+    /// The bytes of payloads in flight.
+    pub bytes: u64,
 }
 
 /// What led to a decision.
@@ -93,6 +95,9 @@ impl fmt::Display for Decision {
         }
         if let Some(served) = self.served {
             write!(f, ", {served:.1} records/s taken in")?;
+        }
+        if self.bytes > 0 {
+            write!(f, ", {:.1} MiB in flight", self.bytes as f64 / f64::from(1 << 20))?;
         }
         write!(f, ", {:.0} % busy, limits {} to {}", self.busy * 100.0, limits.min, limits.max)
     }

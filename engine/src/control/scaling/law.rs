@@ -112,6 +112,7 @@ impl Law {
             age: measures.age,
             served: measures.served,
             busy: stage.busy,
+            bytes: measures.bytes,
         })
     }
 

@@ -309,12 +309,13 @@ fn a_decision_is_one_line_with_the_numbers_that_led_to_it() {
     let mut law = step();
     let of = |lag| Measures {
         age: Some(seconds(4)),
+        bytes: 5 << 19,
         ..measures(lag, 3_000.0, vec![stage(Scaled::Shards, 4, None)])
     };
     assert_eq!(
         law.decide(&of(12_000), at(0))[0].to_string(),
         "shards: 4 -> 16 (step): the lag has reached 10000 records; lag 12000 records, the oldest 4.0 s old, \
-         3000.0 records/s taken in, 90 % busy, limits 4 to 16"
+         3000.0 records/s taken in, 2.5 MiB in flight, 90 % busy, limits 4 to 16"
     );
     let mut law = Law::new(ScalingSpec::default(), MACHINE);
     let measures = Measures {
@@ -326,6 +327,39 @@ fn a_decision_is_one_line_with_the_numbers_that_led_to_it() {
         "shards: 1 -> 5 (target): 300.0 records/s arrive and 100.0 records/s are to be drained, at 10.000 ms of work \
          each: 4.00 at work; lag 12000 records, the oldest 10.0 s old, 300.0 records/s taken in, 90 % busy, limits 1 to 16"
     );
+}
+
+/// The counts of a law that sees these arrivals, a second apart, each record costing a shard a millisecond.
+fn counts(cooldown: Cooldown, start: usize, arrivals: impl IntoIterator<Item = f64>) -> Vec<usize> {
+    let mut law = Law::new(ScalingSpec { cooldown, ..targeted() }, MACHINE);
+    let mut count = start;
+    let mut counts = Vec::new();
+    for (second, arrival) in arrivals.into_iter().enumerate() {
+        let measures = measures(0, arrival, vec![stage(Scaled::Shards, count, Some(0.001))]);
+        let decisions = law.decide(&measures, at(second as i64 * 1_000));
+        count = decisions.first().map_or(count, |decision| decision.to);
+        counts.push(count);
+    }
+    counts
+}
+
+#[test]
+fn a_load_at_the_border_between_two_numbers_does_not_change_it_again_and_again() {
+    let never = Cooldown { up: seconds(0), down: seconds(0) };
+    // 1600 records a second keep two of them at work for 0.8 of their time.
+    let arrivals = (0..50).map(|second| if second % 2 == 0 { 1_590.0 } else { 1_610.0 });
+    let counts = counts(never, 2, arrivals);
+    assert_eq!((counts[0], &counts[1..]), (2, &[3; 49][..]));
+}
+
+#[test]
+fn there_are_fewer_only_when_fewer_were_enough_all_the_while_and_then_the_most_of_these() {
+    let cooldown = Cooldown { up: seconds(0), down: seconds(10) };
+    // With room: 600 a second ask for one, 1800 for three, 3000 for five.
+    let lulls = (0..30).map(|second| if second % 9 == 8 { 6_400.0 } else { 600.0 });
+    assert!(counts(cooldown, 8, lulls).iter().all(|count| *count == 8), "never for ten seconds");
+    let calm = (0..12).map(|second| [600.0, 1_800.0, 3_000.0][second % 3]);
+    assert_eq!(counts(cooldown, 8, calm), [8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 5, 5]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(crate) mod publish;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod tail;
+pub(crate) mod top;
 pub(crate) mod topics;
 
 /// An error for people, printed as `error: …`.

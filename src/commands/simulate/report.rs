@@ -39,7 +39,7 @@ fn write_tables(to: &mut String, simulation: &Simulation) -> fmt::Result {
     }
     writeln!(
         to,
-        "\ntarget {:.1} s; predicted with the policy target: too old for at most {predicted:.0} s",
+        "\ntarget {:.1} s; predicted with the policy target, if its limits suffice: too old for at most {predicted:.0} s",
         spec.target.age.as_secs_f64()
     )
 }

@@ -68,10 +68,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     peak: Option<f64>,
     /// Records that wait at the start
-    #[arg(long, value_name = "RECORDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100_000_000))]
+    #[arg(long, value_name = "RECORDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
     backlog: u64,
     /// How long, in virtual time [default: 300, or as long as the CSV file]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::LONGEST)))]
     seconds: Option<u32>,
     /// Another number, another chance
     #[arg(long, default_value_t = 1)]

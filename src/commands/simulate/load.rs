@@ -11,6 +11,8 @@ const SECONDS: u32 = 300;
 /// The least and the most of the shapes unless said, by what can be sustained.
 const BASE: f64 = 0.6;
 const PEAK: f64 = 3.0;
+/// No longer, in seconds.
+pub(super) const LONGEST: u32 = 21_600;
 /// No more lines of a file.
 const LINES: usize = 1_000_000;
 
@@ -45,7 +47,7 @@ fn trace(args: &Args, path: &str) -> Result<(Load, u32), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("--load {path}: {error}"))?;
     let points = read(&text).map_err(|error| format!("--load {path}: {error}"))?;
     let last = points.last().map_or(0.0, |(from, _)| *from);
-    let seconds = args.seconds.unwrap_or((last + 1.0).ceil().clamp(1.0, 86_400.0) as u32);
+    let seconds = args.seconds.unwrap_or((last + 1.0).ceil().clamp(1.0, f64::from(LONGEST)) as u32);
     Ok((Load::Trace(points), seconds))
 }
 

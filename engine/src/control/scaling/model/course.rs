@@ -14,7 +14,7 @@ pub struct Course {
     pub points: Vec<Point>,
     /// What was decided, with the second.
     pub decisions: Vec<(f64, Decision)>,
-    /// How many results took so many ticks, since the last look and on the whole.
+    /// How many results took so many ticks, to three digits, since the last look and on the whole.
     fresh: BTreeMap<i64, u64>,
     all: BTreeMap<i64, u64>,
     left: u64,
@@ -75,7 +75,7 @@ impl Course {
     }
 
     pub(super) fn done(&mut self, ticks: i64, count: u64) {
-        *self.fresh.entry(ticks).or_default() += count;
+        *self.fresh.entry(coarse(ticks)).or_default() += count;
     }
 
     pub(super) fn look(&mut self, point: Point, decisions: Vec<Decision>) {
@@ -123,6 +123,15 @@ impl Course {
     }
 }
 
+/// To three digits, so that a long run with long latencies has not as many of them as ticks.
+fn coarse(ticks: i64) -> i64 {
+    let mut unit = 1;
+    while ticks / unit >= 1_000 {
+        unit *= 10;
+    }
+    (ticks + unit / 2) / unit * unit
+}
+
 fn rank(sorted: &[f64], share: f64) -> f64 {
     let place = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(place.saturating_sub(1)).copied().unwrap_or(0.0)
@@ -139,4 +148,17 @@ fn latency(ticks: &BTreeMap<i64, u64>) -> Option<(f64, f64)> {
         below >= rank
     });
     p99.map(|(p99, _)| (sum / count as f64 * super::TICK, *p99 as f64 * super::TICK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_told_to_three_digits() {
+        for (ticks, told) in [(0, 0), (7, 7), (999, 999), (1_004, 1_000), (1_005, 1_010), (123_456, 123_000)]
+        {
+            assert_eq!(coarse(ticks), told);
+        }
+    }
 }

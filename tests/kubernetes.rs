@@ -32,7 +32,7 @@ fn scaled_objects() -> [Yaml; 2] {
     ["config/kubernetes/keda-prometheus.yaml", "config/kubernetes/keda-kafka.yaml"].map(yaml)
 }
 
-fn text<'a>(yaml: &'a Yaml) -> &'a str {
+fn text(yaml: &Yaml) -> &str {
     yaml.as_str().unwrap_or_else(|| panic!("{yaml:?} is no text"))
 }
 

@@ -45,9 +45,9 @@ fn policies_are_compared_side_by_side_under_the_same_load() {
     assert_eq!(policies, ["fixed", "step", "target"]);
     let of = |run: usize, what: &str| runs[run]["summary"][what].as_f64().expect("a number");
     let arrived = of(0, "results") + of(0, "left");
-    for run in 0..3 {
-        assert_eq!(of(run, "results") + of(run, "left"), arrived);
-        assert_eq!(runs[run]["points"].as_array().map(Vec::len), Some(300));
+    for (place, run) in runs.iter().enumerate() {
+        assert_eq!(of(place, "results") + of(place, "left"), arrived);
+        assert_eq!(run["points"].as_array().map(Vec::len), Some(300));
     }
     assert!(of(0, "too_old") > 100.0, "one shard does not do three times what it can");
     assert!(of(2, "too_old") <= told["predicted"].as_f64().expect("a number"));

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+type Labels = BTreeMap<String, String>;
+
 /// What a process told at a time.
 #[derive(Debug, Default)]
 pub(super) struct Scrape {
     /// By name, each series with its labels.
-    families: BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>>,
+    families: BTreeMap<String, Vec<(Labels, f64)>>,
 }
 
 impl Scrape {
@@ -22,7 +24,7 @@ impl Scrape {
         scrape
     }
 
-    fn values(&self, name: &str) -> impl Iterator<Item = &(BTreeMap<String, String>, f64)> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &(Labels, f64)> {
         self.families.get(name).into_iter().flatten().filter(|(_, value)| value.is_finite())
     }
 
@@ -89,10 +91,10 @@ impl Scrape {
 }
 
 /// `name{label="value",…} number`
-fn series(line: &str) -> Option<(String, BTreeMap<String, String>, f64)> {
+fn series(line: &str) -> Option<(String, Labels, f64)> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at_checked(end)?;
-    let mut labels = BTreeMap::new();
+    let mut labels = Labels::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         while !rest.starts_with('}') {

@@ -12,7 +12,7 @@ use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
-use lockstep_engine::ingest::until::{Ends, UntilEnd};
+use lockstep_engine::ingest::until::UntilEnd;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Record, Sample};
@@ -21,6 +21,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
+use crate::control::Load;
 use crate::link::{Link, Permit, Refused};
 use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::route::spread;
@@ -29,7 +30,10 @@ use crate::status::Status;
 
 use shedding::{Aside, Shedding};
 
+mod parts;
 mod shedding;
+
+pub use parts::IngestParts;
 
 /// How often memory is looked at while partitions are paused, since nothing else may happen then.
 const PAUSED_TICK: Duration = Duration::from_millis(10);
@@ -59,6 +63,7 @@ pub struct Ingest {
     budget: Budget,
     gate: Gate,
     shedding: Shedding,
+    load: Load,
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
@@ -72,16 +77,10 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// An ingest room. `control` is filled in when the source has started; the gate is that of the budget. With ends it
-    /// reads up to there, and tells the sync actors that this was all.
-    pub fn new(
-        inputs: Arc<[InputSpec]>,
-        shards: Vec<Link<AlignMessage>>,
-        publish: Link<PublishMessage>,
-        control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-        (budget, gate, until, restored): (Budget, Gate, Option<Ends>, Arc<Mutex<Restored>>),
-        status: Arc<Status>,
-    ) -> Self {
+    /// An ingest room.
+    pub fn new(parts: IngestParts) -> Self {
+        let IngestParts { inputs, shards, publish, control, budget, gate, load, restored, until, status } =
+            parts;
         Self {
             inputs,
             shards,
@@ -90,6 +89,7 @@ impl Ingest {
             budget,
             gate,
             shedding: Shedding::default(),
+            load,
             status,
             assignments: BTreeMap::new(),
             assigned_ever: 0,
@@ -130,6 +130,7 @@ impl Ingest {
                     if let Some(until) = &mut self.until {
                         until.assign(partition, start);
                     }
+                    self.load.lock().assign(partition);
                     told.push((partition, start, before, self.assigned_ever));
                 }
                 if let Some(until) = &mut self.until {
@@ -159,6 +160,7 @@ impl Ingest {
                     if let Some(until) = &mut self.until {
                         until.revoke(*partition);
                     }
+                    self.load.lock().revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
@@ -175,6 +177,7 @@ impl Ingest {
                 for (partition, records) in lags {
                     self.gate.lag(partition, records);
                     self.shedding.lag(partition, records);
+                    self.load.lock().lag(partition, u64::try_from(records).unwrap_or(0));
                     if let Some(input) = self.inputs.get(partition.input.index()) {
                         telemetry::lag(&input.name, partition, records);
                     }
@@ -257,12 +260,14 @@ impl Ingest {
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.iter().map(|_| Vec::new()).collect();
-        let mut faults = Vec::new();
+        let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
         let mut aside = Aside::default();
         for record in records {
+            read += 1;
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time, now);
+                    latest = latest.max(Some(sample.event_time));
                     if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
                         telemetry::shed(&input.name, why);
                         aside.put(sample, input, now);
@@ -281,6 +286,7 @@ impl Ingest {
                 }
             }
         }
+        self.load.lock().read(partition, read, latest);
         if !faults.is_empty() {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }

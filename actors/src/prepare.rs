@@ -25,6 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::Waiting;
 use crate::instance::Batch;
+use crate::pulse::Pulse;
 use crate::route::{Onward, Routes};
 use crate::shell::panic_text;
 use crate::spare::Spare;
@@ -51,6 +52,8 @@ pub struct StepRuntime {
     most: AtomicUsize,
     /// What its batches cost.
     costs: Mutex<Costs>,
+    /// How long its instances have worked.
+    pulse: Pulse,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
     /// What streams carried on before their partitions came here.
@@ -85,7 +88,8 @@ impl StepRuntime {
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
         let breaker = Mutex::new(Breaker::new(breaker));
         let (most, costs) = (AtomicUsize::new(usize::MAX), Mutex::default());
-        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, costs, restored })
+        let pulse = Pulse::default();
+        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, costs, pulse, restored })
     }
 
     /// A bundle comes: what its stream carries on begins anew, is what was restored, or goes on.
@@ -105,6 +109,16 @@ impl StepRuntime {
         if state.admit(&bundle.stream, job.assignment(), bundle.first, restored) {
             why("it is not what this model carries");
         }
+    }
+
+    /// One of its instances has run a batch for so long.
+    pub(crate) fn worked(&self, time: Duration) {
+        self.pulse.worked(time);
+    }
+
+    /// How long its instances have worked until now, all of them together.
+    pub(crate) fn busy(&self) -> Duration {
+        self.pulse.busy()
     }
 
     /// The most bundles of a batch that memory has been found for.

@@ -29,8 +29,9 @@ use tokio::sync::oneshot;
 
 use crate::align::Align;
 use crate::batch::{BatchRoom, SLOTS};
+use crate::control::{Control, Load, Watched};
 use crate::failure::{Failures, Remedy};
-use crate::ingest::{Ingest, Intake};
+use crate::ingest::{Ingest, IngestParts, Intake};
 use crate::instance::{Instance, InstanceParts, Watch};
 use crate::link::Link;
 use crate::observer::Observer;
@@ -195,7 +196,7 @@ async fn start_and_watch(
     // What is further away is an epoch of its own, which begins with nothing.
     let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
     let restored = Arc::new(Mutex::new(Restored::new(near)));
-    start_steps(&pipeline, (&backends, &restored), &routes, &failures, stop, watch, arbiters)
+    let steps = start_steps(&pipeline, (&backends, &restored), &routes, &failures, stop, watch, arbiters)
         .map_err(start)?;
 
     // The bounds are those of the process, and each shard has its share of the streams.
@@ -212,8 +213,26 @@ async fn start_and_watch(
     let budget = Budget::new(pipeline.limits.memory);
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
     let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
-    let of_ingest = (budget, gate, until, restored);
-    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), of_ingest, status.clone());
+    let load = Load::new(pipeline.scaling.smooth);
+    let scaling = Control::new(Watched {
+        pipeline: &pipeline,
+        load: load.clone(),
+        budget: budget.clone(),
+        shards: status.pulses_of("align-"),
+        steps,
+    });
+    let room = Ingest::new(IngestParts {
+        inputs,
+        shards,
+        publish: publish.clone(),
+        control: control.clone(),
+        budget,
+        gate,
+        load,
+        restored,
+        until,
+        status: status.clone(),
+    });
     let ingest =
         Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 
@@ -229,6 +248,7 @@ async fn start_and_watch(
         Ok(()) = &mut all_done => Cause::AtEnd,
         why = failed.recv() => Cause::of(why),
         () = stands_still(pulses, &failures) => Cause::of(failed.recv().await),
+        () = scaling.watch() => Cause::Asked,
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
@@ -295,7 +315,7 @@ fn start_steps(
     stop: &Stop,
     watch: &mut Watch,
     arbiters: &mut Vec<Arbiter>,
-) -> Result<(), String> {
+) -> Result<Vec<Arc<StepRuntime>>, String> {
     let supervision = &pipeline.supervision;
     let backend_of = |step: &str, name: &str| {
         let found = backends.iter().find(|backend| backend.name() == name);
@@ -303,6 +323,7 @@ fn start_steps(
     };
     let mut links = Vec::new();
     let mut loading = Vec::new();
+    let mut runtimes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         let backend = backend_of(&step.name, &step.backend)?;
         let spare = match &step.care.when_open {
@@ -312,6 +333,7 @@ fn start_steps(
         let runtime =
             Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker, restored.clone())?);
         runtime.tell_of_breaker(BreakerState::Closed, failures.status());
+        runtimes.push(runtime.clone());
         let per_lane = if step.is_stateful() { 1 } else { step.instances };
         let mut lanes = Vec::new();
         for lane in 0..step.instances / per_lane {
@@ -365,7 +387,8 @@ fn start_steps(
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }
-    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))
+    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))?;
+    Ok(runtimes)
 }
 
 /// Waits for a future on a thread that runs no actors.

@@ -180,6 +180,12 @@ impl Status {
         pulse
     }
 
+    /// The pulses of the actors whose names begin so.
+    pub(crate) fn pulses_of(&self, names: &str) -> Vec<Arc<Pulse>> {
+        let pulses = self.pulses.lock();
+        pulses.iter().filter(|(who, _)| who.starts_with(names)).map(|(_, pulse)| pulse.clone()).collect()
+    }
+
     /// The pulses of all actors.
     pub(crate) fn pulses(&self) -> Vec<(String, Arc<Pulse>)> {
         self.pulses.lock().iter().map(|(who, pulse)| (who.clone(), pulse.clone())).collect()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::align::AlignPolicy;
 use crate::control::breaker::BreakerPolicy;
 use crate::control::restart::RestartPolicy;
+use crate::control::scaling::ScalingSpec;
 use crate::infer::step::Step;
 use crate::ingest::InputSpec;
 
@@ -21,8 +22,10 @@ pub struct Pipeline {
     pub inputs: Vec<InputSpec>,
     /// How they are joined.
     pub align: AlignPolicy,
-    /// How many sync actors there are; streams are spread over them by a hash of their key.
+    /// How many sync actors there are at the start; streams are spread over them by a hash of their key.
     pub shards: usize,
+    /// How the numbers of shards, instances and processes follow the load.
+    pub scaling: ScalingSpec,
     /// The steps, each after those that it takes from; at least one.
     pub steps: Vec<Step>,
     /// Where results go.

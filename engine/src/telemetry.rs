@@ -12,6 +12,7 @@ use metrics::{
 use crate::align::{Bound, Quantity};
 use crate::batch::{Chosen, CostModel};
 use crate::control::breaker::BreakerState;
+use crate::control::scaling::{Decision, Measures};
 use crate::fault::{Reason, Stage};
 use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
@@ -60,6 +61,10 @@ pub fn describe() {
         ("lockstep_delivery_failures_total", "records that the broker did not take"),
         ("lockstep_transactions_total", "transactions that have ended, by how"),
         ("lockstep_states_refused_total", "streams whose kept state could not be taken up, which begin anew"),
+        (
+            "lockstep_scaling_decisions_total",
+            "decisions that there are to be more or fewer shards or instances, by which way",
+        ),
         ("lockstep_bundles_abandoned_total", "bundles in flight whose partitions went to another member"),
     ];
     for (name, help) in counters {
@@ -103,6 +108,25 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
+    describe_gauge!(
+        "lockstep_oldest_event_age_seconds",
+        Unit::Seconds,
+        "age of the oldest event of a partition that waits in Kafka; 0 where none does"
+    );
+    describe_gauge!("lockstep_arrival_records_per_second", "records that arrive in Kafka, averaged");
+    describe_gauge!("lockstep_served_records_per_second", "records that are taken in, averaged");
+    describe_gauge!(
+        "lockstep_busy_ratio",
+        "share of their time for which shards or the instances of a step work, averaged"
+    );
+    describe_gauge!(
+        "lockstep_scaling_wanted",
+        "shards, or instances of a step, that the law of scaling asks for"
+    );
+    describe_gauge!(
+        "lockstep_desired_replicas",
+        "processes that the work of this one's partitions asks for; the sum over all, rounded up, is how many there should be"
+    );
     describe_gauge!(
         "lockstep_input_drift_ppm",
         "the drift furthest from 0 among the streams of an input that are followed: real rate over nominal less 1, by event times"
@@ -311,6 +335,43 @@ pub fn lag(input: &str, partition: PartitionId, records: i64) {
     let partition = partition.partition.to_string();
     gauge!("lockstep_consumer_lag_records", "input" => input.to_owned(), "partition" => partition)
         .set(records.max(0) as f64);
+}
+
+/// How old the oldest event is that waits in a partition; not a number when it is no longer known.
+pub fn oldest_event(input: &str, partition: PartitionId, age: Option<Duration>) {
+    let partition = partition.partition.to_string();
+    gauge!("lockstep_oldest_event_age_seconds", "input" => input.to_owned(), "partition" => partition)
+        .set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+}
+
+/// What the law of scaling goes by.
+pub fn measured(measures: &Measures) {
+    if let Some(arrival) = measures.arrival {
+        gauge!("lockstep_arrival_records_per_second").set(arrival);
+    }
+    if let Some(served) = measures.served {
+        gauge!("lockstep_served_records_per_second").set(served);
+    }
+    for stage in &measures.stages {
+        gauge!("lockstep_busy_ratio", "of" => stage.name.to_string()).set(stage.busy);
+    }
+}
+
+/// There are to be so many of something.
+pub fn scaling_wanted(of: &str, count: usize) {
+    gauge!("lockstep_scaling_wanted", "of" => of.to_owned()).set(count as f64);
+}
+
+/// It was decided that there are to be more of something, or fewer.
+pub fn scaling_decided(decision: &Decision) {
+    let way = if decision.to > decision.from { "up" } else { "down" };
+    counter!("lockstep_scaling_decisions_total", "of" => decision.name.to_string(), "way" => way)
+        .increment(1);
+}
+
+/// How many processes the work of this one asks for.
+pub fn desired_replicas(processes: f64) {
+    gauge!("lockstep_desired_replicas").set(processes);
 }
 
 /// What a sync actor holds.

@@ -12,6 +12,7 @@ mod outputs;
 mod overrides;
 mod problem;
 mod reader;
+mod scaling;
 mod service;
 mod shed;
 mod steps;
@@ -27,7 +28,7 @@ use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::Pipeline;
 use toml::de::DeTable;
 
-pub(crate) use kinds::show_size;
+pub(crate) use kinds::{parse_duration, show_size};
 pub(crate) use overrides::Overrides;
 pub(crate) use problem::Problems;
 pub(crate) use tensors::modality_word;
@@ -96,7 +97,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let (name, shards) = match root.required_table("pipeline", "[pipeline] with name = \"…\"") {
         Some(section) => {
             let name = section.required("name", "name = \"…\"", service::topic);
-            let shards = section.or("shards", 1, count(1..=256));
+            let shards = section.or("shards", 1, count(1..=scaling::MOST_SHARDS));
             section.finish();
             (name, shards)
         }
@@ -108,6 +109,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let steps = steps::read(root, inputs.as_ref(), base);
     let publish = service::results(root, topics, steps.iter().any(Step::is_stateful));
     let delivery = service::delivery(root);
+    let scaling = scaling::scaling(root, &steps);
     let mut limits = service::limits(root);
     let supervision = supervision::supervision(root);
     let mut http = service::http(root);
@@ -123,6 +125,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
         inputs: inputs.specs,
         align: inputs.align,
         shards,
+        scaling,
         steps,
         publish,
         delivery,

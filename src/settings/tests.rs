@@ -12,6 +12,7 @@ use lockstep_engine::preprocess::Preprocess;
 use super::*;
 
 mod align;
+mod scaling;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -656,6 +657,9 @@ model = "voice"
 audio = { from = "near", token_ids = {} }
 state = { from = "near", attention_mask = {} }
 context = { from = "last", bytes = {} }
+[scaling]
+shards = {}
+instances = { a = {} }
 [results]
 [delivery]
 [limits]

@@ -258,9 +258,11 @@ impl Worker {
                 outcome
             }
         };
-        telemetry::batch_run(self.step(), self.parts().number, rows.len(), since.elapsed(), outcome.is_ok());
+        let busy = since.elapsed();
+        self.parts().runtime.worked(busy);
+        telemetry::batch_run(self.step(), self.parts().number, rows.len(), busy, outcome.is_ok());
         if who == Who::Model && outcome.is_ok() {
-            runtime.batch_took(rows.len(), since.elapsed());
+            runtime.batch_took(rows.len(), busy);
         }
         let why = match outcome {
             Ok(outputs) => {

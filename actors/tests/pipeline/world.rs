@@ -319,6 +319,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             bounds: Default::default(),
         },
         shards: 2,
+        scaling: Default::default(),
         steps: vec![step],
         publish: PublishSpec {
             results: "results".into(),

@@ -269,9 +269,11 @@ impl Poller {
                 Some((id, end.saturating_sub(next.0).max(0)))
             })
             .collect();
-        // Stale in a second: not worth keeping when there is no room.
-        if !lag.is_empty() && self.held.is_empty() {
-            let _no_room = self.sink.offer(SourceEvent::Lag(lag));
+        // Behind what is held, since that is counted as read. Under load there may never be room at once, and it is
+        // then that the lag matters; but only the latest does.
+        self.held.retain(|event| !matches!(event, SourceEvent::Lag(_)));
+        if !lag.is_empty() {
+            self.held.push_back(SourceEvent::Lag(lag));
         }
     }
 

@@ -3,28 +3,28 @@
 use std::fmt::Write;
 
 /// A picture in the making. Places are in pixels, written to a tenth.
-pub(super) struct Svg {
+pub(crate) struct Svg {
     text: String,
 }
 
 impl Svg {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { text: String::new() }
     }
 
-    pub(super) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), style: &str) {
+    pub(crate) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), style: &str) {
         self.write(format_args!(r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" {style}/>"#));
     }
 
     /// With what is shown when the pointer rests on it.
-    pub(super) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), style: &str, title: &str) {
+    pub(crate) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), style: &str, title: &str) {
         let title = titled(title);
         self.write(format_args!(
             r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" {style}>{title}</rect>"#
         ));
     }
 
-    pub(super) fn circle(&mut self, (x, y): (f64, f64), radius: f64, style: &str, title: &str) {
+    pub(crate) fn circle(&mut self, (x, y): (f64, f64), radius: f64, style: &str, title: &str) {
         let title = titled(title);
         self.write(format_args!(
             r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius:.1}" {style}>{title}</circle>"#
@@ -32,7 +32,7 @@ impl Svg {
     }
 
     /// Lines through points, closed into an area if `style` fills it.
-    pub(super) fn path(&mut self, points: &[(f64, f64)], style: &str, title: &str) {
+    pub(crate) fn path(&mut self, points: &[(f64, f64)], style: &str, title: &str) {
         let mut path = String::new();
         for (place, (x, y)) in points.iter().enumerate() {
             let letter = if place == 0 { 'M' } else { 'L' };
@@ -43,28 +43,28 @@ impl Svg {
         self.write(format_args!(r#"<path d="{path}" {style}>{title}</path>"#));
     }
 
-    pub(super) fn text(&mut self, (x, y): (f64, f64), style: &str, text: &str) {
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), style: &str, text: &str) {
         let text = escaped(text);
         self.write(format_args!(r#"<text x="{x:.1}" y="{y:.1}" {style}>{text}</text>"#));
     }
 
-    pub(super) fn open(&mut self, style: &str) {
+    pub(crate) fn open(&mut self, style: &str) {
         self.write(format_args!("<g {style}>"));
     }
 
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.write(format_args!("</g>"));
     }
 
     /// Cuts off what is drawn with `clip-path="url(#plot)"` outside of an area.
-    pub(super) fn clip(&mut self, (x, y): (f64, f64), (width, height): (f64, f64)) {
+    pub(crate) fn clip(&mut self, (x, y): (f64, f64), (width, height): (f64, f64)) {
         self.write(format_args!(
             r#"<clipPath id="plot"><rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"/></clipPath>"#
         ));
     }
 
     /// The whole file, on white so that it can be read in dark viewers too.
-    pub(super) fn finish(self, width: f64, height: f64, title: &str) -> String {
+    pub(crate) fn finish(self, width: f64, height: f64, title: &str) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
              height=\"{height:.0}\" font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, sans-serif\" \

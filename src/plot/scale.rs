@@ -2,22 +2,22 @@
 
 /// A time axis: nanoseconds to pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
-    pub(super) from: i64,
-    pub(super) to: i64,
-    pub(super) left: f64,
-    pub(super) right: f64,
+pub(crate) struct Scale {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) left: f64,
+    pub(crate) right: f64,
 }
 
 impl Scale {
-    pub(super) fn x(&self, time: i64) -> f64 {
+    pub(crate) fn x(&self, time: i64) -> f64 {
         // Times are far from zero: their differences are exact, they themselves are not.
         let share = time.saturating_sub(self.from) as f64 / self.to.saturating_sub(self.from).max(1) as f64;
         self.left + share * (self.right - self.left)
     }
 
     /// About `wanted` times, evenly apart by 1, 2 or 5 of a decimal unit after `zero`, and what they are called.
-    pub(super) fn ticks(&self, zero: i64, wanted: i64) -> Vec<(i64, String)> {
+    pub(crate) fn ticks(&self, zero: i64, wanted: i64) -> Vec<(i64, String)> {
         let step = step(self.to.saturating_sub(self.from) / wanted.max(1));
         let first = zero.saturating_sub(self.from).div_euclid(step).saturating_neg();
         let counts = (0..100).map(|place| first.saturating_add(place));

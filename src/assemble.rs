@@ -15,6 +15,7 @@ use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::view::{Shown, labels};
 use lockstep_engine::ingest::source::SourceControl;
+use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::telemetry;
 
@@ -26,12 +27,13 @@ pub(crate) const READ_AHEAD: u64 = 4;
 pub(crate) const SEND_QUEUE: u64 = 8;
 
 /// Runs a pipeline on this thread until it is stopped, and a new one in its place when it fails, as
-/// `[supervision]` says.
+/// `[supervision]` says; up to some ends, or until it is stopped.
 pub(crate) fn run(
     mut pipeline: Pipeline,
     observer: Box<dyn Observer>,
     status: Arc<Status>,
     stop: &Stop,
+    until: Option<&Ends>,
 ) -> Result<Ended, Failure> {
     let read_ahead = usize::try_from(pipeline.limits.memory / READ_AHEAD)?;
     let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
@@ -40,16 +42,18 @@ pub(crate) fn run(
     let parts = || {
         let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
         let (producer, produced) = (spec.clone(), inputs.clone());
-        let guarantee = pipeline.delivery.guarantee;
+        let (guarantee, state) = (pipeline.delivery.guarantee, pipeline.publish.state.clone());
         let membership = Arc::new(Membership::default());
-        let member = membership.clone();
+        let (member, tells_ends) = (membership.clone(), until.is_some());
         Ok(Parts {
             pipeline: pipeline.clone(),
             views: views.clone(),
             backends: backends.clone(),
             source: Box::new(move |sink| {
-                let source = KafkaSource::start(&spec, &inputs, read_ahead, membership, sink)
-                    .map_err(|error| error.to_string())?;
+                let state = state.as_deref();
+                let source =
+                    KafkaSource::start(&spec, &inputs, state, read_ahead, membership, tells_ends, sink)
+                        .map_err(|error| error.to_string())?;
                 Ok(source as Arc<dyn SourceControl>)
             }),
             sink: Box::new(move |on_delivery| {
@@ -74,6 +78,7 @@ pub(crate) fn run(
             }),
             observer: Box::new(observer.clone()),
             status: status.clone(),
+            until: until.cloned(),
         })
     };
     lockstep_actors::supervise(parts, pipeline.supervision.restarts, &status, stop).map_err(|error| {

@@ -8,6 +8,7 @@ mod assemble;
 mod bench;
 mod commands;
 mod logging;
+mod plot;
 mod publish;
 mod settings;
 
@@ -46,6 +47,10 @@ enum Command {
     Topics(commands::topics::Args),
     /// Try a pipeline's alignment on a list of samples, without Kafka or models
     Align(commands::align::Args),
+    /// Show the load of a running process, live
+    Top(commands::top::Args),
+    /// Try how shards, instances and processes would follow a load, in virtual time
+    Simulate(commands::simulate::Args),
     /// Measure Lockstep against the bare libraries
     Bench(bench::Args),
 }
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Command::Broker(args) => commands::broker::run(args),
         Command::Topics(args) => commands::topics::run(args),
         Command::Align(args) => commands::align::run(args),
+        Command::Top(args) => commands::top::run(args),
+        Command::Simulate(args) => commands::simulate::run(args),
         Command::Bench(args) => bench::run(args),
     };
     outcome.unwrap_or_else(|error| {

@@ -55,6 +55,9 @@ pub enum AlignMessage {
     /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
     /// committed and is read again. So many sync actors were told.
     Stop(usize),
+    /// Nothing more will ever come, and no streams move: what is open closes as it is. Pass it on. So many sync actors were
+    /// told.
+    End(usize),
 }
 
 /// A sync actor's room.
@@ -181,6 +184,13 @@ impl Align {
         }
     }
 
+    /// Nothing more is said by this shard.
+    fn stop(&mut self, out: &mut Outbox<AlignMessage>) {
+        self.left_out.tell(self.shard, self.aligner.policy());
+        self.routes.flush(out);
+        out.send(&self.routes.publish, PublishMessage::ShardDone);
+    }
+
     fn report_clocks(&mut self, now: Timestamp) {
         for reading in self.monitor.report(now) {
             let name = self.aligner.policy().input_name(reading.input);
@@ -262,6 +272,11 @@ impl Room for Align {
                 Some(taking) => taking.stop(shards),
                 None => self.stop(shards, out),
             },
+            AlignMessage::End(shards) => {
+                self.aligner.finish(now, &mut self.events);
+                self.tell(now, out);
+                self.stop(shards, out);
+            }
         }
     }
 

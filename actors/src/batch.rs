@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use lockstep_engine::batch::{Batchable, Batcher};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::sample::StreamKey;
+use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,6 +30,8 @@ pub enum BatchMessage {
     Jobs(Vec<Arc<Job>>),
     /// A slot of a lane's instances is ours.
     Slot(usize, OwnedSemaphorePermit),
+    /// Whoever sends no more has sent all: from here on batches wait for nothing.
+    Flush,
 }
 
 /// A bundle in the queue.
@@ -45,6 +48,10 @@ impl Batchable for Waiting {
     fn stream(&self) -> &StreamKey {
         &self.job.bundle.stream
     }
+
+    fn event_time(&self) -> Timestamp {
+        self.job.bundle.event_time
+    }
 }
 
 /// A batch actor's room.
@@ -58,21 +65,56 @@ pub struct BatchRoom {
 /// carries state has a lane for each instance, since a stream's state lives with one of them.
 struct Lane {
     batcher: Batcher<Waiting>,
+    instances: usize,
     slots: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
+    held: Vec<OwnedSemaphorePermit>,
     asked: bool,
+    /// When the next batch goes if nothing else happens.
+    go_at: Option<Timestamp>,
     cut: u64,
     handoff: Arc<Handoff>,
+}
+
+impl Lane {
+    /// Takes all slots that there are.
+    fn hold(&mut self) {
+        while let Ok(slot) = self.slots.clone().try_acquire_owned() {
+            self.held.push(slot);
+        }
+    }
+
+    /// Batches that were cut and have not ended.
+    fn under_way(&self) -> usize {
+        (self.instances * SLOTS).saturating_sub(self.slots.available_permits() + self.held.len())
+    }
+
+    /// Waits for the next slot, and so for the end of a batch, as the others are held.
+    fn ask(&mut self, index: usize, out: &mut Outbox<BatchMessage>) {
+        if std::mem::replace(&mut self.asked, true) {
+            return;
+        }
+        let slots = self.slots.clone();
+        out.later(async move {
+            match slots.acquire_owned().await {
+                Ok(slot) => BatchMessage::Slot(index, slot),
+                // The semaphore is never closed; an empty message changes nothing.
+                Err(_) => BatchMessage::Jobs(Vec::new()),
+            }
+        });
+    }
 }
 
 impl BatchRoom {
     /// The room of one step. Each of `lanes` is where a lane's batches go, and how many instances take them.
     pub fn new(runtime: Arc<StepRuntime>, lanes: Vec<(Sender<Batch>, usize)>, routes: Routes) -> Self {
+        let (policy, stateful) = (&runtime.step.batch, runtime.step.is_stateful());
         let lanes = lanes.into_iter().map(|(to, instances)| Lane {
-            batcher: Batcher::new(runtime.step.batch.clone(), runtime.step.is_stateful()),
+            batcher: Batcher::new(policy.clone(), instances, stateful),
+            instances,
             slots: Arc::new(Semaphore::new(instances * SLOTS)),
-            held: None,
+            held: Vec::new(),
             asked: false,
+            go_at: None,
             cut: 0,
             handoff: Arc::new(Handoff::new(to)),
         });
@@ -81,34 +123,39 @@ impl BatchRoom {
 
     fn pump(&mut self, index: usize, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         let Some(lane) = self.lanes.get_mut(index) else { return };
+        lane.go_at = None;
+        if lane.batcher.is_empty() {
+            return lane.held.clear();
+        }
         lane.batcher.limit(self.runtime.most());
-        while !lane.batcher.is_empty() {
-            if lane.held.is_none() {
-                lane.held = lane.slots.clone().try_acquire_owned().ok();
-            }
-            let Some(slot) = lane.held.take() else {
-                if !lane.asked {
-                    lane.asked = true;
-                    let slots = lane.slots.clone();
-                    out.later(async move {
-                        match slots.acquire_owned().await {
-                            Ok(slot) => BatchMessage::Slot(index, slot),
-                            // The semaphore is never closed; an empty message changes nothing.
-                            Err(_) => BatchMessage::Jobs(Vec::new()),
-                        }
-                    });
+        let costs = self.runtime.costs();
+        lane.batcher.learn(costs);
+        lane.hold();
+        loop {
+            let under_way = lane.under_way();
+            // Asked whether or not there is a slot, since it counts how many batches are under way.
+            let go_at = lane.batcher.go_at(now, under_way);
+            let Some(at) = go_at else { return lane.held.clear() };
+            if lane.held.is_empty() || at > now {
+                lane.go_at = Some(at).filter(|_| !lane.held.is_empty());
+                if lane.held.is_empty() || under_way > 0 {
+                    lane.ask(index, out);
                 }
                 return;
-            };
-            if !lane.batcher.ready(now) {
-                lane.held = Some(slot);
-                return;
             }
+            let Some(slot) = lane.held.pop() else { return };
             let waiting = lane.batcher.cut(now);
+            telemetry::batch_chosen(&self.runtime.step.name, lane.batcher.chosen(), &costs.model);
             let (runtime, routes) = (self.runtime.clone(), self.routes.clone());
             let (handoff, number) = (lane.handoff.clone(), lane.cut);
             lane.cut += 1;
             rayon::spawn(move || handoff.put(number, prepare(&runtime, &routes, waiting, now, slot)));
+        }
+    }
+
+    fn pump_all(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
+        for lane in 0..self.lanes.len() {
+            self.pump(lane, now, out);
         }
     }
 }
@@ -133,29 +180,28 @@ impl Room for BatchRoom {
                         lane.batcher.push(waiting, now);
                     }
                 }
-                for lane in 0..self.lanes.len() {
-                    self.pump(lane, now, out);
-                }
+                self.pump_all(now, out);
             }
             BatchMessage::Slot(index, slot) => {
                 if let Some(lane) = self.lanes.get_mut(index) {
                     lane.asked = false;
-                    lane.held = Some(slot);
+                    lane.held.push(slot);
                 }
                 self.pump(index, now, out);
+            }
+            BatchMessage::Flush => {
+                self.lanes.iter_mut().for_each(|lane| lane.batcher.flush());
+                self.pump_all(now, out);
             }
         }
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
-        for lane in 0..self.lanes.len() {
-            self.pump(lane, now, out);
-        }
+        self.pump_all(now, out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let waits = self.lanes.iter().filter(|lane| lane.held.is_some());
-        waits.filter_map(|lane| lane.batcher.deadline()).min()
+        self.lanes.iter().filter_map(|lane| lane.go_at).min()
     }
 }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 use lockstep_engine::budget::Budget;
 use lockstep_engine::completion::Progress;
 use lockstep_engine::control::gate::Gate;
+use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
+use lockstep_engine::ingest::until::UntilEnd;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Record, Sample};
@@ -19,14 +21,20 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
+use crate::control::Load;
 use crate::link::{Link, Permit, Refused};
 use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
-pub use shards::{Shards, StartShard};
+use shedding::{Aside, Shedding};
 
+mod parts;
 mod shards;
+mod shedding;
+
+pub use parts::IngestParts;
+pub use shards::{Shards, StartShard};
 
 /// How often memory is looked at while partitions are paused, since nothing else may happen then.
 const PAUSED_TICK: Duration = Duration::from_millis(10);
@@ -55,25 +63,25 @@ pub struct Ingest {
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
     gate: Gate,
+    shedding: Shedding,
+    load: Load,
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
     streams: KnownStreams,
+    /// What streams carried on before their partitions came here.
+    restored: Arc<Mutex<Restored>>,
     next_look: Option<Timestamp>,
+    /// Where to end by itself.
+    until: Option<UntilEnd>,
     stopped: bool,
 }
 
 impl Ingest {
-    /// An ingest room. `control` is filled in when the source has started.
-    pub fn new(
-        inputs: Arc<[InputSpec]>,
-        shards: Shards,
-        publish: Link<PublishMessage>,
-        control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-        budget: Budget,
-        status: Arc<Status>,
-    ) -> Self {
-        let gate = Gate::new(budget.limit());
+    /// An ingest room.
+    pub fn new(parts: IngestParts) -> Self {
+        let IngestParts { inputs, shards, publish, control, budget, gate, load, restored, until, status } =
+            parts;
         Self {
             inputs,
             shards,
@@ -81,11 +89,15 @@ impl Ingest {
             control,
             budget,
             gate,
+            shedding: Shedding::default(),
+            load,
             status,
             assignments: BTreeMap::new(),
             assigned_ever: 0,
             streams: KnownStreams::default(),
+            restored,
             next_look: None,
+            until: until.map(UntilEnd::new),
             stopped: false,
         }
     }
@@ -94,29 +106,62 @@ impl Ingest {
         match event {
             // What comes after the stop was never counted as consumed, and is read again.
             SourceEvent::Records { .. } if self.stopped => {}
-            SourceEvent::Records { partition, records } => self.records(partition, records, out),
+            SourceEvent::Records { partition, mut records } => {
+                if let Some(until) = &mut self.until {
+                    until.take(partition, &mut records);
+                }
+                self.records(partition, records, now, out);
+            }
+            SourceEvent::AtEnd(partition) => {
+                if let Some(until) = &mut self.until {
+                    until.at_end(partition);
+                }
+            }
             SourceEvent::Assigned(partitions) => {
                 let mut told = Vec::new();
+                // One number for all that is assigned together: the inputs of a stream are.
+                self.assigned_ever += 1;
                 for assigned in partitions {
-                    self.assigned_ever += 1;
                     let before = Arc::new(self.known_before(&assigned));
                     let Assigned { partition, start, .. } = assigned;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
-                    self.gate.assign(partition);
+                    self.gate.assign(partition, now);
+                    self.shedding.assign(partition, self.inputs.get(partition.input.index()));
+                    if let Some(until) = &mut self.until {
+                        until.assign(partition, start);
+                    }
+                    self.load.lock().assign(partition);
                     told.push((partition, start, before, self.assigned_ever));
+                }
+                if let Some(until) = &mut self.until {
+                    until.assigned();
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = told.len(), "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(told));
             }
+            SourceEvent::Carried(states) => {
+                let mut restored = self.restored.lock();
+                for (partition, states) in states {
+                    restored.put(partition, states);
+                }
+            }
             SourceEvent::Revoked { partitions, lost, done } => {
+                let mut restored = self.restored.lock();
+                partitions.iter().for_each(|partition| restored.forget(partition.partition));
+                drop(restored);
                 let partitions: Vec<(PartitionId, u32)> = partitions
                     .into_iter()
                     .filter_map(|partition| Some((partition, self.assignments.remove(&partition)?.number)))
                     .collect();
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
+                    self.shedding.revoke(*partition);
+                    if let Some(until) = &mut self.until {
+                        until.revoke(*partition);
+                    }
+                    self.load.lock().revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
@@ -130,8 +175,11 @@ impl Ingest {
             SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
             SourceEvent::Lag(lags) => {
                 self.status.set_trouble(None);
-                telemetry::memory(self.budget.used(), self.budget.limit(), self.gate.paused().len());
+                self.tell_memory();
                 for (partition, records) in lags {
+                    self.gate.lag(partition, records);
+                    self.shedding.lag(partition, records);
+                    self.load.lock().lag(partition, u64::try_from(records).unwrap_or(0));
                     if let Some(input) = self.inputs.get(partition.input.index()) {
                         telemetry::lag(&input.name, partition, records);
                     }
@@ -144,6 +192,20 @@ impl Ingest {
             SourceEvent::Failed(why) => out.fail(why),
         }
         self.look_at_memory(now);
+        self.end_if_reached(out);
+    }
+
+    /// Tells the sync actors that this was all, once it is.
+    fn end_if_reached(&mut self, out: &mut Outbox<IngestMessage>) {
+        let Some(until) = &self.until else { return };
+        self.status.set_progress(until.progress());
+        let is_over = until.is_reached() && !self.shards.are_moving();
+        if is_over && !std::mem::replace(&mut self.stopped, true) {
+            let shards = self.shards.links();
+            for shard in shards {
+                out.send(shard, AlignMessage::End(shards.len()));
+            }
+        }
     }
 
     /// What the last commit of a partition says of records that are read again: which have ended, and which are
@@ -163,13 +225,22 @@ impl Ingest {
         })
     }
 
-    fn records(&mut self, partition: PartitionId, records: Vec<Record>, out: &mut Outbox<IngestMessage>) {
+    fn records(
+        &mut self,
+        partition: PartitionId,
+        records: Vec<Record>,
+        now: Timestamp,
+        out: &mut Outbox<IngestMessage>,
+    ) {
         let (Some(Assignment { number, before }), Some(input)) =
             (self.assignments.get(&partition), self.inputs.get(partition.input.index()))
         else {
             tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
             return;
         };
+        if records.is_empty() {
+            return;
+        }
         let (assignment, before) = (*number, before.clone());
         telemetry::consumed(&input.name, records.len(), records.iter().map(|r| r.payload.len()).sum());
         let offsets = records.iter().map(|record| record.position.offset).collect();
@@ -178,7 +249,7 @@ impl Ingest {
         let mut records = records.into_iter().peekable();
         while let Some(again) = records.peek().map(had_ended) {
             let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));
-            self.samples(partition, alike, assignment, again, out);
+            self.samples(partition, alike, (assignment, again), now, out);
         }
     }
 
@@ -187,17 +258,26 @@ impl Ingest {
         &mut self,
         partition: PartitionId,
         records: impl Iterator<Item = Record>,
-        assignment: u32,
-        had_ended: bool,
+        (assignment, had_ended): (u32, bool),
+        now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
         let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.links().iter().map(|_| Vec::new()).collect();
-        let mut faults = Vec::new();
+        let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
+        let mut aside = Aside::default();
         for record in records {
+            read += 1;
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
-                    self.gate.seen(partition, sample.event_time);
+                    self.gate.seen(partition, sample.event_time, now);
+                    latest = latest.max(Some(sample.event_time));
+                    if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
+                        telemetry::shed(&input.name, why);
+                        aside.put(sample, input, now);
+                        continue;
+                    }
+                    aside.kept(&sample);
                     if let Some(of_shard) = samples.get_mut(self.shards.owner(&sample.stream)) {
                         of_shard.push(Arc::new(sample));
                     }
@@ -210,6 +290,7 @@ impl Ingest {
                 }
             }
         }
+        self.load.lock().read(partition, read, latest);
         if !faults.is_empty() {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
@@ -220,6 +301,7 @@ impl Ingest {
                 (false, false) => out.send(shard, AlignMessage::Samples(samples)),
             }
         }
+        aside.tell(&self.publish, &self.shards, out);
     }
 
     fn data_loss(&mut self, partition: PartitionId, from: i64, to: i64, out: &mut Outbox<IngestMessage>) {
@@ -246,15 +328,21 @@ impl Ingest {
         if !self.stopped && now >= self.shards.next_look() {
             self.shards.look(now, out);
         }
+        self.end_if_reached(out);
+    }
+
+    fn tell_memory(&self) {
+        let (used, limit) = (self.budget.used(), self.budget.limit());
+        telemetry::memory(used, limit, self.gate.paused().len(), self.gate.ahead());
     }
 
     fn look_at_memory(&mut self, now: Timestamp) {
         let used = self.budget.used();
-        if let Some(paused) = self.gate.decide(used, self.status.is_busy()) {
-            telemetry::memory(used, self.budget.limit(), paused.len());
+        if let Some(paused) = self.gate.decide(used, self.status.is_busy(), now) {
             if let Some(control) = &*self.control.lock() {
                 control.set_paused(Pause::Memory, paused.to_vec());
             }
+            self.tell_memory();
         }
         self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
     }
@@ -273,6 +361,8 @@ impl Room for Ingest {
         self.look_at_shards(now, out);
         match message {
             IngestMessage::Source(event) => self.source(event, now, out),
+            // They have been told already that nothing more comes.
+            IngestMessage::Stop if self.stopped => {}
             IngestMessage::Stop => {
                 self.stopped = true;
                 let shards = self.shards.links();

@@ -3,12 +3,14 @@
 //!
 //! Read [`link`] first (how a message gets from one actor to the next, and what happens when there is no
 //! room), then [`shell`] (what every actor does around its room), then the rooms in the order of the
-//! data: [`ingest`], [`align`] (and [`resize`]: streams that move from shard to shard), [`batch`] with [`prepare`] and [`instance`], [`publish`]. [`mod@run`] puts
-//! them together, feels their [`pulse`] and stops them in order; [`mod@supervise`] puts a new pipeline in the
+//! data: [`ingest`], [`align`] (and [`resize`]: streams that move from shard to shard), [`batch`] with [`prepare`] and
+//! [`instance`], [`publish`]. [`mod@run`] puts them together, feels their [`pulse`], has [`control`] look at the load, and
+//! stops them in order; [`mod@supervise`] puts a new pipeline in the
 //! place of one that has failed.
 
 pub mod align;
 pub mod batch;
+pub mod control;
 pub mod failure;
 pub mod ingest;
 pub mod instance;

@@ -4,12 +4,16 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use lockstep_engine::batch::Costs;
 use lockstep_engine::control::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
 use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
+use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::infer::step::{Binding, Step, WhenOpen, kept_outputs};
 use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, Scratch, rows};
 use lockstep_engine::telemetry;
@@ -21,6 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::Waiting;
 use crate::instance::Batch;
+use crate::pulse::Pulse;
 use crate::route::{Onward, Routes};
 use crate::shell::panic_text;
 use crate::spare::Spare;
@@ -45,8 +50,14 @@ pub struct StepRuntime {
     breaker: Mutex<Breaker>,
     /// The most bundles of a batch that memory has been found for.
     most: AtomicUsize,
+    /// What its batches cost.
+    costs: Mutex<Costs>,
+    /// How long its instances have worked.
+    pulse: Pulse,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
+    /// What streams carried on before their partitions came here.
+    restored: Arc<Mutex<Restored>>,
 }
 
 impl StepRuntime {
@@ -54,7 +65,12 @@ impl StepRuntime {
     ///
     /// # Errors
     /// What is wrong with its settings or files.
-    pub fn new(steps: &[Step], index: usize, breaker: BreakerPolicy) -> Result<Self, String> {
+    pub fn new(
+        steps: &[Step],
+        index: usize,
+        breaker: BreakerPolicy,
+        restored: Arc<Mutex<Restored>>,
+    ) -> Result<Self, String> {
         let step = steps.get(index).cloned().ok_or_else(|| format!("there is no step {index}"))?;
         let mut preprocessors = Vec::new();
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
@@ -71,7 +87,38 @@ impl StepRuntime {
         }
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
         let breaker = Mutex::new(Breaker::new(breaker));
-        Ok(Self { index, kept, spare, step, preprocessors, breaker, most: AtomicUsize::new(usize::MAX) })
+        let (most, costs) = (AtomicUsize::new(usize::MAX), Mutex::default());
+        let pulse = Pulse::default();
+        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, costs, pulse, restored })
+    }
+
+    /// A bundle comes: what its stream carries on begins anew, is what was restored, or goes on.
+    pub fn admit_state(&self, state: &mut StateStore, job: &Job) {
+        let (name, bundle) = (&self.step.name, &job.bundle);
+        let why = |why: &str| {
+            tracing::warn!(step = name, stream = %bundle.stream, "what the stream carried on is not taken up: {why}");
+            telemetry::state_refused(name);
+        };
+        let restored = || {
+            let taken = self.restored.lock().take(name, &bundle.stream, bundle.event_time);
+            taken.unwrap_or_else(|error| {
+                why(&error.to_string());
+                None
+            })
+        };
+        if state.admit(&bundle.stream, job.assignment(), bundle.first, restored) {
+            why("it is not what this model carries");
+        }
+    }
+
+    /// One of its instances has run a batch for so long.
+    pub(crate) fn worked(&self, time: Duration) {
+        self.pulse.worked(time);
+    }
+
+    /// How long its instances have worked until now, all of them together.
+    pub(crate) fn busy(&self) -> Duration {
+        self.pulse.busy()
     }
 
     /// The most bundles of a batch that memory has been found for.
@@ -83,6 +130,16 @@ impl StepRuntime {
     /// does not fit the next time, and finding that out costs a batch. Gives what is the most now.
     pub fn shrink(&self, most: usize) -> usize {
         self.most.fetch_min(most.max(1), Ordering::Relaxed).min(most.max(1))
+    }
+
+    /// The model took so long for a batch of so many bundles that it succeeded with.
+    pub fn batch_took(&self, size: usize, took: Duration) {
+        self.costs.lock().model.observe(size, took);
+    }
+
+    /// What its batches cost, as measured.
+    pub fn costs(&self) -> Costs {
+        *self.costs.lock()
     }
 
     /// Whether the model may be called.
@@ -168,7 +225,9 @@ pub fn prepare(
     onward.send_blocking(routes);
     let (inputs, placements) = filled?;
     let jobs = waiting.into_iter().map(|waiting| (waiting.job, waiting.ready_at)).collect();
-    Some(Batch { jobs, inputs, placements, cut_at, prepared_at: Timestamp::now(), slot })
+    let prepared_at = Timestamp::now();
+    runtime.costs.lock().prepared(prepared_at.since(cut_at));
+    Some(Batch { jobs, inputs, placements, cut_at, prepared_at, slot })
 }
 
 pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);

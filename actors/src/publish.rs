@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::infer::job::Job;
+use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{Pause, SourceControl};
 use lockstep_engine::pipeline::DeliverySpec;
@@ -22,6 +23,7 @@ use crate::observer::Observer;
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
+mod carrying;
 mod crowd;
 mod gathering;
 mod inbox;
@@ -32,6 +34,7 @@ mod outcomes;
 mod outgoing;
 mod pending;
 
+use carrying::Carrying;
 use crowd::Crowd;
 pub use inbox::Inbox;
 use leaving::Leaving;
@@ -49,6 +52,10 @@ pub struct PublishParts {
     pub dead_letters: Arc<str>,
     /// The topic of late and evicted samples; none to drop them.
     pub late: Option<Arc<str>>,
+    /// The topic of what streams carry on; none where nothing is kept of it.
+    pub state: Option<Arc<str>>,
+    /// The steps of the pipeline.
+    pub steps: Arc<[Step]>,
     /// Where records go.
     pub sink: Box<dyn Sink>,
     /// Its transactions, where results go in such.
@@ -77,6 +84,7 @@ pub struct Publish {
     ledger: Ledger<Arc<Sample>>,
     crowd: Crowd,
     order: InOrder<Arc<Job>>,
+    carrying: Option<Carrying>,
     leaving: Vec<Leaving>,
     /// Places in the link that stay taken until the transaction has ended, as too much waits for it.
     waiting: Vec<Permit>,
@@ -105,6 +113,7 @@ impl Publish {
             ledger: Ledger::new(parts.delivery.metadata_limit),
             crowd: Crowd::default(),
             order: InOrder::default(),
+            carrying: parts.state.map(|topic| Carrying::new(topic, &parts.steps)),
             leaving: Vec::new(),
             waiting: Vec::new(),
             revoke_within: parts.delivery.revoke_within,
@@ -136,17 +145,33 @@ impl Publish {
     }
 
     /// Says so once all has come to its end and is committed.
-    fn finish(&mut self) {
+    fn finish(&mut self, out: &mut Outbox<PublishMessage>) {
         if self.shards_left != Some(0) || !self.order.is_empty() {
             return;
         }
+        if !self.outgoing.is_transactional() {
+            self.send_carried(out);
+        }
         let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
-        if self.outgoing.is_empty() && !uncommitted {
+        if self.outgoing.is_empty() && !self.carries() && !uncommitted {
             telemetry::published(&mut self.latencies);
             // Nobody listens any more only when the stop was cut short.
             let _ = self.done.take().map(|done| done.send(()));
         } else {
             self.outgoing.end_soon();
+        }
+    }
+
+    /// Whether there is something that streams carry on and that has not been sent.
+    fn carries(&self) -> bool {
+        self.carrying.as_ref().is_some_and(|carrying| !carrying.is_empty())
+    }
+
+    /// Sends what streams carry on after the results that have been sent.
+    fn send_carried(&mut self, out: &mut Outbox<PublishMessage>) {
+        let Some(carrying) = &mut self.carrying else { return };
+        for what in carrying.take(|partition, assignment| self.ledger.holds(partition, assignment)) {
+            self.outgoing.carried(what, out);
         }
     }
 
@@ -217,7 +242,7 @@ impl Room for Publish {
             }
         }
         self.tick(now, out);
-        self.finish();
+        self.finish(out);
         if self.outgoing.is_overfull() {
             self.waiting.extend(permit.take());
         }
@@ -227,6 +252,7 @@ impl Room for Publish {
         if now >= self.next_commit {
             self.next_commit = now.after(self.commit_every);
             if !self.outgoing.is_transactional() {
+                self.send_carried(out);
                 self.commit();
             }
             telemetry::published(&mut self.latencies);
@@ -235,7 +261,10 @@ impl Room for Publish {
             let ended = self.outgoing.again(&self.maker, out);
             self.ended(ended, out);
         }
-        self.let_go(now);
+        self.let_go(now, out);
+        if self.outgoing.is_due(now) {
+            self.send_carried(out);
+        }
         if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
             out.fail(why);
         }

@@ -15,6 +15,8 @@ pub struct Pulse {
     given: AtomicU64,
     done: AtomicU64,
     waits: AtomicBool,
+    /// Nanoseconds.
+    busy: AtomicU64,
 }
 
 impl Pulse {
@@ -32,6 +34,16 @@ impl Pulse {
     /// It waits for another to take what it has to say.
     pub(crate) fn waits(&self) {
         self.waits.store(true, Ordering::Relaxed);
+    }
+
+    /// It has worked for so long, apart from waiting for others.
+    pub(crate) fn worked(&self, time: Duration) {
+        self.busy.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// For how long it has worked until now.
+    pub(crate) fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy.load(Ordering::Relaxed))
     }
 
     fn tally(&self) -> Tally {

@@ -1,7 +1,7 @@
 //! Shards that become more or fewer while the pipeline runs: what ingest, givers and takers share. The rules, and why
 //! nobody waits in a circle, are in [`lockstep_engine::control::shards`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lockstep_engine::align::Bounds;
 use lockstep_engine::control::shards::Resize;
@@ -20,13 +20,25 @@ pub struct Shards {
     /// 0 as long as nobody has asked.
     asked: AtomicUsize,
     current: AtomicUsize,
+    by_hand: AtomicBool,
 }
 
 impl Shards {
-    /// Asks for so many, at least 1 and at most [`MOST_SHARDS`]. Streams begin to move within a tenth of a second; what is
-    /// asked for while others move comes after these.
+    /// Asks for so many by hand, at least 1 and at most [`MOST_SHARDS`]. Streams begin to move within a tenth of a second;
+    /// what is asked for while others move comes after these. From then on the law of scaling leaves them alone.
     pub fn ask(&self, shards: usize) {
+        self.by_hand.store(true, Ordering::Relaxed);
         self.asked.store(shards.clamp(1, MOST_SHARDS), Ordering::Relaxed);
+    }
+
+    /// Asks for so many as the law of scaling says.
+    pub(crate) fn follow(&self, shards: usize) {
+        self.asked.store(shards.clamp(1, MOST_SHARDS), Ordering::Relaxed);
+    }
+
+    /// Whether anybody has asked by hand.
+    pub fn is_by_hand(&self) -> bool {
+        self.by_hand.load(Ordering::Relaxed)
     }
 
     /// Asks for so many more, or fewer, than was asked for last or than there are. Before there are any it does nothing.

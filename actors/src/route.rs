@@ -30,6 +30,13 @@ impl Routes {
         self.steps.get().into_iter().flatten().for_each(Link::close);
     }
 
+    /// Batches wait for nothing any more, as nothing more comes from whoever says so.
+    pub fn flush<M>(&self, out: &mut Outbox<M>) {
+        for link in self.steps.get().into_iter().flatten() {
+            out.send(link, BatchMessage::Flush);
+        }
+    }
+
     fn step(&self, step: usize) -> Option<&Link<BatchMessage>> {
         self.steps.get()?.get(step)
     }

@@ -1,22 +1,21 @@
 //! Puts the actors of a pipeline together, watches them, and stops them in order.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
-use crossbeam_channel::RecvTimeoutError;
-use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::budget::Budget;
-use lockstep_engine::control::breaker::BreakerState;
+use lockstep_engine::control::gate::{Drift, Gate};
 use lockstep_engine::infer::backend::Backend;
+use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::job::Graph;
-use lockstep_engine::infer::step::WhenOpen;
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceControl, SourceSink};
+use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Delivery, Sink, Transactions};
@@ -24,20 +23,23 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::align::Align;
-use crate::batch::{BatchRoom, SLOTS};
+use crate::control::{Control, Load, Watched};
 use crate::failure::{Failures, Remedy};
-use crate::ingest::{Ingest, IngestMessage, Intake, Shards, StartShard};
-use crate::instance::{Instance, InstanceParts, Watch};
-use crate::link::Link;
+use crate::ingest::{Ingest, IngestParts, Intake, Shards};
+use crate::instance::Watch;
 use crate::observer::Observer;
-use crate::prepare::StepRuntime;
-use crate::publish::{Inbox, Publish, PublishMessage, PublishParts};
+use crate::publish::{Inbox, Publish, PublishParts};
 use crate::pulse::Pulses;
 use crate::route::Routes;
 use crate::shell::Shell;
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
+
+use leave::{leave, stop_in_order};
+use start::{start_shards, start_steps, thread};
+
+mod leave;
+mod start;
 
 /// Messages that may wait in each link: enough to keep the next actor busy, few enough that backpressure
 /// is felt at once.
@@ -72,6 +74,10 @@ pub struct Parts {
     pub observer: Box<dyn Observer>,
     /// The pipeline's health.
     pub status: Arc<Status>,
+    /// Where to end by itself, for a source that tells of [`SourceEvent::AtEnd`]; none to go on until stopped.
+    ///
+    /// [`SourceEvent::AtEnd`]: lockstep_engine::ingest::source::SourceEvent::AtEnd
+    pub until: Option<Ends>,
 }
 
 /// How a pipeline ended.
@@ -146,7 +152,7 @@ async fn start_and_watch(
     arbiters: &mut Vec<Arbiter>,
     of_shards: Arc<Mutex<Vec<Arbiter>>>,
 ) -> Result<Ended, PipelineError> {
-    let Parts { pipeline, views, backends, source, sink, observer, status } = parts;
+    let Parts { pipeline, views, backends, source, sink, observer, status, until } = parts;
     let start = PipelineError::Start;
     let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
@@ -156,7 +162,7 @@ async fn start_and_watch(
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
     let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
-    let (done, all_done) = oneshot::channel();
+    let (done, mut all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
     let pivot = pipeline.align.pivot();
@@ -167,6 +173,8 @@ async fn start_and_watch(
         maker,
         dead_letters: pipeline.publish.dead_letters.as_str().into(),
         late: pipeline.publish.late.as_deref().map(Arc::from),
+        state: pipeline.publish.state.as_deref().map(Arc::from),
+        steps: pipeline.steps.clone().into(),
         sink,
         transactions,
         delivery: pipeline.delivery.clone(),
@@ -181,12 +189,37 @@ async fn start_and_watch(
         Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
 
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
-    start_steps(&pipeline, &backends, &routes, &failures, stop, watch, arbiters).map_err(start)?;
+    // What is further away is an epoch of its own, which begins with nothing.
+    let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
+    let restored = Arc::new(Mutex::new(Restored::new(near)));
+    let steps = start_steps(&pipeline, (&backends, &restored), &routes, &failures, stop, watch, arbiters)
+        .map_err(start)?;
 
     let start_shard = start_shards(&pipeline, &routes, &status, &failures, of_shards);
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let budget = Budget::new(pipeline.limits.memory);
-    let room = Ingest::new(inputs, shards, publish.clone(), control.clone(), budget, status.clone());
+    let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
+    let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
+    let load = Load::new(pipeline.scaling.smooth);
+    let scaling = Control::new(Watched {
+        pipeline: &pipeline,
+        load: load.clone(),
+        budget: budget.clone(),
+        status: status.clone(),
+        steps,
+    });
+    let room = Ingest::new(IngestParts {
+        inputs,
+        shards,
+        publish: publish.clone(),
+        control: control.clone(),
+        budget,
+        gate,
+        load,
+        restored,
+        until,
+        status: status.clone(),
+    });
     let ingest =
         Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 
@@ -197,16 +230,23 @@ async fn start_and_watch(
     tracing::info!(pipeline = pipeline.name, "running");
 
     let pulses = Pulses::new(pipeline.supervision.stall_after);
-    let failure = tokio::select! {
-        () = stop.asked() => None,
-        why = failed.recv() => why,
-        () = stands_still(pulses, &failures) => failed.recv().await,
+    let cause = tokio::select! {
+        () = stop.asked() => Cause::Asked,
+        Ok(()) = &mut all_done => Cause::AtEnd,
+        why = failed.recv() => Cause::of(why),
+        () = stands_still(pulses, &failures) => Cause::of(failed.recv().await),
+        () = scaling.watch() => Cause::Asked,
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
-    match failure {
-        None => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
-        Some((why, remedy)) => {
+    match cause {
+        Cause::Asked => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
+        Cause::AtEnd => {
+            tracing::info!("all that was there has been processed");
+            source.stop();
+            Ok(leave(&source, &publish, true, Instant::now(), within).await)
+        }
+        Cause::Failed(why, remedy) => {
             source.stop();
             // An actor that comes back late must not commit beside the pipeline that follows.
             *control.lock() = None;
@@ -222,155 +262,27 @@ async fn start_and_watch(
     }
 }
 
+/// Why a pipeline ends.
+enum Cause {
+    Asked,
+    /// All has been read that it was to read, and has ended.
+    AtEnd,
+    Failed(String, Remedy),
+}
+
+impl Cause {
+    fn of(failure: Option<(String, Remedy)>) -> Self {
+        // None when everybody who could report is gone, and with them the work.
+        failure.map_or(Self::Asked, |(why, remedy)| Self::Failed(why, remedy))
+    }
+}
+
 /// Ends when an actor stands still, which is reported.
 async fn stands_still(mut pulses: Pulses, failures: &Failures) {
     loop {
         tokio::time::sleep(pulses.every()).await;
         if let Some((who, why)) = pulses.still(failures.status(), Timestamp::now()) {
             return failures.report(who, &why);
-        }
-    }
-}
-
-/// What starts a sync actor, at the start and when shards become more. The bounds are those of the process, and each shard
-/// has its share of the streams.
-fn start_shards(
-    pipeline: &Pipeline,
-    routes: &Routes,
-    status: &Arc<Status>,
-    failures: &Failures,
-    of_shards: Arc<Mutex<Vec<Arbiter>>>,
-) -> StartShard {
-    let ids = Arc::new(AtomicU64::new(0));
-    let (align, routes, status) = (pipeline.align.clone(), routes.clone(), status.clone());
-    let failures = failures.clone();
-    Box::new(move |shard, of| {
-        let policy = Arc::new(AlignPolicy { bounds: align.bounds.share_of(of), ..align.clone() });
-        let room = Align::new(shard, policy, routes.clone(), status.clone(), ids.clone());
-        let name = Align::name(shard);
-        Shell::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
-    })
-}
-
-/// A thread of actors of its own.
-fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
-    arbiters.push(Arbiter::new());
-    &arbiters[arbiters.len() - 1]
-}
-
-/// Starts the batch actors and the instances, and waits until all models are loaded.
-fn start_steps(
-    pipeline: &Pipeline,
-    backends: &[Arc<dyn Backend>],
-    routes: &Routes,
-    failures: &Failures,
-    stop: &Stop,
-    watch: &mut Watch,
-    arbiters: &mut Vec<Arbiter>,
-) -> Result<(), String> {
-    let supervision = &pipeline.supervision;
-    let backend_of = |step: &str, name: &str| {
-        let found = backends.iter().find(|backend| backend.name() == name);
-        found.cloned().ok_or_else(|| format!("step {step}: there is no backend {name:?}"))
-    };
-    let mut links = Vec::new();
-    let mut loading = Vec::new();
-    for (index, step) in pipeline.steps.iter().enumerate() {
-        let backend = backend_of(&step.name, &step.backend)?;
-        let spare = match &step.care.when_open {
-            WhenOpen::Spare(spare) => Some(backend_of(&step.name, &spare.backend)?),
-            WhenOpen::Wait | WhenOpen::DeadLetter => None,
-        };
-        let runtime = Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker)?);
-        runtime.tell_of_breaker(BreakerState::Closed, failures.status());
-        let per_lane = if step.is_stateful() { 1 } else { step.instances };
-        let mut lanes = Vec::new();
-        for lane in 0..step.instances / per_lane {
-            let (to, from) = crossbeam_channel::bounded(per_lane * SLOTS);
-            lanes.push((to, per_lane));
-            for instance in 0..per_lane {
-                let number = lane * per_lane + instance;
-                let (loaded, answer) = crossbeam_channel::bounded(1);
-                let instance = Arc::new(Instance::new(InstanceParts {
-                    runtime: runtime.clone(),
-                    number,
-                    backend: backend.clone(),
-                    spare: spare.clone(),
-                    batches: from.clone(),
-                    routes: routes.clone(),
-                    failures: failures.clone(),
-                    restarts: supervision.restarts,
-                    bell: watch.bell().clone(),
-                }));
-                watch.add(instance.clone());
-                let started = instance.start(loaded);
-                started.map_err(|error| format!("no thread for step {}: {error}", step.name))?;
-                loading.push((step.name.clone(), number, answer));
-            }
-        }
-        let room = BatchRoom::new(runtime, lanes, routes.clone());
-        let name = format!("batch-{}", step.name);
-        links.push(Shell::start(name, "batch", room, BATCH_LINK, thread(arbiters), failures.clone()));
-    }
-    let _ = routes.steps.set(links);
-    let mut wrong = Vec::new();
-    for (step, number, answer) in loading {
-        let answer = loop {
-            match answer.recv_timeout(Duration::from_millis(50)) {
-                Err(RecvTimeoutError::Timeout) if stop.is_stopped() => {
-                    return Err("stopped while the models were loading".into());
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                answer => break answer,
-            }
-        };
-        match answer {
-            Ok(Ok(device)) => tracing::info!(step, instance = number, device, "model loaded"),
-            Ok(Err(error)) => wrong.push(error.to_string()),
-            Err(_) => wrong.push(format!("step {step}: instance {number} ended before its model was loaded")),
-        }
-    }
-    wrong.dedup();
-    if !wrong.is_empty() {
-        return Err(wrong.join("\n"));
-    }
-    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))
-}
-
-/// Stops intake, lets what is under way come to its end, commits, and leaves the group.
-async fn stop_in_order(
-    source: &Arc<dyn SourceControl>,
-    ingest: &Link<IngestMessage>,
-    publish: &Link<PublishMessage>,
-    all_done: oneshot::Receiver<()>,
-    within: Duration,
-) -> Ended {
-    let since = Instant::now();
-    tracing::info!("stopping: no more records are taken in");
-    source.stop();
-    let drained = async {
-        ingest.send(IngestMessage::Stop).await;
-        all_done.await.is_ok()
-    };
-    let drained = tokio::time::timeout(within, drained).await == Ok(true);
-    let (answer, positions) = oneshot::channel();
-    let ask = async {
-        publish.send(PublishMessage::Positions(answer)).await;
-        positions.await.unwrap_or_default()
-    };
-    let positions = tokio::time::timeout(Duration::from_secs(1), ask).await.unwrap_or_default();
-    let left = within.saturating_sub(since.elapsed()).max(Duration::from_secs(1));
-    let closed = source.close(positions, left);
-    match (drained, closed) {
-        (true, Ok(())) => {
-            tracing::info!("stopped in order");
-            Ended::InOrder
-        }
-        (false, _) => Ended::CutShort(format!(
-            "bundles were still under way after {within:?} (limits.stop_within); they are not committed and will be read again"
-        )),
-        (true, Err(error)) => {
-            Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}"))
         }
     }
 }

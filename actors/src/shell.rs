@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, Arbiter, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use lockstep_engine::telemetry;
@@ -118,13 +119,14 @@ impl<R: Room> Shell<R> {
     }
 
     fn call(&mut self, ctx: &mut Context<Self>, permit: Option<Permit>, call: Call<R::Message>) {
-        let now = Timestamp::now();
+        let (now, began) = (Timestamp::now(), Instant::now());
         let mut permit = permit;
         let mut out = Outbox::new();
         let outcome = catch_unwind(AssertUnwindSafe(|| match call {
             Call::Handle(message) => self.room.handle(message, &mut permit, now, &mut out),
             Call::Tick => self.room.tick(now, &mut out),
         }));
+        self.pulse.worked(began.elapsed());
         if let Err(panic) = outcome {
             telemetry::panicked(&self.name);
             out.fail(format!("it panicked: {}", panic_text(panic.as_ref())));

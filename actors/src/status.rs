@@ -27,6 +27,8 @@ pub struct Status {
     pub results: AtomicU64,
     /// How many shards there are, and are to be.
     pub shards: Shards,
+    /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
+    progress: Mutex<Option<(u64, u64)>>,
     /// The last trouble that the source told of, until it reads again.
     trouble: Mutex<Option<String>>,
     /// Why the pipeline ended, if it failed for good.
@@ -92,6 +94,16 @@ impl Status {
     pub fn set_failure(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());
         self.change(PIPELINE, |actor| actor.state = State::Failed);
+    }
+
+    /// So many offsets have been read, of so many.
+    pub(crate) fn set_progress(&self, progress: (u64, u64)) {
+        *self.progress.lock() = Some(progress);
+    }
+
+    /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        *self.progress.lock()
     }
 
     /// Whether bundles are under way.
@@ -176,6 +188,12 @@ impl Status {
         let pulse = Arc::new(Pulse::default());
         self.pulses.lock().insert(who.to_owned(), pulse.clone());
         pulse
+    }
+
+    /// The pulses of the actors whose names begin so.
+    pub(crate) fn pulses_of(&self, names: &str) -> Vec<Arc<Pulse>> {
+        let pulses = self.pulses.lock();
+        pulses.iter().filter(|(who, _)| who.starts_with(names)).map(|(_, pulse)| pulse.clone()).collect()
     }
 
     /// The pulses of all actors.

@@ -1,8 +1,12 @@
 //! What the actors promise, held without Kafka or libtorch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "pipeline/overload.rs"]
+mod overload;
 #[path = "pipeline/resharding.rs"]
 mod resharding;
+#[path = "pipeline/state.rs"]
+mod state;
 #[path = "pipeline/supervision.rs"]
 mod supervision;
 #[path = "pipeline/transactions.rs"]

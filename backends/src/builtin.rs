@@ -1,6 +1,9 @@
 //! Models that need no runtime. There is one, the identity: each output is the input in its place. It is
 //! for pipelines that only align and convert, and for measuring what everything but the model costs.
 
+#[cfg(debug_assertions)]
+mod fault;
+
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::TensorSpec;
@@ -47,6 +50,8 @@ struct Identity {
 impl Model for Identity {
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
         check_inputs(&self.model, inputs)?;
+        #[cfg(debug_assertions)]
+        fault::obey(&self.model, inputs)?;
         Ok(inputs.iter_mut().map(Tensor::take).collect())
     }
 

@@ -120,7 +120,8 @@ fn voice_is_the_golden_one_when_its_state_is_carried_in_changing_batches() {
         inputs.extend(store.batch(&keys).expect("each stream once").into_iter().map(|(_, tensor)| tensor));
         let outputs = voice.run(&mut inputs).unwrap_or_else(|error| panic!("{error}"));
         let outputs = split(signature, batch.len(), &outputs, |_| true).expect("as the signature says");
-        store.store(&keys, &outputs);
+        let under: Vec<(&StreamKey, u32)> = keys.iter().map(|key| (*key, 1)).collect();
+        store.store(&under, &outputs);
         let place = batch.iter().position(|stream| *stream == 0).expect("the golden stream");
         heard.extend_from_slice(outputs[place].get(0).expect("kept").as_f32().expect("f32"));
     }

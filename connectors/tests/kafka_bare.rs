@@ -15,6 +15,7 @@ fn the_bare_loop_produces_one_record_of_the_asked_shape_for_each() {
         brokers: broker.address().to_owned(),
         group: "bare".into(),
         start: StartAt::Earliest,
+        group_protocol: Default::default(),
         consumer: BTreeMap::new(),
         producer: BTreeMap::new(),
     };

@@ -90,6 +90,7 @@ fn markers_of_transactions_and_what_was_aborted_do_not_keep_the_end_away() {
     let mut send = |value: &'static str, then: Ending| {
         let record = OutRecord {
             topic: topic.as_str().into(),
+            partition: None,
             key: None,
             payload: Bytes::from_static(value.as_bytes()),
             headers: Vec::new(),

@@ -4,7 +4,8 @@
 //! follows the data. A Kafka record becomes a *sample* in [`ingest`]; [`align`] joins the samples of
 //! a stream into *bundles*; [`batch`] cuts batches; [`preprocess`] fills a batch's memory;
 //! [`infer`] describes models, the steps that run them and what comes out; [`publish`] makes results
-//! and keeps the ledger of what became of every record. [`control`] bounds memory.
+//! and keeps the ledger of what became of every record. [`control`] bounds memory and says how much
+//! should work on a load.
 //!
 //! A room imports the foundations ([`time`], [`position`], [`completion`], [`media`], [`budget`], [`sample`],
 //! [`tensor`], [`fault`]) and the rooms before it, never a later one. [`pipeline`] puts the rooms' settings together,

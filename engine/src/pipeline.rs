@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::align::AlignPolicy;
 use crate::control::breaker::BreakerPolicy;
 use crate::control::restart::RestartPolicy;
+use crate::control::scaling::ScalingSpec;
 use crate::infer::step::Step;
 use crate::ingest::InputSpec;
 
@@ -21,8 +22,10 @@ pub struct Pipeline {
     pub inputs: Vec<InputSpec>,
     /// How they are joined.
     pub align: AlignPolicy,
-    /// How many sync actors there are; streams are spread over them by a hash of their key.
+    /// How many sync actors there are at the start; streams are spread over them by a hash of their key.
     pub shards: usize,
+    /// How the numbers of shards, instances and processes follow the load.
+    pub scaling: ScalingSpec,
     /// The steps, each after those that it takes from; at least one.
     pub steps: Vec<Step>,
     /// Where results go.
@@ -47,6 +50,8 @@ pub struct KafkaSpec {
     pub group: String,
     /// Where a group without committed offsets begins.
     pub start: StartAt,
+    /// How the group shares its partitions out.
+    pub group_protocol: GroupProtocol,
     /// librdkafka's own properties for the consumer, beside those that Lockstep sets.
     pub consumer: BTreeMap<String, String>,
     /// librdkafka's own properties for the producer, beside those that Lockstep sets.
@@ -59,10 +64,21 @@ impl fmt::Debug for KafkaSpec {
             .field("brokers", &self.brokers)
             .field("group", &self.group)
             .field("start", &self.start)
+            .field("group_protocol", &self.group_protocol)
             .field("consumer", &self.consumer.keys())
             .field("producer", &self.producer.keys())
             .finish()
     }
+}
+
+/// How a consumer group shares its partitions out. Either way all of a stream's inputs go to one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// All members let everything go for a moment. Every broker knows it.
+    #[default]
+    Classic,
+    /// Only partitions that move are let go (KIP-848). Apache Kafka has it from 4.0 on.
+    Consumer,
 }
 
 /// Where a group without committed offsets begins.
@@ -84,6 +100,8 @@ pub struct PublishSpec {
     pub dead_letters: String,
     /// The topic of late samples; none to drop and count them.
     pub late: Option<String>,
+    /// The compacted topic of what recurrent models carry on; none where nothing is, or where it may begin anew.
+    pub state: Option<String>,
 }
 
 /// What is promised of results, and what it takes.
@@ -125,6 +143,8 @@ pub enum Guarantee {
 pub struct Limits {
     /// Bytes of all payloads in flight, from the poll to the outcome.
     pub memory: u64,
+    /// How far, in event time, an input may be read ahead of another; none for as far as memory allows.
+    pub max_drift: Option<Duration>,
     /// How long an orderly stop may take before it is cut short.
     pub stop_within: Duration,
     /// How often positions are committed.

@@ -10,8 +10,11 @@ use metrics::{
 };
 
 use crate::align::{Bound, Quantity};
+use crate::batch::{Chosen, CostModel};
 use crate::control::breaker::BreakerState;
+use crate::control::scaling::{Decision, Measures};
 use crate::fault::{Reason, Stage};
+use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
 use crate::publish::transaction::Ask;
@@ -34,6 +37,10 @@ pub fn describe() {
             "lockstep_evicted_total",
             "samples that had to make room in alignment, by the bound that asked for it",
         ),
+        (
+            "lockstep_shed_total",
+            "samples put aside unread as the pipeline is behind, by the rule that says so",
+        ),
         ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
         ("lockstep_dead_letters_total", "records dead-lettered"),
         ("lockstep_data_loss_records_total", "records that the broker deleted before they were read"),
@@ -54,6 +61,11 @@ pub fn describe() {
         ),
         ("lockstep_delivery_failures_total", "records that the broker did not take"),
         ("lockstep_transactions_total", "transactions that have ended, by how"),
+        ("lockstep_states_refused_total", "streams whose kept state could not be taken up, which begin anew"),
+        (
+            "lockstep_scaling_decisions_total",
+            "decisions that there are to be more or fewer shards or instances, by which way",
+        ),
         ("lockstep_bundles_abandoned_total", "bundles in flight whose partitions went to another member"),
     ];
     for (name, help) in counters {
@@ -87,9 +99,35 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_bytes_in_flight", Unit::Bytes, "bytes of all records from poll to outcome");
     describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
-    describe_gauge!("lockstep_paused_partitions", "partitions paused to keep to the budget");
+    describe_gauge!(
+        "lockstep_paused_partitions",
+        "partitions paused to keep to the budget or to the drift bound"
+    );
+    describe_gauge!(
+        "lockstep_ahead_partitions",
+        "partitions paused since they are further ahead in event time than the drift bound allows"
+    );
     describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
     describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
+    describe_gauge!(
+        "lockstep_oldest_event_age_seconds",
+        Unit::Seconds,
+        "age of the oldest event of a partition that waits in Kafka; 0 where none does"
+    );
+    describe_gauge!("lockstep_arrival_records_per_second", "records that arrive in Kafka, averaged");
+    describe_gauge!("lockstep_served_records_per_second", "records that are taken in, averaged");
+    describe_gauge!(
+        "lockstep_busy_ratio",
+        "share of their time for which shards or the instances of a step work, averaged"
+    );
+    describe_gauge!(
+        "lockstep_scaling_wanted",
+        "shards, or instances of a step, that the law of scaling asks for"
+    );
+    describe_gauge!(
+        "lockstep_desired_replicas",
+        "processes that the work of this one's partitions asks for; the sum over all, rounded up, is how many there should be"
+    );
     describe_gauge!(
         "lockstep_input_drift_ppm",
         "the drift furthest from 0 among the streams of an input that are followed: real rate over nominal less 1, by event times"
@@ -101,6 +139,17 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_breaker_state", "the breaker of a step's model: 0 closed, 1 half-open, 2 open");
     describe_gauge!("lockstep_batch_limit", "the most bundles of a batch, since larger ones found no memory");
+    describe_gauge!(
+        "lockstep_batch_cost_seconds",
+        Unit::Seconds,
+        "what a batch is expected to take in the model, as measured: a fixed part, and a part for each bundle"
+    );
+    describe_gauge!("lockstep_batch_chosen_size", "the most bundles that the last batch was to have");
+    describe_gauge!(
+        "lockstep_batch_chosen_delay_seconds",
+        Unit::Seconds,
+        "how long the oldest bundle of the last batch had waited for it"
+    );
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
     shards::describe();
@@ -195,6 +244,11 @@ pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
     histogram!("lockstep_transaction_end_seconds").record(took.as_secs_f64());
 }
 
+/// What a stream had carried on could not be taken up.
+pub fn state_refused(step: &str) {
+    counter!("lockstep_states_refused_total", "step" => step.to_owned()).increment(1);
+}
+
 /// A bundle in flight was let go, as its records were read under an assignment that has ended.
 pub fn bundle_abandoned() {
     counter!("lockstep_bundles_abandoned_total").increment(1);
@@ -246,6 +300,15 @@ pub fn batch_limit(step: &str, most: usize) {
     gauge!("lockstep_batch_limit", "step" => step.to_owned()).set(most as f64);
 }
 
+/// What was decided of the batch that was cut last, and what batches have cost so far.
+pub fn batch_chosen(step: &str, chosen: Chosen, cost: &CostModel) {
+    let (fixed, per_item) = cost.parts();
+    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "fixed").set(fixed);
+    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "item").set(per_item);
+    gauge!("lockstep_batch_chosen_size", "step" => step.to_owned()).set(chosen.size as f64);
+    gauge!("lockstep_batch_chosen_delay_seconds", "step" => step.to_owned()).set(chosen.waited.as_secs_f64());
+}
+
 /// What the breaker of a step's model does.
 pub fn breaker(step: &str, state: BreakerState) {
     let value = match state {
@@ -256,8 +319,14 @@ pub fn breaker(step: &str, state: BreakerState) {
     gauge!("lockstep_breaker_state", "step" => step.to_owned()).set(value);
 }
 
-/// Memory in flight, its budget, and partitions that are paused for it.
-pub fn memory(used: u64, limit: u64, paused: usize) {
+/// A sample was put aside unread.
+pub fn shed(input: &str, why: Shed) {
+    counter!("lockstep_shed_total", "input" => input.to_owned(), "reason" => why.as_str()).increment(1);
+}
+
+/// Memory in flight, its budget, partitions that are paused, and how many of them for being too far ahead.
+pub fn memory(used: u64, limit: u64, paused: usize, ahead: usize) {
+    gauge!("lockstep_ahead_partitions").set(ahead as f64);
     gauge!("lockstep_bytes_in_flight").set(used as f64);
     gauge!("lockstep_byte_budget").set(limit as f64);
     gauge!("lockstep_paused_partitions").set(paused as f64);
@@ -268,6 +337,43 @@ pub fn lag(input: &str, partition: PartitionId, records: i64) {
     let partition = partition.partition.to_string();
     gauge!("lockstep_consumer_lag_records", "input" => input.to_owned(), "partition" => partition)
         .set(records.max(0) as f64);
+}
+
+/// How old the oldest event is that waits in a partition; not a number when it is no longer known.
+pub fn oldest_event(input: &str, partition: PartitionId, age: Option<Duration>) {
+    let partition = partition.partition.to_string();
+    gauge!("lockstep_oldest_event_age_seconds", "input" => input.to_owned(), "partition" => partition)
+        .set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+}
+
+/// What the law of scaling goes by.
+pub fn measured(measures: &Measures) {
+    if let Some(arrival) = measures.arrival {
+        gauge!("lockstep_arrival_records_per_second").set(arrival);
+    }
+    if let Some(served) = measures.served {
+        gauge!("lockstep_served_records_per_second").set(served);
+    }
+    for stage in &measures.stages {
+        gauge!("lockstep_busy_ratio", "of" => stage.name.to_string()).set(stage.busy);
+    }
+}
+
+/// There are to be so many of something.
+pub fn scaling_wanted(of: &str, count: usize) {
+    gauge!("lockstep_scaling_wanted", "of" => of.to_owned()).set(count as f64);
+}
+
+/// It was decided that there are to be more of something, or fewer.
+pub fn scaling_decided(decision: &Decision) {
+    let way = if decision.to > decision.from { "up" } else { "down" };
+    counter!("lockstep_scaling_decisions_total", "of" => decision.name.to_string(), "way" => way)
+        .increment(1);
+}
+
+/// How many processes the work of this one asks for.
+pub fn desired_replicas(processes: f64) {
+    gauge!("lockstep_desired_replicas").set(processes);
 }
 
 /// What a sync actor holds.

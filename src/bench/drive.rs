@@ -158,7 +158,7 @@ pub(super) fn drive(
     let runner = {
         let (status, stop) = (status.clone(), stop.clone());
         std::thread::Builder::new().name("pipeline".into()).spawn(move || {
-            let outcome = assemble::run(pipeline, Box::new(watch), status, &stop);
+            let outcome = assemble::run(pipeline, Box::new(watch), status, &stop, None);
             let _ = over.send(outcome.map_err(|error| error.to_string()));
         })?
     };

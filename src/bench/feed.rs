@@ -82,6 +82,7 @@ impl Feed {
     fn record(&self, number: u64, event_time: Timestamp) -> OutRecord {
         OutRecord {
             topic: self.topic.clone(),
+            partition: None,
             key: Some(Bytes::from(format!("stream-{}", number % STREAMS))),
             payload: self.value.clone(),
             headers: vec![Header::new(EVENT_TIME_NS, event_time.as_nanos().to_string())],

@@ -135,7 +135,8 @@ impl Ground {
         match &self.embedded {
             Some(broker) => broker.create_topic(&name, partitions)?,
             None => {
-                let topic = TopicSpec { name: name.clone(), partitions, replication: None };
+                let topic =
+                    TopicSpec { name: name.clone(), partitions, replication: None, is_compacted: false };
                 let made = admin::create_topics(
                     &self.brokers,
                     &std::collections::BTreeMap::new(),

@@ -132,14 +132,15 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
         };
         writeln!(
             to,
-            "{title:<9} {}: {}/{} by {} {device}, {}, batches of up to {} within {:?}",
+            "{title:<9} {}: {}/{} by {} {device}, {}, {} batches of up to {} within {:?}",
             step.name,
             step.model.name,
             step.model.version,
             step.backend,
             counted(step.instances, "instance"),
+            step.batch.mode.as_str(),
             step.batch.max_size,
-            step.batch.max_delay
+            step.batch.longest_delay()
         )?;
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
             let row: Vec<String> = step
@@ -177,6 +178,9 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
     match &publish.late {
         Some(late) => writeln!(to, "{:<9} late samples to {late}", "")?,
         None => writeln!(to, "{:<9} late samples are dropped and counted", "")?,
+    }
+    if let Some(state) = &publish.state {
+        writeln!(to, "{:<9} what streams carry on to {state}", "")?;
     }
     let limits = &pipeline.limits;
     writeln!(

@@ -66,7 +66,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut pipeline = load(&config, &overrides)?;
     // The embedded broker answers a waiting fetch only when its time is up, even if records have come.
     pipeline.kafka.consumer.insert("fetch.wait.max.ms".into(), "5".into());
-    for topic in admin::input_topics(&pipeline).into_iter().chain(admin::output_topics(&pipeline)) {
+    let state = pipeline.publish.state.as_deref();
+    for topic in
+        admin::input_topics(&pipeline).into_iter().chain(admin::output_topics(&pipeline)).chain(state)
+    {
         broker.create_topic(topic, 1)?;
     }
     eprintln!("embedded broker at {} ({})", broker.address(), embedded::LIMITS);
@@ -90,7 +93,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let (pipeline, observer, status, stop) =
             (pipeline.clone(), tally.observer(), status.clone(), stop.clone());
         std::thread::Builder::new().name("pipeline".into()).spawn(move || {
-            assemble::run(pipeline, observer, status, &stop).map_err(|error| error.to_string())
+            assemble::run(pipeline, observer, status, &stop, None).map_err(|error| error.to_string())
         })?
     };
 

@@ -8,7 +8,9 @@ pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod publish;
 pub(crate) mod run;
+pub(crate) mod simulate;
 pub(crate) mod tail;
+pub(crate) mod top;
 pub(crate) mod topics;
 
 /// An error for people, printed as `error: …`.

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use lockstep_actors::{Ended, Status, Stop, Unobserved};
 use lockstep_connectors::kafka::{self, admin};
+use lockstep_engine::batch::BatchMode;
+use lockstep_engine::ingest::until::{Ends, time_left};
 use lockstep_engine::pipeline::Pipeline;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -19,6 +23,8 @@ use crate::settings::{Overrides, load};
 const BROKERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait before brokers are asked again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How often a run until the end tells how far it has come.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 const DETAILS: &str = "\
@@ -28,6 +34,10 @@ with the same configuration share the partitions.
 Stops in order on Ctrl-C or SIGTERM: takes nothing more in, finishes what is under way, commits and leaves
 the group, within limits.stop_within. What was not finished is not committed, and is read again at the next
 start. A second Ctrl-C ends it at once; that loses nothing either.
+
+With --until-end it processes the records that its inputs' topics hold when it starts, as fast as it can: batches are full
+(the mode static), however long that takes. Then what is still open closes as if its streams had ended, all is
+committed and the process ends. What is published meanwhile is left to the next run.
 
 Brokers that are away are waited for. What fails is replaced, within [supervision]; what fails again and again ends
 the process.
@@ -41,12 +51,15 @@ Exits with 0 after an orderly stop and with 1 otherwise.";
 pub(crate) struct Args {
     /// The pipeline's TOML file
     config: PathBuf,
+    /// Process what is there at the start, in full batches, and end
+    #[arg(long)]
+    until_end: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let pipeline = load(&args.config, &args.overrides)?;
+    let mut pipeline = load(&args.config, &args.overrides)?;
     let stop = Stop::default();
     stop_on_signals(&stop)?;
 
@@ -60,12 +73,41 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
         return Err(format!("the topics do not fit the pipeline {config}:{list}").into());
     }
-    let ended = assemble::run(pipeline, Box::new(Unobserved), status, &stop);
+    let until = if args.until_end { Some(what_is_there(&mut pipeline)?) } else { None };
+    let _progress = until.as_ref().map(|_| tell_progress(&status)).transpose()?;
+    let ended = assemble::run(pipeline, Box::new(Unobserved), status, &stop, until.as_ref());
     drop(http);
     match ended? {
         Ended::InOrder => Ok(ExitCode::SUCCESS),
         Ended::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
     }
+}
+
+/// Where the inputs' partitions end now; the steps' batches are static from here on.
+fn what_is_there(pipeline: &mut Pipeline) -> Result<Ends, Failure> {
+    for step in &mut pipeline.steps {
+        step.batch.mode = BatchMode::Static;
+    }
+    let ends = kafka::ends::ends(pipeline, BROKERS_WITHIN)?;
+    tracing::info!(partitions = ends.len(), "up to the ends that there are now");
+    Ok(ends)
+}
+
+/// Tells now and then how far a run has come and how long the rest will take, until what is returned is dropped.
+fn tell_progress(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
+    let (alive, ended) = sync_channel(0);
+    let (status, since) = (status.clone(), Instant::now());
+    std::thread::Builder::new().name("progress".into()).spawn(move || {
+        while ended.recv_timeout(PROGRESS_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let Some((done, total)) = status.progress() else { continue };
+            let under_way = status.bundles_in_flight.load(Ordering::Relaxed);
+            let left = time_left(done, total, since.elapsed());
+            let left = left.map_or_else(|| "?".to_owned(), |left| format!("{} s", left.as_secs()));
+            let percent = (done * 100).checked_div(total).unwrap_or(100);
+            tracing::info!("read {done} of {total} records ({percent} %), about {left} left; {under_way} bundles under way");
+        }
+    })?;
+    Ok(alive)
 }
 
 /// Holds the topics against the pipeline. Brokers that are away are waited for; none when asked to stop meanwhile.

@@ -40,8 +40,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let pipeline = settings::load(&config, &overrides)?;
     let mut names = admin::input_topics(&pipeline);
     names.extend(admin::output_topics(&pipeline));
-    let topics: Vec<TopicSpec> =
-        names.into_iter().map(|name| TopicSpec { name: name.into(), partitions, replication }).collect();
+    let topic = |name: &str| TopicSpec { name: name.into(), partitions, replication, is_compacted: false };
+    let mut topics: Vec<TopicSpec> = names.into_iter().map(topic).collect();
+    topics.extend(
+        pipeline.publish.state.as_deref().map(|name| TopicSpec { is_compacted: true, ..topic(name) }),
+    );
     let kafka = &pipeline.kafka;
     let made = admin::create_topics(&kafka.brokers, &kafka.consumer, &topics, Duration::from_secs(15))?;
     let mut failed = false;

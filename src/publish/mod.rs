@@ -212,6 +212,7 @@ impl Outbox {
             brokers: plan.brokers.clone(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::from([("message.timeout.ms".into(), "30000".into())]),
         };
@@ -263,6 +264,7 @@ impl Outbox {
         ];
         let mut record = OutRecord {
             topic: topic.clone(),
+            partition: None,
             key: Some(self.key.clone()),
             payload: item.payload,
             headers,

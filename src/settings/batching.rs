@@ -1,20 +1,40 @@
 //! How a step's bundles are batched: `batch` of `[steps.<name>]`.
 
-use std::time::Duration;
+use lockstep_engine::batch::{BatchMode, BatchPolicy, Hours};
 
-use lockstep_engine::batch::BatchPolicy;
-
-use super::kinds::{count, duration, list};
+use super::kinds::{count, duration, list, positive_duration, string, word};
 use super::reader::Section;
 
 /// The most bundles of a batch where the model sets no bound.
 pub(super) const MOST: usize = 4096;
 
+/// What each mode goes without, and why.
+const IDLE_KEYS: [(BatchMode, &str, &str); 11] = [
+    (BatchMode::Delay, "target_latency", "is of dynamic batches; write mode = \"dynamic\" as well"),
+    (BatchMode::Delay, "behind", "is of dynamic and hybrid batches; write mode = \"dynamic\" as well"),
+    (BatchMode::Delay, "static_max_delay", "is of static batches; write max_delay, or mode = \"static\""),
+    (BatchMode::Delay, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
+    (BatchMode::Dynamic, "static_max_delay", "is of static batches; write max_delay, or mode = \"hybrid\""),
+    (BatchMode::Dynamic, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
+    (BatchMode::Static, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
+    (BatchMode::Static, "max_delay", "is of dynamic batches; write static_max_delay, or take mode away"),
+    (BatchMode::Static, "preferred", "is of dynamic batches, as static ones are always full; take it away"),
+    (BatchMode::Static, "behind", "is of dynamic and hybrid batches; take it away"),
+    (BatchMode::Static, "target_latency", "is of dynamic batches; take it away, or write mode = \"hybrid\""),
+];
+
 pub(super) fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
     let most = max_batch.unwrap_or(MOST).max(1);
-    let mut policy =
-        BatchPolicy { max_size: most.min(8), max_delay: Duration::from_millis(5), preferred: Vec::new() };
+    let mut policy = BatchPolicy::default();
+    policy.max_size = most.min(policy.max_size);
     let Some(section) = step.table("batch") else { return policy };
+    let modes = [
+        ("delay", BatchMode::Delay),
+        ("dynamic", BatchMode::Dynamic),
+        ("static", BatchMode::Static),
+        ("hybrid", BatchMode::Hybrid),
+    ];
+    policy.mode = section.or("mode", policy.mode, word(&modes));
     policy.max_size = section.or("max_size", policy.max_size, |value| {
         count(1..=most as u64)(value).map_err(|message| match max_batch {
             Some(most) => format!("{message} (the model's max_batch is {most})"),
@@ -28,6 +48,19 @@ pub(super) fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy
     }
     policy.preferred.sort_unstable();
     policy.preferred.dedup();
+    policy.target_latency = section.optional("target_latency", positive_duration);
+    if policy.mode == BatchMode::Hybrid {
+        policy.behind = BatchPolicy::BEHIND_HYBRID;
+    }
+    policy.behind = section.or("behind", policy.behind, positive_duration);
+    policy.static_max_delay = section.or("static_max_delay", policy.static_max_delay, positive_duration);
+    policy.static_between = section.optional("static_between", |value| {
+        let text = string(value)?;
+        text.parse::<Hours>().map_err(|want| format!("is {text:?}; {want}"))
+    });
+    for (_, key, why) in IDLE_KEYS.iter().filter(|(mode, key, _)| *mode == policy.mode && section.has(key)) {
+        section.wrong(key, *why);
+    }
     section.finish();
     policy
 }

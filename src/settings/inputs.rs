@@ -125,6 +125,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
     }
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
     let min_period = section.optional("min_period", positive_duration);
+    let shed = super::shed::shed(section);
     section.finish();
     let spec = media.map(|default_media| InputSpec {
         name: name.to_owned(),
@@ -137,6 +138,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         clock_offset,
         drift,
         on_data_loss,
+        shed: shed.clone(),
     });
     let clock = ClockPolicy { learn_up_to, epoch_after, drift };
     Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period, clock }

@@ -180,7 +180,8 @@ pub(super) fn or_false<T>(
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A length of time as the settings have it, without quotes.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, u64); 8] = [
         ("ns", 1),
         ("us", 1_000),

@@ -12,7 +12,9 @@ mod outputs;
 mod overrides;
 mod problem;
 mod reader;
+mod scaling;
 mod service;
+mod shed;
 mod steps;
 mod supervision;
 mod tensors;
@@ -21,11 +23,12 @@ mod whole;
 use std::path::Path;
 
 use lockstep_engine::align::AlignPolicy;
+use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::Pipeline;
 use toml::de::DeTable;
 
-pub(crate) use kinds::show_size;
+pub(crate) use kinds::{parse_duration, show_size};
 pub(crate) use overrides::Overrides;
 pub(crate) use problem::Problems;
 pub(crate) use tensors::modality_word;
@@ -94,7 +97,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let (name, shards) = match root.required_table("pipeline", "[pipeline] with name = \"…\"") {
         Some(section) => {
             let name = section.required("name", "name = \"…\"", service::topic);
-            let shards = section.or("shards", 1, count(1..=256));
+            let shards = section.or("shards", 1, count(1..=scaling::MOST_SHARDS));
             section.finish();
             (name, shards)
         }
@@ -104,8 +107,9 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let mut kafka = service::kafka(root, base, topics);
     let inputs = inputs::read(root);
     let steps = steps::read(root, inputs.as_ref(), base);
-    let publish = service::results(root, topics);
+    let publish = service::results(root, topics, steps.iter().any(Step::is_stateful));
     let delivery = service::delivery(root);
+    let scaling = scaling::scaling(root, &steps);
     let mut limits = service::limits(root);
     let supervision = supervision::supervision(root);
     let mut http = service::http(root);
@@ -121,6 +125,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
         inputs: inputs.specs,
         align: inputs.align,
         shards,
+        scaling,
         steps,
         publish,
         delivery,

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use lockstep_engine::pipeline::{DeliverySpec, Guarantee, KafkaSpec, Limits, PublishSpec, StartAt};
+use lockstep_engine::pipeline::{
+    DeliverySpec, GroupProtocol, Guarantee, KafkaSpec, Limits, PublishSpec, StartAt,
+};
 use toml::de::DeValue;
 
 use super::kinds::{count, duration, positive_duration, shown, size, string, word};
 use super::reader::Section;
 
 /// What Lockstep sets itself, and where its users set it instead.
-const OWN_PROPERTIES: [(&str, &str); 9] = [
+const OWN_PROPERTIES: [(&str, &str); 11] = [
     ("bootstrap.servers", "write brokers in [kafka]"),
     ("metadata.broker.list", "write brokers in [kafka]"),
     ("group.id", "write group in [kafka]"),
@@ -19,6 +21,8 @@ const OWN_PROPERTIES: [(&str, &str); 9] = [
     ("enable.auto.commit", "Lockstep commits what has ended; see limits.commit_every"),
     ("enable.auto.offset.store", "Lockstep commits what has ended; see limits.commit_every"),
     ("partition.assignment.strategy", "all inputs of a stream must meet in one process"),
+    ("group.protocol", "write group_protocol in [kafka]"),
+    ("group.remote.assignor", "all inputs of a stream must meet in one process"),
     ("enable.partition.eof", "Lockstep needs to know"),
     ("auto.commit.interval.ms", "write commit_every in [limits]"),
 ];
@@ -30,6 +34,7 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
             brokers: DEFAULT_BROKERS.to_owned(),
             group: pipeline.to_owned(),
             start: StartAt::default(),
+            group_protocol: GroupProtocol::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
         };
@@ -44,6 +49,8 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
         StartAt::default(),
         word(&[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)]),
     );
+    let protocols = [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
+    let group_protocol = section.or("group_protocol", GroupProtocol::default(), word(&protocols));
     let common = properties(&section, "properties", base);
     let with_common = |own: BTreeMap<String, String>| {
         let mut all = common.clone();
@@ -53,7 +60,7 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
     let consumer = with_common(properties(&section, "consumer", base));
     let producer = with_common(properties(&section, "producer", base));
     section.finish();
-    KafkaSpec { brokers, group, start, consumer, producer }
+    KafkaSpec { brokers, group, start, group_protocol, consumer, producer }
 }
 
 const DEFAULT_BROKERS: &str = "127.0.0.1:9092";
@@ -152,17 +159,23 @@ pub(super) fn topic(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// `[results]`.
-pub(super) fn results(root: &Section<'_>, pipeline: &str) -> PublishSpec {
+/// `[results]`. What streams carry on is kept only where a model `carries` something.
+pub(super) fn results(root: &Section<'_>, pipeline: &str, carries: bool) -> PublishSpec {
     let of = |what: &str| format!("{pipeline}.{what}");
     let (results, dead_letters, late) = (of("results"), of("dead-letters"), of("late"));
+    let state = carries.then(|| of("state"));
     let Some(section) = root.table("results") else {
-        return PublishSpec { results, dead_letters, late: Some(late) };
+        return PublishSpec { results, dead_letters, late: Some(late), state };
     };
+    if section.has("state") && !carries {
+        section
+            .wrong("state", "is of no use, as no model of this pipeline carries anything on; take it away");
+    }
     let spec = PublishSpec {
         results: section.or("topic", results, topic),
         dead_letters: section.or("dead_letters", dead_letters, topic),
         late: section.or("late", Some(late), unless_false(topic)),
+        state: section.or("state", state, unless_false(topic)),
     };
     section.finish();
     spec
@@ -204,11 +217,13 @@ const METADATA: std::ops::RangeInclusive<u64> = 256..=(1 << 20);
 pub(super) fn limits(root: &Section<'_>) -> Limits {
     let mut limits = Limits {
         memory: 256 << 20,
+        max_drift: None,
         stop_within: Duration::from_secs(10),
         commit_every: Duration::from_secs(1),
     };
     let Some(section) = root.table("limits") else { return limits };
     limits.memory = section.or("memory", limits.memory, size(MEMORY));
+    limits.max_drift = section.optional("max_drift", positive_duration);
     limits.stop_within = section.or("stop_within", limits.stop_within, duration);
     limits.commit_every = section.or("commit_every", limits.commit_every, positive_duration);
     section.finish();

@@ -18,6 +18,7 @@ use super::kinds::{count, list, path, shown, string};
 use super::models::{Found, find};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
+use super::scaling::MOST_INSTANCES;
 use super::supervision::{care, like_its_model};
 use super::tensors::{self, Made};
 use super::{order, outputs};
@@ -127,7 +128,7 @@ impl Reader<'_, '_> {
     fn step(&self, draft: &Draft<'_>) -> Option<Step> {
         let section = &draft.section;
         let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
-        let instances = section.or("instances", 1, count(1..=64));
+        let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
         let device = section.or("device", Device::Auto, device);
         let threads = section.or("threads", 1, count(1..=1024));
         let most = max_batch.unwrap_or(MOST).max(1);

@@ -12,6 +12,7 @@ use lockstep_engine::preprocess::Preprocess;
 use super::*;
 
 mod align;
+mod scaling;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -272,6 +273,20 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "align.max",
             &["less than align.gap", "2s or more"],
         ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nmust_keep = true\nshed = { keep_latest = \"1s\" }",
+            "{ keep_latest",
+            "inputs.video.shed",
+            &["must_keep", "take one of them away"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\nshed = { sample = 1 }",
+            "1 }",
+            "inputs.video.shed.sample",
+            &["from 2"],
+        ),
         // Brokers and topics.
         ("\"127.0.0.1:9092\"", "\"localhost\"", "\"localhost\"", "kafka.brokers", &["host1:9092"]),
         (
@@ -319,6 +334,27 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "[4, 9]",
             "steps.faces.batch.preferred",
             &["has 9", "which is 8"],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = { mode = \"static\", max_delay = \"5ms\" }",
+            "\"5ms\"",
+            "steps.faces.batch.max_delay",
+            &["of dynamic batches", "static_max_delay"],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = { target_latency = \"40ms\" }",
+            "\"40ms\"",
+            "steps.faces.batch.target_latency",
+            &["of dynamic batches", "mode = \"dynamic\""],
+        ),
+        (
+            "batch = { max_size = 8, max_delay = \"5ms\" }",
+            "batch = { mode = \"hybrid\", static_between = \"22-6\" }",
+            "\"22-6\"",
+            "steps.faces.batch.static_between",
+            &["is \"22-6\"", "\"22:00-06:00\""],
         ),
         // Bindings.
         (
@@ -581,8 +617,10 @@ a = { env = "PATH" }
 a = { env = "PATH" }
 [inputs.video]
 content_type = "image/jpeg"
+shed = { keep_latest = "1s" }
 [inputs.audio]
 content_type = "audio/wav"
+shed = { sample = 2 }
 [inputs.near]
 content_type = "text/plain"
 [inputs.between]
@@ -619,6 +657,9 @@ model = "voice"
 audio = { from = "near", token_ids = {} }
 state = { from = "near", attention_mask = {} }
 context = { from = "last", bytes = {} }
+[scaling]
+shards = {}
+instances = { a = {} }
 [results]
 [delivery]
 [limits]

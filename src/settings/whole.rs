@@ -16,6 +16,9 @@ pub(super) fn check(root: &Section<'_>, inputs: &[InputSpec], publish: &PublishS
     if let Some(late) = &publish.late {
         topics.push((["results", "", "late"], late));
     }
+    if let Some(state) = &publish.state {
+        topics.push((["results", "", "state"], state));
+    }
     for (place, (key, topic)) in topics.iter().enumerate() {
         let before = topics.get(..place).unwrap_or_default();
         if let Some((other, _)) = before.iter().find(|(_, other)| other == topic) {

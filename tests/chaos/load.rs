@@ -1,7 +1,7 @@
 //! Numbered samples of several streams for two inputs, and the account of what became of each.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use lockstep_connectors::kafka::tail::TailRecord;
 use serde_json::Value;
@@ -20,53 +20,90 @@ pub(crate) struct Load {
     producer: Producer,
     topics: [String; 2],
     streams: usize,
-    rounds: usize,
-    /// Rounds that may lack results, and when each was published.
-    open: VecDeque<(usize, Instant)>,
+    /// When each round was published.
+    published: Vec<Instant>,
+    /// The first round that may lack results.
+    open: usize,
+    /// After how many rounds a sample asks for trouble; 0 for never.
+    trouble_every: usize,
 }
+
+/// What a model does with a sample in which the ninth byte is this: errs, panics, does not come back, finds no memory,
+/// loses its device. And a sample that is cut short.
+const TROUBLE: [u8; 6] = [1, 2, 3, 4, 5, CUT];
+const CUT: u8 = 6;
 
 impl Load {
     pub(crate) fn new(broker: &Broker, topics: [String; 2], streams: usize) -> Self {
-        Self { producer: broker.producer(), topics, streams, rounds: 0, open: VecDeque::new() }
+        Self {
+            producer: broker.producer(),
+            topics,
+            streams,
+            published: Vec::new(),
+            open: 0,
+            trouble_every: 0,
+        }
+    }
+
+    /// From here on a sample now and then asks for trouble.
+    pub(crate) fn make_trouble(&mut self, every: usize) {
+        self.trouble_every = every;
     }
 
     /// The next round.
     pub(crate) fn round(&mut self) {
-        let at = (BEGAN + self.rounds as i64 * STEP).to_string();
-        let mut payload = [0_u8; BYTES];
-        payload[..8].copy_from_slice(&(self.rounds as u64).to_le_bytes());
+        let round = self.published.len();
+        let at = (BEGAN + round as i64 * STEP).to_string();
         for stream in 0..self.streams {
             let key = format!("stream-{stream}");
+            let mut payload = [0_u8; BYTES].to_vec();
+            payload[..8].copy_from_slice(&(round as u64).to_le_bytes());
+            if self.trouble_every > 0 && (round + stream).is_multiple_of(self.trouble_every) {
+                let trouble = TROUBLE[(round + stream) / self.trouble_every % TROUBLE.len()];
+                payload[8] = trouble;
+                payload.truncate(if trouble == CUT { BYTES - 1 } else { BYTES });
+            }
             for topic in &self.topics {
                 let headers = [("event-time-ns", at.clone())];
-                self.producer.send(topic, Some(&key), &headers, payload.to_vec());
+                self.producer.send(topic, Some(&key), &headers, payload.clone());
             }
         }
-        self.open.push_back((self.rounds, Instant::now()));
-        self.rounds += 1;
+        self.published.push(Instant::now());
     }
 
     /// When the oldest round was published of which a bundle is not among these.
-    pub(crate) fn oldest_without(&mut self, bundles: &BTreeSet<String>) -> Option<Instant> {
-        while let Some((round, at)) = self.open.front().copied() {
-            let time = BEGAN + round as i64 * STEP;
-            if (0..self.streams).any(|stream| !bundles.contains(&format!("stream-{stream}@{time}"))) {
-                return Some(at);
+    pub(crate) fn oldest_without(&mut self, ended: &BTreeMap<String, Instant>) -> Option<Instant> {
+        while let Some(at) = self.published.get(self.open) {
+            if (0..self.streams).any(|stream| !ended.contains_key(&bundle(stream, self.open))) {
+                return Some(*at);
             }
-            self.open.pop_front();
+            self.open += 1;
         }
         None
     }
 
+    /// The longest that a sample waited of those published since `from`, in the stream in which that was least.
+    pub(crate) fn least_wait(&self, ended: &BTreeMap<String, Instant>, from: Instant) -> Duration {
+        let first = self.published.partition_point(|at| *at < from);
+        let of_stream = |stream: usize| {
+            let rounds = self.published.iter().enumerate().skip(first);
+            let waits = rounds.filter_map(|(round, at)| {
+                Some(ended.get(&bundle(stream, round))?.saturating_duration_since(*at))
+            });
+            waits.max().unwrap_or_default()
+        };
+        (0..self.streams).map(of_stream).min().unwrap_or_default()
+    }
+
     /// How many bundles all that was published makes.
     pub(crate) fn expected(&self) -> usize {
-        self.rounds * self.streams
+        self.published.len() * self.streams
     }
 
     /// Waits until the broker has everything, and says how many rounds there were.
     pub(crate) fn finish(self) -> usize {
         self.producer.finish();
-        self.rounds
+        self.published.len()
     }
 }
 
@@ -123,6 +160,11 @@ pub(crate) fn account(results: &[TailRecord], dead: &[TailRecord], rounds: usize
         }
     }
     account
+}
+
+/// The id of a stream's bundle of a round.
+fn bundle(stream: usize, round: usize) -> String {
+    format!("stream-{stream}@{}", BEGAN + round as i64 * STEP)
 }
 
 fn number(time: i64) -> usize {

@@ -36,6 +36,7 @@ use std::process::ExitCode;
 use broker::Broker;
 use random::Random;
 use report::Row;
+use round::Guarantee;
 use scenarios::{SCENARIOS, Scale};
 
 fn main() -> ExitCode {
@@ -57,11 +58,14 @@ fn main() -> ExitCode {
         if !chosen.is_empty() && !chosen.iter().any(|word| scenario.name.contains(word.as_str())) {
             continue;
         }
-        for guarantee in ["at-least-once", "exactly-once"] {
-            println!("chaos: {}, {guarantee}", scenario.name);
-            let row = (scenario.play)(&broker, guarantee, &scale, &mut Random::new(seed));
-            println!("{}", report::line(&row));
-            rows.push(row);
+        for name in ["at-least-once", "exactly-once"] {
+            for protocol in scenario.protocols[usize::from(is_full)] {
+                let guarantee = Guarantee { name, protocol };
+                println!("chaos: {}, {name}, {protocol} group protocol", scenario.name);
+                let row = (scenario.play)(&broker, guarantee, &scale, &mut Random::new(seed));
+                println!("{}", report::line(&row));
+                rows.push(row);
+            }
         }
     }
     println!("\n{}", report::table(&rows));

@@ -6,14 +6,18 @@ use crate::load::Account;
 
 /// One scenario under one guarantee.
 pub(crate) struct Row {
-    pub(crate) scenario: &'static str,
+    pub(crate) scenario: String,
     pub(crate) guarantee: &'static str,
     /// How often a process was killed, stopped or frozen.
     pub(crate) kills: usize,
     pub(crate) samples: usize,
+    /// How many of them are dead letters.
+    pub(crate) dead: usize,
     pub(crate) account: Account,
     /// The longest that a sample waited for its result after each of these, in milliseconds.
     pub(crate) recoveries: Vec<u128>,
+    /// The same of the stream that waited least: one whose partition did not move, if there was such.
+    pub(crate) calm: Vec<u128>,
 }
 
 impl Row {
@@ -36,24 +40,36 @@ pub(crate) fn line(row: &Row) -> String {
     let (middle, most) = row.recovery();
     let Account { lost, duplicated, out_of_order } = row.account;
     format!(
-        "{:<22} {:<14} {:>5} {:>8} {:>5} {:>10} {:>12} {:>9} {:>9}  {}",
+        "{:<32} {:<14} {:>5} {:>8} {:>5} {:>5} {:>10} {:>12} {:>8} {:>8} {:>8}  {}",
         row.scenario,
         row.guarantee,
         row.kills,
         row.samples,
+        row.dead,
         lost,
         duplicated,
         out_of_order,
         middle,
         most,
+        row.calm.iter().max().copied().unwrap_or(0),
         if row.keeps_its_promise() { "kept" } else { "BROKEN" }
     )
 }
 
 pub(crate) fn table(rows: &[Row]) -> String {
     let head = format!(
-        "{:<22} {:<14} {:>5} {:>8} {:>5} {:>10} {:>12} {:>9} {:>9}",
-        "scenario", "guarantee", "kills", "samples", "lost", "duplicated", "out of order", "p50 ms", "max ms"
+        "{:<32} {:<14} {:>5} {:>8} {:>5} {:>5} {:>10} {:>12} {:>8} {:>8} {:>8}",
+        "scenario",
+        "guarantee",
+        "kills",
+        "samples",
+        "dead",
+        "lost",
+        "duplicated",
+        "out of order",
+        "p50 ms",
+        "max ms",
+        "calm ms"
     );
     std::iter::once(head).chain(rows.iter().map(line)).collect::<Vec<_>>().join("\n")
 }
@@ -70,11 +86,13 @@ pub(crate) fn write(rows: &[Row]) {
                 "runs": 1,
                 "kills": row.kills,
                 "samples": row.samples,
+                "dead_lettered": row.dead,
                 "lost": row.account.lost,
                 "duplicated": row.account.duplicated,
                 "out_of_order": row.account.out_of_order,
                 "recovery_ms_p50": middle as u64,
                 "recovery_ms_max": most as u64,
+                "calm_ms_max": row.calm.iter().max().copied().unwrap_or(0) as u64,
             })
         })
         .collect();

@@ -1,12 +1,12 @@
 //! One pipeline under load, and the results that it gives.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lockstep_connectors::kafka::tail::{From, Tail, TailRecord};
 use serde_json::Value;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, header};
 use crate::load::{BYTES, Load, account};
 use crate::pipeline::Pipeline;
 use crate::process::{Ended, Lockstep, PATIENCE};
@@ -28,6 +28,7 @@ name = "NAME"
 shards = 2
 [kafka]
 brokers = "127.0.0.1:9092"
+group_protocol = "PROTOCOL"
 [delivery]
 guarantee = "GUARANTEE"
 [inputs.left]
@@ -46,6 +47,8 @@ right = { nearest = { tolerance = "1ms" } }
 repository = "../models"
 [steps.identity]
 model = "identity"
+deadline = "1s"
+tries = 2
 [steps.identity.inputs]
 payload = { from = "left", bytes = { length = 16 } }
 "#;
@@ -56,36 +59,51 @@ pub(crate) struct Round<'b> {
     next: Instant,
     results: Tail,
     records: Vec<TailRecord>,
-    bundles: BTreeSet<String>,
+    letters: Tail,
+    dead: Vec<TailRecord>,
+    /// When each bundle was first seen to have ended.
+    ended: BTreeMap<String, Instant>,
     /// When something was done to a process that has not been recovered from, and the longest that a sample has waited
     /// for its result since.
     disturbed: Option<(Instant, Duration)>,
     recoveries: Vec<u128>,
+    /// The same of the stream that waited least.
+    calm: Vec<u128>,
     pub(crate) kills: usize,
-    guarantee: &'static str,
+    guarantee: Guarantee,
+}
+
+/// What is promised of results, and the protocol of the group.
+#[derive(Clone, Copy)]
+pub(crate) struct Guarantee {
+    pub(crate) name: &'static str,
+    pub(crate) protocol: &'static str,
 }
 
 impl<'b> Round<'b> {
-    pub(crate) fn new(broker: &'b Broker, guarantee: &'static str) -> Self {
+    pub(crate) fn new(broker: &'b Broker, guarantee: Guarantee) -> Self {
         assert_eq!(BYTES, 16);
-        let pipeline = Pipeline::of(broker, &PAIRS.replace("GUARANTEE", guarantee));
+        let text = PAIRS.replace("GUARANTEE", guarantee.name).replace("PROTOCOL", guarantee.protocol);
+        let pipeline = Pipeline::of(broker, &text);
         pipeline.create_topics(&["left", "right"], PARTITIONS);
         let topics = [pipeline.topic("left"), pipeline.topic("right")];
-        let results = Tail::open(
-            &broker.address,
-            &std::collections::BTreeMap::new(),
-            &pipeline.topic("results"),
-            From::Beginning,
-        );
+        let tail = |what: &str| {
+            let tail = Tail::open(&broker.address, &BTreeMap::new(), &pipeline.topic(what), From::Beginning);
+            tail.expect("the topic can be followed")
+        };
+        let (results, letters) = (tail("results"), tail("dead-letters"));
         Self {
             load: Load::new(broker, topics, STREAMS),
             pipeline,
             next: Instant::now(),
-            results: results.expect("the results can be followed"),
+            results,
             records: Vec::new(),
-            bundles: BTreeSet::new(),
+            letters,
+            dead: Vec::new(),
+            ended: BTreeMap::new(),
             disturbed: None,
             recoveries: Vec::new(),
+            calm: Vec::new(),
             kills: 0,
             guarantee,
         }
@@ -114,7 +132,7 @@ impl<'b> Round<'b> {
         let until = Instant::now() + PATIENCE;
         while self.disturbed.is_some() {
             self.turn();
-            assert!(Instant::now() < until, "{} bundles in vain", self.load.expected() - self.bundles.len());
+            assert!(Instant::now() < until, "{} bundles in vain", self.load.expected() - self.ended.len());
         }
     }
 
@@ -131,17 +149,44 @@ impl<'b> Round<'b> {
         while let Some(record) = self.results.next(within).expect("the results can be read") {
             within = Duration::ZERO;
             let result: Value = serde_json::from_slice(&record.value).expect("JSON");
-            self.bundles.insert(result["id"].as_str().expect("an id").to_owned());
+            let id = result["id"].as_str().expect("an id").to_owned();
+            self.ended.entry(id).or_insert_with(Instant::now);
             self.records.push(record);
         }
-        let age = self.load.oldest_without(&self.bundles).map_or(Duration::ZERO, |at| at.elapsed());
+        while let Some(record) = self.letters.next(Duration::ZERO).expect("the dead letters can be read") {
+            let stream = String::from_utf8_lossy(record.key.as_deref().expect("a key")).into_owned();
+            let id = format!("{stream}@{}", header(&record, "event-time-ns"));
+            self.ended.entry(id).or_insert_with(Instant::now);
+            self.dead.push(record);
+        }
+        let age = self.load.oldest_without(&self.ended).map_or(Duration::ZERO, |at| at.elapsed());
         if let Some((at, longest)) = &mut self.disturbed {
             *longest = age.max(*longest);
             // The group notices a member that has died after its session of 6 s.
             if at.elapsed() > SETTLED && age < CAUGHT_UP {
                 self.recoveries.push(longest.as_millis());
+                self.calm.push(self.load.least_wait(&self.ended, *at).as_millis());
                 self.disturbed = None;
             }
+        }
+    }
+
+    /// From here on a sample now and then asks a model to misbehave.
+    pub(crate) fn make_trouble(&mut self, every: usize) {
+        self.load.make_trouble(every);
+    }
+
+    /// Another process, whose models misbehave when asked to.
+    pub(crate) fn obedient(&self) -> Lockstep {
+        self.pipeline.run(&[("LOCKSTEP_FAULT_MODEL", "1")])
+    }
+
+    /// Goes on until something holds.
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !holds() {
+            self.turn();
+            assert!(Instant::now() < until, "{what} in vain");
         }
     }
 
@@ -182,31 +227,58 @@ impl<'b> Round<'b> {
     }
 
     /// Waits for every result, and then for the processes to stop in order.
-    pub(crate) fn end(mut self, broker: &Broker, scenario: &'static str, processes: Vec<Lockstep>) -> Row {
+    pub(crate) fn end(mut self, scenario: &str, processes: Vec<Lockstep>) -> Row {
         let until = Instant::now() + PATIENCE;
-        while self.bundles.len() < self.load.expected() {
+        while self.ended.len() < self.load.expected() {
             self.read(Duration::from_millis(50));
             if Instant::now() > until {
-                println!("chaos: {} bundles have no result", self.load.expected() - self.bundles.len());
+                println!("chaos: {} bundles have no result", self.load.expected() - self.ended.len());
                 break;
             }
         }
+        let mut said = Vec::new();
         for process in processes {
             let ended = process.terminate();
             assert_eq!(ended.code, Some(0), "{ended:?}");
+            said.push(ended.err);
         }
         // What may come twice would have come by now, but for what was on its way.
         self.read(Duration::from_secs(1));
         let rounds = self.load.finish();
-        let mut dead = broker.follow(&self.pipeline.topic("dead-letters"));
-        dead.for_now();
-        Row {
-            scenario,
-            guarantee: self.guarantee,
+        let more = if self.guarantee.protocol == "classic" { "" } else { " (KIP-848)" };
+        let row = Row {
+            scenario: format!("{scenario}{more}"),
+            guarantee: self.guarantee.name,
             kills: self.kills,
             samples: 2 * rounds * STREAMS,
-            account: account(&self.records, &dead.records, rounds, STREAMS),
+            dead: self.dead.len(),
+            account: account(&self.records, &self.dead, rounds, STREAMS),
             recoveries: self.recoveries,
+            calm: self.calm,
+        };
+        if !row.keeps_its_promise() {
+            twice(&self.records);
+            said.iter().for_each(|said| println!("--- one of the processes that were left said\n{said}"));
+        }
+        row
+    }
+}
+
+/// Shows where the first results lie that came twice.
+fn twice(records: &[TailRecord]) {
+    let mut seen: BTreeMap<String, &TailRecord> = BTreeMap::new();
+    let mut shown = 0;
+    for record in records {
+        let result: Value = serde_json::from_slice(&record.value).expect("JSON");
+        let id = result["id"].as_str().expect("an id").to_owned();
+        if let Some(before) = seen.insert(id.clone(), record)
+            && shown < 10
+        {
+            shown += 1;
+            let place = |record: &TailRecord| {
+                (record.partition, record.offset, record.timestamp, result["inputs"]["left"].to_string())
+            };
+            println!("chaos: {id} came twice: {:?} and {:?}", place(before), place(record));
         }
     }
 }

@@ -6,36 +6,48 @@ use crate::broker::Broker;
 use crate::process::Lockstep;
 use crate::random::Random;
 use crate::report::Row;
-use crate::round::Round;
+use crate::round::{Guarantee, Round};
 
 /// How often things are done.
 pub(crate) struct Scale {
     kills: usize,
     zombies: usize,
     restarts: usize,
+    members: usize,
+    brokers: usize,
     points: usize,
 }
 
 impl Scale {
-    pub(crate) const SHORT: Self = Self { kills: 3, zombies: 1, restarts: 1, points: 1 };
-    pub(crate) const FULL: Self = Self { kills: 30, zombies: 3, restarts: 3, points: 3 };
+    pub(crate) const SHORT: Self =
+        Self { kills: 3, zombies: 1, restarts: 1, members: 2, brokers: 1, points: 1 };
+    pub(crate) const FULL: Self =
+        Self { kills: 30, zombies: 3, restarts: 3, members: 4, brokers: 4, points: 3 };
 }
 
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    pub(crate) play: fn(&Broker, &'static str, &Scale, &mut Random) -> Row,
+    /// The group protocols that it is played with, in a short round and in the long one.
+    pub(crate) protocols: [&'static [&'static str]; 2],
+    pub(crate) play: fn(&Broker, Guarantee, &Scale, &mut Random) -> Row,
 }
 
+const CLASSIC: &[&str] = &["classic"];
+const BOTH: &[&str] = &["classic", "consumer"];
+
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "kill one of two", play: kill_one_of_two },
-    Scenario { name: "die at a fault point", play: die_at_a_point },
-    Scenario { name: "zombie", play: zombie },
-    Scenario { name: "rolling restart", play: rolling_restart },
+    Scenario { name: "kill one of two", protocols: [BOTH, BOTH], play: kill_one_of_two },
+    Scenario { name: "die at a fault point", protocols: [CLASSIC, BOTH], play: die_at_a_point },
+    Scenario { name: "zombie", protocols: [CLASSIC, BOTH], play: zombie },
+    Scenario { name: "rolling restart", protocols: [BOTH, BOTH], play: rolling_restart },
+    Scenario { name: "join one by one", protocols: [CLASSIC, BOTH], play: join_one_by_one },
+    Scenario { name: "broker restarts", protocols: [CLASSIC, BOTH], play: broker_restarts },
+    Scenario { name: "poison and bad models", protocols: [CLASSIC, CLASSIC], play: bad_models },
 ];
 
 /// One of two processes is killed at a random moment and another joins, again and again: now and then before the
 /// group has come to rest.
-fn kill_one_of_two(broker: &Broker, guarantee: &'static str, scale: &Scale, random: &mut Random) -> Row {
+fn kill_one_of_two(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let mut processes = vec![round.process(), round.process()];
     round.go_on(Duration::from_secs(3));
@@ -50,11 +62,11 @@ fn kill_one_of_two(broker: &Broker, guarantee: &'static str, scale: &Scale, rand
         }
     }
     round.recover();
-    round.end(broker, "kill one of two", processes)
+    round.end("kill one of two", processes)
 }
 
 /// A process dies at each point of its code where something has just happened, or is just about to.
-fn die_at_a_point(broker: &Broker, guarantee: &'static str, scale: &Scale, random: &mut Random) -> Row {
+fn die_at_a_point(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let mut processes = vec![round.process()];
     round.go_on(Duration::from_secs(2));
@@ -75,11 +87,11 @@ fn die_at_a_point(broker: &Broker, guarantee: &'static str, scale: &Scale, rando
             }
         }
     }
-    round.end(broker, "die at a fault point", processes)
+    round.end("die at a fault point", processes)
 }
 
 /// One of two processes is frozen for longer than its session lasts, and comes back.
-fn zombie(broker: &Broker, guarantee: &'static str, scale: &Scale, random: &mut Random) -> Row {
+fn zombie(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let processes = vec![round.process(), round.process()];
     round.go_on(Duration::from_secs(3));
@@ -93,11 +105,11 @@ fn zombie(broker: &Broker, guarantee: &'static str, scale: &Scale, random: &mut 
         round.go_on(Duration::from_secs(3));
         round.recover();
     }
-    round.end(broker, "zombie", processes)
+    round.end("zombie", processes)
 }
 
 /// Three processes are stopped in order, one after the other, each followed by another.
-fn rolling_restart(broker: &Broker, guarantee: &'static str, scale: &Scale, random: &mut Random) -> Row {
+fn rolling_restart(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let mut processes: Vec<Lockstep> = (0..3).map(|_| round.process()).collect();
     round.go_on(Duration::from_secs(4));
@@ -109,5 +121,62 @@ fn rolling_restart(broker: &Broker, guarantee: &'static str, scale: &Scale, rand
         processes.push(round.process());
         round.recover();
     }
-    round.end(broker, "rolling restart", processes)
+    round.end("rolling restart", processes)
+}
+
+/// Processes join the group one by one, until each has one partition of each input, and leave it one by one.
+fn join_one_by_one(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
+    let mut round = Round::new(broker, guarantee);
+    let mut processes = vec![round.process()];
+    round.go_on(Duration::from_secs(3));
+    while processes.len() < scale.members {
+        round.disturb();
+        processes.push(round.process());
+        round.go_on(random.millis(0, 1000));
+        round.recover();
+    }
+    while processes.len() > 1 {
+        round.disturb();
+        assert_eq!(round.stop(processes.remove(0)).code, Some(0));
+        round.recover();
+    }
+    round.end("join one by one", processes)
+}
+
+/// The broker is stopped in order and comes back. Killed, it may lose what it had promised, being the only one.
+fn broker_restarts(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
+    let mut round = Round::new(broker, guarantee);
+    let processes = vec![round.process(), round.process()];
+    round.go_on(Duration::from_secs(4));
+    let Some(file) = std::env::var_os("KAFKA_PID_FILE") else {
+        println!(
+            "chaos: NOT RUN: KAFKA_PID_FILE does not name the broker's process; `config/kafka/kafka run` does"
+        );
+        return round.end("broker restarts", processes);
+    };
+    let pid = || std::fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
+    for _ in 0..scale.brokers {
+        round.go_on(random.millis(0, 1000));
+        let before = pid();
+        round.disturb();
+        let sent = std::process::Command::new("kill").args(["-TERM", &before]).status();
+        assert!(sent.expect("kill can be run").success());
+        round.until("waited for the broker", || pid() != before);
+        round.recover();
+    }
+    round.end("broker restarts", processes)
+}
+
+/// Models err, panic, hang, find no memory and lose their device, and payloads are broken: those samples become dead
+/// letters, if need be, and no others.
+fn bad_models(broker: &Broker, guarantee: Guarantee, scale: &Scale, _: &mut Random) -> Row {
+    let mut round = Round::new(broker, guarantee);
+    let processes = vec![round.obedient(), round.obedient()];
+    round.go_on(Duration::from_secs(3));
+    round.make_trouble(101);
+    round.disturb();
+    round.go_on(Duration::from_secs(10 * scale.restarts as u64));
+    round.make_trouble(0);
+    round.recover();
+    round.end("poison and bad models", processes)
 }

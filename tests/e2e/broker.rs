@@ -56,6 +56,7 @@ impl Broker {
             brokers: self.address.clone(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
         };
@@ -96,6 +97,7 @@ impl Producer {
     ) {
         let mut record = OutRecord {
             topic: topic.into(),
+            partition: None,
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
             headers: headers

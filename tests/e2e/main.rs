@@ -47,3 +47,5 @@ mod pipeline;
 mod process;
 mod results;
 mod sharing;
+mod state;
+mod until_end;

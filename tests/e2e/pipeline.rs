@@ -7,7 +7,7 @@ use lockstep_engine::time::Timestamp;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
-use crate::process::Lockstep;
+use crate::process::{Ended, Lockstep};
 
 /// A pipeline of frames alone: every frame is a bundle that closes at once.
 pub(crate) const FACES: &str = r#"
@@ -90,12 +90,15 @@ impl<'b> Pipeline<'b> {
                 lines.push(format!("topic = {:?}", self.topic(input)));
             }
         }
-        // A member that was killed is missed sooner than after librdkafka's 45 s.
-        lines.push("[kafka.consumer]\n\"session.timeout.ms\" = 6000\n\"heartbeat.interval.ms\" = 500".into());
+        // A member that was killed is missed sooner than after librdkafka's 45 s. In the newer protocol the broker says.
+        if !text.contains("group_protocol = \"consumer\"") {
+            let quick = "[kafka.consumer]\n\"session.timeout.ms\" = 6000\n\"heartbeat.interval.ms\" = 500";
+            lines.push(quick.into());
+        }
         std::fs::write(file, lines.join("\n")).expect("it can be written");
     }
 
-    /// The topic of an input, or `results`, `dead-letters` or `late`.
+    /// The topic of an input, or `results`, `dead-letters`, `late` or `state`.
     pub(crate) fn topic(&self, what: &str) -> String {
         format!("{}.{what}", self.name)
     }
@@ -109,7 +112,7 @@ impl<'b> Pipeline<'b> {
             assert_eq!(ended.code, Some(0), "{ended:?}");
             return;
         };
-        for topic in inputs.iter().chain(&["results", "dead-letters", "late"]) {
+        for topic in inputs.iter().chain(&["results", "dead-letters", "late", "state"]) {
             embedded.create_topic(&self.topic(topic), partitions).expect("made");
         }
     }
@@ -129,6 +132,17 @@ impl<'b> Pipeline<'b> {
         ];
         all.extend(variables);
         Lockstep::start(&["run", file.to_str().expect("UTF-8")], &all, "")
+    }
+
+    /// `lockstep run --until-end`.
+    pub(crate) fn run_until_end(&self) -> Ended {
+        let variables = [
+            ("LOCKSTEP_BROKERS", self.broker.address.as_str()),
+            ("LOCKSTEP_GROUP", self.name.as_str()),
+            ("LOCKSTEP_HTTP", "off"),
+            ("NO_COLOR", "1"),
+        ];
+        Lockstep::run(&["run", "--until-end", self.file.to_str().expect("UTF-8")], &variables)
     }
 
     /// `lockstep publish` of the clip to the inputs' topics.

@@ -57,6 +57,11 @@ impl Shards {
         self.router.owner(stream)
     }
 
+    /// Whether streams are on their way.
+    pub(super) fn are_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
     /// When to look next.
     pub(super) fn next_look(&self) -> Timestamp {
         self.next_look

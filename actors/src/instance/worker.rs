@@ -232,8 +232,8 @@ impl Worker {
         let Hands { work: Some(work), state, .. } = &mut *hands else { return Ok(hands) };
         let Some(rows) = work.remaining.next() else { return Ok(hands) };
         let runtime = &self.parts().runtime;
-        for job in work.jobs(&rows).filter(|job| job.bundle.first) {
-            state.forget(&job.bundle.stream);
+        if runtime.step.is_stateful() {
+            work.jobs(&rows).for_each(|job| runtime.admit_state(state, job));
         }
         let tensors = work.inputs(runtime, &rows).and_then(|inputs| {
             let streams: Vec<&StreamKey> = work.jobs(&rows).map(|job| &job.bundle.stream).collect();
@@ -258,7 +258,12 @@ impl Worker {
                 outcome
             }
         };
-        telemetry::batch_run(self.step(), self.parts().number, rows.len(), since.elapsed(), outcome.is_ok());
+        let busy = since.elapsed();
+        self.parts().runtime.worked(busy);
+        telemetry::batch_run(self.step(), self.parts().number, rows.len(), busy, outcome.is_ok());
+        if who == Who::Model && outcome.is_ok() {
+            runtime.batch_took(rows.len(), busy);
+        }
         let why = match outcome {
             Ok(outputs) => {
                 self.succeeded(&mut hands, who, outputs, started_at);
@@ -310,7 +315,8 @@ impl Worker {
         let Some(rows) = work.remaining.next() else { return };
         let runtime = &self.parts().runtime;
         if runtime.step.is_stateful() {
-            let streams: Vec<&StreamKey> = work.jobs(&rows).map(|job| &job.bundle.stream).collect();
+            let streams: Vec<(&StreamKey, u32)> =
+                work.jobs(&rows).map(|job| (&job.bundle.stream, job.assignment())).collect();
             state.store(&streams, &outputs);
         }
         work.remaining.succeeded();

@@ -26,6 +26,8 @@ pub(super) struct Gathering {
     pub(super) kept: Vec<Pending>,
     /// What is for the next.
     waiting: VecDeque<(OutRecord, Pending)>,
+    /// How many have ended that count.
+    pub(super) counted: u64,
 }
 
 /// What a transaction leaves when it has ended.
@@ -40,7 +42,7 @@ pub(super) struct Left {
 impl Gathering {
     pub(super) fn new(client: Box<dyn Transactions>, every: Duration) -> Self {
         let transaction = Transaction::new(every);
-        Self { client, transaction, kept: Vec::new(), waiting: VecDeque::new() }
+        Self { client, transaction, kept: Vec::new(), waiting: VecDeque::new(), counted: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -50,11 +52,6 @@ impl Gathering {
     /// Whether so much waits for the next that no more should come.
     pub(super) fn is_overfull(&self) -> bool {
         self.waiting.len() >= MOST_WAITING
-    }
-
-    /// Whether there is anything for the next.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
     }
 
     /// Keeps for the next transaction what cannot be in this one.
@@ -103,10 +100,10 @@ impl Gathering {
     /// What it leaves, if it has ended.
     pub(super) fn ended(&mut self, now: Timestamp, inbox: &Inbox) -> Option<Left> {
         let ended = inbox.take_ended()?;
-        Some(Left {
-            then: self.transaction.ended(ended, now),
-            kept: std::mem::take(&mut self.kept),
-            waiting: std::mem::take(&mut self.waiting),
-        })
+        // The first only begins.
+        let was_one = self.transaction.is_ending();
+        let then = self.transaction.ended(ended, now);
+        self.counted += u64::from(was_one && then == Then::GoOn);
+        Some(Left { then, kept: std::mem::take(&mut self.kept), waiting: std::mem::take(&mut self.waiting) })
     }
 }

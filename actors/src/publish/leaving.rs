@@ -6,7 +6,8 @@ use std::time::Duration;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::time::Timestamp;
 
-use super::{Publish, Revocation};
+use super::{Publish, PublishMessage, Revocation};
+use crate::shell::Outbox;
 
 /// Partitions that are being let go.
 pub(super) struct Leaving {
@@ -15,6 +16,10 @@ pub(super) struct Leaving {
     acknowledge: Vec<Arc<Acknowledge>>,
     /// How long what is under way of them may take to end; none until all sync actors have told.
     pub(super) until: Option<Timestamp>,
+    /// Behind the last bundle of them, since all sync actors have told.
+    last_bundle: Option<u64>,
+    /// Behind the last of what is sent for them, since all those bundles have gone.
+    last_sent: Option<u64>,
 }
 
 impl Publish {
@@ -22,7 +27,13 @@ impl Publish {
         let place = match self.leaving.iter().position(|it| Arc::ptr_eq(&it.revocation, &revocation)) {
             Some(place) => place,
             None => {
-                self.leaving.push(Leaving { revocation, acknowledge: Vec::new(), until: None });
+                self.leaving.push(Leaving {
+                    revocation,
+                    acknowledge: Vec::new(),
+                    until: None,
+                    last_bundle: None,
+                    last_sent: None,
+                });
                 self.leaving.len() - 1
             }
         };
@@ -32,30 +43,40 @@ impl Publish {
             // What others have taken over already is theirs: there is nothing to wait for.
             let within = if leaving.revocation.lost { Duration::ZERO } else { self.revoke_within };
             leaving.until = Some(leaving.revocation.told_at.after(within));
+            leaving.last_bundle = Some(self.order.mark());
         }
     }
 
-    /// Lets partitions go of which nothing is under way any more, or for which it takes too long.
-    pub(super) fn let_go(&mut self, now: Timestamp) {
-        let is_told = self.order.is_empty() && self.outgoing.is_told();
+    /// Lets partitions go of which nothing is under way any more, or for which it takes too long. What comes of other
+    /// partitions meanwhile is not waited for.
+    pub(super) fn let_go(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         for mut leaving in std::mem::take(&mut self.leaving) {
+            if leaving.last_sent.is_none()
+                && leaving.last_bundle.is_some_and(|mark| self.order.has_passed(mark))
+            {
+                if !self.outgoing.is_transactional() {
+                    self.send_carried(out);
+                }
+                leaving.last_sent = Some(self.outgoing.mark());
+            }
+            let is_settled = leaving.last_sent.is_some_and(|mark| {
+                let nothing_to_commit =
+                    self.outgoing.is_empty() && !self.carries() && !self.ledger.has_moved();
+                self.outgoing.has_passed(mark) || self.outgoing.is_transactional() && nothing_to_commit
+            });
             let is_late = leaving.until.is_some_and(|until| now >= until);
-            let is_settled =
-                !self.outgoing.is_transactional() || (self.outgoing.is_empty() && !self.ledger.has_moved());
-            if !(is_late || leaving.until.is_some() && is_told && is_settled) {
-                if leaving.until.is_some() && is_told {
+            if !is_settled && !is_late {
+                if leaving.last_sent.is_some() {
                     self.outgoing.end_soon();
                 }
                 self.leaving.push(leaving);
                 continue;
             }
-            if self.outgoing.is_transactional() {
-                if !is_settled {
-                    // Its positions can no longer be committed with what was sent in it.
-                    self.outgoing.doom("its partitions have been let go");
-                }
-            } else {
+            if !self.outgoing.is_transactional() {
                 self.commit();
+            } else if !is_settled {
+                // Its positions can no longer be committed with what was sent in it.
+                self.outgoing.doom("its partitions have been let go");
             }
             for (partition, assignment) in &leaving.revocation.partitions {
                 self.ledger.revoke(*partition, *assignment);

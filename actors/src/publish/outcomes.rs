@@ -152,6 +152,9 @@ impl Publish {
             // Whoever has the partitions now reads its records again.
             return self.abandoned();
         }
+        if let Some(carrying) = &mut self.carrying {
+            carrying.note(&job);
+        }
         let failure = match job.failure() {
             Some(failure) => (failure.fault.clone(), failure.culprit),
             None => match self.maker.make(&job) {
@@ -211,6 +214,7 @@ impl Publish {
                 }
                 Delivered::Poison { job, fault } => self.failed(&job, &fault, None, out),
                 Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
+                Delivered::Carried => {}
             }
         }
     }

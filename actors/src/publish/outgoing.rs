@@ -10,7 +10,7 @@ use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::Ledger;
 use lockstep_engine::publish::letters::{self, LeftOut};
 use lockstep_engine::publish::result::{ResultMaker, Timing};
-use lockstep_engine::publish::sink::{DeliveryError, OutRecord, Refusal, Sink, Transactions};
+use lockstep_engine::publish::sink::{OutRecord, Sink, Transactions};
 use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
@@ -23,6 +23,8 @@ use super::inbox::Inbox;
 use super::letter::Letter;
 use super::pending::{Delivered, Outbound, Pending};
 use crate::shell::Outbox;
+
+mod refused;
 
 /// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -49,6 +51,8 @@ pub(super) struct Outgoing {
     /// What the broker did not take, to be sent again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
+    /// What was sent again has numbers before this one.
+    sent_again: u64,
     gathering: Option<Gathering>,
 }
 
@@ -73,6 +77,7 @@ impl Outgoing {
             full: Arc::default(),
             refused: Vec::new(),
             again_at: None,
+            sent_again: 0,
             gathering,
         }
     }
@@ -89,10 +94,25 @@ impl Outgoing {
             && self.gathering.as_ref().is_none_or(Gathering::is_empty)
     }
 
-    /// Whether all that was to be sent has been sent and told of.
-    pub(super) fn is_told(&self) -> bool {
-        let waits = self.gathering.as_ref().is_some_and(Gathering::is_waiting);
-        self.pending.is_empty() && self.refused.is_empty() && !waits
+    /// Sets a mark behind all that was to be sent. It is passed when all that has come to its end: where results go in
+    /// transactions, when one that can hold the last of it counts.
+    pub(super) fn mark(&mut self) -> u64 {
+        match &self.gathering {
+            Some(gathering) => gathering.counted + 1 + u64::from(gathering.transaction.is_ending()),
+            None => self.next(),
+        }
+    }
+
+    /// Whether all that was to be sent before a mark has come to its end.
+    pub(super) fn has_passed(&self, mark: u64) -> bool {
+        match &self.gathering {
+            Some(gathering) => gathering.counted >= mark,
+            None => self.refused.is_empty() && self.first >= mark.max(self.sent_again),
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.pending.len() as u64
     }
 
     /// Sends a result.
@@ -133,6 +153,13 @@ impl Outgoing {
         true
     }
 
+    /// Sends what a stream carries on.
+    pub(super) fn carried(&mut self, what: Outbound, out: &mut Outbox<PublishMessage>) {
+        if let Outbound::Carried { record, .. } = &what {
+            self.send(record.clone(), what, out);
+        }
+    }
+
     fn send(&mut self, record: OutRecord, what: Outbound, out: &mut Outbox<PublishMessage>) {
         self.send_pending(record, Pending { what, told: false }, out);
     }
@@ -143,7 +170,7 @@ impl Outgoing {
             None => Some((record, pending)),
         };
         let Some((record, pending)) = admitted else { return };
-        let token = self.first + self.pending.len() as u64;
+        let token = self.next();
         self.pending.push_back(Some(pending));
         let mut full = self.full.lock();
         // What found no room before goes first, or results would overtake one another.
@@ -180,47 +207,16 @@ impl Outgoing {
         ended
     }
 
-    fn undelivered(
-        &mut self,
-        pending: Pending,
-        error: &DeliveryError,
-        now: Timestamp,
-        ended: &mut Vec<Delivered>,
-        out: &mut Outbox<PublishMessage>,
-    ) {
-        if let Some(gathering) = &mut self.gathering {
-            gathering.transaction.doom(&error.message);
-        }
-        match error.refusal {
-            Refusal::Poison if pending.told => {
-                // It has been told as delivered: only reading it again can tell otherwise.
-                out.fail(format!("the broker now refuses what it took before: {}", error.message));
-            }
-            Refusal::Poison => ended.extend(self.poison(pending.what, error, out)),
-            // It has neither ended nor been committed, and is read again by whoever comes next.
-            Refusal::Fatal => {
-                out.fail(format!("Kafka's producer has failed for good: {}", error.message));
-                self.refused.push(pending);
-            }
-            Refusal::Passing => match &mut self.gathering {
-                Some(gathering) => {
-                    tracing::debug!("a record of a transaction was not delivered: {}", error.message);
-                    gathering.kept.push(pending);
-                }
-                None => {
-                    tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
-                    self.refused.push(pending);
-                    self.again_at.get_or_insert(now.after(AGAIN_AFTER));
-                }
-            },
-        }
-    }
-
     /// The transaction under way is not to wait until it is due.
     pub(super) fn end_soon(&mut self) {
         if let Some(gathering) = &mut self.gathering {
             gathering.transaction.end_soon();
         }
+    }
+
+    /// Whether the transaction under way takes what is sent, and would end now.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.gathering.as_ref().is_some_and(|gathering| gathering.transaction.is_due(now))
     }
 
     /// When the transaction under way is due.
@@ -327,6 +323,7 @@ impl Outgoing {
                 (Err(why), _) => tracing::error!("a record cannot be made again: {why}"),
             }
         }
+        self.sent_again = self.next();
         ended
     }
 
@@ -342,43 +339,7 @@ impl Outgoing {
                 let late = self.late.as_ref().unwrap_or(&self.dead_letters);
                 Ok(letters::left_out(late, &sample.record, topic, *why))
             }
-        }
-    }
-
-    /// The broker will never take this record as it is.
-    fn poison(
-        &mut self,
-        what: Outbound,
-        error: &DeliveryError,
-        out: &mut Outbox<PublishMessage>,
-    ) -> Option<Delivered> {
-        match what {
-            Outbound::Result { job, .. } => {
-                let message = format!("the broker refuses the result: {}", error.message);
-                let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
-                Some(Delivered::Poison { job, fault })
-            }
-            Outbound::Dead { letter, topic, without_payload: true, .. } => {
-                let (position, assignment) = (letter.record().position, letter.assignment());
-                tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
-                Some(Delivered::Letter { position, assignment })
-            }
-            Outbound::Dead { letter, topic, fault, .. } => {
-                let position = letter.record().position;
-                tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
-                let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-                self.send(
-                    letters::without_value(record),
-                    Outbound::Dead { letter, topic, fault, without_payload: true },
-                    out,
-                );
-                None
-            }
-            Outbound::LeftOut { sample, topic, .. } => {
-                let (position, assignment) = (sample.position(), sample.assignment);
-                tracing::error!(topic, %position, "a late or evicted record is refused: {}", error.message);
-                Some(Delivered::Letter { position, assignment })
-            }
+            Outbound::Carried { record, .. } => Ok(record.clone()),
         }
     }
 }

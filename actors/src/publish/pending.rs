@@ -8,6 +8,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::position::{PartitionId, Position};
 use lockstep_engine::publish::letters::LeftOut;
 use lockstep_engine::publish::result::Timing;
+use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::time::Timestamp;
 
@@ -22,9 +23,28 @@ pub(super) struct Pending {
 
 /// What is made into a record.
 pub(super) enum Outbound {
-    Result { job: Arc<Job>, timing: Timing, sent_at: Timestamp },
-    Dead { letter: Letter, topic: String, fault: Fault, without_payload: bool },
-    LeftOut { sample: Arc<Sample>, topic: String, why: LeftOut },
+    Result {
+        job: Arc<Job>,
+        timing: Timing,
+        sent_at: Timestamp,
+    },
+    Dead {
+        letter: Letter,
+        topic: String,
+        fault: Fault,
+        without_payload: bool,
+    },
+    LeftOut {
+        sample: Arc<Sample>,
+        topic: String,
+        why: LeftOut,
+    },
+    /// What a stream carries on, read of this partition under this assignment.
+    Carried {
+        record: OutRecord,
+        partition: PartitionId,
+        assignment: u32,
+    },
 }
 
 /// What has come to its end.
@@ -52,6 +72,8 @@ pub(super) enum Delivered {
         /// The assignment that it was read under.
         assignment: u32,
     },
+    /// What a stream carries on was acknowledged.
+    Carried,
 }
 
 impl Outbound {
@@ -67,6 +89,7 @@ impl Outbound {
             Self::LeftOut { sample, .. } => {
                 Delivered::Letter { position: sample.position(), assignment: sample.assignment }
             }
+            Self::Carried { .. } => Delivered::Carried,
         }
     }
 
@@ -80,6 +103,7 @@ impl Outbound {
             Self::Result { job, .. } => is_ours(job, holds),
             Self::Dead { letter, .. } => holds(letter.record().position.partition, letter.assignment()),
             Self::LeftOut { sample, .. } => holds(sample.position().partition, sample.assignment),
+            Self::Carried { partition, assignment, .. } => holds(*partition, *assignment),
         }
     }
 }

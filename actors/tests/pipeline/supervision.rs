@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::world::{self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, record};
+use crate::world::{
+    self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, first_value, record,
+};
 use lockstep_actors::status::State;
 use lockstep_actors::{Ended, PipelineError};
 use lockstep_engine::control::breaker::{BreakerPolicy, BreakerState};
@@ -115,13 +117,6 @@ fn an_answer_that_comes_too_late_is_not_heard_though_another_call_is_under_way()
     for result in &sent {
         assert_eq!(first_value(result), offsets(std::slice::from_ref(result))[0], "another batch's row");
     }
-}
-
-/// The first of the values that a result shows.
-fn first_value(record: &OutRecord) -> i64 {
-    let text = String::from_utf8(record.payload.to_vec()).unwrap();
-    let values = text.split("\"values\":[").nth(1).unwrap_or_else(|| panic!("{text}"));
-    values.split([',', ']']).next().unwrap().parse().unwrap()
 }
 
 #[test]

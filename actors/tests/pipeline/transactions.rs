@@ -77,3 +77,30 @@ fn a_stop_ends_with_a_transaction() {
     assert_eq!(world.transactions.load(Ordering::SeqCst), 1);
     assert_each_once(&world, 0);
 }
+
+#[test]
+fn a_partition_is_let_go_when_all_that_was_taken_in_of_it_is_committed() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let world = Arc::new(World::default());
+        world.revoking.store(true, Ordering::SeqCst);
+        world.begin_held.store(true, Ordering::SeqCst);
+        world.aborting.store(1, Ordering::SeqCst);
+        let mut pipeline = exactly_once(4);
+        pipeline.delivery.guarantee = guarantee;
+        pipeline.delivery.revoke_within = Duration::from_secs(60);
+        let records = (0..COUNT).map(|n| record(n, "a", 1)).collect();
+        let running = Running::start_with(world.clone(), records, pipeline);
+        // The records, what was carried, the assignment and the revocation.
+        let all = COUNT as usize + 3;
+        world.wait_for("the revocation", |world| world.accepted.load(Ordering::SeqCst) == all);
+        if guarantee == Guarantee::ExactlyOnce {
+            assert_eq!(*world.let_go_at.lock().unwrap(), None, "nothing is committed yet");
+        }
+        world.begin_held.store(false, Ordering::SeqCst);
+        world.notify();
+        world.wait_for("letting go", |world| world.let_go_at.lock().unwrap().is_some());
+        let at = *world.let_go_at.lock().unwrap();
+        assert_eq!(at, Some(COUNT), "{guarantee:?}");
+        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    }
+}

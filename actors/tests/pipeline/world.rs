@@ -13,12 +13,14 @@ use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Ne
 use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
+use lockstep_engine::infer::changelog::Carried;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
@@ -51,6 +53,8 @@ pub(crate) struct World {
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
     /// What was committed before the first pipeline began.
     pub(crate) before: Mutex<Option<Commit>>,
+    /// Where a pipeline is to end by itself.
+    pub(crate) until: Mutex<Option<Ends>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
     /// How often the source takes its partition away and gives it back, the next time it has something to say.
@@ -71,6 +75,11 @@ pub(crate) struct World {
     pub(crate) aborting: AtomicUsize,
     /// How many transactions were committed.
     pub(crate) transactions: AtomicUsize,
+    /// While set, no transaction begins.
+    pub(crate) begin_held: AtomicBool,
+    /// Whether the partition is revoked behind the records, and what was committed when it was let go.
+    pub(crate) revoking: AtomicBool,
+    pub(crate) let_go_at: Mutex<Option<i64>>,
     /// How many records the sink takes at a time; 0 for any number.
     pub(crate) sink_room: AtomicUsize,
     /// How many calls of a model fail, lose their device or do not come back, the next ones first.
@@ -133,6 +142,15 @@ impl World {
         self.sent.lock().unwrap().iter().filter(|record| &*record.topic == topic).cloned().collect()
     }
 
+    /// What streams carry on: of each key the latest value, as a compacted topic has it.
+    pub(crate) fn carried(&self) -> Vec<(Bytes, Bytes)> {
+        let mut records = self.sent_to("state");
+        // Deliveries come in any order here.
+        records.sort_by_key(|record| Carried::decode(&record.payload).unwrap().event_time);
+        let latest = records.into_iter().map(|record| (record.key.unwrap(), record.payload));
+        latest.collect::<BTreeMap<_, _>>().into_iter().collect()
+    }
+
     pub(crate) fn committed(&self) -> Option<i64> {
         self.committed.lock().unwrap().get(&PARTITION).map(|next| next.0)
     }
@@ -148,6 +166,13 @@ pub(crate) fn record(offset: i64, stream: &str, byte: u8) -> Record {
         timestamp: Some(Timestamp::from_millis(1_800_000_000_000 + offset)),
         polled_at: Timestamp::from_millis(1_800_000_000_000),
     }
+}
+
+/// The first of the values that a result shows.
+pub(crate) fn first_value(record: &OutRecord) -> i64 {
+    let text = String::from_utf8(record.payload.to_vec()).unwrap();
+    let values = text.split("\"values\":[").nth(1).unwrap_or_else(|| panic!("{text}"));
+    values.split([',', ']']).next().unwrap().parse().unwrap()
 }
 
 /// A running pipeline.
@@ -211,6 +236,7 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts 
         }),
         observer: Box::new(Troublemaker(world.clone())),
         status: world.status.clone(),
+        until: world.until.lock().unwrap().clone(),
     }
 }
 
@@ -255,7 +281,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         backend: "test".into(),
         instances,
-        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, preferred: Vec::new() },
+        batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
         care: Care::default(),
@@ -275,6 +301,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             brokers: String::new(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
         },
@@ -289,6 +316,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             clock_offset: 0,
             drift: Default::default(),
             on_data_loss: OnDataLoss::Continue,
+            shed: None,
         }],
         align: AlignPolicy {
             method: Method::Pivot(InputId(0)),
@@ -299,11 +327,18 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             bounds: Default::default(),
         },
         shards: 2,
+        scaling: Default::default(),
         steps: vec![step],
-        publish: PublishSpec { results: "results".into(), dead_letters: "dead".into(), late: None },
+        publish: PublishSpec {
+            results: "results".into(),
+            dead_letters: "dead".into(),
+            late: None,
+            state: None,
+        },
         delivery: DeliverySpec::default(),
         limits: Limits {
             memory: 1 << 30,
+            max_drift: None,
             stop_within: Duration::from_secs(20),
             commit_every: Duration::from_millis(10),
         },
@@ -344,8 +379,11 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
         let start = NextOffset(records.first().map_or(next, |record| record.position.offset.0));
         let committed = world.before.lock().unwrap().clone();
         let assigned = Assigned { partition: PARTITION, start, committed };
-        if !offer(&world, &stopped, &mut *sink, SourceEvent::Assigned(vec![assigned])) {
-            return;
+        let carried = SourceEvent::Carried(vec![(PARTITION.partition, world.carried())]);
+        for event in [carried, SourceEvent::Assigned(vec![assigned])] {
+            if !offer(&world, &stopped, &mut *sink, event) {
+                return;
+            }
         }
         let mut at = 0;
         while let Some(record) = records.get(at) {
@@ -358,6 +396,15 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
             } else {
                 return;
             }
+        }
+        if world.revoking.load(Ordering::SeqCst) {
+            let of_revoked = world.clone();
+            let done = Acknowledge::new(move || {
+                *of_revoked.let_go_at.lock().unwrap() = Some(of_revoked.committed().unwrap_or(0));
+                of_revoked.notify();
+            });
+            let revoked = SourceEvent::Revoked { partitions: vec![PARTITION], lost: false, done };
+            offer(&world, &stopped, &mut *sink, revoked);
         }
     });
     control
@@ -450,6 +497,9 @@ impl Transactions for TestTransactions {
     fn end(&mut self, how: Ending, then: Box<dyn FnOnce(InTransaction) + Send>) {
         let world = self.0.clone();
         std::thread::spawn(move || {
+            if matches!(how, Ending::None) {
+                world.wait_for("a transaction to begin", |world| !world.begin_held.load(Ordering::SeqCst));
+            }
             let gathered = std::mem::take(&mut *world.gathered.lock().unwrap());
             let ended = match how {
                 Ending::Commit(_) if one_of(&world.aborting) => InTransaction::Aborted("told to".into()),

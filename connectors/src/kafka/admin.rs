@@ -25,7 +25,18 @@ pub struct TopicSpec {
     pub partitions: i32,
     /// On how many brokers each partition is kept; the broker's own default when absent.
     pub replication: Option<i32>,
+    /// Whether of each key only the latest record counts.
+    pub is_compacted: bool,
 }
+
+/// What a compacted topic is made with. A process that takes a partition over reads all that is left of it, so the
+/// broker is to clean up early. What has not been said again for a week is of a stream that has ended.
+const COMPACTED: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact,delete"),
+    ("retention.ms", "604800000"),
+    ("segment.bytes", "33554432"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+];
 
 /// What became of a topic that was to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,15 +111,15 @@ fn unreachable(error: &KafkaError) -> String {
 /// When the brokers cannot be reached within the time.
 pub fn check_topics(pipeline: &Pipeline, within: Duration) -> Result<Vec<String>, Error> {
     let inputs = input_topics(pipeline);
-    let outputs = output_topics(pipeline);
-    let all: Vec<&str> = inputs.iter().chain(&outputs).copied().collect();
+    let (outputs, state) = (output_topics(pipeline), pipeline.publish.state.as_deref());
+    let all: Vec<&str> = inputs.iter().copied().chain(state).chain(outputs).collect();
     let counts = partition_counts(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
     let found: Vec<(&str, Option<i32>)> = all.into_iter().zip(counts).collect();
-    Ok(problems(&found, inputs.len()))
+    Ok(problems(&found, inputs.len() + usize::from(state.is_some())))
 }
 
-/// `found` has the inputs' topics first.
-fn problems(found: &[(&str, Option<i32>)], inputs: usize) -> Vec<String> {
+/// `found` has the topics first that need the same number of partitions: the inputs', and that of their state.
+fn problems(found: &[(&str, Option<i32>)], alike: usize) -> Vec<String> {
     const REMEDY: &str = "lockstep topics create CONFIG";
     let mut problems: Vec<String> = found
         .iter()
@@ -116,13 +127,13 @@ fn problems(found: &[(&str, Option<i32>)], inputs: usize) -> Vec<String> {
         .map(|(topic, _)| format!("the topic {topic} does not exist; `{REMEDY}` makes it"))
         .collect();
     let counts: Vec<(&str, i32)> =
-        found.iter().take(inputs).filter_map(|(topic, count)| Some((*topic, (*count)?))).collect();
+        found.iter().take(alike).filter_map(|(topic, count)| Some((*topic, (*count)?))).collect();
     if counts.windows(2).any(|pair| matches!(pair, [a, b] if a.1 != b.1)) {
         let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
         let each: Vec<String> = counts.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
         problems.push(format!(
-            "the inputs' topics have different numbers of partitions ({}), so that the inputs of one stream \
-             would not meet; delete them and make them again with `{REMEDY} --partitions {most}`",
+            "the topics of the inputs, and of their state, have different numbers of partitions ({}), so that what is of \
+             one stream would not meet; delete them and make them again with `{REMEDY} --partitions {most}`",
             each.join(", ")
         ));
     }
@@ -134,7 +145,7 @@ pub fn input_topics(pipeline: &Pipeline) -> Vec<&str> {
     pipeline.inputs.iter().map(|input| input.topic.as_str()).collect()
 }
 
-/// The topics that a pipeline writes.
+/// The topics that a pipeline writes, but for [`PublishSpec::state`](lockstep_engine::pipeline::PublishSpec::state).
 pub fn output_topics(pipeline: &Pipeline) -> Vec<&str> {
     let publish = &pipeline.publish;
     let mut topics = vec![publish.results.as_str(), publish.dead_letters.as_str()];
@@ -185,7 +196,10 @@ fn create(
         None => {}
     }
     let replication = TopicReplication::Fixed(topic.replication.unwrap_or(-1));
-    let new = NewTopic::new(&topic.name, topic.partitions, replication);
+    let mut new = NewTopic::new(&topic.name, topic.partitions, replication);
+    if topic.is_compacted {
+        new = COMPACTED.iter().fold(new, |new, (key, value)| new.set(key, value));
+    }
     let answers =
         wait(client.create_topics([&new], options)).map_err(|error| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => Error::client(

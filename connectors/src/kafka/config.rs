@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_engine::pipeline::{GroupProtocol, KafkaSpec};
 use lockstep_engine::time::Timestamp;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -17,7 +17,8 @@ const CONSUMER_FIXED: &[(&str, &str)] = &[
     ("auto.commit.interval.ms", "Lockstep commits by itself; see limits.commit_every"),
     ("isolation.level", "records of aborted transactions must not be read"),
     ("partition.assignment.strategy", "all inputs of a stream must meet in one process, which takes range"),
-    ("group.protocol", "rebalances are handled as the classic protocol asks"),
+    ("group.protocol", "write kafka.group_protocol"),
+    ("group.remote.assignor", "all inputs of a stream must meet in one process, which takes range"),
     ("group.id", "the group is named by kafka.group"),
     ("statistics.interval.ms", "the consumer lag is read from statistics once a second"),
     ("enable.partition.eof", "the end of a partition is not an event here"),
@@ -81,11 +82,16 @@ pub(super) fn consumer(spec: &KafkaSpec, prefetch: usize) -> Result<ClientConfig
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
-        .set("partition.assignment.strategy", "range")
         .set("statistics.interval.ms", "1000")
         .set("enable.partition.eof", "false")
         .set("queued.min.messages", "10000")
         .set("queued.max.messages.kbytes", (held >> 10).to_string());
+    match spec.group_protocol {
+        GroupProtocol::Classic => config.set("partition.assignment.strategy", "range"),
+        GroupProtocol::Consumer => {
+            config.set("group.protocol", "consumer").set("group.remote.assignor", "range")
+        }
+    };
     Ok(config)
 }
 
@@ -166,6 +172,7 @@ mod tests {
             brokers: "localhost:9092".into(),
             group: "g".into(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: consumer.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             producer: BTreeMap::new(),
         }

@@ -7,9 +7,11 @@
 
 pub mod admin;
 pub mod bare;
+mod changelog;
 mod commits;
 mod config;
 pub mod embedded;
+pub mod ends;
 mod fault_point;
 pub mod membership;
 pub mod notes;

@@ -129,23 +129,15 @@ impl KafkaSink {
     pub fn in_flight(&self) -> usize {
         self.under_way.count.load(Ordering::Acquire)
     }
+}
 
-    /// [`Sink::send`] into this partition rather than that of the key.
-    ///
-    /// # Errors
-    /// As [`Sink::send`].
-    #[allow(clippy::result_large_err, reason = "the record is given back, not lost")]
-    pub fn send_to(
-        &mut self,
-        record: OutRecord,
-        partition: Option<i32>,
-        token: u64,
-    ) -> Result<(), OutRecord> {
+impl Sink for KafkaSink {
+    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord> {
         // Counted before it is sent, as its delivery may come before this returns.
         self.under_way.count.fetch_add(1, Ordering::AcqRel);
         let mut out: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&record.topic, token as usize).payload(&record.payload);
-        out.partition = partition;
+        out.partition = record.partition;
         if let Some(key) = &record.key {
             out = out.key(key);
         }
@@ -174,12 +166,6 @@ impl KafkaSink {
                 Ok(())
             }
         }
-    }
-}
-
-impl Sink for KafkaSink {
-    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord> {
-        self.send_to(record, None, token)
     }
 
     fn flush(&mut self, within: Duration) -> Result<(), usize> {

@@ -26,6 +26,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::committer::Committer;
 use self::context::{Context, Notices, Wake};
+use super::changelog::Changelog;
 use super::membership::Membership;
 use super::{Error, admin, config};
 
@@ -60,17 +61,20 @@ pub struct KafkaSource {
 impl KafkaSource {
     /// Joins the group and delivers to `sink` from a thread of its own. `prefetch` bounds what librdkafka
     /// reads ahead, in bytes over all partitions (softly: one fetch response a partition may overshoot,
-    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. `membership` is
-    /// told of every assignment, for a sink that commits positions in transactions. That brokers
-    /// are away is not an error here but an event: the thread goes on trying.
+    /// and a partition's share is never less than 64 KiB); take it out of the memory limit. `state` is the
+    /// topic of what streams carry on, if that is kept. `membership` is told of every assignment, for a sink that commits
+    /// positions in transactions. That brokers are away is not an error here but an event: the thread goes on trying. With
+    /// `tells_ends` it tells each time that it has read all of a partition.
     ///
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub fn start(
         spec: &KafkaSpec,
         inputs: &[InputSpec],
+        state: Option<&str>,
         prefetch: usize,
         membership: Arc<Membership>,
+        tells_ends: bool,
         sink: Box<dyn SourceSink>,
     ) -> Result<Arc<Self>, Error> {
         let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
@@ -78,7 +82,11 @@ impl KafkaSource {
         let share = prefetch / partitions(spec, &names);
         let notices = Arc::new(Mutex::new(Notices::default()));
         let wake = Arc::new(Wake::default());
-        let mut consumer: BaseConsumer<Context> = config::consumer(spec, share)?
+        let mut settings = config::consumer(spec, share)?;
+        if tells_ends {
+            settings.set("enable.partition.eof", "true");
+        }
+        let mut consumer: BaseConsumer<Context> = settings
             .create_with_context(Context { notices: notices.clone() })
             .map_err(|error| config::not_made("consumer", &error))?;
         let woken = wake.clone();
@@ -104,7 +112,7 @@ impl KafkaSource {
             mailbox.clone(),
             (wake.clone(), membership),
             (topics, inputs),
-            spec.start,
+            (spec.start, spec.group_protocol, state.map(|topic| Changelog::new(spec, topic))),
         );
         std::thread::Builder::new()
             .name("kafka-poll".into())

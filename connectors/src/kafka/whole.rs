@@ -47,6 +47,16 @@ impl Whole {
         Self::make(brokers, properties, topic, |_, range| Some(range))
     }
 
+    /// Begins to read some partitions.
+    pub(super) fn open_partitions(
+        brokers: &str,
+        properties: &BTreeMap<String, String>,
+        topic: &str,
+        wanted: impl Fn(i32) -> bool,
+    ) -> Result<Self, Error> {
+        Self::make(brokers, properties, topic, |number, range| wanted(number).then_some(range))
+    }
+
     /// Begins to read what stands at one place, if anything does.
     ///
     /// # Errors

@@ -64,7 +64,8 @@ impl Broker {
         match &self.embedded {
             Some(broker) => broker.create_topic(&name, partitions).expect("made"),
             None => {
-                let spec = TopicSpec { name: name.clone(), partitions, replication: None };
+                let spec =
+                    TopicSpec { name: name.clone(), partitions, replication: None, is_compacted: false };
                 let made = admin::create_topics(&self.address, &BTreeMap::new(), &[spec], PATIENCE);
                 for made in made.expect("asked") {
                     made.expect("made");
@@ -80,6 +81,7 @@ impl Broker {
             brokers: self.address.clone(),
             group: format!("{group}{}", self.suffix),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: quick.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             producer: BTreeMap::new(),
         }
@@ -98,6 +100,7 @@ pub fn input(topic: &str) -> InputSpec {
         clock_offset: 0,
         drift: Default::default(),
         on_data_loss: Default::default(),
+        shed: None,
     }
 }
 
@@ -137,8 +140,8 @@ impl Reader {
         let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
-        let source =
-            KafkaSource::start(spec, &inputs, 8 << 20, Arc::default(), Box::new(gate)).expect("starts");
+        let source = KafkaSource::start(spec, &inputs, None, 8 << 20, Arc::default(), false, Box::new(gate))
+            .expect("starts");
         Self { source, events, shut, refused }
     }
 
@@ -197,6 +200,7 @@ impl Writer {
     pub fn send(&mut self, topic: &str, key: &str, payload: impl Into<Bytes>, headers: &[(&str, &str)]) {
         let mut record = OutRecord {
             topic: topic.into(),
+            partition: None,
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
             headers: headers

@@ -1,13 +1,15 @@
 //! The queue of one model: when a batch goes, and what is in it.
 //!
-//! A batch is cut by whoever has reserved an instance for it, as late as possible: [`Batcher::ready`]
-//! says whether one should go now, [`Batcher::deadline`] when to ask again, [`Batcher::cut`] takes it.
+//! A batch is cut by whoever has reserved a slot for it, as late as possible: [`Batcher::go_at`] says when one
+//! should go, [`Batcher::cut`] takes it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
-use crate::batch::BatchPolicy;
+use crate::batch::pace::Pace;
+use crate::batch::{BatchMode, BatchPolicy, Costs};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
@@ -15,6 +17,9 @@ use crate::time::Timestamp;
 pub trait Batchable {
     /// The stream that it belongs to.
     fn stream(&self) -> &StreamKey;
+
+    /// When it happened.
+    fn event_time(&self) -> Timestamp;
 }
 
 /// The queue of one model, in the order of arrival.
@@ -24,12 +29,44 @@ pub struct Batcher<T> {
     /// A model that carries state takes one bundle of a stream at a time.
     one_per_stream: bool,
     queue: VecDeque<(Timestamp, T)>,
+    pace: Pace,
+    is_behind: bool,
+    flushes: bool,
+    chosen: Chosen,
+}
+
+/// What was decided of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The most bundles that it was to have.
+    pub size: usize,
+    /// How long its oldest bundle had waited.
+    pub waited: Duration,
+}
+
+/// What a batch waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Until it is full, or has a preferred size.
+    Full,
+    /// The same, for longer and without preferred sizes.
+    OnlyFull,
+    /// As long as waiting pays.
+    Worth,
 }
 
 impl<T: Batchable> Batcher<T> {
-    /// An empty queue. With `one_per_stream` no batch has two bundles of a stream.
-    pub fn new(policy: BatchPolicy, one_per_stream: bool) -> Self {
-        Self { policy, one_per_stream, queue: VecDeque::new() }
+    /// An empty queue that so many instances serve. With `one_per_stream` no batch has two bundles of a stream.
+    pub fn new(policy: BatchPolicy, instances: usize, one_per_stream: bool) -> Self {
+        Self {
+            policy,
+            one_per_stream,
+            queue: VecDeque::new(),
+            pace: Pace::new(instances),
+            is_behind: false,
+            flushes: false,
+            chosen: Chosen::default(),
+        }
     }
 
     /// From here on batches have at most so many bundles, if they had more; at least one.
@@ -38,8 +75,19 @@ impl<T: Batchable> Batcher<T> {
         self.policy.preferred.retain(|size| *size <= most);
     }
 
+    /// What batches have cost so far.
+    pub fn learn(&mut self, costs: Costs) {
+        self.pace.learn(costs);
+    }
+
+    /// Nothing is waited for any more, as the end is near.
+    pub fn flush(&mut self) {
+        self.flushes = true;
+    }
+
     /// Adds a bundle at the end.
     pub fn push(&mut self, item: T, now: Timestamp) {
+        self.pace.arrived(now);
         self.queue.push_back((now, item));
     }
 
@@ -53,31 +101,86 @@ impl<T: Batchable> Batcher<T> {
         self.queue.is_empty()
     }
 
-    /// Whether a batch should go now: it is full, has a preferred size, or its oldest bundle has waited
-    /// long enough.
-    pub fn ready(&self, now: Timestamp) -> bool {
+    /// When a batch should go if nothing else arrives and no batch ends; not later than `now` for at once, none when
+    /// nothing waits. So many batches were cut and have not ended. Never later than the longest wait of the oldest bundle,
+    /// and to be asked again at each arrival, at each end of a batch, and at the time that it says.
+    pub fn go_at(&mut self, now: Timestamp, under_way: usize) -> Option<Timestamp> {
+        self.pace.under_way(under_way);
+        let oldest = self.queue.front()?.0;
+        let rule = self.rule(now);
         let reaches = |size: &usize| self.queue.len() >= *size;
-        reaches(&self.policy.max_size.max(1))
-            || self.policy.preferred.first().is_some_and(reaches)
-            || self.deadline().is_some_and(|deadline| now >= deadline)
-    }
-
-    /// When the oldest bundle will have waited long enough; none when nothing waits.
-    pub fn deadline(&self) -> Option<Timestamp> {
-        self.queue.front().map(|(since, _)| since.after(self.policy.max_delay))
+        let is_preferred = rule != Rule::OnlyFull && self.policy.preferred.first().is_some_and(reaches);
+        if self.flushes || is_preferred || reaches(&self.size(rule)) {
+            return Some(now);
+        }
+        let latest = oldest.after(self.longest(rule));
+        Some(match rule {
+            Rule::Full | Rule::OnlyFull => latest,
+            Rule::Worth => {
+                latest.min(self.pace.go_at(self.queue.len(), oldest, self.policy.target_latency, now))
+            }
+        })
     }
 
     /// Takes a batch in the order of arrival: as many as go into one, or, while nobody has waited too
     /// long, the largest preferred size that there is. Empty only when nothing waits.
     pub fn cut(&mut self, now: Timestamp) -> Vec<T> {
-        let mut size = self.queue.len().min(self.policy.max_size.max(1));
-        let overdue = self.deadline().is_some_and(|deadline| now >= deadline);
+        let Some((oldest, _)) = self.queue.front() else { return Vec::new() };
+        let oldest = *oldest;
+        let rule = self.rule(now);
+        let most = self.size(rule);
+        let mut size = self.queue.len().min(most);
+        let overdue = self.flushes || now >= oldest.after(self.longest(rule));
         if !overdue
-            && size < self.policy.max_size
+            && rule != Rule::OnlyFull
+            && size < most
             && let Some(preferred) = self.policy.preferred.iter().rev().find(|preferred| **preferred <= size)
         {
             size = *preferred;
         }
+        let batch = self.take(size);
+        self.pace.cut(batch.len(), now);
+        self.chosen = Chosen { size: most, waited: now.since(oldest) };
+        batch
+    }
+
+    /// What was decided of the batch that was cut last.
+    pub fn chosen(&self) -> Chosen {
+        self.chosen
+    }
+
+    /// What the next batch waits for. A backlog has to shrink to half of what makes it one before it is none.
+    fn rule(&mut self, now: Timestamp) -> Rule {
+        let threshold = if self.is_behind { self.policy.behind / 2 } else { self.policy.behind };
+        if let Some((_, item)) = self.queue.front() {
+            self.is_behind = now.since(item.event_time()) > threshold;
+        }
+        let is_time = || self.policy.static_between.is_some_and(|hours| hours.contains(now));
+        match self.policy.mode {
+            BatchMode::Delay => Rule::Full,
+            BatchMode::Static => Rule::OnlyFull,
+            BatchMode::Hybrid if self.is_behind || is_time() => Rule::OnlyFull,
+            BatchMode::Dynamic if self.is_behind => Rule::Full,
+            BatchMode::Hybrid | BatchMode::Dynamic => Rule::Worth,
+        }
+    }
+
+    fn longest(&self, rule: Rule) -> Duration {
+        match rule {
+            Rule::OnlyFull => self.policy.static_max_delay,
+            Rule::Full | Rule::Worth => self.policy.max_delay,
+        }
+    }
+
+    fn size(&self, rule: Rule) -> usize {
+        let most = self.policy.max_size.max(1);
+        match rule {
+            Rule::Full | Rule::OnlyFull => most,
+            Rule::Worth => self.pace.size(most, self.policy.target_latency),
+        }
+    }
+
+    fn take(&mut self, size: usize) -> Vec<T> {
         if !self.one_per_stream {
             return self.queue.drain(..size).map(|(_, item)| item).collect();
         }
@@ -100,114 +203,5 @@ impl<T: Batchable> Batcher<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Clone, Debug, PartialEq)]
-    struct Item(StreamKey, usize);
-
-    impl Batchable for Item {
-        fn stream(&self) -> &StreamKey {
-            &self.0
-        }
-    }
-
-    fn item(stream: usize, number: usize) -> Item {
-        Item(StreamKey::from(stream.to_string().as_str()), number)
-    }
-
-    fn batcher(max_size: usize, preferred: &[usize], one_per_stream: bool) -> Batcher<Item> {
-        let max_delay = Duration::from_millis(5);
-        Batcher::new(BatchPolicy { max_size, max_delay, preferred: preferred.to_vec() }, one_per_stream)
-    }
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
-
-    #[test]
-    fn a_full_batch_goes_at_once_and_a_part_of_one_when_the_oldest_has_waited() {
-        let mut batcher = batcher(3, &[], false);
-        batcher.push(item(0, 0), at(0));
-        batcher.push(item(0, 1), at(4));
-        assert!(!batcher.ready(at(4)));
-        assert_eq!(batcher.deadline(), Some(at(5)));
-        assert!(batcher.ready(at(5)));
-        batcher.push(item(0, 2), at(4));
-        assert!(batcher.ready(at(4)));
-        assert_eq!(batcher.cut(at(4)).len(), 3);
-        assert!(!batcher.ready(at(99)) && batcher.deadline().is_none());
-    }
-
-    #[test]
-    fn a_preferred_size_goes_without_waiting_for_more() {
-        let mut batcher = batcher(8, &[2, 4], false);
-        for number in 0..5 {
-            batcher.push(item(0, number), at(0));
-        }
-        assert!(batcher.ready(at(0)));
-        assert_eq!(batcher.cut(at(0)).len(), 4);
-        assert!(!batcher.ready(at(0)));
-        assert_eq!(batcher.cut(at(5)).len(), 1, "after the delay whatever is there goes");
-    }
-
-    #[test]
-    fn a_batch_larger_than_any_preferred_size_is_full_before_it_is_preferred() {
-        let mut batcher = batcher(8, &[4], false);
-        for number in 0..9 {
-            batcher.push(item(0, number), at(0));
-        }
-        assert_eq!(batcher.cut(at(0)).len(), 8);
-    }
-
-    #[test]
-    fn a_limit_that_comes_later_holds_for_what_waits_already() {
-        let mut batcher = batcher(8, &[4], false);
-        for number in 0..8 {
-            batcher.push(item(0, number), at(0));
-        }
-        batcher.limit(3);
-        assert_eq!(batcher.cut(at(0)).len(), 3);
-        batcher.limit(5);
-        assert_eq!(batcher.cut(at(0)).len(), 3, "it never grows");
-    }
-
-    proptest! {
-        #[test]
-        fn batches_neither_lose_nor_reorder(
-            streams in prop::collection::vec(0usize..4, 0..60),
-            max_size in 0usize..9,
-            one_per_stream: bool,
-            preferred in prop::collection::btree_set(1usize..8, 0..3),
-        ) {
-            let preferred: Vec<usize> = preferred.into_iter().filter(|size| *size <= max_size).collect();
-            let mut batcher = batcher(max_size, &preferred, one_per_stream);
-            for (number, stream) in streams.iter().enumerate() {
-                batcher.push(item(*stream, number), at(number as i64));
-            }
-            let mut seen = Vec::new();
-            while !batcher.is_empty() {
-                let batch = batcher.cut(at(1_000));
-                prop_assert!(!batch.is_empty() && batch.len() <= max_size.max(1));
-                if one_per_stream {
-                    let distinct: FxHashSet<_> = batch.iter().map(|item| item.0.clone()).collect();
-                    prop_assert_eq!(distinct.len(), batch.len());
-                }
-                seen.extend(batch);
-            }
-            prop_assert_eq!(seen.len(), streams.len());
-            for stream in 0..4 {
-                let key = StreamKey::from(stream.to_string().as_str());
-                let numbers: Vec<usize> = seen.iter().filter(|i| i.0 == key).map(|i| i.1).collect();
-                prop_assert!(numbers.is_sorted());
-            }
-            if !one_per_stream {
-                prop_assert!(seen.iter().map(|item| item.1).is_sorted());
-            }
-        }
-    }
-}
+#[path = "batcher_tests.rs"]
+mod tests;

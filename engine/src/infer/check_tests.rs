@@ -28,7 +28,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
         model: model(text),
         backend: "libtorch".to_owned(),
         instances: 1,
-        batch: BatchPolicy { max_size: 8, max_delay: Duration::ZERO, preferred: Vec::new() },
+        batch: BatchPolicy { max_size: 8, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings,
         outputs: outputs.map(|(place, view)| OutputView { name: format!("view{place}"), view }).collect(),
         care: Care::default(),

@@ -134,6 +134,10 @@ impl Batchable for Arc<Job> {
     fn stream(&self) -> &StreamKey {
         &self.bundle.stream
     }
+
+    fn event_time(&self) -> Timestamp {
+        self.bundle.event_time
+    }
 }
 
 impl Job {
@@ -167,6 +171,12 @@ impl Job {
     /// What became of it at a step, once that is known.
     pub fn at(&self, step: usize) -> Option<&Report> {
         self.reports.get(step).and_then(OnceLock::get)
+    }
+
+    /// The assignment that it was read under, as [`Sample::assignment`] counts them: that of its first sample.
+    pub fn assignment(&self) -> u32 {
+        let mut samples = self.bundle.parts.iter().flat_map(|part| &part.samples);
+        samples.next().map_or(0, |sample| sample.assignment)
     }
 
     /// The first failure in the order of the steps, if there is one.

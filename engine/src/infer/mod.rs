@@ -3,9 +3,11 @@
 //! [`manifest`] reads a model's `model.toml`; [`check`] holds the steps of a pipeline against it before
 //! anything starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into
 //! one batch and take it apart again, [`retry`] finds out which bundle a failure is to be blamed on, and
-//! [`view`] makes of one bundle's tensors what people read.
+//! [`changelog`] keeps what is carried
+//! on across restarts, and [`view`] makes of one bundle's tensors what people read.
 
 pub mod backend;
+pub mod changelog;
 pub mod check;
 pub mod extents;
 pub mod job;

@@ -1,5 +1,8 @@
 //! What recurrent models carry from one bundle of a stream to the next. A stream that is not known
 //! begins with zeros, so forgetting one costs only its memory of the past.
+//!
+//! What was stored under one assignment of a partition does not count under another: meanwhile the stream may have
+//! gone on elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +32,10 @@ pub struct StateStore {
 struct Entry {
     used: u64,
     rows: Vec<Tensor>,
+    /// The assignment that it holds under.
+    assignment: u32,
+    /// It comes from the changelog, and no bundle has gone on from it yet.
+    is_restored: bool,
 }
 
 impl StateStore {
@@ -51,6 +58,43 @@ impl StateStore {
             most: most.max(1),
             forgotten: 0,
         }
+    }
+
+    /// A bundle of a stream comes, read under this assignment. If it is the `first` of its stream, or of a new epoch, what
+    /// is carried begins anew; if it is the first under its assignment, with what was `restored` for it, should that fit the
+    /// signature. May be said again of a bundle that is tried again. Whether what was restored had to be refused.
+    pub fn admit(
+        &mut self,
+        stream: &StreamKey,
+        assignment: u32,
+        first: bool,
+        restored: impl FnOnce() -> Option<Vec<Tensor>>,
+    ) -> bool {
+        if self.carried.is_empty() {
+            return false;
+        }
+        match self.streams.get(stream) {
+            // It is of an assignment that has ended; nothing will come of it.
+            Some(entry) if entry.assignment > assignment => return false,
+            Some(entry) if entry.assignment == assignment => {
+                if first && !entry.is_restored {
+                    self.forget(stream);
+                }
+                return false;
+            }
+            Some(_) => self.forget(stream),
+            None => {}
+        }
+        let Some(rows) = restored() else { return false };
+        let fits = rows.len() == self.carried.len()
+            && rows
+                .iter()
+                .zip(&self.carried)
+                .all(|(row, (.., zeros))| row.dtype() == zeros.dtype() && row.shape() == zeros.shape());
+        if fits {
+            self.insert(stream, Entry { used: 0, rows, assignment, is_restored: true });
+        }
+        !fits
     }
 
     /// The state of a batch, one row for each stream: the index of each carried input with its tensor.
@@ -77,23 +121,33 @@ impl StateStore {
     }
 
     /// Takes up what the model gave for each stream of a batch, as [`crate::infer::rows::split`] took it
-    /// apart. A batch that failed is not stored: its streams go on with what they had.
-    pub fn store(&mut self, streams: &[&StreamKey], outputs: &[StepOutput]) {
-        for (stream, output) in streams.iter().zip(outputs) {
+    /// apart. A batch that failed is not stored: its streams go on with what they had. Each stream comes with the
+    /// assignment that its bundle was read under; one that has ended changes nothing any more.
+    pub fn store(&mut self, streams: &[(&StreamKey, u32)], outputs: &[StepOutput]) {
+        for ((stream, assignment), output) in streams.iter().zip(outputs) {
+            if self.streams.get(*stream).is_some_and(|entry| entry.assignment > *assignment) {
+                continue;
+            }
             let rows: Vec<Tensor> = self
                 .carried
                 .iter()
                 .map(|(_, place, zeros)| output.get(*place).unwrap_or(zeros).clone())
                 .collect();
-            self.uses += 1;
-            let entry = Entry { used: self.uses, rows };
-            if let Some(before) = self.streams.insert((*stream).clone(), entry) {
-                self.by_use.remove(&before.used);
-            }
-            self.by_use.insert(self.uses, (*stream).clone());
+            self.insert(stream, Entry { used: 0, rows, assignment: *assignment, is_restored: false });
         }
         // A batch larger than the bound would otherwise forget a part of itself.
-        let most = self.most.max(streams.len());
+        self.keep(self.most.max(streams.len()));
+    }
+
+    fn insert(&mut self, stream: &StreamKey, entry: Entry) {
+        self.uses += 1;
+        if let Some(before) = self.streams.insert(stream.clone(), Entry { used: self.uses, ..entry }) {
+            self.by_use.remove(&before.used);
+        }
+        self.by_use.insert(self.uses, stream.clone());
+    }
+
+    fn keep(&mut self, most: usize) {
         while self.streams.len() > most {
             let Some((_, stream)) = self.by_use.pop_first() else { break };
             self.streams.remove(&stream);

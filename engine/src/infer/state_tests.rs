@@ -40,7 +40,8 @@ fn step(store: &mut StateStore, streams: &[&StreamKey], x: &[i64]) -> Vec<i64> {
     let mut inputs = vec![Tensor::new(vec![x.len()], Data::I64(x.to_vec())).expect("as many")];
     inputs.extend(store.batch(streams).expect("each stream once").into_iter().map(|(_, tensor)| tensor));
     let outputs = split(&signature(), x.len(), &run(&inputs), |_| true).expect("as the signature says");
-    store.store(streams, &outputs);
+    let under: Vec<(&StreamKey, u32)> = streams.iter().map(|stream| (*stream, 1)).collect();
+    store.store(&under, &outputs);
     outputs.iter().map(|row| row.get(2).expect("kept").as_i64().expect("i64")[0]).collect()
 }
 
@@ -92,4 +93,43 @@ fn a_stream_is_never_in_a_batch_twice() {
     let mut store = StateStore::new(&signature(), 2);
     assert_eq!(store.batch(&[&a, &b, &a]), Err(StateError::Twice(a.clone())));
     assert!(store.is_empty());
+}
+
+/// What a stream carries on that has had one bundle of this `x`.
+fn after_one(x: i64) -> Vec<Tensor> {
+    let tensor = |shape: &[usize], values: &[i64]| Tensor::new(shape.to_vec(), Data::I64(values.to_vec()));
+    vec![tensor(&[2], &[1, x]).expect("as many"), tensor(&[1], &[x]).expect("as many")]
+}
+
+#[test]
+fn what_was_restored_counts_once_and_until_a_bundle_has_gone_on_from_it() {
+    let (mut store, key) = (StateStore::new(&signature(), 8), StreamKey::from("a"));
+    for _ in 0..2 {
+        // The second time it is tried again.
+        assert!(!store.admit(&key, 1, true, || Some(after_one(7))));
+        assert_eq!(store.len(), 1);
+    }
+    assert_eq!(step(&mut store, &[&key], &[5]), [2_007_007 + 5_000]);
+    store.admit(&key, 1, false, || panic!("it is known"));
+    assert_eq!(step(&mut store, &[&key], &[1]), [3_013_005]);
+    store.admit(&key, 1, true, || panic!("a new epoch begins with nothing"));
+    assert_eq!(step(&mut store, &[&key], &[4]), [1_004_000]);
+}
+
+#[test]
+fn what_was_stored_under_an_earlier_assignment_does_not_count() {
+    let (mut store, key) = (StateStore::new(&signature(), 8), StreamKey::from("a"));
+    step(&mut store, &[&key], &[9]);
+    store.admit(&key, 2, false, || Some(after_one(7)));
+    let late = [StepOutput::from_iter(after_one(1))];
+    store.store(&[(&key, 1)], &late);
+    store.admit(&key, 1, true, || panic!("it is of an assignment that has ended"));
+    assert_eq!(step(&mut store, &[&key], &[5]), [2_012_007], "neither the 9 nor the 1");
+}
+
+#[test]
+fn what_does_not_fit_the_signature_is_refused() {
+    let (mut store, key) = (StateStore::new(&signature(), 8), StreamKey::from("a"));
+    assert!(store.admit(&key, 1, true, || Some(after_one(7).split_off(1))));
+    assert_eq!(step(&mut store, &[&key], &[5]), [1_005_000]);
 }

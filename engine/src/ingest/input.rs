@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ingest::shed::ShedPolicy;
 use crate::media::{Media, Modality};
 
 /// One input: a topic and the kind of thing that it carries.
@@ -27,6 +28,8 @@ pub struct InputSpec {
     pub drift: OnDrift,
     /// What to do when the broker has deleted records before they were read.
     pub on_data_loss: OnDataLoss,
+    /// What is put aside when the pipeline cannot keep up; none to keep all.
+    pub shed: Option<ShedPolicy>,
 }
 
 /// What to do when the broker's retention has overtaken the reader.

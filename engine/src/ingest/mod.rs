@@ -2,9 +2,11 @@
 
 pub mod duration;
 pub mod input;
+pub mod shed;
 pub mod source;
 pub mod streams;
 pub mod understand;
+pub mod until;
 pub mod wire;
 
 pub use input::{InputSpec, OnDataLoss, OnDrift};

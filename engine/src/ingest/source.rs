@@ -1,6 +1,8 @@
 //! What a source of records says to the pipeline, and what the pipeline says back. Connectors
 //! implement [`SourceControl`] and call a [`SourceSink`]; shells do the opposite.
 
+use bytes::Bytes;
+
 use crate::position::{Commit, NextOffset, PartitionId};
 use crate::sample::Record;
 
@@ -13,6 +15,8 @@ pub enum SourceEvent {
         /// The records.
         records: Vec<Record>,
     },
+    /// What the changelog says of partitions that are about to be ours: of each number, by key the latest value.
+    Carried(Vec<(i32, Vec<(Bytes, Bytes)>)>),
     /// Partitions that are now ours.
     Assigned(Vec<Assigned>),
     /// Partitions that are no longer ours. The source waits (bounded) until `done` is dropped or called,
@@ -34,6 +38,8 @@ pub enum SourceEvent {
         /// The first offset that is there.
         to: NextOffset,
     },
+    /// All records of a partition have been told, as far as there are any now. Told only by a source that was asked to.
+    AtEnd(PartitionId),
     /// How far behind the end of the partitions reading is: the consumer lag in records.
     Lag(Vec<(PartitionId, i64)>),
     /// Something is wrong outside that may pass: brokers away, authorisation withdrawn.
@@ -85,7 +91,7 @@ pub trait SourceSink: Send {
 /// Why partitions are not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// The budget of memory is used up.
+    /// The budget of memory is used up, or would be: they are too far ahead of others in event time.
     Memory,
     /// Too much has ended out of order for a commit's metadata to say more of it.
     Map,

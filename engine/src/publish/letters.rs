@@ -67,6 +67,7 @@ fn copy<const N: usize>(topic: &Arc<str>, record: &Record, source: &str, told: [
     headers.push(Header::new(wire::SOURCE_OFFSET, position.offset.0.to_string()));
     OutRecord {
         topic: topic.clone(),
+        partition: None,
         key: record.key.clone(),
         payload: record.payload.clone(),
         headers,

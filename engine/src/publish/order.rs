@@ -9,48 +9,88 @@ use crate::sample::StreamKey;
 /// Holds what finished early until all before it in its stream have finished.
 #[derive(Debug)]
 pub struct InOrder<T> {
-    streams: FxHashMap<StreamKey, VecDeque<(u64, Option<T>)>>,
-    admitted: usize,
+    streams: FxHashMap<StreamKey, VecDeque<Admitted<T>>>,
+    /// How many have not gone, of those admitted before the first mark that some are left of, before the next, and so on;
+    /// the last is of those since the last mark.
+    admitted: VecDeque<usize>,
+    /// How many marks have none left.
+    passed: u64,
+}
+
+#[derive(Debug)]
+struct Admitted<T> {
+    id: u64,
+    /// How many marks there were before it.
+    after: u64,
+    item: Option<T>,
 }
 
 impl<T> Default for InOrder<T> {
     fn default() -> Self {
-        Self { streams: FxHashMap::default(), admitted: 0 }
+        Self { streams: FxHashMap::default(), admitted: VecDeque::from([0]), passed: 0 }
     }
 }
 
 impl<T> InOrder<T> {
     /// Says that the stream's next is `id`. Ids are unique.
     pub fn admit(&mut self, stream: StreamKey, id: u64) {
-        self.streams.entry(stream).or_default().push_back((id, None));
-        self.admitted += 1;
+        let after = self.passed + self.admitted.len() as u64 - 1;
+        self.streams.entry(stream).or_default().push_back(Admitted { id, after, item: None });
+        if let Some(count) = self.admitted.back_mut() {
+            *count += 1;
+        }
+    }
+
+    /// Sets a mark behind all that have been admitted.
+    pub fn mark(&mut self) -> u64 {
+        self.admitted.push_back(0);
+        let mark = self.passed + self.admitted.len() as u64 - 1;
+        self.pass();
+        mark
+    }
+
+    /// Whether all that were admitted before a mark have gone.
+    pub fn has_passed(&self, mark: u64) -> bool {
+        self.passed >= mark
+    }
+
+    fn pass(&mut self) {
+        while self.admitted.len() > 1 && self.admitted.front() == Some(&0) {
+            self.admitted.pop_front();
+            self.passed += 1;
+        }
     }
 
     /// Gives what can go now that `id` is finished: nothing, or it and those behind it that wait for it.
     /// An id that was not admitted goes at once.
     pub fn finish(&mut self, stream: &StreamKey, id: u64, item: T) -> Vec<T> {
         let Some(queue) = self.streams.get_mut(stream) else { return vec![item] };
-        let Some(place) = queue.iter_mut().find(|(admitted, _)| *admitted == id) else { return vec![item] };
-        place.1 = Some(item);
+        let Some(place) = queue.iter_mut().find(|admitted| admitted.id == id) else { return vec![item] };
+        place.item = Some(item);
         let mut out = Vec::new();
-        while let Some((_, Some(_))) = queue.front() {
-            out.extend(queue.pop_front().and_then(|(_, item)| item));
+        while let Some(Admitted { item: Some(_), .. }) = queue.front() {
+            let Some(Admitted { after, item, .. }) = queue.pop_front() else { break };
+            out.extend(item);
+            let place = usize::try_from(after.saturating_sub(self.passed)).unwrap_or(usize::MAX);
+            if let Some(count) = self.admitted.get_mut(place) {
+                *count -= 1;
+            }
         }
         if queue.is_empty() {
             self.streams.remove(stream);
         }
-        self.admitted -= out.len();
+        self.pass();
         out
     }
 
     /// How many were admitted and have not gone.
     pub fn len(&self) -> usize {
-        self.admitted
+        self.admitted.iter().sum()
     }
 
     /// Whether all that were admitted have gone.
     pub fn is_empty(&self) -> bool {
-        self.admitted == 0
+        self.streams.is_empty()
     }
 }
 
@@ -67,7 +107,11 @@ mod tests {
         ) {
             let key = |stream: usize| StreamKey::from(stream.to_string().as_str());
             let mut order = InOrder::default();
-            for (id, (stream, _)) in bundles.iter().enumerate() {
+            let mut marks: Vec<(u64, usize)> = Vec::new();
+            for (id, (stream, when)) in bundles.iter().enumerate() {
+                if when % 3 == 0 {
+                    marks.push((order.mark(), id));
+                }
                 order.admit(key(*stream), id as u64);
             }
             let mut finishing: Vec<(u32, usize, u64)> =
@@ -76,6 +120,11 @@ mod tests {
             let mut gone: Vec<(usize, u64)> = Vec::new();
             for (_, stream, id) in finishing {
                 gone.extend(order.finish(&key(stream), id, (stream, id)));
+                prop_assert_eq!(order.len(), bundles.len() - gone.len());
+                for (mark, before) in &marks {
+                    let left = (0..*before as u64).filter(|id| !gone.iter().any(|(_, gone)| gone == id)).count();
+                    prop_assert_eq!(order.has_passed(*mark), left == 0);
+                }
             }
             prop_assert_eq!(gone.len(), bundles.len());
             prop_assert!(order.is_empty() && order.streams.is_empty());

@@ -133,6 +133,7 @@ impl ResultMaker {
         headers.extend(of_samples.find(|header| &*header.name == wire::TRACEPARENT).cloned());
         let record = OutRecord {
             topic: self.topic.clone(),
+            partition: None,
             key: Some(key),
             payload: payload.into(),
             headers,

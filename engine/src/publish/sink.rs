@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 pub struct OutRecord {
     /// The topic.
     pub topic: std::sync::Arc<str>,
+    /// The partition; that of the key when absent.
+    pub partition: Option<i32>,
     /// The key.
     pub key: Option<Bytes>,
     /// The value.

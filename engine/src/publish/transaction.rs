@@ -70,6 +70,11 @@ impl Transaction {
         self.phase == Phase::Open && self.doomed.is_none()
     }
 
+    /// Whether it takes what is sent, and would end now if there is something to commit.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.is_open() && (self.soon || now >= self.due)
+    }
+
     /// Whether an end has been asked for, and not been answered.
     pub fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending(Ask::Commit | Ask::Abort))

@@ -9,8 +9,6 @@ use lockstep_engine::time::nanos;
 use super::lines::Item;
 
 pub(super) mod draw;
-mod scale;
-mod svg;
 
 /// A picture of more bundles than that is not readable, unless a range was asked for.
 const BUNDLES: usize = 10;

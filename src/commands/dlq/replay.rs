@@ -140,6 +140,7 @@ impl Replay {
             brokers: brokers.into(),
             group: String::new(),
             start: StartAt::Earliest,
+            group_protocol: Default::default(),
             consumer: BTreeMap::new(),
             producer: BTreeMap::from([("message.timeout.ms".into(), within)]),
         };
@@ -193,6 +194,7 @@ impl Replay {
         let place = place(&record);
         let letter = OutRecord {
             topic: "".into(),
+            partition: None,
             key: record.key,
             payload: record.value,
             headers: record.headers,
@@ -207,11 +209,11 @@ impl Replay {
         };
         let there =
             self.partitions.get(&told.source_topic).is_some_and(|count| told.source_partition < *count);
-        let partition = there.then_some(told.source_partition);
+        record.partition = there.then_some(told.source_partition);
         self.bytes += record.payload.len();
         self.under_way.insert(token, (place, chosen));
         let Some(sink) = &mut self.sink else { return };
-        while let Err(back) = sink.send_to(record, partition, token) {
+        while let Err(back) = sink.send(record, token) {
             record = back;
             let _some_room = sink.flush(Duration::from_millis(100));
         }

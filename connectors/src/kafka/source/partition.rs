@@ -27,6 +27,8 @@ pub(super) struct Partition {
     pub(super) next: NextOffset,
     /// Reading has stopped because `next` is not among the offsets that the broker has.
     pub(super) out_of_range: bool,
+    /// Its end has been reached, and that has not been told.
+    at_end: bool,
     queue: PartitionQueue<Context>,
     /// Whether there may be something in the queue: with hundreds of partitions, looking into each at every turn
     /// would take longer than reading those that have something.
@@ -38,6 +40,8 @@ pub(super) struct Partition {
 pub(super) enum Read {
     Nothing,
     Chunk(Vec<Record>),
+    /// There is nothing more at the moment, and all before has been read.
+    End,
     Error(KafkaError),
 }
 
@@ -58,7 +62,8 @@ impl Partition {
             filled.store(true, Ordering::Release);
             wake.wake();
         });
-        Some(Self { id, topic, paused: false, next, out_of_range: false, queue, nonempty, keys: Keys::new() })
+        let (keys, paused, out_of_range, at_end) = (Keys::new(), false, false, false);
+        Some(Self { id, topic, paused, next, out_of_range, at_end, queue, nonempty, keys })
     }
 
     /// Whether a look into the queue may find something; forgotten by asking.
@@ -93,6 +98,10 @@ impl Partition {
                     bytes += record.payload.len();
                     records.push(record);
                 }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.at_end = true;
+                    break;
+                }
                 Some(Err(error)) => {
                     self.look_again();
                     if records.is_empty() {
@@ -104,7 +113,7 @@ impl Partition {
             }
         }
         if records.is_empty() {
-            return Read::Nothing;
+            return if std::mem::take(&mut self.at_end) { Read::End } else { Read::Nothing };
         }
         self.look_again();
         Read::Chunk(records)

@@ -1,25 +1,26 @@
 //! The poll thread. One loop: do what was asked, serve the group, hand over what is there, wait.
 
 mod group;
+mod lost;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
-use lockstep_engine::pipeline::StartAt;
-use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
+use lockstep_engine::pipeline::{GroupProtocol, StartAt};
+use lockstep_engine::position::{Commit, InputId, PartitionId};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::group::Step;
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
+use crate::kafka::changelog::Changelog;
 use crate::kafka::commits::commit_list;
 use crate::kafka::membership::Membership;
 
@@ -46,6 +47,10 @@ pub(super) struct Poller {
     topics: Vec<String>,
     inputs: HashMap<String, InputId>,
     start: StartAt,
+    protocol: GroupProtocol,
+    next_epoch: Instant,
+    /// What streams carry on; none where nothing is kept of it.
+    changelog: Option<Changelog>,
     /// Assigned now, in the order in which they are read.
     partitions: Vec<Partition>,
     /// Errors of partitions that came behind records.
@@ -75,7 +80,7 @@ impl Poller {
         mailbox: Arc<Mutex<Mailbox>>,
         (wake, membership): (Arc<Wake>, Arc<Membership>),
         (topics, inputs): (Vec<String>, HashMap<String, InputId>),
-        start: StartAt,
+        (start, protocol, changelog): (StartAt, GroupProtocol, Option<Changelog>),
     ) -> Self {
         Self {
             consumer,
@@ -88,6 +93,9 @@ impl Poller {
             topics,
             inputs,
             start,
+            protocol,
+            next_epoch: Instant::now(),
+            changelog,
             partitions: Vec::new(),
             errors: HashMap::new(),
             owned: HashSet::new(),
@@ -112,6 +120,7 @@ impl Poller {
             self.poll_group(Duration::ZERO);
             self.serve_notices();
             self.serve_rebalance();
+            self.follow_epoch();
             self.offer_held();
             let read = self.held.is_empty() && !self.stopped && self.read_round();
             if !self.held.is_empty() {
@@ -189,7 +198,18 @@ impl Poller {
             }
             Err(KafkaError::MessageConsumptionFatal(code)) => {
                 let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
-                self.held.push_back(SourceEvent::Failed(format!("the consumer has failed: {code}: {why}")));
+                let unknown = matches!(
+                    code,
+                    RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature
+                );
+                let remedy = if self.is_incremental() && unknown {
+                    "; the brokers do not know the group protocol (Apache Kafka has it from 4.0 on): write \
+                     kafka.group_protocol = \"classic\""
+                } else {
+                    ""
+                };
+                let why = format!("the consumer has failed: {code}: {why}{remedy}");
+                self.held.push_back(SourceEvent::Failed(why));
                 self.stopped = true;
             }
             // Told through the context, with more words.
@@ -223,6 +243,8 @@ impl Poller {
                         | RDKafkaErrorCode::IllegalGeneration
                         | RDKafkaErrorCode::UnknownMemberId
                         | RDKafkaErrorCode::AssignmentLost
+                        | RDKafkaErrorCode::StaleMemberEpoch
+                        | RDKafkaErrorCode::FencedMemberEpoch
                         | RDKafkaErrorCode::NoOffset
                 )
             ) {
@@ -247,9 +269,11 @@ impl Poller {
                 Some((id, end.saturating_sub(next.0).max(0)))
             })
             .collect();
-        // Stale in a second: not worth keeping when there is no room.
-        if !lag.is_empty() && self.held.is_empty() {
-            let _no_room = self.sink.offer(SourceEvent::Lag(lag));
+        // Behind what is held, since that is counted as read. Under load there may never be room at once, and it is
+        // then that the lag matters; but only the latest does.
+        self.held.retain(|event| !matches!(event, SourceEvent::Lag(_)));
+        if !lag.is_empty() {
+            self.held.push_back(SourceEvent::Lag(lag));
         }
     }
 
@@ -292,9 +316,13 @@ impl Poller {
             }
             match read {
                 Read::Nothing => {}
-                Read::Chunk(records) => {
+                read @ (Read::Chunk(_) | Read::End) => {
                     any = true;
-                    let event = SourceEvent::Records { partition: partition.id, records };
+                    let partition = partition.id;
+                    let event = match read {
+                        Read::Chunk(records) => SourceEvent::Records { partition, records },
+                        _ => SourceEvent::AtEnd(partition),
+                    };
                     if let Err(event) = self.sink.offer(event) {
                         self.held.push_back(event);
                         self.first = (index + 1) % count;
@@ -321,63 +349,5 @@ impl Poller {
         }
         self.find_what_is_left();
         any
-    }
-
-    /// Partitions whose next offset the broker does not have go on at the earliest that it has.
-    fn find_what_is_left(&mut self) {
-        if Instant::now() < self.look_again {
-            return;
-        }
-        let lost: Vec<usize> =
-            self.partitions.iter().enumerate().filter(|(_, p)| p.out_of_range).map(|(i, _)| i).collect();
-        let mut found = false;
-        for index in lost {
-            let Some((topic, id, next)) = self.partitions.get(index).map(|p| (p.topic.clone(), p.id, p.next))
-            else {
-                continue;
-            };
-            let (low, high) = match self.consumer.fetch_watermarks(&topic, id.partition, REQUEST) {
-                Ok(marks) => marks,
-                Err(error) => {
-                    self.look_again = Instant::now() + RETRY;
-                    self.trouble(&format!("asking for the offsets of {topic}: {error}"));
-                    continue;
-                }
-            };
-            if high < next.0 {
-                self.stopped = true;
-                self.held.push_back(SourceEvent::Failed(format!(
-                    "partition {} of {topic} ends at offset {high}, but this group has read up to {}: the topic \
-                     has been deleted and made again, or has lost its end. Take another group name \
-                     (kafka.group), or reset the group's offsets with kafka-consumer-groups.sh",
-                    id.partition, next.0
-                )));
-                return;
-            }
-            let to = NextOffset(low.max(next.0));
-            if to > next {
-                self.held.push_back(SourceEvent::DataLoss { partition: id, from: next, to });
-            }
-            if let Some(partition) = self.partitions.get_mut(index) {
-                partition.next = to;
-                partition.out_of_range = false;
-            }
-            found = true;
-        }
-        if found {
-            self.assign_again();
-        }
-    }
-
-    /// Starts reading of all partitions again, each where it stands. A seek would not do: librdkafka has
-    /// stopped a partition that is out of range (`FETCH_NONE`), and refuses to seek there.
-    fn assign_again(&mut self) {
-        let mut assignment = TopicPartitionList::with_capacity(self.partitions.len());
-        for p in &self.partitions {
-            let _added = assignment.add_partition_offset(&p.topic, p.id.partition, Offset::Offset(p.next.0));
-        }
-        if let Err(error) = self.consumer.assign(&assignment) {
-            self.trouble(&format!("reading on after data loss: {error}"));
-        }
     }
 }

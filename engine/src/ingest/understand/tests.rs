@@ -21,6 +21,7 @@ fn spec() -> InputSpec {
         clock_offset: 0,
         drift: Default::default(),
         on_data_loss: Default::default(),
+        shed: None,
     }
 }
 

@@ -155,7 +155,7 @@ proptest! {
     #[test]
     fn no_headers_whatever_are_too_much_to_read(headers in vec(any_header(), 0..16)) {
         let record = OutRecord {
-            topic: "dead".into(), key: None, payload: Bytes::new(), headers, timestamp: None,
+            topic: "dead".into(), partition: None, key: None, payload: Bytes::new(), headers, timestamp: None,
         };
         prop_assert_eq!(put_back(record.clone()).is_ok(),
             Letter::read(&record.headers).is_ok_and(|letter| letter.stays().is_none()));

@@ -1,9 +1,10 @@
 //! Draws what was recorded: a lane for each input with its samples, and the bundles that joined them.
 
-use super::scale::Scale;
-use super::svg::Svg;
 use super::{Fate, Mark, Outcome, Part, Recording, Shape};
 use crate::commands::align::report::{printable, show};
+use crate::plot::scale::Scale;
+use crate::plot::svg::Svg;
+use crate::plot::{RED, colour};
 
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 24.0;
@@ -14,10 +15,6 @@ const SAMPLES: f64 = 26.0;
 const ROW: f64 = 8.0;
 const ROWS: usize = 24;
 const GAP: f64 = 26.0;
-
-/// In turn, so that neighbours differ, to the colour-blind too (from the palette of M. Okabe and K. Ito).
-const COLOURS: [&str; 4] = ["#0072b2", "#d98200", "#009e73", "#b0559a"];
-const RED: &str = "#c8102e";
 
 /// One input's part of the picture.
 struct Lane<'a> {
@@ -79,10 +76,6 @@ pub(in crate::commands::align) fn draw(recording: &Recording, names: &[String]) 
 
 fn height(depth: usize) -> f64 {
     SAMPLES + 8.0 + depth.min(ROWS) as f64 * ROW
-}
-
-fn colour(place: usize) -> &'static str {
-    COLOURS.get(place % COLOURS.len()).copied().unwrap_or("#000")
 }
 
 /// The lanes from top to bottom, each with a row for what overlaps.

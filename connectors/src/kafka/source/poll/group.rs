@@ -3,19 +3,25 @@
 //! librdkafka waits, for as long as the group lets it, until a rebalance is answered by an assignment. So
 //! nothing is done in its callback: the loop goes on polling while the positions are looked up, or while
 //! the pipeline finishes and commits what it has of partitions that are being revoked.
+//!
+//! In the classic protocol every rebalance takes all partitions and gives all. In the one of KIP-848 only those that move
+//! are taken and given, and the others are read on meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, SourceEvent};
-use lockstep_engine::pipeline::StartAt;
+use lockstep_engine::pipeline::{GroupProtocol, StartAt};
 use lockstep_engine::position::{Commit, NextOffset, PartitionId};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Partition, Poller, REQUEST, RETRY};
+use crate::kafka::Error;
+use crate::kafka::changelog::{Changelog, States};
 use crate::kafka::commits::metadata;
 use crate::kafka::fault_point;
 use crate::kafka::source::Close;
@@ -25,19 +31,24 @@ use crate::kafka::source::context::{Rebalance, TopicPartition};
 /// (`delivery.revoke_within`, a minute at most): this one is for a pipeline that hangs.
 const REVOKE_WITHIN: Duration = Duration::from_secs(90);
 
+/// How often the member's epoch is looked at.
+const EPOCH_EVERY: Duration = Duration::from_millis(50);
+
 /// What the group is waiting for.
 pub(super) enum Step {
     Settled,
     /// For partitions to be taken over: not before the given time.
     Assigning(Vec<TopicPartition>, Instant),
+    /// For what streams carried on before.
+    Restoring(Vec<TopicPartition>, Vec<Takeover>, Receiver<Result<States, Error>>),
     /// For the pipeline to let partitions go: no longer than until the given time.
-    Revoking(Arc<AtomicBool>, Instant),
+    Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),
     /// For the last commit.
     Closing,
 }
 
 /// A partition to be taken over: where reading begins, and what was last committed.
-struct Takeover {
+pub(super) struct Takeover {
     id: PartitionId,
     topic: Arc<str>,
     from: NextOffset,
@@ -51,7 +62,7 @@ impl Poller {
             match next {
                 None => return,
                 Some(Rebalance::Assign(list)) => self.step = Step::Assigning(list, Instant::now()),
-                Some(Rebalance::Revoke(list, lost)) => self.begin_revoke(&list, lost),
+                Some(Rebalance::Revoke(list, lost)) => self.begin_revoke(list, lost),
             }
         }
         match std::mem::replace(&mut self.step, Step::Settled) {
@@ -63,7 +74,25 @@ impl Poller {
                     self.step = Step::Assigning(list, Instant::now() + RETRY);
                 }
             }
-            Step::Revoking(done, until) => {
+            Step::Restoring(list, takeovers, answer) => {
+                let read = match answer.try_recv() {
+                    Err(TryRecvError::Empty) => {
+                        self.step = Step::Restoring(list, takeovers, answer);
+                        return;
+                    }
+                    Err(TryRecvError::Disconnected) => Err("the thread that read it has ended".to_owned()),
+                    Ok(read) => read.map_err(|error| error.to_string()),
+                };
+                let taken_over = read.and_then(|states| {
+                    self.held.push_back(SourceEvent::Carried(states));
+                    self.take_over(takeovers).map_err(|error| error.to_string())
+                });
+                if let Err(error) = taken_over {
+                    self.trouble(&format!("taking partitions over: {error}"));
+                    self.step = Step::Assigning(list, Instant::now() + RETRY);
+                }
+            }
+            Step::Revoking(list, done, until) => {
                 let finished = done.load(Ordering::Acquire);
                 if finished {
                     let last = std::mem::take(&mut self.mailbox.lock().commit);
@@ -71,7 +100,7 @@ impl Poller {
                     self.commit();
                 }
                 if finished && self.to_commit.is_empty() && !self.committing() {
-                    self.let_go();
+                    self.let_go(&list);
                 } else if Instant::now() >= until {
                     // What it still holds would be committed in the name of what is held next.
                     self.membership.end();
@@ -79,9 +108,9 @@ impl Poller {
                     self.held.push_back(SourceEvent::Failed(
                         "revoked partitions were not let go in time, as if the pipeline stood still".into(),
                     ));
-                    self.let_go();
+                    self.let_go(&list);
                 } else {
-                    self.step = Step::Revoking(done, until);
+                    self.step = Step::Revoking(list, done, until);
                 }
             }
             other => self.step = other,
@@ -114,7 +143,33 @@ impl Poller {
             };
             takeovers.push(Takeover { id, topic: Arc::from(element.topic()), from, committed });
         }
-        self.take_over(takeovers)
+        match self.changelog.clone() {
+            Some(changelog) if !takeovers.is_empty() => self.restore(changelog, list, takeovers),
+            _ => self.take_over(takeovers),
+        }
+    }
+
+    /// Has the changelog read by a thread of its own, as that may take its time. After the positions have been looked up:
+    /// what led to them is in it by then.
+    fn restore(
+        &mut self,
+        changelog: Changelog,
+        list: &[TopicPartition],
+        takeovers: Vec<Takeover>,
+    ) -> Result<(), KafkaError> {
+        let mut numbers: Vec<i32> = takeovers.iter().map(|t| t.id.partition).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let (answer, answered) = sync_channel(1);
+        let wake = self.wake.clone();
+        let read = move || {
+            let _nobody_waits = answer.send(changelog.read(&numbers));
+            wake.wake();
+        };
+        let started = std::thread::Builder::new().name("kafka-changelog".into()).spawn(read);
+        started.map_err(|error| KafkaError::Subscription(format!("no thread: {error}")))?;
+        self.step = Step::Restoring(list.to_vec(), takeovers, answered);
+        Ok(())
     }
 
     fn take_over(&mut self, takeovers: Vec<Takeover>) -> Result<(), KafkaError> {
@@ -130,9 +185,15 @@ impl Poller {
             partition.paused = self.paused.contains(&t.id);
             partitions.push(partition);
         }
-        self.consumer.assign(&assignment)?;
-        self.owned = takeovers.iter().map(|t| t.id).collect();
-        self.partitions = partitions;
+        if self.is_incremental() {
+            self.consumer.incremental_assign(&assignment)?;
+        } else {
+            self.consumer.assign(&assignment)?;
+            self.owned.clear();
+            self.partitions.clear();
+        }
+        self.owned.extend(takeovers.iter().map(|t| t.id));
+        self.partitions.extend(partitions);
         self.first = 0;
         self.membership.joined(self.consumer.group_metadata());
         let assigned =
@@ -146,14 +207,9 @@ impl Poller {
         Ok(())
     }
 
-    fn begin_revoke(&mut self, list: &[TopicPartition], lost: bool) {
+    fn begin_revoke(&mut self, list: Vec<TopicPartition>, lost: bool) {
         fault_point::pass("in-rebalance");
-        let ids: Vec<PartitionId> = list
-            .iter()
-            .filter_map(|(topic, partition)| {
-                Some(PartitionId { input: *self.inputs.get(topic)?, partition: *partition })
-            })
-            .collect();
+        let ids = self.ids(&list);
         // Records that had no room are the next member's: they are not committed.
         self.held.retain(
             |event| !matches!(event, SourceEvent::Records { partition, .. } if ids.contains(partition)),
@@ -167,18 +223,51 @@ impl Poller {
             wake.wake();
         });
         self.held.push_back(SourceEvent::Revoked { partitions: ids, lost, done: acknowledge });
-        self.step = Step::Revoking(done, Instant::now() + REVOKE_WITHIN);
+        self.step = Step::Revoking(list, done, Instant::now() + REVOKE_WITHIN);
+    }
+
+    fn ids(&self, list: &[TopicPartition]) -> Vec<PartitionId> {
+        let id = |(topic, partition): &TopicPartition| {
+            Some(PartitionId { input: *self.inputs.get(topic)?, partition: *partition })
+        };
+        list.iter().filter_map(id).collect()
     }
 
     /// Answers a revocation.
-    fn let_go(&mut self) {
-        self.membership.left();
-        self.partitions.clear();
-        self.owned.clear();
-        if let Err(error) = self.consumer.unassign() {
+    fn let_go(&mut self, list: &[TopicPartition]) {
+        let ids = self.ids(list);
+        self.owned.retain(|id| !ids.contains(id));
+        let answered = if self.is_incremental() {
+            let mut gone = TopicPartitionList::with_capacity(list.len());
+            for (topic, partition) in list {
+                gone.add_partition(topic, *partition);
+            }
+            self.consumer.incremental_unassign(&gone)
+        } else {
+            self.consumer.unassign()
+        };
+        if self.owned.is_empty() {
+            self.membership.left();
+        }
+        if let Err(error) = answered {
             self.trouble(&format!("letting partitions go: {error}"));
         }
         self.step = Step::Settled;
+    }
+
+    /// Whether only partitions that move are taken and given.
+    pub(super) fn is_incremental(&self) -> bool {
+        self.protocol == GroupProtocol::Consumer
+    }
+
+    /// In the protocol of KIP-848 the member's epoch moves on without anything being taken or given. As whom positions are
+    /// committed follows it while nothing is: what has been lost is told before the epoch that follows is known.
+    pub(super) fn follow_epoch(&mut self) {
+        let is_time = self.is_incremental() && !self.owned.is_empty() && Instant::now() >= self.next_epoch;
+        if is_time && matches!(self.step, Step::Settled) && self.notices.lock().rebalances.is_empty() {
+            self.next_epoch = Instant::now() + EPOCH_EVERY;
+            self.membership.joined(self.consumer.group_metadata());
+        }
     }
 
     /// Waits for the last commit, leaves the group, and answers.

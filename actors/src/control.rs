@@ -1,0 +1,252 @@
+//! Has the law of scaling look at the load, and does what it says of shards.
+//!
+//! Instances stay as they are while a pipeline runs: what the law decides about them is told, as if it were
+//! done. How many processes there should be is for whoever starts them, and is a metric. Once somebody has asked for a
+//! number of shards by hand, the law holds that one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::budget::Budget;
+use lockstep_engine::control::scaling::{Decision, Law, Machine, Meter, Scaled, Work};
+use lockstep_engine::infer::backend::Device;
+use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::position::PartitionId;
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::prepare::StepRuntime;
+use crate::pulse::Pulse;
+use crate::status::Status;
+
+/// How often the law looks: as often as Kafka's client tells the ends of partitions.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is counted of the load, where it is counted.
+#[derive(Clone, Debug)]
+pub struct Load(Arc<Mutex<Meter>>);
+
+impl Load {
+    /// Rates are averages over so long a time.
+    pub fn new(smooth: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Meter::new(smooth))))
+    }
+
+    /// To count, or to look.
+    pub fn lock(&self) -> MutexGuard<'_, Meter> {
+        self.0.lock()
+    }
+}
+
+/// What is looked at.
+pub(crate) struct Watched<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) load: Load,
+    pub(crate) budget: Budget,
+    pub(crate) status: Arc<Status>,
+    pub(crate) steps: Vec<Arc<StepRuntime>>,
+}
+
+/// Looks at the load, and tells what the law says.
+pub(crate) struct Control {
+    law: Law,
+    load: Load,
+    budget: Budget,
+    status: Arc<Status>,
+    /// The sync actors' pulses, as they were last looked at, and how long those have worked that are gone.
+    shards: Vec<Arc<Pulse>>,
+    gone: Duration,
+    steps: Vec<Arc<StepRuntime>>,
+    inputs: Vec<String>,
+    /// The partitions whose age was told.
+    aged: BTreeSet<PartitionId>,
+    /// How many of each there would be, had all been done that was decided.
+    wanted: BTreeMap<Scaled, usize>,
+}
+
+impl Control {
+    pub(crate) fn new(watched: Watched<'_>) -> Self {
+        let Watched { pipeline, load, budget, status, steps } = watched;
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            law: Law::new(pipeline.scaling.clone(), Machine { cores, memory: None }),
+            load,
+            budget,
+            status,
+            shards: Vec::new(),
+            gone: Duration::ZERO,
+            steps,
+            inputs: pipeline.inputs.iter().map(|input| input.name.clone()).collect(),
+            aged: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+        }
+    }
+
+    /// Looks again and again, for ever.
+    pub(crate) async fn watch(mut self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for decision in self.look(Timestamp::now()) {
+                tracing::info!("the load asks for {decision}");
+            }
+        }
+    }
+
+    /// Looks once: what has been decided.
+    fn look(&mut self, now: Timestamp) -> Vec<Decision> {
+        self.feel_pulses();
+        if self.status.shards.is_by_hand() {
+            self.law.hold(Scaled::Shards, self.status.shards.asked());
+        }
+        let work = self.work();
+        let (mut measures, ages) = {
+            let mut meter = self.load.lock();
+            let measures = meter.measures(&work, self.budget.used(), now);
+            (measures, meter.ages(now).collect::<BTreeMap<_, _>>())
+        };
+        telemetry::measured(&measures);
+        self.tell_ages(&ages);
+        // Shards are as many as they are; of instances it counts what has been decided.
+        for stage in &mut measures.stages {
+            if stage.what == Scaled::Shards {
+                telemetry::scaling_wanted(&stage.name, stage.count);
+                continue;
+            }
+            let wanted = *self.wanted.entry(stage.what).or_insert(stage.count);
+            telemetry::scaling_wanted(&stage.name, wanted);
+            // The same work, done by so many.
+            stage.busy *= stage.count as f64 / wanted.max(1) as f64;
+            stage.count = wanted;
+        }
+        let decisions = self.law.decide(&measures, now);
+        if let Some(processes) = self.law.replicas(&measures) {
+            telemetry::desired_replicas(processes);
+        }
+        for decision in &decisions {
+            telemetry::scaling_decided(decision);
+            telemetry::scaling_wanted(&decision.name, decision.to);
+            match decision.what {
+                Scaled::Shards => self.status.shards.follow(decision.to),
+                Scaled::Instances(_) => {
+                    self.wanted.insert(decision.what, decision.to);
+                }
+            }
+        }
+        decisions
+    }
+
+    fn tell_ages(&mut self, ages: &BTreeMap<PartitionId, Duration>) {
+        let known: BTreeSet<PartitionId> = ages.keys().copied().collect();
+        for partition in self.aged.union(&known) {
+            if let Some(input) = self.inputs.get(partition.input.index()) {
+                telemetry::oldest_event(input, *partition, ages.get(partition).copied());
+            }
+        }
+        self.aged = known;
+    }
+
+    /// Finds the pulses of sync actors that have come, and keeps what those have worked that are gone.
+    fn feel_pulses(&mut self) {
+        let now = self.status.pulses_of("align-");
+        let gone = self.shards.iter().filter(|pulse| !now.iter().any(|still| Arc::ptr_eq(still, pulse)));
+        self.gone += gone.map(|pulse| pulse.busy()).sum::<Duration>();
+        self.shards = now;
+    }
+
+    fn work(&self) -> Vec<Work> {
+        let shards = Work {
+            what: Scaled::Shards,
+            name: "shards".into(),
+            count: self.status.shards.asked().unwrap_or_else(|| self.status.shards.current()).max(1),
+            busy: self.gone + self.shards.iter().map(|pulse| pulse.busy()).sum::<Duration>(),
+            full_cost: None,
+            cores: 1.0,
+            bytes: None,
+        };
+        let steps = self.steps.iter().map(|runtime| Work {
+            what: Scaled::Instances(runtime.index),
+            name: format!("instances of {}", runtime.step.name).into(),
+            count: runtime.step.instances,
+            busy: runtime.busy(),
+            full_cost: None,
+            cores: match runtime.step.model.device {
+                Device::Cuda(_) => 0.0,
+                Device::Auto | Device::Cpu => runtime.step.model.threads as f64,
+            },
+            bytes: None,
+        });
+        std::iter::once(shards).chain(steps).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_engine::control::scaling::{Bounds, ScalingSpec};
+    use lockstep_engine::position::InputId;
+
+    use super::*;
+
+    const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
+
+    fn control() -> (Control, Arc<Pulse>) {
+        let status = Arc::new(Status::default());
+        status.shards.set_current(1);
+        let pulse = status.pulse("align-0");
+        let shards = Bounds { min: Some(1), max: Some(8) };
+        let control = Control {
+            law: Law::new(
+                ScalingSpec { shards, ..ScalingSpec::default() },
+                Machine { cores: 8, memory: None },
+            ),
+            load: Load::new(Duration::from_secs(5)),
+            budget: Budget::new(1 << 20),
+            status,
+            shards: Vec::new(),
+            gone: Duration::ZERO,
+            steps: Vec::new(),
+            inputs: vec!["video".into()],
+            aged: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+        };
+        control.load.lock().assign(PARTITION);
+        (control, pulse)
+    }
+
+    /// For a minute, 1000 records of 4 ms of work arrive in a second, of which one shard does a quarter; then none.
+    #[test]
+    fn what_the_law_decides_is_asked_for_once_and_back_when_the_load_is_gone() {
+        let (mut control, pulse) = control();
+        let mut told = Vec::new();
+        for second in 0..600_i64 {
+            let now = Timestamp::from_millis(second * 1_000);
+            let lag = if second < 60 { 750 * second } else { (45_000 - 250 * (second - 60)).max(0) };
+            if second < 60 || lag > 0 {
+                pulse.worked(Duration::from_secs(1));
+                control.load.lock().read(PARTITION, 250, Some(now));
+            }
+            control.load.lock().lag(PARTITION, lag.cast_unsigned());
+            told.extend(control.look(now).into_iter().map(|decision| (decision.from, decision.to)));
+            assert_eq!(control.status.shards.asked(), told.last().map(|(_, to)| *to));
+        }
+        assert!(told.first().is_some_and(|(from, to)| *from == 1 && *to >= 5), "{told:?}");
+        assert!(told.windows(2).all(|pair| pair[0].1 == pair[1].0), "each goes on from the last: {told:?}");
+        assert_eq!(told.last().map(|(_, to)| *to), Some(1), "{told:?}");
+        assert!(told.len() < 20, "{told:?}");
+    }
+
+    #[test]
+    fn a_number_asked_for_by_hand_is_held() {
+        let (mut control, pulse) = control();
+        control.status.shards.ask(3);
+        for second in 0..300_i64 {
+            let now = Timestamp::from_millis(second * 1_000);
+            pulse.worked(Duration::from_secs(1));
+            control.load.lock().lag(PARTITION, 1_000_000);
+            control.look(now);
+            assert_eq!(control.status.shards.asked(), Some(3));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the broker did not take.
+
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::publish::letters;
+use lockstep_engine::publish::sink::{DeliveryError, Refusal};
+use lockstep_engine::time::Timestamp;
+
+use super::{AGAIN_AFTER, Outgoing};
+use crate::publish::PublishMessage;
+use crate::publish::pending::{Delivered, Outbound, Pending};
+use crate::shell::Outbox;
+
+impl Outgoing {
+    pub(super) fn undelivered(
+        &mut self,
+        pending: Pending,
+        error: &DeliveryError,
+        now: Timestamp,
+        ended: &mut Vec<Delivered>,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        if let Some(gathering) = &mut self.gathering {
+            gathering.transaction.doom(&error.message);
+        }
+        match error.refusal {
+            Refusal::Poison if pending.told => {
+                // It has been told as delivered: only reading it again can tell otherwise.
+                out.fail(format!("the broker now refuses what it took before: {}", error.message));
+            }
+            Refusal::Poison => ended.extend(self.poison(pending.what, error, out)),
+            // It has neither ended nor been committed, and is read again by whoever comes next.
+            Refusal::Fatal => {
+                out.fail(format!("Kafka's producer has failed for good: {}", error.message));
+                self.refused.push(pending);
+            }
+            Refusal::Passing => match &mut self.gathering {
+                Some(gathering) => {
+                    tracing::debug!("a record of a transaction was not delivered: {}", error.message);
+                    gathering.kept.push(pending);
+                }
+                None => {
+                    tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
+                    self.refused.push(pending);
+                    self.again_at.get_or_insert(now.after(AGAIN_AFTER));
+                }
+            },
+        }
+    }
+
+    /// The broker will never take this record as it is.
+    fn poison(
+        &mut self,
+        what: Outbound,
+        error: &DeliveryError,
+        out: &mut Outbox<PublishMessage>,
+    ) -> Option<Delivered> {
+        match what {
+            Outbound::Result { job, .. } => {
+                let message = format!("the broker refuses the result: {}", error.message);
+                let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
+                Some(Delivered::Poison { job, fault })
+            }
+            Outbound::Dead { letter, topic, without_payload: true, .. } => {
+                let (position, assignment) = (letter.record().position, letter.assignment());
+                tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
+                Some(Delivered::Letter { position, assignment })
+            }
+            Outbound::Dead { letter, topic, fault, .. } => {
+                let position = letter.record().position;
+                tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
+                let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
+                self.send(
+                    letters::without_value(record),
+                    Outbound::Dead { letter, topic, fault, without_payload: true },
+                    out,
+                );
+                None
+            }
+            Outbound::LeftOut { sample, topic, .. } => {
+                let (position, assignment) = (sample.position(), sample.assignment);
+                tracing::error!(topic, %position, "a late or evicted record is refused: {}", error.message);
+                Some(Delivered::Letter { position, assignment })
+            }
+            Outbound::Carried { record, .. } => {
+                let key = record.key.as_deref().map(String::from_utf8_lossy);
+                tracing::error!(
+                    ?key,
+                    "what a stream carries on is refused, and begins anew after a restart: {}",
+                    error.message
+                );
+                Some(Delivered::Carried)
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! How a pipeline leaves its group: drained as far as time allows, and with its positions committed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockstep_engine::ingest::source::SourceControl;
+use tokio::sync::oneshot;
+
+use super::Ended;
+use crate::ingest::IngestMessage;
+use crate::link::Link;
+use crate::publish::PublishMessage;
+
+/// Stops intake, lets what is under way come to its end, commits, and leaves the group.
+pub(super) async fn stop_in_order(
+    source: &Arc<dyn SourceControl>,
+    ingest: &Link<IngestMessage>,
+    publish: &Link<PublishMessage>,
+    all_done: oneshot::Receiver<()>,
+    within: Duration,
+) -> Ended {
+    let since = Instant::now();
+    tracing::info!("stopping: no more records are taken in");
+    source.stop();
+    let drained = async {
+        ingest.send(IngestMessage::Stop).await;
+        all_done.await.is_ok()
+    };
+    let drained = tokio::time::timeout(within, drained).await == Ok(true);
+    leave(source, publish, drained, since, within).await
+}
+
+/// Commits and leaves the group, when a stop has begun at a time.
+pub(super) async fn leave(
+    source: &Arc<dyn SourceControl>,
+    publish: &Link<PublishMessage>,
+    drained: bool,
+    since: Instant,
+    within: Duration,
+) -> Ended {
+    let (answer, positions) = oneshot::channel();
+    let ask = async {
+        publish.send(PublishMessage::Positions(answer)).await;
+        positions.await.unwrap_or_default()
+    };
+    let positions = tokio::time::timeout(Duration::from_secs(1), ask).await.unwrap_or_default();
+    let left = within.saturating_sub(since.elapsed()).max(Duration::from_secs(1));
+    let closed = source.close(positions, left);
+    match (drained, closed) {
+        (true, Ok(())) => {
+            tracing::info!("stopped in order");
+            Ended::InOrder
+        }
+        (false, _) => Ended::CutShort(format!(
+            "bundles were still under way after {within:?} (limits.stop_within); they are not committed and will be read again"
+        )),
+        (true, Err(error)) => {
+            Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}"))
+        }
+    }
+}

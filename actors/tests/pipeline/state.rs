@@ -1,0 +1,94 @@
+//! What streams carry on over restarts.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lockstep_actors::Ended;
+use lockstep_engine::infer::changelog::Carried;
+use lockstep_engine::pipeline::{Guarantee, Pipeline};
+use lockstep_engine::sample::Record;
+use lockstep_engine::tensor::{Data, Tensor};
+
+use crate::world::{PARTITION, Running, World, counting_pipeline, first_value, record};
+
+const STREAMS: [&str; 3] = ["a", "b", "c"];
+const COUNT: i64 = 120;
+
+fn pipeline(guarantee: Guarantee) -> Pipeline {
+    let mut pipeline = counting_pipeline(4);
+    pipeline.publish.state = Some("state".into());
+    pipeline.delivery.guarantee = guarantee;
+    pipeline.delivery.transaction_every = Duration::from_millis(5);
+    pipeline
+}
+
+fn records(numbers: std::ops::Range<i64>) -> Vec<Record> {
+    numbers.map(|n| record(n, STREAMS[n as usize % 3], 1)).collect()
+}
+
+/// The counts in the results of each stream, in their order.
+fn assert_counted_through(world: &World) {
+    for stream in STREAMS {
+        let mut sent = world.sent_to("results");
+        sent.sort_by_key(|record| record.timestamp);
+        let of_stream = sent.iter().filter(|it| it.key.as_deref() == Some(stream.as_bytes()));
+        let counts: Vec<i64> = of_stream.map(first_value).collect();
+        assert_eq!(counts, (1..=COUNT / 3).collect::<Vec<_>>(), "{stream}");
+    }
+}
+
+#[test]
+fn a_model_goes_on_after_a_restart_as_if_there_had_been_none() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let world = Arc::new(World::default());
+        for part in [0..50, 50..51, 51..COUNT] {
+            let end = part.end;
+            let running = Running::start_with(world.clone(), records(part), pipeline(guarantee));
+            world.wait_for("the commit", |world| world.committed() == Some(end));
+            assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        }
+        assert_counted_through(&world);
+    }
+}
+
+#[test]
+fn a_failure_in_the_middle_does_not_show_in_what_a_model_counts() {
+    let mut pipeline = pipeline(Guarantee::ExactlyOnce);
+    pipeline.supervision.restarts.backoff = Duration::from_millis(1);
+    let world = Arc::new(World::default());
+    world.panicking_results.store(1, Ordering::SeqCst);
+    world.aborting.store(2, Ordering::SeqCst);
+    let running = Running::supervised(world.clone(), records(0..COUNT), pipeline);
+    world.wait_for("the commit", |world| world.committed() == Some(COUNT));
+    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(world.panicking_results.load(Ordering::SeqCst), 0, "it has panicked");
+    assert_counted_through(&world);
+}
+
+#[test]
+fn what_is_kept_is_what_the_last_bundle_of_each_stream_left() {
+    let running = Running::start_with(Arc::default(), records(0..COUNT), pipeline(Guarantee::ExactlyOnce));
+    let world = running.world.clone();
+    world.wait_for("the commit", |world| world.committed() == Some(COUNT));
+    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    let carried = world.carried();
+    let names: Vec<&[u8]> = carried.iter().map(|(key, _)| &**key).collect();
+    assert_eq!(names, [b"echo:a", b"echo:b", b"echo:c"]);
+    let last = Tensor::new(vec![1], Data::U8(vec![(COUNT / 3) as u8])).unwrap();
+    for (_, value) in carried {
+        assert_eq!(Carried::decode(&value).unwrap().rows, std::slice::from_ref(&last));
+    }
+    assert!(world.sent_to("state").iter().all(|record| record.partition == Some(PARTITION.partition)));
+}
+
+#[test]
+fn without_a_topic_for_it_nothing_is_kept() {
+    let mut pipeline = pipeline(Guarantee::AtLeastOnce);
+    pipeline.publish.state = None;
+    let running = Running::start_with(Arc::default(), records(0..3), pipeline);
+    let world = running.world.clone();
+    world.wait_for("the commit", |world| world.committed() == Some(3));
+    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert!(world.carried().is_empty());
+}

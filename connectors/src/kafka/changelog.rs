@@ -1,0 +1,92 @@
+//! Reads what streams carried on before their partitions came here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lockstep_engine::pipeline::KafkaSpec;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::tail::{Quiet, reader};
+use super::whole::{Next, Whole};
+use super::{Error, config};
+
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_secs(5);
+/// How long transactions that are open are waited for: longer than brokers leave them open for a process that has
+/// gone (`transaction.timeout.ms`), and look for such (every 10 s).
+const OPEN_FOR: Duration = Duration::from_secs(60);
+
+/// Of each partition, by key the latest value.
+pub(super) type States = Vec<(i32, Vec<(Bytes, Bytes)>)>;
+
+/// A compacted topic in which the latest value of a key counts.
+#[derive(Clone)]
+pub(super) struct Changelog {
+    brokers: String,
+    properties: BTreeMap<String, String>,
+    topic: String,
+}
+
+impl Changelog {
+    pub(super) fn new(spec: &KafkaSpec, topic: &str) -> Self {
+        Self { brokers: spec.brokers.clone(), properties: spec.consumer.clone(), topic: topic.to_owned() }
+    }
+
+    /// What it says of these partitions now. A transaction that has written to them and has not ended is waited for: it may
+    /// be of a process that has gone, and what others wrote after it cannot be read before its end.
+    ///
+    /// # Errors
+    /// When the brokers cannot be reached, or there is no such topic.
+    pub(super) fn read(&self, partitions: &[i32]) -> Result<States, Error> {
+        self.wait_for_open_transactions(partitions)?;
+        let mut whole = Whole::open_partitions(&self.brokers, &self.properties, &self.topic, |number| {
+            partitions.contains(&number)
+        })?;
+        let mut states: HashMap<i32, HashMap<Bytes, Bytes>> = HashMap::new();
+        loop {
+            match whole.next(Duration::from_millis(100))? {
+                Next::Record(record) => {
+                    let Some(key) = record.key else { continue };
+                    let of_partition = states.entry(record.partition).or_default();
+                    // An empty value takes a key away.
+                    if record.value.is_empty() {
+                        of_partition.remove(&key);
+                    } else {
+                        of_partition.insert(key, record.value);
+                    }
+                }
+                Next::Nothing => {}
+                Next::End => break,
+            }
+        }
+        let mut of = |partition: &i32| states.remove(partition).unwrap_or_default().into_iter().collect();
+        Ok(partitions.iter().map(|partition| (*partition, of(partition))).collect())
+    }
+
+    fn wait_for_open_transactions(&self, partitions: &[i32]) -> Result<(), Error> {
+        let failed = |error| Error::client(format!("cannot read {}", self.topic), error);
+        let make = |isolation: &str| -> Result<BaseConsumer<Quiet>, Error> {
+            let mut settings = reader(&self.brokers, &self.properties, "lockstep-changelog");
+            settings.set("isolation.level", isolation);
+            settings.create_with_context(Quiet).map_err(|error| config::not_made("consumer", &error))
+        };
+        let (all, ended) = (make("read_uncommitted")?, make("read_committed")?);
+        let until = Instant::now() + OPEN_FOR;
+        for partition in partitions {
+            let (_, end) = all.fetch_watermarks(&self.topic, *partition, REQUEST).map_err(failed)?;
+            while ended.fetch_watermarks(&self.topic, *partition, REQUEST).map_err(failed)?.1 < end {
+                if Instant::now() >= until {
+                    let why = format!(
+                        "a transaction in partition {partition} has been open for {} s; see that producers' \
+                         transaction.timeout.ms is less",
+                        OPEN_FOR.as_secs()
+                    );
+                    return Err(Error::client(format!("cannot read {}", self.topic), why));
+                }
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Where partitions end now.
+
+use std::time::Duration;
+
+use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::position::{InputId, NextOffset, PartitionId};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::tail::{Quiet, reader};
+use super::{Error, admin, config};
+
+/// Where each partition of a pipeline's inputs ends now: the offset after its last record.
+///
+/// # Errors
+/// When the brokers cannot be reached within the time for each question, or a topic does not exist.
+pub fn ends(pipeline: &Pipeline, within: Duration) -> Result<Ends, Error> {
+    let topics = admin::input_topics(pipeline);
+    let counts = admin::partition_counts(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &topics, within)?;
+    let consumer: BaseConsumer<Quiet> =
+        reader(&pipeline.kafka.brokers, &pipeline.kafka.consumer, "lockstep-ends")
+            .create_with_context(Quiet)
+            .map_err(|error| config::not_made("consumer", &error))?;
+    let mut ends = Ends::new();
+    for (index, (topic, count)) in topics.iter().zip(counts).enumerate() {
+        let failed =
+            |why: &dyn std::fmt::Display| Error::client(format!("cannot ask where {topic} ends"), why);
+        let count = count.ok_or_else(|| failed(&"the brokers have no topic of that name"))?;
+        let input = InputId(u16::try_from(index).map_err(|error| failed(&error))?);
+        for partition in 0..count {
+            let (_, high) =
+                consumer.fetch_watermarks(topic, partition, within).map_err(|error| failed(&error))?;
+            ends.insert(PartitionId { input, partition }, NextOffset(high));
+        }
+    }
+    Ok(ends)
+}

@@ -1,0 +1,132 @@
+//! Promises of the cost model: it finds what batches cost, follows it, and is not thrown off.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: f64 = 1e-3;
+
+fn took(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn close(found: f64, expected: f64, part: f64) -> bool {
+    (found - expected).abs() <= part * expected.abs()
+}
+
+#[test]
+fn both_parts_are_found_from_batches_of_different_sizes() {
+    let mut cost = CostModel::default();
+    for size in [1, 8, 3, 5, 8, 2, 8, 1] {
+        cost.observe(size, took(4.0 * MS + 0.5 * MS * size as f64));
+    }
+    let (fixed, per_item) = cost.parts();
+    assert!(close(fixed, 4.0 * MS, 0.01) && close(per_item, 0.5 * MS, 0.01), "{fixed} {per_item}");
+}
+
+#[test]
+fn with_a_single_size_its_cost_is_right_and_half_of_it_is_taken_to_be_fixed() {
+    for size in [1, 7, 64] {
+        let mut cost = CostModel::default();
+        for _ in 0..500 {
+            cost.observe(size, took(6.0 * MS));
+        }
+        let (fixed, per_item) = cost.parts();
+        assert!(close(cost.of(size), 6.0 * MS, 0.01));
+        assert!(close(fixed, 3.0 * MS, 0.01) && close(per_item * size as f64, 3.0 * MS, 0.01));
+    }
+}
+
+#[test]
+fn one_outlier_moves_little() {
+    let mut cost = CostModel::default();
+    for round in 0..60 {
+        let size = 1 + round % 8;
+        cost.observe(size, took(4.0 * MS + 0.5 * MS * size as f64));
+    }
+    let before = cost;
+    cost.observe(4, took(1.0));
+    for size in 1..=8 {
+        assert!(close(cost.of(size), before.of(size), 0.05), "{size}: {} {}", cost.of(size), before.of(size));
+    }
+}
+
+#[test]
+fn a_first_batch_that_was_slow_is_soon_forgotten() {
+    let mut cost = CostModel::default();
+    cost.observe(1, took(2.0));
+    for round in 0..200 {
+        let size = 1 + round % 4;
+        cost.observe(size, took(4.0 * MS + MS * size as f64));
+    }
+    assert!(close(cost.of(1), 5.0 * MS, 0.1), "{}", cost.of(1));
+}
+
+#[test]
+fn a_cost_that_changes_is_followed() {
+    let mut cost = CostModel::default();
+    for round in 0..500 {
+        cost.observe(1 + round % 8, took(4.0 * MS));
+    }
+    for round in 0..300 {
+        cost.observe(1 + round % 8, took(12.0 * MS));
+    }
+    assert!(close(cost.of(4), 12.0 * MS, 0.05), "{}", cost.of(4));
+}
+
+#[test]
+fn an_hour_of_one_size_does_not_make_it_forget_the_others() {
+    let mut cost = CostModel::default();
+    for round in 0..100 {
+        let size = 1 + round % 8;
+        cost.observe(size, took(4.0 * MS + 0.5 * MS * size as f64));
+    }
+    for _ in 0..100_000 {
+        cost.observe(8, took(8.0 * MS));
+    }
+    assert!(close(cost.of(1), 4.5 * MS, 0.05), "{}", cost.of(1));
+}
+
+#[test]
+fn what_only_noise_speaks_for_is_not_taken_below_zero() {
+    let mut cost = CostModel::default();
+    // Larger batches are faster here: no fixed cost explains that, and no cost per bundle either.
+    for round in 0..100 {
+        let size = 1 + round % 8;
+        cost.observe(size, took((10.0 - size as f64) * MS));
+    }
+    let (fixed, per_item) = cost.parts();
+    assert!(per_item == 0.0 && fixed > MS && fixed < 10.0 * MS, "{fixed} {per_item}");
+    assert_eq!(CostModel::default().of(8), 0.0);
+}
+
+proptest! {
+    #[test]
+    fn parts_are_finite_and_never_negative(
+        batches in prop::collection::vec((0usize..5_000, 0u64..10_000_000_000), 0..200),
+    ) {
+        let mut cost = CostModel::default();
+        for (size, nanos) in batches {
+            cost.observe(size, Duration::from_nanos(nanos));
+            let (fixed, per_item) = cost.parts();
+            prop_assert!(fixed.is_finite() && fixed >= 0.0 && per_item.is_finite() && per_item >= 0.0);
+        }
+    }
+
+    /// The oracle is a line through noisy points, fitted by the closed form over all of them.
+    #[test]
+    fn noisy_costs_are_fitted_as_well_as_by_hand(
+        fixed in 0.5f64..20.0, per_item in 0.05f64..5.0, noise in prop::collection::vec(-1.0f64..1.0, 400),
+    ) {
+        let mut cost = CostModel::default();
+        for (round, noise) in noise.iter().enumerate() {
+            let size = 1 + (round * 7) % 16;
+            let exact = fixed + per_item * size as f64;
+            cost.observe(size, took(exact * (1.0 + 0.05 * noise) * MS));
+        }
+        for size in [1, 4, 16] {
+            let exact = (fixed + per_item * size as f64) * MS;
+            prop_assert!(close(cost.of(size), exact, 0.1), "{size}: {} for {exact}", cost.of(size));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! A queueing model of a pipeline in virtual time, run by the law that runs the real one.
+//!
+//! Records wait in Kafka, are read by shards, each of which does one at a time, and go through the steps one after
+//! the other, in batches that take a fixed time and some for each bundle. As in the real pipeline a batch is cut when
+//! it is full or its first bundle has waited for long enough, and when so many records are inside that the links are
+//! full, the others wait in Kafka. Shards, and models on the CPU, share the cores: more of them than cores are slower.
+//! Streams are spread evenly, each record becomes one bundle, and decoding is part of a batch's time.
+
+use std::time::Duration;
+
+use crate::position::{InputId, PartitionId};
+use crate::time::Timestamp;
+
+use super::law::Law;
+use super::measures::Scaled;
+use super::meter::{Meter, Work};
+
+mod course;
+mod load;
+mod queue;
+mod random;
+mod step;
+
+pub use course::{Course, Point, Summary};
+pub use load::{Load, Shape};
+use queue::Queue;
+use random::Random;
+use step::Step;
+
+/// A pipeline as the model sees it. Times are in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plant {
+    /// The cores of the machine.
+    pub cores: usize,
+    /// Shards at the start.
+    pub shards: usize,
+    /// A shard's work for a record.
+    pub record_cost: f64,
+    /// Until a shard that was asked for works.
+    pub shard_start: f64,
+    /// Records inside at most, from being read to their result.
+    pub inside: u64,
+    /// The steps; each takes what the one before it gives.
+    pub steps: Vec<PlantStep>,
+    /// Records that wait at the start. They arrived before at the rate of the start.
+    pub backlog: u64,
+    /// Partitions of an input, at least 1: no more processes can share the work.
+    pub partitions: usize,
+}
+
+/// A step as the model sees it. Times are in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlantStep {
+    /// Its name.
+    pub name: String,
+    /// Instances at the start.
+    pub instances: usize,
+    /// What any batch takes.
+    pub batch_cost: f64,
+    /// What it takes for each bundle beside that.
+    pub bundle_cost: f64,
+    /// The most bundles of a batch.
+    pub max_size: usize,
+    /// How long the first bundle of a batch waits for others.
+    pub max_delay: f64,
+    /// Until an instance that was asked for works.
+    pub instance_start: f64,
+    /// Cores that an instance keeps busy; 0 where a device does the work.
+    pub cores: f64,
+}
+
+impl PlantStep {
+    /// Of a bundle in a full batch.
+    fn full_cost(&self) -> f64 {
+        self.batch_cost / self.max_size.max(1) as f64 + self.bundle_cost
+    }
+}
+
+impl Plant {
+    /// The most records per second that can be processed for ever with the counts at the start.
+    pub fn sustainable(&self) -> f64 {
+        let mut least = self.shards.max(1) as f64 / self.record_cost;
+        let mut cores = self.record_cost;
+        for step in &self.steps {
+            least = least.min(step.instances.max(1) as f64 / step.full_cost());
+            cores += step.full_cost() * step.cores;
+        }
+        least.min(self.cores.max(1) as f64 / cores)
+    }
+}
+
+/// Virtual time goes in steps of this length, in seconds.
+const TICK: f64 = 1e-3;
+/// Looks of the law at the measures, in ticks: a second.
+const LOOK: i64 = 1_000;
+/// The partition that all records go through; it makes no difference to the law.
+const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
+
+/// The state of a run.
+struct Run {
+    plant: Plant,
+    /// In ticks since the start.
+    now: i64,
+    random: Random,
+    kafka: Queue,
+    steps: Vec<Step>,
+    shards: usize,
+    /// So many shards were asked for, and when they work.
+    shards_asked: Option<(i64, usize)>,
+    /// What shards could have done and have not: at most what the next record takes.
+    credit: f64,
+    shards_busy: f64,
+    /// The shards at work, on average over the last ticks: a record may take longer than a tick.
+    shards_at_work: f64,
+    inside: u64,
+    read: u64,
+    read_last: Option<i64>,
+}
+
+/// Runs the model for so many seconds.
+pub fn run(plant: &Plant, law: Law, load: &Load, seconds: u32, seed: u64) -> Course {
+    let mut meter = Meter::new(law.spec().smooth);
+    for partition in 0..plant.partitions.max(1) {
+        meter.assign(PartitionId { partition: i32::try_from(partition).unwrap_or(i32::MAX), ..PARTITION });
+    }
+    meter.lag(PARTITION, plant.backlog);
+    let mut law = law;
+    let mut run = Run::new(plant, load.rate(0.0), seed);
+    let mut course = Course::new(plant);
+    for second in 0..seconds {
+        for _ in 0..LOOK {
+            run.tick(load, &mut course);
+        }
+        let at = Timestamp::from_millis(run.now);
+        let read_last = run.read_last.map(Timestamp::from_millis);
+        meter.read(PARTITION, std::mem::take(&mut run.read), read_last);
+        meter.lag(PARTITION, run.kafka.len());
+        let measures = meter.measures(&run.work(), 0, at);
+        let decisions = law.decide(&measures, at);
+        for decision in &decisions {
+            run.apply(decision.what, decision.to);
+        }
+        let replicas = law.replicas(&measures);
+        course.look(run.point(f64::from(second + 1), load, replicas), decisions);
+    }
+    course.left(run.kafka.len() + run.inside);
+    course
+}
+
+impl Run {
+    fn new(plant: &Plant, rate: f64, seed: u64) -> Self {
+        let mut kafka = Queue::default();
+        for record in (1..=plant.backlog).rev() {
+            let before = if rate > 0.0 { record as f64 / rate } else { 0.0 };
+            let arrived = -((before / TICK).min(1e15) as i64);
+            kafka.push(arrived, arrived, 1);
+        }
+        Self {
+            plant: plant.clone(),
+            now: 0,
+            random: Random::new(seed),
+            kafka,
+            steps: plant.steps.iter().map(Step::new).collect(),
+            shards: plant.shards.max(1),
+            shards_asked: None,
+            credit: 0.0,
+            shards_busy: 0.0,
+            shards_at_work: 0.0,
+            inside: 0,
+            read: 0,
+            read_last: None,
+        }
+    }
+
+    fn tick(&mut self, load: &Load, course: &mut Course) {
+        self.now += 1;
+        let arrived = self.random.poisson(load.rate(self.now as f64 * TICK) * TICK);
+        self.kafka.push(self.now, self.now, arrived);
+        if let Some((_, shards)) = self.shards_asked.take_if(|(from, _)| *from <= self.now) {
+            self.shards = shards;
+        }
+        let at_work = self.shards_at_work + self.steps.iter().map(Step::cores_at_work).sum::<f64>();
+        let speed = (self.plant.cores.max(1) as f64 / at_work.max(1e-9)).min(1.0);
+        let mut bundles = self.shard(speed);
+        for step in &mut self.steps {
+            step.put(bundles, self.now);
+            bundles = step.tick(self.now, TICK, speed);
+        }
+        for (arrived, count) in bundles {
+            self.inside = self.inside.saturating_sub(count);
+            course.done(self.now - arrived, count);
+        }
+    }
+
+    /// What the shards have done in this tick.
+    fn shard(&mut self, speed: f64) -> Vec<(i64, u64)> {
+        let cost = self.plant.record_cost.max(1e-9);
+        let most = self.shards as f64 * TICK * speed;
+        self.credit = (self.credit + most).min(most.max(cost) + cost);
+        let room = self.plant.inside.saturating_sub(self.inside);
+        let taken = self.kafka.take(((self.credit / cost) as u64).min(room));
+        let count: u64 = taken.iter().map(|(_, count)| count).sum();
+        let worked = count as f64 * cost;
+        self.credit -= worked;
+        // Whoever has nothing to do saves nothing up.
+        if self.kafka.len() == 0 || room == count {
+            self.credit = self.credit.min(most);
+        }
+        self.shards_busy += worked / speed;
+        self.shards_at_work += (worked / speed / TICK - self.shards_at_work) / 50.0;
+        self.inside += count;
+        self.read += count;
+        self.read_last = taken.last().map(|(arrived, _)| *arrived).or(self.read_last);
+        taken
+    }
+
+    fn work(&self) -> Vec<Work> {
+        let shards = Work {
+            what: Scaled::Shards,
+            name: "shards".into(),
+            count: self.shards_asked.map_or(self.shards, |(_, shards)| shards),
+            busy: Duration::from_secs_f64(self.shards_busy),
+            full_cost: None,
+            cores: 1.0,
+            bytes: None,
+        };
+        let steps = self.steps.iter().enumerate().map(|(place, step)| Work {
+            what: Scaled::Instances(place),
+            name: format!("instances of {}", step.plant().name).into(),
+            count: step.asked(),
+            busy: Duration::from_secs_f64(step.busy()),
+            full_cost: Some(step.plant().full_cost()),
+            cores: step.plant().cores,
+            bytes: None,
+        });
+        std::iter::once(shards).chain(steps).collect()
+    }
+
+    fn apply(&mut self, what: Scaled, count: usize) {
+        match what {
+            Scaled::Shards => {
+                let ticks = if count > self.shards { self.plant.shard_start / TICK } else { 0.0 };
+                self.shards_asked = Some((self.now + ticks as i64, count));
+            }
+            Scaled::Instances(place) => {
+                if let Some(step) = self.steps.get_mut(place) {
+                    step.ask(count, self.now, TICK);
+                }
+            }
+        }
+    }
+
+    fn point(&self, at: f64, load: &Load, replicas: Option<f64>) -> Point {
+        Point {
+            at,
+            rate: load.rate(at),
+            lag: self.kafka.len(),
+            age: self.kafka.first().map_or(0.0, |arrived| (self.now - arrived) as f64 * TICK),
+            shards: self.shards,
+            instances: self.steps.iter().map(Step::running).collect(),
+            replicas,
+            ..Point::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Loads to try a pipeline on.
+
+/// What arrives, over time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Load {
+    /// Between two rates.
+    Shaped {
+        /// How it goes between them.
+        shape: Shape,
+        /// Records per second at the least.
+        base: f64,
+        /// Records per second at the most.
+        peak: f64,
+        /// How long the whole is, in seconds.
+        seconds: f64,
+    },
+    /// As recorded: from so many seconds on, so many records per second, ascending in time. Before the first there
+    /// are as many as from then on.
+    Trace(Vec<(f64, f64)>),
+}
+
+/// How a load goes between two rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Up after a fifth of the time, and back after another.
+    Step,
+    /// Up for a fiftieth of the time, five times.
+    Burst,
+    /// Up and down twice.
+    Sine,
+}
+
+impl Load {
+    /// Records per second, so many seconds after the start.
+    pub fn rate(&self, at: f64) -> f64 {
+        match self {
+            Self::Shaped { shape, base, peak, seconds } => {
+                let share = at / seconds.max(1e-9);
+                let height = match shape {
+                    Shape::Step => f64::from(u8::from((0.2..0.4).contains(&share))),
+                    Shape::Burst => f64::from(u8::from((share * 5.0 - 0.5).rem_euclid(1.0) < 0.1)),
+                    Shape::Sine => 0.5 - 0.5 * (share * 2.0 * std::f64::consts::TAU).cos(),
+                };
+                base + (peak - base) * height
+            }
+            Self::Trace(points) => {
+                let next = points.partition_point(|(from, _)| *from <= at);
+                points.get(next.saturating_sub(1)).map_or(0.0, |(_, rate)| *rate)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_go_between_their_two_rates() {
+        let of = |shape| Load::Shaped { shape, base: 10.0, peak: 30.0, seconds: 100.0 };
+        let at = |shape, at| of(shape).rate(at);
+        assert_eq!([0.0, 19.9, 20.0, 39.9, 40.0].map(|t| at(Shape::Step, t)), [10.0, 10.0, 30.0, 30.0, 10.0]);
+        assert_eq!(
+            [0.0, 9.9, 10.1, 11.9, 12.1, 30.5].map(|t| at(Shape::Burst, t)),
+            [10.0, 10.0, 30.0, 30.0, 10.0, 30.0]
+        );
+        assert_eq!([0.0, 25.0, 50.0, 75.0].map(|t| at(Shape::Sine, t).round()), [10.0, 30.0, 10.0, 30.0]);
+        let trace = Load::Trace(vec![(1.0, 5.0), (2.0, 7.0)]);
+        assert_eq!([0.0, 1.5, 2.0, 99.0].map(|t| trace.rate(t)), [5.0, 5.0, 7.0, 7.0]);
+        assert_eq!(Load::Trace(Vec::new()).rate(1.0), 0.0);
+    }
+}

@@ -1,0 +1,62 @@
+//! Chance that is the same each time.
+
+/// Numbers that look random (SplitMix64: G. Steele and others, "Fast Splittable Pseudorandom Number Generators", 2014).
+#[derive(Clone, Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Above 0 and at most 1.
+    fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// How many arrive where that many are expected and none knows of another: a Poisson distribution. By
+    /// multiplication (D. Knuth, "The Art of Computer Programming", 2, 3.4.1), and for many by the normal
+    /// distribution that is near to it (Box and Muller, 1958).
+    pub(super) fn poisson(&mut self, mean: f64) -> u64 {
+        if mean <= 0.0 {
+            return 0;
+        }
+        if mean > 30.0 {
+            let normal = (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos();
+            return (mean + mean.sqrt() * normal).round().max(0.0) as u64;
+        }
+        let (mut count, mut product, least) = (0, self.unit(), (-mean).exp());
+        while product > least {
+            product *= self.unit();
+            count += 1;
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrivals_have_the_mean_and_the_variance_of_a_poisson_distribution() {
+        for mean in [0.01, 0.7, 12.0, 200.0] {
+            let mut random = Random::new(7);
+            let counts: Vec<f64> = (0..100_000).map(|_| random.poisson(mean) as f64).collect();
+            let found = counts.iter().sum::<f64>() / counts.len() as f64;
+            let variance =
+                counts.iter().map(|count| (count - found).powi(2)).sum::<f64>() / counts.len() as f64;
+            assert!((found / mean - 1.0).abs() < 0.1, "{found} for {mean}");
+            assert!((variance / mean - 1.0).abs() < 0.1, "{variance} for {mean}");
+        }
+        assert_eq!(Random::new(7).poisson(0.0), 0);
+    }
+}

@@ -1,0 +1,77 @@
+//! What the law remembers of each stage, so that counts neither follow every wind nor flutter.
+
+use crate::time::Timestamp;
+
+use super::decision::Reason;
+use super::spec::{Cooldown, Level};
+
+/// What is remembered of one stage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Track {
+    /// How many there were when it was first seen.
+    pub(super) start: usize,
+    /// The level that is in force.
+    level: usize,
+    changed: Option<Timestamp>,
+    fewer: Option<Fewer>,
+}
+
+/// Fewer than there are would do.
+#[derive(Clone, Copy, Debug)]
+struct Fewer {
+    /// For how long.
+    since: Timestamp,
+    /// The most that was wanted since.
+    most: usize,
+}
+
+impl Track {
+    pub(super) fn new(start: usize) -> Self {
+        Self { start, level: 0, changed: None, fewer: None }
+    }
+
+    /// The level that a lag asks for, and why. It is reached at its lag, and left at a share of that.
+    pub(super) fn level<'a>(
+        &mut self,
+        levels: &'a [Level],
+        lag: u64,
+        drained: f64,
+    ) -> Option<(&'a Level, Reason)> {
+        let below = |level: &Level| (level.lag as f64 * drained) as u64;
+        let reached = levels.iter().rposition(|level| lag >= level.lag).unwrap_or(0);
+        self.level = self.level.min(levels.len().saturating_sub(1)).max(reached);
+        while self.level > 0 && levels.get(self.level).is_some_and(|level| lag <= below(level)) {
+            self.level -= 1;
+        }
+        let level = levels.get(self.level)?;
+        let reason = match levels.get(self.level + 1) {
+            Some(above) if lag <= below(above) => Reason::Drained { lag: below(above) },
+            _ => Reason::Reached { lag: level.lag },
+        };
+        Some((level, reason))
+    }
+
+    /// How many there are to be, where there are `count` and `wanted` are wanted now.
+    pub(super) fn settle(
+        &mut self,
+        count: usize,
+        wanted: usize,
+        cooldown: Cooldown,
+        now: Timestamp,
+    ) -> usize {
+        if wanted >= count {
+            self.fewer = None;
+            let waits = self.changed.is_some_and(|changed| now < changed.after(cooldown.up));
+            return if waits { count } else { wanted };
+        }
+        let fewer = self.fewer.get_or_insert(Fewer { since: now, most: wanted });
+        fewer.most = fewer.most.max(wanted);
+        if now < fewer.since.after(cooldown.down) { count } else { fewer.most }
+    }
+
+    /// A change was asked for.
+    pub(super) fn changed(&mut self, now: Timestamp) {
+        self.changed = Some(now);
+        self.fewer = None;
+    }
+}

@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn carried(seconds: i64, values: &[f32]) -> Carried {
+    let row = Tensor::new(vec![values.len(), 1], Data::F32(values.to_vec())).unwrap();
+    Carried { event_time: at(seconds), rows: vec![row] }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn stream(name: &str) -> StreamKey {
+    StreamKey::from(name)
+}
+
+fn restored(near: Option<u64>, of: &[(i32, &str, Bytes)]) -> Restored {
+    let mut restored = Restored::new(near.map(Duration::from_secs));
+    for (partition, name, value) in of {
+        restored.put(*partition, [(key("voice", &stream(name)), value.clone())]);
+    }
+    restored
+}
+
+fn tensor() -> impl Strategy<Value = Tensor> {
+    let of = |data: fn(Vec<u8>) -> Data| {
+        prop::collection::vec(any::<u8>(), 0..20)
+            .prop_map(move |v| Tensor::new(vec![1, v.len()], data(v)).unwrap())
+    };
+    prop_oneof![
+        of(Data::U8),
+        of(|v| Data::F32(v.into_iter().map(|n| f32::from(n) / 7.0).collect())),
+        of(|v| Data::I64(v.into_iter().map(|n| i64::from(n) << 55).collect())),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_carried_comes_back_as_it_was(
+        rows in prop::collection::vec(tensor(), 0..4),
+        nanos: i64,
+    ) {
+        let carried = Carried { event_time: Timestamp::from_nanos(nanos), rows };
+        prop_assert_eq!(Carried::decode(&carried.encode()), Ok(carried));
+    }
+
+    #[test]
+    fn whatever_stands_in_a_record_is_read_or_refused(mut value: Vec<u8>, ours: bool) {
+        if let (true, Some(version)) = (ours, value.first_mut()) {
+            *version = VERSION;
+        }
+        if let Ok(carried) = Carried::decode(&value) {
+            // Not compared as numbers, since one may be none.
+            let written = carried.encode();
+            prop_assert_eq!(Carried::decode(&written).map(|carried| carried.encode()), Ok(written));
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_cut_is_refused(values in prop::collection::vec(any::<f32>(), 1..9), cut in 1_usize..9) {
+        let whole = carried(1, &values).encode();
+        prop_assert!(Carried::decode(&whole[..whole.len().saturating_sub(cut)]).is_err());
+    }
+}
+
+#[test]
+fn another_version_is_named() {
+    let mut value = carried(1, &[1.0]).encode().to_vec();
+    value[0] = 9;
+    assert_eq!(Carried::decode(&value), Err(ChangelogError::Version(9)));
+}
+
+#[test]
+fn a_shape_larger_than_memory_is_refused_and_not_allocated() {
+    let row = Row { shape: vec![u64::MAX, 2], elements: Elements::U8(vec![1]) };
+    let value = postcard::to_extend(&Wire { event_time_ns: 0, rows: vec![row] }, vec![VERSION]).unwrap();
+    assert!(matches!(Carried::decode(&value), Err(ChangelogError::Broken(_))));
+}
+
+#[test]
+fn a_state_is_given_to_the_next_bundle_of_its_stream_and_no_other() {
+    let mut restored = restored(None, &[(0, "a", carried(5, &[2.0]).encode())]);
+    assert_eq!(restored.take("voice", &stream("b"), at(6)), Ok(None));
+    assert_eq!(restored.take("faces", &stream("a"), at(6)), Ok(None));
+    assert_eq!(restored.take("voice", &stream("a"), at(6)), Ok(Some(carried(5, &[2.0]).rows)));
+    assert_eq!(restored.take("voice", &stream("a"), at(7)), Ok(None));
+    assert!(restored.is_empty());
+}
+
+#[test]
+fn a_partition_that_goes_takes_its_states_along() {
+    let value = carried(5, &[2.0]).encode();
+    let mut restored = restored(None, &[(0, "a", value.clone()), (1, "b", value)]);
+    restored.forget(0);
+    assert_eq!(restored.len(), 1);
+    assert_eq!(restored.take("voice", &stream("a"), at(6)), Ok(None));
+}
+
+#[test]
+fn a_stream_in_another_epoch_begins_anew() {
+    for (seconds, is_near) in [(94, false), (95, true), (105, true), (106, false)] {
+        let mut restored = restored(Some(5), &[(0, "a", carried(100, &[2.0]).encode())]);
+        let taken = restored.take("voice", &stream("a"), at(seconds)).unwrap();
+        assert_eq!(taken.is_some(), is_near, "at {seconds} s");
+    }
+}
+
+#[test]
+fn no_more_states_wait_than_there_is_room_for() {
+    let mut restored = Restored::new(None);
+    let value = carried(1, &[1.0]).encode();
+    let name = |n: usize| stream(&n.to_string());
+    restored.put(0, (0..MOST + 10).map(|n| (key("voice", &name(n)), value.clone())));
+    assert_eq!(restored.len(), MOST);
+    assert_eq!(restored.take("voice", &name(9), at(1)), Ok(None));
+    assert!(restored.take("voice", &name(10), at(1)).unwrap().is_some());
+}

@@ -1,0 +1,181 @@
+//! Reads up to where partitions ended when a run began, and no further.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::position::{NextOffset, PartitionId};
+use crate::sample::Record;
+
+/// Of each partition of the inputs' topics the offset after its last record, at one time.
+pub type Ends = BTreeMap<PartitionId, NextOffset>;
+
+/// How far the partitions that are ours have been read.
+#[derive(Debug)]
+pub struct UntilEnd {
+    ends: Ends,
+    /// Whether it is known which partitions are ours.
+    is_assigned: bool,
+    ours: BTreeMap<PartitionId, Stretch>,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    from: i64,
+    next: i64,
+    end: i64,
+}
+
+impl UntilEnd {
+    /// Up to there.
+    pub fn new(ends: Ends) -> Self {
+        Self { ends, is_assigned: false, ours: BTreeMap::new() }
+    }
+
+    /// A partition is ours, and read from here on. One that was not there when the run began is at its end.
+    pub fn assign(&mut self, partition: PartitionId, from: NextOffset) {
+        let end = self.ends.get(&partition).map_or(from.0, |end| end.0.max(from.0));
+        self.ours.insert(partition, Stretch { from: from.0, next: from.0, end });
+    }
+
+    /// All partitions that are ours have been told, if there are any.
+    pub fn assigned(&mut self) {
+        self.is_assigned = true;
+    }
+
+    /// A partition is no longer ours.
+    pub fn revoke(&mut self, partition: PartitionId) {
+        self.ours.remove(&partition);
+        self.is_assigned &= !self.ours.is_empty();
+    }
+
+    /// Leaves of records of a partition, ascending by offset, those that were there when the run began.
+    pub fn take(&mut self, partition: PartitionId, records: &mut Vec<Record>) {
+        let Some(stretch) = self.ours.get_mut(&partition) else { return };
+        if let Some(last) = records.last() {
+            stretch.next = stretch.next.max(last.position.offset.next().0.min(stretch.end));
+            if last.position.offset.0 >= stretch.end {
+                // Where the last offsets are markers of transactions, only what follows them tells.
+                stretch.next = stretch.end;
+            }
+        }
+        records.retain(|record| record.position.offset.0 < stretch.end);
+    }
+
+    /// The source has nothing more of a partition.
+    pub fn at_end(&mut self, partition: PartitionId) {
+        if let Some(stretch) = self.ours.get_mut(&partition) {
+            stretch.next = stretch.end;
+        }
+    }
+
+    /// Whether all has been read.
+    pub fn is_reached(&self) -> bool {
+        self.is_assigned && self.ours.values().all(|stretch| stretch.next >= stretch.end)
+    }
+
+    /// How many offsets of the partitions that are ours have been read, and of how many.
+    pub fn progress(&self) -> (u64, u64) {
+        let sum = |length: fn(&Stretch) -> i64| self.ours.values().map(length).sum::<i64>().unsigned_abs();
+        (sum(|stretch| stretch.next - stretch.from), sum(|stretch| stretch.end - stretch.from))
+    }
+}
+
+/// How long the rest takes at the rate so far; none before there is one.
+pub fn time_left(done: u64, total: u64, elapsed: Duration) -> Option<Duration> {
+    let left = total.saturating_sub(done) as f64;
+    (done > 0)
+        .then(|| elapsed.as_secs_f64() * left / done as f64)
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::position::{InputId, Position};
+    use crate::time::Timestamp;
+
+    fn partition(number: i32) -> PartitionId {
+        PartitionId { input: InputId(0), partition: number }
+    }
+
+    fn records(number: i32, offsets: impl Iterator<Item = i64>) -> Vec<Record> {
+        let record = |offset| Record {
+            position: Position::new(InputId(0), number, offset),
+            key: None,
+            payload: Bytes::new(),
+            headers: Vec::new(),
+            timestamp: None,
+            polled_at: Timestamp::MIN,
+        };
+        offsets.map(record).collect()
+    }
+
+    fn take(until: &mut UntilEnd, number: i32, offsets: std::ops::Range<i64>) -> usize {
+        let mut records = records(number, offsets);
+        until.take(partition(number), &mut records);
+        records.len()
+    }
+
+    /// Partition 0 ends at 10, partition 1 at 5.
+    fn two() -> UntilEnd {
+        UntilEnd::new(Ends::from([(partition(0), NextOffset(10)), (partition(1), NextOffset(5))]))
+    }
+
+    #[test]
+    fn what_came_after_the_beginning_is_left_and_the_end_is_reached_when_all_partitions_are_read() {
+        let mut until = two();
+        assert!(!until.is_reached(), "nothing is ours yet");
+        until.assign(partition(0), NextOffset(2));
+        until.assign(partition(1), NextOffset(0));
+        until.assigned();
+        assert_eq!(until.progress(), (0, 13));
+        assert_eq!(take(&mut until, 0, 2..7), 5);
+        assert_eq!(take(&mut until, 0, 7..20), 3);
+        assert_eq!((until.progress(), until.is_reached()), ((8, 13), false));
+        assert_eq!(take(&mut until, 1, 0..5), 5);
+        assert!(until.is_reached());
+        assert_eq!(take(&mut until, 1, 5..9), 0);
+    }
+
+    #[test]
+    fn an_end_without_a_record_is_told_by_the_source_or_by_what_follows() {
+        let mut until = two();
+        until.assign(partition(0), NextOffset(0));
+        until.assign(partition(1), NextOffset(0));
+        until.assigned();
+        take(&mut until, 0, 0..9);
+        take(&mut until, 1, 0..4);
+        until.at_end(partition(0));
+        assert!(!until.is_reached());
+        assert_eq!(take(&mut until, 1, 6..7), 0);
+        assert!(until.is_reached());
+        assert_eq!(until.progress(), (15, 15));
+    }
+
+    #[test]
+    fn empty_new_and_lost_partitions_are_not_waited_for() {
+        let mut until = two();
+        until.assigned();
+        assert!(until.is_reached(), "others have them all");
+        until.assign(partition(0), NextOffset(10));
+        until.assign(partition(7), NextOffset(3));
+        assert!(until.is_reached());
+        until.assign(partition(1), NextOffset(0));
+        assert!(!until.is_reached());
+        until.revoke(partition(1));
+        assert!(until.is_reached());
+        until.revoke(partition(0));
+        until.revoke(partition(7));
+        assert!(!until.is_reached(), "a rebalance is under way");
+    }
+
+    #[test]
+    fn the_time_left_follows_from_the_rate_so_far() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time_left(0, 100, seconds(5)), None);
+        assert_eq!(time_left(25, 100, seconds(5)), Some(seconds(15)));
+        assert_eq!(time_left(100, 100, seconds(5)), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,114 @@
+//! What a recurrent model carries on when its process is stopped or dies, and another takes its streams over.
+
+use std::collections::BTreeMap;
+
+use lockstep_engine::time::Timestamp;
+use serde_json::Value;
+
+use crate::broker::{Broker, Follower, Producer};
+use crate::clip::{PCM, clip};
+use crate::pipeline::Pipeline;
+
+over_each_broker!(a_stop_in_the_middle_does_not_show_in_what_a_model_hears);
+
+#[test]
+fn deaths_do_not_show_in_what_a_model_hears_exactly_once() {
+    if let Some(broker) = Broker::apache_kafka() {
+        deaths_do_not_show(&broker);
+    }
+}
+
+const STREAMS: [&str; 3] = ["call-1", "call-2", "call-3"];
+
+/// Sound of several streams, each beginning elsewhere in the clip, so that a state in the wrong place shows.
+struct Sound {
+    began: i64,
+    sent: usize,
+}
+
+impl Sound {
+    fn new() -> Self {
+        Self { began: Timestamp::now().as_nanos(), sent: 0 }
+    }
+
+    /// Sends the next records to each of these topics.
+    fn send(&mut self, producer: &mut Producer, topics: &[String], count: usize) {
+        let sound = &clip().sound;
+        for _ in 0..count {
+            let time = (self.began + self.sent as i64 * 96_000_000).to_string();
+            for (place, stream) in STREAMS.iter().enumerate() {
+                let payload = sound[(self.sent + place * 20) % (sound.len() - 1)].clone();
+                for topic in topics {
+                    let headers = [("content-type", PCM.to_owned()), ("event-time-ns", time.clone())];
+                    producer.send(topic, Some(stream), &headers, payload.clone());
+                }
+            }
+            self.sent += 1;
+        }
+    }
+}
+
+/// What was heard: by bundle, to the last digit.
+fn heard(follower: &Follower) -> BTreeMap<String, String> {
+    let results = follower.json();
+    let one = |result: &Value| (result["id"].to_string(), result["outputs"]["voice"]["speech"].to_string());
+    let heard: BTreeMap<_, _> = results.iter().map(one).collect();
+    assert_eq!(heard.len(), results.len(), "none came twice");
+    heard
+}
+
+fn pipelines<'b>(broker: &'b Broker, more: &str) -> [Pipeline<'b>; 2] {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/voice.toml"));
+    let text = text.expect("it is there").replace("\"voice.", "\"NAME.") + more;
+    [(); 2].map(|()| {
+        let pipeline = Pipeline::of(broker, &text);
+        pipeline.create_topics(&["audio"], 2);
+        pipeline
+    })
+}
+
+fn a_stop_in_the_middle_does_not_show_in_what_a_model_hears(broker: &Broker) {
+    let [calm, stopped] = pipelines(broker, "");
+    let topics = [calm.topic("audio"), stopped.topic("audio")];
+    let (mut producer, mut sound) = (broker.producer(), Sound::new());
+    let mut follower = broker.follow(&stopped.topic("results"));
+    for part in 1..=3 {
+        sound.send(&mut producer, &topics, 40);
+        let mut run = stopped.run(&[]);
+        follower.count(&mut run, part * 40 * STREAMS.len());
+        assert_eq!(run.terminate().code, Some(0));
+    }
+    producer.finish();
+    let mut undisturbed = broker.follow(&calm.topic("results"));
+    let mut run = calm.run(&[]);
+    undisturbed.count(&mut run, 120 * STREAMS.len());
+    assert_eq!(run.terminate().code, Some(0));
+    assert_eq!(heard(&follower), heard(&undisturbed));
+}
+
+fn deaths_do_not_show(broker: &Broker) {
+    let [calm, dying] = pipelines(broker, "\n[delivery]\nguarantee = \"exactly-once\"\n");
+    let topics = [calm.topic("audio"), dying.topic("audio")];
+    let (mut producer, mut sound) = (broker.producer(), Sound::new());
+    let mut follower = broker.follow(&dying.topic("results"));
+    for point in ["before-commit:3", "after-commit:3", "after-produce:100", "before-produce:150"] {
+        let mut run = dying.run(&[("LOCKSTEP_FAULT_POINT", point)]);
+        // A little at a time, so that there are many transactions to die in.
+        while !run.has_ended() {
+            sound.send(&mut producer, &topics, 1);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_ne!(run.wait().code, Some(0));
+    }
+    sound.send(&mut producer, &topics, 20);
+    producer.finish();
+    let all = sound.sent * STREAMS.len();
+    let mut run = dying.run(&[]);
+    follower.count(&mut run, all);
+    assert_eq!(run.terminate().code, Some(0));
+    let mut undisturbed = broker.follow(&calm.topic("results"));
+    let mut run = calm.run(&[]);
+    undisturbed.count(&mut run, all);
+    assert_eq!(run.terminate().code, Some(0));
+    assert_eq!(heard(&follower), heard(&undisturbed));
+}

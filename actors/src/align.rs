@@ -106,8 +106,10 @@ impl Align {
         format!("align-{shard}")
     }
 
+    /// Nothing more is said by this shard.
     fn stop(&mut self, shards: usize, out: &mut Outbox<AlignMessage>) {
         self.left_out.tell(self.shard, self.aligner.policy());
+        self.routes.flush(out);
         out.send(&self.routes.publish, PublishMessage::ShardDone { of: shards });
     }
 
@@ -182,13 +184,6 @@ impl Align {
             self.left_out.tell(self.shard, self.aligner.policy());
             self.report_clocks(now);
         }
-    }
-
-    /// Nothing more is said by this shard.
-    fn stop(&mut self, out: &mut Outbox<AlignMessage>) {
-        self.left_out.tell(self.shard, self.aligner.policy());
-        self.routes.flush(out);
-        out.send(&self.routes.publish, PublishMessage::ShardDone);
     }
 
     fn report_clocks(&mut self, now: Timestamp) {

@@ -15,8 +15,8 @@ pub(super) const MOST_INSTANCES: u64 = 64;
 
 /// `[scaling]`. `steps` are those that could be read; all of them, if nothing is wrong.
 pub(super) fn scaling(root: &Section<'_>, steps: &[Step]) -> ScalingSpec {
-    let mut spec = ScalingSpec::default();
-    spec.instances = vec![Bounds::default(); steps.len()];
+    let instances = vec![Bounds::default(); steps.len()];
+    let mut spec = ScalingSpec { instances, ..ScalingSpec::default() };
     let Some(section) = root.table("scaling") else { return spec };
     let policies = Policy::ALL.map(|policy| (policy.as_str(), policy));
     spec.policy = section.or("policy", spec.policy, word(&policies));

@@ -88,7 +88,7 @@ fn a_stop_sends_static_batches_on_as_they_are() {
     pipeline.align.inputs[0].out_of_orderness = Duration::ZERO;
     let running = Running::start_with(Arc::default(), (0..5).map(|n| record(n, "a", 1)).collect(), pipeline);
     let world = running.world.clone();
-    world.wait_for("the records", |world| world.accepted.load(std::sync::atomic::Ordering::SeqCst) == 6);
+    world.wait_for("the records", |world| world.accepted.load(std::sync::atomic::Ordering::SeqCst) >= 7);
     assert_eq!(running.stop().unwrap(), Ended::InOrder);
     assert_eq!(world.sent_to("results").len(), 5);
 }

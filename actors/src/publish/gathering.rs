@@ -107,3 +107,39 @@ impl Gathering {
         Some(Left { then, kept: std::mem::take(&mut self.kept), waiting: std::mem::take(&mut self.waiting) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use lockstep_engine::completion::Progress;
+    use lockstep_engine::position::{InputId, NextOffset, Offset, PartitionId, Position};
+    use lockstep_engine::publish::sink::{Ended, Ending};
+
+    use super::*;
+
+    /// Does what it is asked at once.
+    struct AtOnce;
+
+    impl Transactions for AtOnce {
+        fn end(&mut self, _how: Ending, then: Box<dyn FnOnce(Ended) + Send>) {
+            then(Ended::AsAsked);
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_counted_when_it_has_ended_and_not_when_the_first_begins() {
+        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO);
+        let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
+        let partition = PartitionId { input: InputId(0), partition: 0 };
+        let position = Position { partition, offset: Offset(0) };
+        ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
+        ledger.open(position, 1);
+        for counted in [0, 1] {
+            gathering.step(Timestamp::from_millis(counted), false, &mut ledger, &inbox).unwrap();
+            assert!(gathering.ended(Timestamp::from_millis(counted), &inbox).is_some());
+            assert_eq!(gathering.counted, counted.cast_unsigned());
+            ledger.end(position, 1);
+        }
+    }
+}

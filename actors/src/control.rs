@@ -5,6 +5,7 @@
 //! number of shards by hand, the law holds that one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl Control {
     }
 
     /// Looks again and again, for ever.
-    pub(crate) async fn watch(mut self) {
+    pub(crate) async fn watch(mut self) -> Infallible {
         loop {
             tokio::time::sleep(LOOK).await;
             for decision in self.look(Timestamp::now()) {

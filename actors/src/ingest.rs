@@ -201,10 +201,7 @@ impl Ingest {
         self.status.set_progress(until.progress());
         let is_over = until.is_reached() && !self.shards.are_moving();
         if is_over && !std::mem::replace(&mut self.stopped, true) {
-            let shards = self.shards.links();
-            for shard in shards {
-                out.send(shard, AlignMessage::End(shards.len()));
-            }
+            self.shards.tell(AlignMessage::End, out);
         }
     }
 
@@ -263,7 +260,7 @@ impl Ingest {
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
-        let mut samples: Vec<Vec<Arc<Sample>>> = self.shards.links().iter().map(|_| Vec::new()).collect();
+        let mut samples: Vec<Arc<Sample>> = Vec::new();
         let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
         let mut aside = Aside::default();
         for record in records {
@@ -278,9 +275,7 @@ impl Ingest {
                         continue;
                     }
                     aside.kept(&sample);
-                    if let Some(of_shard) = samples.get_mut(self.shards.owner(&sample.stream)) {
-                        of_shard.push(Arc::new(sample));
-                    }
+                    samples.push(Arc::new(sample));
                 }
                 // It is among the dead letters already.
                 Err(_) if had_ended => {}
@@ -294,13 +289,7 @@ impl Ingest {
         if !faults.is_empty() {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
-        for (shard, samples) in self.shards.links().iter().zip(samples) {
-            match (samples.is_empty(), had_ended) {
-                (true, _) => {}
-                (false, true) => out.send(shard, AlignMessage::Ended(samples)),
-                (false, false) => out.send(shard, AlignMessage::Samples(samples)),
-            }
-        }
+        self.shards.send(samples, had_ended, out);
         aside.tell(&self.publish, &self.shards, out);
     }
 
@@ -328,7 +317,6 @@ impl Ingest {
         if !self.stopped && now >= self.shards.next_look() {
             self.shards.look(now, out);
         }
-        self.end_if_reached(out);
     }
 
     fn tell_memory(&self) {
@@ -365,10 +353,7 @@ impl Room for Ingest {
             IngestMessage::Stop if self.stopped => {}
             IngestMessage::Stop => {
                 self.stopped = true;
-                let shards = self.shards.links();
-                for shard in shards {
-                    out.send(shard, AlignMessage::Stop(shards.len()));
-                }
+                self.shards.tell(AlignMessage::Stop, out);
             }
         }
     }
@@ -376,6 +361,8 @@ impl Room for Ingest {
     fn tick(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
         self.look_at_shards(now, out);
         self.look_at_memory(now);
+        // The last streams may have arrived meanwhile.
+        self.end_if_reached(out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

@@ -4,15 +4,12 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lockstep_engine::align::Bounds;
-use lockstep_engine::control::shards::Resize;
+use lockstep_engine::control::shards::{MOST_SHARDS, Resize};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
 use crate::link::Link;
-
-/// The most shards: each is a thread.
-pub const MOST_SHARDS: usize = 256;
 
 /// How many shards somebody asks for, and how many there are. Asked for again and again, the last word counts.
 #[derive(Debug, Default)]

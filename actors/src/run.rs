@@ -235,7 +235,7 @@ async fn start_and_watch(
         Ok(()) = &mut all_done => Cause::AtEnd,
         why = failed.recv() => Cause::of(why),
         () = stands_still(pulses, &failures) => Cause::of(failed.recv().await),
-        () = scaling.watch() => Cause::Asked,
+        never = scaling.watch() => match never {},
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;

@@ -1,6 +1,7 @@
 //! How counts follow the load: `[scaling]`.
 
 use lockstep_engine::control::scaling::{Bounds, Level, Policy, ScalingSpec};
+use lockstep_engine::control::shards;
 use lockstep_engine::infer::step::Step;
 use toml::de::{DeTable, DeValue};
 
@@ -9,7 +10,7 @@ use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
 /// The most shards of a process.
-pub(super) const MOST_SHARDS: u64 = 256;
+pub(super) const MOST_SHARDS: u64 = shards::MOST_SHARDS as u64;
 /// The most instances of a step.
 pub(super) const MOST_INSTANCES: u64 = 64;
 

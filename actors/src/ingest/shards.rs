@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::align::Bounds;
-use lockstep_engine::control::shards::{Refused, Router};
-use lockstep_engine::sample::StreamKey;
+use lockstep_engine::control::shards::{MOST_SHARDS, Refused, Router};
+use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::IngestMessage;
 use crate::align::{Align, AlignMessage};
 use crate::link::Link;
-use crate::resize::{MOST_SHARDS, Moving};
+use crate::resize::Moving;
 use crate::shell::Outbox;
 use crate::status::Status;
 
@@ -52,9 +52,30 @@ impl Shards {
         &self.links
     }
 
-    /// Whose a stream is.
-    pub(super) fn owner(&self, stream: &StreamKey) -> usize {
-        self.router.owner(stream)
+    /// Sends samples to the owners of their streams, those that had ended before a restart as such.
+    pub(super) fn send(
+        &self,
+        samples: impl IntoIterator<Item = Arc<Sample>>,
+        had_ended: bool,
+        out: &mut Outbox<IngestMessage>,
+    ) {
+        let mut by_shard: Vec<Vec<Arc<Sample>>> = self.links.iter().map(|_| Vec::new()).collect();
+        for sample in samples {
+            if let Some(of_shard) = by_shard.get_mut(self.router.owner(&sample.stream)) {
+                of_shard.push(sample);
+            }
+        }
+        let message = if had_ended { AlignMessage::Ended } else { AlignMessage::Samples };
+        for (shard, samples) in self.links.iter().zip(by_shard).filter(|(_, samples)| !samples.is_empty()) {
+            out.send(shard, message(samples));
+        }
+    }
+
+    /// Tells all of them something that says how many they are.
+    pub(super) fn tell(&self, message: fn(usize) -> AlignMessage, out: &mut Outbox<IngestMessage>) {
+        for shard in &self.links {
+            out.send(shard, message(self.links.len()));
+        }
     }
 
     /// Whether streams are on their way.

@@ -10,7 +10,6 @@ use lockstep_engine::sample::{Sample, StreamKey};
 use lockstep_engine::time::Timestamp;
 
 use super::{IngestMessage, Shards};
-use crate::align::AlignMessage;
 use crate::link::Link;
 use crate::publish::{Aligned, PublishMessage};
 use crate::shell::Outbox;
@@ -88,15 +87,6 @@ impl Aside {
             return;
         }
         out.send(publish, PublishMessage::Aligned(self.ended));
-        let mut by_shard: Vec<Vec<Arc<Sample>>> = shards.links().iter().map(|_| Vec::new()).collect();
-        for (stream, sample) in self.latest {
-            if let Some(of_shard) = by_shard.get_mut(shards.owner(&stream)) {
-                of_shard.push(sample);
-            }
-        }
-        for (shard, samples) in shards.links().iter().zip(by_shard).filter(|(_, samples)| !samples.is_empty())
-        {
-            out.send(shard, AlignMessage::Ended(samples));
-        }
+        shards.send(self.latest.into_values(), true, out);
     }
 }

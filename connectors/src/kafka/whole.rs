@@ -44,17 +44,17 @@ impl Whole {
     /// # Errors
     /// When the brokers cannot be reached within 10 s, or the topic does not exist.
     pub fn open(brokers: &str, properties: &BTreeMap<String, String>, topic: &str) -> Result<Self, Error> {
-        Self::make(brokers, properties, topic, |_, range| Some(range))
+        Self::make(brokers, properties, topic, |_| true, |_, range| Some(range))
     }
 
-    /// Begins to read some partitions.
+    /// Begins to read some partitions, and asks for the offsets of these alone.
     pub(super) fn open_partitions(
         brokers: &str,
         properties: &BTreeMap<String, String>,
         topic: &str,
         wanted: impl Fn(i32) -> bool,
     ) -> Result<Self, Error> {
-        Self::make(brokers, properties, topic, |number, range| wanted(number).then_some(range))
+        Self::make(brokers, properties, topic, wanted, |_, range| Some(range))
     }
 
     /// Begins to read what stands at one place, if anything does.
@@ -69,7 +69,8 @@ impl Whole {
         offset: i64,
     ) -> Result<Self, Error> {
         let end = offset.saturating_add(1);
-        Self::make(brokers, properties, topic, |number, range| {
+        let all = |_| true;
+        Self::make(brokers, properties, topic, all, |number, range| {
             (number == partition && range.contains(&offset)).then_some(offset..end)
         })
     }
@@ -78,6 +79,7 @@ impl Whole {
         brokers: &str,
         properties: &BTreeMap<String, String>,
         topic: &str,
+        asked: impl Fn(i32) -> bool,
         wanted: impl Fn(i32, Range) -> Option<Range>,
     ) -> Result<Self, Error> {
         let within = Duration::from_secs(10);
@@ -94,7 +96,11 @@ impl Whole {
         let (mut assignment, mut left) = (TopicPartitionList::new(), BTreeMap::new());
         let mut ranges = Vec::new();
         for partition in 0..count {
-            let (low, high) = consumer.fetch_watermarks(topic, partition, within).map_err(failed)?;
+            let (low, high) = if asked(partition) {
+                consumer.fetch_watermarks(topic, partition, within).map_err(failed)?
+            } else {
+                (0, 0)
+            };
             ranges.push(low..high);
             let Some(range) = wanted(partition, low..high).filter(|range| !range.is_empty()) else {
                 continue;

@@ -18,6 +18,9 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::sample::StreamKey;
 
+/// The most shards of a process: each is a thread.
+pub const MOST_SHARDS: usize = 256;
+
 /// The shard, of so many, that a stream belongs to; 0 if there are none. Takes time in the number of shards.
 ///
 /// Of `n` streams each of `s` shards has about `n / s`, as if each stream had been thrown a die: in 999 of 1 000 cases off

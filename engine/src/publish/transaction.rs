@@ -72,7 +72,11 @@ impl Transaction {
 
     /// Whether it takes what is sent, and would end now if there is something to commit.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.is_open() && (self.soon || now >= self.due)
+        self.is_open() && self.is_time(now)
+    }
+
+    fn is_time(&self, now: Timestamp) -> bool {
+        self.soon || now >= self.due
     }
 
     /// Whether an end has been asked for, and not been answered.
@@ -96,7 +100,7 @@ impl Transaction {
     /// anything that was sent has not been told of.
     pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<Ask> {
         if self.phase == Phase::Open {
-            let due = self.soon || now >= self.due;
+            let due = self.is_time(now);
             if self.doomed.is_some() || (due && worth) {
                 self.phase = Phase::Draining;
             } else if due {

@@ -2,6 +2,7 @@
 
 use super::measures::{Scaled, Stage};
 use super::spec::{Bounds, Policy, ScalingSpec};
+use crate::control::shards::MOST_SHARDS;
 
 /// What a process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Limits {
 }
 
 /// No process has more shards or instances of a step than that, whatever is asked for.
-const MOST: usize = 256;
+const MOST: usize = MOST_SHARDS;
 
 impl Limits {
     /// What the settings say, else what follows from the machine and the number at the start.

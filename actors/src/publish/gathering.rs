@@ -27,7 +27,7 @@ pub(super) struct Gathering {
     /// What is for the next.
     waiting: VecDeque<(OutRecord, Pending)>,
     /// How many have ended that count.
-    pub(super) counted: u64,
+    counted: u64,
 }
 
 /// What a transaction leaves when it has ended.
@@ -49,9 +49,19 @@ impl Gathering {
         !self.transaction.is_ending() && self.kept.is_empty() && self.waiting.is_empty()
     }
 
+    /// Whether all that was to be sent before a mark counts.
+    pub(super) fn has_passed(&self, mark: u64) -> bool {
+        self.counted >= mark
+    }
+
     /// Whether so much waits for the next that no more should come.
     pub(super) fn is_overfull(&self) -> bool {
         self.waiting.len() >= MOST_WAITING
+    }
+
+    /// How many transactions count once one does that can hold all that was to be sent until now.
+    pub(super) fn mark(&self) -> u64 {
+        self.counted + 1 + u64::from(self.transaction.is_sealed())
     }
 
     /// Keeps for the next transaction what cannot be in this one.
@@ -125,6 +135,29 @@ mod tests {
         fn end(&mut self, _how: Ending, then: Box<dyn FnOnce(Ended) + Send>) {
             then(Ended::AsAsked);
         }
+    }
+
+    #[test]
+    fn what_waits_for_the_next_transaction_is_not_passed_with_the_one_before_it() {
+        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO);
+        let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
+        let partition = PartitionId { input: InputId(0), partition: 0 };
+        ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
+        let step = |gathering: &mut Gathering, ledger: &mut Ledger<_>, now, under_way| {
+            gathering.step(Timestamp::from_millis(now), under_way, ledger, &inbox).unwrap();
+            gathering.ended(Timestamp::from_millis(now), &inbox).is_some()
+        };
+        assert!(step(&mut gathering, &mut ledger, 0, false), "the first has begun");
+        for offset in 0..2 {
+            ledger.open(Position { partition, offset: Offset(offset) }, 1);
+        }
+        // The first record has ended, and of what was sent for it not all has been told of yet.
+        ledger.end(Position { partition, offset: Offset(0) }, 1);
+        assert!(!step(&mut gathering, &mut ledger, 1, true));
+        let mark = gathering.mark();
+        assert!(step(&mut gathering, &mut ledger, 2, false) && !gathering.has_passed(mark));
+        ledger.end(Position { partition, offset: Offset(1) }, 1);
+        assert!(step(&mut gathering, &mut ledger, 3, false) && gathering.has_passed(mark));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Outgoing {
     /// transactions, when one that can hold the last of it counts.
     pub(super) fn mark(&mut self) -> u64 {
         match &self.gathering {
-            Some(gathering) => gathering.counted + 1 + u64::from(gathering.transaction.is_ending()),
+            Some(gathering) => gathering.mark(),
             None => self.next(),
         }
     }
@@ -106,7 +106,7 @@ impl Outgoing {
     /// Whether all that was to be sent before a mark has come to its end.
     pub(super) fn has_passed(&self, mark: u64) -> bool {
         match &self.gathering {
-            Some(gathering) => gathering.counted >= mark,
+            Some(gathering) => gathering.has_passed(mark),
             None => self.refused.is_empty() && self.first >= mark.max(self.sent_again),
         }
     }

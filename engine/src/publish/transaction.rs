@@ -84,6 +84,11 @@ impl Transaction {
         matches!(self.phase, Phase::Ending(Ask::Commit | Ask::Abort))
     }
 
+    /// Whether it may come to count without anything that is sent from now on.
+    pub fn is_sealed(&self) -> bool {
+        self.phase == Phase::Draining || self.is_ending()
+    }
+
     /// It is not to wait until it is due.
     pub fn end_soon(&mut self) {
         self.soon = true;

@@ -5,10 +5,11 @@
 mod common;
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use common::{Broker, PATIENCE, Reader, Writer, commit, part};
 use lockstep_engine::ingest::source::{Pause, SourceControl, SourceEvent};
-use lockstep_engine::pipeline::StartAt;
+use lockstep_engine::pipeline::{GroupProtocol, StartAt};
 use lockstep_engine::position::NextOffset;
 
 fn numbers(records: &[lockstep_engine::sample::Record]) -> Vec<u32> {
@@ -106,6 +107,47 @@ fn after_a_restart_reading_goes_on_at_what_was_committed() {
     assert_eq!(second.assigned(), [(part(0, 0), 40)]);
     assert_eq!(numbers(&second.records(60)), (40..100).collect::<Vec<_>>());
     second.source.close(vec![], PATIENCE).expect("closes");
+}
+
+#[test]
+fn a_group_is_joined_by_the_protocol_that_its_brokers_know() {
+    let read_ten = |broker: &Broker| {
+        let topic = broker.topic("in", 1);
+        let spec = broker.plain_spec("g");
+        let mut writer = Writer::start(&spec);
+        for n in 0..10 {
+            writer.send(&topic, "k", n.to_string(), &[]);
+        }
+        writer.flush();
+        let reader = Reader::start(&spec, &[&topic]);
+        assert_eq!(reader.assigned(), [(part(0, 0), 0)]);
+        assert_eq!(numbers(&reader.records(10)), (0..10).collect::<Vec<_>>());
+        reader.source.close(vec![commit(0, 4)], PATIENCE).expect("commits and closes");
+        (spec, topic)
+    };
+    read_ten(&Broker::old());
+    let broker = Broker::any();
+    let (spec, topic) = read_ten(&broker);
+    let second = Reader::start(&spec, &[&topic]);
+    assert_eq!(second.assigned(), [(part(0, 0), 4)]);
+    second.source.close(vec![], PATIENCE).expect("closes");
+}
+
+#[test]
+fn brokers_that_lack_the_protocol_that_was_asked_for_are_told_of_with_the_remedy() {
+    let broker = Broker::old();
+    let topic = broker.topic("in", 1);
+    let mut spec = broker.plain_spec("g");
+    spec.group_protocol = GroupProtocol::Consumer;
+    let reader = Reader::start(&spec, &[&topic]);
+    let until = Instant::now() + PATIENCE;
+    let why = loop {
+        match reader.events.recv_deadline(until).expect("it fails") {
+            SourceEvent::Failed(why) => break why,
+            _ => continue,
+        }
+    };
+    assert!(why.contains("write kafka.group_protocol = \"auto\""), "{why}");
 }
 
 #[test]

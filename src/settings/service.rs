@@ -49,7 +49,11 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
         StartAt::default(),
         word(&[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)]),
     );
-    let protocols = [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
+    let protocols = [
+        ("auto", GroupProtocol::Auto),
+        ("classic", GroupProtocol::Classic),
+        ("consumer", GroupProtocol::Consumer),
+    ];
     let group_protocol = section.or("group_protocol", GroupProtocol::default(), word(&protocols));
     let common = properties(&section, "properties", base);
     let with_common = |own: BTreeMap<String, String>| {

@@ -31,6 +31,7 @@ mod clip {
     pub(crate) const CLIP: &str = "";
 }
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use broker::Broker;
@@ -62,7 +63,11 @@ fn main() -> ExitCode {
             for protocol in scenario.protocols[usize::from(is_full)] {
                 let guarantee = Guarantee { name, protocol };
                 println!("chaos: {}, {name}, {protocol} group protocol", scenario.name);
-                let row = (scenario.play)(&broker, guarantee, &scale, &mut Random::new(seed));
+                // One that panics, with the reason, must not take the others' outcome along.
+                let played = catch_unwind(AssertUnwindSafe(|| {
+                    (scenario.play)(&broker, guarantee, &scale, &mut Random::new(seed))
+                }));
+                let row = played.unwrap_or_else(|_| Row::stopped(guarantee.scenario(scenario.name), name));
                 println!("{}", report::line(&row));
                 rows.push(row);
             }

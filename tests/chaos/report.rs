@@ -18,14 +18,31 @@ pub(crate) struct Row {
     pub(crate) recoveries: Vec<u128>,
     /// The same of the stream that waited least: one whose partition did not move, if there was such.
     pub(crate) calm: Vec<u128>,
+    /// Whether it went no further at some point, so that its samples were not accounted for.
+    pub(crate) has_stopped: bool,
 }
 
 impl Row {
+    /// Of a scenario that went no further.
+    pub(crate) fn stopped(scenario: String, guarantee: &'static str) -> Self {
+        Self {
+            scenario,
+            guarantee,
+            kills: 0,
+            samples: 0,
+            dead: 0,
+            account: Account::default(),
+            recoveries: Vec::new(),
+            calm: Vec::new(),
+            has_stopped: true,
+        }
+    }
+
     /// Nothing missing; and, exactly once, nothing twice and everything in order.
     pub(crate) fn keeps_its_promise(&self) -> bool {
         let Account { lost, duplicated, out_of_order } = self.account;
         let once = duplicated == 0 && out_of_order == 0;
-        lost == 0 && (once || self.guarantee == "at-least-once")
+        !self.has_stopped && lost == 0 && (once || self.guarantee == "at-least-once")
     }
 
     fn recovery(&self) -> (u128, u128) {
@@ -52,7 +69,11 @@ pub(crate) fn line(row: &Row) -> String {
         middle,
         most,
         row.calm.iter().max().copied().unwrap_or(0),
-        if row.keeps_its_promise() { "kept" } else { "BROKEN" }
+        match (row.keeps_its_promise(), row.has_stopped) {
+            (true, _) => "kept",
+            (false, true) => "STOPPED",
+            (false, false) => "BROKEN",
+        }
     )
 }
 

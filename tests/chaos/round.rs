@@ -80,6 +80,14 @@ pub(crate) struct Guarantee {
     pub(crate) protocol: &'static str,
 }
 
+impl Guarantee {
+    /// What a scenario is called under it.
+    pub(crate) fn scenario(&self, name: &str) -> String {
+        let more = if self.protocol == "classic" { "" } else { " (KIP-848)" };
+        format!("{name}{more}")
+    }
+}
+
 impl<'b> Round<'b> {
     pub(crate) fn new(broker: &'b Broker, guarantee: Guarantee) -> Self {
         assert_eq!(BYTES, 16);
@@ -245,9 +253,8 @@ impl<'b> Round<'b> {
         // What may come twice would have come by now, but for what was on its way.
         self.read(Duration::from_secs(1));
         let rounds = self.load.finish();
-        let more = if self.guarantee.protocol == "classic" { "" } else { " (KIP-848)" };
         let row = Row {
-            scenario: format!("{scenario}{more}"),
+            scenario: self.guarantee.scenario(scenario),
             guarantee: self.guarantee.name,
             kills: self.kills,
             samples: 2 * rounds * STREAMS,
@@ -255,6 +262,7 @@ impl<'b> Round<'b> {
             account: account(&self.records, &self.dead, rounds, STREAMS),
             recoveries: self.recoveries,
             calm: self.calm,
+            has_stopped: false,
         };
         if !row.keeps_its_promise() {
             twice(&self.records);

@@ -176,7 +176,7 @@ fn reader(
     partitions: i32,
     read_ahead: usize,
 ) -> Result<BaseConsumer<Count>, Error> {
-    let mut settings = config::consumer(spec, read_ahead)?;
+    let mut settings = config::consumer(spec, false, read_ahead)?;
     settings
         .set("queued.max.messages.kbytes", (read_ahead >> 10).max(1024).to_string())
         .set("queued.min.messages", "1000000");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_engine::pipeline::{GroupProtocol, KafkaSpec};
+use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::time::Timestamp;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -65,9 +65,22 @@ const FETCH: usize = 1 << 20;
 /// librdkafka's 50 MB, a pipeline reads large records three times as slowly from Apache Kafka.
 const FETCH_IN_ALL: usize = 8 << 20;
 
-/// What a consumer is made with. `prefetch` is librdkafka's own buffer for each partition, in bytes: what it holds when it
-/// fetches more, and what that brings, which may be a batch where it is less than one.
-pub(super) fn consumer(spec: &KafkaSpec, prefetch: usize) -> Result<ClientConfig, Error> {
+/// Properties that only the classic group protocol knows: with the other, brokers say these things.
+const CLASSIC_ONLY: &[&str] = &["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
+
+/// Whether the user has set what only the classic group protocol knows.
+pub(super) fn is_classic(spec: &KafkaSpec) -> bool {
+    CLASSIC_ONLY.iter().any(|name| spec.consumer.contains_key(*name))
+}
+
+/// What a consumer is made with that joins its group by the protocol of KIP-848 or by the classic one. `prefetch` is
+/// librdkafka's own buffer for each partition, in bytes: what it holds when it fetches more, and what that brings, which
+/// may be a batch where it is less than one.
+pub(super) fn consumer(
+    spec: &KafkaSpec,
+    is_incremental: bool,
+    prefetch: usize,
+) -> Result<ClientConfig, Error> {
     let held = prefetch.saturating_sub(FETCH).clamp(64 << 10, 64 << 20);
     let mut config = client(&spec.brokers);
     config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
@@ -86,12 +99,14 @@ pub(super) fn consumer(spec: &KafkaSpec, prefetch: usize) -> Result<ClientConfig
         .set("enable.partition.eof", "false")
         .set("queued.min.messages", "10000")
         .set("queued.max.messages.kbytes", (held >> 10).to_string());
-    match spec.group_protocol {
-        GroupProtocol::Classic => config.set("partition.assignment.strategy", "range"),
-        GroupProtocol::Consumer => {
-            config.set("group.protocol", "consumer").set("group.remote.assignor", "range")
-        }
-    };
+    if is_incremental {
+        config.set("group.protocol", "consumer").set("group.remote.assignor", "range");
+        // That the coordinator does not know the protocol is said in this log alone: librdkafka asks for ever.
+        let debug = config.get("debug").map_or_else(|| "cgrp".to_owned(), |asked| format!("{asked},cgrp"));
+        config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    } else {
+        config.set("partition.assignment.strategy", "range");
+    }
     Ok(config)
 }
 
@@ -181,7 +196,7 @@ mod tests {
     #[test]
     fn what_the_guarantees_need_cannot_be_overridden() {
         for key in ["enable.auto.commit", "auto.offset.reset", "bootstrap.servers", "isolation.level"] {
-            let error = consumer(&spec(&[(key, "x")]), 1 << 20).expect_err(key).to_string();
+            let error = consumer(&spec(&[(key, "x")]), false, 1 << 20).expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("remove the line"), "{error}");
         }
         let transactional = BTreeMap::from([("transactional.id".into(), "x".into())]);
@@ -190,7 +205,7 @@ mod tests {
 
     #[test]
     fn other_properties_override_the_defaults() {
-        let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), 1 << 20).expect("allowed");
+        let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), false, 1 << 20).expect("allowed");
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
     }
 

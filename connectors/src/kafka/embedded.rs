@@ -25,6 +25,9 @@ No TLS, no authentication, one node, the loopback interface alone. Not for produ
 /// How many partitions a topic gets that nobody has named.
 pub const AUTO_PARTITIONS: i32 = 4;
 
+/// The request by which a member keeps its place under KIP-848 (Apache Kafka's protocol guide, "API keys").
+const CONSUMER_GROUP_HEARTBEAT: i16 = 68;
+
 struct Quiet;
 
 impl ClientContext for Quiet {
@@ -80,6 +83,16 @@ impl EmbeddedBroker {
             broker.create_topic(topic, *partitions)?;
         }
         Ok(broker)
+    }
+
+    /// Knows no other group protocol than the classic one from here on, as brokers before Apache Kafka 4.0.
+    pub fn grow_old(&self) {
+        // SAFETY: the client is alive and was made with a mock cluster, which lives as long; the function takes the
+        // cluster's own lock.
+        unsafe {
+            let cluster = bindings::rd_kafka_handle_mock_cluster(self.owner.client().native_ptr());
+            bindings::rd_kafka_mock_set_apiversion(cluster, CONSUMER_GROUP_HEARTBEAT, -1, -1);
+        }
     }
 
     /// Where clients find it: `127.0.0.1:port`.

@@ -8,6 +8,7 @@
 
 mod committer;
 mod context;
+mod join;
 mod message;
 mod partition;
 mod poll;
@@ -22,13 +23,12 @@ use lockstep_engine::ingest::source::{Pause, SourceControl, SourceSink};
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::position::{Commit, InputId, PartitionId};
 use parking_lot::Mutex;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use self::committer::Committer;
-use self::context::{Context, Notices, Wake};
+use self::context::{Notices, Wake};
+use self::join::Join;
 use super::changelog::Changelog;
 use super::membership::Membership;
-use super::{Error, admin, config};
+use super::{Error, admin};
 
 pub(super) use self::context::log;
 pub(super) use self::message::headers;
@@ -82,19 +82,15 @@ impl KafkaSource {
         let share = prefetch / partitions(spec, &names);
         let notices = Arc::new(Mutex::new(Notices::default()));
         let wake = Arc::new(Wake::default());
-        let mut settings = config::consumer(spec, share)?;
-        if tells_ends {
-            settings.set("enable.partition.eof", "true");
-        }
-        let mut consumer: BaseConsumer<Context> = settings
-            .create_with_context(Context { notices: notices.clone() })
-            .map_err(|error| config::not_made("consumer", &error))?;
-        let woken = wake.clone();
-        consumer.set_nonempty_callback(move || woken.wake());
-        consumer
-            .subscribe(&names)
-            .map_err(|error| Error::client(format!("cannot subscribe to {}", names.join(", ")), error))?;
-
+        let join = Join {
+            spec: spec.clone(),
+            topics: topics.clone(),
+            prefetch: share,
+            tells_ends,
+            notices: notices.clone(),
+            wake: wake.clone(),
+        };
+        let member = join.join(join.tries_incremental())?;
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let (alive, ended) = sync_channel(0);
         let inputs: HashMap<String, InputId> = topics
@@ -102,17 +98,14 @@ impl KafkaSource {
             .enumerate()
             .filter_map(|(index, topic)| Some((topic.clone(), InputId(u16::try_from(index).ok()?))))
             .collect();
-        let consumer = Arc::new(consumer);
-        let committer = Committer::start(consumer.clone(), notices.clone(), wake.clone())
-            .map_err(|error| Error::client("cannot start the thread of commits", error))?;
         let poller = poll::Poller::new(
-            (consumer, committer),
+            (join, member),
             sink,
             notices,
             mailbox.clone(),
             (wake.clone(), membership),
             (topics, inputs),
-            (spec.start, spec.group_protocol, state.map(|topic| Changelog::new(spec, topic))),
+            (spec.start, state.map(|topic| Changelog::new(spec, topic))),
         );
         std::thread::Builder::new()
             .name("kafka-poll".into())

@@ -59,6 +59,18 @@ impl Broker {
         Self { embedded: None, address, suffix }
     }
 
+    /// The embedded one, which knows no other group protocol than the classic one.
+    pub fn old() -> Self {
+        let broker = Self::embedded();
+        broker.embedded.iter().for_each(EmbeddedBroker::grow_old);
+        broker
+    }
+
+    /// As a group is by default, which takes the protocol that the brokers know.
+    pub fn plain_spec(&self, group: &str) -> KafkaSpec {
+        KafkaSpec { consumer: BTreeMap::new(), ..self.spec(group) }
+    }
+
     pub fn topic(&self, name: &str, partitions: i32) -> String {
         let name = format!("{name}{}", self.suffix);
         match &self.embedded {

@@ -54,6 +54,8 @@ pub(super) enum Rebalance {
 pub(super) struct Notices {
     pub(super) rebalances: VecDeque<Rebalance>,
     pub(super) errors: VecDeque<(Option<RDKafkaErrorCode>, String)>,
+    /// Whether the coordinator of the group has turned out not to know the protocol of KIP-848.
+    pub(super) lacks_protocol: bool,
     /// How often anything was noted: whether a poll has found something.
     pub(super) noted: u64,
     pub(super) commits_answered: u64,
@@ -65,6 +67,9 @@ pub(super) struct Notices {
 /// The most errors kept until the poll thread looks: a storm repeats itself.
 const MAX_ERRORS: usize = 64;
 
+/// What librdkafka logs of a coordinator that does not know the protocol of KIP-848 (its `rdkafka_request.c`).
+const LACKS_PROTOCOL: &str = "ConsumerGroupHeartbeatRequest not supported by broker";
+
 /// The consumer's callbacks.
 pub(super) struct Context {
     pub(super) notices: Arc<Mutex<Notices>>,
@@ -72,7 +77,10 @@ pub(super) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.notices.lock().noted += 1;
+        let mut notices = self.notices.lock();
+        notices.noted += 1;
+        notices.lacks_protocol |= facility == "COORD" && message.contains(LACKS_PROTOCOL);
+        drop(notices);
         log(level, facility, message);
     }
 

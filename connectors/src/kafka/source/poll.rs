@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
-use lockstep_engine::pipeline::{GroupProtocol, StartAt};
+use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{Commit, InputId, PartitionId};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,6 +18,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use self::group::Step;
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
+use super::join::{Join, Member};
 use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
 use crate::kafka::changelog::Changelog;
@@ -36,8 +37,11 @@ const RETRY: Duration = Duration::from_millis(500);
 const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Poller {
+    join: Join,
     consumer: Arc<BaseConsumer<Context>>,
     committer: Committer,
+    /// Whether only partitions that move are taken and given: the protocol of KIP-848.
+    is_incremental: bool,
     sink: Box<dyn SourceSink>,
     notices: Arc<Mutex<Notices>>,
     mailbox: Arc<Mutex<Mailbox>>,
@@ -47,7 +51,6 @@ pub(super) struct Poller {
     topics: Vec<String>,
     inputs: HashMap<String, InputId>,
     start: StartAt,
-    protocol: GroupProtocol,
     next_epoch: Instant,
     /// What streams carry on; none where nothing is kept of it.
     changelog: Option<Changelog>,
@@ -74,15 +77,17 @@ pub(super) struct Poller {
 
 impl Poller {
     pub(super) fn new(
-        (consumer, committer): (Arc<BaseConsumer<Context>>, Committer),
+        (join, (consumer, committer)): (Join, Member),
         sink: Box<dyn SourceSink>,
         notices: Arc<Mutex<Notices>>,
         mailbox: Arc<Mutex<Mailbox>>,
         (wake, membership): (Arc<Wake>, Arc<Membership>),
         (topics, inputs): (Vec<String>, HashMap<String, InputId>),
-        (start, protocol, changelog): (StartAt, GroupProtocol, Option<Changelog>),
+        (start, changelog): (StartAt, Option<Changelog>),
     ) -> Self {
         Self {
+            is_incremental: join.tries_incremental(),
+            join,
             consumer,
             committer,
             sink,
@@ -93,7 +98,6 @@ impl Poller {
             topics,
             inputs,
             start,
-            protocol,
             next_epoch: Instant::now(),
             changelog,
             partitions: Vec::new(),
@@ -198,34 +202,63 @@ impl Poller {
             }
             Err(KafkaError::MessageConsumptionFatal(code)) => {
                 let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
-                let unknown = matches!(
-                    code,
-                    RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature
-                );
-                let remedy = if self.is_incremental() && unknown {
-                    "; the brokers do not know the group protocol (Apache Kafka has it from 4.0 on): write \
-                     kafka.group_protocol = \"classic\""
+                let unknown = self.is_incremental
+                    && matches!(
+                        code,
+                        RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature
+                    );
+                if unknown {
+                    self.lacks_protocol();
                 } else {
-                    ""
-                };
-                let why = format!("the consumer has failed: {code}: {why}{remedy}");
-                self.held.push_back(SourceEvent::Failed(why));
-                self.stopped = true;
+                    self.fail(format!("the consumer has failed: {code}: {why}"));
+                }
             }
             // Told through the context, with more words.
             Err(_) => {}
         }
     }
 
+    /// Joins by the classic protocol, as the brokers know no other. Nothing has been assigned until then.
+    fn lacks_protocol(&mut self) {
+        if !self.join.may_fall_back() {
+            return self.fail(
+                "the brokers do not know the group protocol of KIP-848 (Apache Kafka has it from 4.0 on): write \
+                 kafka.group_protocol = \"auto\""
+                    .into(),
+            );
+        }
+        match self.join.join(false) {
+            Ok((consumer, committer)) => {
+                tracing::info!(
+                    "the brokers do not know the group protocol of KIP-848: the classic one is used"
+                );
+                (self.consumer, self.committer) = (consumer, committer);
+                self.is_incremental = false;
+                self.notices.lock().errors.clear();
+            }
+            Err(error) => self.fail(format!("the consumer has failed: {error}")),
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        self.held.push_back(SourceEvent::Failed(why));
+        self.stopped = true;
+    }
+
     fn serve_notices(&mut self) {
-        let (errors, ends, failed_commit) = {
+        let (lacks_protocol, errors, ends, failed_commit) = {
             let mut notices = self.notices.lock();
             (
+                std::mem::take(&mut notices.lacks_protocol),
                 std::mem::take(&mut notices.errors),
                 std::mem::take(&mut notices.ends),
                 if self.closing_commit() { None } else { notices.last_commit.take() },
             )
         };
+        // Of a group that has been joined, a coordinator that does not know it is one of several that are being replaced.
+        if lacks_protocol && self.is_incremental && self.owned.is_empty() && !self.stopped {
+            self.lacks_protocol();
+        }
         for (code, reason) in errors {
             // Handled where the partition is read.
             if matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) {

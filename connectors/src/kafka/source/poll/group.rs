@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, SourceEvent};
-use lockstep_engine::pipeline::{GroupProtocol, StartAt};
+use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{Commit, NextOffset, PartitionId};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -185,7 +185,7 @@ impl Poller {
             partition.paused = self.paused.contains(&t.id);
             partitions.push(partition);
         }
-        if self.is_incremental() {
+        if self.is_incremental {
             self.consumer.incremental_assign(&assignment)?;
         } else {
             self.consumer.assign(&assignment)?;
@@ -237,7 +237,7 @@ impl Poller {
     fn let_go(&mut self, list: &[TopicPartition]) {
         let ids = self.ids(list);
         self.owned.retain(|id| !ids.contains(id));
-        let answered = if self.is_incremental() {
+        let answered = if self.is_incremental {
             let mut gone = TopicPartitionList::with_capacity(list.len());
             for (topic, partition) in list {
                 gone.add_partition(topic, *partition);
@@ -255,15 +255,10 @@ impl Poller {
         self.step = Step::Settled;
     }
 
-    /// Whether only partitions that move are taken and given.
-    pub(super) fn is_incremental(&self) -> bool {
-        self.protocol == GroupProtocol::Consumer
-    }
-
     /// In the protocol of KIP-848 the member's epoch moves on without anything being taken or given. As whom positions are
     /// committed follows it while nothing is: what has been lost is told before the epoch that follows is known.
     pub(super) fn follow_epoch(&mut self) {
-        let is_time = self.is_incremental() && !self.owned.is_empty() && Instant::now() >= self.next_epoch;
+        let is_time = self.is_incremental && !self.owned.is_empty() && Instant::now() >= self.next_epoch;
         if is_time && matches!(self.step, Step::Settled) && self.notices.lock().rebalances.is_empty() {
             self.next_epoch = Instant::now() + EPOCH_EVERY;
             self.membership.joined(self.consumer.group_metadata());

@@ -63,7 +63,7 @@ impl Poller {
         for p in &self.partitions {
             let _added = assignment.add_partition_offset(&p.topic, p.id.partition, Offset::Offset(p.next.0));
         }
-        let assigned = if self.is_incremental() {
+        let assigned = if self.is_incremental {
             let unassigned = self.consumer.incremental_unassign(&assignment);
             unassigned.and_then(|()| self.consumer.incremental_assign(&assignment))
         } else {

@@ -1,0 +1,68 @@
+//! How a consumer is made and joins its group, and by which protocol.
+//!
+//! librdkafka does not tell what brokers know before it has tried, so the protocol of KIP-848 is tried first, and a
+//! consumer whose brokers do not know it, which has failed for good, is replaced by one of the classic protocol.
+
+use std::sync::Arc;
+
+use lockstep_engine::pipeline::{GroupProtocol, KafkaSpec};
+use parking_lot::Mutex;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::committer::Committer;
+use super::context::{Context, Notices, Wake};
+use crate::kafka::{Error, config};
+
+/// A consumer, and the thread that makes its commits.
+pub(super) type Member = (Arc<BaseConsumer<Context>>, Committer);
+
+/// Makes consumers for the same topics and the same group.
+pub(super) struct Join {
+    pub(super) spec: KafkaSpec,
+    pub(super) topics: Vec<String>,
+    /// What librdkafka may read ahead of each partition, in bytes.
+    pub(super) prefetch: usize,
+    pub(super) tells_ends: bool,
+    pub(super) notices: Arc<Mutex<Notices>>,
+    pub(super) wake: Arc<Wake>,
+}
+
+impl Join {
+    /// Whether the protocol of KIP-848 is tried.
+    pub(super) fn tries_incremental(&self) -> bool {
+        match self.spec.group_protocol {
+            GroupProtocol::Auto => !config::is_classic(&self.spec),
+            GroupProtocol::Classic => false,
+            GroupProtocol::Consumer => true,
+        }
+    }
+
+    /// Whether the classic protocol is right where brokers know no other.
+    pub(super) fn may_fall_back(&self) -> bool {
+        self.spec.group_protocol == GroupProtocol::Auto
+    }
+
+    /// A consumer that is about to join the group.
+    ///
+    /// # Errors
+    /// When a property is not the user's to set, or librdkafka refuses one.
+    pub(super) fn join(&self, is_incremental: bool) -> Result<Member, Error> {
+        let mut settings = config::consumer(&self.spec, is_incremental, self.prefetch)?;
+        if self.tells_ends {
+            settings.set("enable.partition.eof", "true");
+        }
+        let mut consumer: BaseConsumer<Context> = settings
+            .create_with_context(Context { notices: self.notices.clone() })
+            .map_err(|error| config::not_made("consumer", &error))?;
+        let woken = self.wake.clone();
+        consumer.set_nonempty_callback(move || woken.wake());
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&topics)
+            .map_err(|error| Error::client(format!("cannot subscribe to {}", topics.join(", ")), error))?;
+        let consumer = Arc::new(consumer);
+        let committer = Committer::start(consumer.clone(), self.notices.clone(), self.wake.clone())
+            .map_err(|error| Error::client("cannot start the thread of commits", error))?;
+        Ok((consumer, committer))
+    }
+}

@@ -17,7 +17,7 @@ use lockstep_connectors::kafka::{admin, embedded};
 
 use self::summary::Tally;
 use super::tail::render_line;
-use super::{Failure, run::stop_on_signals};
+use super::{Failure, cluster, run::stop_on_signals};
 use crate::assemble;
 use crate::publish::{self, Plan, Start};
 use crate::settings::{Overrides, load};
@@ -133,7 +133,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 /// Publishes the clip, again and again if so asked, and tells how many records went out to each topic.
 fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<BTreeMap<String, u64>, Failure> {
     let plan = Plan {
-        brokers: brokers.to_owned(),
+        kafka: cluster::plain(brokers),
         stream: "cam-1".into(),
         topics: BTreeMap::new(),
         paths: vec![clip.to_owned()],

@@ -8,7 +8,6 @@ mod render;
 mod replay;
 mod show;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +16,11 @@ use std::time::Duration;
 use clap::Subcommand;
 use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_connectors::kafka::whole::{Next, Whole};
+use lockstep_engine::pipeline::KafkaSpec;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
+use super::cluster::Cluster;
 use filter::{Filter, Place};
 
 #[derive(clap::Args)]
@@ -70,17 +71,16 @@ enum Action {
 struct Topic {
     /// The topic of dead letters (`results.dead_letters` of the pipeline)
     topic: String,
-    /// The brokers
-    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
-    brokers: String,
+    #[command(flatten)]
+    cluster: Cluster,
     /// Print JSON, an object a line
     #[arg(long)]
     json: bool,
 }
 
 impl Topic {
-    fn open(&self) -> Result<Whole, Failure> {
-        Ok(Whole::open(&self.brokers, &BTreeMap::new(), &self.topic)?)
+    fn open(&self, kafka: &KafkaSpec) -> Result<Whole, Failure> {
+        Ok(Whole::open(&kafka.brokers, &kafka.consumer, &self.topic)?)
     }
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod align;
 pub(crate) mod broker;
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod publish;

@@ -12,6 +12,7 @@ use lockstep_engine::time::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
+use super::cluster::Cluster;
 use crate::publish::{self, Plan, Start};
 
 #[derive(clap::Args)]
@@ -20,9 +21,8 @@ pub(crate) struct Args {
     /// with lines of `TIME text`
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// The brokers
-    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
-    brokers: String,
+    #[command(flatten)]
+    cluster: Cluster,
     /// The stream's name: the key of every record
     #[arg(long, value_name = "KEY")]
     stream: String,
@@ -94,7 +94,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         signal_hook::flag::register(signal, cancel.clone())?;
     }
     let plan = Plan {
-        brokers: args.brokers,
+        kafka: args.cluster.spec()?,
         stream: args.stream,
         topics: args.topics.into_iter().collect(),
         paths: args.paths,

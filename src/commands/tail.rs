@@ -2,7 +2,6 @@
 
 mod render;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use lockstep_connectors::kafka::tail::{self, Tail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
+use super::cluster::Cluster;
 #[allow(unused_imports, reason = "the demo shows results as this command does")]
 pub(crate) use render::render_line;
 
@@ -21,9 +21,8 @@ pub(crate) use render::render_line;
 pub(crate) struct Args {
     /// The topic to follow
     topic: String,
-    /// The brokers
-    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
-    brokers: String,
+    #[command(flatten)]
+    cluster: Cluster,
     /// Print each value as it is, one a line
     #[arg(long)]
     json: bool,
@@ -52,7 +51,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Start::Beginning => tail::From::Beginning,
         Start::End => tail::From::End,
     };
-    let mut tail = Tail::open(&args.brokers, &BTreeMap::new(), &args.topic, from)?;
+    let kafka = args.cluster.spec()?;
+    let mut tail = Tail::open(&kafka.brokers, &kafka.consumer, &args.topic, from)?;
     let mut left = args.max.unwrap_or(u64::MAX);
     let mut out = std::io::stdout().lock();
     while left > 0 && !cancelled.load(Ordering::Relaxed) {

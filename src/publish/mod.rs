@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_connectors::kafka::sink::KafkaSink;
-use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
 use lockstep_engine::time::{Timestamp, nanos};
@@ -29,8 +29,8 @@ pub(crate) type CancelFlag = AtomicBool;
 /// What is to be published, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// `host:port`, comma-separated.
-    pub brokers: String,
+    /// The brokers, and how to talk to them.
+    pub kafka: KafkaSpec,
     /// The key of every record.
     pub stream: String,
     /// Topics by kind: `video`, `audio`, `text`; each kind's own name where none is given.
@@ -208,14 +208,8 @@ const FLUSH: Duration = Duration::from_secs(30);
 
 impl Outbox {
     fn start(plan: &Plan) -> Result<Self, Failure> {
-        let spec = KafkaSpec {
-            brokers: plan.brokers.clone(),
-            group: String::new(),
-            start: StartAt::Earliest,
-            group_protocol: Default::default(),
-            consumer: BTreeMap::new(),
-            producer: BTreeMap::from([("message.timeout.ms".into(), "30000".into())]),
-        };
+        let mut spec = plan.kafka.clone();
+        spec.producer.entry("message.timeout.ms".into()).or_insert_with(|| "30000".into());
         let failed = Arc::new(Mutex::new(None));
         let failures = Arc::new(AtomicU64::new(0));
         let (first, count) = (failed.clone(), failures.clone());

@@ -25,7 +25,7 @@ use std::path::Path;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::pipeline::{KafkaSpec, Pipeline};
 use toml::de::DeTable;
 
 pub(crate) use kinds::{parse_duration, show_size};
@@ -61,6 +61,24 @@ pub(crate) fn load_alignment(path: &Path) -> Result<(Vec<InputSpec>, AlignPolicy
     let document = parse(&text, &notes);
     let inputs = document.as_ref().and_then(|document| inputs::read(&Section::root(&notes, document)));
     finish(path, notes, inputs.map(|inputs| (inputs.specs, inputs.align)))
+}
+
+/// Reads no more of a pipeline than how to reach its brokers; `brokers` wins over those that the file names. Mistakes
+/// elsewhere in the file are left alone.
+///
+/// # Errors
+/// Everything that is wrong with `[kafka]`, or with `brokers`.
+pub(crate) fn load_kafka(path: &Path, brokers: Option<&str>) -> Result<KafkaSpec, Problems> {
+    let text = read_text(path)?;
+    let notes = Notes::new(&text);
+    let document = parse(&text, &notes);
+    let mut kafka = document
+        .as_ref()
+        .map(|document| service::kafka(&Section::root(&notes, document), base_of(path), "lockstep"));
+    if let (Some(kafka), Some(brokers)) = (&mut kafka, brokers) {
+        overrides::set_brokers(&notes, kafka, brokers);
+    }
+    finish(path, notes, kafka)
 }
 
 fn read_text(path: &Path) -> Result<String, Problems> {

@@ -29,6 +29,19 @@ pub(crate) struct Overrides {
     pub(crate) device: Option<String>,
 }
 
+/// Puts other brokers in the place of the configuration's.
+pub(super) fn set_brokers(notes: &Notes<'_>, kafka: &mut KafkaSpec, brokers: &str) {
+    match check_brokers(brokers) {
+        Ok(()) => brokers.clone_into(&mut kafka.brokers),
+        Err(message) => wrong(notes, "--brokers", message),
+    }
+}
+
+fn wrong(notes: &Notes<'_>, option: &str, message: String) {
+    let variable = option.trim_start_matches('-').to_uppercase();
+    notes.at(None, format!("{option} (or LOCKSTEP_{variable})"), message);
+}
+
 impl Overrides {
     pub(super) fn apply(
         &self,
@@ -38,15 +51,9 @@ impl Overrides {
         http: &mut Option<String>,
         steps: &mut [Step],
     ) {
-        let wrong = |option: &str, message: String| {
-            let variable = option.trim_start_matches('-').to_uppercase();
-            notes.at(None, format!("{option} (or LOCKSTEP_{variable})"), message);
-        };
+        let wrong = |option: &str, message: String| wrong(notes, option, message);
         if let Some(brokers) = &self.brokers {
-            match check_brokers(brokers) {
-                Ok(()) => kafka.brokers.clone_from(brokers),
-                Err(message) => wrong("--brokers", message),
-            }
+            set_brokers(notes, kafka, brokers);
         }
         match self.group.as_deref() {
             Some("") => wrong("--group", "is empty; write a name".to_owned()),

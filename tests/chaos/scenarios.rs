@@ -143,7 +143,8 @@ fn join_one_by_one(broker: &Broker, guarantee: Guarantee, scale: &Scale, random:
     round.end("join one by one", processes)
 }
 
-/// The broker is stopped in order and comes back. Killed, it may lose what it had promised, being the only one.
+/// The broker is killed, or stopped in order, and comes back. What it has promised is in its files either way: only a
+/// machine that fails takes along what is not on the disk yet.
 fn broker_restarts(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let processes = vec![round.process(), round.process()];
@@ -155,11 +156,12 @@ fn broker_restarts(broker: &Broker, guarantee: Guarantee, scale: &Scale, random:
         return round.end("broker restarts", processes);
     };
     let pid = || std::fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
-    for _ in 0..scale.brokers {
+    for turn in 0..scale.brokers {
+        let signal = if turn.is_multiple_of(2) { "-KILL" } else { "-TERM" };
         round.go_on(random.millis(0, 1000));
         let before = pid();
         round.disturb();
-        let sent = std::process::Command::new("kill").args(["-TERM", &before]).status();
+        let sent = std::process::Command::new("kill").args([signal, &before]).status();
         assert!(sent.expect("kill can be run").success());
         round.until("waited for the broker", || pid() != before);
         round.recover();

@@ -30,8 +30,9 @@ struct Seen {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let cancelled = super::cancelled()?;
-    let mut whole = args.topic.open()?;
-    let noted = notes::read(&notes::open(&args.topic)?, &args.topic.topic, whole.ranges())?;
+    let kafka = args.topic.cluster.spec()?;
+    let mut whole = args.topic.open(&kafka)?;
+    let noted = notes::read(&notes::open(&args.topic.topic, &kafka)?, &args.topic.topic, whole.ranges())?;
     let mut out = std::io::stdout().lock();
     let mut seen = Seen::default();
     let mut heard = true;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use lockstep_connectors::kafka::notes::Notes;
 use lockstep_connectors::kafka::whole::Range;
+use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::letters::note::{self, Note};
 
-use super::{Failure, Topic};
+use super::Failure;
 
 /// Where the notes of a topic are kept.
-pub(super) fn open(topic: &Topic) -> Result<Notes, Failure> {
-    let group = note::group(&topic.topic);
-    Ok(Notes::open(&topic.brokers, &BTreeMap::new(), &topic.topic, &group)?)
+pub(super) fn open(topic: &str, kafka: &KafkaSpec) -> Result<Notes, Failure> {
+    Ok(Notes::open(&kafka.brokers, &kafka.consumer, topic, &note::group(topic))?)
 }
 
 /// Which letters of each partition have been put back. `ranges` are the offsets that the partitions have.

@@ -12,7 +12,7 @@ use lockstep_connectors::kafka::admin;
 use lockstep_connectors::kafka::notes::Notes;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::letters::replay;
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Refusal, Sink};
 use parking_lot::Mutex;
@@ -57,15 +57,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(format!("{which}; `lockstep dlq list {}` lists them", args.topic.topic).into());
     }
     let cancelled = super::cancelled()?;
-    let noted = notes::open(&args.topic)?;
-    let mut whole = args.topic.open()?;
+    let kafka = args.topic.cluster.spec()?;
+    let noted = notes::open(&args.topic.topic, &kafka)?;
+    let mut whole = args.topic.open(&kafka)?;
     let read = notes::read(&noted, &args.topic.topic, whole.ranges())?;
     let places: BTreeSet<Place> = args.places.iter().copied().collect();
     let wanted = Wanted { filter: &args.filter, places: &places, again: args.again };
     let Some(mut plan) = Plan::make(&mut whole, read, &wanted, &cancelled)? else {
         return Ok(ExitCode::from(130));
     };
-    let partitions = partitions(&mut plan, &args.topic.brokers)?;
+    let partitions = partitions(&mut plan, &kafka)?;
     plan.check_notes()?;
     let mut replay = Replay {
         json: args.topic.json,
@@ -84,11 +85,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let interrupted = if replay.plan.chosen.is_empty() {
         false
     } else if args.dry_run {
-        let mut whole = args.topic.open()?;
+        let mut whole = args.topic.open(&kafka)?;
         !super::read_all(&mut whole, &cancelled, |record| replay.only_list(&record))?
     } else {
-        replay.start(&args.topic.brokers)?;
-        replay.put_all_back(args, &cancelled)?
+        replay.start(&kafka)?;
+        replay.put_all_back(args, &kafka, &cancelled)?
     };
     replay.tell(args);
     Ok(match (interrupted, replay.plan.stay.is_empty() && replay.failed.is_none()) {
@@ -99,10 +100,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// How many partitions the topics have that letters go to. Letters of a topic that does not exist stay.
-fn partitions(plan: &mut Plan, brokers: &str) -> Result<BTreeMap<String, i32>, Failure> {
+fn partitions(plan: &mut Plan, kafka: &KafkaSpec) -> Result<BTreeMap<String, i32>, Failure> {
     let topics = plan.topics();
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let counts = admin::partition_counts(brokers, &BTreeMap::new(), &names, Duration::from_secs(10))?;
+    let counts = admin::partition_counts(&kafka.brokers, &kafka.consumer, &names, Duration::from_secs(10))?;
     let mut partitions = BTreeMap::new();
     for (topic, count) in topics.iter().zip(counts) {
         match count {
@@ -134,16 +135,9 @@ struct Replay {
 }
 
 impl Replay {
-    fn start(&mut self, brokers: &str) -> Result<(), Failure> {
-        let within = DELIVER_WITHIN.as_millis().to_string();
-        let spec = KafkaSpec {
-            brokers: brokers.into(),
-            group: String::new(),
-            start: StartAt::Earliest,
-            group_protocol: Default::default(),
-            consumer: BTreeMap::new(),
-            producer: BTreeMap::from([("message.timeout.ms".into(), within)]),
-        };
+    fn start(&mut self, kafka: &KafkaSpec) -> Result<(), Failure> {
+        let mut spec = kafka.clone();
+        spec.producer.insert("message.timeout.ms".into(), DELIVER_WITHIN.as_millis().to_string());
         let deliveries = self.deliveries.clone();
         let sink =
             KafkaSink::start(&spec, QUEUE, Arc::new(move |delivery| deliveries.lock().push(delivery)))?;
@@ -157,8 +151,13 @@ impl Replay {
     }
 
     /// Whether that was cut short by Ctrl-C.
-    fn put_all_back(&mut self, args: &Args, cancelled: &AtomicBool) -> Result<bool, Failure> {
-        let mut whole = args.topic.open()?;
+    fn put_all_back(
+        &mut self,
+        args: &Args,
+        kafka: &KafkaSpec,
+        cancelled: &AtomicBool,
+    ) -> Result<bool, Failure> {
+        let mut whole = args.topic.open(kafka)?;
         // A note that is too long for the moment is made good first.
         let never = AtomicBool::new(false);
         let mut token = 0;

@@ -1,6 +1,5 @@
 //! `lockstep dlq show`
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,9 +25,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let cancelled = super::cancelled()?;
-    let Topic { topic, brokers, json } = &args.topic;
+    let Topic { topic, cluster, json } = &args.topic;
+    let kafka = cluster.spec()?;
     let Place { partition, offset } = args.place;
-    let mut whole = Whole::open_at(brokers, &BTreeMap::new(), topic, partition, offset)?;
+    let mut whole = Whole::open_at(&kafka.brokers, &kafka.consumer, topic, partition, offset)?;
     let mut found = None;
     let complete = super::read_all(&mut whole, &cancelled, |record| {
         found = Some(record);
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(format!("there is nothing at {} of {topic}: {}", args.place, ranges(&whole)).into());
     };
     let letter = Letter::read(&record.headers).map_err(|why| format!("{} of {topic}: {why}", args.place))?;
-    let noted = notes::read(&notes::open(&args.topic)?, topic, whole.ranges())?;
+    let noted = notes::read(&notes::open(topic, &kafka)?, topic, whole.ranges())?;
     let put_back = notes::contains(&noted, args.place);
     let text =
         if *json { object(&record, &letter, put_back).to_string() } else { page(&record, &letter, put_back) };

@@ -82,6 +82,13 @@ impl Load {
         None
     }
 
+    /// The first bundles that are not among these.
+    pub(crate) fn without(&self, ended: &BTreeMap<String, Instant>, most: usize) -> Vec<String> {
+        let rounds = self.open..self.published.len();
+        let all = rounds.flat_map(|round| (0..self.streams).map(move |stream| bundle(stream, round)));
+        all.filter(|bundle| !ended.contains_key(bundle)).take(most).collect()
+    }
+
     /// The longest that a sample waited of those published since `from`, in the stream in which that was least.
     pub(crate) fn least_wait(&self, ended: &BTreeMap<String, Instant>, from: Instant) -> Duration {
         let first = self.published.partition_point(|at| *at < from);

@@ -71,6 +71,8 @@ pub(crate) struct Round<'b> {
     calm: Vec<u128>,
     pub(crate) kills: usize,
     guarantee: Guarantee,
+    /// What processes have said that have ended.
+    said: Said,
 }
 
 /// What is promised of results, and the protocol of the group.
@@ -114,6 +116,7 @@ impl<'b> Round<'b> {
             calm: Vec::new(),
             kills: 0,
             guarantee,
+            said: Said::default(),
         }
     }
 
@@ -140,8 +143,14 @@ impl<'b> Round<'b> {
         let until = Instant::now() + PATIENCE;
         while self.disturbed.is_some() {
             self.turn();
-            assert!(Instant::now() < until, "{} bundles in vain", self.load.expected() - self.ended.len());
+            assert!(Instant::now() < until, "these are waited for in vain: {:?}", self.missing());
         }
+    }
+
+    /// The oldest bundles that have no result, how many there are, and for how long the first has been waited for.
+    fn missing(&mut self) -> (Vec<String>, usize, Option<Duration>) {
+        let age = self.load.oldest_without(&self.ended).map(|at| at.elapsed());
+        (self.load.without(&self.ended, 20), self.load.expected() - self.ended.len(), age)
     }
 
     fn turn(&mut self) {
@@ -224,7 +233,15 @@ impl<'b> Round<'b> {
             self.turn();
             assert!(Instant::now() < until, "it does not stop");
         }
-        process.wait()
+        let ended = process.wait();
+        self.said.0.push(ended.err.clone());
+        ended
+    }
+
+    /// Kills a process.
+    pub(crate) fn kill(&mut self, process: Lockstep) {
+        self.disturb();
+        self.said.0.push(process.kill().err);
     }
 
     /// Something is being done to a process.
@@ -240,15 +257,14 @@ impl<'b> Round<'b> {
         while self.ended.len() < self.load.expected() {
             self.read(Duration::from_millis(50));
             if Instant::now() > until {
-                println!("chaos: {} bundles have no result", self.load.expected() - self.ended.len());
+                println!("chaos: these have no result: {:?}", self.missing());
                 break;
             }
         }
-        let mut said = Vec::new();
         for process in processes {
             let ended = process.terminate();
             assert_eq!(ended.code, Some(0), "{ended:?}");
-            said.push(ended.err);
+            self.said.0.push(ended.err);
         }
         // What may come twice would have come by now, but for what was on its way.
         self.read(Duration::from_secs(1));
@@ -266,9 +282,30 @@ impl<'b> Round<'b> {
         };
         if !row.keeps_its_promise() {
             twice(&self.records);
-            said.iter().for_each(|said| println!("--- one of the processes that were left said\n{said}"));
+            self.said.tell();
         }
         row
+    }
+}
+
+/// What processes have said that have ended. Shown on a panic.
+#[derive(Default)]
+struct Said(Vec<String>);
+
+impl Said {
+    /// Shows the last of it.
+    fn tell(&self) {
+        for said in self.0.iter().rev().take(6).rev() {
+            println!("--- a process that has ended said\n{said}");
+        }
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
     }
 }
 

@@ -54,8 +54,7 @@ fn kill_one_of_two(broker: &Broker, guarantee: Guarantee, scale: &Scale, random:
     for _ in 0..scale.kills {
         round.go_on(random.millis(0, 1500));
         let victim = processes.remove(usize::try_from(random.below(2)).expect("small"));
-        round.disturb();
-        victim.kill();
+        round.kill(victim);
         processes.push(round.process());
         if random.below(4) > 0 {
             round.recover();

@@ -130,9 +130,9 @@ impl Lockstep {
     }
 
     /// Ends it as a power failure would.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().expect("it runs");
-        self.child.wait().expect("it has ended");
+        self.wait()
     }
 
     /// The most memory that it has had resident, in bytes, where the system tells.

@@ -179,8 +179,12 @@ fn metrics(expression: &str) -> BTreeSet<String> {
 
 /// Where metrics are named.
 fn vocabulary() -> String {
-    let files = ["engine/src/telemetry.rs", "engine/src/telemetry/shards.rs"];
-    files.map(read).concat()
+    let rest = Path::new(env!("CARGO_MANIFEST_DIR")).join("engine/src/telemetry");
+    let files = fs::read_dir(&rest).unwrap_or_else(|error| panic!("{}: {error}", rest.display()));
+    let text = |file: fs::DirEntry| fs::read_to_string(file.path()).expect("Rust is text");
+    files
+        .map(|file| text(file.expect("it can be listed")))
+        .fold(read("engine/src/telemetry.rs"), |a, b| a + &b)
 }
 
 fn expressions(panel: &Value) -> impl Iterator<Item = &str> {

@@ -95,6 +95,11 @@ fn probes_and_scrapes_ask_where_lockstep_answers() {
         let ask = &container[probe]["httpGet"];
         assert_eq!((text(&ask["path"]), &ask["port"]), (path, &port["name"]), "{probe}");
         assert!(routes.contains(&format!("\"{path}\"")), "{path} is not served");
+        let patience = number(&container[probe]["timeoutSeconds"]);
+        assert!(
+            patience > 1,
+            "a process whose cores are all at work may need longer than the default of 1 s"
+        );
     }
     let scrape = &template["metadata"]["annotations"];
     assert_eq!(text(&scrape["prometheus.io/port"]), number(&port["containerPort"]).to_string());
@@ -126,6 +131,18 @@ fn the_image_runs_a_pipeline_that_fits_the_memory_of_its_pod() {
     let memory = bytes(text(&container["resources"]["limits"]["memory"]));
     let budget = bytes(pipeline()["limits"]["memory"].as_str().expect("a size"));
     assert!(memory >= budget + (1 << 30), "{budget} and what models take do not fit {memory}");
+}
+
+#[test]
+fn an_image_that_is_on_the_node_is_not_looked_for_elsewhere_and_the_topics_are_made_first() {
+    let deployment = deployment();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(text(&container["imagePullPolicy"]), "IfNotPresent", "the default for :latest is Always");
+    let text = read("config/kubernetes/lockstep.yaml");
+    let [_, most] = scaled_objects().map(|scaled| number(&scaled["spec"]["maxReplicaCount"]));
+    let create =
+        format!("lockstep topics create config/talking-face.toml --brokers HOST:PORT --partitions {most}\n");
+    assert!(text.contains(&create), "{create}");
 }
 
 #[test]

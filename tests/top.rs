@@ -2,20 +2,32 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 
-fn top(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lockstep")).arg("top").args(args).output().expect("it runs")
+fn lockstep() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_lockstep"))
 }
 
-#[test]
-fn two_looks_are_enough_to_tell_rates() {
+fn top(args: &[&str]) -> Output {
+    lockstep().arg("top").args(args).output().expect("it runs")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A process that answers so many looks, each with what is said of it, and is gone then.
+fn played(looks: u32, metrics: impl Fn(u32) -> String + Send + 'static) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let process = std::thread::spawn(move || {
-        for records in [100, 300] {
+        for look in 0..looks {
             let (stream, _) = listener.accept().expect("a look");
             let mut stream = BufReader::new(stream);
             // All of it: what is left unread when the connection closes takes the answer along.
@@ -25,15 +37,52 @@ fn two_looks_are_enough_to_tell_rates() {
                 stream.read_line(&mut line).expect("a request");
             }
             let mut stream = stream.into_inner();
-            let body = format!(
-                "lockstep_records_total{{input=\"video\"}} {records}\nlockstep_desired_replicas 2.5\n"
-            );
-            write!(stream, "HTTP/1.0 200 OK\r\n\r\n{body}").expect("it is read");
+            // Whoever has asked may have been told to end.
+            let _ = write!(stream, "HTTP/1.0 200 OK\r\n\r\n{}", metrics(look));
         }
     });
+    (address, process)
+}
+
+/// The metrics of a process under load.
+fn busy(look: u32) -> String {
+    let (results, lag) = (100 * look, 1_000 - 10 * look.min(90));
+    format!(
+        "lockstep_arrival_records_per_second 120\nlockstep_results_total {results}\n\
+         lockstep_consumer_lag_records{{input=\"video\",partition=\"0\"}} {lag}\n\
+         lockstep_oldest_event_age_seconds{{input=\"video\",partition=\"0\"}} 1.5\n\
+         lockstep_shards 2\nlockstep_scaling_wanted{{of=\"shards\"}} 3\n\
+         lockstep_scaling_wanted{{of=\"instances of faces\"}} 1\n\
+         lockstep_scaling_wanted{{of=\"instances of voice\"}} 2\nlockstep_desired_replicas 0.75\n\
+         lockstep_latency_seconds_bucket{{part=\"total\",le=\"0.05\"}} {results}\n\
+         lockstep_latency_seconds_bucket{{part=\"total\",le=\"+Inf\"}} {results}\n\
+         lockstep_latency_seconds_sum{{part=\"total\"}} {look}\n\
+         lockstep_latency_seconds_count{{part=\"total\"}} {results}\n"
+    )
+}
+
+fn svg(path: &Path) -> String {
+    let svg = fs::read_to_string(path).expect("it was written");
+    assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"), "{svg}");
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    svg
+}
+
+/// What is drawn: the title of each panel.
+fn panels(svg: &str) -> BTreeSet<&str> {
+    let titles = svg.lines().filter(|line| line.contains(r#"font-size="12" font-weight="600""#));
+    let texts = titles.filter_map(|line| line.split_once('>')?.1.split_once('<'));
+    texts.map(|(text, _)| text.trim_end_matches(", dashed: wanted")).collect()
+}
+
+#[test]
+fn two_looks_are_enough_to_tell_rates() {
+    let (address, process) = played(2, |look| {
+        let records = 100 + 200 * look;
+        format!("lockstep_records_total{{input=\"video\"}} {records}\nlockstep_desired_replicas 2.5\n")
+    });
     let output = top(&[&address, "--once", "--every", "200ms"]);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    assert!(output.status.success(), "{}", told(&output));
     process.join().expect("both looks were answered");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(!text.contains('\u{1b}'), "{text}");
@@ -45,15 +94,110 @@ fn two_looks_are_enough_to_tell_rates() {
 
 #[test]
 fn a_process_that_is_away_is_named() {
+    let (address, process) = played(0, busy);
+    process.join().expect("it is gone");
+    let output = top(&[&address, "--once"]);
+    let told_of = told(&output);
+    assert!(
+        !output.status.success() && told_of.contains(&address) && told_of.contains("cannot be asked"),
+        "{told_of}"
+    );
+    assert!(told(&top(&["--every", "1"])).contains("100ms to 1h"));
+    assert!(told(&top(&["--once", "--plot", "a.svg"])).contains("cannot be used with"));
+}
+
+#[test]
+fn what_a_process_told_is_drawn_once_it_is_gone_with_a_line_for_each_look() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("load.svg");
+    let (address, process) = played(5, busy);
+    let output = top(&[&address, "--every", "100ms", "--plot", path.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{}", told(&output));
+    process.join().expect("all looks were answered");
+    assert!(
+        told(&output).lines().last().is_some_and(|last| last.ends_with("it is gone")),
+        "{}",
+        told(&output)
+    );
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines.len(), 1 + 5, "{text}");
+    assert_eq!(lines[0][..3], ["s", "arrive/s", "results/s"]);
+    assert_eq!(lines[1][1..], ["120.0", "-", "1000", "1.5", "2", "3", "-", "0.75"], "{text}");
+    assert_eq!((lines[5][3], lines[5][7]), ("960", "0.050"), "{text}");
+    let svg = svg(&path);
+    assert!(svg.contains(&address) && svg.contains("shards, dashed: wanted"), "{svg}");
+}
+
+#[test]
+fn the_picture_of_a_process_has_the_panels_of_a_simulation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (live, simulated) = (folder.path().join("live.svg"), folder.path().join("simulated.svg"));
+    let (address, _process) = played(2, busy);
+    let output = top(&[&address, "--every", "100ms", "--plot", live.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{}", told(&output));
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/talking-face.toml");
+    let mut simulate = lockstep();
+    simulate
+        .arg("simulate")
+        .arg(config)
+        .args(["--load", "step", "--seconds", "20", "--plot"])
+        .arg(&simulated);
+    let output = simulate.output().expect("it runs");
+    assert!(output.status.success(), "{}", told(&output));
+    let (live, simulated) = (svg(&live), svg(&simulated));
+    assert!(panels(&simulated).len() >= 9, "{:?}", panels(&simulated));
+    assert_eq!(panels(&live), panels(&simulated));
+}
+
+#[test]
+fn a_picture_is_drawn_when_its_time_is_over_and_when_it_is_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("load.svg");
+    let plot = path.to_str().expect("UTF-8");
+    let (address, _process) = played(u32::MAX, busy);
+    let output = top(&[&address, "--every", "100ms", "--seconds", "1", "--plot", plot]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(svg(&path).contains(" s from "));
+
+    fs::remove_file(&path).expect("it is there");
+    let mut command = lockstep();
+    command.args(["top", &address, "--every", "100ms", "--plot", plot]).stdout(Stdio::piped());
+    let mut running = command.spawn().expect("it runs");
+    let mut lines = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+    // The head, and two looks.
+    for _ in 0..3 {
+        lines.next().expect("a line").expect("UTF-8");
+    }
+    let id = running.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("it runs").success());
+    lines.for_each(drop);
+    assert!(running.wait().expect("it ends").success());
+    svg(&path);
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_told_before_the_first_look() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    drop(listener);
-    let output = top(&[&address, "--once"]);
-    let told = String::from_utf8_lossy(&output.stderr);
+    let output = top(&[&address, "--plot", "/nowhere/a.svg"]);
+    assert!(!output.status.success() && told(&output).contains("--plot /nowhere/a.svg"), "{}", told(&output));
+    listener.set_nonblocking(true).expect("it does");
+    assert!(listener.accept().is_err(), "nobody has asked");
+}
+
+#[test]
+fn of_a_process_that_never_answers_nothing_is_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("load.svg");
+    let (address, process) = played(0, busy);
+    process.join().expect("it is gone");
+    let output =
+        top(&[&address, "--every", "500ms", "--seconds", "1", "--plot", path.to_str().expect("UTF-8")]);
     assert!(
-        !output.status.success() && told.contains(&address) && told.contains("cannot be asked"),
-        "{told}"
+        !output.status.success() && told(&output).contains("has told nothing") && !path.exists(),
+        "{}",
+        told(&output)
     );
-    let told = String::from_utf8_lossy(&top(&["--every", "1"]).stderr).into_owned();
-    assert!(told.contains("100ms to 1h"), "{told}");
 }

@@ -270,8 +270,7 @@ impl Ingest {
                     self.gate.seen(partition, sample.event_time, now);
                     latest = latest.max(Some(sample.event_time));
                     if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
-                        telemetry::shed(&input.name, why);
-                        aside.put(sample, input, now);
+                        aside.put(sample, why, input, now);
                         continue;
                     }
                     aside.kept(&sample);

@@ -39,7 +39,7 @@ use crowd::Crowd;
 pub use inbox::Inbox;
 use leaving::Leaving;
 use letter::Letter;
-pub use message::{Aligned, Faulty, PublishMessage, Revocation};
+pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
 use outgoing::Outgoing;
 
 /// What the publish actor is made of.
@@ -50,7 +50,7 @@ pub struct PublishParts {
     pub maker: ResultMaker,
     /// The topic of dead letters.
     pub dead_letters: Arc<str>,
-    /// The topic of late and evicted samples; none to drop them.
+    /// The topic of late, evicted and shed samples; none to drop them.
     pub late: Option<Arc<str>>,
     /// The topic of what streams carry on; none where nothing is kept of it.
     pub state: Option<Arc<str>>,
@@ -219,6 +219,7 @@ impl Room for Publish {
                 }
             }
             PublishMessage::Aligned(aligned) => self.aligned(aligned, out),
+            PublishMessage::Shed(unread) => self.shed(unread, out),
             PublishMessage::Finished(jobs) => {
                 for job in jobs {
                     let stream = job.bundle.stream.clone();

@@ -1,7 +1,6 @@
 //! `lockstep align`: a dry run of a pipeline's alignment.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +11,7 @@ use lockstep_engine::time::Timestamp;
 use serde_json::Value;
 
 use super::Failure;
+use crate::plot::file::PlotFile;
 use crate::settings::load_alignment;
 use lines::{Fate, Item, Verdict};
 use offset::Comparison;
@@ -124,12 +124,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         comparisons: comparisons?,
     };
     // Before the work, so that a wrong path is told at once.
-    let mut plot = match &args.plot {
-        Some(path) => {
-            Some((path, File::create(path).map_err(|error| format!("--plot {}: {error}", path.display()))?))
-        }
-        None => None,
-    };
+    let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let output = io::BufWriter::new(io::stdout().lock());
     let summary =
         match dry_run(&names, &offsets, policy, &mut watch, io::stdin().lock(), output, &mut io::stderr()) {
@@ -137,10 +132,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             outcome => outcome?,
         };
-    let absent = match (&mut plot, &watch.recording) {
-        (Some((path, file)), Some(recording)) => {
-            file.write_all(plot::draw::draw(recording, &names).as_bytes())
-                .map_err(|error| format!("--plot {}: {error}", path.display()))?;
+    let absent = match (plot, &watch.recording) {
+        (Some(plot), Some(recording)) => {
+            plot.write(&plot::draw::draw(recording, &names))?;
             recording.absent()
         }
         _ => None,

@@ -1,6 +1,5 @@
 //! `lockstep simulate`: the law of scaling over virtual time.
 
-use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,6 +10,8 @@ use lockstep_engine::control::scaling::model::{Course, Plant, Summary, run as ru
 use lockstep_engine::control::scaling::{Law, Machine, Policy, ScalingSpec};
 
 use super::Failure;
+use crate::plot::course;
+use crate::plot::file::PlotFile;
 use crate::settings::{Overrides, load as load_pipeline};
 
 mod draw;
@@ -146,12 +147,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let plant = plant::plant(&pipeline, &args, cores)?;
     let (load, seconds) = load::load(&args, plant.sustainable())?;
     // Before the work, so that a wrong path is told at once.
-    let mut plot = match &args.plot {
-        Some(path) => {
-            Some((path, File::create(path).map_err(|error| format!("--plot {}: {error}", path.display()))?))
-        }
-        None => None,
-    };
+    let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let spec = pipeline.scaling;
     let policies: &[Policy] = match args.policy {
         Some(Wanted::All) => &Policy::ALL,
@@ -176,9 +172,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         seconds,
         seed: args.seed,
     };
-    if let Some((path, file)) = &mut plot {
-        file.write_all(draw::draw(&simulation).as_bytes())
-            .map_err(|error| format!("--plot {}: {error}", path.display()))?;
+    if let Some(plot) = plot {
+        plot.write(&course::draw(&draw::picture(&simulation)))?;
     }
     let text =
         if args.json { format!("{}\n", report::json(&simulation)) } else { report::tables(&simulation) };

@@ -1,25 +1,33 @@
 //! `lockstep top`
 
-use std::io::{IsTerminal, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use lockstep_actors::Stop;
+use lockstep_engine::time::Timestamp;
 
 use super::Failure;
 use super::run::stop_on_signals;
+use crate::plot::course;
+use crate::plot::file::PlotFile;
 use crate::settings::parse_duration;
+use fetch::fetch;
+use look::Look;
 use metrics::Scrape;
+use recording::Recording;
 use view::View;
 
+mod fetch;
+mod lines;
+mod look;
 mod metrics;
+mod recording;
 mod view;
 
-/// How long a process may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// More than any process has to say.
-const MOST: u64 = 64 << 20;
+/// A process whose picture is drawn and that has answered before is gone after so many looks without an answer.
+const AWAY: u32 = 3;
 
 const DETAILS: &str = "\
 Asks a running process for its metrics again and again, and shows where the load is: what arrives and waits, how busy
@@ -27,9 +35,17 @@ shards and instances are and how many of them the law of scaling asks for, where
 lost to lateness or faults. Rates, latencies and counts are of the time since the last look; the curve of the lag is of
 the last 60 looks. A process that is away is asked again.
 
+PICTURE
+With --plot what it tells is kept, and drawn at the end as `lockstep simulate --plot` draws a simulation: what arrives,
+results, lag, age, shards, instances and latency over time. The end is Ctrl-C, or --seconds, or when a process that has
+answered does not three times in a row. It works without a terminal too, and prints a line for each look then. However
+long it runs, some 2000 points are kept: each is the greatest of as many looks as it takes. The 99th percentile of the
+latency is the bound of the bucket that it is in.
+
   lockstep top
   lockstep top 10.0.0.7:9464 --every 5s
-  lockstep top --once > load.txt";
+  lockstep top --once > load.txt
+  lockstep top --plot load.svg --seconds 600 > load.txt";
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
@@ -41,8 +57,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
     every: Duration,
     /// Look twice, print what was between, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["plot", "seconds"])]
     once: bool,
+    /// Draw at the end what was seen
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// End after so long
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
+    seconds: Option<u32>,
 }
 
 fn every(text: &str) -> Result<Duration, String> {
@@ -52,83 +74,130 @@ fn every(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    // Before the first look, so that a wrong path is told at once.
+    let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let stop = Stop::default();
     stop_on_signals(&stop)?;
-    let mut view = View::new(&args.address);
-    let mut out = std::io::stdout().lock();
-    // Home, and what was there is gone.
-    let clear = if out.is_terminal() && !args.once { "\x1b[H\x1b[2J" } else { "" };
-    let mut looks = 0;
+    let mut top = Top::new(&args);
     loop {
-        let shown = match fetch(&args.address) {
-            Ok(scrape) => view.show(scrape, Instant::now()),
+        let began = top.began;
+        let goes_on = match fetch(&args.address) {
+            Ok(scrape) => top.seen(scrape),
             Err(error) if args.once => return Err(error.into()),
-            Err(error) => format!("{error}; asking again\n"),
+            Err(error) => top.away(&error),
         };
-        looks += 1;
-        let last = args.once && looks == 2;
-        // Nobody reads any more (`| head`): not an error.
-        if (!args.once || last) && write!(out, "{clear}{shown}").and_then(|()| out.flush()).is_err() {
+        let left = args.seconds.map(|all| Duration::from_secs(all.into()).saturating_sub(began.elapsed()));
+        let pause = left.map_or(args.every, |left| left.min(args.every));
+        if !goes_on || pause.is_zero() || stop.wait(pause) {
             break;
         }
-        if last || stop.wait(args.every) {
-            break;
-        }
+    }
+    if let (Some(plot), Some(recording)) = (plot, top.recording) {
+        let Some(picture) = recording.picture() else {
+            return Err(format!("{} has told nothing, so that there is nothing to draw", args.address).into());
+        };
+        plot.write(&course::draw(&picture))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gets a process's metrics.
-fn fetch(address: &str) -> Result<Scrape, String> {
-    let failed = |why: String| format!("{address} cannot be asked: {why}");
-    let mut addresses = address.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
-    let to = addresses.next().ok_or_else(|| failed("there is no such address".into()))?;
-    let answer = ask(&to, address).map_err(|error| failed(error.to_string()))?;
-    let text = String::from_utf8_lossy(&answer);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| failed("that is no HTTP".into()))?;
-    let status = head.split_whitespace().nth(1).unwrap_or("nothing");
-    if status != "200" {
-        return Err(failed(format!("it answers {status}; is that where Lockstep serves its metrics?")));
-    }
-    Ok(Scrape::parse(body))
+/// How looks are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// One screen in place of the other.
+    Screens,
+    /// One after the other.
+    Pages,
+    /// The second, as the last.
+    Once,
+    /// As a line each.
+    Lines,
 }
 
-/// HTTP/1.0, whose answers end with the connection.
-fn ask(to: &std::net::SocketAddr, host: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(to, ANSWER_WITHIN)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(MOST).read_to_end(&mut answer)?;
-    Ok(answer)
+/// What goes on from look to look.
+struct Top {
+    shown: Shown,
+    began: Instant,
+    view: View,
+    recording: Option<Recording>,
+    before: Option<(Scrape, Instant)>,
+    /// Looks in a row without an answer.
+    unanswered: u32,
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    fn answers(text: &'static str) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a client");
-            let mut asked = [0; 1024];
-            let read = stream.read(&mut asked).expect("a request");
-            assert!(asked[..read].starts_with(b"GET /metrics HTTP/1.0\r\n"));
-            stream.write_all(text.as_bytes()).expect("it is read");
-        });
-        address
+impl Top {
+    fn new(args: &Args) -> Self {
+        let began = Instant::now();
+        let shown = match () {
+            () if args.once => Shown::Once,
+            () if std::io::stdout().is_terminal() => Shown::Screens,
+            () if args.plot.is_some() => Shown::Lines,
+            () => Shown::Pages,
+        };
+        let recording = || Recording::new(&args.address, began, Timestamp::now());
+        Self {
+            shown,
+            began,
+            view: View::new(&args.address),
+            recording: args.plot.as_ref().map(|_| recording()),
+            before: None,
+            unanswered: 0,
+        }
     }
 
-    #[test]
-    fn metrics_are_fetched_and_what_is_none_is_said() {
-        let scrape = fetch(&answers("HTTP/1.0 200 OK\r\na: b\r\n\r\n# HELP x y\nx 3\n")).expect("metrics");
-        assert_eq!(scrape.sum("x"), Some(3.0));
-        let error = fetch(&answers("HTTP/1.0 404 Not Found\r\n\r\n")).expect_err("no metrics");
-        assert!(error.contains("404") && error.contains("serves its metrics"), "{error}");
-        assert!(fetch(&answers("SSH-2.0\r\n")).expect_err("no HTTP").contains("no HTTP"));
+    /// Shows what the process tells. Says whether to go on.
+    fn seen(&mut self, scrape: Scrape) -> bool {
+        self.unanswered = 0;
+        let at = Instant::now();
+        let look = Look::new(&scrape, at, self.before.as_ref());
+        let is_first = self.before.is_none();
+        let moment = self.recording.as_mut().map(|recording| recording.seen(&look));
+        let goes_on = match (self.shown, moment) {
+            (Shown::Lines, Some(moment)) => {
+                let head = if is_first { lines::head() } else { String::new() };
+                print(&format!("{head}{}", lines::line(&moment)))
+            }
+            (Shown::Once, _) if is_first => {
+                // Its curve begins here.
+                self.view.show(&look);
+                true
+            }
+            (Shown::Once, _) => {
+                print(&self.view.show(&look));
+                false
+            }
+            (shown, _) => print(&format!("{}{}", clear(shown), self.view.show(&look))),
+        };
+        self.before = Some((scrape, at));
+        goes_on
     }
+
+    /// Says that the process does not answer, and whether to go on.
+    fn away(&mut self, error: &str) -> bool {
+        self.unanswered += 1;
+        let mut is_gone = false;
+        if let Some(recording) = &mut self.recording {
+            recording.away(Instant::now());
+            is_gone = recording.has_answered() && self.unanswered >= AWAY;
+        }
+        let next = if is_gone { "it is gone" } else { "asking again" };
+        let told = format!("{error}; {next}\n");
+        if self.shown == Shown::Lines {
+            // The lines are for programs. Standard error may be closed.
+            let _ = std::io::stderr().write_all(told.as_bytes());
+            return !is_gone;
+        }
+        print(&format!("{}{told}", clear(self.shown))) && !is_gone
+    }
+}
+
+/// Home, and what was there is gone.
+fn clear(shown: Shown) -> &'static str {
+    if shown == Shown::Screens { "\x1b[H\x1b[2J" } else { "" }
+}
+
+/// Prints. Says whether somebody reads: nobody does any more after `| head`, which is no error.
+fn print(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }

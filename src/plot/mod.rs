@@ -1,5 +1,7 @@
 //! Pictures as SVG: what several commands draw with.
 
+pub(crate) mod course;
+pub(crate) mod file;
 pub(crate) mod scale;
 pub(crate) mod svg;
 pub(crate) mod values;

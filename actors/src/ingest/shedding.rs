@@ -11,7 +11,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::{IngestMessage, Shards};
 use crate::link::Link;
-use crate::publish::{Aligned, PublishMessage};
+use crate::publish::{PublishMessage, Unread};
 use crate::shell::Outbox;
 
 /// What is shed of each partition that is ours, of inputs that shed at all.
@@ -47,21 +47,23 @@ impl Shedding {
 /// What was put aside of records that came together.
 #[derive(Default)]
 pub(super) struct Aside {
-    ended: Aligned,
+    ended: Vec<Unread>,
     /// By stream the latest, unless one that is kept came after it.
     latest: BTreeMap<StreamKey, Arc<Sample>>,
 }
 
 impl Aside {
-    /// Puts a sample aside. It has ended by that, or goes to the topic of late samples, late by its age.
-    pub(super) fn put(&mut self, sample: Sample, input: &InputSpec, now: Timestamp) {
+    /// Puts a sample aside. It has ended by that, or goes to the topic of late samples, with its age.
+    pub(super) fn put(&mut self, sample: Sample, why: Shed, input: &InputSpec, now: Timestamp) {
         let sample = Arc::new(sample);
-        if input.shed.as_ref().is_some_and(|policy| policy.report) {
-            let age = u64::try_from(now.nanos_since(sample.event_time)).unwrap_or(0);
-            self.ended.late.push((sample.clone(), age));
-        } else {
-            self.ended.released.push((sample.position(), sample.assignment, 0));
-        }
+        let is_reported = input.shed.as_ref().is_some_and(|policy| policy.report);
+        let age = u64::try_from(now.nanos_since(sample.event_time)).unwrap_or(0);
+        self.ended.push(Unread {
+            position: sample.position(),
+            assignment: sample.assignment,
+            why,
+            report: is_reported.then(|| (sample.clone(), age)),
+        });
         let latest = self.latest.entry(sample.stream.clone()).or_insert_with(|| sample.clone());
         if latest.event_time <= sample.event_time {
             *latest = sample;
@@ -86,7 +88,7 @@ impl Aside {
         if self.ended.is_empty() {
             return;
         }
-        out.send(publish, PublishMessage::Aligned(self.ended));
+        out.send(publish, PublishMessage::Shed(self.ended));
         shards.send(self.latest.into_values(), true, out);
     }
 }

@@ -7,6 +7,7 @@ use lockstep_engine::budget::Reservation;
 use lockstep_engine::completion::Progress;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
+use lockstep_engine::ingest::shed::Shed;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::position::{Commit, NextOffset, Offset, PartitionId, Position};
 use lockstep_engine::sample::{Record, Sample, StreamKey};
@@ -43,6 +44,8 @@ pub enum PublishMessage {
     Faults(u32, Vec<Faulty>),
     /// What a sync actor said.
     Aligned(Aligned),
+    /// Samples that were put aside unread.
+    Shed(Vec<Unread>),
     /// Jobs that have been through all steps.
     Finished(Vec<Arc<Job>>),
     /// Partitions that are no longer ours, with the number of the assignment that has ended; told by every sync
@@ -67,6 +70,18 @@ pub struct Faulty {
     pub reservation: Reservation,
     /// What is wrong with it.
     pub fault: Fault,
+}
+
+/// A sample that was put aside unread.
+pub struct Unread {
+    /// Its record.
+    pub position: Position,
+    /// The assignment that it was read under.
+    pub assignment: u32,
+    /// The rule that says so.
+    pub why: Shed,
+    /// The sample and its age in nanoseconds, if it is to be reported.
+    pub report: Option<(Arc<Sample>, u64)>,
 }
 
 /// What a sync actor says at a time.

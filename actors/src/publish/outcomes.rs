@@ -15,7 +15,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::letter::Letter;
 use super::pending::{Delivered, is_ours};
-use super::{Aligned, Publish, PublishMessage};
+use super::{Aligned, Publish, PublishMessage, Unread};
 use crate::shell::Outbox;
 
 impl Publish {
@@ -74,6 +74,22 @@ impl Publish {
         for (position, assignment, used) in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);
             self.verdict(position, verdict, out);
+        }
+    }
+
+    /// Ends samples that were put aside unread, each with the rule that says so; those that are to be reported once they
+    /// are among the late ones.
+    pub(super) fn shed(&mut self, unread: Vec<Unread>, out: &mut Outbox<PublishMessage>) {
+        for Unread { position, assignment, why, report } in unread {
+            if self.is_published(position, assignment) {
+                continue;
+            }
+            telemetry::shed(self.name(position), why);
+            self.observer.dropped(position.input(), why.as_str());
+            match report {
+                Some((sample, age_ns)) => self.left_out(&sample, LeftOut::Shed(why, age_ns), out),
+                None => self.ledger.end(position, assignment),
+            }
         }
     }
 

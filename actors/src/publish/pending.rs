@@ -65,7 +65,7 @@ pub(super) enum Delivered {
         /// Why.
         fault: Fault,
     },
-    /// A dead letter, or a late or evicted record, was acknowledged.
+    /// A dead letter, or a late, evicted or shed record, was acknowledged.
     Letter {
         /// The record that it was.
         position: Position,

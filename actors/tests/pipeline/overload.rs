@@ -1,14 +1,17 @@
 //! Promises about what is put aside, and about runs that end by themselves.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_actors::Ended;
 use lockstep_engine::batch::BatchMode;
-use lockstep_engine::ingest::shed::{ShedPolicy, ShedRule};
+use lockstep_engine::ingest::shed::{Pattern, ShedPolicy, ShedRule};
 use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::wire;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::NextOffset;
+use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::Record;
 use lockstep_engine::time::Timestamp;
 
@@ -28,9 +31,8 @@ fn old_and_new(count: i64) -> Vec<Record> {
     (0..count).map(of).collect()
 }
 
-fn shedding(report: bool) -> Pipeline {
+fn shedding(rule: ShedRule, report: bool) -> Pipeline {
     let mut pipeline = pipeline(1, 4);
-    let rule = ShedRule::KeepLatest(HOUR / 2);
     pipeline.inputs[0].shed = Some(ShedPolicy { rule, report });
     pipeline.publish.late = Some("late".into());
     pipeline
@@ -39,7 +41,8 @@ fn shedding(report: bool) -> Pipeline {
 #[test]
 fn what_is_shed_ends_without_a_result_and_holds_nothing_up() {
     for report in [false, true] {
-        let running = Running::start_with(Arc::default(), old_and_new(40), shedding(report));
+        let rule = ShedRule::KeepLatest(HOUR / 2);
+        let running = Running::start_with(Arc::default(), old_and_new(40), shedding(rule, report));
         let world = running.world.clone();
         world.wait_for("the commit", |world| world.committed() == Some(40));
         assert_eq!(running.stop().unwrap(), Ended::InOrder);
@@ -49,6 +52,39 @@ fn what_is_shed_ends_without_a_result_and_holds_nothing_up() {
         let late = world.sent_to("late");
         assert_eq!(late.len(), if report { 20 } else { 0 });
         assert!(late.iter().all(|late| late.key.as_deref() == Some(b"old")));
+    }
+}
+
+/// The text of a header.
+fn told<'a>(record: &'a OutRecord, name: &str) -> &'a str {
+    let header = record.headers.iter().find(|header| &*header.name == name).unwrap();
+    std::str::from_utf8(header.value.as_deref().unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_shed_ends_by_its_rule_once_and_its_report_says_which_and_how_old_it_was() {
+    let rules = [
+        (ShedRule::KeepLatest(HOUR / 2), "too-old"),
+        (ShedRule::Sample { one_of: u32::MAX, above: HOUR / 2 }, "sampled"),
+        (ShedRule::Priority { patterns: vec![Pattern::new("o*d")], above: HOUR / 2 }, "priority"),
+    ];
+    for (rule, code) in rules {
+        for report in [false, true] {
+            let pipeline = shedding(rule.clone(), report);
+            let running = Running::start_with(Arc::default(), old_and_new(40), pipeline);
+            let world = running.world.clone();
+            world.wait_for("the commit", |world| world.committed() == Some(40));
+            assert_eq!(running.stop().unwrap(), Ended::InOrder);
+            assert_eq!(*world.dropped.lock().unwrap(), [code; 20], "each ends once, and by its rule");
+            assert_eq!(world.late.load(Ordering::SeqCst), 0, "what is shed is not late");
+            let reports = world.sent_to("late");
+            assert_eq!(reports.len(), if report { 20 } else { 0 });
+            for shed in &reports {
+                assert_eq!((told(shed, wire::REASON), told(shed, wire::RULE)), (wire::SHED, code));
+                let age: u64 = told(shed, wire::AGE_NS).parse().unwrap();
+                assert!((1_800_000_000_000..7_200_000_000_000).contains(&age), "{age} ns, of about an hour");
+            }
+        }
     }
 }
 

@@ -99,6 +99,10 @@ pub(crate) struct World {
     /// How many results the publish actor panics at, or stands still at, the next ones first.
     pub(crate) panicking_results: AtomicUsize,
     pub(crate) standing_results: AtomicUsize,
+    /// Why records ended in no result, one for each.
+    pub(crate) dropped: Mutex<Vec<&'static str>>,
+    /// Records that came too late.
+    pub(crate) late: AtomicUsize,
     pub(crate) status: Arc<Status>,
     changed: Condvar,
     lock: Mutex<()>,
@@ -249,6 +253,14 @@ impl Observer for Troublemaker {
         if one_of(&self.0.standing_results) {
             self.0.hang();
         }
+    }
+
+    fn dropped(&mut self, _input: InputId, reason: &'static str) {
+        self.0.dropped.lock().unwrap().push(reason);
+    }
+
+    fn late(&mut self, _input: InputId) {
+        self.0.late.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -82,7 +82,7 @@ pub enum Shed {
 }
 
 impl Shed {
-    /// As it stands in metrics.
+    /// As it stands in metrics, and in the header of what is reported.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooOld => "too-old",

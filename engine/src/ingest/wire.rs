@@ -20,10 +20,12 @@ pub const CE_TYPE: &str = "ce_type";
 /// What the event is about: the stream.
 pub const CE_SUBJECT: &str = "ce_subject";
 
-/// Why a record was dead-lettered: [`crate::fault::Reason::code`]; or [`EVICTED`].
+/// Why a record was dead-lettered: [`crate::fault::Reason::code`]; or [`EVICTED`] or [`SHED`].
 pub const REASON: &str = "lockstep-reason";
 /// The reason of a sample that had to make room.
 pub const EVICTED: &str = "evicted";
+/// The reason of a sample that was put aside unread.
+pub const SHED: &str = "shed";
 /// Which room dead-lettered it: [`crate::fault::Stage::code`].
 pub const STAGE: &str = "lockstep-stage";
 /// The same in words.
@@ -45,6 +47,10 @@ pub const LATE_BY_NS: &str = "lockstep-late-by-ns";
 
 /// Which bound a sample fell to that had to make room: [`crate::align::Bound::as_str`].
 pub const BOUND: &str = "lockstep-bound";
+/// Which rule shed a sample: [`crate::ingest::shed::Shed::as_str`].
+pub const RULE: &str = "lockstep-rule";
+/// How old a sample was when it was shed, in nanoseconds.
+pub const AGE_NS: &str = "lockstep-age-ns";
 
 /// The longest stream key in bytes.
 pub const MAX_KEY_BYTES: usize = 512;

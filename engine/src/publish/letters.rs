@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::align::Bound;
 use crate::fault::Fault;
+use crate::ingest::shed::Shed;
 use crate::ingest::wire;
 use crate::publish::sink::OutRecord;
 use crate::sample::{Header, Record};
@@ -43,6 +44,8 @@ pub enum LeftOut {
     Late(u64),
     /// It had to make room.
     Evicted(Bound),
+    /// It was put aside unread, so many nanoseconds old.
+    Shed(Shed, u64),
 }
 
 /// A record for the late topic. `source` is the topic that the record came from.
@@ -53,6 +56,14 @@ pub fn left_out(topic: &Arc<str>, record: &Record, source: &str, why: LeftOut) -
         }
         LeftOut::Evicted(bound) => {
             let told = [Header::new(wire::REASON, wire::EVICTED), Header::new(wire::BOUND, bound.as_str())];
+            copy(topic, record, source, told)
+        }
+        LeftOut::Shed(rule, age_ns) => {
+            let told = [
+                Header::new(wire::REASON, wire::SHED),
+                Header::new(wire::RULE, rule.as_str()),
+                Header::new(wire::AGE_NS, age_ns.to_string()),
+            ];
             copy(topic, record, source, told)
         }
     }
@@ -82,8 +93,8 @@ mod tests {
     use crate::position::{InputId, Position};
     use crate::time::Timestamp;
 
-    #[test]
-    fn a_sample_that_had_to_make_room_says_so_and_which_bound_it_fell_to() {
+    /// What is told of a frame that is left out, before where it came from.
+    fn told_of(why: LeftOut) -> Vec<(String, String)> {
         let record = Record {
             position: Position::new(InputId(1), 2, 34),
             key: Some(Bytes::from_static(b"cam-1")),
@@ -92,14 +103,34 @@ mod tests {
             timestamp: None,
             polled_at: Timestamp::from_millis(6),
         };
-        let letter = left_out(&Arc::from("late"), &record, "video", LeftOut::Evicted(Bound::StreamItems));
-        let told: Vec<_> = letter.headers.iter().map(|h| (&*h.name, h.value.as_deref())).take(3).collect();
-        let expected: [(&str, Option<&[u8]>); 3] = [
-            ("lockstep-reason", Some(b"evicted")),
-            ("lockstep-bound", Some(b"stream-items")),
-            ("lockstep-source-topic", Some(b"video")),
-        ];
-        assert_eq!((told.as_slice(), letter.payload), (&expected[..], record.payload));
+        let letter = left_out(&Arc::from("late"), &record, "video", why);
+        assert_eq!((&letter.key, &letter.payload), (&record.key, &record.payload));
+        let text = |header: &Header| String::from_utf8_lossy(header.value.as_deref().unwrap()).into_owned();
+        let told = letter.headers.iter().map(|header| (header.name.to_string(), text(header)));
+        let (came_from, told) = told.partition::<Vec<_>, _>(|(name, _)| name.starts_with("lockstep-source-"));
+        assert_eq!(came_from.iter().map(|(_, value)| value).collect::<Vec<_>>(), ["video", "2", "34"]);
+        told
+    }
+
+    fn owned<const N: usize>(headers: [(&str, &str); N]) -> Vec<(String, String)> {
+        headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    #[test]
+    fn a_sample_that_had_to_make_room_says_so_and_which_bound_it_fell_to() {
+        let expected = [("lockstep-reason", "evicted"), ("lockstep-bound", "stream-items")];
+        assert_eq!(told_of(LeftOut::Evicted(Bound::StreamItems)), owned(expected));
+    }
+
+    #[test]
+    fn a_sample_that_was_shed_says_so_by_which_rule_and_how_old_it_was() {
+        for (rule, code) in
+            [(Shed::TooOld, "too-old"), (Shed::Sampled, "sampled"), (Shed::Priority, "priority")]
+        {
+            let expected =
+                [("lockstep-reason", "shed"), ("lockstep-rule", code), ("lockstep-age-ns", "1500")];
+            assert_eq!(told_of(LeftOut::Shed(rule, 1_500)), owned(expected));
+        }
     }
 
     #[test]

@@ -44,11 +44,6 @@ impl Scrape {
         found
     }
 
-    /// How many series there are.
-    pub(super) fn count(&self, name: &str) -> usize {
-        self.families.get(name).map_or(0, Vec::len)
-    }
-
     /// By how much a counter has grown since; all of it where it began anew.
     pub(super) fn grown(&self, before: &Self, name: &str) -> f64 {
         let (now, then) = (self.sum(name).unwrap_or(0.0), before.sum(name).unwrap_or(0.0));
@@ -141,7 +136,7 @@ mod tests {
             scrape.by("lag", "input", f64::max).into_iter().collect::<Vec<_>>(),
             [("a\"b".to_owned(), 4.0)]
         );
-        assert_eq!((scrape.sum("up"), scrape.sum("broken"), scrape.count("lag")), (Some(1.0), None, 3));
+        assert_eq!((scrape.sum("up"), scrape.sum("broken")), (Some(1.0), None));
     }
 
     #[test]

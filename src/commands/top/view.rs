@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
-use std::time::Instant;
 
-use super::metrics::Scrape;
+use super::look::Look;
 
 /// Looks that the curve remembers.
 const LOOKS: usize = 60;
 const PARTS: [&str; 7] = ["kafka", "align", "batch", "preprocess", "model", "publish", "total"];
 /// Of each, what it counts.
-const LOSSES: [(&str, &str); 5] = [
+const LOSSES: [(&str, &str); 6] = [
     ("lockstep_late_total", "late"),
     ("lockstep_dropped_total", "dropped"),
     ("lockstep_evicted_total", "evicted"),
+    ("lockstep_shed_total", "shed"),
     ("lockstep_dead_letters_total", "dead-lettered"),
     ("lockstep_restarts_total", "restarts"),
 ];
@@ -21,45 +21,35 @@ const LOSSES: [(&str, &str); 5] = [
 /// What is shown of a process.
 pub(super) struct View {
     address: String,
-    before: Option<(Scrape, Instant)>,
     lags: VecDeque<f64>,
 }
 
 impl View {
     pub(super) fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), before: None, lags: VecDeque::new() }
+        Self { address: address.to_owned(), lags: VecDeque::new() }
     }
 
     /// The next screen.
-    pub(super) fn show(&mut self, now: Scrape, at: Instant) -> String {
+    pub(super) fn show(&mut self, look: &Look<'_>) -> String {
         if self.lags.len() >= LOOKS {
             self.lags.pop_front();
         }
-        self.lags.push_back(now.sum("lockstep_consumer_lag_records").unwrap_or(0.0));
+        self.lags.push_back(look.now.sum("lockstep_consumer_lag_records").unwrap_or(0.0));
         let mut text = String::new();
-        let before = self.before.take();
         // Writing to a string cannot fail.
-        let _ = self.write(
-            &mut text,
-            &now,
-            before.as_ref().map(|(before, then)| (before, at.duration_since(*then).as_secs_f64())),
-        );
-        self.before = Some((now, at));
+        let _ = self.write(&mut text, look);
         text
     }
 
-    fn write(&self, to: &mut String, now: &Scrape, before: Option<(&Scrape, f64)>) -> fmt::Result {
-        let per_second = |name: &str| {
-            let (before, seconds) = before?;
-            Some(now.grown(before, name) / seconds.max(1e-3))
-        };
+    fn write(&self, to: &mut String, look: &Look<'_>) -> fmt::Result {
+        let now = look.now;
         writeln!(to, "lockstep at {}\n", self.address)?;
         writeln!(
             to,
             "records    {} arrive, {} taken in, {} results",
             rate(now.sum("lockstep_arrival_records_per_second")),
-            rate(per_second("lockstep_records_total")),
-            rate(per_second("lockstep_results_total")),
+            rate(look.per_second("lockstep_records_total")),
+            rate(look.per_second("lockstep_results_total")),
         )?;
         let lag = self.lags.back().copied().unwrap_or(0.0);
         let ages = now.by("lockstep_oldest_event_age_seconds", "input", f64::max);
@@ -81,26 +71,30 @@ impl View {
         )?;
 
         let wanted = now.by("lockstep_scaling_wanted", "of", f64::max);
+        let instances = now.by("lockstep_instances", "step", |a, b| a + b);
         let busy = now.by("lockstep_busy_ratio", "of", f64::max);
         if !busy.is_empty() {
-            writeln!(to, "\n{:<28}{:>8}{:>10}", "", "busy", "wanted")?;
+            writeln!(to, "\n{:<28}{:>8}{:>8}{:>10}", "", "busy", "now", "wanted")?;
         }
         for (of, busy) in &busy {
-            let wanted = wanted.get(of).map_or("-".to_owned(), |count| format!("{count:.0}"));
-            writeln!(to, "{:<28}{:>6.0} %{wanted:>10}", shown(of), busy * 100.0)?;
+            let there = match of.strip_prefix("instances of ") {
+                Some(step) => instances.get(step).copied(),
+                None => now.sum("lockstep_shards"),
+            };
+            let (there, wanted) = (count(there), count(wanted.get(of).copied()));
+            writeln!(to, "{:<28}{:>6.0} %{there:>8}{wanted:>10}", shown(of), busy * 100.0)?;
         }
         writeln!(
             to,
             "{} shards, {:.0} streams, {:.0} samples in buffers",
-            now.count("lockstep_streams"),
+            count(now.sum("lockstep_shards")),
             now.sum("lockstep_streams").unwrap_or(0.0),
             now.sum("lockstep_buffered_samples").unwrap_or(0.0)
         )?;
 
         writeln!(to, "\n{:<28}{:>8}{:>10}", "latency", "mean", "p99 up to")?;
         for part in PARTS {
-            let times = before
-                .and_then(|(before, _)| now.recorded(before, "lockstep_latency_seconds", ("part", part)));
+            let times = look.recorded("lockstep_latency_seconds", ("part", part));
             let (mean, p99) = times.unzip();
             writeln!(to, "  {part:<26}{:>8}{:>10}", seconds(mean), seconds(p99))?;
         }
@@ -117,6 +111,10 @@ impl View {
 /// Names are from outside: what could move the cursor is shown as what it is.
 fn shown(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn count(count: Option<f64>) -> String {
+    count.map_or("-".to_owned(), |count| format!("{count:.0}"))
 }
 
 fn rate(per_second: Option<f64>) -> String {
@@ -145,9 +143,10 @@ fn curve(values: &VecDeque<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::commands::top::metrics::Scrape;
 
     fn scrape(records: u32, lag: u32) -> Scrape {
         Scrape::parse(&format!(
@@ -157,7 +156,7 @@ mod tests {
              lockstep_oldest_event_age_seconds{{input=\"video\",partition=\"0\"}} 1.5\n\
              lockstep_busy_ratio{{of=\"shards\"}} 0.5\nlockstep_scaling_wanted{{of=\"shards\"}} 3\n\
              lockstep_busy_ratio{{of=\"in\u{1b}[2Jstances\"}} 0.25\n\
-             lockstep_desired_replicas 0.75\nlockstep_byte_budget 1048576\nlockstep_bytes_in_flight 524288\n\
+             lockstep_shards 2\nlockstep_desired_replicas 0.75\nlockstep_byte_budget 1048576\nlockstep_bytes_in_flight 524288\n\
              lockstep_latency_seconds_bucket{{part=\"total\",le=\"0.05\"}} {records}\n\
              lockstep_latency_seconds_sum{{part=\"total\"}} {}\nlockstep_latency_seconds_count{{part=\"total\"}} {records}\n",
             f64::from(records) * 0.02
@@ -168,29 +167,30 @@ mod tests {
     fn a_screen_tells_rates_waiting_numbers_and_latency() {
         let mut view = View::new("host:1");
         let began = Instant::now();
-        let first = view.show(scrape(100, 0), began);
+        let before = (scrape(100, 0), began);
+        let first = view.show(&Look::new(&before.0, began, None));
         assert!(first.contains("120.0/s arrive, - taken in"), "no rate at the first look: {first}");
-        let second = view.show(scrape(300, 40), began + Duration::from_secs(2));
+        let now = scrape(300, 40);
+        let second = view.show(&Look::new(&now, began + Duration::from_secs(2), Some(&before)));
         for words in [
             "100.0/s taken in, 100.0/s results",
             "40 records, the oldest 1.5 s old  ▁█",
             "0.5 MiB of 1.0 MiB",
             "0.75 asked for",
+            "2 shards, ",
             "  total                      20.0 ms   50.0 ms",
         ] {
             assert!(second.contains(words), "{words:?} is not in\n{second}");
         }
         assert!(
-            second
-                .lines()
-                .any(|line| line.starts_with("shards") && line.contains("50 %") && line.ends_with('3')),
+            second.lines().any(|line| line.split_whitespace().eq(["shards", "50", "%", "2", "3"])),
             "{second}"
         );
     }
 
     #[test]
     fn names_from_outside_cannot_move_the_cursor() {
-        let text = View::new("host:1").show(scrape(1, 1), Instant::now());
+        let text = View::new("host:1").show(&Look::new(&scrape(1, 1), Instant::now(), None));
         assert!(!text.contains('\u{1b}') && text.contains("in\u{fffd}[2Jstances"), "{text}");
     }
 
@@ -198,7 +198,7 @@ mod tests {
     fn the_curve_remembers_a_bounded_number_of_looks() {
         let mut view = View::new("host:1");
         for look in 0..200 {
-            view.show(scrape(look, look), Instant::now());
+            view.show(&Look::new(&scrape(look, look), Instant::now(), None));
         }
         assert_eq!(view.lags.len(), LOOKS);
     }

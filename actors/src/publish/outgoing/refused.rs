@@ -78,7 +78,7 @@ impl Outgoing {
             }
             Outbound::LeftOut { sample, topic, .. } => {
                 let (position, assignment) = (sample.position(), sample.assignment);
-                tracing::error!(topic, %position, "a late or evicted record is refused: {}", error.message);
+                tracing::error!(topic, %position, "a late, evicted or shed record is refused: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
             }
             Outbound::Carried { record, .. } => {

@@ -46,7 +46,9 @@ pub struct Letter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stays {
     /// It is of the late topic.
-    #[error("it is no dead letter but a record that took no part, being late or having to make room")]
+    #[error(
+        "it is no dead letter but a record that took no part, being late, having to make room or being shed"
+    )]
     LeftOut,
     /// It was not dead-lettered by Lockstep.
     #[error(
@@ -82,7 +84,8 @@ impl Letter {
             let late = text(headers, wire::LATE_BY_NS).and(text(headers, wire::SOURCE_TOPIC));
             if late.is_some() { Stays::LeftOut } else { Stays::Foreign(wire::REASON) }
         })?;
-        if text(told, wire::BOUND).is_some() && text(told, wire::STAGE).is_none() {
+        let was_left_out = [wire::BOUND, wire::RULE].into_iter().any(|name| text(told, name).is_some());
+        if was_left_out && text(told, wire::STAGE).is_none() {
             return Err(Stays::LeftOut);
         }
         let required = |name: &'static str| text(told, name).ok_or(Stays::Foreign(name));

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::align::Bound;
 use crate::fault::{Fault, Reason, Stage};
+use crate::ingest::shed::Shed;
 use crate::position::{InputId, Position};
 use crate::publish::letters::{self, LeftOut};
 use crate::sample::Record;
@@ -87,7 +88,7 @@ fn a_dead_letter_without_its_value_is_not_put_back_and_says_where_the_value_is()
 fn what_is_no_dead_letter_says_what_would_be_one() {
     let stranger = Letter::read(&[Header::new("content-type", "text/plain")]).unwrap_err();
     assert!(stranger.to_string().contains("results.dead_letters"), "{stranger}");
-    for why in [LeftOut::Late(5), LeftOut::Evicted(Bound::StreamItems)] {
+    for why in [LeftOut::Late(5), LeftOut::Evicted(Bound::StreamItems), LeftOut::Shed(Shed::Sampled, 5)] {
         let late = letters::left_out(&"late".into(), &record(Vec::new()), "video", why);
         assert_eq!(put_back(late).unwrap_err(), Stays::LeftOut);
     }
@@ -104,7 +105,8 @@ fn what_is_no_dead_letter_says_what_would_be_one() {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    let ours = TOLD.into_iter().chain([wire::REPLAYS, wire::LATE_BY_NS, wire::BOUND, wire::CE_TIME]);
+    let ours =
+        TOLD.into_iter().chain([wire::REPLAYS, wire::LATE_BY_NS, wire::BOUND, wire::RULE, wire::CE_TIME]);
     prop_oneof![proptest::sample::select(ours.collect::<Vec<_>>()).prop_map(str::to_owned), ".{0,6}"]
 }
 

@@ -1,0 +1,146 @@
+//! What is kept of a process for its picture: from the first look to the last, in bounded memory.
+
+use std::time::Instant;
+
+use lockstep_engine::time::Timestamp;
+
+use super::look::Look;
+use crate::plot::course::{Count, Course, Moment, POINTS, Picture};
+
+/// When there are so many points, each two become one.
+const MOST: usize = 2 * POINTS;
+/// No more steps are drawn: their names are from outside.
+const STEPS: usize = 16;
+
+/// The looks at a process, drawn as points in time.
+#[derive(Debug)]
+pub(super) struct Recording {
+    address: String,
+    began: Instant,
+    began_at: Timestamp,
+    /// The steps that have instances, in the order in which they were seen first.
+    steps: Vec<String>,
+    moments: Vec<Moment>,
+    /// Looks that become one point.
+    looks_each: u32,
+    /// Those of the next point, and how many they are.
+    next: Option<(Moment, u32)>,
+    /// Whether the process has answered.
+    answered: bool,
+}
+
+impl Recording {
+    pub(super) fn new(address: &str, began: Instant, began_at: Timestamp) -> Self {
+        Self {
+            address: address.to_owned(),
+            began,
+            began_at,
+            steps: Vec::new(),
+            moments: Vec::new(),
+            looks_each: 1,
+            next: None,
+            answered: false,
+        }
+    }
+
+    /// Whether the process has answered once.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// The process has answered: gives what is kept of that.
+    pub(super) fn seen(&mut self, look: &Look<'_>) -> Moment {
+        self.answered = true;
+        let moment = self.moment(look);
+        self.add(moment.clone());
+        moment
+    }
+
+    /// It has not: the lines of the picture have a gap.
+    pub(super) fn away(&mut self, at: Instant) {
+        self.add(Moment::unknown(self.seconds(at)));
+    }
+
+    /// The picture of all of it; none of a process that has never answered.
+    pub(super) fn picture(mut self) -> Option<Picture> {
+        self.moments.extend(self.next.take().map(|(moment, _)| moment));
+        let seconds = self.moments.last().filter(|_| self.answered)?.at;
+        let from = Timestamp::from_millis(self.began_at.as_millis().div_euclid(1_000) * 1_000);
+        let mut words = format!("{}, {seconds:.0} s from {from} on", self.address);
+        if self.looks_each > 1 {
+            words.push_str(&format!("; each point is the greatest of {} looks", self.looks_each));
+        }
+        Some(Picture {
+            title: "Scaling".to_owned(),
+            words,
+            seconds,
+            target: None,
+            steps: self.steps,
+            courses: vec![Course { name: String::new(), moments: self.moments }],
+        })
+    }
+
+    fn seconds(&self, at: Instant) -> f64 {
+        at.duration_since(self.began).as_secs_f64()
+    }
+
+    fn moment(&mut self, look: &Look<'_>) -> Moment {
+        let now = look.now;
+        let known = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let wanted = now.by("lockstep_scaling_wanted", "of", f64::max);
+        let there = now.by("lockstep_instances", "step", |a, b| a + b);
+        let steps = wanted.keys().filter_map(|of| of.strip_prefix("instances of "));
+        for step in steps.chain(there.keys().map(String::as_str)).map(str::to_owned) {
+            if self.steps.len() < STEPS && !self.steps.contains(&step) {
+                self.steps.push(step);
+            }
+        }
+        let instances = self.steps.iter().map(|step| Count {
+            now: known(there.get(step).copied()),
+            wanted: known(wanted.get(&format!("instances of {step}")).copied()),
+        });
+        let ages = now.by("lockstep_oldest_event_age_seconds", "input", f64::max);
+        let latency = look.recorded("lockstep_latency_seconds", ("part", "total")).map(|(_, p99)| p99);
+        Moment {
+            at: self.seconds(look.at),
+            arrivals: known(now.sum("lockstep_arrival_records_per_second")),
+            results: known(look.per_second("lockstep_results_total")),
+            lag: known(now.sum("lockstep_consumer_lag_records")),
+            age: known(ages.into_values().reduce(f64::max)),
+            shards: Count {
+                now: known(now.sum("lockstep_shards")),
+                wanted: known(wanted.get("shards").copied()),
+            },
+            instances: instances.collect(),
+            // Beyond the last bucket nothing is known.
+            latency: known(latency.filter(|p99| p99.is_finite())),
+            replicas: known(now.sum("lockstep_desired_replicas")),
+        }
+    }
+
+    fn add(&mut self, moment: Moment) {
+        let (moment, looks) = match self.next.take() {
+            Some((before, looks)) => (before.merge(moment), looks + 1),
+            None => (moment, 1),
+        };
+        if looks < self.looks_each {
+            self.next = Some((moment, looks));
+            return;
+        }
+        self.moments.push(moment);
+        if self.moments.len() >= MOST {
+            let mut moments = std::mem::take(&mut self.moments).into_iter();
+            while let Some(first) = moments.next() {
+                self.moments.push(match moments.next() {
+                    Some(second) => first.merge(second),
+                    None => first,
+                });
+            }
+            self.looks_each = self.looks_each.saturating_mul(2);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -1,0 +1,83 @@
+//! Where a picture goes.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A file that can be written, opened before the work is done whose picture it is to hold. What stands in it stays until
+/// then; if it comes to nothing, no empty file is left behind.
+#[derive(Debug)]
+pub(crate) struct PlotFile {
+    path: PathBuf,
+    file: File,
+    /// It was not there before, and nothing is in it yet.
+    is_new: bool,
+}
+
+impl PlotFile {
+    /// Opens what `--plot` names.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let is_new = !path.exists();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| failed(path, &error))?;
+        Ok(Self { path: path.to_owned(), file, is_new })
+    }
+
+    /// Writes the picture in place of what was there.
+    ///
+    /// # Errors
+    /// If it could not be written whole.
+    pub(crate) fn write(mut self, picture: &str) -> Result<(), String> {
+        self.is_new = false;
+        // A pipe has no length.
+        let is_file = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let emptied = if is_file { self.file.set_len(0) } else { Ok(()) };
+        emptied
+            .and_then(|()| self.file.write_all(picture.as_bytes()))
+            .map_err(|error| failed(&self.path, &error))
+    }
+}
+
+impl Drop for PlotFile {
+    fn drop(&mut self) {
+        if self.is_new {
+            // Nothing depends on it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> String {
+    format!("--plot {}: {error}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_takes_the_place_of_a_longer_one_only_once_it_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.svg");
+        std::fs::write(&path, "one from yesterday").expect("written");
+        let read = || std::fs::read_to_string(&path).expect("it is there");
+        drop(PlotFile::open(&path).expect("it can be written"));
+        assert_eq!(read(), "one from yesterday");
+        PlotFile::open(&path).and_then(|file| file.write("new")).expect("written");
+        assert_eq!(read(), "new");
+    }
+
+    #[test]
+    fn without_a_picture_no_file_is_left_and_what_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.svg");
+        drop(PlotFile::open(&path).expect("it can be written"));
+        assert!(!path.exists());
+        let nowhere = folder.path().join("b").join("a.svg");
+        let error = PlotFile::open(&nowhere).expect_err("there is no folder");
+        assert!(error.starts_with(&format!("--plot {}: ", nowhere.display())), "{error}");
+    }
+}

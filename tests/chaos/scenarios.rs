@@ -6,7 +6,7 @@ use crate::broker::Broker;
 use crate::process::Lockstep;
 use crate::random::Random;
 use crate::report::Row;
-use crate::round::{Guarantee, Round};
+use crate::round::{Guarantee, PARTITIONS, Round};
 
 /// How often things are done.
 pub(crate) struct Scale {
@@ -75,14 +75,19 @@ fn die_at_a_point(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: 
             let mut doomed = round.doomed(&format!("{point}:{nth}"));
             round.until_it_has_partitions(&mut doomed);
             if point == "in-rebalance" {
-                // It dies when it has to share with another.
-                processes.push(round.process());
+                // It dies when it has to share with another: with one for each partition at the latest, as where only those
+                // partitions move that have to, the first may get its share from others.
+                while !doomed.has_ended() && processes.len() < PARTITIONS as usize {
+                    processes.push(round.process());
+                    let newest = processes.last_mut().expect("it was just put there");
+                    round.until_it_has_partitions(newest);
+                }
             }
             round.wait_for_the_end_of(doomed);
             round.disturb();
             round.recover();
-            if processes.len() > 1 {
-                assert_eq!(processes.remove(0).terminate().code, Some(0));
+            while processes.len() > 1 {
+                assert_eq!(round.stop(processes.remove(0)).code, Some(0));
             }
         }
     }

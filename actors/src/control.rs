@@ -120,6 +120,11 @@ impl Control {
         telemetry::measured(&measures);
         self.tell_ages(&ages);
         for stage in &mut measures.stages {
+            if let Scaled::Instances(step) = stage.what {
+                let runtime = self.steps.iter().find(|runtime| runtime.index == step);
+                let share = runtime.and_then(|runtime| runtime.share_in_full());
+                stage.full_cost = stage.cost.zip(share).map(|(cost, share)| cost * share);
+            }
             if let Some(asked) = self.instances.get(&stage.what).and_then(|counts| counts.asked()) {
                 // The same work, done by so many.
                 stage.busy *= stage.count as f64 / asked as f64;

@@ -157,9 +157,9 @@ impl Handoff {
     }
 }
 
-/// Where a lane's orders go, and where its instances take them. There is room for all that can be there: batches for all
-/// slots, or for two of them, what a lane for each other instance may give up at once when they become fewer, and what
-/// comes from those that become more before this one has handed over its part.
+/// Where a lane's orders go, and where its instances take them. There is room for all that can be there. Instances that
+/// share a queue have a batch for each slot. One with a lane of its own has two batches, an order to hand over, and what
+/// is to be adopted: one from each other lane when it came, and one from each that went since it handed over last.
 pub(super) fn orders() -> (Sender<Order>, Receiver<Order>) {
     crossbeam_channel::bounded(4 * MOST_INSTANCES)
 }

@@ -162,10 +162,11 @@ impl BatchRoom {
         }
         if is_over {
             self.moving = None;
-            self.lanes.truncate(resize.to);
             while self.crew.len() > resize.to {
                 self.crew.let_go(out);
             }
+            // Not before they know that they are to go: an empty queue alone looks like the end of the pipeline.
+            self.lanes.truncate(resize.to);
             self.crew.tell();
         }
     }

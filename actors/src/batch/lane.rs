@@ -163,3 +163,31 @@ impl Handoff {
 pub(super) fn orders() -> (Sender<Order>, Receiver<Order>) {
     crossbeam_channel::bounded(4 * MOST_INSTANCES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_two_slots_for_each_instance_though_batches_are_under_way_when_their_number_changes() {
+        let (to, _from) = orders();
+        let mut lane = Lane::new(0, &BatchPolicy::default(), false, to, 3);
+        lane.hold();
+        assert_eq!((lane.held.len(), lane.under_way()), (6, 0));
+        let mut under_way = lane.held.split_off(1);
+        lane.shrink();
+        lane.shrink();
+        lane.hold();
+        assert_eq!((lane.held.len(), lane.under_way()), (0, 5), "one has gone, and three are to follow");
+        under_way.truncate(3);
+        lane.hold();
+        assert_eq!((lane.held.len(), lane.under_way()), (0, 3));
+        // One slot is still too many; of the two that come with another instance it is the first.
+        lane.grow();
+        lane.hold();
+        assert_eq!((lane.held.len(), lane.under_way()), (1, 3));
+        under_way.clear();
+        lane.hold();
+        assert_eq!((lane.held.len(), lane.under_way()), (4, 0));
+    }
+}

@@ -183,6 +183,8 @@ fn an_instance_that_hangs_while_the_number_changes_is_replaced_and_nothing_is_lo
     for (mut pipeline, carries) in [(pipeline(2, 4), false), (counting_pipeline(4), true)] {
         pipeline.steps[0].care.deadline = Duration::from_millis(50);
         pipeline.supervision.restarts.most = 1000;
+        // The same bundle may be struck again and again.
+        pipeline.steps[0].care.tries = 1000;
         let world = Arc::new(World::default());
         world.allowed.store(1, Ordering::SeqCst);
         let running = Running::start_with(world.clone(), records(60), pipeline);

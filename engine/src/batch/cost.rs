@@ -126,6 +126,9 @@ impl Costs {
     /// What a bundle costs in a batch of so many, as a part of what it has cost in the batches of late: the first is
     /// lower where these were small. At most 1; none when nothing is known.
     pub fn share_in(&self, size: usize) -> Option<f64> {
+        if !self.model.is_known() {
+            return None;
+        }
         let (seconds, bundles) = self.recent;
         let share = self.model.of(size) / size.max(1) as f64 / (seconds / bundles);
         Some(share.min(1.0)).filter(|share| share.is_finite() && *share > 0.0)

@@ -144,6 +144,18 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         });
         (who, health)
     });
+    let instances = status.instances().into_iter().map(|(step, instances)| {
+        let coming = instances.coming();
+        let of_step = serde_json::json!({
+            "current": instances.current(),
+            "asked": instances.asked(),
+            "loading": coming.is_loading,
+            "load_failures": coming.failures,
+            "last_error": coming.last_error,
+            "most": coming.most,
+        });
+        (step, of_step)
+    });
     let breakers = status.breakers().into_iter();
     let breakers = breakers.map(|(step, breaker)| (step, breaker.state.as_str().into()));
     serde_json::json!({
@@ -154,6 +166,7 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         "trouble": status.trouble(),
         "failure": status.failure(),
         "actors": actors.collect::<serde_json::Map<_, _>>(),
+        "instances": instances.collect::<serde_json::Map<_, _>>(),
         "breakers": breakers.collect::<serde_json::Map<String, serde_json::Value>>(),
     })
 }
@@ -186,6 +199,13 @@ mod tests {
         assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
         status.set_breaker("faces", BreakerState::Open, false);
         assert!(check().ready, "what goes to a spare does not wait");
+        status.instances_of("faces").ask(3);
+        let told = &check().details["instances"]["faces"];
+        assert_eq!(
+            (&told["current"], &told["asked"], &told["loading"]),
+            (&0.into(), &3.into(), &false.into())
+        );
+        assert!(check().ready, "who comes is waited for by nobody");
         status.set_failure("it failed too often");
         assert!(!check().ready && !check().live);
         assert_eq!(check().details["actors"]["pipeline"]["state"], "failed");

@@ -1,25 +1,34 @@
 //! The batch actor of one step: its queue, and who gets the next batch.
 //!
 //! A slot of an instance is reserved first and the batch cut then, so that it is cut as late as
-//! possible. Each instance has two slots: while one batch runs, the memory of the next is filled.
+//! possible. Each instance has two slots: while one batch runs, the memory of the next is filled. How many instances there
+//! are can change at any time: `crew` knows them, `number` changes their number.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-use lockstep_engine::batch::{Batchable, Batcher};
+use crossbeam_channel::{Receiver, Sender};
+use lockstep_engine::batch::Batchable;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
-use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::instance::Batch;
+use crate::instance::Order;
 use crate::link::Permit;
 use crate::prepare::{StepRuntime, prepare};
-use crate::route::{Routes, spread};
+use crate::route::Routes;
 use crate::shell::{Outbox, Room};
+
+mod crew;
+mod lane;
+mod number;
+
+use crew::Crew;
+pub use crew::{CrewParts, First};
+use lane::{Lane, orders};
+pub use number::Change;
+use number::Moving;
 
 /// Batches that an instance may hold: one that runs and one that is prepared.
 pub const SLOTS: usize = 2;
@@ -28,10 +37,12 @@ pub const SLOTS: usize = 2;
 pub enum BatchMessage {
     /// Bundles that have all that the step needs.
     Jobs(Vec<Arc<Job>>),
-    /// A slot of a lane's instances is ours.
-    Slot(usize, OwnedSemaphorePermit),
+    /// A slot of the instances of the lane with that id is ours.
+    Slot(u64, OwnedSemaphorePermit),
     /// Whoever sends no more has sent all: from here on batches wait for nothing.
     Flush,
+    /// The number of instances changes.
+    Change(Change),
 }
 
 /// A bundle in the queue.
@@ -57,68 +68,63 @@ impl Batchable for Waiting {
 /// A batch actor's room.
 pub struct BatchRoom {
     runtime: Arc<StepRuntime>,
-    lanes: Vec<Lane>,
     routes: Routes,
-}
-
-/// A queue and the instances that serve it: all instances of a model without state serve one; a model that
-/// carries state has a lane for each instance, since a stream's state lives with one of them.
-struct Lane {
-    batcher: Batcher<Waiting>,
-    instances: usize,
-    slots: Arc<Semaphore>,
-    held: Vec<OwnedSemaphorePermit>,
-    asked: bool,
-    /// When the next batch goes if nothing else happens.
-    go_at: Option<Timestamp>,
-    cut: u64,
-    handoff: Arc<Handoff>,
-}
-
-impl Lane {
-    /// Takes all slots that there are.
-    fn hold(&mut self) {
-        while let Ok(slot) = self.slots.clone().try_acquire_owned() {
-            self.held.push(slot);
-        }
-    }
-
-    /// Batches that were cut and have not ended.
-    fn under_way(&self) -> usize {
-        (self.instances * SLOTS).saturating_sub(self.slots.available_permits() + self.held.len())
-    }
-
-    /// Waits for the next slot, and so for the end of a batch, as the others are held.
-    fn ask(&mut self, index: usize, out: &mut Outbox<BatchMessage>) {
-        if std::mem::replace(&mut self.asked, true) {
-            return;
-        }
-        let slots = self.slots.clone();
-        out.later(async move {
-            match slots.acquire_owned().await {
-                Ok(slot) => BatchMessage::Slot(index, slot),
-                // The semaphore is never closed; an empty message changes nothing.
-                Err(_) => BatchMessage::Jobs(Vec::new()),
-            }
-        });
-    }
+    crew: Crew,
+    lanes: Vec<Lane>,
+    /// The id of the next lane.
+    next_lane: u64,
+    /// Where the instances of the one lane take their orders, if they share one.
+    shared: Option<Receiver<Order>>,
+    moving: Option<Moving>,
+    /// Whether batches wait for nothing any more.
+    is_flushed: bool,
+    /// Whether it hears of other numbers of instances.
+    listens: bool,
 }
 
 impl BatchRoom {
-    /// The room of one step. Each of `lanes` is where a lane's batches go, and how many instances take them.
-    pub fn new(runtime: Arc<StepRuntime>, lanes: Vec<(Sender<Batch>, usize)>, routes: Routes) -> Self {
-        let (policy, stateful) = (&runtime.step.batch, runtime.step.is_stateful());
-        let lanes = lanes.into_iter().map(|(to, instances)| Lane {
-            batcher: Batcher::new(policy.clone(), instances, stateful),
-            instances,
-            slots: Arc::new(Semaphore::new(instances * SLOTS)),
-            held: Vec::new(),
-            asked: false,
-            go_at: None,
-            cut: 0,
-            handoff: Arc::new(Handoff::new(to)),
-        });
-        Self { lanes: lanes.collect(), runtime, routes }
+    /// The room of one step, with as many instances as the file says. Their models are being loaded.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(parts: CrewParts) -> std::io::Result<(Self, Vec<First>)> {
+        let (runtime, routes) = (parts.runtime.clone(), parts.routes.clone());
+        let count = runtime.step.instances;
+        let (mut crew, mut first) = (Crew::new(parts), Vec::new());
+        let (lanes, each) = if runtime.step.is_stateful() { (count, 1) } else { (1, count) };
+        let (mut senders, mut shared) = (Vec::new(), None);
+        for _ in 0..lanes {
+            let (to, from) = orders();
+            for _ in 0..each {
+                first.push(crew.first(from.clone())?);
+            }
+            senders.push(to);
+            shared = Some(from).filter(|_| !runtime.step.is_stateful());
+        }
+        crew.tell();
+        let mut room = Self {
+            runtime,
+            routes,
+            crew,
+            lanes: Vec::new(),
+            next_lane: 0,
+            shared,
+            moving: None,
+            is_flushed: false,
+            listens: false,
+        };
+        senders.into_iter().for_each(|to| room.add_lane(to, each));
+        Ok((room, first))
+    }
+
+    fn add_lane(&mut self, to: Sender<Order>, instances: usize) {
+        let step = &self.runtime.step;
+        let mut lane = Lane::new(self.next_lane, &step.batch, step.is_stateful(), to, instances);
+        self.next_lane += 1;
+        if self.is_flushed {
+            lane.batcher.flush();
+        }
+        self.lanes.push(lane);
     }
 
     fn pump(&mut self, index: usize, now: Timestamp, out: &mut Outbox<BatchMessage>) {
@@ -139,7 +145,7 @@ impl BatchRoom {
             if lane.held.is_empty() || at > now {
                 lane.go_at = Some(at).filter(|_| !lane.held.is_empty());
                 if lane.held.is_empty() || under_way > 0 {
-                    lane.ask(index, out);
+                    lane.ask(out);
                 }
                 return;
             }
@@ -147,9 +153,10 @@ impl BatchRoom {
             let waiting = lane.batcher.cut(now);
             telemetry::batch_chosen(&self.runtime.step.name, lane.batcher.chosen(), &costs.model);
             let (runtime, routes) = (self.runtime.clone(), self.routes.clone());
-            let (handoff, number) = (lane.handoff.clone(), lane.cut);
-            lane.cut += 1;
-            rayon::spawn(move || handoff.put(number, prepare(&runtime, &routes, waiting, now, slot)));
+            let place = lane.place();
+            rayon::spawn(move || {
+                place.fill(prepare(&runtime, &routes, waiting, now, slot).map(Order::Batch));
+            });
         }
     }
 
@@ -174,22 +181,25 @@ impl Room for BatchRoom {
             BatchMessage::Jobs(jobs) => {
                 let permit = permit.take().map(Arc::new);
                 for job in jobs {
-                    let lane = spread(&job.bundle.stream, self.lanes.len());
-                    if let Some(lane) = self.lanes.get_mut(lane) {
-                        let waiting = Waiting { job, ready_at: now, _permit: permit.clone() };
+                    let waiting = Waiting { job, ready_at: now, _permit: permit.clone() };
+                    if let Some((lane, waiting)) = self.route(waiting, now)
+                        && let Some(lane) = self.lanes.get_mut(lane)
+                    {
                         lane.batcher.push(waiting, now);
                     }
                 }
                 self.pump_all(now, out);
             }
-            BatchMessage::Slot(index, slot) => {
+            BatchMessage::Slot(id, slot) => {
+                let Some(index) = self.lanes.iter().position(|lane| lane.id == id) else { return };
                 if let Some(lane) = self.lanes.get_mut(index) {
-                    lane.asked = false;
-                    lane.held.push(slot);
+                    lane.got(slot);
                 }
                 self.pump(index, now, out);
             }
+            BatchMessage::Change(change) => self.change(change, now, out),
             BatchMessage::Flush => {
+                self.is_flushed = true;
                 self.lanes.iter_mut().for_each(|lane| lane.batcher.flush());
                 self.pump_all(now, out);
             }
@@ -197,37 +207,14 @@ impl Room for BatchRoom {
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
+        if !std::mem::replace(&mut self.listens, true) {
+            self.listen(out);
+        }
+        self.settle(now, out);
         self.pump_all(now, out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.lanes.iter().filter_map(|lane| lane.go_at).min()
-    }
-}
-
-/// Hands batches to instances in the order in which they were cut, though they are filled in any order.
-struct Handoff {
-    to: Sender<Batch>,
-    early: Mutex<(u64, BTreeMap<u64, Option<Batch>>)>,
-}
-
-impl Handoff {
-    fn new(to: Sender<Batch>) -> Self {
-        Self { to, early: Mutex::new((0, BTreeMap::new())) }
-    }
-
-    /// Batch number `number` is filled, or nothing is left of it.
-    fn put(&self, number: u64, batch: Option<Batch>) {
-        let mut early = self.early.lock();
-        let (next, waiting) = &mut *early;
-        waiting.insert(number, batch);
-        while let Some(batch) = waiting.remove(next) {
-            *next += 1;
-            if let Some(batch) = batch {
-                // There is room: the channel holds as many as there are slots. An error means that the
-                // instances are gone, and with them the pipeline.
-                let _ = self.to.send(batch);
-            }
-        }
+        self.lanes.iter().filter_map(|lane| lane.go_at).chain(self.next_try()).min()
     }
 }

@@ -1,8 +1,9 @@
-//! Has the law of scaling look at the load, and does what it says of shards.
+//! Has the law of scaling look at the load, and asks for the shards and instances that it decides on.
 //!
-//! Instances stay as they are while a pipeline runs: what the law decides about them is told, as if it were
-//! done. How many processes there should be is for whoever starts them, and is a metric. Once somebody has asked for a
-//! number of shards by hand, the law holds that one.
+//! What is asked for takes its time: streams move, models are loaded. Meanwhile the law goes by what is on its way, as
+//! it does in [`lockstep_engine::control::scaling::model`], so that it does not ask for the same again and can think better
+//! of it. What cannot be loaded comes back to it as the most that there can be. How many processes there should be is for
+//! whoever starts them, and is a metric. Once somebody has asked for a number by hand, the law holds that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -19,6 +20,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::instance::count::Instances;
 use crate::prepare::StepRuntime;
 use crate::pulse::Pulse;
 use crate::status::Status;
@@ -61,18 +63,20 @@ pub(crate) struct Control {
     shards: Vec<Arc<Pulse>>,
     gone: Duration,
     steps: Vec<Arc<StepRuntime>>,
+    instances: BTreeMap<Scaled, Arc<Instances>>,
     inputs: Vec<String>,
     /// The partitions whose age was told.
     aged: BTreeSet<PartitionId>,
-    /// How many of each there would be, had all been done that was decided.
-    wanted: BTreeMap<Scaled, usize>,
 }
 
 impl Control {
     pub(crate) fn new(watched: Watched<'_>) -> Self {
         let Watched { pipeline, load, budget, status, steps } = watched;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let counts =
+            |step: &Arc<StepRuntime>| (Scaled::Instances(step.index), status.instances_of(&step.step.name));
         Self {
+            instances: steps.iter().map(counts).collect(),
             law: Law::new(pipeline.scaling.clone(), Machine { cores, memory: None }),
             load,
             budget,
@@ -82,7 +86,6 @@ impl Control {
             steps,
             inputs: pipeline.inputs.iter().map(|input| input.name.clone()).collect(),
             aged: BTreeSet::new(),
-            wanted: BTreeMap::new(),
         }
     }
 
@@ -102,6 +105,12 @@ impl Control {
         if self.status.shards.is_by_hand() {
             self.law.hold(Scaled::Shards, self.status.shards.asked());
         }
+        for (what, counts) in &self.instances {
+            if counts.is_by_hand() {
+                self.law.hold(*what, counts.asked());
+            }
+            self.law.limit(*what, counts.coming().most);
+        }
         let work = self.work();
         let (mut measures, ages) = {
             let mut meter = self.load.lock();
@@ -110,17 +119,18 @@ impl Control {
         };
         telemetry::measured(&measures);
         self.tell_ages(&ages);
-        // Shards are as many as they are; of instances it counts what has been decided.
         for stage in &mut measures.stages {
-            if stage.what == Scaled::Shards {
-                telemetry::scaling_wanted(&stage.name, stage.count);
-                continue;
+            if let Scaled::Instances(step) = stage.what {
+                let runtime = self.steps.iter().find(|runtime| runtime.index == step);
+                let share = runtime.and_then(|runtime| runtime.share_in_full());
+                stage.full_cost = stage.cost.zip(share).map(|(cost, share)| cost * share);
             }
-            let wanted = *self.wanted.entry(stage.what).or_insert(stage.count);
-            telemetry::scaling_wanted(&stage.name, wanted);
-            // The same work, done by so many.
-            stage.busy *= stage.count as f64 / wanted.max(1) as f64;
-            stage.count = wanted;
+            if let Some(asked) = self.instances.get(&stage.what).and_then(|counts| counts.asked()) {
+                // The same work, done by so many.
+                stage.busy *= stage.count as f64 / asked as f64;
+                stage.count = asked;
+            }
+            telemetry::scaling_wanted(&stage.name, stage.count);
         }
         let decisions = self.law.decide(&measures, now);
         if let Some(processes) = self.law.replicas(&measures) {
@@ -132,7 +142,9 @@ impl Control {
             match decision.what {
                 Scaled::Shards => self.status.shards.follow(decision.to),
                 Scaled::Instances(_) => {
-                    self.wanted.insert(decision.what, decision.to);
+                    if let Some(counts) = self.instances.get(&decision.what) {
+                        counts.follow(decision.to);
+                    }
                 }
             }
         }
@@ -157,6 +169,12 @@ impl Control {
         self.shards = now;
     }
 
+    /// How many instances of a step there are.
+    fn present(&self, runtime: &StepRuntime) -> usize {
+        let counts = self.instances.get(&Scaled::Instances(runtime.index));
+        counts.map(|counts| counts.current()).filter(|count| *count > 0).unwrap_or(runtime.step.instances)
+    }
+
     fn work(&self) -> Vec<Work> {
         let shards = Work {
             what: Scaled::Shards,
@@ -170,7 +188,7 @@ impl Control {
         let steps = self.steps.iter().map(|runtime| Work {
             what: Scaled::Instances(runtime.index),
             name: format!("instances of {}", runtime.step.name).into(),
-            count: runtime.step.instances,
+            count: self.present(runtime),
             busy: runtime.busy(),
             full_cost: None,
             cores: match runtime.step.model.device {
@@ -208,9 +226,9 @@ mod tests {
             shards: Vec::new(),
             gone: Duration::ZERO,
             steps: Vec::new(),
+            instances: BTreeMap::new(),
             inputs: vec!["video".into()],
             aged: BTreeSet::new(),
-            wanted: BTreeMap::new(),
         };
         control.load.lock().assign(PARTITION);
         (control, pulse)

@@ -8,20 +8,26 @@
 //! `watch` sees deadlines pass and seats new threads. The rules are the engine's: `infer::retry` says
 //! which part of a batch is tried next, `control::restart` when there is a new thread, and
 //! `control::breaker` when the model is left alone.
+//!
+//! Instances come and go while the pipeline runs: who decides on that is the batch actor of their step
+//! ([`crate::batch`]). One that comes loads its model before anybody counts on it. One that is to go takes nothing more,
+//! does what it has in hand, and says when its model is gone. What streams carry on goes from one to another by orders
+//! that stand between the batches.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 use lockstep_engine::control::restart::{RestartPolicy, Restarts};
+use lockstep_engine::control::shards::Resize;
 use lockstep_engine::infer::backend::{Backend, BackendError};
 use lockstep_engine::infer::job::Job;
-use lockstep_engine::infer::state::StateStore;
+use lockstep_engine::infer::state::{HandedOver, StateStore};
 use lockstep_engine::preprocess::Placement;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::failure::Failures;
 use crate::prepare::StepRuntime;
@@ -29,6 +35,7 @@ use crate::route::Routes;
 
 mod bell;
 mod call;
+pub mod count;
 mod desk;
 mod watch;
 mod work;
@@ -36,7 +43,7 @@ mod worker;
 
 pub use bell::Bell;
 use desk::Desk;
-pub use watch::Watch;
+pub use watch::{Watch, Watched};
 
 /// Streams whose state an instance keeps; beyond that the one unused for longest begins anew.
 const MOST_STREAMS: usize = 100_000;
@@ -57,6 +64,24 @@ pub struct Batch {
     pub slot: OwnedSemaphorePermit,
 }
 
+/// What an instance is told to do, one after the other.
+pub enum Order {
+    /// To run a batch.
+    Batch(Batch),
+    /// To hand over what those streams carry on that move.
+    HandOver {
+        /// Of how many lanes to how many.
+        resize: Resize,
+        /// Who takes it.
+        reply: oneshot::Sender<Vec<HandedOver>>,
+    },
+    /// To take up what streams carry on that have come from another.
+    Adopt(Vec<HandedOver>),
+}
+
+/// Told once of the first load of a model: on which device it is, or why it is not there.
+pub type Loaded = Box<dyn FnOnce(Result<String, BackendError>) + Send>;
+
 /// What an instance is made of.
 pub struct InstanceParts {
     /// The step.
@@ -67,8 +92,8 @@ pub struct InstanceParts {
     pub backend: Arc<dyn Backend>,
     /// What loads the model that stands in for it, if there is one.
     pub spare: Option<Arc<dyn Backend>>,
-    /// Where its batches come from.
-    pub batches: Receiver<Batch>,
+    /// Where its orders come from; instances without state share one queue.
+    pub orders: Receiver<Order>,
     /// Where its jobs go.
     pub routes: Routes,
     /// Who is told when it cannot be helped.
@@ -84,6 +109,8 @@ pub struct Instance {
     parts: InstanceParts,
     name: String,
     desk: Mutex<Desk>,
+    /// Told when it is to go.
+    leave: (Sender<()>, Receiver<()>),
 }
 
 impl Instance {
@@ -94,26 +121,49 @@ impl Instance {
         let seed = parts.number as u64 ^ (parts.runtime.index as u64) << 32;
         let state = StateStore::new(&step.model.signature, MOST_STREAMS);
         let desk = Desk::new(state, Restarts::new(parts.restarts, seed));
-        Self { name, desk: Mutex::new(desk), parts }
+        Self { name, desk: Mutex::new(desk), leave: crossbeam_channel::bounded(1), parts }
     }
 
-    /// Seats the first thread. It loads the model and says on which device it is, or why it is not there.
+    /// What it is called among the actors.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which of the step's instances it is.
+    pub fn number(&self) -> usize {
+        self.parts.number
+    }
+
+    /// Seats the first thread. It loads the model and says on which device it is, or why it is not there. Until it is
+    /// there the pipeline's health knows nothing of it.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(self: &Arc<Self>, loaded: Sender<Result<String, BackendError>>) -> std::io::Result<()> {
+    pub fn start(self: &Arc<Self>, loaded: Loaded) -> std::io::Result<()> {
         let thread = self.seat(0, Some(loaded))?;
         self.desk.lock().thread = Some(thread);
         Ok(())
     }
 
-    fn seat(
-        self: &Arc<Self>,
-        generation: u64,
-        loaded: Option<Sender<Result<String, BackendError>>>,
-    ) -> std::io::Result<JoinHandle<()>> {
+    /// It is to take no more orders, and to go when it has done what it has in hand. `gone` is told when its model is
+    /// there no longer.
+    pub fn leave(&self, gone: oneshot::Sender<()>) {
+        self.desk.lock().gone = Some(gone);
+        let _ = self.leave.0.try_send(());
+        // It may have no thread at the moment, and need not get one.
+        self.parts.bell.ring();
+    }
+
+    /// The next order; none when it is to go, or when nobody gives orders any more.
+    fn next_order(&self) -> Option<Order> {
+        crossbeam_channel::select_biased! {
+            recv(self.leave.1) -> _ => None,
+            recv(self.parts.orders) -> order => order.ok(),
+        }
+    }
+
+    fn seat(self: &Arc<Self>, generation: u64, loaded: Option<Loaded>) -> std::io::Result<JoinHandle<()>> {
         let instance = self.clone();
-        self.parts.failures.status().starting(&self.name);
         std::thread::Builder::new()
             .name(self.name.clone())
             .spawn(move || worker::Worker::new(instance, generation).live(loaded))

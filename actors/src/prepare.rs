@@ -134,12 +134,17 @@ impl StepRuntime {
 
     /// The model took so long for a batch of so many bundles that it succeeded with.
     pub fn batch_took(&self, size: usize, took: Duration) {
-        self.costs.lock().model.observe(size, took);
+        self.costs.lock().ran(size, took);
     }
 
     /// What its batches cost, as measured.
     pub fn costs(&self) -> Costs {
         *self.costs.lock()
+    }
+
+    /// What a bundle costs in a full batch, as a part of what it has cost of late, if known.
+    pub(crate) fn share_in_full(&self) -> Option<f64> {
+        self.costs().share_in(self.step.batch.max_size.min(self.most()).max(1))
     }
 
     /// Whether the model may be called.

@@ -1,10 +1,8 @@
 //! Where a job goes next.
 
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::{Arc, OnceLock};
 
 use lockstep_engine::infer::job::{Graph, Job, Next, Report};
-use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
 
 use crate::batch::BatchMessage;
@@ -92,11 +90,4 @@ impl Onward {
             routes.publish.send_blocking(PublishMessage::Finished(self.finished));
         }
     }
-}
-
-/// Which of `count` a stream belongs to: the same for the same name, always.
-pub fn spread(stream: &StreamKey, count: usize) -> usize {
-    let hash = BuildHasherDefault::<rustc_hash::FxHasher>::default().hash_one(stream.as_str());
-    // The high bits of this hash are the well-mixed ones.
-    ((u128::from(hash) * count as u128) >> 64) as usize
 }

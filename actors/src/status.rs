@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use lockstep_engine::control::breaker::BreakerState;
 use parking_lot::Mutex;
 
+use crate::instance::count::Instances;
 use crate::pulse::Pulse;
 use crate::resize::Shards;
 
@@ -36,6 +37,7 @@ pub struct Status {
     actors: Mutex<BTreeMap<String, ActorHealth>>,
     pulses: Mutex<BTreeMap<String, Arc<Pulse>>>,
     breakers: Mutex<BTreeMap<String, BreakerHealth>>,
+    instances: Mutex<BTreeMap<String, Arc<Instances>>>,
 }
 
 /// What an actor or an instance does.
@@ -167,6 +169,16 @@ impl Status {
         self.breakers.lock().insert(step.to_owned(), BreakerHealth { state, holds_up });
     }
 
+    /// How many instances a step has, and is to have.
+    pub fn instances_of(&self, step: &str) -> Arc<Instances> {
+        Arc::clone(self.instances.lock().entry(step.to_owned()).or_default())
+    }
+
+    /// The same of every step that has been asked about.
+    pub fn instances(&self) -> BTreeMap<String, Arc<Instances>> {
+        self.instances.lock().clone()
+    }
+
     /// The pipeline is put together anew: what is told of the one before is so no more.
     pub fn begin(&self) {
         self.running.store(false, Ordering::Relaxed);
@@ -175,6 +187,7 @@ impl Status {
         self.shards.set_current(0);
         self.pulses.lock().clear();
         self.breakers.lock().clear();
+        self.instances.lock().values().for_each(|instances| instances.begin());
     }
 
     /// An actor has ended, as it was to.

@@ -1,6 +1,8 @@
 //! What the actors promise, held without Kafka or libtorch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "pipeline/instances.rs"]
+mod instances;
 #[path = "pipeline/overload.rs"]
 mod overload;
 #[path = "pipeline/resharding.rs"]

@@ -22,6 +22,7 @@ use crate::publish::transaction::Ask;
 pub use latencies::Latencies;
 use latencies::PARTS;
 
+pub mod instances;
 mod latencies;
 pub mod shards;
 
@@ -152,6 +153,7 @@ pub fn describe() {
     );
     describe_gauge!("lockstep_streams", "streams known to the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
+    instances::describe();
     shards::describe();
 }
 

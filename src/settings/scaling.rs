@@ -1,6 +1,6 @@
 //! How counts follow the load: `[scaling]`.
 
-use lockstep_engine::control::scaling::{Bounds, Level, Policy, ScalingSpec};
+use lockstep_engine::control::scaling::{self, Bounds, Level, Policy, ScalingSpec};
 use lockstep_engine::control::shards;
 use lockstep_engine::infer::step::Step;
 use toml::de::{DeTable, DeValue};
@@ -12,7 +12,7 @@ use super::reader::Section;
 /// The most shards of a process.
 pub(super) const MOST_SHARDS: u64 = shards::MOST_SHARDS as u64;
 /// The most instances of a step.
-pub(super) const MOST_INSTANCES: u64 = 64;
+pub(super) const MOST_INSTANCES: u64 = scaling::MOST_INSTANCES as u64;
 
 /// `[scaling]`. `steps` are those that could be read; all of them, if nothing is wrong.
 pub(super) fn scaling(root: &Section<'_>, steps: &[Step]) -> ScalingSpec {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use lockstep_engine::control::restart::Restarts;
 use lockstep_engine::infer::state::StateStore;
+use tokio::sync::oneshot;
 
 use super::work::Work;
 
@@ -41,6 +42,10 @@ pub(super) struct Desk {
     pub(super) thread: Option<JoinHandle<()>>,
     /// Threads that were left behind in a call.
     pub(super) behind: Vec<JoinHandle<()>>,
+    /// It is to go, and who is told when it has gone.
+    pub(super) gone: Option<oneshot::Sender<()>>,
+    /// It has gone, or has never come.
+    pub(super) is_gone: bool,
 }
 
 impl Desk {
@@ -52,6 +57,8 @@ impl Desk {
             restarts,
             thread: None,
             behind: Vec::new(),
+            gone: None,
+            is_gone: false,
         }
     }
 
@@ -62,6 +69,18 @@ impl Desk {
         }
         self.seat = Seat::Taken(None);
         self.hands.take()
+    }
+
+    /// Nobody sits there any more, if it was to go: gives who is to be told when the model is gone as well.
+    pub(super) fn clear(&mut self) -> Option<oneshot::Sender<()>> {
+        let gone = self.gone.take()?;
+        (self.seat, self.hands, self.is_gone) = (Seat::Closed, None, true);
+        Some(gone)
+    }
+
+    /// Whether nothing is left of it, its threads included.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.is_gone && self.thread.iter().chain(&self.behind).all(JoinHandle::is_finished)
     }
 
     /// Takes the desk away from the thread that sits there.

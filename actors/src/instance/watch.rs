@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lockstep_engine::telemetry;
+use parking_lot::Mutex;
 
 use super::desk::Seat;
 use super::{Bell, Instance};
@@ -17,23 +18,45 @@ const OVERSLEPT: Duration = Duration::from_secs(1);
 /// The most threads of an instance that are left behind at a time: each still has its copy of the model.
 const MOST_BEHIND: usize = 16;
 
-/// The watch over all instances of a pipeline.
-#[derive(Default)]
-pub struct Watch {
+/// The instances that are watched.
+#[derive(Clone, Default)]
+pub struct Watched {
     bell: Arc<Bell>,
-    instances: Vec<Arc<Instance>>,
-    thread: Option<JoinHandle<()>>,
+    instances: Arc<Mutex<Vec<Arc<Instance>>>>,
 }
 
-impl Watch {
+impl Watched {
     /// What is rung when something has changed that instances or the watch wait for.
     pub fn bell(&self) -> &Arc<Bell> {
         &self.bell
     }
 
     /// An instance to be watched, and joined in the end.
-    pub fn add(&mut self, instance: Arc<Instance>) {
-        self.instances.push(instance);
+    pub fn add(&self, instance: Arc<Instance>) {
+        self.instances.lock().push(instance);
+        // Its deadline may be sooner than those of the others.
+        self.bell.ring();
+    }
+
+    /// All of them, but for those that have gone.
+    fn all(&self) -> Vec<Arc<Instance>> {
+        let mut instances = self.instances.lock();
+        instances.retain(|instance| !instance.desk.lock().is_deserted());
+        instances.clone()
+    }
+}
+
+/// The watch over all instances of a pipeline.
+#[derive(Default)]
+pub struct Watch {
+    watched: Watched,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Those that are watched.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     /// Begins.
@@ -41,20 +64,21 @@ impl Watch {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(&mut self) -> std::io::Result<()> {
-        let (bell, instances) = (self.bell.clone(), self.instances.clone());
+        let watched = self.watched.clone();
         let watch = move || {
             let mut next = Instant::now();
             loop {
-                let count = bell.count();
+                let count = watched.bell.count();
                 let now = Instant::now();
                 // A process that was suspended, or starved, could not have returned in time.
                 let late = Some(now.saturating_duration_since(next)).filter(|late| *late > OVERSLEPT);
+                let instances = watched.all();
                 let looks = instances.iter().map(|instance| instance.look(now, late.unwrap_or_default()));
                 next = match looks.min() {
                     Some(next) => next,
                     None => return,
                 };
-                if !bell.wait(count, next) {
+                if !watched.bell.wait(count, next) {
                     return;
                 }
             }
@@ -66,12 +90,12 @@ impl Watch {
     /// Ends, when nobody sends to the instances any more, and waits for their threads, but not for ever: a model
     /// that does not return must not keep the process.
     pub fn close(self) {
-        self.bell.close();
+        self.watched.bell.close();
         if self.thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the watch over the instances panicked");
         }
         let since = Instant::now();
-        for instance in self.instances {
+        for instance in self.watched.all() {
             let (thread, behind) = {
                 let mut desk = instance.desk.lock();
                 (desk.thread.take(), std::mem::take(&mut desk.behind))
@@ -120,9 +144,17 @@ impl Instance {
                 self.parts.failures.report(&self.name, &why);
             }
         }
+        if matches!(desk.seat, Seat::Vacant(_))
+            && desk.hands.as_ref().is_some_and(|hands| hands.work.is_none())
+            && let Some(gone) = desk.clear()
+        {
+            self.parts.failures.status().ended(&self.name);
+            let _ = gone.send(());
+        }
         if let Seat::Vacant(due) = desk.seat
             && due <= now
         {
+            self.parts.failures.status().starting(&self.name);
             match self.seat(desk.generation, None) {
                 Ok(thread) => {
                     desk.seat = Seat::Taken(None);

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
 use lockstep_engine::control::breaker::Admit;
 use lockstep_engine::control::restart::Decision;
 use lockstep_engine::fault::{Fault, Reason, Stage};
@@ -17,13 +16,17 @@ use lockstep_engine::infer::step::WhenOpen;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
+use tokio::sync::oneshot;
 
 use super::call::{Failed, call, with_state};
 use super::desk::{Hands, Seat};
 use super::work::Work;
-use super::{Instance, InstanceParts};
+use super::{Instance, InstanceParts, Loaded, Order};
 use crate::route::Onward;
 use crate::shell::panic_text;
+
+/// Who is told when an instance has gone that was to go.
+type Gone = Option<oneshot::Sender<()>>;
 
 /// Why a thread leaves its desk.
 enum Leave {
@@ -71,41 +74,49 @@ impl Worker {
 
     /// All that the thread does. `loaded` is told of the first one, and then a model that cannot be loaded is no
     /// reason to try again.
-    pub(super) fn live(self, loaded: Option<Sender<Result<String, BackendError>>>) {
+    pub(super) fn live(self, loaded: Option<Loaded>) {
         let lived = catch_unwind(AssertUnwindSafe(|| {
-            let Some(mut hands) = self.instance.desk.lock().take(self.generation) else { return };
+            let mut hands = self.instance.desk.lock().take(self.generation)?;
             let mut models = match (self.load(), loaded) {
                 (Ok(models), loaded) => {
+                    self.parts().failures.status().running(&self.instance.name);
                     let device = models.own.device().to_owned();
                     match loaded {
-                        Some(loaded) => {
-                            let _ = loaded.send(Ok(device));
-                        }
+                        Some(loaded) => loaded(Ok(device)),
                         None => tracing::info!(instance = self.instance.name, device, "model loaded again"),
                     }
                     models
                 }
                 (Err(error), Some(loaded)) => {
-                    self.instance.desk.lock().seat = Seat::Closed;
-                    let _ = loaded.send(Err(error));
-                    return;
+                    let mut desk = self.instance.desk.lock();
+                    (desk.seat, desk.is_gone) = (Seat::Closed, true);
+                    drop(desk);
+                    loaded(Err(error));
+                    return None;
                 }
                 (Err(error), None) => return self.leave(hands, Leave::Failed(error.to_string())),
             };
-            self.parts().failures.status().running(&self.instance.name);
             loop {
                 match self.work(hands, &mut models) {
                     Ok(back) => hands = back,
-                    Err((_, Leave::Evicted)) => return,
-                    Err((hands, why)) => return self.leave_some(hands, why),
+                    Err((_, Leave::Evicted)) => return None,
+                    Err((hands, why)) => return hands.and_then(|hands| self.leave(hands, why)),
                 }
             }
         }));
-        if let Err(panic) = lived {
-            // Not the model's doing, which is caught closer by: what was in hand is lost to this pipeline.
-            telemetry::panicked(&self.instance.name);
-            let why = format!("it panicked: {}", panic_text(panic.as_ref()));
-            self.parts().failures.report(&self.instance.name, &why);
+        match lived {
+            // Only now are its models gone.
+            Ok(gone) => {
+                if let Some(gone) = gone {
+                    let _ = gone.send(());
+                }
+            }
+            Err(panic) => {
+                // Not the model's doing, which is caught closer by: what was in hand is lost to this pipeline.
+                telemetry::panicked(&self.instance.name);
+                let why = format!("it panicked: {}", panic_text(panic.as_ref()));
+                self.parts().failures.report(&self.instance.name, &why);
+            }
         }
     }
 
@@ -119,21 +130,20 @@ impl Worker {
         Ok(Models { own, spare })
     }
 
-    fn leave_some(&self, hands: Option<Box<Hands>>, why: Leave) {
-        if let Some(hands) = hands {
-            self.leave(hands, why);
-        }
-    }
-
-    /// Puts everything back on the desk for the next, if there is to be one.
-    fn leave(&self, hands: Box<Hands>, why: Leave) {
+    /// Puts everything back on the desk for the next, if there is to be one. Gives who is to be told when the models
+    /// are gone, if it was to go.
+    fn leave(&self, hands: Box<Hands>, why: Leave) -> Gone {
         let mut desk = self.instance.desk.lock();
         desk.hands = Some(hands);
         let (decision, why) = match why {
-            Leave::Evicted => return,
+            Leave::Evicted => return None,
             Leave::Ended => {
                 desk.seat = Seat::Closed;
-                return;
+                let gone = desk.clear();
+                if gone.is_some() {
+                    self.parts().failures.status().ended(&self.instance.name);
+                }
+                return gone;
             }
             Leave::Anew(why) => (Decision::Again { after: std::time::Duration::ZERO }, why),
             Leave::Failed(why) => (desk.restarts.failed(Timestamp::now()), why),
@@ -156,9 +166,10 @@ impl Worker {
                 self.parts().failures.report(&self.instance.name, &why);
             }
         }
+        None
     }
 
-    /// Does the batch that is in hand, or takes one and does that.
+    /// Does the batch that is in hand, or takes an order and does that.
     fn work(
         &self,
         mut hands: Box<Hands>,
@@ -170,8 +181,16 @@ impl Worker {
             return Err((Some(hands), Leave::Failed(why)));
         }
         if hands.work.is_none() {
-            let Ok(batch) = self.parts().batches.recv() else { return Err((Some(hands), Leave::Ended)) };
-            hands.work = Some(Work::new(batch, self.parts().runtime.step.care.tries));
+            match self.instance.next_order() {
+                None => return Err((Some(hands), Leave::Ended)),
+                Some(Order::Batch(batch)) => {
+                    hands.work = Some(Work::new(batch, self.parts().runtime.step.care.tries));
+                }
+                Some(Order::HandOver { resize, reply }) => {
+                    let _ = reply.send(hands.state.hand_over(|stream| resize.moves(stream).is_some()));
+                }
+                Some(Order::Adopt(given)) => hands.state.adopt(given),
+            }
         }
         loop {
             let Some(work) = &mut hands.work else { return Ok(hands) };

@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 
 use super::{ALIGN_LINK, BATCH_LINK};
 use crate::align::Align;
-use crate::batch::{BatchRoom, SLOTS};
+use crate::batch::{BatchRoom, CrewParts};
 use crate::failure::Failures;
 use crate::ingest::StartShard;
-use crate::instance::{Instance, InstanceParts, Watch};
+use crate::instance::Watch;
 use crate::prepare::StepRuntime;
 use crate::route::Routes;
 use crate::shell::Shell;
@@ -80,32 +80,17 @@ pub(super) fn start_steps(
             Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker, restored.clone())?);
         runtime.tell_of_breaker(BreakerState::Closed, failures.status());
         runtimes.push(runtime.clone());
-        let per_lane = if step.is_stateful() { 1 } else { step.instances };
-        let mut lanes = Vec::new();
-        for lane in 0..step.instances / per_lane {
-            let (to, from) = crossbeam_channel::bounded(per_lane * SLOTS);
-            lanes.push((to, per_lane));
-            for instance in 0..per_lane {
-                let number = lane * per_lane + instance;
-                let (loaded, answer) = crossbeam_channel::bounded(1);
-                let instance = Arc::new(Instance::new(InstanceParts {
-                    runtime: runtime.clone(),
-                    number,
-                    backend: backend.clone(),
-                    spare: spare.clone(),
-                    batches: from.clone(),
-                    routes: routes.clone(),
-                    failures: failures.clone(),
-                    restarts: supervision.restarts,
-                    bell: watch.bell().clone(),
-                }));
-                watch.add(instance.clone());
-                let started = instance.start(loaded);
-                started.map_err(|error| format!("no thread for step {}: {error}", step.name))?;
-                loading.push((step.name.clone(), number, answer));
-            }
-        }
-        let room = BatchRoom::new(runtime, lanes, routes.clone());
+        let (room, first) = BatchRoom::start(CrewParts {
+            runtime,
+            backend,
+            spare,
+            routes: routes.clone(),
+            failures: failures.clone(),
+            restarts: supervision.restarts,
+            watched: watch.watched().clone(),
+        })
+        .map_err(|error| format!("no thread for step {}: {error}", step.name))?;
+        loading.extend(first.into_iter().map(|(number, answer)| (step.name.clone(), number, answer)));
         let name = format!("batch-{}", step.name);
         // Each of a full batch's bundles may come in a message of its own.
         let capacity = BATCH_LINK.max(step.batch.max_size);

@@ -94,6 +94,11 @@ pub(crate) struct World {
     pub(crate) memory: AtomicUsize,
     /// The calls of models: the model's name, its rows, and what the breaker did meanwhile.
     pub(crate) calls: Mutex<Vec<(String, usize, Option<BreakerState>)>>,
+    /// How many models cannot be loaded, the next ones first, and whether loading waits.
+    pub(crate) failing_loads: AtomicUsize,
+    pub(crate) loading_held: AtomicBool,
+    /// Models that are there.
+    pub(crate) models: AtomicUsize,
     /// Whether the pipeline was ready when a model was loaded, for each time.
     pub(crate) ready_at_load: Mutex<Vec<bool>>,
     /// How many results the publish actor panics at, or stands still at, the next ones first.
@@ -577,6 +582,11 @@ impl Backend for TestBackend {
     fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
         self.0.ready_at_load.lock().unwrap().push(self.0.status.is_ready());
         self.0.notify();
+        self.0.wait_for("models to be loaded", |world| !world.loading_held.load(Ordering::SeqCst));
+        if one_of(&self.0.failing_loads) {
+            return Err(BackendError::Load { model: model.name.clone(), message: "told to".into() });
+        }
+        self.0.models.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Echo { world: self.0.clone(), name: model.name.clone() }))
     }
 
@@ -588,6 +598,13 @@ impl Backend for TestBackend {
 struct Echo {
     world: Arc<World>,
     name: String,
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.world.models.fetch_sub(1, Ordering::SeqCst);
+        self.world.notify();
+    }
 }
 
 impl Model for Echo {

@@ -75,6 +75,32 @@ impl<T: Batchable> Batcher<T> {
         self.policy.preferred.retain(|size| *size <= most);
     }
 
+    /// So many instances serve the queue from here on.
+    pub fn serve(&mut self, instances: usize) {
+        self.pace.serve(instances);
+    }
+
+    /// Takes those out that wait and that `moves` picks, each with the time of its arrival, in that order.
+    pub fn take_out(&mut self, moves: impl Fn(&T) -> bool) -> Vec<(Timestamp, T)> {
+        let (mut out, mut rest) = (Vec::new(), VecDeque::new());
+        for (since, item) in std::mem::take(&mut self.queue) {
+            if moves(&item) {
+                out.push((since, item));
+            } else {
+                rest.push_back((since, item));
+            }
+        }
+        self.queue = rest;
+        out
+    }
+
+    /// Puts in what was taken out of another queue, where it would be had it arrived here. Items with the same time of
+    /// arrival stay in their order.
+    pub fn put_in(&mut self, items: Vec<(Timestamp, T)>) {
+        self.queue.extend(items);
+        self.queue.make_contiguous().sort_by_key(|(since, _)| *since);
+    }
+
     /// What batches have cost so far.
     pub fn learn(&mut self, costs: Costs) {
         self.pace.learn(costs);

@@ -307,3 +307,35 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Bundles come to two queues by a rule that changes: what waits in the one is then put into the other.
+    #[test]
+    fn what_goes_from_queue_to_queue_is_neither_lost_nor_reordered(
+        streams in prop::collection::vec((0usize..4, any::<bool>()), 0..60),
+    ) {
+        let mut queues = [batcher(policy(4, &[])), batcher(policy(4, &[]))];
+        let mut home = [0; 4];
+        for (number, (stream, moves)) in streams.iter().enumerate() {
+            if *moves {
+                let (from, key) = (home[*stream], StreamKey::from(stream.to_string().as_str()));
+                home[*stream] = 1 - from;
+                let moved = queues[from].take_out(|item| item.stream == key);
+                prop_assert!(moved.iter().all(|(since, item)| *since == at(item.number as i64)));
+                queues[1 - from].put_in(moved);
+            }
+            queues[home[*stream]].push(item(*stream, number), at(number as i64));
+        }
+        let mut seen = Vec::new();
+        for mut queue in queues {
+            let mut of_queue = Vec::new();
+            while !queue.is_empty() {
+                of_queue.extend(queue.cut(at(1_000)));
+            }
+            prop_assert!(of_queue.iter().map(|item| item.number).is_sorted(), "in the order of arrival");
+            seen.extend(of_queue.into_iter().map(|item| item.number));
+        }
+        seen.sort_unstable();
+        prop_assert_eq!(seen, (0..streams.len()).collect::<Vec<_>>());
+    }
+}

@@ -111,9 +111,29 @@ pub struct Costs {
     pub model: CostModel,
     /// How long it takes to fill a batch's memory, in seconds, as of late.
     pub preparing: f64,
+    /// The seconds in the model and the bundles of the batches of late; the further back, the less each counts.
+    recent: (f64, f64),
 }
 
 impl Costs {
+    /// A batch of so many bundles took so long in the model.
+    pub fn ran(&mut self, size: usize, took: Duration) {
+        self.model.observe(size, took);
+        let (seconds, bundles) = self.recent;
+        self.recent = (seconds * MEMORY + took.as_secs_f64(), bundles * MEMORY + size as f64);
+    }
+
+    /// What a bundle costs in a batch of so many, as a part of what it has cost in the batches of late: the first is
+    /// lower where these were small. At most 1; none when nothing is known.
+    pub fn share_in(&self, size: usize) -> Option<f64> {
+        if !self.model.is_known() {
+            return None;
+        }
+        let (seconds, bundles) = self.recent;
+        let share = self.model.of(size) / size.max(1) as f64 / (seconds / bundles);
+        Some(share.min(1.0)).filter(|share| share.is_finite() && *share > 0.0)
+    }
+
     /// A batch's memory took so long to fill.
     pub fn prepared(&mut self, took: Duration) {
         self.preparing += (took.as_secs_f64() - self.preparing) * FOLLOWS;

@@ -130,3 +130,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_bundle_costs_less_in_a_full_batch_by_what_the_batches_of_late_did_not_share() {
+    let mut costs = Costs::default();
+    assert_eq!(costs.share_in(8), None);
+    let run = |costs: &mut Costs, size: usize| costs.ran(size, took(4.0 * MS + 0.5 * MS * size as f64));
+    for round in 0..400 {
+        run(&mut costs, 1 + round % 8);
+    }
+    for _ in 0..400 {
+        run(&mut costs, 1);
+    }
+    let share = costs.share_in(8).expect("much is known");
+    assert!(close(share, 1.0 / 4.5, 0.02), "1 ms of a bundle in eight, 4.5 ms alone: {share}");
+    for _ in 0..400 {
+        run(&mut costs, 8);
+    }
+    assert!(close(costs.share_in(8).expect("much is known"), 1.0, 0.01), "they are full");
+    assert!(costs.share_in(1).expect("much is known") <= 1.0);
+}

@@ -47,6 +47,11 @@ impl Pace {
         Self { instances: instances.max(1), costs, last: None, gap: None, ends, under_way: 0 }
     }
 
+    /// So many instances serve the queue from here on; at least one.
+    pub fn serve(&mut self, instances: usize) {
+        self.instances = instances.max(1);
+    }
+
     /// What batches have cost so far.
     pub fn learn(&mut self, costs: Costs) {
         self.costs = costs;

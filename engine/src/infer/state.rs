@@ -38,6 +38,20 @@ struct Entry {
     is_restored: bool,
 }
 
+/// What one stream carries on, on its way from one store to another.
+#[derive(Debug)]
+pub struct HandedOver {
+    stream: StreamKey,
+    entry: Entry,
+}
+
+impl HandedOver {
+    /// Whose it is.
+    pub fn stream(&self) -> &StreamKey {
+        &self.stream
+    }
+}
+
 impl StateStore {
     /// A store for at most so many streams (at least one). Beyond that the one unused for longest is
     /// forgotten, but never one of the batch that is being stored.
@@ -153,6 +167,28 @@ impl StateStore {
             self.streams.remove(&stream);
             self.forgotten += 1;
         }
+    }
+
+    /// Gives away what those streams carry on that `moves` picks, the longest unused first, and forgets them.
+    pub fn hand_over(&mut self, moves: impl Fn(&StreamKey) -> bool) -> Vec<HandedOver> {
+        let picked = self.by_use.iter().filter(|(_, stream)| moves(stream));
+        let picked: Vec<(u64, StreamKey)> = picked.map(|(used, stream)| (*used, stream.clone())).collect();
+        let given = picked.into_iter().filter_map(|(used, stream)| {
+            self.by_use.remove(&used);
+            let entry = self.streams.remove(&stream)?;
+            Some(HandedOver { stream, entry })
+        });
+        given.collect()
+    }
+
+    /// Takes up what a store of the same signature has given away. It counts as used now, in that order.
+    pub fn adopt(&mut self, given: Vec<HandedOver>) {
+        for HandedOver { stream, entry } in given {
+            if self.streams.get(&stream).is_none_or(|there| there.assignment <= entry.assignment) {
+                self.insert(&stream, entry);
+            }
+        }
+        self.keep(self.most);
     }
 
     /// Forgets one stream, as when its partition has gone to another process.

@@ -133,3 +133,38 @@ fn what_does_not_fit_the_signature_is_refused() {
     assert!(store.admit(&key, 1, true, || Some(after_one(7).split_off(1))));
     assert_eq!(step(&mut store, &[&key], &[5]), [1_005_000]);
 }
+
+proptest! {
+    /// Streams go between two stores as they come; a third, where all stay, says what is right.
+    #[test]
+    fn what_moves_from_store_to_store_goes_on_as_if_it_had_stayed(
+        rounds in prop::collection::vec((0usize..4, any::<bool>(), 1i64..9), 0..60),
+    ) {
+        let keys = ["a", "b", "c", "d"].map(StreamKey::from);
+        let mut stores = [StateStore::new(&signature(), 4), StateStore::new(&signature(), 4)];
+        let mut of_all = StateStore::new(&signature(), 4);
+        let mut at = [0; 4];
+        for (stream, moves, x) in rounds {
+            let key = &keys[stream];
+            if moves {
+                let given = stores[at[stream]].hand_over(|other| other == key);
+                prop_assert!(given.iter().all(|given| given.stream() == key));
+                at[stream] = 1 - at[stream];
+                stores[at[stream]].adopt(given);
+            }
+            prop_assert_eq!(step(&mut stores[at[stream]], &[key], &[x]), step(&mut of_all, &[key], &[x]));
+            prop_assert_eq!(stores[0].len() + stores[1].len(), of_all.len());
+        }
+    }
+}
+
+#[test]
+fn what_comes_from_an_earlier_assignment_does_not_take_the_place_of_what_is_there() {
+    let key = StreamKey::from("a");
+    let (mut earlier, mut later) = (StateStore::new(&signature(), 4), StateStore::new(&signature(), 4));
+    step(&mut earlier, &[&key], &[9]);
+    later.admit(&key, 2, false, || Some(after_one(7)));
+    later.adopt(earlier.hand_over(|_| true));
+    assert!(earlier.is_empty());
+    assert_eq!(step(&mut later, &[&key], &[5]), [2_012_007]);
+}

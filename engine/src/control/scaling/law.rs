@@ -21,6 +21,7 @@ pub struct Law {
     backlog: Backlog,
     tracks: BTreeMap<Scaled, Track>,
     held: BTreeMap<Scaled, usize>,
+    most: BTreeMap<Scaled, usize>,
 }
 
 /// There are fewer only if they would work for no more than this part of [`super::Target::busy`]: between the two
@@ -32,7 +33,8 @@ const ROUNDING: f64 = 1e-9;
 impl Law {
     /// A law for a process on a machine.
     pub fn new(spec: ScalingSpec, machine: Machine) -> Self {
-        Self { spec, machine, backlog: Backlog::default(), tracks: BTreeMap::new(), held: BTreeMap::new() }
+        let (tracks, held, most) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { spec, machine, backlog: Backlog::default(), tracks, held, most }
     }
 
     /// What was asked for.
@@ -46,6 +48,15 @@ impl Law {
         match count {
             Some(count) => self.held.insert(what, count),
             None => self.held.remove(&what),
+        };
+    }
+
+    /// There can be no more of something than so many, whatever is said: no more could be had. `None` for as many as
+    /// the limits say.
+    pub fn limit(&mut self, what: Scaled, most: Option<usize>) {
+        match most {
+            Some(most) => self.most.insert(what, most.max(1)),
+            None => self.most.remove(&what),
         };
     }
 
@@ -72,7 +83,12 @@ impl Law {
         let start = self.tracks.get(&stage.what).map_or(stage.count, |track| track.start);
         // What was moved by hand stays where it is when it is let go.
         let start = if self.spec.policy == Policy::Fixed { stage.count } else { start };
-        Limits::of(&self.spec, &self.machine, stage, start)
+        self.possible(stage.what, Limits::of(&self.spec, &self.machine, stage, start))
+    }
+
+    fn possible(&self, what: Scaled, limits: Limits) -> Limits {
+        let most = self.most.get(&what).copied().unwrap_or(usize::MAX);
+        Limits { min: limits.min.min(most), max: limits.max.min(most) }
     }
 
     fn decide_stage(&mut self, measures: &Measures, stage: &Stage, now: Timestamp) -> Option<Decision> {
@@ -80,7 +96,7 @@ impl Law {
         let mut track = *self.tracks.entry(stage.what).or_insert_with(|| Track::new(count));
         let (limits, to, reason) = match self.held.get(&stage.what) {
             Some(held) => {
-                let limits = Limits::by_hand(&self.spec, stage.what);
+                let limits = self.possible(stage.what, Limits::by_hand(&self.spec, stage.what));
                 (limits, limits.clamp(*held), Reason::Held)
             }
             None => {

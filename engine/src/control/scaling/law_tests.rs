@@ -429,3 +429,19 @@ fn while_nothing_is_known_of_a_cost_its_count_stays() {
     assert_eq!(law.decide(&unknown, at(0)), []);
     assert_eq!(law.replicas(&unknown), None);
 }
+
+#[test]
+fn what_cannot_be_had_is_not_asked_for() {
+    let instances = vec![Bounds { min: Some(2), max: Some(8) }];
+    let mut law = Law::new(ScalingSpec { instances, ..ScalingSpec::default() }, MACHINE);
+    let what = Scaled::Instances(0);
+    // Ten of them have to work, and eight may.
+    let one = measures(0, 1_000.0, vec![stage(what, 1, Some(0.01))]);
+    law.limit(what, Some(1));
+    assert_eq!(law.decide(&one, at(0)), [], "though the settings say that there are to be two");
+    law.hold(what, Some(3));
+    assert_eq!(law.decide(&one, at(1_000)), [], "nor by hand");
+    law.hold(what, None);
+    law.limit(what, None);
+    assert_eq!(law.decide(&one, at(2_000)).iter().map(|decision| decision.to).collect::<Vec<_>>(), [2]);
+}

@@ -24,6 +24,8 @@ pub struct Limits {
 
 /// No process has more shards or instances of a step than that, whatever is asked for.
 const MOST: usize = MOST_SHARDS;
+/// The most instances of a step.
+pub const MOST_INSTANCES: usize = 64;
 
 impl Limits {
     /// What the settings say, else what follows from the machine and the number at the start.

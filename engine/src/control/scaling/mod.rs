@@ -19,7 +19,7 @@ mod tracks;
 
 pub use decision::{Decision, Reason};
 pub use law::Law;
-pub use limits::{Limits, Machine};
+pub use limits::{Limits, MOST_INSTANCES, Machine};
 pub use measures::{Measures, Scaled, Stage};
 pub use meter::{Meter, Work};
 pub use rate::Rate;

@@ -10,7 +10,7 @@ use lockstep_actors::Stop;
 use super::Failure;
 use super::run::stop_on_signals;
 use crate::settings::parse_duration;
-use metrics::Scrape;
+pub(crate) use metrics::Scrape;
 use view::View;
 
 mod metrics;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Gets a process's metrics.
-fn fetch(address: &str) -> Result<Scrape, String> {
+pub(crate) fn fetch(address: &str) -> Result<Scrape, String> {
     let failed = |why: String| format!("{address} cannot be asked: {why}");
     let mut addresses = address.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
     let to = addresses.next().ok_or_else(|| failed("there is no such address".into()))?;

@@ -99,8 +99,9 @@ impl View {
 
         writeln!(to, "\n{:<28}{:>8}{:>10}", "latency", "mean", "p99 up to")?;
         for part in PARTS {
-            let times = before
-                .and_then(|(before, _)| now.recorded(before, "lockstep_latency_seconds", ("part", part)));
+            let times = before.and_then(|(before, _)| {
+                now.recorded(before, "lockstep_latency_seconds", Some(("part", part)))
+            });
             let (mean, p99) = times.unzip();
             writeln!(to, "  {part:<26}{:>8}{:>10}", seconds(mean), seconds(p99))?;
         }

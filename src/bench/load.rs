@@ -41,8 +41,8 @@ the pipeline reads what is there: what is sustainable.
 half again. Memory is what is resident; the base is the most before the step. The age counts as recovered when the oldest
 event without a result is at most 2 s old. What is predicted is the backlog at the end of the step by what was served in it,
 less what comes. Results are read back: what is in them, late or dead-lettered is not lost.
-`policy`: the same backlog, that came at three times what is sustainable, with each policy twice, there and back; then 20
-pairs a second. `shards`: the identity over pairs of 200 bytes at half of what it takes, at most 4000 pairs a second, while
+`policy`: the same backlog, that came at three times what is sustainable, with each policy three times, each once the first;
+after each a trickle of 20 pairs a second; medians. `shards`: the identity over pairs of 200 bytes at half of what it takes, at most 4000 pairs a second, while
 shards go 1, 3, 2, 4, 1 and so on; samples of the 250 ms after each change, of streams that move and that stay, by those half
 way to the next change. The pause of a moved stream is from the order to move until it has arrived; its 99th percentile is
 the bound of a bucket.";

@@ -15,8 +15,8 @@ use crate::commands::Failure;
 const TRICKLE: f64 = 20.0;
 /// The backlog came at so many times the rate that is sustainable.
 const CAME_AT: f64 = 3.0;
-/// Of each policy; every other one in reverse.
-const ROUNDS: usize = 2;
+/// Of each policy: as many as there are, so that each is once the first, once between the others and once the last.
+const ROUNDS: usize = Policy::ALL.len();
 
 /// What was found of one policy, by round.
 #[derive(Default)]
@@ -33,22 +33,20 @@ pub(super) fn run(
     workload: &Workload,
     sustainable: f64,
 ) -> Result<Vec<Case>, Failure> {
-    let half = ground.budget.as_secs_f64() / 2.0;
-    let wanted = (sustainable * half).ceil() as u64;
+    let part = ground.budget.as_secs_f64() / 3.0;
+    let wanted = (sustainable * part).ceil() as u64;
     let pairs = workload.room(ground).map_or(wanted, |room| wanted.min(room)).max(1);
     eprintln!("load: {pairs} pairs wait for each policy");
     let mut found = Policy::ALL.map(|_| Found::default());
     for round in 0..ROUNDS {
         let mut order: Vec<(Policy, &mut Found)> = Policy::ALL.into_iter().zip(&mut found).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
+        order.rotate_left(round);
         for (policy, found) in order {
             let (seconds, age, shards) = drain(ground, folder, workload, policy, pairs, sustainable)?;
             found.drained.push(seconds);
             found.age.push(age);
             found.shards = found.shards.max(shards);
-            found.latency.push(idle(ground, folder, workload, policy, half / 6.0)?);
+            found.latency.push(idle(ground, folder, workload, policy, part / 3.0)?);
         }
     }
     Ok(cases(&found))

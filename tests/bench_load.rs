@@ -25,7 +25,9 @@ fn a_step_beyond_what_can_be_done_loses_nothing_and_stays_within_the_budget() {
     }
     assert_eq!(case("step: samples in results")["ratio"], 1.0, "{report}");
     assert!(case("step: most bytes in flight")["ratio"].as_f64() <= Some(1.0), "{report}");
-    assert_eq!(case("policy step: most shards")["ours"], 4.0, "{report}");
+    for policy in ["fixed", "step", "target"] {
+        assert!(case(&format!("policy {policy}: drained in"))["ours"].as_f64() > Some(0.0), "{report}");
+    }
     assert!(case("shards: changes of their number")["ours"].as_f64() >= Some(2.0), "{report}");
 
     let looks = report["looks"].as_array().expect("looks");

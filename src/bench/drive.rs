@@ -11,9 +11,11 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::InputId;
 use lockstep_engine::publish::result::Timing;
+use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::{Timestamp, nanos};
 use parking_lot::Mutex;
 
+use super::live::Live;
 use crate::assemble;
 use crate::commands::Failure;
 
@@ -23,17 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ACKNOWLEDGED: usize = 100_000;
 
 /// Where the time of one bundle went, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Span {
+    pub(super) stream: StreamKey,
     /// When it happened: for paced records, when they were due to be sent.
     pub(super) event_time: Timestamp,
     pub(super) polled_at: Timestamp,
+    /// When the last of its records was polled.
+    pub(super) complete_at: Timestamp,
     pub(super) acknowledged_at: Timestamp,
     /// From the poll to handing the result to Kafka's client, less the model's run and that part of the wait
     /// for a batch that the batch delay allows, and less [`Self::model_busy`]. Its parts:
     pub(super) added: i64,
     /// From the poll to everything being there that the model needs.
     pub(super) align: i64,
+    /// The same from the poll of the last of its records.
+    pub(super) closing: i64,
     /// Waiting for a batch beyond the batch delay.
     pub(super) batch: i64,
     /// Filling the batch's memory.
@@ -50,6 +57,8 @@ pub(super) struct Round {
     pub(super) seconds: f64,
     /// Of every bundle, if they were asked for.
     pub(super) spans: Vec<Span>,
+    /// The most shards that there were.
+    pub(super) shards: usize,
 }
 
 #[derive(Default)]
@@ -58,6 +67,7 @@ struct Seen {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     spans: Vec<Span>,
+    shards: usize,
     lost: Option<String>,
 }
 
@@ -67,6 +77,7 @@ struct Watch {
     with_spans: bool,
     max_delay: i64,
     acknowledged: Sender<Timestamp>,
+    status: Arc<Status>,
     stop: Stop,
 }
 
@@ -83,12 +94,17 @@ impl Watch {
         let waited = timing.cut_at.nanos_since(timing.ready_at);
         let allowed = waited.min(self.max_delay);
         let whole = now.nanos_since(polled_at) - nanos(publish);
+        let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
+        let complete_at = samples.map(|sample| sample.record.polled_at).max().unwrap_or(polled_at);
         Some(Span {
+            stream: job.bundle.stream.clone(),
             event_time: job.bundle.event_time,
             polled_at,
+            complete_at,
             acknowledged_at: now,
             added: whole - model - model_busy - allowed,
             align: timing.ready_at.nanos_since(polled_at),
+            closing: timing.ready_at.nanos_since(complete_at),
             batch: waited - allowed,
             preprocess: timing.prepared_at.nanos_since(timing.cut_at),
             result: now.nanos_since(timing.finished_at) - nanos(publish),
@@ -108,6 +124,7 @@ impl Observer for Watch {
         seen.first = Some(seen.first.map_or(polled_at, |first| first.min(polled_at)));
         seen.last = Some(now);
         seen.spans.extend(span);
+        seen.shards = seen.shards.max(self.status.shards.current());
         if self.with_spans {
             // A feeder that has gone, or does not listen, needs no word.
             let _ = self.acknowledged.try_send(job.bundle.event_time);
@@ -132,16 +149,16 @@ impl Observer for Watch {
 
 /// Runs a pipeline over records that are there already, until each has its result.
 pub(super) fn flood(pipeline: Pipeline, records: u64, with_spans: bool) -> Result<Round, Failure> {
-    drive(pipeline, records, with_spans, |_, _| Ok(()))
+    drive(pipeline, records, with_spans, |_| Ok(()))
 }
 
-/// Runs a pipeline over the records that `feed` sends once the pipeline is ready. `feed` is given the event
-/// times of results as they are acknowledged, and what says whether to go on.
+/// Runs a pipeline over the records that `feed` sends once the pipeline is ready. `feed` is given what
+/// it can know of it meanwhile.
 pub(super) fn drive(
     pipeline: Pipeline,
     records: u64,
     with_spans: bool,
-    feed: impl FnOnce(&Receiver<Timestamp>, &Stop) -> Result<(), Failure>,
+    feed: impl FnOnce(&Live<'_>) -> Result<(), Failure>,
 ) -> Result<Round, Failure> {
     let (stop, status) = (Stop::default(), Arc::new(Status::default()));
     let seen = Arc::new(Mutex::new(Seen::default()));
@@ -152,6 +169,7 @@ pub(super) fn drive(
         with_spans,
         max_delay: pipeline.steps.first().map_or(0, |step| nanos(step.batch.max_delay)),
         acknowledged,
+        status: status.clone(),
         stop: stop.clone(),
     };
     let (over, ended) = bounded(1);
@@ -163,7 +181,8 @@ pub(super) fn drive(
         })?
     };
     let early = until_ready(&status, &ended);
-    let fed = if early.is_none() { feed(&told, &stop) } else { Ok(()) };
+    let fed =
+        if early.is_none() { feed(&Live { told: &told, status: &status, stop: &stop }) } else { Ok(()) };
     let outcome = match early {
         Some(outcome) => outcome,
         None => until_over(&seen, &ended, &stop),
@@ -182,7 +201,8 @@ pub(super) fn drive(
         return Err(format!("the stop was cut short: {why}").into());
     }
     let (first, last) = (seen.first.unwrap_or_default(), seen.last.unwrap_or_default());
-    Ok(Round { seconds: last.since(first).as_secs_f64(), spans: std::mem::take(&mut seen.spans) })
+    let seconds = last.since(first).as_secs_f64();
+    Ok(Round { seconds, spans: std::mem::take(&mut seen.spans), shards: seen.shards })
 }
 
 type Outcome = Result<Ended, String>;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use lockstep_actors::Stop;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_engine::ingest::wire::EVENT_TIME_NS;
 use lockstep_engine::pipeline::KafkaSpec;
@@ -16,13 +14,14 @@ use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
 use lockstep_engine::time::Timestamp;
 
+use super::live::Live;
 use crate::commands::Failure;
 
 /// Streams that the records are spread over.
 const STREAMS: u64 = 16;
 /// What waits to be sent, in bytes.
 const QUEUE: usize = 64 << 20;
-/// How long a result may take before something is plainly wrong.
+/// How long what was sent may take to be acknowledged.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is sent, and when.
@@ -37,21 +36,15 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Sends everything, on the calling thread, once the first record has its result; `acknowledged` tells of
-    /// results.
-    pub(super) fn run(
-        &self,
-        kafka: &KafkaSpec,
-        acknowledged: &Receiver<Timestamp>,
-        stop: &Stop,
-    ) -> Result<(), Failure> {
+    /// Sends everything, on the calling thread, once the first record has its result.
+    pub(super) fn run(&self, kafka: &KafkaSpec, live: &Live<'_>) -> Result<(), Failure> {
         // Records leave at once: their way to the broker is not what is measured.
         let producer = BTreeMap::from([("linger.ms".to_owned(), "0".to_owned())]);
         let spec = KafkaSpec { producer, ..kafka.clone() };
         let mut sink = KafkaSink::start(&spec, QUEUE, Arc::new(|_| {}))?;
         let mut since = Timestamp::now();
         for number in 0..self.records {
-            if stop.is_stopped() {
+            if live.stop.is_stopped() {
                 break;
             }
             let due = since.after(self.every.mul_f64(number as f64));
@@ -65,12 +58,8 @@ impl Feed {
             }
             // The clock begins with the first result: until a producer has met its broker for the first time, which
             // takes up to a second, records would pile up.
-            if self.one_at_a_time || number == 0 {
-                match acknowledged.recv_timeout(PATIENCE) {
-                    Ok(_) => {}
-                    Err(RecvTimeoutError::Timeout) => return Err("no result came within 30 s".into()),
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
+            if (self.one_at_a_time || number == 0) && !live.has_result()? {
+                break;
             }
             if number == 0 {
                 since = Timestamp::now();

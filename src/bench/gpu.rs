@@ -169,7 +169,7 @@ impl Bench<'_> {
     fn paced(&self, topics: &Topics, max_size: usize, feed: &Feed) -> Result<Round, Failure> {
         let pipeline = self.pipeline(topics, max_size)?;
         let kafka = pipeline.kafka.clone();
-        drive(pipeline, feed.records, true, |told, stop| feed.run(&kafka, told, stop))
+        drive(pipeline, feed.records, true, |live| feed.run(&kafka, live))
     }
 
     fn busy<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Option<f64>), Failure> {

@@ -45,7 +45,7 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
         every: Duration::from_secs_f64(1.0 / rate),
         one_at_a_time: false,
     };
-    let round = drive(pipeline, records, true, |told, stop| feed.run(&kafka, told, stop))?;
+    let round = drive(pipeline, records, true, |live| feed.run(&kafka, live))?;
     let counted = settled(round.spans);
     let millis = |part: &dyn Fn(&Span) -> i64| -> Vec<f64> {
         counted.iter().map(|span| part(span) as f64 / 1e6).collect()

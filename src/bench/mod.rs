@@ -7,6 +7,8 @@ mod efficiency;
 mod feed;
 mod gpu;
 mod latency;
+mod live;
+mod load;
 mod overhead;
 mod pipelines;
 mod report;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_actors::Status;
-use lockstep_connectors::http::{HttpServer, install_recorder};
+use lockstep_connectors::http::{HttpServer, Metrics, install_recorder};
 use lockstep_connectors::kafka::admin::{self, TopicSpec};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_engine::telemetry;
@@ -41,9 +43,9 @@ pub(crate) struct Args {
     /// Print one JSON object for each bench
     #[arg(long, global = true)]
     json: bool,
-    /// About how long to measure each case, in seconds
-    #[arg(long, global = true, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=3600))]
-    seconds: u64,
+    /// About how long to measure each case, in seconds; of `load`, how long the step lasts [default: 20; of `load` 60]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=3600))]
+    seconds: Option<u64>,
     /// Brokers to measure on; topics named lockstep-bench-… are made there [default: an embedded broker]
     #[arg(long, global = true, value_name = "HOST:PORT,…")]
     brokers: Option<String>,
@@ -65,7 +67,11 @@ enum Bench {
         #[arg(long, hide = true, default_value = "cuda:0")]
         device: String,
     },
-    /// All but `gpu`, one after the other
+    /// A step to three times the sustainable rate and back, the policies of scaling side by side, and shards that change under
+    /// load: memory, ages, pauses, and whether anything is lost; takes --brokers, as the embedded one takes part of the machine
+    /// and has little room
+    Load,
+    /// `overhead`, `efficiency` and `latency`, one after the other
     All,
 }
 
@@ -81,14 +87,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let recorder = install_recorder()?;
     telemetry::describe();
     let health = assemble::health("bench".to_owned(), Arc::new(Status::default()));
-    let _http = HttpServer::start("127.0.0.1:0", recorder, health)?;
+    let _http = HttpServer::start("127.0.0.1:0", recorder.clone(), health)?;
 
     let benches = match args.bench.clone() {
         Bench::All => vec![Bench::Overhead, Bench::Efficiency, Bench::Latency],
         one => vec![one],
     };
     for bench in benches {
-        let report = measure(&bench, &args)?;
+        let report = measure(&bench, &args, &recorder)?;
         if args.json {
             println!("{}", report.json()?);
         } else {
@@ -98,13 +104,16 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(bench: &Bench, args: &Args) -> Result<Report, Failure> {
-    let ground = Ground::new(args)?;
+fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Failure> {
+    let by_default = if matches!(bench, Bench::Load) { 60 } else { 20 };
+    let seconds = Duration::from_secs(args.seconds.unwrap_or(by_default));
+    let ground = Ground::new(args.brokers.clone(), seconds, metrics.clone())?;
     match bench {
         Bench::Overhead => overhead::run(&ground),
         Bench::Efficiency => efficiency::run(&ground),
         Bench::Latency => latency::run(&ground),
         Bench::Delivery => delivery::run(&ground),
+        Bench::Load => load::run(&ground),
         Bench::Gpu { device } => gpu::run(&ground, device),
         Bench::All => Err("one bench at a time is measured".into()),
     }
@@ -116,16 +125,18 @@ struct Ground {
     embedded: Option<EmbeddedBroker>,
     brokers: String,
     budget: Duration,
+    /// Of this process.
+    metrics: Metrics,
 }
 
 /// What fits into a partition of the embedded broker, in bytes, with room to spare.
 const PARTITION_BYTES: usize = 4 << 20;
 
 impl Ground {
-    fn new(args: &Args) -> Result<Self, Failure> {
-        let embedded = args.brokers.is_none().then(|| EmbeddedBroker::start(&[])).transpose()?;
-        let brokers = args.brokers.clone().or_else(|| embedded.as_ref().map(|b| b.address().to_owned()));
-        Ok(Self { embedded, brokers: brokers.unwrap_or_default(), budget: Duration::from_secs(args.seconds) })
+    fn new(brokers: Option<String>, budget: Duration, metrics: Metrics) -> Result<Self, Failure> {
+        let embedded = brokers.is_none().then(|| EmbeddedBroker::start(&[])).transpose()?;
+        let brokers = brokers.or_else(|| embedded.as_ref().map(|b| b.address().to_owned()));
+        Ok(Self { embedded, brokers: brokers.unwrap_or_default(), budget, metrics })
     }
 
     /// Makes a topic under a name that no other run has.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::load::Look;
 use crate::commands::Failure;
 
 /// What a bench found.
@@ -11,6 +12,9 @@ use crate::commands::Failure;
 pub(super) struct Report {
     pub(super) bench: &'static str,
     pub(super) cases: Vec<Case>,
+    /// What was to see each second, of a bench that looks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) looks: Vec<Look>,
     /// What the figures mean and how they were taken.
     pub(super) about: String,
     pub(super) machine: Machine,
@@ -39,6 +43,7 @@ pub(super) enum Goal {
     RatioAtMost(f64),
     AtLeast(f64),
     Below(f64),
+    AtMost(f64),
 }
 
 impl Case {
@@ -65,6 +70,7 @@ impl Case {
             Goal::RatioAtMost(most) => (format!("ratio <= {most}"), ratio <= most),
             Goal::AtLeast(least) => (format!(">= {least}"), self.ours >= least),
             Goal::Below(most) => (format!("< {most}"), self.ours < most),
+            Goal::AtMost(most) => (format!("<= {most}"), self.ours <= most),
         };
         format!("{words} {}", if met { "(met)" } else { "(missed)" })
     }
@@ -72,7 +78,7 @@ impl Case {
 
 impl Report {
     pub(super) fn new(bench: &'static str, about: impl Into<String>, cases: Vec<Case>) -> Self {
-        Self { bench, cases, about: about.into(), machine: Machine::this() }
+        Self { bench, cases, looks: Vec::new(), about: about.into(), machine: Machine::this() }
     }
 
     pub(super) fn json(&self) -> Result<String, Failure> {

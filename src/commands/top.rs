@@ -13,9 +13,9 @@ use super::run::stop_on_signals;
 use crate::plot::course;
 use crate::plot::file::PlotFile;
 use crate::settings::parse_duration;
-use fetch::fetch;
+pub(crate) use fetch::fetch;
 use look::Look;
-use metrics::Scrape;
+pub(crate) use metrics::Scrape;
 use recording::Recording;
 use view::View;
 

@@ -56,7 +56,7 @@ pub(super) fn client(brokers: &str) -> ClientConfig {
     config
 }
 
-/// What a fetch brings of one partition, in bytes. Brokers keep records in the batches that producers sent, a megabyte
+/// What a fetch brings of one partition at most, in bytes. Brokers keep records in the batches that producers sent, a megabyte
 /// at most by default, and Apache Kafka leaves out what does not fit whole: with less, each fetch would bring one
 /// batch of one partition, however many there are.
 const FETCH: usize = 1 << 20;
@@ -64,6 +64,9 @@ const FETCH: usize = 1 << 20;
 /// What a fetch brings of all partitions, in bytes. While it is on its way there is nothing else to do: with
 /// librdkafka's 50 MB, a pipeline reads large records three times as slowly from Apache Kafka.
 const FETCH_IN_ALL: usize = 8 << 20;
+
+/// The least that is held of a partition and fetched of it, in bytes.
+const LEAST: usize = 64 << 10;
 
 /// Properties that only the classic group protocol knows: with the other, brokers say these things.
 const CLASSIC_ONLY: &[&str] = &["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
@@ -75,19 +78,21 @@ pub(super) fn is_classic(spec: &KafkaSpec) -> bool {
 
 /// What a consumer is made with that joins its group by the protocol of KIP-848 or by the classic one. `prefetch` is
 /// librdkafka's own buffer for each partition, in bytes: what it holds when it fetches more, and what that brings, which
-/// may be a batch where it is less than one.
+/// may be a batch where it is less than one. Where it is small the fetch is: a megabyte for each of many partitions is
+/// several times as much as all of them may hold.
 pub(super) fn consumer(
     spec: &KafkaSpec,
     is_incremental: bool,
     prefetch: usize,
 ) -> Result<ClientConfig, Error> {
-    let held = prefetch.saturating_sub(FETCH).clamp(64 << 10, 64 << 20);
+    let fetch = prefetch.saturating_sub(LEAST).clamp(LEAST, FETCH);
+    let held = prefetch.saturating_sub(fetch).clamp(LEAST, 64 << 20);
     let mut config = client(&spec.brokers);
     config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
     // A partition whose buffer is full is looked at again after this time: a second, librdkafka's default,
     // is longer than a buffer lasts.
     config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", FETCH_IN_ALL.to_string());
-    config.set("max.partition.fetch.bytes", FETCH.to_string());
+    config.set("max.partition.fetch.bytes", fetch.to_string());
     apply(&mut config, "kafka.consumer", &spec.consumer, CONSUMER_FIXED)?;
     config
         .set("group.id", &spec.group)
@@ -207,6 +212,17 @@ mod tests {
     fn other_properties_override_the_defaults() {
         let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), false, 1 << 20).expect("allowed");
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
+    }
+
+    #[test]
+    fn what_a_partition_holds_and_fetches_is_within_its_share() {
+        for share in [0, 100 << 10, 256 << 10, 1 << 20, 3 << 20, 1 << 30] {
+            let config = consumer(&spec(&[]), false, share).expect("allowed");
+            let of = |key| config.get(key).and_then(|value| value.parse::<usize>().ok()).expect(key);
+            let (fetch, held) = (of("max.partition.fetch.bytes"), of("queued.max.messages.kbytes") << 10);
+            assert!(fetch + held <= share.max(2 * LEAST), "{fetch} and {held} of {share}");
+            assert!(fetch >= LEAST && held >= LEAST && fetch <= FETCH);
+        }
     }
 
     #[test]

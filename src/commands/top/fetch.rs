@@ -15,7 +15,7 @@ const MOST: u64 = 64 << 20;
 ///
 /// # Errors
 /// If it cannot be asked, or gives none.
-pub(super) fn fetch(address: &str) -> Result<Scrape, String> {
+pub(crate) fn fetch(address: &str) -> Result<Scrape, String> {
     let failed = |why: String| format!("{address} cannot be asked: {why}");
     let mut addresses = address.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
     let to = addresses.next().ok_or_else(|| failed("there is no such address".into()))?;

@@ -27,6 +27,6 @@ impl<'a> Look<'a> {
 
     /// As [`Scrape::recorded`] since the last look; none at the first.
     pub(super) fn recorded(&self, name: &str, label: (&str, &str)) -> Option<(f64, f64)> {
-        self.before.and_then(|(before, _)| self.now.recorded(before, name, label))
+        self.before.and_then(|(before, _)| self.now.recorded(before, name, Some(label)))
     }
 }

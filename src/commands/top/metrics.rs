@@ -7,14 +7,14 @@ type Labels = BTreeMap<String, String>;
 
 /// What a process told at a time.
 #[derive(Debug, Default)]
-pub(super) struct Scrape {
+pub(crate) struct Scrape {
     /// By name, each series with its labels.
     families: BTreeMap<String, Vec<(Labels, f64)>>,
 }
 
 impl Scrape {
     /// Reads what can be read.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut scrape = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             if let Some((name, labels, value)) = series(line) {
@@ -29,12 +29,12 @@ impl Scrape {
     }
 
     /// All series together; none if there are none.
-    pub(super) fn sum(&self, name: &str) -> Option<f64> {
+    pub(crate) fn sum(&self, name: &str) -> Option<f64> {
         self.values(name).map(|(_, value)| *value).reduce(|a, b| a + b)
     }
 
     /// By the value of a label, all its series put together.
-    pub(super) fn by(&self, name: &str, label: &str, join: fn(f64, f64) -> f64) -> BTreeMap<String, f64> {
+    pub(crate) fn by(&self, name: &str, label: &str, join: fn(f64, f64) -> f64) -> BTreeMap<String, f64> {
         let mut found: BTreeMap<String, f64> = BTreeMap::new();
         for (labels, value) in self.values(name) {
             if let Some(of) = labels.get(label) {
@@ -45,20 +45,27 @@ impl Scrape {
     }
 
     /// By how much a counter has grown since; all of it where it began anew.
-    pub(super) fn grown(&self, before: &Self, name: &str) -> f64 {
+    pub(crate) fn grown(&self, before: &Self, name: &str) -> f64 {
         let (now, then) = (self.sum(name).unwrap_or(0.0), before.sum(name).unwrap_or(0.0));
         if now >= then { now - then } else { now }
     }
 
-    /// Of a histogram, what was recorded since with this label: the mean and the 99th percentile, which is the bound
+    /// Of a histogram, what was recorded since, with this label if one is named: the mean and the 99th percentile, which is the bound
     /// of the bucket that it is in. None if nothing was.
-    pub(super) fn recorded(&self, before: &Self, name: &str, label: (&str, &str)) -> Option<(f64, f64)> {
+    pub(crate) fn recorded(
+        &self,
+        before: &Self,
+        name: &str,
+        label: Option<(&str, &str)>,
+    ) -> Option<(f64, f64)> {
         let of = |scrape: &Self, suffix: &str| {
             let name = format!("{name}{suffix}");
-            let series = scrape
+            let has = |labels: &Labels| {
+                label.is_none_or(|(label, value)| labels.get(label).is_some_and(|it| it == value))
+            };
+            scrape
                 .values(&name)
-                .filter(|(labels, _)| labels.get(label.0).is_some_and(|it| it == label.1));
-            series
+                .filter(|(labels, _)| has(labels))
                 .map(|(labels, value)| (labels.get("le").cloned().unwrap_or_default(), *value))
                 .collect::<Vec<_>>()
         };
@@ -149,9 +156,10 @@ mod tests {
             ))
         };
         let (before, now) = (at([100, 100, 100], 5.0), at([150, 200, 200], 30.0));
-        assert_eq!(now.recorded(&before, "t", ("part", "x")), Some((0.25, 1.0)));
-        assert_eq!(now.recorded(&now, "t", ("part", "x")), None);
-        assert_eq!(now.recorded(&before, "t", ("part", "y")), None);
+        assert_eq!(now.recorded(&before, "t", Some(("part", "x"))), Some((0.25, 1.0)));
+        assert_eq!(now.recorded(&now, "t", Some(("part", "x"))), None);
+        assert_eq!(now.recorded(&before, "t", Some(("part", "y"))), None);
+        assert_eq!(now.recorded(&before, "t", None), Some((0.25, 1.0)));
     }
 
     #[test]

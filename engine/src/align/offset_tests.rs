@@ -248,3 +248,42 @@ proptest! {
         prop_assert!(estimate.spread_ns <= (jitter * MS) as u64, "{estimate:?}");
     }
 }
+
+#[test]
+fn clocks_that_are_further_apart_than_can_be_said_have_no_offset() {
+    let far = 9_200_000_000_000_000_000;
+    let input: Vec<i64> = (0..12).map(|n| -far + n * 1_000_001).collect();
+    let reference: Vec<i64> = (0..12).map(|n| far + n * 1_000_001).collect();
+    for (one, other) in [(&input, &reference), (&reference, &input)] {
+        assert!(!matches!(by_events(one, other), Outcome::Found(_)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_event_time_is_too_large_for_an_estimate_to_come_back(
+        events in proptest::collection::vec(
+            (
+                any::<bool>(),
+                prop_oneof![
+                    any::<i64>(),
+                    (0..50_i64).prop_map(|n| i64::MIN + n * 1_000),
+                    (0..50_i64).prop_map(|n| i64::MAX - n * 1_000),
+                    -1_000_000..1_000_000_i64,
+                ],
+                any::<i64>(),
+            ),
+            0..120,
+        ),
+    ) {
+        let mut estimator = OffsetEstimator::new();
+        for (is_input, time, arrival) in events {
+            let side = if is_input { Side::Input } else { Side::Reference };
+            let arrival = Some(Timestamp::from_nanos(arrival));
+            estimator.observe(side, Timestamp::from_nanos(time), Duration::from_nanos(7), arrival);
+        }
+        let outcomes = [estimator.by_events(), estimator.by_arrivals()];
+        agree(&outcomes[0], &outcomes[1]);
+        together(&outcomes);
+    }
+}

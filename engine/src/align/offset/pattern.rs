@@ -95,8 +95,9 @@ impl<'a> Differences<'a> {
         let mut sorted = Vec::new();
         for time in input {
             let from = reference.partition_point(|other| other.saturating_sub(*time) < low);
-            let within = reference.iter().skip(from).map(|other| other.saturating_sub(*time));
-            sorted.extend(within.take_while(|difference| *difference <= high));
+            let within = reference.iter().skip(from).take_while(|other| other.saturating_sub(*time) <= high);
+            // Clocks that are further apart than can be said are no pair.
+            sorted.extend(within.filter_map(|other| other.checked_sub(*time)));
         }
         sorted.sort_unstable();
         Some(Self { input, reference, sorted, low, high })
@@ -139,7 +140,7 @@ impl<'a> Differences<'a> {
             let start = from.saturating_sub(width.saturating_mul(AROUND)).max(self.low);
             let stop = from.saturating_add(width.saturating_mul(AROUND + 1)).min(self.high.saturating_add(1));
             advance(&mut end, from.saturating_add(width));
-            let count = end - first;
+            let count = end.saturating_sub(first);
             if count < 3 {
                 continue;
             }
@@ -147,7 +148,7 @@ impl<'a> Differences<'a> {
             advance(&mut right, stop);
             let outside = stop.saturating_sub(start).saturating_sub(width);
             let around = if outside > width {
-                (right - left).saturating_sub(count) as f64 * width as f64 / outside as f64
+                right.saturating_sub(left + count) as f64 * width as f64 / outside as f64
             } else {
                 everywhere
             };
@@ -163,8 +164,8 @@ impl<'a> Differences<'a> {
         let within = |times: &[i64], others: &[i64], offset: i64| match (others.first(), others.last()) {
             (Some(first), Some(last)) => {
                 let (low, high) = (first.saturating_sub(width), last.saturating_add(width));
-                times.partition_point(|time| time.saturating_add(offset) <= high)
-                    - times.partition_point(|time| time.saturating_add(offset) < low)
+                let up_to = times.partition_point(|time| time.saturating_add(offset) <= high);
+                up_to.saturating_sub(times.partition_point(|time| time.saturating_add(offset) < low))
             }
             _ => 0,
         };
@@ -232,8 +233,8 @@ fn mean_gap(times: &[i64]) -> i64 {
 /// What the times are counted in: a window narrower than that would find the grid instead of a match.
 fn grain(times: &[i64]) -> i64 {
     let first = times.first().copied().unwrap_or(0);
-    let counted_in = |grain: i64| times.iter().all(|time| time.wrapping_sub(first) % grain == 0);
-    [1_000_000, 1_000].into_iter().find(|grain| counted_in(*grain)).unwrap_or(1)
+    let counted_in = |grain: u64| times.iter().all(|time| time.abs_diff(first) % grain == 0);
+    [1_000_000, 1_000].into_iter().find(|grain| counted_in(*grain)).map_or(1, |grain| grain as i64)
 }
 
 /// How far the candidates lie apart, if evenly.

@@ -76,3 +76,5 @@ mod restart_tests;
 mod revise_tests;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod timer_property_tests;

@@ -117,7 +117,7 @@ impl<T: Held + Clone> Stream<T> {
     ) -> i64 {
         let (view, matching) = self.parts(rules, now);
         let deadline = match matching.push(&view, arrival, out) {
-            NEVER if matching.is_empty() => self.forget_at(rules),
+            NEVER if matching.is_empty() => self.rests_until(rules),
             deadline => deadline,
         };
         deadline.min(self.step_at(rules))
@@ -161,7 +161,7 @@ impl<T: Held + Clone> Stream<T> {
         self.gone_astray(input, out);
         let (view, matching) = self.parts(rules, now);
         let deadline = match matching.observe(&view, (input, time), out) {
-            NEVER if matching.is_empty() => self.forget_at(rules),
+            NEVER if matching.is_empty() => self.rests_until(rules),
             deadline => deadline,
         };
         deadline.min(self.step_at(rules))
@@ -301,7 +301,7 @@ impl<T: Held + Clone> Stream<T> {
     pub(super) fn deadline(&mut self, rules: &Rules, now: i64) -> i64 {
         let step = self.step_at(rules);
         let (view, matching) = self.parts(rules, now);
-        let deadline = if matching.is_empty() { self.forget_at(rules) } else { matching.deadline(&view) };
+        let deadline = if matching.is_empty() { self.rests_until(rules) } else { matching.deadline(&view) };
         deadline.min(step)
     }
 
@@ -316,7 +316,7 @@ impl<T: Held + Clone> Stream<T> {
     }
 
     pub(super) fn is_forgettable(&self, rules: &Rules, now: i64) -> bool {
-        self.matching.is_empty() && self.aside.is_none() && self.forget_at(rules) <= now
+        self.matching.is_empty() && self.rests_until(rules) <= now
     }
 
     pub(super) fn held(&self) -> usize {
@@ -335,7 +335,11 @@ impl<T: Held + Clone> Stream<T> {
         })
     }
 
-    fn forget_at(&self, rules: &Rules) -> i64 {
+    /// When it can be forgotten, if its method holds nothing. Not while something is put aside: that is taken first.
+    fn rests_until(&self, rules: &Rules) -> i64 {
+        if self.aside.is_some() {
+            return NEVER;
+        }
         let heard = self.clocks.iter().map(|clock| clock.heard).max().unwrap_or(i64::MIN);
         heard.saturating_add(rules.forget_after)
     }

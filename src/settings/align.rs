@@ -32,6 +32,16 @@ pub(super) const KEYS: [&str; 13] = [
 /// The ways to join a pivot, of which an input has one.
 const JOINS: [&str; 4] = ["window", "nearest", "latest", "all_between_pivots"];
 
+/// The keys that say something to one method only, but for `pivot`.
+const OWN_KEYS: [(&str, Kind); 6] = [
+    ("queue", Kind::ApproximateTime),
+    ("max_interval", Kind::ApproximateTime),
+    ("age_penalty", Kind::ApproximateTime),
+    ("size", Kind::Tumbling),
+    ("gap", Kind::Session),
+    ("max", Kind::Session),
+];
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Pivot,
@@ -75,11 +85,17 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         ("tumbling", Kind::Tumbling),
         ("session", Kind::Session),
     ];
-    let kind = section.or("method", Kind::Pivot, word(&kinds));
+    let method = section.optional("method", word(&kinds));
     let max_wait = section.or("max_wait", max_wait, positive_duration);
     let forget_after = section.or("forget_after", forget_after, positive_duration);
-    let revise = read_revise(&section, kind);
     let bounds = read_bounds(&section);
+    if section.has("method") && method.is_none() {
+        // What the other keys are to say depends on it.
+        return None;
+    }
+    let kind = method.unwrap_or(Kind::Pivot);
+    let revise = read_revise(&section, kind);
+    refuse_foreign(&section, &kinds, kind);
     if kind != Kind::ApproximateTime {
         for input in inputs.iter().filter(|input| input.min_period.is_some()) {
             root.wrong_at(
@@ -104,6 +120,19 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     section.finish();
     let inputs = policies.into_iter().collect::<Option<_>>()?;
     Some(AlignPolicy { method: method?, inputs, max_wait, forget_after, revise, bounds })
+}
+
+/// Says of keys that belong to another method to which.
+fn refuse_foreign(section: &Section<'_>, kinds: &[(&str, Kind)], kind: Kind) {
+    let name = |kind: Kind| kinds.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name);
+    for (key, owner) in OWN_KEYS.into_iter().filter(|(key, owner)| *owner != kind && section.has(key)) {
+        section.skip(&[key]);
+        let (owner, here) = (name(owner), name(kind));
+        section.wrong(
+            key,
+            format!("belongs to method = \"{owner}\", and here it is \"{here}\"; take it away, or write that method"),
+        );
+    }
 }
 
 /// How much is held at most.

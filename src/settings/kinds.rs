@@ -143,7 +143,17 @@ pub(super) fn three<'v, T: Copy>(
 pub(super) fn duration(value: &DeValue<'_>) -> Kind<Duration> {
     let want = "a length of time with its unit, as \"40us\", \"200ms\", \"2s\", \"1m\", \"12h\" or \"30d\"";
     let text = text(value, want)?;
-    parse_duration(text).ok_or_else(|| format!("is {}; write {want}", shown(value)))
+    parse_duration(text).ok_or_else(|| no_duration(value, text, want))
+}
+
+/// What is wrong with a text that is no length of time that can be kept.
+fn no_duration(value: &DeValue<'_>, text: &str, want: &str) -> String {
+    if is_too_long(text) {
+        // 2^63 nanoseconds, in whole days.
+        format!("is {}, which is too long; the longest is \"106751d\"", shown(value))
+    } else {
+        format!("is {}; write {want}", shown(value))
+    }
 }
 
 /// A length of time that is more than nothing.
@@ -165,9 +175,7 @@ pub(super) fn signed_duration(value: &DeValue<'_>) -> Kind<i64> {
         Some(length) => (-1, length),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    parse_duration(length)
-        .map(|length| sign * nanos(length))
-        .ok_or_else(|| format!("is {}; write {want}", shown(value)))
+    parse_duration(length).map(|length| sign * nanos(length)).ok_or_else(|| no_duration(value, length, want))
 }
 
 /// Something, or `false` for none.
@@ -180,19 +188,30 @@ pub(super) fn or_false<T>(
     }
 }
 
+/// The units of time, in nanoseconds.
+const TIMES: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
+
+/// Whether a text would be a length of time, were it not longer than can be kept.
+fn is_too_long(text: &str) -> bool {
+    let text = text.trim();
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '_');
+    let number = text.strip_suffix(unit).and_then(|number| number.replace('_', "").parse::<f64>().ok());
+    let factor = TIMES.iter().find(|(name, _)| *name == unit.trim()).map(|(_, factor)| *factor as f64);
+    number.zip(factor).is_some_and(|(number, factor)| number * factor >= i64::MAX as f64)
+}
+
 /// A length of time as the settings have it, without quotes.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 8] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-        ("d", 86_400_000_000_000),
-    ];
-    scaled(text, &UNITS).filter(|nanos| i64::try_from(*nanos).is_ok()).map(Duration::from_nanos)
+    scaled(text, &TIMES).filter(|nanos| i64::try_from(*nanos).is_ok()).map(Duration::from_nanos)
 }
 
 /// A number of bytes as `"8MiB"`, or a plain whole number.
@@ -285,6 +304,19 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), nanos.map(Duration::from_nanos), "{text}");
         }
+    }
+
+    #[test]
+    fn a_length_of_time_that_is_too_long_is_not_said_to_have_no_unit() {
+        let said = |text: &str| duration(&DeValue::String(text.into())).expect_err("no length of time");
+        for text in ["9999999d", "1e999d", "99999999999999999999999999ms", "106752d"] {
+            let is_number = !text.contains('e');
+            assert_eq!(said(text).contains("too long; the longest is \"106751d\""), is_number, "{text}");
+        }
+        assert!(duration(&DeValue::String("106751d".into())).is_ok());
+        assert!(said("5").contains("with its unit"));
+        let signed = signed_duration(&DeValue::String("-9999999d".into())).expect_err("too long");
+        assert_eq!(signed, "is \"-9999999d\", which is too long; the longest is \"106751d\"");
     }
 
     #[test]

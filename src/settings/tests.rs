@@ -221,7 +221,7 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "pivot = \"video\"\nqueue = 9",
             "queue = 9",
             "align.queue",
-            &["no key here", "max_wait"],
+            &["belongs to method = \"approximate-time\"", "here it is \"pivot\""],
         ),
         (
             "content_type = \"image/jpeg\"",
@@ -264,7 +264,7 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "method = \"session\"\nsize = \"1s\"",
             "size = ",
             "align.size",
-            &["no key here", "gap"],
+            &["belongs to method = \"tumbling\"", "here it is \"session\""],
         ),
         (
             "pivot = \"video\"",

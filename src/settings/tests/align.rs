@@ -192,3 +192,38 @@ fn what_a_bundle_needs_of_an_input_is_read() {
     let error = read(sound).expect_err("sound cannot be held");
     assert!(error.contains("earlier sound cannot fill a later window"), "{error}");
 }
+
+/// What is wrong with two inputs that are aligned like that.
+fn wrong(align: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.toml");
+    let inputs =
+        "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"";
+    std::fs::write(&path, format!("{inputs}\n[align]\n{align}")).expect("it can be written");
+    let error = load_alignment(&path).expect_err("something is wrong").to_string();
+    error.lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn of_a_method_that_there_is_not_only_that_is_told() {
+    let told = wrong("method = \"approximate\"\nqueue = 5\nage_penalty = 0.5");
+    assert!(matches!(told.as_slice(), [one] if one.contains("align.method: is \"approximate\"")), "{told:?}");
+}
+
+#[test]
+fn a_key_of_another_method_is_said_to_be_of_that() {
+    for (key, owner) in [
+        ("queue = 5", "approximate-time"),
+        ("max_interval = \"1s\"", "approximate-time"),
+        ("age_penalty = 0.5", "approximate-time"),
+        ("size = \"1s\"", "tumbling"),
+        ("gap = \"1s\"", "session"),
+        ("max = \"1s\"", "session"),
+    ] {
+        let told = wrong(&format!("pivot = \"left\"\nright = {{ latest = {{ max_age = \"1s\" }} }}\n{key}"));
+        let says = format!("belongs to method = \"{owner}\", and here it is \"pivot\"");
+        assert!(matches!(told.as_slice(), [one] if one.contains(&says)), "{told:?}");
+    }
+    let told = wrong("method = \"session\"\ngap = \"1s\"\nsize = \"1s\"");
+    assert!(matches!(told.as_slice(), [one] if one.contains("belongs to method = \"tumbling\"")), "{told:?}");
+}

@@ -24,6 +24,7 @@ mod offset;
 mod plot;
 mod report;
 mod statistics;
+mod wrong;
 
 const DETAILS: &str = r#"Reads one sample a line from standard input, in the order of arrival:
 
@@ -76,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
     stats: Option<Format>,
     /// Draw samples and the bundles that joined them over time
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::target())]
     plot: Option<PathBuf>,
     /// The stream to draw [default: the first]
     #[arg(long, value_name = "KEY", requires = "plot")]
@@ -252,6 +253,9 @@ impl fmt::Display for Summary {
     }
 }
 
+/// What some editors put at the beginning of a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Aligns the samples of `input` and writes what becomes of them to `output`. Bad lines are named in
 /// `errors` and passed over. `offsets` are those of the inputs' clocks.
 ///
@@ -279,12 +283,13 @@ fn dry_run(
             break;
         }
         number += 1;
-        let text = bytes.trim_ascii();
+        let start = if number == 1 { bytes.strip_prefix(BYTE_ORDER_MARK) } else { None };
+        let text = start.unwrap_or(&bytes).trim_ascii();
         if text.is_empty() {
             continue;
         }
         let item = std::str::from_utf8(text)
-            .map_err(|_| "not UTF-8; a line is one JSON object".to_owned())
+            .map_err(|_| "is not UTF-8; a line is one JSON object".to_owned())
             .and_then(|text| lines::read(text, number, names, offsets));
         let item = match item {
             Ok(item) => Arc::new(item),

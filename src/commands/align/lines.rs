@@ -1,6 +1,7 @@
 //! The dry run's lines: samples in, what became of them out, one JSON object each.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+
+use super::wrong;
 
 /// A sample of the dry run.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +39,14 @@ impl Held for Item {
     fn repeats(&self, other: &Self) -> bool {
         self.named && other.named && self.id == other.id
     }
+
+    fn fingerprint(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        self.named.then(|| {
+            self.id.hash(&mut hasher);
+            hasher.finish()
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,12 +55,10 @@ struct Line {
     stream: String,
     input: String,
     event_time_ns: i64,
-    #[serde(default)]
-    duration_ns: u64,
+    duration_ns: Option<u64>,
     id: Option<Value>,
     arrival_ns: Option<i64>,
-    #[serde(default)]
-    bytes: u64,
+    bytes: Option<u64>,
 }
 
 /// Reads the `number`th line, counted from 1. `offsets` are added to the event times of the inputs.
@@ -57,19 +66,19 @@ struct Line {
 /// # Errors
 /// What is wrong with it and what would be right.
 pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) -> Result<Item, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| {
-        // A line is one document: its own line number says nothing.
-        let text = error.to_string();
-        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-        format!(
-            "{what}; a sample is {{\"stream\":\"cam-1\",\"input\":\"video\",\"event_time_ns\":0}}, with \
-             \"duration_ns\", \"id\", \"arrival_ns\" and \"bytes\" if known"
-        )
-    })?;
+    // What is read as fields might be a list of their values just as well.
+    if !line.starts_with('{') {
+        return Err(wrong::in_line(line, ""));
+    }
+    let line: Line = serde_json::from_str(line).map_err(|error| wrong::in_line(line, &error.to_string()))?;
     let Some(input) =
         (0_u16..).zip(inputs).find_map(|(id, name)| (*name == line.input).then_some(InputId(id)))
     else {
-        return Err(format!("input {:?} is not in the pipeline; it has {}", line.input, inputs.join(", ")));
+        let named = wrong::shortened(&line.input);
+        return Err(format!(
+            "input is {named:?}, which is not in the pipeline; it has {}",
+            inputs.join(", ")
+        ));
     };
     if line.stream.is_empty() {
         return Err("stream is empty; every sample belongs to one, as \"cam-1\"".into());
@@ -78,7 +87,9 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
     let id = match line.id {
         None | Some(Value::Null) => Value::from(number),
         Some(id @ (Value::String(_) | Value::Number(_))) => id,
-        Some(other) => return Err(format!("id is {other}; a text or a number would be right")),
+        Some(other) => {
+            return Err(format!("id is {}; a text or a number would be right", wrong::shown(&other)));
+        }
     };
     let offset = offsets.get(input.index()).copied().unwrap_or(0);
     let event_time = Timestamp::from_nanos(line.event_time_ns.saturating_add(offset));
@@ -87,10 +98,10 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
         stream: StreamKey::from(line.stream.as_str()),
         input,
         id,
-        stamp: Stamp::new(event_time, Duration::from_nanos(line.duration_ns)),
+        stamp: Stamp::new(event_time, Duration::from_nanos(line.duration_ns.unwrap_or(0))),
         arrival: line.arrival_ns.map(Timestamp::from_nanos),
         named,
-        bytes: line.bytes,
+        bytes: line.bytes.unwrap_or(0),
     })
 }
 
@@ -279,24 +290,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_counts_as_not_given() {
+        let text = r#"{"stream":"s","input":"video","event_time_ns":1,"id":null,"duration_ns":null,"bytes":null,"arrival_ns":null}"#;
+        let item = read(text, 42, &names(), &[]).expect("a good line");
+        assert_eq!(
+            item,
+            read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names(), &[]).expect("too")
+        );
+        assert!(!item.named && item.fingerprint().is_none());
+    }
+
+    #[test]
+    fn names_are_told_shortened() {
+        let long = "v".repeat(1_000_000);
+        for line in [
+            format!(r#"{{"stream":"s","input":"{long}","event_time_ns":1}}"#),
+            format!(r#"{{"stream":"s","input":"video","event_time_ns":1,"id":["{long}"]}}"#),
+        ] {
+            assert!(read(&line, 1, &names(), &[]).expect_err("wrong").len() < 200);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_line_is_said_with_the_remedy() {
         for (line, says) in [
-            ("", "EOF while parsing"),
-            ("{", "EOF while parsing"),
-            (r#"{"stream":"s","input":"video"}"#, "missing field `event_time_ns`; a sample is {\"stream\""),
-            (r#"{"stream":"s","input":"video","event_time_ns":1.5}"#, "invalid type: floating point `1.5`"),
-            (r#"{"stream":"s","input":"video","event_time_ns":1,"duration_ns":-1}"#, "expected u64"),
-            (
-                r#"{"stream":"s","input":"video","event_time_ns":1,"arival_ns":1}"#,
-                "unknown field `arival_ns`",
-            ),
             (r#"{"stream":"s","input":"radar","event_time_ns":1}"#, "it has video, audio"),
             (r#"{"stream":"","input":"video","event_time_ns":1}"#, "every sample belongs to one"),
             (r#"{"stream":"s","input":"video","event_time_ns":1,"id":[]}"#, "a text or a number"),
         ] {
             let error = read(line, 1, &names(), &[]).expect_err(line);
             assert!(error.contains(says), "{line}: {error}");
-            assert!(!error.contains("at line"), "{error}");
         }
     }
 

@@ -190,8 +190,15 @@ fn a_bad_line_is_named_and_the_rest_goes_on() {
     );
     assert_eq!((lines.len(), summary.bad_lines, summary.samples), (1, 2, 1));
     let errors: Vec<&str> = errors.lines().collect();
-    assert!(errors[0].starts_with("error: line 1: expected ident; a sample is "), "{}", errors[0]);
-    assert_eq!(errors[1], "error: line 2: input \"radar\" is not in the pipeline; it has video, audio, text");
+    assert!(
+        errors[0].starts_with("error: line 1: is not JSON: \"nonsense\"; a sample is one object, as {"),
+        "{}",
+        errors[0]
+    );
+    assert_eq!(
+        errors[1],
+        "error: line 2: input is \"radar\", which is not in the pipeline; it has video, audio, text"
+    );
     assert!(summary.to_string().ends_with("; 2 bad lines"));
 }
 
@@ -391,4 +398,19 @@ fn an_input_to_compare_has_to_be_there_and_another() {
     }
     // The pivot is compared with the first other.
     assert!(Comparison::new("video", &names(), &[], &policy(Missing::Emit)).is_ok());
+}
+
+#[test]
+fn a_byte_order_mark_at_the_beginning_is_passed_over() {
+    let line = r#"{"stream":"a","input":"video","event_time_ns":1000}"#;
+    let (_, errors, summary) = try_out(policy(Missing::Emit), &format!("\u{feff}{line}\n\u{feff}{line}"));
+    assert_eq!((summary.samples, summary.bad_lines), (1, 1), "only there: {errors}");
+    assert!(errors.starts_with("error: line 2: is not JSON"), "{errors}");
+}
+
+#[test]
+fn a_list_is_no_sample() {
+    let (_, errors, summary) = try_out(policy(Missing::Emit), r#"["a","video",1000,0,"x",null,0]"#);
+    assert_eq!((summary.samples, summary.bad_lines), (0, 1));
+    assert!(errors.starts_with("error: line 1: is a list; a sample is an object, as {"), "{errors}");
 }

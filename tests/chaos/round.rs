@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(8);
 const CAUGHT_UP: Duration = Duration::from_millis(500);
 
 /// Two inputs whose samples belong together two by two; `missing` never comes into it, as no input falls silent for
-/// a minute.
+/// an hour.
 const PAIRS: &str = r#"
 [pipeline]
 name = "NAME"
@@ -34,14 +34,14 @@ guarantee = "GUARANTEE"
 [inputs.left]
 content_type = "application/octet-stream"
 max_past = "9999d"
-idle_timeout = "60s"
+idle_timeout = "1h"
 [inputs.right]
 content_type = "application/octet-stream"
 max_past = "9999d"
-idle_timeout = "60s"
+idle_timeout = "1h"
 [align]
 pivot = "left"
-max_wait = "60s"
+max_wait = "1h"
 right = { nearest = { tolerance = "1ms" } }
 [models]
 repository = "../models"
@@ -143,7 +143,11 @@ impl<'b> Round<'b> {
         let until = Instant::now() + PATIENCE;
         while self.disturbed.is_some() {
             self.turn();
-            assert!(Instant::now() < until, "these are waited for in vain: {:?}", self.missing());
+            if Instant::now() >= until {
+                let missing = self.missing();
+                self.load.without(&self.ended, 3).iter().for_each(|id| around(&self.records, id));
+                panic!("these are waited for in vain: {missing:?}");
+            }
         }
     }
 
@@ -223,6 +227,7 @@ impl<'b> Round<'b> {
             self.turn();
             assert!(Instant::now() < until, "it does not die");
         }
+        self.said.0.push(process.wait().err);
     }
 
     /// Stops a process in order, and goes on meanwhile.
@@ -305,6 +310,22 @@ impl Drop for Said {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.tell();
+        }
+    }
+}
+
+/// Shows the results of a stream around one that is missing, by the places of what is in them.
+fn around(records: &[TailRecord], missing: &str) {
+    let Some((stream, time)) = missing.rsplit_once('@') else { return };
+    let time: i64 = time.parse().expect("a time");
+    println!("chaos: around {missing}:");
+    for record in records {
+        let result: Value = serde_json::from_slice(&record.value).expect("JSON");
+        let at = result["event_time_ns"].as_i64().expect("a time");
+        if result["stream"] == stream && (at - time).abs() <= 100_000_000 {
+            let of = |input: &str| result["inputs"][input]["samples"].to_string();
+            let place = (record.partition, record.offset);
+            println!("chaos: {} in {place:?}: left {} right {}", at - time, of("left"), of("right"));
         }
     }
 }

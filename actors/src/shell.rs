@@ -99,6 +99,8 @@ pub struct Shell<R: Room> {
     failures: Failures,
     pulse: Arc<Pulse>,
     timer: Option<(Timestamp, SpawnHandle)>,
+    /// The room has panicked: what it knows is half of one thing and half of another.
+    is_broken: bool,
 }
 
 impl<R: Room> Shell<R> {
@@ -113,12 +115,23 @@ impl<R: Room> Shell<R> {
     ) -> Link<R::Message> {
         let pulse = failures.status().pulse(&name);
         failures.status().starting(&name);
-        let shell = Self { name, room, mailbox: capacity, failures, pulse: pulse.clone(), timer: None };
+        let shell = Self {
+            name,
+            room,
+            mailbox: capacity,
+            failures,
+            pulse: pulse.clone(),
+            timer: None,
+            is_broken: false,
+        };
         let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| shell);
         Link::new(link, &actor, capacity, pulse)
     }
 
     fn call(&mut self, ctx: &mut Context<Self>, permit: Option<Permit>, call: Call<R::Message>) {
+        if self.is_broken {
+            return self.pulse.done();
+        }
         let (now, began) = (Timestamp::now(), Instant::now());
         let mut permit = permit;
         let mut out = Outbox::new();
@@ -129,6 +142,9 @@ impl<R: Room> Shell<R> {
         self.pulse.worked(began.elapsed());
         if let Err(panic) = outcome {
             telemetry::panicked(&self.name);
+            self.is_broken = true;
+            // Nothing comes of what it had begun to say: it might count, and what belongs to it not.
+            out = Outbox::new();
             out.fail(format!("it panicked: {}", panic_text(panic.as_ref())));
         }
         if let Some((why, remedy)) = out.failure {

@@ -57,6 +57,7 @@ pub(crate) struct Round<'b> {
     pipeline: Pipeline<'b>,
     load: Load,
     next: Instant,
+    address: String,
     results: Tail,
     records: Vec<TailRecord>,
     letters: Tail,
@@ -106,6 +107,7 @@ impl<'b> Round<'b> {
             load: Load::new(broker, topics, STREAMS),
             pipeline,
             next: Instant::now(),
+            address: broker.address.clone(),
             results,
             records: Vec::new(),
             letters,
@@ -145,10 +147,23 @@ impl<'b> Round<'b> {
             self.turn();
             if Instant::now() >= until {
                 let missing = self.missing();
-                self.load.without(&self.ended, 3).iter().for_each(|id| around(&self.records, id));
+                let again = self.read_again();
+                for id in self.load.without(&self.ended, 3) {
+                    around(&self.records, &id);
+                    println!("chaos: and as the topic is read once more:");
+                    around(&again, &id);
+                }
                 panic!("these are waited for in vain: {missing:?}");
             }
         }
+    }
+
+    /// All results, as another reader finds them.
+    fn read_again(&self) -> Vec<TailRecord> {
+        let tail =
+            Tail::open(&self.address, &BTreeMap::new(), &self.pipeline.topic("results"), From::Beginning);
+        let mut tail = tail.expect("the topic can be followed");
+        std::iter::from_fn(|| tail.next(Duration::from_secs(2)).expect("the results can be read")).collect()
     }
 
     /// The oldest bundles that have no result, how many there are, and for how long the first has been waited for.

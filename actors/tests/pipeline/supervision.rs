@@ -290,6 +290,8 @@ fn an_actor_that_stands_still_is_replaced_and_nothing_is_lost() {
 fn a_loop_of_failures_ends_with_a_reason() {
     let mut pipeline = pipeline(1);
     pipeline.supervision.restarts.most = 2;
+    // A pipeline that begins with that bundle would find out that it alone is to blame.
+    pipeline.steps[0].care.tries = 1000;
     let records = (0..50).map(|n| record(n, "a", if n == 10 { DEVICE } else { 1 })).collect();
     let running = Running::supervised(Arc::default(), records, pipeline);
     let world = running.world.clone();

@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) producer_failed: AtomicBool,
     /// What was sent in the transaction under way, and how many of those to come the broker aborts.
     pub(crate) gathered: Mutex<Vec<OutRecord>>,
+    /// The number of the latest producer: those before it are fenced.
+    producer: AtomicUsize,
     pub(crate) aborting: AtomicUsize,
     /// How many transactions were committed.
     pub(crate) transactions: AtomicUsize,
@@ -119,6 +121,13 @@ fn one_of(count: &AtomicUsize) -> bool {
 }
 
 impl World {
+    /// The number of a new producer. Nothing comes any more of what those before it have under way.
+    fn fence(&self) -> usize {
+        let mut gathered = self.gathered.lock().unwrap();
+        gathered.clear();
+        self.producer.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
     pub(crate) fn notify(&self) {
         let _guard = self.lock.lock().unwrap();
         self.changed.notify_all();
@@ -197,7 +206,8 @@ impl Running {
     }
 
     pub(crate) fn start_with(world: Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Self {
-        let (stop, parts) = (Stop::default(), parts(&world, records, pipeline));
+        let number = world.fence();
+        let (stop, parts) = (Stop::default(), parts(&world, records, pipeline, number));
         let asked = stop.clone();
         let thread = std::thread::spawn(move || run(parts, &asked));
         Self { world, stop, thread }
@@ -210,9 +220,11 @@ impl Running {
         let thread = std::thread::spawn(move || {
             let policy = pipeline.supervision.restarts;
             let make = || {
+                // As a group does: what the one before commits from here on does not count.
+                let number = of_parts.fence();
                 let from = of_parts.committed().unwrap_or(0);
                 let left = records.iter().filter(|record| record.position.offset.0 >= from);
-                Ok(parts(&of_parts, left.cloned().collect(), pipeline.clone()))
+                Ok(parts(&of_parts, left.cloned().collect(), pipeline.clone(), number))
             };
             supervise(make, policy, &of_parts.status, &asked)
         });
@@ -229,7 +241,7 @@ impl Running {
     }
 }
 
-fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts {
+fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: usize) -> Parts {
     let (of_source, of_sink) = (world.clone(), world.clone());
     let is_transactional = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
     Parts {
@@ -238,9 +250,11 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Parts 
         backends: vec![Arc::new(TestBackend(world.clone()))],
         source: Box::new(move |sink| Ok(play(of_source, records, sink))),
         sink: Box::new(move |on_delivery| {
-            let transactions = || Box::new(TestTransactions(of_sink.clone())) as Box<dyn Transactions>;
+            let transactions =
+                || Box::new(TestTransactions(of_sink.clone(), number)) as Box<dyn Transactions>;
             let transactions = is_transactional.then(transactions);
-            let sink = TestSink { world: of_sink, on_delivery, under_way: Arc::default(), is_transactional };
+            let under_way = Arc::default();
+            let sink = TestSink { world: of_sink, number, on_delivery, under_way, is_transactional };
             Ok((Box::new(sink) as Box<dyn Sink>, transactions))
         }),
         observer: Box::new(Troublemaker(world.clone())),
@@ -502,26 +516,32 @@ impl SourceControl for TestControl {
 
 struct TestSink {
     world: Arc<World>,
+    number: usize,
     on_delivery: lockstep_actors::run::OnDelivery,
     under_way: Arc<AtomicUsize>,
     is_transactional: bool,
 }
 
 /// Ends transactions on a thread of its own, as a real client does.
-struct TestTransactions(Arc<World>);
+struct TestTransactions(Arc<World>, usize);
 
 impl Transactions for TestTransactions {
     fn end(&mut self, how: Ending, then: Box<dyn FnOnce(InTransaction) + Send>) {
-        let world = self.0.clone();
+        let (world, number) = (self.0.clone(), self.1);
         std::thread::spawn(move || {
             if matches!(how, Ending::None) {
                 world.wait_for("a transaction to begin", |world| !world.begin_held.load(Ordering::SeqCst));
             }
-            let gathered = std::mem::take(&mut *world.gathered.lock().unwrap());
+            let mut gathered = world.gathered.lock().unwrap();
+            if world.producer.load(Ordering::SeqCst) != number {
+                drop(gathered);
+                return then(InTransaction::Failed("fenced".into()));
+            }
+            let sent = std::mem::take(&mut *gathered);
             let ended = match how {
                 Ending::Commit(_) if one_of(&world.aborting) => InTransaction::Aborted("told to".into()),
                 Ending::Commit(commits) => {
-                    world.sent.lock().unwrap().extend(gathered);
+                    world.sent.lock().unwrap().extend(sent);
                     let commits = commits.into_iter().map(|commit| (commit.partition, commit.next));
                     world.committed.lock().unwrap().extend(commits);
                     world.transactions.fetch_add(1, Ordering::SeqCst);
@@ -529,6 +549,7 @@ impl Transactions for TestTransactions {
                 }
                 Ending::None | Ending::Abort => InTransaction::AsAsked,
             };
+            drop(gathered);
             then(ended);
             world.notify();
         });
@@ -549,7 +570,7 @@ impl Sink for TestSink {
         let (world, on_delivery, under_way) =
             (self.world.clone(), self.on_delivery.clone(), self.under_way.clone());
         // On another thread, as a real client does.
-        let gathers = self.is_transactional;
+        let (gathers, number) = (self.is_transactional, self.number);
         std::thread::spawn(move || {
             let outcome = if one_of(&world.failing_deliveries) {
                 Err(DeliveryError { message: "no".into(), refusal: Refusal::Passing })
@@ -557,7 +578,11 @@ impl Sink for TestSink {
                 Err(DeliveryError { message: "fenced".into(), refusal: Refusal::Fatal })
             } else {
                 let to = if gathers { &world.gathered } else { &world.sent };
-                to.lock().unwrap().push(record);
+                let mut to = to.lock().unwrap();
+                if !gathers || world.producer.load(Ordering::SeqCst) == number {
+                    to.push(record);
+                }
+                drop(to);
                 Ok(())
             };
             under_way.fetch_sub(1, Ordering::SeqCst);

@@ -21,7 +21,7 @@ kafka: ## Apache Kafka on a free loopback port until Ctrl-C
 	@config/kafka/kafka run
 
 chaos: setup ## processes killed, frozen and restarted on Apache Kafka, and every sample accounted for
-	LOCKSTEP_CHAOS=full LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- cargo test --locked --test chaos
+	LOCKSTEP_CHAOS=full LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- cargo test --locked --workspace --test chaos
 
 bench: build ## the benchmarks of the whole, as ratios
 	target/release/lockstep bench

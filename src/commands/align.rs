@@ -77,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
     stats: Option<Format>,
     /// Draw samples and the bundles that joined them over time
-    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::target())]
+    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::file::target())]
     plot: Option<PathBuf>,
     /// The stream to draw [default: the first]
     #[arg(long, value_name = "KEY", requires = "plot")]

@@ -14,7 +14,7 @@ pub(crate) struct Cluster {
     /// The brokers; those of --config if not said
     #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS", required_unless_present = "config")]
     brokers: Option<String>,
-    /// A pipeline's configuration, whose [kafka] section says how to reach the brokers: TLS, users, where secrets
+    /// A pipeline's configuration, whose `[kafka]` section says how to reach the brokers: TLS, users, where secrets
     /// are
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

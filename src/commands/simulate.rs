@@ -99,7 +99,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = plant::length)]
     instance_start: Duration,
     /// Draw what happened
-    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::target())]
+    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::file::target())]
     plot: Option<PathBuf>,
     /// Print one JSON object instead of tables
     #[arg(long)]

@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["plot", "seconds"])]
     once: bool,
     /// Draw at the end what was seen
-    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::target())]
+    #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::file::target())]
     plot: Option<PathBuf>,
     /// End after so long
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=31_536_000))]

@@ -4,6 +4,19 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+/// Reads where a picture goes: a file whose name says that it is one of this kind.
+pub(crate) fn target() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg")) {
+            Ok(path)
+        } else {
+            Err("pictures are SVG; write a file name that ends in .svg")
+        }
+    })
+}
+
 /// A file that can be written, opened before the work is done whose picture it is to hold. What stands in it stays until
 /// then; if it comes to nothing, no empty file is left behind.
 #[derive(Debug)]
@@ -79,5 +92,24 @@ mod tests {
         let nowhere = folder.path().join("b").join("a.svg");
         let error = PlotFile::open(&nowhere).expect_err("there is no folder");
         assert!(error.starts_with(&format!("--plot {}: ", nowhere.display())), "{error}");
+    }
+
+    #[test]
+    fn a_picture_goes_to_a_file_that_says_that_it_is_svg_and_to_no_other() {
+        for (name, is_right) in [
+            ("x.svg", true),
+            ("a/b.SVG", true),
+            ("x.png", false),
+            ("x", false),
+            ("x.svg.gz", false),
+            (".svg", false),
+        ] {
+            let command = clap::Command::new("draw").arg(clap::Arg::new("plot").value_parser(target()));
+            let outcome = command.try_get_matches_from(["draw", name]);
+            assert_eq!(outcome.is_ok(), is_right, "{name}");
+            if let Err(error) = outcome {
+                assert!(error.to_string().contains("write a file name that ends in .svg"), "{error}");
+            }
+        }
     }
 }

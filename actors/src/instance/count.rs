@@ -44,15 +44,11 @@ impl Instances {
     pub fn ask(&self, instances: usize) {
         self.by_hand.store(true, Ordering::Relaxed);
         self.coming.lock().most = None;
-        self.set_asked(instances);
+        self.follow(instances);
     }
 
     /// Asks for so many as the law of scaling says.
     pub(crate) fn follow(&self, instances: usize) {
-        self.set_asked(instances);
-    }
-
-    fn set_asked(&self, instances: usize) {
         let instances = instances.clamp(1, MOST_INSTANCES);
         self.asked.send_if_modified(|asked| std::mem::replace(asked, instances) != instances);
     }
@@ -100,7 +96,7 @@ impl Instances {
     /// No more than so many can be had.
     pub(crate) fn give_up(&self, most: usize) {
         self.coming.lock().most = Some(most);
-        self.set_asked(most);
+        self.follow(most);
     }
 
     /// The pipeline is put together anew.

@@ -84,7 +84,7 @@ impl KafkaSource {
         let wake = Arc::new(Wake::default());
         let join = Join {
             spec: spec.clone(),
-            topics: topics.clone(),
+            topics,
             prefetch: share,
             tells_ends,
             notices: notices.clone(),
@@ -93,7 +93,8 @@ impl KafkaSource {
         let member = join.join(join.tries_incremental())?;
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let (alive, ended) = sync_channel(0);
-        let inputs: HashMap<String, InputId> = topics
+        let inputs: HashMap<String, InputId> = join
+            .topics
             .iter()
             .enumerate()
             .filter_map(|(index, topic)| Some((topic.clone(), InputId(u16::try_from(index).ok()?))))
@@ -104,7 +105,7 @@ impl KafkaSource {
             notices,
             mailbox.clone(),
             (wake.clone(), membership),
-            (topics, inputs),
+            inputs,
             (spec.start, state.map(|topic| Changelog::new(spec, topic))),
         );
         std::thread::Builder::new()

@@ -164,14 +164,13 @@ impl<T: Held + Clone> Aligner<T> {
     /// samples nobody asks for, streams to forget.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
         let now = self.advance_clock(now);
-        while let Some(Reverse((deadline, slot))) = self.deadlines.peek().copied()
-            && deadline <= now
-        {
-            self.deadlines.pop();
-            let Some(Some(held)) = self.streams.get_mut(slot as usize) else { continue };
-            if held.scheduled != deadline {
-                continue;
+        while let Some(Reverse((deadline, slot))) = self.deadlines.peek().copied() {
+            let counts = self.counts(deadline, slot);
+            if counts && deadline > now {
+                break;
             }
+            self.deadlines.pop();
+            let Some(Some(held)) = self.streams.get_mut(slot as usize).filter(|_| counts) else { continue };
             let told = out.len();
             held.tick(&self.rules, now, out);
             self.buffered -= ended(out, told);
@@ -308,13 +307,17 @@ impl<T: Held + Clone> Aligner<T> {
         self.compact();
     }
 
+    /// Whether an entry among the deadlines is that of its stream.
+    fn counts(&self, deadline: i64, slot: u32) -> bool {
+        matches!(self.streams.get(slot as usize), Some(Some(held)) if held.scheduled == deadline)
+    }
+
     fn schedule(&mut self, slot: u32, deadline: i64) {
         // Entries that no longer count are cleared away before they outnumber the others by much.
         if self.deadlines.len() > self.index.len().saturating_mul(4).saturating_add(64) {
-            let streams = &self.streams;
-            self.deadlines.retain(|Reverse((deadline, slot))| {
-                matches!(streams.get(*slot as usize), Some(Some(held)) if held.scheduled == *deadline)
-            });
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|Reverse((deadline, slot))| self.counts(*deadline, *slot));
+            self.deadlines = deadlines;
         }
         self.deadlines.push(Reverse((deadline, slot)));
     }

@@ -19,6 +19,7 @@ pub(super) type Member = (Arc<BaseConsumer<Context>>, Committer);
 /// Makes consumers for the same topics and the same group.
 pub(super) struct Join {
     pub(super) spec: KafkaSpec,
+    /// By input.
     pub(super) topics: Vec<String>,
     /// What librdkafka may read ahead of each partition, in bytes.
     pub(super) prefetch: usize,

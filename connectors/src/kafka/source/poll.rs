@@ -47,8 +47,6 @@ pub(super) struct Poller {
     mailbox: Arc<Mutex<Mailbox>>,
     wake: Arc<Wake>,
     membership: Arc<Membership>,
-    /// By input.
-    topics: Vec<String>,
     inputs: HashMap<String, InputId>,
     start: StartAt,
     next_epoch: Instant,
@@ -82,7 +80,7 @@ impl Poller {
         notices: Arc<Mutex<Notices>>,
         mailbox: Arc<Mutex<Mailbox>>,
         (wake, membership): (Arc<Wake>, Arc<Membership>),
-        (topics, inputs): (Vec<String>, HashMap<String, InputId>),
+        inputs: HashMap<String, InputId>,
         (start, changelog): (StartAt, Option<Changelog>),
     ) -> Self {
         Self {
@@ -95,7 +93,6 @@ impl Poller {
             mailbox,
             wake,
             membership,
-            topics,
             inputs,
             start,
             next_epoch: Instant::now(),
@@ -161,7 +158,7 @@ impl Poller {
         }
         // A partition that has gone to another member is that member's to commit.
         self.to_commit.retain(|id, _| self.owned.contains(id));
-        let list = commit_list(&self.topics, std::mem::take(&mut self.to_commit).into_values());
+        let list = commit_list(&self.join.topics, std::mem::take(&mut self.to_commit).into_values());
         if list.count() > 0 {
             if self.committer.commit(list) {
                 self.commits_sent += 1;

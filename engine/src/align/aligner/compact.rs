@@ -29,9 +29,8 @@ impl<T: Held + Clone> Aligner<T> {
         self.index.shrink_to_fit();
         let deadlines = std::mem::take(&mut self.deadlines).into_iter();
         let moved_to = |Reverse((deadline, slot))| Some(Reverse((deadline, to(slot))));
-        let still = deadlines.filter_map(moved_to).filter(|Reverse((deadline, slot))| {
-            matches!(self.streams.get(*slot as usize), Some(Some(held)) if held.scheduled == *deadline)
-        });
+        let still =
+            deadlines.filter_map(moved_to).filter(|Reverse((deadline, slot))| self.counts(*deadline, *slot));
         self.deadlines = still.collect();
         self.deadlines.shrink_to_fit();
         if let Some(account) = &mut self.account {

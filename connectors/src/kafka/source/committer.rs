@@ -29,10 +29,7 @@ impl Committer {
                 fault_point::pass("before-commit");
                 let outcome = consumer.commit(&list, CommitMode::Sync);
                 fault_point::pass("after-commit");
-                let mut notices = notices.lock();
-                notices.commits_answered += 1;
-                notices.last_commit = outcome.err();
-                drop(notices);
+                notices.lock().committed = Some(outcome);
                 wake.wake();
             }
         })?;

@@ -58,8 +58,8 @@ pub(super) struct Notices {
     pub(super) lacks_protocol: bool,
     /// How often anything was noted: whether a poll has found something.
     pub(super) noted: u64,
-    pub(super) commits_answered: u64,
-    pub(super) last_commit: Option<KafkaError>,
+    /// What became of the commit that was under way.
+    pub(super) committed: Option<Result<(), KafkaError>>,
     /// The ends of partitions: the offset after the last record that can be read.
     pub(super) ends: Vec<(TopicPartition, i64)>,
 }

@@ -1,20 +1,22 @@
 //! The poll thread. One loop: do what was asked, serve the group, hand over what is there, wait.
 
+mod commits;
 mod group;
 mod lost;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::pipeline::StartAt;
-use lockstep_engine::position::{Commit, InputId, PartitionId};
+use lockstep_engine::position::{InputId, PartitionId};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
+use self::commits::Commits;
 use self::group::Step;
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
@@ -22,7 +24,6 @@ use super::join::{Join, Member};
 use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
 use crate::kafka::changelog::Changelog;
-use crate::kafka::commits::commit_list;
 use crate::kafka::membership::Membership;
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
@@ -62,9 +63,7 @@ pub(super) struct Poller {
     /// Events that had no room. No record is read while there are any.
     held: VecDeque<SourceEvent>,
     step: Step,
-    /// Positions to commit when the commit under way has been answered.
-    to_commit: BTreeMap<PartitionId, Commit>,
-    commits_sent: u64,
+    commits: Commits,
     stopped: bool,
     /// Where the next round over the partitions begins, so that none is always last.
     first: usize,
@@ -103,8 +102,7 @@ impl Poller {
             paused: HashSet::new(),
             held: VecDeque::new(),
             step: Step::Settled,
-            to_commit: BTreeMap::new(),
-            commits_sent: 0,
+            commits: Commits::default(),
             stopped: false,
             first: 0,
             told: HashMap::new(),
@@ -146,30 +144,9 @@ impl Poller {
                 partition.paused = self.paused.contains(&partition.id);
             }
         }
-        self.to_commit.extend(commit);
+        self.commits.add(commit);
         self.commit();
         close
-    }
-
-    /// Begins to commit what is to be committed, unless a commit is under way.
-    fn commit(&mut self) {
-        if self.to_commit.is_empty() || self.committing() {
-            return;
-        }
-        // A partition that has gone to another member is that member's to commit.
-        self.to_commit.retain(|id, _| self.owned.contains(id));
-        let list = commit_list(&self.join.topics, std::mem::take(&mut self.to_commit).into_values());
-        if list.count() > 0 {
-            if self.committer.commit(list) {
-                self.commits_sent += 1;
-            } else {
-                self.trouble("cannot commit positions: the thread of commits has ended");
-            }
-        }
-    }
-
-    fn committing(&self) -> bool {
-        self.notices.lock().commits_answered < self.commits_sent
     }
 
     /// Serves the group's queue, which keeps the member alive. Records do not come this way.
@@ -243,13 +220,12 @@ impl Poller {
     }
 
     fn serve_notices(&mut self) {
-        let (lacks_protocol, errors, ends, failed_commit) = {
+        let (lacks_protocol, errors, ends) = {
             let mut notices = self.notices.lock();
             (
                 std::mem::take(&mut notices.lacks_protocol),
                 std::mem::take(&mut notices.errors),
                 std::mem::take(&mut notices.ends),
-                if self.closing_commit() { None } else { notices.last_commit.take() },
             )
         };
         // Of a group that has been joined, a coordinator that does not know it is one of several that are being replaced.
@@ -263,31 +239,9 @@ impl Poller {
             }
             self.trouble(&code.map_or_else(|| reason.clone(), |code| format!("{code}: {reason}")));
         }
-        if let Some(error) = failed_commit {
-            // Normal while the group rebalances: what is not committed is read again.
-            tracing::debug!(%error, "a commit did not succeed");
-            if !matches!(
-                error.rdkafka_error_code(),
-                Some(
-                    RDKafkaErrorCode::RebalanceInProgress
-                        | RDKafkaErrorCode::IllegalGeneration
-                        | RDKafkaErrorCode::UnknownMemberId
-                        | RDKafkaErrorCode::AssignmentLost
-                        | RDKafkaErrorCode::StaleMemberEpoch
-                        | RDKafkaErrorCode::FencedMemberEpoch
-                        | RDKafkaErrorCode::NoOffset
-                )
-            ) {
-                self.trouble(&format!("cannot commit positions: {error}"));
-            }
-        }
         if !ends.is_empty() {
             self.tell_lag(&ends);
         }
-    }
-
-    fn closing_commit(&self) -> bool {
-        matches!(self.step, Step::Closing)
     }
 
     fn tell_lag(&mut self, ends: &[((String, i32), i64)]) {

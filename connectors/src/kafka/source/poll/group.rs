@@ -19,6 +19,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::commits::Failure;
 use super::{Partition, Poller, REQUEST, RETRY};
 use crate::kafka::Error;
 use crate::kafka::changelog::{Changelog, States};
@@ -43,8 +44,6 @@ pub(super) enum Step {
     Restoring(Vec<TopicPartition>, Vec<Takeover>, Receiver<Result<States, Error>>),
     /// For the pipeline to let partitions go: no longer than until the given time.
     Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),
-    /// For the last commit.
-    Closing,
 }
 
 /// A partition to be taken over: where reading begins, and what was last committed.
@@ -96,10 +95,10 @@ impl Poller {
                 let finished = done.load(Ordering::Acquire);
                 if finished {
                     let last = std::mem::take(&mut self.mailbox.lock().commit);
-                    self.to_commit.extend(last);
+                    self.commits.add(last);
                     self.commit();
                 }
-                if finished && self.to_commit.is_empty() && !self.committing() {
+                if finished && (self.commits.is_done() || Instant::now() >= until) {
                     self.let_go(&list);
                 } else if Instant::now() >= until {
                     // What it still holds would be committed in the name of what is held next.
@@ -216,6 +215,10 @@ impl Poller {
         );
         self.partitions.retain(|partition| !ids.contains(&partition.id));
         self.errors.retain(|id, _| !ids.contains(id));
+        if lost {
+            // Whoever has them now commits them.
+            self.owned.retain(|id| !ids.contains(id));
+        }
         let done = Arc::new(AtomicBool::new(false));
         let (told, wake) = (done.clone(), self.wake.clone());
         let acknowledge = Acknowledge::new(move || {
@@ -267,19 +270,25 @@ impl Poller {
 
     /// Waits for the last commit, leaves the group, and answers.
     pub(super) fn close(mut self, close: &Close) {
-        self.step = Step::Closing;
         let left = || close.until.saturating_duration_since(Instant::now());
         let mut outcome = Ok(());
+        let mut last = None;
         loop {
-            self.commit();
-            if !self.committing() && self.to_commit.is_empty() {
-                if let Some(error) = self.notices.lock().last_commit.take() {
+            match self.commit() {
+                Some((Failure::NotOurs, error)) => {
                     outcome = Err(format!("the last commit did not succeed: {error}"));
                 }
+                Some((Failure::Passing, error)) => last = Some(error),
+                None => {}
+            }
+            if self.commits.is_done() {
                 break;
             }
             if left().is_zero() {
-                outcome = Err("the last commit was not answered in time".into());
+                outcome = Err(match last {
+                    Some(error) => format!("the last commit did not succeed in time: {error}"),
+                    None => "the last commit was not answered in time".into(),
+                });
                 break;
             }
             self.poll_group(Duration::ZERO);

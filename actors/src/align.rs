@@ -8,10 +8,12 @@ use actix::Arbiter;
 use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Handover, Stamp};
 use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
+use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
 
 use crate::link::Permit;
 use crate::publish::{Aligned, PublishMessage, Revocation};
@@ -28,13 +30,25 @@ mod moving;
 
 /// How often a shard says what it holds.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How soon it is looked again whether a clock that stands goes on.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a sync actor takes.
 pub enum AlignMessage {
     /// Samples of its streams, in the order of arrival.
-    Samples(Vec<Arc<Sample>>),
+    Samples {
+        /// When they came, by the clock of ingest.
+        at: Timestamp,
+        /// The samples.
+        samples: Vec<Arc<Sample>>,
+    },
     /// Samples that had ended before a restart, in the order of arrival: they only tell how far their streams have come.
-    Ended(Vec<Arc<Sample>>),
+    Ended {
+        /// When they came, by the clock of ingest.
+        at: Timestamp,
+        /// The samples.
+        samples: Vec<Arc<Sample>>,
+    },
     /// Partitions that are no longer ours, with the number of the assignment that has ended.
     Revoked(Arc<Revocation>, Arc<Acknowledge>),
     /// Streams move, and some are going to be adopted here: what comes of them before they do has to wait.
@@ -65,6 +79,12 @@ pub struct Align {
     shard: usize,
     aligner: Aligner<Arc<Sample>>,
     monitor: ClockMonitor,
+    /// The clock of ingest, by which samples are waited for.
+    clock: Arc<Mutex<IntakeClock>>,
+    /// Up to when all that has come is known here, by that clock. What is still on its way is not taken for silence.
+    heard: Timestamp,
+    /// When to look again whether that clock has come to what is due, while something holds it up.
+    look_again: Timestamp,
     routes: Routes,
     status: Arc<Status>,
     ids: Arc<AtomicU64>,
@@ -76,10 +96,11 @@ pub struct Align {
 }
 
 impl Align {
-    /// The room of one shard. `ids` numbers the bundles of all shards.
+    /// The room of one shard. `clock` is that of ingest, and `ids` numbers the bundles of all shards.
     pub fn new(
         shard: usize,
         policy: Arc<AlignPolicy>,
+        clock: Arc<Mutex<IntakeClock>>,
         routes: Routes,
         status: Arc<Status>,
         ids: Arc<AtomicU64>,
@@ -90,6 +111,9 @@ impl Align {
             shard,
             aligner,
             monitor,
+            clock,
+            heard: Timestamp::MIN,
+            look_again: Timestamp::MIN,
             routes,
             status,
             ids,
@@ -116,24 +140,28 @@ impl Align {
     /// Sends what the aligner said: first to the ledger, which must know of a bundle before its
     /// result can be there, then the bundles on their way.
     fn tell(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
+        let ahead_ns = now.nanos_since(self.heard);
         let mut aligned = Aligned::default();
         let mut onward = Onward::default();
         let mut emitted = 0;
         for event in self.events.drain(..) {
             match event {
-                Event::Bundle(bundle) => {
+                Event::Bundle(mut bundle) => {
                     emitted += 1;
+                    bundle.set_ahead(ahead_ns);
                     measure(&bundle, self.aligner.policy());
                     let id = self.ids.fetch_add(1, Ordering::Relaxed);
                     aligned.admitted.push((bundle.stream.clone(), id));
                     let (job, next) = Job::start(id, *bundle, &self.routes.graph, now);
                     onward.add(&job, &next);
                 }
-                Event::Dropped { bundle, .. } => {
+                Event::Dropped { mut bundle, .. } => {
+                    bundle.set_ahead(ahead_ns);
                     telemetry::bundles_closed("dropped", 1);
                     aligned.dropped.push(*bundle);
                 }
-                Event::DeadLetter { bundle, missing } => {
+                Event::DeadLetter { mut bundle, missing } => {
+                    bundle.set_ahead(ahead_ns);
                     telemetry::bundles_closed("dead-lettered", 1);
                     let name = self.aligner.policy().input_name(missing);
                     let why = bundle.incomplete.iter().find(|it| it.input == missing);
@@ -186,6 +214,17 @@ impl Align {
         }
     }
 
+    /// Does what is due up to this time, by the clock of ingest.
+    fn hear_until(&mut self, at: Timestamp) {
+        self.heard = self.heard.max(at);
+        self.aligner.tick(self.heard, &mut self.events);
+    }
+
+    /// When something will be due, in wall time, unless the clock of ingest stands meanwhile.
+    fn due(&self) -> Option<Timestamp> {
+        self.aligner.next_deadline().map(|due| self.clock.lock().wall(due))
+    }
+
     fn report_clocks(&mut self, now: Timestamp) {
         for reading in self.monitor.report(now) {
             let name = self.aligner.policy().input_name(reading.input);
@@ -216,10 +255,10 @@ impl Room for Align {
         out: &mut Outbox<AlignMessage>,
     ) {
         match message {
-            AlignMessage::Samples(mut samples) => {
+            AlignMessage::Samples { at, mut samples } => {
                 // What was due before these arrived comes first, or an input that spoke too late would count as
                 // heard in time.
-                self.aligner.tick(now, &mut self.events);
+                self.hear_until(at);
                 for sample in &samples {
                     let (stamp, polled_at) = (Stamp::from(&**sample), sample.record.polled_at);
                     self.monitor.observe(&sample.stream, sample.input(), stamp, polled_at);
@@ -227,17 +266,17 @@ impl Room for Align {
                 if let Some(taking) = &mut self.taking {
                     samples = taking.keep(samples, false, &self.aligner);
                 }
-                self.aligner.push_all(samples, now, &mut self.events);
+                self.aligner.push_all(samples, self.heard, &mut self.events);
                 self.tell(now, out);
             }
-            AlignMessage::Ended(mut samples) => {
+            AlignMessage::Ended { at, mut samples } => {
                 if let Some(taking) = &mut self.taking {
                     samples = taking.keep(samples, true, &self.aligner);
                 }
-                self.aligner.tick(now, &mut self.events);
+                self.hear_until(at);
                 for sample in samples {
                     let stamp = Stamp::from(&*sample);
-                    self.aligner.observe(&sample.stream, sample.input(), stamp, now, &mut self.events);
+                    self.aligner.observe(&sample.stream, sample.input(), stamp, self.heard, &mut self.events);
                 }
                 self.tell(now, out);
             }
@@ -268,21 +307,30 @@ impl Room for Align {
                 None => self.stop(shards, out),
             },
             AlignMessage::End(shards) => {
-                self.aligner.finish(now, &mut self.events);
+                self.aligner.finish(self.heard, &mut self.events);
                 self.tell(now, out);
                 self.stop(shards, out);
             }
         }
     }
 
-    fn tick(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
-        self.aligner.tick(now, &mut self.events);
-        self.tell(now, out);
+    fn tick(&mut self, now: Timestamp, waiting: u64, out: &mut Outbox<AlignMessage>) {
+        // What has come and was not looked at brings its time with it.
+        if waiting == 0 || self.heard == Timestamp::MIN {
+            let at = self.clock.lock().at(now);
+            self.hear_until(at);
+            self.tell(now, out);
+        }
         self.give(now, out);
+        let is_due = self.due().is_some_and(|due| due <= now);
+        self.look_again = if is_due { now.after(LOOK_AGAIN) } else { Timestamp::MIN };
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
         // Whoever has streams to give goes on with that at once, after what has come meanwhile.
-        if self.giving.is_some() { Some(Timestamp::MIN) } else { self.aligner.next_deadline() }
+        if self.giving.is_some() {
+            return Some(Timestamp::MIN);
+        }
+        self.due().map(|due| due.max(self.look_again))
     }
 }

@@ -206,7 +206,7 @@ impl Room for BatchRoom {
         }
     }
 
-    fn tick(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
+    fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<BatchMessage>) {
         if !std::mem::replace(&mut self.listens, true) {
             self.listen(out);
         }

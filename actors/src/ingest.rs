@@ -9,7 +9,8 @@ use lockstep_engine::budget::Budget;
 use lockstep_engine::completion::Progress;
 use lockstep_engine::control::gate::Gate;
 use lockstep_engine::infer::changelog::Restored;
-use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent, SourceSink};
+use lockstep_engine::ingest::clock::{Hold, IntakeClock};
+use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::until::UntilEnd;
@@ -22,17 +23,19 @@ use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
 use crate::control::Load;
-use crate::link::{Link, Permit, Refused};
+use crate::link::{Link, Permit};
 use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
 use shedding::{Aside, Shedding};
 
+mod intake;
 mod parts;
 mod shards;
 mod shedding;
 
+pub use intake::Intake;
 pub use parts::IngestParts;
 pub use shards::{Shards, StartShard};
 
@@ -63,6 +66,7 @@ pub struct Ingest {
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
     gate: Gate,
+    clock: Arc<Mutex<IntakeClock>>,
     shedding: Shedding,
     load: Load,
     status: Arc<Status>,
@@ -80,8 +84,19 @@ pub struct Ingest {
 impl Ingest {
     /// An ingest room.
     pub fn new(parts: IngestParts) -> Self {
-        let IngestParts { inputs, shards, publish, control, budget, gate, load, restored, until, status } =
-            parts;
+        let IngestParts {
+            inputs,
+            shards,
+            publish,
+            control,
+            budget,
+            gate,
+            clock,
+            load,
+            restored,
+            until,
+            status,
+        } = parts;
         Self {
             inputs,
             shards,
@@ -89,6 +104,7 @@ impl Ingest {
             control,
             budget,
             gate,
+            clock,
             shedding: Shedding::default(),
             load,
             status,
@@ -118,7 +134,7 @@ impl Ingest {
                 }
             }
             SourceEvent::Assigned(partitions) => {
-                let mut told = Vec::new();
+                let (mut told, at) = (Vec::new(), self.clock.lock().at(now));
                 // One number for all that is assigned together: the inputs of a stream are.
                 self.assigned_ever += 1;
                 for assigned in partitions {
@@ -126,7 +142,7 @@ impl Ingest {
                     let Assigned { partition, start, .. } = assigned;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
-                    self.gate.assign(partition, now);
+                    self.gate.assign(partition, at);
                     self.shedding.assign(partition, self.inputs.get(partition.input.index()));
                     if let Some(until) = &mut self.until {
                         until.assign(partition, start);
@@ -260,6 +276,7 @@ impl Ingest {
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
+        let at = self.clock.lock().at(now);
         let mut samples: Vec<Arc<Sample>> = Vec::new();
         let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
         let mut aside = Aside::default();
@@ -267,7 +284,7 @@ impl Ingest {
             read += 1;
             match understand(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
-                    self.gate.seen(partition, sample.event_time, now);
+                    self.gate.seen(partition, sample.event_time, at);
                     latest = latest.max(Some(sample.event_time));
                     if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
                         aside.put(sample, why, input, now);
@@ -288,8 +305,8 @@ impl Ingest {
         if !faults.is_empty() {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
-        self.shards.send(samples, had_ended, out);
-        aside.tell(&self.publish, &self.shards, out);
+        self.shards.send(at, samples, had_ended, out);
+        aside.tell(at, &self.publish, &self.shards, out);
     }
 
     fn data_loss(&mut self, partition: PartitionId, from: i64, to: i64, out: &mut Outbox<IngestMessage>) {
@@ -324,13 +341,14 @@ impl Ingest {
     }
 
     fn look_at_memory(&mut self, now: Timestamp) {
-        let used = self.budget.used();
-        if let Some(paused) = self.gate.decide(used, self.status.is_busy(), now) {
+        let (used, at) = (self.budget.used(), self.clock.lock().at(now));
+        if let Some(paused) = self.gate.decide(used, self.status.is_busy(), at) {
             if let Some(control) = &*self.control.lock() {
                 control.set_paused(Pause::Memory, paused.to_vec());
             }
             self.tell_memory();
         }
+        self.clock.lock().set(Hold::Memory, self.gate.is_full(), now);
         self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
     }
 }
@@ -357,7 +375,15 @@ impl Room for Ingest {
         }
     }
 
-    fn tick(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+    fn waits(&mut self, now: Timestamp) {
+        self.clock.lock().set(Hold::Room, true, now);
+    }
+
+    fn goes_on(&mut self, now: Timestamp) {
+        self.clock.lock().set(Hold::Room, false, now);
+    }
+
+    fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<IngestMessage>) {
         self.look_at_shards(now, out);
         self.look_at_memory(now);
         // The last streams may have arrived meanwhile.
@@ -367,18 +393,5 @@ impl Room for Ingest {
     fn next_deadline(&self) -> Option<Timestamp> {
         let shards = (!self.stopped).then(|| self.shards.next_look());
         self.next_look.into_iter().chain(shards).min()
-    }
-}
-
-/// The source's way into the ingest actor.
-pub struct Intake(pub Link<IngestMessage>);
-
-impl SourceSink for Intake {
-    fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent> {
-        match self.0.try_send(IngestMessage::Source(event)) {
-            Err(Refused::Full(IngestMessage::Source(event))) => Err(event),
-            // An ingest actor that is gone takes no more, and the source is about to be told to stop.
-            _ => Ok(()),
-        }
     }
 }

@@ -190,6 +190,41 @@ impl Publish {
             control.commit(commits);
         }
     }
+
+    fn do_due(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        if now >= self.next_commit {
+            self.next_commit = now.after(self.commit_every);
+            if !self.outgoing.is_transactional() {
+                self.send_carried(out);
+                self.commit();
+            }
+            telemetry::published(&mut self.latencies);
+        }
+        if self.outgoing.again_at().is_some_and(|at| now >= at) {
+            let ended = self.outgoing.again(&self.maker, out);
+            self.ended(ended, out);
+        }
+        self.let_go(now, out);
+        if self.outgoing.is_due(now) {
+            self.send_carried(out);
+        }
+        if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
+            out.fail(why);
+        }
+        if let Some(paused) = self.crowd.decide(&mut self.ledger, now)
+            && let Some(control) = &*self.control.lock()
+        {
+            control.set_paused(Pause::Map, paused);
+        }
+        if !self.listening {
+            self.listening = true;
+            let inbox = self.outgoing.inbox();
+            out.later(async move {
+                inbox.arrived().await;
+                PublishMessage::Deliveries
+            });
+        }
+    }
 }
 
 impl Room for Publish {
@@ -242,46 +277,15 @@ impl Room for Publish {
                 let _ = answer.send(last);
             }
         }
-        self.tick(now, out);
+        self.do_due(now, out);
         self.finish(out);
         if self.outgoing.is_overfull() {
             self.waiting.extend(permit.take());
         }
     }
 
-    fn tick(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        if now >= self.next_commit {
-            self.next_commit = now.after(self.commit_every);
-            if !self.outgoing.is_transactional() {
-                self.send_carried(out);
-                self.commit();
-            }
-            telemetry::published(&mut self.latencies);
-        }
-        if self.outgoing.again_at().is_some_and(|at| now >= at) {
-            let ended = self.outgoing.again(&self.maker, out);
-            self.ended(ended, out);
-        }
-        self.let_go(now, out);
-        if self.outgoing.is_due(now) {
-            self.send_carried(out);
-        }
-        if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
-            out.fail(why);
-        }
-        if let Some(paused) = self.crowd.decide(&mut self.ledger, now)
-            && let Some(control) = &*self.control.lock()
-        {
-            control.set_paused(Pause::Map, paused);
-        }
-        if !self.listening {
-            self.listening = true;
-            let inbox = self.outgoing.inbox();
-            out.later(async move {
-                inbox.arrived().await;
-                PublishMessage::Deliveries
-            });
-        }
+    fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<PublishMessage>) {
+        self.do_due(now, out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

@@ -46,6 +46,12 @@ impl Pulse {
         Duration::from_nanos(self.busy.load(Ordering::Relaxed))
     }
 
+    /// How much it has been given that it has not done.
+    pub(crate) fn left(&self) -> u64 {
+        let tally = self.tally();
+        tally.given.saturating_sub(tally.done)
+    }
+
     fn tally(&self) -> Tally {
         Tally {
             given: self.given.load(Ordering::Relaxed),

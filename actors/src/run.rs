@@ -195,7 +195,8 @@ async fn start_and_watch(
     let steps = start_steps(&pipeline, (&backends, &restored), &routes, &failures, stop, watch, arbiters)
         .map_err(start)?;
 
-    let start_shard = start_shards(&pipeline, &routes, &status, &failures, of_shards);
+    let clock = Arc::default();
+    let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), of_shards);
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let budget = Budget::new(pipeline.limits.memory);
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
@@ -215,6 +216,7 @@ async fn start_and_watch(
         control: control.clone(),
         budget,
         gate,
+        clock,
         load,
         restored,
         until,

@@ -32,8 +32,14 @@ pub trait Room: Send + Unpin + 'static {
         out: &mut Outbox<Self::Message>,
     );
 
-    /// Does what is due.
-    fn tick(&mut self, _now: Timestamp, _out: &mut Outbox<Self::Message>) {}
+    /// Does what is due. So many messages have come that it has not dealt with.
+    fn tick(&mut self, _now: Timestamp, _waiting: u64, _out: &mut Outbox<Self::Message>) {}
+
+    /// What it has said finds no room: it is given nothing until that has been taken.
+    fn waits(&mut self, _now: Timestamp) {}
+
+    /// What it had said has been taken.
+    fn goes_on(&mut self, _now: Timestamp) {}
 
     /// When something will be due.
     fn next_deadline(&self) -> Option<Timestamp> {
@@ -133,11 +139,12 @@ impl<R: Room> Shell<R> {
             return self.pulse.done();
         }
         let (now, began) = (Timestamp::now(), Instant::now());
+        let waiting = self.pulse.left().saturating_sub(1);
         let mut permit = permit;
         let mut out = Outbox::new();
         let outcome = catch_unwind(AssertUnwindSafe(|| match call {
             Call::Handle(message) => self.room.handle(message, &mut permit, now, &mut out),
-            Call::Tick => self.room.tick(now, &mut out),
+            Call::Tick => self.room.tick(now, waiting, &mut out),
         }));
         self.pulse.worked(began.elapsed());
         if let Err(panic) = outcome {
@@ -169,7 +176,14 @@ impl<R: Room> Shell<R> {
                 drop(permit);
                 pulse.done();
             };
-            ctx.wait(send_all.into_actor(self));
+            if self.is_broken {
+                ctx.wait(send_all.into_actor(self));
+            } else {
+                self.room.waits(Timestamp::now());
+                let goes_on =
+                    |(), shell: &mut Self, _: &mut Context<Self>| shell.room.goes_on(Timestamp::now());
+                ctx.wait(send_all.into_actor(self).map(goes_on));
+            }
         }
         self.set_timer(ctx, now);
     }

@@ -94,7 +94,7 @@ impl Align {
             return;
         }
         // What is due of them is said by whom it was due to, and before they go.
-        self.aligner.tick(now, &mut self.events);
+        self.hear_until(self.heard);
         self.tell(now, out);
         let Some(Giving { moving, streams }) = &mut self.giving else { return };
         let mut given = BTreeMap::<usize, Vec<Handover<Arc<Sample>>>>::new();
@@ -147,13 +147,13 @@ impl Align {
         }
         let is_over = taking.awaiting.is_over();
         // As with samples that have just come, what was due before comes first.
-        self.aligner.tick(now, &mut self.events);
+        self.hear_until(self.heard);
         for Waiting { sample, had_ended } in waited {
             let (stream, input, stamp) = (sample.stream.clone(), sample.input(), Stamp::from(&*sample));
             if had_ended {
-                self.aligner.observe(&stream, input, stamp, now, &mut self.events);
+                self.aligner.observe(&stream, input, stamp, self.heard, &mut self.events);
             } else {
-                self.aligner.push(&stream, input, stamp, sample, now, &mut self.events);
+                self.aligner.push(&stream, input, stamp, sample, self.heard, &mut self.events);
             }
         }
         self.tell(now, out);

@@ -6,6 +6,7 @@ use lockstep_engine::budget::Budget;
 use lockstep_engine::control::gate::Gate;
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::Ends;
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ pub struct IngestParts {
     pub budget: Budget,
     /// Who pauses when that is spent.
     pub gate: Gate,
+    /// By which the sync actors wait for samples.
+    pub clock: Arc<Mutex<IntakeClock>>,
     /// Where the load is counted.
     pub load: Load,
     /// What streams carried on before their partitions come here.

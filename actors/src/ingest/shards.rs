@@ -52,9 +52,11 @@ impl Shards {
         &self.links
     }
 
-    /// Sends samples to the owners of their streams, those that had ended before a restart as such.
+    /// Sends samples to the owners of their streams, those that had ended before a restart as such, with the time at which
+    /// they came.
     pub(super) fn send(
         &self,
+        at: Timestamp,
         samples: impl IntoIterator<Item = Arc<Sample>>,
         had_ended: bool,
         out: &mut Outbox<IngestMessage>,
@@ -65,7 +67,13 @@ impl Shards {
                 of_shard.push(sample);
             }
         }
-        let message = if had_ended { AlignMessage::Ended } else { AlignMessage::Samples };
+        let message = |samples| {
+            if had_ended {
+                AlignMessage::Ended { at, samples }
+            } else {
+                AlignMessage::Samples { at, samples }
+            }
+        };
         for (shard, samples) in self.links.iter().zip(by_shard).filter(|(_, samples)| !samples.is_empty()) {
             out.send(shard, message(samples));
         }

@@ -81,6 +81,7 @@ impl Aside {
     /// those that were kept, or they would be late.
     pub(super) fn tell(
         self,
+        at: Timestamp,
         publish: &Link<PublishMessage>,
         shards: &Shards,
         out: &mut Outbox<IngestMessage>,
@@ -89,6 +90,6 @@ impl Aside {
             return;
         }
         out.send(publish, PublishMessage::Shed(self.ended));
-        shards.send(self.latest.into_values(), true, out);
+        shards.send(at, self.latest.into_values(), true, out);
     }
 }

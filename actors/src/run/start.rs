@@ -11,6 +11,7 @@ use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::step::WhenOpen;
+use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::pipeline::Pipeline;
 use parking_lot::Mutex;
 
@@ -33,6 +34,7 @@ pub(super) fn start_shards(
     routes: &Routes,
     status: &Arc<Status>,
     failures: &Failures,
+    clock: Arc<Mutex<IntakeClock>>,
     of_shards: Arc<Mutex<Vec<Arbiter>>>,
 ) -> StartShard {
     let ids = Arc::new(AtomicU64::new(0));
@@ -40,7 +42,7 @@ pub(super) fn start_shards(
     let failures = failures.clone();
     Box::new(move |shard, of| {
         let policy = Arc::new(AlignPolicy { bounds: align.bounds.share_of(of), ..align.clone() });
-        let room = Align::new(shard, policy, routes.clone(), status.clone(), ids.clone());
+        let room = Align::new(shard, policy, clock.clone(), routes.clone(), status.clone(), ids.clone());
         let name = Align::name(shard);
         Shell::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
     })

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_actors::Ended;
+use lockstep_actors::{Ended, Stop};
+use lockstep_engine::align::{InputPolicy, Join};
 use lockstep_engine::batch::BatchMode;
+use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::shed::{Pattern, ShedPolicy, ShedRule};
 use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::pipeline::Pipeline;
-use lockstep_engine::position::NextOffset;
+use lockstep_engine::position::{InputId, NextOffset};
 use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::Record;
 use lockstep_engine::time::Timestamp;
@@ -86,6 +88,51 @@ fn what_is_shed_ends_by_its_rule_once_and_its_report_says_which_and_how_old_it_w
             }
         }
     }
+}
+
+/// Pairs of two inputs, of which the second comes so many pairs later.
+fn pairs(count: i64, later: i64) -> Vec<Record> {
+    let of = |input: u16, offset: i64| {
+        let mut of = record(offset, "a", 1);
+        of.position.partition.input = InputId(input);
+        of
+    };
+    let both = |n: i64| [(n < count).then(|| of(0, n)), (n >= later).then(|| of(1, n - later))];
+    (0..count + later + 1).flat_map(both).flatten().collect()
+}
+
+#[test]
+fn what_waits_for_a_model_is_not_taken_for_silence() {
+    let patience = Duration::from_secs(2);
+    let mut pipeline = pipeline(1, 1);
+    pipeline.shards = 1;
+    pipeline.inputs.push(InputSpec {
+        name: "other".into(),
+        topic: "other".into(),
+        ..pipeline.inputs[0].clone()
+    });
+    let other = InputPolicy {
+        name: "other".into(),
+        join: Join::Window { before: Duration::ZERO, after: Duration::from_millis(1) },
+        ..pipeline.align.inputs[0].clone()
+    };
+    pipeline.align.inputs.push(other);
+    pipeline.align.inputs.iter_mut().for_each(|input| input.idle_timeout = patience);
+    pipeline.align.max_wait = patience;
+    let world = Arc::new(World::default());
+    world.model_held.store(true, Ordering::SeqCst);
+    let running = Running::start_with(world.clone(), pairs(200, 20), pipeline);
+    world.wait_for("all links to be full", |world| world.refusals.load(Ordering::SeqCst) > 100);
+    Stop::default().wait(patience + patience / 2);
+    world.model_held.store(false, Ordering::SeqCst);
+    world.notify();
+    world.wait_for("the results", |world| world.sent_to("results").len() == 200);
+    running.stop().unwrap();
+    for result in world.sent_to("results") {
+        let text = String::from_utf8(result.payload.to_vec()).unwrap();
+        assert!(text.contains("\"complete\":true"), "{text}");
+    }
+    assert_eq!(world.late.load(Ordering::SeqCst), 0);
 }
 
 /// A pipeline whose bundles stay open, and whose batches wait until they are full.

@@ -409,16 +409,22 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
         let next = world.committed().unwrap_or(0);
         let start = NextOffset(records.first().map_or(next, |record| record.position.offset.0));
         let committed = world.before.lock().unwrap().clone();
-        let assigned = Assigned { partition: PARTITION, start, committed };
+        let mut assigned = vec![Assigned { partition: PARTITION, start, committed }];
+        for partition in records.iter().map(|record| record.position.partition) {
+            if assigned.iter().all(|known| known.partition != partition) {
+                assigned.push(Assigned { partition, start: NextOffset(0), committed: None });
+            }
+        }
         let carried = SourceEvent::Carried(vec![(PARTITION.partition, world.carried())]);
-        for event in [carried, SourceEvent::Assigned(vec![assigned])] {
+        for event in [carried, SourceEvent::Assigned(assigned)] {
             if !offer(&world, &stopped, &mut *sink, event) {
                 return;
             }
         }
         let mut at = 0;
         while let Some(record) = records.get(at) {
-            let event = SourceEvent::Records { partition: PARTITION, records: vec![record.clone()] };
+            let partition = record.position.partition;
+            let event = SourceEvent::Records { partition, records: vec![record.clone()] };
             if one_of(&world.rebalances) {
                 let Some(start) = rebalance(&world, &stopped, &mut *sink) else { return };
                 at = records.partition_point(|record| record.position.offset.0 < start.0);

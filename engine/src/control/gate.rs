@@ -37,6 +37,7 @@ pub struct Gate {
     drift: Drift,
     partitions: BTreeMap<PartitionId, Reached>,
     spent: bool,
+    is_full: bool,
     paused: Vec<PartitionId>,
 }
 
@@ -64,6 +65,7 @@ impl Gate {
             drift,
             partitions: BTreeMap::new(),
             spent: false,
+            is_full: false,
             paused: Vec::new(),
         }
     }
@@ -102,6 +104,7 @@ impl Gate {
         self.spent = used > if self.spent { self.low } else { self.high };
         self.look_at_drift(now);
         let all = self.spent && used >= self.limit && busy;
+        self.is_full = all;
         let behind = if self.spent { self.furthest_behind() } else { BTreeSet::new() };
         let is_paused = |id: &PartitionId, reached: &Reached| {
             all || reached.is_ahead || self.spent && !behind.contains(id)
@@ -122,6 +125,11 @@ impl Gate {
     /// Whether it is to be asked again though nothing comes: memory becomes free, and who was waited for is idle.
     pub fn is_closed(&self) -> bool {
         self.spent || !self.paused.is_empty()
+    }
+
+    /// Whether all partitions are paused, until something that is under way ends.
+    pub fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// The partitions that are paused.

@@ -46,7 +46,9 @@ fn the_inputs_ahead_are_paused_first() {
 #[test]
 fn the_input_furthest_behind_is_paused_only_while_bundles_are_under_way() {
     let mut gate = gate(no_drift());
+    assert!(!gate.is_full());
     assert_eq!(gate.decide(100, true, at(0)).map(<[_]>::len), Some(3));
+    assert!(gate.is_full());
     assert_eq!(gate.decide(100, false, at(0)), Some(&[partition(1), partition(2)][..]));
 }
 

@@ -1,5 +1,6 @@
 //! Turns Kafka records into samples, by their headers alone.
 
+pub mod clock;
 pub mod duration;
 pub mod input;
 pub mod shed;

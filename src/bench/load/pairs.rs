@@ -26,9 +26,6 @@ use crate::settings::{Overrides, load};
 pub(super) const PARTITIONS: i32 = 16;
 /// Each partition has as many of them.
 pub(super) const STREAMS: u64 = 64;
-/// How long alignment waits for the other of a pair: timers run on while the pipeline is held up, so that with less a backlog
-/// makes bundles of one sample.
-const PATIENT: &str = "60s";
 /// What waits to be sent, in bytes.
 const QUEUE: usize = 8 << 20;
 /// How long everything sent may take to be acknowledged.
@@ -84,9 +81,9 @@ impl Workload {
             "[pipeline]\nname = \"bench-load\"\n\n\
              [kafka]\nbrokers = \"{}\"\ngroup = \"{group}\"\n\n\
              [kafka.consumer]\n\"fetch.wait.max.ms\" = 5\n\n\
-             [inputs.first]\ntopic = \"{first}\"\ncontent_type = \"{content_type}\"\nidle_timeout = \"{PATIENT}\"\n\n\
-             [inputs.second]\ntopic = \"{second}\"\ncontent_type = \"application/octet-stream\"\nidle_timeout = \"{PATIENT}\"\n\n\
-             [align]\nmethod = \"exact\"\nmax_wait = \"{PATIENT}\"\n\n\
+             [inputs.first]\ntopic = \"{first}\"\ncontent_type = \"{content_type}\"\n\n\
+             [inputs.second]\ntopic = \"{second}\"\ncontent_type = \"application/octet-stream\"\n\n\
+             [align]\nmethod = \"exact\"\n\n\
              [models]\nrepository = \".\"\n\n{step}\n\
              [scaling]\npolicy = \"{}\"\n\n{limits}\
              [results]\ntopic = \"{results}\"\ndead_letters = \"{dead_letters}\"\nlate = false\n\n\

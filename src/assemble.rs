@@ -19,6 +19,7 @@ use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::telemetry;
 
+use crate::by_hand::ByHand;
 use crate::commands::Failure;
 
 /// The shares of the memory limit that Kafka's client may take for itself: what it reads ahead, and what
@@ -123,7 +124,8 @@ pub(crate) fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<
     telemetry::describe();
     let Some(listen) = &pipeline.http else { return Ok(None) };
     let health = health(pipeline.name.clone(), status.clone());
-    Ok(Some(HttpServer::start(listen, recorder, health)?))
+    let scaling = Arc::new(ByHand::new(pipeline, status.clone()));
+    Ok(Some(HttpServer::start(listen, recorder, health, Some(scaling))?))
 }
 
 /// What the health endpoint says of a pipeline.

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod assemble;
 mod bench;
+mod by_hand;
 mod commands;
 mod logging;
 mod plot;
@@ -49,6 +50,8 @@ enum Command {
     Align(commands::align::Args),
     /// Show the load of a running process, live
     Top(commands::top::Args),
+    /// Show how many shards and instances a running process has, or ask for others
+    Scale(commands::scale::Args),
     /// Try how shards, instances and processes would follow a load, in virtual time
     Simulate(commands::simulate::Args),
     /// Measure Lockstep against the bare libraries
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Topics(args) => commands::topics::run(args),
         Command::Align(args) => commands::align::run(args),
         Command::Top(args) => commands::top::run(args),
+        Command::Scale(args) => commands::scale::run(args),
         Command::Simulate(args) => commands::simulate::run(args),
         Command::Bench(args) => bench::run(args),
     };

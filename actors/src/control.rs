@@ -3,7 +3,7 @@
 //! What is asked for takes its time: streams move, models are loaded. Meanwhile the law goes by what is on its way, as
 //! it does in [`lockstep_engine::control::scaling::model`], so that it does not ask for the same again and can think better
 //! of it. What cannot be loaded comes back to it as the most that there can be. How many processes there should be is for
-//! whoever starts them, and is a metric. Once somebody has asked for a number by hand, the law holds that one.
+//! whoever starts them, and is a metric. A number that somebody has asked for by hand is held until it is let go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -21,6 +21,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::instance::count::Instances;
+use crate::memory;
 use crate::prepare::StepRuntime;
 use crate::pulse::Pulse;
 use crate::status::Status;
@@ -63,6 +64,8 @@ pub(crate) struct Control {
     shards: Vec<Arc<Pulse>>,
     gone: Duration,
     steps: Vec<Arc<StepRuntime>>,
+    /// Of each of them, what one more instance takes of the machine's memory at least.
+    sizes: Vec<Option<u64>>,
     instances: BTreeMap<Scaled, Arc<Instances>>,
     inputs: Vec<String>,
     /// The partitions whose age was told.
@@ -73,17 +76,21 @@ impl Control {
     pub(crate) fn new(watched: Watched<'_>) -> Self {
         let Watched { pipeline, load, budget, status, steps } = watched;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // The models that there are have been loaded. What records may take comes first.
+        let memory = memory::to_spare().map(|bytes| bytes.saturating_sub(budget.limit()));
+        let sizes = steps.iter().map(|runtime| size(runtime)).collect();
         let counts =
             |step: &Arc<StepRuntime>| (Scaled::Instances(step.index), status.instances_of(&step.step.name));
         Self {
             instances: steps.iter().map(counts).collect(),
-            law: Law::new(pipeline.scaling.clone(), Machine { cores, memory: None }),
+            law: Law::new(pipeline.scaling.clone(), Machine { cores, memory }),
             load,
             budget,
             status,
             shards: Vec::new(),
             gone: Duration::ZERO,
             steps,
+            sizes,
             inputs: pipeline.inputs.iter().map(|input| input.name.clone()).collect(),
             aged: BTreeSet::new(),
         }
@@ -102,13 +109,10 @@ impl Control {
     /// Looks once: what has been decided.
     fn look(&mut self, now: Timestamp) -> Vec<Decision> {
         self.feel_pulses();
-        if self.status.shards.is_by_hand() {
-            self.law.hold(Scaled::Shards, self.status.shards.asked());
-        }
+        let shards = &self.status.shards;
+        self.law.hold(Scaled::Shards, shards.asked().filter(|_| shards.is_by_hand()));
         for (what, counts) in &self.instances {
-            if counts.is_by_hand() {
-                self.law.hold(*what, counts.asked());
-            }
+            self.law.hold(*what, counts.asked().filter(|_| counts.is_by_hand()));
             self.law.limit(*what, counts.coming().most);
         }
         let work = self.work();
@@ -185,7 +189,7 @@ impl Control {
             cores: 1.0,
             bytes: None,
         };
-        let steps = self.steps.iter().map(|runtime| Work {
+        let steps = self.steps.iter().zip(&self.sizes).map(|(runtime, size)| Work {
             what: Scaled::Instances(runtime.index),
             name: format!("instances of {}", runtime.step.name).into(),
             count: self.present(runtime),
@@ -195,9 +199,19 @@ impl Control {
                 Device::Cuda(_) => 0.0,
                 Device::Auto | Device::Cpu => runtime.step.model.threads as f64,
             },
-            bytes: None,
+            bytes: *size,
         });
         std::iter::once(shards).chain(steps).collect()
+    }
+}
+
+/// What one more instance takes of the machine's memory at least: its weights, as they lie in the file. A device's memory
+/// tells by itself when there is none left, since loading fails then.
+fn size(runtime: &StepRuntime) -> Option<u64> {
+    let model = &runtime.step.model;
+    match model.device {
+        Device::Cuda(_) => None,
+        Device::Auto | Device::Cpu => std::fs::metadata(&model.file).ok().map(|file| file.len()),
     }
 }
 
@@ -226,6 +240,7 @@ mod tests {
             shards: Vec::new(),
             gone: Duration::ZERO,
             steps: Vec::new(),
+            sizes: Vec::new(),
             instances: BTreeMap::new(),
             inputs: vec!["video".into()],
             aged: BTreeSet::new(),
@@ -257,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_asked_for_by_hand_is_held() {
+    fn a_number_asked_for_by_hand_is_held_until_it_is_let_go() {
         let (mut control, pulse) = control();
         control.status.shards.ask(3);
         for second in 0..300_i64 {
@@ -267,5 +282,13 @@ mod tests {
             control.look(now);
             assert_eq!(control.status.shards.asked(), Some(3));
         }
+        control.status.shards.let_go();
+        for second in 300..400_i64 {
+            pulse.worked(Duration::from_secs(1));
+            control.load.lock().read(PARTITION, 250, None);
+            control.load.lock().lag(PARTITION, 1_000_000);
+            control.look(Timestamp::from_millis(second * 1_000));
+        }
+        assert_eq!(control.status.shards.asked(), Some(8), "the law has it again");
     }
 }

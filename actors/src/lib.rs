@@ -5,16 +5,18 @@
 //! room), then [`shell`] (what every actor does around its room), then the rooms in the order of the
 //! data: [`ingest`], [`align`] (and [`resize`]: streams that move from shard to shard), [`batch`] with [`prepare`] and
 //! [`instance`], [`publish`]. [`mod@run`] puts them together, feels their [`pulse`], has [`control`] look at the load, and
-//! stops them in order; [`mod@supervise`] puts a new pipeline in the
+//! stops them in order, and what is [`asked`] for by it or by hand is seen to; [`mod@supervise`] puts a new pipeline in the
 //! place of one that has failed.
 
 pub mod align;
+pub mod asked;
 pub mod batch;
 pub mod control;
 pub mod failure;
 pub mod ingest;
 pub mod instance;
 pub mod link;
+mod memory;
 pub mod observer;
 pub mod prepare;
 pub mod publish;

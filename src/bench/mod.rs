@@ -87,7 +87,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let recorder = install_recorder()?;
     telemetry::describe();
     let health = assemble::health("bench".to_owned(), Arc::new(Status::default()));
-    let _http = HttpServer::start("127.0.0.1:0", recorder.clone(), health)?;
+    let _http = HttpServer::start("127.0.0.1:0", recorder.clone(), health, None)?;
 
     let benches = match args.bench.clone() {
         Bench::All => vec![Bench::Overhead, Bench::Efficiency, Bench::Latency],

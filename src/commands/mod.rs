@@ -2,6 +2,7 @@
 //! wrong, where, and what would be right.
 
 pub(crate) mod align;
+mod ask;
 pub(crate) mod broker;
 pub(crate) mod check;
 pub(crate) mod cluster;
@@ -9,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod publish;
 pub(crate) mod run;
+pub(crate) mod scale;
 pub(crate) mod simulate;
 pub(crate) mod tail;
 pub(crate) mod top;

@@ -42,7 +42,8 @@ committed and the process ends. What is published meanwhile is left to the next 
 Brokers that are away are waited for. What fails is replaced, within [supervision]; what fails again and again ends
 the process.
 
-SIGUSR1 asks for one shard more and SIGUSR2 for one less; streams move to it, or from it, while records come.
+SIGUSR1 asks for one shard more and SIGUSR2 for one less, and `lockstep scale` for any number of shards, or of instances of a
+model; streams move to them, or from them, while records come.
 
 Exits with 0 after an orderly stop and with 1 otherwise.";
 

@@ -46,6 +46,7 @@ mod pipeline;
 #[allow(dead_code, reason = "the chaos suite uses the rest")]
 mod process;
 mod results;
+mod scaling;
 mod sharing;
 mod state;
 mod until_end;

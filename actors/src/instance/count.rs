@@ -1,20 +1,16 @@
 //! How many instances a step has and is to have: what those who ask share with the batch actor, which sees to it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::ops::Deref;
 
 use lockstep_engine::control::scaling::MOST_INSTANCES;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
-/// How many instances of a step somebody asks for, and how many there are. Asked for again and again, the last word
-/// counts. It outlives the pipeline: one that is started again begins with as many as the file says, and goes on to as
-/// many as were asked for.
-#[derive(Debug)]
+use crate::asked::Asked;
+
+/// How many instances a step has and is to have. A pipeline that is started again begins with as many as the file says.
+#[derive(Debug, Default)]
 pub struct Instances {
-    /// 0 as long as nobody has asked.
-    asked: watch::Sender<usize>,
-    current: AtomicUsize,
-    by_hand: AtomicBool,
+    count: Asked<MOST_INSTANCES>,
     coming: Mutex<Coming>,
 }
 
@@ -31,50 +27,19 @@ pub struct Coming {
     pub most: Option<usize>,
 }
 
-impl Default for Instances {
-    fn default() -> Self {
-        let (asked, current, by_hand) = (watch::Sender::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        Self { asked, current, by_hand, coming: Mutex::default() }
+impl Deref for Instances {
+    type Target = Asked<MOST_INSTANCES>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.count
     }
 }
 
 impl Instances {
-    /// Asks for so many by hand, at least 1 and at most [`MOST_INSTANCES`]. From then on the law of scaling leaves them
-    /// alone. What could not be loaded is tried again.
+    /// Asks for so many by hand, as [`Asked::ask`] does, and for what could not be loaded once more.
     pub fn ask(&self, instances: usize) {
-        self.by_hand.store(true, Ordering::Relaxed);
         self.coming.lock().most = None;
-        self.follow(instances);
-    }
-
-    /// Asks for so many as the law of scaling says.
-    pub(crate) fn follow(&self, instances: usize) {
-        let instances = instances.clamp(1, MOST_INSTANCES);
-        self.asked.send_if_modified(|asked| std::mem::replace(asked, instances) != instances);
-    }
-
-    /// Whether anybody has asked by hand.
-    pub fn is_by_hand(&self) -> bool {
-        self.by_hand.load(Ordering::Relaxed)
-    }
-
-    /// How many are asked for, if anybody has asked.
-    pub fn asked(&self) -> Option<usize> {
-        Some(*self.asked.borrow()).filter(|asked| *asked > 0)
-    }
-
-    /// Tells of another number that is asked for.
-    pub(crate) fn changes(&self) -> watch::Receiver<usize> {
-        self.asked.subscribe()
-    }
-
-    /// How many take batches; 0 before the pipeline runs.
-    pub fn current(&self) -> usize {
-        self.current.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_current(&self, instances: usize) {
-        self.current.store(instances, Ordering::Relaxed);
+        self.count.ask(instances);
     }
 
     /// What is known of the one that comes.

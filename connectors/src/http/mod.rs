@@ -1,11 +1,13 @@
 //! Metrics and health over HTTP: `/metrics` for Prometheus, `/health`, `/health/live` and `/health/ready`
-//! as JSON with status 200 or 503.
+//! as JSON with status 200 or 503; and how many shards and instances there are, [`Scaling`].
 
 mod health;
 mod histogram;
 mod recorder;
+mod scaling;
 mod server;
 
 pub use health::{Health, HealthCheck};
 pub use recorder::{Metrics, RecorderInstalled, install_recorder};
+pub use scaling::{Count, Counted, Counts, NotAsked, Scaling};
 pub use server::{HttpError, HttpHandle, HttpServer};

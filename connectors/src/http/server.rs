@@ -1,7 +1,7 @@
 //! The server, on a thread of its own.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -10,6 +10,7 @@ use actix_web::{App, HttpResponse, web};
 
 use super::health::HealthCheck;
 use super::recorder::Metrics;
+use super::scaling::{self, Scaling};
 
 /// Metrics and health over HTTP.
 #[derive(Debug)]
@@ -56,11 +57,17 @@ struct State {
 }
 
 impl HttpServer {
-    /// Starts to listen on `host:port`; port 0 takes any that is free, see [`HttpHandle::address`].
+    /// Starts to listen on `host:port`; port 0 takes any that is free, see [`HttpHandle::address`]. Without `scaling` nothing is
+    /// told of numbers, and none can be asked for.
     ///
     /// # Errors
     /// When the address is none or cannot be had.
-    pub fn start(listen: &str, metrics: Metrics, health: HealthCheck) -> Result<HttpHandle, HttpError> {
+    pub fn start(
+        listen: &str,
+        metrics: Metrics,
+        health: HealthCheck,
+        scaling: Option<Arc<dyn Scaling>>,
+    ) -> Result<HttpHandle, HttpError> {
         let address = resolve(listen)?;
         let bind = |reason: std::io::Error| HttpError::Bind { address, reason: reason.to_string() };
         let listener = TcpListener::bind(address).map_err(bind)?;
@@ -71,10 +78,10 @@ impl HttpServer {
             );
         }
         let (started, start) = mpsc::sync_channel(1);
-        let state = web::Data::new(State { metrics, health });
+        let (state, scaling) = (web::Data::new(State { metrics, health }), scaling.map(web::Data::new));
         let thread = std::thread::Builder::new()
             .name("lockstep-http".to_owned())
-            .spawn(move || actix_web::rt::System::new().block_on(serve(listener, state, started)))
+            .spawn(move || actix_web::rt::System::new().block_on(serve(listener, (state, scaling), started)))
             .map_err(|error| HttpError::Start(error.to_string()))?;
         match start.recv() {
             Ok(Ok(server)) => {
@@ -95,12 +102,13 @@ fn resolve(listen: &str) -> Result<SocketAddr, HttpError> {
 
 async fn serve(
     listener: TcpListener,
-    state: web::Data<State>,
+    (state, scaling): (web::Data<State>, Option<web::Data<Arc<dyn Scaling>>>),
     started: mpsc::SyncSender<Result<ServerHandle, String>>,
 ) {
     let server = actix_web::HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
+            .configure(|config| scaling.iter().for_each(|scaling| scaling::routes(config, scaling)))
             .route("/metrics", web::get().to(metrics))
             .route("/health", web::get().to(health))
             .route("/health/live", web::get().to(live))
@@ -155,7 +163,7 @@ fn answer(state: &State, well: fn(bool, bool) -> bool) -> HttpResponse {
 async fn nothing() -> HttpResponse {
     HttpResponse::NotFound()
         .insert_header(ContentType::plaintext())
-        .body("not here; there are /metrics, /health, /health/live and /health/ready\n")
+        .body("not here; there are /metrics, /health, /health/live, /health/ready and /scaling\n")
 }
 
 impl HttpHandle {

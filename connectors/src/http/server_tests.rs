@@ -1,15 +1,27 @@
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::http::health::Health;
 use crate::http::recorder::Recorder;
+use crate::http::scaling::{Count, Counted, Counts, NotAsked};
 
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    request(address, &format!("GET {path}"), "test", "")
+}
+
+fn request(address: SocketAddr, what: &str, host: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the server listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("it reads");
+    let length = body.len();
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("it answers");
     let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
@@ -17,7 +29,60 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 fn server(health: HealthCheck) -> HttpHandle {
-    HttpServer::start("127.0.0.1:0", Recorder::new().metrics(), health).expect("a free port")
+    HttpServer::start("127.0.0.1:0", Recorder::new().metrics(), health, None).expect("a free port")
+}
+
+/// Up to four shards.
+impl Scaling for Mutex<Option<usize>> {
+    fn counts(&self) -> Counts {
+        let asked = *self.lock();
+        let shards = Count { current: 1, asked, by_hand: asked.is_some() };
+        Counts { shards, instances: BTreeMap::new() }
+    }
+
+    fn ask(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotAsked> {
+        if what != Counted::Shards {
+            return Err(NotAsked::Unknown("there is no such step".into()));
+        }
+        if count.is_some_and(|count| count > 4) {
+            return Err(NotAsked::Outside("there can be 1 to 4 shards".into()));
+        }
+        *self.lock() = count;
+        Ok(())
+    }
+}
+
+#[test]
+fn numbers_are_changed_from_this_machine_and_by_no_page_of_another() {
+    let scaling: Arc<Mutex<Option<usize>>> = Arc::default();
+    let metrics = Recorder::new().metrics();
+    let server =
+        HttpServer::start("127.0.0.1:0", metrics, well(), Some(scaling.clone())).expect("a free port");
+    let put =
+        |path: &str, host: &str, body: &str| request(server.address(), &format!("PUT {path}"), host, body);
+    let (status, text) = put("/scaling/shards", "127.0.0.1:9464", r#"{"count": 3}"#);
+    assert_eq!(status, 200, "{text}");
+    assert!(text.ends_with(r#"{"shards":{"current":1,"asked":3,"by_hand":true},"instances":{}}"#), "{text}");
+    for host in ["localhost:9464", "[::1]:9464", "127.0.0.1"] {
+        assert_eq!(put("/scaling/shards", host, r#"{"count": null}"#).0, 200);
+    }
+    assert_eq!(*scaling.lock(), None);
+    for host in ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", ""] {
+        assert_ne!(put("/scaling/shards", host, r#"{"count": 2}"#).0, 200, "{host}");
+    }
+    let refused = [
+        ("/scaling/shards", r#"{"count": 5}"#, 422, "1 to 4"),
+        ("/scaling/shards", "4", 400, "write {\"count\": 4}"),
+        ("/scaling/shards", r#"{"count": -1}"#, 400, "count"),
+        ("/scaling/instances/faces", r#"{"count": 2}"#, 404, "no such step"),
+    ];
+    for (path, body, expected, says) in refused {
+        let (status, text) = put(path, "localhost", body);
+        assert_eq!(status, expected, "{text}");
+        assert!(text.contains(says), "{text}");
+    }
+    assert_ne!(put("/scaling/shards", "localhost", &" ".repeat(5_000)).0, 200, "more than a request may say");
+    assert_eq!(*scaling.lock(), None);
 }
 
 fn well() -> HealthCheck {
@@ -28,7 +93,7 @@ fn well() -> HealthCheck {
 fn metrics_are_rendered_with_buckets_by_their_unit() {
     let recorder = Recorder::new();
     let handle = recorder.metrics();
-    let server = HttpServer::start("127.0.0.1:0", handle, well()).expect("a free port");
+    let server = HttpServer::start("127.0.0.1:0", handle, well(), None).expect("a free port");
     observe(&recorder, "lockstep_test_seconds", 0.003);
     observe(&recorder, "lockstep_test_batch_size", 5.0);
     let (status, text) = get(server.address(), "/metrics");
@@ -91,9 +156,10 @@ fn a_port_in_use_is_named_with_what_to_do() {
     let taken = server(well());
     let listen = taken.address().to_string();
     let error =
-        HttpServer::start(&listen, Recorder::new().metrics(), well()).err().expect("the port is taken");
+        HttpServer::start(&listen, Recorder::new().metrics(), well(), None).err().expect("the port is taken");
     let text = error.to_string();
     assert!(text.contains(&listen) && text.contains("http.listen"), "{text}");
-    let error = HttpServer::start("nonsense", Recorder::new().metrics(), well()).err().expect("no address");
+    let error =
+        HttpServer::start("nonsense", Recorder::new().metrics(), well(), None).err().expect("no address");
     assert!(error.to_string().contains("127.0.0.1:9464"), "{error}");
 }

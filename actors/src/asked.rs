@@ -1,0 +1,94 @@
+//! How many of something there are and are to be: what those who ask share with those who see to it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+
+/// How many of something somebody asks for, from 1 to `MOST`, and how many there are. Asked for again and again, the last
+/// word counts. It outlives the pipeline: one that takes the place of another that has failed comes to as many.
+#[derive(Debug)]
+pub struct Asked<const MOST: usize> {
+    /// 0 as long as nobody has asked.
+    asked: watch::Sender<usize>,
+    current: AtomicUsize,
+    by_hand: AtomicBool,
+}
+
+impl<const MOST: usize> Default for Asked<MOST> {
+    fn default() -> Self {
+        Self { asked: watch::Sender::new(0), current: AtomicUsize::new(0), by_hand: AtomicBool::new(false) }
+    }
+}
+
+impl<const MOST: usize> Asked<MOST> {
+    /// Asks for so many by hand. From then on the law of scaling leaves them alone.
+    pub fn ask(&self, count: usize) {
+        self.by_hand.store(true, Ordering::Relaxed);
+        self.follow(count);
+    }
+
+    /// Asks for so many more, or fewer, than was asked for last or than there are. Before there are any it does nothing.
+    pub fn ask_for(&self, more: isize) {
+        let last = self.asked().unwrap_or_else(|| self.current());
+        if last > 0 {
+            self.ask(last.saturating_add_signed(more));
+        }
+    }
+
+    /// Leaves them to the law of scaling again.
+    pub fn let_go(&self) {
+        self.by_hand.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks for so many as the law of scaling says.
+    pub(crate) fn follow(&self, count: usize) {
+        let count = count.clamp(1, MOST);
+        self.asked.send_if_modified(|asked| std::mem::replace(asked, count) != count);
+    }
+
+    /// Whether what is asked for was asked for by hand.
+    pub fn is_by_hand(&self) -> bool {
+        self.by_hand.load(Ordering::Relaxed)
+    }
+
+    /// How many are asked for, if anybody has asked.
+    pub fn asked(&self) -> Option<usize> {
+        Some(*self.asked.borrow()).filter(|asked| *asked > 0)
+    }
+
+    /// Tells of another number that is asked for.
+    pub(crate) fn changes(&self) -> watch::Receiver<usize> {
+        self.asked.subscribe()
+    }
+
+    /// How many there are; 0 before the pipeline runs.
+    pub fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_current(&self, count: usize) {
+        self.current.store(count, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_counts_within_bounds_and_by_hand_until_it_is_let_go() {
+        let shards = Asked::<4>::default();
+        shards.ask_for(1);
+        assert_eq!((shards.asked(), shards.is_by_hand()), (None, false), "there are none yet");
+        shards.set_current(2);
+        shards.ask_for(1);
+        assert_eq!((shards.asked(), shards.is_by_hand()), (Some(3), true));
+        shards.ask(9);
+        assert_eq!(shards.asked(), Some(4));
+        shards.ask(0);
+        assert_eq!(shards.asked(), Some(1));
+        shards.let_go();
+        shards.follow(2);
+        assert_eq!((shards.asked(), shards.is_by_hand()), (Some(2), false));
+    }
+}

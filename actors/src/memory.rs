@@ -1,0 +1,42 @@
+//! How much memory there is for more instances of models.
+
+use std::fs;
+
+/// Bytes that this machine, or the group that bounds this process's memory (cgroup v2), has to spare now; `None` where
+/// the system does not say.
+///
+/// Sources: proc(5), `MemAvailable`; the kernel's "Control Group v2", `memory.max` and `memory.current`.
+pub(crate) fn to_spare() -> Option<u64> {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let of_machine = available(&read("/proc/meminfo")?)?;
+    let group =
+        read("/proc/self/cgroup").and_then(|text| group(&text).map(str::to_owned)).unwrap_or_default();
+    let of_group = |name: &str| read(&format!("/sys/fs/cgroup{group}/{name}"))?.trim().parse::<u64>().ok();
+    let left =
+        of_group("memory.max").zip(of_group("memory.current")).map(|(max, now)| max.saturating_sub(now));
+    Some(left.map_or(of_machine, |left| left.min(of_machine)))
+}
+
+/// `MemAvailable`, in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The process's group in the one hierarchy of cgroup v2.
+fn group(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_available_is_read_in_bytes() {
+        let text = "MemTotal:       24689764 kB\nMemAvailable:   20480000 kB\nBuffers: 1 kB\n";
+        assert_eq!(available(text), Some(20_480_000 * 1024));
+        assert_eq!(available("MemTotal: 1 kB\n"), None);
+        assert_eq!(group("12:cpu:/a\n0::/system.slice/lockstep\n"), Some("/system.slice/lockstep"));
+    }
+}

@@ -1,0 +1,49 @@
+//! Asks a running process over HTTP, where it serves its metrics.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// How long a process may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// More than any process has to say.
+const MOST: u64 = 64 << 20;
+
+/// What a process answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// Sends one request, as `GET` of `/metrics`, and gives the answer.
+///
+/// # Errors
+/// If the process cannot be asked, or does not speak HTTP.
+pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> Result<Answer, String> {
+    let failed = |why: String| format!("{address} cannot be asked: {why}");
+    let mut addresses = address.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
+    let to = addresses.next().ok_or_else(|| failed("there is no such address".into()))?;
+    // At once: whoever answers the first piece of it alone would close the connection on the rest.
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = exchange(&to, request.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8_lossy(&answer);
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| failed("that is no HTTP".into()))?;
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| failed("that is no HTTP".into()))?;
+    Ok(Answer { status, body: body.to_owned() })
+}
+
+/// HTTP/1.0, whose answers end with the connection.
+fn exchange(to: &SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(to, ANSWER_WITHIN)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.take(MOST).read_to_end(&mut answer)?;
+    Ok(answer)
+}

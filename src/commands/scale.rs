@@ -1,0 +1,145 @@
+//! `lockstep scale`
+
+use std::process::ExitCode;
+
+use lockstep_connectors::http::{Count, Counts};
+
+use super::Failure;
+use super::ask::{Answer, ask};
+
+const DETAILS: &str = "\
+Shows how many shards and instances of models a running process has, or asks for others. Streams and what their models carry
+on move while records come; nothing is lost, repeated or out of order by it.
+
+What is asked for by hand is held, whatever the load: the law of scaling leaves it alone until it is given back with
+`auto`, or the process ends. scaling.shards and scaling.instances bound it.
+
+A process is asked where it serves its metrics (http.listen), and changes numbers only for who is on its own machine. In a
+container or a pod that is a command inside of it: `kubectl exec POD -- lockstep scale --shards 8`.
+
+  lockstep scale
+  lockstep scale --shards 8
+  lockstep scale --instances faces=2 --instances voice=auto
+  lockstep scale 127.0.0.1:9465 --shards auto --json
+
+Exits with 1 if there cannot be so many, or nobody answers.";
+
+#[derive(clap::Args)]
+#[command(after_long_help = DETAILS)]
+pub(crate) struct Args {
+    /// Where the process serves its metrics
+    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
+    address: String,
+    /// Ask for so many shards, or leave them to the law
+    #[arg(long, value_name = "N|auto", value_parser = count)]
+    shards: Option<Wanted>,
+    /// Ask for so many instances of a step's model, or leave them to the law
+    #[arg(long, value_name = "STEP=N|auto", value_parser = of_step)]
+    instances: Vec<(String, Wanted)>,
+    /// Print the numbers as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How many are asked for; none to leave it to the law of scaling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted(Option<usize>);
+
+fn count(text: &str) -> Result<Wanted, String> {
+    if text == "auto" {
+        return Ok(Wanted(None));
+    }
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.map(|count| Wanted(Some(count))).ok_or_else(|| "write a number from 1 on, or auto".to_owned())
+}
+
+fn of_step(text: &str) -> Result<(String, Wanted), String> {
+    let (step, text) = text.split_once('=').ok_or("write a step and a number, as faces=2")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if step.is_empty() || !step.chars().all(is_plain) {
+        return Err(format!("{step:?} is no step's name; write a step and a number, as faces=2"));
+    }
+    Ok((step.to_owned(), count(text)?))
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let address = &args.address;
+    if let Some(wanted) = args.shards {
+        put(address, "/scaling/shards", wanted)?;
+    }
+    for (step, wanted) in args.instances {
+        put(address, &format!("/scaling/instances/{step}"), wanted)?;
+    }
+    let answer = ask(address, "GET", "/scaling", "")?;
+    let counts: Counts = match answer.status {
+        200 => serde_json::from_str(&answer.body)
+            .map_err(|error| format!("{address} cannot be understood: {error}"))?,
+        status => {
+            return Err(
+                format!("{address} answers {status}; is that where Lockstep serves its metrics?").into()
+            );
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&counts)?);
+    } else {
+        print!("{}", table(&counts));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn put(address: &str, path: &str, wanted: Wanted) -> Result<(), Failure> {
+    let body = serde_json::json!({ "count": wanted.0 }).to_string();
+    let Answer { status, body } = ask(address, "PUT", path, &body)?;
+    match status {
+        200 => Ok(()),
+        403 | 422 => Err(body.trim().into()),
+        404 if !body.contains("/metrics") => Err(body.trim().into()),
+        _ => Err(format!("{address} answers {status}; is that where Lockstep serves its metrics?").into()),
+    }
+}
+
+fn table(counts: &Counts) -> String {
+    let line = |name: &str, count: &Count| {
+        let asked = match (count.asked, count.by_hand) {
+            (Some(asked), true) => format!("{asked} asked for by hand"),
+            (Some(asked), false) => format!("{asked} asked for by the law of scaling"),
+            (None, _) => String::new(),
+        };
+        format!("{name:<28} {:>4}  {asked}", count.current)
+    };
+    let steps = counts.instances.iter().map(|(step, count)| line(&format!("instances of {step}"), count));
+    std::iter::once(line("shards", &counts.shards))
+        .chain(steps)
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        assert_eq!(count("8"), Ok(Wanted(Some(8))));
+        assert_eq!(of_step("faces=auto"), Ok(("faces".into(), Wanted(None))));
+        for wrong in ["0", "-1", "many", ""] {
+            assert!(count(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["faces", "=2", "fa/ces=2", "faces=0", "a b=1"] {
+            assert!(of_step(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_table_says_what_there_is_and_who_asked_for_what() {
+        let count = |current, asked, by_hand| Count { current, asked, by_hand };
+        let counts = Counts {
+            shards: count(4, Some(8), true),
+            instances: [("faces".to_owned(), count(1, None, false))].into(),
+        };
+        let expected =
+            "shards                          4  8 asked for by hand\ninstances of faces              1\n";
+        assert_eq!(table(&counts), expected);
+    }
+}

@@ -28,9 +28,13 @@ use crate::publish::{Faulty, PublishMessage, Revocation};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
+use before::known_before;
+use listed::listed;
 use shedding::{Aside, Shedding};
 
+mod before;
 mod intake;
+mod listed;
 mod parts;
 mod shards;
 mod shedding;
@@ -138,7 +142,7 @@ impl Ingest {
                 // One number for all that is assigned together: the inputs of a stream are.
                 self.assigned_ever += 1;
                 for assigned in partitions {
-                    let before = Arc::new(self.known_before(&assigned));
+                    let before = Arc::new(known_before(&self.inputs, &assigned));
                     let Assigned { partition, start, .. } = assigned;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
@@ -154,7 +158,8 @@ impl Ingest {
                     until.assigned();
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
-                tracing::info!(partitions = told.len(), "partitions assigned");
+                let which = listed(&self.inputs, told.iter().map(|it| it.0));
+                tracing::info!(partitions = told.len(), which, "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(told));
             }
             SourceEvent::Carried(states) => {
@@ -180,10 +185,11 @@ impl Ingest {
                     self.load.lock().revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
-                tracing::info!(partitions = partitions.len(), lost, "partitions revoked");
+                let which = listed(&self.inputs, partitions.iter().map(|it| it.0));
+                tracing::info!(partitions = partitions.len(), which, lost, "partitions revoked");
                 let shards = self.shards.links().len();
-                let (revocation, done) =
-                    (Arc::new(Revocation { partitions, lost, told_at: now, shards }), Arc::new(done));
+                let revocation = Arc::new(Revocation { partitions, lost, told_at: now, shards });
+                let done = Arc::new(done);
                 for shard in self.shards.links() {
                     out.send(shard, AlignMessage::Revoked(Arc::clone(&revocation), Arc::clone(&done)));
                 }
@@ -219,23 +225,6 @@ impl Ingest {
         if is_over && !std::mem::replace(&mut self.stopped, true) {
             self.shards.tell(AlignMessage::End, out);
         }
-    }
-
-    /// What the last commit of a partition says of records that are read again: which have ended, and which are
-    /// published.
-    fn known_before(&self, assigned: &Assigned) -> Progress {
-        let Some(commit) = &assigned.committed else { return Progress::default() };
-        Progress::decode(commit.next, &commit.metadata).unwrap_or_else(|error| {
-            let id = assigned.partition;
-            let topic = self.inputs.get(id.input.index()).map_or("?", |input| input.topic.as_str());
-            tracing::warn!(
-                topic,
-                partition = id.partition,
-                offset = commit.next.0,
-                "the metadata of the committed position is ignored, so some records may be processed twice: {error}"
-            );
-            Progress::default()
-        })
     }
 
     fn records(

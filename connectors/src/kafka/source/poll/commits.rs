@@ -59,6 +59,11 @@ impl Commits {
         Some(failure)
     }
 
+    /// What waits of partitions that go to another member would be of before when they come back.
+    pub(super) fn forget(&mut self, gone: &[PartitionId]) {
+        self.waiting.retain(|id, _| !gone.contains(id));
+    }
+
     /// Whether nothing waits and nothing is under way.
     pub(super) fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()

@@ -240,6 +240,7 @@ impl Poller {
     fn let_go(&mut self, list: &[TopicPartition]) {
         let ids = self.ids(list);
         self.owned.retain(|id| !ids.contains(id));
+        self.commits.forget(&ids);
         let answered = if self.is_incremental {
             let mut gone = TopicPartitionList::with_capacity(list.len());
             for (topic, partition) in list {

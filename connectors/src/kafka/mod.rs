@@ -15,6 +15,7 @@ pub mod ends;
 mod fault_point;
 pub mod membership;
 pub mod notes;
+mod seldom;
 pub mod sink;
 pub mod source;
 pub mod tail;

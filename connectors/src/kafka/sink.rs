@@ -15,6 +15,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::membership::Membership;
+use super::seldom::Seldom;
 use super::transactions::KafkaTransactions;
 use super::{Error, config, fault_point};
 
@@ -28,6 +29,7 @@ const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");
 pub(super) struct Context {
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
+    told: Mutex<Seldom>,
 }
 
 impl ClientContext for Context {
@@ -36,7 +38,12 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the producer has trouble");
+        // The reason counts how often it has happened; what has happened is the same.
+        if self.told.lock().tell(&error.to_string(), Instant::now()) {
+            tracing::warn!(%error, reason, "the producer has trouble");
+        } else {
+            tracing::debug!(%error, reason, "the producer still has trouble");
+        }
     }
 }
 
@@ -119,7 +126,11 @@ impl KafkaSink {
 
     fn make(config: ClientConfig, on_delivery: OnDelivery) -> Result<Self, Error> {
         let under_way = Arc::new(UnderWay::default());
-        let context = Context { on_delivery: on_delivery.clone(), under_way: under_way.clone() };
+        let context = Context {
+            on_delivery: on_delivery.clone(),
+            under_way: under_way.clone(),
+            told: Mutex::default(),
+        };
         let producer =
             config.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
         Ok(Self { producer: Arc::new(producer), on_delivery, under_way })

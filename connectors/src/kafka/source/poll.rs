@@ -25,6 +25,7 @@ use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
 use crate::kafka::changelog::Changelog;
 use crate::kafka::membership::Membership;
+use crate::kafka::seldom::Seldom;
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
 const IDLE: Duration = Duration::from_millis(100);
@@ -34,8 +35,6 @@ const OFFER_AGAIN: Duration = Duration::from_millis(1);
 const REQUEST: Duration = Duration::from_secs(3);
 /// How soon a request that failed is made again.
 const RETRY: Duration = Duration::from_millis(500);
-/// The same trouble is told again after this time.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Poller {
     join: Join,
@@ -67,7 +66,7 @@ pub(super) struct Poller {
     stopped: bool,
     /// Where the next round over the partitions begins, so that none is always last.
     first: usize,
-    told: HashMap<String, Instant>,
+    told: Seldom,
     /// When partitions out of range are looked at again.
     look_again: Instant,
 }
@@ -105,7 +104,7 @@ impl Poller {
             commits: Commits::default(),
             stopped: false,
             first: 0,
-            told: HashMap::new(),
+            told: Seldom::default(),
             look_again: Instant::now(),
         }
     }
@@ -262,10 +261,7 @@ impl Poller {
     }
 
     fn trouble(&mut self, what: &str) {
-        let now = Instant::now();
-        self.told.retain(|_, told| now.duration_since(*told) < SAY_AGAIN);
-        if self.told.len() < 32 && !self.told.contains_key(what) {
-            self.told.insert(what.to_owned(), now);
+        if self.told.tell(what, Instant::now()) {
             self.held.push_back(SourceEvent::Trouble(what.to_owned()));
         }
     }

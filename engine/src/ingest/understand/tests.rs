@@ -71,6 +71,18 @@ fn headers_win_over_defaults() {
 }
 
 #[test]
+fn the_offset_of_an_inputs_clock_is_added_to_its_event_times_whatever_they_are_told_by() {
+    for (offset, told) in [(37_000_000, "2026-03-01T11:59:58Z"), (-37_000_000, "2026-03-01T11:59:59.5Z")] {
+        let spec = InputSpec { clock_offset: offset, ..spec() };
+        for record in [with(&[("ce_time", told)]), record()] {
+            let plain = sample(record.clone()).event_time.as_nanos();
+            let shifted = understand(record, &spec, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
+            assert_eq!(shifted.expect("a good record").event_time.as_nanos(), plain + offset);
+        }
+    }
+}
+
+#[test]
 fn a_header_tells_how_long_a_caption_or_a_clip_lasts_and_of_sound_its_payload() {
     let lasts = with(&[("duration-ns", " 2500000000 ")]);
     assert_eq!(sample(lasts).duration, Duration::from_millis(2_500));

@@ -47,6 +47,8 @@ pub enum Reason {
     ContentTypeMismatch,
     /// `ce_time` or `event-time-ns` cannot be read, and nothing else tells the time.
     InvalidEventTime,
+    /// `duration-ns` cannot be read, or is longer than an hour.
+    InvalidDuration,
     /// The event time is absurdly far from now.
     EventTimeOutOfRange,
     /// The event time is far from those of the records before and after it.
@@ -78,6 +80,7 @@ impl Reason {
             Self::UnknownContentType => "unknown-content-type",
             Self::ContentTypeMismatch => "content-type-mismatch",
             Self::InvalidEventTime => "invalid-event-time",
+            Self::InvalidDuration => "invalid-duration",
             Self::EventTimeOutOfRange => "event-time-out-of-range",
             Self::EventTimeAstray => "event-time-astray",
             Self::Oversized => "oversized",

@@ -74,11 +74,11 @@ impl fmt::Debug for KafkaSpec {
 /// How a consumer group shares its partitions out. Either way all of a stream's inputs go to one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// All members let everything go for a moment. Every broker knows it.
-    #[default]
-    Classic,
     /// That of KIP-848 where the brokers know it, else the classic one.
+    #[default]
     Auto,
+    /// All members let everything go for a moment. Every broker knows it.
+    Classic,
     /// Only partitions that move are let go (KIP-848). Apache Kafka has it from 4.0 on.
     Consumer,
 }

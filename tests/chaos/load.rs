@@ -1,17 +1,20 @@
 //! Numbered samples of several streams for two inputs, and the account of what became of each.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use lockstep_connectors::kafka::tail::TailRecord;
+use lockstep_engine::time::Timestamp;
 use serde_json::Value;
 
 use crate::broker::{Broker, Producer};
 
 /// Nanoseconds of event time between the samples of a stream.
 const STEP: i64 = 10_000_000;
-/// When the first sample of every stream happened.
-const BEGAN: i64 = 1_750_000_000_000_000_000;
+/// When the first sample of every stream happened, in nanoseconds. Not long ago: Kafka deletes by the time that records have, and
+/// would take results away before they were read.
+static BEGAN: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_nanos());
 /// How many bytes a sample has: its number, and nothing else of interest.
 pub(crate) const BYTES: usize = 16;
 
@@ -53,7 +56,7 @@ impl Load {
     /// The next round.
     pub(crate) fn round(&mut self) {
         let round = self.published.len();
-        let at = (BEGAN + round as i64 * STEP).to_string();
+        let at = (*BEGAN + round as i64 * STEP).to_string();
         for stream in 0..self.streams {
             let key = format!("stream-{stream}");
             let mut payload = [0_u8; BYTES].to_vec();
@@ -171,9 +174,9 @@ pub(crate) fn account(results: &[TailRecord], dead: &[TailRecord], rounds: usize
 
 /// The id of a stream's bundle of a round.
 fn bundle(stream: usize, round: usize) -> String {
-    format!("stream-{stream}@{}", BEGAN + round as i64 * STEP)
+    format!("stream-{stream}@{}", *BEGAN + round as i64 * STEP)
 }
 
 fn number(time: i64) -> usize {
-    usize::try_from((time - BEGAN) / STEP).expect("a time of ours")
+    usize::try_from((time - *BEGAN) / STEP).expect("a time of ours")
 }

@@ -33,11 +33,9 @@ group_protocol = "PROTOCOL"
 guarantee = "GUARANTEE"
 [inputs.left]
 content_type = "application/octet-stream"
-max_past = "9999d"
 idle_timeout = "1h"
 [inputs.right]
 content_type = "application/octet-stream"
-max_past = "9999d"
 idle_timeout = "1h"
 [align]
 pivot = "left"

@@ -18,7 +18,7 @@ use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::media::{Media, Modality};
-use lockstep_engine::pipeline::{GroupProtocol, KafkaSpec, StartAt};
+use lockstep_engine::pipeline::{KafkaSpec, StartAt};
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
 use lockstep_engine::sample::{Header, Record};
@@ -66,9 +66,9 @@ impl Broker {
         broker
     }
 
-    /// Of a group that takes the protocol that the brokers know.
+    /// As a group is by default, which takes the protocol that the brokers know.
     pub fn plain_spec(&self, group: &str) -> KafkaSpec {
-        KafkaSpec { consumer: BTreeMap::new(), group_protocol: GroupProtocol::Auto, ..self.spec(group) }
+        KafkaSpec { consumer: BTreeMap::new(), ..self.spec(group) }
     }
 
     pub fn topic(&self, name: &str, partitions: i32) -> String {

@@ -47,8 +47,8 @@ pub use hand_over::{Handover, NotAdopted};
 /// # What does not depend on the order of arrival
 /// As long as samples are out of order by no more than allowed and no timer fires, the bundles of a stream
 /// and their order are a function of the event times alone, with three limits. Of samples of one input
-/// with the very same event time the first to arrive counts (nearest, latest, pivot) or stands first (window, all
-/// between pivots).
+/// with the very same event time the first to arrive counts (nearest, latest, pivot), stands first (window, all
+/// between pivots) or is taken first (nearest that is used once: the next pivot may take the second).
 /// An input's samples either last or do not. Those that last are one signal: none lies wholly within
 /// what others cover or in a gap that counts as covered, and no window is shorter than they overlap.
 ///
@@ -135,7 +135,8 @@ impl<T: Held + Clone> Aligner<T> {
         out: &mut Vec<Event<T>>,
     ) {
         let (input, stamp) = (sample.input().index(), sample.stamp());
-        let time = stamp.event_time.as_nanos();
+        // The earliest time of all stands for none.
+        let time = stamp.event_time.as_nanos().max(i64::MIN + 1);
         let end = time.saturating_add(nanos(stamp.duration));
         let Some(latest) = self.latest.get_mut(input) else {
             out.push(Event::Released { item: sample.into_item(), used: 0 });

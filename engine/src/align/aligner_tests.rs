@@ -606,3 +606,17 @@ fn times_at_the_ends_of_the_range_do_no_harm() {
         assert_eq!(rig.out.iter().filter(ended).count(), 16);
     }
 }
+
+#[test]
+fn a_first_sample_at_the_earliest_time_of_all_is_not_late() {
+    let mut rig = rig(nearest(0));
+    for input in [OTHER, PIVOT] {
+        let stamp = Stamp::new(Timestamp::MIN, Duration::ZERO);
+        rig.aligner.push(&"s".into(), InputId(input), stamp, 7, Timestamp::from_nanos(0), &mut rig.out);
+    }
+    assert!(matches!(rig.out.first(), Some(Event::Bundle(bundle)) if bundle.first), "{:?}", rig.out);
+    rig.out.clear();
+    let stamp = Stamp::new(Timestamp::MIN, Duration::ZERO);
+    rig.aligner.push(&"s".into(), InputId(PIVOT), stamp, 8, Timestamp::from_nanos(0), &mut rig.out);
+    assert_eq!(rig.told(), "duplicate 8");
+}

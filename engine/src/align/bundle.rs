@@ -29,12 +29,13 @@ pub struct Bundle<T> {
     pub is_final: bool,
     /// Whether it was told before with the very same content, and this only says that it is final.
     pub is_repeated: bool,
-    /// The inputs that brought too little, in their order; none of those that are optional, or held.
+    /// The inputs that brought too little, or that might have brought more or something else had the bundle not closed
+    /// early, in their order; none of those that are optional, or held.
     pub incomplete: SmallVec<[Shortfall; 4]>,
 }
 
 impl<T> Bundle<T> {
-    /// Whether every input that is required brought enough.
+    /// Whether every input that is required brought enough, and all that it could.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty()
     }
@@ -52,7 +53,7 @@ impl<T> Bundle<T> {
     }
 }
 
-/// An input that brought too little to a bundle.
+/// An input that brought too little to a bundle, or was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortfall {
     /// The input.
@@ -61,7 +62,7 @@ pub struct Shortfall {
     pub lack: Lack,
 }
 
-/// Why an input brought too little.
+/// Why an input brought too little, or perhaps not all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// There is no sample that belongs to the bundle, and none can come any more.
@@ -70,7 +71,8 @@ pub enum Lack {
     MinCount,
     /// They cover less than `min_coverage`, or less than the whole where that is not set, and no more can come.
     MinCoverage,
-    /// More might have come, but the input was idle, or the end was near.
+    /// More might have come, but the input was idle, or the end was near. Not told of an input of which the latest value is
+    /// asked and there is one: it holds while the input is silent.
     Idle,
     /// More might have come, but the bundle had waited for `max_wait`.
     MaxWait,

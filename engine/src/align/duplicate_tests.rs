@@ -136,3 +136,32 @@ fn a_record_is_known_by_its_source_and_id_and_weighs_what_the_budget_counts() {
     }
     assert_eq!(one.weight(), one.record.weight() as u64);
 }
+
+#[test]
+fn a_record_that_comes_again_after_it_was_used_up_is_a_duplicate_for_a_while() {
+    let nearest = Join::Nearest { tolerance: ms(100), reuse: false };
+    let mut rig = rig(Method::Pivot(InputId(0)), nearest);
+    rig.push_as(0, 80, 0, 1, 0);
+    rig.push_as(1, 100, 0, ID, 0);
+    rig.push_as(1, 150, 0, ID + 1, 0);
+    assert_eq!(rig.push_as(0, 130, 0, 2, 0), format!("80:[1][{ID}] 1x1 {ID}x1"), "it is gone");
+    assert_eq!(
+        rig.push_as(1, 100, 0, ID, 0),
+        format!("duplicate {ID}"),
+        "the pivot to come might have it again"
+    );
+    assert_eq!(rig.push_as(1, 100, 0, ID + 9, 0), "", "another of that time");
+    assert_eq!(rig.push_as(1, 101, 0, ID, 0), "", "another time");
+    assert_eq!(rig.aligner.buffered(), 4);
+}
+
+#[test]
+fn the_fingerprint_of_a_record_is_that_of_its_source_and_id() {
+    let one = sample(&[("ce_id", "7")]);
+    let other = sample(&[("ce_id", "7"), ("ce_source", "/camera")]);
+    assert_eq!(sample(&[]).fingerprint(), None);
+    assert!(one.fingerprint().is_some());
+    assert_eq!(one.fingerprint(), sample(&[("ce_id", "7"), ("more", "x")]).fingerprint());
+    assert_ne!(one.fingerprint(), other.fingerprint());
+    assert_ne!(one.fingerprint(), sample(&[("ce_id", "8")]).fingerprint());
+}

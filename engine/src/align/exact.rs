@@ -4,7 +4,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::bounds::Bound;
-use super::bundle::Part;
+use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::matching::Arrival;
 use super::queue::Queue;
@@ -185,7 +185,7 @@ impl<T: Clone> Exact<T> {
     }
 
     pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
-        let closed = self.close_first(view, true, out);
+        let closed = self.close_first(view, Some(Lack::Overflow), out);
         self.close_settled(view, out);
         closed
     }
@@ -208,7 +208,7 @@ impl<T: Clone> Exact<T> {
     }
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        while self.close_first(view, false, out) {}
+        while self.close_first(view, Some(Lack::Idle), out) {}
     }
 
     /// Closes every set that may close, in the order of event times.
@@ -220,11 +220,11 @@ impl<T: Clone> Exact<T> {
                 self.blocker = blocker;
                 break;
             }
-            self.close_first(view, false, out);
+            self.close_first(view, None, out);
         }
     }
 
-    fn close_first(&mut self, view: &View<'_>, no_room: bool, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(set) = self.open.pop_front() else { return false };
         let first = self.closed == i64::MIN;
         self.closed = set.time;
@@ -250,10 +250,13 @@ impl<T: Clone> Exact<T> {
             bundle,
             first,
             opened_at: set.arrived,
-            cut_short: cut_short(waited, no_room),
+            cut_short: cut_short(waited, cut),
             telling: Telling::ONLY,
         };
-        out.push(closing.tell(view, |input| view.watermark(input) > set.time));
+        out.push(closing.tell(view, |input| {
+            let is_there = set.samples.get(input).is_some_and(|place| !place.is_free());
+            is_there || view.watermark(input) > set.time
+        }));
         for item in set.samples.into_iter().filter_map(Place::into_sample) {
             self.held -= 1;
             out.push(Event::Released { item, used: 1 });

@@ -1,12 +1,14 @@
 //! What the aligner may ask of an item that it holds.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::ingest::wire;
 use crate::sample::{Record, Sample};
 
-/// What the aligner may ask of an item that it holds. It is asked rarely: of its weight only where bytes are bounded, and
-/// whether it repeats another only where an input brings an event time twice. So neither is kept beside it.
+/// What the aligner may ask of an item that it holds. It is asked rarely: of its weight only where bytes are bounded,
+/// whether it repeats another only where an input brings an event time twice, and of its fingerprint only where it may be
+/// used once. So none is kept beside it.
 pub trait Held {
     /// How much memory it takes, in bytes. Always the same.
     fn weight(&self) -> u64 {
@@ -18,6 +20,11 @@ pub trait Held {
         let _ = other;
         false
     }
+
+    /// A number that it shares with those that it repeats, and with hardly any other; none where it repeats none.
+    fn fingerprint(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl<T: Held + ?Sized> Held for Arc<T> {
@@ -27,6 +34,10 @@ impl<T: Held + ?Sized> Held for Arc<T> {
 
     fn repeats(&self, other: &Self) -> bool {
         (**self).repeats(other)
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        (**self).fingerprint()
     }
 }
 
@@ -38,9 +49,17 @@ impl Held for Sample {
 
     /// As CloudEvents says it: two events with the same source and id are the same.
     fn repeats(&self, other: &Self) -> bool {
-        fn identity(record: &Record) -> Option<(&[u8], Option<&[u8]>)> {
-            Some((record.header(wire::CE_ID)?, record.header(wire::CE_SOURCE)))
-        }
         identity(&self.record).is_some_and(|own| identity(&other.record) == Some(own))
     }
+
+    fn fingerprint(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        identity(&self.record)?.hash(&mut hasher);
+        Some(hasher.finish())
+    }
+}
+
+/// The id of a record and its source, as CloudEvents has them.
+fn identity(record: &Record) -> Option<(&[u8], Option<&[u8]>)> {
+    Some((record.header(wire::CE_ID)?, record.header(wire::CE_SOURCE)))
 }

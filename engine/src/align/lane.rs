@@ -12,6 +12,9 @@ use super::rules::{Ask, Rule};
 use crate::time::Timestamp;
 
 mod find;
+mod recent;
+
+use recent::Recent;
 
 /// One input of one stream, other than the pivot.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Lane<T> {
     /// By event time, then in the order of arrival. Where one sample is asked for (nearest, latest) no
     /// two have the same time.
     entries: Queue<Entry<T>, 5>,
+    /// Of those that may be used once: what went when it was.
+    recent: Recent,
 }
 
 #[derive(Debug)]
@@ -97,6 +102,11 @@ impl Found {
         Self { places: Places::new(), from, to, skew_ns: None, coverage: None, held: false }
     }
 
+    /// Whether it is a value that holds until the input says another: its silence says that it still does.
+    pub(super) fn holds_on(&self, rule: &Rule) -> bool {
+        matches!(rule.ask, Ask::Latest { .. }) && !self.places.is_empty()
+    }
+
     fn push(&mut self, place: usize) {
         self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
     }
@@ -104,7 +114,7 @@ impl Found {
 
 impl<T> Lane<T> {
     pub(super) fn new() -> Self {
-        Self { furthest: i64::MIN, inserted: 0, entries: Queue::new() }
+        Self { furthest: i64::MIN, inserted: 0, entries: Queue::new(), recent: Recent::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -158,6 +168,9 @@ impl<T> Lane<T> {
     where
         T: Held,
     {
+        if self.recent.has(time, &item) {
+            return Err(Refused::Repeated(item));
+        }
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
             if before.time < time {
@@ -312,7 +325,10 @@ impl<T> Lane<T> {
 
     /// Lets go of the samples that none of the pivots ahead can use. Returns how many.
     #[inline]
-    pub(super) fn release(&mut self, rule: &Rule, ahead: Ahead, out: &mut Vec<Event<T>>) -> usize {
+    pub(super) fn release(&mut self, rule: &Rule, ahead: Ahead, out: &mut Vec<Event<T>>) -> usize
+    where
+        T: Held,
+    {
         let floor = ahead.floor;
         let mut released = 0;
         while let Some(first) = self.entries.front() {
@@ -334,6 +350,9 @@ impl<T> Lane<T> {
             };
             if rule.hold.is_some_and(is_last) {
                 break;
+            }
+            if matches!(rule.ask, Ask::NearestOnce { .. }) && first.mark.is_taken() {
+                self.recent.add(first.time, &first.item);
             }
             released += self.release_first(out);
         }

@@ -59,6 +59,8 @@ mod bounds_property_tests;
 #[cfg(test)]
 mod bounds_tests;
 #[cfg(test)]
+mod cut_tests;
+#[cfg(test)]
 mod duplicate_tests;
 #[cfg(test)]
 mod epoch_tests;

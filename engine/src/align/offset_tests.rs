@@ -243,7 +243,11 @@ proptest! {
             times
         };
         let (input, reference) = (seen(-offset), seen(0));
-        let estimate = found(by_events(&input, &reference));
+        let estimate = match by_events(&input, &reference) {
+            // Among so many others so few that both noticed may not stand out.
+            Outcome::Unclear if count as i64 * (100 - dropped).pow(2) < 80 * 10_000 => return Ok(()),
+            outcome => found(outcome),
+        };
         prop_assert!((estimate.offset_ns - offset).abs() <= jitter * MS / 2, "{estimate:?}, truly {offset}");
         prop_assert!(estimate.spread_ns <= (jitter * MS) as u64, "{estimate:?}");
     }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::bounds::Bound;
-use super::bundle::Part;
+use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
 use super::lane::{Ahead, Lane, Refused};
@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::revise::Told;
 use super::rules::Rule;
 use super::stream::{NEVER, View};
-use super::verdict::{Closing, begin, cut_short};
+use super::verdict::{Closing, begin, cut_short, is_silent, may_be_cut};
 use crate::time::Timestamp;
 
 /// The samples of one stream whose bundles are those of a pivot.
@@ -115,7 +115,10 @@ impl<T> Pivot<T> {
     }
 
     /// Lets go of what no open pivot and none to come can use.
-    fn sweep(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    fn sweep(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>)
+    where
+        T: Held,
+    {
         let coming = view.watermark(view.rules.pivot).max(self.closed.saturating_add(1));
         let floor = self.open.front().map_or(coming, |first| first.time.min(coming));
         // A pivot behind the watermark takes the floor back: what comes for it now is not late.
@@ -247,7 +250,7 @@ impl<T: Held + Clone> Pivot<T> {
     }
 
     pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
-        let closed = self.close_first(view, true, out);
+        let closed = self.close_first(view, Some(Lack::Overflow), out);
         if closed {
             self.go_on(view, out);
         }
@@ -263,7 +266,7 @@ impl<T: Held + Clone> Pivot<T> {
                 lane.evict_first(bound, out);
             }
             (_, Some(pivot)) if pivot.told.is_some() || pivot.item.is_none() => {
-                self.close_first(view, true, out);
+                self.close_first(view, Some(Lack::Overflow), out);
             }
             _ => {
                 let Some(pivot) = self.open.pop_front() else { return false };
@@ -284,7 +287,7 @@ impl<T: Held + Clone> Pivot<T> {
     }
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        while self.close_first(view, false, out) {}
+        while self.close_first(view, Some(Lack::Idle), out) {}
         for lane in &mut self.lanes {
             lane.release_arrived_until(NEVER, out);
         }
@@ -300,23 +303,32 @@ impl<T: Held + Clone> Pivot<T> {
                 self.blocker = blocker;
                 break;
             }
-            closed |= self.close_first(view, false, out);
+            closed |= self.close_first(view, None, out);
         }
         closed
     }
 
-    fn close_first(&mut self, view: &View<'_>, no_room: bool, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(pivot) = self.open.pop_front() else { return false };
         let before = self.closed;
         self.closed = pivot.time;
         let Some(item) = pivot.item else { return true };
         let mut bundle = begin(view, pivot.time, view.rules.inputs.len());
         let mut content = pivot.told.as_ref().map(|_| Vec::new());
+        let cut_short = cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, cut);
+        let mut cut_inputs = SmallVec::<[usize; 4]>::new();
         for (lane, (input, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
             if *input == view.rules.pivot + 1 {
                 bundle.parts.push(part_of_pivot(pivot.time, item.clone()));
             }
             let found = lane.find(rule, before, pivot.time, &[]);
+            // Before it is taken: what is taken is looked at no more.
+            if may_be_cut(view, *input, cut_short)
+                && !lane.settled(rule, view.watermark(*input), pivot.time, &[])
+                && !(found.holds_on(rule) && is_silent(view, *input, cut_short))
+            {
+                cut_inputs.push(*input);
+            }
             if let Some(content) = &mut content {
                 Told::note(content, lane, &found);
             }
@@ -327,20 +339,9 @@ impl<T: Held + Clone> Pivot<T> {
         }
         let telling = Told::last(pivot.told.as_deref(), content);
         let used = 1 + pivot.told.as_ref().map_or(0, |told| told.times);
-        let closing = Closing {
-            bundle,
-            first: before == i64::MIN,
-            opened_at: pivot.arrived,
-            cut_short: cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, no_room),
-            telling,
-        };
-        let rules = &view.rules.inputs;
-        out.push(closing.tell(view, |input| {
-            let lane = self.lanes.get(view.rules.place_among_asked(input));
-            let rule = rules.get(input).filter(|_| input != view.rules.pivot);
-            lane.zip(rule)
-                .is_none_or(|(lane, rule)| lane.settled(rule, view.watermark(input), pivot.time, &[]))
-        }));
+        let closing =
+            Closing { bundle, first: before == i64::MIN, opened_at: pivot.arrived, cut_short, telling };
+        out.push(closing.tell(view, |input| !cut_inputs.contains(&input)));
         out.push(Event::Released { item, used });
         true
     }

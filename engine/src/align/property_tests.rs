@@ -266,7 +266,7 @@ fn covered_cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
     (from..to).filter(|cell| cells.contains(cell) || bridged(*cell)).collect()
 }
 
-/// Whether nothing that may still come can change what a pivot at `t` gets, tried out one sample at a time.
+/// Whether nothing that may still come can change what a pivot at `t` gets, tried out with samples of one time.
 fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i64) -> bool {
     let watermark = samples.iter().map(|item| item.time).max().map_or(-50, |max| max - plan.out_of_orderness);
     if join == Join::Pivot {
@@ -281,11 +281,19 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i6
         return known
             && (watermark >= t + ns(after) || covered_cells(join, samples, t).len() as i64 == asked);
     }
-    let now = find(plan, join, samples, before, t);
+    // What is used once may first go to the pivots before; and which of several of one time they leave is no matter.
+    let is_used_once = matches!(join, Join::Nearest { reuse: false, .. });
+    let copies = if is_used_once { 1 + before.len() } else { 1 };
+    let found = |samples: &[Item]| {
+        let (ids, held) = find(plan, join, samples, before, t);
+        let known = |id: usize| samples.iter().find(|item| is_used_once && item.id == id);
+        let name = |id: usize| known(id).map_or((0, id), |item| (item.time, 0));
+        (ids.into_iter().map(name).collect::<Vec<_>>(), held)
+    };
+    let now = found(samples);
     (watermark..100).all(|time| {
-        let mut more = samples.to_vec();
-        more.push(Item { id: usize::MAX, input: 0, time, end: time });
-        find(plan, join, &more, before, t) == now
+        let more = (0..copies).map(|copy| Item { id: usize::MAX - copy, input: 0, time, end: time });
+        found(&samples.iter().copied().chain(more).collect::<Vec<_>>()) == now
     })
 }
 
@@ -399,9 +407,15 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
                         }
                         let lacks = lack(needs, got.len(), part.coverage).filter(|_| !held);
                         let said = bundle.incomplete.iter().find(|said| said.input.index() == input);
-                        // At the end more might have come.
-                        let said = said.map(|said| if step == items.len() { lacks } else { Some(said.lack) });
-                        prop_assert_eq!(said, lacks.map(Some), "input {} of the bundle at {}", input, t);
+                        let said = said.map(|said| said.lack);
+                        // At the end more might have come; a latest value holds while its input is silent.
+                        let holds_on = matches!(joins[input], Join::Latest { .. }) && !got.is_empty();
+                        let is_cut = step == items.len()
+                            && input != pivot
+                            && (needs.required && !held && !holds_on)
+                            && !settled(&plans[input], joins[input], &all, &before, t);
+                        let lacks = if is_cut { Some(Lack::Idle) } else { lacks };
+                        prop_assert_eq!(said, lacks, "input {} of the bundle at {}", input, t);
                         parts.push(got);
                     }
                     bundles.insert(t, parts);

@@ -10,6 +10,7 @@
 
 use smallvec::SmallVec;
 
+use super::bundle::Lack;
 use super::cover::Places;
 use super::event::Event;
 use super::lane::{Found, Lane};
@@ -33,6 +34,9 @@ type Content = Vec<u32>;
 
 /// What each input that is asked has for a pivot.
 type Finds = SmallVec<[Found; 3]>;
+
+/// Some of the inputs.
+type Inputs = SmallVec<[usize; 4]>;
 
 impl Told {
     /// Adds what was found of one input.
@@ -67,12 +71,17 @@ impl<T: Clone> Pivot<T> {
                 pivot.waits_since.saturating_add(view.rules.max_wait - view.rules.lateness) <= view.now;
             all_on_time &= waited || self.is_on_time(view, time, &reserved);
             let finds = self.find_all(view, before, time, &reserved);
+            let cut_inputs = if all_on_time {
+                self.cut_on_time(view, time, waited, &finds, &reserved)
+            } else {
+                Inputs::new()
+            };
             for (reserved, found) in reserved.iter_mut().zip(&finds) {
                 if !found.held {
                     reserved.extend_from_slice(&found.places);
                 }
             }
-            self.tell_one(view, index, before, finds, (all_on_time, waited), out);
+            self.tell_one(view, index, before, finds, (all_on_time, waited, &cut_inputs), out);
             before = time;
         }
     }
@@ -89,6 +98,24 @@ impl<T: Clone> Pivot<T> {
             })
     }
 
+    /// The inputs that might have brought more in time to a bundle that is told as it is.
+    fn cut_on_time(
+        &self,
+        view: &View<'_>,
+        t: i64,
+        waited: bool,
+        finds: &Finds,
+        reserved: &[Places],
+    ) -> Inputs {
+        let lanes = self.lanes.iter().zip(&view.rules.asked).zip(finds).zip(reserved);
+        let cut = lanes.filter(|(((lane, (input, rule)), found), reserved)| {
+            let idle = view.idle_at(*input).saturating_sub(view.rules.lateness) <= view.now;
+            let watermark = view.watermark(*input).saturating_add(view.rules.lateness);
+            (waited || idle) && !(idle && found.holds_on(rule)) && !lane.settled(rule, watermark, t, reserved)
+        });
+        cut.map(|(((_, (input, _)), _), _)| *input).collect()
+    }
+
     fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[Places]) -> Finds {
         let lanes = self.lanes.iter().zip(&view.rules.asked).zip(reserved);
         lanes.map(|((lane, (_, rule)), reserved)| lane.find(rule, before, t, reserved)).collect()
@@ -101,7 +128,7 @@ impl<T: Clone> Pivot<T> {
         index: usize,
         before: i64,
         finds: Finds,
-        (on_time, waited): (bool, bool),
+        (on_time, waited, cut_inputs): (bool, bool, &Inputs),
         out: &mut Vec<Event<T>>,
     ) {
         let mut content = Content::new();
@@ -136,14 +163,11 @@ impl<T: Clone> Pivot<T> {
             bundle,
             first: before == i64::MIN,
             opened_at: arrived,
-            cut_short: cut_short(waited, false),
+            // What comes late is another matter.
+            cut_short: cut_short(waited, (!cut_inputs.is_empty()).then_some(Lack::Idle)),
             telling: Telling { revision: times, is_final: false, is_repeated: false },
         };
-        out.push(closing.tell(view, |input| {
-            // What may still come in time; what comes late is another matter.
-            let idle = view.idle_at(input).saturating_sub(view.rules.lateness) <= view.now;
-            !waited && !idle
-        }));
+        out.push(closing.tell(view, |input| !cut_inputs.contains(&input)));
     }
 }
 

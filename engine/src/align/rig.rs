@@ -19,6 +19,10 @@ impl Held for u32 {
     fn repeats(&self, other: &Self) -> bool {
         *self >= 1_000_000 && self == other
     }
+
+    fn fingerprint(&self) -> Option<u64> {
+        (*self >= 1_000_000).then_some(u64::from(*self))
+    }
 }
 
 impl Held for usize {}

@@ -19,15 +19,29 @@ pub(super) struct Closing<T> {
     pub(super) first: bool,
     /// When it began to wait, in wall time.
     pub(super) opened_at: i64,
-    /// Why it does not wait for more, if it is not that nothing can come: `MaxWait` or `Overflow`.
+    /// Why it does not wait for more, if it is not that nothing can come or inputs are idle: `MaxWait` or `Overflow`, or
+    /// `Idle` where all inputs count as idle.
     pub(super) cut_short: Option<Lack>,
     pub(super) telling: Telling,
 }
 
-/// What cuts a bundle short: that it has waited for long enough, or that there is no more room.
+/// What cuts a bundle short: that it has waited for long enough, or else what is given.
 #[inline]
-pub(super) fn cut_short(waited: bool, no_room: bool) -> Option<Lack> {
-    if waited { Some(Lack::MaxWait) } else { no_room.then_some(Lack::Overflow) }
+pub(super) fn cut_short(waited: bool, by: Option<Lack>) -> Option<Lack> {
+    if waited { Some(Lack::MaxWait) } else { by }
+}
+
+/// Whether a bundle may close before an input has brought all that it could. If not the input is settled: it needs not be
+/// asked, which costs.
+#[inline]
+pub(super) fn may_be_cut(view: &View<'_>, input: usize, cut_short: Option<Lack>) -> bool {
+    cut_short.is_some() || view.idle_at(input) <= view.now
+}
+
+/// Whether it is its silence for which an input is not waited for.
+#[inline]
+pub(super) fn is_silent(view: &View<'_>, input: usize, cut_short: Option<Lack>) -> bool {
+    cut_short == Some(Lack::Idle) || view.idle_at(input) <= view.now
 }
 
 /// Which telling of a bundle it is.
@@ -75,25 +89,28 @@ pub(super) fn begin<T>(view: &View<'_>, event_time: i64, inputs: usize) -> Box<B
 }
 
 impl<T> Closing<T> {
-    /// Judges the bundle by the inputs that brought too little, and tells it. `settled` says of an input whether nothing
-    /// more could have come; it is asked only where there is too little.
+    /// Judges the bundle by the inputs that brought too little, and tells it, and which inputs were cut short. `settled` says
+    /// of an input whether what it brought could no longer change.
     #[inline]
     pub(super) fn tell(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
         let mut verdict = Verdict::Goes;
         let mut bundle = self.bundle;
         let Bundle { parts, incomplete, .. } = &mut *bundle;
         for (input, (part, rule)) in (0_u16..).zip(parts.iter().zip(&view.rules.inputs)) {
-            let Some(lack) = lack(rule, part.samples.len(), part.coverage, part.held) else { continue };
             let id = InputId(input);
-            if !self.telling.was_told() && counts(lack, rule) {
+            let too_little = lack(rule, part.samples.len(), part.coverage, part.held);
+            if too_little.is_some_and(|lack| !self.telling.was_told() && counts(lack, rule)) {
                 verdict = verdict.graver(rule.missing, id);
             }
-            let lack = if settled(id.index()) {
-                lack
+            let is_asked = rule.needs.required && !part.held;
+            let is_cut = is_asked && may_be_cut(view, id.index(), self.cut_short) && !settled(id.index());
+            let lack = if is_cut {
+                let silent = is_silent(view, id.index(), self.cut_short);
+                Some(self.cut_short.filter(|_| !silent).unwrap_or(Lack::Idle))
             } else {
-                self.cut_short.filter(|_| view.idle_at(id.index()) > view.now).unwrap_or(Lack::Idle)
+                too_little
             };
-            incomplete.push(Shortfall { input: id, lack });
+            incomplete.extend(lack.map(|lack| Shortfall { input: id, lack }));
         }
         bundle.first = self.first;
         bundle.opened_at = Timestamp::from_nanos(self.opened_at);

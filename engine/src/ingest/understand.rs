@@ -2,12 +2,13 @@
 //! that may yet be dropped.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::budget::Budget;
 use crate::fault::{Fault, Reason, Stage};
 use crate::ingest::streams::KnownStreams;
 use crate::ingest::{InputSpec, duration, wire};
-use crate::media::Media;
+use crate::media::{Media, Modality};
 use crate::sample::{Record, Sample, StreamKey};
 use crate::time::Timestamp;
 
@@ -32,7 +33,7 @@ pub fn understand(
     }
 }
 
-type Parts = (StreamKey, Media, Timestamp, std::time::Duration);
+type Parts = (StreamKey, Media, Timestamp, Duration);
 
 fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result<Parts, (Reason, String)> {
     let stream = stream(record, streams)?;
@@ -48,7 +49,7 @@ fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result
     let media = media(record, spec)?;
     let event_time = Timestamp::from_nanos(event_time(record)?.as_nanos().saturating_add(spec.clock_offset));
     in_range(event_time, record.polled_at, spec)?;
-    let duration = duration::duration(&media, &record.payload).map_err(|why| (Reason::Undecodable, why))?;
+    let duration = duration(record, &media)?;
     Ok((stream, media, event_time, duration))
 }
 
@@ -97,6 +98,22 @@ fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
     record.timestamp.ok_or_else(|| {
         let message = "no ce_time, no event-time-ns and no timestamp of the record's own: one of them must tell when it happened";
         (Reason::InvalidEventTime, message.to_string())
+    })
+}
+
+fn duration(record: &Record, media: &Media) -> Result<Duration, (Reason, String)> {
+    let computed = duration::duration(media, &record.payload).map_err(|why| (Reason::Undecodable, why))?;
+    let Some(said) = record.header(wire::DURATION_NS).filter(|_| media.modality() != Modality::Audio) else {
+        return Ok(computed);
+    };
+    let text = String::from_utf8_lossy(said);
+    let nanos = text.trim().parse().map(Duration::from_nanos).ok();
+    nanos.filter(|lasts| *lasts <= wire::MAX_DURATION).ok_or_else(|| {
+        let message = format!(
+            "duration-ns {text:?}: how long it lasts is expected, in whole nanoseconds up to {} (an hour), as 2500000000",
+            wire::MAX_DURATION.as_nanos()
+        );
+        (Reason::InvalidDuration, message)
     })
 }
 

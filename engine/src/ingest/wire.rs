@@ -7,6 +7,9 @@ pub const CONTENT_TYPE: &str = "content-type";
 pub const CE_TIME: &str = "ce_time";
 /// When it happened: nanoseconds since the epoch, in decimal.
 pub const EVENT_TIME_NS: &str = "event-time-ns";
+/// How long it lasts, of what is no sound: nanoseconds, in decimal, at most [`MAX_DURATION`]. How long sound lasts is in
+/// its payload.
+pub const DURATION_NS: &str = "duration-ns";
 /// W3C trace context, handed on to the result.
 pub const TRACEPARENT: &str = "traceparent";
 /// The version of CloudEvents.
@@ -51,6 +54,9 @@ pub const BOUND: &str = "lockstep-bound";
 pub const RULE: &str = "lockstep-rule";
 /// How old a sample was when it was shed, in nanoseconds.
 pub const AGE_NS: &str = "lockstep-age-ns";
+
+/// The longest that one sample lasts which says so in a header: alignment holds it, and what comes after it, for as long.
+pub const MAX_DURATION: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// The longest stream key in bytes.
 pub const MAX_KEY_BYTES: usize = 512;

@@ -1,6 +1,7 @@
 //! The dry run's lines: samples in, what became of them out, one JSON object each.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,14 @@ impl Held for Item {
 
     fn repeats(&self, other: &Self) -> bool {
         self.named && other.named && self.id == other.id
+    }
+
+    fn fingerprint(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        self.named.then(|| {
+            self.id.hash(&mut hasher);
+            hasher.finish()
+        })
     }
 }
 
@@ -288,7 +297,7 @@ mod tests {
             item,
             read(r#"{"stream":"s","input":"video","event_time_ns":1}"#, 42, &names(), &[]).expect("too")
         );
-        assert!(!item.named);
+        assert!(!item.named && item.fingerprint().is_none());
     }
 
     #[test]

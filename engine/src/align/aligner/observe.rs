@@ -24,7 +24,7 @@ impl<T: Held + Clone> Aligner<T> {
         out: &mut Vec<Event<T>>,
     ) {
         let now = self.advance_clock(now);
-        let (input, time) = (input.index(), stamp.event_time.as_nanos());
+        let (input, time) = (input.index(), stamp.event_time.as_nanos().max(i64::MIN + 1));
         let Some(latest) = self.latest.get_mut(input) else { return };
         *latest = (*latest).max(time);
         let slot = self.slot_of(stream, now);

@@ -189,7 +189,17 @@ impl<T> Line<T> {
 
     /// Whether the search has to wait for this input, or some of its samples for others before them.
     pub(super) fn is_awaited(&self) -> bool {
-        !self.over && self.cursor >= self.ready
+        !self.over && self.is_short()
+    }
+
+    /// Whether there is a sample that the best set has, and the watermark is not before it.
+    pub(super) fn is_settled_first(&self) -> bool {
+        self.kept < self.ready
+    }
+
+    /// Whether the search has seen all samples that the watermark has behind it.
+    pub(super) fn is_short(&self) -> bool {
+        self.cursor >= self.ready
     }
 
     /// Takes the first sample out.

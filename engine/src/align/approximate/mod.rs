@@ -66,7 +66,7 @@ mod tests;
 use smallvec::SmallVec;
 
 use super::bounds::Bound;
-use super::bundle::Part;
+use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::matching::{Arrival, reach};
 use super::stream::{NEVER, View};
@@ -138,7 +138,7 @@ impl<T: Clone> Approximate<T> {
         let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
         let found = self.search.go_on(&view.rules.limits, |entry| out.push(unused(entry)));
         if let Found::Set(end) = found {
-            self.close(view, end, true, out);
+            self.close(view, end, Some(Lack::Overflow), out);
         }
         self.settle(view, out);
         matches!(found, Found::Set(_))
@@ -158,7 +158,7 @@ impl<T: Clone> Approximate<T> {
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         self.give_up_on(|_| true);
-        while self.advance(view, out) {}
+        while self.advance(view, Some(Lack::Idle), out) {}
     }
 
     fn give_up_on(&mut self, which: impl Fn(usize) -> bool) {
@@ -172,33 +172,34 @@ impl<T: Clone> Approximate<T> {
         let idle = |input| view.idle_at(input) <= view.now;
         loop {
             self.give_up_on(idle);
-            while self.advance(view, out) {}
+            while self.advance(view, None, out) {}
             let waited = self.waits_since().map_or(NEVER, |since| since.saturating_add(view.rules.max_wait));
             if waited > view.now {
                 break;
             }
             self.give_up_on(|_| true);
-            if !self.advance(view, out) {
+            if !self.advance(view, None, out) {
                 break;
             }
         }
     }
 
     /// Goes on until a set is found, or a sample that fits into none. Returns whether it was.
-    fn advance(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    fn advance(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let limits = &view.rules.limits;
         let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
         match self.search.go_on(limits, |entry| out.push(unused(entry))) {
-            Found::Set(end) => self.close(view, end, false, out),
+            Found::Set(end) => self.close(view, end, cut, out),
             Found::Useless(input) => out.extend(self.search.take_first(input).map(unused)),
             Found::Nothing => return false,
         }
         true
     }
 
-    fn close(&mut self, view: &View<'_>, end: i64, no_room: bool, out: &mut Vec<Event<T>>) {
+    fn close(&mut self, view: &View<'_>, end: i64, cut: Option<Lack>, out: &mut Vec<Event<T>>) {
         let first = !self.search.has_closed();
         let waits_since = self.waits_since();
+        let given_up = self.search.given_up(&view.rules.limits);
         let event_time = Timestamp::from_nanos(end);
         out.extend(self.search.take_passed().map(|entry| Event::Released { item: entry.item, used: 0 }));
         let mut opened_at = view.now;
@@ -215,10 +216,10 @@ impl<T: Clone> Approximate<T> {
             bundle.parts.push(part);
         }
         let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
-        let cut_short = cut_short(waited, no_room);
+        let cut_short = cut_short(waited, cut);
         let closing = Closing { bundle, first, opened_at, cut_short, telling: Telling::ONLY };
         // Sets lack an input only when it was given up.
-        out.push(closing.tell(view, |_| false));
+        out.push(closing.tell(view, |input| !given_up.get(input).copied().unwrap_or(true)));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));
     }
 }

@@ -307,6 +307,11 @@ proptest! {
     }
 
     #[test]
+    fn more_inputs_than_ros_has_make_no_difference(plan in plan(9..13, 3)) {
+        prop_assert_eq!(run(&plan, None)?.sets, plan.definition(plan.times()));
+    }
+
+    #[test]
     fn sets_are_told_as_early_as_the_definition_allows(plan in plan(1..4, 6)) {
         prop_assert_eq!(run(&plan, None)?.sets, plan.definition(plan.times()));
     }

@@ -247,6 +247,21 @@ impl<T> Search<T> {
         }
     }
 
+    /// By input: whether the best set might be another or have a sample of it, had it not been given up.
+    pub(super) fn given_up(&mut self, limits: &Limits) -> SmallVec<[bool; 8]> {
+        if !self.lines.iter().any(Line::is_over) {
+            return SmallVec::from_elem(false, self.lines.len());
+        }
+        let mut over: SmallVec<[bool; 8]> = self.lines.iter().map(Line::is_over).collect();
+        self.lines.iter_mut().for_each(|line| line.set_over(false));
+        let proven = matches!(self.short_of_samples(limits), Found::Set(_));
+        for (line, over) in self.lines.iter_mut().zip(&mut over) {
+            line.set_over(*over);
+            *over &= !line.is_settled_first() || (!proven && line.is_short());
+        }
+        over
+    }
+
     /// Takes out what the best set so far has passed over and is still held.
     pub(super) fn take_passed(&mut self) -> impl Iterator<Item = Entry<T>> {
         self.lines.iter_mut().filter_map(Line::pop_passed)

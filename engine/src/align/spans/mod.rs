@@ -49,6 +49,8 @@ mod tests;
 use smallvec::SmallVec;
 
 use super::bounds::Bound;
+use super::bundle::Lack;
+use super::cover::Slack;
 use super::event::Event;
 use super::held::Held;
 use super::matching::{Arrival, reach};
@@ -122,16 +124,22 @@ impl<T> Spans<T> {
 
     /// The first input that the span has to wait for.
     fn blocker_of(&self, view: &View<'_>, span: &Open) -> Option<usize> {
-        let (closes_at, limit) = (view.rules.cut.closes_at(span), view.rules.cut.limit(span.from));
         let rules = view.rules.inputs.iter();
         self.lanes.iter().zip(rules).enumerate().find_map(|(input, (lane, rule))| {
-            let watermark = view.watermark(input);
-            // Where the earliest of what may still come counts from. Not before the span, if all from there on is
-            // covered: else an earlier one were open.
-            let coming = watermark.max(self.floor);
-            let settled = watermark >= closes_at || lane.covers((span.from, coming, limit), rule.slack);
+            let settled = self.settled(view, span, input, lane, rule.slack);
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
+    }
+
+    /// Whether no sample that is expected of an input can change a span.
+    #[inline]
+    fn settled(&self, view: &View<'_>, span: &Open, input: usize, lane: &Lane<T>, slack: Slack) -> bool {
+        let watermark = view.watermark(input);
+        // Where the earliest of what may still come counts from. Not before the span, if all from there on is
+        // covered: else an earlier one were open.
+        let coming = watermark.max(self.floor);
+        watermark >= view.rules.cut.closes_at(span)
+            || lane.covers((span.from, coming, view.rules.cut.limit(span.from)), slack)
     }
 
     /// Keeps open what is left of a span that has closed up to the floor.
@@ -191,14 +199,14 @@ impl<T: Held + Clone> Spans<T> {
         let overdue = |span: &&Open| Self::due(view, span) <= view.now;
         while let Some(until) = self.open.iter().filter(overdue).map(|span| span.from).max() {
             while self.open.front().is_some_and(|first| first.from <= until) {
-                self.close_first(view, false, out);
+                self.close_first(view, Some(Lack::MaxWait), out);
             }
         }
         self.close_settled(view, out);
     }
 
     pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
-        let closed = self.close_first(view, true, out);
+        let closed = self.close_first(view, Some(Lack::Overflow), out);
         self.close_settled(view, out);
         closed
     }
@@ -239,7 +247,7 @@ impl<T: Held + Clone> Spans<T> {
     }
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        while self.close_first(view, false, out) {}
+        while self.close_first(view, Some(Lack::Idle), out) {}
     }
 
     /// Closes every span that may close, in the order of event times.
@@ -249,11 +257,11 @@ impl<T: Held + Clone> Spans<T> {
                 self.blocker = blocker;
                 break;
             }
-            self.close_first(view, false, out);
+            self.close_first(view, None, out);
         }
     }
 
-    fn close_first(&mut self, view: &View<'_>, no_room: bool, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &View<'_>, cut_by: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(span) = self.open.pop_front() else { return false };
         let cut = view.rules.cut;
         let from = span.from;
@@ -273,10 +281,12 @@ impl<T: Held + Clone> Spans<T> {
         bundle.parts.extend(lanes.map(|(lane, rule)| lane.pick(from, to, rule.slack)));
         let waited = Self::due(view, &span) <= view.now;
         let (first, telling) = (!self.has_closed, Telling::ONLY);
-        let cut_short = cut_short(waited, no_room);
+        let cut_short = cut_short(waited, cut_by);
         let closing = Closing { bundle, first, opened_at, cut_short, telling };
-        let closes_at = cut.closes_at(&span);
-        out.push(closing.tell(view, |input| view.watermark(input) >= closes_at));
+        out.push(closing.tell(view, |input| {
+            let place = self.lanes.get(input).zip(view.rules.inputs.get(input));
+            place.is_none_or(|(lane, rule)| self.settled(view, &span, input, lane, rule.slack))
+        }));
         self.has_closed = true;
         self.floor = to;
         for lane in &mut self.lanes {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Method, Missing, Stamp};
+use crate::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Lack, Method, Missing, Stamp};
 use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
@@ -192,21 +192,31 @@ fn covered(
 /// Whether a single sample that may still come would change the first span after `floor`, tried out.
 fn can_change(plans: &[InputPlan], cutting: Cutting, seen: &[Item], floor: i64) -> bool {
     let Some(span) = next_span(cutting, seen, floor) else { return true };
+    let mut inputs = plans.iter().enumerate();
+    inputs.any(|(input, plan)| can_change_it((plan, input), cutting, seen, floor, span))
+}
+
+/// Whether a single sample that may still come of an input would.
+fn can_change_it(
+    (plan, input): (&InputPlan, usize),
+    cutting: Cutting,
+    seen: &[Item],
+    floor: i64,
+    span: (i64, i64),
+) -> bool {
     let reach = match cutting {
         Cutting::Tumbling { .. } => 1,
         Cutting::Session { gap, .. } => gap + 2,
     };
-    plans.iter().enumerate().any(|(input, plan)| {
-        let latest = seen.iter().filter(|item| item.input == input).map(|item| item.time).max();
-        let watermark = latest.map_or(-60, |latest| latest - plan.out_of_orderness);
-        let lengths: &[i64] = if plan.sound == Sound::No { &[0] } else { &[1, 6] };
-        (watermark..span.1 + reach).any(|time| {
-            lengths.iter().any(|lasts| {
-                let mut more = seen.to_vec();
-                more.push(Item { id: 10_000, input, time, end: time + lasts });
-                next_span(cutting, &more, floor) != Some(span)
-                    || covered(plan, input, &more, span, cutting) != covered(plan, input, seen, span, cutting)
-            })
+    let latest = seen.iter().filter(|item| item.input == input).map(|item| item.time).max();
+    let watermark = latest.map_or(-60, |latest| latest - plan.out_of_orderness);
+    let lengths: &[i64] = if plan.sound == Sound::No { &[0] } else { &[1, 6] };
+    (watermark..span.1 + reach).any(|time| {
+        lengths.iter().any(|lasts| {
+            let mut more = seen.to_vec();
+            more.push(Item { id: 10_000, input, time, end: time + lasts });
+            next_span(cutting, &more, floor) != Some(span)
+                || covered(plan, input, &more, span, cutting) != covered(plan, input, seen, span, cutting)
         })
     })
 }
@@ -265,6 +275,17 @@ fn check(plans: &[InputPlan], cutting: Cutting) -> Result<(), TestCaseError> {
                     let guess = step < items.len() && can_change(plans, cutting, seen, floor);
                     prop_assert!(!guess, "{from} closed on a guess");
                     for (input, (part, plan)) in bundle.parts.iter().zip(plans).enumerate() {
+                        // At the end more might have come.
+                        let is_cut = step == items.len()
+                            && can_change_it((plan, input), cutting, seen, floor, (from, to));
+                        let lack = match (is_cut, part.samples.is_empty(), part.coverage) {
+                            (true, ..) => Some(Lack::Idle),
+                            (_, true, _) => Some(Lack::Missing),
+                            (.., Some(share)) if share < 1.0 => Some(Lack::MinCoverage),
+                            _ => None,
+                        };
+                        let said = bundle.incomplete.iter().find(|said| said.input.index() == input);
+                        prop_assert_eq!(said.map(|said| said.lack), lack, "input {} from {}", input, from);
                         prop_assert_eq!((part.from.as_nanos(), part.to.as_nanos()), (from, to));
                         // What comes into a gap that counts as covered may be too late.
                         let there = if plan.sound == Sound::Any { seen } else { &items };

@@ -3,7 +3,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::media::Modality;
 use crate::position::{InputId, Position};
 use crate::sample::Header;
 
@@ -69,6 +68,39 @@ fn headers_win_over_defaults() {
     assert_eq!((first.event_time, first.media), (time, Media::Png));
     let second = sample(with(&[("event-time-ns", &time.as_nanos().to_string())]));
     assert_eq!(second.event_time, time);
+}
+
+#[test]
+fn the_offset_of_an_inputs_clock_is_added_to_its_event_times_whatever_they_are_told_by() {
+    for (offset, told) in [(37_000_000, "2026-03-01T11:59:58Z"), (-37_000_000, "2026-03-01T11:59:59.5Z")] {
+        let spec = InputSpec { clock_offset: offset, ..spec() };
+        for record in [with(&[("ce_time", told)]), record()] {
+            let plain = sample(record.clone()).event_time.as_nanos();
+            let shifted = understand(record, &spec, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
+            assert_eq!(shifted.expect("a good record").event_time.as_nanos(), plain + offset);
+        }
+    }
+}
+
+#[test]
+fn a_header_tells_how_long_a_caption_or_a_clip_lasts_and_of_sound_its_payload() {
+    let lasts = with(&[("duration-ns", " 2500000000 ")]);
+    assert_eq!(sample(lasts).duration, Duration::from_millis(2_500));
+    assert_eq!(sample(record()).duration, Duration::ZERO);
+    assert_eq!(reason(with(&[("duration-ns", "2.5s")])), Reason::InvalidDuration);
+    assert_eq!(reason(with(&[("duration-ns", "-1")])), Reason::InvalidDuration);
+    assert_eq!(sample(with(&[("duration-ns", "3600000000000")])).duration, wire::MAX_DURATION);
+    assert_eq!(reason(with(&[("duration-ns", "3600000000001")])), Reason::InvalidDuration);
+
+    let sound = InputSpec {
+        modality: Modality::Audio,
+        default_media: "audio/pcm;rate=16000".parse().expect("a type"),
+        ..spec()
+    };
+    let headers = vec![Header::new("duration-ns".to_string(), b"7".to_vec())];
+    let chunk = Record { payload: vec![0; 64].into(), headers, ..record() };
+    let chunk = understand(chunk, &sound, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
+    assert_eq!(chunk.expect("a chunk").duration, Duration::from_millis(2));
 }
 
 #[test]

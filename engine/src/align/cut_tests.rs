@@ -1,0 +1,224 @@
+//! Bundles that close before an input has brought all that it could: they say so, and nothing else becomes of them. Times are
+//! milliseconds; a sample is a number.
+
+use std::time::Duration;
+
+use super::rig::Rig;
+use super::*;
+use crate::position::InputId;
+use crate::time::Timestamp;
+
+const PIVOT: u16 = 0;
+const OTHER: u16 = 1;
+
+const fn ms(span: u64) -> Duration {
+    Duration::from_millis(span)
+}
+
+/// The input beside the first, waiting 1 000; a bundle that lacks anything would be a dead letter.
+fn policy(method: Method, join: Join, idle: u64) -> AlignPolicy {
+    let input = |join| InputPolicy {
+        name: "an input".into(),
+        out_of_orderness: Duration::ZERO,
+        idle_timeout: ms(idle),
+        join,
+        missing: Missing::DeadLetter,
+        needs: Needs::default(),
+        clock: ClockPolicy::default(),
+    };
+    AlignPolicy {
+        method,
+        inputs: vec![input(Join::Pivot), input(join)],
+        max_wait: ms(1_000),
+        forget_after: ms(100_000),
+        revise: Revise::default(),
+        bounds: Bounds::default(),
+    }
+}
+
+fn joins() -> [Join; 5] {
+    [
+        Join::Window { before: ms(50), after: ms(50) },
+        Join::Nearest { tolerance: ms(50), reuse: true },
+        Join::Nearest { tolerance: ms(50), reuse: false },
+        Join::AllBetweenPivots { max_age: ms(50) },
+        Join::Latest { max_age: ms(50) },
+    ]
+}
+
+fn is_latest(join: Join) -> bool {
+    matches!(join, Join::Latest { .. })
+}
+
+/// Why the first bundle that was told is incomplete, by input.
+fn told(rig: &mut Rig) -> Vec<(u16, &'static str)> {
+    let bundle = rig.out.iter().find_map(|event| match event {
+        Event::Bundle(bundle) => Some(bundle),
+        _ => None,
+    });
+    let bundle = bundle.unwrap_or_else(|| panic!("no bundle but {:?}", rig.out)).clone();
+    rig.out.clear();
+    assert_eq!(bundle.is_complete(), bundle.incomplete.is_empty());
+    bundle.incomplete.iter().map(|it| (it.input.0, it.lack.as_str())).collect()
+}
+
+/// One with a pivot at 100 that is open, and has a sample of the other input at 90 that another might displace or join.
+fn open(policy: AlignPolicy) -> Rig {
+    let mut rig = Rig::new(policy);
+    rig.give(OTHER, 90, 0, 90, 0);
+    rig.give(PIVOT, 100, 0, 100, 0);
+    assert!(rig.out.is_empty(), "{:?}", rig.out);
+    rig
+}
+
+fn with_pivot(join: Join, idle: u64) -> AlignPolicy {
+    policy(Method::Pivot(InputId(PIVOT)), join, idle)
+}
+
+#[test]
+fn a_bundle_that_has_waited_for_long_enough_says_which_inputs_might_have_brought_more() {
+    for join in joins() {
+        let mut rig = open(with_pivot(join, 50_000));
+        rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
+        assert_eq!(told(&mut rig), [(OTHER, "max-wait")], "{join:?}");
+    }
+}
+
+#[test]
+fn a_bundle_for_which_there_was_no_more_room_says_which_inputs_might_have_brought_more() {
+    for join in joins() {
+        let mut policy = with_pivot(join, 50_000);
+        policy.bounds.stream_items = Some(2);
+        let mut rig = open(policy);
+        rig.give(PIVOT, 110, 0, 110, 1);
+        assert_eq!(told(&mut rig), [(OTHER, "overflow")], "{join:?}");
+    }
+}
+
+#[test]
+fn a_bundle_that_closes_since_an_input_is_idle_says_so_unless_its_latest_value_is_asked() {
+    for join in joins() {
+        let expected: &[_] = if is_latest(join) { &[] } else { &[(OTHER, "idle")] };
+        let mut rig = open(with_pivot(join, 100));
+        rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
+        assert_eq!(told(&mut rig), expected, "{join:?}");
+        let mut rig = open(with_pivot(join, 50_000));
+        rig.aligner.finish(Timestamp::from_millis(1), &mut rig.out);
+        assert_eq!(told(&mut rig), expected, "at the end, {join:?}");
+    }
+}
+
+#[test]
+fn an_input_that_had_brought_all_is_not_told_though_the_bundle_was_cut_short_for_another() {
+    for join in joins() {
+        let mut policy = with_pivot(join, 50_000);
+        policy.inputs.push(policy.inputs[1].clone());
+        let mut rig = open(policy);
+        rig.give(OTHER, 200, 0, 200, 0);
+        rig.give(2, 95, 0, 95, 0);
+        rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
+        assert_eq!(told(&mut rig), [(2, "max-wait")], "{join:?}");
+    }
+}
+
+#[test]
+fn an_optional_input_and_one_whose_value_is_held_are_not_told() {
+    for join in joins() {
+        let mut policy = with_pivot(join, 50_000);
+        policy.inputs[1].needs.required = false;
+        policy.inputs[1].missing = Missing::Emit;
+        let mut rig = open(policy);
+        rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
+        assert_eq!(told(&mut rig), [], "{join:?}");
+    }
+    let mut policy = with_pivot(Join::Nearest { tolerance: ms(5), reuse: true }, 50_000);
+    policy.inputs[1].missing = Missing::Hold { max_age: ms(50) };
+    let mut rig = open(policy);
+    rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
+    assert_eq!(told(&mut rig), []);
+}
+
+#[test]
+fn a_span_that_is_cut_short_says_so() {
+    let methods = [Method::Tumbling { size: ms(200) }, Method::Session { gap: ms(50), max: ms(10_000) }];
+    for method in methods {
+        let given = |idle| open(policy(method.clone(), Join::Pivot, idle));
+        let mut rig = given(50_000);
+        rig.aligner.tick(Timestamp::from_millis(5_000), &mut rig.out);
+        assert_eq!(told(&mut rig), [(PIVOT, "max-wait"), (OTHER, "max-wait")], "{method:?}");
+        let mut rig = given(100);
+        rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
+        assert_eq!(told(&mut rig), [(PIVOT, "idle"), (OTHER, "idle")], "{method:?}");
+        let mut rig = given(50_000);
+        rig.give(PIVOT, 300, 0, 1, 1);
+        rig.aligner.tick(Timestamp::from_millis(1_350), &mut rig.out);
+        assert_eq!(told(&mut rig), [(OTHER, "max-wait")], "the first had gone on, {method:?}");
+    }
+}
+
+#[test]
+fn spans_that_one_takes_along_that_has_waited_are_cut_short_too() {
+    let mut rig = Rig::new(policy(Method::Tumbling { size: ms(100) }, Join::Pivot, 50_000));
+    // The time of the later one is over before that of the earlier one, by when their samples came.
+    rig.give(PIVOT, 150, 0, 1, 100);
+    rig.give(OTHER, 10, 0, 2, 1_000);
+    rig.aligner.tick(Timestamp::from_millis(1_150), &mut rig.out);
+    assert_eq!(rig.out.iter().filter(|event| matches!(event, Event::DeadLetter { .. })).count(), 2);
+    for event in &rig.out {
+        let Event::DeadLetter { bundle, .. } = event else { continue };
+        let lack = bundle.incomplete.iter().find(|it| it.input.0 == OTHER).map(|it| it.lack);
+        assert_eq!(lack, Some(Lack::MaxWait));
+    }
+}
+
+#[test]
+fn a_set_of_the_very_same_time_with_all_its_samples_has_all_that_it_can() {
+    let mut policy = policy(Method::Exact, Join::Pivot, 50_000);
+    policy.inputs[0].out_of_orderness = ms(50);
+    let mut rig = Rig::new(policy);
+    rig.give(PIVOT, 100, 0, 1, 0);
+    rig.give(OTHER, 100, 0, 2, 0);
+    rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
+    assert_eq!(told(&mut rig), []);
+}
+
+#[test]
+fn a_closest_set_that_might_have_been_closer_says_of_which_input_more_was_to_come() {
+    let approximate = || Method::ApproximateTime(ApproximateTime::default());
+    let mut rig = open(policy(approximate(), Join::Pivot, 50_000));
+    rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
+    assert_eq!(
+        told(&mut rig),
+        [(OTHER, "max-wait")],
+        "one at 100 would lie closer to the first, and none to the second"
+    );
+    let mut rig = open(policy(approximate(), Join::Pivot, 100));
+    rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
+    assert_eq!(told(&mut rig), [(OTHER, "idle")]);
+    let mut rig = Rig::new(policy(approximate(), Join::Pivot, 50_000));
+    rig.give(PIVOT, 100, 0, 1, 0);
+    rig.give(OTHER, 100, 0, 2, 0);
+    assert_eq!(told(&mut rig), [], "none lies closer");
+}
+
+#[test]
+fn what_is_told_early_is_not_cut_short_and_what_is_told_on_time_may_be() {
+    let rig = |early| {
+        let mut policy = with_pivot(Join::Nearest { tolerance: ms(50), reuse: true }, 50_000);
+        policy.revise = Revise { allowed_lateness: ms(500), early };
+        Rig::new(policy)
+    };
+    let mut early = rig(true);
+    early.give(OTHER, 90, 0, 90, 0);
+    early.give(PIVOT, 100, 0, 100, 0);
+    assert_eq!(told(&mut early), []);
+    let mut on_time = rig(false);
+    on_time.give(OTHER, 90, 0, 90, 0);
+    on_time.give(PIVOT, 100, 0, 100, 0);
+    assert!(on_time.out.is_empty());
+    on_time.aligner.tick(Timestamp::from_millis(1_000), &mut on_time.out);
+    assert_eq!(told(&mut on_time), [(OTHER, "max-wait")]);
+    on_time.give(OTHER, 700, 0, 7, 1_001);
+    on_time.give(PIVOT, 700, 0, 7, 1_001);
+    assert_eq!(told(&mut on_time), [], "what is final had all of it");
+}

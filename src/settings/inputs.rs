@@ -124,6 +124,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
             .wrong("drift", "is \"resample\", which is of sound, and this input carries none; take it away");
     }
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
+    let idle_behind = section.optional("idle_behind", positive_duration);
     let min_period = section.optional("min_period", positive_duration);
     let shed = super::shed::shed(section);
     section.finish();
@@ -140,6 +141,6 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         on_data_loss,
         shed: shed.clone(),
     });
-    let clock = ClockPolicy { learn_up_to, epoch_after, drift };
+    let clock = ClockPolicy { learn_up_to, epoch_after, idle_behind, drift };
     Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period, clock }
 }

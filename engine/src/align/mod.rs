@@ -55,6 +55,8 @@ pub use policy::{
 #[cfg(test)]
 mod aligner_tests;
 #[cfg(test)]
+mod behind_tests;
+#[cfg(test)]
 mod bounds_property_tests;
 #[cfg(test)]
 mod bounds_tests;

@@ -153,6 +153,10 @@ pub struct ClockPolicy {
     /// row agree, or nothing else comes for `max_wait`, the source's clock has stepped: everything of the stream is closed,
     /// and it begins anew. Otherwise the sample has gone astray. None to take every event time at its word.
     pub epoch_after: Option<Duration>,
+    /// An input whose latest event time is further than this behind that of another input of the stream is idle, as one that was
+    /// not heard for `idle_timeout`; one that was never heard, when another is so far ahead of the stream's first. None to
+    /// take no input for idle by the event times of others.
+    pub idle_behind: Option<Duration>,
     /// What is done about sound whose source drifts: how long a gap between its chunks counts as none ([`OnDrift::slack`]).
     pub drift: OnDrift,
 }

@@ -24,6 +24,8 @@ pub(super) struct Rules {
     pub(super) lateness: i64,
     /// Whether a bundle is told as soon as it has enough.
     pub(super) early: bool,
+    /// Whether an input may be idle by the event times of others.
+    pub(super) any_idle_behind: bool,
     pub(super) forget_after: i64,
     /// Of meaning for approximate time only.
     pub(super) limits: Limits,
@@ -43,6 +45,8 @@ pub(super) struct Rule {
     /// A step of the clock by more than this begins a new epoch.
     pub(super) epoch_after: u64,
     pub(super) idle_timeout: i64,
+    /// How far another input may be ahead before this one is idle, in event time.
+    pub(super) idle_behind: Option<i64>,
     /// How long, in wall time, a sample is kept while the pivot is silent.
     pub(super) retention: i64,
     pub(super) missing: Missing,
@@ -114,6 +118,7 @@ impl Rule {
             lateness,
             epoch_after: input.clock.epoch_after.map_or(u64::MAX, |after| nanos(after).unsigned_abs()),
             idle_timeout: nanos(input.idle_timeout).saturating_add(lateness),
+            idle_behind: input.clock.idle_behind.map(|behind| nanos(behind).saturating_add(lateness)),
             retention: max_wait.saturating_add(hold.map_or(reach, |age| age.max(reach))),
             missing: input.missing,
             needs,
@@ -149,6 +154,7 @@ impl Rules {
             .map(|(index, input)| Rule::new(input, index == pivot, max_wait, lateness, longest_gap))
             .collect();
         Self {
+            any_idle_behind: inputs.iter().any(|rule| rule.idle_behind.is_some()),
             asked: inputs.iter().copied().enumerate().filter(|(input, _)| *input != pivot).collect(),
             inputs,
             pivot,

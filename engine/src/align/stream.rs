@@ -23,6 +23,8 @@ pub(super) struct Stream<T> {
     /// The deadline that the heap has for this stream: never later than what [`Self::deadline`] says.
     pub(super) scheduled: i64,
     clocks: SmallVec<[Clock; 3]>,
+    /// The first event time of its epoch; `i64::MIN` before that.
+    began: i64,
     /// Samples whose event times are far from all others of their input; mostly none.
     aside: Option<Box<Aside<T>>>,
     matching: Matching<T>,
@@ -34,6 +36,7 @@ pub(super) struct View<'a> {
     pub(super) rules: &'a Rules,
     pub(super) key: &'a StreamKey,
     clocks: &'a [Clock],
+    began: i64,
     /// Wall time.
     pub(super) now: i64,
 }
@@ -49,9 +52,22 @@ impl View<'_> {
     #[inline]
     pub(super) fn idle_at(&self, input: usize) -> i64 {
         match (self.clocks.get(input), self.rules.inputs.get(input)) {
-            (Some(clock), Some(rule)) => clock.heard.saturating_add(rule.idle_timeout),
+            (Some(clock), Some(rule)) => {
+                let silent = clock.heard.saturating_add(rule.idle_timeout);
+                match rule.idle_behind {
+                    Some(most) if self.is_behind(clock, most) => silent.min(self.now),
+                    _ => silent,
+                }
+            }
             _ => i64::MIN,
         }
+    }
+
+    /// Whether another input is further ahead than that, in event time.
+    #[cold]
+    fn is_behind(&self, clock: &Clock, most: i64) -> bool {
+        let furthest = self.clocks.iter().map(|clock| clock.latest).max().unwrap_or(i64::MIN);
+        furthest.saturating_sub(clock.latest.max(self.began)) > most
     }
 }
 
@@ -61,13 +77,14 @@ impl<T: Held + Clone> Stream<T> {
             key,
             scheduled: NEVER,
             clocks: rules.inputs.iter().map(|_| Clock::new(now)).collect(),
+            began: i64::MIN,
             aside: None,
             matching: Matching::new(&rules.policy),
         }
     }
 
     fn parts<'a>(&'a mut self, rules: &'a Rules, now: i64) -> (View<'a>, &'a mut Matching<T>) {
-        (View { rules, key: &self.key, clocks: &self.clocks, now }, &mut self.matching)
+        (View { rules, key: &self.key, clocks: &self.clocks, began: self.began, now }, &mut self.matching)
     }
 
     /// Takes a sample. Returns when the wall clock has to be asked for it, at the latest.
@@ -102,6 +119,9 @@ impl<T: Held + Clone> Stream<T> {
             if let Some(clock) = self.clocks.get_mut(input) {
                 clock.hear(rule, time, partition, now);
             }
+            if self.began == i64::MIN {
+                self.began = time;
+            }
         }
         true
     }
@@ -120,6 +140,9 @@ impl<T: Held + Clone> Stream<T> {
             NEVER if matching.is_empty() => self.rests_until(rules),
             deadline => deadline,
         };
+        if rules.any_idle_behind {
+            return self.look_behind(rules, now, out);
+        }
         deadline.min(self.step_at(rules))
     }
 
@@ -164,7 +187,18 @@ impl<T: Held + Clone> Stream<T> {
             NEVER if matching.is_empty() => self.rests_until(rules),
             deadline => deadline,
         };
+        if rules.any_idle_behind {
+            return self.look_behind(rules, now, out);
+        }
         deadline.min(self.step_at(rules))
+    }
+
+    /// Does what an input may have settled that has left others behind. Returns as [`Self::push`] does.
+    #[cold]
+    fn look_behind(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) -> i64 {
+        let (view, matching) = self.parts(rules, now);
+        matching.tick(&view, out);
+        self.deadline(rules, now)
     }
 
     /// Lets something go, since it is beyond a bound. Says whether there was anything.
@@ -282,6 +316,7 @@ impl<T: Held + Clone> Stream<T> {
         matching.finish(&view, out);
         self.matching = Matching::new(&rules.policy);
         self.clocks.iter_mut().for_each(Clock::restart);
+        self.began = i64::MIN;
         for put in put {
             // They agree with one another: none is put aside again.
             self.push(rules, put.partition, put.arrival, now, out);

@@ -38,15 +38,16 @@ fn inputs() -> impl Strategy<Value = Vec<InputPolicy>> {
         Just(Missing::Drop),
         span(0..20).prop_map(|max_age| Missing::Hold { max_age }),
     ];
-    let input = (join, missing, span(0..10), span(1..60), option::weighted(0.8, span(30..60))).prop_map(
-        |(join, missing, out_of_orderness, idle_timeout, epoch_after)| InputPolicy {
+    let clock = (option::weighted(0.8, span(30..60)), option::weighted(0.3, span(1..60)));
+    let input = (join, missing, span(0..10), span(1..60), clock).prop_map(
+        |(join, missing, out_of_orderness, idle_timeout, (epoch_after, idle_behind))| InputPolicy {
             name: "an input".into(),
             out_of_orderness,
             idle_timeout,
             join,
             missing,
             needs: Needs::default(),
-            clock: ClockPolicy { epoch_after, ..ClockPolicy::default() },
+            clock: ClockPolicy { epoch_after, idle_behind, ..ClockPolicy::default() },
         },
     );
     vec(input, 1..4)

@@ -1,0 +1,140 @@
+//! Inputs that are idle by how far the others have come in event time. Times are milliseconds; no wall time passes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::rig::Rig;
+use super::*;
+use crate::position::InputId;
+
+const fn ms(span: u64) -> Duration {
+    Duration::from_millis(span)
+}
+
+/// Two inputs, of which the second is idle when it is more than 200 behind.
+fn policy(method: Method, join: Join) -> AlignPolicy {
+    let input = |join, behind: Option<u64>| InputPolicy {
+        name: "an input".into(),
+        out_of_orderness: Duration::ZERO,
+        idle_timeout: ms(50_000),
+        join,
+        missing: Missing::Emit,
+        needs: Needs::default(),
+        clock: ClockPolicy { idle_behind: behind.map(ms), ..ClockPolicy::default() },
+    };
+    AlignPolicy {
+        method,
+        inputs: vec![input(Join::Pivot, None), input(join, Some(200))],
+        max_wait: ms(50_000),
+        forget_after: ms(100_000),
+        revise: Revise::default(),
+        bounds: Bounds::default(),
+    }
+}
+
+fn pivot(join: Join) -> AlignPolicy {
+    policy(Method::Pivot(InputId(0)), join)
+}
+
+fn all() -> Vec<AlignPolicy> {
+    let join = Join::Window { before: ms(5), after: ms(5) };
+    let mut all = vec![
+        pivot(join),
+        pivot(Join::Nearest { tolerance: ms(5), reuse: true }),
+        pivot(Join::Latest { max_age: ms(5) }),
+        pivot(Join::AllBetweenPivots { max_age: ms(5) }),
+    ];
+    let methods =
+        [Method::Exact, Method::Tumbling { size: ms(10) }, Method::Session { gap: ms(5), max: ms(1_000) }];
+    all.extend(methods.into_iter().map(|method| policy(method, Join::Pivot)));
+    all
+}
+
+/// The times of the bundles that were told, each with whether it says that the second input was idle.
+fn told(rig: &mut Rig) -> Vec<(i64, bool)> {
+    let told = rig.out.iter().filter_map(|event| match event {
+        Event::Bundle(bundle) => {
+            let idle = bundle.incomplete.iter().any(|it| it.input == InputId(1) && it.lack == Lack::Idle);
+            Some((bundle.event_time.as_millis(), idle))
+        }
+        _ => None,
+    });
+    let told = told.collect();
+    rig.out.clear();
+    told
+}
+
+#[test]
+fn an_input_that_is_so_far_behind_another_is_not_waited_for_until_it_is_heard_again() {
+    for policy in all() {
+        let mut rig = Rig::new(policy.clone());
+        rig.give(1, 1_000, 0, 1, 0);
+        for time in [1_000, 1_100, 1_200] {
+            rig.give(0, time, 0, 2, 0);
+        }
+        rig.out.clear();
+        rig.give(0, 1_210, 0, 3, 0);
+        let told_of = told(&mut rig);
+        assert!(told_of.contains(&(1_100, true)), "{:?}: {told_of:?}", policy.method);
+        rig.give(1, 1_190, 0, 4, 0);
+        told(&mut rig);
+        rig.give(0, 1_300, 0, 5, 0);
+        assert_eq!(told(&mut rig), [], "{:?}: it is waited for again", policy.method);
+    }
+}
+
+#[test]
+fn one_that_was_never_heard_is_behind_the_first_of_the_stream() {
+    for policy in all() {
+        let mut rig = Rig::new(policy.clone());
+        for time in [1_000, 1_050, 1_150] {
+            rig.give(0, time, 0, 1, 0);
+        }
+        assert_eq!(told(&mut rig), [], "{:?}", policy.method);
+        rig.give(0, 1_201, 0, 2, 0);
+        assert!(told(&mut rig).contains(&(1_000, true)), "{:?}", policy.method);
+    }
+}
+
+#[test]
+fn without_it_the_others_may_be_as_far_ahead_as_they_like() {
+    for mut policy in all() {
+        policy.inputs[1].clock.idle_behind = None;
+        let mut rig = Rig::new(policy);
+        for time in [1_000, 2_000, 9_000, 90_000] {
+            rig.give(0, time, 0, 1, 0);
+        }
+        assert_eq!(told(&mut rig), []);
+    }
+}
+
+proptest! {
+    /// With nothing out of order only the other input can keep a pivot waiting.
+    #[test]
+    fn no_pivot_waits_for_what_is_so_far_behind_and_each_is_told_once(
+        which in 0..4_usize,
+        given in prop::collection::vec((any::<bool>(), 0..120_i64), 1..60),
+    ) {
+        let mut rig = Rig::new(all().swap_remove(which));
+        let (mut times, mut latest, mut first) = ([1_000, 1_000], [None, None], None);
+        let (mut pivots, mut bundles) = (BTreeSet::new(), Vec::new());
+        for (second, step) in given {
+            let input = usize::from(second);
+            times[input] += step;
+            latest[input] = Some(times[input]);
+            first.get_or_insert(times[input]);
+            if !second {
+                pivots.insert(times[input]);
+            }
+            rig.give(u16::from(second), times[input], 0, 1, 0);
+            bundles.extend(told(&mut rig).into_iter().map(|(time, _)| time));
+            prop_assert!(bundles.is_sorted_by(|a, b| a < b), "{:?}", bundles);
+            let reached = latest[1].max(first).unwrap_or_default();
+            if latest[0].is_some_and(|ahead| ahead > reached + 200) {
+                prop_assert_eq!(&bundles, &pivots.iter().copied().collect::<Vec<_>>());
+            }
+        }
+    }
+}

@@ -22,10 +22,12 @@ mod memory;
 const SAMPLES: usize = 240_000;
 
 const NEAREST: Join = Join::Nearest { tolerance: Duration::from_millis(40), reuse: true };
+const ONCE: Join = Join::Nearest { tolerance: Duration::from_millis(40), reuse: false };
+const BETWEEN: Join = Join::AllBetweenPivots { max_age: Duration::from_millis(1_000) };
 const LATEST: Join = Join::Latest { max_age: Duration::from_millis(1_000) };
 
 /// Each method over three inputs, and how long the samples of the second last.
-fn methods(out_of_orderness: Duration) -> [(&'static str, Arc<AlignPolicy>, Duration); 6] {
+fn methods(out_of_orderness: Duration) -> [(&'static str, Arc<AlignPolicy>, Duration); 7] {
     let ms = Duration::from_millis;
     let windows = [
         Join::Window { before: ms(100), after: ms(20) },
@@ -36,6 +38,7 @@ fn methods(out_of_orderness: Duration) -> [(&'static str, Arc<AlignPolicy>, Dura
     let approximate = ApproximateTime { queue, ..ApproximateTime::default() };
     [
         ("nearest+latest", policy(&[NEAREST, LATEST], out_of_orderness), Duration::ZERO),
+        ("once+between", policy(&[ONCE, BETWEEN], out_of_orderness), Duration::ZERO),
         ("window+window", policy(&windows, out_of_orderness), ms(40)),
         ("exact", other(Method::Exact), Duration::ZERO),
         ("approximate-time", other(Method::ApproximateTime(approximate)), Duration::ZERO),

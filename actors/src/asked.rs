@@ -23,8 +23,8 @@ impl<const MOST: usize> Default for Asked<MOST> {
 impl<const MOST: usize> Asked<MOST> {
     /// Asks for so many by hand. From then on the law of scaling leaves them alone.
     pub fn ask(&self, count: usize) {
-        self.by_hand.store(true, Ordering::Relaxed);
-        self.follow(count);
+        self.by_hand.store(true, Ordering::SeqCst);
+        self.set(count, || true);
     }
 
     /// Asks for so many more, or fewer, than was asked for last or than there are. Before there are any it does nothing.
@@ -40,10 +40,20 @@ impl<const MOST: usize> Asked<MOST> {
         self.by_hand.store(false, Ordering::Relaxed);
     }
 
-    /// Asks for so many as the law of scaling says.
+    /// Asks for so many as the law of scaling says, unless somebody has asked by hand.
     pub(crate) fn follow(&self, count: usize) {
+        self.set(count, || !self.by_hand.load(Ordering::SeqCst));
+    }
+
+    /// There can be no more than so many, whoever has asked.
+    pub(crate) fn lower_to(&self, most: usize) {
+        self.set(most, || true);
+    }
+
+    /// One at a time, so that the law does not write over a number that was asked for by hand after it had looked.
+    fn set(&self, count: usize, may: impl FnOnce() -> bool) {
         let count = count.clamp(1, MOST);
-        self.asked.send_if_modified(|asked| std::mem::replace(asked, count) != count);
+        self.asked.send_if_modified(|asked| may() && std::mem::replace(asked, count) != count);
     }
 
     /// Whether what is asked for was asked for by hand.
@@ -87,6 +97,8 @@ mod tests {
         assert_eq!(shards.asked(), Some(4));
         shards.ask(0);
         assert_eq!(shards.asked(), Some(1));
+        shards.follow(3);
+        assert_eq!(shards.asked(), Some(1), "the law leaves it alone");
         shards.let_go();
         shards.follow(2);
         assert_eq!((shards.asked(), shards.is_by_hand()), (Some(2), false));

@@ -19,7 +19,7 @@ use crate::pulse::Pulse;
 /// What an actor does, apart from being one.
 pub trait Room: Send + Unpin + 'static {
     /// What it takes.
-    type Message: Send + 'static;
+    type Message: Send + Unpin + 'static;
 
     /// Deals with a message. The sender's place in the link is free again when `permit` is dropped: a
     /// room that keeps the message keeps the permit with it. Otherwise it is dropped once everything that the
@@ -107,6 +107,10 @@ pub struct Shell<R: Room> {
     timer: Option<(Timestamp, SpawnHandle)>,
     /// The room has panicked: what it knows is half of one thing and half of another.
     is_broken: bool,
+    /// What it has said finds no room. Its context still lets a timer or a message to itself through that is ready then.
+    is_waiting: bool,
+    /// What came meanwhile, in its order: else what comes of it would overtake what waits.
+    meanwhile: VecDeque<(Option<Permit>, Call<R::Message>)>,
 }
 
 impl<R: Room> Shell<R> {
@@ -129,6 +133,8 @@ impl<R: Room> Shell<R> {
             pulse: pulse.clone(),
             timer: None,
             is_broken: false,
+            is_waiting: false,
+            meanwhile: VecDeque::new(),
         };
         let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| shell);
         Link::new(link, &actor, capacity, pulse)
@@ -137,6 +143,9 @@ impl<R: Room> Shell<R> {
     fn call(&mut self, ctx: &mut Context<Self>, permit: Option<Permit>, call: Call<R::Message>) {
         if self.is_broken {
             return self.pulse.done();
+        }
+        if self.is_waiting {
+            return self.meanwhile.push_back((permit, call));
         }
         let (now, began) = (Timestamp::now(), Instant::now());
         let waiting = self.pulse.left().saturating_sub(1);
@@ -176,16 +185,26 @@ impl<R: Room> Shell<R> {
                 drop(permit);
                 pulse.done();
             };
-            if self.is_broken {
-                ctx.wait(send_all.into_actor(self));
-            } else {
+            self.is_waiting = true;
+            if !self.is_broken {
                 self.room.waits(Timestamp::now());
-                let goes_on =
-                    |(), shell: &mut Self, _: &mut Context<Self>| shell.room.goes_on(Timestamp::now());
-                ctx.wait(send_all.into_actor(self).map(goes_on));
             }
+            ctx.wait(send_all.into_actor(self).map(|(), shell, ctx| shell.goes_on(ctx)));
         }
         self.set_timer(ctx, now);
+    }
+
+    /// All that it had said has been taken.
+    fn goes_on(&mut self, ctx: &mut Context<Self>) {
+        self.is_waiting = false;
+        if !self.is_broken {
+            self.room.goes_on(Timestamp::now());
+        }
+        while !self.is_waiting
+            && let Some((permit, call)) = self.meanwhile.pop_front()
+        {
+            self.call(ctx, permit, call);
+        }
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>, now: Timestamp) {

@@ -146,8 +146,6 @@ impl Align {
             waited.extend(taking.awaiting.handed_over(giver));
         }
         let is_over = taking.awaiting.is_over();
-        // As with samples that have just come, what was due before comes first.
-        self.hear_until(self.heard);
         for Waiting { sample, had_ended } in waited {
             let (stream, input, stamp) = (sample.stream.clone(), sample.input(), Stamp::from(&*sample));
             if had_ended {
@@ -156,6 +154,8 @@ impl Align {
                 self.aligner.push(&stream, input, stamp, sample, self.heard, &mut self.events);
             }
         }
+        // After what had come and waited, which is no silence.
+        self.hear_until(self.heard);
         self.tell(now, out);
         if is_over && let Some(taking) = self.taking.take() {
             taking.moving.adopted.lock().push(self.shard);

@@ -61,7 +61,7 @@ impl Instances {
     /// No more than so many can be had.
     pub(crate) fn give_up(&self, most: usize) {
         self.coming.lock().most = Some(most);
-        self.follow(most);
+        self.lower_to(most);
     }
 
     /// The pipeline is put together anew.

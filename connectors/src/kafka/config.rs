@@ -68,10 +68,12 @@ const FETCH_IN_ALL: usize = 8 << 20;
 /// The least that is held of a partition and fetched of it, in bytes.
 const LEAST: usize = 64 << 10;
 
-/// Properties that only the classic group protocol knows: with the other, brokers say these things.
-const CLASSIC_ONLY: &[&str] = &["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"];
+/// Properties that only the classic group protocol knows: with the other, brokers say these things. And one that both
+/// know: by the other a member with a name of its own that has died gets its place back only when its session is over.
+const CLASSIC_ONLY: &[&str] =
+    &["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type", "group.instance.id"];
 
-/// Whether the user has set what only the classic group protocol knows.
+/// Whether the user has set what asks for the classic group protocol.
 pub(super) fn is_classic(spec: &KafkaSpec) -> bool {
     CLASSIC_ONLY.iter().any(|name| spec.consumer.contains_key(*name))
 }

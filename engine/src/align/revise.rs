@@ -89,7 +89,7 @@ impl<T: Clone> Pivot<T> {
     /// Whether nothing that comes in time changes what a pivot finds.
     fn is_on_time(&self, view: &View<'_>, t: i64, reserved: &[Places]) -> bool {
         let watermark = |input| view.watermark(input).saturating_add(view.rules.lateness);
-        let idle = |input| view.idle_at(input).saturating_sub(view.rules.lateness) <= view.now;
+        let idle = |input| view.is_idle_on_time(input);
         let own = view.rules.pivot;
         let mut lanes = self.lanes.iter().zip(&view.rules.asked).zip(reserved);
         (watermark(own) >= t || idle(own))
@@ -109,7 +109,7 @@ impl<T: Clone> Pivot<T> {
     ) -> Inputs {
         let lanes = self.lanes.iter().zip(&view.rules.asked).zip(finds).zip(reserved);
         let cut = lanes.filter(|(((lane, (input, rule)), found), reserved)| {
-            let idle = view.idle_at(*input).saturating_sub(view.rules.lateness) <= view.now;
+            let idle = view.is_idle_on_time(*input);
             let watermark = view.watermark(*input).saturating_add(view.rules.lateness);
             (waited || idle) && !(idle && found.holds_on(rule)) && !lane.settled(rule, watermark, t, reserved)
         });

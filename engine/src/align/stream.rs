@@ -63,6 +63,17 @@ impl View<'_> {
         }
     }
 
+    /// Whether this input is idle as far as it is to be in time: without the lateness that is allowed.
+    pub(super) fn is_idle_on_time(&self, input: usize) -> bool {
+        let (Some(clock), Some(rule)) = (self.clocks.get(input), self.rules.inputs.get(input)) else {
+            return true;
+        };
+        let lateness = self.rules.lateness;
+        let silent = clock.heard.saturating_add(rule.idle_timeout).saturating_sub(lateness);
+        silent <= self.now
+            || rule.idle_behind.is_some_and(|most| self.is_behind(clock, most.saturating_sub(lateness)))
+    }
+
     /// Whether another input is further ahead than that, in event time.
     #[cold]
     fn is_behind(&self, clock: &Clock, most: i64) -> bool {

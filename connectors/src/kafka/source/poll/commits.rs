@@ -16,7 +16,8 @@ use crate::kafka::commits::commit_list;
 #[derive(Default)]
 pub(super) struct Commits {
     waiting: BTreeMap<PartitionId, Commit>,
-    under_way: BTreeMap<PartitionId, Commit>,
+    /// What was asked for and has not been answered.
+    under_way: Option<BTreeMap<PartitionId, Commit>>,
     /// When what has failed is tried again.
     not_before: Option<Instant>,
 }
@@ -28,6 +29,8 @@ pub(super) enum Failure {
     Passing,
     /// The positions are no longer this member's: whoever has the partitions now reads them again.
     NotOurs,
+    /// It would fail again.
+    Lasting,
 }
 
 impl Commits {
@@ -37,18 +40,18 @@ impl Commits {
 
     /// What to ask for now, of the partitions of which `is_owned` says that they are this member's.
     fn next(&mut self, now: Instant, is_owned: impl Fn(&PartitionId) -> bool) -> Option<Vec<Commit>> {
-        if !self.under_way.is_empty() || self.not_before.is_some_and(|time| now < time) {
+        if self.under_way.is_some() || self.not_before.is_some_and(|time| now < time) {
             return None;
         }
         self.not_before = None;
         self.waiting.retain(|id, _| is_owned(id));
-        self.under_way = std::mem::take(&mut self.waiting);
-        (!self.under_way.is_empty()).then(|| self.under_way.values().cloned().collect())
+        self.under_way = Some(std::mem::take(&mut self.waiting)).filter(|asked| !asked.is_empty());
+        self.under_way.as_ref().map(|asked| asked.values().cloned().collect())
     }
 
     /// Takes the answer to what was asked for.
     fn answered(&mut self, outcome: Result<(), &KafkaError>, now: Instant) -> Option<Failure> {
-        let asked = std::mem::take(&mut self.under_way);
+        let asked = self.under_way.take().unwrap_or_default();
         let failure = failure(outcome.err()?);
         if failure == Failure::Passing {
             for (id, commit) in asked {
@@ -61,12 +64,14 @@ impl Commits {
 
     /// What waits of partitions that go to another member would be of before when they come back.
     pub(super) fn forget(&mut self, gone: &[PartitionId]) {
-        self.waiting.retain(|id, _| !gone.contains(id));
+        for commits in [Some(&mut self.waiting), self.under_way.as_mut()].into_iter().flatten() {
+            commits.retain(|id, _| !gone.contains(id));
+        }
     }
 
     /// Whether nothing waits and nothing is under way.
     pub(super) fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_empty()
+        self.waiting.is_empty() && self.under_way.is_none()
     }
 }
 
@@ -79,6 +84,15 @@ fn failure(error: &KafkaError) -> Failure {
             | RDKafkaErrorCode::FencedMemberEpoch
             | RDKafkaErrorCode::NoOffset,
         ) => Failure::NotOurs,
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::OffsetMetadataTooLarge
+            | RDKafkaErrorCode::InvalidCommitOffsetSize
+            | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::Fatal,
+        ) => Failure::Lasting,
         _ => Failure::Passing,
     }
 }
@@ -167,6 +181,19 @@ mod tests {
         let gone = error(RDKafkaErrorCode::UnknownMemberId);
         assert_eq!(commits.answered(Err(&gone), now), Some(Failure::NotOurs));
         assert!(commits.is_done());
+        commits.add([to(0, 5)]);
+        assert_eq!(asked(&mut commits, now), [(0, 5)]);
+        let deleted = error(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert_eq!(commits.answered(Err(&deleted), now), Some(Failure::Lasting));
+        assert!(commits.is_done(), "it would fail again");
+        commits.add([to(0, 5)]);
+        assert_eq!(asked(&mut commits, now), [(0, 5)]);
+        commits.forget(&[partition(0)]);
+        assert!(!commits.is_done(), "it is to be answered");
+        let loading = error(RDKafkaErrorCode::CoordinatorLoadInProgress);
+        assert_eq!(commits.answered(Err(&loading), now), Some(Failure::Passing));
+        assert!(commits.is_done(), "it has gone to another meanwhile");
+        let now = now + RETRY + Duration::from_millis(1);
         commits.add([to(0, 6), to(1, 7)]);
         let next = commits.next(now, |id| *id == partition(1)).expect("one is left");
         assert_eq!(next.len(), 1);

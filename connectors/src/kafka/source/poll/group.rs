@@ -276,7 +276,7 @@ impl Poller {
         let mut last = None;
         loop {
             match self.commit() {
-                Some((Failure::NotOurs, error)) => {
+                Some((Failure::NotOurs | Failure::Lasting, error)) => {
                     outcome = Err(format!("the last commit did not succeed: {error}"));
                 }
                 Some((Failure::Passing, error)) => last = Some(error),

@@ -19,9 +19,9 @@ pub struct Bundle<T> {
     /// Whether it is the first of its stream since the stream was heard of, or heard of again after it was
     /// forgotten or its partition came back: what a model carries on begins anew with it.
     pub first: bool,
-    /// When its pivot arrived or, without a pivot, its first sample, in wall time.
+    /// When its pivot arrived or, without a pivot, its first sample, by the clock that the aligner is told.
     pub opened_at: Timestamp,
-    /// When it closed, in wall time.
+    /// When it closed, by the same clock.
     pub closed_at: Timestamp,
     /// How many times it was told before with other content.
     pub revision: u32,

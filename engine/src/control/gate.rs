@@ -46,7 +46,7 @@ pub struct Gate {
 struct Reached {
     /// The latest event time seen; none before its first sample.
     latest: Option<Timestamp>,
-    /// When it last brought something, was assigned or was paused, in wall time.
+    /// When it last brought something, was assigned or was paused, by the clock of ingest.
     heard: Timestamp,
     /// Whether there is more to read, as far as is known.
     has_more: Option<bool>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lockstep_actors::Status;
+use lockstep_actors::asked::Asked;
 use lockstep_connectors::http::{Count, Counted, Counts, NotAsked, Scaling};
 use lockstep_engine::control::scaling::{Limits, MOST_INSTANCES, Scaled, ScalingSpec};
 use lockstep_engine::pipeline::Pipeline;
@@ -35,13 +36,8 @@ impl ByHand {
 
 impl Scaling for ByHand {
     fn counts(&self) -> Counts {
-        let shards = &self.status.shards;
-        let shards = Count { current: shards.current(), asked: shards.asked(), by_hand: shards.is_by_hand() };
-        let of_step = |step: &String| {
-            let of = self.status.instances_of(step);
-            (step.clone(), Count { current: of.current(), asked: of.asked(), by_hand: of.is_by_hand() })
-        };
-        Counts { shards, instances: self.steps.iter().map(of_step).collect() }
+        let of_step = |step: &String| (step.clone(), count(&self.status.instances_of(step)));
+        Counts { shards: count(&self.status.shards), instances: self.steps.iter().map(of_step).collect() }
     }
 
     fn ask(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotAsked> {
@@ -72,6 +68,10 @@ impl Scaling for ByHand {
         tracing::info!(?what, ?count, "asked for by hand");
         Ok(())
     }
+}
+
+fn count<const MOST: usize>(of: &Asked<MOST>) -> Count {
+    Count { current: of.current(), asked: of.asked(), by_hand: of.is_by_hand() }
 }
 
 #[cfg(test)]

@@ -16,6 +16,14 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+impl Answer {
+    /// What to say of an answer that no process gives that can be asked.
+    pub(crate) fn unexpected(&self, address: &str) -> String {
+        let status = self.status;
+        format!("{address} cannot be asked: it answers {status}; is that where Lockstep serves its metrics?")
+    }
+}
+
 /// Sends one request, as `GET` of `/metrics`, and gives the answer.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use lockstep_connectors::http::{Count, Counts};
 
 use super::Failure;
-use super::ask::{Answer, ask};
+use super::ask::ask;
 
 const DETAILS: &str = "\
 Shows how many shards and instances of models a running process has, or asks for others. Streams and what their models carry
@@ -74,11 +74,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let counts: Counts = match answer.status {
         200 => serde_json::from_str(&answer.body)
             .map_err(|error| format!("{address} cannot be understood: {error}"))?,
-        status => {
-            return Err(
-                format!("{address} answers {status}; is that where Lockstep serves its metrics?").into()
-            );
-        }
+        _ => return Err(answer.unexpected(address).into()),
     };
     if args.json {
         println!("{}", serde_json::to_string(&counts)?);
@@ -90,12 +86,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn put(address: &str, path: &str, wanted: Wanted) -> Result<(), Failure> {
     let body = serde_json::json!({ "count": wanted.0 }).to_string();
-    let Answer { status, body } = ask(address, "PUT", path, &body)?;
-    match status {
+    let answer = ask(address, "PUT", path, &body)?;
+    match answer.status {
         200 => Ok(()),
-        403 | 422 => Err(body.trim().into()),
-        404 if !body.contains("/metrics") => Err(body.trim().into()),
-        _ => Err(format!("{address} answers {status}; is that where Lockstep serves its metrics?").into()),
+        403 | 422 => Err(answer.body.trim().into()),
+        404 if !answer.body.contains("/metrics") => Err(answer.body.trim().into()),
+        _ => Err(answer.unexpected(address).into()),
     }
 }
 

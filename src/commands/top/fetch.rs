@@ -11,9 +11,7 @@ pub(crate) fn fetch(address: &str) -> Result<Scrape, String> {
     let answer = ask(address, "GET", "/metrics", "")?;
     match answer.status {
         200 => Ok(Scrape::parse(&answer.body)),
-        status => Err(format!(
-            "{address} cannot be asked: it answers {status}; is that where Lockstep serves its metrics?"
-        )),
+        _ => Err(answer.unexpected(address)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockstep_actors::Status;
 use lockstep_actors::asked::Asked;
 use lockstep_connectors::http::{Count, Counted, Counts, NotAsked, Scaling};
-use lockstep_engine::control::scaling::{Limits, MOST_INSTANCES, Scaled, ScalingSpec};
+use lockstep_engine::control::scaling::{Limits, Scaled, ScalingSpec};
 use lockstep_engine::pipeline::Pipeline;
 
 /// What a pipeline may be asked for.
@@ -22,9 +22,8 @@ impl ByHand {
     }
 
     /// Refuses a number that the settings do not allow. `key` is where they say so.
-    fn check(&self, what: Scaled, most: usize, key: &str, count: usize) -> Result<(), NotAsked> {
-        let limits = Limits::by_hand(&self.scaling, what);
-        let (min, max) = (limits.min, limits.max.min(most));
+    fn check(&self, what: Scaled, key: &str, count: usize) -> Result<(), NotAsked> {
+        let Limits { min, max } = Limits::by_hand(&self.scaling, what);
         if (min..=max).contains(&count) {
             return Ok(());
         }
@@ -44,7 +43,7 @@ impl Scaling for ByHand {
         match what {
             Counted::Shards => match count {
                 Some(count) => {
-                    self.check(Scaled::Shards, usize::MAX, "scaling.shards", count)?;
+                    self.check(Scaled::Shards, "scaling.shards", count)?;
                     self.status.shards.ask(count);
                 }
                 None => self.status.shards.let_go(),
@@ -58,7 +57,7 @@ impl Scaling for ByHand {
                 match count {
                     Some(count) => {
                         let key = format!("scaling.instances.{name}");
-                        self.check(Scaled::Instances(step), MOST_INSTANCES, &key, count)?;
+                        self.check(Scaled::Instances(step), &key, count)?;
                         instances.ask(count);
                     }
                     None => instances.let_go(),

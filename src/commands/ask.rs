@@ -30,14 +30,13 @@ impl Answer {
 /// If the process cannot be asked, or does not speak HTTP.
 pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> Result<Answer, String> {
     let failed = |why: String| format!("{address} cannot be asked: {why}");
-    let mut addresses = address.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
-    let to = addresses.next().ok_or_else(|| failed("there is no such address".into()))?;
+    let (mut stream, to) = connect(address).map_err(|error| failed(error.to_string()))?;
     // At once: whoever answers the first piece of it alone would close the connection on the rest.
     let request = format!(
         "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let answer = exchange(&to, request.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    let answer = exchange(&mut stream, request.as_bytes()).map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| failed("that is no HTTP".into()))?;
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
@@ -45,9 +44,20 @@ pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> Result
     Ok(Answer { status, body: body.to_owned() })
 }
 
+/// Connects to the first of a name's addresses where somebody listens: `localhost` may have two.
+fn connect(address: &str) -> std::io::Result<(TcpStream, SocketAddr)> {
+    let mut last = std::io::Error::other("there is no such address");
+    for to in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&to, ANSWER_WITHIN) {
+            Ok(stream) => return Ok((stream, to)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// HTTP/1.0, whose answers end with the connection.
-fn exchange(to: &SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(to, ANSWER_WITHIN)?;
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     stream.write_all(request)?;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_engine::pipeline::KafkaSpec;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 
 use super::tail::{Quiet, reader};
 use super::whole::{Next, Whole};
-use super::{Error, config};
+use super::{Error, config, watermarks};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -73,20 +73,25 @@ impl Changelog {
         };
         let (all, ended) = (make("read_uncommitted")?, make("read_committed")?);
         let until = Instant::now() + OPEN_FOR;
-        for partition in partitions {
-            let (_, end) = all.fetch_watermarks(&self.topic, *partition, REQUEST).map_err(failed)?;
-            while ended.fetch_watermarks(&self.topic, *partition, REQUEST).map_err(failed)?.1 < end {
-                if Instant::now() >= until {
-                    let why = format!(
-                        "a transaction in partition {partition} has been open for {} s; see that producers' \
-                         transaction.timeout.ms is less",
-                        OPEN_FOR.as_secs()
-                    );
-                    return Err(Error::client(format!("cannot read {}", self.topic), why));
-                }
-                std::thread::park_timeout(Duration::from_millis(100));
+        let asked: Vec<(&str, i32)> =
+            partitions.iter().map(|partition| (self.topic.as_str(), *partition)).collect();
+        let ends = watermarks::high(&all, &asked, REQUEST).map_err(failed)?;
+        let mut open: Vec<_> = asked.into_iter().zip(ends).collect();
+        loop {
+            let asked: Vec<(&str, i32)> = open.iter().map(|(partition, _)| *partition).collect();
+            let stable = watermarks::high(&ended, &asked, REQUEST).map_err(failed)?;
+            let still = open.into_iter().zip(stable).filter(|((_, end), stable)| stable < end);
+            open = still.map(|(partition, _)| partition).collect();
+            let Some(((_, partition), _)) = open.first() else { return Ok(()) };
+            if Instant::now() >= until {
+                let why = format!(
+                    "a transaction in partition {partition} has been open for {} s; see that producers' \
+                     transaction.timeout.ms is less",
+                    OPEN_FOR.as_secs()
+                );
+                return Err(Error::client(format!("cannot read {}", self.topic), why));
             }
+            std::thread::park_timeout(Duration::from_millis(100));
         }
-        Ok(())
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::{InputId, NextOffset, PartitionId};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 
 use super::tail::{Quiet, reader};
-use super::{Error, admin, config};
+use super::{Error, admin, config, watermarks};
 
 /// Where each partition of a pipeline's inputs ends now: the offset after its last record.
 ///
@@ -27,11 +27,13 @@ pub fn ends(pipeline: &Pipeline, within: Duration) -> Result<Ends, Error> {
             |why: &dyn std::fmt::Display| Error::client(format!("cannot ask where {topic} ends"), why);
         let count = count.ok_or_else(|| failed(&"the brokers have no topic of that name"))?;
         let input = InputId(u16::try_from(index).map_err(|error| failed(&error))?);
-        for partition in 0..count {
-            let (_, high) =
-                consumer.fetch_watermarks(topic, partition, within).map_err(|error| failed(&error))?;
-            ends.insert(PartitionId { input, partition }, NextOffset(high));
-        }
+        let partitions: Vec<(&str, i32)> = (0..count).map(|partition| (*topic, partition)).collect();
+        let highs = watermarks::high(&consumer, &partitions, within).map_err(|error| failed(&error))?;
+        ends.extend(
+            (0..count)
+                .zip(highs)
+                .map(|(partition, high)| (PartitionId { input, partition }, NextOffset(high))),
+        );
     }
     Ok(ends)
 }

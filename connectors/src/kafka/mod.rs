@@ -20,6 +20,7 @@ pub mod sink;
 pub mod source;
 pub mod tail;
 pub mod transactions;
+mod watermarks;
 pub mod whole;
 
 /// What keeps a client from being made or a request from being answered: what was asked for, what was

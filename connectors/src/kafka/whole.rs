@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::tail::{Quiet, TailRecord, reader};
-use super::{Error, admin, config};
+use super::{Error, admin, config, watermarks};
 
 /// How long brokers that are away are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,14 +95,13 @@ impl Whole {
             settings.create_with_context(Quiet).map_err(|error| config::not_made("consumer", &error))?;
         let (mut assignment, mut left) = (TopicPartitionList::new(), BTreeMap::new());
         let mut ranges = Vec::new();
+        let partitions: Vec<(&str, i32)> =
+            (0..count).filter(|number| asked(*number)).map(|number| (topic, number)).collect();
+        let mut known = watermarks::ranges(&consumer, &partitions, within).map_err(failed)?.into_iter();
         for partition in 0..count {
-            let (low, high) = if asked(partition) {
-                consumer.fetch_watermarks(topic, partition, within).map_err(failed)?
-            } else {
-                (0, 0)
-            };
-            ranges.push(low..high);
-            let Some(range) = wanted(partition, low..high).filter(|range| !range.is_empty()) else {
+            let range = if asked(partition) { known.next().unwrap_or(0..0) } else { 0..0 };
+            ranges.push(range.clone());
+            let Some(range) = wanted(partition, range).filter(|range| !range.is_empty()) else {
                 continue;
             };
             assignment.add_partition_offset(topic, partition, Offset::Offset(range.start)).map_err(failed)?;

@@ -66,7 +66,8 @@ pub use hand_over::{Handover, NotAdopted};
 /// As much as that takes, or what [`super::Bounds`] says. As long as none of these is reached they change nothing.
 ///
 /// # The clock
-/// `now` is wall time and never goes back: an earlier one counts as the latest given. [`Self::push`] applies
+/// `now` is wall time as the caller tells it, here and wherever alignment speaks of wall time or the wall clock: a caller
+/// that has stopped reading lets it stand. It never goes back: an earlier one counts as the latest given. [`Self::push`] applies
 /// what the sample changes; what time alone changes is for [`Self::tick`], to be called when
 /// [`Self::next_deadline`] has come and before pushing anything that arrived later.
 #[derive(Debug)]

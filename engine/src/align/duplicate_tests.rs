@@ -156,6 +156,20 @@ fn a_record_that_comes_again_after_it_was_used_up_is_a_duplicate_for_a_while() {
 }
 
 #[test]
+fn a_record_that_comes_again_too_late_after_it_was_used_up_is_a_duplicate_too() {
+    let nearest = Join::Nearest { tolerance: ms(100), reuse: false };
+    let mut rig = rig(Method::Pivot(InputId(0)), nearest);
+    rig.push_as(0, 80, 0, 1, 0);
+    rig.push_as(1, 100, 0, ID, 0);
+    rig.push_as(1, 260, 0, 5, 0);
+    let told = rig.push_as(0, 400, 0, 2, 0);
+    assert!(told.starts_with(&format!("80:[1][{ID}] 1x1 {ID}x1")), "{told}");
+    assert_eq!(rig.push_as(1, 100, 0, ID, 0), format!("duplicate {ID}"));
+    let told = rig.push_as(1, 100, 0, ID + 1, 0);
+    assert!(told.starts_with(&format!("late {}", ID + 1)), "{told}");
+}
+
+#[test]
 fn the_fingerprint_of_a_record_is_that_of_its_source_and_id() {
     let one = sample(&[("ce_id", "7")]);
     let other = sample(&[("ce_id", "7"), ("ce_source", "/camera")]);

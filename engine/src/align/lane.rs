@@ -205,14 +205,14 @@ impl<T> Lane<T> {
         same.any(|entry| item.repeats(&entry.item))
     }
 
-    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still.
+    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still, or was lately.
     #[cold]
     pub(super) fn too_late(&self, time: i64, item: T, by_ns: u64) -> Event<T>
     where
         T: Held,
     {
         let after = self.entries.partition_point(|entry| entry.time <= time);
-        if self.is_repeated(after, time, &item) {
+        if self.recent.has(time, &item) || self.is_repeated(after, time, &item) {
             Event::Duplicate(item)
         } else {
             Event::Late { item, by_ns }

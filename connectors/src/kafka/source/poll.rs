@@ -2,7 +2,9 @@
 
 mod commits;
 mod group;
+mod lookup;
 mod lost;
+mod takeover;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use self::commits::Commits;
 use self::group::Step;
+use self::lookup::Lookup;
+use self::lost::Left;
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use super::join::{Join, Member};
@@ -31,7 +35,7 @@ use crate::kafka::seldom::Seldom;
 const IDLE: Duration = Duration::from_millis(100);
 /// How soon an event that was given back is offered again.
 const OFFER_AGAIN: Duration = Duration::from_millis(1);
-/// How long a request to the brokers may hold the thread up.
+/// How long a request to the brokers may take.
 const REQUEST: Duration = Duration::from_secs(3);
 /// How soon a request that failed is made again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -47,7 +51,7 @@ pub(super) struct Poller {
     mailbox: Arc<Mutex<Mailbox>>,
     wake: Arc<Wake>,
     membership: Arc<Membership>,
-    inputs: HashMap<String, InputId>,
+    inputs: Arc<HashMap<String, InputId>>,
     start: StartAt,
     next_epoch: Instant,
     /// What streams carry on; none where nothing is kept of it.
@@ -69,6 +73,8 @@ pub(super) struct Poller {
     told: Seldom,
     /// When partitions out of range are looked at again.
     look_again: Instant,
+    /// Which offsets the brokers have of them.
+    left: Option<Lookup<Left>>,
 }
 
 impl Poller {
@@ -91,7 +97,7 @@ impl Poller {
             mailbox,
             wake,
             membership,
-            inputs,
+            inputs: Arc::new(inputs),
             start,
             next_epoch: Instant::now(),
             changelog,
@@ -106,6 +112,7 @@ impl Poller {
             first: 0,
             told: Seldom::default(),
             look_again: Instant::now(),
+            left: None,
         }
     }
 

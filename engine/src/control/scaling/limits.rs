@@ -22,10 +22,16 @@ pub struct Limits {
     pub max: usize,
 }
 
-/// No process has more shards or instances of a step than that, whatever is asked for.
-const MOST: usize = MOST_SHARDS;
 /// The most instances of a step.
 pub const MOST_INSTANCES: usize = 64;
+
+/// No process has more than that, whatever is asked for.
+const fn most(what: Scaled) -> usize {
+    match what {
+        Scaled::Shards => MOST_SHARDS,
+        Scaled::Instances(_) => MOST_INSTANCES,
+    }
+}
 
 impl Limits {
     /// What the settings say, else what follows from the machine and the number at the start.
@@ -34,7 +40,8 @@ impl Limits {
     /// a step of which nothing is said there are as many as at the start. More instances than the memory holds are
     /// none. With [`Policy::Fixed`] the number at the start is all that there is.
     pub fn of(spec: &ScalingSpec, machine: &Machine, stage: &Stage, start: usize) -> Self {
-        let start = start.clamp(1, MOST);
+        let there_can_be = most(stage.what);
+        let start = start.clamp(1, there_can_be);
         if spec.policy == Policy::Fixed {
             return Self { min: start, max: start };
         }
@@ -53,12 +60,12 @@ impl Limits {
         let fits = match (stage.what, stage.bytes, machine.memory) {
             (Scaled::Instances(_), Some(bytes), Some(memory)) if bytes > 0 => {
                 // Those that are there have their memory already.
-                let more = usize::try_from(memory / bytes).unwrap_or(MOST);
+                let more = usize::try_from(memory / bytes).unwrap_or(there_can_be);
                 start.saturating_add(more)
             }
-            _ => MOST,
+            _ => there_can_be,
         };
-        let max = max_said.min(fits).clamp(1, MOST);
+        let max = max_said.min(fits).clamp(1, there_can_be);
         Self { min: min.unwrap_or_else(|| least.min(max_said)).clamp(1, max), max }
     }
 
@@ -68,7 +75,8 @@ impl Limits {
             Scaled::Shards => spec.shards,
             Scaled::Instances(step) => spec.instances.get(step).copied().unwrap_or_default(),
         };
-        let max = bounds.max.unwrap_or(MOST).clamp(1, MOST);
+        let there_can_be = most(what);
+        let max = bounds.max.unwrap_or(there_can_be).clamp(1, there_can_be);
         Self { min: bounds.min.unwrap_or(1).clamp(1, max), max }
     }
 

@@ -9,21 +9,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, SourceEvent};
-use lockstep_engine::pipeline::StartAt;
-use lockstep_engine::position::{Commit, NextOffset, PartitionId};
+use lockstep_engine::position::PartitionId;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::commits::Failure;
-use super::{Partition, Poller, REQUEST, RETRY};
-use crate::kafka::Error;
-use crate::kafka::changelog::{Changelog, States};
-use crate::kafka::commits::metadata;
+use super::lookup::Lookup;
+use super::takeover::{Found, Looker, Takeover};
+use super::{Partition, Poller, RETRY};
 use crate::kafka::fault_point;
 use crate::kafka::source::Close;
 use crate::kafka::source::context::{Rebalance, TopicPartition};
@@ -40,18 +37,10 @@ pub(super) enum Step {
     Settled,
     /// For partitions to be taken over: not before the given time.
     Assigning(Vec<TopicPartition>, Instant),
-    /// For what streams carried on before.
-    Restoring(Vec<TopicPartition>, Vec<Takeover>, Receiver<Result<States, Error>>),
+    /// For what has to be known of them before.
+    LookingUp(Vec<TopicPartition>, Lookup<Found>),
     /// For the pipeline to let partitions go: no longer than until the given time.
     Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),
-}
-
-/// A partition to be taken over: where reading begins, and what was last committed.
-pub(super) struct Takeover {
-    id: PartitionId,
-    topic: Arc<str>,
-    from: NextOffset,
-    committed: Option<Commit>,
 }
 
 impl Poller {
@@ -66,28 +55,24 @@ impl Poller {
         }
         match std::mem::replace(&mut self.step, Step::Settled) {
             Step::Assigning(list, not_before) => {
-                if Instant::now() < not_before {
-                    self.step = Step::Assigning(list, not_before);
-                } else if let Err(error) = self.assign(&list) {
-                    self.trouble(&format!("looking up where to read: {error}"));
-                    self.step = Step::Assigning(list, Instant::now() + RETRY);
-                }
-            }
-            Step::Restoring(list, takeovers, answer) => {
-                let read = match answer.try_recv() {
-                    Err(TryRecvError::Empty) => {
-                        self.step = Step::Restoring(list, takeovers, answer);
-                        return;
-                    }
-                    Err(TryRecvError::Disconnected) => Err("the thread that read it has ended".to_owned()),
-                    Ok(read) => read.map_err(|error| error.to_string()),
+                self.step = if Instant::now() < not_before {
+                    Step::Assigning(list, not_before)
+                } else {
+                    self.look_up(list)
                 };
-                let taken_over = read.and_then(|states| {
-                    self.held.push_back(SourceEvent::Carried(states));
-                    self.take_over(takeovers).map_err(|error| error.to_string())
+            }
+            Step::LookingUp(list, lookup) => {
+                let Some(answer) = lookup.answer() else {
+                    self.step = Step::LookingUp(list, lookup);
+                    return;
+                };
+                let taken_over = answer.and_then(|found| {
+                    self.held.extend(found.states.map(SourceEvent::Carried));
+                    self.take_over(found.takeovers)
+                        .map_err(|error| format!("taking partitions over: {error}"))
                 });
                 if let Err(error) = taken_over {
-                    self.trouble(&format!("taking partitions over: {error}"));
+                    self.trouble(&error);
                     self.step = Step::Assigning(list, Instant::now() + RETRY);
                 }
             }
@@ -116,59 +101,17 @@ impl Poller {
         }
     }
 
-    fn assign(&mut self, list: &[TopicPartition]) -> Result<(), KafkaError> {
-        let mut wanted = TopicPartitionList::with_capacity(list.len());
-        for (topic, partition) in list {
-            wanted.add_partition(topic, *partition);
-        }
-        let committed =
-            if list.is_empty() { wanted } else { self.consumer.committed_offsets(wanted, REQUEST)? };
-        let mut takeovers = Vec::with_capacity(list.len());
-        for element in committed.elements() {
-            element.error()?;
-            let Some(input) = self.inputs.get(element.topic()) else { continue };
-            let id = PartitionId { input: *input, partition: element.partition() };
-            let (low, high) = self.consumer.fetch_watermarks(element.topic(), id.partition, REQUEST)?;
-            let committed = match element.offset() {
-                Offset::Offset(offset) => {
-                    Some(Commit { partition: id, next: NextOffset(offset), metadata: metadata(&element) })
-                }
-                _ => None,
-            };
-            let from = match (&committed, self.start) {
-                (Some(commit), _) => NextOffset(commit.next.0.max(low)),
-                (None, StartAt::Earliest) => NextOffset(low),
-                (None, StartAt::Latest) => NextOffset(high),
-            };
-            takeovers.push(Takeover { id, topic: Arc::from(element.topic()), from, committed });
-        }
-        match self.changelog.clone() {
-            Some(changelog) if !takeovers.is_empty() => self.restore(changelog, list, takeovers),
-            _ => self.take_over(takeovers),
-        }
-    }
-
-    /// Has the changelog read by a thread of its own, as that may take its time. After the positions have been looked up:
-    /// what led to them is in it by then.
-    fn restore(
-        &mut self,
-        changelog: Changelog,
-        list: &[TopicPartition],
-        takeovers: Vec<Takeover>,
-    ) -> Result<(), KafkaError> {
-        let mut numbers: Vec<i32> = takeovers.iter().map(|t| t.id.partition).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let (answer, answered) = sync_channel(1);
-        let wake = self.wake.clone();
-        let read = move || {
-            let _nobody_waits = answer.send(changelog.read(&numbers));
-            wake.wake();
+    /// Begins to ask for what has to be known of these partitions.
+    fn look_up(&self, list: Vec<TopicPartition>) -> Step {
+        let looker = Looker {
+            consumer: self.consumer.clone(),
+            inputs: self.inputs.clone(),
+            start: self.start,
+            changelog: self.changelog.clone(),
         };
-        let started = std::thread::Builder::new().name("kafka-changelog".into()).spawn(read);
-        started.map_err(|error| KafkaError::Subscription(format!("no thread: {error}")))?;
-        self.step = Step::Restoring(list.to_vec(), takeovers, answered);
-        Ok(())
+        let asked = list.clone();
+        let lookup = Lookup::start("kafka-takeover", &self.wake, move || looker.look_up(&asked));
+        Step::LookingUp(list, lookup)
     }
 
     fn take_over(&mut self, takeovers: Vec<Takeover>) -> Result<(), KafkaError> {

@@ -1,57 +1,80 @@
 //! What the broker deleted before it was read.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lockstep_engine::ingest::source::SourceEvent;
-use lockstep_engine::position::NextOffset;
+use lockstep_engine::position::{NextOffset, PartitionId};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::lookup::Lookup;
 use super::{Poller, REQUEST, RETRY};
+use crate::kafka::watermarks;
+
+/// Which offsets the broker has of partitions.
+pub(super) type Left = Vec<(PartitionId, Range<i64>)>;
 
 impl Poller {
     /// Partitions whose next offset the broker does not have go on at the earliest that it has.
     pub(super) fn find_what_is_left(&mut self) {
+        let Some(lookup) = &self.left else { return self.ask_what_is_left() };
+        let Some(answer) = lookup.answer() else { return };
+        self.left = None;
+        match answer {
+            Ok(found) => self.read_what_is_left(found),
+            Err(error) => {
+                self.look_again = Instant::now() + RETRY;
+                self.trouble(&format!("asking which offsets partitions have: {error}"));
+            }
+        }
+    }
+
+    fn ask_what_is_left(&mut self) {
         if Instant::now() < self.look_again {
             return;
         }
-        let lost: Vec<usize> =
-            self.partitions.iter().enumerate().filter(|(_, p)| p.out_of_range).map(|(i, _)| i).collect();
-        let mut found = false;
-        for index in lost {
-            let Some((topic, id, next)) = self.partitions.get(index).map(|p| (p.topic.clone(), p.id, p.next))
-            else {
-                continue;
-            };
-            let (low, high) = match self.consumer.fetch_watermarks(&topic, id.partition, REQUEST) {
-                Ok(marks) => marks,
-                Err(error) => {
-                    self.look_again = Instant::now() + RETRY;
-                    self.trouble(&format!("asking for the offsets of {topic}: {error}"));
-                    continue;
-                }
-            };
-            if high < next.0 {
-                self.stopped = true;
-                self.held.push_back(SourceEvent::Failed(format!(
-                    "partition {} of {topic} ends at offset {high}, but this group has read up to {}: the topic \
-                     has been deleted and made again, or has lost its end. Take another group name \
-                     (kafka.group), or reset the group's offsets with kafka-consumer-groups.sh",
-                    id.partition, next.0
-                )));
-                return;
+        let lost: Vec<(PartitionId, Arc<str>)> =
+            self.partitions.iter().filter(|p| p.out_of_range).map(|p| (p.id, p.topic.clone())).collect();
+        if lost.is_empty() {
+            return;
+        }
+        let consumer = self.consumer.clone();
+        self.left = Some(Lookup::start("kafka-offsets", &self.wake, move || {
+            let partitions: Vec<(&str, i32)> =
+                lost.iter().map(|(id, topic)| (&**topic, id.partition)).collect();
+            let ranges = watermarks::ranges(&consumer, &partitions, REQUEST);
+            let ranges = ranges.map_err(|error| error.to_string())?;
+            Ok(lost.iter().map(|(id, _)| *id).zip(ranges).collect())
+        }));
+    }
+
+    fn read_what_is_left(&mut self, found: Left) {
+        let mut any = false;
+        for (id, range) in found {
+            // It may have gone, or gone and come back, since it was asked about.
+            let lost = self.partitions.iter_mut().find(|p| p.id == id && p.out_of_range);
+            let Some(partition) = lost else { continue };
+            let next = partition.next;
+            if range.end < next.0 {
+                let why = format!(
+                    "partition {} of {} ends at offset {}, but this group has read up to {}: the topic has been \
+                     deleted and made again, or has lost its end. Take another group name (kafka.group), or \
+                     reset the group's offsets with kafka-consumer-groups.sh",
+                    id.partition, partition.topic, range.end, next.0
+                );
+                return self.fail(why);
             }
-            let to = NextOffset(low.max(next.0));
+            let to = NextOffset(range.start.max(next.0));
+            partition.next = to;
+            partition.out_of_range = false;
             if to > next {
                 self.held.push_back(SourceEvent::DataLoss { partition: id, from: next, to });
             }
-            if let Some(partition) = self.partitions.get_mut(index) {
-                partition.next = to;
-                partition.out_of_range = false;
-            }
-            found = true;
+            any = true;
         }
-        if found {
+        if any {
             self.assign_again();
         }
     }

@@ -1,0 +1,39 @@
+//! A question to the brokers, on a thread of its own: the poll thread must not wait, as partitions that stay are read
+//! meanwhile.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+use crate::kafka::source::context::Wake;
+
+/// What has been asked for and is not known yet.
+pub(super) struct Lookup<T>(Receiver<Result<T, String>>);
+
+impl<T: Send + 'static> Lookup<T> {
+    /// Asks. The poll thread is woken by the answer.
+    pub(super) fn start(
+        thread: &str,
+        wake: &Arc<Wake>,
+        ask: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Self {
+        let (answer, answered) = sync_channel(1);
+        let (wake, asked) = (wake.clone(), answer.clone());
+        let run = move || {
+            let _nobody_waits = asked.try_send(ask());
+            wake.wake();
+        };
+        if let Err(error) = std::thread::Builder::new().name(thread.into()).spawn(run) {
+            let _nobody_waits = answer.try_send(Err(format!("no thread: {error}")));
+        }
+        Self(answered)
+    }
+
+    /// The answer, once, when it is there.
+    pub(super) fn answer(&self) -> Option<Result<T, String>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err("the thread that asked has ended".into())),
+        }
+    }
+}

@@ -57,6 +57,7 @@ pub(crate) fn run(
                         .map_err(|error| error.to_string())?;
                 Ok(source as Arc<dyn SourceControl>)
             }),
+            send_queue,
             sink: Box::new(move |on_delivery| {
                 let failed = |error: KafkaError| error.to_string();
                 Ok(match guarantee {

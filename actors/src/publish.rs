@@ -62,6 +62,8 @@ pub struct PublishParts {
     pub transactions: Option<Box<dyn Transactions>>,
     /// What is promised of results.
     pub delivery: DeliverySpec,
+    /// How much may wait to be sent, in bytes.
+    pub send_queue: usize,
     /// Where the sink tells what became of them.
     pub inbox: Arc<Inbox>,
     /// The source, once it has started.
@@ -107,7 +109,14 @@ impl Publish {
     pub fn new(parts: PublishParts) -> Self {
         let transactions = parts.transactions.map(|client| (client, parts.delivery.transaction_every));
         Self {
-            outgoing: Outgoing::new(parts.dead_letters, parts.late, parts.sink, parts.inbox, transactions),
+            outgoing: Outgoing::new(
+                parts.dead_letters,
+                parts.late,
+                parts.sink,
+                parts.inbox,
+                transactions,
+                parts.send_queue,
+            ),
             inputs: parts.inputs,
             maker: parts.maker,
             ledger: Ledger::new(parts.delivery.metadata_limit),

@@ -70,6 +70,8 @@ pub struct Parts {
     pub source: MakeSource,
     /// Starts the sink.
     pub sink: MakeSink,
+    /// How much may wait to be sent, in bytes: with the sink, or for the next transaction.
+    pub send_queue: usize,
     /// Who watches.
     pub observer: Box<dyn Observer>,
     /// The pipeline's health.
@@ -152,7 +154,7 @@ async fn start_and_watch(
     arbiters: &mut Vec<Arbiter>,
     of_shards: Arc<Mutex<Vec<Arbiter>>>,
 ) -> Result<Ended, PipelineError> {
-    let Parts { pipeline, views, backends, source, sink, observer, status, until } = parts;
+    let Parts { pipeline, views, backends, source, sink, send_queue, observer, status, until } = parts;
     let start = PipelineError::Start;
     let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
@@ -177,6 +179,7 @@ async fn start_and_watch(
         steps: pipeline.steps.clone().into(),
         sink,
         transactions,
+        send_queue,
         delivery: pipeline.delivery.clone(),
         inbox,
         control: control.clone(),

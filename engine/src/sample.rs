@@ -89,10 +89,15 @@ impl Record {
 
     /// About how much memory it takes, in bytes.
     pub fn weight(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + 48).sum();
-        self.payload.len() + self.key.as_ref().map_or(0, Bytes::len) + headers + 200
+        weight(self.key.as_ref(), &self.payload, &self.headers)
     }
+}
+
+/// About how much memory a record of these takes, in bytes.
+pub(crate) fn weight(key: Option<&Bytes>, payload: &Bytes, headers: &[Header]) -> usize {
+    let headers: usize =
+        headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + 48).sum();
+    payload.len() + key.map_or(0, Bytes::len) + headers + 200
 }
 
 /// A record understood: whose it is, of what kind, and when it happened.

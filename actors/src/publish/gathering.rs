@@ -14,10 +14,6 @@ use lockstep_engine::time::Timestamp;
 use super::inbox::Inbox;
 use super::pending::Pending;
 
-/// How many records may wait for the next transaction before nothing more is taken in. While one ends there are few; it is
-/// when the broker does not answer that they become many.
-const MOST_WAITING: usize = 4096;
-
 /// The transaction under way.
 pub(super) struct Gathering {
     client: Box<dyn Transactions>,
@@ -26,6 +22,10 @@ pub(super) struct Gathering {
     pub(super) kept: Vec<Pending>,
     /// What is for the next.
     waiting: VecDeque<(OutRecord, Pending)>,
+    /// How many bytes that is.
+    waiting_bytes: usize,
+    /// How many bytes may wait for the next before nothing more is taken in.
+    most_waiting: usize,
     /// How many have ended that count.
     counted: u64,
 }
@@ -40,9 +40,17 @@ pub(super) struct Left {
 }
 
 impl Gathering {
-    pub(super) fn new(client: Box<dyn Transactions>, every: Duration) -> Self {
-        let transaction = Transaction::new(every);
-        Self { client, transaction, kept: Vec::new(), waiting: VecDeque::new(), counted: 0 }
+    /// While a transaction ends, as many bytes may wait for the next as the sink takes, which has nothing else then.
+    pub(super) fn new(client: Box<dyn Transactions>, every: Duration, most_waiting: usize) -> Self {
+        Self {
+            client,
+            transaction: Transaction::new(every),
+            kept: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            most_waiting,
+            counted: 0,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -56,7 +64,7 @@ impl Gathering {
 
     /// Whether so much waits for the next that no more should come.
     pub(super) fn is_overfull(&self) -> bool {
-        self.waiting.len() >= MOST_WAITING
+        self.waiting_bytes >= self.most_waiting
     }
 
     /// How many transactions count once one does that can hold all that was to be sent until now.
@@ -69,6 +77,7 @@ impl Gathering {
         if self.transaction.is_open() {
             return Some((record, pending));
         }
+        self.waiting_bytes += record.weight();
         self.waiting.push_back((record, pending));
         None
     }
@@ -114,6 +123,7 @@ impl Gathering {
         let was_one = self.transaction.is_ending();
         let then = self.transaction.ended(ended, now);
         self.counted += u64::from(was_one && then == Then::GoOn);
+        self.waiting_bytes = 0;
         Some(Left { then, kept: std::mem::take(&mut self.kept), waiting: std::mem::take(&mut self.waiting) })
     }
 }
@@ -126,6 +136,7 @@ mod tests {
     use lockstep_engine::position::{InputId, NextOffset, Offset, PartitionId, Position};
     use lockstep_engine::publish::sink::{Ended, Ending};
 
+    use super::super::pending::Outbound;
     use super::*;
 
     /// Does what it is asked at once.
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_the_next_transaction_is_not_passed_with_the_one_before_it() {
-        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO);
+        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 0);
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let partition = PartitionId { input: InputId(0), partition: 0 };
         ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
@@ -161,8 +172,34 @@ mod tests {
     }
 
     #[test]
+    fn while_a_transaction_ends_so_many_bytes_wait_and_no_more_until_the_next_takes_them() {
+        let record = OutRecord {
+            topic: "results".into(),
+            partition: None,
+            key: None,
+            payload: vec![0; 1000].into(),
+            headers: Vec::new(),
+            timestamp: None,
+        };
+        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 2 * record.weight());
+        let inbox = Arc::new(Inbox::default());
+        let partition = PartitionId { input: InputId(0), partition: 0 };
+        let what = || Outbound::Carried { record: record.clone(), partition, assignment: 1 };
+        let admit = |gathering: &mut Gathering| {
+            gathering.admit(record.clone(), Pending { what: what(), told: false })
+        };
+        assert!(admit(&mut gathering).is_none() && !gathering.is_overfull(), "none has begun");
+        assert!(admit(&mut gathering).is_none() && gathering.is_overfull());
+        let mut ledger = Ledger::new(4096);
+        gathering.step(Timestamp::from_millis(0), false, &mut ledger, &inbox).unwrap();
+        let left = gathering.ended(Timestamp::from_millis(0), &inbox).unwrap();
+        assert_eq!(left.waiting.len(), 2);
+        assert!(admit(&mut gathering).is_some() && !gathering.is_overfull());
+    }
+
+    #[test]
     fn a_transaction_is_counted_when_it_has_ended_and_not_when_the_first_begins() {
-        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO);
+        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 0);
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let partition = PartitionId { input: InputId(0), partition: 0 };
         let position = Position { partition, offset: Offset(0) };

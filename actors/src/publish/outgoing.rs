@@ -64,8 +64,9 @@ impl Outgoing {
         sink: Box<dyn Sink>,
         inbox: Arc<Inbox>,
         transactions: Option<(Box<dyn Transactions>, Duration)>,
+        send_queue: usize,
     ) -> Self {
-        let gathering = transactions.map(|(client, every)| Gathering::new(client, every));
+        let gathering = transactions.map(|(client, every)| Gathering::new(client, every, send_queue));
         let sink = Arc::new(Mutex::new(sink));
         Self {
             dead_letters,

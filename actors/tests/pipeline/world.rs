@@ -257,6 +257,7 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: u
             let sink = TestSink { world: of_sink, number, on_delivery, under_way, is_transactional };
             Ok((Box::new(sink) as Box<dyn Sink>, transactions))
         }),
+        send_queue: 1 << 20,
         observer: Box::new(Troublemaker(world.clone())),
         status: world.status.clone(),
         until: world.until.lock().unwrap().clone(),

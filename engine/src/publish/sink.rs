@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::position::Commit;
-use crate::sample::Header;
+use crate::sample::{Header, weight};
 use crate::time::Timestamp;
 
 /// A record to be produced.
@@ -21,6 +21,13 @@ pub struct OutRecord {
     pub headers: Vec<Header>,
     /// The record's timestamp; the broker's own when absent.
     pub timestamp: Option<Timestamp>,
+}
+
+impl OutRecord {
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        weight(self.key.as_ref(), &self.payload, &self.headers)
+    }
 }
 
 /// What became of a record that was sent.

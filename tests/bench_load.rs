@@ -30,6 +30,8 @@ fn a_step_beyond_what_can_be_done_loses_nothing_and_stays_within_the_budget() {
     }
     assert!(case("shards: changes of their number")["ours"].as_f64() >= Some(2.0), "{report}");
 
+    assert!(case("streams: pairs of 100")["ours"].as_f64() > Some(0.0), "{report}");
+
     let looks = report["looks"].as_array().expect("looks");
     let has = |what: &str| looks.iter().any(|look| look[what].as_f64() > Some(0.0));
     assert!(["rss", "in_flight", "age", "sent", "results"].iter().all(|what| has(what)), "{looks:?}");

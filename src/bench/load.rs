@@ -5,6 +5,7 @@ mod policies;
 mod process;
 mod resharding;
 mod step;
+mod streams;
 mod watch;
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use lockstep_engine::control::scaling::Policy;
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::tensor::{DType, Tensor};
 
-use self::pairs::{Topics, Workload, fill};
+use self::pairs::{Feeder, Topics, Workload, fill};
 pub(super) use self::watch::Look;
 use super::Ground;
 use super::drive::flood;
@@ -45,7 +46,10 @@ less what comes. Results are read back: what is in them, late or dead-lettered i
 after each a trickle of 20 pairs a second; medians. `shards`: the identity over pairs of 200 bytes at half of what it takes, at most 4000 pairs a second, while
 shards go 1, 3, 2, 4, 1 and so on; samples of the 250 ms after each change, of streams that move and that stay, by those half
 way to the next change. The pause of a moved stream is from the order to move until it has arrived; its 99th percentile is
-the bound of a bucket.";
+the bound of a bucket.
+`streams`: the identity over pairs of 200 bytes, as many in all whether of one stream or of many, with an idle_timeout that
+suits those; by turns, medians. The memory of an idle stream is that by which a process that has read pairs of the most streams
+is larger than one that has read as many pairs of 100, by their number.";
 
 pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     let folder = Folder::new()?;
@@ -71,7 +75,9 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     let step = step::run(ground, &folder, &workload, sustainable)?;
     let policies = policies::run(ground, &folder, &workload, sustainable)?;
     let resharding = resharding::run(ground)?;
-    let cases = [rate].into_iter().chain(step.cases).chain(policies).chain(resharding).collect();
+    let streams = streams::run(ground)?;
+    let cases =
+        [rate].into_iter().chain(step.cases).chain(policies).chain(resharding).chain(streams).collect();
     Ok(Report { looks: step.looks, ..Report::new("load", ABOUT, cases) })
 }
 
@@ -99,6 +105,6 @@ fn sustainable(ground: &Ground, folder: &Folder, workload: &Workload, pairs: f64
     let pipeline = workload.pipeline(ground, folder, &topics, Policy::Target)?;
     let wanted = pairs.ceil() as u64;
     let pairs = workload.room(ground).map_or(wanted, |room| wanted.min(room)).max(1);
-    fill(&pipeline.kafka, &topics, &workload.values, pairs, 1000.0)?;
+    fill(Feeder::start(&pipeline.kafka, &topics, &workload.values)?, pairs, 1000.0)?;
     Ok(pairs as f64 / flood(pipeline, pairs, false)?.seconds)
 }

@@ -67,9 +67,9 @@ enum Bench {
         #[arg(long, hide = true, default_value = "cuda:0")]
         device: String,
     },
-    /// A step to three times the sustainable rate and back, the policies of scaling side by side, and shards that change under
-    /// load: memory, ages, pauses, and whether anything is lost; takes --brokers, as the embedded one takes part of the machine
-    /// and has little room
+    /// A step to three times the sustainable rate and back, the policies of scaling side by side, shards that change under
+    /// load, and one stream beside a hundred thousand: memory, ages, pauses, and whether anything is lost; takes --brokers, as
+    /// the embedded one takes part of the machine and has little room
     Load,
     /// `overhead`, `efficiency` and `latency`, one after the other
     All,

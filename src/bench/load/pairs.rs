@@ -32,11 +32,6 @@ const QUEUE: usize = 8 << 20;
 /// How long everything sent may take to be acknowledged.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The name of a stream.
-pub(super) fn stream(number: u64) -> String {
-    format!("stream-{}", number % STREAMS)
-}
-
 /// What is measured over pairs.
 pub(super) struct Workload {
     pub(super) content_type: String,
@@ -53,9 +48,26 @@ pub(super) struct Settings<'a> {
     pub(super) memory: Option<u64>,
     /// Where metrics are served, if they are.
     pub(super) listen: Option<&'a str>,
+    /// How many streams there are: each is to be heard of in time, however many.
+    pub(super) streams: u64,
 }
 
+const IDENTITY: &str = "\
+[steps.model]\nmodel = \"identity\"\nbatch = { max_size = 64, max_delay = \"1ms\" }\n\n\
+[steps.model.inputs]\npayload = { from = \"first\", bytes = { length = 200 } }\n\n\
+[steps.model.outputs]\n\n";
+
 impl Workload {
+    /// The identity over pairs of 200 bytes, of which nothing is shown.
+    pub(super) fn identity() -> Self {
+        let value = Bytes::from(vec![7_u8; 200]);
+        Self {
+            content_type: "application/octet-stream".to_owned(),
+            values: [value.clone(), value],
+            step: IDENTITY.to_owned(),
+        }
+    }
+
     /// How many pairs the embedded broker holds before it drops the oldest; none where there is another.
     pub(super) fn room(&self, ground: &Ground) -> Option<u64> {
         let largest = self.values.iter().map(Bytes::len).max().unwrap_or(0);
@@ -77,13 +89,14 @@ impl Workload {
         let listen = settings.listen.map_or_else(|| "false".to_owned(), |at| format!("\"{at}\""));
         let limits =
             settings.memory.map_or_else(String::new, |mib| format!("[limits]\nmemory = \"{mib}MiB\"\n\n"));
+        let idle = if settings.streams > STREAMS { "idle_timeout = \"1h\"\n" } else { "" };
         // The wait for a fetch: the embedded broker answers one only when its time is up.
         let toml = format!(
             "[pipeline]\nname = \"bench-load\"\n\n\
              [kafka]\nbrokers = \"{}\"\ngroup = \"{group}\"\n\n\
              [kafka.consumer]\n\"fetch.wait.max.ms\" = 5\n\n\
-             [inputs.first]\ntopic = \"{first}\"\ncontent_type = \"{content_type}\"\n\n\
-             [inputs.second]\ntopic = \"{second}\"\ncontent_type = \"application/octet-stream\"\n\n\
+             [inputs.first]\ntopic = \"{first}\"\ncontent_type = \"{content_type}\"\n{idle}\n\
+             [inputs.second]\ntopic = \"{second}\"\ncontent_type = \"application/octet-stream\"\n{idle}\n\
              [align]\nmethod = \"exact\"\n\n\
              [models]\nrepository = \".\"\n\n{step}\n\
              [scaling]\npolicy = \"{}\"\n\n{limits}\
@@ -105,7 +118,7 @@ impl Workload {
         topics: &Topics,
         policy: Policy,
     ) -> Result<Pipeline, Failure> {
-        let settings = Settings { policy, memory: None, listen: None };
+        let settings = Settings { policy, memory: None, listen: None, streams: STREAMS };
         load(&self.write(ground, folder, topics, &settings)?, &Overrides::default()).map_err(Into::into)
     }
 }
@@ -132,6 +145,7 @@ pub(super) struct Feeder<'a> {
     sink: KafkaSink,
     topics: [Arc<str>; 2],
     values: &'a [Bytes; 2],
+    streams: u64,
     sent: u64,
     last: Timestamp,
     failed: Arc<AtomicU64>,
@@ -151,7 +165,12 @@ impl<'a> Feeder<'a> {
             }),
         )?;
         let topics = topics.inputs.clone().map(|topic| topic.as_str().into());
-        Ok(Self { sink, topics, values, sent: 0, last: Timestamp::MIN, failed })
+        Ok(Self { sink, topics, values, streams: STREAMS, sent: 0, last: Timestamp::MIN, failed })
+    }
+
+    /// Sends pairs of so many streams.
+    pub(super) fn of(self, streams: u64) -> Self {
+        Self { streams, ..self }
     }
 
     /// How many pairs have been sent.
@@ -162,8 +181,9 @@ impl<'a> Feeder<'a> {
     /// Sends the pair of the next stream. Event times ascend, whatever is asked for.
     pub(super) fn send(&mut self, event_time: Timestamp) {
         self.last = event_time.max(self.last.after(Duration::from_nanos(1)));
-        let key = Bytes::from(stream(self.sent));
-        let partition = i32::try_from(self.sent % u64::from(PARTITIONS.unsigned_abs())).ok();
+        let stream = self.sent % self.streams;
+        let key = Bytes::from(format!("stream-{stream}"));
+        let partition = i32::try_from(stream % u64::from(PARTITIONS.unsigned_abs())).ok();
         for (topic, value) in self.topics.iter().zip(self.values) {
             let mut record = OutRecord {
                 topic: topic.clone(),
@@ -228,14 +248,7 @@ impl<'a> Feeder<'a> {
 }
 
 /// Sends so many pairs at once, as if they had come at that rate until now. Says when that was.
-pub(super) fn fill(
-    kafka: &KafkaSpec,
-    topics: &Topics,
-    values: &[Bytes; 2],
-    pairs: u64,
-    rate: f64,
-) -> Result<Timestamp, Failure> {
-    let mut feeder = Feeder::start(kafka, topics, values)?;
+pub(super) fn fill(mut feeder: Feeder<'_>, pairs: u64, rate: f64) -> Result<Timestamp, Failure> {
     let now = Timestamp::now();
     for number in 0..pairs {
         feeder.send(now.before(Duration::from_secs_f64((pairs - number) as f64 / rate)));

@@ -64,7 +64,8 @@ fn drain(
 ) -> Result<(f64, f64, usize), Failure> {
     let topics = Topics::new(ground)?;
     let pipeline = workload.pipeline(ground, folder, &topics, policy)?;
-    let filled = fill(&pipeline.kafka, &topics, &workload.values, pairs, sustainable * CAME_AT)?;
+    let feeder = Feeder::start(&pipeline.kafka, &topics, &workload.values)?;
+    let filled = fill(feeder, pairs, sustainable * CAME_AT)?;
     let Round { seconds, spans, shards } = flood(pipeline, pairs, true)?;
     // Joining the group takes how long it takes: the ages are as if the first record had been polled at once.
     let polled = spans.iter().map(|span| span.polled_at).min().unwrap_or(filled);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use lockstep_engine::control::scaling::Policy;
 use lockstep_engine::control::shards::Resize;
 use lockstep_engine::time::Timestamp;
@@ -24,12 +23,6 @@ const MOST: f64 = 4000.0;
 const FLOOD: u64 = 20_000;
 /// How long, after shards were asked for, samples count as those of then: until it is seen takes up to 100 ms.
 const WINDOW: Duration = Duration::from_millis(250);
-const BYTES: usize = 200;
-
-const STEP: &str = "\
-[steps.model]\nmodel = \"identity\"\nbatch = { max_size = 64, max_delay = \"1ms\" }\n\n\
-[steps.model.inputs]\npayload = { from = \"first\", bytes = { length = 200 } }\n\n\
-[steps.model.outputs]\n\n";
 
 /// Streams do this when a number of shards is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,16 +34,11 @@ enum Then {
 pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let folder = Folder::new()?;
     folder.add_identity()?;
-    let value = Bytes::from(vec![7_u8; BYTES]);
-    let workload = Workload {
-        content_type: "application/octet-stream".to_owned(),
-        values: [value.clone(), value],
-        step: STEP.to_owned(),
-    };
+    let workload = Workload::identity();
     let topics = Topics::new(ground)?;
     let pipeline = workload.pipeline(ground, &folder, &topics, Policy::Fixed)?;
     let pairs = workload.room(ground).map_or(FLOOD, |room| room.min(FLOOD));
-    fill(&pipeline.kafka, &topics, &workload.values, pairs, MOST)?;
+    fill(Feeder::start(&pipeline.kafka, &topics, &workload.values)?, pairs, MOST)?;
     let takes = pairs as f64 / flood(pipeline, pairs, false)?.seconds;
     let rate = (takes * LOAD).min(MOST);
     eprintln!("load: the identity takes {takes:.0} pairs/s; shards change at {rate:.0}");

@@ -47,8 +47,8 @@ after each a trickle of 20 pairs a second; medians. `shards`: the identity over 
 shards go 1, 3, 2, 4, 1 and so on; samples of the 250 ms after each change, of streams that move and that stay, by those half
 way to the next change. The pause of a moved stream is from the order to move until it has arrived; its 99th percentile is
 the bound of a bucket.
-`streams`: the identity over pairs of 200 bytes, as many in all whether of one stream or of many, with an idle_timeout that
-suits those; by turns, medians. The memory of an idle stream is that by which a process that has read pairs of the most streams
+`streams`: the identity over pairs of 200 bytes, as many in all and in one partition, whether of one stream or of many, with an
+idle_timeout that suits those; by turns, medians. The memory of an idle stream is that by which a process that has read pairs of the most streams
 is larger than one that has read as many pairs of 100, by their number.";
 
 pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {

@@ -70,9 +70,14 @@ impl Workload {
 
     /// How many pairs the embedded broker holds before it drops the oldest; none where there is another.
     pub(super) fn room(&self, ground: &Ground) -> Option<u64> {
+        self.room_of(ground, PARTITIONS)
+    }
+
+    /// The same, in so many partitions of each input.
+    pub(super) fn room_of(&self, ground: &Ground, partitions: i32) -> Option<u64> {
         let largest = self.values.iter().map(Bytes::len).max().unwrap_or(0);
         let each = (PARTITION_BYTES / (largest + 150)) as u64;
-        ground.embedded.as_ref().map(|_| each * u64::from(PARTITIONS.unsigned_abs()))
+        ground.embedded.as_ref().map(|_| each * u64::from(partitions.unsigned_abs()))
     }
 
     /// Writes a pipeline over topics, in a consumer group of its own that begins with the oldest record.
@@ -84,7 +89,7 @@ impl Workload {
         settings: &Settings<'_>,
     ) -> Result<PathBuf, Failure> {
         let Self { content_type, step, .. } = self;
-        let Topics { inputs: [first, second], results, dead_letters } = topics;
+        let Topics { inputs: [first, second], results, dead_letters, .. } = topics;
         let group = format!("lockstep-bench-{}", Timestamp::now().as_nanos());
         let listen = settings.listen.map_or_else(|| "false".to_owned(), |at| format!("\"{at}\""));
         let limits =
@@ -128,14 +133,21 @@ pub(super) struct Topics {
     pub(super) inputs: [String; 2],
     pub(super) results: String,
     dead_letters: String,
+    partitions: i32,
 }
 
 impl Topics {
     pub(super) fn new(ground: &Ground) -> Result<Self, Failure> {
+        Self::with(ground, PARTITIONS)
+    }
+
+    /// With so many partitions of each input.
+    pub(super) fn with(ground: &Ground, partitions: i32) -> Result<Self, Failure> {
         Ok(Self {
-            inputs: [ground.topic("first", PARTITIONS)?, ground.topic("second", PARTITIONS)?],
+            inputs: [ground.topic("first", partitions)?, ground.topic("second", partitions)?],
             results: ground.topic("results", PARTITIONS)?,
             dead_letters: ground.topic("dead-letters", 1)?,
+            partitions,
         })
     }
 }
@@ -146,6 +158,7 @@ pub(super) struct Feeder<'a> {
     topics: [Arc<str>; 2],
     values: &'a [Bytes; 2],
     streams: u64,
+    partitions: i32,
     sent: u64,
     last: Timestamp,
     failed: Arc<AtomicU64>,
@@ -164,8 +177,9 @@ impl<'a> Feeder<'a> {
                 failures.fetch_add(u64::from(delivery.outcome.is_err()), Ordering::Relaxed);
             }),
         )?;
+        let partitions = topics.partitions;
         let topics = topics.inputs.clone().map(|topic| topic.as_str().into());
-        Ok(Self { sink, topics, values, streams: STREAMS, sent: 0, last: Timestamp::MIN, failed })
+        Ok(Self { sink, topics, values, streams: STREAMS, partitions, sent: 0, last: Timestamp::MIN, failed })
     }
 
     /// Sends pairs of so many streams.
@@ -183,7 +197,7 @@ impl<'a> Feeder<'a> {
         self.last = event_time.max(self.last.after(Duration::from_nanos(1)));
         let stream = self.sent % self.streams;
         let key = Bytes::from(format!("stream-{stream}"));
-        let partition = i32::try_from(stream % u64::from(PARTITIONS.unsigned_abs())).ok();
+        let partition = i32::try_from(stream % u64::from(self.partitions.unsigned_abs())).ok();
         for (topic, value) in self.topics.iter().zip(self.values) {
             let mut record = OutRecord {
                 topic: topic.clone(),

@@ -16,6 +16,8 @@ use crate::bench::report::{Case, Goal, median};
 use crate::commands::Failure;
 use crate::settings::{Overrides, load};
 
+/// Of each input. A stream is in one: with more of them not only the number of streams would differ.
+const PARTITIONS: i32 = 1;
 /// Of those for which there are pairs enough.
 const COUNTS: [u64; 4] = [1, 100, 10_000, 100_000];
 /// Each stream has so many pairs at least.
@@ -25,7 +27,7 @@ const PAIRS: f64 = 5000.0;
 /// The rate at which they are said to have come.
 const CAME_AT: f64 = 10_000.0;
 const ROUNDS: usize = 3;
-/// Memory is compared with that of so many streams, which are over all partitions as well.
+/// Memory is compared with that of so many streams.
 const FEW: u64 = 100;
 /// What has been freed goes back to the system a little later.
 const SETTLES: Duration = Duration::from_secs(2);
@@ -42,11 +44,12 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     folder.add_identity()?;
     let workload = Workload::identity();
     let wanted = (ground.budget.as_secs_f64() * PAIRS) as u64;
-    let pairs = workload.room(ground).map_or(wanted, |room| room.min(wanted)).max(PAIRS_EACH * FEW);
+    let pairs =
+        workload.room_of(ground, PARTITIONS).map_or(wanted, |room| room.min(wanted)).max(PAIRS_EACH * FEW);
     let mut all = Vec::new();
     for streams in COUNTS.into_iter().filter(|streams| streams * PAIRS_EACH <= pairs) {
         eprintln!("load: {pairs} pairs of {streams} streams");
-        let topics = Topics::new(ground)?;
+        let topics = Topics::with(ground, PARTITIONS)?;
         let kafka = pipeline(ground, &folder, &workload, &topics, streams)?.kafka;
         fill(Feeder::start(&kafka, &topics, &workload.values)?.of(streams), pairs, CAME_AT)?;
         all.push(Waiting { streams, topics, rates: Vec::new() });

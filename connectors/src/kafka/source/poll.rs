@@ -182,10 +182,13 @@ impl Poller {
             }
             Err(KafkaError::MessageConsumptionFatal(code)) => {
                 let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
+                // The last: brokers can be set up without the assignor that keeps the inputs of a stream together.
                 let unknown = self.is_incremental
                     && matches!(
                         code,
-                        RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature
+                        RDKafkaErrorCode::UnsupportedVersion
+                            | RDKafkaErrorCode::UnsupportedFeature
+                            | RDKafkaErrorCode::UnsupportedAssignor
                     );
                 if unknown {
                     self.lacks_protocol();
@@ -202,15 +205,16 @@ impl Poller {
     fn lacks_protocol(&mut self) {
         if !self.join.may_fall_back() {
             return self.fail(
-                "the brokers do not know the group protocol of KIP-848 (Apache Kafka has it from 4.0 on): write \
-                 kafka.group_protocol = \"auto\""
+                "the brokers do not know the group protocol of KIP-848 (Apache Kafka has it from 4.0 on) or its range \
+                 assignor (group.consumer.assignors): write kafka.group_protocol = \"auto\""
                     .into(),
             );
         }
         match self.join.join(false) {
             Ok((consumer, committer)) => {
                 tracing::info!(
-                    "the brokers do not know the group protocol of KIP-848: the classic one is used"
+                    "the brokers do not know the group protocol of KIP-848, or not its range assignor: the classic one \
+                     is used"
                 );
                 (self.consumer, self.committer) = (consumer, committer);
                 self.is_incremental = false;

@@ -41,6 +41,7 @@ use leaving::Leaving;
 use letter::Letter;
 pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
 use outgoing::Outgoing;
+use pending::Delivered;
 
 /// What the publish actor is made of.
 pub struct PublishParts {
@@ -83,6 +84,8 @@ pub struct Publish {
     inputs: Arc<[InputSpec]>,
     maker: ResultMaker,
     outgoing: Outgoing,
+    /// Room for what has come to its end, kept from one time to the next.
+    delivered: Vec<Delivered>,
     ledger: Ledger<Arc<Sample>>,
     crowd: Crowd,
     order: InOrder<Arc<Job>>,
@@ -117,6 +120,7 @@ impl Publish {
                 transactions,
                 parts.send_queue,
             ),
+            delivered: Vec::new(),
             inputs: parts.inputs,
             maker: parts.maker,
             ledger: Ledger::new(parts.delivery.metadata_limit),
@@ -139,8 +143,10 @@ impl Publish {
     }
 
     fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        let ended = self.outgoing.deliveries(now, out);
-        self.ended(ended, out);
+        let mut ended = std::mem::take(&mut self.delivered);
+        self.outgoing.deliveries(now, &mut ended, out);
+        self.ended(&mut ended, out);
+        self.delivered = ended;
         let holds = |partition, assignment| self.ledger.holds(partition, assignment);
         if let Some(came) = self.outgoing.transaction_ended(now, &self.maker, holds, out) {
             self.waiting.clear();
@@ -210,8 +216,8 @@ impl Publish {
             telemetry::published(&mut self.latencies);
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {
-            let ended = self.outgoing.again(&self.maker, out);
-            self.ended(ended, out);
+            let mut ended = self.outgoing.again(&self.maker, out);
+            self.ended(&mut ended, out);
         }
         self.let_go(now, out);
         if self.outgoing.is_due(now) {

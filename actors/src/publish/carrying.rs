@@ -78,7 +78,7 @@ impl Carrying {
                 // Now, and not when it happened: what is old by that is deleted.
                 timestamp: None,
             };
-            Outbound::Carried { record, partition, assignment }
+            Outbound::Carried { record: Box::new(record), partition, assignment }
         });
         outbound.collect()
     }

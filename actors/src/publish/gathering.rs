@@ -184,7 +184,7 @@ mod tests {
         let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 2 * record.weight());
         let inbox = Arc::new(Inbox::default());
         let partition = PartitionId { input: InputId(0), partition: 0 };
-        let what = || Outbound::Carried { record: record.clone(), partition, assignment: 1 };
+        let what = || Outbound::Carried { record: Box::new(record.clone()), partition, assignment: 1 };
         let admit = |gathering: &mut Gathering| {
             gathering.admit(record.clone(), Pending { what: what(), told: false })
         };

@@ -38,8 +38,9 @@ impl Inbox {
         self.room.notified().await;
     }
 
-    pub(super) fn take(&self) -> Vec<Delivery> {
-        std::mem::take(&mut *self.deliveries.lock())
+    /// Takes what has been put, and gives room for what follows: `into` is empty.
+    pub(super) fn take(&self, into: &mut Vec<Delivery>) {
+        std::mem::swap(&mut *self.deliveries.lock(), into);
     }
 
     pub(super) fn take_ended(&self) -> Option<Ended> {

@@ -210,8 +210,8 @@ impl Publish {
         }
     }
 
-    pub(super) fn ended(&mut self, ended: Vec<Delivered>, out: &mut Outbox<PublishMessage>) {
-        for ended in ended {
+    pub(super) fn ended(&mut self, ended: &mut Vec<Delivered>, out: &mut Outbox<PublishMessage>) {
+        for ended in ended.drain(..) {
             match ended {
                 Delivered::Result { job, timing, publish } => {
                     self.latencies.add(&timing, publish);

@@ -10,7 +10,7 @@ use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::Ledger;
 use lockstep_engine::publish::letters::{self, LeftOut};
 use lockstep_engine::publish::result::{ResultMaker, Timing};
-use lockstep_engine::publish::sink::{OutRecord, Sink, Transactions};
+use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink, Transactions};
 use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
@@ -21,7 +21,7 @@ use super::PublishMessage;
 use super::gathering::{Gathering, Left};
 use super::inbox::Inbox;
 use super::letter::Letter;
-use super::pending::{Delivered, Outbound, Pending};
+use super::pending::{Dead, Delivered, Outbound, Pending};
 use crate::shell::Outbox;
 
 mod refused;
@@ -43,6 +43,8 @@ pub(super) struct Outgoing {
     late: Option<Arc<str>>,
     sink: Arc<Mutex<Box<dyn Sink>>>,
     inbox: Arc<Inbox>,
+    /// Room for what has arrived, kept from one time to the next.
+    arrived: Vec<Delivery>,
     /// What has the numbers from `first` on. Deliveries come about in the order of sending.
     pending: VecDeque<Option<Pending>>,
     first: u64,
@@ -73,6 +75,7 @@ impl Outgoing {
             late,
             sink,
             inbox,
+            arrived: Vec::new(),
             pending: VecDeque::new(),
             first: 0,
             full: Arc::default(),
@@ -137,7 +140,8 @@ impl Outgoing {
         out: &mut Outbox<PublishMessage>,
     ) {
         let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-        self.send(record, Outbound::Dead { letter, topic, fault, without_payload: false }, out);
+        let dead = Dead { letter, topic, fault, without_payload: false };
+        self.send(record, Outbound::Dead(Box::new(dead)), out);
     }
 
     /// Sends a sample that took no part, if there is a topic for it.
@@ -157,7 +161,7 @@ impl Outgoing {
     /// Sends what a stream carries on.
     pub(super) fn carried(&mut self, what: Outbound, out: &mut Outbox<PublishMessage>) {
         if let Outbound::Carried { record, .. } = &what {
-            self.send(record.clone(), what, out);
+            self.send(OutRecord::clone(record), what, out);
         }
     }
 
@@ -185,9 +189,15 @@ impl Outgoing {
 
     /// What has come to its end since last asked. What the broker did not take for reasons of its own is sent
     /// again: with the whole transaction, or by itself after a while.
-    pub(super) fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) -> Vec<Delivered> {
-        let mut ended = Vec::new();
-        for delivery in self.inbox.take() {
+    pub(super) fn deliveries(
+        &mut self,
+        now: Timestamp,
+        ended: &mut Vec<Delivered>,
+        out: &mut Outbox<PublishMessage>,
+    ) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.inbox.take(&mut arrived);
+        for delivery in arrived.drain(..) {
             let Some(mut pending) = self.take(delivery.token) else { continue };
             match delivery.outcome {
                 Ok(()) => {
@@ -201,11 +211,11 @@ impl Outgoing {
                 }
                 Err(error) => {
                     telemetry::delivery_failed();
-                    self.undelivered(pending, &error, now, &mut ended, out);
+                    self.undelivered(pending, &error, now, ended, out);
                 }
             }
         }
-        ended
+        self.arrived = arrived;
     }
 
     /// The transaction under way is not to wait until it is due.
@@ -331,7 +341,8 @@ impl Outgoing {
     fn make(&self, what: &Outbound, maker: &ResultMaker) -> Result<OutRecord, String> {
         match what {
             Outbound::Result { job, .. } => maker.make(job).map(|(record, _)| record),
-            Outbound::Dead { letter, topic, fault, without_payload } => {
+            Outbound::Dead(dead) => {
+                let Dead { letter, topic, fault, without_payload } = &**dead;
                 let record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
                 Ok(if *without_payload { letters::without_value(record) } else { record })
             }
@@ -340,7 +351,7 @@ impl Outgoing {
                 let late = self.late.as_ref().unwrap_or(&self.dead_letters);
                 Ok(letters::left_out(late, &sample.record, topic, *why))
             }
-            Outbound::Carried { record, .. } => Ok(record.clone()),
+            Outbound::Carried { record, .. } => Ok(OutRecord::clone(record)),
         }
     }
 }

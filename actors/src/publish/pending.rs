@@ -28,12 +28,8 @@ pub(super) enum Outbound {
         timing: Timing,
         sent_at: Timestamp,
     },
-    Dead {
-        letter: Letter,
-        topic: String,
-        fault: Fault,
-        without_payload: bool,
-    },
+    /// Apart, as there are few: what waits for the broker takes as much for each as the largest of these.
+    Dead(Box<Dead>),
     LeftOut {
         sample: Arc<Sample>,
         topic: String,
@@ -41,10 +37,18 @@ pub(super) enum Outbound {
     },
     /// What a stream carries on, read of this partition under this assignment.
     Carried {
-        record: OutRecord,
+        record: Box<OutRecord>,
         partition: PartitionId,
         assignment: u32,
     },
+}
+
+/// A record that is made into a dead letter.
+pub(super) struct Dead {
+    pub(super) letter: Letter,
+    pub(super) topic: String,
+    pub(super) fault: Fault,
+    pub(super) without_payload: bool,
 }
 
 /// What has come to its end.
@@ -83,9 +87,10 @@ impl Outbound {
             Self::Result { job, timing, sent_at } => {
                 Delivered::Result { job: job.clone(), timing: *timing, publish: now.since(*sent_at) }
             }
-            Self::Dead { letter, .. } => {
-                Delivered::Letter { position: letter.record().position, assignment: letter.assignment() }
-            }
+            Self::Dead(dead) => Delivered::Letter {
+                position: dead.letter.record().position,
+                assignment: dead.letter.assignment(),
+            },
             Self::LeftOut { sample, .. } => {
                 Delivered::Letter { position: sample.position(), assignment: sample.assignment }
             }
@@ -101,7 +106,7 @@ impl Outbound {
     pub(super) fn is_ours(&self, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
         match self {
             Self::Result { job, .. } => is_ours(job, holds),
-            Self::Dead { letter, .. } => holds(letter.record().position.partition, letter.assignment()),
+            Self::Dead(dead) => holds(dead.letter.record().position.partition, dead.letter.assignment()),
             Self::LeftOut { sample, .. } => holds(sample.position().partition, sample.assignment),
             Self::Carried { partition, assignment, .. } => holds(*partition, *assignment),
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
 
 use crate::sample::StreamKey;
 
@@ -63,11 +64,11 @@ impl<T> InOrder<T> {
 
     /// Gives what can go now that `id` is finished: nothing, or it and those behind it that wait for it.
     /// An id that was not admitted goes at once.
-    pub fn finish(&mut self, stream: &StreamKey, id: u64, item: T) -> Vec<T> {
-        let Some(queue) = self.streams.get_mut(stream) else { return vec![item] };
-        let Some(place) = queue.iter_mut().find(|admitted| admitted.id == id) else { return vec![item] };
+    pub fn finish(&mut self, stream: &StreamKey, id: u64, item: T) -> SmallVec<[T; 1]> {
+        let Some(queue) = self.streams.get_mut(stream) else { return smallvec![item] };
+        let Some(place) = queue.iter_mut().find(|admitted| admitted.id == id) else { return smallvec![item] };
         place.item = Some(item);
-        let mut out = Vec::new();
+        let mut out = SmallVec::new();
         while let Some(Admitted { item: Some(_), .. }) = queue.front() {
             let Some(Admitted { after, item, .. }) = queue.pop_front() else { break };
             out.extend(item);

@@ -7,7 +7,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::{AGAIN_AFTER, Outgoing};
 use crate::publish::PublishMessage;
-use crate::publish::pending::{Delivered, Outbound, Pending};
+use crate::publish::pending::{Dead, Delivered, Outbound, Pending};
 use crate::shell::Outbox;
 
 impl Outgoing {
@@ -60,20 +60,19 @@ impl Outgoing {
                 let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
                 Some(Delivered::Poison { job, fault })
             }
-            Outbound::Dead { letter, topic, without_payload: true, .. } => {
-                let (position, assignment) = (letter.record().position, letter.assignment());
+            Outbound::Dead(dead) if dead.without_payload => {
+                let (position, assignment) = (dead.letter.record().position, dead.letter.assignment());
+                let topic = dead.topic;
                 tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
             }
-            Outbound::Dead { letter, topic, fault, .. } => {
+            Outbound::Dead(dead) => {
+                let Dead { letter, topic, fault, .. } = &*dead;
                 let position = letter.record().position;
                 tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
-                let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-                self.send(
-                    letters::without_value(record),
-                    Outbound::Dead { letter, topic, fault, without_payload: true },
-                    out,
-                );
+                let record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
+                let dead = Dead { without_payload: true, ..*dead };
+                self.send(letters::without_value(record), Outbound::Dead(Box::new(dead)), out);
                 None
             }
             Outbound::LeftOut { sample, topic, .. } => {

@@ -36,12 +36,17 @@ mod pending;
 
 use carrying::Carrying;
 use crowd::Crowd;
+use gathering::Measure;
 pub use inbox::Inbox;
 use leaving::Leaving;
 use letter::Letter;
 pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
 use outgoing::Outgoing;
 use pending::Delivered;
+
+/// The share of the byte budget that one transaction may hold: the rest is for what is read while it ends, and for what
+/// waits elsewhere.
+const HELD: u64 = 4;
 
 /// What the publish actor is made of.
 pub struct PublishParts {
@@ -65,6 +70,8 @@ pub struct PublishParts {
     pub delivery: DeliverySpec,
     /// How much may wait to be sent, in bytes.
     pub send_queue: usize,
+    /// The byte budget.
+    pub memory: u64,
     /// Where the sink tells what became of them.
     pub inbox: Arc<Inbox>,
     /// The source, once it has started.
@@ -110,16 +117,14 @@ pub struct Publish {
 impl Publish {
     /// A publish room.
     pub fn new(parts: PublishParts) -> Self {
-        let transactions = parts.transactions.map(|client| (client, parts.delivery.transaction_every));
+        let measure = Measure {
+            every: parts.delivery.transaction_every,
+            most_held: parts.memory / HELD,
+            most_waiting: parts.send_queue,
+        };
+        let transactions = parts.transactions.map(|client| (client, measure));
         Self {
-            outgoing: Outgoing::new(
-                parts.dead_letters,
-                parts.late,
-                parts.sink,
-                parts.inbox,
-                transactions,
-                parts.send_queue,
-            ),
+            outgoing: Outgoing::new(parts.dead_letters, parts.late, parts.sink, parts.inbox, transactions),
             delivered: Vec::new(),
             inputs: parts.inputs,
             maker: parts.maker,

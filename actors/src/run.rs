@@ -180,6 +180,7 @@ async fn start_and_watch(
         sink,
         transactions,
         send_queue,
+        memory: pipeline.limits.memory,
         delivery: pipeline.delivery.clone(),
         inbox,
         control: control.clone(),

@@ -14,6 +14,18 @@ use lockstep_engine::time::Timestamp;
 use super::inbox::Inbox;
 use super::pending::Pending;
 
+/// How much goes into a transaction, and waits for one.
+#[derive(Clone, Copy)]
+pub(super) struct Measure {
+    /// How long one gathers at most.
+    pub(super) every: Duration,
+    /// How many bytes of samples one holds before it ends all the same: they are kept until it counts, and nothing can be
+    /// read for them meanwhile.
+    pub(super) most_held: u64,
+    /// While one ends, how many bytes of records may wait for the next before nothing more is taken in.
+    pub(super) most_waiting: usize,
+}
+
 /// The transaction under way.
 pub(super) struct Gathering {
     client: Box<dyn Transactions>,
@@ -24,8 +36,9 @@ pub(super) struct Gathering {
     waiting: VecDeque<(OutRecord, Pending)>,
     /// How many bytes that is.
     waiting_bytes: usize,
-    /// How many bytes may wait for the next before nothing more is taken in.
-    most_waiting: usize,
+    /// How many bytes of samples are in this one.
+    held_bytes: u64,
+    measure: Measure,
     /// How many have ended that count.
     counted: u64,
 }
@@ -40,15 +53,15 @@ pub(super) struct Left {
 }
 
 impl Gathering {
-    /// While a transaction ends, as many bytes may wait for the next as the sink takes, which has nothing else then.
-    pub(super) fn new(client: Box<dyn Transactions>, every: Duration, most_waiting: usize) -> Self {
+    pub(super) fn new(client: Box<dyn Transactions>, measure: Measure) -> Self {
         Self {
             client,
-            transaction: Transaction::new(every),
+            transaction: Transaction::new(measure.every),
             kept: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            most_waiting,
+            held_bytes: 0,
+            measure,
             counted: 0,
         }
     }
@@ -64,7 +77,7 @@ impl Gathering {
 
     /// Whether so much waits for the next that no more should come.
     pub(super) fn is_overfull(&self) -> bool {
-        self.waiting_bytes >= self.most_waiting
+        self.waiting_bytes >= self.measure.most_waiting
     }
 
     /// How many transactions count once one does that can hold all that was to be sent until now.
@@ -75,6 +88,10 @@ impl Gathering {
     /// Keeps for the next transaction what cannot be in this one.
     pub(super) fn admit(&mut self, record: OutRecord, pending: Pending) -> Option<(OutRecord, Pending)> {
         if self.transaction.is_open() {
+            self.held_bytes += pending.what.held();
+            if self.held_bytes >= self.measure.most_held {
+                self.transaction.end_soon();
+            }
             return Some((record, pending));
         }
         self.waiting_bytes += record.weight();
@@ -123,7 +140,7 @@ impl Gathering {
         let was_one = self.transaction.is_ending();
         let then = self.transaction.ended(ended, now);
         self.counted += u64::from(was_one && then == Then::GoOn);
-        self.waiting_bytes = 0;
+        (self.waiting_bytes, self.held_bytes) = (0, 0);
         Some(Left { then, kept: std::mem::take(&mut self.kept), waiting: std::mem::take(&mut self.waiting) })
     }
 }
@@ -148,9 +165,38 @@ mod tests {
         }
     }
 
+    fn measure(most_waiting: usize) -> Measure {
+        Measure { every: Duration::ZERO, most_held: u64::MAX, most_waiting }
+    }
+
+    #[test]
+    fn a_transaction_that_holds_much_ends_before_it_is_due() {
+        let every = Duration::from_secs(3600);
+        let measure = Measure { every, most_held: 2000, most_waiting: 0 };
+        let mut gathering = Gathering::new(Box::new(AtOnce), measure);
+        let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
+        let begun = Timestamp::from_millis(0);
+        gathering.step(begun, false, &mut ledger, &inbox).unwrap();
+        gathering.ended(begun, &inbox).unwrap();
+        let record = OutRecord {
+            topic: "late".into(),
+            partition: None,
+            key: None,
+            payload: vec![0; 1000].into(),
+            headers: Vec::new(),
+            timestamp: None,
+        };
+        let partition = PartitionId { input: InputId(0), partition: 0 };
+        for is_due in [false, true] {
+            let what = Outbound::Carried { record: Box::new(record.clone()), partition, assignment: 1 };
+            assert!(gathering.admit(record.clone(), Pending { what, told: false }).is_some());
+            assert_eq!(gathering.transaction.is_due(Timestamp::from_millis(1)), is_due);
+        }
+    }
+
     #[test]
     fn what_waits_for_the_next_transaction_is_not_passed_with_the_one_before_it() {
-        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 0);
+        let mut gathering = Gathering::new(Box::new(AtOnce), measure(0));
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let partition = PartitionId { input: InputId(0), partition: 0 };
         ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
@@ -181,7 +227,7 @@ mod tests {
             headers: Vec::new(),
             timestamp: None,
         };
-        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 2 * record.weight());
+        let mut gathering = Gathering::new(Box::new(AtOnce), measure(2 * record.weight()));
         let inbox = Arc::new(Inbox::default());
         let partition = PartitionId { input: InputId(0), partition: 0 };
         let what = || Outbound::Carried { record: Box::new(record.clone()), partition, assignment: 1 };
@@ -199,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_transaction_is_counted_when_it_has_ended_and_not_when_the_first_begins() {
-        let mut gathering = Gathering::new(Box::new(AtOnce), Duration::ZERO, 0);
+        let mut gathering = Gathering::new(Box::new(AtOnce), measure(0));
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let partition = PartitionId { input: InputId(0), partition: 0 };
         let position = Position { partition, offset: Offset(0) };

@@ -18,7 +18,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use super::PublishMessage;
-use super::gathering::{Gathering, Left};
+use super::gathering::{Gathering, Left, Measure};
 use super::inbox::Inbox;
 use super::letter::Letter;
 use super::pending::{Dead, Delivered, Outbound, Pending};
@@ -65,10 +65,9 @@ impl Outgoing {
         late: Option<Arc<str>>,
         sink: Box<dyn Sink>,
         inbox: Arc<Inbox>,
-        transactions: Option<(Box<dyn Transactions>, Duration)>,
-        send_queue: usize,
+        transactions: Option<(Box<dyn Transactions>, Measure)>,
     ) -> Self {
-        let gathering = transactions.map(|(client, every)| Gathering::new(client, every, send_queue));
+        let gathering = transactions.map(|(client, measure)| Gathering::new(client, measure));
         let sink = Arc::new(Mutex::new(sink));
         Self {
             dead_letters,

@@ -98,6 +98,19 @@ impl Outbound {
         }
     }
 
+    /// How many bytes of what was read it keeps.
+    pub(super) fn held(&self) -> u64 {
+        match self {
+            Self::Result { job, .. } => {
+                let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
+                samples.map(|sample| sample.reservation.bytes()).sum()
+            }
+            Self::Dead(dead) => dead.letter.record().weight() as u64,
+            Self::LeftOut { sample, .. } => sample.reservation.bytes(),
+            Self::Carried { record, .. } => record.weight() as u64,
+        }
+    }
+
     pub(super) fn is_result(&self) -> bool {
         matches!(self, Self::Result { .. })
     }

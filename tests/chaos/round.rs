@@ -151,6 +151,7 @@ impl<'b> Round<'b> {
                     println!("chaos: and as the topic is read once more:");
                     around(&again, &id);
                 }
+                println!("chaos: the broker's log ends so:\n{}", end_of_brokers_log());
                 panic!("these are waited for in vain: {missing:?}");
             }
         }
@@ -360,4 +361,13 @@ fn twice(records: &[TailRecord]) {
             println!("chaos: {id} came twice: {:?} and {:?}", place(before), place(record));
         }
     }
+}
+
+/// What the broker said last, if it is the one of `config/kafka/kafka run`, which keeps its log beside the file with its
+/// process id.
+fn end_of_brokers_log() -> String {
+    let pid = std::env::var_os("KAFKA_PID_FILE").map(std::path::PathBuf::from);
+    let log = pid.and_then(|file| std::fs::read_to_string(file.with_file_name("broker.log")).ok());
+    let lines: Vec<&str> = log.as_deref().unwrap_or("it is not to be found").lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }

@@ -165,6 +165,17 @@ mod tests {
         }
     }
 
+    fn record() -> OutRecord {
+        OutRecord {
+            topic: "state".into(),
+            partition: None,
+            key: None,
+            payload: vec![0; 1000].into(),
+            headers: Vec::new(),
+            timestamp: None,
+        }
+    }
+
     fn measure(most_waiting: usize) -> Measure {
         Measure { every: Duration::ZERO, most_held: u64::MAX, most_waiting }
     }
@@ -178,14 +189,7 @@ mod tests {
         let begun = Timestamp::from_millis(0);
         gathering.step(begun, false, &mut ledger, &inbox).unwrap();
         gathering.ended(begun, &inbox).unwrap();
-        let record = OutRecord {
-            topic: "late".into(),
-            partition: None,
-            key: None,
-            payload: vec![0; 1000].into(),
-            headers: Vec::new(),
-            timestamp: None,
-        };
+        let record = record();
         let partition = PartitionId { input: InputId(0), partition: 0 };
         for is_due in [false, true] {
             let what = Outbound::Carried { record: Box::new(record.clone()), partition, assignment: 1 };
@@ -219,14 +223,7 @@ mod tests {
 
     #[test]
     fn while_a_transaction_ends_so_many_bytes_wait_and_no_more_until_the_next_takes_them() {
-        let record = OutRecord {
-            topic: "results".into(),
-            partition: None,
-            key: None,
-            payload: vec![0; 1000].into(),
-            headers: Vec::new(),
-            timestamp: None,
-        };
+        let record = record();
         let mut gathering = Gathering::new(Box::new(AtOnce), measure(2 * record.weight()));
         let inbox = Arc::new(Inbox::default());
         let partition = PartitionId { input: InputId(0), partition: 0 };

@@ -35,7 +35,7 @@ const BATCH: usize = 8;
 const FLOOD: Duration = Duration::from_secs(10);
 
 const ABOUT: &str = "\
-Pairs: a raw 28 x 28 image and as many bytes of another input, with the same event time, in 32 streams over 16
+Pairs: a raw 28 x 28 image and as many bytes of another input, with the same event time, in 16 streams over 16
 partitions of each; a stack of 8 convolutions in batches of 8 takes the image. First the bare model, and the rate at which
 the pipeline reads what is there: what is sustainable.
 `step`: the pipeline in a process of its own (policy target, limits.memory 32 MiB) gets half of that, three times that, and

@@ -25,8 +25,8 @@ use crate::settings::{Overrides, load};
 /// Of each input.
 pub(super) const PARTITIONS: i32 = 16;
 /// Each partition has as many of them. So few that each is heard of well within `idle_timeout`, on the slowest machine
-/// and before the step too: the first of a pair would not wait for the other else.
-pub(super) const STREAMS: u64 = 32;
+/// and in the trickle too: the first of a pair would not wait for the other else.
+pub(super) const STREAMS: u64 = 16;
 /// What waits to be sent, in bytes.
 const QUEUE: usize = 8 << 20;
 /// How long everything sent may take to be acknowledged.

@@ -48,8 +48,6 @@ pub(super) struct Settings<'a> {
     pub(super) memory: Option<u64>,
     /// Where metrics are served, if they are.
     pub(super) listen: Option<&'a str>,
-    /// How many streams there are: each is to be heard of in time, however many.
-    pub(super) streams: u64,
 }
 
 const IDENTITY: &str = "\
@@ -94,7 +92,8 @@ impl Workload {
         let listen = settings.listen.map_or_else(|| "false".to_owned(), |at| format!("\"{at}\""));
         let limits =
             settings.memory.map_or_else(String::new, |mib| format!("[limits]\nmemory = \"{mib}MiB\"\n\n"));
-        let idle = if settings.streams > STREAMS { "idle_timeout = \"1h\"\n" } else { "" };
+        // Each is to be heard of in time, however many there are.
+        let idle = if topics.streams > STREAMS { "idle_timeout = \"1h\"\n" } else { "" };
         // The wait for a fetch: the embedded broker answers one only when its time is up.
         let toml = format!(
             "[pipeline]\nname = \"bench-load\"\n\n\
@@ -123,7 +122,7 @@ impl Workload {
         topics: &Topics,
         policy: Policy,
     ) -> Result<Pipeline, Failure> {
-        let settings = Settings { policy, memory: None, listen: None, streams: STREAMS };
+        let settings = Settings { policy, memory: None, listen: None };
         load(&self.write(ground, folder, topics, &settings)?, &Overrides::default()).map_err(Into::into)
     }
 }
@@ -134,20 +133,23 @@ pub(super) struct Topics {
     pub(super) results: String,
     dead_letters: String,
     partitions: i32,
+    /// How many streams there are pairs of.
+    pub(super) streams: u64,
 }
 
 impl Topics {
     pub(super) fn new(ground: &Ground) -> Result<Self, Failure> {
-        Self::with(ground, PARTITIONS)
+        Self::with(ground, PARTITIONS, STREAMS)
     }
 
-    /// With so many partitions of each input.
-    pub(super) fn with(ground: &Ground, partitions: i32) -> Result<Self, Failure> {
+    /// With so many partitions of each input, for pairs of so many streams.
+    pub(super) fn with(ground: &Ground, partitions: i32, streams: u64) -> Result<Self, Failure> {
         Ok(Self {
             inputs: [ground.topic("first", partitions)?, ground.topic("second", partitions)?],
             results: ground.topic("results", PARTITIONS)?,
             dead_letters: ground.topic("dead-letters", 1)?,
             partitions,
+            streams,
         })
     }
 }
@@ -177,14 +179,9 @@ impl<'a> Feeder<'a> {
                 failures.fetch_add(u64::from(delivery.outcome.is_err()), Ordering::Relaxed);
             }),
         )?;
-        let partitions = topics.partitions;
+        let (partitions, streams) = (topics.partitions, topics.streams);
         let topics = topics.inputs.clone().map(|topic| topic.as_str().into());
-        Ok(Self { sink, topics, values, streams: STREAMS, partitions, sent: 0, last: Timestamp::MIN, failed })
-    }
-
-    /// Sends pairs of so many streams.
-    pub(super) fn of(self, streams: u64) -> Self {
-        Self { streams, ..self }
+        Ok(Self { sink, topics, values, streams, partitions, sent: 0, last: Timestamp::MIN, failed })
     }
 
     /// How many pairs have been sent.

@@ -60,8 +60,7 @@ pub(super) fn run(
 ) -> Result<Outcome, Failure> {
     let topics = Topics::new(ground)?;
     let address = free_address()?;
-    let settings =
-        Settings { policy: Policy::Target, memory: Some(MEMORY), listen: Some(&address), streams: STREAMS };
+    let settings = Settings { policy: Policy::Target, memory: Some(MEMORY), listen: Some(&address) };
     let path = workload.write(ground, folder, &topics, &settings)?;
     let kafka = load(&path, &Overrides::default())?.kafka;
     let mut process = Process::start(&path, address.clone())?;

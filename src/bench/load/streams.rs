@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use lockstep_actors::Stop;
 use lockstep_engine::control::scaling::Policy;
-use lockstep_engine::pipeline::Pipeline;
 
 use super::pairs::{Feeder, Settings, Topics, Workload, fill};
 use super::process::{Process, free_address};
@@ -14,7 +13,6 @@ use crate::bench::drive::flood;
 use crate::bench::pipelines::Folder;
 use crate::bench::report::{Case, Goal, median};
 use crate::commands::Failure;
-use crate::settings::{Overrides, load};
 
 /// Of each input. A stream is in one: with more of them not only the number of streams would differ.
 const PARTITIONS: i32 = 1;
@@ -32,9 +30,8 @@ const FEW: u64 = 100;
 /// What has been freed goes back to the system a little later.
 const SETTLES: Duration = Duration::from_secs(2);
 
-/// Pairs of so many streams, that wait to be read.
+/// Pairs that wait to be read.
 struct Waiting {
-    streams: u64,
     topics: Topics,
     rates: Vec<f64>,
 }
@@ -49,47 +46,34 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let mut all = Vec::new();
     for streams in COUNTS.into_iter().filter(|streams| streams * PAIRS_EACH <= pairs) {
         eprintln!("load: {pairs} pairs of {streams} streams");
-        let topics = Topics::with(ground, PARTITIONS)?;
-        let kafka = pipeline(ground, &folder, &workload, &topics, streams)?.kafka;
-        fill(Feeder::start(&kafka, &topics, &workload.values)?.of(streams), pairs, CAME_AT)?;
-        all.push(Waiting { streams, topics, rates: Vec::new() });
+        let topics = Topics::with(ground, PARTITIONS, streams)?;
+        let kafka = workload.pipeline(ground, &folder, &topics, Policy::Fixed)?.kafka;
+        fill(Feeder::start(&kafka, &topics, &workload.values)?, pairs, CAME_AT)?;
+        all.push(Waiting { topics, rates: Vec::new() });
     }
     for _ in 0..ROUNDS {
         for waiting in &mut all {
-            let pipeline = pipeline(ground, &folder, &workload, &waiting.topics, waiting.streams)?;
+            let pipeline = workload.pipeline(ground, &folder, &waiting.topics, Policy::Fixed)?;
             waiting.rates.push(pairs as f64 / flood(pipeline, pairs, false)?.seconds);
         }
     }
     let one = all.first().map_or(0.0, |waiting| median(&waiting.rates));
     let rate = |waiting: &Waiting| {
-        let name = format!("streams: pairs of {}, by those of one", waiting.streams);
+        let name = format!("streams: pairs of {}, by those of one", waiting.topics.streams);
         Case::against(name, median(&waiting.rates), one, "pairs/s").goal(Goal::RatioAtLeast(0.9))
     };
     let mut cases: Vec<Case> = all.iter().skip(1).map(rate).collect();
-    let few = all.iter().find(|waiting| waiting.streams == FEW);
-    if let (Some(few), Some(most)) = (few, all.last().filter(|most| most.streams > FEW)) {
+    let few = all.iter().find(|waiting| waiting.topics.streams == FEW);
+    if let (Some(few), Some(most)) = (few, all.last().filter(|most| most.topics.streams > FEW)) {
         let memory = |waiting: &Waiting| memory(ground, &folder, &workload, waiting, pairs);
         let (base, taken) = (memory(few)?, memory(most)?);
         if let (Some(base), Some(taken)) = (base, taken) {
-            let each = (taken - base).max(0.0) / (most.streams - few.streams) as f64;
-            let name = format!("streams: memory of an idle one of {}", most.streams);
+            let each = (taken - base).max(0.0) / (most.topics.streams - few.topics.streams) as f64;
+            let name = format!("streams: memory of an idle one of {}", most.topics.streams);
             cases.push(Case::alone(name, each, "B").goal(Goal::Below(1024.0)));
         }
     }
     Ok(cases)
-}
-
-/// The pipeline over so many streams, to be run in this process.
-fn pipeline(
-    ground: &Ground,
-    folder: &Folder,
-    workload: &Workload,
-    topics: &Topics,
-    streams: u64,
-) -> Result<Pipeline, Failure> {
-    let settings = Settings { policy: Policy::Fixed, memory: None, listen: None, streams };
-    let path = workload.write(ground, folder, topics, &settings)?;
-    load(&path, &Overrides::default()).map_err(Into::into)
 }
 
 /// What a process takes that has read them all, in bytes. None where the system does not say.
@@ -101,8 +85,7 @@ fn memory(
     pairs: u64,
 ) -> Result<Option<f64>, Failure> {
     let address = free_address()?;
-    let settings =
-        Settings { policy: Policy::Fixed, memory: None, listen: Some(&address), streams: waiting.streams };
+    let settings = Settings { policy: Policy::Fixed, memory: None, listen: Some(&address) };
     let path = workload.write(ground, folder, &waiting.topics, &settings)?;
     let mut process = Process::start(&path, address.clone())?;
     process.wait_for("has not read all", |scrape| results(scrape) >= pairs)?;

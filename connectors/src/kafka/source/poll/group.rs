@@ -40,17 +40,7 @@ pub(super) enum Step {
     /// For what has to be known of them before.
     LookingUp(Vec<TopicPartition>, Lookup<Found>),
     /// For the pipeline to let partitions go: no longer than until the given time.
-    Revoking(Revocation),
-}
-
-/// Partitions on their way out.
-pub(super) struct Revocation {
-    list: Vec<TopicPartition>,
-    /// Whether others may have them already.
-    lost: bool,
-    /// Whether the pipeline has let them go.
-    done: Arc<AtomicBool>,
-    until: Instant,
+    Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),
 }
 
 impl Poller {
@@ -86,33 +76,25 @@ impl Poller {
                     self.step = Step::Assigning(list, Instant::now() + RETRY);
                 }
             }
-            Step::Revoking(revocation) => {
-                let Revocation { list, lost, done, until } = &revocation;
+            Step::Revoking(list, done, until) => {
                 let finished = done.load(Ordering::Acquire);
-                let is_over = Instant::now() >= *until;
                 if finished {
                     let last = std::mem::take(&mut self.mailbox.lock().commit);
                     self.commits.add(last);
                     self.commit();
                 }
-                // Of what was lost nothing can be committed any more, and a commit that is under way may not be answered
-                // for as long as the coordinator is away.
-                let committed = *lost || self.commits.is_done();
-                if finished && (committed || is_over) {
-                    if !committed {
-                        tracing::warn!("revoked partitions are let go before their last commit is answered");
-                    }
-                    self.let_go(list);
-                } else if is_over {
+                if finished && (self.commits.is_done() || Instant::now() >= until) {
+                    self.let_go(&list);
+                } else if Instant::now() >= until {
                     // What it still holds would be committed in the name of what is held next.
                     self.membership.end();
                     self.stopped = true;
                     self.held.push_back(SourceEvent::Failed(
                         "revoked partitions were not let go in time, as if the pipeline stood still".into(),
                     ));
-                    self.let_go(list);
+                    self.let_go(&list);
                 } else {
-                    self.step = Step::Revoking(revocation);
+                    self.step = Step::Revoking(list, done, until);
                 }
             }
             other => self.step = other,
@@ -187,7 +169,7 @@ impl Poller {
             wake.wake();
         });
         self.held.push_back(SourceEvent::Revoked { partitions: ids, lost, done: acknowledge });
-        self.step = Step::Revoking(Revocation { list, lost, done, until: Instant::now() + REVOKE_WITHIN });
+        self.step = Step::Revoking(list, done, Instant::now() + REVOKE_WITHIN);
     }
 
     fn ids(&self, list: &[TopicPartition]) -> Vec<PartitionId> {

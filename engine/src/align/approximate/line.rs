@@ -5,8 +5,9 @@ use super::super::queue::Queue;
 /// One input of one stream.
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    /// By event time; no two have the same.
-    entries: Queue<Entry<T>, 2>,
+    /// By event time; no two have the same. With inputs that are out of order by less than a period, three are held: one
+    /// of the set under way, the one that may be a better partner, and the one that proves it to be in order.
+    entries: Queue<Entry<T>, 3>,
     /// How many of the first have the watermark behind them: what comes in order comes after these.
     ready: usize,
     /// Where the search stands.

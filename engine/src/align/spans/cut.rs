@@ -37,6 +37,7 @@ impl Cut {
     }
 
     /// The end of a span that is as long as can be, exclusive.
+    #[inline]
     pub(super) fn limit(self, from: i64) -> i64 {
         match self {
             // The earliest span may begin before time does.
@@ -46,6 +47,7 @@ impl Cut {
     }
 
     /// From what event time on no sample can change the span, if none is expected before it begins.
+    #[inline]
     pub(super) fn closes_at(self, span: &Open) -> i64 {
         let limit = self.limit(span.from);
         match self {
@@ -67,7 +69,7 @@ impl Cut {
 
     /// Puts a sample's time into the span where it begins, of those that are open, by time. Sessions that it connects
     /// become one. Returns the span's index and whether it is new or begins earlier.
-    pub(super) fn open(self, open: &mut Queue<Open, 2>, time: i64, end: i64, delay: i64) -> (usize, bool) {
+    pub(super) fn open(self, open: &mut Queue<Open, 3>, time: i64, end: i64, delay: i64) -> (usize, bool) {
         let (gap, from, end) = match self {
             // Spans of a fixed length connect if they are the same.
             Self::Tumbling { size } => {

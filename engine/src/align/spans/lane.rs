@@ -8,12 +8,11 @@ use crate::align::cover::{Slack, covering, is_covered};
 use crate::align::event::Event;
 use crate::align::held::Held;
 use crate::align::queue::Queue;
-use crate::time::Timestamp;
 
 /// One input of one stream.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
-    /// Where the sample that reaches furthest ends: beyond it nothing is covered.
+    /// Where the sample that reaches furthest ends, of those that last: beyond it nothing is covered.
     furthest: i64,
     /// By event time, then in the order of arrival.
     entries: Queue<Entry<T>, 4>,
@@ -79,7 +78,9 @@ impl<T> Lane<T> {
             }
             at -= 1;
         }
-        self.furthest = self.furthest.max(entry.end);
+        if entry.end > entry.time {
+            self.furthest = self.furthest.max(entry.end);
+        }
         self.entries.insert(at, entry);
         Ok(())
     }
@@ -133,23 +134,33 @@ impl<T> Lane<T> {
 }
 
 impl<T: Clone> Lane<T> {
-    /// What the span finds.
-    pub(super) fn pick(&mut self, from: i64, to: i64, slack: Slack) -> Part<T> {
-        let (taken, coverage) = covering(self.times(), from, to, slack);
-        let mut samples = SmallVec::with_capacity(taken.len());
-        for index in taken {
-            if let Some(entry) = self.entries.get_mut(index as usize) {
-                entry.used = entry.used.saturating_add(1);
-                samples.push(entry.item.clone());
+    /// Puts what the span finds into its part.
+    pub(super) fn pick(&mut self, from: i64, to: i64, slack: Slack, part: &mut Part<T>) {
+        if self.furthest > from {
+            let (taken, coverage) = covering(self.times(), from, to, slack);
+            part.coverage = coverage;
+            for place in taken {
+                self.give(place as usize, part);
+            }
+        } else {
+            // None that lasts reaches into it.
+            let mut place = 0;
+            while let Some(entry) = self.entries.get(place)
+                && entry.time < to
+            {
+                if entry.end == entry.time && entry.time >= from {
+                    self.give(place, part);
+                }
+                place += 1;
             }
         }
-        Part {
-            skew_ns: (!samples.is_empty()).then_some(0),
-            coverage,
-            samples,
-            from: Timestamp::from_nanos(from),
-            to: Timestamp::from_nanos(to),
-            held: false,
+        part.skew_ns = (!part.samples.is_empty()).then_some(0);
+    }
+
+    fn give(&mut self, place: usize, part: &mut Part<T>) {
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.used = entry.used.saturating_add(1);
+            part.samples.push(entry.item.clone());
         }
     }
 }

@@ -49,7 +49,7 @@ mod tests;
 use smallvec::SmallVec;
 
 use super::bounds::Bound;
-use super::bundle::Lack;
+use super::bundle::{Lack, Part};
 use super::cover::Slack;
 use super::event::Event;
 use super::held::Held;
@@ -57,6 +57,7 @@ use super::matching::{Arrival, reach};
 use super::queue::Queue;
 use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, cut_short};
+use crate::time::Timestamp;
 pub(super) use cut::Cut;
 use cut::Open;
 use lane::{Entry, Lane};
@@ -66,7 +67,7 @@ use lane::{Entry, Lane};
 pub(super) struct Spans<T> {
     lanes: SmallVec<[Lane<T>; 3]>,
     /// By time. Of spans of a fixed length that a sample only lasts into, none but the first.
-    open: Queue<Open, 2>,
+    open: Queue<Open, 3>,
     /// The end of the last span that closed: all before it is over.
     floor: i64,
     has_closed: bool,
@@ -276,9 +277,13 @@ impl<T: Held + Clone> Spans<T> {
         };
         let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
         let opened_at = arrivals.min().unwrap_or(view.now);
-        let lanes = self.lanes.iter_mut().zip(&view.rules.inputs);
-        let mut bundle = begin(view, from, lanes.len());
-        bundle.parts.extend(lanes.map(|(lane, rule)| lane.pick(from, to, rule.slack)));
+        let mut bundle = begin(view, from, self.lanes.len());
+        for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
+            bundle.parts.push(Part::empty(Timestamp::from_nanos(from), Timestamp::from_nanos(to)));
+            if let Some(part) = bundle.parts.last_mut() {
+                lane.pick(from, to, rule.slack, part);
+            }
+        }
         let waited = Self::due(view, &span) <= view.now;
         let (first, telling) = (!self.has_closed, Telling::ONLY);
         let cut_short = cut_short(waited, cut_by);

@@ -47,15 +47,81 @@ after each a trickle of 20 pairs a second; medians. `shards`: the identity over 
 shards go 1, 3, 2, 4, 1 and so on; samples of the 250 ms after each change, of streams that move and that stay, by those half
 way to the next change. The pause of a moved stream is from the order to move until it has arrived; its 99th percentile is
 the bound of a bucket.
-`streams`: the identity over pairs of 200 bytes, as many in all and in one partition, whether of one stream or of many, with an
+`streams`: the identity over pairs of 200 bytes, as many in all and in one partition of each topic, whether of one stream or of many, with an
 idle_timeout that suits those; by turns, medians. The memory of an idle stream is that by which a process that has read pairs of the most streams
-is larger than one that has read as many pairs of 100, by their number.";
+is larger than one that has read as many pairs of 100, by their number; medians of three of each.";
 
-pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
-    let folder = Folder::new()?;
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// A step to three times the sustainable rate and back
+    Step,
+    /// The policies of scaling side by side
+    Policy,
+    /// Streams that move between shards
+    Shards,
+    /// One stream beside many
+    Streams,
+}
+
+/// Measures these parts; all if none is named.
+pub(super) fn run(ground: &Ground, parts: &[Part]) -> Result<Report, Failure> {
+    let wanted = |part: Part| parts.is_empty() || parts.contains(&part);
+    let mut cases = Vec::new();
+    let mut looks = Vec::new();
+    if wanted(Part::Step) || wanted(Part::Policy) {
+        let load = Load::measure(ground)?;
+        cases.push(load.rate());
+        let Load { folder, workload, sustainable, .. } = load;
+        if wanted(Part::Step) {
+            let step = step::run(ground, &folder, &workload, sustainable)?;
+            cases.extend(step.cases);
+            looks = step.looks;
+        }
+        if wanted(Part::Policy) {
+            cases.extend(policies::run(ground, &folder, &workload, sustainable)?);
+        }
+    }
+    if wanted(Part::Shards) {
+        cases.extend(resharding::run(ground)?);
+    }
+    if wanted(Part::Streams) {
+        cases.extend(streams::run(ground)?);
+    }
+    Ok(Report { looks, ..Report::new("load", ABOUT, cases) })
+}
+
+/// A model slow enough to be overrun, and what of it can be sustained.
+struct Load {
+    folder: Folder,
+    workload: Workload,
+    /// Images a second of the model alone.
+    bare: f64,
+    /// Pairs a second.
+    sustainable: f64,
+}
+
+impl Load {
+    fn measure(ground: &Ground) -> Result<Self, Failure> {
+        let folder = Folder::new()?;
+        let workload = convolutions();
+        let flood_lasts = FLOOD.min(ground.budget);
+        let bare = bare(&folder, flood_lasts.div_f64(2.0))?;
+        let sustainable = sustainable(ground, &folder, &workload, bare * flood_lasts.as_secs_f64())?;
+        eprintln!("load: the model alone takes {bare:.0} images/s, the pipeline {sustainable:.0} pairs/s");
+        Ok(Self { folder, workload, bare, sustainable })
+    }
+
+    fn rate(&self) -> Case {
+        Case::against("sustainable, by the bare model", self.sustainable, self.bare, "pairs/s")
+    }
+}
+
+/// The convolutions over raw images.
+fn convolutions() -> Workload {
     let side = SIDE * SIDE * 3;
     let image: Vec<u8> = (0..side).map(|place| (place * 37 % 256) as u8).collect();
-    let workload = Workload {
+    Workload {
         content_type: format!("image/x-rgb;width={SIDE};height={SIDE}"),
         values: [Bytes::from(image.clone()), Bytes::from(image)],
         step: format!(
@@ -65,20 +131,7 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
              input = {{ from = \"first\", image = {{ width = {SIDE}, height = {SIDE} }} }}\n\n\
              [steps.model.outputs]\ntop = {{ topk = {{ output = \"output\", k = 3 }} }}\n\n"
         ),
-    };
-    let flood_lasts = FLOOD.min(ground.budget);
-    let bare = bare(&folder, flood_lasts.div_f64(2.0))?;
-    let sustainable = sustainable(ground, &folder, &workload, bare * flood_lasts.as_secs_f64())?;
-    eprintln!("load: the model alone takes {bare:.0} images/s, the pipeline {sustainable:.0} pairs/s");
-    let rate = Case::against("sustainable, by the bare model", sustainable, bare, "pairs/s");
-
-    let step = step::run(ground, &folder, &workload, sustainable)?;
-    let policies = policies::run(ground, &folder, &workload, sustainable)?;
-    let resharding = resharding::run(ground)?;
-    let streams = streams::run(ground)?;
-    let cases =
-        [rate].into_iter().chain(step.cases).chain(policies).chain(resharding).chain(streams).collect();
-    Ok(Report { looks: step.looks, ..Report::new("load", ABOUT, cases) })
+    }
 }
 
 /// Images a second of the model alone.

@@ -70,7 +70,11 @@ enum Bench {
     /// A step to three times the sustainable rate and back, the policies of scaling side by side, shards that change under
     /// load, and one stream beside a hundred thousand: memory, ages, pauses, and whether anything is lost; takes --brokers, as
     /// the embedded one takes part of the machine and has little room
-    Load,
+    Load {
+        /// Measure only this; may be given several times [default: all]
+        #[arg(long = "part", value_name = "PART")]
+        parts: Vec<load::Part>,
+    },
     /// `overhead`, `efficiency` and `latency`, one after the other
     All,
 }
@@ -105,7 +109,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Failure> {
-    let by_default = if matches!(bench, Bench::Load) { 60 } else { 20 };
+    let by_default = if matches!(bench, Bench::Load { .. }) { 60 } else { 20 };
     let seconds = Duration::from_secs(args.seconds.unwrap_or(by_default));
     let ground = Ground::new(args.brokers.clone(), seconds, metrics.clone())?;
     match bench {
@@ -113,7 +117,7 @@ fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Fail
         Bench::Efficiency => efficiency::run(&ground),
         Bench::Latency => latency::run(&ground),
         Bench::Delivery => delivery::run(&ground),
-        Bench::Load => load::run(&ground),
+        Bench::Load { parts } => load::run(&ground, parts),
         Bench::Gpu { device } => gpu::run(&ground, device),
         Bench::All => Err("one bench at a time is measured".into()),
     }

@@ -16,7 +16,8 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{Error, config};
+use super::Error;
+use super::config::{self, ReadAhead};
 
 /// How long to wait for a record or an acknowledgement before something is plainly wrong.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -176,7 +177,7 @@ fn reader(
     partitions: i32,
     read_ahead: usize,
 ) -> Result<BaseConsumer<Count>, Error> {
-    let mut settings = config::consumer(spec, false, read_ahead)?;
+    let mut settings = config::consumer(spec, false, ReadAhead { bytes: read_ahead, partitions: 1 })?;
     settings
         .set("queued.max.messages.kbytes", (read_ahead >> 10).max(1024).to_string())
         .set("queued.min.messages", "1000000");

@@ -56,14 +56,23 @@ pub(super) fn client(brokers: &str) -> ClientConfig {
     config
 }
 
+/// How long a broker may take to answer before the request counts as failed, in milliseconds: as long as with Kafka's own
+/// clients. It bounds for how long a commit that is never answered holds up those who want its partitions; librdkafka's
+/// own limit is twice that.
+const ANSWERED_WITHIN: &str = "30000";
+
 /// What a fetch brings of one partition at most, in bytes. Brokers keep records in the batches that producers sent, a megabyte
 /// at most by default, and Apache Kafka leaves out what does not fit whole: with less, each fetch would bring one
 /// batch of one partition, however many there are.
 const FETCH: usize = 1 << 20;
 
-/// What a fetch brings of all partitions, in bytes. While it is on its way there is nothing else to do: with
+/// What a fetch brings of all partitions at most, in bytes. While it is on its way there is nothing else to do: with
 /// librdkafka's 50 MB, a pipeline reads large records three times as slowly from Apache Kafka.
 const FETCH_IN_ALL: usize = 8 << 20;
+
+/// By what of all that may be read ahead a fetch brings at most. It stays whole in memory until the last of its records is
+/// taken, and librdkafka counts values alone.
+const FETCHES: usize = 4;
 
 /// The least that is held of a partition and fetched of it, in bytes.
 const LEAST: usize = 64 << 10;
@@ -78,23 +87,40 @@ pub(super) fn is_classic(spec: &KafkaSpec) -> bool {
     CLASSIC_ONLY.iter().any(|name| spec.consumer.contains_key(*name))
 }
 
-/// What a consumer is made with that joins its group by the protocol of KIP-848 or by the classic one. `prefetch` is
-/// librdkafka's own buffer for each partition, in bytes: what it holds when it fetches more, and what that brings, which
-/// may be a batch where it is less than one. Where it is small the fetch is: a megabyte for each of many partitions is
-/// several times as much as all of them may hold.
+/// What librdkafka may read ahead of what is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadAhead {
+    /// In bytes, over all partitions.
+    pub(super) bytes: usize,
+    /// How many there are.
+    pub(super) partitions: usize,
+}
+
+impl ReadAhead {
+    /// What a fetch brings of a partition and of all, and what is held of a partition when more is fetched, in bytes.
+    /// Where a partition's share is small the fetch is: a megabyte for each of many partitions is several times as much as all
+    /// of them may hold.
+    fn sizes(self) -> (usize, usize, usize) {
+        let share = self.bytes / self.partitions.max(1);
+        let fetch = share.saturating_sub(LEAST).clamp(LEAST, FETCH);
+        let held = share.saturating_sub(fetch).clamp(LEAST, 64 << 20);
+        (fetch, (self.bytes / FETCHES).clamp(FETCH, FETCH_IN_ALL), held)
+    }
+}
+
+/// What a consumer is made with that joins its group by the protocol of KIP-848 or by the classic one.
 pub(super) fn consumer(
     spec: &KafkaSpec,
     is_incremental: bool,
-    prefetch: usize,
+    read_ahead: ReadAhead,
 ) -> Result<ClientConfig, Error> {
-    let fetch = prefetch.saturating_sub(LEAST).clamp(LEAST, FETCH);
-    let held = prefetch.saturating_sub(fetch).clamp(LEAST, 64 << 20);
+    let (fetch, fetch_in_all, held) = read_ahead.sizes();
     let mut config = client(&spec.brokers);
     config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
     // A partition whose buffer is full is looked at again after this time: a second, librdkafka's default,
     // is longer than a buffer lasts.
-    config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", FETCH_IN_ALL.to_string());
-    config.set("max.partition.fetch.bytes", fetch.to_string());
+    config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", fetch_in_all.to_string());
+    config.set("max.partition.fetch.bytes", fetch.to_string()).set("socket.timeout.ms", ANSWERED_WITHIN);
     apply(&mut config, "kafka.consumer", &spec.consumer, CONSUMER_FIXED)?;
     config
         .set("group.id", &spec.group)
@@ -105,7 +131,7 @@ pub(super) fn consumer(
         .set("statistics.interval.ms", "1000")
         .set("enable.partition.eof", "false")
         .set("queued.min.messages", "10000")
-        .set("queued.max.messages.kbytes", (held >> 10).to_string());
+        .set("queued.max.messages.kbytes", (held / 1000).to_string());
     if is_incremental {
         config.set("group.protocol", "consumer").set("group.remote.assignor", "range");
         // That the coordinator does not know the protocol is said in this log alone: librdkafka asks for ever.
@@ -189,6 +215,8 @@ mod tests {
     use super::*;
     use lockstep_engine::pipeline::StartAt;
 
+    const READ_AHEAD: ReadAhead = ReadAhead { bytes: 1 << 20, partitions: 1 };
+
     fn spec(consumer: &[(&str, &str)]) -> KafkaSpec {
         KafkaSpec {
             brokers: "localhost:9092".into(),
@@ -203,7 +231,7 @@ mod tests {
     #[test]
     fn what_the_guarantees_need_cannot_be_overridden() {
         for key in ["enable.auto.commit", "auto.offset.reset", "bootstrap.servers", "isolation.level"] {
-            let error = consumer(&spec(&[(key, "x")]), false, 1 << 20).expect_err(key).to_string();
+            let error = consumer(&spec(&[(key, "x")]), false, READ_AHEAD).expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("remove the line"), "{error}");
         }
         let transactional = BTreeMap::from([("transactional.id".into(), "x".into())]);
@@ -212,18 +240,24 @@ mod tests {
 
     #[test]
     fn other_properties_override_the_defaults() {
-        let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), false, 1 << 20).expect("allowed");
+        let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), false, READ_AHEAD).expect("allowed");
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
     }
 
     #[test]
-    fn what_a_partition_holds_and_fetches_is_within_its_share() {
+    fn what_a_partition_holds_and_fetches_is_within_its_share_and_a_fetch_is_little_of_all() {
         for share in [0, 100 << 10, 256 << 10, 1 << 20, 3 << 20, 1 << 30] {
-            let config = consumer(&spec(&[]), false, share).expect("allowed");
-            let of = |key| config.get(key).and_then(|value| value.parse::<usize>().ok()).expect(key);
-            let (fetch, held) = (of("max.partition.fetch.bytes"), of("queued.max.messages.kbytes") << 10);
-            assert!(fetch + held <= share.max(2 * LEAST), "{fetch} and {held} of {share}");
-            assert!(fetch >= LEAST && held >= LEAST && fetch <= FETCH);
+            for partitions in [1, 32] {
+                let bytes = share * partitions;
+                let config = consumer(&spec(&[]), false, ReadAhead { bytes, partitions }).expect("allowed");
+                let of = |key| config.get(key).and_then(|value| value.parse::<usize>().ok()).expect(key);
+                // librdkafka's kilobytes of what is held have 1000 bytes.
+                let (fetch, held) =
+                    (of("max.partition.fetch.bytes"), of("queued.max.messages.kbytes") * 1000);
+                assert!(fetch + held <= share.max(2 * LEAST), "{fetch} and {held} of {share}");
+                assert!(fetch >= LEAST && held > LEAST - 1000 && fetch <= FETCH);
+                assert!(of("fetch.max.bytes") <= (bytes / 4).clamp(FETCH, 8 << 20));
+            }
         }
     }
 

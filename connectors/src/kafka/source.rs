@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use self::context::{Notices, Wake};
 use self::join::Join;
 use super::changelog::Changelog;
+use super::config::ReadAhead;
 use super::membership::Membership;
 use super::{Error, admin};
 
@@ -79,13 +80,13 @@ impl KafkaSource {
     ) -> Result<Arc<Self>, Error> {
         let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let share = prefetch / partitions(spec, &names);
+        let read_ahead = ReadAhead { bytes: prefetch, partitions: partitions(spec, &names) };
         let notices = Arc::new(Mutex::new(Notices::default()));
         let wake = Arc::new(Wake::default());
         let join = Join {
             spec: spec.clone(),
             topics,
-            prefetch: share,
+            read_ahead,
             tells_ends,
             notices: notices.clone(),
             wake: wake.clone(),

@@ -22,9 +22,11 @@ mod compact;
 mod hand_over;
 mod observe;
 mod room;
+mod slots;
 
 pub use ahead::Incoming;
 pub use hand_over::{Handover, NotAdopted};
+use slots::Slots;
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
 /// expected can change it. What is said here of pivots holds for that method; for the other, see
@@ -77,9 +79,7 @@ pub struct Aligner<T> {
     index: FxHashMap<StreamKey, u32>,
     /// The slot of the stream that was pushed to last: what comes often comes in a row.
     last: u32,
-    /// By slot; `None` marks a slot that `free` lists.
-    streams: Vec<Option<Stream<T>>>,
-    free: Vec<u32>,
+    streams: Slots<Stream<T>>,
     /// Deadlines and slots. An entry counts only if its stream has scheduled that very deadline; the others are
     /// left behind and skipped.
     deadlines: BinaryHeap<Reverse<(i64, u32)>>,
@@ -102,8 +102,7 @@ impl<T: Held + Clone> Aligner<T> {
             rules,
             index: FxHashMap::default(),
             last: 0,
-            streams: Vec::new(),
-            free: Vec::new(),
+            streams: Slots::new(),
             deadlines: BinaryHeap::new(),
             buffered: 0,
             now: i64::MIN,
@@ -146,7 +145,7 @@ impl<T: Held + Clone> Aligner<T> {
         *latest = (*latest).max(time);
         let slot = slot.unwrap_or_else(|| self.slot_of(sample.stream(), now));
         let item = sample.into_item();
-        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
+        let Some(held) = self.streams.get_mut(slot) else { return };
         let told = out.len();
         let arrival = Arrival { input, time, end, item };
         if self.account.is_some() {
@@ -172,7 +171,7 @@ impl<T: Held + Clone> Aligner<T> {
                 break;
             }
             self.deadlines.pop();
-            let Some(Some(held)) = self.streams.get_mut(slot as usize).filter(|_| counts) else { continue };
+            let Some(held) = self.streams.get_mut(slot).filter(|_| counts) else { continue };
             let told = out.len();
             held.tick(&self.rules, now, out);
             self.buffered -= ended(out, told);
@@ -203,11 +202,10 @@ impl<T: Held + Clone> Aligner<T> {
     /// order of their slots: no more samples come.
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
         let now = self.advance_clock(now);
-        for held in self.streams.iter_mut().flatten() {
+        for held in self.streams.iter_mut() {
             held.finish(&self.rules, now, out);
         }
-        self.streams = Vec::new();
-        self.free = Vec::new();
+        self.streams = Slots::new();
         self.index = FxHashMap::default();
         self.deadlines = BinaryHeap::new();
         self.buffered = 0;
@@ -256,7 +254,7 @@ impl<T: Held + Clone> Aligner<T> {
 
     #[inline]
     fn slot_of(&mut self, key: &StreamKey, now: i64) -> u32 {
-        if let Some(Some(held)) = self.streams.get(self.last as usize)
+        if let Some(held) = self.streams.get(self.last)
             && held.key == *key
         {
             return self.last;
@@ -275,32 +273,23 @@ impl<T: Held + Clone> Aligner<T> {
 
     /// Gives a stream a slot.
     fn place(&mut self, stream: Stream<T>) -> u32 {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.streams.push(None);
-                u32::try_from(self.streams.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
-        self.index.insert(stream.key.clone(), slot);
-        if let Some(place) = self.streams.get_mut(slot as usize) {
-            *place = Some(stream);
-        }
+        let key = stream.key.clone();
+        let slot = self.streams.insert(stream);
+        self.index.insert(key, slot);
         slot
     }
 
     fn remove(&mut self, slot: u32) -> Option<(Stream<T>, Amount)> {
-        let held = self.streams.get_mut(slot as usize).and_then(Option::take)?;
+        let held = self.streams.take(slot)?;
         self.buffered -= held.held();
         self.index.remove(&held.key);
-        self.free.push(slot);
         let amount = self.account.as_mut().map(|account| account.forget(slot));
         Some((held, amount.unwrap_or_default()))
     }
 
     fn forget_streams(&mut self, mut which: impl FnMut(&Stream<T>) -> bool) {
         for slot in (0_u32..).take(self.streams.len()) {
-            if let Some(Some(held)) = self.streams.get(slot as usize)
+            if let Some(held) = self.streams.get(slot)
                 && which(held)
             {
                 self.remove(slot);
@@ -311,7 +300,7 @@ impl<T: Held + Clone> Aligner<T> {
 
     /// Whether an entry among the deadlines is that of its stream.
     fn counts(&self, deadline: i64, slot: u32) -> bool {
-        matches!(self.streams.get(slot as usize), Some(Some(held)) if held.scheduled == deadline)
+        self.streams.get(slot).is_some_and(|held| held.scheduled == deadline)
     }
 
     fn schedule(&mut self, slot: u32, deadline: i64) {

@@ -2,6 +2,7 @@
 //! many streams each heap block is one more line of memory that is not in the cache.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 /// A queue in some order. Up to `N` items lie within it, more in a block of their own, until it is empty again.
 #[derive(Debug)]
@@ -13,16 +14,23 @@ pub(super) enum Queue<T, const N: usize> {
 /// Up to `N` items in a ring: the first leaves without the others being moved.
 #[derive(Debug)]
 pub(super) struct Ring<T, const N: usize> {
-    head: u32,
+    /// The place of the first item, counted from 1: no place is 0, which tells a queue of the other kind without a word more.
+    head: NonZeroU32,
     len: u32,
     places: [Option<T>; N],
 }
 
 impl<T, const N: usize> Ring<T, N> {
+    /// Where the first item is.
+    #[inline]
+    fn first(&self) -> usize {
+        self.head.get() as usize - 1
+    }
+
     /// The place of the item at `index`, which is less than `N`.
     #[inline]
     fn place(&self, index: usize) -> usize {
-        let place = self.head as usize + index;
+        let place = self.first() + index;
         if place < N { place } else { place - N }
     }
 
@@ -37,8 +45,10 @@ impl<T, const N: usize> Ring<T, N> {
 
     #[inline]
     fn pop_front(&mut self) -> Option<T> {
-        let first = self.places.get_mut(self.head as usize)?.take()?;
-        self.head = if self.head as usize + 1 < N { self.head + 1 } else { 0 };
+        let place = self.first();
+        let first = self.places.get_mut(place)?.take()?;
+        self.head =
+            if (self.head.get() as usize) < N { self.head.saturating_add(1) } else { NonZeroU32::MIN };
         self.len -= 1;
         Some(first)
     }
@@ -74,7 +84,7 @@ impl<T, const N: usize> Ring<T, N> {
 
 impl<T, const N: usize> Queue<T, N> {
     pub(super) fn new() -> Self {
-        Self::Few(Ring { head: 0, len: 0, places: [const { None }; N] })
+        Self::Few(Ring { head: NonZeroU32::MIN, len: 0, places: [const { None }; N] })
     }
 
     #[inline]

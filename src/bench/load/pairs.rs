@@ -142,11 +142,11 @@ impl Topics {
         Self::with(ground, PARTITIONS, STREAMS)
     }
 
-    /// With so many partitions of each input, for pairs of so many streams.
+    /// With so many partitions of each input and of the results, for pairs of so many streams.
     pub(super) fn with(ground: &Ground, partitions: i32, streams: u64) -> Result<Self, Failure> {
         Ok(Self {
             inputs: [ground.topic("first", partitions)?, ground.topic("second", partitions)?],
-            results: ground.topic("results", PARTITIONS)?,
+            results: ground.topic("results", partitions)?,
             dead_letters: ground.topic("dead-letters", 1)?,
             partitions,
             streams,

@@ -34,15 +34,19 @@ pub(super) fn free_address() -> Result<String, Failure> {
 }
 
 impl Process {
-    /// Starts it, with its metrics at that address, and waits until it runs.
-    pub(super) fn start(config: &Path, address: String) -> Result<Self, Failure> {
+    /// Starts it, with its metrics at that address and these variables in its environment, and waits until it runs.
+    pub(super) fn start(
+        config: &Path,
+        address: String,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("LOCKSTEP_") {
                 command.env_remove(name);
             }
         }
-        command.arg("run").arg(config).args(["--log-level", "warn"]);
+        command.arg("run").arg(config).args(["--log-level", "warn"]).envs(environment.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let mut process = Self { child, address };
         process.wait_for("does not run", |scrape| scrape.sum("lockstep_shards").unwrap_or(0.0) > 0.0)?;

@@ -63,7 +63,7 @@ pub(super) fn run(
     let settings = Settings { policy: Policy::Target, memory: Some(MEMORY), listen: Some(&address) };
     let path = workload.write(ground, folder, &topics, &settings)?;
     let kafka = load(&path, &Overrides::default())?.kafka;
-    let mut process = Process::start(&path, address.clone())?;
+    let mut process = Process::start(&path, address.clone(), &[])?;
     let mut feeder = Feeder::start(&kafka, &topics, &workload.values)?;
     let sent = Sent::default();
     for _ in 0..STREAMS {

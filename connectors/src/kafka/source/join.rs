@@ -11,7 +11,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
-use crate::kafka::{Error, config};
+use crate::kafka::Error;
+use crate::kafka::config::{self, ReadAhead};
 
 /// A consumer, and the thread that makes its commits.
 pub(super) type Member = (Arc<BaseConsumer<Context>>, Committer);
@@ -21,8 +22,7 @@ pub(super) struct Join {
     pub(super) spec: KafkaSpec,
     /// By input.
     pub(super) topics: Vec<String>,
-    /// What librdkafka may read ahead of each partition, in bytes.
-    pub(super) prefetch: usize,
+    pub(super) read_ahead: ReadAhead,
     pub(super) tells_ends: bool,
     pub(super) notices: Arc<Mutex<Notices>>,
     pub(super) wake: Arc<Wake>,
@@ -48,7 +48,7 @@ impl Join {
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub(super) fn join(&self, is_incremental: bool) -> Result<Member, Error> {
-        let mut settings = config::consumer(&self.spec, is_incremental, self.prefetch)?;
+        let mut settings = config::consumer(&self.spec, is_incremental, self.read_ahead)?;
         if self.tells_ends {
             settings.set("enable.partition.eof", "true");
         }

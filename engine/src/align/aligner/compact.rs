@@ -12,18 +12,13 @@ impl<T: Held + Clone> Aligner<T> {
             return;
         }
         let mut slots = vec![u32::MAX; self.streams.len()];
-        let mut moved = Vec::with_capacity(self.index.len());
-        let mut streams = Vec::with_capacity(self.index.len());
-        for ((from, to), stream) in (0_u32..).zip(&mut slots).zip(std::mem::take(&mut self.streams)) {
-            if stream.is_some() {
-                *to = u32::try_from(streams.len()).unwrap_or(u32::MAX);
-                moved.push(from);
-                streams.push(stream);
+        let moved = self.streams.compact();
+        for (to, from) in (0_u32..).zip(&moved) {
+            if let Some(slot) = slots.get_mut(*from as usize) {
+                *slot = to;
             }
         }
         let to = |from: u32| slots.get(from as usize).copied().unwrap_or(u32::MAX);
-        self.streams = streams;
-        self.free = Vec::new();
         self.last = 0;
         self.index.values_mut().for_each(|slot| *slot = to(*slot));
         self.index.shrink_to_fit();
@@ -42,7 +37,6 @@ impl<T: Held + Clone> Aligner<T> {
     #[cfg(test)]
     pub(in crate::align) fn capacity(&self) -> usize {
         self.streams.capacity()
-            + self.free.capacity()
             + self.index.capacity()
             + self.deadlines.capacity()
             + self.account.as_ref().map_or(0, |account| account.capacity())

@@ -63,7 +63,7 @@ impl<T: Held + Clone> Aligner<T> {
 
     /// The streams that it knows.
     pub fn keys(&self) -> impl Iterator<Item = &StreamKey> {
-        self.streams.iter().flatten().map(|held| &held.key)
+        self.streams.iter().map(|held| &held.key)
     }
 
     /// Goes on with a stream that another has handed over as if it had always been here. What was due there and not

@@ -28,7 +28,7 @@ impl<T: Held + Clone> Aligner<T> {
         let Some(latest) = self.latest.get_mut(input) else { return };
         *latest = (*latest).max(time);
         let slot = self.slot_of(stream, now);
-        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
+        let Some(held) = self.streams.get_mut(slot) else { return };
         let told = out.len();
         let deadline = held.observe(&self.rules, stamp.partition, (input, time), now, out);
         self.buffered -= ended(out, told);

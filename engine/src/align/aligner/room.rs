@@ -19,7 +19,7 @@ impl<T: Held + Clone> Aligner<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) {
-        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return };
+        let Some(held) = self.streams.get_mut(slot) else { return };
         let Some(account) = &mut self.account else { return };
         let (told, weight, time) = (out.len(), arrival.item.weight(), arrival.time);
         let refuses = |account: &Account, held: &Stream<T>| {
@@ -63,14 +63,14 @@ impl<T: Held + Clone> Aligner<T> {
     /// Lets go of something that a stream, or all of them, have too much of. Says whether there was.
     fn shed(&mut self, slot: u32, now: i64, out: &mut Vec<Event<T>>) -> bool {
         let Some(account) = &mut self.account else { return false };
-        let Some(Some(held)) = self.streams.get(slot as usize) else { return false };
+        let Some(held) = self.streams.get(slot) else { return false };
         let reach = if account.bounds_span() { held.reach() } else { None };
         let (slot, bound) = match (account.beyond(slot, None, reach), account.beyond_all(None)) {
             (Some(bound), _) => (slot, bound),
             (None, Some(bound)) => (account.most(bound).unwrap_or(slot), bound),
             (None, None) => return false,
         };
-        let Some(Some(held)) = self.streams.get_mut(slot as usize) else { return false };
+        let Some(held) = self.streams.get_mut(slot) else { return false };
         let told = out.len();
         let found = held.shed(&self.rules, account.overflow, bound, now, out);
         account.settle(slot, out.get(told..).unwrap_or_default());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
@@ -33,10 +34,11 @@ mod message;
 mod outcomes;
 mod outgoing;
 mod pending;
+mod send_queue;
 
 use carrying::Carrying;
 use crowd::Crowd;
-use gathering::Measure;
+use gathering::{Gathering, Measure};
 pub use inbox::Inbox;
 use leaving::Leaving;
 use letter::Letter;
@@ -44,8 +46,7 @@ pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
 use outgoing::Outgoing;
 use pending::Delivered;
 
-/// The share of the byte budget that one transaction may hold: the rest is for what is read while it ends, and for what
-/// waits elsewhere.
+/// The share of the byte budget that the records of one transaction may take, which are kept until it counts.
 const HELD: u64 = 4;
 
 /// What the publish actor is made of.
@@ -70,8 +71,8 @@ pub struct PublishParts {
     pub delivery: DeliverySpec,
     /// How much may wait to be sent, in bytes.
     pub send_queue: usize,
-    /// The byte budget.
-    pub memory: u64,
+    /// The byte budget, against which counts what is kept of a transaction.
+    pub budget: Budget,
     /// Where the sink tells what became of them.
     pub inbox: Arc<Inbox>,
     /// The source, once it has started.
@@ -98,8 +99,8 @@ pub struct Publish {
     order: InOrder<Arc<Job>>,
     carrying: Option<Carrying>,
     leaving: Vec<Leaving>,
-    /// Places in the link that stay taken until the transaction has ended, as too much waits for it.
-    waiting: Vec<Permit>,
+    /// Places in the link that stay taken, as too much waits to be sent.
+    held_up: Vec<Permit>,
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
@@ -117,14 +118,13 @@ pub struct Publish {
 impl Publish {
     /// A publish room.
     pub fn new(parts: PublishParts) -> Self {
-        let measure = Measure {
-            every: parts.delivery.transaction_every,
-            most_held: parts.memory / HELD,
-            most_waiting: parts.send_queue,
-        };
-        let transactions = parts.transactions.map(|client| (client, measure));
+        let measure =
+            Measure { every: parts.delivery.transaction_every, most_held: parts.budget.limit() / HELD };
+        let gathering = parts
+            .transactions
+            .map(|client| (Gathering::new(client, measure, &parts.budget), parts.send_queue));
         Self {
-            outgoing: Outgoing::new(parts.dead_letters, parts.late, parts.sink, parts.inbox, transactions),
+            outgoing: Outgoing::new((parts.dead_letters, parts.late), parts.sink, parts.inbox, gathering),
             delivered: Vec::new(),
             inputs: parts.inputs,
             maker: parts.maker,
@@ -133,7 +133,7 @@ impl Publish {
             order: InOrder::default(),
             carrying: parts.state.map(|topic| Carrying::new(topic, &parts.steps)),
             leaving: Vec::new(),
-            waiting: Vec::new(),
+            held_up: Vec::new(),
             revoke_within: parts.delivery.revoke_within,
             control: parts.control,
             observer: parts.observer,
@@ -150,27 +150,33 @@ impl Publish {
     fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         let mut ended = std::mem::take(&mut self.delivered);
         self.outgoing.deliveries(now, &mut ended, out);
-        self.ended(&mut ended, out);
+        self.ended(&mut ended);
         self.delivered = ended;
+        if self.outgoing.transaction_ended(now, out) == Some(false) {
+            self.ledger.tell_again();
+        }
+        self.send_waiting();
+        self.outgoing.forget_counted();
+    }
+
+    /// Sends what waits, as far as that is possible now.
+    fn send_waiting(&mut self) {
         let holds = |partition, assignment| self.ledger.holds(partition, assignment);
-        if let Some(came) = self.outgoing.transaction_ended(now, &self.maker, holds, out) {
-            self.waiting.clear();
-            for _ in 0..came.abandoned {
-                self.abandoned();
-            }
-            if !came.counts {
-                self.ledger.tell_again();
-            }
+        for _ in 0..self.outgoing.send_waiting(holds) {
+            self.abandoned();
+        }
+        if !self.outgoing.is_overfull() {
+            self.held_up.clear();
         }
     }
 
     /// Says so once all has come to its end and is committed.
-    fn finish(&mut self, out: &mut Outbox<PublishMessage>) {
+    fn finish(&mut self) {
         if self.shards_left != Some(0) || !self.order.is_empty() {
             return;
         }
         if !self.outgoing.is_transactional() {
-            self.send_carried(out);
+            self.send_carried();
         }
         let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
         if self.outgoing.is_empty() && !self.carries() && !uncommitted {
@@ -188,10 +194,11 @@ impl Publish {
     }
 
     /// Sends what streams carry on after the results that have been sent.
-    fn send_carried(&mut self, out: &mut Outbox<PublishMessage>) {
+    fn send_carried(&mut self) {
         let Some(carrying) = &mut self.carrying else { return };
-        for what in carrying.take(|partition, assignment| self.ledger.holds(partition, assignment)) {
-            self.outgoing.carried(what, out);
+        for (record, what) in carrying.take(|partition, assignment| self.ledger.holds(partition, assignment))
+        {
+            self.outgoing.send(record, what);
         }
     }
 
@@ -215,18 +222,20 @@ impl Publish {
         if now >= self.next_commit {
             self.next_commit = now.after(self.commit_every);
             if !self.outgoing.is_transactional() {
-                self.send_carried(out);
+                self.send_carried();
                 self.commit();
             }
             telemetry::published(&mut self.latencies);
+            // Deliveries say that there is room, unless a limit of the user's own counts otherwise.
+            self.send_waiting();
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {
-            let mut ended = self.outgoing.again(&self.maker, out);
-            self.ended(&mut ended, out);
+            let mut ended = self.outgoing.again(&self.maker);
+            self.ended(&mut ended);
         }
-        self.let_go(now, out);
+        self.let_go(now);
         if self.outgoing.is_due(now) {
-            self.send_carried(out);
+            self.send_carried();
         }
         if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
             out.fail(why);
@@ -270,16 +279,16 @@ impl Room for Publish {
             }
             PublishMessage::Faults(assignment, faults) => {
                 for Faulty { record, reservation, fault } in faults {
-                    self.at_fault(Letter::Record(record, assignment, reservation), fault, out);
+                    self.at_fault(Letter::Record(record, assignment, reservation), fault);
                 }
             }
-            PublishMessage::Aligned(aligned) => self.aligned(aligned, out),
-            PublishMessage::Shed(unread) => self.shed(unread, out),
+            PublishMessage::Aligned(aligned) => self.aligned(aligned),
+            PublishMessage::Shed(unread) => self.shed(unread),
             PublishMessage::Finished(jobs) => {
                 for job in jobs {
                     let stream = job.bundle.stream.clone();
                     for job in self.order.finish(&stream, job.id, job) {
-                        self.complete(job, now, out);
+                        self.complete(job, now);
                     }
                 }
             }
@@ -298,9 +307,9 @@ impl Room for Publish {
             }
         }
         self.do_due(now, out);
-        self.finish(out);
+        self.finish();
         if self.outgoing.is_overfull() {
-            self.waiting.extend(permit.take());
+            self.held_up.extend(permit.take());
         }
     }
 

@@ -170,6 +170,7 @@ async fn start_and_watch(
     let pivot = pipeline.align.pivot();
     let maker =
         ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, pivot, &pipeline.steps, views);
+    let budget = Budget::new(pipeline.limits.memory);
     let publish = Publish::new(PublishParts {
         inputs: inputs.clone(),
         maker,
@@ -180,7 +181,7 @@ async fn start_and_watch(
         sink,
         transactions,
         send_queue,
-        memory: pipeline.limits.memory,
+        budget: budget.clone(),
         delivery: pipeline.delivery.clone(),
         inbox,
         control: control.clone(),
@@ -202,7 +203,6 @@ async fn start_and_watch(
     let clock = Arc::default();
     let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), of_shards);
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
-    let budget = Budget::new(pipeline.limits.memory);
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
     let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
     let load = Load::new(pipeline.scaling.smooth);

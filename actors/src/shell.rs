@@ -58,7 +58,7 @@ pub struct Outbox<M> {
 }
 
 impl<M> Outbox<M> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { pending: VecDeque::new(), to_self: Vec::new(), failure: None }
     }
 
@@ -74,11 +74,6 @@ impl<M> Outbox<M> {
         };
         let link = link.clone();
         self.pending.push_back(Box::pin(async move { link.send(message).await }));
-    }
-
-    /// The actor takes nothing until this is done.
-    pub fn wait(&mut self, until: impl Future<Output = ()> + 'static) {
-        self.pending.push_back(Box::pin(until));
     }
 
     /// The actor goes on, and gets the outcome as a message when it is there.

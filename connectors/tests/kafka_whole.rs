@@ -96,7 +96,7 @@ fn markers_of_transactions_and_what_was_aborted_do_not_keep_the_end_away() {
             headers: Vec::new(),
             timestamp: None,
         };
-        sink.send(record, 0).expect("there is room");
+        sink.send(&record, 0).expect("there is room");
         sink.flush(PATIENCE).expect("told");
         end(&mut transactions, then);
     };

@@ -48,13 +48,28 @@ impl Reservation {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Counts none any more.
+    pub fn clear(&mut self) {
+        if let Some(used) = &self.used {
+            used.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        self.bytes = 0;
+    }
+
+    /// Counts so many bytes more.
+    pub fn add(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.bytes += bytes;
+        if let Some(used) = &self.used {
+            used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(used) = &self.used {
-            used.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
+        self.clear();
     }
 }
 
@@ -67,8 +82,9 @@ mod tests {
         let budget = Budget::new(100);
         let first = Arc::new(budget.reserve(60));
         let second = first.clone();
-        let other = budget.reserve(30);
-        assert_eq!(budget.used(), 90);
+        let mut other = budget.reserve(10);
+        other.add(20);
+        assert_eq!((budget.used(), other.bytes()), (90, 30));
         drop((first, other));
         assert_eq!(budget.used(), 60);
         drop(second);

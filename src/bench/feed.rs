@@ -51,9 +51,8 @@ impl Feed {
             std::thread::sleep(due.since(Timestamp::now()));
             // Where nothing is due, records are told apart by when they were sent.
             let event_time = if self.every.is_zero() { Timestamp::now() } else { due };
-            let mut record = self.record(number, event_time);
-            while let Err(back) = sink.send(record, number) {
-                record = back;
+            let record = self.record(number, event_time);
+            while sink.send(&record, number).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             // The clock begins with the first result: until a producer has met its broker for the first time, which

@@ -256,7 +256,7 @@ impl Outbox {
             Header::new("ce_type", format!("lockstep.sample.{}", item.kind)),
             Header::new("ce_time", at.to_string()),
         ];
-        let mut record = OutRecord {
+        let record = OutRecord {
             topic: topic.clone(),
             partition: None,
             key: Some(self.key.clone()),
@@ -264,8 +264,7 @@ impl Outbox {
             headers,
             timestamp: Some(at),
         };
-        while let Err(back) = self.sink.send(record, self.sent) {
-            record = back;
+        while self.sink.send(&record, self.sent).is_err() {
             let _less = self.sink.flush(Duration::from_millis(100));
             if cancel.load(Ordering::Relaxed) {
                 return Ok(topic);

@@ -95,7 +95,7 @@ impl Producer {
         headers: &[(&str, String)],
         payload: impl Into<Bytes>,
     ) {
-        let mut record = OutRecord {
+        let record = OutRecord {
             topic: topic.into(),
             partition: None,
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
@@ -107,8 +107,7 @@ impl Producer {
             timestamp: Some(Timestamp::now()),
         };
         let until = Instant::now() + PATIENCE;
-        while let Err(back) = self.sink.send(record, self.sent) {
-            record = back;
+        while self.sink.send(&record, self.sent).is_err() {
             let _less = self.sink.flush(Duration::from_millis(100));
             assert!(Instant::now() < until, "the broker takes no records");
         }

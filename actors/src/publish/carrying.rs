@@ -63,7 +63,7 @@ impl Carrying {
     }
 
     /// What is to be sent now, of partitions that are still ours.
-    pub(super) fn take(&mut self, holds: impl Fn(PartitionId, u32) -> bool) -> Vec<Outbound> {
+    pub(super) fn take(&mut self, holds: impl Fn(PartitionId, u32) -> bool) -> Vec<(OutRecord, Outbound)> {
         let noted = std::mem::take(&mut self.noted).into_iter();
         let ours = noted.filter(|(_, noted)| holds(noted.partition, noted.assignment));
         let outbound = ours.map(|((place, stream), Noted { carried, partition, assignment })| {
@@ -78,7 +78,7 @@ impl Carrying {
                 // Now, and not when it happened: what is old by that is deleted.
                 timestamp: None,
             };
-            Outbound::Carried { record: Box::new(record), partition, assignment }
+            (record, Outbound::Carried { partition, assignment })
         });
         outbound.collect()
     }

@@ -11,7 +11,6 @@ pub struct Inbox {
     /// How the transaction that was to end has ended.
     ended: Mutex<Option<Ended>>,
     arrived: Notify,
-    room: Notify,
 }
 
 impl Inbox {
@@ -19,7 +18,6 @@ impl Inbox {
     pub fn put(&self, delivery: Delivery) {
         self.deliveries.lock().push(delivery);
         self.arrived.notify_one();
-        self.room.notify_one();
     }
 
     /// Called when a transaction has ended.
@@ -31,11 +29,6 @@ impl Inbox {
     /// Waits until something has been put.
     pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
-    }
-
-    /// Waits until the sink may have room.
-    pub(super) async fn room(&self) {
-        self.room.notified().await;
     }
 
     /// Takes what has been put, and gives room for what follows: `into` is empty.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::time::Timestamp;
 
-use super::{Publish, PublishMessage, Revocation};
-use crate::shell::Outbox;
+use super::outgoing::Mark;
+use super::{Publish, Revocation};
 
 /// Partitions that are being let go.
 pub(super) struct Leaving {
@@ -19,7 +19,7 @@ pub(super) struct Leaving {
     /// Behind the last bundle of them, since all sync actors have told.
     last_bundle: Option<u64>,
     /// Behind the last of what is sent for them, since all those bundles have gone.
-    last_sent: Option<u64>,
+    last_sent: Option<Mark>,
 }
 
 impl Publish {
@@ -49,13 +49,13 @@ impl Publish {
 
     /// Lets partitions go of which nothing is under way any more, or for which it takes too long. What comes of other
     /// partitions meanwhile is not waited for.
-    pub(super) fn let_go(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+    pub(super) fn let_go(&mut self, now: Timestamp) {
         for mut leaving in std::mem::take(&mut self.leaving) {
             if leaving.last_sent.is_none()
                 && leaving.last_bundle.is_some_and(|mark| self.order.has_passed(mark))
             {
                 if !self.outgoing.is_transactional() {
-                    self.send_carried(out);
+                    self.send_carried();
                 }
                 leaving.last_sent = Some(self.outgoing.mark());
             }

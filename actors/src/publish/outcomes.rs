@@ -15,8 +15,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::letter::Letter;
 use super::pending::{Delivered, is_ours};
-use super::{Aligned, Publish, PublishMessage, Unread};
-use crate::shell::Outbox;
+use super::{Aligned, Publish, Unread};
 
 impl Publish {
     fn topic(&self, position: Position) -> String {
@@ -27,18 +26,18 @@ impl Publish {
         self.inputs.get(position.input().index()).map_or("?", |input| input.name.as_str())
     }
 
-    pub(super) fn aligned(&mut self, aligned: Aligned, out: &mut Outbox<PublishMessage>) {
+    pub(super) fn aligned(&mut self, aligned: Aligned) {
         for (stream, id) in aligned.admitted {
             self.order.admit(stream, id);
         }
         for bundle in aligned.dropped {
             for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
-                self.settle(sample, Settled::Dropped, out);
+                self.settle(sample, Settled::Dropped);
             }
         }
         for (bundle, fault) in aligned.failed {
             for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
-                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()), out);
+                self.settle(sample, Settled::Failed(sample.clone(), fault.clone()));
             }
         }
         for (sample, by_ns) in aligned.late {
@@ -48,7 +47,7 @@ impl Publish {
             }
             telemetry::late(self.name(position));
             self.observer.late(position.input());
-            self.left_out(&sample, LeftOut::Late(by_ns), out);
+            self.left_out(&sample, LeftOut::Late(by_ns));
         }
         for (sample, bound, used) in aligned.evicted {
             let position = sample.position();
@@ -56,14 +55,14 @@ impl Publish {
             if used > 0 {
                 // It has its results, or will have: they say when it has ended.
                 let verdict = self.ledger.release(position, sample.assignment, used);
-                self.verdict(position, verdict, out);
+                self.verdict(position, verdict);
             } else if !self.is_published(position, sample.assignment) {
                 self.observer.dropped(position.input(), wire::EVICTED);
-                self.left_out(&sample, LeftOut::Evicted(bound), out);
+                self.left_out(&sample, LeftOut::Evicted(bound));
             }
         }
         for (sample, fault) in aligned.astray {
-            self.at_fault(Letter::Sample(sample), fault, out);
+            self.at_fault(Letter::Sample(sample), fault);
         }
         for sample in aligned.duplicates {
             if !self.is_published(sample.position(), sample.assignment) {
@@ -73,13 +72,13 @@ impl Publish {
         }
         for (position, assignment, used) in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);
-            self.verdict(position, verdict, out);
+            self.verdict(position, verdict);
         }
     }
 
     /// Ends samples that were put aside unread, each with the rule that says so; those that are to be reported once they
     /// are among the late ones.
-    pub(super) fn shed(&mut self, unread: Vec<Unread>, out: &mut Outbox<PublishMessage>) {
+    pub(super) fn shed(&mut self, unread: Vec<Unread>) {
         for Unread { position, assignment, why, report } in unread {
             if self.is_published(position, assignment) {
                 continue;
@@ -87,7 +86,7 @@ impl Publish {
             telemetry::shed(self.name(position), why);
             self.observer.dropped(position.input(), why.as_str());
             match report {
-                Some((sample, age_ns)) => self.left_out(&sample, LeftOut::Shed(why, age_ns), out),
+                Some((sample, age_ns)) => self.left_out(&sample, LeftOut::Shed(why, age_ns)),
                 None => self.ledger.end(position, assignment),
             }
         }
@@ -104,17 +103,17 @@ impl Publish {
     }
 
     /// Dead-letters a record that is at fault by itself.
-    pub(super) fn at_fault(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
+    pub(super) fn at_fault(&mut self, letter: Letter, fault: Fault) {
         if !self.is_published(letter.record().position, letter.assignment()) {
-            self.dead_letter(letter, fault, out);
+            self.dead_letter(letter, fault);
         }
     }
 
     /// Sends a sample that took no part to the late topic; without one it has ended.
-    fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut, out: &mut Outbox<PublishMessage>) {
+    fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut) {
         let position = sample.position();
         let topic = self.topic(position);
-        if !self.outgoing.left_out(sample.clone(), topic, why, out) {
+        if !self.outgoing.left_out(sample.clone(), topic, why) {
             self.ledger.end(position, sample.assignment);
         }
     }
@@ -124,17 +123,12 @@ impl Publish {
         self.observer.dropped(position.input(), reason);
     }
 
-    fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>, out: &mut Outbox<PublishMessage>) {
+    fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>) {
         let verdict = self.ledger.settle(sample.position(), sample.assignment, how);
-        self.verdict(sample.position(), verdict, out);
+        self.verdict(sample.position(), verdict);
     }
 
-    fn verdict(
-        &mut self,
-        position: Position,
-        verdict: Option<Verdict<Arc<Sample>>>,
-        out: &mut Outbox<PublishMessage>,
-    ) {
+    fn verdict(&mut self, position: Position, verdict: Option<Verdict<Arc<Sample>>>) {
         match verdict {
             None => {}
             Some(Verdict::Published) => self.observer.used(position.input()),
@@ -142,18 +136,18 @@ impl Publish {
                 self.drop_sample(position, if used { "bundle-dropped" } else { "unused" });
             }
             Some(Verdict::DeadLetter(sample, fault)) => {
-                self.dead_letter(Letter::Sample(sample), fault, out);
+                self.dead_letter(Letter::Sample(sample), fault);
             }
         }
     }
 
-    fn dead_letter(&mut self, letter: Letter, fault: Fault, out: &mut Outbox<PublishMessage>) {
+    fn dead_letter(&mut self, letter: Letter, fault: Fault) {
         let position = letter.record().position;
         telemetry::dead_lettered(fault.stage, fault.reason);
         self.observer.dead_lettered(position.input(), &fault);
         let topic = self.topic(position);
         tracing::warn!(topic, %position, "dead letter: {fault}");
-        self.outgoing.dead_letter(letter, topic, fault, out);
+        self.outgoing.dead_letter(letter, topic, fault);
     }
 
     /// A bundle in flight was let go.
@@ -163,7 +157,7 @@ impl Publish {
     }
 
     /// A job has been through all steps, and all before it in its stream have.
-    pub(super) fn complete(&mut self, job: Arc<Job>, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+    pub(super) fn complete(&mut self, job: Arc<Job>, now: Timestamp) {
         if !is_ours(&job, |partition, assignment| self.ledger.holds(partition, assignment)) {
             // Whoever has the partitions now reads its records again.
             return self.abandoned();
@@ -175,22 +169,16 @@ impl Publish {
             Some(failure) => (failure.fault.clone(), failure.culprit),
             None => match self.maker.make(&job) {
                 Ok((record, timing)) => {
-                    self.outgoing.result(job, record, timing, now, out);
+                    self.outgoing.result(job, record, timing, now);
                     return;
                 }
                 Err(why) => (Fault::new(Stage::Publish, Reason::ModelFailed, why), None),
             },
         };
-        self.failed(&job, &failure.0, failure.1, out);
+        self.failed(&job, &failure.0, failure.1);
     }
 
-    fn failed(
-        &mut self,
-        job: &Job,
-        fault: &Fault,
-        culprit: Option<Position>,
-        out: &mut Outbox<PublishMessage>,
-    ) {
+    fn failed(&mut self, job: &Job, fault: &Fault, culprit: Option<Position>) {
         self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
         let because = |sample: &Sample| match culprit {
             Some(culprit) if culprit != sample.position() => {
@@ -206,11 +194,11 @@ impl Publish {
         let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
         let failed: Vec<_> = samples.map(|sample| (sample.clone(), because(sample))).collect();
         for (sample, fault) in failed {
-            self.settle(&sample, Settled::Failed(sample.clone(), fault), out);
+            self.settle(&sample, Settled::Failed(sample.clone(), fault));
         }
     }
 
-    pub(super) fn ended(&mut self, ended: &mut Vec<Delivered>, out: &mut Outbox<PublishMessage>) {
+    pub(super) fn ended(&mut self, ended: &mut Vec<Delivered>) {
         for ended in ended.drain(..) {
             match ended {
                 Delivered::Result { job, timing, publish } => {
@@ -221,14 +209,10 @@ impl Publish {
                     // What only says that a bundle is final leaves it to the result before it what became of the samples.
                     let repeated = job.bundle.is_repeated;
                     for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
-                        self.settle(
-                            sample,
-                            if repeated { Settled::Dropped } else { Settled::Published },
-                            out,
-                        );
+                        self.settle(sample, if repeated { Settled::Dropped } else { Settled::Published });
                     }
                 }
-                Delivered::Poison { job, fault } => self.failed(&job, &fault, None, out),
+                Delivered::Poison { job, fault } => self.failed(&job, &fault, None),
                 Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
                 Delivered::Carried => {}
             }

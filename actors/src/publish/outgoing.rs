@@ -1,6 +1,5 @@
 //! Records that have been handed to the sink, until it is known what became of them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +9,18 @@ use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::Ledger;
 use lockstep_engine::publish::letters::{self, LeftOut};
 use lockstep_engine::publish::result::{ResultMaker, Timing};
-use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink, Transactions};
+use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
 use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
-use parking_lot::Mutex;
 
 use super::PublishMessage;
-use super::gathering::{Gathering, Left, Measure};
+use super::gathering::Gathering;
 use super::inbox::Inbox;
 use super::letter::Letter;
 use super::pending::{Dead, Delivered, Outbound, Pending};
+use super::send_queue::SendQueue;
 use crate::shell::Outbox;
 
 mod refused;
@@ -29,27 +28,26 @@ mod refused;
 /// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What came of a transaction.
-pub(super) struct Came {
-    /// Whether it counts.
-    pub(super) counts: bool,
-    /// How many results were let go, as others make them.
-    pub(super) abandoned: usize,
+/// A place behind what was to be sent.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// The number of the next.
+    sent: u64,
+    /// Where results go in transactions, how many count then.
+    counted: u64,
 }
 
 /// The sink and what it has been given.
 pub(super) struct Outgoing {
     dead_letters: Arc<str>,
     late: Option<Arc<str>>,
-    sink: Arc<Mutex<Box<dyn Sink>>>,
+    sink: Box<dyn Sink>,
     inbox: Arc<Inbox>,
     /// Room for what has arrived, kept from one time to the next.
     arrived: Vec<Delivery>,
-    /// What has the numbers from `first` on. Deliveries come about in the order of sending.
-    pending: VecDeque<Option<Pending>>,
-    first: u64,
-    /// What found no room in the sink, in order. The actor takes nothing more while there is any.
-    full: Arc<Mutex<VecDeque<(OutRecord, u64)>>>,
+    queue: SendQueue,
+    /// How many bytes may wait before nothing more is taken in.
+    most_waiting: usize,
     /// What the broker did not take, to be sent again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
@@ -59,25 +57,22 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Nothing under way.
+    /// Nothing under way. With transactions so many bytes of records may wait for the next.
     pub(super) fn new(
-        dead_letters: Arc<str>,
-        late: Option<Arc<str>>,
+        (dead_letters, late): (Arc<str>, Option<Arc<str>>),
         sink: Box<dyn Sink>,
         inbox: Arc<Inbox>,
-        transactions: Option<(Box<dyn Transactions>, Measure)>,
+        gathering: Option<(Gathering, usize)>,
     ) -> Self {
-        let gathering = transactions.map(|(client, measure)| Gathering::new(client, measure));
-        let sink = Arc::new(Mutex::new(sink));
+        let (gathering, most_waiting) = gathering.unzip();
         Self {
             dead_letters,
             late,
             sink,
             inbox,
             arrived: Vec::new(),
-            pending: VecDeque::new(),
-            first: 0,
-            full: Arc::default(),
+            queue: SendQueue::default(),
+            most_waiting: most_waiting.unwrap_or(0),
             refused: Vec::new(),
             again_at: None,
             sent_again: 0,
@@ -92,98 +87,79 @@ impl Outgoing {
 
     /// Whether nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.queue.is_empty()
             && self.refused.is_empty()
             && self.gathering.as_ref().is_none_or(Gathering::is_empty)
     }
 
-    /// Sets a mark behind all that was to be sent. It is passed when all that has come to its end: where results go in
-    /// transactions, when one that can hold the last of it counts.
-    pub(super) fn mark(&mut self) -> u64 {
-        match &self.gathering {
-            Some(gathering) => gathering.mark(),
-            None => self.next(),
-        }
+    /// Sets a mark behind all that was to be sent.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { sent: self.queue.next(), counted: self.gathering.as_ref().map_or(0, Gathering::next_to_count) }
     }
 
-    /// Whether all that was to be sent before a mark has come to its end.
-    pub(super) fn has_passed(&self, mark: u64) -> bool {
+    /// Whether all that was to be sent before a mark has come to its end: where results go in transactions, whether all those
+    /// count that hold some of it, and one that holds what else had ended by then.
+    pub(super) fn has_passed(&self, mark: Mark) -> bool {
         match &self.gathering {
-            Some(gathering) => gathering.has_passed(mark),
-            None => self.refused.is_empty() && self.first >= mark.max(self.sent_again),
+            Some(gathering) => gathering.counts(mark.sent, mark.counted),
+            None => self.refused.is_empty() && self.queue.first() >= mark.sent.max(self.sent_again),
         }
-    }
-
-    fn next(&self) -> u64 {
-        self.first + self.pending.len() as u64
     }
 
     /// Sends a result.
-    pub(super) fn result(
-        &mut self,
-        job: Arc<Job>,
-        record: OutRecord,
-        timing: Timing,
-        now: Timestamp,
-        out: &mut Outbox<PublishMessage>,
-    ) {
-        self.send(record, Outbound::Result { job, timing, sent_at: now }, out);
+    pub(super) fn result(&mut self, job: Arc<Job>, record: OutRecord, timing: Timing, now: Timestamp) {
+        self.send(record, Outbound::Result { job, timing, sent_at: now });
     }
 
     /// Sends a dead letter.
-    pub(super) fn dead_letter(
-        &mut self,
-        letter: Letter,
-        topic: String,
-        fault: Fault,
-        out: &mut Outbox<PublishMessage>,
-    ) {
+    pub(super) fn dead_letter(&mut self, letter: Letter, topic: String, fault: Fault) {
         let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
         let dead = Dead { letter, topic, fault, without_payload: false };
-        self.send(record, Outbound::Dead(Box::new(dead)), out);
+        self.send(record, Outbound::Dead(Box::new(dead)));
     }
 
     /// Sends a sample that took no part, if there is a topic for it.
-    pub(super) fn left_out(
-        &mut self,
-        sample: Arc<Sample>,
-        topic: String,
-        why: LeftOut,
-        out: &mut Outbox<PublishMessage>,
-    ) -> bool {
+    pub(super) fn left_out(&mut self, sample: Arc<Sample>, topic: String, why: LeftOut) -> bool {
         let Some(late) = &self.late else { return false };
         let record = letters::left_out(late, &sample.record, &topic, why);
-        self.send(record, Outbound::LeftOut { sample, topic, why }, out);
+        self.send(record, Outbound::LeftOut { sample, topic, why });
         true
     }
 
-    /// Sends what a stream carries on.
-    pub(super) fn carried(&mut self, what: Outbound, out: &mut Outbox<PublishMessage>) {
-        if let Outbound::Carried { record, .. } = &what {
-            self.send(OutRecord::clone(record), what, out);
+    /// Sends a record, as soon as there is room and a transaction for it.
+    pub(super) fn send(&mut self, record: OutRecord, what: Outbound) {
+        // What waits goes first, or results would overtake one another.
+        if self.queue.has_unsent()
+            || !hand_over(&mut self.gathering, &mut *self.sink, &record, self.queue.next())
+        {
+            self.queue.push_unsent(Box::new(record), what);
+        } else {
+            let record = keeps(&self.gathering, &what).then(|| Box::new(record));
+            self.queue.push_sent(Pending { what, record });
         }
     }
 
-    fn send(&mut self, record: OutRecord, what: Outbound, out: &mut Outbox<PublishMessage>) {
-        self.send_pending(record, Pending { what, told: false }, out);
-    }
-
-    fn send_pending(&mut self, record: OutRecord, pending: Pending, out: &mut Outbox<PublishMessage>) {
-        let admitted = match &mut self.gathering {
-            Some(gathering) => gathering.admit(record, pending),
-            None => Some((record, pending)),
-        };
-        let Some((record, pending)) = admitted else { return };
-        let token = self.next();
-        self.pending.push_back(Some(pending));
-        let mut full = self.full.lock();
-        // What found no room before goes first, or results would overtake one another.
-        if !full.is_empty() {
-            full.push_back((record, token));
-        } else if let Err(record) = self.sink.lock().send(record, token) {
-            full.push_back((record, token));
-            out.wait(send_all(self.full.clone(), self.sink.clone(), self.inbox.clone()));
+    /// Sends what waits, as far as there is room and a transaction for it, and lets go of what was read under assignments
+    /// that no longer hold. Says how many results that were.
+    pub(super) fn send_waiting(&mut self, holds: impl Fn(PartitionId, u32) -> bool) -> usize {
+        let mut abandoned = 0;
+        while let Some((number, pending)) = self.queue.first_unsent() {
+            if !pending.what.is_ours(&holds) {
+                abandoned += usize::from(pending.what.is_result());
+                self.queue.abandon();
+                continue;
+            }
+            let Some(record) = &pending.record else {
+                self.queue.abandon();
+                continue;
+            };
+            if !hand_over(&mut self.gathering, &mut *self.sink, record, number) {
+                break;
+            }
+            let is_kept = keeps(&self.gathering, &pending.what);
+            self.queue.sent(is_kept);
         }
+        abandoned
     }
 
     /// What has come to its end since last asked. What the broker did not take for reasons of its own is sent
@@ -197,17 +173,16 @@ impl Outgoing {
         let mut arrived = std::mem::take(&mut self.arrived);
         self.inbox.take(&mut arrived);
         for delivery in arrived.drain(..) {
-            let Some(mut pending) = self.take(delivery.token) else { continue };
+            let Some(pending) = self.queue.take(delivery.token) else { continue };
             match delivery.outcome {
-                Ok(()) => {
-                    if !pending.told {
-                        ended.push(pending.what.delivered(now));
+                Ok(()) => match &mut self.gathering {
+                    Some(gathering) => {
+                        let (delivered, kept) = pending.told(now);
+                        ended.extend(delivered);
+                        gathering.keep(kept);
                     }
-                    if let Some(gathering) = &mut self.gathering {
-                        pending.told = true;
-                        gathering.kept.push(pending);
-                    }
-                }
+                    None => ended.extend(pending.what.delivered(now)),
+                },
                 Err(error) => {
                     telemetry::delivery_failed();
                     self.undelivered(pending, &error, now, ended, out);
@@ -240,7 +215,7 @@ impl Outgoing {
     /// When a position cannot be among them.
     pub(super) fn step(&mut self, now: Timestamp, ledger: &mut Ledger<Arc<Sample>>) -> Result<(), String> {
         match &mut self.gathering {
-            Some(gathering) => gathering.step(now, !self.pending.is_empty(), ledger, &self.inbox),
+            Some(gathering) => gathering.step(now, self.queue.is_under_way(), ledger, &self.inbox),
             None => Ok(()),
         }
     }
@@ -257,61 +232,40 @@ impl Outgoing {
         self.gathering.is_some()
     }
 
-    /// What came of the transaction that was to end, if it has. What is for the next is sent, with all of one that did not
-    /// count but for what was read under assignments that no longer hold.
+    /// Whether the transaction counts that was to end, if it has. All of one that does not is to be sent again, before
+    /// what waits.
     pub(super) fn transaction_ended(
         &mut self,
         now: Timestamp,
-        maker: &ResultMaker,
-        holds: impl Fn(PartitionId, u32) -> bool,
         out: &mut Outbox<PublishMessage>,
-    ) -> Option<Came> {
-        let Left { then, kept, waiting } = self.gathering.as_mut()?.ended(now, &self.inbox)?;
-        let mut came = Came { counts: true, abandoned: 0 };
-        let mut is_ours = |pending: &Pending| {
-            let ours = pending.what.is_ours(&holds);
-            came.abandoned += usize::from(!ours && !pending.told && pending.what.is_result());
-            ours
-        };
-        let (mut again, mut next) = (Vec::new(), waiting);
-        next.retain(|(_, pending)| is_ours(pending));
-        match then {
-            Then::GoOn => {}
+    ) -> Option<bool> {
+        let unsent = self.queue.unsent();
+        match self.gathering.as_mut()?.ended(now, &self.inbox, unsent)? {
+            Then::GoOn => Some(true),
             Then::Again(why) => {
                 tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
-                again.extend(kept.into_iter().filter(is_ours));
-                came.counts = false;
+                let kept = self.gathering.as_mut().map(Gathering::take_kept).unwrap_or_default();
+                self.queue.push_again(kept.into_iter());
+                Some(false)
             }
             Then::Fail(why) => {
                 out.fail(format!("transactions have come to an end: {why}"));
-                return None;
+                None
             }
         }
-        for pending in again {
-            // What could be made once can be made again.
-            if let Ok(record) = self.make(&pending.what, maker) {
-                self.send_pending(record, pending, out);
-            }
-        }
-        for (record, pending) in next {
-            self.send_pending(record, pending, out);
-        }
-        Some(came)
     }
 
-    /// Whether so much waits for the next transaction that no more should come.
+    /// Lets go of what was kept of a transaction that counts. That takes as long as to send some thousand records, and the
+    /// broker had better have work meanwhile.
+    pub(super) fn forget_counted(&mut self) {
+        if let Some(gathering) = &mut self.gathering {
+            gathering.forget_counted();
+        }
+    }
+
+    /// Whether so much waits that no more should come.
     pub(super) fn is_overfull(&self) -> bool {
-        self.gathering.as_ref().is_some_and(Gathering::is_overfull)
-    }
-
-    fn take(&mut self, token: u64) -> Option<Pending> {
-        let place = usize::try_from(token.checked_sub(self.first)?).ok()?;
-        let taken = self.pending.get_mut(place)?.take();
-        while let Some(None) = self.pending.front() {
-            self.pending.pop_front();
-            self.first += 1;
-        }
-        taken
+        self.queue.unsent_bytes() > self.most_waiting
     }
 
     /// When there is something to be sent again.
@@ -320,20 +274,21 @@ impl Outgoing {
     }
 
     /// Sends again what the broker did not take. A result that cannot be made again has come to its end.
-    pub(super) fn again(&mut self, maker: &ResultMaker, out: &mut Outbox<PublishMessage>) -> Vec<Delivered> {
+    pub(super) fn again(&mut self, maker: &ResultMaker) -> Vec<Delivered> {
         self.again_at = None;
         let mut ended = Vec::new();
-        for pending in std::mem::take(&mut self.refused) {
-            match (self.make(&pending.what, maker), &pending.what) {
-                (Ok(record), _) => self.send_pending(record, pending, out),
+        for Pending { what, record } in std::mem::take(&mut self.refused) {
+            let record = record.map_or_else(|| self.make(&what, maker), |record| Ok(*record));
+            match (record, what) {
+                (Ok(record), what) => self.send(record, what),
                 (Err(why), Outbound::Result { job, .. }) => {
                     let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
-                    ended.push(Delivered::Poison { job: job.clone(), fault });
+                    ended.push(Delivered::Poison { job, fault });
                 }
                 (Err(why), _) => tracing::error!("a record cannot be made again: {why}"),
             }
         }
-        self.sent_again = self.next();
+        self.sent_again = self.queue.next();
         ended
     }
 
@@ -350,23 +305,32 @@ impl Outgoing {
                 let late = self.late.as_ref().unwrap_or(&self.dead_letters);
                 Ok(letters::left_out(late, &sample.record, topic, *why))
             }
-            Outbound::Carried { record, .. } => Ok(OutRecord::clone(record)),
+            Outbound::Carried { .. } | Outbound::Told { .. } => Err("it was not kept".into()),
         }
     }
 }
 
-/// Sends what found no room, each as soon as there is some.
-async fn send_all(
-    full: Arc<Mutex<VecDeque<(OutRecord, u64)>>>,
-    sink: Arc<Mutex<Box<dyn Sink>>>,
-    inbox: Arc<Inbox>,
-) {
-    loop {
-        let Some((record, token)) = full.lock().pop_front() else { return };
-        let refused = sink.lock().send(record, token).err();
-        if let Some(record) = refused {
-            full.lock().push_front((record, token));
-            inbox.room().await;
-        }
+/// Gives the sink a record, if there is room and a transaction for it.
+fn hand_over(
+    gathering: &mut Option<Gathering>,
+    sink: &mut dyn Sink,
+    record: &OutRecord,
+    number: u64,
+) -> bool {
+    if gathering.as_ref().is_some_and(|gathering| !gathering.is_open()) || sink.send(record, number).is_err()
+    {
+        return false;
     }
+    if let Some(gathering) = gathering {
+        gathering.hold(record);
+    }
+    true
 }
+
+/// Whether a record is kept when it has been sent.
+fn keeps(gathering: &Option<Gathering>, what: &Outbound) -> bool {
+    gathering.is_some() || matches!(what, Outbound::Carried { .. })
+}
+
+#[cfg(test)]
+mod tests;

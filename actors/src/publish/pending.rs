@@ -11,15 +11,29 @@ use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::time::Timestamp;
+use smallvec::{SmallVec, smallvec};
 
 use super::letter::Letter;
 
-/// A record on its way. It can be made again, should the broker not take it the first time.
+/// A record on its way.
 pub(super) struct Pending {
     pub(super) what: Outbound,
-    /// It has been told as delivered, in a transaction that did not count in the end.
-    pub(super) told: bool,
+    /// What was sent, kept to be sent again where there are transactions, which may not count, and where it cannot be made
+    /// again.
+    pub(super) record: Option<Box<OutRecord>>,
 }
+
+impl Pending {
+    /// It was delivered in a transaction: what has come to its end now, if that has not been told, and what is left of it
+    /// until the transaction counts.
+    pub(super) fn told(self, now: Timestamp) -> (Option<Delivered>, Self) {
+        let told = Outbound::Told { read: self.what.read() };
+        (self.what.delivered(now), Self { what: told, record: self.record })
+    }
+}
+
+/// The partitions that something was read of, and the assignments.
+type Read = SmallVec<[(PartitionId, u32); 2]>;
 
 /// What is made into a record.
 pub(super) enum Outbound {
@@ -37,9 +51,13 @@ pub(super) enum Outbound {
     },
     /// What a stream carries on, read of this partition under this assignment.
     Carried {
-        record: Box<OutRecord>,
         partition: PartitionId,
         assignment: u32,
+    },
+    /// It has been told as delivered, in a transaction that does not count yet. Of what it was made of nothing is needed any
+    /// more but where that was read.
+    Told {
+        read: Read,
     },
 }
 
@@ -81,11 +99,11 @@ pub(super) enum Delivered {
 }
 
 impl Outbound {
-    /// What to tell now that it is delivered.
-    pub(super) fn delivered(&self, now: Timestamp) -> Delivered {
-        match self {
+    /// What to tell now that it is delivered, if that has not been told.
+    pub(super) fn delivered(self, now: Timestamp) -> Option<Delivered> {
+        Some(match self {
             Self::Result { job, timing, sent_at } => {
-                Delivered::Result { job: job.clone(), timing: *timing, publish: now.since(*sent_at) }
+                Delivered::Result { job, timing, publish: now.since(sent_at) }
             }
             Self::Dead(dead) => Delivered::Letter {
                 position: dead.letter.record().position,
@@ -95,19 +113,20 @@ impl Outbound {
                 Delivered::Letter { position: sample.position(), assignment: sample.assignment }
             }
             Self::Carried { .. } => Delivered::Carried,
-        }
+            Self::Told { .. } => return None,
+        })
     }
 
-    /// How many bytes of what was read it keeps.
-    pub(super) fn held(&self) -> u64 {
+    /// Where all that it is made of was read.
+    pub(super) fn read(&self) -> Read {
         match self {
-            Self::Result { job, .. } => {
-                let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
-                samples.map(|sample| sample.reservation.bytes()).sum()
+            Self::Result { job, .. } => read(job).collect(),
+            Self::Dead(dead) => {
+                smallvec![(dead.letter.record().position.partition, dead.letter.assignment())]
             }
-            Self::Dead(dead) => dead.letter.record().weight() as u64,
-            Self::LeftOut { sample, .. } => sample.reservation.bytes(),
-            Self::Carried { record, .. } => record.weight() as u64,
+            Self::LeftOut { sample, .. } => smallvec![(sample.position().partition, sample.assignment)],
+            Self::Carried { partition, assignment, .. } => smallvec![(*partition, *assignment)],
+            Self::Told { read, .. } => read.clone(),
         }
     }
 
@@ -117,17 +136,21 @@ impl Outbound {
 
     /// Whether all that it is made of was read under assignments that hold.
     pub(super) fn is_ours(&self, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
-        match self {
-            Self::Result { job, .. } => is_ours(job, holds),
-            Self::Dead(dead) => holds(dead.letter.record().position.partition, dead.letter.assignment()),
-            Self::LeftOut { sample, .. } => holds(sample.position().partition, sample.assignment),
-            Self::Carried { partition, assignment, .. } => holds(*partition, *assignment),
-        }
+        self.read().into_iter().all(|(partition, assignment)| holds(partition, assignment))
     }
 }
 
 /// Whether all samples of a bundle were read under assignments that hold.
 pub(super) fn is_ours(job: &Job, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
-    let mut samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
-    samples.all(|sample| holds(sample.position().partition, sample.assignment))
+    read(job).all(|(partition, assignment)| holds(partition, assignment))
+}
+
+/// Where all samples of a bundle were read, once for several in a row.
+fn read(job: &Job) -> impl Iterator<Item = (PartitionId, u32)> {
+    let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
+    let mut last = None;
+    samples.filter_map(move |sample| {
+        let read = (sample.position().partition, sample.assignment);
+        (last.replace(read) != Some(read)).then_some(read)
+    })
 }

@@ -30,7 +30,7 @@ use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId, Positi
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::{
-    Delivery, DeliveryError, Ended as InTransaction, Ending, OutRecord, Refusal, Sink, Transactions,
+    Delivery, DeliveryError, Ended as InTransaction, Ending, Full, OutRecord, Refusal, Sink, Transactions,
 };
 use lockstep_engine::sample::Record;
 use lockstep_engine::tensor::{Data, Tensor};
@@ -564,11 +564,12 @@ impl Transactions for TestTransactions {
 }
 
 impl Sink for TestSink {
-    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord> {
+    fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
         let room = self.world.sink_room.load(Ordering::SeqCst);
         if room > 0 && self.under_way.load(Ordering::SeqCst) >= room {
-            return Err(record);
+            return Err(Full);
         }
+        let record = record.clone();
         self.under_way.fetch_add(1, Ordering::SeqCst);
         if let (Some(key), Some(timestamp)) = (&record.key, record.timestamp) {
             let key = String::from_utf8_lossy(key).into_owned();

@@ -157,7 +157,8 @@ pub(super) fn producer(
         // The largest record is the broker's to say: librdkafka's own limit would be 1 MB, less than many an
         // image. Never more than the queue, which would be full for such a record for ever.
         .set("message.max.bytes", queue.min(64 << 20).to_string())
-        .set("queue.buffering.max.messages", "100000");
+        // Bytes bound them.
+        .set("queue.buffering.max.messages", "0");
     apply(&mut config, "kafka.producer", properties, PRODUCER_FIXED)?;
     config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
     Ok(config)

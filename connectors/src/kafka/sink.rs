@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, OutRecord, Refusal, Sink};
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OutRecord, Refusal, Sink};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::membership::Membership;
@@ -51,6 +51,11 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
+        let message = match result {
+            Ok(message) | Err((_, message)) => message,
+        };
+        // Before it is told, or whoever waits for room would look too early.
+        self.under_way.makes_room(size(message.payload(), message.key()));
         let outcome = result.as_ref().map(|_| ()).map_err(|(error, _)| delivery_error(error));
         (self.on_delivery)(Delivery { token: token as u64, outcome });
         self.under_way.ended();
@@ -71,15 +76,37 @@ fn delivery_error(error: &KafkaError) -> DeliveryError {
     DeliveryError { message: error.to_string(), refusal }
 }
 
+/// What counts of a record against the window, in bytes: with about what librdkafka takes beside the two, headers too.
+fn size(payload: Option<&[u8]>, key: Option<&[u8]>) -> usize {
+    payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len) + 500
+}
+
 /// How many records are under way, and word when there are none.
 #[derive(Default)]
 struct UnderWay {
     count: AtomicUsize,
+    bytes: AtomicUsize,
     none: Condvar,
     lock: Mutex<()>,
 }
 
 impl UnderWay {
+    /// Counts a record of so many bytes if a window has room for it: for one alone it always has. Only one thread at a time
+    /// takes room.
+    fn takes_room(&self, bytes: usize, window: usize) -> bool {
+        let there = self.bytes.load(Ordering::Acquire);
+        if there > 0 && there.saturating_add(bytes) > window {
+            return false;
+        }
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    fn makes_room(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     fn ended(&self) {
         if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             // Whoever has just seen one left waits by now.
@@ -94,7 +121,14 @@ pub struct KafkaSink {
     producer: Arc<ThreadedProducer<Context>>,
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
+    /// How many bytes may be under way. The client's own limit is twice that and never reached: it counts a record until
+    /// some time after its delivery has been told, and whoever waits for that would wait for ever.
+    window: usize,
 }
+
+/// How many bytes of a transaction may be under way. When it is to end they have to be acknowledged first, and nothing else
+/// is sent meanwhile: with a queue of tens of megabytes that is longer than the transaction.
+const IN_TRANSACTION: usize = 8 << 20;
 
 impl KafkaSink {
     /// An idempotent producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way. When it is dropped,
@@ -103,11 +137,11 @@ impl KafkaSink {
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
-        Self::make(config::producer(&spec.brokers, &spec.producer, queue)?, on_delivery)
+        Self::make(config::producer(&spec.brokers, &spec.producer, 2 * queue)?, queue, on_delivery)
     }
 
-    /// The same, and its transactions, one of which must have begun before anything is sent. Positions of `inputs`
-    /// are committed as the member that `membership` says.
+    /// The same, with at most 8 MiB of them under way, and its transactions, one of which must have begun before anything is
+    /// sent. Positions of `inputs` are committed as the member that `membership` says.
     ///
     /// # Errors
     /// As [`Self::start`], or when the system gives no thread.
@@ -118,13 +152,17 @@ impl KafkaSink {
         membership: Arc<Membership>,
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
-        let sink = Self::make(config::transactional_producer(spec, queue)?, on_delivery)?;
+        let sink = Self::make(
+            config::transactional_producer(spec, 2 * queue)?,
+            queue.min(IN_TRANSACTION),
+            on_delivery,
+        )?;
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
         let transactions = KafkaTransactions::start(sink.producer.clone(), membership, topics)?;
         Ok((sink, transactions))
     }
 
-    fn make(config: ClientConfig, on_delivery: OnDelivery) -> Result<Self, Error> {
+    fn make(config: ClientConfig, window: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
         let under_way = Arc::new(UnderWay::default());
         let context = Context {
             on_delivery: on_delivery.clone(),
@@ -133,7 +171,7 @@ impl KafkaSink {
         };
         let producer =
             config.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
-        Ok(Self { producer: Arc::new(producer), on_delivery, under_way })
+        Ok(Self { producer: Arc::new(producer), on_delivery, under_way, window })
     }
 
     /// How many records have been sent and have no delivery yet.
@@ -143,9 +181,12 @@ impl KafkaSink {
 }
 
 impl Sink for KafkaSink {
-    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord> {
+    fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
         // Counted before it is sent, as its delivery may come before this returns.
-        self.under_way.count.fetch_add(1, Ordering::AcqRel);
+        let bytes = size(Some(&record.payload), record.key.as_deref());
+        if !self.under_way.takes_room(bytes, self.window) {
+            return Err(Full);
+        }
         let mut out: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&record.topic, token as usize).payload(&record.payload);
         out.partition = record.partition;
@@ -168,10 +209,12 @@ impl Sink for KafkaSink {
                 Ok(())
             }
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                self.under_way.makes_room(bytes);
                 self.under_way.count.fetch_sub(1, Ordering::AcqRel);
-                Err(record)
+                Err(Full)
             }
             Err((error, _)) => {
+                self.under_way.makes_room(bytes);
                 (self.on_delivery)(Delivery { token, outcome: Err(delivery_error(&error)) });
                 self.under_way.ended();
                 Ok(())

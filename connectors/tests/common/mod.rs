@@ -210,7 +210,7 @@ impl Writer {
     }
 
     pub fn send(&mut self, topic: &str, key: &str, payload: impl Into<Bytes>, headers: &[(&str, &str)]) {
-        let mut record = OutRecord {
+        let record = OutRecord {
             topic: topic.into(),
             partition: None,
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
@@ -223,8 +223,7 @@ impl Writer {
         };
         let token = self.next;
         self.next += 1;
-        while let Err(back) = self.sink.send(record, token) {
-            record = back;
+        while self.sink.send(&record, token).is_err() {
             self.sink.flush(PATIENCE).expect("room");
         }
     }

@@ -59,15 +59,19 @@ pub enum Refusal {
     Fatal,
 }
 
+/// A queue has no room for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the queue of records to be sent is full")]
+pub struct Full;
+
 /// Produces records. Calls return at once.
 pub trait Sink: Send {
     /// Hands over a record under a number of the caller's choice. Its [`Delivery`] follows, exactly once,
     /// through the callback that the sink was made with, on a thread of the sink's.
     ///
     /// # Errors
-    /// The record itself, when the queue is full: try again after the next delivery.
-    #[allow(clippy::result_large_err, reason = "the record is given back, not lost")]
-    fn send(&mut self, record: OutRecord, token: u64) -> Result<(), OutRecord>;
+    /// When the queue is full: try again after the next delivery.
+    fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full>;
 
     /// Waits until everything sent has been acknowledged or has failed.
     ///

@@ -196,7 +196,7 @@ impl<'a> Feeder<'a> {
         let key = Bytes::from(format!("stream-{stream}"));
         let partition = i32::try_from(stream % u64::from(self.partitions.unsigned_abs())).ok();
         for (topic, value) in self.topics.iter().zip(self.values) {
-            let mut record = OutRecord {
+            let record = OutRecord {
                 topic: topic.clone(),
                 partition,
                 key: Some(key.clone()),
@@ -204,8 +204,7 @@ impl<'a> Feeder<'a> {
                 headers: vec![Header::new(EVENT_TIME_NS, self.last.as_nanos().to_string())],
                 timestamp: None,
             };
-            while let Err(back) = self.sink.send(record, self.sent) {
-                record = back;
+            while self.sink.send(&record, self.sent).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }

@@ -212,8 +212,7 @@ impl Replay {
         self.bytes += record.payload.len();
         self.under_way.insert(token, (place, chosen));
         let Some(sink) = &mut self.sink else { return };
-        while let Err(back) = sink.send(record, token) {
-            record = back;
+        while sink.send(&record, token).is_err() {
             let _some_room = sink.flush(Duration::from_millis(100));
         }
     }

@@ -23,11 +23,11 @@ impl Outgoing {
             gathering.transaction.doom(&error.message);
         }
         match error.refusal {
-            Refusal::Poison if pending.told => {
+            Refusal::Poison if matches!(pending.what, Outbound::Told { .. }) => {
                 // It has been told as delivered: only reading it again can tell otherwise.
                 out.fail(format!("the broker now refuses what it took before: {}", error.message));
             }
-            Refusal::Poison => ended.extend(self.poison(pending.what, error, out)),
+            Refusal::Poison => ended.extend(self.poison(pending, error)),
             // It has neither ended nor been committed, and is read again by whoever comes next.
             Refusal::Fatal => {
                 out.fail(format!("Kafka's producer has failed for good: {}", error.message));
@@ -36,7 +36,7 @@ impl Outgoing {
             Refusal::Passing => match &mut self.gathering {
                 Some(gathering) => {
                     tracing::debug!("a record of a transaction was not delivered: {}", error.message);
-                    gathering.kept.push(pending);
+                    gathering.keep(pending);
                 }
                 None => {
                     tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
@@ -48,12 +48,7 @@ impl Outgoing {
     }
 
     /// The broker will never take this record as it is.
-    fn poison(
-        &mut self,
-        what: Outbound,
-        error: &DeliveryError,
-        out: &mut Outbox<PublishMessage>,
-    ) -> Option<Delivered> {
+    fn poison(&mut self, Pending { what, record }: Pending, error: &DeliveryError) -> Option<Delivered> {
         match what {
             Outbound::Result { job, .. } => {
                 let message = format!("the broker refuses the result: {}", error.message);
@@ -72,7 +67,7 @@ impl Outgoing {
                 tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
                 let record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
                 let dead = Dead { without_payload: true, ..*dead };
-                self.send(letters::without_value(record), Outbound::Dead(Box::new(dead)), out);
+                self.send(letters::without_value(record), Outbound::Dead(Box::new(dead)));
                 None
             }
             Outbound::LeftOut { sample, topic, .. } => {
@@ -80,8 +75,9 @@ impl Outgoing {
                 tracing::error!(topic, %position, "a late, evicted or shed record is refused: {}", error.message);
                 Some(Delivered::Letter { position, assignment })
             }
-            Outbound::Carried { record, .. } => {
-                let key = record.key.as_deref().map(String::from_utf8_lossy);
+            Outbound::Carried { .. } => {
+                let key =
+                    record.as_ref().and_then(|record| record.key.as_deref()).map(String::from_utf8_lossy);
                 tracing::error!(
                     ?key,
                     "what a stream carries on is refused, and begins anew after a restart: {}",
@@ -89,6 +85,7 @@ impl Outgoing {
                 );
                 Some(Delivered::Carried)
             }
+            Outbound::Told { .. } => None,
         }
     }
 }

@@ -1,0 +1,190 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+
+use lockstep_engine::budget::Budget;
+use lockstep_engine::position::InputId;
+use lockstep_engine::publish::sink::{Ended, Ending, Full, Transactions};
+use parking_lot::Mutex;
+
+use super::super::gathering::Measure;
+use super::*;
+
+/// Takes so many records at a time, and keeps what it has taken.
+#[derive(Clone, Default)]
+struct Taken {
+    room: Arc<Mutex<usize>>,
+    numbers: Arc<Mutex<VecDeque<u64>>>,
+    payloads: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Sink for Taken {
+    fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
+        let mut room = self.room.lock();
+        *room = room.checked_sub(1).ok_or(Full)?;
+        self.numbers.lock().push_back(token);
+        self.payloads.lock().push(record.payload[0]);
+        Ok(())
+    }
+
+    fn flush(&mut self, _within: Duration) -> Result<(), usize> {
+        Ok(())
+    }
+}
+
+impl Taken {
+    /// Tells the outgoing of so many as delivered.
+    fn deliver(&self, count: usize, inbox: &Inbox) {
+        for token in self.numbers.lock().drain(..count) {
+            inbox.put(Delivery { token, outcome: Ok(()) });
+            *self.room.lock() += 1;
+        }
+    }
+}
+
+struct Client;
+
+impl Transactions for Client {
+    fn end(&mut self, _how: Ending, then: Box<dyn FnOnce(Ended) + Send>) {
+        then(Ended::AsAsked);
+    }
+}
+
+fn outgoing(sink: &Taken, most_waiting: Option<usize>) -> (Outgoing, Arc<Inbox>) {
+    let inbox = Arc::new(Inbox::default());
+    let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
+    let gathering =
+        most_waiting.map(|most| (Gathering::new(Box::new(Client), measure, &Budget::new(0)), most));
+    (Outgoing::new(("dead".into(), None), Box::new(sink.clone()), inbox.clone(), gathering), inbox)
+}
+
+fn record(payload: u8) -> OutRecord {
+    OutRecord {
+        topic: "state".into(),
+        partition: None,
+        key: None,
+        payload: vec![payload; 1000].into(),
+        headers: Vec::new(),
+        timestamp: None,
+    }
+}
+
+fn of(partition: i32) -> Outbound {
+    Outbound::Carried { partition: PartitionId { input: InputId(0), partition }, assignment: 1 }
+}
+
+fn deliveries(outgoing: &mut Outgoing) -> usize {
+    let mut ended = Vec::new();
+    outgoing.deliveries(Timestamp::MIN, &mut ended, &mut Outbox::new());
+    ended.len()
+}
+
+#[test]
+fn what_finds_no_room_goes_in_its_turn_when_there_is_some() {
+    let sink = Taken::default();
+    *sink.room.lock() = 2;
+    let (mut outgoing, inbox) = outgoing(&sink, None);
+    for payload in 0..5 {
+        outgoing.send(record(payload), of(0));
+        assert_eq!(outgoing.is_overfull(), payload >= 2);
+    }
+    let mark = outgoing.mark();
+    let mut ended = 0;
+    while outgoing.is_overfull() {
+        sink.deliver(1, &inbox);
+        ended += deliveries(&mut outgoing);
+        assert_eq!(outgoing.send_waiting(|_, _| true), 0);
+    }
+    assert!(!outgoing.has_passed(mark));
+    sink.deliver(2, &inbox);
+    ended += deliveries(&mut outgoing);
+    assert_eq!((ended, outgoing.is_empty(), outgoing.has_passed(mark)), (5, true, true));
+    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn what_waits_is_let_go_when_others_have_its_partition() {
+    let sink = Taken::default();
+    let (mut outgoing, inbox) = outgoing(&sink, None);
+    for payload in 0..4 {
+        outgoing.send(record(payload), of(i32::from(payload) % 2));
+    }
+    let mark = outgoing.mark();
+    *sink.room.lock() = 4;
+    // None of them is a result.
+    assert_eq!(outgoing.send_waiting(|partition, _| partition.partition == 0), 0);
+    assert_eq!(*sink.payloads.lock(), [0, 2]);
+    sink.deliver(2, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 2);
+    assert!(outgoing.is_empty() && outgoing.has_passed(mark));
+}
+
+#[test]
+fn while_a_transaction_ends_so_many_bytes_wait_and_go_into_the_next() {
+    let sink = Taken::default();
+    *sink.room.lock() = 10;
+    let (mut outgoing, inbox) = outgoing(&sink, Some(2 * record(0).weight()));
+    let mut ledger = Ledger::new(4096);
+    let mut step = |outgoing: &mut Outgoing, at| {
+        outgoing.step(Timestamp::from_millis(at), &mut ledger).unwrap();
+    };
+    for (payload, overfull) in [(0, false), (1, false), (2, true)] {
+        outgoing.send(record(payload), of(0));
+        assert_eq!(outgoing.is_overfull(), overfull, "none has begun");
+    }
+    let out = &mut Outbox::new();
+    step(&mut outgoing, 0);
+    assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(0), out), Some(true));
+    outgoing.send_waiting(|_, _| true);
+    assert!(!outgoing.is_overfull() && sink.payloads.lock().len() == 3);
+    let mark = outgoing.mark();
+
+    sink.deliver(3, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 3);
+    step(&mut outgoing, 1);
+    outgoing.send(record(3), of(0));
+    assert_eq!(sink.payloads.lock().len(), 3, "it ends");
+    assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(1), out), Some(true));
+    assert!(outgoing.has_passed(mark) && !outgoing.has_passed(outgoing.mark()));
+    outgoing.send_waiting(|_, _| true);
+    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn all_of_a_transaction_that_does_not_count_goes_again_before_what_waits_and_is_told_once() {
+    struct Aborts;
+    impl Transactions for Aborts {
+        fn end(&mut self, how: Ending, then: Box<dyn FnOnce(Ended) + Send>) {
+            then(match how {
+                Ending::None => Ended::AsAsked,
+                _ => Ended::Aborted("told to".into()),
+            });
+        }
+    }
+    let sink = Taken::default();
+    *sink.room.lock() = 10;
+    let inbox = Arc::new(Inbox::default());
+    let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
+    let gathering = Gathering::new(Box::new(Aborts), measure, &Budget::new(0));
+    let mut outgoing = Outgoing::new(
+        ("dead".into(), None),
+        Box::new(sink.clone()),
+        inbox.clone(),
+        Some((gathering, usize::MAX)),
+    );
+    let (out, mut ledger) = (&mut Outbox::new(), Ledger::new(4096));
+    outgoing.step(Timestamp::from_millis(0), &mut ledger).unwrap();
+    outgoing.transaction_ended(Timestamp::from_millis(0), out);
+    for payload in 0..2 {
+        outgoing.send(record(payload), of(0));
+    }
+    sink.deliver(2, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 2);
+    outgoing.step(Timestamp::from_millis(1), &mut ledger).unwrap();
+    outgoing.send(record(2), of(0));
+    assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(1), out), Some(false));
+    outgoing.send_waiting(|_, _| true);
+    assert_eq!(*sink.payloads.lock(), [0, 1, 0, 1, 2]);
+    sink.deliver(3, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 1, "the others were told before");
+}

@@ -155,6 +155,8 @@ impl Publish {
         if self.outgoing.transaction_ended(now, out) == Some(false) {
             self.ledger.tell_again();
         }
+        // Before anything is sent in the next: of what is let go now others will tell.
+        self.let_go(now);
         self.send_waiting();
         self.outgoing.forget_counted();
     }
@@ -235,7 +237,9 @@ impl Publish {
         }
         self.let_go(now);
         if self.outgoing.is_due(now) {
+            let carries = self.carries();
             self.send_carried();
+            self.outgoing.close(carries);
         }
         if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
             out.fail(why);
@@ -315,6 +319,7 @@ impl Room for Publish {
 
     fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<PublishMessage>) {
         self.do_due(now, out);
+        self.finish();
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

@@ -28,10 +28,10 @@ pub(super) struct Gathering {
     client: Box<dyn Transactions>,
     pub(super) transaction: Transaction,
     /// What was delivered in this transaction, or not: to be sent again, should it not count.
-    kept: Vec<Pending>,
+    kept: Vec<(u64, Pending)>,
     /// What was kept of one that counts. Its room is that of the next: at a hundred thousand records a second there would be
     /// a hundred megabytes a second of new memory.
-    counted_kept: Vec<Pending>,
+    counted_kept: Vec<(u64, Pending)>,
     /// For the records that are in this one.
     held: Reservation,
     measure: Measure,
@@ -39,6 +39,11 @@ pub(super) struct Gathering {
     counted: u64,
     /// All that was sent in them has lower numbers.
     counted_to: u64,
+    /// What was in one that does not count has lower numbers. It has been told as delivered, so that positions say of it that
+    /// it has ended: the next cannot count without all of it.
+    again_to: u64,
+    /// It is to end with what has lower numbers.
+    until: Option<u64>,
 }
 
 impl Gathering {
@@ -53,6 +58,8 @@ impl Gathering {
             measure,
             counted: 0,
             counted_to: 0,
+            again_to: 0,
+            until: None,
         }
     }
 
@@ -60,9 +67,24 @@ impl Gathering {
         !self.transaction.is_ending() && self.kept.is_empty()
     }
 
-    /// Whether something can be sent in it.
-    pub(super) fn is_open(&self) -> bool {
-        self.transaction.is_open()
+    /// Whether the record of that number can be sent in it.
+    pub(super) fn takes(&self, number: u64) -> bool {
+        self.transaction.is_open() && self.until.is_none_or(|until| number < until)
+    }
+
+    /// Whether it is to end now, and that has not been seen to.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.transaction.is_due(now) && self.until.is_none()
+    }
+
+    /// When it is due; none while it ends, which is told, or waits for what has to be in it.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.transaction.due().filter(|_| self.until.is_none())
+    }
+
+    /// It takes nothing from this number on, and ends when it has all before it.
+    pub(super) fn close(&mut self, number: u64) {
+        self.until = Some(number.max(self.again_to));
     }
 
     /// How many transactions count once one does that can hold what is to be committed now.
@@ -84,8 +106,8 @@ impl Gathering {
     }
 
     /// Keeps what was sent in it and has been told of, until it counts.
-    pub(super) fn keep(&mut self, pending: Pending) {
-        self.kept.push(pending);
+    pub(super) fn keep(&mut self, number: u64, pending: Pending) {
+        self.kept.push((number, pending));
     }
 
     /// Ends it if it is time, with the positions that may be committed.
@@ -95,12 +117,20 @@ impl Gathering {
     pub(super) fn step(
         &mut self,
         now: Timestamp,
-        under_way: bool,
+        (under_way, unsent): (bool, u64),
         ledger: &mut Ledger<Arc<Sample>>,
         inbox: &Arc<Inbox>,
     ) -> Result<(), String> {
-        let worth = !self.kept.is_empty() || ledger.has_moved();
-        let Some(ask) = self.transaction.step(now, worth, under_way) else { return Ok(()) };
+        if self.transaction.is_open() && unsent < self.until.unwrap_or(self.again_to) {
+            return Ok(());
+        }
+        let worth = !self.kept.is_empty() || under_way || ledger.has_moved();
+        let Some(ask) = self.transaction.step(now, worth, under_way) else {
+            if self.transaction.is_open() {
+                self.until = None;
+            }
+            return Ok(());
+        };
         let mut commits = if ask == Ask::Commit { ledger.committable() } else { Vec::new() };
         if commits.is_empty() && ask == Ask::Commit {
             // A transaction without positions would not tell the broker whose it is.
@@ -134,12 +164,16 @@ impl Gathering {
             std::mem::swap(&mut self.kept, &mut self.counted_kept);
         }
         self.held.clear();
+        self.until = None;
         Some(then)
     }
 
-    /// What was kept of one that does not count.
-    pub(super) fn take_kept(&mut self) -> Vec<Pending> {
-        std::mem::take(&mut self.kept)
+    /// What was kept of one that does not count, in the order in which it was sent. It gets the numbers before `unsent` again.
+    pub(super) fn take_kept(&mut self, unsent: u64) -> Vec<Pending> {
+        self.again_to = unsent;
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.sort_by_key(|(number, _)| *number);
+        kept.into_iter().map(|(_, pending)| pending).collect()
     }
 
     /// Lets go of what was kept of one that counts.
@@ -187,7 +221,7 @@ mod tests {
         let mut gathering = gathering(Duration::from_secs(3600), 2000);
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let begun = Timestamp::from_millis(0);
-        gathering.step(begun, false, &mut ledger, &inbox).unwrap();
+        gathering.step(begun, (false, 0), &mut ledger, &inbox).unwrap();
         gathering.ended(begun, &inbox, 0).unwrap();
         for is_due in [false, true] {
             gathering.hold(&record());
@@ -202,7 +236,7 @@ mod tests {
         let partition = PartitionId { input: InputId(0), partition: 0 };
         ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
         let step = |gathering: &mut Gathering, ledger: &mut Ledger<_>, now, under_way, unsent| {
-            gathering.step(Timestamp::from_millis(now), under_way, ledger, &inbox).unwrap();
+            gathering.step(Timestamp::from_millis(now), (under_way, unsent), ledger, &inbox).unwrap();
             gathering.ended(Timestamp::from_millis(now), &inbox, unsent).is_some()
         };
         assert!(step(&mut gathering, &mut ledger, 0, false, 0), "the first has begun");
@@ -230,7 +264,7 @@ mod tests {
         ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
         ledger.open(position, 1);
         for counted in [0, 1] {
-            gathering.step(Timestamp::from_millis(counted), false, &mut ledger, &inbox).unwrap();
+            gathering.step(Timestamp::from_millis(counted), (false, 0), &mut ledger, &inbox).unwrap();
             assert!(gathering.ended(Timestamp::from_millis(counted), &inbox, 0).is_some());
             assert_eq!(gathering.counted, counted.cast_unsigned());
             ledger.end(position, 1);

@@ -179,13 +179,13 @@ impl Outgoing {
                     Some(gathering) => {
                         let (delivered, kept) = pending.told(now);
                         ended.extend(delivered);
-                        gathering.keep(kept);
+                        gathering.keep(delivery.token, kept);
                     }
                     None => ended.extend(pending.what.delivered(now)),
                 },
                 Err(error) => {
                     telemetry::delivery_failed();
-                    self.undelivered(pending, &error, now, ended, out);
+                    self.undelivered(delivery.token, pending, &error, now, ended, out);
                 }
             }
         }
@@ -199,14 +199,22 @@ impl Outgoing {
         }
     }
 
-    /// Whether the transaction under way takes what is sent, and would end now.
+    /// Whether the transaction under way is to be closed now.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.gathering.as_ref().is_some_and(|gathering| gathering.transaction.is_due(now))
+        self.gathering.as_ref().is_some_and(|gathering| gathering.is_due(now))
+    }
+
+    /// The transaction under way ends with what has been sent, or with all that was to be sent until now: with what streams
+    /// carry on, which is of no use without the results before it, and theirs are not without it.
+    pub(super) fn close(&mut self, with_all: bool) {
+        if let Some(gathering) = &mut self.gathering {
+            gathering.close(if with_all { self.queue.next() } else { self.queue.unsent() });
+        }
     }
 
     /// When the transaction under way is due.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.gathering.as_ref().and_then(|gathering| gathering.transaction.due())
+        self.gathering.as_ref().and_then(Gathering::due)
     }
 
     /// Ends the transaction under way if it is time, with the positions that may be committed.
@@ -215,7 +223,9 @@ impl Outgoing {
     /// When a position cannot be among them.
     pub(super) fn step(&mut self, now: Timestamp, ledger: &mut Ledger<Arc<Sample>>) -> Result<(), String> {
         match &mut self.gathering {
-            Some(gathering) => gathering.step(now, self.queue.is_under_way(), ledger, &self.inbox),
+            Some(gathering) => {
+                gathering.step(now, (self.queue.is_under_way(), self.queue.unsent()), ledger, &self.inbox)
+            }
             None => Ok(()),
         }
     }
@@ -244,7 +254,8 @@ impl Outgoing {
             Then::GoOn => Some(true),
             Then::Again(why) => {
                 tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
-                let kept = self.gathering.as_mut().map(Gathering::take_kept).unwrap_or_default();
+                let kept =
+                    self.gathering.as_mut().map(|gathering| gathering.take_kept(unsent)).unwrap_or_default();
                 self.queue.push_again(kept.into_iter());
                 Some(false)
             }
@@ -317,7 +328,8 @@ fn hand_over(
     record: &OutRecord,
     number: u64,
 ) -> bool {
-    if gathering.as_ref().is_some_and(|gathering| !gathering.is_open()) || sink.send(record, number).is_err()
+    if gathering.as_ref().is_some_and(|gathering| !gathering.takes(number))
+        || sink.send(record, number).is_err()
     {
         return false;
     }

@@ -121,8 +121,8 @@ pub struct KafkaSink {
     producer: Arc<ThreadedProducer<Context>>,
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
-    /// How many bytes may be under way. The client's own limit is twice that and never reached: it counts a record until
-    /// some time after its delivery has been told, and whoever waits for that would wait for ever.
+    /// How many bytes may be under way. The client's own limit is twice that, and only a record larger than the window can
+    /// reach it: it counts a record until some time after its delivery has been told, and whoever waits for that waits long.
     window: usize,
 }
 

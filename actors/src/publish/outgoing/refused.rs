@@ -13,6 +13,7 @@ use crate::shell::Outbox;
 impl Outgoing {
     pub(super) fn undelivered(
         &mut self,
+        number: u64,
         pending: Pending,
         error: &DeliveryError,
         now: Timestamp,
@@ -36,7 +37,7 @@ impl Outgoing {
             Refusal::Passing => match &mut self.gathering {
                 Some(gathering) => {
                     tracing::debug!("a record of a transaction was not delivered: {}", error.message);
-                    gathering.keep(pending);
+                    gathering.keep(number, pending);
                 }
                 None => {
                     tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);

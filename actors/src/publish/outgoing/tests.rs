@@ -154,41 +154,109 @@ fn while_a_transaction_ends_so_many_bytes_wait_and_go_into_the_next() {
     assert_eq!(*sink.payloads.lock(), [0, 1, 2, 3]);
 }
 
-#[test]
-fn all_of_a_transaction_that_does_not_count_goes_again_before_what_waits_and_is_told_once() {
-    struct Aborts;
-    impl Transactions for Aborts {
-        fn end(&mut self, how: Ending, then: Box<dyn FnOnce(Ended) + Send>) {
-            then(match how {
-                Ending::None => Ended::AsAsked,
-                _ => Ended::Aborted("told to".into()),
-            });
-        }
+/// Aborts the first that is to be committed, and tells of those that are committed.
+#[derive(Clone, Default)]
+struct AbortsOne(Arc<Mutex<Vec<&'static str>>>);
+
+impl Transactions for AbortsOne {
+    fn end(&mut self, how: Ending, then: Box<dyn FnOnce(Ended) + Send>) {
+        let mut ends = self.0.lock();
+        let ended = match how {
+            Ending::Commit(_) if ends.is_empty() => {
+                ends.push("aborted");
+                Ended::Aborted("told to".into())
+            }
+            Ending::Commit(_) => {
+                ends.push("committed");
+                Ended::AsAsked
+            }
+            _ => Ended::AsAsked,
+        };
+        drop(ends);
+        then(ended);
     }
-    let sink = Taken::default();
-    *sink.room.lock() = 10;
+}
+
+#[test]
+fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
+    let (sink, client) = (Taken::default(), AbortsOne::default());
+    *sink.room.lock() = 2;
     let inbox = Arc::new(Inbox::default());
     let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
-    let gathering = Gathering::new(Box::new(Aborts), measure, &Budget::new(0));
+    let gathering = Gathering::new(Box::new(client.clone()), measure, &Budget::new(0));
     let mut outgoing = Outgoing::new(
         ("dead".into(), None),
         Box::new(sink.clone()),
         inbox.clone(),
         Some((gathering, usize::MAX)),
     );
-    let (out, mut ledger) = (&mut Outbox::new(), Ledger::new(4096));
-    outgoing.step(Timestamp::from_millis(0), &mut ledger).unwrap();
-    outgoing.transaction_ended(Timestamp::from_millis(0), out);
+    let (out, mut ledger, mut millis) = (&mut Outbox::new(), Ledger::new(4096), 0);
+    let mut step = |outgoing: &mut Outgoing| {
+        millis += 1;
+        let now = Timestamp::from_millis(millis);
+        if outgoing.is_due(now) {
+            outgoing.close(false);
+        }
+        outgoing.step(now, &mut ledger).unwrap();
+        let counts = outgoing.transaction_ended(now, out);
+        outgoing.send_waiting(|_, _| true);
+        counts
+    };
+    assert_eq!(step(&mut outgoing), Some(true), "the first has begun");
     for payload in 0..2 {
         outgoing.send(record(payload), of(0));
     }
+    // In another order than they were sent in.
+    sink.numbers.lock().make_contiguous().reverse();
     sink.deliver(2, &inbox);
     assert_eq!(deliveries(&mut outgoing), 2);
-    outgoing.step(Timestamp::from_millis(1), &mut ledger).unwrap();
+    *sink.room.lock() = 1;
     outgoing.send(record(2), of(0));
-    assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(1), out), Some(false));
+    // Of the third nothing has been told: it is sent in the first, too.
+    sink.deliver(1, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 1);
+    assert_eq!(step(&mut outgoing), Some(false));
+    outgoing.send(record(3), of(0));
+    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 0], "there is room for one");
+    for sent in [5, 6] {
+        sink.deliver(1, &inbox);
+        assert_eq!(deliveries(&mut outgoing), 0, "they were told before");
+        assert_eq!(step(&mut outgoing), None, "not all of them are in it");
+        assert_eq!(sink.payloads.lock().len(), sent);
+    }
+    sink.deliver(1, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 0);
+    assert_eq!(step(&mut outgoing), Some(true));
+    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 0, 1, 2, 3]);
+    assert_eq!(*client.0.lock(), ["aborted", "committed"]);
+}
+
+#[test]
+fn a_transaction_closes_with_what_streams_carry_on_and_takes_nothing_behind_it() {
+    let sink = Taken::default();
+    *sink.room.lock() = 10;
+    let (mut outgoing, inbox) = outgoing(&sink, Some(usize::MAX));
+    let (out, mut ledger) = (&mut Outbox::new(), Ledger::new(4096));
+    outgoing.step(Timestamp::from_millis(0), &mut ledger).unwrap();
+    outgoing.transaction_ended(Timestamp::from_millis(0), out);
+    *sink.room.lock() = 1;
+    for payload in 0..3 {
+        outgoing.send(record(payload), of(0));
+    }
+    assert!(outgoing.is_due(Timestamp::from_millis(1)));
+    outgoing.close(true);
+    assert!(!outgoing.is_due(Timestamp::from_millis(1)) && outgoing.due().is_none());
+    outgoing.send(record(3), of(0));
+    for sent in 1..4 {
+        outgoing.step(Timestamp::from_millis(2), &mut ledger).unwrap();
+        assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(2), out), None);
+        assert_eq!(sink.payloads.lock().len(), sent);
+        sink.deliver(1, &inbox);
+        deliveries(&mut outgoing);
+        outgoing.send_waiting(|_, _| true);
+    }
+    outgoing.step(Timestamp::from_millis(3), &mut ledger).unwrap();
+    assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(3), out), Some(true));
     outgoing.send_waiting(|_, _| true);
-    assert_eq!(*sink.payloads.lock(), [0, 1, 0, 1, 2]);
-    sink.deliver(3, &inbox);
-    assert_eq!(deliveries(&mut outgoing), 1, "the others were told before");
+    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 3]);
 }

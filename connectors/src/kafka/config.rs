@@ -70,8 +70,7 @@ const FETCH: usize = 1 << 20;
 /// librdkafka's 50 MB, a pipeline reads large records three times as slowly from Apache Kafka.
 const FETCH_IN_ALL: usize = 8 << 20;
 
-/// By what of all that may be read ahead a fetch brings at most. It stays whole in memory until the last of its records is
-/// taken, and librdkafka counts values alone.
+/// By what of all that may be read ahead a fetch brings at most.
 const FETCHES: usize = 4;
 
 /// Of a share that is less, in bytes, only half is used: librdkafka counts values alone, and holds what a fetch brought whole

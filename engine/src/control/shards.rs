@@ -223,6 +223,7 @@ impl<S> Awaiting<S> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     use super::*;
 
@@ -259,6 +260,15 @@ mod tests {
             let stays = Resize { from, to }.moves(&key(&name)).is_none();
             prop_assert_eq!(stays, owner(&key(&name), from) == owner(&key(&name), to));
         }
+    }
+
+    proptest! {
+        // Always the same cases: of others, one in thousands would fail by chance alone.
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(1998),
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn streams_are_spread_as_evenly_as_by_a_die(prefix in "[a-z]{0,8}-?", shards in 1_usize..24) {
@@ -267,10 +277,9 @@ mod tests {
             for number in 0..shards * EACH {
                 counts[owner(&key(&format!("{prefix}{number}")), shards)] += 1;
             }
-            // Five standard deviations: chance alone goes beyond once in millions.
-            let most = 5.0 * (EACH as f64).sqrt();
+            let five_standard_deviations = 5.0 * (EACH as f64).sqrt();
             for count in counts {
-                prop_assert!((count as f64 - EACH as f64).abs() <= most, "{count} of {EACH}");
+                prop_assert!((count as f64 - EACH as f64).abs() <= five_standard_deviations, "{count} of {EACH}");
             }
         }
     }

@@ -4,8 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::account::{Account, Amount};
 use super::event::{Event, Stamp, ended};
 use super::held::Held;
@@ -23,10 +21,11 @@ mod hand_over;
 mod observe;
 mod room;
 mod slots;
+mod streams;
 
 pub use ahead::Incoming;
 pub use hand_over::{Handover, NotAdopted};
-use slots::Slots;
+use streams::Streams;
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
 /// expected can change it. What is said here of pivots holds for that method; for the other, see
@@ -76,10 +75,9 @@ use slots::Slots;
 pub struct Aligner<T> {
     policy: Arc<AlignPolicy>,
     rules: Rules,
-    index: FxHashMap<StreamKey, u32>,
     /// The slot of the stream that was pushed to last: what comes often comes in a row.
     last: u32,
-    streams: Slots<Stream<T>>,
+    streams: Streams<T>,
     /// Deadlines and slots. An entry counts only if its stream has scheduled that very deadline; the others are
     /// left behind and skipped.
     deadlines: BinaryHeap<Reverse<(i64, u32)>>,
@@ -100,9 +98,8 @@ impl<T: Held + Clone> Aligner<T> {
             latest: vec![i64::MIN; rules.inputs.len()],
             policy,
             rules,
-            index: FxHashMap::default(),
             last: 0,
-            streams: Slots::new(),
+            streams: Streams::new(),
             deadlines: BinaryHeap::new(),
             buffered: 0,
             now: i64::MIN,
@@ -205,8 +202,7 @@ impl<T: Held + Clone> Aligner<T> {
         for held in self.streams.iter_mut() {
             held.finish(&self.rules, now, out);
         }
-        self.streams = Slots::new();
-        self.index = FxHashMap::default();
+        self.streams = Streams::new();
         self.deadlines = BinaryHeap::new();
         self.buffered = 0;
         self.account = account(&self.policy);
@@ -233,7 +229,7 @@ impl<T: Held + Clone> Aligner<T> {
 
     /// How many streams it knows.
     pub fn streams(&self) -> usize {
-        self.index.len()
+        self.streams.len()
     }
 
     /// The latest event time that an input has brought, over all streams.
@@ -259,8 +255,8 @@ impl<T: Held + Clone> Aligner<T> {
         {
             return self.last;
         }
-        self.last = match self.index.get(key) {
-            Some(slot) => *slot,
+        self.last = match self.streams.find(key) {
+            Some(slot) => slot,
             None => self.add_stream(key, now),
         };
         self.last
@@ -268,27 +264,18 @@ impl<T: Held + Clone> Aligner<T> {
 
     #[cold]
     fn add_stream(&mut self, key: &StreamKey, now: i64) -> u32 {
-        self.place(Stream::new(key.clone(), &self.rules, now))
-    }
-
-    /// Gives a stream a slot.
-    fn place(&mut self, stream: Stream<T>) -> u32 {
-        let key = stream.key.clone();
-        let slot = self.streams.insert(stream);
-        self.index.insert(key, slot);
-        slot
+        self.streams.insert(Stream::new(key.clone(), &self.rules, now))
     }
 
     fn remove(&mut self, slot: u32) -> Option<(Stream<T>, Amount)> {
         let held = self.streams.take(slot)?;
         self.buffered -= held.held();
-        self.index.remove(&held.key);
         let amount = self.account.as_mut().map(|account| account.forget(slot));
         Some((held, amount.unwrap_or_default()))
     }
 
     fn forget_streams(&mut self, mut which: impl FnMut(&Stream<T>) -> bool) {
-        for slot in (0_u32..).take(self.streams.len()) {
+        for slot in (0_u32..).take(self.streams.slots()) {
             if let Some(held) = self.streams.get(slot)
                 && which(held)
             {
@@ -305,7 +292,7 @@ impl<T: Held + Clone> Aligner<T> {
 
     fn schedule(&mut self, slot: u32, deadline: i64) {
         // Entries that no longer count are cleared away before they outnumber the others by much.
-        if self.deadlines.len() > self.index.len().saturating_mul(4).saturating_add(64) {
+        if self.deadlines.len() > self.streams.len().saturating_mul(4).saturating_add(64) {
             let mut deadlines = std::mem::take(&mut self.deadlines);
             deadlines.retain(|Reverse((deadline, slot))| self.counts(*deadline, *slot));
             self.deadlines = deadlines;

@@ -13,14 +13,12 @@ pub(super) struct Clock {
     pub(super) heard: i64,
     /// The partition that the last sample came from, if there was one.
     pub(super) partition: Option<i32>,
-    /// Only where it is learned.
-    disorder: Option<Box<Disorder>>,
 }
 
 /// By how much samples were out of order lately, for inputs where that is learned: the most among the last one to
 /// two thousand samples.
 #[derive(Clone, Copy, Debug, Default)]
-struct Disorder {
+pub(super) struct Disorder {
     now: i64,
     before: i64,
     samples: u16,
@@ -43,32 +41,30 @@ impl Disorder {
         let most = self.now.max(self.before);
         most.saturating_add(most / 4)
     }
+
+    /// What the watermark is to stay behind by, judging by a sample that lies so far behind the latest and by those
+    /// before it.
+    pub(super) fn learn(&mut self, rule: &Rule, behind: i64) -> i64 {
+        self.add(behind);
+        let seen = self.allowance().saturating_add(rule.lateness);
+        seen.clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
+    }
 }
 
 impl Clock {
     pub(super) fn new(now: i64) -> Self {
-        Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None, disorder: None }
+        Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None }
     }
 
-    /// A sample has come.
+    /// A sample has come. The watermark is to stay `allowed` behind the latest event time.
     #[inline]
-    pub(super) fn hear(&mut self, rule: &Rule, time: i64, partition: i32, now: i64) {
+    pub(super) fn hear(&mut self, time: i64, allowed: i64, partition: i32, now: i64) {
         self.heard = now;
         self.partition = Some(partition);
-        let allowed = if rule.learn_up_to > 0 { self.learn(rule, time) } else { rule.out_of_orderness };
         if time > self.latest {
             self.latest = time;
         }
         self.watermark = self.watermark.max(self.latest.saturating_sub(allowed));
-    }
-
-    /// What the watermark is to stay behind by, judging by this sample and those before it.
-    fn learn(&mut self, rule: &Rule, time: i64) -> i64 {
-        let behind = if self.latest == i64::MIN { 0 } else { self.latest.saturating_sub(time).max(0) };
-        let disorder = self.disorder.get_or_insert_default();
-        disorder.add(behind);
-        let seen = disorder.allowance().saturating_add(rule.lateness);
-        seen.clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
     }
 
     /// How far an event time lies from the latest before it, with its sign; 0 for the first.
@@ -114,13 +110,17 @@ mod tests {
         )
     }
 
+    /// Hears of a sample as a stream does whose input learns. Gives the watermark.
+    fn hear(rule: &Rule, (clock, disorder): &mut (Clock, Disorder), time: i64) -> i64 {
+        let allowed = disorder.learn(rule, clock.step_to(time).saturating_neg().max(0));
+        clock.hear(time, allowed, 0, 0);
+        clock.watermark
+    }
+
     #[test]
     fn the_watermark_stays_behind_by_what_was_seen_of_the_disorder_and_a_quarter_more() {
-        let (rule, mut clock) = (learning(10, 1_000), Clock::new(0));
-        let mut hear = |time| {
-            clock.hear(&rule, time, 0, 0);
-            clock.watermark
-        };
+        let (rule, mut clock) = (learning(10, 1_000), (Clock::new(0), Disorder::default()));
+        let mut hear = |time| hear(&rule, &mut clock, time);
         assert_eq!(hear(1_000), 990, "the least at first");
         assert_eq!(hear(900), 990, "100 behind: the watermark does not go back");
         assert_eq!(hear(1_100), 990, "but waits until it is 125 behind");
@@ -133,22 +133,20 @@ mod tests {
 
     #[test]
     fn no_more_is_learned_than_allowed() {
-        let (rule, mut clock) = (learning(0, 50), Clock::new(0));
-        for time in [10_000, 1, 20_000] {
-            clock.hear(&rule, time, 0, 0);
-        }
-        assert_eq!(clock.watermark, 19_950);
+        let (rule, mut clock) = (learning(0, 50), (Clock::new(0), Disorder::default()));
+        let watermarks = [10_000, 1, 20_000].map(|time| hear(&rule, &mut clock, time));
+        assert_eq!(watermarks[2], 19_950);
     }
 
     proptest! {
         #[test]
         fn the_watermark_never_goes_back(times in prop::collection::vec(0_i64..5_000, 1..200)) {
-            let (rule, mut clock) = (learning(5, 400), Clock::new(0));
+            let (rule, mut clock) = (learning(5, 400), (Clock::new(0), Disorder::default()));
             let mut before = i64::MIN;
             for time in times {
-                clock.hear(&rule, time, 0, 0);
-                prop_assert!(clock.watermark >= before && clock.watermark <= clock.latest - 5);
-                before = clock.watermark;
+                let watermark = hear(&rule, &mut clock, time);
+                prop_assert!(watermark >= before && watermark <= clock.0.latest - 5);
+                before = watermark;
             }
         }
     }

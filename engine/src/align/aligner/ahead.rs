@@ -99,7 +99,7 @@ impl<T: Held + Clone> Aligner<T> {
     /// The slots of the first samples' streams, where these are known. No push takes a slot away.
     fn look_up<S: Incoming>(&self, samples: &[S], slots: &mut [Option<u32>; AHEAD]) {
         for (slot, sample) in slots.iter_mut().zip(samples) {
-            *slot = self.index.get(sample.stream()).copied();
+            *slot = self.streams.find(sample.stream());
         }
     }
 }

@@ -8,10 +8,10 @@ use super::Aligner;
 impl<T: Held + Clone> Aligner<T> {
     /// Gives back the memory of streams that are gone, once most are.
     pub(super) fn compact(&mut self) {
-        if self.streams.len() <= self.index.len().saturating_mul(4).saturating_add(64) {
+        if self.streams.slots() <= self.streams.len().saturating_mul(4).saturating_add(64) {
             return;
         }
-        let mut slots = vec![u32::MAX; self.streams.len()];
+        let mut slots = vec![u32::MAX; self.streams.slots()];
         let moved = self.streams.compact();
         for (to, from) in (0_u32..).zip(&moved) {
             if let Some(slot) = slots.get_mut(*from as usize) {
@@ -20,8 +20,6 @@ impl<T: Held + Clone> Aligner<T> {
         }
         let to = |from: u32| slots.get(from as usize).copied().unwrap_or(u32::MAX);
         self.last = 0;
-        self.index.values_mut().for_each(|slot| *slot = to(*slot));
-        self.index.shrink_to_fit();
         let deadlines = std::mem::take(&mut self.deadlines).into_iter();
         let moved_to = |Reverse((deadline, slot))| Some(Reverse((deadline, to(slot))));
         let still =
@@ -37,7 +35,6 @@ impl<T: Held + Clone> Aligner<T> {
     #[cfg(test)]
     pub(in crate::align) fn capacity(&self) -> usize {
         self.streams.capacity()
-            + self.index.capacity()
             + self.deadlines.capacity()
             + self.account.as_ref().map_or(0, |account| account.capacity())
     }

@@ -49,7 +49,7 @@ impl<T: Held + Clone> Aligner<T> {
     /// Gives a stream away, if it knows it: to [`Self::adopt`] by another aligner with the same policy, its bounds over all
     /// streams excepted. Here it is as if it had never been heard of.
     pub fn hand_over(&mut self, stream: &StreamKey) -> Option<Handover<T>> {
-        let slot = self.index.get(stream).copied()?;
+        let slot = self.streams.find(stream)?;
         let now = self.now;
         let (stream, amount) = self.remove(slot)?;
         self.compact();
@@ -58,7 +58,7 @@ impl<T: Held + Clone> Aligner<T> {
 
     /// Whether it knows a stream.
     pub fn knows(&self, stream: &StreamKey) -> bool {
-        self.index.contains_key(stream)
+        self.streams.find(stream).is_some()
     }
 
     /// The streams that it knows.
@@ -73,7 +73,7 @@ impl<T: Held + Clone> Aligner<T> {
     /// # Errors
     /// The stream, if it is known here already.
     pub fn adopt(&mut self, handover: Handover<T>) -> Result<(), NotAdopted<T>> {
-        if self.index.contains_key(handover.stream()) {
+        if self.knows(handover.stream()) {
             return Err(NotAdopted(handover));
         }
         let Handover { stream, amount, now } = handover;
@@ -83,7 +83,7 @@ impl<T: Held + Clone> Aligner<T> {
         }
         self.buffered += stream.held();
         let deadline = stream.scheduled;
-        let slot = self.place(*stream);
+        let slot = self.streams.insert(*stream);
         if let Some(account) = &mut self.account {
             account.adopt(slot, amount);
         }

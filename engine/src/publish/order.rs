@@ -11,6 +11,9 @@ use crate::sample::StreamKey;
 #[derive(Debug)]
 pub struct InOrder<T> {
     streams: FxHashMap<StreamKey, VecDeque<Admitted<T>>>,
+    /// Queues of streams of which all has gone, for those that come next: where each of many has one at a time, each
+    /// would take memory and give it back.
+    spare: Vec<VecDeque<Admitted<T>>>,
     /// How many have not gone, of those admitted before the first mark that some are left of, before the next, and so on;
     /// the last is of those since the last mark.
     admitted: VecDeque<usize>,
@@ -28,15 +31,20 @@ struct Admitted<T> {
 
 impl<T> Default for InOrder<T> {
     fn default() -> Self {
-        Self { streams: FxHashMap::default(), admitted: VecDeque::from([0]), passed: 0 }
+        Self { streams: FxHashMap::default(), spare: Vec::new(), admitted: VecDeque::from([0]), passed: 0 }
     }
 }
 
 impl<T> InOrder<T> {
+    /// So many queues are kept, of those that have not grown beyond that.
+    const MOST_SPARE: usize = 1024;
+    const MOST_IN_SPARE: usize = 8;
+
     /// Says that the stream's next is `id`. Ids are unique.
     pub fn admit(&mut self, stream: StreamKey, id: u64) {
         let after = self.passed + self.admitted.len() as u64 - 1;
-        self.streams.entry(stream).or_default().push_back(Admitted { id, after, item: None });
+        let queue = self.streams.entry(stream).or_insert_with(|| self.spare.pop().unwrap_or_default());
+        queue.push_back(Admitted { id, after, item: None });
         if let Some(count) = self.admitted.back_mut() {
             *count += 1;
         }
@@ -77,8 +85,12 @@ impl<T> InOrder<T> {
                 *count -= 1;
             }
         }
-        if queue.is_empty() {
-            self.streams.remove(stream);
+        if queue.is_empty()
+            && let Some(queue) = self.streams.remove(stream)
+            && queue.capacity() <= Self::MOST_IN_SPARE
+            && self.spare.len() < Self::MOST_SPARE
+        {
+            self.spare.push(queue);
         }
         self.pass();
         out

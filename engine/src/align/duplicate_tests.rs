@@ -80,14 +80,14 @@ fn two_records_with_the_same_time_and_other_ids_are_both_kept_where_a_join_takes
 }
 
 #[test]
-fn a_record_that_comes_twice_is_a_duplicate_as_long_as_it_is_held_though_no_bundle_can_have_it() {
+fn a_record_that_comes_twice_is_a_duplicate_and_not_late_as_long_as_it_is_held() {
     let window = Join::Window { before: ms(100), after: Duration::ZERO };
     let mut rig = rig(Method::Pivot(InputId(0)), window);
     rig.push_as(1, 0, 400, ID, 0);
     rig.push_as(1, 10, 0, ID + 1, 0);
     rig.push_as(0, 300, 0, ID + 2, 0);
     assert_eq!(rig.push_as(1, 10, 0, ID + 1, 0), format!("duplicate {}", ID + 1));
-    assert_eq!(rig.push_as(1, 10, 0, ID + 3, 0), format!("{}x0", ID + 3));
+    assert_eq!(rig.push_as(1, 10, 0, ID + 3, 0), format!("late {} by 140000000", ID + 3));
 }
 
 #[test]

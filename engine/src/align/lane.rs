@@ -205,18 +205,15 @@ impl<T> Lane<T> {
         same.any(|entry| item.repeats(&entry.item))
     }
 
-    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still, or was lately. Before any
-    /// bundle has closed none can have missed it: after a restart it may well be one that bundles have had.
+    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still, or was lately.
     #[cold]
-    pub(super) fn too_late(&self, ahead: Ahead, time: i64, item: T, by_ns: u64) -> Event<T>
+    pub(super) fn too_late(&self, time: i64, item: T, by_ns: u64) -> Event<T>
     where
         T: Held,
     {
         let after = self.entries.partition_point(|entry| entry.time <= time);
         if self.recent.has(time, &item) || self.is_repeated(after, time, &item) {
             Event::Duplicate(item)
-        } else if ahead.closed == i64::MIN {
-            Event::Released { item, used: 0 }
         } else {
             Event::Late { item, by_ns }
         }

@@ -194,7 +194,7 @@ impl<T: Held + Clone> Pivot<T> {
                 return NEVER;
             };
             if let Some(by_ns) = Lane::<T>::late_by(rule, ahead, time, end) {
-                out.push(lane.too_late(ahead, time, item, by_ns));
+                out.push(lane.too_late(time, item, by_ns));
                 return NEVER;
             }
             if let Err(refused) = lane.insert(rule.ask, time, end, view.now, item) {

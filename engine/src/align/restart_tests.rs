@@ -25,8 +25,6 @@ struct Plan {
     taken: prop::sample::Index,
     /// Which of the bundles told before it have been published and committed.
     settled: u64,
-    /// The input that is read first after it, and the others one after the other; none where all come as they had.
-    again: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,8 +74,8 @@ fn plans() -> impl Strategy<Value = Plan> {
         (joins(), 0..8_i64, hold, 0..6_i64, raw).prop_map(|(join, out_of_orderness, hold, lasts, raw)| {
             InputPlan { join, out_of_orderness, hold, lasts, raw }
         });
-    (methods(), vec(input, 1..4), any::<prop::sample::Index>(), any::<u64>(), prop::option::of(0..3_u16))
-        .prop_map(|(method, inputs, taken, settled, again)| Plan { method, inputs, taken, settled, again })
+    (methods(), vec(input, 1..4), any::<prop::sample::Index>(), any::<u64>())
+        .prop_map(|(method, inputs, taken, settled)| Plan { method, inputs, taken, settled })
 }
 
 impl Plan {
@@ -149,7 +147,6 @@ struct Told {
     /// How many samples had come when a bundle of an event time was told.
     after: BTreeMap<i64, usize>,
     gone: BTreeSet<usize>,
-    late: BTreeSet<usize>,
 }
 
 struct Life {
@@ -192,9 +189,6 @@ impl Life {
                     self.told.bundles.push((bundle.event_time.as_nanos(), parts.collect()));
                 }
                 event => {
-                    if let Event::Late { item, .. } = &event {
-                        self.told.late.insert(*item);
-                    }
                     let item = *event.ended().expect("no bundle is dropped, and no clock steps");
                     assert!(self.told.gone.insert(item), "{item} ends twice");
                 }
@@ -212,8 +206,7 @@ fn ended(told: &Told, open: &[&(i64, Vec<Vec<usize>>)]) -> BTreeSet<usize> {
 type Bundles = Vec<(i64, Vec<Vec<usize>>)>;
 
 /// Restarts once, with all bundles that `is_settled` says published and committed. What is published before and told
-/// after it, and what is told without a restart. Every sample that had not ended ends once, and none is late that was in a
-/// bundle.
+/// after it, and what is told without a restart. Every sample that had not ended ends once.
 fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, Bundles), TestCaseError> {
     let arrivals = plan.arrivals();
     let mut undisturbed = Life::new(plan);
@@ -230,11 +223,7 @@ fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, 
 
     let mut after = Life::new(plan);
     let mut is_behind: Vec<bool> = plan.inputs.iter().map(|_| true).collect();
-    let mut again: Vec<_> = arrivals.iter().enumerate().collect();
-    if let Some(first) = plan.again {
-        again.sort_by_key(|(_, item)| (item.input != first, item.input));
-    }
-    for (index, item) in again {
+    for (index, item) in arrivals.iter().enumerate() {
         let had_ended = index < taken && ended.contains(&item.id);
         // Up to an input's first that has not ended nothing is read again.
         is_behind[usize::from(item.input)] &= had_ended;
@@ -247,9 +236,6 @@ fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, 
         arrivals.iter().map(|item| item.id).filter(|id| !ended.contains(id)).collect();
     prop_assert_eq!(&after.told.gone, &left);
     prop_assert_eq!(after.aligner.buffered(), 0);
-    let had: BTreeSet<usize> =
-        settled.iter().flat_map(|(_, (_, parts))| parts.iter().flatten().copied()).collect();
-    prop_assert!(after.told.late.is_disjoint(&had));
 
     let settled = settled.into_iter().map(|(_, bundle)| bundle.clone());
     Ok((settled.chain(after.told.bundles).collect(), undisturbed.told.bundles))

@@ -22,10 +22,8 @@ use crate::route::{Onward, Routes};
 use crate::shell::{Outbox, Room};
 use crate::status::Status;
 
-use left_out::LeftOut;
 use moving::{Giving, Taking};
 
-mod left_out;
 mod moving;
 
 /// How often a shard says what it holds.
@@ -89,7 +87,6 @@ pub struct Align {
     status: Arc<Status>,
     ids: Arc<AtomicU64>,
     events: Vec<Event<Arc<Sample>>>,
-    left_out: LeftOut,
     next_report: Timestamp,
     giving: Option<Giving>,
     taking: Option<Taking>,
@@ -118,7 +115,6 @@ impl Align {
             status,
             ids,
             events: Vec::new(),
-            left_out: LeftOut::default(),
             next_report: Timestamp::MIN,
             giving: None,
             taking: None,
@@ -132,7 +128,6 @@ impl Align {
 
     /// Nothing more is said by this shard.
     fn stop(&mut self, shards: usize, out: &mut Outbox<AlignMessage>) {
-        self.left_out.tell(self.shard, self.aligner.policy());
         self.routes.flush(out);
         out.send(&self.routes.publish, PublishMessage::ShardDone { of: shards });
     }
@@ -172,15 +167,9 @@ impl Align {
                     );
                     aligned.failed.push((*bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
                 }
-                Event::Late { item, by_ns } => {
-                    self.left_out.late(item.input(), by_ns);
-                    aligned.late.push((item, by_ns));
-                }
+                Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
-                Event::Evicted { item, bound, used } => {
-                    self.left_out.evicted(item.input(), bound);
-                    aligned.evicted.push((item, bound, used));
-                }
+                Event::Evicted { item, bound, used } => aligned.evicted.push((item, bound, used)),
                 Event::Astray(item) => {
                     let message = format!(
                         "the event time {} is far from those of the stream's records before and after it (epoch_after)",
@@ -209,7 +198,6 @@ impl Align {
         if now >= self.next_report {
             self.next_report = now.after(REPORT_EVERY);
             telemetry::alignment(self.shard, self.aligner.streams(), self.aligner.buffered());
-            self.left_out.tell(self.shard, self.aligner.policy());
             self.report_clocks(now);
         }
     }
@@ -298,7 +286,6 @@ impl Room for Align {
             AlignMessage::HandOver(moving) => self.hand_over(moving, now, out),
             AlignMessage::Adopt { giver, streams, is_all } => self.adopt(giver, streams, is_all, now, out),
             AlignMessage::Leave => {
-                self.left_out.tell(self.shard, self.aligner.policy());
                 telemetry::alignment(self.shard, 0, 0);
                 Arbiter::current().stop();
             }

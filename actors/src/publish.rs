@@ -35,6 +35,7 @@ mod outcomes;
 mod outgoing;
 mod pending;
 mod send_queue;
+mod tally;
 
 use carrying::Carrying;
 use crowd::Crowd;
@@ -45,6 +46,7 @@ use letter::Letter;
 pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
 use outgoing::Outgoing;
 use pending::Delivered;
+use tally::Tally;
 
 /// The share of the byte budget that the records of one transaction may take, which are kept until it counts.
 const HELD: u64 = 4;
@@ -104,6 +106,8 @@ pub struct Publish {
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
+    /// Of samples that took no part, what has not been logged yet.
+    tally: Tally,
     /// Of results whose metrics have not been told yet.
     latencies: Latencies,
     commit_every: Duration,
@@ -137,6 +141,7 @@ impl Publish {
             revoke_within: parts.delivery.revoke_within,
             control: parts.control,
             observer: parts.observer,
+            tally: Tally::default(),
             latencies: Latencies::default(),
             commit_every: parts.commit_every,
             next_commit: Timestamp::MIN,
@@ -183,6 +188,7 @@ impl Publish {
         let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
         if self.outgoing.is_empty() && !self.carries() && !uncommitted {
             telemetry::published(&mut self.latencies);
+            self.tally.tell(&self.inputs);
             // Nobody listens any more only when the stop was cut short.
             let _ = self.done.take().map(|done| done.send(()));
         } else {
@@ -228,6 +234,7 @@ impl Publish {
                 self.commit();
             }
             telemetry::published(&mut self.latencies);
+            self.tally.tell(&self.inputs);
             // Deliveries say that there is room, unless a limit of the user's own counts otherwise.
             self.send_waiting();
         }

@@ -46,12 +46,14 @@ impl Publish {
                 continue;
             }
             telemetry::late(self.name(position));
+            self.tally.late(position.input(), by_ns);
             self.observer.late(position.input());
             self.left_out(&sample, LeftOut::Late(by_ns));
         }
         for (sample, bound, used) in aligned.evicted {
             let position = sample.position();
             telemetry::evicted(self.name(position), bound);
+            self.tally.evicted(position.input(), bound);
             if used > 0 {
                 // It has its results, or will have: they say when it has ended.
                 let verdict = self.ledger.release(position, sample.assignment, used);

@@ -25,6 +25,8 @@ struct Plan {
     taken: prop::sample::Index,
     /// Which of the bundles told before it have been published and committed.
     settled: u64,
+    /// The input that is read first after it, and the others one after the other; none where all come as they had.
+    again: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,8 +76,8 @@ fn plans() -> impl Strategy<Value = Plan> {
         (joins(), 0..8_i64, hold, 0..6_i64, raw).prop_map(|(join, out_of_orderness, hold, lasts, raw)| {
             InputPlan { join, out_of_orderness, hold, lasts, raw }
         });
-    (methods(), vec(input, 1..4), any::<prop::sample::Index>(), any::<u64>())
-        .prop_map(|(method, inputs, taken, settled)| Plan { method, inputs, taken, settled })
+    (methods(), vec(input, 1..4), any::<prop::sample::Index>(), any::<u64>(), prop::option::of(0..3_u16))
+        .prop_map(|(method, inputs, taken, settled, again)| Plan { method, inputs, taken, settled, again })
 }
 
 impl Plan {
@@ -223,7 +225,11 @@ fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, 
 
     let mut after = Life::new(plan);
     let mut is_behind: Vec<bool> = plan.inputs.iter().map(|_| true).collect();
-    for (index, item) in arrivals.iter().enumerate() {
+    let mut again: Vec<_> = arrivals.iter().enumerate().collect();
+    if let Some(first) = plan.again {
+        again.sort_by_key(|(_, item)| (item.input != first, item.input));
+    }
+    for (index, item) in again {
         let had_ended = index < taken && ended.contains(&item.id);
         // Up to an input's first that has not ended nothing is read again.
         is_behind[usize::from(item.input)] &= had_ended;

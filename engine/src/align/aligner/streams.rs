@@ -11,7 +11,7 @@ use crate::sample::StreamKey;
 
 /// The streams, by slot and by key.
 ///
-/// What leads from a key to its slot is the slot alone, five bytes a stream: the key is in the stream, which is read next
+/// What leads from a key to its slot is the slot alone, five bytes a place: the key is in the stream, which is read next
 /// anyway. So with a hundred thousand streams it still lies in the processor's cache.
 #[derive(Debug)]
 pub(super) struct Streams<T> {

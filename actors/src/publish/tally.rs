@@ -1,14 +1,15 @@
-//! What alignment left out, for the log: one line for each input and reason, whatever their number.
+//! Samples that took no part, for the log: one line for each input and reason, whatever their number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, Bound};
+use lockstep_engine::align::Bound;
+use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::position::InputId;
 
-/// What was left out since it was last told.
+/// How many samples took no part since it was last told.
 #[derive(Default)]
-pub(super) struct LeftOut {
+pub(super) struct Tally {
     late: BTreeMap<InputId, Late>,
     evicted: BTreeMap<(InputId, Bound), u64>,
 }
@@ -19,7 +20,7 @@ struct Late {
     by_ns: u64,
 }
 
-impl LeftOut {
+impl Tally {
     /// A sample came so much too late.
     pub(super) fn late(&mut self, input: InputId, by_ns: u64) {
         let late = self.late.entry(input).or_default();
@@ -33,14 +34,15 @@ impl LeftOut {
     }
 
     /// Logs it.
-    pub(super) fn tell(&mut self, shard: usize, policy: &AlignPolicy) {
+    pub(super) fn tell(&mut self, inputs: &[InputSpec]) {
+        let name = |input: InputId| inputs.get(input.index()).map_or("?", |input| input.name.as_str());
         for (input, Late { samples, by_ns }) in std::mem::take(&mut self.late) {
-            let (input, by) = (policy.input_name(input), Duration::from_nanos(by_ns));
-            tracing::warn!(shard, input, samples, "samples came too late for any bundle, by up to {by:?}");
+            let (input, by) = (name(input), Duration::from_nanos(by_ns));
+            tracing::warn!(input, samples, "samples came too late for any bundle, by up to {by:?}");
         }
         for ((input, bound), samples) in std::mem::take(&mut self.evicted) {
-            let (input, bound) = (policy.input_name(input), bound.as_str());
-            tracing::warn!(shard, input, bound, samples, "samples had to make room in alignment");
+            let (input, bound) = (name(input), bound.as_str());
+            tracing::warn!(input, bound, samples, "samples had to make room in alignment");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::REQUEST;
@@ -41,7 +41,15 @@ pub(super) struct Looker {
 impl Looker {
     /// Asks the brokers, and waits for them.
     pub(super) fn look_up(&self, list: &[TopicPartition]) -> Result<Found, String> {
-        let takeovers = self.positions(list).map_err(|error| format!("looking up where to read: {error}"))?;
+        let takeovers = self.positions(list).map_err(|error| match error.rdkafka_error_code() {
+            // It is asked for what is settled: the client waits, too, while positions are part of an open transaction.
+            Some(RDKafkaErrorCode::OperationTimedOut) => format!(
+                "looking up where to read: the broker does not answer, or positions of the group are part of a \
+                 transaction that has not ended. One of a process that has gone ends after transaction.timeout.ms; where \
+                 this goes on for longer, `kafka-transactions.sh find-hanging` says what the broker holds open: {error}"
+            ),
+            _ => format!("looking up where to read: {error}"),
+        })?;
         // After the positions: what led to them is in the changelog by then.
         let states = match &self.changelog {
             Some(changelog) if !takeovers.is_empty() => {

@@ -18,7 +18,7 @@ pub(super) struct Clock {
 /// By how much samples were out of order lately, for inputs where that is learned: the most among the last one to
 /// two thousand samples.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Disorder {
+struct Disorder {
     now: i64,
     before: i64,
     samples: u16,
@@ -44,10 +44,24 @@ impl Disorder {
 
     /// What the watermark is to stay behind by, judging by a sample that lies so far behind the latest and by those
     /// before it.
-    pub(super) fn learn(&mut self, rule: &Rule, behind: i64) -> i64 {
+    fn learn(&mut self, rule: &Rule, behind: i64) -> i64 {
         self.add(behind);
         let seen = self.allowance().saturating_add(rule.lateness);
         seen.clamp(rule.out_of_orderness, rule.learn_up_to.max(rule.out_of_orderness))
+    }
+}
+
+/// The disorder of each input of a stream: a pointer, where none is learned.
+#[derive(Debug, Default)]
+pub(super) struct Disorders(Option<Box<[Disorder]>>);
+
+impl Disorders {
+    /// What the watermark of an input, of so many, is to stay behind by, judging by a sample that lies so far from the
+    /// latest, with its sign, and by those before it.
+    pub(super) fn learn(&mut self, rule: &Rule, (input, inputs): (usize, usize), step: i64) -> i64 {
+        let each = self.0.get_or_insert_with(|| vec![Disorder::default(); inputs].into());
+        let behind = step.saturating_neg().max(0);
+        each.get_mut(input).map_or(rule.out_of_orderness, |disorder| disorder.learn(rule, behind))
     }
 }
 
@@ -111,15 +125,15 @@ mod tests {
     }
 
     /// Hears of a sample as a stream does whose input learns. Gives the watermark.
-    fn hear(rule: &Rule, (clock, disorder): &mut (Clock, Disorder), time: i64) -> i64 {
-        let allowed = disorder.learn(rule, clock.step_to(time).saturating_neg().max(0));
+    fn hear(rule: &Rule, (clock, disorders): &mut (Clock, Disorders), time: i64) -> i64 {
+        let allowed = disorders.learn(rule, (0, 1), clock.step_to(time));
         clock.hear(time, allowed, 0, 0);
         clock.watermark
     }
 
     #[test]
     fn the_watermark_stays_behind_by_what_was_seen_of_the_disorder_and_a_quarter_more() {
-        let (rule, mut clock) = (learning(10, 1_000), (Clock::new(0), Disorder::default()));
+        let (rule, mut clock) = (learning(10, 1_000), (Clock::new(0), Disorders::default()));
         let mut hear = |time| hear(&rule, &mut clock, time);
         assert_eq!(hear(1_000), 990, "the least at first");
         assert_eq!(hear(900), 990, "100 behind: the watermark does not go back");
@@ -133,7 +147,7 @@ mod tests {
 
     #[test]
     fn no_more_is_learned_than_allowed() {
-        let (rule, mut clock) = (learning(0, 50), (Clock::new(0), Disorder::default()));
+        let (rule, mut clock) = (learning(0, 50), (Clock::new(0), Disorders::default()));
         let watermarks = [10_000, 1, 20_000].map(|time| hear(&rule, &mut clock, time));
         assert_eq!(watermarks[2], 19_950);
     }
@@ -141,7 +155,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_watermark_never_goes_back(times in prop::collection::vec(0_i64..5_000, 1..200)) {
-            let (rule, mut clock) = (learning(5, 400), (Clock::new(0), Disorder::default()));
+            let (rule, mut clock) = (learning(5, 400), (Clock::new(0), Disorders::default()));
             let mut before = i64::MIN;
             for time in times {
                 let watermark = hear(&rule, &mut clock, time);

@@ -3,12 +3,12 @@
 use smallvec::SmallVec;
 
 use super::bounds::{Bound, Overflow};
-use super::clock::{Clock, Disorder};
+use super::clock::{Clock, Disorders};
 use super::epoch::Aside;
 use super::event::{Event, ended};
 use super::held::Held;
 use super::matching::{Arrival, Matching};
-use super::rules::{Rule, Rules};
+use super::rules::Rules;
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
@@ -23,8 +23,7 @@ pub(super) struct Stream<T> {
     /// The deadline that the heap has for this stream: never later than what [`Self::deadline`] says.
     pub(super) scheduled: i64,
     clocks: SmallVec<[Clock; 3]>,
-    /// By input. Only where it is learned.
-    disorder: Option<Box<[Disorder]>>,
+    disorders: Disorders,
     /// The first event time of its epoch; `i64::MIN` before that.
     began: i64,
     /// Samples whose event times are far from all others of their input; mostly none.
@@ -90,7 +89,7 @@ impl<T: Held + Clone> Stream<T> {
             key,
             scheduled: NEVER,
             clocks: rules.inputs.iter().map(|_| Clock::new(now)).collect(),
-            disorder: None,
+            disorders: Disorders::default(),
             began: i64::MIN,
             aside: None,
             matching: Matching::new(&rules.policy),
@@ -130,8 +129,10 @@ impl<T: Held + Clone> Stream<T> {
             {
                 return false;
             }
-            let allowed =
-                if rule.learn_up_to > 0 { self.learn(rule, input, time) } else { rule.out_of_orderness };
+            let allowed = match rule.learn_up_to {
+                0 => rule.out_of_orderness,
+                _ => self.disorders.learn(rule, (input, self.clocks.len()), clock.step_to(time)),
+            };
             if let Some(clock) = self.clocks.get_mut(input) {
                 clock.hear(time, allowed, partition, now);
             }
@@ -140,14 +141,6 @@ impl<T: Held + Clone> Stream<T> {
             }
         }
         true
-    }
-
-    /// What the watermark of an input is to stay behind by, judging by this sample and those before it.
-    fn learn(&mut self, rule: &Rule, input: usize, time: i64) -> i64 {
-        let behind = self.clocks.get(input).map_or(0, |clock| clock.step_to(time).saturating_neg().max(0));
-        let inputs = self.clocks.len();
-        let disorder = self.disorder.get_or_insert_with(|| vec![Disorder::default(); inputs].into());
-        disorder.get_mut(input).map_or(rule.out_of_orderness, |disorder| disorder.learn(rule, behind))
     }
 
     /// Takes a sample that was heard. Returns as [`Self::push`] does.
@@ -340,7 +333,7 @@ impl<T: Held + Clone> Stream<T> {
         matching.finish(&view, out);
         self.matching = Matching::new(&rules.policy);
         self.clocks.iter_mut().for_each(Clock::restart);
-        self.disorder = None;
+        self.disorders = Disorders::default();
         self.began = i64::MIN;
         for put in put {
             // They agree with one another: none is put aside again.

@@ -9,7 +9,7 @@ use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{Pause, SourceControl};
 use lockstep_engine::pipeline::DeliverySpec;
-use lockstep_engine::position::Position;
+use lockstep_engine::position::{InputId, Position};
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Sink, Transactions};
 use lockstep_engine::publish::{InOrder, Ledger};
@@ -106,7 +106,7 @@ pub struct Publish {
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
-    /// Of samples that took no part, what has not been logged yet.
+    /// Of samples that came late or had to make room, what has not been logged yet.
     tally: Tally,
     /// Of results whose metrics have not been told yet.
     latencies: Latencies,
@@ -265,6 +265,10 @@ impl Publish {
             });
         }
     }
+}
+
+fn input_name(inputs: &[InputSpec], input: InputId) -> &str {
+    inputs.get(input.index()).map_or("?", |input| input.name.as_str())
 }
 
 impl Room for Publish {

@@ -15,7 +15,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::letter::Letter;
 use super::pending::{Delivered, is_ours};
-use super::{Aligned, Publish, Unread};
+use super::{Aligned, Publish, Unread, input_name};
 
 impl Publish {
     fn topic(&self, position: Position) -> String {
@@ -23,7 +23,7 @@ impl Publish {
     }
 
     fn name(&self, position: Position) -> &str {
-        self.inputs.get(position.input().index()).map_or("?", |input| input.name.as_str())
+        input_name(&self.inputs, position.input())
     }
 
     pub(super) fn aligned(&mut self, aligned: Aligned) {

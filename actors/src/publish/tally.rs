@@ -1,4 +1,4 @@
-//! Samples that took no part, for the log: one line for each input and reason, whatever their number.
+//! Samples that came late or had to make room, for the log: one line for each input and reason, whatever their number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,9 @@ use lockstep_engine::align::Bound;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::position::InputId;
 
-/// How many samples took no part since it was last told.
+use super::input_name;
+
+/// How many came late or had to make room since it was last told.
 #[derive(Default)]
 pub(super) struct Tally {
     late: BTreeMap<InputId, Late>,
@@ -35,13 +37,12 @@ impl Tally {
 
     /// Logs it.
     pub(super) fn tell(&mut self, inputs: &[InputSpec]) {
-        let name = |input: InputId| inputs.get(input.index()).map_or("?", |input| input.name.as_str());
         for (input, Late { samples, by_ns }) in std::mem::take(&mut self.late) {
-            let (input, by) = (name(input), Duration::from_nanos(by_ns));
+            let (input, by) = (input_name(inputs, input), Duration::from_nanos(by_ns));
             tracing::warn!(input, samples, "samples came too late for any bundle, by up to {by:?}");
         }
         for ((input, bound), samples) in std::mem::take(&mut self.evicted) {
-            let (input, bound) = (name(input), bound.as_str());
+            let (input, bound) = (input_name(inputs, input), bound.as_str());
             tracing::warn!(input, bound, samples, "samples had to make room in alignment");
         }
     }

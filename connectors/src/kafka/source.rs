@@ -62,8 +62,8 @@ pub struct KafkaSource {
 impl KafkaSource {
     /// Joins the group and delivers to `sink` from a thread of its own. `prefetch` bounds what librdkafka
     /// reads ahead, in bytes over all partitions (softly: a fetch brings a batch at least, however
-    /// large, and a partition's share is never less than 128 KiB, nor used whole where it is scarce); take it out of the memory limit. `state` is the
-    /// topic of what streams carry on, if that is kept. `membership` is told of every assignment, for a sink that commits
+    /// large, and a partition's share is never less than 128 KiB, nor used whole where it is scarce); take it out of the
+    /// memory limit. `state` is the topic of what streams carry on, if that is kept. `membership` is told of every assignment, for a sink that commits
     /// positions in transactions. That brokers are away is not an error here but an event: the thread goes on trying. With
     /// `tells_ends` it tells each time that it has read all of a partition.
     ///

@@ -19,6 +19,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::control::Load;
 use crate::link::Permit;
 use crate::observer::Observer;
 use crate::shell::{Outbox, Room};
@@ -75,6 +76,8 @@ pub struct PublishParts {
     pub send_queue: usize,
     /// The byte budget, against which counts what is kept of a transaction.
     pub budget: Budget,
+    /// How much waits to be read.
+    pub load: Load,
     /// Where the sink tells what became of them.
     pub inbox: Arc<Inbox>,
     /// The source, once it has started.
@@ -126,7 +129,7 @@ impl Publish {
             Measure { every: parts.delivery.transaction_every, most_held: parts.budget.limit() / HELD };
         let gathering = parts
             .transactions
-            .map(|client| (Gathering::new(client, measure, &parts.budget), parts.send_queue));
+            .map(|client| (Gathering::new(client, measure, &parts.budget, parts.load), parts.send_queue));
         Self {
             outgoing: Outgoing::new((parts.dead_letters, parts.late), parts.sink, parts.inbox, gathering),
             delivered: Vec::new(),

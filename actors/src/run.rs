@@ -171,6 +171,7 @@ async fn start_and_watch(
     let maker =
         ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, pivot, &pipeline.steps, views);
     let budget = Budget::new(pipeline.limits.memory);
+    let load = Load::new(pipeline.scaling.smooth);
     let publish = Publish::new(PublishParts {
         inputs: inputs.clone(),
         maker,
@@ -182,6 +183,7 @@ async fn start_and_watch(
         transactions,
         send_queue,
         budget: budget.clone(),
+        load: load.clone(),
         delivery: pipeline.delivery.clone(),
         inbox,
         control: control.clone(),
@@ -205,7 +207,6 @@ async fn start_and_watch(
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
     let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
-    let load = Load::new(pipeline.scaling.smooth);
     let scaling = Control::new(Watched {
         pipeline: &pipeline,
         load: load.clone(),

@@ -364,10 +364,13 @@ fn twice(records: &[TailRecord]) {
 }
 
 /// What the broker said last, if it is the one of `config/kafka/kafka run`, which keeps its log beside the file with its
-/// process id.
+/// process id. All that it said is kept in `target/chaos-broker.log`.
 fn end_of_brokers_log() -> String {
     let pid = std::env::var_os("KAFKA_PID_FILE").map(std::path::PathBuf::from);
     let log = pid.and_then(|file| std::fs::read_to_string(file.with_file_name("broker.log")).ok());
-    let lines: Vec<&str> = log.as_deref().unwrap_or("it is not to be found").lines().collect();
+    let Some(log) = log else { return "it is not to be found".into() };
+    let kept = std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/target/chaos-broker.log"), &log);
+    kept.expect("target/ can be written to");
+    let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
 }

@@ -13,11 +13,12 @@ use lockstep_engine::time::Timestamp;
 
 use super::inbox::Inbox;
 use super::pending::Pending;
+use crate::control::Load;
 
 /// How much goes into a transaction.
 #[derive(Clone, Copy)]
 pub(super) struct Measure {
-    /// How long one gathers at most.
+    /// How long one gathers, or longer where there is a backlog.
     pub(super) every: Duration,
     /// How many bytes of records one holds before it ends all the same: they are kept until it counts.
     pub(super) most_held: u64,
@@ -35,6 +36,8 @@ pub(super) struct Gathering {
     /// For the records that are in this one.
     held: Reservation,
     measure: Measure,
+    /// How much waits to be read.
+    load: Load,
     /// How many have ended that count.
     counted: u64,
     /// All that was sent in them has lower numbers.
@@ -47,8 +50,8 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
-    /// None has begun. What one holds counts against the budget.
-    pub(super) fn new(client: Box<dyn Transactions>, measure: Measure, budget: &Budget) -> Self {
+    /// None has begun. What one holds counts against the budget, and how long it gathers depends on the load.
+    pub(super) fn new(client: Box<dyn Transactions>, measure: Measure, budget: &Budget, load: Load) -> Self {
         Self {
             client,
             transaction: Transaction::new(measure.every),
@@ -56,6 +59,7 @@ impl Gathering {
             counted_kept: Vec::new(),
             held: budget.reserve(0),
             measure,
+            load,
             counted: 0,
             counted_to: 0,
             again_to: 0,
@@ -157,7 +161,7 @@ impl Gathering {
         let ended = inbox.take_ended()?;
         // The first only begins.
         let was_one = self.transaction.is_ending();
-        let then = self.transaction.ended(ended, now);
+        let then = self.transaction.ended(ended, now, self.load.lock().backlog());
         if was_one && then == Then::GoOn {
             self.counted += 1;
             self.counted_to = unsent;
@@ -201,6 +205,11 @@ mod tests {
         }
     }
 
+    /// Nothing waits to be read.
+    fn load() -> Load {
+        Load::new(Duration::from_secs(5))
+    }
+
     fn record() -> OutRecord {
         OutRecord {
             topic: "state".into(),
@@ -213,7 +222,7 @@ mod tests {
     }
 
     fn gathering(every: Duration, most_held: u64) -> Gathering {
-        Gathering::new(Box::new(AtOnce), Measure { every, most_held }, &Budget::new(0))
+        Gathering::new(Box::new(AtOnce), Measure { every, most_held }, &Budget::new(0), load())
     }
 
     #[test]

@@ -20,6 +20,11 @@ pub struct Transaction {
     aborted: u32,
 }
 
+/// A transaction gathers for no more than this part of the time that the records behind it wait anyway…
+const PART_OF_BACKLOG: u32 = 10;
+/// …and no longer than this, unless it is to do so without a backlog.
+const LONGEST: Duration = Duration::from_secs(1);
+
 /// So many transactions aborted in a row are not chance any more.
 const MOST_ABORTED: u32 = 20;
 
@@ -123,11 +128,12 @@ impl Transaction {
         Some(ask)
     }
 
-    /// It has ended as asked, or not.
-    pub fn ended(&mut self, how: Ended, now: Timestamp) -> Then {
+    /// It has ended as asked, or not. What waits to be read takes `backlog` to be processed: while it is long the next
+    /// transaction gathers for longer, up to a second, since nothing is sent while one ends.
+    pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration) -> Then {
         let doomed = self.doomed.take();
         self.soon = false;
-        self.due = now.after(self.every);
+        self.due = now.after((backlog / PART_OF_BACKLOG).min(LONGEST).max(self.every));
         let was_asked = std::mem::replace(&mut self.phase, Phase::Open);
         let why = match how {
             Ended::AsAsked if was_asked != Phase::Ending(Ask::Abort) => {
@@ -171,6 +177,7 @@ mod tests {
     use super::*;
 
     const EVERY: Duration = Duration::from_millis(100);
+    const NONE: Duration = Duration::ZERO;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_nanos(0).after(Duration::from_millis(millis))
@@ -180,7 +187,7 @@ mod tests {
         let mut it = Transaction::new(EVERY);
         assert!(!it.is_open());
         assert_eq!(it.step(at(0), false, false), Some(Ask::Begin));
-        assert_eq!(it.ended(Ended::AsAsked, at(0)), Then::GoOn);
+        assert_eq!(it.ended(Ended::AsAsked, at(0), NONE), Then::GoOn);
         it
     }
 
@@ -191,8 +198,20 @@ mod tests {
         assert_eq!((it.step(at(100), true, true), it.is_open()), (None, false));
         assert_eq!(it.step(at(101), true, false), Some(Ask::Commit));
         assert_eq!((it.step(at(102), true, false), it.is_open()), (None, false), "it is asked for once");
-        assert_eq!(it.ended(Ended::AsAsked, at(110)), Then::GoOn);
+        assert_eq!(it.ended(Ended::AsAsked, at(110), NONE), Then::GoOn);
         assert_eq!((it.is_open(), it.due()), (true, Some(at(210))));
+    }
+
+    #[test]
+    fn it_gathers_for_a_tenth_of_what_the_backlog_takes_where_that_is_longer_and_for_a_second_at_most() {
+        for (every, backlog, gathers) in
+            [(100, 999, 100), (100, 3_000, 300), (100, 60_000, 1_000), (5_000, 60_000, 5_000)]
+        {
+            let mut it = Transaction::new(Duration::from_millis(every));
+            assert_eq!(it.step(at(0), false, false), Some(Ask::Begin));
+            assert_eq!(it.ended(Ended::AsAsked, at(7), Duration::from_millis(backlog)), Then::GoOn);
+            assert_eq!(it.due(), Some(at(7 + gathers)), "{every} ms and a backlog of {backlog} ms");
+        }
     }
 
     #[test]
@@ -215,10 +234,10 @@ mod tests {
         assert!(!it.is_open());
         assert_eq!(it.step(at(1), true, true), None, "what is under way is told of first");
         assert_eq!(it.step(at(2), true, false), Some(Ask::Abort));
-        assert_eq!(it.ended(Ended::AsAsked, at(3)), Then::Again("no".into()));
+        assert_eq!(it.ended(Ended::AsAsked, at(3), NONE), Then::Again("no".into()));
         assert!(it.is_open());
         assert_eq!(it.step(at(103), true, false), Some(Ask::Commit));
-        assert_eq!(it.ended(Ended::Aborted("fenced".into()), at(104)), Then::Again("fenced".into()));
+        assert_eq!(it.ended(Ended::Aborted("fenced".into()), at(104), NONE), Then::Again("fenced".into()));
     }
 
     #[test]
@@ -227,7 +246,7 @@ mod tests {
         it.end_soon();
         assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
         it.doom("too late");
-        assert_eq!((it.ended(Ended::AsAsked, at(2)), it.is_open()), (Then::GoOn, true));
+        assert_eq!((it.ended(Ended::AsAsked, at(2), NONE), it.is_open()), (Then::GoOn, true));
     }
 
     #[test]
@@ -236,7 +255,7 @@ mod tests {
         let mut end = |how: Ended| {
             it.end_soon();
             assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
-            it.ended(how, at(2))
+            it.ended(how, at(2), NONE)
         };
         for _ in 1..MOST_ABORTED {
             assert_eq!(end(Ended::Aborted("no".into())), Then::Again("no".into()));
@@ -255,7 +274,7 @@ mod tests {
         let mut it = open();
         it.end_soon();
         assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
-        assert_eq!(it.ended(Ended::Failed("gone".into()), at(2)), Then::Fail("gone".into()));
+        assert_eq!(it.ended(Ended::Failed("gone".into()), at(2), NONE), Then::Fail("gone".into()));
         assert_eq!((it.is_open(), it.due(), it.step(at(900), true, false)), (false, None, None));
     }
 }

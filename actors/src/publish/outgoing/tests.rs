@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::super::gathering::Measure;
 use super::*;
+use crate::control::Load;
 
 /// Takes so many records at a time, and keeps what it has taken.
 #[derive(Clone, Default)]
@@ -50,11 +51,14 @@ impl Transactions for Client {
     }
 }
 
+fn gathering(client: Box<dyn Transactions>, measure: Measure) -> Gathering {
+    Gathering::new(client, measure, &Budget::new(0), Load::new(Duration::from_secs(5)))
+}
+
 fn outgoing(sink: &Taken, most_waiting: Option<usize>) -> (Outgoing, Arc<Inbox>) {
     let inbox = Arc::new(Inbox::default());
     let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
-    let gathering =
-        most_waiting.map(|most| (Gathering::new(Box::new(Client), measure, &Budget::new(0)), most));
+    let gathering = most_waiting.map(|most| (gathering(Box::new(Client), measure), most));
     (Outgoing::new(("dead".into(), None), Box::new(sink.clone()), inbox.clone(), gathering), inbox)
 }
 
@@ -183,7 +187,7 @@ fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
     *sink.room.lock() = 2;
     let inbox = Arc::new(Inbox::default());
     let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
-    let gathering = Gathering::new(Box::new(client.clone()), measure, &Budget::new(0));
+    let gathering = gathering(Box::new(client.clone()), measure);
     let mut outgoing = Outgoing::new(
         ("dead".into(), None),
         Box::new(sink.clone()),

@@ -124,6 +124,18 @@ impl Meter {
         self.partitions.iter().filter_map(move |(id, partition)| Some((*id, partition.age(now)?)))
     }
 
+    /// How long what waits to be read takes at the rate at which records were read when last measured: zero where nothing
+    /// waits, or where neither is known yet.
+    pub fn backlog(&self) -> Duration {
+        let waits = self.waits();
+        let rate = self.served.per_second().filter(|rate| waits > 0 && *rate > 0.0);
+        rate.and_then(|rate| Duration::try_from_secs_f64(waits as f64 / rate).ok()).unwrap_or_default()
+    }
+
+    fn waits(&self) -> u64 {
+        self.partitions.values().map(Partition::waits).sum()
+    }
+
     /// What is known now. `bytes` are those of payloads in flight.
     pub fn measures(&mut self, work: &[Work], bytes: u64, now: Timestamp) -> Measures {
         self.served.add(std::mem::take(&mut self.read) as f64, now);
@@ -137,7 +149,7 @@ impl Meter {
             *of_inputs.entry(partition.input).or_default() += 1;
         }
         Measures {
-            lag: self.partitions.values().map(Partition::waits).sum(),
+            lag: self.waits(),
             age: self.ages(now).map(|(_, age)| age).max(),
             arrival: self.arrival.as_ref().and_then(Rate::per_second),
             served,
@@ -221,6 +233,7 @@ mod tests {
         assert!(near(measures.arrival, 100.0) && near(measures.served, 80.0), "{measures:?}");
         assert_eq!((measures.lag, measures.bytes, measures.partitions), (1_400, 7, 1));
         assert_eq!(measures.age, Some(Duration::from_secs(4)));
+        assert!(near(Some(meter.backlog().as_secs_f64()), 1_400.0 / 80.0));
         assert!(near(measures.stages[0].cost, 0.005) && near(Some(measures.stages[0].busy), 0.2));
         assert_eq!(meter.ages(at(20)).collect::<Vec<_>>(), [(partition(0), Duration::from_secs(4))]);
     }

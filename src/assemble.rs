@@ -12,6 +12,7 @@ use lockstep_connectors::kafka::Error as KafkaError;
 use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
+use lockstep_connectors::kafka::transactions::TransactionalId;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::view::{Shown, labels};
 use lockstep_engine::ingest::source::SourceControl;
@@ -40,9 +41,12 @@ pub(crate) fn run(
     let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
     pipeline.limits.memory -= (read_ahead + send_queue) as u64;
     let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), Shared::new(observer));
+    // A pipeline that is replaced leaves no transaction open for those who follow.
+    let id = TransactionalId::new(&pipeline.kafka);
     let parts = || {
         let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
         let (producer, produced) = (spec.clone(), inputs.clone());
+        let id = id.clone();
         let (guarantee, state) = (pipeline.delivery.guarantee, pipeline.publish.state.clone());
         let membership = Arc::new(Membership::default());
         let (member, tells_ends) = (membership.clone(), until.is_some());
@@ -67,7 +71,7 @@ pub(crate) fn run(
                     }
                     Guarantee::ExactlyOnce => {
                         let started = KafkaSink::start_transactional(
-                            &producer,
+                            (&producer, &id),
                             &produced,
                             send_queue,
                             member,

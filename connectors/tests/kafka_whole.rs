@@ -5,19 +5,15 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use common::{Broker, PATIENCE, Writer};
 use lockstep_connectors::kafka::notes::Notes;
-use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::transactions::KafkaTransactions;
+use lockstep_connectors::kafka::transactions::TransactionalId;
 use lockstep_connectors::kafka::whole::{Next, Whole};
 use lockstep_engine::position::NextOffset;
-use lockstep_engine::publish::sink::{Delivery, Ended, Ending, OutRecord, Sink, Transactions};
+use lockstep_engine::publish::sink::{Ended, Ending};
 
 /// Reads to the end, which must come.
 fn all(mut whole: Whole) -> Vec<TailRecord> {
@@ -65,45 +61,21 @@ fn a_topic_is_read_once_from_its_beginning_to_its_end() {
     assert!(missing.to_string().contains("no topic of that name"), "{missing}");
 }
 
-fn end(transactions: &mut KafkaTransactions, how: Ending) {
-    let (told, outcome) = sync_channel(1);
-    transactions.end(how, Box::new(move |ended| told.send(ended).expect("somebody waits")));
-    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Ended::AsAsked));
-}
-
 #[test]
 fn markers_of_transactions_and_what_was_aborted_do_not_keep_the_end_away() {
     let broker = Broker::any();
     let topic = broker.topic("whole", 1);
-    let deliveries = Arc::new(Mutex::new(Vec::<Delivery>::new()));
-    let kept = deliveries.clone();
-    let (mut sink, mut transactions) = KafkaSink::start_transactional(
-        &broker.spec("g"),
-        &[],
-        8 << 20,
-        Arc::default(),
-        Arc::new(move |delivery| kept.lock().unwrap().push(delivery)),
-    )
-    .expect("starts");
-    // The first begins when this ends.
-    end(&mut transactions, Ending::None);
+    let spec = broker.spec("g");
+    let mut writer = Writer::transactional(&spec, &TransactionalId::new(&spec));
     let mut send = |value: &'static str, then: Ending| {
-        let record = OutRecord {
-            topic: topic.as_str().into(),
-            partition: None,
-            key: None,
-            payload: Bytes::from_static(value.as_bytes()),
-            headers: Vec::new(),
-            timestamp: None,
-        };
-        sink.send(&record, 0).expect("there is room");
-        sink.flush(PATIENCE).expect("told");
-        end(&mut transactions, then);
+        writer.send(&topic, value, value, &[]);
+        writer.flush();
+        assert_eq!(writer.end(then), Ended::AsAsked);
     };
     send("committed", Ending::Commit(Vec::new()));
     send("aborted", Ending::Abort);
     send("last", Ending::Commit(Vec::new()));
-    assert!(deliveries.lock().unwrap().iter().all(|delivery| delivery.outcome.is_ok()));
+    assert!(writer.deliveries.lock().unwrap().iter().all(|delivery| delivery.outcome.is_ok()));
     let records = all(open(&broker, &topic));
     if std::env::var("KAFKA_BOOTSTRAP_SERVERS").is_ok() {
         assert_eq!(values(&records), BTreeSet::from(["committed".into(), "last".into()]));

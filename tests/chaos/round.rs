@@ -7,6 +7,7 @@ use lockstep_connectors::kafka::tail::{From, Tail, TailRecord};
 use serde_json::Value;
 
 use crate::broker::{Broker, header};
+use crate::broker_log;
 use crate::load::{BYTES, Load, account};
 use crate::pipeline::Pipeline;
 use crate::process::{Ended, Lockstep, PATIENCE};
@@ -151,7 +152,7 @@ impl<'b> Round<'b> {
                     println!("chaos: and as the topic is read once more:");
                     around(&again, &id);
                 }
-                println!("chaos: the broker's log ends so:\n{}", end_of_brokers_log());
+                println!("chaos: the broker's log ends so:\n{}", broker_log::end());
                 panic!("these are waited for in vain: {missing:?}");
             }
         }
@@ -361,16 +362,4 @@ fn twice(records: &[TailRecord]) {
             println!("chaos: {id} came twice: {:?} and {:?}", place(before), place(record));
         }
     }
-}
-
-/// What the broker said last, if it is the one of `config/kafka/kafka run`, which keeps its log beside the file with its
-/// process id. All that it said is kept in `target/chaos-broker.log`.
-fn end_of_brokers_log() -> String {
-    let pid = std::env::var_os("KAFKA_PID_FILE").map(std::path::PathBuf::from);
-    let log = pid.and_then(|file| std::fs::read_to_string(file.with_file_name("broker.log")).ok());
-    let Some(log) = log else { return "it is not to be found".into() };
-    let kept = std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/target/chaos-broker.log"), &log);
-    kept.expect("target/ can be written to");
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
 }

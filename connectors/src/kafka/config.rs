@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::time::Timestamp;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 use super::Error;
+use super::transactions::TransactionalId;
 
 /// Properties of the consumer that the guarantees rest on, with the reason.
 const CONSUMER_FIXED: &[(&str, &str)] = &[
@@ -174,17 +174,15 @@ pub(super) fn producer(
 const TRANSACTION_TIMEOUT: &str = "10000";
 
 /// What a producer of transactions is made with.
-pub(super) fn transactional_producer(spec: &KafkaSpec, queue: usize) -> Result<ClientConfig, Error> {
+pub(super) fn transactional_producer(
+    spec: &KafkaSpec,
+    id: &TransactionalId,
+    queue: usize,
+) -> Result<ClientConfig, Error> {
     let mut properties = spec.producer.clone();
     properties.entry("transaction.timeout.ms".into()).or_insert_with(|| TRANSACTION_TIMEOUT.into());
     let mut config = producer(&spec.brokers, &properties, queue)?;
-    // Two processes of one name would fence each other. A member that keeps its name over restarts gets its place
-    // back at once; else the group's generation fences, and each start is another.
-    let name = match spec.consumer.get("group.instance.id") {
-        Some(instance) => instance.clone(),
-        None => format!("{}-{:x}", std::process::id(), Timestamp::now().as_nanos()),
-    };
-    config.set("transactional.id", format!("lockstep-{}-{name}", spec.group));
+    config.set("transactional.id", id.as_str());
     Ok(config)
 }
 

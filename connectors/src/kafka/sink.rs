@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::membership::Membership;
 use super::seldom::Seldom;
-use super::transactions::KafkaTransactions;
+use super::transactions::{KafkaTransactions, TransactionalId};
 use super::{Error, config, fault_point};
 
 /// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
@@ -141,19 +141,19 @@ impl KafkaSink {
     }
 
     /// The same, with at most 8 MiB of them under way, and its transactions, one of which must have begun before anything is
-    /// sent. Positions of `inputs` are committed as the member that `membership` says.
+    /// sent. Positions of `inputs` are committed as the member that `membership` says. One of the same `id` is fenced.
     ///
     /// # Errors
     /// As [`Self::start`], or when the system gives no thread.
     pub fn start_transactional(
-        spec: &KafkaSpec,
+        (spec, id): (&KafkaSpec, &TransactionalId),
         inputs: &[InputSpec],
         queue: usize,
         membership: Arc<Membership>,
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
         let sink = Self::make(
-            config::transactional_producer(spec, 2 * queue)?,
+            config::transactional_producer(spec, id, 2 * queue)?,
             queue.min(IN_TRANSACTION),
             on_delivery,
         )?;

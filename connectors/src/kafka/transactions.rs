@@ -10,8 +10,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::position::Commit;
 use lockstep_engine::publish::sink::{Ended, Ending, Transactions};
+use lockstep_engine::time::Timestamp;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError};
 use rdkafka::producer::{Producer, ThreadedProducer};
@@ -28,6 +30,27 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// How long the last transaction may take to be aborted when nobody needs the client any more.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The name that brokers know a producer of transactions by (`transactional.id`). One that begins fences those of its name
+/// before it, and a transaction that they left open is aborted at once.
+#[derive(Clone, Debug)]
+pub struct TransactionalId(String);
+
+impl TransactionalId {
+    /// A name for this process, to be kept for as long as it runs. Two processes of one name would fence each other, so only
+    /// a member of the group that keeps its own name over restarts (`group.instance.id`) has the same one then.
+    pub fn new(spec: &KafkaSpec) -> Self {
+        let name = match spec.consumer.get("group.instance.id") {
+            Some(instance) => instance.clone(),
+            None => format!("{}-{:x}", std::process::id(), Timestamp::now().as_nanos()),
+        };
+        Self(format!("lockstep-{}-{name}", spec.group))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 type Then = Box<dyn FnOnce(Ended) + Send>;
 

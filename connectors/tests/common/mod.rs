@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,13 @@ use lockstep_connectors::kafka::admin::{self, TopicSpec};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
+use lockstep_connectors::kafka::transactions::{KafkaTransactions, TransactionalId};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{KafkaSpec, StartAt};
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
-use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
+use lockstep_engine::publish::sink::{Delivery, Ended, Ending, OutRecord, Sink, Transactions};
 use lockstep_engine::sample::{Header, Record};
 
 /// Long enough for a busy machine: only reached when something is wrong.
@@ -197,6 +199,7 @@ impl Reader {
 pub struct Writer {
     pub sink: KafkaSink,
     pub deliveries: Arc<Mutex<Vec<Delivery>>>,
+    transactions: Option<KafkaTransactions>,
     next: u64,
 }
 
@@ -206,7 +209,27 @@ impl Writer {
         let kept = deliveries.clone();
         let sink =
             KafkaSink::start(spec, 64 << 20, Arc::new(move |delivery| kept.lock().unwrap().push(delivery)));
-        Self { sink: sink.expect("starts"), deliveries, next: 0 }
+        Self { sink: sink.expect("starts"), deliveries, transactions: None, next: 0 }
+    }
+
+    /// One that sends in transactions, the first of which has begun.
+    pub fn transactional(spec: &KafkaSpec, id: &TransactionalId) -> Self {
+        let deliveries = Arc::new(Mutex::new(Vec::new()));
+        let kept = deliveries.clone();
+        let tell = move |delivery| kept.lock().unwrap().push(delivery);
+        let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, Arc::default(), Arc::new(tell));
+        let (sink, transactions) = made.expect("starts");
+        let mut writer = Self { sink, deliveries, transactions: Some(transactions), next: 0 };
+        assert_eq!(writer.end(Ending::None), Ended::AsAsked);
+        writer
+    }
+
+    /// Ends the transaction under way, and begins the next.
+    pub fn end(&mut self, how: Ending) -> Ended {
+        let (told, outcome) = sync_channel(1);
+        let transactions = self.transactions.as_mut().expect("it has transactions");
+        transactions.end(how, Box::new(move |ended| told.send(ended).expect("somebody waits")));
+        outcome.recv_timeout(PATIENCE).expect("it is told")
     }
 
     pub fn send(&mut self, topic: &str, key: &str, payload: impl Into<Bytes>, headers: &[(&str, &str)]) {

@@ -181,7 +181,7 @@ impl Publish {
     }
 
     /// Says so once all has come to its end and is committed.
-    fn finish(&mut self) {
+    fn finish(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         if self.shards_left != Some(0) || !self.order.is_empty() {
             return;
         }
@@ -196,6 +196,19 @@ impl Publish {
             let _ = self.done.take().map(|done| done.send(()));
         } else {
             self.outgoing.end_soon();
+            self.end_transaction(now, out);
+        }
+    }
+
+    /// Ends the transaction under way if it is time.
+    fn end_transaction(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
+        if self.outgoing.is_due(now) {
+            let carries = self.carries();
+            self.send_carried();
+            self.outgoing.close(carries);
+        }
+        if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
+            out.fail(why);
         }
     }
 
@@ -246,14 +259,7 @@ impl Publish {
             self.ended(&mut ended);
         }
         self.let_go(now);
-        if self.outgoing.is_due(now) {
-            let carries = self.carries();
-            self.send_carried();
-            self.outgoing.close(carries);
-        }
-        if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
-            out.fail(why);
-        }
+        self.end_transaction(now, out);
         if let Some(paused) = self.crowd.decide(&mut self.ledger, now)
             && let Some(control) = &*self.control.lock()
         {
@@ -325,7 +331,7 @@ impl Room for Publish {
             }
         }
         self.do_due(now, out);
-        self.finish();
+        self.finish(now, out);
         if self.outgoing.is_overfull() {
             self.held_up.extend(permit.take());
         }
@@ -333,7 +339,7 @@ impl Room for Publish {
 
     fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<PublishMessage>) {
         self.do_due(now, out);
-        self.finish();
+        self.finish(now, out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

@@ -111,7 +111,8 @@ pub struct PublishSpec {
 pub struct DeliverySpec {
     /// The promise.
     pub guarantee: Guarantee,
-    /// How long a transaction gathers results before it is committed.
+    /// How long a transaction gathers results before it is committed; longer while there is a backlog, see
+    /// [`Transaction::longest`](crate::publish::Transaction::longest).
     pub transaction_every: Duration,
     /// How many characters a commit's metadata may have: the brokers' `offset.metadata.max.bytes`.
     pub metadata_limit: usize,

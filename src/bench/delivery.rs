@@ -14,7 +14,7 @@ const PARTITIONS: i32 = 16;
 
 const ABOUT: &str = "\
 A pipeline of one input and the built-in identity model over records of 1 kB and 100 kB in 16 partitions, with results and positions in
-transactions of 100 ms (exactly-once), against the same with positions committed once a second (at-least-once). Both
+transactions of 100 ms, or up to a second while a backlog is read (exactly-once), against the same with positions committed once a second (at-least-once). Both
 read everything from the beginning, by turns; seconds run from the first record polled to the last acknowledgement;
 medians of the rounds.";
 

@@ -136,7 +136,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     overrides.apply(notes, &mut kafka, &mut limits, &mut http, &mut steps);
     let inputs = inputs?;
     whole::check(root, &inputs.specs, &publish, &limits);
-    whole::check_delivery(root, &inputs.align, &delivery);
+    whole::check_delivery(root, &kafka, &inputs.align, &delivery);
     Some(Pipeline {
         name: name?,
         kafka,

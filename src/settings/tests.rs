@@ -12,6 +12,7 @@ use lockstep_engine::preprocess::Preprocess;
 use super::*;
 
 mod align;
+mod delivery;
 mod scaling;
 
 fn root() -> &'static Path {

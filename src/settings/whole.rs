@@ -1,8 +1,12 @@
 //! What must hold between the sections.
 
+use std::time::Duration;
+
+use lockstep_connectors::kafka::transactions::TRANSACTION_TIMEOUT;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::pipeline::{DeliverySpec, Guarantee, Limits, PublishSpec};
+use lockstep_engine::pipeline::{DeliverySpec, Guarantee, KafkaSpec, Limits, PublishSpec};
+use lockstep_engine::publish::Transaction;
 
 use super::kinds::show_size;
 use super::reader::Section;
@@ -45,9 +49,43 @@ pub(super) fn check(root: &Section<'_>, inputs: &[InputSpec], publish: &PublishS
     }
 }
 
-/// What is told before it is final is told again after a crash, as the position of its pivot is not committed before.
-pub(super) fn check_delivery(root: &Section<'_>, align: &AlignPolicy, delivery: &DeliverySpec) {
-    if delivery.guarantee == Guarantee::ExactlyOnce && align.revise.revises() {
+/// So many times as long as a transaction gathers at most is the least that brokers may keep one open: it has to end, too.
+const SPARE: u32 = 4;
+
+/// What is told before it is final is told again after a crash, as the position of its pivot is not committed before. And a
+/// transaction must not be given up by the broker while it gathers.
+pub(super) fn check_delivery(
+    root: &Section<'_>,
+    kafka: &KafkaSpec,
+    align: &AlignPolicy,
+    delivery: &DeliverySpec,
+) {
+    if delivery.guarantee != Guarantee::ExactlyOnce {
+        return;
+    }
+    const TIMEOUT: &str = "transaction.timeout.ms";
+    let least = Transaction::longest(delivery.transaction_every).saturating_mul(SPARE);
+    let set = kafka.producer.get(TIMEOUT).and_then(|millis| millis.parse().ok().map(Duration::from_millis));
+    if set.unwrap_or(TRANSACTION_TIMEOUT) < least {
+        let least = least.as_millis();
+        match set {
+            Some(_) => root.wrong_at(
+                &["kafka", "producer", TIMEOUT],
+                format!(
+                    "is less than {least}, {SPARE} times as long as a transaction may gather: the broker would give up \
+                     transactions under way"
+                ),
+            ),
+            None => root.wrong_at(
+                &["delivery", "transaction_every"],
+                format!(
+                    "is more than brokers keep a transaction open for; shorten it, or set \
+                     kafka.producer.\"{TIMEOUT}\" to {least} at least"
+                ),
+            ),
+        }
+    }
+    if align.revise.revises() {
         root.wrong_at(
             &["delivery", "guarantee"],
             "is \"exactly-once\", and [align] asks for bundles before they are final (allowed_lateness, emit): those could \

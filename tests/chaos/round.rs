@@ -299,6 +299,7 @@ impl<'b> Round<'b> {
             recoveries: self.recoveries,
             calm: self.calm,
             has_stopped: false,
+            runs: 1,
         };
         if !row.keeps_its_promise() {
             twice(&self.records);

@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 use super::Error;
-use super::transactions::TransactionalId;
+use super::transactions::{TRANSACTION_TIMEOUT, TransactionalId};
 
 /// Properties of the consumer that the guarantees rest on, with the reason.
 const CONSUMER_FIXED: &[(&str, &str)] = &[
@@ -169,10 +169,6 @@ pub(super) fn producer(
     Ok(config)
 }
 
-/// How long the broker keeps a transaction open for a process that has gone. Until then nobody who reads what is
-/// committed sees past it, and nobody takes over its partitions.
-const TRANSACTION_TIMEOUT: &str = "10000";
-
 /// What a producer of transactions is made with.
 pub(super) fn transactional_producer(
     spec: &KafkaSpec,
@@ -180,9 +176,10 @@ pub(super) fn transactional_producer(
     queue: usize,
 ) -> Result<ClientConfig, Error> {
     let mut properties = spec.producer.clone();
-    properties.entry("transaction.timeout.ms".into()).or_insert_with(|| TRANSACTION_TIMEOUT.into());
+    let timeout = || TRANSACTION_TIMEOUT.as_millis().to_string();
+    properties.entry("transaction.timeout.ms".into()).or_insert_with(timeout);
     let mut config = producer(&spec.brokers, &properties, queue)?;
-    config.set("transactional.id", id.as_str());
+    config.set("transactional.id", id.now());
     Ok(config)
 }
 

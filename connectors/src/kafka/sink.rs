@@ -158,7 +158,7 @@ impl KafkaSink {
             on_delivery,
         )?;
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
-        let transactions = KafkaTransactions::start(sink.producer.clone(), membership, topics)?;
+        let transactions = KafkaTransactions::start((sink.producer.clone(), id.clone()), membership, topics)?;
         Ok((sink, transactions))
     }
 

@@ -5,7 +5,7 @@
 //! aborts the transaction, and what is fatal ends the client.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +23,10 @@ use super::membership::Membership;
 use super::sink::Context;
 use super::{Error, fault_point};
 
+/// How long the broker keeps a transaction open for a process that has gone, unless `transaction.timeout.ms` says otherwise.
+/// Until then nobody who reads what is committed sees past it, and nobody takes over its partitions.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long one call may wait. What has not been done by then is asked for again.
 const CALL: Duration = Duration::from_secs(5);
 /// How soon a call that failed is made again.
@@ -32,23 +36,41 @@ const RETRY: Duration = Duration::from_millis(100);
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The name that brokers know a producer of transactions by (`transactional.id`). One that begins fences those of its name
-/// before it, and a transaction that they left open is aborted at once.
+/// before it, and a transaction that they left open is aborted.
 #[derive(Clone, Debug)]
-pub struct TransactionalId(String);
+pub struct TransactionalId {
+    name: String,
+    /// How often it had to be another. None where it is the member's own.
+    changes: Option<Arc<AtomicU32>>,
+}
 
 impl TransactionalId {
     /// A name for this process, to be kept for as long as it runs. Two processes of one name would fence each other, so only
     /// a member of the group that keeps its own name over restarts (`group.instance.id`) has the same one then.
     pub fn new(spec: &KafkaSpec) -> Self {
-        let name = match spec.consumer.get("group.instance.id") {
-            Some(instance) => instance.clone(),
-            None => format!("{}-{:x}", std::process::id(), Timestamp::now().as_nanos()),
+        let (name, changes) = match spec.consumer.get("group.instance.id") {
+            Some(instance) => (instance.clone(), None),
+            None => {
+                let name = format!("{}-{:x}", std::process::id(), Timestamp::now().as_nanos());
+                (name, Some(Arc::default()))
+            }
         };
-        Self(format!("lockstep-{}-{name}", spec.group))
+        Self { name: format!("lockstep-{}-{name}", spec.group), changes }
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
+    /// What the next producer is called.
+    pub(super) fn now(&self) -> String {
+        match self.changes.as_ref().map(|changes| changes.load(Ordering::Relaxed)) {
+            None | Some(0) => self.name.clone(),
+            Some(changes) => format!("{}-{changes}", self.name),
+        }
+    }
+
+    /// A producer of the name may be at work still, and begin after the next: it must not fence that.
+    fn change(&self) {
+        if let Some(changes) = &self.changes {
+            changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -66,13 +88,14 @@ pub struct KafkaTransactions {
     /// Until it is dropped.
     asked: Option<SyncSender<Asked>>,
     membership: Arc<Membership>,
+    id: TransactionalId,
     closed: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl KafkaTransactions {
     pub(super) fn start(
-        producer: Arc<ThreadedProducer<Context>>,
+        (producer, id): (Arc<ThreadedProducer<Context>>, TransactionalId),
         membership: Arc<Membership>,
         topics: Vec<String>,
     ) -> Result<Self, Error> {
@@ -84,7 +107,7 @@ impl KafkaTransactions {
             .name("kafka-transact".into())
             .spawn(move || worker.run(&asks))
             .map_err(|error| Error::client("cannot start the thread of transactions", error))?;
-        Ok(Self { asked: Some(asked), membership, closed, thread })
+        Ok(Self { asked: Some(asked), membership, id, closed, thread })
     }
 }
 
@@ -111,6 +134,9 @@ impl Drop for KafkaTransactions {
         let until = Instant::now() + LEAVE_WITHIN;
         while !self.thread.is_finished() && Instant::now() < until {
             std::thread::park_timeout(Duration::from_millis(1));
+        }
+        if !self.thread.is_finished() {
+            self.id.change();
         }
     }
 }

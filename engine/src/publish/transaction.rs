@@ -20,7 +20,7 @@ pub struct Transaction {
     aborted: u32,
 }
 
-/// A transaction gathers for no more than this part of the time that the records behind it wait anyway…
+/// A transaction gathers for no more than this part of the time that the last record of the backlog waits anyway…
 const PART_OF_BACKLOG: u32 = 10;
 /// …and no longer than this, unless it is to do so without a backlog.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -65,9 +65,14 @@ pub enum Then {
 }
 
 impl Transaction {
-    /// None has begun. One gathers for `every` at most.
+    /// None has begun. One gathers for `every`, or longer while there is a backlog.
     pub fn new(every: Duration) -> Self {
         Self { phase: Phase::Unbegun, every, due: Timestamp::MIN, soon: false, doomed: None, aborted: 0 }
+    }
+
+    /// How long one gathers at most that is to gather for `every`.
+    pub fn longest(every: Duration) -> Duration {
+        every.max(LONGEST)
     }
 
     /// Whether something can be sent now.
@@ -133,7 +138,7 @@ impl Transaction {
     pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration) -> Then {
         let doomed = self.doomed.take();
         self.soon = false;
-        self.due = now.after((backlog / PART_OF_BACKLOG).min(LONGEST).max(self.every));
+        self.due = now.after((backlog / PART_OF_BACKLOG).max(self.every).min(Self::longest(self.every)));
         let was_asked = std::mem::replace(&mut self.phase, Phase::Open);
         let why = match how {
             Ended::AsAsked if was_asked != Phase::Ending(Ask::Abort) => {

@@ -47,6 +47,8 @@ struct Partition {
     lag: Option<u64>,
     /// Records read since.
     read: u64,
+    /// Whether any were between the last two times that it was told.
+    was_read: bool,
     /// The latest event time read.
     latest: Option<Timestamp>,
 }
@@ -62,6 +64,12 @@ impl Partition {
     /// What waits now, as far as is known: what was read since the end was told is no longer in it.
     fn waits(&self) -> u64 {
         self.lag.unwrap_or(0).saturating_sub(self.read)
+    }
+
+    /// What of it is on its way to be read. The last record before the end may be the marker of a transaction, which nobody is
+    /// given, and what is not being read at all is held back for reasons of its own.
+    fn backlog(&self) -> u64 {
+        if self.was_read || self.read > 0 { self.waits().saturating_sub(1) } else { 0 }
     }
 
     /// What is read next is no older than what was read last, or only by as much as records are out of order.
@@ -115,6 +123,7 @@ impl Meter {
             self.arrived = self.arrived.saturating_add(arrived);
             self.arrival.get_or_insert(Rate::new(self.smooth));
         }
+        partition.was_read = partition.read > 0;
         partition.read = 0;
     }
 
@@ -124,16 +133,12 @@ impl Meter {
         self.partitions.iter().filter_map(move |(id, partition)| Some((*id, partition.age(now)?)))
     }
 
-    /// How long what waits to be read takes at the rate at which records were read when last measured: zero where nothing
-    /// waits, or where neither is known yet.
+    /// How long what waits to be read takes at the rate at which records were read when last measured, partitions of which
+    /// nothing is read left out: zero where nothing waits, or where neither is known yet.
     pub fn backlog(&self) -> Duration {
-        let waits = self.waits();
+        let waits: u64 = self.partitions.values().map(Partition::backlog).sum();
         let rate = self.served.per_second().filter(|rate| waits > 0 && *rate > 0.0);
         rate.and_then(|rate| Duration::try_from_secs_f64(waits as f64 / rate).ok()).unwrap_or_default()
-    }
-
-    fn waits(&self) -> u64 {
-        self.partitions.values().map(Partition::waits).sum()
     }
 
     /// What is known now. `bytes` are those of payloads in flight.
@@ -149,7 +154,7 @@ impl Meter {
             *of_inputs.entry(partition.input).or_default() += 1;
         }
         Measures {
-            lag: self.waits(),
+            lag: self.partitions.values().map(Partition::waits).sum(),
             age: self.ages(now).map(|(_, age)| age).max(),
             arrival: self.arrival.as_ref().and_then(Rate::per_second),
             served,
@@ -233,9 +238,22 @@ mod tests {
         assert!(near(measures.arrival, 100.0) && near(measures.served, 80.0), "{measures:?}");
         assert_eq!((measures.lag, measures.bytes, measures.partitions), (1_400, 7, 1));
         assert_eq!(measures.age, Some(Duration::from_secs(4)));
-        assert!(near(Some(meter.backlog().as_secs_f64()), 1_400.0 / 80.0));
+        assert!(near(Some(meter.backlog().as_secs_f64()), 1_399.0 / 80.0));
         assert!(near(measures.stages[0].cost, 0.005) && near(Some(measures.stages[0].busy), 0.2));
         assert_eq!(meter.ages(at(20)).collect::<Vec<_>>(), [(partition(0), Duration::from_secs(4))]);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_no_backlog_and_neither_is_a_marker_at_the_end() {
+        let (mut meter, _) = loaded(20);
+        let before = meter.backlog();
+        meter.assign(partition(1));
+        for _ in 0..2 {
+            meter.lag(partition(1), 1_000_000);
+        }
+        assert_eq!(meter.backlog(), before);
+        meter.read(partition(0), 1_399, None);
+        assert_eq!(meter.backlog(), Duration::ZERO);
     }
 
     #[test]

@@ -203,6 +203,10 @@ struct Outbox {
     sent: u64,
 }
 
+/// What helps where records do not arrive: a client waits for a topic that nobody has made as for a broker that is away.
+const REMEDY: &str =
+    "see that the brokers run and that the topics are there (`lockstep topics create`; --topic says which)";
+
 /// How long the last records may take.
 const FLUSH: Duration = Duration::from_secs(30);
 
@@ -280,7 +284,7 @@ impl Outbox {
     fn failure(&self) -> Option<Failure> {
         let first = self.failed.lock().clone()?;
         let count = self.failures.load(Ordering::Relaxed);
-        Some(format!("{count} records were not delivered; the first: {first}").into())
+        Some(format!("{count} records were not delivered; {REMEDY}; the first: {first}").into())
     }
 
     fn finish(mut self) -> Result<(), Failure> {
@@ -289,11 +293,7 @@ impl Outbox {
             return Err(failure);
         }
         flushed.map_err(|left| {
-            format!(
-                "{left} records were not acknowledged within {} s; see that the brokers run",
-                FLUSH.as_secs()
-            )
-            .into()
+            format!("{left} records were not acknowledged within {} s; {REMEDY}", FLUSH.as_secs()).into()
         })
     }
 }

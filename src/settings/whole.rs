@@ -79,8 +79,9 @@ pub(super) fn check_delivery(
             None => root.wrong_at(
                 &["delivery", "transaction_every"],
                 format!(
-                    "is more than brokers keep a transaction open for; shorten it, or set \
-                     kafka.producer.\"{TIMEOUT}\" to {least} at least"
+                    "is too long: brokers keep a transaction open for {} ms, and that has to be {SPARE} times as long; \
+                     shorten it, or set kafka.producer.\"{TIMEOUT}\" to {least} at least",
+                    TRANSACTION_TIMEOUT.as_millis()
                 ),
             ),
         }

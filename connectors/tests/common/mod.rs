@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use lockstep_connectors::kafka::admin::{self, TopicSpec};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
-use lockstep_connectors::kafka::sink::KafkaSink;
+use lockstep_connectors::kafka::sink::{KafkaSink, OnDelivery};
 use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_connectors::kafka::transactions::{KafkaTransactions, TransactionalId};
 use lockstep_engine::ingest::InputSpec;
@@ -205,23 +205,25 @@ pub struct Writer {
 
 impl Writer {
     pub fn start(spec: &KafkaSpec) -> Self {
-        let deliveries = Arc::new(Mutex::new(Vec::new()));
-        let kept = deliveries.clone();
-        let sink =
-            KafkaSink::start(spec, 64 << 20, Arc::new(move |delivery| kept.lock().unwrap().push(delivery)));
-        Self { sink: sink.expect("starts"), deliveries, transactions: None, next: 0 }
+        Self::of(|tell| (KafkaSink::start(spec, 64 << 20, tell).expect("starts"), None))
     }
 
     /// One that sends in transactions, the first of which has begun.
     pub fn transactional(spec: &KafkaSpec, id: &TransactionalId) -> Self {
-        let deliveries = Arc::new(Mutex::new(Vec::new()));
-        let kept = deliveries.clone();
-        let tell = move |delivery| kept.lock().unwrap().push(delivery);
-        let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, Arc::default(), Arc::new(tell));
-        let (sink, transactions) = made.expect("starts");
-        let mut writer = Self { sink, deliveries, transactions: Some(transactions), next: 0 };
+        let mut writer = Self::of(|tell| {
+            let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, Arc::default(), tell);
+            let (sink, transactions) = made.expect("starts");
+            (sink, Some(transactions))
+        });
         assert_eq!(writer.end(Ending::None), Ended::AsAsked);
         writer
+    }
+
+    fn of(start: impl FnOnce(OnDelivery) -> (KafkaSink, Option<KafkaTransactions>)) -> Self {
+        let deliveries = Arc::new(Mutex::new(Vec::new()));
+        let kept = deliveries.clone();
+        let (sink, transactions) = start(Arc::new(move |delivery| kept.lock().unwrap().push(delivery)));
+        Self { sink, deliveries, transactions, next: 0 }
     }
 
     /// Ends the transaction under way, and begins the next.

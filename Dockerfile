@@ -4,15 +4,18 @@
 # the nvidia-* wheels it asks for), copy those libraries as well, and run with the NVIDIA container toolkit.
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ make python3 python3-pip \
+    && apt-get install -y --no-install-recommends cmake g++ make nasm pkg-config python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /lockstep
 # On its own, so that a change of the code does not fetch libtorch again.
 COPY setup setup
-RUN setup/setup && cp -a "$(readlink -f .libtorch)" /opt/libtorch && rm -rf /root/.cache/lockstep
+RUN setup/setup \
+    && cp -a "$(readlink -f .libtorch)" /opt/libtorch \
+    && cp -a "$(readlink -f .librdkafka)" /opt/librdkafka \
+    && rm -rf /root/.cache/lockstep
 COPY . .
-# Its place in the final image, which goes into the binary's rpath.
-ENV LIBTORCH=/opt/libtorch
+# Their places in the final image, which go into the binary's rpath.
+ENV LIBTORCH=/opt/libtorch LIBRDKAFKA=/opt/librdkafka PKG_CONFIG_PATH=/opt/librdkafka/lib/pkgconfig
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim
@@ -21,6 +24,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home lockstep
 COPY --from=build /opt/libtorch/lib /opt/libtorch/lib
+COPY --from=build /opt/librdkafka/lib /opt/librdkafka/lib
 COPY --from=build /lockstep/target/release/lockstep /usr/local/bin/lockstep
 WORKDIR /lockstep
 COPY config config

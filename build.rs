@@ -1,15 +1,17 @@
-//! Lets the binary and the tests find libtorch with no variable set: its directory goes into their rpath.
+//! Lets the binary and the tests find libtorch and librdkafka with no variable set: their directories go into the rpath.
 
 use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=LIBTORCH");
-    let libtorch = std::env::var("LIBTORCH").unwrap_or_default();
-    let Ok(libs) = Path::new(&libtorch).join("lib").canonicalize() else {
-        println!("cargo:error=no libtorch at '{libtorch}': run `make setup`");
-        return;
-    };
-    println!("cargo:rerun-if-changed={}", libs.display());
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libs.display());
+    for (variable, name) in [("LIBTORCH", "libtorch"), ("LIBRDKAFKA", "librdkafka")] {
+        println!("cargo:rerun-if-env-changed={variable}");
+        let root = std::env::var(variable).unwrap_or_default();
+        let Ok(libs) = Path::new(&root).join("lib").canonicalize() else {
+            println!("cargo:error=no {name} at '{root}': run `make setup`");
+            return;
+        };
+        println!("cargo:rerun-if-changed={}", libs.display());
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libs.display());
+    }
 }

@@ -1,4 +1,4 @@
-"""Puts libtorch, the demo's clip and ffmpeg into the user's cache, and links them into the checkout.
+"""Puts libtorch, librdkafka, the demo's clip and ffmpeg into the user's cache, and links them into the checkout.
 
 A directory of the cache is named after what is in it (the pins' checksums) and appears by one rename
 when it is complete, so that an interrupted set-up is never taken for a finished one.
@@ -36,6 +36,7 @@ def main():
     with open(CACHE / "setup.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         set_libtorch()
+        set_librdkafka()
         set_demo()
 
 
@@ -90,6 +91,40 @@ def finish_libtorch(root):
         # libtorch.so of the wheel is an empty shell that draws in the CUDA part.
         (root / "lib/libtorch.so").unlink(missing_ok=True)
         (root / "lib/libtorch.so").symlink_to("libtorch_cpu.so")
+
+
+def set_librdkafka():
+    asked = os.environ.get("LOCKSTEP_LIBRDKAFKA", "")
+    link = CHECKOUT / ".librdkafka"
+    if asked and asked != "fetch":
+        root = Path(asked).expanduser().resolve()
+    elif not asked and link.exists() and CACHE.resolve() not in link.resolve().parents:
+        root = link.resolve()  # what the user said at an earlier set-up still holds
+    else:
+        if HERE not in pins.LIBRDKAFKA:
+            raise FetchError(f"no librdkafka is known for {' '.join(HERE)}; set LOCKSTEP_LIBRDKAFKA to an installed one")
+        root = cached(f"librdkafka-{pins.LIBRDKAFKA_VERSION}", pins.LIBRDKAFKA[HERE], finish_librdkafka)
+    if not (root / "lib/pkgconfig/rdkafka.pc").is_file():
+        raise FetchError(f"{root} holds no librdkafka: lib/pkgconfig/rdkafka.pc is not there")
+    point(link, root)
+
+
+def finish_librdkafka(root):
+    """The names that the linker and pkg-config look for; the wheel has the library alone, under a name of its own."""
+    library = next((root / "lib").glob("librdkafka*"))
+    plain = root / "lib" / f"librdkafka{'.dylib' if HERE[0] == 'Darwin' else '.so'}"
+    if library != plain:
+        plain.symlink_to(library.name)
+    described = root / "lib/pkgconfig"
+    described.mkdir()
+    (described / "rdkafka.pc").write_text(
+        "prefix=${pcfiledir}/../..\n"
+        "Name: librdkafka\n"
+        "Description: The Apache Kafka C/C++ library\n"
+        f"Version: {pins.LIBRDKAFKA_VERSION}\n"
+        "Libs: -L${prefix}/lib -lrdkafka\n",
+        encoding="utf-8",
+    )
 
 
 def set_demo():

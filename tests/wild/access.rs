@@ -1,0 +1,1 @@
+//! Secured brokers, missing rights, and what health says meanwhile.

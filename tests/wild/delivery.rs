@@ -1,0 +1,1 @@
+//! What brokers refuse, delete or slow down of what Lockstep writes.

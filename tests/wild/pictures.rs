@@ -1,0 +1,1 @@
+//! Pictures as cameras and tools really send them.

@@ -1,0 +1,1 @@
+//! Clocks that step, records of one moment, and machines that are busy.

@@ -1,0 +1,1 @@
+//! Sound and text as devices and tools really send them.

@@ -1,0 +1,1 @@
+//! Topics, partitions and groups that change while they are read.

@@ -13,6 +13,7 @@ use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_connectors::kafka::transactions::TransactionalId;
+use lockstep_engine::condition::{Condition, Conditions};
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::view::{Shown, labels};
 use lockstep_engine::ingest::source::SourceControl;
@@ -50,15 +51,16 @@ pub(crate) fn run(
         let (guarantee, state) = (pipeline.delivery.guarantee, pipeline.publish.state.clone());
         let membership = Arc::new(Membership::default());
         let (member, tells_ends) = (membership.clone(), until.is_some());
+        let (source_status, sink_status) = (status.clone(), status.clone());
         Ok(Parts {
             pipeline: pipeline.clone(),
             views: views.clone(),
             backends: backends.clone(),
             source: Box::new(move |sink| {
                 let state = state.as_deref();
-                let source =
-                    KafkaSource::start(&spec, &inputs, state, read_ahead, membership, tells_ends, sink)
-                        .map_err(|error| error.to_string())?;
+                let watched = (membership, source_status as Arc<dyn Conditions>);
+                let source = KafkaSource::start(&spec, &inputs, state, read_ahead, watched, tells_ends, sink)
+                    .map_err(|error| error.to_string())?;
                 Ok(source as Arc<dyn SourceControl>)
             }),
             send_queue,
@@ -66,7 +68,8 @@ pub(crate) fn run(
                 let failed = |error: KafkaError| error.to_string();
                 Ok(match guarantee {
                     Guarantee::AtLeastOnce => {
-                        let sink = KafkaSink::start(&producer, send_queue, on_delivery);
+                        let sink =
+                            KafkaSink::start_reporting(&producer, send_queue, on_delivery, sink_status);
                         (Box::new(sink.map_err(failed)?), None)
                     }
                     Guarantee::ExactlyOnce => {
@@ -74,7 +77,7 @@ pub(crate) fn run(
                             (&producer, &id),
                             &produced,
                             send_queue,
-                            member,
+                            (member, sink_status),
                             on_delivery,
                         );
                         let (sink, transactions) = started.map_err(failed)?;
@@ -163,6 +166,7 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         });
         (step, of_step)
     });
+    let conditions = status.conditions();
     let breakers = status.breakers().into_iter();
     let breakers = breakers.map(|(step, breaker)| (step, breaker.state.as_str().into()));
     serde_json::json!({
@@ -170,11 +174,24 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         "partitions": status.partitions.load(Ordering::Relaxed),
         "bundles_in_flight": status.bundles_in_flight.load(Ordering::Relaxed),
         "results": status.results.load(Ordering::Relaxed),
-        "trouble": status.trouble(),
+        "trouble": conditions.first().map(|condition| format!("cannot {}: {}", condition.work.as_str(), condition.cause)),
+        "conditions": conditions.iter().map(shown).collect::<Vec<_>>(),
         "failure": status.failure(),
         "actors": actors.collect::<serde_json::Map<_, _>>(),
         "instances": instances.collect::<serde_json::Map<_, _>>(),
         "breakers": breakers.collect::<serde_json::Map<String, serde_json::Value>>(),
+    })
+}
+
+/// What keeps work from being done, for people.
+fn shown(condition: &Condition) -> serde_json::Value {
+    serde_json::json!({
+        "work": condition.work.as_str(),
+        "on": condition.on,
+        "cause": condition.cause.what,
+        "remedy": condition.cause.remedy,
+        "since": condition.since.to_string(),
+        "reports": condition.reports,
     })
 }
 

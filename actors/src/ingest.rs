@@ -196,7 +196,6 @@ impl Ingest {
             }
             SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
             SourceEvent::Lag(lags) => {
-                self.status.set_trouble(None);
                 self.tell_memory();
                 for (partition, records) in lags {
                     self.gate.lag(partition, records);
@@ -207,9 +206,8 @@ impl Ingest {
                     }
                 }
             }
-            SourceEvent::Trouble(what) => {
-                tracing::warn!("the source is in trouble: {what}");
-                self.status.set_trouble(Some(what));
+            SourceEvent::Readable(is_readable) => {
+                self.clock.lock().set(Hold::Unreadable, !is_readable, now);
             }
             SourceEvent::Failed(why) => out.fail(why),
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use lockstep_engine::condition::{Board, Cause, Change, Condition, Conditions, Said, Work};
 use lockstep_engine::control::breaker::BreakerState;
+use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::instance::count::Instances;
@@ -30,8 +32,10 @@ pub struct Status {
     pub shards: Shards,
     /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
     progress: Mutex<Option<(u64, u64)>>,
-    /// The last trouble that the source told of, until it reads again.
-    trouble: Mutex<Option<String>>,
+    /// What keeps it from reading, publishing or committing now.
+    board: Mutex<Board>,
+    /// Whether there is anything on the board.
+    is_troubled: AtomicBool,
     /// Why the pipeline ended, if it failed for good.
     failure: Mutex<Option<String>>,
     actors: Mutex<BTreeMap<String, ActorHealth>>,
@@ -87,11 +91,6 @@ pub struct BreakerHealth {
 }
 
 impl Status {
-    /// Notes trouble, or that there is none any more.
-    pub fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock() = trouble;
-    }
-
     /// Notes why the pipeline failed for good; the first reason stays.
     pub fn set_failure(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());
@@ -114,9 +113,18 @@ impl Status {
         self.bundles_in_flight.load(Ordering::Relaxed).cast_signed() > 0
     }
 
-    /// The last trouble.
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+    /// What keeps it from working now, those first that keep it from being ready.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.board.lock().held(Timestamp::now())
+    }
+
+    /// Logs again what still keeps it from working, so that it is never silent for long while it cannot work. To be called
+    /// about once a second.
+    pub fn say_again(&self) {
+        if self.is_troubled.load(Ordering::Relaxed) {
+            let due = self.board.lock().due(Timestamp::now());
+            due.iter().for_each(log);
+        }
     }
 
     /// Why the pipeline failed for good.
@@ -132,6 +140,7 @@ impl Status {
         self.running.load(Ordering::Relaxed)
             && self.failure.lock().is_none()
             && !held_up
+            && !self.board.lock().blocks(Timestamp::now())
             && self.actors.lock().values().all(|actor| actor.state == State::Running)
     }
 
@@ -185,6 +194,10 @@ impl Status {
         self.partitions.store(0, Ordering::Relaxed);
         self.bundles_in_flight.store(0, Ordering::Relaxed);
         self.shards.set_current(0);
+        let mut board = self.board.lock();
+        board.clear();
+        self.is_troubled.store(false, Ordering::Release);
+        drop(board);
         self.pulses.lock().clear();
         self.breakers.lock().clear();
         self.instances.lock().values().for_each(|instances| instances.begin());
@@ -224,3 +237,45 @@ impl Status {
         self.breakers.lock().clone()
     }
 }
+
+impl Conditions for Status {
+    fn report(&self, work: Work, on: &str, cause: Cause) {
+        let mut board = self.board.lock();
+        self.is_troubled.store(true, Ordering::Release);
+        let said = board.report(work, on, cause, Timestamp::now());
+        drop(board);
+        said.iter().for_each(log);
+    }
+
+    fn done(&self, work: Work, on: &str) {
+        // Most of the time there is nothing to end, and this is called for each record.
+        if !self.is_troubled.load(Ordering::Acquire) {
+            return;
+        }
+        let mut board = self.board.lock();
+        let said = board.progress(work, on, Timestamp::now());
+        if board.is_empty() {
+            self.is_troubled.store(false, Ordering::Release);
+        }
+        drop(board);
+        said.iter().for_each(log);
+    }
+}
+
+/// Logs what has become of a condition.
+fn log(Said { condition, change }: &Said) {
+    let Condition { work, on, cause, since, reports, .. } = condition;
+    let (work, for_s) = (work.as_str(), Timestamp::now().since(*since).as_secs());
+    let Cause { what, remedy, .. } = cause;
+    match change {
+        Change::Begins => tracing::warn!(work, on, cause = what, remedy, "blocked"),
+        Change::Lasts { repeated } => {
+            tracing::warn!(work, on, for_s, repeated, cause = what, remedy, "still blocked");
+        }
+        Change::Ends => tracing::info!(work, on, for_s, repeated = reports, "no longer blocked"),
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use common::{Broker, PATIENCE, Reader, Writer, commit, part};
+use lockstep_engine::condition::Work;
 use lockstep_engine::ingest::source::{Pause, SourceControl, SourceEvent};
 use lockstep_engine::pipeline::{GroupProtocol, StartAt};
 use lockstep_engine::position::NextOffset;
@@ -245,14 +246,14 @@ fn the_lag_is_told() {
 }
 
 #[test]
-fn brokers_that_are_away_are_trouble_and_not_the_end() {
+fn source_reports_brokers_that_are_away_and_goes_on_trying() {
     let mut spec = Broker::embedded().spec("g");
     spec.brokers = "127.0.0.1:1".into();
     let reader = Reader::start(&spec, &["in"]);
-    let said = reader.until("trouble", |event| match event {
-        SourceEvent::Trouble(what) => Some(what),
-        _ => None,
+    reader.until("that nothing can be read", |event| {
+        matches!(event, SourceEvent::Readable(false)).then_some(())
     });
-    assert!(said.contains("127.0.0.1:1") || said.to_lowercase().contains("broker"), "{said}");
+    let cause = reader.reports.of(Work::Connect).expect("a condition");
+    assert_eq!(cause.what, "127.0.0.1:1: nobody listens there");
     reader.source.close(vec![], PATIENCE).expect("closes without brokers");
 }

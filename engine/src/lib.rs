@@ -7,12 +7,13 @@
 //! and keeps the ledger of what became of every record. [`control`] bounds memory and says how much
 //! should work on a load.
 //!
-//! A room imports the foundations ([`time`], [`position`], [`completion`], [`media`], [`budget`], [`sample`],
+//! A room imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`], [`sample`],
 //! [`tensor`], [`fault`]) and the rooms before it, never a later one. [`pipeline`] puts the rooms' settings together,
 //! and [`telemetry`] names the metrics of them all.
 
 pub mod budget;
 pub mod completion;
+pub mod condition;
 pub mod fault;
 pub mod media;
 pub mod position;

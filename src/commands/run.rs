@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lockstep_actors::{Ended, Status, Stop, Unobserved};
 use lockstep_connectors::kafka::{self, admin};
 use lockstep_engine::batch::BatchMode;
+use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::ingest::until::{Ends, time_left};
 use lockstep_engine::pipeline::Pipeline;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -25,7 +26,9 @@ const BROKERS_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a run until the end tells how far it has come.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked whether something is to be said again.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 const DETAILS: &str = "\
 Reads the pipeline's input topics as a member of its consumer group and publishes results. Several processes
@@ -66,6 +69,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let status = Arc::new(Status::default());
     resize_on_signals(&status)?;
+    let _saying = say_again(&status)?;
     let http = assemble::serve(&pipeline, &status)?;
 
     let Some(problems) = check_topics(&pipeline, &status, &stop)? else { return Ok(ExitCode::SUCCESS) };
@@ -111,18 +115,29 @@ fn tell_progress(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
     Ok(alive)
 }
 
+/// Logs again what keeps the pipeline from working, until what is returned is dropped.
+fn say_again(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
+    let (alive, ended) = sync_channel(0);
+    let status = status.clone();
+    std::thread::Builder::new().name("conditions".into()).spawn(move || {
+        while ended.recv_timeout(SAY_EVERY) == Err(RecvTimeoutError::Timeout) {
+            status.say_again();
+        }
+    })?;
+    Ok(alive)
+}
+
 /// Holds the topics against the pipeline. Brokers that are away are waited for; none when asked to stop meanwhile.
 fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Option<Vec<String>>, Failure> {
     let mut pause = FIRST_PAUSE;
     loop {
         match admin::check_topics(pipeline, BROKERS_WITHIN) {
             Ok(problems) => {
-                status.set_trouble(None);
+                status.done(Work::Connect, "");
                 return Ok(Some(problems));
             }
             Err(error @ kafka::Error::Unreachable { .. }) => {
-                tracing::warn!("{error}; asking again in {pause:?}");
-                status.set_trouble(Some(error.to_string()));
+                status.report(Work::Connect, "", Cause::lasting(error.to_string(), ""));
                 if stop.wait(pause) {
                     return Ok(None);
                 }

@@ -20,7 +20,6 @@ const CONSUMER_FIXED: &[(&str, &str)] = &[
     ("group.protocol", "write kafka.group_protocol"),
     ("group.remote.assignor", "all inputs of a stream must meet in one process, which takes range"),
     ("group.id", "the group is named by kafka.group"),
-    ("statistics.interval.ms", "the consumer lag is read from statistics once a second"),
     ("enable.partition.eof", "the end of a partition is not an event here"),
     ("queued.max.messages.kbytes", "prefetched bytes are part of the memory limit; see limits.memory"),
     ("queued.min.messages", "prefetched records are part of the memory limit; see limits.memory"),
@@ -41,6 +40,7 @@ const FIXED: &[(&str, &str)] = &[
     ("bootstrap.servers", "the brokers are named by kafka.brokers"),
     ("metadata.broker.list", "the brokers are named by kafka.brokers"),
     ("client.software.name", "it names Lockstep"),
+    ("statistics.interval.ms", "lag and health are read from statistics once a second"),
 ];
 
 /// What any client is made with.
@@ -166,6 +166,7 @@ pub(super) fn producer(
         .set("queue.buffering.max.messages", "0");
     apply(&mut config, "kafka.producer", properties, PRODUCER_FIXED)?;
     config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
+    config.set("statistics.interval.ms", "1000");
     Ok(config)
 }
 

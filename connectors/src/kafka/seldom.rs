@@ -1,26 +1,35 @@
-//! What repeats itself is told seldom.
+//! A log throttle: what repeats itself is said seldom, and counted meanwhile.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The same is told again after this time.
+/// The same is said again after this time.
 const AGAIN: Duration = Duration::from_secs(30);
-/// How much is remembered; what is beyond that is not told.
+/// How much is remembered; what is beyond that is not said.
 const MOST: usize = 32;
 
-/// What was told of late.
+/// What was said of late: when, and how often it has come since.
 #[derive(Debug, Default)]
-pub(super) struct Seldom(HashMap<String, Instant>);
+pub(super) struct Seldom(HashMap<String, (Instant, u64)>);
 
 impl Seldom {
-    /// Whether this is to be told now.
-    pub(super) fn tell(&mut self, what: &str, now: Instant) -> bool {
-        self.0.retain(|_, told| now.duration_since(*told) < AGAIN);
-        let is_new = self.0.len() < MOST && !self.0.contains_key(what);
-        if is_new {
-            self.0.insert(what.to_owned(), now);
+    /// Whether this is to be said now: then how often it has come since it was last said.
+    pub(super) fn tell(&mut self, what: &str, now: Instant) -> Option<u64> {
+        if let Some((said_at, count)) = self.0.get_mut(what) {
+            if now.duration_since(*said_at) < AGAIN {
+                *count += 1;
+                return None;
+            }
+            *said_at = now;
+            return Some(std::mem::take(count));
         }
-        is_new
+        if self.0.len() >= MOST {
+            self.0.retain(|_, (said_at, _)| now.duration_since(*said_at) < AGAIN);
+        }
+        (self.0.len() < MOST).then(|| {
+            self.0.insert(what.to_owned(), (now, 0));
+            0
+        })
     }
 }
 
@@ -29,14 +38,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_is_told_once_in_a_while_and_a_storm_of_many_not_at_all() {
+    fn throttle_says_the_same_seldom_with_its_count_and_a_storm_of_many_not_at_all() {
         let (mut seldom, now) = (Seldom::default(), Instant::now());
-        assert!(seldom.tell("a", now));
-        assert!(!seldom.tell("a", now + AGAIN / 2));
-        assert!(seldom.tell("b", now + AGAIN / 2));
-        assert!(seldom.tell("a", now + AGAIN));
-        assert!(!seldom.tell("b", now + AGAIN));
-        let storm = (0..1_000).filter(|number| seldom.tell(&number.to_string(), now + AGAIN * 3)).count();
+        assert_eq!(seldom.tell("a", now), Some(0));
+        for _ in 0..17 {
+            assert_eq!(seldom.tell("a", now + AGAIN / 2), None);
+        }
+        assert_eq!(seldom.tell("b", now + AGAIN / 2), Some(0));
+        assert_eq!(seldom.tell("a", now + AGAIN), Some(17));
+        assert_eq!(seldom.tell("b", now + AGAIN), None);
+        let storm =
+            (0..1_000).filter(|number| seldom.tell(&number.to_string(), now + AGAIN * 3).is_some()).count();
         assert_eq!(storm, MOST);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lockstep_engine::condition::{Conditions, Unreported};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OutRecord, Refusal, Sink};
@@ -15,7 +16,8 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use super::membership::Membership;
-use super::seldom::Seldom;
+use super::publishing::Publishing;
+use super::statistics::Statistics;
 use super::transactions::{KafkaTransactions, TransactionalId};
 use super::{Error, config, fault_point};
 
@@ -29,7 +31,7 @@ const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");
 pub(super) struct Context {
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
-    told: Mutex<Seldom>,
+    publishing: Publishing,
 }
 
 impl ClientContext for Context {
@@ -38,11 +40,12 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The reason counts how often it has happened; what has happened is the same.
-        if self.told.lock().tell(&error.to_string(), Instant::now()) {
-            tracing::warn!(%error, reason, "the producer has trouble");
-        } else {
-            tracing::debug!(%error, reason, "the producer still has trouble");
+        self.publishing.client_error(error.rdkafka_error_code(), reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(statistics) = Statistics::read(statistics) {
+            self.publishing.look_at(&statistics, Instant::now());
         }
     }
 }
@@ -57,6 +60,10 @@ impl ProducerContext for Context {
         // Before it is told, or whoever waits for room would look too early.
         self.under_way.makes_room(size(message.payload(), message.key()));
         let outcome = result.as_ref().map(|_| ()).map_err(|(error, _)| delivery_error(error));
+        match result {
+            Ok(message) => self.publishing.publishes(message.topic()),
+            Err((error, message)) => self.publishing.cannot_publish(message.topic(), error),
+        }
         (self.on_delivery)(Delivery { token: token as u64, outcome });
         self.under_way.ended();
     }
@@ -121,6 +128,7 @@ pub struct KafkaSink {
     producer: Arc<ThreadedProducer<Context>>,
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
+    publishing: Publishing,
     /// How many bytes may be under way. The client's own limit is twice that, and only a record larger than the window can
     /// reach it: it counts a record until some time after its delivery has been told, and whoever waits for that waits long.
     window: usize,
@@ -137,7 +145,21 @@ impl KafkaSink {
     /// # Errors
     /// When a property is not the user's to set, or librdkafka refuses one.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
-        Self::make(config::producer(&spec.brokers, &spec.producer, 2 * queue)?, queue, on_delivery)
+        Self::start_reporting(spec, queue, on_delivery, Arc::new(Unreported))
+    }
+
+    /// The same, and reports what keeps it from publishing.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_reporting(
+        spec: &KafkaSpec,
+        queue: usize,
+        on_delivery: OnDelivery,
+        conditions: Arc<dyn Conditions>,
+    ) -> Result<Self, Error> {
+        let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
+        Self::make(config, queue, on_delivery, conditions)
     }
 
     /// The same, with at most 8 MiB of them under way, and its transactions, one of which must have begun before anything is
@@ -149,29 +171,37 @@ impl KafkaSink {
         (spec, id): (&KafkaSpec, &TransactionalId),
         inputs: &[InputSpec],
         queue: usize,
-        membership: Arc<Membership>,
+        (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
         let sink = Self::make(
             config::transactional_producer(spec, id, 2 * queue)?,
             queue.min(IN_TRANSACTION),
             on_delivery,
+            conditions.clone(),
         )?;
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
-        let transactions = KafkaTransactions::start((sink.producer.clone(), id.clone()), membership, topics)?;
+        let transactions =
+            KafkaTransactions::start((sink.producer.clone(), id.clone()), (membership, conditions), topics)?;
         Ok((sink, transactions))
     }
 
-    fn make(config: ClientConfig, window: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
+    fn make(
+        config: ClientConfig,
+        window: usize,
+        on_delivery: OnDelivery,
+        conditions: Arc<dyn Conditions>,
+    ) -> Result<Self, Error> {
+        let publishing = Publishing::new(conditions);
         let under_way = Arc::new(UnderWay::default());
         let context = Context {
             on_delivery: on_delivery.clone(),
             under_way: under_way.clone(),
-            told: Mutex::default(),
+            publishing: publishing.clone(),
         };
         let producer =
             config.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
-        Ok(Self { producer: Arc::new(producer), on_delivery, under_way, window })
+        Ok(Self { producer: Arc::new(producer), on_delivery, under_way, publishing, window })
     }
 
     /// How many records have been sent and have no delivery yet.
@@ -214,6 +244,7 @@ impl Sink for KafkaSink {
                 Err(Full)
             }
             Err((error, _)) => {
+                self.publishing.cannot_publish(&record.topic, &error);
                 self.under_way.makes_room(bytes);
                 (self.on_delivery)(Delivery { token, outcome: Err(delivery_error(&error)) });
                 self.under_way.ended();

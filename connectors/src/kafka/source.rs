@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use lockstep_engine::condition::Conditions;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{Pause, SourceControl, SourceSink};
 use lockstep_engine::pipeline::KafkaSpec;
@@ -64,7 +65,7 @@ impl KafkaSource {
     /// reads ahead, in bytes over all partitions (softly: a fetch brings a batch at least, however
     /// large, and a partition's share is never less than 128 KiB, nor used whole where it is scarce); take it out of the
     /// memory limit. `state` is the topic of what streams carry on, if that is kept. `membership` is told of every assignment, for a sink that commits
-    /// positions in transactions. That brokers are away is not an error here but an event: the thread goes on trying. With
+    /// positions in transactions. That brokers are away is not an error here but a condition: the thread goes on trying. With
     /// `tells_ends` it tells each time that it has read all of a partition.
     ///
     /// # Errors
@@ -74,7 +75,7 @@ impl KafkaSource {
         inputs: &[InputSpec],
         state: Option<&str>,
         prefetch: usize,
-        membership: Arc<Membership>,
+        (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
         tells_ends: bool,
         sink: Box<dyn SourceSink>,
     ) -> Result<Arc<Self>, Error> {
@@ -105,7 +106,7 @@ impl KafkaSource {
             sink,
             notices,
             mailbox.clone(),
-            (wake.clone(), membership),
+            (wake.clone(), membership, conditions),
             inputs,
             (spec.start, state.map(|topic| Changelog::new(spec, topic))),
         );

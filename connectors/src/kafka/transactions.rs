@@ -10,18 +10,19 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::position::Commit;
 use lockstep_engine::publish::sink::{Ended, Ending, Transactions};
 use lockstep_engine::time::Timestamp;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::commits::commit_list;
 use super::membership::Membership;
 use super::sink::Context;
-use super::{Error, fault_point};
+use super::{Error, diagnosis, fault_point};
 
 /// How long the broker keeps a transaction open for a process that has gone, unless `transaction.timeout.ms` says otherwise.
 /// Until then nobody who reads what is committed sees past it, and nobody takes over its partitions.
@@ -96,13 +97,13 @@ pub struct KafkaTransactions {
 impl KafkaTransactions {
     pub(super) fn start(
         (producer, id): (Arc<ThreadedProducer<Context>>, TransactionalId),
-        membership: Arc<Membership>,
+        (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
         topics: Vec<String>,
     ) -> Result<Self, Error> {
         // One call at a time, and the next only when its outcome is there.
         let (asked, asks) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
-        let worker = Worker { producer, topics, closed: closed.clone() };
+        let worker = Worker { producer, topics, closed: closed.clone(), conditions, id: id.clone() };
         let thread = std::thread::Builder::new()
             .name("kafka-transact".into())
             .spawn(move || worker.run(&asks))
@@ -145,6 +146,8 @@ struct Worker {
     producer: Arc<ThreadedProducer<Context>>,
     topics: Vec<String>,
     closed: Arc<AtomicBool>,
+    conditions: Arc<dyn Conditions>,
+    id: TransactionalId,
 }
 
 /// Why a call has not done what it should.
@@ -213,12 +216,15 @@ impl Worker {
 
     /// Makes a call until it succeeds or fails for good.
     fn call(&self, what: &str, call: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
-        let mut told = false;
         loop {
             let error = match call() {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.conditions.done(Work::Commit, TRANSACTION);
+                    return Ok(());
+                }
                 Err(error) => error,
             };
+            self.conditions.report(Work::Commit, TRANSACTION, self.cause(what, &error));
             let why = format!("{what}: {}", in_words(&error));
             match &error {
                 KafkaError::Transaction(error) if error.txn_requires_abort() => {
@@ -232,11 +238,27 @@ impl Worker {
             if self.closed.load(Ordering::Relaxed) {
                 return Err(Trouble::Fatal(why));
             }
-            if !told {
-                told = true;
-                tracing::warn!("{why}; trying again");
-            }
             std::thread::park_timeout(RETRY);
+        }
+    }
+}
+
+/// What conditions name that are about transactions.
+const TRANSACTION: &str = "transaction";
+
+impl Worker {
+    fn cause(&self, what: &str, error: &KafkaError) -> Cause {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(Code::TransactionalIdAuthorizationFailed) => {
+                diagnosis::lacks("WRITE", &format!("transactional id {}", self.id.now()))
+            }
+            Some(Code::OperationTimedOut) => Cause::passing(
+                format!("{what}: the brokers do not answer in time"),
+                "where that lasts, see that the brokers can make the topic __transaction_state and that it has its replicas \
+                 (transaction.state.log.replication.factor, transaction.state.log.min.isr)",
+            ),
+            code => diagnosis::cause(code, &format!("{what}: {}", in_words(error))),
         }
     }
 }

@@ -14,9 +14,11 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use lockstep_connectors::kafka::admin::{self, TopicSpec};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
+use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::{KafkaSink, OnDelivery};
 use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_connectors::kafka::transactions::{KafkaTransactions, TransactionalId};
+use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::media::{Media, Modality};
@@ -144,6 +146,7 @@ impl SourceSink for Gate {
 pub struct Reader {
     pub source: Arc<KafkaSource>,
     pub events: Receiver<SourceEvent>,
+    pub reports: Arc<Reports>,
     pub shut: Arc<AtomicBool>,
     pub refused: Arc<AtomicU64>,
 }
@@ -154,9 +157,11 @@ impl Reader {
         let (shut, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
-        let source = KafkaSource::start(spec, &inputs, None, 8 << 20, Arc::default(), false, Box::new(gate))
-            .expect("starts");
-        Self { source, events, shut, refused }
+        let reports = Arc::new(Reports::default());
+        let watched = (Arc::default(), reports.clone() as Arc<dyn Conditions>);
+        let source =
+            KafkaSource::start(spec, &inputs, None, 8 << 20, watched, false, Box::new(gate)).expect("starts");
+        Self { source, events, reports, shut, refused }
     }
 
     /// The next event that `want` takes something from; others are dropped, and so acknowledged.
@@ -211,7 +216,7 @@ impl Writer {
     /// One that sends in transactions, the first of which has begun.
     pub fn transactional(spec: &KafkaSpec, id: &TransactionalId) -> Self {
         let mut writer = Self::of(|tell| {
-            let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, Arc::default(), tell);
+            let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, unwatched(), tell);
             let (sink, transactions) = made.expect("starts");
             (sink, Some(transactions))
         });
@@ -256,4 +261,31 @@ impl Writer {
     pub fn flush(&mut self) {
         self.sink.flush(PATIENCE).expect("all told");
     }
+}
+
+/// Keeps what is reported and what is done.
+#[derive(Default)]
+pub struct Reports(Mutex<Vec<(Work, String, Option<Cause>)>>);
+
+impl Reports {
+    /// The cause of what was reported last, if nothing was done since.
+    pub fn of(&self, work: Work) -> Option<Cause> {
+        let reports = self.0.lock().unwrap();
+        reports.iter().rev().find(|report| report.0 == work).and_then(|report| report.2.clone())
+    }
+}
+
+impl Conditions for Reports {
+    fn report(&self, work: Work, on: &str, cause: Cause) {
+        self.0.lock().unwrap().push((work, on.to_owned(), Some(cause)));
+    }
+
+    fn done(&self, work: Work, on: &str) {
+        self.0.lock().unwrap().push((work, on.to_owned(), None));
+    }
+}
+
+/// No membership, and nobody who takes reports.
+fn unwatched() -> (Arc<Membership>, Arc<dyn Conditions>) {
+    (Arc::default(), Arc::new(Reports::default()))
 }

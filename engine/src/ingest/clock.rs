@@ -15,6 +15,8 @@ pub enum Hold {
     Room,
     /// The byte budget is spent, and what is under way frees some of it.
     Memory,
+    /// Some of what is to be read cannot be: brokers are away, or a right is missing. That is not silence.
+    Unreadable,
 }
 
 /// A clock that goes as the wall clock does, but stands while there is a [`Hold`]. It is behind the wall clock by as long as
@@ -24,8 +26,8 @@ pub struct IntakeClock {
     stood: Duration,
     /// Since when it stands, in wall time.
     since: Option<Timestamp>,
-    room: bool,
-    memory: bool,
+    /// By [`Hold`].
+    held: [bool; 3],
 }
 
 impl IntakeClock {
@@ -41,11 +43,13 @@ impl IntakeClock {
 
     /// A hold begins or ends, at this wall time.
     pub fn set(&mut self, hold: Hold, is_held: bool, wall: Timestamp) {
-        match hold {
-            Hold::Room => self.room = is_held,
-            Hold::Memory => self.memory = is_held,
-        }
-        if self.room || self.memory {
+        let [room, memory, unreadable] = &mut self.held;
+        *match hold {
+            Hold::Room => room,
+            Hold::Memory => memory,
+            Hold::Unreadable => unreadable,
+        } = is_held;
+        if self.held.contains(&true) {
             self.since.get_or_insert(wall);
         } else if let Some(since) = self.since.take() {
             self.stood = Duration::from_nanos(
@@ -82,17 +86,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_has_gone_for_as_long_as_nothing_held(steps in prop::collection::vec((0..50_i64, any::<bool>(), any::<bool>()), 0..50)) {
+        fn it_has_gone_for_as_long_as_nothing_held(steps in prop::collection::vec((0..50_i64, 0..3_usize, any::<bool>()), 0..50)) {
             let (mut clock, mut wall, mut gone) = (IntakeClock::default(), 0, 0);
-            let mut held = [false; 2];
-            for (pause, is_memory, is_held) in steps {
+            let mut held = [false; 3];
+            for (pause, which, is_held) in steps {
                 let before = clock.at(ms(wall));
                 wall += pause;
                 gone += if held.contains(&true) { 0 } else { pause };
                 prop_assert_eq!(clock.at(ms(wall)), ms(gone));
                 prop_assert!(clock.at(ms(wall)) >= before);
-                held[usize::from(is_memory)] = is_held;
-                clock.set(if is_memory { Hold::Memory } else { Hold::Room }, is_held, ms(wall));
+                held[which] = is_held;
+                clock.set([Hold::Room, Hold::Memory, Hold::Unreadable][which], is_held, ms(wall));
             }
         }
     }

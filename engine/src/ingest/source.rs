@@ -42,8 +42,9 @@ pub enum SourceEvent {
     AtEnd(PartitionId),
     /// How far behind the end of the partitions reading is: the consumer lag in records.
     Lag(Vec<(PartitionId, i64)>),
-    /// Something is wrong outside that may pass: brokers away, authorisation withdrawn.
-    Trouble(String),
+    /// Whether all inputs can be read. While one cannot, because brokers are away or a right is missing, no input counts as
+    /// silent. Why it cannot is a [condition](crate::condition).
+    Readable(bool),
     /// The source cannot go on.
     Failed(String),
 }

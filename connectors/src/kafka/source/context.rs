@@ -2,7 +2,8 @@
 //! thread acts on it after the poll has returned, so that no callback can wait for anything.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
@@ -11,7 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
-use serde::Deserialize;
+
+use crate::kafka::seldom::Seldom;
+use crate::kafka::statistics::Statistics;
 
 /// Wakes the poll thread.
 #[derive(Default)]
@@ -60,8 +63,8 @@ pub(super) struct Notices {
     pub(super) noted: u64,
     /// What became of the commit that was under way.
     pub(super) committed: Option<Result<(), KafkaError>>,
-    /// The ends of partitions: the offset after the last record that can be read.
-    pub(super) ends: Vec<(TopicPartition, i64)>,
+    /// What the client says of itself, once a second.
+    pub(super) statistics: Option<Statistics>,
 }
 
 /// The most errors kept until the poll thread looks: a storm repeats itself.
@@ -85,14 +88,10 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        match serde_json::from_slice::<Statistics>(statistics) {
-            Ok(statistics) => {
-                let mut notices = self.notices.lock();
-                notices.noted += 1;
-                notices.ends = statistics.ends();
-            }
-            Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
-        }
+        let statistics = Statistics::read(statistics);
+        let mut notices = self.notices.lock();
+        notices.noted += 1;
+        notices.statistics = statistics;
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -122,75 +121,27 @@ impl ConsumerContext for Context {
     }
 }
 
-/// librdkafka's own log, in ours.
+/// librdkafka's own log, in ours. What has failed (`FAIL`, `ERROR`) it tells as an error as well, which becomes a condition.
 pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        _ if matches!(facility, "FAIL" | "ERROR") => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        | RDKafkaLogLevel::Warning => {
+            static SELDOM: LazyLock<Mutex<Seldom>> = LazyLock::new(Mutex::default);
+            // What has happened is the same, whatever the numbers in it.
+            let alike: String = message.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if let Some(repeated) = SELDOM.lock().tell(&alike, Instant::now()) {
+                tracing::warn!(target: "librdkafka", facility, repeated, "{message}");
+            }
+        }
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
             tracing::info!(target: "librdkafka", facility, "{message}");
         }
         RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
-    }
-}
-
-/// The part of librdkafka's statistics that tells the ends of partitions (its STATISTICS.md).
-#[derive(Deserialize)]
-struct Statistics {
-    #[serde(default)]
-    topics: std::collections::HashMap<String, TopicStatistics>,
-}
-
-#[derive(Deserialize)]
-struct TopicStatistics {
-    #[serde(default)]
-    partitions: std::collections::HashMap<String, PartitionStatistics>,
-}
-
-#[derive(Deserialize)]
-struct PartitionStatistics {
-    partition: i32,
-    #[serde(default = "unknown")]
-    hi_offset: i64,
-    #[serde(default = "unknown")]
-    ls_offset: i64,
-}
-
-fn unknown() -> i64 {
-    -1
-}
-
-impl Statistics {
-    fn ends(self) -> Vec<(TopicPartition, i64)> {
-        let mut ends = Vec::new();
-        for (topic, statistics) in self.topics {
-            for partition in statistics.partitions.into_values() {
-                // A read_committed consumer sees no further than the last stable offset.
-                let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-                if partition.partition >= 0 && end >= 0 {
-                    ends.push(((topic.clone(), partition.partition), end));
-                }
-            }
-        }
-        ends
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_partition_is_its_last_stable_offset_if_known() {
-        let json = r#"{"topics":{"t":{"partitions":{
-            "0":{"partition":0,"hi_offset":9,"ls_offset":7,"other":1},
-            "1":{"partition":1,"hi_offset":5,"ls_offset":-1001},
-            "-1":{"partition":-1,"hi_offset":-1001,"ls_offset":-1001}}}},"more":{}}"#;
-        let mut ends = serde_json::from_str::<Statistics>(json).expect("reads").ends();
-        ends.sort();
-        assert_eq!(ends, [(("t".to_owned(), 0), 7), (("t".to_owned(), 1), 5)]);
     }
 }

@@ -4,12 +4,14 @@ mod commits;
 mod group;
 mod lookup;
 mod lost;
+mod standing;
 mod takeover;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockstep_engine::condition::Conditions;
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{InputId, PartitionId};
@@ -22,6 +24,7 @@ use self::commits::Commits;
 use self::group::Step;
 use self::lookup::Lookup;
 use self::lost::Left;
+use self::standing::Standing;
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use super::join::{Join, Member};
@@ -29,7 +32,6 @@ use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
 use crate::kafka::changelog::Changelog;
 use crate::kafka::membership::Membership;
-use crate::kafka::seldom::Seldom;
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
 const IDLE: Duration = Duration::from_millis(100);
@@ -70,7 +72,7 @@ pub(super) struct Poller {
     stopped: bool,
     /// Where the next round over the partitions begins, so that none is always last.
     first: usize,
-    told: Seldom,
+    standing: Standing,
     /// When partitions out of range are looked at again.
     look_again: Instant,
     /// Which offsets the brokers have of them.
@@ -83,7 +85,7 @@ impl Poller {
         sink: Box<dyn SourceSink>,
         notices: Arc<Mutex<Notices>>,
         mailbox: Arc<Mutex<Mailbox>>,
-        (wake, membership): (Arc<Wake>, Arc<Membership>),
+        (wake, membership, conditions): (Arc<Wake>, Arc<Membership>, Arc<dyn Conditions>),
         inputs: HashMap<String, InputId>,
         (start, changelog): (StartAt, Option<Changelog>),
     ) -> Self {
@@ -110,7 +112,7 @@ impl Poller {
             commits: Commits::default(),
             stopped: false,
             first: 0,
-            told: Seldom::default(),
+            standing: Standing::new(conditions),
             look_again: Instant::now(),
             left: None,
         }
@@ -230,27 +232,27 @@ impl Poller {
     }
 
     fn serve_notices(&mut self) {
-        let (lacks_protocol, errors, ends) = {
+        let (lacks_protocol, errors, statistics) = {
             let mut notices = self.notices.lock();
             (
                 std::mem::take(&mut notices.lacks_protocol),
                 std::mem::take(&mut notices.errors),
-                std::mem::take(&mut notices.ends),
+                notices.statistics.take(),
             )
         };
         // Of a group that has been joined, a coordinator that does not know it is one of several that are being replaced.
         if lacks_protocol && self.is_incremental && self.owned.is_empty() && !self.stopped {
             self.lacks_protocol();
         }
+        let any = !errors.is_empty();
         for (code, reason) in errors {
-            // Handled where the partition is read.
-            if matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) {
-                continue;
-            }
-            self.trouble(&code.map_or_else(|| reason.clone(), |code| format!("{code}: {reason}")));
+            self.client_error(code, &reason);
         }
-        if !ends.is_empty() {
-            self.tell_lag(&ends);
+        if let Some(statistics) = statistics {
+            self.look_at(&statistics);
+            self.tell_lag(&statistics.ends());
+        } else if any {
+            self.tell_readable();
         }
     }
 
@@ -268,12 +270,6 @@ impl Poller {
         self.held.retain(|event| !matches!(event, SourceEvent::Lag(_)));
         if !lag.is_empty() {
             self.held.push_back(SourceEvent::Lag(lag));
-        }
-    }
-
-    fn trouble(&mut self, what: &str) {
-        if self.told.tell(what, Instant::now()) {
-            self.held.push_back(SourceEvent::Trouble(what.to_owned()));
         }
     }
 
@@ -309,6 +305,7 @@ impl Poller {
                 Read::Nothing => {}
                 read @ (Read::Chunk(_) | Read::End) => {
                     any = true;
+                    self.standing.reads(&partition.topic);
                     let partition = partition.id;
                     let event = match read {
                         Read::Chunk(records) => SourceEvent::Records { partition, records },
@@ -324,18 +321,19 @@ impl Poller {
                     partition.out_of_range = true;
                     self.look_again = Instant::now();
                 }
-                Read::Error(error) => stopped_at.push((partition.topic.clone(), partition.id, error)),
+                Read::Error(error) => stopped_at.push((partition.topic.clone(), error)),
             }
         }
         if self.held.is_empty() {
             self.first = self.first.wrapping_add(1) % count.max(1);
         }
-        for (topic, id, error) in stopped_at {
+        for (topic, error) in stopped_at {
             if let KafkaError::MessageConsumptionFatal(_) = error {
                 self.stopped = true;
                 self.held.push_back(SourceEvent::Failed(format!("reading {topic} has failed: {error}")));
             } else {
-                self.trouble(&format!("reading partition {} of {topic}: {error}", id.partition));
+                self.read_error(&topic, &error);
+                self.tell_readable();
             }
         }
         self.find_what_is_left();

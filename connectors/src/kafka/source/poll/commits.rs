@@ -4,13 +4,18 @@
 //! are, unless they are no longer this member's to commit.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use lockstep_engine::condition::Cause;
 use lockstep_engine::position::{Commit, PartitionId};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{Poller, RETRY};
 use crate::kafka::commits::commit_list;
+use crate::kafka::diagnosis;
+
+/// After so long without an answer a commit counts as one that cannot be made.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Positions on their way to the brokers. One request is under way at a time.
 #[derive(Default)]
@@ -18,6 +23,8 @@ pub(super) struct Commits {
     waiting: BTreeMap<PartitionId, Commit>,
     /// What was asked for and has not been answered.
     under_way: Option<BTreeMap<PartitionId, Commit>>,
+    /// When it was asked for.
+    asked_at: Option<Instant>,
     /// When what has failed is tried again.
     not_before: Option<Instant>,
 }
@@ -46,7 +53,14 @@ impl Commits {
         self.not_before = None;
         self.waiting.retain(|id, _| is_owned(id));
         self.under_way = Some(std::mem::take(&mut self.waiting)).filter(|asked| !asked.is_empty());
+        self.asked_at = Some(now);
         self.under_way.as_ref().map(|asked| asked.values().cloned().collect())
+    }
+
+    /// Whether what was asked for has not been answered for long.
+    pub(super) fn is_unanswered(&self, now: Instant) -> bool {
+        let long_ago = |asked_at| now.duration_since(asked_at) >= ANSWERED_WITHIN;
+        self.under_way.is_some() && self.asked_at.is_some_and(long_ago)
     }
 
     /// Takes the answer to what was asked for.
@@ -104,6 +118,16 @@ fn is_of_a_rebalance(error: &KafkaError) -> bool {
         || matches!(code, Some(RDKafkaErrorCode::RebalanceInProgress | RDKafkaErrorCode::StaleMemberEpoch))
 }
 
+/// Why positions cannot be committed.
+fn commit_cause(error: &KafkaError, group: &str) -> Cause {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+            diagnosis::lacks("READ", &format!("group {group}"))
+        }
+        _ => diagnosis::of_error("positions cannot be committed", error),
+    }
+}
+
 impl Poller {
     /// Hears of the commit under way, and makes the next if there is one to make. Says why the one that was answered
     /// did not succeed.
@@ -111,13 +135,16 @@ impl Poller {
         let now = Instant::now();
         let answer = self.notices.lock().committed.take();
         let failed = answer.and_then(|outcome| {
-            let failure = self.commits.answered(outcome.as_ref().copied(), now)?;
-            Some((failure, outcome.err()?))
+            let failure = self.commits.answered(outcome.as_ref().copied(), now);
+            if outcome.is_ok() {
+                self.standing.commits();
+            }
+            Some((failure?, outcome.err()?))
         });
         if let Some((_, error)) = &failed {
             tracing::debug!(%error, "a commit did not succeed");
             if !is_of_a_rebalance(error) {
-                self.trouble(&format!("cannot commit positions: {error}"));
+                self.standing.cannot_commit(commit_cause(error, &self.join.spec.group));
             }
         }
         // A partition that has gone to another member is that member's to commit.
@@ -132,8 +159,6 @@ impl Poller {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use lockstep_engine::position::{InputId, NextOffset};
 
     use super::*;

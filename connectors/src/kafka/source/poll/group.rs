@@ -21,9 +21,9 @@ use super::commits::Failure;
 use super::lookup::Lookup;
 use super::takeover::{Found, Looker, Takeover};
 use super::{Partition, Poller, RETRY};
-use crate::kafka::fault_point;
 use crate::kafka::source::Close;
 use crate::kafka::source::context::{Rebalance, TopicPartition};
+use crate::kafka::{diagnosis, fault_point};
 
 /// How long a revocation waits for the pipeline, which lets partitions go by a deadline of its own
 /// (`delivery.revoke_within`, a minute at most): this one is for a pipeline that hangs.
@@ -69,11 +69,14 @@ impl Poller {
                 let taken_over = answer.and_then(|found| {
                     self.held.extend(found.states.map(SourceEvent::Carried));
                     self.take_over(found.takeovers)
-                        .map_err(|error| format!("taking partitions over: {error}"))
+                        .map_err(|error| diagnosis::of_error("taking partitions over", &error))
                 });
-                if let Err(error) = taken_over {
-                    self.trouble(&error);
-                    self.step = Step::Assigning(list, Instant::now() + RETRY);
+                match taken_over {
+                    Ok(()) => self.standing.begins(),
+                    Err(error) => {
+                        self.standing.cannot_begin(error);
+                        self.step = Step::Assigning(list, Instant::now() + RETRY);
+                    }
                 }
             }
             Step::Revoking(list, done, until) => {
@@ -197,7 +200,7 @@ impl Poller {
             self.membership.left();
         }
         if let Err(error) = answered {
-            self.trouble(&format!("letting partitions go: {error}"));
+            tracing::warn!(%error, "partitions were not let go as they should");
         }
         self.step = Step::Settled;
     }

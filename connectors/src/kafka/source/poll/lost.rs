@@ -11,7 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::lookup::Lookup;
 use super::{Poller, REQUEST, RETRY};
-use crate::kafka::watermarks;
+use crate::kafka::{diagnosis, watermarks};
 
 /// Which offsets the broker has of partitions.
 pub(super) type Left = Vec<(PartitionId, Range<i64>)>;
@@ -23,10 +23,13 @@ impl Poller {
         let Some(answer) = lookup.answer() else { return };
         self.left = None;
         match answer {
-            Ok(found) => self.read_what_is_left(found),
+            Ok(found) => {
+                self.standing.begins();
+                self.read_what_is_left(found);
+            }
             Err(error) => {
                 self.look_again = Instant::now() + RETRY;
-                self.trouble(&format!("asking which offsets partitions have: {error}"));
+                self.standing.cannot_begin(error);
             }
         }
     }
@@ -45,7 +48,8 @@ impl Poller {
             let partitions: Vec<(&str, i32)> =
                 lost.iter().map(|(id, topic)| (&**topic, id.partition)).collect();
             let ranges = watermarks::ranges(&consumer, &partitions, REQUEST);
-            let ranges = ranges.map_err(|error| error.to_string())?;
+            let asking = "asking which offsets partitions have";
+            let ranges = ranges.map_err(|error| diagnosis::of_error(asking, &error))?;
             Ok(lost.iter().map(|(id, _)| *id).zip(ranges).collect())
         }));
     }
@@ -93,7 +97,7 @@ impl Poller {
             self.consumer.assign(&assignment)
         };
         if let Err(error) = assigned {
-            self.trouble(&format!("reading on after data loss: {error}"));
+            self.standing.cannot_begin(diagnosis::of_error("reading on after data loss", &error));
         }
     }
 }

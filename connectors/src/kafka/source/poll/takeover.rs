@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::StartAt;
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,7 +14,7 @@ use super::REQUEST;
 use crate::kafka::changelog::{Changelog, States};
 use crate::kafka::commits::metadata;
 use crate::kafka::source::context::{Context, TopicPartition};
-use crate::kafka::watermarks;
+use crate::kafka::{diagnosis, watermarks};
 
 /// A partition to be taken over: where reading begins, and what was last committed.
 pub(super) struct Takeover {
@@ -40,15 +41,16 @@ pub(super) struct Looker {
 
 impl Looker {
     /// Asks the brokers, and waits for them.
-    pub(super) fn look_up(&self, list: &[TopicPartition]) -> Result<Found, String> {
+    pub(super) fn look_up(&self, list: &[TopicPartition]) -> Result<Found, Cause> {
         let takeovers = self.positions(list).map_err(|error| match error.rdkafka_error_code() {
             // It is asked for what is settled: the client waits, too, while positions are part of an open transaction.
-            Some(RDKafkaErrorCode::OperationTimedOut) => format!(
+            Some(RDKafkaErrorCode::OperationTimedOut) => Cause::passing(
                 "looking up where to read: the broker does not answer, or positions of the group are part of a \
-                 transaction that has not ended. One of a process that has gone ends after transaction.timeout.ms; where \
-                 this goes on for longer, `kafka-transactions.sh find-hanging` says what the broker holds open: {error}"
+                 transaction that has not ended",
+                "a transaction of a process that has gone ends after transaction.timeout.ms; where this goes on for longer, \
+                 `kafka-transactions.sh find-hanging` says what the broker holds open",
             ),
-            _ => format!("looking up where to read: {error}"),
+            _ => diagnosis::of_error("looking up where to read", &error),
         })?;
         // After the positions: what led to them is in the changelog by then.
         let states = match &self.changelog {
@@ -56,7 +58,11 @@ impl Looker {
                 let mut numbers: Vec<i32> = takeovers.iter().map(|t| t.id.partition).collect();
                 numbers.sort_unstable();
                 numbers.dedup();
-                Some(changelog.read(&numbers).map_err(|error| format!("taking partitions over: {error}"))?)
+                Some(
+                    changelog
+                        .read(&numbers)
+                        .map_err(|error| Cause::passing(format!("taking partitions over: {error}"), ""))?,
+                )
             }
             _ => None,
         };

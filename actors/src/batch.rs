@@ -4,6 +4,7 @@
 //! possible. Each instance has two slots: while one batch runs, the memory of the next is filled. How many instances there
 //! are can change at any time: `crew` knows them, `number` changes their number.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -14,11 +15,12 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::instance::Order;
+use crate::failure::Failures;
+use crate::instance::{Batch, Order};
 use crate::link::Permit;
 use crate::prepare::{StepRuntime, prepare};
 use crate::route::Routes;
-use crate::shell::{Outbox, Room};
+use crate::shell::{Outbox, Room, panic_text};
 
 mod crew;
 mod lane;
@@ -154,8 +156,11 @@ impl BatchRoom {
             telemetry::batch_chosen(&self.runtime.step.name, lane.batcher.chosen(), &costs.model);
             let (runtime, routes) = (self.runtime.clone(), self.routes.clone());
             let place = lane.place();
+            let failures = self.crew.failures().clone();
             rayon::spawn(move || {
-                place.fill(prepare(&runtime, &routes, waiting, now, slot).map(Order::Batch));
+                let name = &runtime.step.name;
+                let batch = or_report(&failures, name, || prepare(&runtime, &routes, waiting, now, slot));
+                place.fill(batch.map(Order::Batch));
             });
         }
     }
@@ -165,6 +170,17 @@ impl BatchRoom {
             self.pump(lane, now, out);
         }
     }
+}
+
+/// Prepares a batch. What panics in it beside the making of rows is nobody's fault whose bundle could be blamed: the
+/// pipeline ends, and a new one reads those bundles again. Nothing panics into the pool, which would end the process.
+fn or_report(failures: &Failures, step: &str, prepare: impl FnOnce() -> Option<Batch>) -> Option<Batch> {
+    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
+        telemetry::panicked("prepare");
+        let why = format!("preparing a batch panicked: {}", panic_text(panic.as_ref()));
+        failures.report(&format!("batch-{step}"), &why);
+        None
+    })
 }
 
 impl Room for BatchRoom {
@@ -216,5 +232,21 @@ impl Room for BatchRoom {
 
     fn next_deadline(&self) -> Option<Timestamp> {
         self.lanes.iter().filter_map(|lane| lane.go_at).chain(self.next_try()).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Status;
+
+    #[test]
+    fn a_panic_while_a_batch_is_prepared_is_reported_and_goes_no_further() {
+        let (failures, mut reports) = Failures::new(Arc::new(Status::default()));
+        assert!(or_report(&failures, "faces", || None).is_none());
+        assert!(reports.try_recv().is_err());
+        assert!(or_report(&failures, "faces", || panic!("in the pool")).is_none());
+        let (why, _) = reports.try_recv().expect("a report");
+        assert_eq!(why, "batch-faces: preparing a batch panicked: in the pool");
     }
 }

@@ -12,6 +12,7 @@ pub mod align;
 pub mod asked;
 pub mod batch;
 pub mod control;
+mod decoding;
 pub mod failure;
 pub mod ingest;
 pub mod instance;

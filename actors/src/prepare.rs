@@ -1,29 +1,28 @@
 //! Fills the memory of a batch, its rows in parallel.
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockstep_engine::batch::Costs;
-use lockstep_engine::control::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::control::breaker::{Admit, Breaker, BreakerState};
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::infer::step::{Binding, Step, WhenOpen, kept_outputs};
-use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, Scratch, rows};
+use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, rows};
 use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::Waiting;
+use crate::decoding::Decoding;
 use crate::instance::Batch;
 use crate::pulse::Pulse;
 use crate::route::{Onward, Routes};
@@ -31,10 +30,9 @@ use crate::shell::panic_text;
 use crate::spare::Spare;
 use crate::status::Status;
 
-thread_local! {
-    /// Each thread of the pool uses its memory over and over.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
+mod row;
+
+use row::{RowMaker, apart, undecodable};
 
 /// A step, made ready to run.
 pub struct StepRuntime {
@@ -58,6 +56,10 @@ pub struct StepRuntime {
     preprocessors: Vec<Option<Preprocessor>>,
     /// What streams carried on before their partitions came here.
     restored: Arc<Mutex<Restored>>,
+    /// The inputs' names.
+    inputs: Vec<String>,
+    /// The memory that payloads are decoded in.
+    decoding: Decoding,
 }
 
 impl StepRuntime {
@@ -65,12 +67,13 @@ impl StepRuntime {
     ///
     /// # Errors
     /// What is wrong with its settings or files.
-    pub fn new(
-        steps: &[Step],
+    pub(crate) fn new(
+        pipeline: &Pipeline,
         index: usize,
-        breaker: BreakerPolicy,
         restored: Arc<Mutex<Restored>>,
+        decoding: Decoding,
     ) -> Result<Self, String> {
+        let steps = &pipeline.steps;
         let step = steps.get(index).cloned().ok_or_else(|| format!("there is no step {index}"))?;
         let mut preprocessors = Vec::new();
         for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
@@ -86,10 +89,24 @@ impl StepRuntime {
             });
         }
         let (kept, spare) = (kept_outputs(steps, index), Spare::default());
-        let breaker = Mutex::new(Breaker::new(breaker));
+        let breaker = Mutex::new(Breaker::new(pipeline.supervision.breaker));
+        let inputs = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
         let (most, costs) = (AtomicUsize::new(usize::MAX), Mutex::default());
         let pulse = Pulse::default();
-        Ok(Self { index, kept, spare, step, preprocessors, breaker, most, costs, pulse, restored })
+        Ok(Self {
+            index,
+            kept,
+            spare,
+            step,
+            preprocessors,
+            breaker,
+            most,
+            costs,
+            pulse,
+            restored,
+            inputs,
+            decoding,
+        })
     }
 
     /// A bundle comes: what its stream carries on begins anew, is what was restored, or goes on.
@@ -200,18 +217,10 @@ pub fn prepare(
         if waiting.is_empty() {
             break None;
         }
-        let attempt = catch_unwind(AssertUnwindSafe(|| {
-            fill(runtime, &waiting.iter().map(|waiting| &waiting.job).collect::<Vec<_>>())
-        }));
-        let failures = match attempt {
-            Ok(Ok(filled)) => break Some(filled),
-            Ok(Err(failures)) => failures,
-            Err(panic) => {
-                telemetry::panicked("prepare");
-                let message = format!("preparing the batch panicked: {}", panic_text(panic.as_ref()));
-                let failure = Failure { fault: undecodable(message), culprit: None };
-                (0..waiting.len()).map(|row| (row, failure.clone())).collect()
-            }
+        let jobs: Vec<&Arc<Job>> = waiting.iter().map(|waiting| &waiting.job).collect();
+        let failures = match fill_or_blame(&jobs, |jobs| fill(runtime, jobs)) {
+            Ok(filled) => break Some(filled),
+            Err(failures) => failures,
         };
         for (row, failure) in failures.into_iter().rev() {
             let failed = waiting.remove(row);
@@ -235,6 +244,29 @@ pub fn prepare(
     Some(Batch { jobs, inputs, placements, cut_at, prepared_at, slot })
 }
 
+/// Fills a batch. Who panics outside of its rows is found by filling each bundle alone; if none does, all are to blame.
+fn fill_or_blame<J, F>(
+    jobs: &[J],
+    fill: impl Fn(&[J]) -> Result<F, Vec<(usize, Failure)>>,
+) -> Result<F, Vec<(usize, Failure)>> {
+    let attempt = |jobs: &[J]| apart(|| fill(jobs));
+    let panic = match attempt(jobs) {
+        Ok(filled) => return filled,
+        Err(panic) => panic,
+    };
+    let blamed = |panic: &(dyn Any + Send)| {
+        let message = format!("preparing the batch panicked: {}", panic_text(panic));
+        Failure { fault: undecodable(message), culprit: None }
+    };
+    let alone = jobs.chunks(1).enumerate().filter(|_| jobs.len() > 1);
+    let panicked: Vec<(usize, Failure)> =
+        alone.filter_map(|(row, job)| Some((row, blamed(attempt(job).err()?.as_ref())))).collect();
+    match panicked.is_empty() {
+        false => Err(panicked),
+        true => Err((0..jobs.len()).map(|row| (row, blamed(panic.as_ref()))).collect()),
+    }
+}
+
 pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
 
 /// Fills all inputs but those that are carried, or says which rows cannot be, in ascending order.
@@ -251,23 +283,9 @@ pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, 
                 let Some(preprocessor) = preprocessor else { continue };
                 let shape = batch_shape(spec, preprocessor.shape(), count);
                 let mut tensor = runtime.spare.take(preprocessor.dtype(), &shape);
-                let outcomes: Vec<Result<RowInfo, Failure>> = rows(&mut tensor)
-                    .into_par_iter()
-                    .zip(jobs)
-                    .with_min_len(preprocessor.rows_per_task())
-                    .map(|(row, job)| {
-                        let Some(part) = job.bundle.parts.get(input.index()) else {
-                            let message = format!("the bundle has no part for input {}", input.0);
-                            return Err(Failure { fault: undecodable(message), culprit: None });
-                        };
-                        SCRATCH.with_borrow_mut(|scratch| preprocessor.write_row(part, row, scratch)).map_err(
-                            |found| Failure {
-                                culprit: found.sample.and_then(|s| part.samples.get(s)).map(|s| s.position()),
-                                fault: found.fault,
-                            },
-                        )
-                    })
-                    .collect();
+                let name = runtime.inputs.get(input.index()).map_or("?", String::as_str);
+                let maker = RowMaker { input: *input, name, preprocessor, decoding: &runtime.decoding };
+                let outcomes = maker.fill(rows(&mut tensor), jobs);
                 for (row, outcome) in outcomes.into_iter().enumerate() {
                     match outcome {
                         Ok(RowInfo::Image(placement)) => placements[row] = Some(placement),
@@ -336,6 +354,25 @@ fn all(count: usize, why: String) -> Vec<(usize, Failure)> {
     (0..count).map(|row| (row, failure.clone())).collect()
 }
 
-fn undecodable(message: String) -> Fault {
-    Fault::new(Stage::Preprocess, Reason::Undecodable, message)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills batches of numbers; 13 is poison.
+    fn fill(jobs: &[u32]) -> Result<u32, Vec<(usize, Failure)>> {
+        assert!(!jobs.contains(&13), "13 is poison");
+        Ok(jobs.iter().sum())
+    }
+
+    #[test]
+    fn of_a_batch_that_panics_only_those_who_panic_alone_are_blamed() {
+        assert_eq!(fill_or_blame(&[1, 2], fill).ok(), Some(3));
+        let rows = |found: Result<u32, Vec<(usize, Failure)>>| {
+            found.expect_err("it panics").into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(fill_or_blame(&[1, 13, 2, 13], fill)), [1, 3]);
+        assert_eq!(rows(fill_or_blame(&[13], fill)), [0]);
+        let together = |jobs: &[u32]| if jobs.len() > 1 { panic!("too many") } else { Ok(0) };
+        assert_eq!(rows(fill_or_blame(&[1, 2, 3], together)), [0, 1, 2]);
+    }
 }

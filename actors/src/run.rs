@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::control::{Control, Load, Watched};
+use crate::decoding::Decoding;
 use crate::failure::{Failures, Remedy};
 use crate::ingest::{Ingest, IngestParts, Intake, Shards};
 use crate::instance::Watch;
@@ -36,7 +37,7 @@ use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
 use leave::{leave, stop_in_order};
-use start::{start_shards, start_steps, thread};
+use start::{Given, start_shards, start_steps, thread};
 
 mod leave;
 mod start;
@@ -199,8 +200,9 @@ async fn start_and_watch(
     // What is further away is an epoch of its own, which begins with nothing.
     let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
     let restored = Arc::new(Mutex::new(Restored::new(near)));
-    let steps = start_steps(&pipeline, (&backends, &restored), &routes, &failures, stop, watch, arbiters)
-        .map_err(start)?;
+    let decoding = Decoding::new(budget.clone());
+    let given = Given { backends: &backends, restored: &restored, decoding: &decoding };
+    let steps = start_steps(&pipeline, given, &routes, &failures, stop, watch, arbiters).map_err(start)?;
 
     let clock = Arc::default();
     let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), of_shards);

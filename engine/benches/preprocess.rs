@@ -39,6 +39,7 @@ fn part(media: Media, payload: Vec<u8>) -> Part<Arc<Sample>> {
         media,
         reservation: Reservation::default(),
         assignment: 0,
+        damage: Default::default(),
     };
     Part {
         samples: [Arc::new(sample)].into_iter().collect(),
@@ -75,6 +76,7 @@ fn jpeg(criterion: &mut Criterion) {
         layout: Layout::Chw,
         dtype: DType::F32,
         max_pixels: 1 << 24,
+        care: Default::default(),
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/bench-640x480.jpg");
     let payload = std::fs::read(path).expect("the picture");

@@ -1,5 +1,7 @@
 //! The byte budget: every payload counts against it from the poll until its last holder lets go.
 
+pub mod decoding;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

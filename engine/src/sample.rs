@@ -3,6 +3,7 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -120,6 +121,33 @@ pub struct Sample {
     /// Which assignment of its partition it was read under: a partition that is taken away and comes
     /// back is read again, and what is still under way from before must not count twice.
     pub assignment: u32,
+    /// What was seen when its payload was decoded.
+    pub damage: Damage,
+}
+
+/// Whether a payload turned out to be damaged and was taken all the same, since its input says so. Whoever decodes the
+/// payload notes it; the result tells it.
+#[derive(Debug, Default)]
+pub struct Damage(AtomicU8);
+
+impl Damage {
+    const FOUND: u8 = 1;
+    const COUNTED: u8 = 2;
+
+    /// Notes it.
+    pub fn found(&self) {
+        let _ = self.0.compare_exchange(0, Self::FOUND, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether it was found.
+    pub fn is_found(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether it was found and is to be counted, which is so once however often the payload is decoded.
+    pub fn count_once(&self) -> bool {
+        self.0.compare_exchange(Self::FOUND, Self::COUNTED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 impl Sample {

@@ -24,6 +24,7 @@ use latencies::PARTS;
 
 pub mod instances;
 mod latencies;
+pub mod pictures;
 pub mod shards;
 
 /// Says what every metric means; once, after a recorder is installed.
@@ -155,6 +156,7 @@ pub fn describe() {
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
     instances::describe();
     shards::describe();
+    pictures::describe();
 }
 
 /// Records of an input were consumed.

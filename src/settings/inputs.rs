@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockstep_engine::align::{AlignPolicy, ClockPolicy};
-use lockstep_engine::ingest::{InputSpec, OnDataLoss, OnDrift};
+use lockstep_engine::ingest::{InputSpec, OnDamage, OnDataLoss, OnDrift, PictureCare, UseOrientation};
 use lockstep_engine::media::{Media, Modality};
 
 use super::align::{KEYS, read_align};
@@ -123,6 +123,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         section
             .wrong("drift", "is \"resample\", which is of sound, and this input carries none; take it away");
     }
+    let pictures = pictures(section, media);
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
     let idle_behind = section.optional("idle_behind", positive_duration);
     let min_period = section.optional("min_period", positive_duration);
@@ -138,9 +139,30 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         max_future,
         clock_offset,
         drift,
+        pictures,
         on_data_loss,
         shed: shed.clone(),
     });
     let clock = ClockPolicy { learn_up_to, epoch_after, idle_behind, drift };
     Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period, clock }
+}
+
+/// How an input's pictures are taken.
+fn pictures(section: &Section<'_>, media: Option<Media>) -> PictureCare {
+    let damaged = section.or(
+        "damaged",
+        OnDamage::default(),
+        word(&[("refuse", OnDamage::Refuse), ("accept", OnDamage::Accept)]),
+    );
+    let orientation = section.or(
+        "orientation",
+        UseOrientation::default(),
+        word(&[("exif", UseOrientation::Exif), ("ignore", UseOrientation::Ignore)]),
+    );
+    if media.is_some_and(|media| media.modality() != Modality::Image) {
+        for key in ["damaged", "orientation"].into_iter().filter(|key| section.has(key)) {
+            section.wrong(key, "is of pictures, and this input carries none; take it away");
+        }
+    }
+    PictureCare { damaged, orientation }
 }

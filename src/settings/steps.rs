@@ -303,6 +303,7 @@ impl Reader<'_, '_> {
             input: from,
             modality: inputs.specs.get(place)?.modality,
             drift: inputs.specs.get(place)?.drift,
+            pictures: inputs.specs.get(place)?.pictures,
             join: inputs.align.inputs.get(place)?.join,
             base: self.base,
         };

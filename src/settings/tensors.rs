@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lockstep_engine::align::Join;
-use lockstep_engine::ingest::OnDrift;
+use lockstep_engine::ingest::{OnDrift, PictureCare};
 use lockstep_engine::media::Modality;
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::{
@@ -25,6 +25,7 @@ pub(super) struct Made<'a> {
     pub(super) modality: Modality,
     pub(super) join: Join,
     pub(super) drift: OnDrift,
+    pub(super) pictures: PictureCare,
     /// The folder that paths are relative to.
     pub(super) base: &'a Path,
 }
@@ -56,7 +57,7 @@ pub(super) fn read(binding: &Section<'_>, made: &Made<'_>) -> Option<Preprocess>
         );
     }
     let preprocess = match maker {
-        "image" => image(&section).map(Preprocess::Image),
+        "image" => image(&section, made.pictures).map(Preprocess::Image),
         "waveform" => waveform(&section, made, 1.0).map(Preprocess::Waveform),
         "log_mel" => log_mel(&section, made).map(Preprocess::LogMel),
         "token_ids" => text(&section, made.base).map(Preprocess::TokenIds),
@@ -79,7 +80,7 @@ pub(crate) fn modality_word(modality: Modality) -> &'static str {
     }
 }
 
-fn image(section: &Section<'_>) -> Option<ImageSpec> {
+fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
     let width = section.required("width", "width = 320", small(1..=65_535));
     let height = section.required("height", "height = 240", small(1..=65_535));
     let filter = section.or(
@@ -113,6 +114,7 @@ fn image(section: &Section<'_>) -> Option<ImageSpec> {
         layout: section.or("layout", Layout::default(), word(&[("chw", Layout::Chw), ("hwc", Layout::Hwc)])),
         dtype: section.or("dtype", DType::F32, word(&[("f32", DType::F32), ("u8", DType::U8)])),
         max_pixels: section.or("max_pixels", 1 << 26, whole(1..=(1 << 32))),
+        care,
     };
     if spec.std.contains(&0.0) {
         section.wrong("std", "has a 0, by which nothing can be divided; write 1 to leave a channel as it is");

@@ -174,6 +174,20 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
         ),
         (
             "content_type = \"image/jpeg\"",
+            "content_type = \"image/jpeg\"\ndamaged = \"keep\"",
+            "\"keep\"",
+            "inputs.video.damaged",
+            &["\"refuse\" or \"accept\""],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
+            "content_type = \"text/plain\"\norientation = \"ignore\"",
+            "\"ignore\"",
+            "inputs.video.orientation",
+            &["of pictures", "take it away"],
+        ),
+        (
+            "content_type = \"image/jpeg\"",
             "content_type = \"image/jpeg\"\nepoch_after = \"0s\"",
             "\"0s\"",
             "inputs.video.epoch_after",

@@ -61,6 +61,11 @@ struct Coming {
 }
 
 impl Crew {
+    /// Where what cannot go on is reported.
+    pub(super) fn failures(&self) -> &Failures {
+        &self.parts.failures
+    }
+
     pub(super) fn new(parts: CrewParts) -> Self {
         let counts = parts.failures.status().instances_of(&parts.runtime.step.name);
         let loads = Restarts::new(parts.restarts, parts.runtime.index as u64);

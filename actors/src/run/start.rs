@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use super::{ALIGN_LINK, BATCH_LINK};
 use crate::align::Align;
 use crate::batch::{BatchRoom, CrewParts};
+use crate::decoding::Decoding;
 use crate::failure::Failures;
 use crate::ingest::StartShard;
 use crate::instance::Watch;
@@ -54,10 +55,17 @@ pub(super) fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
     &arbiters[arbiters.len() - 1]
 }
 
+/// What all steps are given.
+pub(super) struct Given<'a> {
+    pub(super) backends: &'a [Arc<dyn Backend>],
+    pub(super) restored: &'a Arc<Mutex<Restored>>,
+    pub(super) decoding: &'a Decoding,
+}
+
 /// Starts the batch actors and the instances, and waits until all models are loaded.
 pub(super) fn start_steps(
     pipeline: &Pipeline,
-    (backends, restored): (&[Arc<dyn Backend>], &Arc<Mutex<Restored>>),
+    Given { backends, restored, decoding }: Given<'_>,
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,
@@ -78,8 +86,7 @@ pub(super) fn start_steps(
             WhenOpen::Spare(spare) => Some(backend_of(&step.name, &spare.backend)?),
             WhenOpen::Wait | WhenOpen::DeadLetter => None,
         };
-        let runtime =
-            Arc::new(StepRuntime::new(&pipeline.steps, index, supervision.breaker, restored.clone())?);
+        let runtime = Arc::new(StepRuntime::new(pipeline, index, restored.clone(), decoding.clone())?);
         runtime.tell_of_breaker(BreakerState::Closed, failures.status());
         runtimes.push(runtime.clone());
         let (room, first) = BatchRoom::start(CrewParts {

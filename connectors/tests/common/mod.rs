@@ -115,6 +115,7 @@ pub fn input(topic: &str) -> InputSpec {
         max_future: Duration::MAX,
         clock_offset: 0,
         drift: Default::default(),
+        pictures: Default::default(),
         on_data_loss: Default::default(),
         shed: None,
     }

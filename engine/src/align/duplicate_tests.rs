@@ -119,6 +119,7 @@ fn sample(headers: &[(&'static str, &'static str)]) -> Arc<Sample> {
         media: Media::Binary,
         reservation,
         assignment: 0,
+        damage: Default::default(),
     })
 }
 

@@ -26,10 +26,41 @@ pub struct InputSpec {
     pub clock_offset: i64,
     /// What becomes of sound whose source drifts.
     pub drift: OnDrift,
+    /// How its pictures are taken.
+    pub pictures: PictureCare,
     /// What to do when the broker has deleted records before they were read.
     pub on_data_loss: OnDataLoss,
     /// What is put aside when the pipeline cannot keep up; none to keep all.
     pub shed: Option<ShedPolicy>,
+}
+
+/// How the pictures of an input are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PictureCare {
+    /// What becomes of those that are damaged.
+    pub damaged: OnDamage,
+    /// Which way is up.
+    pub orientation: UseOrientation,
+}
+
+/// What becomes of a picture of which some pixels are missing or garbled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    /// It is a dead letter.
+    #[default]
+    Refuse,
+    /// What the decoder makes of it is used, and the result says so.
+    Accept,
+}
+
+/// Whether a picture is turned as its EXIF block says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UseOrientation {
+    /// It is.
+    #[default]
+    Exif,
+    /// It is taken as it is stored.
+    Ignore,
 }
 
 /// What to do when the broker's retention has overtaken the reader.

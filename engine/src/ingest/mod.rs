@@ -10,4 +10,4 @@ pub mod understand;
 pub mod until;
 pub mod wire;
 
-pub use input::{InputSpec, OnDataLoss, OnDrift};
+pub use input::{InputSpec, OnDamage, OnDataLoss, OnDrift, PictureCare, UseOrientation};

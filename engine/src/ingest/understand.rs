@@ -9,7 +9,7 @@ use crate::fault::{Fault, Reason, Stage};
 use crate::ingest::streams::KnownStreams;
 use crate::ingest::{InputSpec, duration, wire};
 use crate::media::{Media, Modality};
-use crate::sample::{Record, Sample, StreamKey};
+use crate::sample::{Damage, Record, Sample, StreamKey};
 use crate::time::Timestamp;
 
 /// Understands a record of an input, read under an assignment of its partition.
@@ -27,7 +27,8 @@ pub fn understand(
     match read(&record, spec, streams) {
         Ok((stream, media, event_time, duration)) => {
             let reservation = budget.reserve(record.weight());
-            Ok(Sample { record, stream, event_time, duration, media, reservation, assignment })
+            let damage = Damage::default();
+            Ok(Sample { record, stream, event_time, duration, media, reservation, assignment, damage })
         }
         Err((reason, message)) => Err((record, Fault::new(Stage::Ingest, reason, message))),
     }

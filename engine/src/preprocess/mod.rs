@@ -62,7 +62,7 @@ impl RowFault {
 }
 
 /// Memory that one thread uses over and over, so that in the steady state nothing is allocated. It keeps
-/// the size of the largest row made with it, which `max_pixels` and the sound windows bound.
+/// the size of the largest row made with it, but nothing of images above a few megabytes.
 #[derive(Default)]
 pub struct Scratch {
     image: image::ImageScratch,
@@ -128,6 +128,28 @@ impl Preprocessor {
         }
     }
 
+    /// The most bytes that [`Self::write_row`] takes for a while to make a row of that, beside the row itself, by what its
+    /// header says. Nothing is decoded.
+    ///
+    /// # Errors
+    /// What [`Self::write_row`] would say, where the header shows it.
+    pub fn memory(&self, part: &Part<Arc<Sample>>) -> Result<u64, RowFault> {
+        match (&self.kind, part.samples.iter().enumerate().next_back()) {
+            (Kind::Image(plan), Some((last, sample))) => {
+                plan.bytes(sample).map_err(|fault| RowFault::of_sample(last, fault))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// The one sample that a row is made of, by its index; none when it is made of several.
+    pub fn sole_sample(&self, part: &Part<Arc<Sample>>) -> Option<usize> {
+        match (&self.kind, part.samples.len()) {
+            (_, 0) | (Kind::Waveform(_) | Kind::LogMel(..), 2..) => None,
+            (_, count) => Some(count - 1),
+        }
+    }
+
     /// Fills one row of a batch from what an input brought to a bundle. Every element is written. Images,
     /// texts and bytes are made of the last sample, sound of all of them.
     ///
@@ -158,7 +180,9 @@ impl Preprocessor {
         let of_last = |fault| RowFault::of_sample(last, fault);
         match (&self.kind, row) {
             (Kind::Image(plan), row) => {
-                plan.write(sample, row, &mut scratch.image).map(RowInfo::Image).map_err(of_last)
+                let written = plan.write(sample, row, &mut scratch.image);
+                scratch.image.trim();
+                written.map(RowInfo::Image).map_err(of_last)
             }
             (Kind::Waveform(window), RowMut::F32(row)) => {
                 let coverage = window.write(part, row, &mut scratch.sound)?;

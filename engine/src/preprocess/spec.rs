@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::ingest::OnDrift;
+use crate::ingest::{OnDrift, PictureCare};
 
 /// How the samples of one input become one row of one tensor (for text, of several).
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub struct ImageSpec {
     pub dtype: crate::tensor::DType,
     /// The largest image that is decoded, in pixels: the bound on memory.
     pub max_pixels: u64,
+    /// What the input says of its pictures.
+    pub care: PictureCare,
 }
 
 /// How an image is brought to another size. All resample with a filter that averages over the source

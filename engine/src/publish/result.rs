@@ -276,6 +276,9 @@ fn write_part(out: &mut Vec<u8>, part: &Part<Arc<Sample>>) {
     array(input.member("samples"), &part.samples, |out, sample| {
         let Position { partition, offset } = sample.position();
         let mut source = Object::open(out);
+        if sample.damage.is_found() {
+            source.put("damaged", &true);
+        }
         source.put("event_time_ns", &sample.event_time.as_nanos());
         source.put("offset", &offset.0);
         source.put("partition", &partition.partition);

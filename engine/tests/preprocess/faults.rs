@@ -38,6 +38,7 @@ fn picture() -> ImageSpec {
         layout: Layout::Chw,
         dtype: DType::F32,
         max_pixels: 1 << 16,
+        care: Default::default(),
     }
 }
 

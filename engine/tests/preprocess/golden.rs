@@ -24,6 +24,7 @@ fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
         layout: Layout::Hwc,
         dtype: DType::U8,
         max_pixels: 1 << 20,
+        care: Default::default(),
     }
 }
 
@@ -49,7 +50,7 @@ fn floats_in(name: &str) -> Vec<f32> {
     golden(name).chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four"))).collect()
 }
 
-/// What is without loss is equal. Decoders of JPEG and of lossy WebP may round the inverse transform, the
+/// What is without loss is equal, and so is JPEG, by the same library. Decoders of lossy WebP may round the inverse transform, the
 /// upsampling of colour and its conversion in different ways: a few levels at hard edges, far less on average.
 #[test]
 fn every_format_decodes_as_in_pillow() {
@@ -58,10 +59,10 @@ fn every_format_decodes_as_in_pillow() {
         ("lossless.webp", 0, 0.0),
         ("rgba.png", 0, 0.0),
         ("palette.png", 0, 0.0),
-        ("scene.jpg", 4, 0.4),
-        ("scene-progressive.jpg", 5, 0.1),
-        ("gray.jpg", 2, 0.05),
-        ("cmyk.jpg", 3, 0.1),
+        ("scene.jpg", 0, 0.0),
+        ("scene-progressive.jpg", 0, 0.0),
+        ("gray.jpg", 0, 0.0),
+        ("cmyk.jpg", 0, 0.0),
         ("scene.webp", 2, 0.1),
     ] {
         let theirs = golden(&format!("decoded-{name}.u8"));

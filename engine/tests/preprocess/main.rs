@@ -5,5 +5,6 @@
 mod drift;
 mod faults;
 mod golden;
+mod jpegs;
 mod sound;
 mod support;

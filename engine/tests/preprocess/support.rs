@@ -55,6 +55,7 @@ pub(crate) fn sample(media: Media, payload: Vec<u8>, at: i64) -> Arc<Sample> {
         media,
         reservation: Reservation::default(),
         assignment: 0,
+        damage: Default::default(),
     })
 }
 

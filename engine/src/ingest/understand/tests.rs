@@ -19,6 +19,7 @@ fn spec() -> InputSpec {
         max_future: Duration::from_secs(60),
         clock_offset: 0,
         drift: Default::default(),
+        pictures: Default::default(),
         on_data_loss: Default::default(),
         shed: None,
     }

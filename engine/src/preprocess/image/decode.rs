@@ -3,13 +3,16 @@
 
 use std::io::Cursor;
 
-use ::image::codecs::jpeg::JpegDecoder;
 use ::image::codecs::png::PngDecoder;
 use ::image::codecs::webp::WebPDecoder;
+use ::image::metadata::Orientation;
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::super::{too_large, undecodable};
+use super::jpeg::{self, JpegScratch};
+use super::sniff;
 use crate::fault::Fault;
+use crate::ingest::{OnDamage, PictureCare, UseOrientation};
 use crate::media::Media;
 
 /// Room for a decoder's own tables beside the pixels.
@@ -31,66 +34,77 @@ impl Channels {
     }
 }
 
-/// A decoded image: rows from the top, without padding.
-pub(super) struct Decoded<'a> {
-    pub(super) width: u32,
-    pub(super) height: u32,
+/// A decoded image in a buffer: rows from the top, without padding.
+pub(super) struct Pixels {
+    pub(super) size: (u32, u32),
     pub(super) channels: Channels,
-    pub(super) pixels: &'a [u8],
+    /// Whether some of it is not what was sent.
+    pub(super) is_damaged: bool,
 }
 
-/// Decodes a payload into `buffer`, or lends the payload's own pixels.
-pub(super) fn decode<'a>(
-    media: &Media,
-    payload: &'a [u8],
-    max_pixels: u64,
-    buffer: &'a mut Vec<u8>,
-) -> Result<Decoded<'a>, Fault> {
-    let broken = |error: ImageError| match error {
-        ImageError::Limits(error) => too_large(format!("the {media} is larger than is decoded: {error}")),
-        error => undecodable(format!("the payload is not a whole {media}: {error}")),
+/// What an image is to be taken for, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) max_pixels: u64,
+    /// What becomes of what is damaged, and which way is up.
+    pub(super) care: PictureCare,
+}
+
+/// What is known of an image before it is decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// Width and height as they are stored.
+    pub(super) size: (u32, u32),
+    /// How it is to be turned.
+    pub(super) orientation: Orientation,
+    /// The most bytes that its pixels take until they are laid out.
+    pub(super) bytes: u64,
+}
+
+/// Reads the header, and refuses what is not to be decoded.
+pub(super) fn look(media: &Media, payload: &[u8], bounds: Bounds) -> Result<Seen, Fault> {
+    if let Some(why) = sniff::mistaken(media, payload) {
+        return Err(undecodable(why));
+    }
+    let check = |size: (u32, u32)| check_pixels(size, bounds.max_pixels);
+    let seen = |size, orientation, bytes: u64| {
+        let turns = bounds.care.orientation == UseOrientation::Exif;
+        let orientation = if turns { orientation } else { Orientation::NoTransforms };
+        let copy = if orientation == Orientation::NoTransforms { 0 } else { bytes.min(area(size) * 3) };
+        Seen { size, orientation, bytes: bytes + copy }
     };
-    let limits = || {
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(max_pixels.saturating_mul(16).saturating_add(DECODER_OVERHEAD));
-        limits
-    };
-    let check = |(width, height): (u32, u32)| check_pixels(width, height, max_pixels);
     match media {
         Media::Rgb { width, height } => {
-            check((*width, *height))?;
-            let want = u64::from(*width) * u64::from(*height) * 3;
+            let size = (*width, *height);
+            check(size)?;
+            let want = area(size) * 3;
             if payload.len() as u64 != want {
                 return Err(undecodable(format!(
                     "the payload has {} bytes; {media} has exactly {want}",
                     payload.len()
                 )));
             }
-            Ok(Decoded { width: *width, height: *height, channels: Channels::Rgb, pixels: payload })
+            Ok(seen(size, Orientation::NoTransforms, 0))
         }
         Media::Jpeg => {
-            let mut decoder = JpegDecoder::new(Cursor::new(payload)).map_err(broken)?;
-            check(decoder.dimensions())?;
-            if !jpeg_is_whole(payload) {
-                return Err(undecodable("the JPEG ends before its end-of-image marker: it was cut"));
-            }
-            decoder.set_limits(limits()).map_err(broken)?;
-            read(decoder, buffer).map_err(broken)
+            let found = jpeg::look(payload)?;
+            check(found.size)?;
+            let up = found.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+            Ok(seen(found.size, up, found.bytes))
         }
         Media::Png => {
             if let Some(size) = png_size(payload) {
                 check(size)?;
             }
-            let decoder = PngDecoder::with_limits(Cursor::new(payload), limits()).map_err(broken)?;
+            let mut decoder = png(payload, bounds.max_pixels).map_err(|error| broken(media, error))?;
             check(decoder.dimensions())?;
-            read(decoder, buffer).map_err(broken)
+            Ok(seen(decoder.dimensions(), upright(&mut decoder), decoder.total_bytes()))
         }
         Media::WebP => {
             check_webp(payload, &check)?;
-            let mut decoder = WebPDecoder::new(Cursor::new(payload)).map_err(broken)?;
+            let mut decoder = WebPDecoder::new(Cursor::new(payload)).map_err(|error| broken(media, error))?;
             check(decoder.dimensions())?;
-            decoder.set_limits(limits()).map_err(broken)?;
-            read(decoder, buffer).map_err(broken)
+            Ok(seen(decoder.dimensions(), upright(&mut decoder), decoder.total_bytes()))
         }
         Media::Pcm(_) | Media::Wav | Media::Flac | Media::Text | Media::Binary => {
             Err(undecodable(format!("{media} is not an image; send image/jpeg, png, webp or x-rgb")))
@@ -98,7 +112,59 @@ pub(super) fn decode<'a>(
     }
 }
 
-fn check_pixels(width: u32, height: u32, max_pixels: u64) -> Result<(), Fault> {
+/// Decodes a payload that [`look`] has found acceptable into `buffer`, but for raw pixels, which are the payload itself.
+pub(super) fn decode(
+    media: &Media,
+    payload: &[u8],
+    bounds: Bounds,
+    scratch: &mut JpegScratch,
+    buffer: &mut Vec<u8>,
+) -> Result<Pixels, Fault> {
+    let broken = |error| broken(media, error);
+    match media {
+        Media::Rgb { width, height } => {
+            Ok(Pixels { size: (*width, *height), channels: Channels::Rgb, is_damaged: false })
+        }
+        Media::Jpeg => {
+            let accept = bounds.care.damaged == OnDamage::Accept;
+            jpeg::decode(payload, accept, scratch, buffer)
+        }
+        Media::Png => png(payload, bounds.max_pixels).and_then(|png| read(png, buffer)).map_err(broken),
+        _ => {
+            let mut decoder = WebPDecoder::new(Cursor::new(payload)).map_err(broken)?;
+            decoder.set_limits(limits(bounds.max_pixels)).map_err(broken)?;
+            read(decoder, buffer).map_err(broken)
+        }
+    }
+}
+
+fn broken(media: &Media, error: ImageError) -> Fault {
+    match error {
+        ImageError::Limits(error) => too_large(format!("the {media} is larger than is decoded: {error}")),
+        error => undecodable(format!("the payload cannot be decoded as {media}: {error}")),
+    }
+}
+
+fn limits(max_pixels: u64) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(max_pixels.saturating_mul(16).saturating_add(DECODER_OVERHEAD));
+    limits
+}
+
+fn png(payload: &[u8], max_pixels: u64) -> Result<PngDecoder<Cursor<&[u8]>>, ImageError> {
+    PngDecoder::with_limits(Cursor::new(payload), limits(max_pixels))
+}
+
+/// An EXIF block that cannot be read says nothing.
+fn upright(decoder: &mut impl ImageDecoder) -> Orientation {
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
+}
+
+fn area((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height)
+}
+
+fn check_pixels((width, height): (u32, u32), max_pixels: u64) -> Result<(), Fault> {
     if width == 0 || height == 0 {
         return Err(undecodable(format!("the image is {width} x {height} pixels: there is nothing in it")));
     }
@@ -112,8 +178,8 @@ fn check_pixels(width: u32, height: u32, max_pixels: u64) -> Result<(), Fault> {
 }
 
 /// Decodes and brings to 8 bits without alpha, in place.
-fn read(decoder: impl ImageDecoder, buffer: &mut Vec<u8>) -> Result<Decoded<'_>, ImageError> {
-    let (width, height) = decoder.dimensions();
+fn read(decoder: impl ImageDecoder, buffer: &mut Vec<u8>) -> Result<Pixels, ImageError> {
+    let size = decoder.dimensions();
     let color = decoder.color_type();
     // At most 8 bytes for each of `max_pixels`: checked before.
     buffer.resize(usize::try_from(decoder.total_bytes()).unwrap_or(0), 0);
@@ -133,8 +199,7 @@ fn read(decoder: impl ImageDecoder, buffer: &mut Vec<u8>) -> Result<Decoded<'_>,
     if step != count {
         pack(buffer, count, step, wide);
     }
-    let pixels = buffer.get(..width as usize * height as usize * count).unwrap_or_default();
-    Ok(Decoded { width, height, channels, pixels })
+    Ok(Pixels { size, channels, is_damaged: false })
 }
 
 /// Keeps the first `count` channels of every pixel of `step` bytes; of 16-bit ones the high byte.
@@ -157,27 +222,6 @@ fn pack(buffer: &mut [u8], count: usize, step: usize, wide: bool) {
 fn png_size(payload: &[u8]) -> Option<(u32, u32)> {
     let number = |at: usize| Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?));
     (payload.get(12..16)? == b"IHDR").then_some((number(16)?, number(20)?))
-}
-
-/// Whether the end-of-image marker comes after the first scan. The decoder itself fills what is missing
-/// with grey. The search starts after the headers, as thumbnails in them have ends of their own.
-fn jpeg_is_whole(payload: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some([0xff, kind, rest @ ..]) = payload.get(at..) {
-        match (kind, rest) {
-            (0xff, _) => at += 1,
-            (0x01 | 0xd0..=0xd8, _) => at += 2,
-            (0xda, _) => {
-                // Cameras may add padding; the marker is nearly always the last two bytes.
-                return payload
-                    .get(at..)
-                    .is_some_and(|scan| scan.windows(2).rev().any(|two| two == [0xff, 0xd9]));
-            }
-            (_, [high, low, ..]) => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
-            _ => return false,
-        }
-    }
-    false
 }
 
 /// Checks the size in the bitstream of a lossy WebP, which the decoder believes before it compares it with

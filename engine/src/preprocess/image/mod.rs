@@ -1,29 +1,54 @@
 //! Images: decoded, resized, scaled, normalised, laid out.
 //!
 //! Everything stays 8-bit until the last pass, which writes the row's own memory. An image with one
-//! channel is resized as one. An alpha channel is dropped, as Pillow's `convert("RGB")` does, and an EXIF
-//! orientation is not applied, as neither Pillow nor torchvision apply it unless asked to.
+//! channel is resized as one. An alpha channel is dropped, as Pillow's `convert("RGB")` does; of 16 bits the upper 8 are
+//! kept; and an image is turned as its EXIF block says, unless the input says otherwise.
 
 mod decode;
 mod geometry;
+mod jpeg;
+mod orient;
+mod sniff;
 
+use ::image::metadata::Orientation;
 use fast_image_resize as fir;
 
-use self::decode::Channels;
+use self::decode::{Bounds, Channels, Seen};
 use self::geometry::Geometry;
+use self::jpeg::JpegScratch;
 use super::placement::Placement;
 use super::row::RowMut;
 use super::spec::{Color, Filter, ImageSpec, Layout, Resize};
 use super::undecodable;
 use crate::fault::Fault;
+use crate::media::Media;
 use crate::sample::Sample;
 
 /// The buffers of one thread.
 #[derive(Default)]
 pub(super) struct ImageScratch {
     decoded: Vec<u8>,
+    turned: Vec<u8>,
     resized: Vec<u8>,
     resizer: fir::Resizer,
+    jpeg: JpegScratch,
+}
+
+impl ImageScratch {
+    /// The largest buffer that is kept, in bytes.
+    const KEPT: usize = 16 << 20;
+
+    /// Lets go of what a large image has taken, which would not be counted any more.
+    pub(super) fn trim(&mut self) {
+        for buffer in [&mut self.decoded, &mut self.turned, &mut self.resized] {
+            if buffer.capacity() > Self::KEPT {
+                *buffer = Vec::new();
+            }
+        }
+        if self.resizer.size_of_internal_buffers() > Self::KEPT {
+            self.resizer.reset_internal_buffers();
+        }
+    }
 }
 
 /// Image settings made ready.
@@ -32,7 +57,7 @@ pub(super) struct ImagePlan {
     height: u32,
     resize: Resize,
     layout: Layout,
-    max_pixels: u64,
+    bounds: Bounds,
     /// For each place in the result, the channel of the source: 0, 1, 2 for red first, 2, 1, 0 for blue first.
     order: [usize; 3],
     /// For each place in the result, what each value of a pixel becomes.
@@ -56,10 +81,30 @@ impl ImagePlan {
             height: spec.height,
             resize: spec.resize,
             layout: spec.layout,
-            max_pixels: spec.max_pixels,
+            bounds: Bounds { max_pixels: spec.max_pixels, care: spec.care },
             order,
             values,
         }
+    }
+
+    /// What the header says, and where the image goes. Nothing is decoded that does not fit.
+    fn look(&self, sample: &Sample) -> Result<(Seen, Geometry), Fault> {
+        let seen = decode::look(&sample.media, &sample.record.payload, self.bounds)?;
+        let size = orient::turned_size(seen.size, seen.orientation);
+        let geometry = Geometry::new(self.resize, size, (self.width, self.height)).map_err(undecodable)?;
+        Ok((seen, geometry))
+    }
+
+    /// The most bytes that making a row takes beside it.
+    pub(super) fn bytes(&self, sample: &Sample) -> Result<u64, Fault> {
+        let (seen, geometry) = self.look(sample)?;
+        if geometry.is_identity() {
+            return Ok(seen.bytes);
+        }
+        // Resized in one direction, then in the other.
+        let (_, height) = orient::turned_size(seen.size, seen.orientation);
+        let [width, rows] = geometry.inner.map(u64::from);
+        Ok(seen.bytes + width * 3 * (u64::from(height) + rows))
     }
 
     pub(super) fn write(
@@ -69,13 +114,26 @@ impl ImagePlan {
         scratch: &mut ImageScratch,
     ) -> Result<Placement, Fault> {
         let payload = &sample.record.payload;
-        let ImageScratch { decoded, resized, resizer } = scratch;
-        let source = decode::decode(&sample.media, payload, self.max_pixels, decoded)?;
-        let geometry = Geometry::new(self.resize, (source.width, source.height), (self.width, self.height))
-            .map_err(undecodable)?;
+        let ImageScratch { decoded, turned, resized, resizer, jpeg } = scratch;
+        let (seen, geometry) = self.look(sample)?;
+        let source = decode::decode(&sample.media, payload, self.bounds, jpeg, decoded)?;
+        if source.is_damaged {
+            sample.damage.found();
+        }
         let channels = source.channels;
+        let pixels = if matches!(sample.media, Media::Rgb { .. }) { payload } else { &decoded[..] };
+        let (from_width, from_height) = orient::turned_size(source.size, seen.orientation);
+        let pixels = match seen.orientation {
+            Orientation::NoTransforms => pixels,
+            orientation => {
+                orient::turn(pixels, source.size, channels, orientation, turned);
+                turned
+            }
+        };
+        let pixels =
+            pixels.get(..from_width as usize * from_height as usize * channels.count()).unwrap_or_default();
         let pixels: &[u8] = if geometry.is_identity() {
-            source.pixels
+            pixels
         } else {
             let [width, height] = geometry.inner;
             resized.resize(width as usize * height as usize * channels.count(), 0);
@@ -83,7 +141,7 @@ impl ImagePlan {
                 Channels::Gray => fir::PixelType::U8,
                 Channels::Rgb => fir::PixelType::U8x3,
             };
-            fir::images::ImageRef::new(source.width, source.height, source.pixels, kind)
+            fir::images::ImageRef::new(from_width, from_height, pixels, kind)
                 .map_err(|error| error.to_string())
                 .and_then(|from| {
                     let mut to = fir::images::Image::from_slice_u8(width, height, resized, kind)

@@ -1,0 +1,116 @@
+//! Decoded pixels count against the byte budget, and whoever decodes waits until there is room.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lockstep_engine::budget::decoding::Turns;
+use lockstep_engine::budget::{Budget, Reservation};
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::telemetry;
+use parking_lot::{Condvar, Mutex};
+
+/// The memory that a pipeline decodes in. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Decoding(Arc<Shared>);
+
+struct Shared {
+    budget: Budget,
+    turns: Mutex<Turns>,
+    ended: Condvar,
+}
+
+impl Decoding {
+    /// Decoding within a budget, beside the payloads that are in it.
+    pub(crate) fn new(budget: Budget) -> Self {
+        let turns = Mutex::new(Turns::new(budget.limit()));
+        Self(Arc::new(Shared { budget, turns, ended: Condvar::new() }))
+    }
+
+    /// Waits until so many bytes may be taken, and counts them until the room is dropped. Whoever has a room must not ask for
+    /// another, or wait for anything else, before it is dropped.
+    ///
+    /// # Errors
+    /// When they are more than the whole budget.
+    pub(crate) fn room(&self, bytes: u64) -> Result<Room, Fault> {
+        let Shared { budget, turns, ended } = &*self.0;
+        let mut turns = turns.lock();
+        let Some(turn) = turns.ask(bytes) else {
+            let limit = budget.limit();
+            let message = format!(
+                "decoding takes {bytes} bytes, and the memory for samples has {limit}; send smaller images, or raise \
+                 limits.memory"
+            );
+            return Err(Fault::new(Stage::Preprocess, Reason::DecodedTooLarge, message));
+        };
+        if !turns.begin(turn, budget.used()) {
+            let since = Instant::now();
+            loop {
+                ended.wait(&mut turns);
+                if turns.begin(turn, budget.used()) {
+                    break;
+                }
+            }
+            telemetry::pictures::decoding_blocked(since.elapsed());
+        }
+        let reservation = budget.reserve(usize::try_from(bytes).unwrap_or(usize::MAX));
+        drop(turns);
+        // The next may fit beside it.
+        ended.notify_all();
+        Ok(Room { reservation, shared: self.0.clone() })
+    }
+}
+
+/// Memory to decode in.
+pub(crate) struct Room {
+    reservation: Reservation,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.reservation.clear();
+        self.shared.turns.lock().end();
+        self.shared.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn threads_that_decode_stay_within_the_budget_and_all_come_to_an_end() {
+        let budget = Budget::new(1_000);
+        let decoding = Decoding::new(budget.clone());
+        let payloads = budget.reserve(300);
+        let (now, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for thread in 0..8u64 {
+                let (decoding, now, most) = (&decoding, &now, &most);
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let bytes = 1 + (thread * 37 + round * 101) % 700;
+                        let room = decoding.room(bytes).expect("within the budget");
+                        most.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        now.fetch_sub(bytes, Ordering::SeqCst);
+                        drop(room);
+                    }
+                });
+            }
+        });
+        assert!(most.load(Ordering::SeqCst) <= 700, "{most:?}");
+        drop(payloads);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_more_than_the_whole_budget_is_refused_with_the_numbers() {
+        let decoding = Decoding::new(Budget::new(1_000));
+        let fault = decoding.room(1_001).err().expect("too large");
+        assert_eq!(fault.reason, Reason::DecodedTooLarge);
+        assert!(fault.message.contains("1001 bytes") && fault.message.contains("limits.memory"), "{fault}");
+    }
+}

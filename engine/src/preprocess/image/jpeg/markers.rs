@@ -1,0 +1,366 @@
+//! The markers of a JPEG (ITU-T T.81, annex B), read before libjpeg sees it: what it would not warn of, and what it would warn
+//! of though no pixel is in doubt.
+//!
+//! Harmless, and made good in a copy: bytes between segments that belong to none, a JFIF version that nobody knows, and scan
+//! headers of sequential files whose unused fields are zero. Files without Huffman tables, as webcams send them, are left as
+//! they are: libjpeg has the usual tables.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::scans::{Component, Coverage};
+
+/// A picture with more scans is refused: each is a pass over all of it, however few bytes it has.
+pub(super) const MOST_SCANS: usize = 100;
+
+/// What the frame header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) progressive: bool,
+    pub(super) components: Vec<Component>,
+}
+
+/// What comes before the first scan, the header of that scan included.
+#[derive(Clone, Debug)]
+pub(super) struct Head<'a> {
+    pub(super) frame: Frame,
+    /// Whether libjpeg keeps all coefficients until the last scan has come.
+    pub(super) in_scans: bool,
+    /// The first EXIF block, from its TIFF header on.
+    pub(super) exif: Option<&'a [u8]>,
+}
+
+/// The whole file.
+#[derive(Clone, Debug)]
+pub(super) struct Walked<'a> {
+    pub(super) head: Head<'a>,
+    /// What libjpeg is to be given.
+    pub(super) bytes: Cow<'a, [u8]>,
+    /// What is wrong with it though it can be decoded, seen before it is.
+    pub(super) damage: Option<String>,
+}
+
+/// Why a file is not decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Undecodable(String),
+    TooManyScans,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Undecodable(why)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(why: &str) -> Self {
+        Self::Undecodable(why.into())
+    }
+}
+
+/// Reads as far as to the first scan.
+pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, Refusal> {
+    let mut walk = Walk::new(payload);
+    while walk.scans == 0 {
+        if let Step::End(end) = walk.step()? {
+            return Err(walk.without_scan(&end));
+        }
+    }
+    walk.head()
+}
+
+/// Reads the whole file.
+pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
+    let mut walk = Walk::new(payload);
+    let end = loop {
+        match walk.step()? {
+            Step::Segment => {}
+            Step::End(end) if walk.scans == 0 => return Err(walk.without_scan(&end)),
+            Step::End(end) => break end,
+        }
+    };
+    let head = walk.head()?;
+    let at = walk.at;
+    let mut damage = match end {
+        End::Marker => None,
+        End::Bytes => Some(format!("the file ends at byte {at} without an end-of-image marker: it was cut")),
+        End::NextImage => Some(format!(
+            "another image begins at byte {at}, before the end-of-image marker of this one: it was cut"
+        )),
+    };
+    let behind = payload.get(at..).unwrap_or_default();
+    if matches!(end, End::Marker) && behind.starts_with(b"\xff\xd8") && walk.is_field {
+        return Err(
+            "the payload holds two fields of an interlaced Motion JPEG, each with every other line; \
+             send deinterlaced frames"
+                .into(),
+        );
+    }
+    damage = damage.or_else(|| walk.coverage.missing());
+    let mut bytes = walk.mended();
+    if matches!(end, End::NextImage) {
+        // libjpeg would not stop there.
+        let bytes = bytes.to_mut();
+        bytes.truncate(bytes.len() - behind.len());
+        bytes.extend([0xff, 0xd9]);
+    }
+    Ok(Walked { head, bytes, damage })
+}
+
+enum Step {
+    Segment,
+    End(End),
+}
+
+enum End {
+    /// The end-of-image marker.
+    Marker,
+    /// There are no more bytes.
+    Bytes,
+    /// Another start-of-image marker.
+    NextImage,
+}
+
+struct Walk<'a> {
+    payload: &'a [u8],
+    /// The next byte.
+    at: usize,
+    frame: Option<Frame>,
+    exif: Option<&'a [u8]>,
+    scans: usize,
+    in_scans: bool,
+    coverage: Coverage,
+    /// An AVI1 block calls it one field of two.
+    is_field: bool,
+    /// What is left out of the copy that libjpeg gets.
+    stray: Vec<Range<usize>>,
+    /// What is written over in that copy.
+    patches: Vec<(usize, u8)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(payload: &'a [u8]) -> Self {
+        Self {
+            payload,
+            // The caller has seen the start-of-image marker.
+            at: 2,
+            frame: None,
+            exif: None,
+            scans: 0,
+            in_scans: false,
+            coverage: Coverage::default(),
+            is_field: false,
+            stray: Vec::new(),
+            patches: Vec::new(),
+        }
+    }
+
+    /// One segment, a scan's data included.
+    fn step(&mut self) -> Result<Step, Refusal> {
+        let from = self.at;
+        // Any number of 0xff may stand before a marker; 0xff 0x00 is none.
+        let (start, marker) = loop {
+            let rest = self.payload.get(self.at..).unwrap_or_default();
+            let Some(skipped) = rest.iter().position(|byte| *byte == 0xff) else {
+                self.at = self.payload.len();
+                return Ok(Step::End(End::Bytes));
+            };
+            let start = self.at + skipped;
+            let fill = self.payload.get(start..).unwrap_or_default();
+            let Some(second) = fill.iter().position(|byte| *byte != 0xff) else {
+                self.at = self.payload.len();
+                return Ok(Step::End(End::Bytes));
+            };
+            self.at = start + second + 1;
+            match fill.get(second).copied().unwrap_or_default() {
+                0 => {}
+                marker => break (start, marker),
+            }
+        };
+        if start > from {
+            self.stray.push(from..start);
+        }
+        match marker {
+            // Restart markers outside a scan, and TEM: nothing follows them.
+            0x01 | 0xd0..=0xd7 => return Ok(Step::Segment),
+            0xd8 => {
+                self.at = start;
+                return match self.scans {
+                    0 => Err(format!(
+                        "a second start-of-image marker stands at byte {start}, before any pixel of the first"
+                    )
+                    .into()),
+                    _ => Ok(Step::End(End::NextImage)),
+                };
+            }
+            0xd9 => return Ok(Step::End(End::Marker)),
+            0xc0..=0xcf | 0xda..=0xdf | 0xe0..=0xef | 0xfe => {}
+            _ => {
+                return Err(format!(
+                    "byte {start} begins with the marker 0xff{marker:02x}, which no decoder knows"
+                )
+                .into());
+            }
+        }
+        let Some(body) = self.segment() else {
+            self.at = self.payload.len();
+            return Ok(Step::End(End::Bytes));
+        };
+        let (begins, body) = body?;
+        match marker {
+            0xc0..=0xc2 | 0xc9 | 0xca => self.frame(marker, body)?,
+            0xc3 | 0xc5..=0xc7 | 0xc8 | 0xcb | 0xcd..=0xcf => {
+                let kind = match marker {
+                    0xc3 | 0xcb => "a lossless",
+                    0xc8 => "an extended",
+                    _ => "a hierarchical",
+                };
+                return Err(format!(
+                    "it is {kind} JPEG (SOF{}), which is not decoded; send a baseline or progressive one",
+                    marker & 15
+                )
+                .into());
+            }
+            0xda => self.scan(begins, body)?,
+            0xe0 => self.app0(begins, body),
+            0xe1 if self.exif.is_none() => self.exif = body.strip_prefix(b"Exif\0\0"),
+            _ => {}
+        }
+        Ok(Step::Segment)
+    }
+
+    /// The body of the segment whose length comes next and where it begins, behind which reading goes on; none when
+    /// the file ends before.
+    fn segment(&mut self) -> Option<Result<(usize, &'a [u8]), Refusal>> {
+        let high = *self.payload.get(self.at)?;
+        let low = *self.payload.get(self.at + 1)?;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if length < 2 {
+            return Some(Err(format!(
+                "the segment at byte {} says that it is {length} bytes long",
+                self.at - 2
+            )
+            .into()));
+        }
+        let begins = self.at + 2;
+        let body = self.payload.get(begins..self.at + length)?;
+        self.at += length;
+        Some(Ok((begins, body)))
+    }
+
+    fn frame(&mut self, marker: u8, body: &[u8]) -> Result<(), Refusal> {
+        if self.frame.is_some() {
+            return Err("it has two frame headers".into());
+        }
+        let [precision, h1, h0, w1, w0, count, rest @ ..] = body else {
+            return Err("its frame header is too short".into());
+        };
+        let (components, beyond) = rest.as_chunks::<3>();
+        if components.len() != usize::from(*count) || !beyond.is_empty() {
+            return Err("its frame header is not as long as its components ask".into());
+        }
+        if *precision != 8 {
+            return Err(format!("its samples have {precision} bits; 8 are decoded").into());
+        }
+        if !matches!(count, 1 | 3 | 4) {
+            return Err(format!(
+                "it has {count} colour components; there are 1 (grey), 3 (colour) or 4 (CMYK)"
+            )
+            .into());
+        }
+        let height = u32::from(u16::from_be_bytes([*h1, *h0]));
+        if height == 0 {
+            return Err(
+                "its frame header leaves the height to a later segment (DNL), which is not decoded".into()
+            );
+        }
+        let progressive = matches!(marker, 0xc2 | 0xca);
+        let components: Vec<Component> = components.iter().map(|[id, _, _]| Component::new(*id)).collect();
+        self.coverage = Coverage::new(progressive, components.clone());
+        self.frame =
+            Some(Frame { width: u32::from(u16::from_be_bytes([*w1, *w0])), height, progressive, components });
+        Ok(())
+    }
+
+    /// A scan's header, and its data up to the next marker that is not a restart.
+    fn scan(&mut self, begins: usize, body: &[u8]) -> Result<(), Refusal> {
+        let Some(frame) = &self.frame else {
+            return Err("a scan comes before the frame header".into());
+        };
+        let malformed = || Refusal::from(format!("the scan header at byte {} is malformed", begins - 4));
+        let (count, rest) = body.split_first().ok_or_else(malformed)?;
+        let selectors = rest.get(..2 * usize::from(*count)).ok_or_else(malformed)?;
+        let Some([from, to, approximation]) = rest.get(selectors.len()..) else { return Err(malformed()) };
+        if self.scans == MOST_SCANS {
+            return Err(Refusal::TooManyScans);
+        }
+        // Some encoders leave zeros where nothing but 0, 63, 0 is allowed. Sequential decoders do not look.
+        if !frame.progressive && [*from, *to, *approximation] == [0; 3] {
+            self.patches.push((begins + 1 + selectors.len() + 1, 63));
+        }
+        let ids = selectors.iter().step_by(2).copied();
+        let (high, low) = (approximation >> 4, approximation & 15);
+        if self.scans == 0 {
+            self.in_scans = frame.progressive || usize::from(*count) < frame.components.len();
+        }
+        self.scans += 1;
+        self.coverage.scan(ids, *from..=*to, high, low).map_err(Refusal::from)?;
+        let mut at = self.at;
+        self.at = loop {
+            let rest = self.payload.get(at..).unwrap_or_default();
+            let Some(found) = rest.iter().position(|byte| *byte == 0xff) else { break self.payload.len() };
+            match rest.get(found + 1) {
+                Some(0 | 0xd0..=0xd7) => at += found + 2,
+                // A fill byte, or the marker itself.
+                Some(0xff) => at += found + 1,
+                Some(_) => break at + found,
+                None => break self.payload.len(),
+            }
+        };
+        Ok(())
+    }
+
+    fn app0(&mut self, begins: usize, body: &[u8]) {
+        match body {
+            [b'J', b'F', b'I', b'F', 0, major, ..] if *major != 1 => self.patches.push((begins + 5, 1)),
+            [b'A', b'V', b'I', b'1', polarity, ..] => self.is_field = *polarity != 0,
+            _ => {}
+        }
+    }
+
+    fn head(&self) -> Result<Head<'a>, Refusal> {
+        match &self.frame {
+            Some(frame) => Ok(Head { frame: frame.clone(), in_scans: self.in_scans, exif: self.exif }),
+            None => Err("it has no frame header".into()),
+        }
+    }
+
+    fn without_scan(&self, end: &End) -> Refusal {
+        match end {
+            End::Marker => "it has no scan, and so no pixels".into(),
+            End::Bytes | End::NextImage => {
+                format!("the file ends at byte {} within its headers: it was cut", self.payload.len()).into()
+            }
+        }
+    }
+
+    /// The file without what belongs to no segment, and patched.
+    fn mended(&self) -> Cow<'a, [u8]> {
+        if self.stray.is_empty() && self.patches.is_empty() {
+            return Cow::Borrowed(self.payload);
+        }
+        let mut bytes = self.payload.to_vec();
+        for (at, value) in &self.patches {
+            if let Some(byte) = bytes.get_mut(*at) {
+                *byte = *value;
+            }
+        }
+        for range in self.stray.iter().rev() {
+            bytes.drain(range.clone());
+        }
+        Cow::Owned(bytes)
+    }
+}

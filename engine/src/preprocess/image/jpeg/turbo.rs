@@ -1,0 +1,157 @@
+//! libjpeg-turbo, by its TurboJPEG interface. The crate's safe interface neither stops at a warning nor tells warnings from
+//! errors, on which the whole judgement of damage rests; so this module calls the C functions. All `unsafe` of the engine
+//! is here.
+#![allow(unsafe_code, reason = "calls libjpeg-turbo; each call says why it is sound")]
+
+use std::ffi::CStr;
+use std::os::raw::c_int;
+use std::ptr::NonNull;
+
+use turbojpeg::raw;
+
+/// What libjpeg makes of a file's colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Colors {
+    Gray,
+    Rgb,
+    /// Four inks, each with 255 for none (as Adobe writes them, and everybody else after it).
+    Cmyk,
+}
+
+impl Colors {
+    /// Bytes of one pixel.
+    pub(super) fn step(self) -> usize {
+        match self {
+            Self::Gray => 1,
+            Self::Rgb => 3,
+            Self::Cmyk => 4,
+        }
+    }
+
+    fn format(self) -> raw::TJPF {
+        match self {
+            Self::Gray => raw::TJPF_TJPF_GRAY,
+            Self::Rgb => raw::TJPF_TJPF_RGB,
+            Self::Cmyk => raw::TJPF_TJPF_CMYK,
+        }
+    }
+}
+
+/// Why there are no pixels, in libjpeg's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It would go on after that, with pixels of its own making.
+    Warning(String),
+    /// It cannot go on.
+    Fatal(String),
+}
+
+/// A decompressor.
+///
+/// Invariant: the handle is one that `tj3Init` has made for decompression and `tj3Destroy` has not seen, and nobody else
+/// has it. It is used by `&mut self` alone.
+pub(super) struct Turbo(NonNull<std::os::raw::c_void>);
+
+// SAFETY: the handle points to memory of its own, which is tied to no thread. What libjpeg keeps by thread is its last
+// message, and that is read by the method that made the call, so on the same thread.
+unsafe impl Send for Turbo {}
+
+impl Turbo {
+    /// None when there is no memory for one.
+    pub(super) fn new() -> Option<Self> {
+        // SAFETY: `tj3Init` takes any number, and answers with a handle or null.
+        let handle = unsafe { raw::tj3Init(raw::TJINIT_TJINIT_DECOMPRESS as c_int) };
+        NonNull::new(handle.cast()).map(Self)
+    }
+
+    /// Decodes into `buffer`, which becomes as long as the pixels are. `size` is what the caller has read from the file's
+    /// header and found to be acceptable: another is refused. With `stop` the first warning ends it.
+    ///
+    /// The DCT is libjpeg's accurate one and chroma is interpolated, as by default in libjpeg, and so in Pillow and OpenCV.
+    pub(super) fn decode(
+        &mut self,
+        jpeg: &[u8],
+        size: (u32, u32),
+        stop: bool,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Colors, Failure> {
+        self.set(raw::TJPARAM_TJPARAM_STOPONWARNING, c_int::from(stop));
+        // SAFETY: the handle is valid (invariant), and libjpeg reads `jpeg.len()` bytes from where they begin.
+        let read =
+            unsafe { raw::tj3DecompressHeader(self.handle(), jpeg.as_ptr(), jpeg.len() as raw::size_t) };
+        if read != 0 {
+            return Err(self.failure());
+        }
+        let found = (self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH), self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT));
+        if found != (i64::from(size.0), i64::from(size.1)) {
+            let (width, height) = found;
+            return Err(Failure::Fatal(format!("its size is {width} x {height} where it is decoded")));
+        }
+        let colors = self.colors();
+        let length = (size.0 as usize)
+            .checked_mul(size.1 as usize)
+            .and_then(|pixels| pixels.checked_mul(colors.step()))
+            .ok_or_else(|| Failure::Fatal("its pixels are more than can be addressed".into()))?;
+        buffer.resize(length, 0);
+        // SAFETY: the handle is valid, and libjpeg reads `jpeg.len()` bytes. It parses the same bytes as above once more and
+        // so finds the same size; this handle has neither a scaling factor nor a crop, so that it writes `height` rows of
+        // `width` pixels of `step` bytes, one after the other since the pitch is 0: `length` bytes, which `buffer` has.
+        // It leaves by longjmp within C frames only.
+        let done = unsafe {
+            raw::tj3Decompress8(
+                self.handle(),
+                jpeg.as_ptr(),
+                jpeg.len() as raw::size_t,
+                buffer.as_mut_ptr(),
+                0,
+                colors.format() as c_int,
+            )
+        };
+        if done == 0 { Ok(colors) } else { Err(self.failure()) }
+    }
+
+    /// The colours of the file that was decoded last.
+    pub(super) fn colors(&mut self) -> Colors {
+        match self.get(raw::TJPARAM_TJPARAM_COLORSPACE) {
+            space if space == i64::from(raw::TJCS_TJCS_GRAY) => Colors::Gray,
+            space if space == i64::from(raw::TJCS_TJCS_CMYK) || space == i64::from(raw::TJCS_TJCS_YCCK) => {
+                Colors::Cmyk
+            }
+            _ => Colors::Rgb,
+        }
+    }
+
+    fn handle(&mut self) -> raw::tjhandle {
+        self.0.as_ptr().cast()
+    }
+
+    fn set(&mut self, parameter: raw::TJPARAM, value: c_int) {
+        // SAFETY: the handle is valid; an unknown parameter or value is answered with an error.
+        unsafe { raw::tj3Set(self.handle(), parameter as c_int, value) };
+    }
+
+    fn get(&mut self, parameter: raw::TJPARAM) -> i64 {
+        // SAFETY: the handle is valid; an unknown parameter is answered with -1.
+        i64::from(unsafe { raw::tj3Get(self.handle(), parameter as c_int) })
+    }
+
+    /// What the call before has said. Of several warnings libjpeg keeps the first one's words.
+    fn failure(&mut self) -> Failure {
+        // SAFETY: the handle is valid; the text is that of the handle or of this thread, ends with a zero, and stays until
+        // the next call.
+        let text = unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.handle())) };
+        let text = text.to_string_lossy().into_owned();
+        // SAFETY: the handle is valid.
+        match unsafe { raw::tj3GetErrorCode(self.handle()) } {
+            code if code == raw::TJERR_TJERR_WARNING as c_int => Failure::Warning(text),
+            _ => Failure::Fatal(text),
+        }
+    }
+}
+
+impl Drop for Turbo {
+    fn drop(&mut self) {
+        // SAFETY: the handle is valid, and this is its last use.
+        unsafe { raw::tj3Destroy(self.handle()) }
+    }
+}

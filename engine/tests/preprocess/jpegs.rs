@@ -1,0 +1,239 @@
+//! JPEGs of all kinds against Pillow, pixel by pixel, and what is damaged or refused. `tests/golden/preprocess/jpegs.py` makes
+//! them.
+
+use lockstep_engine::fault::Reason;
+use lockstep_engine::ingest::{OnDamage, PictureCare, UseOrientation};
+use lockstep_engine::media::Media;
+use lockstep_engine::preprocess::spec::{Color, Filter, ImageSpec, Layout, Resize};
+use lockstep_engine::preprocess::{Preprocess, RowInfo};
+use lockstep_engine::tensor::DType;
+use proptest::prelude::*;
+
+use crate::support::{bytes_of, golden, make, part, sample};
+
+struct Case {
+    name: String,
+    payload: Vec<u8>,
+    outcome: String,
+    size: Option<(u32, u32)>,
+    sum: u32,
+}
+
+fn cases() -> Vec<Case> {
+    let blob = miniz_oxide::inflate::decompress_to_vec_zlib(&golden("jpegs.z")).expect("zlib");
+    let index = String::from_utf8(golden("jpegs.tsv")).expect("text");
+    let mut at = 0;
+    let cases: Vec<Case> = index
+        .lines()
+        .map(|line| {
+            let [name, length, outcome, width, height, sum] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{line:?} has other columns");
+            };
+            let from = at;
+            at += length.parse::<usize>().expect("a length");
+            Case {
+                name: name.to_owned(),
+                payload: blob[from..at].to_vec(),
+                outcome: outcome.to_owned(),
+                size: width.parse().ok().zip(height.parse().ok()),
+                sum: u32::from_str_radix(sum, 16).unwrap_or(0),
+            }
+        })
+        .collect();
+    assert_eq!(at, blob.len());
+    cases
+}
+
+fn case(name: &str) -> Case {
+    cases().into_iter().find(|case| case.name == name).expect("a case of that name")
+}
+
+fn spec(size: (u32, u32), resize: Resize, care: PictureCare) -> Preprocess {
+    Preprocess::Image(ImageSpec {
+        width: size.0,
+        height: size.1,
+        resize,
+        color: Color::Rgb,
+        scale: 1.0,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        layout: Layout::Hwc,
+        dtype: DType::U8,
+        max_pixels: 1 << 20,
+        care,
+    })
+}
+
+/// The pixels of a payload as they are, and whether it was noted as damaged.
+fn pixels(payload: &[u8], size: (u32, u32), damaged: OnDamage) -> Result<(Vec<u8>, bool), (Reason, String)> {
+    let care = PictureCare { damaged, ..PictureCare::default() };
+    let sample = sample(Media::Jpeg, payload.to_vec(), 0);
+    let made = make(&spec(size, Resize::Exact, care), &part(vec![sample.clone()]));
+    let (row, _) = made.map_err(|error| (error.fault.reason, error.fault.message))?;
+    Ok((bytes_of(row), sample.damage.is_found()))
+}
+
+#[test]
+fn sound_files_of_all_kinds_have_the_pixels_of_pillow() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in cases().into_iter().filter(|case| case.outcome == "ok") {
+        count += 1;
+        match pixels(&case.payload, case.size.expect("a size"), OnDamage::Refuse) {
+            Ok((row, false)) if crc32fast::hash(&row) == case.sum => {}
+            Ok((_, damaged)) => wrong.push(format!("{}: other pixels, damaged: {damaged}", case.name)),
+            Err((_, message)) => wrong.push(format!("{}: {message}", case.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 290, "{count}");
+}
+
+#[test]
+fn damaged_files_are_dead_letters_that_say_so() {
+    let mut wrong = Vec::new();
+    for case in cases().into_iter().filter(|case| case.outcome == "damaged") {
+        match pixels(&case.payload, case.size.expect("a size"), OnDamage::Refuse) {
+            Ok(_) => wrong.push(format!("{}: accepted", case.name)),
+            Err((reason, message)) => {
+                assert_eq!(reason, Reason::Undecodable, "{}: {message}", case.name);
+                if !message.starts_with("the JPEG is damaged: ") {
+                    wrong.push(format!("{}: {message}", case.name));
+                }
+                let cut = case.name.starts_with("cut") || case.name.starts_with("without-end");
+                assert!(cut || !message.contains("was cut"), "{}: {message}", case.name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn damaged_files_are_taken_where_the_input_says_so_and_are_marked() {
+    for case in cases().into_iter().filter(|case| case.outcome == "damaged") {
+        match pixels(&case.payload, case.size.expect("a size"), OnDamage::Accept) {
+            Ok((_, damaged)) => assert!(damaged, "{}", case.name),
+            // Its colours are not known at all.
+            Err((_, message)) => assert_eq!(case.name, "adobe-unknown", "{message}"),
+        }
+    }
+    // What is left of half a file is its upper half.
+    let whole = pixels(&case("without-end-baseline-444").payload, (48, 48), OnDamage::Accept).expect("whole");
+    let half =
+        pixels(&case("cut-baseline-444-0.5-with-end").payload, (48, 48), OnDamage::Accept).expect("half");
+    assert_eq!(whole.0[..48 * 3 * 16], half.0[..48 * 3 * 16]);
+    assert_ne!(whole.0, half.0);
+}
+
+#[test]
+fn sound_files_are_not_marked_where_damage_is_accepted() {
+    for case in cases().into_iter().filter(|case| case.outcome == "ok") {
+        let (row, damaged) =
+            pixels(&case.payload, case.size.expect("a size"), OnDamage::Accept).expect(&case.name);
+        assert_eq!((crc32fast::hash(&row), damaged), (case.sum, false), "{}", case.name);
+    }
+}
+
+#[test]
+fn what_is_not_decoded_says_why_and_is_refused_in_any_case() {
+    for (name, expected) in [
+        ("bits-12", "its samples have 12 bits; 8 are decoded"),
+        (
+            "lossless",
+            "it is a lossless JPEG (SOF3), which is not decoded; send a baseline or progressive one",
+        ),
+        ("height-0", "its frame header leaves the height to a later segment (DNL), which is not decoded"),
+        ("two-frames", "it has two frame headers"),
+        ("unknown-marker", "begins with the marker 0xff42, which no decoder knows"),
+        ("without-quantization", "libjpeg says \"Quantization table 0x00 was not defined\""),
+        ("headers-only", "within its headers: it was cut"),
+        ("no-scan", "it has no scan, and so no pixels"),
+        ("two-images-nested", "before any pixel of the first"),
+        ("mjpeg-two-fields", "two fields of an interlaced Motion JPEG"),
+    ] {
+        for damaged in [OnDamage::Refuse, OnDamage::Accept] {
+            let (reason, message) = pixels(&case(name).payload, (37, 29), damaged).expect_err(name);
+            assert_eq!(reason, Reason::Undecodable);
+            assert!(
+                message.starts_with("the JPEG cannot be decoded: ") && message.contains(expected),
+                "{name}: {message}"
+            );
+        }
+    }
+    assert_eq!(cases().iter().filter(|case| case.outcome == "refused").count(), 10);
+}
+
+#[test]
+fn a_file_of_very_many_scans_is_too_large() {
+    let case = case("progressive-1x1");
+    let (size, plain) = (case.size.expect("a size"), case.payload);
+    let scan = plain.windows(2).rposition(|two| two == [0xff, 0xda]).expect("a scan");
+    let end = plain.len() - 2;
+    let many = [&plain[..end], &plain[scan..end].repeat(100), &plain[end..]].concat();
+    let (reason, message) = pixels(&many, size, OnDamage::Accept).expect_err("a bomb");
+    assert_eq!(reason, Reason::DecodedTooLarge, "{message}");
+}
+
+#[test]
+fn an_orientation_is_ignored_where_the_input_says_so() {
+    let care = PictureCare { orientation: UseOrientation::Ignore, ..PictureCare::default() };
+    let input = |name: &str| part(vec![sample(Media::Jpeg, case(name).payload, 0)]);
+    let upright = make(&spec((37, 29), Resize::Exact, care), &input("exif-1-little")).expect("as stored");
+    for orientation in 0..=8 {
+        let name = format!("exif-{orientation}-big");
+        let made = make(&spec((37, 29), Resize::Exact, care), &input(&name)).expect("as stored");
+        assert_eq!(made, upright);
+    }
+    let error = make(&spec((37, 29), Resize::Exact, PictureCare::default()), &input("exif-6-big"));
+    let message = error.expect_err("it lies on its side").fault.message;
+    assert!(message.contains("29 x 37"), "{message}");
+}
+
+/// What is found in a picture is told in pixels of the picture the right way up.
+#[test]
+fn geometry_is_that_of_the_turned_picture() {
+    let input = part(vec![sample(Media::Jpeg, case("exif-6-big").payload, 0)]);
+    let (_, info) = make(&spec((58, 74), Resize::Stretch(Filter::Bilinear), PictureCare::default()), &input)
+        .expect("a picture");
+    let RowInfo::Image(placement) = info else { panic!("not a picture: {info:?}") };
+    assert_eq!((placement.source_width, placement.source_height), (29, 37));
+    assert_eq!(placement.to_source(58.0, 74.0), (29.0, 37.0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    /// Whatever is done to a file, it is decoded or refused, within the memory that was said before.
+    #[test]
+    fn garbled_files_never_panic(
+        place in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        twice in any::<bool>(),
+        accept in any::<bool>(),
+    ) {
+        thread_local!(static CASES: Vec<Case> = cases());
+        let mut payload = CASES.with(|cases| place.get(cases).payload.clone());
+        for (at, byte) in changes {
+            let at = at.index(payload.len());
+            payload[at] = byte;
+        }
+        if let Some(cut) = cut {
+            payload.truncate(cut.index(payload.len()));
+        }
+        if twice {
+            payload.extend(payload.clone());
+        }
+        let care = PictureCare {
+            damaged: if accept { OnDamage::Accept } else { OnDamage::Refuse },
+            ..PictureCare::default()
+        };
+        let settings = spec((24, 24), Resize::Stretch(Filter::Nearest), care);
+        let found = sample(Media::Jpeg, payload, 0);
+        let made = make(&settings, &part(vec![found.clone()]));
+        prop_assert!(accept || !found.damage.is_found());
+        if let Err(error) = made {
+            prop_assert!(matches!(error.fault.reason, Reason::Undecodable | Reason::DecodedTooLarge));
+        }
+    }
+}

@@ -63,6 +63,16 @@ impl Header {
     pub fn new(name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) -> Self {
         Self { name: name.into(), value: Some(value.into()) }
     }
+
+    /// Whether it has that name, given in lower case. Clients write `content-type`, `Content-Type`, `contentType` and
+    /// `content_type`: case, hyphens and underscores do not count.
+    pub fn is(&self, name: &str) -> bool {
+        fn plain(name: &str) -> impl Iterator<Item = u8> {
+            name.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase())
+        }
+        // Most names are written as they are expected.
+        *self.name == *name || plain(&self.name).eq(plain(name))
+    }
 }
 
 /// What Kafka delivered, before anybody has tried to understand it.
@@ -83,9 +93,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// The value of the last header of that name, as Kafka's own clients read it.
+    /// The value of the last header of that name, as Kafka's own clients read it; see [`Header::is`].
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().rev().find(|h| &*h.name == name).and_then(|h| h.value.as_deref())
+        self.headers.iter().rev().find(|header| header.is(name)).and_then(|header| header.value.as_deref())
     }
 
     /// About how much memory it takes, in bytes.

@@ -10,6 +10,10 @@ pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
+        // Hidden files are what systems leave there, as `._frame-1.jpg`.
+        if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) || !path.is_file() {
+            continue;
+        }
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         let content_type = match extension.as_str() {
             "jpg" | "jpeg" => "image/jpeg",
@@ -20,7 +24,11 @@ pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
         files.push((path, content_type));
     }
     if files.is_empty() {
-        return Err(format!("{}: no JPEG, PNG or WebP is in it", directory.display()).into());
+        return Err(format!(
+            "{}: no JPEG, PNG or WebP is in it; hidden files are left out",
+            directory.display()
+        )
+        .into());
     }
     files.sort();
     let times: Option<Vec<i64>> =
@@ -31,9 +39,12 @@ pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
     timed.sort();
     let items = timed.into_iter().map(|(at, (path, content_type))| {
         let payload = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if payload.is_empty() {
+            return Err(format!("{}: the file is empty; leave it out", path.display()).into());
+        }
         Ok(Item { at, kind: "video", content_type: content_type.into(), payload: payload.into() })
     });
-    Ok(Source { absolute, items: Box::new(items) })
+    Ok(Source { absolute, file: directory.to_owned(), items: Box::new(items) })
 }
 
 /// The time that a name tells: nanoseconds (19 digits) or milliseconds (13 digits) since the epoch, or
@@ -54,6 +65,29 @@ fn time_in(name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::time_in;
+
+    #[test]
+    fn hidden_files_are_left_out_and_empty_ones_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).unwrap();
+        write("._a.jpg", b"left by a system");
+        write(".b.png", b"hidden");
+        let none = super::open(directory.path(), 25.0).err().unwrap().to_string();
+        assert!(none.contains("hidden files are left out"), "{none}");
+        write("a.jpg", b"a picture");
+        std::fs::create_dir(directory.path().join("c.jpg")).unwrap();
+        let names = |source: super::Source| {
+            source.items.map(|item| item.map(|item| item.payload)).collect::<Vec<_>>()
+        };
+        let found = names(super::open(directory.path(), 25.0).unwrap());
+        assert!(matches!(found.as_slice(), [Ok(payload)] if payload == "a picture"), "{found:?}");
+        write("b.jpg", b"");
+        let found = names(super::open(directory.path(), 25.0).unwrap());
+        assert!(
+            matches!(found.as_slice(), [Ok(_), Err(why)] if why.to_string().contains("b.jpg")),
+            "{found:?}"
+        );
+    }
 
     #[test]
     fn names_tell_times_in_several_ways() {

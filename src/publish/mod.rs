@@ -84,6 +84,8 @@ pub(crate) struct Item {
 
 /// Items in the order of their times.
 pub(crate) struct Source {
+    /// The file or directory that it is of.
+    file: PathBuf,
     /// Whether the times are since the epoch.
     absolute: bool,
     items: Box<dyn Iterator<Item = Result<Item, Failure>>>,
@@ -122,10 +124,17 @@ pub(crate) fn run(
     progress: &mut dyn FnMut(&Published),
 ) -> Result<Published, Failure> {
     let mut heads = Vec::new();
+    let mut empty = Vec::new();
     for mut source in open(plan)? {
-        if let Some(first) = source.items.next().transpose()? {
-            heads.push((first, source));
+        match source.items.next().transpose()? {
+            Some(first) => heads.push((first, source)),
+            None => empty.push(source.file),
         }
+    }
+    // Of a video without sound there are pictures all the same.
+    empty.retain(|file| heads.iter().all(|(_, source)| source.file != *file));
+    if let Some(file) = empty.first() {
+        return Err(format!("{}: there is nothing in it to publish; leave it out", file.display()).into());
     }
     let began = Instant::now();
     let now = Timestamp::now().as_nanos();

@@ -9,7 +9,7 @@ use super::{Failure, Item, Source};
 pub(super) fn open(file: &Path) -> Result<Source, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let (absolute, items) = parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(Source { absolute, items: Box::new(items.into_iter().map(Ok)) })
+    Ok(Source { absolute, file: file.to_owned(), items: Box::new(items.into_iter().map(Ok)) })
 }
 
 fn parse(text: &str) -> Result<(bool, Vec<Item>), String> {

@@ -16,11 +16,11 @@ pub(super) fn open(file: &Path, rate: u32, chunk: Duration) -> Result<Vec<Source
     let mut sources = Vec::new();
     if pictures {
         let frames = Frames::start(&ffmpeg, file)?;
-        sources.push(Source { absolute: false, items: Box::new(frames) });
+        sources.push(Source { absolute: false, file: file.to_owned(), items: Box::new(frames) });
     }
     if sound {
         let sound = Sound::start(&ffmpeg, file, rate, chunk)?;
-        sources.push(Source { absolute: false, items: Box::new(sound) });
+        sources.push(Source { absolute: false, file: file.to_owned(), items: Box::new(sound) });
     }
     Ok(sources)
 }
@@ -56,10 +56,19 @@ impl Frames {
     }
 
     fn read(&mut self) -> Result<Option<Item>, Failure> {
-        let Some(payload) = jpeg::next(&mut self.pictures)? else { return Ok(None) };
+        let Some(payload) = jpeg::next(&mut self.pictures)? else { return ended(&mut self.child) };
         let at = self.times.recv().map_err(|_| "ffmpeg told no time for a frame")?;
         Ok(Some(Item { at, kind: "video", content_type: "image/jpeg".into(), payload: payload.into() }))
     }
+}
+
+/// At the end of what ffmpeg has written: whether it came to its own end.
+fn ended(child: &mut Child) -> Result<Option<Item>, Failure> {
+    let status = child.wait()?;
+    if status.success() {
+        return Ok(None);
+    }
+    Err(format!("ffmpeg could not read it to its end ({status}); see what `ffmpeg -i` says of it").into())
 }
 
 /// From `[Parsed_showinfo_0 @ …] n: 0 pts: 0 pts_time:0.04 …`, in nanoseconds.
@@ -91,6 +100,7 @@ impl Drop for Frames {
 
 struct Sound {
     child: Child,
+    file: PathBuf,
     samples: ChildStdout,
     rate: u32,
     size: usize,
@@ -106,7 +116,7 @@ impl Sound {
             .stderr(std::process::Stdio::null())
             .spawn()?;
         let samples = child.stdout.take().ok_or("ffmpeg has no output")?;
-        Ok(Self { child, samples, rate, size: chunk_bytes(chunk, rate, 2), frames: 0 })
+        Ok(Self { child, file: file.into(), samples, rate, size: chunk_bytes(chunk, rate, 2), frames: 0 })
     }
 }
 
@@ -120,7 +130,8 @@ impl Iterator for Sound {
         }
         payload.truncate(payload.len() & !1);
         if payload.is_empty() {
-            return None;
+            let ended = ended(&mut self.child).transpose()?;
+            return Some(ended.map_err(|error| format!("{}: {error}", self.file.display()).into()));
         }
         let at = frame_time(self.frames, self.rate);
         self.frames += payload.len() as u64 / 2;

@@ -1,93 +1,128 @@
-//! WAV files in chunks of raw sound.
+//! WAV files in chunks of raw sound. Their headers are read as `lockstep run` reads those of payloads.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use lockstep_engine::ingest::wav::{ReadAt, WavHeader};
+use lockstep_engine::media::Media;
 
 use super::{Failure, Item, Source, chunk_bytes, frame_time};
 
-struct Format {
-    rate: u32,
-    channels: u16,
-    name: &'static str,
-    /// Bytes of a frame.
-    frame: usize,
-}
-
 pub(super) fn open(file: &Path, chunk: Duration) -> Result<Source, Failure> {
-    let place = |error: Failure| -> Failure { format!("{}: {error}", file.display()).into() };
-    let mut from = BufReader::new(File::open(file).map_err(|error| place(error.into()))?);
-    let (format, length) = header(&mut from).map_err(place)?;
-    let size = chunk_bytes(chunk, format.rate, format.frame);
-    let mut data = from.take(length);
-    let mut frames = 0;
-    let content_type: std::sync::Arc<str> =
-        format!("audio/pcm;rate={};channels={};format={}", format.rate, format.channels, format.name).into();
+    let place = |error: String| -> Failure { format!("{}: {error}", file.display()).into() };
+    let sound = Sound::open(file).map_err(|error| place(error.to_string()))?;
+    let WavHeader { pcm, data } = WavHeader::read(&sound).map_err(place)?;
+    let frame = pcm.frame_size();
+    let size = chunk_bytes(chunk, pcm.rate, frame);
+    let content_type: Arc<str> = Media::Pcm(pcm).to_string().into();
+    let (begin, mut at) = (data.start, data.start);
+    let path = file.to_owned();
     let items = std::iter::from_fn(move || {
-        let mut payload = Vec::new();
-        if let Err(error) = data.by_ref().take(size as u64).read_to_end(&mut payload) {
-            return Some(Err(error.into()));
-        }
-        payload.truncate(payload.len() / format.frame * format.frame);
-        if payload.is_empty() {
+        let length = size.min(data.end - at);
+        if length == 0 {
             return None;
         }
-        let at = frame_time(frames, format.rate);
-        frames += (payload.len() / format.frame) as u64;
-        Some(Ok(Item { at, kind: "audio", content_type: content_type.clone(), payload: payload.into() }))
+        let mut payload = vec![0; length];
+        if let Err(error) = sound.read_at(at, &mut payload) {
+            at = data.end;
+            return Some(Err(format!("{}: {error}", path.display()).into()));
+        }
+        let time = frame_time(((at - begin) / frame) as u64, pcm.rate);
+        at += length;
+        Some(Ok(Item {
+            at: time,
+            kind: "audio",
+            content_type: content_type.clone(),
+            payload: payload.into(),
+        }))
     });
-    Ok(Source { absolute: false, items: Box::new(items) })
+    Ok(Source { absolute: false, file: file.to_owned(), items: Box::new(items) })
 }
 
-/// Reads up to the samples: their format and how many bytes they are.
-fn header(from: &mut impl Read) -> Result<(Format, u64), Failure> {
-    let mut riff = [0; 12];
-    from.read_exact(&mut riff)?;
-    if !riff.starts_with(b"RIFF") || !riff.ends_with(b"WAVE") {
-        return Err("this is not a WAV file".into());
+/// A file's bytes: where they are, or in memory where they come through a pipe.
+enum Sound {
+    There { file: File, length: usize },
+    Held(Vec<u8>),
+}
+
+impl Sound {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() {
+            let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+            return Ok(Self::There { file, length });
+        }
+        let mut held = Vec::new();
+        file.read_to_end(&mut held)?;
+        Ok(Self::Held(held))
     }
-    let mut format = None;
-    loop {
-        let mut head = [0; 8];
-        from.read_exact(&mut head).map_err(|_| "the WAV file ends before its sound")?;
-        let [a, b, c, d, l0, l1, l2, l3] = head;
-        let length = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
-        match &[a, b, c, d] {
-            b"fmt " => {
-                let mut body = Vec::new();
-                from.take(length.min(1 << 16)).read_to_end(&mut body)?;
-                format = Some(parse_format(&body)?);
+}
+
+impl ReadAt for Sound {
+    fn length(&self) -> usize {
+        match self {
+            Self::There { length, .. } => *length,
+            Self::Held(bytes) => bytes.len(),
+        }
+    }
+
+    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), String> {
+        match self {
+            Self::There { file, .. } => {
+                use std::os::unix::fs::FileExt;
+                file.read_exact_at(into, at as u64).map_err(|error| error.to_string())
             }
-            b"data" => return Ok((format.ok_or("the WAV file does not say its format")?, length)),
-            _ => {
-                std::io::copy(&mut from.take(length + length % 2), &mut std::io::sink())?;
-            }
+            Self::Held(bytes) => bytes.read_at(at, into),
         }
     }
 }
 
-fn parse_format(body: &[u8]) -> Result<Format, Failure> {
-    let short = |at: usize| match body.get(at..at + 2) {
-        Some([a, b]) => u16::from_le_bytes([*a, *b]),
-        _ => 0,
-    };
-    // An extensible format has its code further on.
-    let code = if short(0) == 0xfffe { short(24) } else { short(0) };
-    let (channels, bits) = (short(2), short(14));
-    let rate = u32::from(short(4)) | u32::from(short(6)) << 16;
-    let (name, bytes) = match (code, bits) {
-        (1, 16) => ("s16le", 2),
-        (3, 32) => ("f32le", 4),
-        _ => {
-            return Err(format!(
-                "samples are of format {code} with {bits} bits; 16-bit PCM or 32-bit float would be right"
-            )
-            .into());
-        }
-    };
-    if channels == 0 || rate == 0 {
-        return Err("the WAV file has no channels or no rate".into());
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A WAV file of so many frames of one byte each.
+    fn wav(rate: u32, frames: &[u8]) -> Vec<u8> {
+        let mut bytes = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x07\0\x01\0".to_vec();
+        bytes.extend(rate.to_le_bytes());
+        bytes.extend(rate.to_le_bytes());
+        bytes.extend(b"\x01\0\x08\0data");
+        bytes.extend((frames.len() as u32).to_le_bytes());
+        bytes.extend(frames);
+        bytes
     }
-    Ok(Format { rate, channels, name, frame: usize::from(channels) * bytes })
+
+    fn published(bytes: &[u8]) -> Result<Vec<(i64, String, Vec<u8>)>, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let source = open(file.path(), Duration::from_millis(100)).map_err(|error| error.to_string())?;
+        let items = source.items.map(|item| item.map_err(|error| error.to_string()));
+        items
+            .map(|item| item.map(|item| (item.at, item.content_type.to_string(), item.payload.to_vec())))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_cut_into_raw_sound_of_its_own_format() {
+        let frames: Vec<u8> = (0..=255).cycle().take(2_000).collect();
+        let items = published(&wav(8_000, &frames)).unwrap();
+        let times: Vec<i64> = items.iter().map(|(at, ..)| *at).collect();
+        assert_eq!(times, [0, 100_000_000, 200_000_000]);
+        assert!(items.iter().all(|(_, kind, _)| kind == "audio/pcm;rate=8000;channels=1;format=ulaw"));
+        assert_eq!(items.iter().flat_map(|(.., payload)| payload.clone()).collect::<Vec<u8>>(), frames);
+    }
+
+    #[test]
+    fn a_file_that_run_would_refuse_is_refused_by_name() {
+        let mut lies = wav(8_000, &[1; 100]);
+        lies[40] = 120;
+        assert!(published(&lies).unwrap_err().contains("claims 120 bytes of samples and 100 are there"));
+        assert!(published(b"fLaC\0\0\0\x22").unwrap_err().contains("FLAC file"));
+    }
 }

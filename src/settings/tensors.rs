@@ -259,7 +259,7 @@ fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
     let tokenizer = section.required("tokenizer", "tokenizer = \"tokenizer.json\"", path);
     let length = section.required("length", "length = 77", count(1..=1_000_000));
     let special_tokens = section.or("special_tokens", true, boolean);
-    let pad_id = section.or("pad_id", 0, integer);
+    let pad_id = section.optional("pad_id", integer);
     let tokenizer = base.join(tokenizer?);
     if !tokenizer.is_file() {
         section.wrong(

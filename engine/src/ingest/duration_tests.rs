@@ -15,13 +15,6 @@ fn wav(rate: u32, bits: u16, data: usize, claimed: u32) -> Vec<u8> {
     bytes
 }
 
-fn flac(rate: u64, frames: u64, payload: usize) -> Vec<u8> {
-    let mut bytes = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0".to_vec();
-    bytes.extend((rate << 44 | 1 << 41 | 15 << 36 | frames).to_be_bytes());
-    bytes.resize(42 + payload, 0);
-    bytes
-}
-
 #[test]
 fn what_has_no_length_lasts_no_time() {
     for media in [Media::Jpeg, Media::Text, Media::Binary, Media::Rgb { width: 1, height: 1 }] {
@@ -62,15 +55,36 @@ fn a_wav_header_that_lies_or_is_cut_is_refused() {
 }
 
 #[test]
-fn flac_lasts_as_long_as_its_header_says() {
-    assert_eq!(duration(&Media::Flac, &flac(44_100, 44_100, 1_000)), Ok(Duration::from_secs(1)));
+fn g711_and_other_formats_last_as_long_as_their_frames() {
+    for format in PcmFormat::ALL {
+        let media = Media::Pcm(Pcm { rate: 8_000, channels: 3, format });
+        let payload = vec![0; 800 * 3 * format.size()];
+        assert_eq!(duration(&media, &payload), Ok(Duration::from_millis(100)), "{format}");
+    }
 }
 
 #[test]
-fn a_flac_header_that_claims_more_than_fits_is_refused() {
-    let error = duration(&Media::Flac, &flac(44_100, 0xf_ffff_ffff, 1_000)).expect_err("lying");
-    assert!(error.contains("at the very most"), "{error}");
-    assert!(duration(&Media::Flac, &flac(44_100, 0, 1_000)).is_err());
-    assert!(duration(&Media::Flac, &flac(0, 100, 1_000)).is_err());
-    assert!(duration(&Media::Flac, &flac(44_100, 100, 1_000)[..41]).is_err());
+fn a_file_on_an_input_of_raw_sound_is_recognised() {
+    for (payload, named) in [
+        (wav(8_000, 16, 1_600, 1_600), "WAV file (audio/wav)"),
+        (b"fLaC\0\0\0\x22".repeat(8), "FLAC file (audio/flac)"),
+        (b"OggS\0\x02\0\0".repeat(8), "Ogg file"),
+        (b"ID3\x04\0\0\0\0".repeat(8), "ID3"),
+    ] {
+        let fault = duration(&PCM, &payload).expect_err(named);
+        assert!(fault.contains(named) && fault.contains("not raw sound"), "{fault}");
+    }
+}
+
+#[test]
+fn flac_lasts_as_long_as_its_frames() {
+    // A frame of 1024 samples of silence, and a header without a total.
+    let mut file = b"fLaC\x80\0\0\x22\x04\0\x04\0\0\0\0\0\0\0".to_vec();
+    file.extend((16_000_u64 << 44 | 15 << 36).to_be_bytes());
+    file.resize(42, 0);
+    file.extend([0xff, 0xf8, 0xa0, 0x08, 0, 0x6a, 0, 0, 0, 0x42, 0x05]);
+    let found = duration(&Media::Flac, &file);
+    assert_eq!(found, Ok(Duration::from_millis(64)), "{found:?}");
+    assert!(duration(&Media::Flac, &file[..file.len() - 1]).is_err());
+    assert!(duration(&Media::Flac, &file[..41]).is_err());
 }

@@ -2,12 +2,14 @@
 
 pub mod clock;
 pub mod duration;
+pub mod flac;
 pub mod input;
 pub mod shed;
 pub mod source;
 pub mod streams;
 pub mod understand;
 pub mod until;
+pub mod wav;
 pub mod wire;
 
 pub use input::{InputSpec, OnDamage, OnDataLoss, OnDrift, PictureCare, UseOrientation};

@@ -9,7 +9,7 @@ use crate::fault::{Fault, Reason, Stage};
 use crate::ingest::streams::KnownStreams;
 use crate::ingest::{InputSpec, duration, wire};
 use crate::media::{Media, Modality};
-use crate::sample::{Damage, Record, Sample, StreamKey};
+use crate::sample::{Damage, Header, Record, Sample, StreamKey};
 use crate::time::Timestamp;
 
 /// Understands a record of an input, read under an assignment of its partition.
@@ -68,17 +68,54 @@ fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, (Rea
 }
 
 fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {
-    let Some(header) = record.header(wire::CONTENT_TYPE) else { return Ok(spec.default_media) };
-    let text = std::str::from_utf8(header)
-        .map_err(|_| (Reason::UnknownContentType, "the header content-type is not UTF-8".to_string()))?;
-    let media =
-        Media::from_str(text).map_err(|why| (Reason::UnknownContentType, format!("content-type: {why}")))?;
+    uncoded(record).map_err(|why| (Reason::UnknownContentType, why))?;
+    let Some((media, header)) = said(record).map_err(|why| (Reason::UnknownContentType, why))? else {
+        return Ok(spec.default_media);
+    };
     if media.modality() != spec.modality {
-        let message =
-            format!("content-type is {media}; input {} takes things like {}", spec.name, spec.default_media);
+        let message = format!(
+            "{} is {media}; input {} takes things like {}",
+            header.name, spec.name, spec.default_media
+        );
         return Err((Reason::ContentTypeMismatch, message));
     }
     Ok(media)
+}
+
+/// The content type that headers say, and which of them. All that say one must say the same.
+fn said(record: &Record) -> Result<Option<(Media, &Header)>, String> {
+    let mut said: Option<(Media, &Header)> = None;
+    let names = [wire::CONTENT_TYPE, wire::CE_DATACONTENTTYPE];
+    for header in record.headers.iter().filter(|header| names.iter().any(|name| header.is(name))) {
+        let Some(value) = header.value.as_deref() else { continue };
+        let text =
+            std::str::from_utf8(value).map_err(|_| format!("the header {} is not UTF-8", header.name))?;
+        let media = Media::from_str(text).map_err(|why| format!("{}: {why}", header.name))?;
+        match said {
+            Some((other, first)) if other != media => {
+                return Err(format!(
+                    "two headers contradict each other: {} is {other} and {} is {media}; send one of them",
+                    first.name, header.name
+                ));
+            }
+            Some(_) => {}
+            None => said = Some((media, header)),
+        }
+    }
+    Ok(said)
+}
+
+/// Refuses a value that was coded once more, as by gzip or base64: raw sound and text would be read as something else.
+fn uncoded(record: &Record) -> Result<(), String> {
+    const SAME: [&[u8]; 7] = [b"", b"identity", b"none", b"binary", b"8bit", b"7bit", b"utf-8"];
+    let coded = record.headers.iter().find(|header| {
+        let value = header.value.as_deref().unwrap_or_default().trim_ascii();
+        wire::CODINGS.iter().any(|name| header.is(name))
+            && !SAME.iter().any(|same| value.eq_ignore_ascii_case(same))
+    });
+    let Some(Header { name, value }) = coded else { return Ok(()) };
+    let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+    Err(format!("{name} is {value:?}; send the payload as its content type says, not coded once more"))
 }
 
 fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {

@@ -1,8 +1,13 @@
 //! The names of the wire contract. Records follow the CloudEvents Kafka protocol binding, version
-//! 1.0.2, in binary mode; the plain names beside them serve producers that know nothing of it.
+//! 1.0.2, in binary mode; the plain names beside them serve producers that know nothing of it. Of input records names
+//! are compared by [`crate::sample::Header::is`].
 
 /// The MIME type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
+/// The same, as some producers carry CloudEvents' attribute over.
+pub const CE_DATACONTENTTYPE: &str = "ce_datacontenttype";
+/// Headers by which HTTP, mail and older CloudEvents say that bytes were coded once more. Such a value is refused.
+pub const CODINGS: [&str; 3] = ["content-encoding", "content-transfer-encoding", "ce_datacontentencoding"];
 /// When it happened: RFC 3339.
 pub const CE_TIME: &str = "ce_time";
 /// When it happened: nanoseconds since the epoch, in decimal.

@@ -35,7 +35,8 @@ pub enum RowInfo {
     },
     /// Of text.
     Text {
-        /// Tokens, special ones included, before truncation.
+        /// Tokens, special ones included, before truncation. Of a long text whose end was left out beforehand, those of its
+        /// beginning: more than the row takes.
         tokens: usize,
     },
     /// Of bytes there is nothing more to know.

@@ -183,6 +183,6 @@ pub struct TextSpec {
     pub length: usize,
     /// Whether the tokenizer's special tokens are added (inside `length`).
     pub special_tokens: bool,
-    /// The id that pads.
-    pub pad_id: i64,
+    /// The id that pads; none for the one that the tokenizer's file names.
+    pub pad_id: Option<i64>,
 }

@@ -130,7 +130,8 @@ impl ResultMaker {
             Header::new(wire::CONTENT_TYPE, "application/json"),
         ]);
         let mut of_samples = samples().flat_map(|sample| sample.record.headers.iter());
-        headers.extend(of_samples.find(|header| &*header.name == wire::TRACEPARENT).cloned());
+        let trace = of_samples.find(|header| header.is(wire::TRACEPARENT)).cloned();
+        headers.extend(trace.map(|trace| Header { name: wire::TRACEPARENT.into(), ..trace }));
         let record = OutRecord {
             topic: self.topic.clone(),
             partition: None,

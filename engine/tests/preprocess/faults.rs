@@ -23,8 +23,20 @@ const PICTURES: [&str; 10] = [
     "scene.webp",
     "lossless.webp",
 ];
-const SOUNDS: [&str; 5] =
-    ["stereo-44k1.flac", "short-u8.wav", "short-s24.wav", "short-f32.wav", "speechlike-16k.wav"];
+const SOUNDS: [&str; 12] = [
+    "stereo-44k1.flac",
+    "short-u8.wav",
+    "short-s24.wav",
+    "short-f32.wav",
+    "speechlike-16k.wav",
+    "wild-ulaw.wav",
+    "wild-f64.wav",
+    "wild-rf64.wav",
+    "wild-extensible.wav",
+    "wild-s24-low.wav",
+    "wild-s24-high.wav",
+    "wild-pipe.flac",
+];
 
 fn picture() -> ImageSpec {
     ImageSpec {
@@ -185,7 +197,7 @@ fn numbers_that_are_not_numbers_are_refused() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused() {
-    let spec = TextSpec { tokenizer: path("tokenizer.json"), length: 8, special_tokens: true, pad_id: 0 };
+    let spec = TextSpec { tokenizer: path("tokenizer.json"), length: 8, special_tokens: true, pad_id: None };
     let input = part(vec![sample(Media::Text, vec![b'a', 0xff], 0)]);
     let error = make(&Preprocess::TokenIds(spec), &input).expect_err("not UTF-8");
     assert_eq!(error.fault.reason, Reason::Undecodable);
@@ -222,7 +234,7 @@ fn a_part_without_samples_or_a_row_of_another_shape_is_no_ones_fault() {
 fn settings_without_sense_are_refused_with_a_remedy() {
     let mel = LogMelSpec { log: MelLog::Whisper, ..log_mel() };
     let wave = mel.wave.clone();
-    let text = TextSpec { tokenizer: path("tokenizer.json"), length: 2, special_tokens: true, pad_id: 0 };
+    let text = TextSpec { tokenizer: path("tokenizer.json"), length: 2, special_tokens: true, pad_id: None };
     for (settings, named) in [
         (Preprocess::Image(ImageSpec { std: [1.0, 0.0, 1.0], ..picture() }), "std"),
         (Preprocess::Image(ImageSpec { width: 0, ..picture() }), "width"),

@@ -150,6 +150,87 @@ fn wav_of_every_format_is_read_exactly() {
     }
 }
 
+/// What devices and tools write: companded, 64-bit, large, extensible, and 24 bits at either end of 4 bytes.
+#[test]
+fn wav_of_the_wild_is_read_exactly() {
+    for (name, expected) in [
+        ("wild-ulaw.wav", "wild-ulaw.f32"),
+        ("wild-alaw.wav", "wild-alaw.f32"),
+        ("wild-rf64.wav", "wild-rf64.f32"),
+        ("wild-extensible.wav", "wild-extensible.f32"),
+        ("wild-f64.wav", "wild-f64.f32"),
+        ("wild-s24-low.wav", "wild-s24.f32"),
+        ("wild-s24-high.wav", "wild-s24.f32"),
+    ] {
+        assert_eq!(greatest(&wave(name, 8_000, 400), &floats_in(expected)), 0.0, "{name}");
+    }
+}
+
+/// From a pipe, without a total; and from a recorder, without a minimum block, with tags on both sides.
+#[test]
+fn flac_of_the_wild_is_read_exactly() {
+    for name in ["wild-pipe.flac", "wild-tagged.flac"] {
+        assert!(greatest(&wave(name, 8_000, 400), &floats_in("wild-flac.f32")) <= f32::EPSILON, "{name}");
+    }
+}
+
+fn raw(content_type: &str, payload: Vec<u8>) -> Vec<f32> {
+    let media: Media = content_type.parse().expect(content_type);
+    let Media::Pcm(pcm) = media else { panic!("{content_type} is {media}") };
+    let length = payload.len() / pcm.frame_size();
+    let spec = WaveformSpec { rate: pcm.rate, length, scale: 1.0, drift: Default::default() };
+    floats_of(
+        make(&Preprocess::Waveform(spec), &part(vec![sample(media, payload, 0)])).expect(content_type).0,
+    )
+}
+
+/// All 256 codes of each law, against libsndfile.
+#[test]
+fn g711_is_read_exactly() {
+    let codes: Vec<u8> = (0..=255).collect();
+    for (content_type, expected) in [
+        ("audio/PCMU", "g711-ulaw.f32"),
+        ("audio/basic", "g711-ulaw.f32"),
+        ("audio/pcm;encoding=ulaw;rate=8000", "g711-ulaw.f32"),
+        ("audio/PCMA", "g711-alaw.f32"),
+        ("audio/pcm;rate=8000;format=alaw", "g711-alaw.f32"),
+    ] {
+        assert_eq!(greatest(&raw(content_type, codes.clone()), &floats_in(expected)), 0.0, "{content_type}");
+    }
+}
+
+/// The same numbers in every format that holds them, by the definition of each format.
+#[test]
+fn raw_sound_of_every_format_is_the_same_sound() {
+    let values = [0i32, 1, -1, 127, -128, 64, -77];
+    let expected: Vec<f32> = values.iter().map(|value| *value as f32 / 128.0).collect();
+    let bytes = |value: &dyn Fn(i32) -> Vec<u8>| values.iter().flat_map(|v| value(*v)).collect::<Vec<u8>>();
+    let at = |bits: u32, v: i32| v << (bits - 8);
+    for (name, payload) in [
+        ("s8", bytes(&|v| (v as i8).to_le_bytes().to_vec())),
+        ("u8", bytes(&|v| vec![(v + 128) as u8])),
+        ("s16le", bytes(&|v| (at(16, v) as i16).to_le_bytes().to_vec())),
+        ("s16be", bytes(&|v| (at(16, v) as i16).to_be_bytes().to_vec())),
+        ("u16le", bytes(&|v| ((at(16, v) + 32_768) as u16).to_le_bytes().to_vec())),
+        ("u16be", bytes(&|v| ((at(16, v) + 32_768) as u16).to_be_bytes().to_vec())),
+        ("s24le", bytes(&|v| at(24, v).to_le_bytes()[..3].to_vec())),
+        ("s24be", bytes(&|v| at(24, v).to_be_bytes()[1..].to_vec())),
+        ("s24_32le", bytes(&|v| at(24, v).to_le_bytes().to_vec())),
+        ("s24_32be", bytes(&|v| at(24, v).to_be_bytes().to_vec())),
+        ("s32le", bytes(&|v| at(32, v).to_le_bytes().to_vec())),
+        ("s32be", bytes(&|v| at(32, v).to_be_bytes().to_vec())),
+        ("f32le", bytes(&|v| (v as f32 / 128.0).to_le_bytes().to_vec())),
+        ("f32be", bytes(&|v| (v as f32 / 128.0).to_be_bytes().to_vec())),
+        ("f64le", bytes(&|v| (f64::from(v) / 128.0).to_le_bytes().to_vec())),
+        ("f64be", bytes(&|v| (f64::from(v) / 128.0).to_be_bytes().to_vec())),
+    ] {
+        assert_eq!(raw(&format!("audio/pcm;rate=8000;format={name}"), payload), expected, "{name}");
+    }
+    let network = bytes(&|v| (at(16, v) as i16).to_be_bytes().to_vec());
+    assert_eq!(raw("audio/L16;rate=8000", network.clone()), expected);
+    assert_eq!(raw("audio/x-raw, format=(string)S16BE, rate=(int)8000, channels=(int)1", network), expected);
+}
+
 /// The mean of two channels may be rounded in the last bit.
 #[test]
 fn flac_is_read_exactly_and_mixed_down() {
@@ -230,7 +311,7 @@ fn tokens_are_hugging_faces() {
             tokenizer: path("tokenizer.json"),
             length: case.length,
             special_tokens: case.special_tokens,
-            pad_id: 0,
+            pad_id: None,
         };
         let input = part(vec![sample(Media::Text, case.text.clone().into_bytes(), 0)]);
         let (ids, info) = make(&Preprocess::TokenIds(spec.clone()), &input).expect("ids");

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::*;
 use crate::position::{InputId, Position};
-use crate::sample::Header;
 
 const NOW: Timestamp = Timestamp::from_millis(1_772_366_400_000);
 
@@ -69,6 +68,74 @@ fn headers_win_over_defaults() {
     assert_eq!((first.event_time, first.media), (time, Media::Png));
     let second = sample(with(&[("event-time-ns", &time.as_nanos().to_string())]));
     assert_eq!(second.event_time, time);
+}
+
+/// As Kafka's clients, Spring, Knative and HTTP write them.
+#[test]
+fn header_names_are_compared_without_case_hyphens_and_underscores() {
+    for name in [
+        "content-type",
+        "Content-Type",
+        "contentType",
+        "CONTENT_TYPE",
+        "ce_datacontenttype",
+        "CE_DataContentType",
+    ] {
+        assert_eq!(sample(with(&[(name, "image/png")])).media, Media::Png, "{name}");
+    }
+    let time = NOW.before(Duration::from_secs(9));
+    for name in ["ce_time", "CE_Time", "ce-time"] {
+        assert_eq!(sample(with(&[(name, &time.to_string())])).event_time, time, "{name}");
+    }
+    for name in ["event-time-ns", "event_time_ns", "eventTimeNs"] {
+        assert_eq!(sample(with(&[(name, &time.as_nanos().to_string())])).event_time, time, "{name}");
+    }
+    for name in ["x-content-type", "content-types", "contenttyp", "ce_datacontent"] {
+        assert_eq!(sample(with(&[(name, "image/png")])).media, Media::Jpeg, "{name}");
+    }
+    // Spring writes values of headers as JSON.
+    assert_eq!(sample(with(&[("contentType", "\"image/png\"")])).media, Media::Png);
+}
+
+#[test]
+fn headers_that_say_different_content_types_are_refused_by_name() {
+    let both = |first: (&str, &str), second: (&str, &str)| {
+        let (_, fault) = understand(
+            with(&[first, second]),
+            &spec(),
+            1,
+            &Budget::new(1 << 20),
+            &mut KnownStreams::default(),
+        )
+        .expect_err("a contradiction");
+        assert_eq!(fault.reason, Reason::UnknownContentType);
+        fault.message
+    };
+    let message = both(("content-type", "image/jpeg"), ("ce_datacontenttype", "image/png"));
+    assert!(message.contains("content-type is image/jpeg and ce_datacontenttype is image/png"), "{message}");
+    let message = both(("contentType", "image/webp"), ("Content-Type", "image/png"));
+    assert!(message.contains("contentType is image/webp and Content-Type is image/png"), "{message}");
+    let message = both(("content-type", "image/png"), ("ce_datacontenttype", "video/mp4"));
+    assert!(message.contains("ce_datacontenttype: \"video/mp4\" is not a known"), "{message}");
+    // The same in other words is no contradiction.
+    let same = with(&[("content-type", "image/jpg"), ("contentType", "Image/JPEG; quality=3")]);
+    assert_eq!(sample(same).media, Media::Jpeg);
+}
+
+#[test]
+fn a_value_that_was_coded_once_more_is_refused() {
+    for (name, value) in [
+        ("content-encoding", "gzip"),
+        ("Content-Encoding", "zstd"),
+        ("contentEncoding", "GZIP"),
+        ("content-transfer-encoding", "base64"),
+        ("ce_datacontentencoding", "base64"),
+    ] {
+        assert_eq!(reason(with(&[(name, value)])), Reason::UnknownContentType, "{name}: {value}");
+    }
+    for (name, value) in [("content-encoding", "identity"), ("Content-Transfer-Encoding", "binary")] {
+        assert_eq!(sample(with(&[(name, value)])).media, Media::Jpeg, "{name}: {value}");
+    }
 }
 
 #[test]

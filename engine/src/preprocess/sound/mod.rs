@@ -14,6 +14,8 @@
 //! window's own are heard.
 
 mod decode;
+mod flac;
+mod g711;
 mod mel;
 mod pace;
 mod resample;

@@ -1,6 +1,11 @@
 //! Text to tokens.
 
-use tokenizers::{PaddingDirection, PostProcessor, PostProcessorWrapper, Tokenizer, TruncationParams};
+mod cut;
+
+use tokenizers::utils::truncation::TruncationDirection;
+use tokenizers::{
+    Encoding, PaddingDirection, PostProcessor, PostProcessorWrapper, Tokenizer, TruncationParams,
+};
 
 use super::spec::TextSpec;
 use super::undecodable;
@@ -19,10 +24,29 @@ pub(super) struct TextPlan {
     tokenizer: Tokenizer,
     special_tokens: bool,
     added: usize,
+    length: usize,
+    /// Whether a long text may be cut before it is tokenised.
+    may_cut: bool,
     pad_id: i64,
     pad_left: bool,
     output: Output,
 }
+
+/// How much of a text is tokenised at first for each token that is kept, and at least, in bytes.
+const BYTES_PER_TOKEN: usize = 8;
+const BYTES_AT_LEAST: usize = 4_096;
+
+/// What tokenizers that name no padding call the token for it.
+const PADDINGS: [&str; 8] = [
+    "[PAD]",
+    "<pad>",
+    "<PAD>",
+    "<|pad|>",
+    "<|padding|>",
+    "<pad_token>",
+    "<|finetune_right_pad_id|>",
+    "<|vision_pad|>",
+];
 
 impl TextPlan {
     /// Reads the tokenizer. Truncation and padding are the settings' own, on the side that the file names
@@ -41,6 +65,12 @@ impl TextPlan {
                 spec.length
             ));
         }
+        // Of a mask the padding is 0.
+        let pad_id = match (output, spec.pad_id) {
+            (Output::Mask, _) => 0,
+            (Output::Ids, Some(said)) => said,
+            (Output::Ids, None) => own_padding(&tokenizer).map_err(|why| format!("{path} {why}"))?,
+        };
         let pad_left = tokenizer.get_padding().is_some_and(|p| matches!(p.direction, PaddingDirection::Left));
         let direction = tokenizer.get_truncation().map(|t| t.direction).unwrap_or_default();
         tokenizer.with_padding(None);
@@ -52,23 +82,25 @@ impl TextPlan {
             }))
             .map_err(|error| format!("{path}: texts cannot be cut to {} tokens: {error}", spec.length))?;
         Ok(Self {
-            tokenizer,
+            may_cut: direction == TruncationDirection::Right && cut::is_safe(&tokenizer),
             special_tokens: spec.special_tokens,
             added,
-            pad_id: spec.pad_id,
+            length: spec.length,
+            pad_id,
             pad_left,
             output,
+            tokenizer,
         })
     }
 
-    /// Fills a row and tells how many tokens there were before truncation.
+    /// Fills a row and tells how many tokens there were before truncation; of a text that was cut before it was tokenised,
+    /// how many were seen.
     pub(super) fn write(&self, sample: &Sample, row: &mut [i64]) -> Result<usize, Fault> {
         let text = std::str::from_utf8(&sample.record.payload).map_err(|error| {
             undecodable(format!("the text is not UTF-8: byte {} cannot be read", error.valid_up_to()))
         })?;
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, self.special_tokens)
+        let (encoding, tokens_in_all) = self
+            .encode(text)
             .map_err(|error| undecodable(format!("the text cannot be made into tokens: {error}")))?;
         let ids = encoding.get_ids();
         let kept = ids.len().min(row.len());
@@ -89,8 +121,54 @@ impl TextPlan {
                 tokens.fill(1);
             }
         }
+        Ok(tokens_in_all)
+    }
+
+    /// The tokens of a text, and how many there are. Of a long text its beginning is enough, as long as that fills the
+    /// row.
+    fn encode(&self, text: &str) -> tokenizers::Result<(Encoding, usize)> {
+        let mut most = self.length.saturating_mul(BYTES_PER_TOKEN).max(BYTES_AT_LEAST);
+        while self.may_cut && most < text.len() / 2 {
+            if let Some(beginning) = cut::beginning(text, most) {
+                let (encoding, tokens) = self.encode_whole(beginning)?;
+                if tokens >= self.length {
+                    return Ok((encoding, tokens));
+                }
+            }
+            most = most.saturating_mul(2);
+        }
+        self.encode_whole(text)
+    }
+
+    fn encode_whole(&self, text: &str) -> tokenizers::Result<(Encoding, usize)> {
+        let encoding = self.tokenizer.encode_fast(text, self.special_tokens)?;
         // What was cut off comes in pieces of the same length, each with its own special tokens.
         let cut = encoding.get_overflowing().iter().map(|piece| piece.len().saturating_sub(self.added));
-        Ok(ids.len() + cut.sum::<usize>())
+        let tokens = encoding.len() + cut.sum::<usize>();
+        Ok((encoding, tokens))
     }
 }
+
+/// The id that pads, as the tokenizer's file says it.
+fn own_padding(tokenizer: &Tokenizer) -> Result<i64, String> {
+    let remedy = "write pad_id = N";
+    if let Some(padding) = tokenizer.get_padding() {
+        let (id, token) = (padding.pad_id, &padding.pad_token);
+        return match tokenizer.token_to_id(token) {
+            Some(other) if other != id => Err(format!(
+                "says that it pads with {token:?} and with {id}, but {token:?} is {other}; {remedy}"
+            )),
+            _ => Ok(id.into()),
+        };
+    }
+    let known = PADDINGS.iter().filter_map(|token| tokenizer.token_to_id(token));
+    let known: Vec<u32> = known.collect();
+    match known.as_slice() {
+        [id] => Ok((*id).into()),
+        [] => Err(format!("names no token that pads; {remedy}")),
+        _ => Err(format!("has several tokens that might pad; {remedy}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! What a content type says of raw sound. Whatever changes what bytes mean is understood or refused.
+
+use super::parameters::{Parameter, Parts, plain};
+use super::pcm::{Pcm, PcmFormat};
+
+/// The names of parameters, the first as it stands in messages. They are compared without hyphens and underscores.
+const RATE: [&str; 4] = ["rate", "samplerate", "clockrate", "samplingrate"];
+const CHANNELS: [&str; 3] = ["channels", "channel", "channelcount"];
+const CODING: [&str; 5] = ["format", "encoding", "codec", "codecs", "sampleformat"];
+const BITS: [&str; 5] = ["bits", "bitspersample", "bitdepth", "depth", "samplesize"];
+/// The bits of a sample's place, as GStreamer counts them.
+const WIDTH: &str = "width";
+const ENDIANNESS: [&str; 3] = ["endianness", "endian", "byteorder"];
+/// These say how a sound is heard or sent, and nothing of its bytes.
+const HARMLESS: [&str; 5] = ["charset", "channelmask", "channelorder", "ptime", "maxptime"];
+
+/// The most channels that are taken.
+const MAX_CHANNELS: u32 = 64;
+
+/// What a type says by itself, before its parameters are looked at.
+pub(super) struct Kind {
+    /// The coding and bits that the type is made for, if any.
+    fixed: Option<(Coding, u32)>,
+    /// The order of bytes unless a parameter says otherwise.
+    big_endian: bool,
+    /// Frames a second unless a parameter says otherwise.
+    rate: Option<u32>,
+    /// Whether `rate` and one channel are all that the type allows.
+    strict: bool,
+    /// Whether 16-bit signed is meant when nothing is said of the format.
+    plain: bool,
+}
+
+/// The kind of a type of raw sound; none for any other type.
+pub(super) fn kind(essence: &str) -> Option<Kind> {
+    let kind = |fixed, big_endian, rate, strict, plain| Kind { fixed, big_endian, rate, strict, plain };
+    let known = match essence {
+        "audio/pcm" | "audio/x-pcm" => kind(None, false, None, false, true),
+        // GStreamer always says the format.
+        "audio/x-raw" => kind(None, false, None, false, false),
+        // RFC 3551 (L8), RFC 2586 (L16) and RFC 3190 (L24): in network order.
+        "audio/l8" => kind(Some((Coding::Unsigned, 8)), true, None, false, false),
+        "audio/l16" => kind(Some((Coding::Signed, 16)), true, None, false, false),
+        "audio/l24" => kind(Some((Coding::Signed, 24)), true, None, false, false),
+        // RFC 4856; RFC 2046 for audio/basic.
+        "audio/pcmu" => kind(Some((Coding::Ulaw, 8)), false, Some(8_000), false, false),
+        "audio/pcma" => kind(Some((Coding::Alaw, 8)), false, Some(8_000), false, false),
+        "audio/basic" => kind(Some((Coding::Ulaw, 8)), false, Some(8_000), true, false),
+        "audio/x-mulaw" | "audio/mulaw" | "audio/x-ulaw" => {
+            kind(Some((Coding::Ulaw, 8)), false, None, false, false)
+        }
+        "audio/x-alaw" | "audio/alaw" => kind(Some((Coding::Alaw, 8)), false, None, false, false),
+        _ => return None,
+    };
+    Some(known)
+}
+
+/// How a sample's bits are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    /// Integers of which nothing was said but that.
+    Integer,
+    Signed,
+    Unsigned,
+    Float,
+    Ulaw,
+    Alaw,
+}
+
+/// Something said, and by which part of the content type.
+type Said<T> = Option<(T, String)>;
+
+/// All that was said of the samples' format.
+#[derive(Default)]
+struct Layout {
+    coding: Said<Coding>,
+    bits: Said<u32>,
+    /// The bits of a sample's place, where they are more than the sample has: only the low ones count.
+    place: Said<u32>,
+    width: Said<u32>,
+    big_endian: Said<bool>,
+}
+
+/// Reads the parameters of a type of raw sound.
+pub(super) fn read(parts: &Parts, kind: &Kind) -> Result<Pcm, String> {
+    let known = [&RATE[..], &CHANNELS, &CODING, &BITS, &ENDIANNESS, &HARMLESS].concat();
+    let known = [&known[..], &[WIDTH, "bigendian", "littleendian", "signed", "layout", "emphasis"]].concat();
+    parts.only(&known)?;
+    let channels = parts.number(&CHANNELS, MAX_CHANNELS)?.unwrap_or(1);
+    let rate = match kind.rate {
+        None => parts.required(&RATE, 1_000_000)?,
+        Some(usual) => parts.number(&RATE, 1_000_000)?.unwrap_or(usual),
+    };
+    if kind.strict && (Some(rate), channels) != (kind.rate, 1) {
+        return Err(format!(
+            "{}: its rate is 8000 and it has one channel, but the parameters say a rate of {rate} and {channels} \
+             channels; write audio/PCMU;rate={rate};channels={channels}",
+            parts.essence
+        ));
+    }
+    let mut layout = Layout::default();
+    if let Some((coding, bits)) = kind.fixed {
+        layout.coding = Some((coding, parts.essence.clone()));
+        layout.bits = Some((bits, parts.essence.clone()));
+    }
+    for parameter in &parts.parameters {
+        layout.take(parameter, channels).map_err(|why| format!("{}: {why}", parts.essence))?;
+    }
+    let format = layout.format(kind).map_err(|why| format!("{}: {why}", parts.essence))?;
+    Ok(Pcm { rate, channels: u16::try_from(channels).unwrap_or(1), format })
+}
+
+impl Layout {
+    fn take(&mut self, parameter: &Parameter, channels: u32) -> Result<(), String> {
+        let Parameter { name, value, written } = parameter;
+        let value = value.to_ascii_lowercase();
+        let name = name.as_str();
+        if CODING.contains(&name) {
+            let said = coding(&value).ok_or_else(|| {
+                format!("{written}: the format is not known; write format=F, where F is one of {}", formats())
+            })??;
+            if let Some(coding) = said.coding {
+                self.say_coding(coding, written)?;
+            }
+            say(&mut self.bits, said.bits, written)?;
+            say(&mut self.place, said.place, written)?;
+            say(&mut self.big_endian, said.big_endian, written)
+        } else if BITS.contains(&name) || name == WIDTH {
+            let bits = value.parse::<u32>().ok().filter(|bits| matches!(bits, 8 | 16 | 24 | 32 | 64));
+            let bits = bits.ok_or_else(|| {
+                format!("{written}: samples have 8, 16, 24, 32 or 64 bits; write one of these")
+            })?;
+            say(if name == WIDTH { &mut self.width } else { &mut self.bits }, Some(bits), written)
+        } else if ENDIANNESS.contains(&name) {
+            let big = match plain(&value).as_str() {
+                "littleendian" | "little" | "le" | "1234" => false,
+                "bigendian" | "big" | "be" | "4321" | "network" => true,
+                _ => {
+                    return Err(format!(
+                        "{written}: write endianness=little-endian or endianness=big-endian"
+                    ));
+                }
+            };
+            say(&mut self.big_endian, Some(big), written)
+        } else {
+            match name {
+                "bigendian" => say(&mut self.big_endian, Some(truth(&value, written)?), written),
+                "littleendian" => say(&mut self.big_endian, Some(!truth(&value, written)?), written),
+                "signed" if truth(&value, written)? => self.say_coding(Coding::Signed, written),
+                "signed" => self.say_coding(Coding::Unsigned, written),
+                "layout" if value == "interleaved" || channels == 1 => Ok(()),
+                "layout" => Err(format!("{written}: samples of channels must be interleaved; send them so")),
+                "emphasis" if value != "none" => {
+                    Err(format!("{written}: emphasis is not undone; send sound without it"))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Signed and unsigned say more than integer does, and go with it.
+    fn say_coding(&mut self, coding: Coding, by: &str) -> Result<(), String> {
+        let integer = |coding| matches!(coding, Coding::Integer | Coding::Signed | Coding::Unsigned);
+        match &self.coding {
+            Some((Coding::Integer, _)) if integer(coding) => self.coding = Some((coding, by.to_owned())),
+            Some((known, _)) if integer(*known) && coding == Coding::Integer => {}
+            _ => say(&mut self.coding, Some(coding), by)?,
+        }
+        Ok(())
+    }
+
+    fn format(self, kind: &Kind) -> Result<PcmFormat, String> {
+        let Self { coding, mut bits, mut place, width, big_endian } = self;
+        if let Some((width, by)) = width {
+            // Unless a format says that samples have more place than bits, the two are the same.
+            say(if place.is_some() { &mut place } else { &mut bits }, Some(width), &by)?;
+        }
+        let big = big_endian.map_or(kind.big_endian, |(big, _)| big);
+        let said = |said: &Said<u32>| said.as_ref().map(|(bits, _)| *bits);
+        let by = [coding.as_ref().map(|(_, by)| by.clone()), bits.as_ref().map(|(_, by)| by.clone())];
+        let mut by: Vec<String> = by.into_iter().flatten().collect();
+        by.dedup();
+        let coding = match (coding.map(|(coding, _)| coding), said(&bits)) {
+            (Some(coding), _) => coding,
+            (None, None) if kind.plain => return Ok(if big { PcmFormat::S16Be } else { PcmFormat::S16Le }),
+            (None, None) => {
+                return Err(format!(
+                    "nothing says the samples' format; write format=F, where F is one of {}",
+                    formats()
+                ));
+            }
+            (None, Some(16 | 24)) => Coding::Signed,
+            (None, Some(bits)) => return Err(undecided(bits)),
+        };
+        use PcmFormat as P;
+        let found = match (coding, said(&bits), said(&place)) {
+            (Coding::Integer, Some(bits @ 8), None) => return Err(undecided(bits)),
+            (Coding::Unsigned, Some(8), None) => [P::U8, P::U8],
+            (Coding::Signed, Some(8), None) => [P::S8, P::S8],
+            (Coding::Unsigned, Some(16), None) => [P::U16Le, P::U16Be],
+            (Coding::Integer | Coding::Signed, Some(16), None) => [P::S16Le, P::S16Be],
+            (Coding::Integer | Coding::Signed, Some(24), None) => [P::S24Le, P::S24Be],
+            (Coding::Integer | Coding::Signed, Some(24), Some(32)) => [P::S24In32Le, P::S24In32Be],
+            (Coding::Integer | Coding::Signed, Some(32), None) => [P::S32Le, P::S32Be],
+            (Coding::Float, Some(32), None) => [P::F32Le, P::F32Be],
+            (Coding::Float, Some(64), None) => [P::F64Le, P::F64Be],
+            (Coding::Ulaw, Some(8) | None, None) => [P::Ulaw, P::Ulaw],
+            (Coding::Alaw, Some(8) | None, None) => [P::Alaw, P::Alaw],
+            (_, None, _) => {
+                return Err(format!(
+                    "{} does not say how many bits a sample has; write format=F, where F is one of {}",
+                    by.join(" with "),
+                    formats()
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "{} is a format that is not taken; send one of {}",
+                    by.join(" with "),
+                    formats()
+                ));
+            }
+        };
+        let [little_endian, big_endian] = found;
+        Ok(if big { big_endian } else { little_endian })
+    }
+}
+
+fn undecided(bits: u32) -> String {
+    let (one, other) = match bits {
+        8 => ("u8", "s8"),
+        32 => ("s32le", "f32le"),
+        _ => ("s32le", "f64le"),
+    };
+    format!("samples of {bits} bits may be meant in several ways; write format={one} or format={other}")
+}
+
+fn say<T: PartialEq>(place: &mut Said<T>, value: Option<T>, by: &str) -> Result<(), String> {
+    let Some(value) = value else { return Ok(()) };
+    match place {
+        Some((known, other)) if *known != value => {
+            Err(format!("{other} and {by} contradict each other; write one of them"))
+        }
+        Some(_) => Ok(()),
+        None => {
+            *place = Some((value, by.to_owned()));
+            Ok(())
+        }
+    }
+}
+
+fn truth(value: &str, written: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err(format!("{written}: write true or false")),
+    }
+}
+
+/// What one word says of a format.
+#[derive(Default)]
+struct Word {
+    coding: Option<Coding>,
+    bits: Option<u32>,
+    place: Option<u32>,
+    big_endian: Option<bool>,
+}
+
+/// Understands the names of FFmpeg (`pcm_s16le`), GStreamer (`S24_32LE`), ALSA (`FLOAT_LE`), SoX (`signed-integer`) and
+/// of speech services (`linear16`, `mulaw`). None for a word that is not known.
+fn coding(value: &str) -> Option<Result<Word, String>> {
+    if matches!(value, "s24_le" | "s24_be") {
+        return Some(Err(format!(
+            "{value} is 24 bits in 4 bytes with ALSA and in 3 elsewhere; write s24_32le (4 bytes) or s24le (3 bytes)"
+        )));
+    }
+    let word = |coding, bits| Some(Ok(Word { coding: Some(coding), bits, ..Word::default() }));
+    let packed = value.starts_with("s24_3");
+    let name = plain(value).replace(['.', ' '], "");
+    let name = name.strip_prefix("pcm").filter(|rest| !rest.is_empty() && *rest != "u" && *rest != "a");
+    let whole = plain(value).replace(['.', ' '], "");
+    let name = name.unwrap_or(&whole);
+    match name {
+        "ulaw" | "mulaw" | "pcmu" | "g711u" | "g711ulaw" | "g711mulaw" => return word(Coding::Ulaw, Some(8)),
+        "alaw" | "pcma" | "g711a" | "g711alaw" => return word(Coding::Alaw, Some(8)),
+        "float" | "floatingpoint" | "ieeefloat" => return word(Coding::Float, None),
+        "float32" => return word(Coding::Float, Some(32)),
+        "float64" | "double" => return word(Coding::Float, Some(64)),
+        "pcm" | "lpcm" | "linear" | "linearpcm" | "int" | "integer" => return word(Coding::Integer, None),
+        "signed" | "signedint" | "signedinteger" => return word(Coding::Signed, None),
+        "unsigned" | "unsignedint" | "unsignedinteger" => return word(Coding::Unsigned, None),
+        "linear16" | "lin16" | "int16" | "signed16" => return word(Coding::Signed, Some(16)),
+        "int8" => return word(Coding::Signed, Some(8)),
+        "uint8" => return word(Coding::Unsigned, Some(8)),
+        "int24" => return word(Coding::Signed, Some(24)),
+        "int32" => return word(Coding::Signed, Some(32)),
+        _ => {}
+    }
+    let (name, big_endian) = match (name.strip_suffix("le"), name.strip_suffix("be")) {
+        (Some(name), _) => (name, Some(false)),
+        (_, Some(name)) => (name, Some(true)),
+        _ => (name, None),
+    };
+    let (coding, bits, place) = match name {
+        "u8" => (Coding::Unsigned, 8, None),
+        "s8" => (Coding::Signed, 8, None),
+        "u16" => (Coding::Unsigned, 16, None),
+        "s16" => (Coding::Signed, 16, None),
+        "s24" => (Coding::Signed, 24, None),
+        "s243" if packed => (Coding::Signed, 24, None),
+        "s2432" => (Coding::Signed, 24, Some(32)),
+        "s32" => (Coding::Signed, 32, None),
+        "f32" | "float" => (Coding::Float, 32, None),
+        "f64" | "float64" => (Coding::Float, 64, None),
+        _ => return None,
+    };
+    Some(Ok(Word { coding: Some(coding), bits: Some(bits), place, big_endian }))
+}
+
+/// The names that `format` takes, for messages.
+fn formats() -> String {
+    PcmFormat::ALL.map(PcmFormat::name).join(", ")
+}

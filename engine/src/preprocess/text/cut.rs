@@ -1,0 +1,80 @@
+//! Where a text may be cut before it is tokenised, so that the tokens before the cut are those of the whole text.
+//!
+//! It may where a tokenizer looks at each word by itself: its normaliser changes characters one by one, or joins them only
+//! to marks that follow them; its pre-tokenizer parts text at spaces; its model sees one piece at a time. Then a cut before
+//! a single space between two letters or digits of ASCII is a border of pieces. Of a tokenizer that is not known to be such
+//! a one, texts are not cut.
+
+use serde_json::Value;
+use tokenizers::{ModelWrapper, Tokenizer};
+
+/// Normalisers that look at characters alone, or at those with the marks that follow them, or at the beginning only.
+const NORMALISERS: [&str; 10] =
+    ["BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Prepend", "Strip", "StripAccents"];
+
+/// Pre-tokenizers that part text at every space.
+const AT_SPACES: [&str; 3] = ["BertPreTokenizer", "Whitespace", "WhitespaceSplit"];
+
+/// Pre-tokenizers that look at characters alone.
+const AT_CHARACTERS: [&str; 2] = ["Digits", "Punctuation"];
+
+/// Whether texts may be cut for this tokenizer.
+pub(super) fn is_safe(tokenizer: &Tokenizer) -> bool {
+    let of = |part: Result<Value, serde_json::Error>| part.unwrap_or(Value::String("unknown".into()));
+    let normaliser =
+        tokenizer.get_normalizer().is_none_or(|part| normalises_locally(&of(serde_json::to_value(part))));
+    let pre_tokenizer = tokenizer.get_pre_tokenizer().is_some_and(|part| {
+        let mut parts = Vec::new();
+        flatten(&of(serde_json::to_value(part)), "pretokenizers", &mut parts);
+        parts.iter().all(|part| parts_at_spaces(part) || AT_CHARACTERS.contains(&kind(part)))
+            && parts.iter().any(parts_at_spaces)
+    });
+    let model = match tokenizer.get_model() {
+        // With dropout the tokens are drawn by chance.
+        ModelWrapper::BPE(model) => model.dropout.is_none(),
+        ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) | ModelWrapper::Unigram(_) => true,
+    };
+    // A token of several words could begin before the cut and end behind it.
+    let words = tokenizer
+        .get_added_tokens_decoder()
+        .into_values()
+        .all(|token| token.content.chars().all(|c| c.is_ascii_graphic()));
+    normaliser && pre_tokenizer && model && words
+}
+
+fn normalises_locally(normaliser: &Value) -> bool {
+    let mut parts = Vec::new();
+    flatten(normaliser, "normalizers", &mut parts);
+    parts.iter().all(|part| NORMALISERS.contains(&kind(part)))
+}
+
+fn parts_at_spaces(part: &Value) -> bool {
+    let says = |name: &str| part.get(name).and_then(Value::as_bool) == Some(true);
+    match kind(part) {
+        "ByteLevel" => says("use_regex"),
+        "Metaspace" => says("split"),
+        kind => AT_SPACES.contains(&kind),
+    }
+}
+
+/// The parts of a sequence of sequences, in order.
+fn flatten(part: &Value, members: &str, to: &mut Vec<Value>) {
+    match part.get(members).and_then(Value::as_array) {
+        Some(inner) => inner.iter().for_each(|part| flatten(part, members, to)),
+        None => to.push(part.clone()),
+    }
+}
+
+fn kind(part: &Value) -> &str {
+    part.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The longest beginning of a text that ends at a safe border and has at most so many bytes.
+pub(super) fn beginning(text: &str, most: usize) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let is_border = |three: &[u8]| matches!(three, [before, b' ', behind] if before.is_ascii_alphanumeric() && behind.is_ascii_alphanumeric());
+    let reach = bytes.get(..most.saturating_add(2).min(bytes.len())).unwrap_or_default();
+    let before = reach.windows(3).rposition(is_border)?;
+    // The border is one of ASCII, so that it is one of characters.
+    text.get(..before + 1)
+}

@@ -1,0 +1,102 @@
+//! What the fuzz targets check, over random bytes and random changes of good files.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may stop, as tests do")]
+#![allow(missing_docs, unreachable_pub, reason = "what the fuzz targets share is no part of a crate")]
+
+use proptest::prelude::*;
+
+#[path = "../../fuzz/checks/mod.rs"]
+mod checks;
+
+/// A few changes of a few bytes, and perhaps a cut or bytes behind.
+fn changed(
+    mut bytes: Vec<u8>,
+    changes: &[(prop::sample::Index, u8)],
+    cut: Option<prop::sample::Index>,
+) -> Vec<u8> {
+    for (at, byte) in changes {
+        // Headers are where lies are told.
+        let reach = if byte % 2 == 0 { bytes.len().min(120) } else { bytes.len() };
+        bytes[at.index(reach)] = *byte;
+    }
+    if let Some(cut) = cut {
+        let length = cut.index(bytes.len() + 8);
+        bytes.resize(length, 0x80);
+    }
+    bytes
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess").join(name);
+    std::fs::read(path).expect(name)
+}
+
+type Changes = (Vec<(prop::sample::Index, u8)>, Option<prop::sample::Index>);
+
+fn changes() -> impl Strategy<Value = Changes> {
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(vec![0, 1, 0x7f, 0x80, 0xff])];
+    let some = prop::collection::vec((any::<prop::sample::Index>(), byte), 0..8);
+    (some, prop::option::weighted(0.3, any::<prop::sample::Index>()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn wav_headers_never_mislead(
+        name in prop::sample::select(vec![
+            "short-u8.wav", "wild-f64.wav", "wild-rf64.wav", "wild-extensible.wav", "wild-s24-low.wav", "wild-ulaw.wav",
+        ]),
+        (some, cut) in changes(),
+    ) {
+        checks::wav::check(&changed(golden(name), &some, cut));
+    }
+
+    #[test]
+    fn flac_frames_never_mislead(
+        name in prop::sample::select(vec!["wild-pipe.flac", "wild-tagged.flac"]),
+        (some, cut) in changes(),
+    ) {
+        checks::flac::check(&changed(golden(name), &some, cut));
+    }
+
+    #[test]
+    fn noise_never_misleads(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        checks::wav::check(&bytes);
+        checks::flac::check(&bytes);
+        checks::content_type::check(&bytes);
+        checks::headers::check(&bytes);
+    }
+
+    #[test]
+    fn content_types_never_mislead(
+        essence in prop::sample::select(vec!["audio/pcm", "audio/x-raw", "audio/L16", "image/x-rgb", "text/plain", "audio/basic"]),
+        rest in "([;,] ?[a-z-]{0,12}=?\"?(\\(string\\))?[A-Za-z0-9_.]{0,8}\"?){0,5}",
+    ) {
+        checks::content_type::check(format!("{essence};rate=8000{rest}").as_bytes());
+        checks::content_type::check(format!("{essence}{rest}").as_bytes());
+    }
+
+    #[test]
+    fn headers_never_mislead(
+        headers in prop::collection::vec(
+            (
+                0u8..16,
+                prop_oneof![
+                    "\\PC{0,24}",
+                    prop::sample::select(vec![
+                        "text/plain", "Text/Plain; charset=utf-8", "audio/wav", "identity", "gzip", "2026-03-01T12:00:00Z",
+                        "1772366400000000000", "-1", "9223372036854775807", "content_type:text/plain", "ce_time:noon",
+                    ]).prop_map(str::to_owned),
+                ],
+            ),
+            0..6,
+        ),
+    ) {
+        let each: Vec<Vec<u8>> = headers
+            .iter()
+            .map(|(kind, value)| [&[kind + 16][..], value.replace('\0', "").as_bytes()].concat())
+            .collect();
+        checks::headers::check(&each.join(&0));
+    }
+}

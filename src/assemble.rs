@@ -176,6 +176,7 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         "results": status.results.load(Ordering::Relaxed),
         "trouble": conditions.first().map(|condition| format!("cannot {}: {}", condition.work.as_str(), condition.cause)),
         "conditions": conditions.iter().map(shown).collect::<Vec<_>>(),
+        "upstream": status.upstream(),
         "failure": status.failure(),
         "actors": actors.collect::<serde_json::Map<_, _>>(),
         "instances": instances.collect::<serde_json::Map<_, _>>(),

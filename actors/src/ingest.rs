@@ -9,12 +9,12 @@ use lockstep_engine::budget::Budget;
 use lockstep_engine::completion::Progress;
 use lockstep_engine::control::gate::Gate;
 use lockstep_engine::infer::changelog::Restored;
+use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::{Hold, IntakeClock};
-use lockstep_engine::ingest::source::{Assigned, Pause, SourceControl, SourceEvent};
+use lockstep_engine::ingest::source::{Assigned, End, Pause, SourceControl, SourceEvent};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::until::UntilEnd;
-use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Record, Sample};
 use lockstep_engine::telemetry;
@@ -31,13 +31,16 @@ use crate::status::Status;
 use before::known_before;
 use listed::listed;
 use shedding::{Aside, Shedding};
+use upstream::Upstream;
 
 mod before;
 mod intake;
 mod listed;
+mod lost;
 mod parts;
 mod shards;
 mod shedding;
+mod upstream;
 
 pub use intake::Intake;
 pub use parts::IngestParts;
@@ -72,6 +75,7 @@ pub struct Ingest {
     gate: Gate,
     clock: Arc<Mutex<IntakeClock>>,
     shedding: Shedding,
+    upstream: Upstream,
     load: Load,
     status: Arc<Status>,
     assignments: BTreeMap<PartitionId, Assignment>,
@@ -102,7 +106,6 @@ impl Ingest {
             status,
         } = parts;
         Self {
-            inputs,
             shards,
             publish,
             control,
@@ -110,6 +113,8 @@ impl Ingest {
             gate,
             clock,
             shedding: Shedding::default(),
+            upstream: Upstream::new(inputs.clone(), status.clone()),
+            inputs,
             load,
             status,
             assignments: BTreeMap::new(),
@@ -161,6 +166,7 @@ impl Ingest {
                 let which = listed(&self.inputs, told.iter().map(|it| it.0));
                 tracing::info!(partitions = told.len(), which, "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(told));
+                self.look_upstream(now, out);
             }
             SourceEvent::Carried(states) => {
                 let mut restored = self.restored.lock();
@@ -179,12 +185,14 @@ impl Ingest {
                 for (partition, _) in &partitions {
                     self.gate.revoke(*partition);
                     self.shedding.revoke(*partition);
+                    self.upstream.revoke(*partition);
                     if let Some(until) = &mut self.until {
                         until.revoke(*partition);
                     }
                     self.load.lock().revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
+                self.look_upstream(now, out);
                 let which = listed(&self.inputs, partitions.iter().map(|it| it.0));
                 tracing::info!(partitions = partitions.len(), which, lost, "partitions revoked");
                 let shards = self.shards.links().len();
@@ -194,16 +202,16 @@ impl Ingest {
                     out.send(shard, AlignMessage::Revoked(Arc::clone(&revocation), Arc::clone(&done)));
                 }
             }
-            SourceEvent::DataLoss { partition, from, to } => self.data_loss(partition, from.0, to.0, out),
-            SourceEvent::Lag(lags) => {
+            SourceEvent::DataLoss { partition, from, to } => {
+                lost::told(&self.inputs, partition, (from.0, to.0), out);
+            }
+            SourceEvent::Ends(ends) => {
                 self.tell_memory();
-                for (partition, records) in lags {
-                    self.gate.lag(partition, records);
-                    self.shedding.lag(partition, records);
-                    self.load.lock().lag(partition, u64::try_from(records).unwrap_or(0));
-                    if let Some(input) = self.inputs.get(partition.input.index()) {
-                        telemetry::lag(&input.name, partition, records);
-                    }
+                self.ends(ends, now, out);
+            }
+            SourceEvent::Partitions(counts) => {
+                if let Err(why) = self.upstream.partitions(counts) {
+                    out.end(why);
                 }
             }
             SourceEvent::Readable(is_readable) => {
@@ -213,6 +221,24 @@ impl Ingest {
         }
         self.look_at_memory(now);
         self.end_if_reached(out);
+    }
+
+    fn ends(&mut self, ends: Vec<(PartitionId, End)>, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        // What was said of partitions that have gone since is of no use.
+        for (partition, end) in ends.into_iter().filter(|(id, _)| self.assignments.contains_key(id)) {
+            self.gate.lag(partition, end.lag);
+            self.shedding.lag(partition, end.lag);
+            self.load.lock().lag(partition, u64::try_from(end.lag).unwrap_or(0));
+            self.upstream.end(partition, &end, now);
+        }
+        self.look_upstream(now, out);
+    }
+
+    fn look_upstream(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        if let Err(why) = self.upstream.look(self.assignments.keys().copied(), now) {
+            out.end(why);
+        }
+        self.clock.lock().set(Hold::Apart, self.upstream.is_apart(), now);
     }
 
     /// Tells the sync actors that this was all, once it is.
@@ -277,6 +303,7 @@ impl Ingest {
                         aside.put(sample, why, input, now);
                         continue;
                     }
+                    self.upstream.observe(partition, &sample.stream, now);
                     aside.kept(&sample);
                     samples.push(Arc::new(sample));
                 }
@@ -294,25 +321,6 @@ impl Ingest {
         }
         self.shards.send(at, samples, had_ended, out);
         aside.tell(at, &self.publish, &self.shards, out);
-    }
-
-    fn data_loss(&mut self, partition: PartitionId, from: i64, to: i64, out: &mut Outbox<IngestMessage>) {
-        let Some(input) = self.inputs.get(partition.input.index()) else { return };
-        let records = u64::try_from(to.saturating_sub(from)).unwrap_or(0);
-        telemetry::data_lost(&input.name, records);
-        let what = format!(
-            "topic {} partition {}: the broker deleted {records} records (offsets {from} to {}) before they were read; \
-             keep records longer (retention.ms, retention.bytes) or read faster",
-            input.topic,
-            partition.partition,
-            to - 1,
-        );
-        match input.on_data_loss {
-            OnDataLoss::Continue => tracing::error!("{what}; going on from offset {to}"),
-            OnDataLoss::Stop => {
-                out.end(format!("{what}; stopping, as on_data_loss of input {} asks", input.name))
-            }
-        }
     }
 
     /// After the stop streams stay where they are: those on the move arrive.

@@ -36,6 +36,8 @@ pub struct Status {
     board: Mutex<Board>,
     /// Whether there is anything on the board.
     is_troubled: AtomicBool,
+    /// What is wrong with what others write into the inputs, by subject.
+    upstream: Mutex<BTreeMap<&'static str, String>>,
     /// Why the pipeline ended, if it failed for good.
     failure: Mutex<Option<String>>,
     actors: Mutex<BTreeMap<String, ActorHealth>>,
@@ -91,6 +93,20 @@ pub struct BreakerHealth {
 }
 
 impl Status {
+    /// Notes what is wrong with what others write into the inputs, or that nothing is any more.
+    pub(crate) fn set_upstream(&self, subject: &'static str, wrong: Option<String>) {
+        let mut upstream = self.upstream.lock();
+        match wrong {
+            Some(wrong) => upstream.insert(subject, wrong),
+            None => upstream.remove(subject),
+        };
+    }
+
+    /// What is wrong with what others write into the inputs, by subject. It keeps nobody from working.
+    pub fn upstream(&self) -> BTreeMap<&'static str, String> {
+        self.upstream.lock().clone()
+    }
+
     /// Notes why the pipeline failed for good; the first reason stays.
     pub fn set_failure(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());

@@ -240,7 +240,10 @@ fn the_lag_is_told() {
             read += records.len() as i64;
             None
         }
-        SourceEvent::Lag(lag) => (lag == [(part(0, 0), 30 - read)]).then_some(()),
+        SourceEvent::Ends(ends) => {
+            let lag: Vec<_> = ends.into_iter().map(|(partition, end)| (partition, end.lag)).collect();
+            (lag == [(part(0, 0), 30 - read)]).then_some(())
+        }
         _ => None,
     });
 }

@@ -26,6 +26,7 @@ pub mod instances;
 mod latencies;
 pub mod pictures;
 pub mod shards;
+pub mod upstream;
 
 /// Says what every metric means; once, after a recorder is installed.
 pub fn describe() {
@@ -110,7 +111,6 @@ pub fn describe() {
         "partitions paused since they are further ahead in event time than the drift bound allows"
     );
     describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
-    describe_gauge!("lockstep_consumer_lag_records", "records between the position and the partition's end");
     describe_gauge!(
         "lockstep_oldest_event_age_seconds",
         Unit::Seconds,
@@ -157,6 +157,7 @@ pub fn describe() {
     instances::describe();
     shards::describe();
     pictures::describe();
+    upstream::describe();
 }
 
 /// Records of an input were consumed.
@@ -334,13 +335,6 @@ pub fn memory(used: u64, limit: u64, paused: usize, ahead: usize) {
     gauge!("lockstep_bytes_in_flight").set(used as f64);
     gauge!("lockstep_byte_budget").set(limit as f64);
     gauge!("lockstep_paused_partitions").set(paused as f64);
-}
-
-/// How far reading is behind the end of a partition.
-pub fn lag(input: &str, partition: PartitionId, records: i64) {
-    let partition = partition.partition.to_string();
-    gauge!("lockstep_consumer_lag_records", "input" => input.to_owned(), "partition" => partition)
-        .set(records.max(0) as f64);
 }
 
 /// How old the oldest event is that waits in a partition; not a number when it is no longer known.

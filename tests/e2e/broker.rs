@@ -95,9 +95,21 @@ impl Producer {
         headers: &[(&str, String)],
         payload: impl Into<Bytes>,
     ) {
+        self.send_to(topic, None, key, headers, payload);
+    }
+
+    /// Sends a record to a partition, or to the one that the Java client would choose.
+    pub(crate) fn send_to(
+        &mut self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&str>,
+        headers: &[(&str, String)],
+        payload: impl Into<Bytes>,
+    ) {
         let record = OutRecord {
             topic: topic.into(),
-            partition: None,
+            partition,
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             payload: payload.into(),
             headers: headers

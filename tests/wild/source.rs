@@ -1,1 +1,165 @@
-//! Topics, partitions and groups that change while they are read.
+//! What others do to the inputs while they are read: other partitioners, more partitions, another pipeline in the group.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use lockstep_engine::ingest::partitioner::Partitioner;
+use lockstep_engine::time::Timestamp;
+use tempfile::TempDir;
+
+use crate::broker::Broker;
+use crate::process::Lockstep;
+
+const PARTITIONS: i32 = 12;
+
+/// A pipeline of two inputs whose pivot waits for what is nearest, and names that no other test uses.
+struct Two<'b> {
+    broker: &'b Broker,
+    name: String,
+    directory: TempDir,
+}
+
+impl<'b> Two<'b> {
+    fn new(broker: &'b Broker) -> Self {
+        let name = format!("wild-{:x}", Timestamp::now().as_nanos());
+        let two = Self { broker, name, directory: tempfile::tempdir().expect("a directory") };
+        let file = two.file("both", &["cam", "sensor"]);
+        let partitions = PARTITIONS.to_string();
+        let made = Lockstep::run(&["topics", "create", &file, "--partitions", &partitions], &[]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        two
+    }
+
+    fn topic(&self, input: &str) -> String {
+        format!("{}.{input}", self.name)
+    }
+
+    /// The file of a pipeline in the group that reads these inputs.
+    fn file(&self, name: &str, inputs: &[&str]) -> String {
+        let (broker, own, root) = (&self.broker.address, &self.name, env!("CARGO_MANIFEST_DIR"));
+        let mut text = format!(
+            "[pipeline]\nname = \"{own}\"\n[kafka]\nbrokers = \"{broker}\"\ngroup = \"{own}\"\n\
+             [models]\nrepository = \"{root}/models\"\n[steps.id]\nmodel = \"identity\"\n[steps.id.inputs]\n\
+             payload = {{ from = \"cam\", bytes = {{ length = 8 }} }}\n[http]\nlisten = \"127.0.0.1:0\"\n"
+        );
+        if inputs.len() > 1 {
+            text.push_str("[align]\npivot = \"cam\"\nsensor = { nearest = { tolerance = \"20ms\" } }\n");
+        }
+        for input in inputs {
+            let topic = self.topic(input);
+            text.push_str(&format!(
+                "[inputs.{input}]\ntopic = \"{topic}\"\ncontent_type = \"application/octet-stream\"\n"
+            ));
+        }
+        let file = self.directory.path().join(format!("{name}.toml"));
+        std::fs::write(&file, text).expect("it can be written");
+        file.to_str().expect("UTF-8").to_owned()
+    }
+
+    fn run(&self, name: &str, inputs: &[&str]) -> Lockstep {
+        Lockstep::start(&["run", &self.file(name, inputs)], &[("NO_COLOR", "1")], "")
+    }
+}
+
+/// What a process serves under a path.
+fn get(log: &str, path: &str) -> String {
+    let (_, rest) = log.split_once("metrics on http://").expect("it says where it listens");
+    let address = rest.split('/').next().expect("an address");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("it takes a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+/// The camera's client is Java's; the sensor's is librdkafka with its own default. Two processes: none sees both parts of most
+/// streams.
+#[test]
+fn two_partitioners_are_said_by_each_process_with_the_remedy() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let mut one = two.run("one", &["cam", "sensor"]);
+    one.says("partitions assigned partitions=24");
+    let mut processes = [one, two.run("two", &["cam", "sensor"])];
+    processes[0].says("partitions revoked partitions=12");
+    processes[1].says("which=\"cam ");
+    let mut producer = broker.producer();
+    for n in 0..60 {
+        let stream = format!("cam-{n}");
+        for (input, rule) in [("cam", Partitioner::Murmur2), ("sensor", Partitioner::Crc32)] {
+            let partition = rule.partition(stream.as_bytes(), PARTITIONS);
+            producer.send_to(&two.topic(input), partition, Some(&stream), &[], vec![0; 8]);
+        }
+    }
+    producer.finish();
+    for process in &mut processes {
+        process.says("sensor: CRC32 (librdkafka's default, consistent_random)");
+        process.says("cam: murmur2 (the Java client's default)");
+        let log = process.says("in the producers of sensor set partitioner=murmur2_random");
+        assert!(log.contains("WARN the producers of two inputs choose partitions differently"), "{log}");
+        let health = get(&log, "/health");
+        assert!(health.contains("\"partitioners\":\"inputs cam and sensor"), "{health}");
+        let metrics = get(&log, "/metrics");
+        assert!(metrics.contains("lockstep_copartition_conflict{input=\"sensor\"} 1"), "{metrics}");
+    }
+}
+
+#[test]
+fn another_pipeline_in_the_group_ends_the_one_that_lacks_partitions() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let mut both = two.run("both", &["cam", "sensor"]);
+    both.says("partitions assigned partitions=24");
+    let mut other = two.run("other", &["cam"]);
+    let ended = both.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    for words in ["partitions of some inputs without those of the others", "sensor 0-11", "kafka.group"] {
+        assert!(ended.err.contains(words), "{words} in {}", ended.err);
+    }
+    other.assert_alive();
+}
+
+#[test]
+fn partitions_added_to_one_input_end_the_pipeline_with_the_reason() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let mut process = two.run("both", &["cam", "sensor"]);
+    process.says("partitions assigned partitions=24");
+    add_partitions(&broker.address, &two.topic("cam"), PARTITIONS * 2);
+    let ended = process.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    let each = format!("{} has 24, {} has 12", two.topic("cam"), two.topic("sensor"));
+    for words in ["different numbers of partitions now", each.as_str(), "--partitions 24"] {
+        assert!(ended.err.contains(words), "{words} in {}", ended.err);
+    }
+}
+
+/// Kafka's request `CreatePartitions` (37), version 0: Lockstep itself never adds any.
+fn add_partitions(address: &str, topic: &str, count: i32) {
+    let mut body = Vec::new();
+    let text = |body: &mut Vec<u8>, text: &str| {
+        body.extend(i16::try_from(text.len()).expect("short").to_be_bytes());
+        body.extend(text.as_bytes());
+    };
+    body.extend(37_i16.to_be_bytes());
+    body.extend(0_i16.to_be_bytes());
+    body.extend(1_i32.to_be_bytes());
+    text(&mut body, "wild");
+    body.extend(1_i32.to_be_bytes());
+    text(&mut body, topic);
+    body.extend(count.to_be_bytes());
+    // No assignment to brokers of its own, half a minute, and not only to try.
+    body.extend((-1_i32).to_be_bytes());
+    body.extend(30_000_i32.to_be_bytes());
+    body.push(0);
+    let mut stream = TcpStream::connect(address).expect("the broker listens");
+    stream.write_all(&i32::try_from(body.len()).expect("short").to_be_bytes()).expect("sent");
+    stream.write_all(&body).expect("sent");
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).expect("answered");
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(size)).expect("positive")];
+    stream.read_exact(&mut answer).expect("answered");
+    // Correlation, time throttled, one topic: its name, and then its error.
+    let error = answer.get(4 + 4 + 4 + 2 + topic.len()..).and_then(|rest| rest.first_chunk::<2>());
+    assert_eq!(error, Some(&[0, 0]), "{answer:?}");
+}

@@ -45,12 +45,20 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All of it in Prometheus' text format.
+    /// All of it in Prometheus' text format. A gauge that is not a number is left out, as what it was about is gone: sums over
+    /// the others are right then, and Prometheus ends the series.
     pub fn render(&self) -> String {
-        let mut text = self.exporter.render();
+        let mut text = String::new();
+        for line in self.exporter.render().split_inclusive('\n').filter(|line| !is_gone(line)) {
+            text.push_str(line);
+        }
         self.histograms.render(&mut text);
         text
     }
+}
+
+fn is_gone(line: &str) -> bool {
+    !line.starts_with('#') && line.trim_end().ends_with(" NaN")
 }
 
 /// This process has a recorder already.

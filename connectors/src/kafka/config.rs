@@ -61,6 +61,10 @@ pub(super) fn client(brokers: &str) -> ClientConfig {
 /// own limit is twice that.
 const ANSWERED_WITHIN: &str = "30000";
 
+/// How often the consumer asks about its topics, in milliseconds: partitions that are added to one input alone must be seen before
+/// bundles go out without it. librdkafka's own interval is five minutes.
+const LOOK_AT_TOPICS: &str = "500";
+
 /// What a fetch brings of one partition at most, in bytes. Brokers keep records in the batches that producers sent, a megabyte
 /// at most by default, and Apache Kafka leaves out what does not fit whole: with less, each fetch would bring one
 /// batch of one partition, however many there are.
@@ -126,6 +130,7 @@ pub(super) fn consumer(
     // is longer than a buffer lasts.
     config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", fetch_in_all.to_string());
     config.set("max.partition.fetch.bytes", fetch.to_string()).set("socket.timeout.ms", ANSWERED_WITHIN);
+    config.set("topic.metadata.refresh.interval.ms", LOOK_AT_TOPICS);
     apply(&mut config, "kafka.consumer", &spec.consumer, CONSUMER_FIXED)?;
     config
         .set("group.id", &spec.group)

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use lockstep_engine::ingest::source::End;
+use lockstep_engine::position::NextOffset;
 use serde::Deserialize;
 
 /// A broker that owes an answer and sends nothing for so long, in microseconds, is away.
@@ -52,6 +54,15 @@ pub(super) struct Partition {
     hi_offset: i64,
     #[serde(default = "unknown")]
     ls_offset: i64,
+    /// Whether the brokers have not told of it: it was assigned before the client has heard that there is one.
+    #[serde(default)]
+    unknown: bool,
+    /// From where it is fetched next: behind markers of transactions and records of aborted ones.
+    #[serde(default = "unknown")]
+    next_offset: i64,
+    /// Records that were fetched and not taken.
+    #[serde(default)]
+    fetchq_cnt: i64,
     /// Records that wait to be sent.
     #[serde(default)]
     pub(super) msgq_cnt: i64,
@@ -117,19 +128,30 @@ impl Statistics {
             .all(|partition| partition.msgq_cnt + partition.xmit_msgq_cnt + partition.msgs_inflight == 0)
     }
 
-    /// The ends of partitions: the offset after the last record that can be read.
-    pub(super) fn ends(&self) -> Vec<((String, i32), i64)> {
-        let mut ends = Vec::new();
-        for (topic, statistics) in &self.topics {
-            for partition in statistics.partitions.values() {
-                // A read_committed consumer sees no further than the last stable offset.
-                let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-                if partition.partition >= 0 && end >= 0 {
-                    ends.push(((topic.clone(), partition.partition), end));
-                }
-            }
+    /// How many partitions a topic has; none when the client does not know it.
+    pub(super) fn partitions(&self, topic: &str) -> Option<i32> {
+        let known = self.topics.get(topic)?.partitions.values();
+        let count = known.filter(|partition| partition.partition >= 0 && !partition.unknown).count();
+        i32::try_from(count).ok().filter(|count| *count > 0)
+    }
+
+    /// Where a partition ends that was read up to `next`.
+    pub(super) fn end(&self, topic: &str, number: i32, next: NextOffset) -> Option<End> {
+        self.topics.get(topic)?.partitions.get(&number.to_string())?.end(next)
+    }
+}
+
+impl Partition {
+    fn end(&self, next: NextOffset) -> Option<End> {
+        // A reader of committed records sees no further than the last stable offset.
+        let stable = if self.ls_offset >= 0 { self.ls_offset } else { self.hi_offset };
+        if stable < 0 {
+            return None;
         }
-        ends
+        // Nothing that was fetched is left to take, so all before that has been read or is not to be read.
+        let next = if self.fetchq_cnt == 0 { next.0.max(self.next_offset) } else { next.0 };
+        let lag = stable.saturating_sub(next).max(0);
+        Some(End { lag, stable: NextOffset(stable), high: NextOffset(self.hi_offset.max(stable)) })
     }
 }
 
@@ -146,15 +168,41 @@ impl Broker {
 mod tests {
     use super::*;
 
+    fn partitions(partitions: &str) -> Statistics {
+        let json = format!(r#"{{"topics":{{"t":{{"partitions":{{{partitions}}}}}}},"more":{{}}}}"#);
+        Statistics::read(json.as_bytes()).expect("reads")
+    }
+
+    fn end(lag: i64, stable: i64, high: i64) -> Option<End> {
+        Some(End { lag, stable: NextOffset(stable), high: NextOffset(high) })
+    }
+
     #[test]
     fn end_of_a_partition_is_its_last_stable_offset_if_known() {
-        let json = br#"{"topics":{"t":{"partitions":{
-            "0":{"partition":0,"hi_offset":9,"ls_offset":7,"other":1},
-            "1":{"partition":1,"hi_offset":5,"ls_offset":-1001},
-            "-1":{"partition":-1,"hi_offset":-1001,"ls_offset":-1001}}}},"more":{}}"#;
-        let mut ends = Statistics::read(json).expect("reads").ends();
-        ends.sort();
-        assert_eq!(ends, [(("t".to_owned(), 0), 7), (("t".to_owned(), 1), 5)]);
+        let known = partitions(
+            r#""0":{"partition":0,"hi_offset":9,"ls_offset":7,"other":1},
+               "1":{"partition":1,"hi_offset":5,"ls_offset":-1001},
+               "2":{"partition":2,"unknown":true},
+               "-1":{"partition":-1,"hi_offset":-1001,"ls_offset":-1001}"#,
+        );
+        assert_eq!(known.end("t", 0, NextOffset(3)), end(4, 7, 9));
+        assert_eq!(known.end("t", 1, NextOffset(3)), end(2, 5, 5));
+        assert_eq!(known.end("t", 2, NextOffset(3)), None);
+        assert_eq!(known.end("t", 4, NextOffset(3)), None);
+        assert_eq!((known.partitions("t"), known.partitions("u")), (Some(2), None));
+    }
+
+    /// As librdkafka 2.16 says it behind a transaction of 50 records, one of as many that was aborted, and an open one.
+    #[test]
+    fn markers_and_aborted_records_are_no_lag() {
+        let known = partitions(
+            r#""0":{"partition":0,"next_offset":102,"app_offset":50,"ls_offset":102,"hi_offset":133,"fetchq_cnt":0}"#,
+        );
+        assert_eq!(known.end("t", 0, NextOffset(50)), end(0, 102, 133));
+        let fetched = partitions(
+            r#""0":{"partition":0,"next_offset":102,"ls_offset":102,"hi_offset":102,"fetchq_cnt":20}"#,
+        );
+        assert_eq!(fetched.end("t", 0, NextOffset(30)), end(72, 102, 102));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Hold {
     Memory,
     /// Some of what is to be read cannot be: brokers are away, or a right is missing. That is not silence.
     Unreadable,
+    /// Partitions of one input are here without those of another, whose records come to another process or to nobody.
+    Apart,
 }
 
 /// A clock that goes as the wall clock does, but stands while there is a [`Hold`]. It is behind the wall clock by as long as
@@ -27,7 +29,7 @@ pub struct IntakeClock {
     /// Since when it stands, in wall time.
     since: Option<Timestamp>,
     /// By [`Hold`].
-    held: [bool; 3],
+    held: [bool; 4],
 }
 
 impl IntakeClock {
@@ -43,11 +45,12 @@ impl IntakeClock {
 
     /// A hold begins or ends, at this wall time.
     pub fn set(&mut self, hold: Hold, is_held: bool, wall: Timestamp) {
-        let [room, memory, unreadable] = &mut self.held;
+        let [room, memory, unreadable, apart] = &mut self.held;
         *match hold {
             Hold::Room => room,
             Hold::Memory => memory,
             Hold::Unreadable => unreadable,
+            Hold::Apart => apart,
         } = is_held;
         if self.held.contains(&true) {
             self.since.get_or_insert(wall);
@@ -86,9 +89,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_has_gone_for_as_long_as_nothing_held(steps in prop::collection::vec((0..50_i64, 0..3_usize, any::<bool>()), 0..50)) {
+        fn it_has_gone_for_as_long_as_nothing_held(steps in prop::collection::vec((0..50_i64, 0..4_usize, any::<bool>()), 0..50)) {
             let (mut clock, mut wall, mut gone) = (IntakeClock::default(), 0, 0);
-            let mut held = [false; 3];
+            let mut held = [false; 4];
             for (pause, which, is_held) in steps {
                 let before = clock.at(ms(wall));
                 wall += pause;
@@ -96,7 +99,7 @@ mod tests {
                 prop_assert_eq!(clock.at(ms(wall)), ms(gone));
                 prop_assert!(clock.at(ms(wall)) >= before);
                 held[which] = is_held;
-                clock.set([Hold::Room, Hold::Memory, Hold::Unreadable][which], is_held, ms(wall));
+                clock.set([Hold::Room, Hold::Memory, Hold::Unreadable, Hold::Apart][which], is_held, ms(wall));
             }
         }
     }

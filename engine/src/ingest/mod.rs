@@ -1,9 +1,12 @@
 //! Turns Kafka records into samples, by their headers alone.
 
 pub mod clock;
+pub mod copartition;
 pub mod duration;
 pub mod flac;
 pub mod input;
+pub mod open_transaction;
+pub mod partitioner;
 pub mod shed;
 pub mod source;
 pub mod streams;

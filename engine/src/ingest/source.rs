@@ -40,13 +40,27 @@ pub enum SourceEvent {
     },
     /// All records of a partition have been told, as far as there are any now. Told only by a source that was asked to.
     AtEnd(PartitionId),
-    /// How far behind the end of the partitions reading is: the consumer lag in records.
-    Lag(Vec<(PartitionId, i64)>),
+    /// Where the partitions that are ours end, and how far behind that reading is.
+    Ends(Vec<(PartitionId, End)>),
+    /// How many partitions the topic of each input has now, by input.
+    Partitions(Vec<i32>),
     /// Whether all inputs can be read. While one cannot, because brokers are away or a right is missing, no input counts as
     /// silent. Why it cannot is a [condition](crate::condition).
     Readable(bool),
     /// The source cannot go on.
     Failed(String),
+}
+
+/// Where a partition ends, as far as the source has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The consumer lag: how many offsets that can be read have not been. None are left where but the markers of
+    /// transactions, or records of aborted ones, follow.
+    pub lag: i64,
+    /// The offset up to which records can be read: no open transaction stands before it.
+    pub stable: NextOffset,
+    /// The offset behind the last record.
+    pub high: NextOffset,
 }
 
 /// A partition that is now ours.

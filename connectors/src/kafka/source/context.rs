@@ -95,6 +95,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // An event that was asked for, and no error: whoever reads the partition gets it too.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let mut notices = self.notices.lock();
         notices.noted += 1;
         if notices.errors.len() < MAX_ERRORS {

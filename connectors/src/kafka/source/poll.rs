@@ -1,6 +1,7 @@
 //! The poll thread. One loop: do what was asked, serve the group, hand over what is there, wait.
 
 mod commits;
+mod ends;
 mod group;
 mod lookup;
 mod lost;
@@ -77,6 +78,8 @@ pub(super) struct Poller {
     look_again: Instant,
     /// Which offsets the brokers have of them.
     left: Option<Lookup<Left>>,
+    /// How many partitions the inputs have, as told last.
+    counts: Vec<i32>,
 }
 
 impl Poller {
@@ -115,6 +118,7 @@ impl Poller {
             standing: Standing::new(conditions),
             look_again: Instant::now(),
             left: None,
+            counts: Vec::new(),
         }
     }
 
@@ -250,26 +254,9 @@ impl Poller {
         }
         if let Some(statistics) = statistics {
             self.look_at(&statistics);
-            self.tell_lag(&statistics.ends());
+            self.tell_ends(&statistics);
         } else if any {
             self.tell_readable();
-        }
-    }
-
-    fn tell_lag(&mut self, ends: &[((String, i32), i64)]) {
-        let lag: Vec<(PartitionId, i64)> = ends
-            .iter()
-            .filter_map(|((topic, partition), end)| {
-                let id = PartitionId { input: *self.inputs.get(topic)?, partition: *partition };
-                let next = self.partitions.iter().find(|partition| partition.id == id)?.next;
-                Some((id, end.saturating_sub(next.0).max(0)))
-            })
-            .collect();
-        // Behind what is held, since that is counted as read. Under load there may never be room at once, and it is
-        // then that the lag matters; but only the latest does.
-        self.held.retain(|event| !matches!(event, SourceEvent::Lag(_)));
-        if !lag.is_empty() {
-            self.held.push_back(SourceEvent::Lag(lag));
         }
     }
 

@@ -1,0 +1,251 @@
+//! What others do to the inputs while they are read: partitioners that differ, partitions that are added or go to
+//! another pipeline, transactions that stay open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::copartition::Copartition;
+use lockstep_engine::ingest::open_transaction::{Held, OpenTransactions};
+use lockstep_engine::ingest::source::End;
+use lockstep_engine::position::{InputId, PartitionId};
+use lockstep_engine::sample::StreamKey;
+use lockstep_engine::telemetry::upstream as metrics;
+use lockstep_engine::time::Timestamp;
+
+use super::listed::listed;
+use crate::status::Status;
+
+/// What lasts is logged again after this time.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// How long partitions of one input may be here without those of another: while a group changes, they may come one after
+/// another.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+/// Under which names they stand in what health says.
+const PARTITIONERS: &str = "partitioners";
+const OPEN_TRANSACTIONS: &str = "open_transactions";
+
+/// Watches the inputs.
+pub(super) struct Upstream {
+    inputs: Arc<[InputSpec]>,
+    status: Arc<Status>,
+    copartition: Copartition,
+    open: OpenTransactions,
+    /// By input, how many partitions it has; empty until that is known.
+    counts: Vec<i32>,
+    /// Of each partition that is ours, whether anything was said to be held back.
+    lagging: BTreeSet<PartitionId>,
+    held_back: BTreeSet<PartitionId>,
+    /// Since when partitions of one input are here without those of another.
+    apart_since: Option<Timestamp>,
+    said: BTreeMap<String, Timestamp>,
+}
+
+impl Upstream {
+    pub(super) fn new(inputs: Arc<[InputSpec]>, status: Arc<Status>) -> Self {
+        Self {
+            copartition: Copartition::new(inputs.len()),
+            inputs,
+            status,
+            open: OpenTransactions::default(),
+            counts: Vec::new(),
+            lagging: BTreeSet::new(),
+            held_back: BTreeSet::new(),
+            apart_since: None,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// A record of a stream was read.
+    pub(super) fn observe(&mut self, partition: PartitionId, stream: &StreamKey, now: Timestamp) {
+        self.copartition.observe(partition, stream, now);
+    }
+
+    /// A partition is no longer ours.
+    pub(super) fn revoke(&mut self, partition: PartitionId) {
+        self.open.revoke(partition);
+        let input = name(&self.inputs, partition.input);
+        if self.lagging.remove(&partition) {
+            metrics::lag(input, partition, None);
+        }
+        if self.held_back.remove(&partition) {
+            metrics::held_back(input, partition, None);
+        }
+    }
+
+    /// Where a partition of ours ends.
+    pub(super) fn end(&mut self, partition: PartitionId, end: &End, now: Timestamp) {
+        self.open.observe(partition, end, now);
+        self.lagging.insert(partition);
+        metrics::lag(name(&self.inputs, partition.input), partition, Some(end.lag));
+    }
+
+    /// How many partitions each input has now.
+    ///
+    /// # Errors
+    /// Why the pipeline cannot go on with that.
+    pub(super) fn partitions(&mut self, counts: Vec<i32>) -> Result<(), String> {
+        self.copartition.set_partitions(&counts);
+        let each = || {
+            let each = self.inputs.iter().zip(&counts);
+            each.map(|(input, count)| format!("{} has {count}", input.topic)).collect::<Vec<_>>().join(", ")
+        };
+        if let Some(most) = counts.iter().max().filter(|most| counts.iter().any(|count| count != *most)) {
+            return Err(format!(
+                "the topics of the inputs have different numbers of partitions now ({}), so that what is of one stream \
+                 would not meet: partitions were added to one of them; give all of them {most} (kafka-topics.sh --alter \
+                 --partitions {most}) and start again",
+                each()
+            ));
+        }
+        if !self.counts.is_empty() && self.counts != counts {
+            tracing::warn!(
+                partitions = each(),
+                "partitions were added to the inputs: most streams move to another partition, and what is left of them in the \
+                 one before may be read after what follows it"
+            );
+        }
+        self.counts = counts;
+        Ok(())
+    }
+
+    /// Looks at all of it, about once a second.
+    ///
+    /// # Errors
+    /// Why the pipeline cannot go on.
+    pub(super) fn look(
+        &mut self,
+        ours: impl Iterator<Item = PartitionId>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        self.look_at_partitioners(now);
+        self.look_at_transactions(now);
+        self.look_at_assignment(ours, now)
+    }
+
+    fn look_at_partitioners(&mut self, now: Timestamp) {
+        let conflict = self.copartition.conflict(now);
+        for (input, fit) in self.copartition.fits(now) {
+            let is_conflict =
+                conflict.as_ref().is_some_and(|conflict| conflict.inputs.iter().any(|it| it.0 == input));
+            metrics::copartition(name(&self.inputs, input), fit, is_conflict);
+        }
+        let was_said = self.said.keys().any(|what| what.starts_with(PARTITIONERS));
+        if let Some(conflict) = &conflict {
+            let found = conflict.describe(|input| name(&self.inputs, input));
+            // At first streams may be too few to tell by which rule: it is said again when that is known.
+            let rules = conflict.inputs.map(|(_, _, rule)| rule);
+            if self.is_to_say(&format!("{PARTITIONERS} {rules:?}"), now) {
+                tracing::warn!(found, "the producers of two inputs choose partitions differently");
+            }
+        } else if was_said {
+            self.said.retain(|what, _| !what.starts_with(PARTITIONERS));
+            tracing::info!("the producers of all inputs choose partitions alike again");
+        }
+        let what = conflict.map(|conflict| conflict.describe(|input| name(&self.inputs, input)));
+        self.status.set_upstream(PARTITIONERS, what);
+    }
+
+    fn look_at_transactions(&mut self, now: Timestamp) {
+        let held: Vec<(PartitionId, Held)> = self.open.held(now).collect();
+        for gone in std::mem::take(&mut self.held_back) {
+            if !held.iter().any(|(partition, _)| *partition == gone) {
+                let input = name(&self.inputs, gone.input);
+                metrics::held_back(input, gone, None);
+                self.said.remove(&open_in(gone));
+                tracing::info!(input, partition = gone.partition, "the transaction upstream has ended");
+            }
+        }
+        let mut all = Vec::new();
+        for (partition, held) in held {
+            self.held_back.insert(partition);
+            let input = name(&self.inputs, partition.input);
+            metrics::held_back(input, partition, Some(held.offsets));
+            if self.is_to_say(&open_in(partition), now) {
+                let Held { at, offsets, since } = held;
+                tracing::warn!(
+                    input = name(&self.inputs, partition.input),
+                    partition = partition.partition,
+                    offset = at.0,
+                    held_back = offsets,
+                    %since,
+                    "an open transaction of a producer holds reading back; it ends with its transaction.timeout.ms at the \
+                     latest, or by kafka-transactions.sh abort"
+                );
+            }
+            all.push(format!(
+                "partition {} of input {} can be read up to offset {} only, where a producer's transaction has been open since \
+                 {} at least",
+                partition.partition,
+                name(&self.inputs, partition.input),
+                held.at.0,
+                held.since
+            ));
+        }
+        self.status.set_upstream(OPEN_TRANSACTIONS, (!all.is_empty()).then(|| all.join("; ")));
+    }
+
+    fn look_at_assignment(
+        &mut self,
+        ours: impl Iterator<Item = PartitionId>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let mut numbers = vec![BTreeSet::new(); self.inputs.len()];
+        let ours: Vec<PartitionId> = ours.collect();
+        for partition in &ours {
+            if let Some(numbers) = numbers.get_mut(partition.input.index()) {
+                numbers.insert(partition.partition);
+            }
+        }
+        if numbers.windows(2).all(|pair| matches!(pair, [one, two] if one == two)) {
+            self.apart_since = None;
+            return Ok(());
+        }
+        if now.since(*self.apart_since.get_or_insert(now)) < SETTLED_WITHIN {
+            return Ok(());
+        }
+        Err(format!(
+            "the group gave this process partitions of some inputs without those of the others ({}), so that what is of one \
+             stream would not meet: another pipeline, or another version of this one, is in the same group and reads other \
+             topics; give each pipeline a group of its own (kafka.group)",
+            listed(&self.inputs, ours)
+        ))
+    }
+
+    /// Whether partitions of one input are here without those of another: nobody may take that for silence.
+    pub(super) fn is_apart(&self) -> bool {
+        self.apart_since.is_some()
+    }
+
+    fn is_to_say(&mut self, what: &str, now: Timestamp) -> bool {
+        let is_due = self.said.get(what).is_none_or(|said| now.since(*said) >= SAY_AGAIN);
+        if is_due {
+            self.said.insert(what.to_owned(), now);
+        }
+        is_due
+    }
+}
+
+impl Drop for Upstream {
+    /// What took its place, if anything, has partitions of its own.
+    fn drop(&mut self) {
+        let all: Vec<PartitionId> = self.lagging.union(&self.held_back).copied().collect();
+        all.into_iter().for_each(|partition| self.revoke(partition));
+        for what in [PARTITIONERS, OPEN_TRANSACTIONS] {
+            self.status.set_upstream(what, None);
+        }
+    }
+}
+
+fn name(inputs: &[InputSpec], input: InputId) -> &str {
+    inputs.get(input.index()).map_or("?", |input| input.name.as_str())
+}
+
+fn open_in(partition: PartitionId) -> String {
+    format!("{OPEN_TRANSACTIONS} {} {}", partition.input.0, partition.partition)
+}
+
+#[cfg(test)]
+#[path = "upstream_tests.rs"]
+mod tests;

@@ -109,7 +109,7 @@ pub struct Publish {
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
-    /// Of samples that came late or had to make room, what has not been logged yet.
+    /// Of samples that came late, came twice or had to make room, what has not been logged yet.
     tally: Tally,
     /// Of results whose metrics have not been told yet.
     latencies: Latencies,

@@ -38,6 +38,7 @@ fn part(media: Media, payload: Vec<u8>) -> Part<Arc<Sample>> {
         duration: Duration::ZERO,
         media,
         reservation: Reservation::default(),
+        same_time: Default::default(),
         assignment: 0,
         damage: Default::default(),
     };

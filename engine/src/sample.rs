@@ -128,6 +128,8 @@ pub struct Sample {
     pub media: Media,
     /// The memory set aside for it.
     pub reservation: Reservation,
+    /// What another sample of its stream and input with the same event time is.
+    pub same_time: SameTime,
     /// Which assignment of its partition it was read under: a partition that is taken away and comes
     /// back is read again, and what is still under way from before must not count twice.
     pub assignment: u32,
@@ -160,7 +162,53 @@ impl Damage {
     }
 }
 
+/// What another sample of the same stream, input and event time is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameTime {
+    /// The same thing once more: a source says when things happened, and says it of each once.
+    #[default]
+    Duplicate,
+    /// Another thing: the clock of the event times is too coarse to tell them apart, and the records' offsets do.
+    Distinct,
+}
+
+/// Tells samples of one stream, input and event time apart, and puts them in order: by offset, so that the order is the same
+/// each time that the records are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TieBreak {
+    offset: i64,
+    partition: i32,
+}
+
+impl TieBreak {
+    /// The event time alone says which sample it is.
+    pub const NONE: Self = Self { offset: -1, partition: -1 };
+
+    /// The record's place says which sample it is.
+    pub const fn by(position: Position) -> Self {
+        Self { offset: position.offset.0, partition: position.partition.partition }
+    }
+
+    /// Whether samples of one event time are told apart.
+    pub fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+
+    /// The record of an input that it names, if it does.
+    pub fn record(self, input: InputId) -> Option<Position> {
+        self.is_some().then(|| Position::new(input, self.partition, self.offset))
+    }
+}
+
 impl Sample {
+    /// What tells it from others of its stream, input and event time.
+    pub fn tie_break(&self) -> TieBreak {
+        match self.same_time {
+            SameTime::Duplicate => TieBreak::NONE,
+            SameTime::Distinct => TieBreak::by(self.position()),
+        }
+    }
+
     /// Where the record stands.
     pub fn position(&self) -> Position {
         self.record.position

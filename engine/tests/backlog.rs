@@ -102,7 +102,7 @@ fn replay(most: Option<Duration>, read: [usize; 2]) -> Outcome {
                 next[input] += 1;
                 gate.seen(partition(input), event_time, now);
                 let item = Arc::new(Item { reservation: budget.reserve(WEIGHTS[input]) });
-                let stamp = Stamp { event_time, duration: Duration::ZERO, partition: 0 };
+                let stamp = Stamp::new(event_time, Duration::ZERO);
                 aligner.push(&stream, InputId(input as u16), stamp, item, now, &mut events);
             }
         }

@@ -80,6 +80,7 @@ fn spec() -> InputSpec {
         max_past: Duration::from_secs(3_600),
         max_future: Duration::from_secs(60),
         clock_offset: 0,
+        same_time: Default::default(),
         drift: Default::default(),
         pictures: Default::default(),
         on_data_loss: Default::default(),

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod demo;
 pub(crate) mod dlq;
+mod outcomes;
 pub(crate) mod publish;
 pub(crate) mod run;
 pub(crate) mod scale;

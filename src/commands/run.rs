@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use lockstep_actors::{Ended, Status, Stop, Unobserved};
+use lockstep_actors::{Ended, Observer, Status, Stop, Unobserved};
 use lockstep_connectors::kafka::{self, admin};
 use lockstep_engine::batch::BatchMode;
 use lockstep_engine::condition::{Cause, Conditions, Work};
@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
+use super::outcomes::Outcomes;
 use crate::assemble;
 use crate::settings::{Overrides, load};
 
@@ -40,7 +41,8 @@ start. A second Ctrl-C ends it at once; that loses nothing either.
 
 With --until-end it processes the records that its inputs' topics hold when it starts, as fast as it can: batches are full
 (the mode static), however long that takes. Then what is still open closes as if its streams had ended, all is
-committed and the process ends. What is published meanwhile is left to the next run.
+committed and the process ends. What is published meanwhile is left to the next run. The log then tells how many results
+there are, and of each input how many records ended in results, late, as duplicates or otherwise.
 
 Brokers that are away are waited for. What fails is replaced, within [supervision]; what fails again and again ends
 the process.
@@ -80,8 +82,17 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let until = if args.until_end { Some(what_is_there(&mut pipeline)?) } else { None };
     let _progress = until.as_ref().map(|_| tell_progress(&status)).transpose()?;
-    let ended = assemble::run(pipeline, Box::new(Unobserved), status, &stop, until.as_ref());
+    let outcomes = until.as_ref().map(|_| Outcomes::default());
+    let inputs: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
+    let observer: Box<dyn Observer> = match &outcomes {
+        Some(outcomes) => Box::new(outcomes.clone()),
+        None => Box::new(Unobserved),
+    };
+    let ended = assemble::run(pipeline, observer, status, &stop, until.as_ref());
     drop(http);
+    if let Some(outcomes) = &outcomes {
+        outcomes.tell(&inputs);
+    }
     match ended? {
         Ended::InOrder => Ok(ExitCode::SUCCESS),
         Ended::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lockstep_engine::align::{AlignPolicy, ClockPolicy};
 use lockstep_engine::ingest::{InputSpec, OnDamage, OnDataLoss, OnDrift, PictureCare, UseOrientation};
 use lockstep_engine::media::{Media, Modality};
+use lockstep_engine::sample::SameTime;
 
 use super::align::{KEYS, read_align};
 use super::kinds::{duration, or_false, positive_duration, signed_duration, size, string, word};
@@ -65,7 +66,12 @@ pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
     }
     let align = read_align(root, &inputs);
     let specs: Option<Vec<InputSpec>> = inputs.into_iter().map(|input| input.spec).collect();
-    Some(Inputs { specs: specs?, align: align? })
+    let mut specs = specs?;
+    // There is nothing that a second sample of the same time could have been meant to be joined with.
+    if let [only] = specs.as_mut_slice() {
+        only.same_time = SameTime::Distinct;
+    }
+    Some(Inputs { specs, align: align? })
 }
 
 /// Names are used in references with dots, in metrics and in JSON, so they are kept plain.
@@ -138,6 +144,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         max_past,
         max_future,
         clock_offset,
+        same_time: SameTime::Duplicate,
         drift,
         pictures,
         on_data_loss,

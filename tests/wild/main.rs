@@ -11,8 +11,14 @@ mod access;
 #[path = "../e2e/broker.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod broker;
+#[path = "../e2e/clip.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use it")]
+mod clip;
 mod delivery;
 mod pictures;
+#[path = "../e2e/pipeline.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod pipeline;
 #[path = "../e2e/process.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod process;

@@ -69,6 +69,7 @@ impl Publish {
         for sample in aligned.duplicates {
             if !self.is_published(sample.position(), sample.assignment) {
                 self.drop_sample(sample.position(), "duplicate");
+                self.tally.duplicate(sample.input());
                 self.ledger.end(sample.position(), sample.assignment);
             }
         }

@@ -346,6 +346,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             max_past: Duration::from_secs(1_000_000_000),
             max_future: Duration::from_secs(1_000_000_000),
             clock_offset: 0,
+            same_time: Default::default(),
             drift: Default::default(),
             pictures: Default::default(),
             on_data_loss: OnDataLoss::Continue,

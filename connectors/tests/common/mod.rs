@@ -114,6 +114,7 @@ pub fn input(topic: &str) -> InputSpec {
         max_past: Duration::MAX,
         max_future: Duration::MAX,
         clock_offset: 0,
+        same_time: Default::default(),
         drift: Default::default(),
         pictures: Default::default(),
         on_data_loss: Default::default(),

@@ -144,7 +144,7 @@ impl<T: Held + Clone> Aligner<T> {
         let item = sample.into_item();
         let Some(held) = self.streams.get_mut(slot) else { return };
         let told = out.len();
-        let arrival = Arrival { input, time, end, item };
+        let arrival = Arrival { input, time, end, tie_break: stamp.tie_break, item };
         if self.account.is_some() {
             self.push_bounded(slot, stamp.partition, arrival, now, out);
             self.buffered = self.buffered + 1 - ended(out, told);

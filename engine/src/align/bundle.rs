@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::position::InputId;
+use crate::position::{InputId, Position};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
@@ -12,8 +12,11 @@ pub struct Bundle<T> {
     /// The stream.
     pub stream: StreamKey,
     /// The event time: the pivot's, the one that all samples have (exact), the latest of them (approximate time), or the
-    /// beginning of the span. With the stream it identifies the bundle.
+    /// beginning of the span. With the stream, and `record` if there is one, it identifies the bundle.
     pub event_time: Timestamp,
+    /// The record that tells the bundle from others of its stream and event time: the pivot's or, without a pivot, that
+    /// of the first input whose samples are told apart. None where the event time alone does.
+    pub record: Option<Position>,
     /// One part for each input of the pipeline, in their order, the pivot's included.
     pub parts: SmallVec<[Part<T>; 4]>,
     /// Whether it is the first of its stream since the stream was heard of, or heard of again after it was

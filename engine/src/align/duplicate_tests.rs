@@ -118,6 +118,7 @@ fn sample(headers: &[(&'static str, &'static str)]) -> Arc<Sample> {
         duration: Duration::ZERO,
         media: Media::Binary,
         reservation,
+        same_time: Default::default(),
         assignment: 0,
         damage: Default::default(),
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bounds::Bound;
 use super::bundle::Bundle;
 use crate::position::InputId;
-use crate::sample::{Sample, StreamKey};
+use crate::sample::{Sample, StreamKey, TieBreak};
 use crate::time::Timestamp;
 
 /// What the aligner needs to know of a sample.
@@ -18,12 +18,14 @@ pub struct Stamp {
     /// The partition of its input's topic that it came from: of no meaning to the alignment, but
     /// [`super::Aligner::forget_partitions`] goes by it.
     pub partition: i32,
+    /// What tells it from others of its stream, input and event time.
+    pub tie_break: TieBreak,
 }
 
 impl Stamp {
-    /// The stamp of a sample of partition 0.
+    /// The stamp of a sample of partition 0 that its event time identifies.
     pub fn new(event_time: Timestamp, duration: Duration) -> Self {
-        Self { event_time, duration, partition: 0 }
+        Self { event_time, duration, partition: 0, tie_break: TieBreak::NONE }
     }
 }
 
@@ -33,6 +35,7 @@ impl From<&Sample> for Stamp {
             event_time: sample.event_time,
             duration: sample.duration,
             partition: sample.position().partition.partition,
+            tie_break: sample.tie_break(),
         }
     }
 }
@@ -68,7 +71,7 @@ pub enum Event<T> {
         by_ns: u64,
     },
     /// A sample with the event time of another of its input, which has its place in the bundle: one of the pivot, or
-    /// where the same times make a bundle. Or one that [repeats](super::Held::repeats) another that is held.
+    /// where the same times make a bundle, unless a [`TieBreak`] tells them apart. Or one that [repeats](super::Held::repeats) another that is held.
     Duplicate(T),
     /// The sample had to make room: more was held than may be.
     Evicted {

@@ -1,15 +1,22 @@
 //! Samples with the very same event time belong together: sensors that one clock triggers, and what was made of
 //! one frame.
 
+use std::ops::Range;
+
 use smallvec::{SmallVec, smallvec};
 
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
+use super::held::Held;
 use super::matching::Arrival;
+use super::moment::Moment;
 use super::queue::Queue;
+use super::same_time::{OfInput, SameTimeIds};
 use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, cut_short};
+use crate::position::InputId;
+use crate::sample::TieBreak;
 use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
@@ -22,15 +29,35 @@ use crate::time::Timestamp;
 /// that may still come, or the bundles would depend on who came first.
 #[derive(Debug)]
 pub(super) struct Exact<T> {
-    /// By event time; no two have the same.
+    /// By event time; those of one time in the order in which their samples are told apart.
     open: Queue<Set<T>, 2>,
     held: usize,
     /// The event time of the last set that closed; `i64::MIN` before the first.
     closed: i64,
-    /// Which inputs it had a sample of.
-    closed_with: SmallVec<[bool; 8]>,
+    /// How many sets of that time have closed.
+    closed_sets: u32,
+    /// What each input has brought of that time.
+    closed_with: SmallVec<[Brought; 4]>,
+    /// The ids of what has left of that time.
+    same_time: SameTimeIds,
     /// The input that the first open set waits for: as long as nothing happens there, nothing can close.
     blocker: usize,
+}
+
+/// What an input has brought to the sets of one event time that have closed, or too late for them.
+#[derive(Clone, Copy, Debug)]
+struct Brought {
+    samples: u32,
+    last: TieBreak,
+}
+
+impl Brought {
+    const NOTHING: Self = Self { samples: 0, last: TieBreak::NONE };
+
+    fn add(&mut self, tie_break: TieBreak) {
+        self.samples = self.samples.saturating_add(1);
+        self.last = self.last.max(tie_break);
+    }
 }
 
 #[derive(Debug)]
@@ -48,8 +75,8 @@ struct Set<T> {
 enum Place<T> {
     Nothing,
     /// A sample that had ended before a restart, and so had the bundle.
-    Ended,
-    Sample(T),
+    Ended(TieBreak),
+    Sample(TieBreak, T),
 }
 
 impl<T> Place<T> {
@@ -59,15 +86,23 @@ impl<T> Place<T> {
 
     fn sample(&self) -> Option<&T> {
         match self {
-            Self::Sample(item) => Some(item),
-            Self::Nothing | Self::Ended => None,
+            Self::Sample(_, item) => Some(item),
+            Self::Nothing | Self::Ended(_) => None,
         }
     }
 
     fn into_sample(self) -> Option<T> {
         match self {
-            Self::Sample(item) => Some(item),
-            Self::Nothing | Self::Ended => None,
+            Self::Sample(_, item) => Some(item),
+            Self::Nothing | Self::Ended(_) => None,
+        }
+    }
+
+    /// What tells it from others of its input and event time, if it is there.
+    fn tie_break(&self) -> Option<TieBreak> {
+        match self {
+            Self::Nothing => None,
+            Self::Ended(tie_break) | Self::Sample(tie_break, _) => Some(*tie_break),
         }
     }
 }
@@ -78,7 +113,9 @@ impl<T> Exact<T> {
             open: Queue::new(),
             held: 0,
             closed: i64::MIN,
-            closed_with: smallvec![false; inputs],
+            closed_sets: 0,
+            closed_with: smallvec![Brought::NOTHING; inputs],
+            same_time: SameTimeIds::default(),
             blocker: 0,
         }
     }
@@ -111,23 +148,47 @@ impl<T> Exact<T> {
         })
     }
 
+    /// The places of the open sets of an event time.
+    fn of_time(&self, time: i64) -> Range<usize> {
+        let later = |at: usize| self.open.get(at).is_some_and(|set| set.time > time);
+        let same = |at: usize| self.open.get(at).is_some_and(|set| set.time == time);
+        let mut end = self.open.len();
+        while end.checked_sub(1).is_some_and(later) {
+            end -= 1;
+        }
+        let mut start = end;
+        while start.checked_sub(1).is_some_and(same) {
+            start -= 1;
+        }
+        start..end
+    }
+
     /// Puts a sample into its set and says whether the first set may now close. Gives it back when its place is taken.
-    fn insert(&mut self, view: &View<'_>, input: usize, time: i64, item: Place<T>) -> Result<bool, Place<T>> {
-        let mut at = self.open.len();
-        while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get_mut(i)) {
-            if before.time < time {
-                break;
+    ///
+    /// The first sample of an input that has an event time is in the first set of that time, the second in the second, and so
+    /// on, in the order in which they are told apart: one that comes before others moves those on.
+    fn insert(
+        &mut self,
+        view: &View<'_>,
+        input: usize,
+        time: i64,
+        mut item: Place<T>,
+    ) -> Result<bool, Place<T>> {
+        let of_time = self.of_time(time);
+        let at = of_time.end;
+        for place in of_time {
+            let Some(place) = self.open.get_mut(place).and_then(|set| set.samples.get_mut(input)) else {
+                return Err(item);
+            };
+            match place.tie_break() {
+                None => {
+                    *place = item;
+                    return Ok(self.blocker == input);
+                }
+                there if there == item.tie_break() => return Err(item),
+                there if there > item.tie_break() => std::mem::swap(place, &mut item),
+                Some(_) => {}
             }
-            if before.time == time {
-                return match before.samples.get_mut(input) {
-                    Some(place) if place.is_free() => {
-                        *place = item;
-                        Ok(self.blocker == input)
-                    }
-                    _ => Err(item),
-                };
-            }
-            at -= 1;
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
         let samples = (0..self.closed_with.len()).map(|_| Place::Nothing).collect();
@@ -141,16 +202,21 @@ impl<T> Exact<T> {
     }
 }
 
-impl<T: Clone> Exact<T> {
+impl<T: Held + Clone> Exact<T> {
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
-        let Arrival { input, time, item, .. } = arrival;
-        let late_by = self.closed.saturating_add(1).saturating_sub(time);
-        if let Some(by_ns) = u64::try_from(late_by).ok().filter(|by| *by > 0) {
-            let again = time == self.closed && self.closed_with.get(input).is_some_and(|there| *there);
-            out.push(if again { Event::Duplicate(item) } else { Event::Late { item, by_ns } });
+        let Arrival { input, time, tie_break, item, .. } = arrival;
+        if let Some(by_ns) = self.late_by(input, time, tie_break) {
+            out.push(match by_ns {
+                0 => Event::Duplicate(item),
+                by_ns => Event::Late { item, by_ns },
+            });
             return NEVER;
         }
-        match self.insert(view, input, time, Place::Sample(item)) {
+        if tie_break.is_some() && self.repeats(input, time, &item) {
+            out.push(Event::Duplicate(item));
+            return NEVER;
+        }
+        match self.insert(view, input, time, Place::Sample(tie_break, item)) {
             Ok(may_close) => {
                 self.held += 1;
                 if !may_close {
@@ -166,15 +232,49 @@ impl<T: Clone> Exact<T> {
         }
     }
 
+    /// By how much a sample comes too late for its set, none if it does not; 0 if it is there already.
+    fn late_by(&mut self, input: usize, time: i64, tie_break: TieBreak) -> Option<u64> {
+        if time > self.closed {
+            return None;
+        }
+        let by = self.closed.saturating_add(1).saturating_sub(time);
+        let late = u64::try_from(by).ok().filter(|by| *by > 0);
+        let Some(brought) = self.closed_with.get_mut(input).filter(|_| time == self.closed) else {
+            return late;
+        };
+        if brought.samples > 0 && tie_break <= brought.last {
+            return if tie_break == brought.last { Some(0) } else { late };
+        }
+        if !tie_break.is_some() {
+            return late;
+        }
+        if brought.samples < self.closed_sets {
+            brought.add(tie_break);
+            return late;
+        }
+        None
+    }
+
+    /// Whether a sample repeats another of its input and event time that is in an open set, or has just left.
+    fn repeats(&self, input: usize, time: i64, item: &T) -> bool {
+        let is_last = self.open.back().is_none_or(|set| set.time < time) && self.closed < time;
+        if is_last || item.fingerprint().is_none() {
+            return false;
+        }
+        let places = self.of_time(time).rev().take(SameTimeIds::MOST);
+        let mut there = places.filter_map(|at| self.open.get(at)?.samples.get(input)?.sample());
+        self.same_time.has(time, &OfInput { input, item }) || there.any(|there| item.repeats(there))
+    }
+
     /// Hears of a sample that had ended before a restart. Its place is taken until its set would have closed.
     pub(super) fn observe(
         &mut self,
         view: &View<'_>,
-        (input, time): (usize, i64),
+        (input, moment): (usize, Moment),
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if time > self.closed {
-            let _known = self.insert(view, input, time, Place::Ended);
+        if self.late_by(input, moment.time, moment.tie_break).is_none() {
+            let _known = self.insert(view, input, moment.time, Place::Ended(moment.tie_break));
         }
         self.close_settled(view, out);
         self.deadline(view)
@@ -227,11 +327,21 @@ impl<T: Clone> Exact<T> {
     fn close_first(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(set) = self.open.pop_front() else { return false };
         let first = self.closed == i64::MIN;
-        self.closed = set.time;
-        for (there, sample) in self.closed_with.iter_mut().zip(&set.samples) {
-            *there = !sample.is_free();
+        if self.closed != set.time {
+            (self.closed, self.closed_sets) = (set.time, 0);
+            self.closed_with.fill(Brought::NOTHING);
         }
-        if set.samples.iter().any(|place| matches!(place, Place::Ended)) {
+        self.closed_sets = self.closed_sets.saturating_add(1);
+        let mut record = None;
+        for (input, (brought, place)) in self.closed_with.iter_mut().zip(&set.samples).enumerate() {
+            let Some(tie_break) = place.tie_break() else { continue };
+            brought.add(tie_break);
+            record = record.or(tie_break.record(InputId(u16::try_from(input).unwrap_or(u16::MAX))));
+            if let Some(item) = place.sample().filter(|_| tie_break.is_some()) {
+                self.same_time.add(set.time, &OfInput { input, item });
+            }
+        }
+        if set.samples.iter().any(|place| matches!(place, Place::Ended(_))) {
             for item in set.samples.into_iter().filter_map(Place::into_sample) {
                 self.held -= 1;
                 out.push(Event::Late { item, by_ns: 1 });
@@ -239,7 +349,7 @@ impl<T: Clone> Exact<T> {
             return true;
         }
         let event_time = Timestamp::from_nanos(set.time);
-        let mut bundle = begin(view, set.time, set.samples.len());
+        let mut bundle = begin(view, set.time, record, set.samples.len());
         bundle.parts.extend(set.samples.iter().map(|sample| Part {
             samples: sample.sample().cloned().into_iter().collect(),
             skew_ns: sample.sample().is_some().then_some(0),

@@ -5,10 +5,12 @@ use super::bounds::Bound;
 use super::event::Event;
 use super::exact::Exact;
 use super::held::Held;
+use super::moment::Moment;
 use super::pivot::Pivot;
 use super::policy::{AlignPolicy, Method};
 use super::spans::Spans;
 use super::stream::View;
+use crate::sample::TieBreak;
 
 /// A sample that has just come.
 #[derive(Debug)]
@@ -18,7 +20,16 @@ pub(super) struct Arrival<T> {
     pub(super) time: i64,
     /// Where it ends, exclusive; the same as `time` for what has no length.
     pub(super) end: i64,
+    /// What tells it from others of its input and event time.
+    pub(super) tie_break: TieBreak,
     pub(super) item: T,
+}
+
+impl<T> Arrival<T> {
+    /// Where it stands among those of its input.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { time: self.time, tie_break: self.tie_break }
+    }
 }
 
 /// What one stream holds of its samples, by the method that joins them.
@@ -61,10 +72,15 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Hears of a sample that had ended before a restart: its input and event time. It is held no more, but what follows
+    /// Hears of a sample that had ended before a restart: its input and moment. It is held no more, but what follows
     /// from its having come follows. Returns as [`Self::push`] does.
     #[cold]
-    pub(super) fn observe(&mut self, view: &View<'_>, sample: (usize, i64), out: &mut Vec<Event<T>>) -> i64 {
+    pub(super) fn observe(
+        &mut self,
+        view: &View<'_>,
+        sample: (usize, Moment),
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         match self {
             Self::Pivot(pivot) => pivot.observe(view, sample, out),
             Self::Exact(exact) => exact.observe(view, sample, out),

@@ -12,6 +12,7 @@
 //!
 //! `bounds` says how much is held at most, `account` how much it is, and `held` what is asked of the items for that.
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
+//! `moment` is where a sample stands among those of its input, `same_time` which of one event time have left.
 //! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
 //! closed; `queue` holds a handful of samples in place.
 //! [`offset`] estimates how far the clock of an input is off, and [`drift`] how far its rate is;
@@ -31,6 +32,7 @@ mod exact;
 pub mod held;
 mod lane;
 mod matching;
+mod moment;
 pub mod monitor;
 pub mod offset;
 mod pivot;
@@ -38,6 +40,7 @@ pub mod policy;
 mod queue;
 mod revise;
 mod rules;
+mod same_time;
 mod spans;
 mod stream;
 mod verdict;
@@ -80,5 +83,7 @@ mod restart_tests;
 mod revise_tests;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod same_time_tests;
 #[cfg(test)]
 mod timer_property_tests;

@@ -8,11 +8,15 @@ use super::event::Event;
 use super::held::Held;
 use super::lane::{Ahead, Lane, Refused};
 use super::matching::{Arrival, reach};
+use super::moment::Moment;
 use super::queue::Queue;
 use super::revise::Told;
 use super::rules::Rule;
+use super::same_time::SameTimeIds;
 use super::stream::{NEVER, View};
 use super::verdict::{Closing, begin, cut_short, is_silent, may_be_cut};
+use crate::position::{InputId, Position};
+use crate::sample::TieBreak;
 use crate::time::Timestamp;
 
 /// The samples of one stream whose bundles are those of a pivot.
@@ -20,10 +24,12 @@ use crate::time::Timestamp;
 pub(super) struct Pivot<T> {
     /// Of the inputs that the pivot asks, in their order.
     pub(super) lanes: SmallVec<[Lane<T>; 2]>,
-    /// Pivots whose bundles are open, by event time; no two have the same.
+    /// Pivots whose bundles are open, by moment; no two have the same.
     pub(super) open: Queue<Open<T>, 2>,
-    /// The event time of the last pivot that closed; `i64::MIN` before the first.
-    pub(super) closed: i64,
+    /// The last pivot that closed.
+    pub(super) closed: Moment,
+    /// The ids of the pivots that closed at the event time of the last one.
+    same_time: SameTimeIds,
     /// The earliest event time that an open pivot has or one to come may have.
     floor: i64,
     /// The input that the first open pivot waits for: as long as nothing happens there, nothing can close.
@@ -34,6 +40,7 @@ pub(super) struct Pivot<T> {
 #[derive(Debug)]
 pub(super) struct Open<T> {
     pub(super) time: i64,
+    tie_break: TieBreak,
     pub(super) arrived: i64,
     /// The earliest arrival of it and all open pivots after it in event time. They close in that order, so when
     /// one has waited long enough, those before it have to go too.
@@ -44,12 +51,24 @@ pub(super) struct Open<T> {
     pub(super) item: Option<T>,
 }
 
+impl<T> Open<T> {
+    fn moment(&self) -> Moment {
+        Moment { time: self.time, tie_break: self.tie_break }
+    }
+
+    /// The record that tells its bundle from others of its event time.
+    pub(super) fn record(&self, view: &View<'_>) -> Option<Position> {
+        self.tie_break.record(InputId(u16::try_from(view.rules.pivot).unwrap_or(u16::MAX)))
+    }
+}
+
 impl<T> Pivot<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
             lanes: (1..inputs).map(|_| Lane::new()).collect(),
             open: Queue::new(),
-            closed: i64::MIN,
+            closed: Moment::NEVER,
+            same_time: SameTimeIds::default(),
             floor: i64::MIN,
             blocker: 0,
         }
@@ -69,31 +88,22 @@ impl<T> Pivot<T> {
         self.open.is_empty() && self.lanes.iter().all(Lane::is_empty)
     }
 
-    /// By how much a pivot is late, or `None` if it still can take part.
-    fn pivot_late_by(&self, time: i64) -> Option<u64> {
-        u64::try_from(self.closed.saturating_add(1).saturating_sub(time)).ok().filter(|by| *by > 0)
-    }
-
-    /// Whether the last bundle had this event time.
-    fn just_closed(&self, time: i64) -> bool {
-        self.closed == time && self.closed > i64::MIN
-    }
-
     /// Puts a pivot among the open ones and says whether what is first may now close. Gives it back when there
-    /// is one of the same time.
-    fn open_pivot(&mut self, view: &View<'_>, time: i64, item: Option<T>) -> Result<bool, Option<T>> {
+    /// is one of the same moment.
+    fn open_pivot(&mut self, view: &View<'_>, moment: Moment, item: Option<T>) -> Result<bool, Option<T>> {
         let mut at = self.open.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get(i)) {
-            if before.time < time {
+            if before.moment() < moment {
                 break;
             }
-            if before.time == time {
+            if before.moment() == moment {
                 return Err(item);
             }
             at -= 1;
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
-        let pivot = Open { time, arrived: view.now, waits_since, told: None, item };
+        let Moment { time, tie_break } = moment;
+        let pivot = Open { time, tie_break, arrived: view.now, waits_since, told: None, item };
         self.open.insert(at, pivot);
         Ok(at == 0 || self.blocker == view.rules.pivot)
     }
@@ -119,14 +129,14 @@ impl<T> Pivot<T> {
     where
         T: Held,
     {
-        let coming = view.watermark(view.rules.pivot).max(self.closed.saturating_add(1));
+        let coming = view.watermark(view.rules.pivot).max(self.closed.next());
         let floor = self.open.front().map_or(coming, |first| first.time.min(coming));
         // A pivot behind the watermark takes the floor back: what comes for it now is not late.
         let risen = floor > self.floor;
         self.floor = floor;
         if risen {
             for (lane, (_, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
-                lane.release(rule, Ahead { closed: self.closed, floor }, out);
+                lane.release(rule, Ahead { closed: self.closed.time, floor }, out);
             }
         }
     }
@@ -167,19 +177,20 @@ impl<T> Pivot<T> {
 impl<T: Held + Clone> Pivot<T> {
     #[inline]
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
-        let Arrival { input, time, end, item } = arrival;
+        let moment = arrival.moment();
+        let Arrival { input, time, end, item, .. } = arrival;
         let is_pivot = input == view.rules.pivot;
         let may_close;
         if is_pivot {
-            if self.just_closed(time) {
+            if moment == self.closed || (moment.tie_break.is_some() && self.repeats(time, &item)) {
                 out.push(Event::Duplicate(item));
                 return NEVER;
             }
-            if let Some(by_ns) = self.pivot_late_by(time) {
+            if let Some(by_ns) = moment.late_after(self.closed) {
                 out.push(Event::Late { item, by_ns });
                 return NEVER;
             }
-            match self.open_pivot(view, time, Some(item)) {
+            match self.open_pivot(view, moment, Some(item)) {
                 Ok(first) => may_close = first,
                 Err(item) => {
                     out.extend(item.map(Event::Duplicate));
@@ -187,7 +198,7 @@ impl<T: Held + Clone> Pivot<T> {
                 }
             }
         } else {
-            let ahead = Ahead { closed: self.closed, floor: self.floor };
+            let ahead = Ahead { closed: self.closed.time, floor: self.floor };
             let lane = self.lanes.get_mut(view.rules.place_among_asked(input));
             let (Some(lane), Some(rule)) = (lane, view.rules.inputs.get(input)) else {
                 out.push(Event::Released { item, used: 0 });
@@ -230,14 +241,26 @@ impl<T: Held + Clone> Pivot<T> {
     pub(super) fn observe(
         &mut self,
         view: &View<'_>,
-        (input, time): (usize, i64),
+        (input, moment): (usize, Moment),
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if input == view.rules.pivot && self.pivot_late_by(time).is_none() {
-            let _known = self.open_pivot(view, time, None);
+        if input == view.rules.pivot && moment.late_after(self.closed).is_none() {
+            let _known = self.open_pivot(view, moment, None);
         }
         self.go_on(view, out);
         self.deadline(view)
+    }
+
+    /// Whether a pivot repeats another of its event time that is open, or has just closed.
+    fn repeats(&self, time: i64, item: &T) -> bool {
+        let is_last = self.open.back().is_none_or(|open| open.time < time) && self.closed.time < time;
+        if is_last || item.fingerprint().is_none() {
+            return false;
+        }
+        let open = (0..self.open.len()).rev().filter_map(|at| self.open.get(at));
+        let same = open.skip_while(|open| open.time > time).take_while(|open| open.time == time);
+        let mut same = same.take(SameTimeIds::MOST).filter_map(|open| open.item.as_ref());
+        self.same_time.has(time, item) || same.any(|open| item.repeats(open))
     }
 
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
@@ -310,10 +333,14 @@ impl<T: Held + Clone> Pivot<T> {
 
     fn close_first(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(pivot) = self.open.pop_front() else { return false };
-        let before = self.closed;
-        self.closed = pivot.time;
+        let before = self.closed.time;
+        self.closed = pivot.moment();
+        let record = pivot.record(view);
         let Some(item) = pivot.item else { return true };
-        let mut bundle = begin(view, pivot.time, view.rules.inputs.len());
+        if record.is_some() {
+            self.same_time.add(pivot.time, &item);
+        }
+        let mut bundle = begin(view, pivot.time, record, view.rules.inputs.len());
         let mut content = pivot.told.as_ref().map(|_| Vec::new());
         let cut_short = cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, cut);
         let mut cut_inputs = SmallVec::<[usize; 4]>::new();

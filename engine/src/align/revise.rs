@@ -58,7 +58,7 @@ impl<T: Clone> Pivot<T> {
     /// Tells the bundles that are on time or early and were not told so yet, and those that have changed.
     pub(super) fn tell_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         let mut reserved: SmallVec<[Places; 3]> = self.lanes.iter().map(|_| Places::new()).collect();
-        let mut before = self.closed;
+        let mut before = self.closed.time;
         let mut all_on_time = true;
         for index in 0..self.open.len() {
             let Some(pivot) = self.open.get(index) else { break };
@@ -154,8 +154,8 @@ impl<T: Clone> Pivot<T> {
         }
         let on_time = on_time || pivot.told.as_ref().is_some_and(|told| told.on_time);
         pivot.told = Some(Box::new(Told { times: times.saturating_add(1), on_time, content }));
-        let (time, arrived) = (pivot.time, pivot.arrived);
-        let mut bundle = begin(view, time, view.rules.inputs.len());
+        let (time, arrived, record) = (pivot.time, pivot.arrived, pivot.record(view));
+        let mut bundle = begin(view, time, record, view.rules.inputs.len());
         let lanes = self.lanes.iter_mut().zip(finds);
         bundle.parts.extend(lanes.map(|(lane, found)| lane.take(&found, false)));
         bundle.parts.insert(view.rules.pivot.min(bundle.parts.len()), part_of_pivot(time, item));

@@ -8,6 +8,7 @@ use super::epoch::Aside;
 use super::event::{Event, ended};
 use super::held::Held;
 use super::matching::{Arrival, Matching};
+use super::moment::Moment;
 use super::rules::Rules;
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
@@ -190,17 +191,17 @@ impl<T: Held + Clone> Stream<T> {
         &mut self,
         rules: &Rules,
         partition: i32,
-        (input, time): (usize, i64),
+        (input, moment): (usize, Moment),
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if !self.hear(rules, partition, (input, time), now) {
+        if !self.hear(rules, partition, (input, moment.time), now) {
             self.hear_aside(partition, input, now);
             return self.deadline(rules, now);
         }
         self.gone_astray(input, out);
         let (view, matching) = self.parts(rules, now);
-        let deadline = match matching.observe(&view, (input, time), out) {
+        let deadline = match matching.observe(&view, (input, moment), out) {
             NEVER if matching.is_empty() => self.rests_until(rules),
             deadline => deadline,
         };

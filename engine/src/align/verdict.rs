@@ -7,7 +7,7 @@ use super::event::Event;
 use super::policy::Missing;
 use super::rules::Rule;
 use super::stream::View;
-use crate::position::InputId;
+use crate::position::{InputId, Position};
 use crate::time::Timestamp;
 
 /// A bundle whose parts have been found.
@@ -73,10 +73,16 @@ enum Verdict {
 /// The bundle of a stream at that event time, for so many parts, which are put in where they are to stay: a bundle is large,
 /// and each time that it is moved costs.
 #[inline]
-pub(super) fn begin<T>(view: &View<'_>, event_time: i64, inputs: usize) -> Box<Bundle<T>> {
+pub(super) fn begin<T>(
+    view: &View<'_>,
+    event_time: i64,
+    record: Option<Position>,
+    inputs: usize,
+) -> Box<Bundle<T>> {
     Box::new(Bundle {
         stream: view.key.clone(),
         event_time: Timestamp::from_nanos(event_time),
+        record,
         parts: SmallVec::with_capacity(inputs),
         first: false,
         opened_at: Timestamp::from_nanos(view.now),

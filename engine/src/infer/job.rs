@@ -259,6 +259,7 @@ mod tests {
             let bundle = Bundle {
                 stream: "s".into(),
                 event_time: now,
+                record: None,
                 parts: SmallVec::new(),
                 first: true,
                 opened_at: now,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::ingest::shed::ShedPolicy;
 use crate::media::{Media, Modality};
+use crate::sample::SameTime;
 
 /// One input: a topic and the kind of thing that it carries.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,9 @@ pub struct InputSpec {
     pub max_future: Duration,
     /// What is added to its event times, in nanoseconds: how far the clock that they come from is behind the others.
     pub clock_offset: i64,
+    /// What records of one stream are whose headers say the same event time. Where it is the record's own timestamp they are
+    /// always distinct: it has milliseconds only, and nobody chose it.
+    pub same_time: SameTime,
     /// What becomes of sound whose source drifts.
     pub drift: OnDrift,
     /// How its pictures are taken.

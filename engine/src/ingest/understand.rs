@@ -9,7 +9,7 @@ use crate::fault::{Fault, Reason, Stage};
 use crate::ingest::streams::KnownStreams;
 use crate::ingest::{InputSpec, duration, wire};
 use crate::media::{Media, Modality};
-use crate::sample::{Damage, Header, Record, Sample, StreamKey};
+use crate::sample::{Damage, Header, Record, SameTime, Sample, StreamKey};
 use crate::time::Timestamp;
 
 /// Understands a record of an input, read under an assignment of its partition.
@@ -27,8 +27,18 @@ pub fn understand(
     match read(&record, spec, streams) {
         Ok((stream, media, event_time, duration)) => {
             let reservation = budget.reserve(record.weight());
-            let damage = Damage::default();
-            Ok(Sample { record, stream, event_time, duration, media, reservation, assignment, damage })
+            let (same_time, damage) = (same_time(&record, spec), Damage::default());
+            Ok(Sample {
+                record,
+                stream,
+                event_time,
+                duration,
+                media,
+                reservation,
+                same_time,
+                assignment,
+                damage,
+            })
         }
         Err((reason, message)) => Err((record, Fault::new(Stage::Ingest, reason, message))),
     }
@@ -116,6 +126,12 @@ fn uncoded(record: &Record) -> Result<(), String> {
     let Some(Header { name, value }) = coded else { return Ok(()) };
     let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
     Err(format!("{name} is {value:?}; send the payload as its content type says, not coded once more"))
+}
+
+/// What another record of the stream with the same event time is: the record's own timestamp tells nothing apart.
+fn same_time(record: &Record, spec: &InputSpec) -> SameTime {
+    let said = [wire::CE_TIME, wire::EVENT_TIME_NS].into_iter().any(|name| record.header(name).is_some());
+    if said { spec.same_time } else { SameTime::Distinct }
 }
 
 fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {

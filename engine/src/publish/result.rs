@@ -15,7 +15,7 @@ use crate::ingest::wire;
 use crate::position::{InputId, Position};
 use crate::publish::json::{Object, Written, array, put};
 use crate::publish::sink::OutRecord;
-use crate::sample::{Header, Sample, StreamKey};
+use crate::sample::{Header, Sample};
 use crate::time::Timestamp;
 
 /// The CloudEvents type of a result.
@@ -28,6 +28,7 @@ pub struct ResultMaker {
     source: Bytes,
     topic: Arc<str>,
     inputs: Vec<Written>,
+    input_names: Vec<String>,
     pivot: Option<InputId>,
     steps: Vec<StepShown>,
 }
@@ -61,10 +62,17 @@ pub struct Timing {
     pub model: i64,
 }
 
-/// The identity of a bundle: a function of its stream and event time alone, so that a result that is
-/// published again after a crash can be recognised.
-pub fn bundle_id(stream: &StreamKey, event_time: Timestamp) -> String {
-    format!("{stream}@{}", event_time.as_nanos())
+/// The identity of a bundle: a function of its stream, its event time and, where the time does not tell records apart, its
+/// record's place, so that a result that is published again after a crash can be recognised. `input` names the input of
+/// that record where it is not the one that leads.
+fn bundle_id<T>(bundle: &Bundle<T>, input: Option<&str>) -> String {
+    let (stream, time) = (&bundle.stream, bundle.event_time.as_nanos());
+    let Some(record) = bundle.record else { return format!("{stream}@{time}") };
+    let (partition, offset) = (record.partition.partition, record.offset.0);
+    match input {
+        None => format!("{stream}@{time}:{partition}:{offset}"),
+        Some(input) => format!("{stream}@{time}:{input}:{partition}:{offset}"),
+    }
 }
 
 impl ResultMaker {
@@ -91,6 +99,7 @@ impl ResultMaker {
             source: format!("/lockstep/{pipeline}").into(),
             topic: topic.into(),
             inputs: inputs.iter().map(Written::of).collect(),
+            input_names: inputs,
             pivot,
             steps: steps.collect(),
         }
@@ -104,7 +113,10 @@ impl ResultMaker {
         let bundle = &job.bundle;
         let timing = self.timing(job);
         let told = self.told(job)?;
-        let id = bundle_id(&bundle.stream, bundle.event_time);
+        let leads = self.pivot.unwrap_or(InputId(0));
+        let of_other = bundle.record.map(|record| record.input()).filter(|input| *input != leads);
+        let id =
+            bundle_id(bundle, of_other.and_then(|input| Some(self.input_names.get(input.index())?.as_str())));
         let event_time = bundle.event_time.to_string();
         let mut payload = Vec::with_capacity(USUAL_BYTES);
         let mut result = Object::open(&mut payload);

@@ -54,6 +54,7 @@ pub(crate) fn sample(media: Media, payload: Vec<u8>, at: i64) -> Arc<Sample> {
         event_time,
         media,
         reservation: Reservation::default(),
+        same_time: Default::default(),
         assignment: 0,
         damage: Default::default(),
     })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::align::{Bound, Bundle, Held, Shortfall, Stamp};
-use lockstep_engine::position::InputId;
-use lockstep_engine::sample::StreamKey;
+use lockstep_engine::position::{InputId, Position};
+use lockstep_engine::sample::{StreamKey, TieBreak};
 use lockstep_engine::time::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -93,12 +93,17 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
     };
     let offset = offsets.get(input.index()).copied().unwrap_or(0);
     let event_time = Timestamp::from_nanos(line.event_time_ns.saturating_add(offset));
+    let mut stamp = Stamp::new(event_time, Duration::from_nanos(line.duration_ns.unwrap_or(0)));
+    if inputs.len() == 1 {
+        // As in a pipeline, where the offset tells records of the only input apart.
+        stamp.tie_break = TieBreak::by(Position::new(input, 0, i64::try_from(number).unwrap_or(i64::MAX)));
+    }
     Ok(Item {
         number,
         stream: StreamKey::from(line.stream.as_str()),
         input,
         id,
-        stamp: Stamp::new(event_time, Duration::from_nanos(line.duration_ns.unwrap_or(0))),
+        stamp,
         arrival: line.arrival_ns.map(Timestamp::from_nanos),
         named,
         bytes: line.bytes.unwrap_or(0),

@@ -2,6 +2,7 @@
 
 use super::super::event::{Event, Stamp, ended};
 use super::super::held::Held;
+use super::super::moment::Moment;
 use super::Aligner;
 use crate::position::InputId;
 use crate::sample::StreamKey;
@@ -30,7 +31,8 @@ impl<T: Held + Clone> Aligner<T> {
         let slot = self.slot_of(stream, now);
         let Some(held) = self.streams.get_mut(slot) else { return };
         let told = out.len();
-        let deadline = held.observe(&self.rules, stamp.partition, (input, time), now, out);
+        let moment = Moment { time, tie_break: stamp.tie_break };
+        let deadline = held.observe(&self.rules, stamp.partition, (input, moment), now, out);
         self.buffered -= ended(out, told);
         if let Some(account) = &mut self.account {
             account.settle(slot, out.get(told..).unwrap_or_default());

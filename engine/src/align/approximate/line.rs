@@ -1,11 +1,15 @@
 //! The samples of one input: put in order, held until no set can take them or be told by them.
 
+use super::super::held::Held;
+use super::super::moment::Moment;
 use super::super::queue::Queue;
+use super::super::same_time::SameTimeIds;
+use crate::sample::TieBreak;
 
 /// One input of one stream.
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    /// By event time; no two have the same. With inputs that are out of order by less than a period, three are held: one
+    /// By moment; no two have the same. With inputs that are out of order by less than a period, three are held: one
     /// of the set under way, the one that may be a better partner, and the one that proves it to be in order.
     entries: Queue<Entry<T>, 3>,
     /// How many of the first have the watermark behind them: what comes in order comes after these.
@@ -16,8 +20,10 @@ pub(super) struct Line<T> {
     kept: usize,
     /// Nothing earlier is expected.
     watermark: i64,
-    /// The event time of the last that left; `i64::MIN` before the first.
-    left: i64,
+    /// The last that left.
+    left: Moment,
+    /// The ids of those that left at the event time of the last one.
+    same_time: SameTimeIds,
     /// Nothing more is expected at all, until it is heard again: all that is held counts as in order.
     over: bool,
     /// What had to make room might have made a better set than the samples that are left.
@@ -29,6 +35,8 @@ pub(super) struct Line<T> {
 pub(super) struct Entry<T> {
     /// Its event time.
     pub(super) time: i64,
+    /// What tells it from others of its event time.
+    pub(super) tie_break: TieBreak,
     /// In wall time.
     pub(super) arrived: i64,
     /// The earliest arrival of it and all after it in event time: they leave in this order, so when one has waited long
@@ -40,13 +48,19 @@ pub(super) struct Entry<T> {
 /// Why a sample is not taken.
 #[derive(Debug)]
 pub(super) enum Refused<T> {
-    /// One with the same event time is held or was the last to leave.
+    /// It repeats another, or one of the same moment is held or was the last to leave.
     Duplicate(T),
     /// One at or after this event time has left: so much later it would have to be.
     Late(T, u64),
 }
 
-impl<T> Line<T> {
+impl<T> Entry<T> {
+    pub(super) fn moment(&self) -> Moment {
+        Moment { time: self.time, tie_break: self.tie_break }
+    }
+}
+
+impl<T: Held> Line<T> {
     pub(super) fn new() -> Self {
         Self {
             entries: Queue::new(),
@@ -54,7 +68,8 @@ impl<T> Line<T> {
             cursor: 0,
             kept: 0,
             watermark: i64::MIN,
-            left: i64::MIN,
+            left: Moment::NEVER,
+            same_time: SameTimeIds::default(),
             over: false,
             lossy: false,
         }
@@ -104,31 +119,32 @@ impl<T> Line<T> {
     #[inline]
     pub(super) fn insert(
         &mut self,
-        time: i64,
+        moment: Moment,
         watermark: i64,
         now: i64,
         item: T,
     ) -> Result<bool, Refused<T>> {
         self.watermark = watermark;
         let known = self.known();
-        if time <= self.left && self.left > i64::MIN {
-            return Err(match u64::try_from(self.left.saturating_sub(time)).unwrap_or(0) {
-                0 => Refused::Duplicate(item),
-                behind => Refused::Late(item, behind.saturating_add(1)),
-            });
+        if moment == self.left || (moment.tie_break.is_some() && self.repeats(moment.time, &item)) {
+            return Err(Refused::Duplicate(item));
+        }
+        if let Some(by_ns) = moment.late_after(self.left) {
+            return Err(Refused::Late(item, by_ns));
         }
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
-            if before.time < time {
+            if before.moment() < moment {
                 break;
             }
-            if before.time == time {
+            if before.moment() == moment {
                 return Err(Refused::Duplicate(item));
             }
             at -= 1;
         }
         let waits_since = self.entries.get(at).map_or(now, |next| next.waits_since);
-        let entry = Entry { time, arrived: now, waits_since, item };
+        let Moment { time, tie_break } = moment;
+        let entry = Entry { time, tie_break, arrived: now, waits_since, item };
         self.entries.insert(at, entry);
         self.ready += usize::from(at < self.ready);
         while self.entries.get(self.ready).is_some_and(|next| next.time <= watermark) {
@@ -137,10 +153,26 @@ impl<T> Line<T> {
         Ok(at < known && at <= self.cursor)
     }
 
+    /// Whether a sample repeats another of its event time that is held, or has just left.
+    fn repeats(&self, time: i64, item: &T) -> bool {
+        let is_last = self.entries.back().is_none_or(|entry| entry.time < time) && self.left.time < time;
+        if is_last || item.fingerprint().is_none() {
+            return false;
+        }
+        let held = (0..self.entries.len()).rev().filter_map(|at| self.entries.get(at));
+        let same = held.skip_while(|entry| entry.time > time).take_while(|entry| entry.time == time);
+        self.same_time.has(time, item) || same.take(SameTimeIds::MOST).any(|entry| item.repeats(&entry.item))
+    }
+
     /// The event time of the sample where the search stands, if it is known.
     #[inline]
     pub(super) fn head(&self) -> Option<i64> {
         self.peek(self.cursor)
+    }
+
+    /// The moment of the sample where the search stands, if it is known.
+    pub(super) fn head_moment(&self) -> Option<Moment> {
+        if self.cursor < self.known() { self.entries.get(self.cursor).map(Entry::moment) } else { None }
     }
 
     /// The event time of a sample that the search may look at.
@@ -152,10 +184,10 @@ impl<T> Line<T> {
     /// The earliest event time that the first sample after the known ones can have, if samples are never closer than
     /// `min_period`.
     pub(super) fn coming(&self, min_period: i64) -> i64 {
-        let last = self.ready.checked_sub(1).and_then(|last| self.entries.get(last)).map(|entry| entry.time);
+        let last = self.ready.checked_sub(1).and_then(|last| self.entries.get(last)).map(Entry::moment);
         match last.unwrap_or(self.left) {
-            i64::MIN => self.watermark,
-            last => self.watermark.max(last.saturating_add(min_period.max(1))),
+            Moment::NEVER => self.watermark,
+            last => self.watermark.max(last.time.saturating_add(min_period).max(last.next())),
         }
     }
 
@@ -207,7 +239,10 @@ impl<T> Line<T> {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Entry<T>> {
         let entry = self.entries.pop_front()?;
-        self.left = entry.time;
+        self.left = entry.moment();
+        if entry.tie_break.is_some() {
+            self.same_time.add(entry.time, &entry.item);
+        }
         self.ready = self.ready.saturating_sub(1);
         self.cursor = self.cursor.saturating_sub(1);
         Some(entry)

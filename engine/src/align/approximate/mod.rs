@@ -21,13 +21,15 @@
 //!   that what decides which sets are contiguous is held until the set is made, though no set can take it any more.
 //! - **Minimal.** No contiguous set has a smaller span (without an age penalty).
 //! - **A function of the stamps.** Whatever the order of arrival, with samples of each input out of order by no more than
-//!   its `out_of_orderness`, the sets are the same. Of samples of one input with the very same stamp the first counts.
+//!   its `out_of_orderness`, the sets are the same. Samples of one input with the very same stamp are told
+//!   apart by their offsets, or the first counts.
 //! - **As early as this allows.** Samples are held back until the watermark has passed them; of those that it has, a set
 //!   is told as soon as none that may still come can change it. A `min_period`
 //!   says how close together an input's samples can be at most; so more is known of what may come. It does not change the
 //!   sets unless samples come closer than that.
 //!
-//! The event time of a bundle is the latest stamp of its set. It rises from set to set.
+//! The event time of a bundle is the latest stamp of its set. It rises from set to set, but where samples of that stamp are
+//! told apart by their offsets: then it does not fall.
 //!
 //! # When timers fire
 //! An input is *over* while nothing was heard of it for `idle_timeout`: nothing more is expected of it. What it has
@@ -68,9 +70,11 @@ use smallvec::SmallVec;
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
+use super::held::Held;
 use super::matching::{Arrival, reach};
 use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, cut_short};
+use crate::position::InputId;
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
@@ -82,7 +86,7 @@ pub(super) struct Approximate<T> {
     search: Search<T>,
 }
 
-impl<T> Approximate<T> {
+impl<T: Held> Approximate<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self { search: Search::new(inputs) }
     }
@@ -113,10 +117,11 @@ impl<T> Approximate<T> {
     }
 }
 
-impl<T: Clone> Approximate<T> {
+impl<T: Held + Clone> Approximate<T> {
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
-        let Arrival { input, time, item, .. } = arrival;
-        match self.search.insert(input, time, view.watermark(input), view.now, item) {
+        let moment = arrival.moment();
+        let Arrival { input, item, .. } = arrival;
+        match self.search.insert(input, moment, view.watermark(input), view.now, item) {
             Ok(()) => {}
             Err(Refused::Duplicate(item)) => out.push(Event::Duplicate(item)),
             Err(Refused::Late(item, by_ns)) => out.push(Event::Late { item, by_ns }),
@@ -204,10 +209,11 @@ impl<T: Clone> Approximate<T> {
         out.extend(self.search.take_passed().map(|entry| Event::Released { item: entry.item, used: 0 }));
         let mut opened_at = view.now;
         let mut items = SmallVec::<[T; 4]>::new();
-        let mut bundle = begin(view, end, self.search.lines().len());
-        for entry in self.search.take() {
+        let mut bundle = begin(view, end, None, self.search.lines().len());
+        for (input, entry) in (0_u16..).map(InputId).zip(self.search.take()) {
             let mut part = Part::empty(event_time, event_time);
             if let Some(entry) = entry {
+                bundle.record = bundle.record.or(entry.tie_break.record(input));
                 opened_at = opened_at.min(entry.arrived);
                 part.samples.push(entry.item.clone());
                 part.skew_ns = Some(entry.time.saturating_sub(end));

@@ -2,6 +2,8 @@
 
 use smallvec::SmallVec;
 
+use super::super::held::Held;
+use super::super::moment::Moment;
 use super::super::policy::{ApproximateTime, Method};
 use super::line::{Entry, Line, Refused};
 use crate::time::nanos;
@@ -110,7 +112,7 @@ impl Heads {
     }
 }
 
-impl<T> Search<T> {
+impl<T: Held> Search<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self { lines: (0..inputs).map(|_| Line::new()).collect(), best: None, closed: i64::MIN }
     }
@@ -129,7 +131,7 @@ impl<T> Search<T> {
     pub(super) fn insert(
         &mut self,
         input: usize,
-        time: i64,
+        moment: Moment,
         watermark: i64,
         now: i64,
         item: T,
@@ -138,7 +140,7 @@ impl<T> Search<T> {
         let Some(line) = self.lines.get_mut(input) else { return Err(Refused::Late(item, 1)) };
         // The best set was made without this input.
         let stranger = line.is_over() && line.is_empty();
-        let outcome = line.insert(time, watermark, now, item);
+        let outcome = line.insert(moment, watermark, now, item);
         line.set_over(false);
         if stranger || matches!(outcome, Ok(true)) {
             self.restart();
@@ -212,9 +214,20 @@ impl<T> Search<T> {
         }
         let pivot_lossy = self.lines.get(heads.last).is_some_and(Line::is_lossy);
         let good = heads.end.saturating_sub(heads.start) <= limits.max_interval
-            && (heads.end > self.closed || !self.has_closed())
+            && (heads.end > self.closed || !self.has_closed() || self.are_told_apart(heads.end))
             && !pivot_lossy;
         good.then_some(Best { start: heads.start, end: heads.end, pivot: heads.end })
+    }
+
+    /// Whether a set that ends when the last one did is told apart from it by the offset of what it ends with.
+    #[cold]
+    fn are_told_apart(&self, end: i64) -> bool {
+        end == self.closed
+            && self
+                .lines
+                .iter()
+                .filter_map(Line::head_moment)
+                .any(|head| head.time == end && head.tie_break.is_some())
     }
 
     /// An input has nothing more to look at: whether what may come of it can still make a better set.

@@ -167,7 +167,7 @@ impl<T> Spans<T> {
 
 impl<T: Held + Clone> Spans<T> {
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
-        let Arrival { input, time, end, item } = arrival;
+        let Arrival { input, time, end, item, .. } = arrival;
         let cut = view.rules.cut;
         // There has to be a time after it.
         let lasts = end > time;
@@ -277,7 +277,7 @@ impl<T: Held + Clone> Spans<T> {
         };
         let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
         let opened_at = arrivals.min().unwrap_or(view.now);
-        let mut bundle = begin(view, from, self.lanes.len());
+        let mut bundle = begin(view, from, None, self.lanes.len());
         for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
             bundle.parts.push(Part::empty(Timestamp::from_nanos(from), Timestamp::from_nanos(to)));
             if let Some(part) = bundle.parts.last_mut() {

@@ -1,4 +1,5 @@
-//! What the fuzz targets check, over random bytes and random changes of good files.
+//! What the fuzz targets check, over random bytes and random changes of good files: on any toolchain, without libFuzzer.
+//! `LOCKSTEP_FUZZ_CASES=2000000 cargo test --release --workspace --test fuzz_smoke` looks for longer.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may stop, as tests do")]
 #![allow(missing_docs, unreachable_pub, reason = "what the fuzz targets share is no part of a crate")]
@@ -31,6 +32,12 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(path).expect(name)
 }
 
+/// How many cases each property is tried with.
+fn cases() -> ProptestConfig {
+    let said = std::env::var("LOCKSTEP_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(said.unwrap_or(4_000))
+}
+
 type Changes = (Vec<(prop::sample::Index, u8)>, Option<prop::sample::Index>);
 
 fn changes() -> impl Strategy<Value = Changes> {
@@ -40,7 +47,7 @@ fn changes() -> impl Strategy<Value = Changes> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn wav_headers_never_mislead(

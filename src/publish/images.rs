@@ -11,16 +11,23 @@ pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         // Hidden files are what systems leave there, as `._frame-1.jpg`.
-        if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) || !path.is_file() {
+        if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) {
             continue;
         }
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         let content_type = match extension.as_str() {
-            "jpg" | "jpeg" => "image/jpeg",
-            "png" => "image/png",
-            "webp" => "image/webp",
-            _ => continue,
+            _ if !path.is_file() => None,
+            "jpg" | "jpeg" => Some("image/jpeg"),
+            "png" => Some("image/png"),
+            "webp" => Some("image/webp"),
+            _ => None,
         };
+        let content_type = content_type.ok_or_else(|| {
+            format!(
+                "{}: it is no JPEG, PNG or WebP; take it out of the directory, or hide it",
+                path.display()
+            )
+        })?;
         files.push((path, content_type));
     }
     if files.is_empty() {
@@ -75,7 +82,6 @@ mod tests {
         let none = super::open(directory.path(), 25.0).err().unwrap().to_string();
         assert!(none.contains("hidden files are left out"), "{none}");
         write("a.jpg", b"a picture");
-        std::fs::create_dir(directory.path().join("c.jpg")).unwrap();
         let names = |source: super::Source| {
             source.items.map(|item| item.map(|item| item.payload)).collect::<Vec<_>>()
         };

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_connectors::kafka::sink::KafkaSink;
+use lockstep_engine::ingest::flac::Flac;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
@@ -103,6 +104,10 @@ fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
         match extension.as_str() {
             "txt" | "text" | "tsv" => sources.push(text::open(path)?),
             "wav" | "wave" => sources.push(wav::open(path, plan.chunk)?),
+            "flac" => {
+                whole_flac(path)?;
+                sources.extend(video::open(path, plan.audio_rate, plan.chunk)?);
+            }
             _ => sources.extend(video::open(path, plan.audio_rate, plan.chunk)?),
         }
     }
@@ -112,6 +117,14 @@ fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
         );
     }
     Ok(sources)
+}
+
+/// Refuses a FLAC file that `lockstep run` would refuse as a payload: ffmpeg goes over what is garbled.
+fn whole_flac(file: &std::path::Path) -> Result<(), Failure> {
+    let place = |error: String| format!("{}: {error}", file.display());
+    let bytes = std::fs::read(file).map_err(|error| place(error.to_string()))?;
+    Flac::of_at_most(&bytes, u64::MAX).map_err(place)?;
+    Ok(())
 }
 
 /// Publishes all of it, calling `progress` after each record. Ends early, and well, when cancelled.

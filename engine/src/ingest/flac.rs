@@ -42,6 +42,14 @@ impl Flac {
     /// # Errors
     /// What is wrong, and where.
     pub fn read(payload: &[u8]) -> Result<Self, String> {
+        Self::of_at_most(payload, MAX_FRAMES)
+    }
+
+    /// The same of a file that may hold more samples than a payload, at most so many.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn of_at_most(payload: &[u8], most: u64) -> Result<Self, String> {
         let start = tags::in_front(payload);
         let stream = payload.get(start..).unwrap_or_default();
         if !stream.starts_with(b"fLaC") {
@@ -64,7 +72,7 @@ impl Flac {
         }
         let audio = after_metadata(stream).ok_or("the FLAC header is cut")? + start;
         let mut flac = Self { rate, channels, bits, samples: 0, frames: Vec::new() };
-        flac.find_frames(payload, audio)?;
+        flac.find_frames(payload, audio, most)?;
         let found = flac.samples;
         if found == 0 {
             return Err("the FLAC payload has no sound behind its header".into());
@@ -84,7 +92,7 @@ impl Flac {
     }
 
     /// Walks the frames. None says how long it is: one ends where its checksum holds and the next one begins.
-    fn find_frames(&mut self, payload: &[u8], audio: usize) -> Result<(), String> {
+    fn find_frames(&mut self, payload: &[u8], audio: usize, most: u64) -> Result<(), String> {
         // So many zeros end the payload; they are counted once.
         let zeros = payload.iter().rev().take_while(|byte| **byte == 0).count();
         let mut at = audio;
@@ -103,10 +111,8 @@ impl Flac {
             })?;
             self.frames.push(Frame { first: self.samples, samples: header.samples, bytes: at..at + length });
             self.samples += u64::from(header.samples);
-            if self.samples > MAX_FRAMES {
-                return Err(format!(
-                    "the FLAC payload holds more than {MAX_FRAMES} samples; send shorter ones"
-                ));
+            if self.samples > most {
+                return Err(format!("the FLAC payload holds more than {most} samples; send shorter ones"));
             }
             at += length;
             last = Some(header);

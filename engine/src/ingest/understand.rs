@@ -135,7 +135,10 @@ fn same_time(record: &Record, spec: &InputSpec) -> SameTime {
 }
 
 fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
-    let text = |name: &str| record.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    // Some serialisers of headers write texts as JSON, in quotes.
+    let text = |name: &str| {
+        record.header(name).map(|value| String::from_utf8_lossy(value).trim_matches('"').to_owned())
+    };
     if let Some(time) = text(wire::CE_TIME) {
         return Timestamp::parse_rfc3339(&time).map_err(|why| {
             let example = "2026-03-01T12:00:00.25Z";
@@ -161,7 +164,7 @@ fn duration(record: &Record, media: &Media) -> Result<Duration, (Reason, String)
         return Ok(computed);
     };
     let text = String::from_utf8_lossy(said);
-    let nanos = text.trim().parse().map(Duration::from_nanos).ok();
+    let nanos = text.trim_matches('"').trim().parse().map(Duration::from_nanos).ok();
     nanos.filter(|lasts| *lasts <= wire::MAX_DURATION).ok_or_else(|| {
         let message = format!(
             "duration-ns {text:?}: how long it lasts is expected, in whole nanoseconds up to {} (an hour), as 2500000000",

@@ -196,3 +196,26 @@ fn borders_of_chunks_are_not_heard_in_resampled_sound() {
     let pieces = (0..12).map(|n| chunk(n * 1_000, 1_000, rate, BASE + time_of(n * 1_000, rate))).collect();
     assert_eq!(wave(&window(pieces, BASE, BASE + MINUTE), 16_000, 4_000).0, whole);
 }
+
+/// What alignment is told of a payload's length is what comes of it, to the frame.
+#[test]
+fn a_payload_lasts_as_long_as_it_sounds() {
+    for name in [
+        "short-u8.wav",
+        "short-s24.wav",
+        "wild-alaw.wav",
+        "wild-f64.wav",
+        "wild-rf64.wav",
+        "wild-s24-low.wav",
+        "wild-extensible.wav",
+        "wild-pipe.flac",
+        "wild-tagged.flac",
+    ] {
+        let sound = sample(crate::support::media_of(name), golden(name), BASE);
+        let frames = usize::try_from(sound.duration.as_nanos() * 8_000 / 1_000_000_000).expect("few");
+        assert!(frames >= 400, "{name}: {frames}");
+        assert_eq!(wave(&part(vec![sound.clone()]), 8_000, frames).1, 1.0, "{name}");
+        let (row, coverage) = wave(&part(vec![sound]), 8_000, frames + 1);
+        assert!(coverage < 1.0 && row[frames] == 0.0, "{name}");
+    }
+}

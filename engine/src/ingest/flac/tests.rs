@@ -84,6 +84,13 @@ fn a_header_that_claims_other_than_its_frames_hold_is_refused() {
     }
 }
 
+#[test]
+fn no_more_samples_are_taken_than_allowed() {
+    let file = STREAM.file(&[1024, 1024]);
+    assert!(Flac::of_at_most(&file, 2_048).is_ok());
+    assert!(Flac::of_at_most(&file, 2_047).expect_err("too many").contains("more than 2047 samples"));
+}
+
 /// A recorder that cuts an endless stream into files does not begin its frames with 0.
 #[test]
 fn numbers_may_begin_anywhere_and_have_no_gap() {

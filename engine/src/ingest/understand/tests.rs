@@ -96,6 +96,8 @@ fn header_names_are_compared_without_case_hyphens_and_underscores() {
     }
     // Spring writes values of headers as JSON.
     assert_eq!(sample(with(&[("contentType", "\"image/png\"")])).media, Media::Png);
+    let quoted = format!("\"{time}\"");
+    assert_eq!(sample(with(&[("ce_time", &quoted)])).event_time, time);
 }
 
 #[test]

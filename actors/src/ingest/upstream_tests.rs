@@ -18,6 +18,7 @@ fn input(name: &str) -> InputSpec {
         on_data_loss: Default::default(),
         shed: None,
         pictures: Default::default(),
+        same_time: Default::default(),
     }
 }
 

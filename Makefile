@@ -18,7 +18,7 @@ test: setup ## every test, with Apache Kafka where it can be had
 	@setup/test
 
 wild: setup ## what goes wrong in the wild, the slow cases too, on Apache Kafka
-	LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- cargo test --locked --workspace --test wild --test e2e -- --include-ignored
+	LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- config/kafka/kafka run --secured -- cargo test --locked --workspace --test wild --test e2e -- --include-ignored
 
 kafka: ## Apache Kafka on a free loopback port until Ctrl-C
 	@config/kafka/kafka run

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use lockstep_actors::{Ended, Observer, Parts, PipelineError, Shared, Status, Stop};
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_connectors::http::{Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
+use lockstep_connectors::http::{Changes, Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
 use lockstep_connectors::kafka::Error as KafkaError;
 use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::KafkaSink;
@@ -132,7 +132,10 @@ pub(crate) fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<
     telemetry::describe();
     let Some(listen) = &pipeline.http else { return Ok(None) };
     let health = health(pipeline.name.clone(), status.clone());
-    let scaling = Arc::new(ByHand::new(pipeline, status.clone()));
+    let scaling = Changes {
+        scaling: Arc::new(ByHand::new(pipeline, status.clone())),
+        token: pipeline.http_token.clone(),
+    };
     Ok(Some(HttpServer::start(listen, recorder, health, Some(scaling))?))
 }
 

@@ -12,6 +12,7 @@ mod logging;
 mod plot;
 mod publish;
 mod settings;
+mod token;
 
 /// Records are allocated by one thread and freed by another all the time, which the system's allocator on Linux
 /// pays for with locks. It takes the place of `malloc` as well, for what librdkafka and libtorch allocate.

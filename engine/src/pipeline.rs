@@ -38,6 +38,43 @@ pub struct Pipeline {
     pub supervision: Supervision,
     /// Where metrics and health are served, `127.0.0.1:9464`; none to serve nothing.
     pub http: Option<String>,
+    /// What has to be shown to change anything over HTTP; without one nothing can be changed.
+    pub http_token: Option<HttpToken>,
+}
+
+/// A secret that who changes anything over HTTP has to show. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpToken(String);
+
+impl HttpToken {
+    /// The fewest characters that a token has: fewer could be guessed.
+    pub const LEAST: usize = 16;
+
+    /// A token as it stands in a variable or a file, whose last line end is not part of it.
+    ///
+    /// # Errors
+    /// What is wrong with it; never the token itself.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.len() < Self::LEAST || !text.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(format!(
+                "has to be {} or more visible ASCII characters; make one with `openssl rand -hex 32`",
+                Self::LEAST
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The token, to be compared or sent.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HttpToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpToken(…)")
+    }
 }
 
 /// The brokers and how to talk to them. `Debug` shows the names of the properties alone: their values may

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use lockstep_engine::pipeline::HttpToken;
+
 /// How long a process may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// More than any process has to say.
@@ -28,12 +30,19 @@ impl Answer {
 ///
 /// # Errors
 /// If the process cannot be asked, or does not speak HTTP.
-pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> Result<Answer, String> {
+pub(crate) fn ask(
+    address: &str,
+    (method, path): (&str, &str),
+    token: Option<&HttpToken>,
+    body: &str,
+) -> Result<Answer, String> {
     let failed = |why: String| format!("{address} cannot be asked: {why}");
     let (mut stream, to) = connect(address).map_err(|error| failed(error.to_string()))?;
+    let shown =
+        token.map_or_else(String::new, |token| format!("Authorization: Bearer {}\r\n", token.reveal()));
     // At once: whoever answers the first piece of it alone would close the connection on the rest.
     let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{shown}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
     let answer = exchange(&mut stream, request.as_bytes()).map_err(|error| failed(error.to_string()))?;

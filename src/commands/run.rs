@@ -147,8 +147,14 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
                 status.done(Work::Connect, "");
                 return Ok(Some(problems));
             }
-            Err(error @ kafka::Error::Unreachable { .. }) => {
-                status.report(Work::Connect, "", Cause::lasting(error.to_string(), ""));
+            Err(kafka::Error::Unreachable { brokers, cause }) => {
+                // Asked for five seconds already: it has lasted.
+                let names_them = brokers.split(',').any(|broker| cause.what.contains(broker.trim()));
+                let what = match names_them {
+                    true => cause.what,
+                    false => format!("cannot reach the brokers {brokers}: {}", cause.what),
+                };
+                status.report(Work::Connect, "", Cause::lasting(what, cause.remedy));
                 if stop.wait(pause) {
                     return Ok(None);
                 }

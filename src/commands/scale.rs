@@ -1,11 +1,14 @@
 //! `lockstep scale`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lockstep_connectors::http::{Count, Counts};
+use lockstep_engine::pipeline::HttpToken;
 
 use super::Failure;
 use super::ask::ask;
+use crate::token;
 
 const DETAILS: &str = "\
 Shows how many shards and instances of models a running process has, or asks for others. Streams and what their models carry
@@ -14,8 +17,9 @@ on move while records come; nothing is lost, repeated or out of order by it.
 What is asked for by hand is held, whatever the load: the law of scaling leaves it alone until it is given back with
 `auto`, or the process ends. scaling.shards and scaling.instances bound it.
 
-A process is asked where it serves its metrics (http.listen), and changes numbers only for who is on its own machine. In a
-container or a pod that is a command inside of it: `kubectl exec POD -- lockstep scale --shards 8`.
+A process is asked where it serves its metrics (http.listen), and changes numbers only for who shows the token that it was
+started with: set the same LOCKSTEP_HTTP_TOKEN, or LOCKSTEP_HTTP_TOKEN_FILE, or write --token-file. In a container or a pod that
+has them a command inside finds them: `kubectl exec POD -- lockstep scale --shards 8`. To look needs none.
 
   lockstep scale
   lockstep scale --shards 8
@@ -36,6 +40,9 @@ pub(crate) struct Args {
     /// Ask for so many instances of a step's model, or leave them to the law
     #[arg(long, value_name = "STEP=N|auto", value_parser = of_step)]
     instances: Vec<(String, Wanted)>,
+    /// The file that holds the token, instead of LOCKSTEP_HTTP_TOKEN and LOCKSTEP_HTTP_TOKEN_FILE
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
     /// Print the numbers as JSON
     #[arg(long)]
     json: bool,
@@ -64,13 +71,18 @@ fn of_step(text: &str) -> Result<(String, Wanted), String> {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let address = &args.address;
+    let token = match &args.token_file {
+        Some(path) => Some(token::from_file(path).map_err(|why| format!("--token-file {why}"))?),
+        None => token::from_environment()?,
+    };
+    let token = token.as_ref();
     if let Some(wanted) = args.shards {
-        put(address, "/scaling/shards", wanted)?;
+        put(address, "/scaling/shards", token, wanted)?;
     }
     for (step, wanted) in args.instances {
-        put(address, &format!("/scaling/instances/{step}"), wanted)?;
+        put(address, &format!("/scaling/instances/{step}"), token, wanted)?;
     }
-    let answer = ask(address, "GET", "/scaling", "")?;
+    let answer = ask(address, ("GET", "/scaling"), None, "")?;
     let counts: Counts = match answer.status {
         200 => serde_json::from_str(&answer.body)
             .map_err(|error| format!("{address} cannot be understood: {error}"))?,
@@ -84,12 +96,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn put(address: &str, path: &str, wanted: Wanted) -> Result<(), Failure> {
+fn put(address: &str, path: &str, token: Option<&HttpToken>, wanted: Wanted) -> Result<(), Failure> {
     let body = serde_json::json!({ "count": wanted.0 }).to_string();
-    let answer = ask(address, "PUT", path, &body)?;
+    let answer = ask(address, ("PUT", path), token, &body)?;
     match answer.status {
         200 => Ok(()),
-        403 | 422 => Err(answer.body.trim().into()),
+        401 | 403 | 422 => Err(answer.body.trim().into()),
         404 if !answer.body.contains("/metrics") => Err(answer.body.trim().into()),
         _ => Err(answer.unexpected(address).into()),
     }

@@ -130,7 +130,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let scaling = scaling::scaling(root, &steps);
     let mut limits = service::limits(root);
     let supervision = supervision::supervision(root);
-    let mut http = service::http(root);
+    let (mut http, http_token) = service::http(root, base);
     root.finish();
     let mut steps = steps;
     overrides.apply(notes, &mut kafka, &mut limits, &mut http, &mut steps);
@@ -150,6 +150,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
         limits,
         supervision,
         http,
+        http_token,
     })
 }
 

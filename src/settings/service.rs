@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use lockstep_engine::pipeline::{
-    DeliverySpec, GroupProtocol, Guarantee, KafkaSpec, Limits, PublishSpec, StartAt,
+    DeliverySpec, GroupProtocol, Guarantee, HttpToken, KafkaSpec, Limits, PublishSpec, StartAt,
 };
 use toml::de::DeValue;
 
 use super::kinds::{count, duration, positive_duration, shown, size, string, word};
 use super::reader::Section;
+use crate::token;
 
 /// What Lockstep sets itself, and where its users set it instead.
 const OWN_PROPERTIES: [(&str, &str); 11] = [
@@ -237,10 +238,29 @@ pub(super) fn limits(root: &Section<'_>) -> Limits {
 /// What the budget for payloads may be.
 pub(super) const MEMORY: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 
-/// `[http]`: where to listen, or none.
-pub(super) fn http(root: &Section<'_>) -> Option<String> {
+/// `[http]`: where to listen, or none, and what has to be shown to change anything. The environment's token wins over the file's.
+pub(super) fn http(root: &Section<'_>, base: &Path) -> (Option<String>, Option<HttpToken>) {
     let default = Some("127.0.0.1:9464".to_owned());
-    let Some(section) = root.table("http") else { return default };
+    let section = root.table("http");
+    let file = section.as_ref().and_then(|section| section.optional("token_file", string));
+    let token = match token::from_environment() {
+        Ok(None) => file.and_then(|file| {
+            let found = token::from_file(&base.join(file));
+            found
+                .map_err(|why| {
+                    if let Some(section) = &section {
+                        section.wrong("token_file", why)
+                    }
+                })
+                .ok()
+        }),
+        Ok(token) => token,
+        Err(why) => {
+            root.wrong("http", why);
+            None
+        }
+    };
+    let Some(section) = section else { return (default, token) };
     let listen = section.or(
         "listen",
         default,
@@ -250,7 +270,7 @@ pub(super) fn http(root: &Section<'_>) -> Option<String> {
         }),
     );
     section.finish();
-    listen
+    (listen, token)
 }
 
 /// `host:port`; port 0 for any free one.

@@ -16,11 +16,12 @@ over_each_broker!(what_is_asked_for_by_hand_comes_while_records_do_and_loses_rep
 const STREAMS: usize = 12;
 const ROUNDS: usize = 5;
 const RECORDS: usize = 50;
+const TOKEN: &str = "of-the-tests-alone-and-long";
 
 fn what_is_asked_for_by_hand_comes_while_records_do_and_loses_repeats_and_reorders_nothing(broker: &Broker) {
     let pipeline = Pipeline::of(broker, BYTES);
     pipeline.create_topics(&["bytes"], 2);
-    let mut run = pipeline.run(&[("LOCKSTEP_HTTP", "127.0.0.1:0")]);
+    let mut run = pipeline.run(&[("LOCKSTEP_HTTP", "127.0.0.1:0"), ("LOCKSTEP_HTTP_TOKEN", TOKEN)]);
     let said = run.says("metrics on http://");
     let address = said.split("metrics on http://").nth(1).and_then(|rest| rest.split('/').next());
     let address = address.expect("an address").to_owned();
@@ -45,6 +46,9 @@ fn what_is_asked_for_by_hand_comes_while_records_do_and_loses_repeats_and_reorde
     }
     producer.finish();
 
+    let nobody = Lockstep::run(&["scale", &address, "--shards", "3"], &[]);
+    assert_eq!(nobody.code, Some(1));
+    assert!(nobody.err.contains("LOCKSTEP_HTTP_TOKEN"), "{nobody:?}");
     let refused = scale(&address, &["--shards", "1000"]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("scaling.shards"), "{refused:?}");
@@ -74,7 +78,7 @@ fn what_is_asked_for_by_hand_comes_while_records_do_and_loses_repeats_and_reorde
 }
 
 fn scale(address: &str, args: &[&str]) -> Ended {
-    Lockstep::run(&[&["scale", address], args].concat(), &[])
+    Lockstep::run(&[&["scale", address], args].concat(), &[("LOCKSTEP_HTTP_TOKEN", TOKEN)])
 }
 
 fn until_there_are(address: &str, shards: u64, instances: u64) {

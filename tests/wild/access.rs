@@ -1,1 +1,4 @@
-//! Secured brokers, missing rights, and what health says meanwhile.
+//! Access: TLS, users and rights, over a broker with a listener of each kind (`config/kafka/kafka run --secured`).
+
+mod connection;
+mod secured;

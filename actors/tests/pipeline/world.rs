@@ -378,6 +378,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         supervision: Supervision::default(),
         http: None,
+        http_token: None,
     }
 }
 

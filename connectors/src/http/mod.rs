@@ -9,5 +9,5 @@ mod server;
 
 pub use health::{Health, HealthCheck};
 pub use recorder::{Metrics, RecorderInstalled, install_recorder};
-pub use scaling::{Count, Counted, Counts, NotAsked, Scaling};
+pub use scaling::{Changes, Count, Counted, Counts, NotAsked, Scaling};
 pub use server::{HttpError, HttpHandle, HttpServer};

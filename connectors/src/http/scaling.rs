@@ -1,13 +1,15 @@
-//! How many shards and instances there are, to be seen by whoever sees the metrics, and to be changed by hand from this
-//! machine: `GET /scaling`, `PUT /scaling/shards` and `PUT /scaling/instances/STEP`, with `{"count": 4}`, or
+//! How many shards and instances there are, to be seen by whoever sees the metrics, and to be changed by who has the token
+//! (`Authorization: Bearer TOKEN`): `GET /scaling`, `PUT /scaling/shards` and `PUT /scaling/instances/STEP`, with `{"count": 4}`, or
 //! `{"count": null}` to leave them to the law of scaling again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::http::header::{ContentType, HOST};
+use actix_web::http::header::{AUTHORIZATION, ContentType, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, web};
+use lockstep_engine::pipeline::HttpToken;
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 /// The most that a request may say, in bytes.
 const MOST: usize = 1024;
@@ -64,7 +66,17 @@ pub trait Scaling: Send + Sync {
     fn ask(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotAsked>;
 }
 
-type Shared = web::Data<Arc<dyn Scaling>>;
+/// What can be changed over HTTP, and by whom.
+#[derive(Clone)]
+pub struct Changes {
+    /// Who does it.
+    pub scaling: Arc<dyn Scaling>,
+    /// What has to be shown; without one nothing can be changed. Where a request comes from says nothing: behind a proxy or
+    /// beside other containers all come from this machine.
+    pub token: Option<HttpToken>,
+}
+
+type Shared = web::Data<Changes>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +94,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig, scaling: &Shared) {
 }
 
 async fn counts(scaling: Shared) -> HttpResponse {
-    HttpResponse::Ok().json(scaling.counts())
+    HttpResponse::Ok().json(scaling.scaling.counts())
 }
 
 async fn shards(request: HttpRequest, scaling: Shared, body: web::Bytes) -> HttpResponse {
@@ -102,9 +114,17 @@ fn change(request: &HttpRequest, scaling: &Shared, what: Counted<'_>, body: &[u8
     let said = |mut response: actix_web::HttpResponseBuilder, why: String| {
         response.insert_header(ContentType::plaintext()).body(why + "\n")
     };
-    if !is_from_here(request) {
-        let why = "numbers are changed from the machine itself: run `lockstep scale` there";
+    let Some(token) = &scaling.token else {
+        let why = "nothing can be changed over HTTP, as this process was started without a token; set LOCKSTEP_HTTP_TOKEN \
+                   or http.token_file where it is started";
         return said(HttpResponse::Forbidden(), why.into());
+    };
+    if !shows(request, token) {
+        let why = "the token is missing or wrong; set LOCKSTEP_HTTP_TOKEN or LOCKSTEP_HTTP_TOKEN_FILE to the one that the \
+                   process was started with (in a request: Authorization: Bearer TOKEN)";
+        let mut response = HttpResponse::Unauthorized();
+        response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        return said(response, why.into());
     }
     let asked: Asked = match serde_json::from_slice(body) {
         Ok(asked) => asked,
@@ -114,21 +134,19 @@ fn change(request: &HttpRequest, scaling: &Shared, what: Counted<'_>, body: &[u8
             return said(HttpResponse::BadRequest(), why);
         }
     };
-    match scaling.ask(what, asked.count) {
-        Ok(()) => HttpResponse::Ok().json(scaling.counts()),
+    match scaling.scaling.ask(what, asked.count) {
+        Ok(()) => HttpResponse::Ok().json(scaling.scaling.counts()),
         Err(NotAsked::Unknown(why)) => said(HttpResponse::NotFound(), why),
         Err(NotAsked::Outside(why)) => said(HttpResponse::UnprocessableEntity(), why),
     }
 }
 
-/// Whether a program on this machine asks, and not a page in its browser: that could have a name of its own resolve to
-/// this machine (DNS rebinding), but it cannot send another name than its own.
-fn is_from_here(request: &HttpRequest) -> bool {
-    let peer_is_here = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name =
-        host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let is_no_name = name == "localhost" || address.parse::<std::net::IpAddr>().is_ok();
-    peer_is_here && is_no_name
+/// Whether a request shows the token. How long the comparison takes tells nothing of how much of it is right.
+fn shows(request: &HttpRequest, token: &HttpToken) -> bool {
+    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| {
+        let (scheme, shown) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim())
+    });
+    shown.is_some_and(|shown| bool::from(shown.as_bytes().ct_eq(token.reveal().as_bytes())))
 }

@@ -1,7 +1,7 @@
 //! The server, on a thread of its own.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
@@ -10,7 +10,7 @@ use actix_web::{App, HttpResponse, web};
 
 use super::health::HealthCheck;
 use super::recorder::Metrics;
-use super::scaling::{self, Scaling};
+use super::scaling::{self, Changes};
 
 /// Metrics and health over HTTP.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl HttpServer {
         listen: &str,
         metrics: Metrics,
         health: HealthCheck,
-        scaling: Option<Arc<dyn Scaling>>,
+        scaling: Option<Changes>,
     ) -> Result<HttpHandle, HttpError> {
         let address = resolve(listen)?;
         let bind = |reason: std::io::Error| HttpError::Bind { address, reason: reason.to_string() };
@@ -74,7 +74,7 @@ impl HttpServer {
         let address = listener.local_addr().map_err(bind)?;
         if !address.ip().is_loopback() {
             tracing::warn!(
-                "metrics and health on {address} can be reached from other machines, without a password"
+                "metrics and health on {address} can be read from other machines, without a password"
             );
         }
         let (started, start) = mpsc::sync_channel(1);
@@ -102,7 +102,7 @@ fn resolve(listen: &str) -> Result<SocketAddr, HttpError> {
 
 async fn serve(
     listener: TcpListener,
-    (state, scaling): (web::Data<State>, Option<web::Data<Arc<dyn Scaling>>>),
+    (state, scaling): (web::Data<State>, Option<web::Data<Changes>>),
     started: mpsc::SyncSender<Result<ServerHandle, String>>,
 ) {
     let server = actix_web::HttpServer::new(move || {

@@ -4,22 +4,23 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lockstep_engine::pipeline::HttpToken;
 use parking_lot::Mutex;
 
 use super::*;
 use crate::http::health::Health;
 use crate::http::recorder::Recorder;
-use crate::http::scaling::{Count, Counted, Counts, NotAsked};
+use crate::http::scaling::{Count, Counted, Counts, NotAsked, Scaling};
 
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    request(address, &format!("GET {path}"), "test", "")
+    request(address, &format!("GET {path}"), "", "")
 }
 
-fn request(address: SocketAddr, what: &str, host: &str, body: &str) -> (u16, String) {
+fn request(address: SocketAddr, what: &str, more: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let length = body.len();
     let request = format!(
-        "{what} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{what} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut text = String::new();
@@ -52,24 +53,26 @@ impl Scaling for Mutex<Option<usize>> {
     }
 }
 
-#[test]
-fn numbers_are_changed_from_this_machine_and_by_no_page_of_another() {
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+fn changeable(token: Option<&str>) -> (HttpHandle, Arc<Mutex<Option<usize>>>) {
     let scaling: Arc<Mutex<Option<usize>>> = Arc::default();
-    let metrics = Recorder::new().metrics();
-    let server =
-        HttpServer::start("127.0.0.1:0", metrics, well(), Some(scaling.clone())).expect("a free port");
+    let token = token.map(|token| HttpToken::new(token).expect("long enough"));
+    let changes = Changes { scaling: scaling.clone(), token };
+    let server = HttpServer::start("127.0.0.1:0", Recorder::new().metrics(), well(), Some(changes));
+    (server.expect("a free port"), scaling)
+}
+
+#[test]
+fn server_changes_numbers_for_who_shows_the_token() {
+    let (server, scaling) = changeable(Some(TOKEN));
     let put =
-        |path: &str, host: &str, body: &str| request(server.address(), &format!("PUT {path}"), host, body);
-    let (status, text) = put("/scaling/shards", "127.0.0.1:9464", r#"{"count": 3}"#);
+        |path: &str, more: &str, body: &str| request(server.address(), &format!("PUT {path}"), more, body);
+    let authorized = format!("Authorization: Bearer {TOKEN}\r\n");
+    let (status, text) = put("/scaling/shards", &authorized, r#"{"count": 3}"#);
     assert_eq!(status, 200, "{text}");
     assert!(text.ends_with(r#"{"shards":{"current":1,"asked":3,"by_hand":true},"instances":{}}"#), "{text}");
-    for host in ["localhost:9464", "[::1]:9464", "127.0.0.1"] {
-        assert_eq!(put("/scaling/shards", host, r#"{"count": null}"#).0, 200);
-    }
-    assert_eq!(*scaling.lock(), None);
-    for host in ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", ""] {
-        assert_ne!(put("/scaling/shards", host, r#"{"count": 2}"#).0, 200, "{host}");
-    }
+    assert_eq!(put("/scaling/shards", &authorized, r#"{"count": null}"#).0, 200);
     let refused = [
         ("/scaling/shards", r#"{"count": 5}"#, 422, "1 to 4"),
         ("/scaling/shards", "4", 400, "write {\"count\": 4}"),
@@ -77,12 +80,41 @@ fn numbers_are_changed_from_this_machine_and_by_no_page_of_another() {
         ("/scaling/instances/faces", r#"{"count": 2}"#, 404, "no such step"),
     ];
     for (path, body, expected, says) in refused {
-        let (status, text) = put(path, "localhost", body);
+        let (status, text) = put(path, &authorized, body);
         assert_eq!(status, expected, "{text}");
         assert!(text.contains(says), "{text}");
     }
-    assert_ne!(put("/scaling/shards", "localhost", &" ".repeat(5_000)).0, 200, "more than a request may say");
+    assert_ne!(put("/scaling/shards", &authorized, &" ".repeat(5_000)).0, 200, "more than a request may say");
     assert_eq!(*scaling.lock(), None);
+}
+
+#[test]
+fn server_changes_nothing_without_the_token() {
+    let (server, scaling) = changeable(Some(TOKEN));
+    let (open, _) = changeable(None);
+    let wrong = [
+        String::new(),
+        "Authorization: Bearer \r\n".to_owned(),
+        format!("Authorization: Bearer {}\r\n", &TOKEN[1..]),
+        format!("Authorization: Bearer {TOKEN}0\r\n"),
+        format!("Authorization: Basic {TOKEN}\r\n"),
+        format!("Authorization: {TOKEN}\r\n"),
+        "Authorization: Bearer 0123456789abcdef0123456789abcdeF\r\n".to_owned(),
+        format!("X-Forwarded-For: 127.0.0.1\r\nCookie: token={TOKEN}\r\n"),
+    ];
+    for more in &wrong {
+        let (status, text) = request(server.address(), "PUT /scaling/shards", more, r#"{"count": 2}"#);
+        assert_eq!(status, 401, "{more:?}: {text}");
+        assert!(text.contains("LOCKSTEP_HTTP_TOKEN") && !text.contains(TOKEN), "{text}");
+    }
+    assert_eq!(*scaling.lock(), None);
+    let authorized = format!("Authorization: Bearer {TOKEN}\r\n");
+    for more in [&*authorized, ""] {
+        let (status, text) = request(open.address(), "PUT /scaling/shards", more, r#"{"count": 2}"#);
+        assert_eq!(status, 403, "{text}");
+        assert!(text.contains("LOCKSTEP_HTTP_TOKEN or http.token_file"), "{text}");
+    }
+    assert_eq!(get(server.address(), "/scaling").0, 200, "who sees the metrics sees the numbers");
 }
 
 fn well() -> HealthCheck {

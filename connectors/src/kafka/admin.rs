@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
+use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::Pipeline;
+use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::{Error, config};
+use super::inquiry::{self, Inquiry};
+use super::{Error, config, diagnosis};
 
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,22 +50,45 @@ pub enum Made {
     Existed,
 }
 
-struct Quiet;
+/// How many events of a client are looked at for why it cannot connect.
+const EVENTS: usize = 256;
 
-impl ClientContext for Quiet {
+/// Keeps what the client says of why it cannot connect.
+#[derive(Default)]
+pub(super) struct Heard(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
+
+impl ClientContext for Heard {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         super::source::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "the admin client");
+        let (code, mut heard) = (error.rdkafka_error_code(), self.0.lock());
+        // That all brokers are down says nothing of why.
+        if heard.is_none() || !diagnosis::is_summary(code) {
+            *heard = Some((code, reason.to_owned()));
+        }
     }
 }
 
-impl ProducerContext for Quiet {
+impl ProducerContext for Heard {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
+}
+
+impl Heard {
+    /// Why brokers cannot be reached that a request with these settings has failed to reach.
+    fn cause(&self, settings: ClientConfig, error: &KafkaError) -> Cause {
+        let Some((code, reason)) = self.0.lock().take() else {
+            let silent = "see that they run and that kafka.brokers names them as host:port,host:port";
+            return Cause::passing(error.to_string(), silent);
+        };
+        let found =
+            inquiry::doubt(code, &reason).and_then(|doubt| Inquiry::new(settings).find(doubt, &reason));
+        found.unwrap_or_else(|| diagnosis::cause(code, &reason))
+    }
 }
 
 /// The numbers of partitions of topics, in the order asked; none for a topic that is not there.
@@ -75,33 +101,21 @@ pub fn partition_counts(
     topics: &[&str],
     within: Duration,
 ) -> Result<Vec<Option<i32>>, Error> {
-    let mut settings = config::client(brokers);
-    for (key, value) in properties.iter().filter(|(key, _)| of_any_client(key)) {
-        settings.set(key, value);
-    }
-    let client: BaseProducer<Quiet> =
-        settings.create_with_context(Quiet).map_err(|error| config::not_made("client", &error))?;
+    let settings = config::connecting(brokers, properties);
+    let client: BaseProducer<Heard> =
+        settings.create_with_context(Heard::default()).map_err(|error| config::not_made("client", &error))?;
     // All topics at once: asking for one by name would make it, where brokers make topics by themselves.
-    let metadata = client
-        .client()
-        .fetch_metadata(None, within)
-        .map_err(|error| Error::Unreachable { brokers: brokers.to_owned(), why: unreachable(&error) })?;
+    let metadata = client.client().fetch_metadata(None, within).map_err(|error| {
+        // One event at a time, some of which are lines of its log.
+        (0..EVENTS).for_each(|_| client.poll(Duration::ZERO));
+        let cause = client.context().cause(settings, &error);
+        Error::Unreachable { brokers: brokers.to_owned(), cause }
+    })?;
     let count = |name: &&str| {
         let topic = metadata.topics().iter().find(|topic| topic.name() == *name)?;
         i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)
     };
     Ok(topics.iter().map(count).collect())
-}
-
-/// Whether a property is about the connection, and so of use to any client.
-pub(super) fn of_any_client(key: &str) -> bool {
-    ["security.", "ssl.", "sasl.", "enable.ssl", "socket.", "broker.", "api.", "client.dns"]
-        .iter()
-        .any(|prefix| key.starts_with(prefix))
-}
-
-fn unreachable(error: &KafkaError) -> String {
-    format!("{error}; see that they run and that kafka.brokers names them as host:port,host:port")
 }
 
 /// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.
@@ -167,10 +181,7 @@ pub fn create_topics(
 ) -> Result<Vec<Result<Made, Error>>, Error> {
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
     let there = partition_counts(brokers, properties, &names, within)?;
-    let mut settings = config::client(brokers);
-    for (key, value) in properties.iter().filter(|(key, _)| of_any_client(key)) {
-        settings.set(key, value);
-    }
+    let settings = config::connecting(brokers, properties);
     let client: AdminClient<DefaultClientContext> =
         settings.create().map_err(|error| config::not_made("admin client", &error))?;
     let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));

@@ -56,6 +56,33 @@ pub(super) fn client(brokers: &str) -> ClientConfig {
     config
 }
 
+/// What a client is made with that does nothing but ask: of the user's properties those about the connection.
+pub(super) fn connecting(brokers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
+    let mut config = client(brokers);
+    for (key, value) in properties.iter().filter(|(key, _)| is_of_any_client(key)) {
+        config.set(key, value);
+    }
+    config
+}
+
+/// Whether a property is about the connection, and so of use to any client.
+fn is_of_any_client(key: &str) -> bool {
+    [
+        "security.",
+        "ssl.",
+        "sasl.",
+        "enable.ssl",
+        "enable.sasl",
+        "socket.",
+        "broker.",
+        "api.",
+        "client.dns",
+        "https.",
+    ]
+    .iter()
+    .any(|prefix| key.starts_with(prefix))
+}
+
 /// How long a broker may take to answer before the request counts as failed, in milliseconds: as long as with Kafka's own
 /// clients. It bounds for how long a commit that is never answered holds up those who want its partitions; librdkafka's
 /// own limit is twice that.

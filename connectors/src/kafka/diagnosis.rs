@@ -111,13 +111,24 @@ fn of_connection(reason: &str) -> Option<Cause> {
         )
     } else if has("alert certificate expired") {
         cause("the client's certificate has expired", "renew ssl.certificate.location")
-    } else if has("nsupported SASL mechanism") || has("SASL mechanism handshake failed") {
+    } else if has("not valid in current SASL state") {
+        cause(
+            "this port takes no users",
+            "write security.protocol = \"plaintext\" or \"ssl\", or the port of a listener with users",
+        )
+    } else if has("nsupported SASL mechanism") || has("mechanism handshake failed") {
         let listed = reason.split_once("supported mechanisms: ").map(|(_, them)| cut(them));
         let offered = listed.map_or_else(String::new, |them| format!(" (it offers {them})"));
         cause(
             &format!("the broker does not offer this sasl.mechanism{offered}"),
             "write sasl.mechanism as the listener has it",
         )
+    } else if has("OAUTHBEARER token") {
+        let why = cut(reason.split_once("OAUTHBEARER token: ").map_or(reason, |(_, why)| why));
+        Some(Cause::lasting(
+            format!("no OAUTHBEARER token can be had: {why}"),
+            "correct sasl.oauthbearer.config, or sasl.oauthbearer.method and its properties",
+        ))
     } else if has("SASL authentication error") || has("uthentication failed") || has("invalid credentials") {
         cause(
             "the broker refuses the user or the password",
@@ -146,7 +157,7 @@ fn of_connection(reason: &str) -> Option<Cause> {
 }
 
 /// The broker that a reason begins with, as `ssl://host:9093`, or what it begins with else.
-fn broker_of(reason: &str) -> &str {
+pub(super) fn broker_of(reason: &str) -> &str {
     let end = reason.find(": ").unwrap_or(reason.len());
     let name = &reason[..end];
     // `/bootstrap`, or the broker's number.

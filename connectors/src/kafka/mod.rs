@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod bare;
+mod certificate;
 mod changelog;
 mod commits;
 mod config;
@@ -15,8 +16,10 @@ mod diagnosis;
 pub mod embedded;
 pub mod ends;
 mod fault_point;
+mod inquiry;
 pub mod membership;
 pub mod notes;
+mod probe;
 mod publishing;
 mod seldom;
 pub mod sink;
@@ -26,6 +29,8 @@ pub mod tail;
 pub mod transactions;
 mod watermarks;
 pub mod whole;
+
+use lockstep_engine::condition::Cause;
 
 /// What keeps a client from being made or a request from being answered: what was asked for, what was
 /// wrong, and what would be right. Values of properties never appear in it, as they may be secrets.
@@ -40,12 +45,12 @@ pub enum Error {
         why: String,
     },
     /// No broker answers. It may yet.
-    #[error("cannot reach the brokers {brokers}: {why}")]
+    #[error("cannot reach the brokers {brokers}: {cause}")]
     Unreachable {
         /// As configured.
         brokers: String,
-        /// What librdkafka says, and what may help.
-        why: String,
+        /// Why, and what helps.
+        cause: Cause,
     },
     /// librdkafka could not do what it was asked.
     #[error("{what}: {why}")]

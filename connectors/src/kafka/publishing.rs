@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::connection::Connection;
 use super::diagnosis;
+use super::inquiry::Inquiry;
 use super::statistics::{Partition, Statistics};
 
 /// A partition whose records wait for so long without one being acknowledged is stuck.
@@ -31,8 +32,8 @@ struct State {
 }
 
 impl Publishing {
-    pub(super) fn new(conditions: Arc<dyn Conditions>) -> Self {
-        let connection = Connection::new("producer", conditions.clone());
+    pub(super) fn new(conditions: Arc<dyn Conditions>, inquiry: Inquiry) -> Self {
+        let connection = Connection::new("producer", conditions.clone(), inquiry);
         let state = State { connection, waiting: HashMap::new(), stuck: BTreeMap::new() };
         Self { conditions, state: Arc::new(Mutex::new(state)) }
     }

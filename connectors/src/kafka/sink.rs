@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
+use super::inquiry::Inquiry;
 use super::membership::Membership;
 use super::publishing::Publishing;
 use super::statistics::Statistics;
@@ -159,7 +160,8 @@ impl KafkaSink {
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
-        Self::make(config, queue, on_delivery, conditions)
+        let inquiring = config::connecting(&spec.brokers, &spec.producer);
+        Self::make((config, inquiring), queue, on_delivery, conditions)
     }
 
     /// The same, with at most 8 MiB of them under way, and its transactions, one of which must have begun before anything is
@@ -174,8 +176,9 @@ impl KafkaSink {
         (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
+        let inquiring = config::connecting(&spec.brokers, &spec.producer);
         let sink = Self::make(
-            config::transactional_producer(spec, id, 2 * queue)?,
+            (config::transactional_producer(spec, id, 2 * queue)?, inquiring),
             queue.min(IN_TRANSACTION),
             on_delivery,
             conditions.clone(),
@@ -187,12 +190,12 @@ impl KafkaSink {
     }
 
     fn make(
-        config: ClientConfig,
+        (config, inquiring): (ClientConfig, ClientConfig),
         window: usize,
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
-        let publishing = Publishing::new(conditions);
+        let publishing = Publishing::new(conditions, Inquiry::new(inquiring));
         let under_way = Arc::new(UnderWay::default());
         let context = Context {
             on_delivery: on_delivery.clone(),

@@ -75,10 +75,7 @@ impl TailRecord {
 /// A client that reads partitions without joining a group. librdkafka wants a group's name even so. Properties about
 /// the connection are taken, others ignored.
 pub(super) fn reader(brokers: &str, properties: &BTreeMap<String, String>, group: &str) -> ClientConfig {
-    let mut settings = config::client(brokers);
-    for (key, value) in properties.iter().filter(|(key, _)| admin::of_any_client(key)) {
-        settings.set(key, value);
-    }
+    let mut settings = config::connecting(brokers, properties);
     settings
         .set("group.id", group)
         .set("enable.auto.commit", "false")

@@ -8,7 +8,7 @@ use crate::commands::ask::ask;
 /// # Errors
 /// If it cannot be asked, or gives none.
 pub(crate) fn fetch(address: &str) -> Result<Scrape, String> {
-    let answer = ask(address, "GET", "/metrics", "")?;
+    let answer = ask(address, ("GET", "/metrics"), None, "")?;
     match answer.status {
         200 => Ok(Scrape::parse(&answer.body)),
         _ => Err(answer.unexpected(address)),

@@ -125,10 +125,13 @@ impl ConsumerContext for Context {
     }
 }
 
+/// What librdkafka says of a client certificate that the broker will not accept; then it cannot connect, which is said.
+const FOREIGN_CERTIFICATE: &str = "No matching issuer found in server trusted certificate authorities";
+
 /// librdkafka's own log, in ours. What has failed (`FAIL`, `ERROR`) it tells as an error as well, which becomes a condition.
 pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        _ if matches!(facility, "FAIL" | "ERROR") => {
+        _ if matches!(facility, "FAIL" | "ERROR") || message.contains(FOREIGN_CERTIFICATE) => {
             tracing::debug!(target: "librdkafka", facility, "{message}");
         }
         RDKafkaLogLevel::Emerg

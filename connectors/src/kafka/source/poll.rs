@@ -32,6 +32,8 @@ use super::join::{Join, Member};
 use super::partition::{Partition, Read};
 use super::{Close, Mailbox};
 use crate::kafka::changelog::Changelog;
+use crate::kafka::config;
+use crate::kafka::inquiry::Inquiry;
 use crate::kafka::membership::Membership;
 
 /// How long the thread sleeps at most: well within any session's and poll interval's limits.
@@ -92,6 +94,7 @@ impl Poller {
         inputs: HashMap<String, InputId>,
         (start, changelog): (StartAt, Option<Changelog>),
     ) -> Self {
+        let inquiry = Inquiry::new(config::connecting(&join.spec.brokers, &join.spec.consumer));
         Self {
             is_incremental: join.tries_incremental(),
             join,
@@ -115,7 +118,7 @@ impl Poller {
             commits: Commits::default(),
             stopped: false,
             first: 0,
-            standing: Standing::new(conditions),
+            standing: Standing::new(conditions, inquiry),
             look_again: Instant::now(),
             left: None,
             counts: Vec::new(),

@@ -13,6 +13,7 @@ use super::group::Step;
 use super::{Partition, Poller};
 use crate::kafka::connection::Connection;
 use crate::kafka::diagnosis;
+use crate::kafka::inquiry::Inquiry;
 use crate::kafka::statistics::{Group, Statistics};
 
 /// What conditions name that are about the group.
@@ -33,9 +34,9 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(conditions: Arc<dyn Conditions>) -> Self {
+    pub(super) fn new(conditions: Arc<dyn Conditions>, inquiry: Inquiry) -> Self {
         Self {
-            connection: Connection::new("consumer", conditions.clone()),
+            connection: Connection::new("consumer", conditions.clone(), inquiry),
             conditions,
             unreadable: BTreeMap::new(),
             unreachable: BTreeMap::new(),

@@ -2,7 +2,7 @@
 //!
 //! It may where a tokenizer looks at each word by itself: its normaliser changes characters one by one, or joins them only
 //! to marks that follow them; its pre-tokenizer parts text at spaces; its model sees one piece at a time. Then a cut before
-//! a single space between two letters or digits of ASCII is a border of pieces. Of a tokenizer that is not known to be such
+//! a single space between two letters or digits is a border of pieces. Of a tokenizer that is not known to be such
 //! a one, texts are not cut.
 
 use serde_json::Value;
@@ -71,10 +71,35 @@ fn kind(part: &Value) -> &str {
 
 /// The longest beginning of a text that ends at a safe border and has at most so many bytes.
 pub(super) fn beginning(text: &str, most: usize) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let is_border = |three: &[u8]| matches!(three, [before, b' ', behind] if before.is_ascii_alphanumeric() && behind.is_ascii_alphanumeric());
-    let reach = bytes.get(..most.saturating_add(2).min(bytes.len())).unwrap_or_default();
-    let before = reach.windows(3).rposition(is_border)?;
-    // The border is one of ASCII, so that it is one of characters.
-    text.get(..before + 1)
+    let mut reach = most.saturating_add(1).min(text.len());
+    while !text.is_char_boundary(reach) {
+        reach -= 1;
+    }
+    let spaces = text.get(..reach)?.rmatch_indices(' ');
+    let mut borders = spaces.filter_map(|(at, _)| Some((text.get(..at)?, text.get(at + 1..)?)));
+    let border = borders.find(|(before, behind)| {
+        before.chars().next_back().is_some_and(is_plain) && behind.chars().next().is_some_and(is_plain)
+    });
+    border.map(|(before, _)| before)
+}
+
+/// Letters and digits that no normaliser makes a space of: those of the scripts in use, without forms for compatibility.
+fn is_plain(c: char) -> bool {
+    let script = matches!(
+        c,
+        '0'..='9'
+            | 'A'..='Z'
+            | 'a'..='z'
+            | '\u{c0}'..='\u{24f}'
+            | '\u{388}'..='\u{52f}'
+            | '\u{561}'..='\u{587}'
+            | '\u{5d0}'..='\u{5ea}'
+            | '\u{620}'..='\u{64a}'
+            | '\u{904}'..='\u{939}'
+            | '\u{3041}'..='\u{3096}'
+            | '\u{30a1}'..='\u{30fa}'
+            | '\u{4e00}'..='\u{9fff}'
+            | '\u{ac00}'..='\u{d7a3}'
+    );
+    script && c.is_alphanumeric()
 }

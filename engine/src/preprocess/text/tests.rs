@@ -124,6 +124,9 @@ fn of_a_long_text_its_beginning_is_tokenised() {
     let (encoding, tokens) = plan.encode(&text).expect("tokens");
     assert_eq!(encoding.len(), 16);
     assert!(tokens < 2 * BYTES_AT_LEAST, "{tokens} of 300000 tokens were made");
+    let (encoding, tokens) = plan.encode(&"слово за словом ".repeat(100_000)).expect("tokens");
+    assert_eq!(encoding.len(), 16);
+    assert!(tokens < 2 * BYTES_AT_LEAST, "{tokens} tokens of another script were made");
     // Without a border there is no cut.
     let one_word = "a".repeat(50_000);
     assert_eq!(plan.encode(&one_word).expect("tokens").0.get_ids(), [0]);
@@ -138,7 +141,7 @@ proptest! {
         words in prop::collection::vec(
             prop::sample::select(vec![
                 "the", "cat", "sat", "a", "É", "e\u{301}", "ﬁ", "東京", "<mask>", "12", "'s", ".", "\n", "\t", "  ", "▁", "\u{a0}",
-                "Σας", "x", "\u{301}", "!",
+                "Σας", "слово", "Й", "ほし", "다", "\u{37a}", "ﷺ", "x", "\u{301}", "!",
             ]),
             0..30,
         ),

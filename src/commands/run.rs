@@ -1,5 +1,6 @@
 //! `lockstep run`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -141,10 +142,14 @@ fn say_again(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
 /// Holds the topics against the pipeline. Brokers that are away are waited for; none when asked to stop meanwhile.
 fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Option<Vec<String>>, Failure> {
     let mut pause = FIRST_PAUSE;
+    let mut hidden: BTreeSet<String> = BTreeSet::new();
     loop {
         match admin::check_topics(pipeline, BROKERS_WITHIN) {
             Ok(problems) => {
                 status.done(Work::Connect, "");
+                for topic in &hidden {
+                    status.done(Work::Read, topic);
+                }
                 return Ok(Some(problems));
             }
             Err(kafka::Error::Unreachable { brokers, cause }) => {
@@ -159,6 +164,16 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
                     return Ok(None);
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Err(kafka::Error::Hidden(topics)) => {
+                status.done(Work::Connect, "");
+                for (topic, cause) in topics {
+                    status.report(Work::Read, &topic, cause);
+                    hidden.insert(topic);
+                }
+                if stop.wait(pause) {
+                    return Ok(None);
+                }
             }
             Err(error) => return Err(error.into()),
         }

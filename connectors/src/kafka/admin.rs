@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
@@ -91,16 +92,54 @@ impl Heard {
     }
 }
 
+/// What there is of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It has so many partitions.
+    Partitions(i32),
+    /// It is not there.
+    Missing,
+    /// Whether it is there may not be known.
+    Hidden,
+}
+
 /// The numbers of partitions of topics, in the order asked; none for a topic that is not there.
 ///
 /// # Errors
-/// When the brokers cannot be reached within the time, or librdkafka refuses a property.
+/// When the brokers cannot be reached within the time, a topic may not be seen, or librdkafka refuses a property.
 pub fn partition_counts(
     brokers: &str,
     properties: &BTreeMap<String, String>,
     topics: &[&str],
     within: Duration,
 ) -> Result<Vec<Option<i32>>, Error> {
+    let found = find(brokers, properties, topics, within)?;
+    let hidden = |(topic, found): (&&str, &Found)| {
+        (*found == Found::Hidden)
+            .then(|| ((*topic).to_owned(), diagnosis::lacks("DESCRIBE", &format!("topic {topic}"))))
+    };
+    let hidden: Vec<(String, Cause)> = topics.iter().zip(&found).filter_map(hidden).collect();
+    if !hidden.is_empty() {
+        return Err(Error::Hidden(hidden));
+    }
+    Ok(found.into_iter().map(Found::count).collect())
+}
+
+impl Found {
+    fn count(self) -> Option<i32> {
+        match self {
+            Self::Partitions(count) => Some(count),
+            Self::Missing | Self::Hidden => None,
+        }
+    }
+}
+
+fn find(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[&str],
+    within: Duration,
+) -> Result<Vec<Found>, Error> {
     let settings = config::connecting(brokers, properties);
     let client: BaseProducer<Heard> =
         settings.create_with_context(Heard::default()).map_err(|error| config::not_made("client", &error))?;
@@ -108,14 +147,27 @@ pub fn partition_counts(
     let metadata = client.client().fetch_metadata(None, within).map_err(|error| {
         // One event at a time, some of which are lines of its log.
         (0..EVENTS).for_each(|_| client.poll(Duration::ZERO));
-        let cause = client.context().cause(settings, &error);
+        let cause = client.context().cause(settings.clone(), &error);
         Error::Unreachable { brokers: brokers.to_owned(), cause }
     })?;
     let count = |name: &&str| {
         let topic = metadata.topics().iter().find(|topic| topic.name() == *name)?;
-        i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)
+        i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0).map(Found::Partitions)
     };
-    Ok(topics.iter().map(count).collect())
+    Ok(topics.iter().map(|topic| count(topic).unwrap_or_else(|| missing(&settings, topic, within))).collect())
+}
+
+/// Whether a topic that is not among those that a client may see is not there. A consumer makes none by asking.
+fn missing(settings: &ClientConfig, topic: &str, within: Duration) -> Found {
+    let mut settings = settings.clone();
+    settings.set("group.id", "lockstep").set("allow.auto.create.topics", "false");
+    let asked =
+        settings.create::<BaseConsumer>().and_then(|client| client.fetch_metadata(Some(topic), within));
+    let error = asked.ok().and_then(|metadata| metadata.topics().first().and_then(|topic| topic.error()));
+    match error.map(RDKafkaErrorCode::from) {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Found::Hidden,
+        _ => Found::Missing,
+    }
 }
 
 /// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.
@@ -127,7 +179,17 @@ pub fn check_topics(pipeline: &Pipeline, within: Duration) -> Result<Vec<String>
     let inputs = input_topics(pipeline);
     let (outputs, state) = (output_topics(pipeline), pipeline.publish.state.as_deref());
     let all: Vec<&str> = inputs.iter().copied().chain(state).chain(outputs).collect();
-    let counts = partition_counts(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
+    let found = find(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
+    let hidden = |(place, (topic, found)): (usize, (&&str, &Found))| {
+        let right = if place < inputs.len() { "READ" } else { "WRITE" };
+        (*found == Found::Hidden)
+            .then(|| ((*topic).to_owned(), diagnosis::lacks(right, &format!("topic {topic}"))))
+    };
+    let hidden: Vec<(String, Cause)> = all.iter().zip(&found).enumerate().filter_map(hidden).collect();
+    if !hidden.is_empty() {
+        return Err(Error::Hidden(hidden));
+    }
+    let counts = found.into_iter().map(Found::count);
     let found: Vec<(&str, Option<i32>)> = all.into_iter().zip(counts).collect();
     Ok(problems(&found, inputs.len() + usize::from(state.is_some())))
 }
@@ -180,7 +242,9 @@ pub fn create_topics(
     within: Duration,
 ) -> Result<Vec<Result<Made, Error>>, Error> {
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-    let there = partition_counts(brokers, properties, &names, within)?;
+    // What may be made need not be seen.
+    let there: Vec<Option<i32>> =
+        find(brokers, properties, &names, within)?.into_iter().map(Found::count).collect();
     let settings = config::connecting(brokers, properties);
     let client: AdminClient<DefaultClientContext> =
         settings.create().map_err(|error| config::not_made("admin client", &error))?;

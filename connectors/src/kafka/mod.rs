@@ -52,6 +52,9 @@ pub enum Error {
         /// Why, and what helps.
         cause: Cause,
     },
+    /// Topics may not be seen: nobody but those who grant rights can say whether they are there.
+    #[error("{}", listed(.0))]
+    Hidden(Vec<(String, Cause)>),
     /// librdkafka could not do what it was asked.
     #[error("{what}: {why}")]
     Client {
@@ -60,6 +63,11 @@ pub enum Error {
         /// What is wrong, and what may help.
         why: String,
     },
+}
+
+fn listed(hidden: &[(String, Cause)]) -> String {
+    let all: Vec<String> = hidden.iter().map(|(_, cause)| cause.to_string()).collect();
+    all.join(", and ")
 }
 
 impl Error {

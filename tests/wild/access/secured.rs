@@ -51,14 +51,24 @@ impl Secured {
 
     /// A pipeline of one input, whose topics have been made.
     pub(super) fn pipeline(&self, listener: &str, properties: &[(&str, &str)]) -> Pipeline {
-        self.pipeline_with(&self.address(listener), properties, "")
+        self.pipeline_with(&self.address(listener), properties, false)
     }
 
-    /// The same at any address, with more of its settings.
-    pub(super) fn pipeline_with(&self, address: &str, properties: &[(&str, &str)], more: &str) -> Pipeline {
+    /// The same with a second input, which its one step does not take from.
+    pub(super) fn pipeline_of_two(&self, listener: &str, properties: &[(&str, &str)]) -> Pipeline {
+        self.pipeline_with(&self.address(listener), properties, true)
+    }
+
+    fn pipeline_with(&self, address: &str, properties: &[(&str, &str)], has_two: bool) -> Pipeline {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("access-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().expect("a folder");
+        let more = format!(
+            "[inputs.other]\ntopic = \"{name}.other\"\ncontent_type = \"application/octet-stream\"\n\
+             idle_timeout = \"500ms\"\n[align]\npivot = \"events\"\nmax_wait = \"1s\"\n\
+             other = {{ nearest = {{ tolerance = \"1ms\" }}, missing = \"emit\" }}\n"
+        );
+        let more = if has_two { &*more } else { "" };
         let write = |file: &str, address: &str, properties: &[(&str, &str)]| {
             let properties: String =
                 properties.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();

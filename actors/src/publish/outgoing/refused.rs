@@ -40,7 +40,8 @@ impl Outgoing {
                     gathering.keep(number, pending);
                 }
                 None => {
-                    tracing::warn!("the broker did not take a record; it is sent again: {}", error.message);
+                    // The sink has reported it, once.
+                    tracing::debug!("the broker did not take a record; it is sent again: {}", error.message);
                     self.refused.push(pending);
                     self.again_at.get_or_insert(now.after(AGAIN_AFTER));
                 }

@@ -42,6 +42,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const OFFER_AGAIN: Duration = Duration::from_millis(1);
 /// How long a request to the brokers may take.
 const REQUEST: Duration = Duration::from_secs(3);
+/// How soon a group that has refused this member is joined anew.
+const REJOIN: Duration = Duration::from_secs(5);
 /// How soon a request that failed is made again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -76,6 +78,8 @@ pub(super) struct Poller {
     /// Where the next round over the partitions begins, so that none is always last.
     first: usize,
     standing: Standing,
+    /// When the group is joined anew, as it has refused this member.
+    rejoin_at: Option<Instant>,
     /// When partitions out of range are looked at again.
     look_again: Instant,
     /// Which offsets the brokers have of them.
@@ -119,6 +123,7 @@ impl Poller {
             stopped: false,
             first: 0,
             standing: Standing::new(conditions, inquiry),
+            rejoin_at: None,
             look_again: Instant::now(),
             left: None,
             counts: Vec::new(),
@@ -133,6 +138,7 @@ impl Poller {
             }
             self.poll_group(Duration::ZERO);
             self.serve_notices();
+            self.rejoin();
             self.serve_rebalance();
             self.follow_epoch();
             self.offer_held();
@@ -199,8 +205,15 @@ impl Poller {
                             | RDKafkaErrorCode::UnsupportedFeature
                             | RDKafkaErrorCode::UnsupportedAssignor
                     );
+                let refused = matches!(
+                    code,
+                    RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed
+                );
                 if unknown {
                     self.lacks_protocol();
+                } else if refused && self.owned.is_empty() {
+                    self.client_error(Some(code), &why);
+                    self.rejoin_at = Some(Instant::now() + REJOIN);
                 } else {
                     self.fail(format!("the consumer has failed: {code}: {why}"));
                 }
@@ -229,6 +242,18 @@ impl Poller {
                 self.is_incremental = false;
                 self.notices.lock().errors.clear();
             }
+            Err(error) => self.fail(format!("the consumer has failed: {error}")),
+        }
+    }
+
+    /// Joins anew where the group has refused this member for want of a right: for librdkafka that is for good.
+    fn rejoin(&mut self) {
+        if self.stopped || self.rejoin_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.rejoin_at = None;
+        match self.join.join(self.is_incremental) {
+            Ok((consumer, committer)) => (self.consumer, self.committer) = (consumer, committer),
             Err(error) => self.fail(format!("the consumer has failed: {error}")),
         }
     }

@@ -138,6 +138,8 @@ impl Poller {
             self.partitions.clear();
         }
         self.owned.extend(takeovers.iter().map(|t| t.id));
+        // What could not be subscribed to can be now; whether it can be read is told by reading.
+        takeovers.iter().for_each(|t| self.standing.reads(&t.topic));
         self.partitions.extend(partitions);
         self.first = 0;
         self.membership.joined(self.consumer.group_metadata());

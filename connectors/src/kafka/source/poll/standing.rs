@@ -1,9 +1,9 @@
 //! How the source stands: what keeps it from reading and committing, as conditions, and whether its inputs are silent or cannot be
 //! read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::ingest::source::SourceEvent;
@@ -25,13 +25,24 @@ const POSITIONS: &str = "positions";
 pub(super) struct Standing {
     conditions: Arc<dyn Conditions>,
     connection: Connection,
-    /// Topics that cannot be read, as the client has said. It says so once.
-    unreadable: BTreeMap<String, Cause>,
+    /// Topics that cannot be read, as the client has said.
+    unreadable: BTreeMap<String, Refused>,
     /// Partitions whose leader is away.
     unreachable: BTreeMap<(String, i32), ()>,
     /// What the pipeline was told last.
     is_readable: bool,
 }
+
+/// A topic that cannot be read. librdkafka says so once, and nothing when it can be read again: it is tried by reading anew from where
+/// its partitions stand.
+struct Refused {
+    said_at: Instant,
+    tried_at: Option<Instant>,
+}
+
+/// How soon a topic that could not be read is tried again, and when that counts as having succeeded.
+const TRY_AFTER: Duration = Duration::from_secs(5);
+const READS_AFTER: Duration = Duration::from_secs(3);
 
 impl Standing {
     pub(super) fn new(conditions: Arc<dyn Conditions>, inquiry: Inquiry) -> Self {
@@ -52,8 +63,25 @@ impl Standing {
     }
 
     pub(super) fn cannot_read(&mut self, topic: &str, cause: Cause) {
-        self.unreadable.insert(topic.to_owned(), cause.clone());
+        self.unreadable.insert(topic.to_owned(), Refused { said_at: Instant::now(), tried_at: None });
         self.conditions.report(Work::Read, topic, cause);
+    }
+
+    /// Whether a topic is to be tried again that could not be read. One that was tried, and of which nothing was said, can be.
+    fn is_to_be_tried(&mut self, topic: &str, now: Instant) -> bool {
+        let Some(refused) = self.unreadable.get_mut(topic) else { return false };
+        match refused.tried_at {
+            Some(tried_at) if now.duration_since(tried_at) >= READS_AFTER => {
+                self.reads(topic);
+                false
+            }
+            Some(_) => false,
+            None => {
+                let is_time = now.duration_since(refused.said_at) >= TRY_AFTER;
+                refused.tried_at = is_time.then_some(now);
+                is_time
+            }
+        }
     }
 
     pub(super) fn cannot_begin(&self, cause: Cause) {
@@ -118,6 +146,7 @@ impl Poller {
         if self.standing.connection.is_up() {
             self.standing.conditions.done(Work::Read, "");
             self.look_at_leaders(statistics);
+            self.try_refused();
             if let Some(group) = &statistics.cgrp {
                 self.look_at_group(group);
             }
@@ -146,6 +175,18 @@ impl Poller {
                 "see that the brokers that have it run",
             );
             standing.conditions.report(Work::Read, &format!("{topic}/{number}"), cause);
+        }
+    }
+
+    fn try_refused(&mut self) {
+        let now = Instant::now();
+        let topics: BTreeSet<Arc<str>> = self.partitions.iter().map(|p| p.topic.clone()).collect();
+        let mut is_time = false;
+        for topic in topics {
+            is_time |= self.standing.is_to_be_tried(&topic, now);
+        }
+        if is_time {
+            self.assign_again();
         }
     }
 

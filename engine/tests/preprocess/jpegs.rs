@@ -237,3 +237,34 @@ proptest! {
         }
     }
 }
+
+/// Bits that change without any trace in the structure cannot be seen, and stretches that are lost or garbled can by chance be as long
+/// as what they replace: in files as small as these, with some blocks in all, now and then.
+#[test]
+fn stretches_that_are_garbled_are_seen_wherever_they_are() {
+    type Garble = fn(&mut Vec<u8>, usize);
+    let kinds: [(&str, f64, Garble); 3] = [
+        ("zeroed", 0.99, |payload, at| payload[at..at + 100].fill(0)),
+        ("lost", 0.93, |payload, at| drop(payload.drain(at..at + 64))),
+        ("reversed", 0.93, |payload, at| payload[at..at + 100].reverse()),
+    ];
+    for (kind, least, garble) in kinds {
+        let (mut seen, mut unseen) = (0, 0);
+        for case in cases().into_iter().filter(|case| case.outcome == "ok" && case.payload.len() > 700) {
+            let size = case.size.expect("a size");
+            let scan = case.payload.windows(2).position(|two| two == [0xff, 0xda]).expect("a scan") + 14;
+            for at in (scan..case.payload.len().saturating_sub(102)).step_by(17) {
+                let mut payload = case.payload.clone();
+                garble(&mut payload, at);
+                match pixels(&payload, size, OnDamage::Refuse) {
+                    Err(_) => seen += 1,
+                    Ok((row, _)) if crc32fast::hash(&row) == case.sum => {}
+                    Ok(_) => unseen += 1,
+                }
+            }
+        }
+        let share = f64::from(seen) / f64::from(seen + unseen);
+        println!("{kind}: {seen} seen, {unseen} not, {share}");
+        assert!(share > least, "{kind}: {seen} seen, {unseen} not");
+    }
+}

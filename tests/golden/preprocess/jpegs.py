@@ -176,6 +176,24 @@ def markers():
     add("mjpeg-two-fields", field + field.replace(b"AVI1\x01", b"AVI1\x02"), "refused")
     add("padded", plain + b"\0" * 50)
     add("padded-0xff", plain[:-2] + b"\xff" * 20 + plain[-2:])
+    for count in [1, 4, 16]:
+        add(f"zeros-before-end-{count}", plain[:-2] + b"\0" * count + plain[-2:])
+    add("zeros-before-end-40", plain[:-2] + b"\0" * 40 + plain[-2:], "damaged")
+    add("byte-before-end", plain[:-2] + b"\x5a" + plain[-2:], "damaged")
+    add("bytes-before-end", plain[:-2] + b"\x5a\x12\x77\x00\x31" + plain[-2:], "damaged")
+    add("restart-before-end", plain[:-2] + b"\xff\xd0" + plain[-2:])
+    intervals = cjpeg(picture, "-quality", "80", "-restart", "1B")
+    spaced = intervals
+    for at in reversed(restarts(intervals)):
+        spaced = insert(spaced, at, b"\0\0\0")
+    add("zeros-before-restarts", spaced)
+    spaced = intervals
+    for at in reversed(restarts(intervals)):
+        spaced = insert(spaced, at, b"\xff\xff")
+    add("fill-before-restarts", spaced)
+    add("byte-before-restart", insert(intervals, restarts(intervals)[1], b"\x33"), "damaged")
+    apart_end = [end for marker, _, end in segments(apart) if marker == 0xDA][0]
+    add("zeros-between-scans", insert(apart, apart_end, b"\0\0"))
     add("followed-by-another", plain + gray)
     add("followed-by-text", plain + b"--boundary\r\n")
     add("many-comments", insert(plain, 2, b"\xff\xfe\x00\x06abcd" * 40))

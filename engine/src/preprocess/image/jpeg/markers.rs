@@ -8,19 +8,15 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::scans::{Component, Coverage};
+use smallvec::SmallVec;
+
+use super::entropy::{self, Part};
+use super::frame::Frame;
+use super::huffman::{self, Tables};
+use super::scans::Coverage;
 
 /// A picture with more scans is refused: each is a pass over all of it, however few bytes it has.
 pub(super) const MOST_SCANS: usize = 100;
-
-/// What the frame header says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) progressive: bool,
-    pub(super) components: Vec<Component>,
-}
 
 /// What comes before the first scan, the header of that scan included.
 #[derive(Clone, Debug)]
@@ -63,7 +59,7 @@ impl From<&str> for Refusal {
 
 /// Reads as far as to the first scan.
 pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, Refusal> {
-    let mut walk = Walk::new(payload);
+    let mut walk = Walk::new(payload, false);
     while walk.scans == 0 {
         if let Step::End(end) = walk.step()? {
             return Err(walk.without_scan(&end));
@@ -74,7 +70,7 @@ pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, Refusal> {
 
 /// Reads the whole file.
 pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
-    let mut walk = Walk::new(payload);
+    let mut walk = Walk::new(payload, true);
     let end = loop {
         match walk.step()? {
             Step::Segment => {}
@@ -99,7 +95,7 @@ pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
                 .into(),
         );
     }
-    damage = damage.or_else(|| walk.coverage.missing());
+    damage = damage.or(walk.damage.take()).or_else(|| walk.coverage.missing());
     let mut bytes = walk.mended();
     if matches!(end, End::NextImage) {
         // libjpeg would not stop there.
@@ -133,6 +129,12 @@ struct Walk<'a> {
     scans: usize,
     in_scans: bool,
     coverage: Coverage,
+    /// Whether the data of scans is followed.
+    follows: bool,
+    tables: Tables,
+    interval: u16,
+    /// What the data of scans has shown.
+    damage: Option<String>,
     /// An AVI1 block calls it one field of two.
     is_field: bool,
     /// What is left out of the copy that libjpeg gets.
@@ -142,7 +144,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(payload: &'a [u8]) -> Self {
+    fn new(payload: &'a [u8], follows: bool) -> Self {
         Self {
             payload,
             // The caller has seen the start-of-image marker.
@@ -152,6 +154,10 @@ impl<'a> Walk<'a> {
             scans: 0,
             in_scans: false,
             coverage: Coverage::default(),
+            follows,
+            tables: Tables::default(),
+            interval: 0,
+            damage: None,
             is_field: false,
             stray: Vec::new(),
             patches: Vec::new(),
@@ -211,20 +217,10 @@ impl<'a> Walk<'a> {
         };
         let (begins, body) = body?;
         match marker {
-            0xc0..=0xc2 | 0xc9 | 0xca => self.frame(marker, body)?,
-            0xc3 | 0xc5..=0xc7 | 0xc8 | 0xcb | 0xcd..=0xcf => {
-                let kind = match marker {
-                    0xc3 | 0xcb => "a lossless",
-                    0xc8 => "an extended",
-                    _ => "a hierarchical",
-                };
-                return Err(format!(
-                    "it is {kind} JPEG (SOF{}), which is not decoded; send a baseline or progressive one",
-                    marker & 15
-                )
-                .into());
-            }
+            0xc0..=0xc3 | 0xc5..=0xcb | 0xcd..=0xcf => self.frame(marker, body)?,
             0xda => self.scan(begins, body)?,
+            0xc4 if self.follows => huffman::read(body, &mut self.tables),
+            0xdd => self.interval = body.first_chunk().map_or(0, |two| u16::from_be_bytes(*two)),
             0xe0 => self.app0(begins, body),
             0xe1 if self.exif.is_none() => self.exif = body.strip_prefix(b"Exif\0\0"),
             _ => {}
@@ -255,33 +251,9 @@ impl<'a> Walk<'a> {
         if self.frame.is_some() {
             return Err("it has two frame headers".into());
         }
-        let [precision, h1, h0, w1, w0, count, rest @ ..] = body else {
-            return Err("its frame header is too short".into());
-        };
-        let (components, beyond) = rest.as_chunks::<3>();
-        if components.len() != usize::from(*count) || !beyond.is_empty() {
-            return Err("its frame header is not as long as its components ask".into());
-        }
-        if *precision != 8 {
-            return Err(format!("its samples have {precision} bits; 8 are decoded").into());
-        }
-        if !matches!(count, 1 | 3 | 4) {
-            return Err(format!(
-                "it has {count} colour components; there are 1 (grey), 3 (colour) or 4 (CMYK)"
-            )
-            .into());
-        }
-        let height = u32::from(u16::from_be_bytes([*h1, *h0]));
-        if height == 0 {
-            return Err(
-                "its frame header leaves the height to a later segment (DNL), which is not decoded".into()
-            );
-        }
-        let progressive = matches!(marker, 0xc2 | 0xca);
-        let components: Vec<Component> = components.iter().map(|[id, _, _]| Component::new(*id)).collect();
-        self.coverage = Coverage::new(progressive, components.clone());
-        self.frame =
-            Some(Frame { width: u32::from(u16::from_be_bytes([*w1, *w0])), height, progressive, components });
+        let frame = Frame::read(marker, body)?;
+        self.coverage = Coverage::new(frame.progressive, frame.components.clone());
+        self.frame = Some(frame);
         Ok(())
     }
 
@@ -307,7 +279,8 @@ impl<'a> Walk<'a> {
             self.in_scans = frame.progressive || usize::from(*count) < frame.components.len();
         }
         self.scans += 1;
-        self.coverage.scan(ids, *from..=*to, high, low).map_err(Refusal::from)?;
+        let places = self.coverage.scan(ids, *from..=*to, high, low).map_err(Refusal::from)?;
+        let begins = self.at;
         let mut at = self.at;
         self.at = loop {
             let rest = self.payload.get(at..).unwrap_or_default();
@@ -320,7 +293,30 @@ impl<'a> Walk<'a> {
                 None => break self.payload.len(),
             }
         };
+        if self.follows && self.damage.is_none() {
+            self.follow(begins, &places, selectors);
+        }
         Ok(())
+    }
+
+    /// Sees whether the data of the scan that was read last is sound, and notes the padding in it.
+    fn follow(&mut self, begins: usize, places: &[usize], selectors: &[u8]) {
+        let Some(frame) = self.frame.as_ref().filter(|frame| frame.huffman) else { return };
+        let found = places.iter().zip(selectors.chunks_exact(2)).map(|(place, selector)| {
+            let tables = selector.get(1).copied().unwrap_or_default();
+            Some(Part {
+                blocks: frame.components.get(*place).map(|of| of.sampling).filter(|_| places.len() > 1),
+                dc: huffman::find(&self.tables, false, tables >> 4)?,
+                ac: huffman::find(&self.tables, true, tables & 15)?,
+            })
+        });
+        // Without them libjpeg refuses it.
+        let Some(parts) = found.collect::<Option<SmallVec<[Part<'_>; 4]>>>() else { return };
+        let Some(mcus) = frame.mcus(places) else { return };
+        let data = self.payload.get(begins..self.at).unwrap_or_default();
+        let followed = entropy::follow(data, &parts, mcus, self.interval);
+        self.stray.extend(followed.padding.into_iter().map(|zeros| begins + zeros.start..begins + zeros.end));
+        self.damage = followed.damage;
     }
 
     fn app0(&mut self, begins: usize, body: &[u8]) {

@@ -1,6 +1,9 @@
-//! JPEG, by libjpeg-turbo. Whatever leaves a pixel in doubt is damage: what the file's markers show (`markers`, `scans`) and
-//! any warning that libjpeg then still has.
+//! JPEG, by libjpeg-turbo. Whatever leaves a pixel in doubt is damage: what the file's markers show (`markers`, `scans`), what
+//! the data of sequential scans shows (`entropy`), and any warning that libjpeg then still has.
 
+mod entropy;
+mod frame;
+mod huffman;
 mod markers;
 mod scans;
 mod turbo;

@@ -2,17 +2,22 @@
 
 use std::ops::RangeInclusive;
 
+use smallvec::SmallVec;
+
 /// A component of the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Component {
     id: u8,
+    /// How many blocks it has for one of the least sampled, across and down.
+    pub(super) sampling: (u8, u8),
     /// For each coefficient how many low bits are still to come; none has come before the first scan with it.
     bits_left: [Option<u8>; 64],
 }
 
 impl Component {
-    pub(super) fn new(id: u8) -> Self {
-        Self { id, bits_left: [None; 64] }
+    /// A component of that id, its sampling as the frame header has it.
+    pub(super) fn new(id: u8, sampling: u8) -> Self {
+        Self { id, sampling: (sampling >> 4, sampling & 15), bits_left: [None; 64] }
     }
 }
 
@@ -30,14 +35,15 @@ impl Coverage {
         Self { progressive, components, astray: None }
     }
 
-    /// A scan of these components, by their ids: so many coefficients, from bit `high` down to bit `low`.
+    /// A scan of these components, by their ids, whose places in the frame are returned: so many coefficients, from bit `high` down to bit `low`.
     pub(super) fn scan(
         &mut self,
         ids: impl Iterator<Item = u8>,
         band: RangeInclusive<u8>,
         high: u8,
         low: u8,
-    ) -> Result<(), String> {
+    ) -> Result<SmallVec<[usize; 4]>, String> {
+        let mut places = SmallVec::new();
         let (band, high, low) = if self.progressive { (band, high, low) } else { (0..=63, 0, 0) };
         if *band.end() > 63 || band.is_empty() {
             return Err(format!("a scan claims the coefficients {} to {} of 64", band.start(), band.end()));
@@ -51,6 +57,7 @@ impl Coverage {
                 return Err(format!("a scan is of component {id}, which the frame header does not name"));
             };
             *taken = true;
+            places.push(place);
             let name = place + 1;
             let Some(component) = self.components.get_mut(place) else { continue };
             for at in band.clone() {
@@ -71,7 +78,7 @@ impl Coverage {
                 *left = Some(low);
             }
         }
-        Ok(())
+        Ok(places)
     }
 
     /// What has not come, or should not have.
@@ -105,7 +112,7 @@ mod tests {
     use super::*;
 
     fn coverage(progressive: bool, scans: &[(&[u8], u8, u8, u8, u8)]) -> Option<String> {
-        let mut coverage = Coverage::new(progressive, vec![Component::new(1), Component::new(2)]);
+        let mut coverage = Coverage::new(progressive, vec![Component::new(1, 0x11), Component::new(2, 0x11)]);
         for (ids, from, to, high, low) in scans {
             coverage.scan(ids.iter().copied(), *from..=*to, *high, *low).expect("within the frame");
         }

@@ -42,7 +42,7 @@ fn sent() -> Vec<(Vec<u8>, &'static str)> {
     vec![
         (whole.clone(), ""),
         (without_tables(&whole), ""),
-        (cut, "the JPEG is damaged: libjpeg says \"Corrupt JPEG data: premature end of data segment\""),
+        (cut, "the JPEG is damaged: its data ends in MCU"),
         (stray, ""),
         (next, "another image begins at byte"),
         (

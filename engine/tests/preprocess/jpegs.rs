@@ -5,11 +5,11 @@ use lockstep_engine::fault::Reason;
 use lockstep_engine::ingest::{OnDamage, PictureCare, UseOrientation};
 use lockstep_engine::media::Media;
 use lockstep_engine::preprocess::spec::{Color, Filter, ImageSpec, Layout, Resize};
-use lockstep_engine::preprocess::{Preprocess, RowInfo};
+use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowInfo, Scratch};
 use lockstep_engine::tensor::DType;
 use proptest::prelude::*;
 
-use crate::support::{bytes_of, golden, make, part, sample};
+use crate::support::{bytes_of, golden, make, make_with, part, sample};
 
 struct Case {
     name: String,
@@ -87,6 +87,27 @@ fn sound_files_of_all_kinds_have_the_pixels_of_pillow() {
     }
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(count > 290, "{count}");
+}
+
+/// Whatever was decoded by the same thread before. libjpeg keeps tables from one file to the next.
+#[test]
+fn a_file_is_the_same_after_any_other() {
+    let cases = cases();
+    let settings = spec((24, 24), Resize::Stretch(Filter::Nearest), PictureCare::default());
+    let preprocessor = Preprocessor::new(&settings).expect("settings");
+    let made = |case: &Case, scratch: &mut Scratch| {
+        let input = part(vec![sample(Media::Jpeg, case.payload.clone(), 0)]);
+        make_with(&preprocessor, &input, scratch).map(|(row, _)| row).map_err(|error| error.fault.message)
+    };
+    let is_bare = |case: &&Case| case.name.contains("without-") || case.name.starts_with("mjpeg");
+    for bare in cases.iter().filter(is_bare) {
+        let alone = made(bare, &mut Scratch::default());
+        for before in cases.iter().step_by(5) {
+            let mut scratch = Scratch::default();
+            let _any = made(before, &mut scratch);
+            assert_eq!(made(bare, &mut scratch), alone, "{} after {}", bare.name, before.name);
+        }
+    }
 }
 
 #[test]

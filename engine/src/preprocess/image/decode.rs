@@ -9,7 +9,7 @@ use ::image::metadata::Orientation;
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::super::{too_large, undecodable};
-use super::jpeg::{self, JpegScratch};
+use super::jpeg;
 use super::sniff;
 use crate::fault::Fault;
 use crate::ingest::{OnDamage, PictureCare, UseOrientation};
@@ -117,7 +117,6 @@ pub(super) fn decode(
     media: &Media,
     payload: &[u8],
     bounds: Bounds,
-    scratch: &mut JpegScratch,
     buffer: &mut Vec<u8>,
 ) -> Result<Pixels, Fault> {
     let broken = |error| broken(media, error);
@@ -127,7 +126,7 @@ pub(super) fn decode(
         }
         Media::Jpeg => {
             let accept = bounds.care.damaged == OnDamage::Accept;
-            jpeg::decode(payload, accept, scratch, buffer)
+            jpeg::decode(payload, accept, buffer)
         }
         Media::Png => png(payload, bounds.max_pixels).and_then(|png| read(png, buffer)).map_err(broken),
         _ => {

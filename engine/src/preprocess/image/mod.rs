@@ -15,7 +15,6 @@ use fast_image_resize as fir;
 
 use self::decode::{Bounds, Channels, Seen};
 use self::geometry::Geometry;
-use self::jpeg::JpegScratch;
 use super::placement::Placement;
 use super::row::RowMut;
 use super::spec::{Color, Filter, ImageSpec, Layout, Resize};
@@ -31,7 +30,6 @@ pub(super) struct ImageScratch {
     turned: Vec<u8>,
     resized: Vec<u8>,
     resizer: fir::Resizer,
-    jpeg: JpegScratch,
 }
 
 impl ImageScratch {
@@ -114,9 +112,9 @@ impl ImagePlan {
         scratch: &mut ImageScratch,
     ) -> Result<Placement, Fault> {
         let payload = &sample.record.payload;
-        let ImageScratch { decoded, turned, resized, resizer, jpeg } = scratch;
+        let ImageScratch { decoded, turned, resized, resizer } = scratch;
         let (seen, geometry) = self.look(sample)?;
-        let source = decode::decode(&sample.media, payload, self.bounds, jpeg, decoded)?;
+        let source = decode::decode(&sample.media, payload, self.bounds, decoded)?;
         if source.is_damaged {
             sample.damage.found();
         }

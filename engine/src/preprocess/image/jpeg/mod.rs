@@ -9,14 +9,10 @@ mod scans;
 mod turbo;
 
 use self::markers::{Head, MOST_SCANS, Refusal};
-use self::turbo::{Colors, Failure, Turbo};
+use self::turbo::{Colors, Failure};
 use super::super::{too_large, undecodable};
 use super::decode::{Channels, Pixels};
 use crate::fault::Fault;
-
-/// The decompressor of one thread, made when it is first needed.
-#[derive(Default)]
-pub(super) struct JpegScratch(Option<Turbo>);
 
 /// What is known before anything is decoded.
 pub(super) struct Seen<'a> {
@@ -38,34 +34,25 @@ pub(super) fn look(payload: &[u8]) -> Result<Seen<'_>, Fault> {
 
 /// Decodes a file of which [`look`] has said that it is acceptable. What is damaged is refused, or with `accept` becomes what
 /// libjpeg makes of it.
-pub(super) fn decode(
-    payload: &[u8],
-    accept: bool,
-    scratch: &mut JpegScratch,
-    buffer: &mut Vec<u8>,
-) -> Result<Pixels, Fault> {
+pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Result<Pixels, Fault> {
     let walked = markers::walk(payload).map_err(refused)?;
     let size = (walked.head.frame.width, walked.head.frame.height);
     let damage = walked.damage;
     if let Some(why) = damage.as_ref().filter(|_| !accept) {
         return Err(damaged(why));
     }
-    let turbo = match &mut scratch.0 {
-        Some(turbo) => turbo,
-        none => none.insert(Turbo::new().ok_or_else(|| undecodable("there is no memory to decode a JPEG"))?),
-    };
     let mut is_damaged = damage.is_some();
-    let colors = match turbo.decode(&walked.bytes, size, true, buffer) {
-        Err(Failure::Warning(first)) if accept => {
+    let colors = match turbo::decode(&walked.bytes, size, true, buffer) {
+        Err(Failure::Warning(first, _)) if accept => {
             is_damaged = true;
-            // It says the same again if it came to the end. Had it given up, it would say that.
-            match turbo.decode(&walked.bytes, size, false, buffer) {
-                Err(Failure::Warning(again)) if again == first => turbo.colors(),
-                Err(Failure::Warning(why) | Failure::Fatal(why)) => return Err(unreadable(&why)),
+            match turbo::decode(&walked.bytes, size, false, buffer) {
                 Ok(colors) => colors,
+                // It says the same again if it came to the end. Had it given up, it would say that.
+                Err(Failure::Warning(again, Some(colors))) if again == first => colors,
+                Err(Failure::Warning(why, _) | Failure::Fatal(why)) => return Err(unreadable(&why)),
             }
         }
-        Err(Failure::Warning(why)) => return Err(damaged(&format!("libjpeg says {why:?}"))),
+        Err(Failure::Warning(why, _)) => return Err(damaged(&format!("libjpeg says {why:?}"))),
         Err(Failure::Fatal(why)) => return Err(unreadable(&why)),
         Ok(colors) => colors,
     };

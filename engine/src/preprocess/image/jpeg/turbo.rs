@@ -37,38 +37,46 @@ impl Colors {
     }
 }
 
-/// Why there are no pixels, in libjpeg's words.
+/// Why there are no pixels that are to be trusted, in libjpeg's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It would go on after that, with pixels of its own making.
-    Warning(String),
+    /// Something is wrong, with which it stopped, or went on: to the end, or to where it gave up. The colours are known if it was not in
+    /// the headers.
+    Warning(String, Option<Colors>),
     /// It cannot go on.
     Fatal(String),
+}
+
+/// Decodes into `buffer`, which becomes as long as the pixels are. `size` is what the caller has read from the file's header
+/// and found to be acceptable: another is refused. With `stop` the first warning ends it.
+///
+/// Each file has a decompressor of its own: libjpeg keeps tables from one file to the next, so that one without tables would
+/// be decoded by those of the one before. The DCT is libjpeg's accurate one and chroma is interpolated, as by default in
+/// libjpeg, and so in Pillow and OpenCV.
+pub(super) fn decode(
+    jpeg: &[u8],
+    size: (u32, u32),
+    stop: bool,
+    buffer: &mut Vec<u8>,
+) -> Result<Colors, Failure> {
+    Turbo::new().ok_or_else(|| Failure::Fatal("Out of memory".into()))?.decode(jpeg, size, stop, buffer)
 }
 
 /// A decompressor.
 ///
 /// Invariant: the handle is one that `tj3Init` has made for decompression and `tj3Destroy` has not seen, and nobody else
-/// has it. It is used by `&mut self` alone.
-pub(super) struct Turbo(NonNull<std::os::raw::c_void>);
-
-// SAFETY: the handle points to memory of its own, which is tied to no thread. What libjpeg keeps by thread is its last
-// message, and that is read by the method that made the call, so on the same thread.
-unsafe impl Send for Turbo {}
+/// has it. It is used by `&mut self` alone, and on one thread, as libjpeg keeps its last message by thread.
+struct Turbo(NonNull<std::os::raw::c_void>);
 
 impl Turbo {
     /// None when there is no memory for one.
-    pub(super) fn new() -> Option<Self> {
+    fn new() -> Option<Self> {
         // SAFETY: `tj3Init` takes any number, and answers with a handle or null.
         let handle = unsafe { raw::tj3Init(raw::TJINIT_TJINIT_DECOMPRESS as c_int) };
         NonNull::new(handle.cast()).map(Self)
     }
 
-    /// Decodes into `buffer`, which becomes as long as the pixels are. `size` is what the caller has read from the file's
-    /// header and found to be acceptable: another is refused. With `stop` the first warning ends it.
-    ///
-    /// The DCT is libjpeg's accurate one and chroma is interpolated, as by default in libjpeg, and so in Pillow and OpenCV.
-    pub(super) fn decode(
+    fn decode(
         &mut self,
         jpeg: &[u8],
         size: (u32, u32),
@@ -80,7 +88,7 @@ impl Turbo {
         let read =
             unsafe { raw::tj3DecompressHeader(self.handle(), jpeg.as_ptr(), jpeg.len() as raw::size_t) };
         if read != 0 {
-            return Err(self.failure());
+            return Err(self.failure(None));
         }
         let found = (self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH), self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT));
         if found != (i64::from(size.0), i64::from(size.1)) {
@@ -107,11 +115,11 @@ impl Turbo {
                 colors.format() as c_int,
             )
         };
-        if done == 0 { Ok(colors) } else { Err(self.failure()) }
+        if done == 0 { Ok(colors) } else { Err(self.failure(Some(colors))) }
     }
 
     /// The colours of the file that was decoded last.
-    pub(super) fn colors(&mut self) -> Colors {
+    fn colors(&mut self) -> Colors {
         match self.get(raw::TJPARAM_TJPARAM_COLORSPACE) {
             space if space == i64::from(raw::TJCS_TJCS_GRAY) => Colors::Gray,
             space if space == i64::from(raw::TJCS_TJCS_CMYK) || space == i64::from(raw::TJCS_TJCS_YCCK) => {
@@ -136,14 +144,14 @@ impl Turbo {
     }
 
     /// What the call before has said. Of several warnings libjpeg keeps the first one's words.
-    fn failure(&mut self) -> Failure {
+    fn failure(&mut self, colors: Option<Colors>) -> Failure {
         // SAFETY: the handle is valid; the text is that of the handle or of this thread, ends with a zero, and stays until
         // the next call.
         let text = unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.handle())) };
         let text = text.to_string_lossy().into_owned();
         // SAFETY: the handle is valid.
         match unsafe { raw::tj3GetErrorCode(self.handle()) } {
-            code if code == raw::TJERR_TJERR_WARNING as c_int => Failure::Warning(text),
+            code if code == raw::TJERR_TJERR_WARNING as c_int => Failure::Warning(text, colors),
             _ => Failure::Fatal(text),
         }
     }

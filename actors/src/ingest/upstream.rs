@@ -131,9 +131,10 @@ impl Upstream {
                 conflict.as_ref().is_some_and(|conflict| conflict.inputs.iter().any(|it| it.0 == input));
             metrics::copartition(name(&self.inputs, input), fit, is_conflict);
         }
+        let found = conflict.as_ref().map(|it| it.describe(|input| name(&self.inputs, input)));
+        self.status.set_upstream(PARTITIONERS, found.clone());
         let was_said = self.said.keys().any(|what| what.starts_with(PARTITIONERS));
         if let Some(conflict) = &conflict {
-            let found = conflict.describe(|input| name(&self.inputs, input));
             // At first streams may be too few to tell by which rule: it is said again when that is known.
             let rules = conflict.inputs.map(|(_, _, rule)| rule);
             if self.is_to_say(&format!("{PARTITIONERS} {rules:?}"), now) {
@@ -143,8 +144,6 @@ impl Upstream {
             self.said.retain(|what, _| !what.starts_with(PARTITIONERS));
             tracing::info!("the producers of all inputs choose partitions alike again");
         }
-        let what = conflict.map(|conflict| conflict.describe(|input| name(&self.inputs, input)));
-        self.status.set_upstream(PARTITIONERS, what);
     }
 
     fn look_at_transactions(&mut self, now: Timestamp) {

@@ -45,7 +45,6 @@ struct Input {
 struct Seen {
     stream: StreamKey,
     partition: i32,
-    explained_by: [bool; Partitioner::ALL.len()],
     at: Timestamp,
 }
 
@@ -78,7 +77,7 @@ impl Copartition {
     /// Sets how many partitions each input has. What was seen under another number says nothing any more.
     pub fn set_partitions(&mut self, counts: &[i32]) {
         for (input, count) in self.inputs.iter_mut().zip(counts) {
-            if input.partitions.replace(*count) != Some(*count) {
+            if input.partitions.replace(*count).is_some_and(|before| before != *count) {
                 input.places.fill(None);
             }
         }
@@ -87,21 +86,17 @@ impl Copartition {
     /// A record of a stream was read.
     pub fn observe(&mut self, id: PartitionId, stream: &StreamKey, now: Timestamp) {
         let Some(input) = self.inputs.get_mut(id.input.index()) else { return };
-        let Some(partitions) = input.partitions.filter(|count| *count > 1) else { return };
+        if input.partitions == Some(1) {
+            return;
+        }
         let hash = BuildHasherDefault::<FxHasher>::default().hash_one(stream.as_str());
         let place = usize::try_from(hash >> (u64::BITS - PLACES_BITS)).unwrap_or(0);
         let Some(place) = input.places.get_mut(place) else { return };
         match place {
             Some(seen) if seen.stream == *stream && seen.partition == id.partition => seen.at = now,
-            // Others keep their places while they are heard, or a thousand streams would be judged anew for each record.
+            // Others keep their places while they are heard, or places would change hands with each record.
             Some(seen) if seen.stream != *stream && seen.is_recent(now) => {}
-            _ => {
-                let key = stream.as_str().as_bytes();
-                let explained_by =
-                    Partitioner::ALL.map(|rule| rule.partition(key, partitions) == Some(id.partition));
-                let (stream, partition) = (stream.clone(), id.partition);
-                *place = Some(Seen { stream, partition, explained_by, at: now });
-            }
+            _ => *place = Some(Seen { stream: stream.clone(), partition: id.partition, at: now }),
         }
     }
 
@@ -146,10 +141,12 @@ impl Input {
     }
 
     fn fit(&self, now: Timestamp) -> Fit {
+        let Some(partitions) = self.partitions else { return Fit::default() };
         self.recent(now).fold(Fit::default(), |mut fit, seen| {
             fit.streams += 1;
-            for (count, is_explained) in fit.explained.iter_mut().zip(seen.explained_by) {
-                *count += usize::from(is_explained);
+            for (count, rule) in fit.explained.iter_mut().zip(Partitioner::ALL) {
+                let put = rule.partition(seen.stream.as_str().as_bytes(), partitions);
+                *count += usize::from(put == Some(seen.partition));
             }
             fit
         })

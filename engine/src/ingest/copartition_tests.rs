@@ -92,6 +92,25 @@ fn what_was_mended_is_said_no_more_and_what_has_ended_is_forgotten() {
 }
 
 #[test]
+fn what_was_read_before_the_number_of_partitions_is_known_counts() {
+    let mut watch = Copartition::new(2);
+    for (input, rule) in [(0, Partitioner::Murmur2), (1, Partitioner::Crc32)] {
+        for number in 0..24 {
+            let name = format!("cam-{number}");
+            let partition = rule.partition(name.as_bytes(), 12).expect("a partition");
+            watch.observe(
+                PartitionId { input: InputId(input), partition },
+                &StreamKey::from(name.as_str()),
+                NOW,
+            );
+        }
+    }
+    watch.set_partitions(&[12, 12]);
+    let conflict = watch.conflict(NOW).expect("seen");
+    assert_eq!(conflict.inputs.map(|it| it.2), [Some(Partitioner::Murmur2), Some(Partitioner::Crc32)]);
+}
+
+#[test]
 fn another_number_of_partitions_begins_anew() {
     let mut watch = seen([JAVA, LIBRDKAFKA], (24, 12), |_| true);
     watch.set_partitions(&[12, 24]);

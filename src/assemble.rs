@@ -175,7 +175,7 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
     serde_json::json!({
         "pipeline": name,
         "partitions": status.partitions.load(Ordering::Relaxed),
-        "bundles_in_flight": status.bundles_in_flight.load(Ordering::Relaxed),
+        "bundles_in_flight": status.bundles_in_flight(),
         "results": status.results.load(Ordering::Relaxed),
         "trouble": conditions.first().map(|condition| format!("cannot {}: {}", condition.work.as_str(), condition.cause)),
         "conditions": conditions.iter().map(shown).collect::<Vec<_>>(),

@@ -13,6 +13,8 @@ mod plot;
 mod publish;
 mod settings;
 mod token;
+#[cfg(debug_assertions)]
+mod wall_clock;
 
 /// Records are allocated by one thread and freed by another all the time, which the system's allocator on Linux
 /// pays for with locks. It takes the place of `malloc` as well, for what librdkafka and libtorch allocate.
@@ -62,6 +64,8 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::init(&cli.logging);
+    #[cfg(debug_assertions)]
+    wall_clock::follow();
     let outcome = match cli.command {
         Command::Demo(args) => commands::demo::run(args),
         Command::Run(args) => commands::run::run(args),

@@ -1,7 +1,7 @@
 //! A sync actor: the alignment of the streams that one shard owns.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Arbiter;
@@ -10,8 +10,9 @@ use lockstep_engine::fault::{Fault, Reason, Stage};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::ingest::source::Acknowledge;
+use lockstep_engine::position::InputId;
 use lockstep_engine::sample::Sample;
-use lockstep_engine::telemetry;
+use lockstep_engine::telemetry::{self, samples::Skews};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
@@ -84,7 +85,8 @@ pub struct Align {
     /// When to look again whether that clock has come to what is due, while something holds it up.
     look_again: Timestamp,
     routes: Routes,
-    status: Arc<Status>,
+    skews: Skews,
+    in_flight: Arc<AtomicUsize>,
     ids: Arc<AtomicU64>,
     events: Vec<Event<Arc<Sample>>>,
     next_report: Timestamp,
@@ -99,10 +101,11 @@ impl Align {
         policy: Arc<AlignPolicy>,
         clock: Arc<Mutex<IntakeClock>>,
         routes: Routes,
-        status: Arc<Status>,
+        status: &Status,
         ids: Arc<AtomicU64>,
     ) -> Self {
         let monitor = ClockMonitor::new(&policy);
+        let skews = Skews::new(policy.inputs.iter().map(|input| input.name.as_str()));
         let aligner = Aligner::new(policy);
         Self {
             shard,
@@ -112,7 +115,8 @@ impl Align {
             heard: Timestamp::MIN,
             look_again: Timestamp::MIN,
             routes,
-            status,
+            skews,
+            in_flight: status.count_bundles(),
             ids,
             events: Vec::new(),
             next_report: Timestamp::MIN,
@@ -144,7 +148,7 @@ impl Align {
                 Event::Bundle(mut bundle) => {
                     emitted += 1;
                     bundle.set_ahead(ahead_ns);
-                    measure(&bundle, self.aligner.policy());
+                    measure(&bundle, self.aligner.policy().pivot(), &self.skews);
                     let id = self.ids.fetch_add(1, Ordering::Relaxed);
                     aligned.admitted.push((bundle.stream.clone(), id));
                     let (job, next) = Job::start(id, *bundle, &self.routes.graph, now);
@@ -189,7 +193,7 @@ impl Align {
         }
         if emitted > 0 {
             telemetry::bundles_closed("emitted", emitted);
-            self.status.bundles_in_flight.fetch_add(emitted, Ordering::Relaxed);
+            self.in_flight.fetch_add(emitted, Ordering::Relaxed);
         }
         if !aligned.is_empty() {
             out.send(&self.routes.publish, PublishMessage::Aligned(aligned));
@@ -221,13 +225,10 @@ impl Align {
     }
 }
 
-fn measure(bundle: &Bundle<Arc<Sample>>, policy: &AlignPolicy) {
-    for (index, part) in bundle.parts.iter().enumerate() {
-        if let Some(skew) = part.skew_ns
-            && policy.pivot().is_none_or(|pivot| index != pivot.index())
-            && let Some(input) = policy.inputs.get(index)
-        {
-            telemetry::skew(&input.name, skew);
+fn measure(bundle: &Bundle<Arc<Sample>>, pivot: Option<InputId>, skews: &Skews) {
+    for (input, part) in bundle.parts.iter().enumerate() {
+        if let Some(skew) = part.skew_ns.filter(|_| pivot.is_none_or(|pivot| input != pivot.index())) {
+            skews.record(input, skew);
         }
     }
 }
@@ -248,8 +249,8 @@ impl Room for Align {
                 // heard in time.
                 self.hear_until(at);
                 for sample in &samples {
-                    let (stamp, polled_at) = (Stamp::from(&**sample), sample.record.polled_at);
-                    self.monitor.observe(&sample.stream, sample.input(), stamp, polled_at);
+                    let (stamp, read_at) = (Stamp::from(&**sample), sample.record.read_at);
+                    self.monitor.observe(&sample.stream, sample.input(), stamp, read_at);
                 }
                 if let Some(taking) = &mut self.taking {
                     samples = taking.keep(samples, false, &self.aligner);

@@ -135,6 +135,7 @@ impl BatchRoom {
         if lane.batcher.is_empty() {
             return lane.held.clear();
         }
+        lane.batcher.set_wall_ahead(Timestamp::wall_ahead());
         lane.batcher.limit(self.runtime.most());
         let costs = self.runtime.costs();
         lane.batcher.learn(costs);

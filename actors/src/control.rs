@@ -100,14 +100,14 @@ impl Control {
     pub(crate) async fn watch(mut self) -> Infallible {
         loop {
             tokio::time::sleep(LOOK).await;
-            for decision in self.look(Timestamp::now()) {
+            for decision in self.look(Timestamp::now(), Timestamp::wall()) {
                 tracing::info!("the load asks for {decision}");
             }
         }
     }
 
     /// Looks once: what has been decided.
-    fn look(&mut self, now: Timestamp) -> Vec<Decision> {
+    fn look(&mut self, now: Timestamp, wall: Timestamp) -> Vec<Decision> {
         self.feel_pulses();
         let shards = &self.status.shards;
         self.law.hold(Scaled::Shards, shards.asked().filter(|_| shards.is_by_hand()));
@@ -119,8 +119,9 @@ impl Control {
         let (mut measures, ages) = {
             let mut meter = self.load.lock();
             let measures = meter.measures(&work, self.budget.used(), now);
-            (measures, meter.ages(now).collect::<BTreeMap<_, _>>())
+            (measures, meter.ages(wall).collect::<BTreeMap<_, _>>())
         };
+        measures.age = ages.values().max().copied();
         telemetry::measured(&measures);
         self.tell_ages(&ages);
         for stage in &mut measures.stages {
@@ -262,7 +263,7 @@ mod tests {
                 control.load.lock().read(PARTITION, 250, Some(now));
             }
             control.load.lock().lag(PARTITION, lag.cast_unsigned());
-            told.extend(control.look(now).into_iter().map(|decision| (decision.from, decision.to)));
+            told.extend(control.look(now, now).into_iter().map(|decision| (decision.from, decision.to)));
             assert_eq!(control.status.shards.asked(), told.last().map(|(_, to)| *to));
         }
         assert!(told.first().is_some_and(|(from, to)| *from == 1 && *to >= 5), "{told:?}");
@@ -279,7 +280,7 @@ mod tests {
             let now = Timestamp::from_millis(second * 1_000);
             pulse.worked(Duration::from_secs(1));
             control.load.lock().lag(PARTITION, 1_000_000);
-            control.look(now);
+            control.look(now, now);
             assert_eq!(control.status.shards.asked(), Some(3));
         }
         control.status.shards.let_go();
@@ -287,7 +288,8 @@ mod tests {
             pulse.worked(Duration::from_secs(1));
             control.load.lock().read(PARTITION, 250, None);
             control.load.lock().lag(PARTITION, 1_000_000);
-            control.look(Timestamp::from_millis(second * 1_000));
+            let now = Timestamp::from_millis(second * 1_000);
+            control.look(now, now);
         }
         assert_eq!(control.status.shards.asked(), Some(8), "the law has it again");
     }

@@ -289,7 +289,7 @@ impl Ingest {
         out: &mut Outbox<IngestMessage>,
     ) {
         let Some(input) = self.inputs.get(partition.input.index()) else { return };
-        let at = self.clock.lock().at(now);
+        let (at, wall) = (self.clock.lock().at(now), Timestamp::wall());
         let mut samples: Vec<Arc<Sample>> = Vec::new();
         let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
         let mut aside = Aside::default();
@@ -299,8 +299,8 @@ impl Ingest {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time, at);
                     latest = latest.max(Some(sample.event_time));
-                    if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, now) {
-                        aside.put(sample, why, input, now);
+                    if !had_ended && let Some(why) = self.shedding.decide(partition, &sample, wall) {
+                        aside.put(sample, why, input, wall);
                         continue;
                     }
                     self.upstream.observe(partition, &sample.stream, now);

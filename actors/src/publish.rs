@@ -1,6 +1,7 @@
 //! The publish actor: results in order, dead letters, late records; the ledger; and commits.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
@@ -14,6 +15,7 @@ use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Sink, Transactions};
 use lockstep_engine::publish::{InOrder, Ledger};
 use lockstep_engine::sample::Sample;
+use lockstep_engine::telemetry::samples::Drops;
 use lockstep_engine::telemetry::{self, Latencies};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -111,6 +113,8 @@ pub struct Publish {
     observer: Box<dyn Observer>,
     /// Of samples that came late, came twice or had to make room, what has not been logged yet.
     tally: Tally,
+    drops: Drops,
+    in_flight: Arc<AtomicUsize>,
     /// Of results whose metrics have not been told yet.
     latencies: Latencies,
     commit_every: Duration,
@@ -130,6 +134,7 @@ impl Publish {
         let gathering = parts
             .transactions
             .map(|client| (Gathering::new(client, measure, &parts.budget, parts.load), parts.send_queue));
+        let drops = Drops::new(parts.inputs.iter().map(|input| input.name.clone()).collect());
         Self {
             outgoing: Outgoing::new((parts.dead_letters, parts.late), parts.sink, parts.inbox, gathering),
             delivered: Vec::new(),
@@ -145,6 +150,8 @@ impl Publish {
             control: parts.control,
             observer: parts.observer,
             tally: Tally::default(),
+            drops,
+            in_flight: parts.status.count_bundles(),
             latencies: Latencies::default(),
             commit_every: parts.commit_every,
             next_commit: Timestamp::MIN,

@@ -249,7 +249,7 @@ async fn start_and_watch(
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
     match cause {
-        Cause::Asked => Ok(stop_in_order(&source, &ingest, &publish, all_done, within).await),
+        Cause::Asked => Ok(stop_in_order(&source, (&ingest, &publish), all_done, &mut failed, within).await),
         Cause::AtEnd => {
             tracing::info!("all that was there has been processed");
             source.stop();

@@ -119,7 +119,7 @@ impl<R: Room> Shell<R> {
         failures: Failures,
     ) -> Link<R::Message> {
         let pulse = failures.status().pulse(&name);
-        failures.status().starting(&name);
+        failures.starting(&name);
         let shell = Self {
             name,
             room,
@@ -231,7 +231,7 @@ impl<R: Room> Actor for Shell<R> {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(self.mailbox);
-        self.failures.status().running(&self.name);
+        self.failures.running(&self.name);
         self.pulse.given();
         self.call(ctx, None, Call::Tick);
     }

@@ -22,10 +22,13 @@ pub const PIPELINE: &str = "pipeline";
 pub struct Status {
     /// Models are loaded and the source runs.
     pub running: AtomicBool,
+    /// How many pipelines have been put together.
+    pipelines: AtomicU64,
     /// Partitions that are ours.
     pub partitions: AtomicUsize,
-    /// Bundles that have closed and whose results have not been acknowledged.
-    pub bundles_in_flight: AtomicUsize,
+    /// Bundles that have closed and whose results have not been acknowledged. Each pipeline has a count of its own, since
+    /// actors of one that was replaced may still count down.
+    in_flight: Mutex<Arc<AtomicUsize>>,
     /// Results acknowledged.
     pub results: AtomicU64,
     /// How many shards there are, and are to be.
@@ -123,10 +126,24 @@ impl Status {
         *self.progress.lock()
     }
 
+    /// The number of the present pipeline.
+    pub(crate) fn pipeline(&self) -> u64 {
+        self.pipelines.load(Ordering::Acquire)
+    }
+
     /// Whether bundles are under way.
     pub fn is_busy(&self) -> bool {
-        // An actor that comes back after its pipeline was replaced may count down what is counted no more.
-        self.bundles_in_flight.load(Ordering::Relaxed).cast_signed() > 0
+        self.bundles_in_flight() > 0
+    }
+
+    /// Bundles that have closed and whose results have not been acknowledged.
+    pub fn bundles_in_flight(&self) -> usize {
+        self.in_flight.lock().load(Ordering::Relaxed)
+    }
+
+    /// Where an actor of the present pipeline counts its bundles.
+    pub(crate) fn count_bundles(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.in_flight.lock())
     }
 
     /// What keeps it from working now, those first that keep it from being ready.
@@ -206,9 +223,12 @@ impl Status {
 
     /// The pipeline is put together anew: what is told of the one before is so no more.
     pub fn begin(&self) {
+        self.pipelines.fetch_add(1, Ordering::AcqRel);
         self.running.store(false, Ordering::Relaxed);
         self.partitions.store(0, Ordering::Relaxed);
-        self.bundles_in_flight.store(0, Ordering::Relaxed);
+        *self.in_flight.lock() = Arc::default();
+        // Those that are there again say so; an instance that is not would never be running.
+        self.actors.lock().retain(|who, _| who == PIPELINE);
         self.shards.set_current(0);
         let mut board = self.board.lock();
         board.clear();

@@ -19,3 +19,29 @@ fn readiness_follows_conditions_by_progress_alone() {
     status.begin();
     assert!(status.conditions().is_empty(), "who reported it has been replaced");
 }
+
+#[test]
+fn a_pipeline_that_replaces_another_is_ready_whatever_became_of_the_old_ones_actors() {
+    let status = Arc::new(Status::default());
+    status.begin();
+    let (old, _reports) = crate::failure::Failures::new(status.clone());
+    let counted = status.count_bundles();
+    counted.fetch_add(3, Ordering::Relaxed);
+    old.running("infer-a-0");
+    old.failed("infer-a-1", "the device is gone");
+    status.begin();
+    let (new, _reports) = crate::failure::Failures::new(status.clone());
+    status.running(PIPELINE);
+    status.running.store(true, Ordering::Relaxed);
+    new.running("infer-a-0");
+    assert!(status.is_ready(), "the second instance is of the pipeline before");
+    old.failed("infer-a-1", "it came back late");
+    old.starting("infer-a-0");
+    old.ended("infer-a-0");
+    assert!(status.is_ready() && status.actors().contains_key("infer-a-0"));
+    counted.fetch_sub(3, Ordering::Relaxed);
+    assert_eq!(status.bundles_in_flight(), 0);
+    status.count_bundles().fetch_add(1, Ordering::Relaxed);
+    counted.fetch_sub(1, Ordering::Relaxed);
+    assert_eq!((status.bundles_in_flight(), status.is_busy()), (1, true));
+}

@@ -227,3 +227,20 @@ fn a_stop_in_the_middle_finishes_what_was_taken_in_and_commits_just_that() {
         "one stream, nothing in buffers: all that was taken has ended"
     );
 }
+
+#[test]
+fn a_failure_during_a_stop_ends_it_with_the_reason() {
+    let world = Arc::new(World::default());
+    world.model_held.store(true, Ordering::SeqCst);
+    let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
+    world.wait_for("bundles under way", |world| world.status.bundles_in_flight() > 0);
+    running.ask_to_stop();
+    // It is not ready from when the stop has begun.
+    world.wait_for("the stop", |world| !world.status.is_ready());
+    world.producer_failed.store(true, Ordering::SeqCst);
+    world.model_held.store(false, Ordering::SeqCst);
+    match running.end() {
+        Ok(Ended::CutShort(why)) => assert!(why.contains("failed for good: fenced"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}

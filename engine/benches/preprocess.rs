@@ -30,6 +30,7 @@ fn part(media: Media, payload: Vec<u8>) -> Part<Arc<Sample>> {
         headers: Vec::new(),
         timestamp: None,
         polled_at: at,
+        read_at: at,
     };
     let sample = Sample {
         record,

@@ -88,8 +88,10 @@ pub struct Record {
     pub headers: Vec<Header>,
     /// Its own timestamp: when it was made, or appended, as the topic is set up.
     pub timestamp: Option<Timestamp>,
-    /// When the poll returned it, in wall time.
+    /// When the poll returned it, in wall time: for what is compared with event times.
     pub polled_at: Timestamp,
+    /// The same by the runtime's clock.
+    pub read_at: Timestamp,
 }
 
 impl Record {

@@ -25,6 +25,7 @@ use latencies::PARTS;
 pub mod instances;
 mod latencies;
 pub mod pictures;
+pub mod samples;
 pub mod shards;
 pub mod upstream;
 
@@ -176,11 +177,6 @@ pub fn bundles_closed(outcome: &'static str, count: usize) {
     counter!("lockstep_bundles_total", "outcome" => outcome).increment(count as u64);
 }
 
-/// A sample lies so far from its bundle's pivot.
-pub fn skew(input: &str, nanos: i64) {
-    histogram!("lockstep_skew_seconds", "input" => input.to_owned()).record(nanos.abs() as f64 / 1e9);
-}
-
 /// A sample came too late.
 pub fn late(input: &str) {
     counter!("lockstep_late_total", "input" => input.to_owned()).increment(1);
@@ -207,11 +203,6 @@ pub fn clock(shard: usize, input: &str, quantity: Quantity, value: Option<f64>) 
             gauge!("lockstep_input_clock_offset_seconds", "shard" => shard, "input" => input).set(value);
         }
     }
-}
-
-/// A sample ended without a result: `unused`, `duplicate` or `bundle-dropped`.
-pub fn dropped(input: &str, reason: &'static str) {
-    counter!("lockstep_dropped_total", "input" => input.to_owned(), "reason" => reason).increment(1);
 }
 
 /// A record was dead-lettered.

@@ -1,7 +1,10 @@
-//! Points in time: nanoseconds since the Unix epoch, for event time and wall time alike.
+//! Points in time: nanoseconds since the Unix epoch, for event time, wall time and the runtime's clock alike.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::LazyLock;
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,12 +72,52 @@ impl Timestamp {
             .map_err(|_| format!("{text} is outside the years 1677 to 2262"))
     }
 
-    /// Reads the wall clock. Only shells call this: the rules take `now` as an argument.
-    #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    /// Reads the runtime's clock: wall time when it is first read, and from then on as much later as time has passed. It never
+    /// steps, so that all waiting goes by it. Only shells call this: the rules take `now` as an argument.
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self(nanos(since))
+        static BEGAN: LazyLock<(Instant, Timestamp)> = LazyLock::new(|| (Instant::now(), Timestamp::wall()));
+        let (began, wall) = *BEGAN;
+        wall.after(began.elapsed())
     }
+
+    /// Reads the wall clock, which may step in either direction: to be compared with event times, and for stamps. Only shells
+    /// call this.
+    #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    pub fn wall() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(nanos(since).saturating_add(stepped()))
+    }
+
+    /// How far the wall clock is ahead of the runtime's, in nanoseconds; negative when it is behind.
+    pub fn wall_ahead() -> i64 {
+        Self::wall().nanos_since(Self::now())
+    }
+
+    /// What another clock says that is so many nanoseconds ahead.
+    pub const fn ahead(self, by_ns: i64) -> Self {
+        Self(self.0.saturating_add(by_ns))
+    }
+}
+
+/// How far a test has stepped the wall clock, in nanoseconds.
+#[cfg(debug_assertions)]
+static STEPPED: AtomicI64 = AtomicI64::new(0);
+
+#[cfg(debug_assertions)]
+fn stepped() -> i64 {
+    STEPPED.load(Ordering::Relaxed)
+}
+
+#[cfg(not(debug_assertions))]
+const fn stepped() -> i64 {
+    0
+}
+
+/// Steps the wall clock as this process sees it, to prove that nothing waits by it: it is so far ahead of the real one from now
+/// on.
+#[cfg(debug_assertions)]
+pub fn step_wall(ahead_ns: i64) {
+    STEPPED.store(ahead_ns, Ordering::Relaxed);
 }
 
 /// RFC 3339 in UTC with as many digits of the second as needed.

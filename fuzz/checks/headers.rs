@@ -36,6 +36,7 @@ pub fn check(data: &[u8]) {
         headers: headers.clone(),
         timestamp: Some(now),
         polled_at: now,
+        read_at: now,
     };
     let budget = Budget::new(1 << 20);
     let spec = spec();

@@ -95,7 +95,7 @@ impl Watch {
         let allowed = waited.min(self.max_delay);
         let whole = now.nanos_since(polled_at) - nanos(publish);
         let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
-        let complete_at = samples.map(|sample| sample.record.polled_at).max().unwrap_or(polled_at);
+        let complete_at = samples.map(|sample| sample.record.read_at).max().unwrap_or(polled_at);
         Some(Span {
             stream: job.bundle.stream.clone(),
             event_time: job.bundle.event_time,
@@ -117,7 +117,7 @@ impl Observer for Watch {
     fn published(&mut self, job: &Job, _timing: &Timing, publish: Duration) {
         let now = Timestamp::now();
         let sample = job.bundle.parts.iter().flat_map(|part| &part.samples).next();
-        let polled_at = sample.map_or(now, |sample| sample.record.polled_at);
+        let polled_at = sample.map_or(now, |sample| sample.record.read_at);
         let span = if self.with_spans { self.span(job, publish, polled_at, now) } else { None };
         let mut seen = self.seen.lock();
         seen.results += 1;

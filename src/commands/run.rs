@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -117,7 +116,7 @@ fn tell_progress(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
     std::thread::Builder::new().name("progress".into()).spawn(move || {
         while ended.recv_timeout(PROGRESS_EVERY) == Err(RecvTimeoutError::Timeout) {
             let Some((done, total)) = status.progress() else { continue };
-            let under_way = status.bundles_in_flight.load(Ordering::Relaxed);
+            let under_way = status.bundles_in_flight();
             let left = time_left(done, total, since.elapsed());
             let left = left.map_or_else(|| "?".to_owned(), |left| format!("{} s", left.as_secs()));
             let percent = (done * 100).checked_div(total).unwrap_or(100);

@@ -134,7 +134,7 @@ impl Top {
             () if args.plot.is_some() => Shown::Lines,
             () => Shown::Pages,
         };
-        let recording = || Recording::new(&args.address, began, Timestamp::now());
+        let recording = || Recording::new(&args.address, began, Timestamp::wall());
         Self {
             shown,
             began,

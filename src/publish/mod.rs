@@ -150,7 +150,7 @@ pub(crate) fn run(
         return Err(format!("{}: there is nothing in it to publish; leave it out", file.display()).into());
     }
     let began = Instant::now();
-    let now = Timestamp::now().as_nanos();
+    let now = Timestamp::wall().as_nanos();
     let first_absolute = heads.iter().filter(|(_, s)| s.absolute).map(|(item, _)| item.at).min();
     // What is added to a source's times to make event times.
     let shift = |absolute: bool| match (plan.start, absolute) {
@@ -257,7 +257,7 @@ impl Outbox {
             key: Bytes::copy_from_slice(plan.stream.as_bytes()),
             topics: BTreeMap::new(),
             given: plan.topics.clone(),
-            run: Timestamp::now().as_nanos(),
+            run: Timestamp::wall().as_nanos(),
             sent: 0,
         })
     }

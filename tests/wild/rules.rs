@@ -113,3 +113,45 @@ fn records_of_one_millisecond_have_one_result_each_when_the_process_is_killed() 
         .collect();
     assert_eq!(offsets, (0..4_000).collect::<Vec<i64>>(), "each once, in order");
 }
+
+#[test]
+fn a_wall_clock_that_steps_by_an_hour_stalls_nothing() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let text = format!("{BYTES}\n[delivery]\nguarantee = \"exactly-once\"");
+    let pipeline = Pipeline::of(&broker, &text);
+    pipeline.create_topics(&["bytes"], 1);
+    let directory = tempfile::tempdir().expect("a directory");
+    let clock = directory.path().join("clock");
+    let mut process = pipeline.run(&[("LOCKSTEP_WALL_CLOCK", clock.to_str().expect("UTF-8"))]);
+    let mut results = broker.follow(&pipeline.topic("results"));
+    let hour = 3_600_000_000_000_i64;
+    let mut sent = 0;
+    for ahead_ns in [-hour, hour, 0] {
+        let mut producer = broker.producer();
+        (0..500).for_each(|_| send(&mut producer, &pipeline.topic("bytes"), &[]));
+        // Some of these are under way, and wait for their batch, their transaction and their commit.
+        std::fs::write(&clock, ahead_ns.to_string()).expect("it can be written");
+        process.says(&format!("stepped the wall clock ahead_ns={ahead_ns}"));
+        (0..500).for_each(|_| send(&mut producer, &pipeline.topic("bytes"), &[]));
+        producer.finish();
+        sent += 1_000;
+        results.until(&mut [&mut process], |all| all.len() >= sent);
+    }
+    let ended = process.terminate();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    results.for_now();
+    assert_eq!(results.records.len(), sent, "each once, and none refused for its time");
+    for result in results.json() {
+        // The time in Kafka is between two wall clocks: that of the producer, and this one.
+        let mut parts = result["timing_ns"].as_object().expect("an object").clone();
+        parts.remove("kafka");
+        assert!(
+            parts.values().all(|part| part.as_i64().is_some_and(|part| (0..hour).contains(&part))),
+            "{result}"
+        );
+    }
+    // What was committed meanwhile is not read again.
+    let again = pipeline.run_until_end();
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.err.contains("read up to the ends results=0"), "{}", again.err);
+}

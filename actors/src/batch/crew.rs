@@ -110,7 +110,7 @@ impl Crew {
     pub(super) fn first(&mut self, orders: Receiver<Order>) -> std::io::Result<First> {
         let (tell, told) = crossbeam_channel::bounded(1);
         let instance = self.make(orders);
-        self.parts.failures.status().starting(instance.name());
+        self.parts.failures.starting(instance.name());
         instance.start(Box::new(move |outcome| {
             let _ = tell.send(outcome);
         }))?;

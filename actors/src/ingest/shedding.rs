@@ -38,7 +38,7 @@ impl Shedding {
         }
     }
 
-    /// Whether a sample that arrives now is shed.
+    /// Whether a sample that arrives now, in wall time, is shed.
     pub(super) fn decide(&mut self, partition: PartitionId, sample: &Sample, now: Timestamp) -> Option<Shed> {
         self.0.get_mut(&partition)?.decide(&sample.stream, sample.event_time, now)
     }

@@ -137,7 +137,7 @@ impl Instance {
             telemetry::abandoned(step);
             telemetry::restarted(&self.name);
             tracing::error!(instance = self.name, "{why}; the thread is left behind");
-            self.parts.failures.status().failed(&self.name, &why);
+            self.parts.failures.failed(&self.name, &why);
             if behind > MOST_BEHIND {
                 desk.seat = Seat::Closed;
                 let why = format!("{why}, nor have {behind} others, which keep their memory");
@@ -148,13 +148,13 @@ impl Instance {
             && desk.hands.as_ref().is_some_and(|hands| hands.work.is_none())
             && let Some(gone) = desk.clear()
         {
-            self.parts.failures.status().ended(&self.name);
+            self.parts.failures.ended(&self.name);
             let _ = gone.send(());
         }
         if let Seat::Vacant(due) = desk.seat
             && due <= now
         {
-            self.parts.failures.status().starting(&self.name);
+            self.parts.failures.starting(&self.name);
             match self.seat(desk.generation, None) {
                 Ok(thread) => {
                     desk.seat = Seat::Taken(None);

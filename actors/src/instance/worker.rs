@@ -79,7 +79,7 @@ impl Worker {
             let mut hands = self.instance.desk.lock().take(self.generation)?;
             let mut models = match (self.load(), loaded) {
                 (Ok(models), loaded) => {
-                    self.parts().failures.status().running(&self.instance.name);
+                    self.parts().failures.running(&self.instance.name);
                     let device = models.own.device().to_owned();
                     match loaded {
                         Some(loaded) => loaded(Ok(device)),
@@ -141,7 +141,7 @@ impl Worker {
                 desk.seat = Seat::Closed;
                 let gone = desk.clear();
                 if gone.is_some() {
-                    self.parts().failures.status().ended(&self.instance.name);
+                    self.parts().failures.ended(&self.instance.name);
                 }
                 return gone;
             }
@@ -154,7 +154,7 @@ impl Worker {
                 desk.seat = Seat::Vacant(Instant::now() + after);
                 drop(desk);
                 tracing::warn!(instance = self.instance.name, ?after, "to be replaced: {why}");
-                self.parts().failures.status().failed(&self.instance.name, &why);
+                self.parts().failures.failed(&self.instance.name, &why);
                 telemetry::restarted(&self.instance.name);
                 self.parts().bell.ring();
             }

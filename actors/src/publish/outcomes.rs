@@ -11,6 +11,7 @@ use lockstep_engine::publish::letters::LeftOut;
 use lockstep_engine::publish::{Settled, Verdict};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
+use lockstep_engine::telemetry::samples::DropReason;
 use lockstep_engine::time::Timestamp;
 
 use super::letter::Letter;
@@ -68,7 +69,7 @@ impl Publish {
         }
         for sample in aligned.duplicates {
             if !self.is_published(sample.position(), sample.assignment) {
-                self.drop_sample(sample.position(), "duplicate");
+                self.drop_sample(sample.position(), DropReason::Duplicate);
                 self.tally.duplicate(sample.input());
                 self.ledger.end(sample.position(), sample.assignment);
             }
@@ -121,9 +122,9 @@ impl Publish {
         }
     }
 
-    fn drop_sample(&mut self, position: Position, reason: &'static str) {
-        telemetry::dropped(self.name(position), reason);
-        self.observer.dropped(position.input(), reason);
+    fn drop_sample(&mut self, position: Position, reason: DropReason) {
+        self.drops.add(position.input().index(), reason);
+        self.observer.dropped(position.input(), reason.as_str());
     }
 
     fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>) {
@@ -136,7 +137,8 @@ impl Publish {
             None => {}
             Some(Verdict::Published) => self.observer.used(position.input()),
             Some(Verdict::Dropped { used }) => {
-                self.drop_sample(position, if used { "bundle-dropped" } else { "unused" });
+                let reason = if used { DropReason::BundleDropped } else { DropReason::Unused };
+                self.drop_sample(position, reason);
             }
             Some(Verdict::DeadLetter(sample, fault)) => {
                 self.dead_letter(Letter::Sample(sample), fault);
@@ -155,7 +157,7 @@ impl Publish {
 
     /// A bundle in flight was let go.
     pub(super) fn abandoned(&self) {
-        self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         telemetry::bundle_abandoned();
     }
 
@@ -182,7 +184,7 @@ impl Publish {
     }
 
     fn failed(&mut self, job: &Job, fault: &Fault, culprit: Option<Position>) {
-        self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let because = |sample: &Sample| match culprit {
             Some(culprit) if culprit != sample.position() => {
                 let name = self.name(culprit);
@@ -207,7 +209,7 @@ impl Publish {
                 Delivered::Result { job, timing, publish } => {
                     self.latencies.add(&timing, publish);
                     self.observer.published(&job, &timing, publish);
-                    self.status.bundles_in_flight.fetch_sub(1, Ordering::Relaxed);
+                    self.in_flight.fetch_sub(1, Ordering::Relaxed);
                     self.status.results.fetch_add(1, Ordering::Relaxed);
                     // What only says that a bundle is final leaves it to the result before it what became of the samples.
                     let repeated = job.bundle.is_repeated;

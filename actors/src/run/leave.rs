@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_engine::ingest::source::SourceControl;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Ended;
+use crate::failure::Remedy;
 use crate::ingest::IngestMessage;
 use crate::link::Link;
 use crate::publish::PublishMessage;
@@ -14,9 +15,9 @@ use crate::publish::PublishMessage;
 /// Stops intake, lets what is under way come to its end, commits, and leaves the group.
 pub(super) async fn stop_in_order(
     source: &Arc<dyn SourceControl>,
-    ingest: &Link<IngestMessage>,
-    publish: &Link<PublishMessage>,
+    (ingest, publish): (&Link<IngestMessage>, &Link<PublishMessage>),
     all_done: oneshot::Receiver<()>,
+    failed: &mut mpsc::Receiver<(String, Remedy)>,
     within: Duration,
 ) -> Ended {
     let since = Instant::now();
@@ -26,8 +27,16 @@ pub(super) async fn stop_in_order(
         ingest.send(IngestMessage::Stop).await;
         all_done.await.is_ok()
     };
-    let drained = tokio::time::timeout(within, drained).await == Ok(true);
-    leave(source, publish, drained, since, within).await
+    tokio::select! {
+        drained = tokio::time::timeout(within, drained) => {
+            leave(source, publish, drained == Ok(true), since, within).await
+        }
+        // Without that actor the rest of the work cannot end: what has ended is committed.
+        Some((why, _)) = failed.recv() => {
+            let _cut_short = leave(source, publish, false, since, within).await;
+            Ended::CutShort(format!("{why}; what had not ended by then is not committed and will be read again"))
+        }
+    }
 }
 
 /// Commits and leaves the group, when a stop has begun at a time.

@@ -43,7 +43,7 @@ pub(super) fn start_shards(
     let failures = failures.clone();
     Box::new(move |shard, of| {
         let policy = Arc::new(AlignPolicy { bounds: align.bounds.share_of(of), ..align.clone() });
-        let room = Align::new(shard, policy, clock.clone(), routes.clone(), status.clone(), ids.clone());
+        let room = Align::new(shard, policy, clock.clone(), routes.clone(), &status, ids.clone());
         let name = Align::name(shard);
         Shell::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
     })

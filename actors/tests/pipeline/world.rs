@@ -183,6 +183,7 @@ pub(crate) fn record(offset: i64, stream: &str, byte: u8) -> Record {
         headers: Vec::new(),
         timestamp: Some(Timestamp::from_millis(1_800_000_000_000 + offset)),
         polled_at: Timestamp::from_millis(1_800_000_000_000),
+        read_at: Timestamp::from_millis(1_800_000_000_000),
     }
 }
 
@@ -234,6 +235,11 @@ impl Running {
     pub(crate) fn stop(self) -> Result<Ended, PipelineError> {
         self.stop.stop();
         self.thread.join().unwrap()
+    }
+
+    /// Asks for a stop and does not wait for it.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.stop();
     }
 
     pub(crate) fn end(self) -> Result<Ended, PipelineError> {

@@ -132,7 +132,7 @@ pub fn fill(
     let producer: BaseProducer<Count> = settings
         .create_with_context(Count::default())
         .map_err(|error| config::not_made("producer", &error))?;
-    let now = lockstep_engine::time::Timestamp::now().as_millis();
+    let now = lockstep_engine::time::Timestamp::wall().as_millis();
     let keys: Vec<String> = (0..partitions).map(|partition| format!("stream-{partition}")).collect();
     for number in 0..records_each {
         let timestamp = now - i64::try_from(records_each - number).unwrap_or(0);

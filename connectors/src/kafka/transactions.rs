@@ -52,7 +52,7 @@ impl TransactionalId {
         let (name, changes) = match spec.consumer.get("group.instance.id") {
             Some(instance) => (instance.clone(), None),
             None => {
-                let name = format!("{}-{:x}", std::process::id(), Timestamp::now().as_nanos());
+                let name = format!("{}-{:x}", std::process::id(), Timestamp::wall().as_nanos());
                 (name, Some(Arc::default()))
             }
         };

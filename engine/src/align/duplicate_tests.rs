@@ -109,6 +109,7 @@ fn sample(headers: &[(&'static str, &'static str)]) -> Arc<Sample> {
         headers: headers.iter().map(|(name, value)| Header::new(*name, *value)).collect(),
         timestamp: None,
         polled_at: Timestamp::MIN,
+        read_at: Timestamp::MIN,
     };
     let reservation = Budget::new(1_000).reserve(record.weight());
     Arc::new(Sample {

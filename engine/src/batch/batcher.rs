@@ -31,6 +31,8 @@ pub struct Batcher<T> {
     queue: VecDeque<(Timestamp, T)>,
     pace: Pace,
     is_behind: bool,
+    /// See [`Self::set_wall_ahead`].
+    wall_ahead_ns: i64,
     flushes: bool,
     chosen: Chosen,
 }
@@ -64,6 +66,7 @@ impl<T: Batchable> Batcher<T> {
             queue: VecDeque::new(),
             pace: Pace::new(instances),
             is_behind: false,
+            wall_ahead_ns: 0,
             flushes: false,
             chosen: Chosen::default(),
         }
@@ -115,6 +118,12 @@ impl<T: Batchable> Batcher<T> {
     pub fn push(&mut self, item: T, now: Timestamp) {
         self.pace.arrived(now);
         self.queue.push_back((now, item));
+    }
+
+    /// The wall clock, by which event times and hours of the day are told, is so far ahead of the one that `now` is of, in
+    /// nanoseconds.
+    pub fn set_wall_ahead(&mut self, by_ns: i64) {
+        self.wall_ahead_ns = by_ns;
     }
 
     /// Bundles that wait.
@@ -177,11 +186,12 @@ impl<T: Batchable> Batcher<T> {
 
     /// What the next batch waits for. A backlog has to shrink to half of what makes it one before it is none.
     fn rule(&mut self, now: Timestamp) -> Rule {
+        let wall = now.ahead(self.wall_ahead_ns);
         let threshold = if self.is_behind { self.policy.behind / 2 } else { self.policy.behind };
         if let Some((_, item)) = self.queue.front() {
-            self.is_behind = now.since(item.event_time()) > threshold;
+            self.is_behind = wall.since(item.event_time()) > threshold;
         }
-        let is_time = || self.policy.static_between.is_some_and(|hours| hours.contains(now));
+        let is_time = || self.policy.static_between.is_some_and(|hours| hours.contains(wall));
         match self.policy.mode {
             BatchMode::Delay => Rule::Full,
             BatchMode::Static => Rule::OnlyFull,

@@ -108,6 +108,7 @@ mod tests {
             headers: Vec::new(),
             timestamp: None,
             polled_at: Timestamp::MIN,
+            read_at: Timestamp::MIN,
         };
         offsets.map(record).collect()
     }

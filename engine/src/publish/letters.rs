@@ -102,6 +102,7 @@ mod tests {
             headers: Vec::new(),
             timestamp: None,
             polled_at: Timestamp::from_millis(6),
+            read_at: Timestamp::from_millis(6),
         };
         let letter = left_out(&Arc::from("late"), &record, "video", why);
         assert_eq!((&letter.key, &letter.payload), (&record.key, &record.payload));
@@ -142,6 +143,7 @@ mod tests {
             headers: vec![Header::new("content-type", "image/jpeg")],
             timestamp: Some(Timestamp::from_millis(5)),
             polled_at: Timestamp::from_millis(6),
+            read_at: Timestamp::from_millis(6),
         };
         let fault = Fault::new(Stage::Ingest, Reason::MissingKey, "no key").after_attempts(3);
         let letter = dead_letter(&Arc::from("dead"), &record, "audio", &fault);

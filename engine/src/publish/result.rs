@@ -210,14 +210,15 @@ impl ResultMaker {
             Some(pivot) => bundle.parts.get(pivot.index()).and_then(|part| part.samples.first()),
             None => {
                 let samples = bundle.parts.iter().flat_map(|part| &part.samples);
-                samples.max_by_key(|sample| sample.record.polled_at)
+                samples.max_by_key(|sample| sample.record.read_at)
             }
         };
         let polled_at = reference.map_or(bundle.opened_at, |sample| sample.record.polled_at);
+        let read_at = reference.map_or(bundle.opened_at, |sample| sample.record.read_at);
         let produced_at = reference.and_then(|sample| sample.record.timestamp).unwrap_or(polled_at);
         let mut timing = Timing {
             kafka: polled_at.nanos_since(produced_at).max(0),
-            align: bundle.closed_at.nanos_since(polled_at).max(0),
+            align: bundle.closed_at.nanos_since(read_at).max(0),
             ..Timing::default()
         };
         let of = |step: usize| job.at(step).map(|report| (report.timing, step));

@@ -49,6 +49,7 @@ pub(crate) fn sample(media: Media, payload: Vec<u8>, at: i64) -> Arc<Sample> {
             headers: Vec::new(),
             timestamp: None,
             polled_at: event_time,
+            read_at: event_time,
         },
         stream: "s".into(),
         event_time,

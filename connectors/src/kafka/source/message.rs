@@ -40,12 +40,12 @@ impl Keys {
     }
 }
 
-/// Copies a message.
+/// Copies a message that was polled then, in wall time and by the runtime's clock.
 pub(super) fn record(
     message: &BorrowedMessage<'_>,
     partition: PartitionId,
     keys: &mut Keys,
-    polled_at: Timestamp,
+    (polled_at, read_at): (Timestamp, Timestamp),
 ) -> Record {
     Record {
         position: Position { partition, offset: Offset(message.offset()) },
@@ -54,6 +54,7 @@ pub(super) fn record(
         headers: headers(message),
         timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
         polled_at,
+        read_at,
     }
 }
 

@@ -92,7 +92,7 @@ impl Partition {
                     if message.offset() < self.next.0 {
                         continue;
                     }
-                    let now = *now.get_or_insert_with(Timestamp::now);
+                    let now = *now.get_or_insert_with(|| (Timestamp::wall(), Timestamp::now()));
                     let record = message::record(&message, self.id, &mut self.keys, now);
                     self.next = record.position.offset.next();
                     bytes += record.payload.len();

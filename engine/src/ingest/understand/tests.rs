@@ -33,6 +33,7 @@ fn record() -> Record {
         headers: Vec::new(),
         timestamp: Some(NOW.before(Duration::from_secs(1))),
         polled_at: NOW,
+        read_at: NOW,
     }
 }
 

@@ -19,6 +19,7 @@ fn record(headers: Vec<Header>) -> Record {
         headers,
         timestamp: Some(Timestamp::from_millis(5)),
         polled_at: Timestamp::from_millis(6),
+        read_at: Timestamp::from_millis(6),
     }
 }
 
@@ -136,6 +137,7 @@ prop_compose! {
             headers,
             timestamp: timestamp.map(|millis| Timestamp::from_millis(millis.into())),
             polled_at: Timestamp::from_millis(0),
+            read_at: Timestamp::from_millis(0),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod drift;
 mod faults;
 mod golden;
+mod header;
 mod jpegs;
 mod sound;
 mod support;

@@ -81,6 +81,8 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
     }
     check_rate(rate)?;
     let (tag, valid) = if tag == 0xfffe { extensible(chunk, bits)? } else { (tag, bits) };
+    // First of all: what is compressed counts bytes and bits in another way.
+    let samples = samples(tag, bits, valid)?;
     if align == 0 || align % channels != 0 {
         return Err(contradiction(bits, channels, align));
     }
@@ -92,7 +94,6 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
              second, and it says {byte_rate}"
         ));
     }
-    let samples = samples(tag, bits, valid)?;
     let form = Form { rate, channels, samples };
     if form.frame_size() != usize::from(align) {
         if matches!((tag, bits, align / channels), (1, 24, 4)) {

@@ -22,6 +22,7 @@ mod whole;
 
 use std::path::Path;
 
+use lockstep_connectors::kafka::properties::try_clients;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
@@ -137,6 +138,12 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let inputs = inputs?;
     whole::check(root, &inputs.specs, &publish, &limits);
     whole::check_delivery(root, &kafka, &inputs.align, &delivery);
+    // Each property alone has been judged where it stands; some are refused with others only.
+    if !root.has_problems()
+        && let Err(error) = try_clients(&kafka, delivery.guarantee)
+    {
+        root.wrong("kafka", error.to_string());
+    }
     Some(Pipeline {
         name: name?,
         kafka,

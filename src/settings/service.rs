@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use lockstep_connectors::kafka::properties::{Client, refused, set_by_lockstep};
 use lockstep_engine::pipeline::{
     DeliverySpec, GroupProtocol, Guarantee, HttpToken, KafkaSpec, Limits, PublishSpec, StartAt,
 };
@@ -12,21 +13,6 @@ use toml::de::DeValue;
 use super::kinds::{count, duration, positive_duration, shown, size, string, word};
 use super::reader::Section;
 use crate::token;
-
-/// What Lockstep sets itself, and where its users set it instead.
-const OWN_PROPERTIES: [(&str, &str); 11] = [
-    ("bootstrap.servers", "write brokers in [kafka]"),
-    ("metadata.broker.list", "write brokers in [kafka]"),
-    ("group.id", "write group in [kafka]"),
-    ("auto.offset.reset", "write start in [kafka]"),
-    ("enable.auto.commit", "Lockstep commits what has ended; see limits.commit_every"),
-    ("enable.auto.offset.store", "Lockstep commits what has ended; see limits.commit_every"),
-    ("partition.assignment.strategy", "all inputs of a stream must meet in one process"),
-    ("group.protocol", "write group_protocol in [kafka]"),
-    ("group.remote.assignor", "all inputs of a stream must meet in one process"),
-    ("enable.partition.eof", "Lockstep needs to know"),
-    ("auto.commit.interval.ms", "write commit_every in [limits]"),
-];
 
 /// `[kafka]`.
 pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpec {
@@ -56,14 +42,14 @@ pub(super) fn kafka(root: &Section<'_>, base: &Path, pipeline: &str) -> KafkaSpe
         ("consumer", GroupProtocol::Consumer),
     ];
     let group_protocol = section.or("group_protocol", GroupProtocol::default(), word(&protocols));
-    let common = properties(&section, "properties", base);
+    let common = properties(&section, ("properties", Client::Both), base);
     let with_common = |own: BTreeMap<String, String>| {
         let mut all = common.clone();
         all.extend(own);
         all
     };
-    let consumer = with_common(properties(&section, "consumer", base));
-    let producer = with_common(properties(&section, "producer", base));
+    let consumer = with_common(properties(&section, ("consumer", Client::Consumer), base));
+    let producer = with_common(properties(&section, ("producer", Client::Producer), base));
     section.finish();
     KafkaSpec { brokers, group, start, group_protocol, consumer, producer }
 }
@@ -84,15 +70,20 @@ pub(super) fn check_brokers(text: &str) -> Result<(), String> {
 }
 
 /// librdkafka's properties: plain values, or where to find a secret. A value is never shown.
-fn properties(section: &Section<'_>, key: &str, base: &Path) -> BTreeMap<String, String> {
+fn properties(section: &Section<'_>, (key, client): (&str, Client), base: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let Some(table) = section.open_table(key) else { return found };
-    flatten(&table, "", base, &mut found);
+    flatten(&table, ("", client), base, &mut found);
     found
 }
 
 /// TOML reads `security.protocol = …` without quotes as a table in a table: both spellings are meant.
-fn flatten(table: &Section<'_>, prefix: &str, base: &Path, found: &mut BTreeMap<String, String>) {
+fn flatten(
+    table: &Section<'_>,
+    (prefix, client): (&str, Client),
+    base: &Path,
+    found: &mut BTreeMap<String, String>,
+) {
     for name in table.names() {
         let full = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
         let Some(value) = table.value(name) else { continue };
@@ -104,7 +95,7 @@ fn flatten(table: &Section<'_>, prefix: &str, base: &Path, found: &mut BTreeMap<
             DeValue::Table(inner) if is_reference(inner) => secret(table, name, base),
             DeValue::Table(_) => {
                 if let Some(inner) = table.open_table(name) {
-                    flatten(&inner, &full, base, found);
+                    flatten(&inner, (&full, client), base, found);
                 }
                 continue;
             }
@@ -117,8 +108,10 @@ fn flatten(table: &Section<'_>, prefix: &str, base: &Path, found: &mut BTreeMap<
                 None
             }
         };
-        if let Some((own, instead)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == full) {
-            table.wrong(name, format!("{own} is set by Lockstep itself; {instead}"));
+        if let Some(why) = set_by_lockstep(client, &full) {
+            table.wrong(name, format!("{full} is set by Lockstep itself: {why}; remove the line"));
+        } else if let Some(why) = text.as_ref().and_then(|text| refused(&full, text)) {
+            table.wrong(name, why);
         }
         if let Some(text) = text {
             found.insert(full, text);

@@ -20,7 +20,7 @@ use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 use super::scaling::MOST_INSTANCES;
 use super::supervision::{care, like_its_model};
-use super::tensors::{self, Made};
+use super::tensors;
 use super::{order, outputs};
 
 /// A step as written: references to other steps are names still.
@@ -116,6 +116,8 @@ fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
     inputs.names().into_iter().filter_map(from).collect()
 }
 
+mod unfitted;
+
 struct Reader<'a, 'd> {
     drafts: &'d [Draft<'a>],
     /// From a draft's index to its index in the pipeline.
@@ -135,8 +137,9 @@ impl Reader<'_, '_> {
         let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
         let batch = batch(section, max_batch);
         let Some(found) = &draft.found else {
-            // Without a signature nothing can be said of what is bound to it.
-            section.skip(&["inputs", "outputs"]);
+            // Without a signature nothing can be said of what fits it. What is wrong in itself is.
+            self.unfitted(section);
+            section.skip(&["outputs"]);
             section.finish();
             return None;
         };
@@ -282,32 +285,7 @@ impl Reader<'_, '_> {
         from: &str,
         extents: &mut Extents,
     ) -> Option<Binding> {
-        let Some(inputs) = self.inputs else {
-            // What is wrong with the inputs has been noted; nothing can be said of what is made of them.
-            section.skip(&tensors::MAKERS);
-            return None;
-        };
-        let names = || inputs.specs.iter().map(|input| input.name.as_str());
-        let Some(place) = names().position(|name| name == from) else {
-            let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
-            let hint = match steps().find(|step| *step == from) {
-                Some(step) => format!("; of a step say which output, as \"{step}.scores\""),
-                None => did_you_mean(from, names()),
-            };
-            section
-                .wrong("from", format!("is {from:?}, which is no input{hint} (inputs: {})", listed(names())));
-            section.skip(&tensors::MAKERS);
-            return None;
-        };
-        let made = Made {
-            input: from,
-            modality: inputs.specs.get(place)?.modality,
-            drift: inputs.specs.get(place)?.drift,
-            pictures: inputs.specs.get(place)?.pictures,
-            join: inputs.align.inputs.get(place)?.join,
-            base: self.base,
-        };
-        let preprocess = tensors::read(section, &made)?;
+        let (place, preprocess) = self.made_of(section, from)?;
         let (dtype, row) = tensors::row_of(&preprocess);
         let row: Vec<Option<usize>> = row.into_iter().map(Some).collect();
         if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {

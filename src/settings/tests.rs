@@ -13,6 +13,7 @@ use super::*;
 
 mod align;
 mod delivery;
+mod kafka;
 mod scaling;
 
 fn root() -> &'static Path {
@@ -317,7 +318,7 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
             "properties = { \"group.id\" = \"x\" }",
             "\"x\"",
             "kafka.properties.group.id",
-            &["set by Lockstep itself", "write group"],
+            &["set by Lockstep itself", "named by kafka.group"],
         ),
         ("listen = \"127.0.0.1:9464\"", "listen = \"9464\"", "\"9464\"", "http.listen", &["127.0.0.1:9464"]),
         // Models.

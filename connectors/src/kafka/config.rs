@@ -7,41 +7,8 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 use super::Error;
+use super::properties::{Client, set_by_lockstep};
 use super::transactions::{TRANSACTION_TIMEOUT, TransactionalId};
-
-/// Properties of the consumer that the guarantees rest on, with the reason.
-const CONSUMER_FIXED: &[(&str, &str)] = &[
-    ("enable.auto.commit", "a position is committed only when all before it have ended"),
-    ("enable.auto.offset.store", "a position is committed only when all before it have ended"),
-    ("auto.offset.reset", "lost records must be noticed; say where a new group begins with kafka.start"),
-    ("auto.commit.interval.ms", "Lockstep commits by itself; see limits.commit_every"),
-    ("isolation.level", "records of aborted transactions must not be read"),
-    ("partition.assignment.strategy", "all inputs of a stream must meet in one process, which takes range"),
-    ("group.protocol", "write kafka.group_protocol"),
-    ("group.remote.assignor", "all inputs of a stream must meet in one process, which takes range"),
-    ("group.id", "the group is named by kafka.group"),
-    ("enable.partition.eof", "the end of a partition is not an event here"),
-    ("queued.max.messages.kbytes", "prefetched bytes are part of the memory limit; see limits.memory"),
-    ("queued.min.messages", "prefetched records are part of the memory limit; see limits.memory"),
-];
-
-/// Properties of the producer that the guarantees rest on, with the reason.
-const PRODUCER_FIXED: &[(&str, &str)] = &[
-    ("acks", "a result counts only when all in-sync replicas have it"),
-    ("request.required.acks", "a result counts only when all in-sync replicas have it"),
-    ("enable.idempotence", "a retry must not duplicate or reorder records"),
-    ("enable.gapless.guarantee", "one record that fails must not take the others with it"),
-    ("partitioner", "keys must go to the same partitions as the Java clients send them to"),
-    ("transactional.id", "whether results are published in transactions is for delivery.guarantee to say"),
-];
-
-/// Properties of any client that have a place of their own.
-const FIXED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "the brokers are named by kafka.brokers"),
-    ("metadata.broker.list", "the brokers are named by kafka.brokers"),
-    ("client.software.name", "it names Lockstep"),
-    ("statistics.interval.ms", "lag and health are read from statistics once a second"),
-];
 
 /// What any client is made with.
 pub(super) fn client(brokers: &str) -> ClientConfig {
@@ -158,7 +125,7 @@ pub(super) fn consumer(
     config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", fetch_in_all.to_string());
     config.set("max.partition.fetch.bytes", fetch.to_string()).set("socket.timeout.ms", ANSWERED_WITHIN);
     config.set("topic.metadata.refresh.interval.ms", LOOK_AT_TOPICS);
-    apply(&mut config, "kafka.consumer", &spec.consumer, CONSUMER_FIXED)?;
+    apply(&mut config, ("kafka.consumer", Client::Consumer), &spec.consumer)?;
     config
         .set("group.id", &spec.group)
         .set("enable.auto.commit", "false")
@@ -196,7 +163,7 @@ pub(super) fn producer(
         .set("message.max.bytes", queue.min(64 << 20).to_string())
         // Bytes bound them.
         .set("queue.buffering.max.messages", "0");
-    apply(&mut config, "kafka.producer", properties, PRODUCER_FIXED)?;
+    apply(&mut config, ("kafka.producer", Client::Producer), properties)?;
     config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
     config.set("statistics.interval.ms", "1000");
     Ok(config)
@@ -218,12 +185,11 @@ pub(super) fn transactional_producer(
 
 fn apply(
     config: &mut ClientConfig,
-    place: &str,
+    (place, client): (&str, Client),
     properties: &BTreeMap<String, String>,
-    fixed: &[(&str, &str)],
 ) -> Result<(), Error> {
     for (key, value) in properties {
-        if let Some((_, why)) = fixed.iter().chain(FIXED).find(|(name, _)| name == key) {
+        if let Some(why) = set_by_lockstep(client, key) {
             let why = format!("this property cannot be set: {why}; remove the line");
             return Err(Error::Property { place: format!("{place}.{key:?}"), why });
         }

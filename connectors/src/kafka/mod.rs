@@ -20,6 +20,7 @@ mod inquiry;
 pub mod membership;
 pub mod notes;
 mod probe;
+pub mod properties;
 mod publishing;
 mod seldom;
 pub mod sink;

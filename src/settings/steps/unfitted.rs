@@ -1,0 +1,75 @@
+//! What can be said of a step's inputs whether its model is known or not.
+
+use lockstep_engine::preprocess::Preprocess;
+
+use super::Reader;
+use crate::settings::kinds::{boolean, string};
+use crate::settings::problem::{did_you_mean, listed};
+use crate::settings::reader::Section;
+use crate::settings::tensors::{self, Made};
+
+impl Reader<'_, '_> {
+    /// Reads the inputs of a step whose model is not known: all mistakes are noted but those that only its signature shows.
+    pub(super) fn unfitted(&self, step: &Section<'_>) {
+        let Some(section) = step.table("inputs") else { return };
+        for name in section.names() {
+            let Some(binding) = section.named(name) else { continue };
+            let example = "from = \"…\" with an input or a step's output";
+            match binding.one_of(&["from", "carry", "zeros"], example) {
+                Some("from") => match binding.optional("from", string) {
+                    Some(from) => match from.split_once('.') {
+                        Some((step, _)) => self.step_exists(&binding, &from, step),
+                        None => drop(self.made_of(&binding, &from)),
+                    },
+                    None => binding.skip(&tensors::MAKERS),
+                },
+                Some("carry") => drop(binding.optional("carry", string)),
+                Some(_) => drop(binding.optional("zeros", boolean)),
+                None => binding.skip(&tensors::MAKERS),
+            }
+            binding.finish();
+        }
+        section.finish();
+    }
+
+    fn step_exists(&self, section: &Section<'_>, from: &str, step: &str) {
+        let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
+        if !steps().any(|name| name == step) {
+            let hint = did_you_mean(step, steps());
+            section.wrong(
+                "from",
+                format!("is {from:?}, but there is no step {step:?}{hint} (steps: {})", listed(steps())),
+            );
+        }
+    }
+
+    /// The number of an input and what is made of it.
+    pub(super) fn made_of(&self, section: &Section<'_>, from: &str) -> Option<(usize, Preprocess)> {
+        let Some(inputs) = self.inputs else {
+            // What is wrong with the inputs has been noted; nothing can be said of what is made of them.
+            section.skip(&tensors::MAKERS);
+            return None;
+        };
+        let names = || inputs.specs.iter().map(|input| input.name.as_str());
+        let Some(place) = names().position(|name| name == from) else {
+            let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
+            let hint = match steps().find(|step| *step == from) {
+                Some(step) => format!("; of a step say which output, as \"{step}.scores\""),
+                None => did_you_mean(from, names()),
+            };
+            section
+                .wrong("from", format!("is {from:?}, which is no input{hint} (inputs: {})", listed(names())));
+            section.skip(&tensors::MAKERS);
+            return None;
+        };
+        let made = Made {
+            input: from,
+            modality: inputs.specs.get(place)?.modality,
+            drift: inputs.specs.get(place)?.drift,
+            pictures: inputs.specs.get(place)?.pictures,
+            join: inputs.align.inputs.get(place)?.join,
+            base: self.base,
+        };
+        Some((place, tensors::read(section, &made)?))
+    }
+}

@@ -35,7 +35,7 @@ use streams::Streams;
 /// The *watermark* of a stream's input is the latest event time seen less its out-of-orderness: nothing earlier
 /// is expected. The bundle of a pivot at `t` closes when no earlier pivot is expected (the pivot's own watermark is at
 /// least `t`) and for each other input
-/// - window: the watermark has reached its end, or samples that last cover it whole;
+/// - window: the watermark has reached its end, or samples that last cover it from the watermark on;
 /// - nearest: the watermark is as far past `t` as the nearest sample is away, or one has the very same time;
 /// - latest: the watermark is past `t`, or one has the very same time;
 /// - all between pivots: the watermark is past `t`;

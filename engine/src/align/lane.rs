@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::bounds::Bound;
 use super::bundle::Part;
-use super::cover::{Places, cover, is_covered};
+use super::cover::Places;
 use super::event::Event;
 use super::held::Held;
 use super::queue::Queue;
@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 
 mod find;
 mod recent;
+mod settled;
 
 use recent::Recent;
 
@@ -216,33 +217,6 @@ impl<T> Lane<T> {
             Event::Duplicate(item)
         } else {
             Event::Late { item, by_ns }
-        }
-    }
-
-    /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
-    pub(super) fn settled(&self, rule: &Rule, watermark: i64, t: i64, reserved: &[u32]) -> bool {
-        let beyond = |nearest: Option<(usize, i64)>, tolerance: i64| match nearest {
-            Some((_, 0)) => true,
-            Some((_, away)) => watermark >= t.saturating_add(away),
-            None => watermark > t.saturating_add(tolerance),
-        };
-        match rule.ask {
-            Ask::Window { before, after } => {
-                let (from, to) = (t.saturating_sub(before), t.saturating_add(after));
-                if watermark >= to || from >= to {
-                    // A sample at `t` may still come, and be what is held if there is nothing.
-                    return rule.hold.is_none() || watermark > t || {
-                        let cover = cover(self.spans(), (from, from, to), rule.slack, |_| {});
-                        let exact = self.last_at(t).is_some_and(|(_, time)| time == t);
-                        cover.points || cover.lasting || exact
-                    };
-                }
-                self.furthest >= to && is_covered(self.spans(), (from, from, to), rule.slack)
-            }
-            Ask::Nearest { tolerance } => beyond(self.nearest(t, tolerance), tolerance),
-            Ask::NearestOnce { tolerance } => beyond(self.nearest_free(t, tolerance, reserved), tolerance),
-            Ask::Between { .. } => watermark > t,
-            Ask::Latest { .. } => watermark > t || self.last_at(t).is_some_and(|(_, time)| time == t),
         }
     }
 

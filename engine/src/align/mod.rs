@@ -87,3 +87,5 @@ mod rig;
 mod same_time_tests;
 #[cfg(test)]
 mod timer_property_tests;
+#[cfg(test)]
+mod window_property_tests;

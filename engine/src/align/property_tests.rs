@@ -275,11 +275,12 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i6
     if let Join::Window { before, after } = join
         && plan.sound != Sound::No
     {
-        let asked = ns(before) + ns(after);
+        // What comes begins at the watermark or later: a gap before it stays. See `window_property_tests.rs`.
+        let left = watermark.max(t - ns(before));
+        let covered = covered_cells(join, samples, t).into_iter().filter(|cell| *cell >= left).count();
         let exact = samples.iter().any(|item| item.time == t);
         let known = plan.hold.is_none() || watermark > t || exact || !pick(join, samples, &[], t).is_empty();
-        return known
-            && (watermark >= t + ns(after) || covered_cells(join, samples, t).len() as i64 == asked);
+        return known && (watermark >= t + ns(after) || covered as i64 == t + ns(after) - left);
     }
     // What is used once may first go to the pivots before; and which of several of one time they leave is no matter.
     let is_used_once = matches!(join, Join::Nearest { reuse: false, .. });

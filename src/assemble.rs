@@ -9,6 +9,7 @@ use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
 use lockstep_connectors::http::{Changes, Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
 use lockstep_connectors::kafka::Error as KafkaError;
+use lockstep_connectors::kafka::admin;
 use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
@@ -46,6 +47,8 @@ pub(crate) fn run(
     let id = TransactionalId::new(&pipeline.kafka);
     let parts = || {
         let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
+        let outputs = admin::output_topics(&pipeline).into_iter().chain(pipeline.publish.state.as_deref());
+        let outputs: Vec<String> = outputs.map(str::to_owned).collect();
         let (producer, produced) = (spec.clone(), inputs.clone());
         let id = id.clone();
         let (guarantee, state) = (pipeline.delivery.guarantee, pipeline.publish.state.clone());
@@ -65,12 +68,13 @@ pub(crate) fn run(
             }),
             send_queue,
             sink: Box::new(move |on_delivery| {
+                let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
                 let failed = |error: KafkaError| error.to_string();
                 Ok(match guarantee {
                     Guarantee::AtLeastOnce => {
                         let sink =
                             KafkaSink::start_reporting(&producer, send_queue, on_delivery, sink_status);
-                        (Box::new(sink.map_err(failed)?), None)
+                        (Box::new(sink.map_err(failed)?.keeping_order().for_topics(&outputs)), None)
                     }
                     Guarantee::ExactlyOnce => {
                         let started = KafkaSink::start_transactional(
@@ -81,7 +85,7 @@ pub(crate) fn run(
                             on_delivery,
                         );
                         let (sink, transactions) = started.map_err(failed)?;
-                        (Box::new(sink), Some(Box::new(transactions)))
+                        (Box::new(sink.keeping_order().for_topics(&outputs)), Some(Box::new(transactions)))
                     }
                 })
             }),

@@ -136,7 +136,8 @@ impl Publish {
             .map(|client| (Gathering::new(client, measure, &parts.budget, parts.load), parts.send_queue));
         let drops = Drops::new(parts.inputs.iter().map(|input| input.name.clone()).collect());
         Self {
-            outgoing: Outgoing::new((parts.dead_letters, parts.late), parts.sink, parts.inbox, gathering),
+            outgoing: Outgoing::new((parts.dead_letters, parts.late), parts.sink, parts.inbox, gathering)
+                .on_undeliverable(parts.delivery.on_undeliverable),
             delivered: Vec::new(),
             inputs: parts.inputs,
             maker: parts.maker,
@@ -165,6 +166,7 @@ impl Publish {
     fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         let mut ended = std::mem::take(&mut self.delivered);
         self.outgoing.deliveries(now, &mut ended, out);
+        self.outgoing.take_turns(&self.maker, &mut ended);
         self.ended(&mut ended);
         self.delivered = ended;
         if self.outgoing.transaction_ended(now, out) == Some(false) {

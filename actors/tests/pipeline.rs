@@ -23,11 +23,11 @@ use lockstep_actors::{Ended, PipelineError};
 use lockstep_engine::align::{Bounds, Overflow};
 use lockstep_engine::completion::Progress;
 use lockstep_engine::position::{Commit, NextOffset, Offset};
-use world::{ERROR, PANIC, PARTITION, Running, World, pipeline, record};
+use world::{ERROR, PANIC, PARTITION, Running, World, millis, pipeline, record};
 
 fn numbers(records: &[lockstep_engine::publish::sink::OutRecord], stream: &str) -> Vec<i64> {
     let of_stream = records.iter().filter(|record| record.key.as_deref() == Some(stream.as_bytes()));
-    of_stream.map(|record| record.timestamp.unwrap().as_millis() - 1_800_000_000_000).collect()
+    of_stream.map(|record| millis(record) - 1_800_000_000_000).collect()
 }
 
 #[test]

@@ -155,6 +155,18 @@ pub struct DeliverySpec {
     pub metadata_limit: usize,
     /// How long partitions that go to another process are kept for what is under way of them.
     pub revoke_within: Duration,
+    /// What becomes of a record of which nothing can be kept: brokers refuse its result, its dead letter, and a stub of that.
+    pub on_undeliverable: OnUndeliverable,
+}
+
+/// What becomes of a record of which nothing can be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUndeliverable {
+    /// The pipeline ends, and no position is committed past it.
+    #[default]
+    Stop,
+    /// It is counted, logged and lost.
+    Drop,
 }
 
 impl Default for DeliverySpec {
@@ -164,6 +176,7 @@ impl Default for DeliverySpec {
             transaction_every: Duration::from_millis(100),
             metadata_limit: 4096,
             revoke_within: Duration::from_secs(5),
+            on_undeliverable: OnUndeliverable::default(),
         }
     }
 }

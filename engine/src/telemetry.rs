@@ -22,6 +22,7 @@ use crate::publish::transaction::Ask;
 pub use latencies::Latencies;
 use latencies::PARTS;
 
+pub mod delivery;
 pub mod instances;
 mod latencies;
 pub mod pictures;
@@ -91,6 +92,7 @@ pub fn describe() {
         "from asking for a transaction's end to the next's beginning"
     );
     describe_histogram!("lockstep_batch_size", "bundles of a batch");
+    delivery::describe();
     describe_gauge!(
         "lockstep_model_busy_seconds_total",
         Unit::Seconds,

@@ -8,6 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_actors::{Ended, Observer, Status, Stop, Unobserved};
+use lockstep_connectors::kafka::topic_check::{self, Findings};
 use lockstep_connectors::kafka::{self, admin};
 use lockstep_engine::batch::BatchMode;
 use lockstep_engine::condition::{Cause, Conditions, Work};
@@ -74,7 +75,20 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let _saying = say_again(&status)?;
     let http = assemble::serve(&pipeline, &status)?;
 
-    let Some(problems) = check_topics(&pipeline, &status, &stop)? else { return Ok(ExitCode::SUCCESS) };
+    let Some(findings) = check_topics(&pipeline, &status, &stop)? else { return Ok(ExitCode::SUCCESS) };
+    for note in &findings.notes {
+        tracing::warn!("{note}");
+    }
+    if let Some(limit) = findings.metadata_limit {
+        let setting = "offset.metadata.max.bytes";
+        tracing::info!(
+            setting,
+            limit,
+            "the brokers take less metadata with a commit than delivery.metadata_limit"
+        );
+        pipeline.delivery.metadata_limit = limit;
+    }
+    let problems = findings.problems;
     if !problems.is_empty() {
         let config = args.config.display();
         let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
@@ -138,19 +152,20 @@ fn say_again(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
     Ok(alive)
 }
 
-/// Holds the topics against the pipeline. Brokers that are away are waited for; none when asked to stop meanwhile.
-fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Option<Vec<String>>, Failure> {
+/// Holds the topics against the pipeline. Brokers that are away or too few are waited for; none when asked to stop meanwhile.
+fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Option<Findings>, Failure> {
     let mut pause = FIRST_PAUSE;
     let mut hidden: BTreeSet<String> = BTreeSet::new();
     loop {
-        match admin::check_topics(pipeline, BROKERS_WITHIN) {
-            Ok(problems) => {
+        let cause = match topics_and_settings(pipeline) {
+            Ok(findings) if findings.not_yet.is_empty() || !findings.problems.is_empty() => {
                 status.done(Work::Connect, "");
                 for topic in &hidden {
                     status.done(Work::Read, topic);
                 }
-                return Ok(Some(problems));
+                return Ok(Some(findings));
             }
+            Ok(findings) => Cause::lasting(findings.not_yet.join("; "), ""),
             Err(kafka::Error::Unreachable { brokers, cause }) => {
                 // Asked for five seconds already: it has lasted.
                 let names_them = brokers.split(',').any(|broker| cause.what.contains(broker.trim()));
@@ -158,11 +173,7 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
                     true => cause.what,
                     false => format!("cannot reach the brokers {brokers}: {}", cause.what),
                 };
-                status.report(Work::Connect, "", Cause::lasting(what, cause.remedy));
-                if stop.wait(pause) {
-                    return Ok(None);
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                Cause::lasting(what, cause.remedy)
             }
             Err(kafka::Error::Hidden(topics)) => {
                 status.done(Work::Connect, "");
@@ -173,10 +184,24 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
                 if stop.wait(pause) {
                     return Ok(None);
                 }
+                continue;
             }
             Err(error) => return Err(error.into()),
+        };
+        status.report(Work::Connect, "", cause);
+        if stop.wait(pause) {
+            return Ok(None);
         }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+fn topics_and_settings(pipeline: &Pipeline) -> Result<Findings, kafka::Error> {
+    let problems = admin::check_topics(pipeline, BROKERS_WITHIN)?;
+    if !problems.is_empty() {
+        return Ok(Findings { problems, ..Findings::default() });
+    }
+    topic_check::check(pipeline, BROKERS_WITHIN)
 }
 
 /// SIGUSR1 asks for one shard more, SIGUSR2 for one less.

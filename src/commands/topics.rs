@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use lockstep_connectors::kafka::admin::{self, Made, TopicSpec};
+use lockstep_connectors::kafka::describe::Describer;
+use lockstep_engine::pipeline::KafkaSpec;
 
 use super::Failure;
 use crate::settings::{self, Overrides};
@@ -38,15 +40,30 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let Action::Create { config, brokers, partitions, replication } = args.action;
     let overrides = Overrides { brokers, ..Overrides::default() };
     let pipeline = settings::load(&config, &overrides)?;
-    let mut names = admin::input_topics(&pipeline);
-    names.extend(admin::output_topics(&pipeline));
     let topic = |name: &str| TopicSpec { name: name.into(), partitions, replication, is_compacted: false };
-    let mut topics: Vec<TopicSpec> = names.into_iter().map(topic).collect();
-    topics.extend(
-        pipeline.publish.state.as_deref().map(|name| TopicSpec { is_compacted: true, ..topic(name) }),
-    );
-    let kafka = &pipeline.kafka;
-    let made = admin::create_topics(&kafka.brokers, &kafka.consumer, &topics, Duration::from_secs(15))?;
+    let (kafka, within) = (&pipeline.kafka, Duration::from_secs(15));
+    let make = |topics: &[TopicSpec], own: &[(&str, String)]| {
+        admin::create_topics_with(&kafka.brokers, &kafka.consumer, topics, own, within)
+    };
+    let (results, state) = (pipeline.publish.results.as_str(), pipeline.publish.state.as_deref());
+    let inputs: Vec<TopicSpec> = admin::input_topics(&pipeline).into_iter().map(topic).collect();
+    let copies = admin::output_topics(&pipeline).into_iter().filter(|name| *name != results);
+    let copies: Vec<TopicSpec> = copies.map(topic).collect();
+    let state = state.map(|name| TopicSpec { is_compacted: true, ..topic(name) });
+    // Records are deleted by their age and never for their key, whatever the brokers' default is.
+    let deleted = ("cleanup.policy", "delete".to_owned());
+    let mut made = make(&inputs, &[])?;
+    made.extend(make(&[topic(results)], std::slice::from_ref(&deleted))?);
+    // Dead letters and late records are records of the inputs with some headers more.
+    let largest = largest_input(kafka, &inputs)?.saturating_add(MORE_HEADERS);
+    made.extend(make(&copies, &[deleted, ("max.message.bytes", largest.to_string())])?);
+    let mut topics = inputs;
+    topics.push(topic(results));
+    topics.extend(copies);
+    if let Some(state) = state {
+        made.extend(make(std::slice::from_ref(&state), &[])?);
+        topics.push(state);
+    }
     let mut failed = false;
     for (topic, made) in topics.iter().zip(made) {
         match made {
@@ -59,4 +76,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// How many bytes of headers a dead letter has more than its record.
+const MORE_HEADERS: usize = 64 << 10;
+/// What Kafka's topics take by default (`max.message.bytes`).
+const USUAL: usize = 1_048_588;
+
+/// The largest batch that an input takes.
+fn largest_input(kafka: &KafkaSpec, inputs: &[TopicSpec]) -> Result<usize, Failure> {
+    let describer = Describer::new(&kafka.brokers, &kafka.consumer, Duration::from_secs(5))?;
+    let names: Vec<&str> = inputs.iter().map(|topic| topic.name.as_str()).collect();
+    let rules = describer.topics(&names);
+    let limits = rules.into_values().filter_map(|rules| rules.ok()?.max_batch);
+    Ok(limits.fold(USUAL, usize::max))
 }

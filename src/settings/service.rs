@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lockstep_connectors::kafka::properties::{Client, refused, set_by_lockstep};
 use lockstep_engine::pipeline::{
-    DeliverySpec, GroupProtocol, Guarantee, HttpToken, KafkaSpec, Limits, PublishSpec, StartAt,
+    DeliverySpec, GroupProtocol, Guarantee, HttpToken, KafkaSpec, Limits, OnUndeliverable, PublishSpec,
+    StartAt,
 };
 use toml::de::DeValue;
 
@@ -201,6 +202,8 @@ pub(super) fn delivery(root: &Section<'_>) -> DeliverySpec {
         let within = duration(value)?;
         if within > MAX_REVOKE { Err("is more than a minute".to_owned()) } else { Ok(within) }
     });
+    let words = [("stop", OnUndeliverable::Stop), ("drop", OnUndeliverable::Drop)];
+    spec.on_undeliverable = section.or("on_undeliverable", spec.on_undeliverable, word(&words));
     section.finish();
     spec
 }

@@ -107,16 +107,32 @@ impl Producer {
         headers: &[(&str, String)],
         payload: impl Into<Bytes>,
     ) {
+        self.send_record((topic, partition), key, headers, payload.into(), Timestamp::now());
+    }
+
+    /// Sends a record with a timestamp, in milliseconds since the epoch.
+    pub(crate) fn send_at(&mut self, topic: &str, key: Option<&str>, millis: i64, payload: impl Into<Bytes>) {
+        self.send_record((topic, None), key, &[], payload.into(), Timestamp::from_millis(millis));
+    }
+
+    fn send_record(
+        &mut self,
+        (topic, partition): (&str, Option<i32>),
+        key: Option<&str>,
+        headers: &[(&str, String)],
+        payload: Bytes,
+        timestamp: Timestamp,
+    ) {
         let record = OutRecord {
             topic: topic.into(),
             partition,
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
-            payload: payload.into(),
+            payload,
             headers: headers
                 .iter()
                 .map(|(name, value)| Header::new(name.to_string(), value.clone()))
                 .collect(),
-            timestamp: Some(Timestamp::now()),
+            timestamp: Some(timestamp),
         };
         let until = Instant::now() + PATIENCE;
         while self.sink.send(&record, self.sent).is_err() {

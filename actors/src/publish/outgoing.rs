@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
+use lockstep_engine::pipeline::OnUndeliverable;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::Ledger;
-use lockstep_engine::publish::letters::{self, LeftOut};
-use lockstep_engine::publish::result::{ResultMaker, Timing};
+use lockstep_engine::publish::letters::{self, Keeps, LeftOut};
+use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
 use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
@@ -23,6 +24,7 @@ use super::pending::{Dead, Delivered, Outbound, Pending};
 use super::send_queue::SendQueue;
 use crate::shell::Outbox;
 
+mod again;
 mod refused;
 
 /// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
@@ -51,12 +53,21 @@ pub(super) struct Outgoing {
     /// What the broker did not take, to be sent again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
+    /// What was refused together with others, or taken back because of that, by its number. It goes before all that waits as soon
+    /// as nothing is under way.
+    in_turn: Vec<(u64, Pending)>,
+    on_undeliverable: OnUndeliverable,
     /// What was sent again has numbers before this one.
     sent_again: u64,
     gathering: Option<Gathering>,
 }
 
 impl Outgoing {
+    /// What becomes of a record of which nothing can be kept.
+    pub(super) fn on_undeliverable(self, on_undeliverable: OnUndeliverable) -> Self {
+        Self { on_undeliverable, ..self }
+    }
+
     /// Nothing under way. With transactions so many bytes of records may wait for the next.
     pub(super) fn new(
         (dead_letters, late): (Arc<str>, Option<Arc<str>>),
@@ -75,6 +86,8 @@ impl Outgoing {
             most_waiting: most_waiting.unwrap_or(0),
             refused: Vec::new(),
             again_at: None,
+            in_turn: Vec::new(),
+            on_undeliverable: OnUndeliverable::default(),
             sent_again: 0,
             gathering,
         }
@@ -89,6 +102,7 @@ impl Outgoing {
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
             && self.refused.is_empty()
+            && self.in_turn.is_empty()
             && self.gathering.as_ref().is_none_or(Gathering::is_empty)
     }
 
@@ -102,7 +116,10 @@ impl Outgoing {
     pub(super) fn has_passed(&self, mark: Mark) -> bool {
         match &self.gathering {
             Some(gathering) => gathering.counts(mark.sent, mark.counted),
-            None => self.refused.is_empty() && self.queue.first() >= mark.sent.max(self.sent_again),
+            None => {
+                let all_sent = self.refused.is_empty() && self.in_turn.is_empty();
+                all_sent && self.queue.first() >= mark.sent.max(self.sent_again)
+            }
         }
     }
 
@@ -113,16 +130,19 @@ impl Outgoing {
 
     /// Sends a dead letter.
     pub(super) fn dead_letter(&mut self, letter: Letter, topic: String, fault: Fault) {
-        let record = letters::dead_letter(&self.dead_letters, letter.record(), &topic, &fault);
-        let dead = Dead { letter, topic, fault, without_payload: false };
+        self.send_dead(Dead { letter, topic, fault, keeps: Keeps::All });
+    }
+
+    fn send_dead(&mut self, dead: Dead) {
+        let record = self.dead(&dead);
         self.send(record, Outbound::Dead(Box::new(dead)));
     }
 
     /// Sends a sample that took no part, if there is a topic for it.
     pub(super) fn left_out(&mut self, sample: Arc<Sample>, topic: String, why: LeftOut) -> bool {
         let Some(late) = &self.late else { return false };
-        let record = letters::left_out(late, &sample.record, &topic, why);
-        self.send(record, Outbound::LeftOut { sample, topic, why });
+        let record = letters::left_out(late, &sample.record, &topic, why, Keeps::All);
+        self.send(record, Outbound::LeftOut { sample, topic, why, keeps: Keeps::All });
         true
     }
 
@@ -256,6 +276,7 @@ impl Outgoing {
                 tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
                 let kept =
                     self.gathering.as_mut().map(|gathering| gathering.take_kept(unsent)).unwrap_or_default();
+                self.sink.resume();
                 self.queue.push_again(kept.into_iter());
                 Some(false)
             }
@@ -282,42 +303,6 @@ impl Outgoing {
     /// When there is something to be sent again.
     pub(super) fn again_at(&self) -> Option<Timestamp> {
         self.again_at
-    }
-
-    /// Sends again what the broker did not take. A result that cannot be made again has come to its end.
-    pub(super) fn again(&mut self, maker: &ResultMaker) -> Vec<Delivered> {
-        self.again_at = None;
-        let mut ended = Vec::new();
-        for Pending { what, record } in std::mem::take(&mut self.refused) {
-            let record = record.map_or_else(|| self.make(&what, maker), |record| Ok(*record));
-            match (record, what) {
-                (Ok(record), what) => self.send(record, what),
-                (Err(why), Outbound::Result { job, .. }) => {
-                    let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
-                    ended.push(Delivered::Poison { job, fault });
-                }
-                (Err(why), _) => tracing::error!("a record cannot be made again: {why}"),
-            }
-        }
-        self.sent_again = self.queue.next();
-        ended
-    }
-
-    fn make(&self, what: &Outbound, maker: &ResultMaker) -> Result<OutRecord, String> {
-        match what {
-            Outbound::Result { job, .. } => maker.make(job).map(|(record, _)| record),
-            Outbound::Dead(dead) => {
-                let Dead { letter, topic, fault, without_payload } = &**dead;
-                let record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
-                Ok(if *without_payload { letters::without_value(record) } else { record })
-            }
-            Outbound::LeftOut { sample, topic, why } => {
-                // Without a topic nothing is left out on its way to it.
-                let late = self.late.as_ref().unwrap_or(&self.dead_letters);
-                Ok(letters::left_out(late, &sample.record, topic, *why))
-            }
-            Outbound::Carried { .. } | Outbound::Told { .. } => Err("it was not kept".into()),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::position::{PartitionId, Position};
-use lockstep_engine::publish::letters::LeftOut;
+use lockstep_engine::publish::letters::{Keeps, LeftOut};
 use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::Sample;
@@ -48,6 +48,7 @@ pub(super) enum Outbound {
         sample: Arc<Sample>,
         topic: String,
         why: LeftOut,
+        keeps: Keeps,
     },
     /// What a stream carries on, read of this partition under this assignment.
     Carried {
@@ -66,7 +67,7 @@ pub(super) struct Dead {
     pub(super) letter: Letter,
     pub(super) topic: String,
     pub(super) fault: Fault,
-    pub(super) without_payload: bool,
+    pub(super) keeps: Keeps,
 }
 
 /// What has come to its end.

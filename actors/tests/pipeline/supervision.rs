@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::world::{
-    self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, first_value, record,
+    self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, first_value, millis, record,
 };
 use lockstep_actors::status::State;
 use lockstep_actors::{Ended, PipelineError};
@@ -34,8 +34,7 @@ fn quick(mut pipeline: Pipeline) -> Pipeline {
 
 /// The offsets of what was sent, each once.
 fn offsets(records: &[OutRecord]) -> Vec<i64> {
-    let mut offsets: Vec<i64> =
-        records.iter().map(|record| record.timestamp.unwrap().as_millis() - 1_800_000_000_000).collect();
+    let mut offsets: Vec<i64> = records.iter().map(|record| millis(record) - 1_800_000_000_000).collect();
     offsets.sort_unstable();
     offsets.dedup();
     offsets

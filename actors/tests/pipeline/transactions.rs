@@ -8,7 +8,7 @@ use std::time::Duration;
 use lockstep_actors::Ended;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 
-use crate::world::{ERROR, Running, World, pipeline, record};
+use crate::world::{ERROR, Running, World, millis, pipeline, record};
 
 const COUNT: i64 = 300;
 
@@ -21,9 +21,7 @@ fn exactly_once(max_size: usize) -> Pipeline {
 
 /// Each record once, as a result or, where the model erred, as a dead letter; all of it and the positions committed.
 fn assert_each_once(world: &World, dead: usize) {
-    let places = |topic: &str| -> Vec<i64> {
-        world.sent_to(topic).iter().map(|record| record.timestamp.unwrap().as_millis()).collect()
-    };
+    let places = |topic: &str| -> Vec<i64> { world.sent_to(topic).iter().map(millis).collect() };
     let (results, letters) = (places("results"), places("dead"));
     assert_eq!((results.len(), letters.len()), (COUNT as usize - dead, dead));
     assert_eq!(results.iter().chain(&letters).collect::<BTreeSet<_>>().len(), COUNT as usize);

@@ -21,6 +21,7 @@ use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::wire;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{
@@ -385,6 +386,15 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         supervision: Supervision::default(),
         http: None,
         http_token: None,
+    }
+}
+
+/// The timestamp of the record that was sent, or of the one that it is a copy of, in milliseconds.
+pub(crate) fn millis(record: &OutRecord) -> i64 {
+    let of_source = record.headers.iter().rev().find(|header| header.name == wire::SOURCE_TIMESTAMP);
+    match of_source.and_then(|header| header.value.as_deref()) {
+        Some(text) => std::str::from_utf8(text).unwrap().parse().unwrap(),
+        None => record.timestamp.unwrap().as_millis(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::Pipeline;
 use parking_lot::Mutex;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,7 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use super::inquiry::{self, Inquiry};
-use super::{Error, config, diagnosis};
+use super::{Error, collision, config, diagnosis};
 
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,21 +241,37 @@ pub fn create_topics(
     topics: &[TopicSpec],
     within: Duration,
 ) -> Result<Vec<Result<Made, Error>>, Error> {
+    create_topics_with(brokers, properties, topics, &[], within)
+}
+
+/// The same, with settings of their own for topics that are made.
+///
+/// # Errors
+/// As [`create_topics`].
+pub fn create_topics_with(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[TopicSpec],
+    own: &[(&str, String)],
+    within: Duration,
+) -> Result<Vec<Result<Made, Error>>, Error> {
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
     // What may be made need not be seen.
     let there: Vec<Option<i32>> =
         find(brokers, properties, &names, within)?.into_iter().map(Found::count).collect();
-    let settings = config::connecting(brokers, properties);
-    let client: AdminClient<DefaultClientContext> =
-        settings.create().map_err(|error| config::not_made("admin client", &error))?;
+    let client = admin_client(brokers, properties)?;
     let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
-    Ok(topics.iter().zip(there).map(|(topic, there)| create(&client, &options, topic, there)).collect())
+    Ok(topics
+        .iter()
+        .zip(there)
+        .map(|(topic, there)| create(&client, &options, (topic, own), there))
+        .collect())
 }
 
 fn create(
     client: &AdminClient<DefaultClientContext>,
     options: &AdminOptions,
-    topic: &TopicSpec,
+    (topic, own): (&TopicSpec, &[(&str, String)]),
     there: Option<i32>,
 ) -> Result<Made, Error> {
     let what = || format!("cannot make the topic {}", topic.name);
@@ -275,6 +291,7 @@ fn create(
     if topic.is_compacted {
         new = COMPACTED.iter().fold(new, |new, (key, value)| new.set(key, value));
     }
+    new = own.iter().fold(new, |new, (key, value)| new.set(key, value));
     let answers =
         wait(client.create_topics([&new], options)).map_err(|error| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => Error::client(
@@ -287,9 +304,44 @@ fn create(
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(Made::Created),
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Made::Existed),
+        Some(Err((_, RDKafkaErrorCode::InvalidTopic))) => {
+            Err(Error::client(what(), collision::named(client, &topic.name)))
+        }
         Some(Err((_, code))) => Err(Error::client(what(), code)),
         None => Err(Error::client(what(), "the broker's answer does not name it")),
     }
+}
+
+/// Changes settings of a topic; all others become those of the brokers.
+///
+/// # Errors
+/// Why that is not done.
+pub fn set_topic(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topic: &str,
+    settings: &[(&str, &str)],
+    within: Duration,
+) -> Result<(), Error> {
+    let what = || format!("cannot change the topic {topic}");
+    let client = admin_client(brokers, properties)?;
+    let options = AdminOptions::new().request_timeout(Some(within));
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    let change = settings.iter().fold(change, |change, (name, value)| change.set(name, value));
+    let answers =
+        wait(client.alter_configs([&change], &options)).map_err(|error| Error::client(what(), error))?;
+    for answer in answers {
+        answer.map_err(|(_, code)| Error::client(what(), code))?;
+    }
+    Ok(())
+}
+
+pub(super) fn admin_client(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+) -> Result<AdminClient<DefaultClientContext>, Error> {
+    let settings = config::connecting(brokers, properties);
+    settings.create().map_err(|error| config::not_made("admin client", &error))
 }
 
 struct Unpark(std::thread::Thread);
@@ -301,7 +353,7 @@ impl Wake for Unpark {
 }
 
 /// Waits for a future on this thread. librdkafka's own thread completes it, within the request's timeout.
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = std::task::Context::from_waker(&waker);
     let mut future = pin!(future);

@@ -53,7 +53,10 @@ impl Publishing {
                 | Code::PurgeInflight
                 | Code::MessageSizeTooLarge
                 | Code::InvalidMessageSize
+                | Code::MessageBatchTooLarge
                 | Code::InvalidRecord
+                | Code::InvalidDifferentRecord
+                | Code::UnsupportedForMessageFormat
                 | Code::InvalidTimestamp,
             ) => return,
             Some(Code::TopicAuthorizationFailed) => diagnosis::lacks("WRITE", &format!("topic {topic}")),

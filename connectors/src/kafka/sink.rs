@@ -1,25 +1,26 @@
 //! Produces records.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::condition::{Conditions, Unreported};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OutRecord, Refusal, Sink};
-use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 
 use super::inquiry::Inquiry;
 use super::membership::Membership;
+use super::outlets::{Admission, Outlets};
 use super::publishing::Publishing;
 use super::statistics::Statistics;
 use super::transactions::{KafkaTransactions, TransactionalId};
+use super::under_way::UnderWay;
 use super::{Error, config, fault_point};
 
 /// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
@@ -32,7 +33,34 @@ const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");
 pub(super) struct Context {
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
+    outlets: Arc<Outlets>,
+    halt: Arc<Halt>,
     publishing: Publishing,
+}
+
+/// Takes back what has been sent and is not on its way yet, when something before it was refused: it must not overtake that.
+#[derive(Default)]
+struct Halt {
+    /// Whether order matters so much.
+    is_wanted: AtomicBool,
+    /// Whether any failure is one of all: nothing of its transaction will count, and librdkafka sends no more of that.
+    on_any_failure: AtomicBool,
+    /// Nothing is taken until this is false.
+    is_on: AtomicBool,
+    /// Once the producer is there. It holds this.
+    producer: OnceLock<Weak<ThreadedProducer<Context>>>,
+}
+
+impl Halt {
+    fn halt(&self) {
+        if self.is_wanted.load(Ordering::Acquire)
+            && !self.is_on.swap(true, Ordering::AcqRel)
+            && let Some(producer) = self.producer.get().and_then(Weak::upgrade)
+        {
+            // librdkafka waits for what is under way before it sends anything else, so this comes before that.
+            producer.purge(PurgeConfig::default().queue());
+        }
+    }
 }
 
 impl ClientContext for Context {
@@ -59,69 +87,86 @@ impl ProducerContext for Context {
             Ok(message) | Err((_, message)) => message,
         };
         // Before it is told, or whoever waits for room would look too early.
-        self.under_way.makes_room(size(message.payload(), message.key()));
-        let outcome = result.as_ref().map(|_| ()).map_err(|(error, _)| delivery_error(error));
-        match result {
-            Ok(message) => self.publishing.publishes(message.topic()),
-            Err((error, message)) => self.publishing.cannot_publish(message.topic(), error),
-        }
+        let bytes = size(message.payload(), message.key());
+        self.under_way.makes_room(bytes);
+        let outcome = match result {
+            Ok(_) => {
+                self.outlets.taken(message.topic(), bytes);
+                self.publishing.publishes(message.topic());
+                Ok(())
+            }
+            Err((error, _)) => Err(self.failed(error, message.topic(), bytes)),
+        };
         (self.on_delivery)(Delivery { token: token as u64, outcome });
         self.under_way.ended();
     }
 }
 
-fn delivery_error(error: &KafkaError) -> DeliveryError {
-    let refusal = match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessageSize
-            | RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::InvalidTimestamp,
-        ) => Refusal::Poison,
-        Some(RDKafkaErrorCode::Fatal) => Refusal::Fatal,
-        _ => Refusal::Passing,
-    };
-    DeliveryError { message: error.to_string(), refusal }
+impl Context {
+    fn failed(&self, error: &KafkaError, topic: &str, bytes: usize) -> DeliveryError {
+        self.publishing.cannot_publish(topic, error);
+        let refusal = match Failure::of(error) {
+            Failure::Batch { for_size } => match self.outlets.refused(topic, bytes, for_size) {
+                true => Refusal::Poison,
+                false => Refusal::Batch,
+            },
+            // Before it, or beside it, something was refused.
+            Failure::Beside if self.halt.is_on.load(Ordering::Acquire) => {
+                self.outlets.withdraw(topic, bytes);
+                Refusal::Batch
+            }
+            Failure::Beside | Failure::Passing => {
+                self.outlets.withdraw(topic, bytes);
+                Refusal::Passing
+            }
+            Failure::Fatal => {
+                self.outlets.withdraw(topic, bytes);
+                Refusal::Fatal
+            }
+        };
+        if refusal == Refusal::Batch || self.halt.on_any_failure.load(Ordering::Acquire) {
+            self.halt.halt();
+        }
+        DeliveryError { message: error.to_string(), refusal }
+    }
+}
+
+/// What a record's failure is about.
+enum Failure {
+    /// The batch was refused, for its size or for what one of its records is.
+    Batch {
+        for_size: bool,
+    },
+    /// It is not this record's own.
+    Beside,
+    Passing,
+    Fatal,
+}
+
+impl Failure {
+    fn of(error: &KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::InvalidMessageSize
+                | RDKafkaErrorCode::MessageBatchTooLarge,
+            ) => Self::Batch { for_size: true },
+            Some(
+                RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidDifferentRecord
+                | RDKafkaErrorCode::InvalidTimestamp
+                | RDKafkaErrorCode::UnsupportedForMessageFormat,
+            ) => Self::Batch { for_size: false },
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => Self::Beside,
+            Some(RDKafkaErrorCode::Fatal) => Self::Fatal,
+            _ => Self::Passing,
+        }
+    }
 }
 
 /// What counts of a record against the window, in bytes: with about what librdkafka takes beside the two, headers too.
 fn size(payload: Option<&[u8]>, key: Option<&[u8]>) -> usize {
     payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len) + 500
-}
-
-/// How many records are under way, and word when there are none.
-#[derive(Default)]
-struct UnderWay {
-    count: AtomicUsize,
-    bytes: AtomicUsize,
-    none: Condvar,
-    lock: Mutex<()>,
-}
-
-impl UnderWay {
-    /// Counts a record of so many bytes if a window has room for it: for one alone it always has. Only one thread at a time
-    /// takes room.
-    fn takes_room(&self, bytes: usize, window: usize) -> bool {
-        let there = self.bytes.load(Ordering::Acquire);
-        if there > 0 && there.saturating_add(bytes) > window {
-            return false;
-        }
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.count.fetch_add(1, Ordering::AcqRel);
-        true
-    }
-
-    fn makes_room(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-    }
-
-    fn ended(&self) {
-        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Whoever has just seen one left waits by now.
-            drop(self.lock.lock());
-            self.none.notify_all();
-        }
-    }
 }
 
 /// A producer.
@@ -130,6 +175,8 @@ pub struct KafkaSink {
     on_delivery: OnDelivery,
     under_way: Arc<UnderWay>,
     publishing: Publishing,
+    outlets: Arc<Outlets>,
+    halt: Arc<Halt>,
     /// How many bytes may be under way. The client's own limit is twice that, and only a record larger than the window can
     /// reach it: it counts a record until some time after its delivery has been told, and whoever waits for that waits long.
     window: usize,
@@ -161,7 +208,23 @@ impl KafkaSink {
     ) -> Result<Self, Error> {
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
-        Self::make((config, inquiring), queue, on_delivery, conditions)
+        Self::make(spec, (config, inquiring), queue, on_delivery, conditions)
+    }
+
+    /// After a refused batch it takes back what follows, and takes nothing until it is told to [resume](Sink::resume), so that
+    /// all of it can be sent again in its order.
+    #[must_use]
+    pub fn keeping_order(self) -> Self {
+        self.halt.is_wanted.store(true, Ordering::Release);
+        self
+    }
+
+    /// Asks the brokers what these topics take, so that no batch is larger. Waits for a few seconds at most; what is not known is
+    /// found out when a batch is refused.
+    #[must_use]
+    pub fn for_topics(self, topics: &[&str]) -> Self {
+        self.outlets.learn(topics);
+        self
     }
 
     /// The same, with at most 8 MiB of them under way, and its transactions, one of which must have begun before anything is
@@ -177,12 +240,9 @@ impl KafkaSink {
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
-        let sink = Self::make(
-            (config::transactional_producer(spec, id, 2 * queue)?, inquiring),
-            queue.min(IN_TRANSACTION),
-            on_delivery,
-            conditions.clone(),
-        )?;
+        let config = (config::transactional_producer(spec, id, 2 * queue)?, inquiring);
+        let sink = Self::make(spec, config, queue.min(IN_TRANSACTION), on_delivery, conditions.clone())?;
+        sink.halt.on_any_failure.store(true, Ordering::Release);
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
         let transactions =
             KafkaTransactions::start((sink.producer.clone(), id.clone()), (membership, conditions), topics)?;
@@ -190,21 +250,27 @@ impl KafkaSink {
     }
 
     fn make(
-        (config, inquiring): (ClientConfig, ClientConfig),
+        spec: &KafkaSpec,
+        (settings, inquiring): (ClientConfig, ClientConfig),
         window: usize,
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
         let publishing = Publishing::new(conditions, Inquiry::new(inquiring));
-        let under_way = Arc::new(UnderWay::default());
+        let (under_way, halt) = (Arc::new(UnderWay::default()), Arc::new(Halt::default()));
+        let outlets = Arc::new(Outlets::new(spec, &settings));
         let context = Context {
             on_delivery: on_delivery.clone(),
             under_way: under_way.clone(),
+            outlets: outlets.clone(),
+            halt: halt.clone(),
             publishing: publishing.clone(),
         };
-        let producer =
-            config.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
-        Ok(Self { producer: Arc::new(producer), on_delivery, under_way, publishing, window })
+        let producer: ThreadedProducer<Context> =
+            settings.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
+        let producer = Arc::new(producer);
+        let _only_once = halt.producer.set(Arc::downgrade(&producer));
+        Ok(Self { producer, on_delivery, under_way, outlets, halt, publishing, window })
     }
 
     /// How many records have been sent and have no delivery yet.
@@ -217,16 +283,31 @@ impl Sink for KafkaSink {
     fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
         // Counted before it is sent, as its delivery may come before this returns.
         let bytes = size(Some(&record.payload), record.key.as_deref());
-        if !self.under_way.takes_room(bytes, self.window) {
+        if self.halt.is_on.load(Ordering::Acquire) || !self.under_way.takes_room(bytes, self.window) {
             return Err(Full);
         }
+        let timestamp = match self.outlets.admit(record, bytes) {
+            Admission::Send(timestamp) => timestamp,
+            Admission::Wait => {
+                self.under_way.makes_room(bytes);
+                self.under_way.count.fetch_sub(1, Ordering::AcqRel);
+                return Err(Full);
+            }
+            Admission::Refuse(why) => {
+                self.under_way.makes_room(bytes);
+                let error = DeliveryError { message: why, refusal: Refusal::Unsent };
+                (self.on_delivery)(Delivery { token, outcome: Err(error) });
+                self.under_way.ended();
+                return Ok(());
+            }
+        };
         let mut out: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&record.topic, token as usize).payload(&record.payload);
         out.partition = record.partition;
         if let Some(key) = &record.key {
             out = out.key(key);
         }
-        if let Some(timestamp) = record.timestamp {
+        if let Some(timestamp) = timestamp {
             out = out.timestamp(timestamp.as_millis());
         }
         if !record.headers.is_empty() {
@@ -242,14 +323,22 @@ impl Sink for KafkaSink {
                 Ok(())
             }
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                self.outlets.withdraw(&record.topic, bytes);
                 self.under_way.makes_room(bytes);
                 self.under_way.count.fetch_sub(1, Ordering::AcqRel);
                 Err(Full)
             }
             Err((error, _)) => {
                 self.publishing.cannot_publish(&record.topic, &error);
+                self.outlets.withdraw(&record.topic, bytes);
                 self.under_way.makes_room(bytes);
-                (self.on_delivery)(Delivery { token, outcome: Err(delivery_error(&error)) });
+                let refusal = match Failure::of(&error) {
+                    Failure::Batch { .. } => Refusal::Unsent,
+                    Failure::Fatal => Refusal::Fatal,
+                    Failure::Beside | Failure::Passing => Refusal::Passing,
+                };
+                let error = DeliveryError { message: error.to_string(), refusal };
+                (self.on_delivery)(Delivery { token, outcome: Err(error) });
                 self.under_way.ended();
                 Ok(())
             }
@@ -269,5 +358,9 @@ impl Sink for KafkaSink {
                 }
             }
         }
+    }
+
+    fn resume(&mut self) {
+        self.halt.is_on.store(false, Ordering::Release);
     }
 }

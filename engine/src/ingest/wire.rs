@@ -42,6 +42,8 @@ pub const MESSAGE: &str = "lockstep-message";
 pub const ATTEMPTS: &str = "lockstep-attempts";
 /// How many bytes the value of a dead letter had that goes without it, in decimal.
 pub const VALUE_LEFT_OUT: &str = "lockstep-value-left-out";
+/// How many bytes the headers had of a dead or late record that goes without them, in decimal.
+pub const HEADERS_LEFT_OUT: &str = "lockstep-headers-left-out";
 /// How often a record has been put back from the dead letters, in decimal. It stays on the record.
 pub const REPLAYS: &str = "lockstep-replays";
 /// The topic that a dead or late record came from.
@@ -50,6 +52,8 @@ pub const SOURCE_TOPIC: &str = "lockstep-source-topic";
 pub const SOURCE_PARTITION: &str = "lockstep-source-partition";
 /// Its offset there.
 pub const SOURCE_OFFSET: &str = "lockstep-source-offset";
+/// The timestamp that a dead or late record had there, in milliseconds since the epoch. Its own is when it was written.
+pub const SOURCE_TIMESTAMP: &str = "lockstep-source-timestamp-ms";
 /// How late a late sample was, in nanoseconds.
 pub const LATE_BY_NS: &str = "lockstep-late-by-ns";
 

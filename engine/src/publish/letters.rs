@@ -17,24 +17,51 @@ use crate::sample::{Header, Record};
 pub mod note;
 pub mod replay;
 
+/// How much a dead or late record keeps of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeps {
+    /// Everything.
+    #[default]
+    All,
+    /// Not the value, which the broker refuses. It says so, and cannot be put back.
+    NoValue,
+    /// Nothing but what is told of it: a stub. Its key is its own, or where it came from if it has none or one that is long,
+    /// since a compacted topic refuses records without.
+    Stub,
+}
+
+impl Keeps {
+    /// What it keeps when that is refused too; none if there is no less.
+    pub fn less(self) -> Option<Self> {
+        match self {
+            Self::All => Some(Self::NoValue),
+            Self::NoValue => Some(Self::Stub),
+            Self::Stub => None,
+        }
+    }
+}
+
+/// How many characters of a message a stub keeps.
+const STUB_MESSAGE: usize = 256;
+
 /// A dead letter. `source` is the topic that the record came from. Its reason is the first of the headers that are
 /// added, by which [`replay::put_back`] tells them from the record's own, whatever those are called.
-pub fn dead_letter(topic: &Arc<str>, record: &Record, source: &str, fault: &Fault) -> OutRecord {
+pub fn dead_letter(
+    topic: &Arc<str>,
+    record: &Record,
+    source: &str,
+    fault: &Fault,
+    keeps: Keeps,
+) -> OutRecord {
+    let most = if keeps == Keeps::Stub { STUB_MESSAGE } else { usize::MAX };
+    let message: String = fault.message.chars().take(most).collect();
     let headers = [
         Header::new(wire::REASON, fault.reason.code()),
         Header::new(wire::STAGE, fault.stage.code()),
-        Header::new(wire::MESSAGE, fault.message.clone()),
+        Header::new(wire::MESSAGE, message),
         Header::new(wire::ATTEMPTS, fault.attempts.to_string()),
     ];
-    copy(topic, record, source, headers)
-}
-
-/// The same dead letter for a broker that refuses it: without its value, which may be too large, and its timestamp,
-/// which may be out of bounds. It says so, and cannot be put back.
-pub fn without_value(letter: OutRecord) -> OutRecord {
-    let mut headers = letter.headers;
-    headers.push(Header::new(wire::VALUE_LEFT_OUT, letter.payload.len().to_string()));
-    OutRecord { payload: Bytes::new(), headers, timestamp: None, ..letter }
+    copy(topic, record, source, headers, keeps)
 }
 
 /// Why a sample took part in nothing, though nothing is wrong with it.
@@ -49,14 +76,14 @@ pub enum LeftOut {
 }
 
 /// A record for the late topic. `source` is the topic that the record came from.
-pub fn left_out(topic: &Arc<str>, record: &Record, source: &str, why: LeftOut) -> OutRecord {
+pub fn left_out(topic: &Arc<str>, record: &Record, source: &str, why: LeftOut, keeps: Keeps) -> OutRecord {
     match why {
         LeftOut::Late(by_ns) => {
-            copy(topic, record, source, [Header::new(wire::LATE_BY_NS, by_ns.to_string())])
+            copy(topic, record, source, [Header::new(wire::LATE_BY_NS, by_ns.to_string())], keeps)
         }
         LeftOut::Evicted(bound) => {
             let told = [Header::new(wire::REASON, wire::EVICTED), Header::new(wire::BOUND, bound.as_str())];
-            copy(topic, record, source, told)
+            copy(topic, record, source, told, keeps)
         }
         LeftOut::Shed(rule, age_ns) => {
             let told = [
@@ -64,25 +91,46 @@ pub fn left_out(topic: &Arc<str>, record: &Record, source: &str, why: LeftOut) -
                 Header::new(wire::RULE, rule.as_str()),
                 Header::new(wire::AGE_NS, age_ns.to_string()),
             ];
-            copy(topic, record, source, told)
+            copy(topic, record, source, told, keeps)
         }
     }
 }
 
-fn copy<const N: usize>(topic: &Arc<str>, record: &Record, source: &str, told: [Header; N]) -> OutRecord {
+fn copy<const N: usize>(
+    topic: &Arc<str>,
+    record: &Record,
+    source: &str,
+    told: [Header; N],
+    keeps: Keeps,
+) -> OutRecord {
     let position = record.position;
-    let mut headers = record.headers.clone();
+    let is_stub = keeps == Keeps::Stub;
+    let mut headers = if is_stub { Vec::with_capacity(N + 6) } else { record.headers.clone() };
     headers.extend(told);
     headers.push(Header::new(wire::SOURCE_TOPIC, source.to_owned()));
     headers.push(Header::new(wire::SOURCE_PARTITION, position.partition.partition.to_string()));
     headers.push(Header::new(wire::SOURCE_OFFSET, position.offset.0.to_string()));
+    if let Some(timestamp) = record.timestamp {
+        headers.push(Header::new(wire::SOURCE_TIMESTAMP, timestamp.as_millis().to_string()));
+    }
+    if keeps != Keeps::All {
+        headers.push(Header::new(wire::VALUE_LEFT_OUT, record.payload.len().to_string()));
+    }
+    let mut key = record.key.clone();
+    if is_stub {
+        let bytes = record.headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len));
+        headers.push(Header::new(wire::HEADERS_LEFT_OUT, bytes.sum::<usize>().to_string()));
+        let origin = || format!("{source}-{}-{}", position.partition.partition, position.offset.0).into();
+        key = key.filter(|key| key.len() <= wire::MAX_KEY_BYTES).or_else(|| Some(origin()));
+    }
     OutRecord {
         topic: topic.clone(),
         partition: None,
-        key: record.key.clone(),
-        payload: record.payload.clone(),
+        key,
+        payload: if keeps == Keeps::All { record.payload.clone() } else { Bytes::new() },
         headers,
-        timestamp: record.timestamp,
+        // Now, and not when it happened: what is old by that is deleted at once.
+        timestamp: None,
     }
 }
 
@@ -104,7 +152,7 @@ mod tests {
             polled_at: Timestamp::from_millis(6),
             read_at: Timestamp::from_millis(6),
         };
-        let letter = left_out(&Arc::from("late"), &record, "video", why);
+        let letter = left_out(&Arc::from("late"), &record, "video", why, Keeps::All);
         assert_eq!((&letter.key, &letter.payload), (&record.key, &record.payload));
         let text = |header: &Header| String::from_utf8_lossy(header.value.as_deref().unwrap()).into_owned();
         let told = letter.headers.iter().map(|header| (header.name.to_string(), text(header)));
@@ -146,8 +194,9 @@ mod tests {
             read_at: Timestamp::from_millis(6),
         };
         let fault = Fault::new(Stage::Ingest, Reason::MissingKey, "no key").after_attempts(3);
-        let letter = dead_letter(&Arc::from("dead"), &record, "audio", &fault);
-        assert_eq!((letter.key, letter.payload, letter.timestamp), (None, record.payload, record.timestamp));
+        let letter = dead_letter(&Arc::from("dead"), &record, "audio", &fault, Keeps::All);
+        assert_eq!((letter.key, letter.payload), (None, record.payload));
+        assert_eq!(letter.timestamp, None, "by that of the record a broker may delete it at once");
         let told: Vec<(String, String)> = letter
             .headers
             .iter()
@@ -164,7 +213,32 @@ mod tests {
             ("lockstep-source-topic", "audio"),
             ("lockstep-source-partition", "2"),
             ("lockstep-source-offset", "34"),
+            ("lockstep-source-timestamp-ms", "5"),
         ];
         assert_eq!(told, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+    }
+
+    #[test]
+    fn stub_tells_the_reason_and_the_origin_and_has_a_key_whatever_the_record_had() {
+        let long = "x".repeat(100_000);
+        let record = Record {
+            position: Position::new(InputId(1), 2, 34),
+            key: Some(long.clone().into()),
+            payload: Bytes::from(vec![0; 50]),
+            headers: vec![Header::new("trace", long.clone())],
+            timestamp: None,
+            polled_at: Timestamp::from_millis(6),
+            read_at: Timestamp::from_millis(6),
+        };
+        let fault = Fault::new(Stage::Publish, Reason::ResultRefused, "ä".repeat(1000));
+        let kept = |keeps| dead_letter(&Arc::from("dead"), &record, "audio", &fault, keeps);
+        let sizes = [Keeps::All, Keeps::NoValue, Keeps::Stub].map(|keeps| kept(keeps).batch_size());
+        assert!(sizes[1] > 200_000 && sizes[2] < 2000, "{sizes:?}");
+        let stub = kept(Keeps::Stub);
+        assert_eq!(stub.key.as_deref(), Some(b"audio-2-34".as_slice()));
+        let value = |name| stub.headers.iter().find(|h| h.name == name).and_then(|h| h.value.as_deref());
+        assert_eq!(value("lockstep-reason"), Some(b"result-refused".as_slice()));
+        assert_eq!(value("lockstep-value-left-out"), Some(b"50".as_slice()));
+        assert_eq!(value("lockstep-headers-left-out"), Some(b"100005".as_slice()));
     }
 }

@@ -5,7 +5,9 @@ pub mod ledger;
 pub mod letters;
 pub mod order;
 pub mod result;
+pub mod send_window;
 pub mod sink;
+pub mod topic_rules;
 pub mod transaction;
 
 pub use ledger::{Crowding, Ledger, Settled, Verdict};

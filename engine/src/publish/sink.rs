@@ -28,6 +28,30 @@ impl OutRecord {
     pub fn weight(&self) -> usize {
         weight(self.key.as_ref(), &self.payload, &self.headers)
     }
+
+    /// How many bytes it takes on the wire, in a batch of its own and not compressed (Kafka's record format v2).
+    pub fn batch_size(&self) -> usize {
+        const BATCH: usize = 61;
+        let field = |bytes: Option<usize>| bytes.map_or(1, |bytes| varint(bytes) + bytes);
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|header| field(Some(header.name.len())) + field(header.value.as_ref().map(Bytes::len)))
+            .sum();
+        // Attributes, and the differences of timestamp and offset to the batch's own, which are none.
+        let body = 3
+            + field(self.key.as_ref().map(Bytes::len))
+            + field(Some(self.payload.len()))
+            + varint(self.headers.len())
+            + headers;
+        BATCH + varint(body) + body
+    }
+}
+
+/// How many bytes a number takes that is not negative, in zigzag and seven bits a byte.
+fn varint(number: usize) -> usize {
+    let bits = usize::BITS + 1 - number.leading_zeros();
+    bits.div_ceil(7).max(1) as usize
 }
 
 /// What became of a record that was sent.
@@ -53,8 +77,13 @@ pub struct DeliveryError {
 pub enum Refusal {
     /// Sent again, the record may well be taken.
     Passing,
-    /// The record itself is at fault (too large): sending it again is of no use.
+    /// The broker has refused the batch that it was in, or what was before it: sent again in its turn, it may be taken. A sink
+    /// that keeps order takes nothing until [`Sink::resume`].
+    Batch,
+    /// The record itself is at fault, alone in its batch: sending it again is of no use.
     Poison,
+    /// Its topic does not take the record, being too large, say, and it was not sent.
+    Unsent,
     /// The client has failed for good, and delivers nothing any more.
     Fatal,
 }
@@ -78,6 +107,10 @@ pub trait Sink: Send {
     /// # Errors
     /// How many records are still under way when the time is up.
     fn flush(&mut self, within: std::time::Duration) -> Result<(), usize>;
+
+    /// Takes records again after a delivery that failed with [`Refusal::Batch`]. What was sent after the first such record
+    /// has been told of by then, so that all of it can be sent again in its order.
+    fn resume(&mut self) {}
 }
 
 /// What is to be done with the transaction under way. The next one begins at once.

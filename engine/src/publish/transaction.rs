@@ -18,6 +18,8 @@ pub struct Transaction {
     doomed: Option<String>,
     /// How many in a row were aborted.
     aborted: u32,
+    /// The next goes without what this one is aborted for.
+    progressed: bool,
 }
 
 /// A transaction gathers for no more than this part of the time that the last record of the backlog waits anyway…
@@ -67,7 +69,15 @@ pub enum Then {
 impl Transaction {
     /// None has begun. One gathers for `every`, or longer while there is a backlog.
     pub fn new(every: Duration) -> Self {
-        Self { phase: Phase::Unbegun, every, due: Timestamp::MIN, soon: false, doomed: None, aborted: 0 }
+        Self {
+            phase: Phase::Unbegun,
+            every,
+            due: Timestamp::MIN,
+            soon: false,
+            doomed: None,
+            aborted: 0,
+            progressed: false,
+        }
     }
 
     /// How long one gathers at most that is to gather for `every`.
@@ -111,6 +121,11 @@ impl Transaction {
         }
     }
 
+    /// What it is aborted for will not be in the next: there is an end to it.
+    pub fn has_progressed(&mut self) {
+        self.progressed = true;
+    }
+
     /// What to ask for now, if anything. `worth` says whether anything is to be committed, `under_way` whether
     /// anything that was sent has not been told of.
     pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<Ask> {
@@ -142,7 +157,7 @@ impl Transaction {
         let was_asked = std::mem::replace(&mut self.phase, Phase::Open);
         let why = match how {
             Ended::AsAsked if was_asked != Phase::Ending(Ask::Abort) => {
-                self.aborted = 0;
+                (self.aborted, self.progressed) = (0, false);
                 return Then::GoOn;
             }
             Ended::AsAsked => doomed.unwrap_or_default(),
@@ -152,7 +167,7 @@ impl Transaction {
                 return Then::Fail(why);
             }
         };
-        self.aborted += 1;
+        self.aborted = if std::mem::take(&mut self.progressed) { 0 } else { self.aborted + 1 };
         if self.aborted < MOST_ABORTED {
             return Then::Again(why);
         }
@@ -272,6 +287,17 @@ mod tests {
         assert!(
             matches!(end(Ended::Aborted("no".into())), Then::Fail(why) if why.ends_with("the last since no"))
         );
+    }
+
+    #[test]
+    fn aborts_that_remove_what_was_refused_have_no_limit() {
+        let mut it = open();
+        for _ in 0..2 * MOST_ABORTED {
+            it.doom("too large");
+            it.has_progressed();
+            assert_eq!(it.step(at(1), true, false), Some(Ask::Abort));
+            assert_eq!(it.ended(Ended::AsAsked, at(2), NONE), Then::Again("too large".into()));
+        }
     }
 
     #[test]

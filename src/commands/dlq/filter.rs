@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_engine::publish::letters::replay::Letter;
+use lockstep_engine::publish::letters::replay::{Letter, own_timestamp};
 use lockstep_engine::time::Timestamp;
 
 /// Filters. A letter passes if it passes each that is given; of one that is given several times, any value.
@@ -39,14 +39,15 @@ impl Filter {
 
     /// Whether a letter passes.
     pub(super) fn passes(&self, letter: &Letter, record: &TailRecord) -> bool {
+        let timestamp = own_timestamp(&record.headers, record.timestamp);
         let any = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|one| one == is);
         any(&self.reason, &letter.reason)
             && any(&self.stage, &letter.stage)
             && any(&self.source, &letter.source_topic)
             && (self.stream.is_empty()
                 || self.stream.iter().any(|one| record.key.as_deref() == Some(one.as_bytes())))
-            && self.since.is_none_or(|since| record.timestamp.is_some_and(|at| at >= since))
-            && self.until.is_none_or(|until| record.timestamp.is_some_and(|at| at < until))
+            && self.since.is_none_or(|since| timestamp.is_some_and(|at| at >= since))
+            && self.until.is_none_or(|until| timestamp.is_some_and(|at| at < until))
     }
 }
 

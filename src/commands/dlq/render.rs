@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_engine::publish::letters::replay::Letter;
+use lockstep_engine::publish::letters::replay::{Letter, own_timestamp};
 use lockstep_engine::sample::Header;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ pub(super) fn object(record: &TailRecord, letter: &Letter, put_back: bool) -> Va
     json!({
         "partition": record.partition,
         "offset": record.offset,
-        "timestamp": record.timestamp.map(|at| at.to_string()),
+        "timestamp": own_timestamp(&record.headers, record.timestamp).map(|at| at.to_string()),
         "reason": letter.reason,
         "stage": letter.stage,
         "attempts": letter.attempts,
@@ -61,7 +61,8 @@ pub(super) fn object(record: &TailRecord, letter: &Letter, put_back: bool) -> Va
 }
 
 pub(super) fn time(record: &TailRecord) -> String {
-    record.timestamp.map_or_else(|| "-".into(), |at| at.to_string())
+    let timestamp = own_timestamp(&record.headers, record.timestamp);
+    timestamp.map_or_else(|| "-".into(), |at| at.to_string())
 }
 
 pub(super) fn stream(record: &TailRecord) -> String {

@@ -141,6 +141,8 @@ impl Replay {
         let deliveries = self.deliveries.clone();
         let sink =
             KafkaSink::start(&spec, QUEUE, Arc::new(move |delivery| deliveries.lock().push(delivery)))?;
+        let topics: Vec<&str> = self.partitions.keys().map(String::as_str).collect();
+        let sink = sink.for_topics(&topics);
         self.sink = Some(sink);
         // Who may not write notes hears of it before anything is produced.
         self.write_notes()?;
@@ -236,7 +238,7 @@ impl Replay {
                     self.count(&chosen);
                 }
                 Err(error) => {
-                    if error.refusal != Refusal::Poison {
+                    if !matches!(error.refusal, Refusal::Poison | Refusal::Unsent) {
                         self.failed.get_or_insert_with(|| error.message.clone());
                     }
                     self.plan.stay.push((place, error.message));

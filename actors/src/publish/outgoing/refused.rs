@@ -1,8 +1,11 @@
 //! What the broker did not take.
 
 use lockstep_engine::fault::{Fault, Reason, Stage};
-use lockstep_engine::publish::letters;
+use lockstep_engine::pipeline::OnUndeliverable;
+use lockstep_engine::position::Position;
+use lockstep_engine::publish::letters::{self, Keeps};
 use lockstep_engine::publish::sink::{DeliveryError, Refusal};
+use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use super::{AGAIN_AFTER, Outgoing};
@@ -20,21 +23,32 @@ impl Outgoing {
         ended: &mut Vec<Delivered>,
         out: &mut Outbox<PublishMessage>,
     ) {
-        if let Some(gathering) = &mut self.gathering {
+        let is_poison = matches!(error.refusal, Refusal::Poison | Refusal::Unsent);
+        if let Some(gathering) = &mut self.gathering
+            && error.refusal != Refusal::Unsent
+        {
             gathering.transaction.doom(&error.message);
+            if is_poison {
+                // The next goes without it.
+                gathering.transaction.has_progressed();
+            }
         }
         match error.refusal {
-            Refusal::Poison if matches!(pending.what, Outbound::Told { .. }) => {
+            Refusal::Poison | Refusal::Unsent if matches!(pending.what, Outbound::Told { .. }) => {
                 // It has been told as delivered: only reading it again can tell otherwise.
                 out.fail(format!("the broker now refuses what it took before: {}", error.message));
             }
-            Refusal::Poison => ended.extend(self.poison(pending, error)),
+            Refusal::Poison | Refusal::Unsent => ended.extend(self.poison(pending, error, out)),
+            Refusal::Batch if self.gathering.is_none() => {
+                tracing::debug!("a batch was refused; its records are sent again: {}", error.message);
+                self.in_turn.push((number, pending));
+            }
             // It has neither ended nor been committed, and is read again by whoever comes next.
             Refusal::Fatal => {
                 out.fail(format!("Kafka's producer has failed for good: {}", error.message));
                 self.refused.push(pending);
             }
-            Refusal::Passing => match &mut self.gathering {
+            Refusal::Passing | Refusal::Batch => match &mut self.gathering {
                 Some(gathering) => {
                     tracing::debug!("a record of a transaction was not delivered: {}", error.message);
                     gathering.keep(number, pending);
@@ -50,32 +64,51 @@ impl Outgoing {
     }
 
     /// The broker will never take this record as it is.
-    fn poison(&mut self, Pending { what, record }: Pending, error: &DeliveryError) -> Option<Delivered> {
+    fn poison(
+        &mut self,
+        Pending { what, record }: Pending,
+        error: &DeliveryError,
+        out: &mut Outbox<PublishMessage>,
+    ) -> Option<Delivered> {
+        let why = &error.message;
         match what {
             Outbound::Result { job, .. } => {
-                let message = format!("the broker refuses the result: {}", error.message);
+                let message = format!("the broker refuses the result: {why}");
                 let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
                 Some(Delivered::Poison { job, fault })
             }
-            Outbound::Dead(dead) if dead.without_payload => {
-                let (position, assignment) = (dead.letter.record().position, dead.letter.assignment());
-                let topic = dead.topic;
-                tracing::error!(topic, %position, "not even a dead letter's headers are taken: {}", error.message);
-                Some(Delivered::Letter { position, assignment })
-            }
             Outbound::Dead(dead) => {
-                let Dead { letter, topic, fault, .. } = &*dead;
-                let position = letter.record().position;
-                tracing::error!(topic, %position, "a dead letter is refused; its value is left out: {}", error.message);
-                let record = letters::dead_letter(&self.dead_letters, letter.record(), topic, fault);
-                let dead = Dead { without_payload: true, ..*dead };
-                self.send(letters::without_value(record), Outbound::Dead(Box::new(dead)));
-                None
+                let position = dead.letter.record().position;
+                match dead.keeps.less() {
+                    Some(keeps) => {
+                        warn_reduced(&self.dead_letters, &dead.topic, position, keeps, why);
+                        self.send_dead(Dead { keeps, ..*dead });
+                        None
+                    }
+                    None => {
+                        let assignment = dead.letter.assignment();
+                        let topic = dead.topic.clone();
+                        let to = self.dead_letters.clone();
+                        let pending = Pending { what: Outbound::Dead(dead), record };
+                        self.undeliverable(&to, (&topic, position, assignment), pending, why, out)
+                    }
+                }
             }
-            Outbound::LeftOut { sample, topic, .. } => {
-                let (position, assignment) = (sample.position(), sample.assignment);
-                tracing::error!(topic, %position, "a late, evicted or shed record is refused: {}", error.message);
-                Some(Delivered::Letter { position, assignment })
+            Outbound::LeftOut { sample, topic, why: left_out, keeps } => {
+                let (position, assignment, to) = (sample.position(), sample.assignment, self.late().clone());
+                match keeps.less() {
+                    Some(keeps) => {
+                        warn_reduced(&to, &topic, position, keeps, why);
+                        let record = letters::left_out(&to, &sample.record, &topic, left_out, keeps);
+                        self.send(record, Outbound::LeftOut { sample, topic, why: left_out, keeps });
+                        None
+                    }
+                    None => {
+                        let what = Outbound::LeftOut { sample, topic: topic.clone(), why: left_out, keeps };
+                        let pending = Pending { what, record };
+                        self.undeliverable(&to, (&topic, position, assignment), pending, why, out)
+                    }
+                }
             }
             Outbound::Carried { .. } => {
                 let key =
@@ -90,4 +123,35 @@ impl Outgoing {
             Outbound::Told { .. } => None,
         }
     }
+
+    /// Nothing of a record can be kept: it has ended only if the settings say that it may be lost.
+    fn undeliverable(
+        &mut self,
+        to: &str,
+        (topic, position, assignment): (&str, Position, u32),
+        pending: Pending,
+        why: &str,
+        out: &mut Outbox<PublishMessage>,
+    ) -> Option<Delivered> {
+        match self.on_undeliverable {
+            OnUndeliverable::Drop => {
+                telemetry::delivery::undeliverable(to);
+                tracing::error!(to, topic, %position, why, "a record is dropped: not even a stub of it is taken");
+                Some(Delivered::Letter { position, assignment })
+            }
+            OnUndeliverable::Stop => {
+                self.refused.push(pending);
+                out.end(format!(
+                    "the topic {to} takes not even a stub of {topic} {position}: {why}; nothing is committed past that record.                      Mend the topic (max.message.bytes, cleanup.policy), or write delivery.on_undeliverable = \"drop\" to \
+                     lose such records"
+                ));
+                None
+            }
+        }
+    }
+}
+
+fn warn_reduced(to: &str, topic: &str, position: Position, keeps: Keeps, why: &str) {
+    let keeps = if keeps == Keeps::Stub { "stub" } else { "no-value" };
+    tracing::warn!(to, topic, %position, keeps, why, "a record is refused, and less of it is sent");
 }

@@ -6,9 +6,10 @@ use crate::ingest::wire;
 use crate::position::Offset;
 use crate::publish::sink::OutRecord;
 use crate::sample::Header;
+use crate::time::Timestamp;
 
 /// The headers that a dead letter has beside those of its record.
-const TOLD: [&str; 8] = [
+const TOLD: [&str; 10] = [
     wire::REASON,
     wire::STAGE,
     wire::MESSAGE,
@@ -16,7 +17,9 @@ const TOLD: [&str; 8] = [
     wire::SOURCE_TOPIC,
     wire::SOURCE_PARTITION,
     wire::SOURCE_OFFSET,
+    wire::SOURCE_TIMESTAMP,
     wire::VALUE_LEFT_OUT,
+    wire::HEADERS_LEFT_OUT,
 ];
 
 /// What a dead letter tells.
@@ -135,8 +138,15 @@ pub fn put_back(letter: OutRecord) -> Result<(Letter, OutRecord), Stays> {
     let mut headers: Vec<Header> =
         own.iter().chain(others).filter(|header| header.name != wire::REPLAYS).cloned().collect();
     headers.push(Header::new(wire::REPLAYS, told.replays.saturating_add(1).to_string()));
-    let record = OutRecord { topic: told.source_topic.as_str().into(), headers, ..letter };
+    let timestamp = own_timestamp(&letter.headers, letter.timestamp);
+    let record = OutRecord { topic: told.source_topic.as_str().into(), headers, timestamp, ..letter };
     Ok((told, record))
+}
+
+/// The timestamp that a dead letter's record had: that of the letter itself where it tells none.
+pub fn own_timestamp(headers: &[Header], of_letter: Option<Timestamp>) -> Option<Timestamp> {
+    let told = split(headers).and_then(|(_, told)| number(told, wire::SOURCE_TIMESTAMP));
+    told.map(Timestamp::from_millis).or(of_letter)
 }
 
 /// The headers of the record, and those that came with its death: from the last reason on. The record itself may have

@@ -7,9 +7,8 @@ use crate::align::Bound;
 use crate::fault::{Fault, Reason, Stage};
 use crate::ingest::shed::Shed;
 use crate::position::{InputId, Position};
-use crate::publish::letters::{self, LeftOut};
+use crate::publish::letters::{self, Keeps, LeftOut};
 use crate::sample::Record;
-use crate::time::Timestamp;
 
 fn record(headers: Vec<Header>) -> Record {
     Record {
@@ -28,7 +27,7 @@ fn fault() -> Fault {
 }
 
 fn letter(record: &Record) -> OutRecord {
-    letters::dead_letter(&"dead".into(), record, "video", &fault())
+    letters::dead_letter(&"dead".into(), record, "video", &fault(), Keeps::All)
 }
 
 /// How often a letter's record had been put back before.
@@ -75,7 +74,8 @@ fn headers_that_others_have_added_to_a_dead_letter_stay() {
 
 #[test]
 fn a_dead_letter_without_its_value_is_not_put_back_and_says_where_the_value_is() {
-    let refused = letters::without_value(letter(&record(Vec::new())));
+    let refused =
+        letters::dead_letter(&"dead".into(), &record(Vec::new()), "video", &fault(), Keeps::NoValue);
     assert_eq!((refused.payload.len(), refused.timestamp), (0, None));
     let why = put_back(refused).unwrap_err();
     assert_eq!(
@@ -90,7 +90,7 @@ fn what_is_no_dead_letter_says_what_would_be_one() {
     let stranger = Letter::read(&[Header::new("content-type", "text/plain")]).unwrap_err();
     assert!(stranger.to_string().contains("results.dead_letters"), "{stranger}");
     for why in [LeftOut::Late(5), LeftOut::Evicted(Bound::StreamItems), LeftOut::Shed(Shed::Sampled, 5)] {
-        let late = letters::left_out(&"late".into(), &record(Vec::new()), "video", why);
+        let late = letters::left_out(&"late".into(), &record(Vec::new()), "video", why, Keeps::All);
         assert_eq!(put_back(late).unwrap_err(), Stays::LeftOut);
     }
     for (name, value) in [

@@ -1,0 +1,83 @@
+//! What is sent again.
+
+use std::sync::Arc;
+
+use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::publish::letters;
+use lockstep_engine::publish::result::ResultMaker;
+use lockstep_engine::publish::sink::OutRecord;
+
+use super::Outgoing;
+use crate::publish::pending::{Dead, Delivered, Outbound, Pending};
+
+impl Outgoing {
+    /// Puts what was refused together with others before all that waits, as soon as nothing is under way. A result that cannot be
+    /// made again has come to its end.
+    pub(in crate::publish) fn take_turns(&mut self, maker: &ResultMaker, ended: &mut Vec<Delivered>) {
+        if self.in_turn.is_empty() || self.queue.is_under_way() {
+            return;
+        }
+        let mut in_turn = std::mem::take(&mut self.in_turn);
+        in_turn.sort_by_key(|(number, _)| *number);
+        let made = in_turn.into_iter().filter_map(|(_, pending)| self.remake(pending, maker, ended));
+        let again: Vec<Pending> = made.collect();
+        // They get the last numbers of what was sent.
+        self.sent_again = self.queue.unsent();
+        self.queue.push_again(again.into_iter());
+        self.sink.resume();
+    }
+
+    fn remake(
+        &self,
+        Pending { what, record }: Pending,
+        maker: &ResultMaker,
+        ended: &mut Vec<Delivered>,
+    ) -> Option<Pending> {
+        match (record.map_or_else(|| self.make(&what, maker).map(Box::new), Ok), what) {
+            (Ok(record), what) => Some(Pending { what, record: Some(record) }),
+            (Err(why), Outbound::Result { job, .. }) => {
+                let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
+                ended.push(Delivered::Poison { job, fault });
+                None
+            }
+            (Err(why), _) => {
+                tracing::error!("a record cannot be made again: {why}");
+                None
+            }
+        }
+    }
+
+    /// Sends again what the broker did not take. A result that cannot be made again has come to its end.
+    pub(in crate::publish) fn again(&mut self, maker: &ResultMaker) -> Vec<Delivered> {
+        self.again_at = None;
+        let mut ended = Vec::new();
+        for pending in std::mem::take(&mut self.refused) {
+            if let Some(Pending { what, record: Some(record) }) = self.remake(pending, maker, &mut ended) {
+                self.send(*record, what);
+            }
+        }
+        self.sent_again = self.queue.next();
+        ended
+    }
+
+    fn make(&self, what: &Outbound, maker: &ResultMaker) -> Result<OutRecord, String> {
+        match what {
+            Outbound::Result { job, .. } => maker.make(job).map(|(record, _)| record),
+            Outbound::Dead(dead) => Ok(self.dead(dead)),
+            Outbound::LeftOut { sample, topic, why, keeps } => {
+                Ok(letters::left_out(self.late(), &sample.record, topic, *why, *keeps))
+            }
+            Outbound::Carried { .. } | Outbound::Told { .. } => Err("it was not kept".into()),
+        }
+    }
+
+    pub(super) fn dead(&self, dead: &Dead) -> OutRecord {
+        let Dead { letter, topic, fault, keeps } = dead;
+        letters::dead_letter(&self.dead_letters, letter.record(), topic, fault, *keeps)
+    }
+
+    /// Without a topic nothing is left out on its way to it.
+    pub(super) fn late(&self) -> &Arc<str> {
+        self.late.as_ref().unwrap_or(&self.dead_letters)
+    }
+}

@@ -1,0 +1,115 @@
+//! What brokers tell of the settings of topics, and of their own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lockstep_engine::publish::topic_rules::TopicRules;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::Error;
+use super::admin::{admin_client, wait};
+
+/// Names and values.
+pub type Settings = BTreeMap<String, String>;
+
+/// The rules of topics, or why they are not known.
+pub type Rules = BTreeMap<String, Result<TopicRules, String>>;
+
+/// The brokers and topics that there are.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// The numbers of the brokers.
+    pub brokers: Vec<i32>,
+    /// The names of the topics.
+    pub topics: Vec<String>,
+}
+
+/// Asks brokers for settings.
+pub struct Describer {
+    client: AdminClient<DefaultClientContext>,
+    within: Duration,
+}
+
+impl Describer {
+    /// Why brokers that cannot tell their settings do not.
+    pub const CANNOT: &str = "the broker cannot be asked";
+
+    /// A client that waits so long for an answer.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a property.
+    pub fn new(
+        brokers: &str,
+        properties: &BTreeMap<String, String>,
+        within: Duration,
+    ) -> Result<Self, Error> {
+        let client = admin_client(brokers, properties)?;
+        Ok(Self { client, within })
+    }
+
+    /// The rules of topics. That a topic is not there, or may not be asked about, is said in its place.
+    pub fn topics(&self, topics: &[&str]) -> Rules {
+        let topics: Vec<&str> = topics.to_vec();
+        let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+        let answers = self.ask(&resources);
+        let of = |place: usize| match &answers {
+            Ok(answers) => match answers.get(place) {
+                Some(Ok(settings)) => {
+                    Ok(TopicRules::read(settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
+                }
+                Some(Err(why)) => Err(why.clone()),
+                None => Err("the broker's answer does not name it".into()),
+            },
+            Err(why) => Err(why.clone()),
+        };
+        topics.iter().enumerate().map(|(place, topic)| ((*topic).to_owned(), of(place))).collect()
+    }
+
+    /// The settings of a broker.
+    ///
+    /// # Errors
+    /// Why they are not known.
+    pub fn broker(&self, id: i32) -> Result<Settings, String> {
+        let answers = self.ask(&[ResourceSpecifier::Broker(id)])?;
+        answers.into_iter().next().unwrap_or_else(|| Err("the broker has not answered".into()))
+    }
+
+    /// The brokers and topics that there are.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn cluster(&self) -> Result<Cluster, String> {
+        let metadata = self.client.inner().fetch_metadata(None, self.within);
+        let metadata = metadata.map_err(|error| error.to_string())?;
+        Ok(Cluster {
+            brokers: metadata.brokers().iter().map(|broker| broker.id()).collect(),
+            topics: metadata.topics().iter().map(|topic| topic.name().to_owned()).collect(),
+        })
+    }
+
+    fn ask(&self, resources: &[ResourceSpecifier<'_>]) -> Result<Vec<Result<Settings, String>>, String> {
+        let options = AdminOptions::new().request_timeout(Some(self.within));
+        let answers = wait(self.client.describe_configs(resources, &options))
+            .map_err(|error| error.rdkafka_error_code().map_or_else(|| error.to_string(), in_words))?;
+        let settings = answers.into_iter().map(|answer| {
+            let entries = answer.map_err(in_words)?.entries.into_iter();
+            Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+        });
+        Ok(settings.collect())
+    }
+}
+
+fn in_words(code: RDKafkaErrorCode) -> String {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            "the right DESCRIBE_CONFIGS on the topic is missing".into()
+        }
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "the right DESCRIBE_CONFIGS on the cluster is missing".into()
+        }
+        RDKafkaErrorCode::UnsupportedFeature => Describer::CANNOT.into(),
+        other => other.to_string(),
+    }
+}

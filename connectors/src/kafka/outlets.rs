@@ -1,0 +1,192 @@
+//! The topics that a producer writes to: what each takes, and how much of each is under way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_engine::publish::send_window::SendWindow;
+use lockstep_engine::publish::sink::OutRecord;
+use lockstep_engine::publish::topic_rules::TopicRules;
+use lockstep_engine::telemetry;
+use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
+use rdkafka::config::ClientConfig;
+
+use super::describe::{Describer, Rules};
+use super::seldom::Seldom;
+
+/// How long brokers may take to tell the rules of topics.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
+
+/// All topics of a producer.
+pub(super) struct Outlets {
+    brokers: String,
+    properties: BTreeMap<String, String>,
+    /// The largest batch that the client makes.
+    largest_batch: usize,
+    is_compressed: bool,
+    topics: Mutex<HashMap<Arc<str>, Outlet>>,
+    is_asking: AtomicBool,
+    told: Mutex<Seldom>,
+}
+
+#[derive(Default)]
+struct Outlet {
+    window: SendWindow,
+    rules: TopicRules,
+}
+
+/// What becomes of a record that is to be sent.
+pub(super) enum Admission {
+    /// It is sent with this timestamp.
+    Send(Option<Timestamp>),
+    /// It has to wait.
+    Wait,
+    /// The topic does not take it, and why.
+    Refuse(String),
+}
+
+impl Outlets {
+    /// Of a producer with these properties.
+    pub(super) fn new(spec: &KafkaSpec, settings: &ClientConfig) -> Self {
+        // librdkafka's own default.
+        const BATCH: usize = 1_000_000;
+        let number = |name| settings.get(name).and_then(|value| value.parse().ok());
+        let largest_batch =
+            number("batch.size").unwrap_or(BATCH).min(number("message.max.bytes").unwrap_or(BATCH));
+        let compression = ["compression.type", "compression.codec"];
+        let is_compressed =
+            compression.into_iter().filter_map(|name| settings.get(name)).any(|codec| codec != "none");
+        Self {
+            brokers: spec.brokers.clone(),
+            properties: spec.producer.clone(),
+            largest_batch,
+            is_compressed,
+            topics: Mutex::default(),
+            is_asking: AtomicBool::new(false),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Asks the brokers for the rules of topics, and goes by them from here on. A topic that tells none is written to all the same.
+    pub(super) fn learn(&self, topics: &[&str]) {
+        let described = match Describer::new(&self.brokers, &self.properties, DESCRIBE_WITHIN) {
+            Ok(describer) => describer.topics(topics),
+            Err(error) => {
+                tracing::debug!(%error, "the rules of topics are not known");
+                return;
+            }
+        };
+        self.know(described);
+    }
+
+    fn know(&self, described: Rules) {
+        let mut outlets = self.topics.lock();
+        for (topic, rules) in described {
+            let rules = match rules {
+                Ok(rules) => rules,
+                Err(why) => {
+                    tracing::debug!(topic, why, "the rules of a topic are not known");
+                    continue;
+                }
+            };
+            let outlet = outlets.entry(topic.into()).or_default();
+            match rules.max_batch.filter(|limit| *limit < self.largest_batch) {
+                Some(limit) => outlet.window.limit(limit),
+                None => outlet.window.unlimit(),
+            }
+            outlet.rules = rules;
+        }
+    }
+
+    /// Counts a record as under way, if its topic takes it and has room.
+    pub(super) fn admit(&self, record: &OutRecord, bytes: usize) -> Admission {
+        let mut outlets = self.topics.lock();
+        let outlet = match outlets.get_mut(&record.topic) {
+            Some(outlet) => outlet,
+            None => outlets.entry(record.topic.clone()).or_default(),
+        };
+        if let Some(limit) = outlet.rules.max_batch.filter(|_| !self.is_compressed) {
+            let size = record.batch_size();
+            if outlet.rules.is_too_large(size) {
+                let topic = &record.topic;
+                return Admission::Refuse(format!(
+                    "it has {size} bytes, and the topic {topic} takes {limit} (max.message.bytes)"
+                ));
+            }
+        }
+        if outlet.rules.is_compacted && record.key.is_none() {
+            let topic = &record.topic;
+            return Admission::Refuse(format!(
+                "it has no key, and the topic {topic} is compacted (cleanup.policy)"
+            ));
+        }
+        if !outlet.window.admit(bytes) {
+            return Admission::Wait;
+        }
+        let timestamp = record.timestamp.filter(|timestamp| outlet.rules.keeps(*timestamp, Timestamp::now()));
+        drop(outlets);
+        if timestamp != record.timestamp {
+            self.tell_restamped(record);
+        }
+        Admission::Send(timestamp)
+    }
+
+    fn tell_restamped(&self, record: &OutRecord) {
+        telemetry::delivery::restamped(&record.topic);
+        if self.told.lock().tell(&record.topic, Instant::now()).is_some() {
+            let event_time = record.timestamp.map(|timestamp| timestamp.to_string());
+            tracing::warn!(
+                topic = &*record.topic,
+                event_time,
+                "the topic would refuse records of this event time, or delete them by its retention: they are stamped with \
+                 the time at which they are written; raise retention.ms or message.timestamp.before.max.ms and \
+                 .after.max.ms to keep event times"
+            );
+        }
+    }
+
+    /// A record was not sent after all.
+    pub(super) fn withdraw(&self, topic: &str, bytes: usize) {
+        self.with(topic, |window| window.withdraw(bytes));
+    }
+
+    /// The broker has taken a record.
+    pub(super) fn taken(&self, topic: &str, bytes: usize) {
+        self.with(topic, |window| window.taken(bytes));
+    }
+
+    /// The broker has refused a record's batch. Whether the record was alone in it.
+    pub(super) fn refused(self: &Arc<Self>, topic: &str, bytes: usize, for_size: bool) -> bool {
+        let mut was_alone = false;
+        self.with(topic, |window| was_alone = window.refused(bytes, for_size));
+        if !was_alone {
+            self.learn_again(topic);
+        }
+        was_alone
+    }
+
+    fn with(&self, topic: &str, change: impl FnOnce(&mut SendWindow)) {
+        if let Some(outlet) = self.topics.lock().get_mut(topic) {
+            change(&mut outlet.window);
+        }
+    }
+
+    /// Asks for a topic's rules on a thread of its own: they are other than they were.
+    fn learn_again(self: &Arc<Self>, topic: &str) {
+        if self.is_asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (outlets, topic) = (self.clone(), topic.to_owned());
+        let asked = std::thread::Builder::new().name("kafka-describe".into()).spawn(move || {
+            outlets.learn(&[&topic]);
+            outlets.is_asking.store(false, Ordering::Release);
+        });
+        if let Err(error) = asked {
+            self.is_asking.store(false, Ordering::Release);
+            tracing::debug!(%error, "the rules of a topic cannot be asked for");
+        }
+    }
+}

@@ -60,6 +60,7 @@ fn part(payload: &[u8]) -> Part<Arc<Sample>> {
         reservation: Reservation::default(),
         assignment: 0,
         damage: Default::default(),
+        same_time: Default::default(),
     };
     let samples = [Arc::new(sample)].into_iter().collect();
     Part { samples, from: at, to: at, skew_ns: Some(0), coverage: None, held: false }

@@ -218,6 +218,7 @@ impl Ingest {
                 self.clock.lock().set(Hold::Unreadable, !is_readable, now);
             }
             SourceEvent::Failed(why) => out.fail(why),
+            SourceEvent::Refused(why) => out.end(why),
         }
         self.look_at_memory(now);
         self.end_if_reached(out);

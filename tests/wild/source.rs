@@ -144,6 +144,32 @@ fn partitions_added_to_one_input_end_the_pipeline_with_the_reason() {
     }
 }
 
+#[test]
+fn a_second_process_with_the_same_name_is_said_by_the_first() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let named = |name| {
+        let file = two.file(name, &["cam", "sensor"]);
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        std::fs::write(&file, format!("{text}[kafka.consumer]\n\"group.instance.id\" = \"one\"\n"))
+            .expect("it can be written");
+        Lockstep::start(&["run", &file], &[("NO_COLOR", "1")], "")
+    };
+    let mut first = named("first");
+    first.says("partitions assigned partitions=24");
+    let mut second = named("second");
+    let ended = first.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    for words in [
+        "kafka.consumer.\"group.instance.id\"",
+        "the name \"one\" too",
+        "give each process a name of its own",
+    ] {
+        assert!(ended.err.contains(words), "{words} in {}", ended.err);
+    }
+    second.says("partitions assigned partitions=24");
+}
+
 /// Kafka's request `CreatePartitions` (37), version 0: Lockstep itself never adds any.
 fn add_partitions(address: &str, topic: &str, count: i32) {
     let mut body = Vec::new();

@@ -91,6 +91,7 @@ impl KafkaSource {
             tells_ends,
             notices: notices.clone(),
             wake: wake.clone(),
+            stamped_by_broker: Vec::new(),
         };
         let member = join.join(join.tries_incremental())?;
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));

@@ -47,8 +47,10 @@ pub enum SourceEvent {
     /// Whether all inputs can be read. While one cannot, because brokers are away or a right is missing, no input counts as
     /// silent. Why it cannot is a [condition](crate::condition).
     Readable(bool),
-    /// The source cannot go on.
+    /// The source cannot go on; a new one may.
     Failed(String),
+    /// The source cannot go on, and a new one could not either.
+    Refused(String),
 }
 
 /// Where a partition ends, as far as the source has heard.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lockstep_engine::pipeline::{GroupProtocol, KafkaSpec};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
@@ -26,6 +27,8 @@ pub(super) struct Join {
     pub(super) tells_ends: bool,
     pub(super) notices: Arc<Mutex<Notices>>,
     pub(super) wake: Arc<Wake>,
+    /// Topics of which it was said that the broker stamps their records.
+    pub(super) stamped_by_broker: Vec<String>,
 }
 
 impl Join {
@@ -41,6 +44,32 @@ impl Join {
     /// Whether the classic protocol is right where brokers know no other.
     pub(super) fn may_fall_back(&self) -> bool {
         self.spec.group_protocol == GroupProtocol::Auto
+    }
+
+    /// What is wrong where another member has taken the name of this one, which librdkafka never gets over.
+    pub(super) fn fenced(&self, code: RDKafkaErrorCode) -> Option<String> {
+        const NAME: &str = "group.instance.id";
+        matches!(code, RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::UnreleasedInstanceId).then(|| {
+            let name = self.spec.consumer.get(NAME).map_or("?", String::as_str);
+            format!(
+                "kafka.consumer.{NAME:?}: another process of the group {} has the name {name:?} too, and has taken the place of \
+                 this one; give each process a name of its own, or remove the line",
+                self.spec.group
+            )
+        })
+    }
+
+    /// Says once of a topic that the broker stamps its records: with that, event time is when they arrived there.
+    pub(super) fn say_stamped_by_broker(&mut self, topic: &str) {
+        if !self.stamped_by_broker.iter().any(|known| known == topic) {
+            self.stamped_by_broker.push(topic.to_owned());
+            tracing::warn!(
+                topic,
+                "records have no event time but when the broker appended them (message.timestamp.type=LogAppendTime), so they \
+                 are aligned by when they arrived; set message.timestamp.type=CreateTime on the topic, or send ce_time or \
+                 event-time-ns"
+            );
+        }
     }
 
     /// A consumer that is about to join the group.

@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::ptr;
 
 use bytes::Bytes;
+use lockstep_engine::ingest::wire;
 use lockstep_engine::position::{Offset, PartitionId, Position};
 use lockstep_engine::sample::{Header, Record};
 use lockstep_engine::time::Timestamp;
@@ -56,6 +57,13 @@ pub(super) fn record(
         polled_at,
         read_at,
     }
+}
+
+/// Whether the only event time of a record is when the broker appended it.
+pub(super) fn is_stamped_by_broker(message: &BorrowedMessage<'_>, record: &Record) -> bool {
+    matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_))
+        && record.header(wire::CE_TIME).is_none()
+        && record.header(wire::EVENT_TIME_NS).is_none()
 }
 
 /// The message's headers. Not through rdkafka's own reader, which panics at a name that is not UTF-8;

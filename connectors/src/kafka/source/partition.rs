@@ -27,6 +27,8 @@ pub(super) struct Partition {
     pub(super) next: NextOffset,
     /// Reading has stopped because `next` is not among the offsets that the broker has.
     pub(super) out_of_range: bool,
+    /// A record told its event time by nothing but when the broker appended it.
+    pub(super) stamped_by_broker: bool,
     /// Its end has been reached, and that has not been told.
     at_end: bool,
     queue: PartitionQueue<Context>,
@@ -62,8 +64,9 @@ impl Partition {
             filled.store(true, Ordering::Release);
             wake.wake();
         });
-        let (keys, paused, out_of_range, at_end) = (Keys::new(), false, false, false);
-        Some(Self { id, topic, paused, next, out_of_range, at_end, queue, nonempty, keys })
+        let (keys, paused, out_of_range, stamped_by_broker, at_end) =
+            (Keys::new(), false, false, false, false);
+        Some(Self { id, topic, paused, next, out_of_range, stamped_by_broker, at_end, queue, nonempty, keys })
     }
 
     /// Whether a look into the queue may find something; forgotten by asking.
@@ -94,6 +97,7 @@ impl Partition {
                     }
                     let now = *now.get_or_insert_with(|| (Timestamp::wall(), Timestamp::now()));
                     let record = message::record(&message, self.id, &mut self.keys, now);
+                    self.stamped_by_broker |= message::is_stamped_by_broker(&message, &record);
                     self.next = record.position.offset.next();
                     bytes += record.payload.len();
                     records.push(record);

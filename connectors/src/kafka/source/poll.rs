@@ -214,6 +214,9 @@ impl Poller {
                 } else if refused && self.owned.is_empty() {
                     self.client_error(Some(code), &why);
                     self.rejoin_at = Some(Instant::now() + REJOIN);
+                } else if let Some(fenced) = self.join.fenced(code) {
+                    self.held.push_back(SourceEvent::Refused(fenced));
+                    self.stopped = true;
                 } else {
                     self.fail(format!("the consumer has failed: {code}: {why}"));
                 }
@@ -321,6 +324,9 @@ impl Poller {
                 read @ (Read::Chunk(_) | Read::End) => {
                     any = true;
                     self.standing.reads(&partition.topic);
+                    if partition.stamped_by_broker {
+                        self.join.say_stamped_by_broker(&partition.topic);
+                    }
                     let partition = partition.id;
                     let event = match read {
                         Read::Chunk(records) => SourceEvent::Records { partition, records },

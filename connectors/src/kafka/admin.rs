@@ -13,9 +13,8 @@ use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use super::inquiry::{self, Inquiry};
 use super::{Error, collision, config, diagnosis};
@@ -73,11 +72,7 @@ impl ClientContext for Heard {
     }
 }
 
-impl ProducerContext for Heard {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
-}
+impl ConsumerContext for Heard {}
 
 impl Heard {
     /// Why brokers cannot be reached that a request with these settings has failed to reach.
@@ -140,34 +135,36 @@ fn find(
     topics: &[&str],
     within: Duration,
 ) -> Result<Vec<Found>, Error> {
-    let settings = config::connecting(brokers, properties);
-    let client: BaseProducer<Heard> =
+    let mut settings = config::connecting(brokers, properties);
+    // A consumer, as one that asks for a topic by its name does not make it where brokers make topics by themselves; and by their
+    // names, as a cluster may have thousands of others.
+    settings.set("allow.auto.create.topics", "false");
+    let client: BaseConsumer<Heard> =
         settings.create_with_context(Heard::default()).map_err(|error| config::not_made("client", &error))?;
-    // All topics at once: asking for one by name would make it, where brokers make topics by themselves.
-    let metadata = client.client().fetch_metadata(None, within).map_err(|error| {
+    topics.iter().map(|topic| find_one(&client, &settings, brokers, topic, within)).collect()
+}
+
+fn find_one(
+    client: &BaseConsumer<Heard>,
+    settings: &ClientConfig,
+    brokers: &str,
+    topic: &str,
+    within: Duration,
+) -> Result<Found, Error> {
+    let metadata = client.fetch_metadata(Some(topic), within).map_err(|error| {
         // One event at a time, some of which are lines of its log.
-        (0..EVENTS).for_each(|_| client.poll(Duration::ZERO));
+        (0..EVENTS).for_each(|_| drop(client.poll(Duration::ZERO)));
         let cause = client.context().cause(settings.clone(), &error);
         Error::Unreachable { brokers: brokers.to_owned(), cause }
     })?;
-    let count = |name: &&str| {
-        let topic = metadata.topics().iter().find(|topic| topic.name() == *name)?;
-        i32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0).map(Found::Partitions)
-    };
-    Ok(topics.iter().map(|topic| count(topic).unwrap_or_else(|| missing(&settings, topic, within))).collect())
-}
-
-/// Whether a topic that is not among those that a client may see is not there. A consumer makes none by asking.
-fn missing(settings: &ClientConfig, topic: &str, within: Duration) -> Found {
-    let mut settings = settings.clone();
-    settings.set("group.id", "lockstep").set("allow.auto.create.topics", "false");
-    let asked =
-        settings.create::<BaseConsumer>().and_then(|client| client.fetch_metadata(Some(topic), within));
-    let error = asked.ok().and_then(|metadata| metadata.topics().first().and_then(|topic| topic.error()));
-    match error.map(RDKafkaErrorCode::from) {
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Found::Hidden,
-        _ => Found::Missing,
-    }
+    let topic = metadata.topics().iter().find(|found| found.name() == topic);
+    let error = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+    let count = topic.and_then(|topic| i32::try_from(topic.partitions().len()).ok());
+    Ok(match (error, count.filter(|count| *count > 0)) {
+        (Some(RDKafkaErrorCode::TopicAuthorizationFailed), _) => Found::Hidden,
+        (_, Some(count)) => Found::Partitions(count),
+        (_, None) => Found::Missing,
+    })
 }
 
 /// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.

@@ -5,6 +5,7 @@ mod ends;
 mod group;
 mod lookup;
 mod lost;
+mod recovery;
 mod standing;
 mod takeover;
 
@@ -25,6 +26,7 @@ use self::commits::Commits;
 use self::group::Step;
 use self::lookup::Lookup;
 use self::lost::Left;
+use self::recovery::Recovery;
 use self::standing::Standing;
 use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
@@ -84,6 +86,9 @@ pub(super) struct Poller {
     look_again: Instant,
     /// Which offsets the brokers have of them.
     left: Option<Lookup<Left>>,
+    recovery: Recovery,
+    /// Whether the brokers answer another client, while this one does not recover.
+    another: Option<Lookup<()>>,
     /// How many partitions the inputs have, as told last.
     counts: Vec<i32>,
 }
@@ -126,6 +131,8 @@ impl Poller {
             rejoin_at: None,
             look_again: Instant::now(),
             left: None,
+            recovery: Recovery::default(),
+            another: None,
             counts: Vec::new(),
         }
     }
@@ -286,6 +293,7 @@ impl Poller {
         if let Some(statistics) = statistics {
             self.look_at(&statistics);
             self.tell_ends(&statistics);
+            self.watch_recovery(&statistics);
         } else if any {
             self.tell_readable();
         }

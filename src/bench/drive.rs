@@ -185,7 +185,7 @@ pub(super) fn drive(
         if early.is_none() { feed(&Live { told: &told, status: &status, stop: &stop }) } else { Ok(()) };
     let outcome = match early {
         Some(outcome) => outcome,
-        None => until_over(&seen, &ended, &stop),
+        None => until_over(&seen, &status, &ended, &stop),
     };
     runner.join().map_err(|_| "the pipeline's thread panicked")?;
     fed?;
@@ -224,7 +224,7 @@ fn until_ready(status: &Status, ended: &Receiver<Outcome>) -> Option<Outcome> {
 }
 
 /// Waits for the end; a pipeline that makes no result any more is stopped.
-fn until_over(seen: &Mutex<Seen>, ended: &Receiver<Outcome>, stop: &Stop) -> Outcome {
+fn until_over(seen: &Mutex<Seen>, status: &Status, ended: &Receiver<Outcome>, stop: &Stop) -> Outcome {
     let mut before = None;
     loop {
         match ended.recv_timeout(PATIENCE) {
@@ -233,6 +233,13 @@ fn until_over(seen: &Mutex<Seen>, ended: &Receiver<Outcome>, stop: &Stop) -> Out
             Err(RecvTimeoutError::Timeout) => {
                 let now = seen.lock().results;
                 if before == Some(now) || now == 0 {
+                    tracing::warn!(
+                        results = now,
+                        bundles_in_flight = status.bundles_in_flight(),
+                        partitions = status.partitions.load(Ordering::Relaxed),
+                        conditions = ?status.conditions(),
+                        "no result for a minute: the round is given up"
+                    );
                     stop.stop();
                 }
                 before = Some(now);

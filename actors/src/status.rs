@@ -44,6 +44,8 @@ pub struct Status {
     /// Why the pipeline ended, if it failed for good.
     failure: Mutex<Option<String>>,
     actors: Mutex<BTreeMap<String, ActorHealth>>,
+    /// What is remembered of actors of pipelines before, until they are there again.
+    past: Mutex<BTreeMap<String, ActorHealth>>,
     pulses: Mutex<BTreeMap<String, Arc<Pulse>>>,
     breakers: Mutex<BTreeMap<String, BreakerHealth>>,
     instances: Mutex<BTreeMap<String, Arc<Instances>>>,
@@ -202,7 +204,10 @@ impl Status {
         let mut actors = self.actors.lock();
         match actors.get_mut(who) {
             Some(actor) => change(actor),
-            None => change(actors.entry(who.to_owned()).or_default()),
+            None => {
+                let before = self.past.lock().remove(who).unwrap_or_default();
+                change(actors.entry(who.to_owned()).or_insert(before));
+            }
         }
     }
 
@@ -228,7 +233,11 @@ impl Status {
         self.partitions.store(0, Ordering::Relaxed);
         *self.in_flight.lock() = Arc::default();
         // Those that are there again say so; an instance that is not would never be running.
-        self.actors.lock().retain(|who, _| who == PIPELINE);
+        let mut actors = self.actors.lock();
+        let pipeline = actors.remove_entry(PIPELINE);
+        self.past.lock().append(&mut actors);
+        actors.extend(pipeline);
+        drop(actors);
         self.shards.set_current(0);
         let mut board = self.board.lock();
         board.clear();

@@ -35,6 +35,11 @@ fn a_pipeline_that_replaces_another_is_ready_whatever_became_of_the_old_ones_act
     status.running.store(true, Ordering::Relaxed);
     new.running("infer-a-0");
     assert!(status.is_ready(), "the second instance is of the pipeline before");
+    assert!(!status.actors().contains_key("infer-a-1"));
+    new.starting("infer-a-1");
+    let again = &status.actors()["infer-a-1"];
+    assert_eq!((again.restarts, again.last_error.as_deref()), (1, Some("the device is gone")));
+    new.running("infer-a-1");
     old.failed("infer-a-1", "it came back late");
     old.starting("infer-a-0");
     old.ended("infer-a-0");

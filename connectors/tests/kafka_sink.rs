@@ -36,7 +36,7 @@ fn every_record_that_is_sent_has_exactly_one_delivery() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_poison_and_the_others_go() {
+fn a_record_that_is_too_large_is_not_sent_and_the_others_go() {
     let broker = Broker::any();
     let topic = broker.topic("out", 1);
     let mut spec = broker.spec("g");

@@ -93,16 +93,15 @@ impl Outlets {
                 }
             };
             let outlet = outlets.entry(topic.into()).or_default();
-            match rules.max_batch.filter(|limit| *limit < self.largest_batch) {
-                Some(limit) => outlet.window.limit(limit),
-                None => outlet.window.unlimit(),
+            if let Some(limit) = rules.max_batch.filter(|limit| *limit < self.largest_batch) {
+                outlet.window.limit(limit);
             }
             outlet.rules = rules;
         }
     }
 
     /// Counts a record as under way, if its topic takes it and has room.
-    pub(super) fn admit(&self, record: &OutRecord, bytes: usize) -> Admission {
+    pub(super) fn admit(&self, record: &OutRecord, bytes: usize, number: u64) -> Admission {
         let mut outlets = self.topics.lock();
         let outlet = match outlets.get_mut(&record.topic) {
             Some(outlet) => outlet,
@@ -123,10 +122,11 @@ impl Outlets {
                 "it has no key, and the topic {topic} is compacted (cleanup.policy)"
             ));
         }
-        if !outlet.window.admit(bytes) {
+        if !outlet.window.admit(bytes, number) {
             return Admission::Wait;
         }
-        let timestamp = record.timestamp.filter(|timestamp| outlet.rules.keeps(*timestamp, Timestamp::now()));
+        let timestamp =
+            record.timestamp.filter(|timestamp| outlet.rules.keeps(*timestamp, Timestamp::wall()));
         drop(outlets);
         if timestamp != record.timestamp {
             self.tell_restamped(record);
@@ -158,14 +158,24 @@ impl Outlets {
         self.with(topic, |window| window.taken(bytes));
     }
 
-    /// The broker has refused a record's batch. Whether the record was alone in it.
-    pub(super) fn refused(self: &Arc<Self>, topic: &str, bytes: usize, for_size: bool) -> bool {
+    /// The broker has refused a record's batch. Whether the record was alone in it. It has a number if it is sent again under that.
+    pub(super) fn refused(
+        self: &Arc<Self>,
+        topic: &str,
+        (bytes, number): (usize, Option<u64>),
+        for_size: bool,
+    ) -> bool {
         let mut was_alone = false;
-        self.with(topic, |window| was_alone = window.refused(bytes, for_size));
+        self.with(topic, |window| was_alone = window.refused(bytes, for_size, number));
         if !was_alone {
             self.learn_again(topic);
         }
         was_alone
+    }
+
+    /// What was refused is sent again.
+    pub(super) fn send_again(&self) {
+        self.topics.lock().values_mut().for_each(|outlet| outlet.window.send_again());
     }
 
     fn with(&self, topic: &str, change: impl FnOnce(&mut SendWindow)) {

@@ -1,17 +1,18 @@
 //! Produces records.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::condition::{Conditions, Unreported};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OutRecord, Refusal, Sink};
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 
 use super::inquiry::Inquiry;
@@ -47,18 +48,19 @@ struct Halt {
     on_any_failure: AtomicBool,
     /// Nothing is taken until this is false.
     is_on: AtomicBool,
-    /// Once the producer is there. It holds this.
-    producer: OnceLock<Weak<ThreadedProducer<Context>>>,
+    /// Until the sink is dropped. The producer holds this. Locked while it is in use: it must not be dropped on its own thread,
+    /// which it waits for.
+    producer: Mutex<Weak<ThreadedProducer<Context>>>,
 }
 
 impl Halt {
     fn halt(&self) {
-        if self.is_wanted.load(Ordering::Acquire)
-            && !self.is_on.swap(true, Ordering::AcqRel)
-            && let Some(producer) = self.producer.get().and_then(Weak::upgrade)
-        {
-            // librdkafka waits for what is under way before it sends anything else, so this comes before that.
-            producer.purge(PurgeConfig::default().queue());
+        if self.is_wanted.load(Ordering::Acquire) && !self.is_on.swap(true, Ordering::AcqRel) {
+            let producer = self.producer.lock();
+            if let Some(producer) = producer.upgrade() {
+                // librdkafka waits for what is under way before it sends anything else, so this comes before that.
+                producer.purge(PurgeConfig::default().queue());
+            }
         }
     }
 }
@@ -87,7 +89,10 @@ impl ProducerContext for Context {
             Ok(message) | Err((_, message)) => message,
         };
         // Before it is told, or whoever waits for room would look too early.
-        let bytes = size(message.payload(), message.key());
+        let headers = message
+            .headers()
+            .map_or(0, |headers| headers.iter().map(|header| of_header(header.key, header.value)).sum());
+        let bytes = size(message.payload(), message.key(), headers);
         self.under_way.makes_room(bytes);
         let outcome = match result {
             Ok(_) => {
@@ -95,7 +100,7 @@ impl ProducerContext for Context {
                 self.publishing.publishes(message.topic());
                 Ok(())
             }
-            Err((error, _)) => Err(self.failed(error, message.topic(), bytes)),
+            Err((error, _)) => Err(self.failed(error, message.topic(), (bytes, token as u64))),
         };
         (self.on_delivery)(Delivery { token: token as u64, outcome });
         self.under_way.ended();
@@ -103,13 +108,17 @@ impl ProducerContext for Context {
 }
 
 impl Context {
-    fn failed(&self, error: &KafkaError, topic: &str, bytes: usize) -> DeliveryError {
+    fn failed(&self, error: &KafkaError, topic: &str, (bytes, number): (usize, u64)) -> DeliveryError {
         self.publishing.cannot_publish(topic, error);
         let refusal = match Failure::of(error) {
-            Failure::Batch { for_size } => match self.outlets.refused(topic, bytes, for_size) {
-                true => Refusal::Poison,
-                false => Refusal::Batch,
-            },
+            Failure::Batch { for_size } => {
+                // In a transaction all is sent again under the same numbers.
+                let number = self.halt.on_any_failure.load(Ordering::Acquire).then_some(number);
+                match self.outlets.refused(topic, (bytes, number), for_size) {
+                    true => Refusal::Poison,
+                    false => Refusal::Batch,
+                }
+            }
             // Before it, or beside it, something was refused.
             Failure::Beside if self.halt.is_on.load(Ordering::Acquire) => {
                 self.outlets.withdraw(topic, bytes);
@@ -164,9 +173,14 @@ impl Failure {
     }
 }
 
-/// What counts of a record against the window, in bytes: with about what librdkafka takes beside the two, headers too.
-fn size(payload: Option<&[u8]>, key: Option<&[u8]>) -> usize {
-    payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len) + 500
+/// What counts of a record against the window, in bytes: with about what librdkafka takes beside these.
+fn size(payload: Option<&[u8]>, key: Option<&[u8]>, headers: usize) -> usize {
+    payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len) + headers + 500
+}
+
+/// What counts of a header: with the lengths that stand before both parts.
+fn of_header(name: &str, value: Option<&[u8]>) -> usize {
+    name.len() + value.map_or(0, <[u8]>::len) + 10
 }
 
 /// A producer.
@@ -269,7 +283,7 @@ impl KafkaSink {
         let producer: ThreadedProducer<Context> =
             settings.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
         let producer = Arc::new(producer);
-        let _only_once = halt.producer.set(Arc::downgrade(&producer));
+        *halt.producer.lock() = Arc::downgrade(&producer);
         Ok(Self { producer, on_delivery, under_way, outlets, halt, publishing, window })
     }
 
@@ -282,11 +296,12 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
         // Counted before it is sent, as its delivery may come before this returns.
-        let bytes = size(Some(&record.payload), record.key.as_deref());
+        let headers = record.headers.iter().map(|header| of_header(&header.name, header.value.as_deref()));
+        let bytes = size(Some(&record.payload), record.key.as_deref(), headers.sum());
         if self.halt.is_on.load(Ordering::Acquire) || !self.under_way.takes_room(bytes, self.window) {
             return Err(Full);
         }
-        let timestamp = match self.outlets.admit(record, bytes) {
+        let timestamp = match self.outlets.admit(record, bytes, token) {
             Admission::Send(timestamp) => timestamp,
             Admission::Wait => {
                 self.under_way.makes_room(bytes);
@@ -361,6 +376,13 @@ impl Sink for KafkaSink {
     }
 
     fn resume(&mut self) {
+        self.outlets.send_again();
         self.halt.is_on.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        *self.halt.producer.lock() = Weak::new();
     }
 }

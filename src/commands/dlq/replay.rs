@@ -114,6 +114,14 @@ fn partitions(plan: &mut Plan, kafka: &KafkaSpec) -> Result<BTreeMap<String, i32
     Ok(partitions)
 }
 
+/// Sends a record as soon as there is room.
+fn send(sink: &mut Option<KafkaSink>, record: &OutRecord, token: u64) {
+    let Some(sink) = sink else { return };
+    while sink.send(record, token).is_err() {
+        let _some_room = sink.flush(Duration::from_millis(100));
+    }
+}
+
 /// Letters on their way.
 struct Replay {
     json: bool,
@@ -123,7 +131,7 @@ struct Replay {
     sink: Option<KafkaSink>,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
     /// Sent and not noted, by the number that each was sent with.
-    under_way: BTreeMap<u64, (Place, Chosen)>,
+    under_way: BTreeMap<u64, (Place, Chosen, OutRecord)>,
     bytes: usize,
     /// How many, by reason and topic.
     put_back: BTreeMap<String, u64>,
@@ -212,22 +220,41 @@ impl Replay {
             self.partitions.get(&told.source_topic).is_some_and(|count| told.source_partition < *count);
         record.partition = there.then_some(told.source_partition);
         self.bytes += record.payload.len();
-        self.under_way.insert(token, (place, chosen));
-        let Some(sink) = &mut self.sink else { return };
-        while sink.send(&record, token).is_err() {
-            let _some_room = sink.flush(Duration::from_millis(100));
-        }
+        send(&mut self.sink, &record, token);
+        self.under_way.insert(token, (place, chosen, record));
     }
 
     /// Waits for what is under way, and notes what the brokers have.
     fn settle(&mut self) {
+        while self.settles() {}
+        for (place, ..) in std::mem::take(&mut self.under_way).into_values() {
+            self.failed.get_or_insert_with(|| "the brokers do not answer".into());
+            self.plan.stay.push((place, "the brokers have not said whether they took it".into()));
+        }
+        self.bytes = 0;
+        if let Err(error) = self.write_notes() {
+            self.failed.get_or_insert_with(|| {
+                format!(
+                    "{error}; up to {AT_ONCE} of those that were put back last are listed as if they were not"
+                )
+            });
+        }
+    }
+
+    /// Waits for what is under way, and sends again what was refused for what others are. Whether that was any: each time at
+    /// least one goes alone.
+    fn settles(&mut self) -> bool {
         if let Some(sink) = &mut self.sink {
             // The client gives up by itself before that, and tells.
             let _told = sink.flush(2 * DELIVER_WITHIN);
         }
         let deliveries = std::mem::take(&mut *self.deliveries.lock());
-        for Delivery { token, outcome } in deliveries {
-            let Some((place, chosen)) = self.under_way.remove(&token) else { continue };
+        let is_again = |delivery: &Delivery| {
+            delivery.outcome.as_ref().is_err_and(|error| error.refusal == Refusal::Batch)
+        };
+        let (again, ended): (Vec<Delivery>, Vec<Delivery>) = deliveries.into_iter().partition(is_again);
+        for Delivery { token, outcome } in ended {
+            let Some((place, chosen, _)) = self.under_way.remove(&token) else { continue };
             match outcome {
                 Ok(()) => {
                     self.plan.put_back(place);
@@ -245,18 +272,12 @@ impl Replay {
                 }
             }
         }
-        for (place, _) in std::mem::take(&mut self.under_way).into_values() {
-            self.failed.get_or_insert_with(|| "the brokers do not answer".into());
-            self.plan.stay.push((place, "the brokers have not said whether they took it".into()));
+        for Delivery { token, .. } in &again {
+            if let Some((_, _, record)) = self.under_way.get(token) {
+                send(&mut self.sink, record, *token);
+            }
         }
-        self.bytes = 0;
-        if let Err(error) = self.write_notes() {
-            self.failed.get_or_insert_with(|| {
-                format!(
-                    "{error}; up to {AT_ONCE} of those that were put back last are listed as if they were not"
-                )
-            });
-        }
+        !again.is_empty()
     }
 
     fn count(&mut self, chosen: &Chosen) {

@@ -21,8 +21,8 @@ impl Outgoing {
         in_turn.sort_by_key(|(number, _)| *number);
         let made = in_turn.into_iter().filter_map(|(_, pending)| self.remake(pending, maker, ended));
         let again: Vec<Pending> = made.collect();
-        // They get the last numbers of what was sent.
-        self.sent_again = self.queue.unsent();
+        // They get the last numbers of what was sent. What was sent again before may wait behind them.
+        self.sent_again = self.sent_again.max(self.queue.unsent());
         self.queue.push_again(again.into_iter());
         self.sink.resume();
     }

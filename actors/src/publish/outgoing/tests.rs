@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use lockstep_engine::budget::Budget;
 use lockstep_engine::position::InputId;
-use lockstep_engine::publish::sink::{Ended, Ending, Full, Transactions};
+use lockstep_engine::publish::result::ResultMaker;
+use lockstep_engine::publish::sink::{DeliveryError, Ended, Ending, Full, Refusal, Transactions};
 use parking_lot::Mutex;
 
 use super::super::gathering::Measure;
@@ -267,4 +268,34 @@ fn a_transaction_closes_with_what_streams_carry_on_and_takes_nothing_behind_it()
     assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(3), out), Some(true));
     outgoing.send_waiting(|_, _| true);
     assert_eq!(*sink.payloads.lock(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn mark_waits_for_what_is_sent_again_behind_a_refused_batch() {
+    let sink = Taken::default();
+    *sink.room.lock() = 2;
+    let (mut outgoing, inbox) = outgoing(&sink, None);
+    let maker = ResultMaker::new("p", "results", Vec::new(), None, &[], Vec::new());
+    let refuse = |refusal| {
+        let token = sink.numbers.lock().pop_front().unwrap();
+        inbox.put(Delivery { token, outcome: Err(DeliveryError { message: "no".into(), refusal }) });
+    };
+    outgoing.send(record(0), of(0));
+    outgoing.send(record(1), of(0));
+    let mark = outgoing.mark();
+    refuse(Refusal::Passing);
+    deliveries(&mut outgoing);
+    // There is no room for it, and then the batch before it is refused.
+    assert!(outgoing.again(&maker).is_empty());
+    refuse(Refusal::Batch);
+    deliveries(&mut outgoing);
+    outgoing.take_turns(&maker, &mut Vec::new());
+    *sink.room.lock() = 2;
+    outgoing.send_waiting(|_, _| true);
+    assert_eq!(*sink.payloads.lock(), [0, 1, 1, 0]);
+    for has_passed in [false, true] {
+        sink.deliver(1, &inbox);
+        deliveries(&mut outgoing);
+        assert_eq!(outgoing.has_passed(mark), has_passed);
+    }
 }

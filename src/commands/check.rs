@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
+use lockstep_connectors::kafka::preflight::{self, Check, Outcome};
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
 use lockstep_engine::infer::backend::{Backend, Device, LoadModel};
 use lockstep_engine::infer::step::{Binding, Step, WhenOpen};
@@ -16,9 +17,14 @@ use lockstep_engine::preprocess::Preprocessor;
 use super::Failure;
 use crate::settings::{Overrides, load, modality_word, show_size};
 
+/// How long brokers may take for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+
 /// Checks the file, the models that it names (each is loaded and run once with zeros), and how they fit
 /// together. Prints every mistake with its place and what would be right, and exits with 1 if there is any.
-/// Brokers are not asked: `lockstep run` does that.
+///
+/// Brokers are not asked, unless with --connect: then it tries for real whether they let the pipeline in, whether its topics exist
+/// and fit together, their settings and limits, and its rights. It prints each with its outcome, and changes no topic, group or record.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The pipeline's TOML file
@@ -26,6 +32,9 @@ pub(crate) struct Args {
     /// Leave the models unloaded: quicker, but what only their files tell is not checked
     #[arg(long)]
     no_load: bool,
+    /// Try brokers, topics and rights for real, within half a minute where brokers do not answer
+    #[arg(long)]
+    connect: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -49,7 +58,24 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     print!("{}", summary(&pipeline, &loaded));
-    Ok(ExitCode::SUCCESS)
+    if !args.connect || connects(&pipeline) { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
+}
+
+/// Tries what the pipeline needs of its brokers and prints each outcome. Whether all is well.
+fn connects(pipeline: &Pipeline) -> bool {
+    println!();
+    let mut is_fine = true;
+    for Check { place, outcome } in preflight::try_all(pipeline, ANSWER_WITHIN) {
+        match outcome {
+            Outcome::Fine => println!("{place}: ok"),
+            Outcome::Note(note) => println!("{place}: note: {note}"),
+            Outcome::Wrong(why) => {
+                is_fine = false;
+                println!("{place}: {why}");
+            }
+        }
+    }
+    is_fine
 }
 
 /// Makes each step's preprocessing ready and loads its model once, with its warm-up, on this thread. In the steps' order, the device that it

@@ -8,8 +8,8 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_actors::{Ended, Observer, Status, Stop, Unobserved};
-use lockstep_connectors::kafka::topic_check::{self, Findings};
-use lockstep_connectors::kafka::{self, admin};
+use lockstep_connectors::kafka::topic_check::Findings;
+use lockstep_connectors::kafka::{self, preflight};
 use lockstep_engine::batch::BatchMode;
 use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::ingest::until::{Ends, time_left};
@@ -157,7 +157,7 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
     let mut pause = FIRST_PAUSE;
     let mut hidden: BTreeSet<String> = BTreeSet::new();
     loop {
-        let cause = match topics_and_settings(pipeline) {
+        let cause = match preflight::topics_and_settings(pipeline, BROKERS_WITHIN) {
             Ok(findings) if findings.not_yet.is_empty() || !findings.problems.is_empty() => {
                 status.done(Work::Connect, "");
                 for topic in &hidden {
@@ -194,14 +194,6 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-}
-
-fn topics_and_settings(pipeline: &Pipeline) -> Result<Findings, kafka::Error> {
-    let problems = admin::check_topics(pipeline, BROKERS_WITHIN)?;
-    if !problems.is_empty() {
-        return Ok(Findings { problems, ..Findings::default() });
-    }
-    topic_check::check(pipeline, BROKERS_WITHIN)
 }
 
 /// SIGUSR1 asks for one shard more, SIGUSR2 for one less.

@@ -14,14 +14,14 @@ use super::reader::Section;
 const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
 
 /// Reads the views of a step; without the table, every output is shown raw that is neither carried on
-/// nor an index of rows.
+/// nor an index of rows. Without a signature all is read that it does not decide.
 pub(super) fn read(
     step: &Section<'_>,
-    signature: &Signature,
+    signature: Option<&Signature>,
     base: &Path,
     has_image: bool,
 ) -> Vec<OutputView> {
-    let Some(section) = step.table("outputs") else { return all_raw(signature) };
+    let Some(section) = step.table("outputs") else { return signature.map(all_raw).unwrap_or_default() };
     let mut views = Vec::new();
     for name in section.names() {
         check_name(&section, name, "an output");
@@ -55,7 +55,8 @@ fn all_raw(signature: &Signature) -> Vec<OutputView> {
 
 struct Reader<'a, 's> {
     section: &'s Section<'a>,
-    signature: &'s Signature,
+    /// None where the model is not known.
+    signature: Option<&'s Signature>,
     base: &'s Path,
     name: &'s str,
 }
@@ -127,7 +128,7 @@ impl Reader<'_, '_> {
         }
         let min_score = self.section.or("min_score", 0.0, any_number);
         let (boxes, scores) = (boxes?, scores?);
-        let rows = |output: usize| self.signature.outputs.get(output).and_then(|spec| spec.rows.as_deref());
+        let rows = |output: usize| self.signature?.outputs.get(output)?.rows.as_deref();
         for (key, other) in [("scores", Some(scores)), ("classes", classes), ("landmarks", landmarks)] {
             if other.is_some_and(|other| rows(other) != rows(boxes)) {
                 self.section
@@ -157,7 +158,7 @@ impl Reader<'_, '_> {
         rank: Option<usize>,
         what: &str,
     ) -> Option<usize> {
-        let outputs = &self.signature.outputs;
+        let outputs = &self.signature?.outputs;
         let names = || outputs.iter().map(|spec| spec.name.as_str());
         let Some(place) = names().position(|other| other == name) else {
             let hint = did_you_mean(name, names());

@@ -85,6 +85,11 @@ impl<'a> Section<'a> {
         !self.notes.problems.borrow().is_empty()
     }
 
+    /// How many mistakes have been noted in the document so far.
+    pub(super) fn problem_count(&self) -> usize {
+        self.notes.problems.borrow().len()
+    }
+
     /// Its path, as `steps.faces`.
     pub(super) fn path(&self) -> &str {
         &self.path

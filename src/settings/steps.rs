@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::backend::{Device, LoadModel};
-use lockstep_engine::infer::check::check_steps;
+use lockstep_engine::infer::check::{Part, check_known};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
 use lockstep_engine::infer::step::{Binding, Care, Step};
@@ -49,7 +49,9 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
         }
     }
     let takes: Vec<Vec<usize>> = drafts.iter().map(|draft| taken_from(draft, &drafts)).collect();
+    let mut is_sorted = true;
     let order = order::sorted(&takes).unwrap_or_else(|cycle| {
+        is_sorted = false;
         let names: Vec<&str> =
             cycle.iter().filter_map(|step| drafts.get(*step)).map(|draft| draft.name.as_str()).collect();
         if let Some(draft) = cycle.first().and_then(|step| drafts.get(*step)) {
@@ -62,21 +64,43 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
     });
     let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     let reader = Reader { drafts: &drafts, place: &place, inputs, base };
-    let mut steps: Vec<Step> =
-        order.iter().filter_map(|step| drafts.get(*step)).filter_map(|draft| reader.step(draft)).collect();
-    // With a mistake noted, indices of steps and shapes mean little, and mistakes would be named twice.
-    if !root.has_problems() {
-        match check_steps(&steps, &tensors::row_of) {
-            Ok(extents) => {
-                for (step, extents) in steps.iter_mut().zip(extents) {
-                    step.model.extents = extents;
-                    like_its_model(&mut step.care, &step.model);
-                }
-            }
-            Err(errors) => errors.into_iter().for_each(|error| section.wrong_here(error)),
+    let mut steps: Vec<Option<Read>> =
+        order.iter().map(|step| drafts.get(*step).and_then(|draft| reader.step(draft))).collect();
+    if is_sorted {
+        check_shapes(&mut steps, &section);
+    }
+    steps.into_iter().flatten().map(|read| read.step).collect()
+}
+
+/// A step that could be read.
+struct Read {
+    step: Step,
+    /// Whether no mistake was noted in what it takes: a shape that does not fit would be named twice.
+    is_bound: bool,
+    /// The same of what it shows.
+    is_shown: bool,
+}
+
+/// Notes which shapes do not fit across the steps, as far as the steps could be read, and tells each the extents that are known.
+fn check_shapes(steps: &mut [Option<Read>], section: &Section<'_>) {
+    let known: Vec<Option<&Step>> = steps.iter().map(|read| read.as_ref().map(|read| &read.step)).collect();
+    let (extents, mismatches) = check_known(&known, &tensors::row_of);
+    for mismatch in mismatches {
+        let read = steps.get(mismatch.step).and_then(Option::as_ref);
+        let is_new = read.is_some_and(|read| match mismatch.part {
+            Part::Inputs => read.is_bound,
+            Part::Outputs => read.is_shown,
+        });
+        if is_new {
+            section.wrong_here(mismatch.what);
         }
     }
-    steps
+    for (read, extents) in steps.iter_mut().zip(extents) {
+        if let Some(Read { step, .. }) = read {
+            step.model.extents = extents;
+            like_its_model(&mut step.care, &step.model);
+        }
+    }
 }
 
 fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
@@ -127,7 +151,7 @@ struct Reader<'a, 'd> {
 }
 
 impl Reader<'_, '_> {
-    fn step(&self, draft: &Draft<'_>) -> Option<Step> {
+    fn step(&self, draft: &Draft<'_>) -> Option<Read> {
         let section = &draft.section;
         let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
         let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
@@ -139,11 +163,13 @@ impl Reader<'_, '_> {
         let Some(found) = &draft.found else {
             // Without a signature nothing can be said of what fits it. What is wrong in itself is.
             self.unfitted(section);
-            section.skip(&["outputs"]);
+            outputs::read(section, None, self.base, true);
             section.finish();
             return None;
         };
+        let before = section.problem_count();
         let bindings = self.bindings(section, &found.signature);
+        let is_bound = section.problem_count() == before;
         let has_image = bindings.iter().any(|binding| {
             let image =
                 |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
@@ -151,9 +177,11 @@ impl Reader<'_, '_> {
             binding.is_none()
                 || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
         });
-        let outputs = outputs::read(section, &found.signature, self.base, has_image);
+        let before = section.problem_count();
+        let outputs = outputs::read(section, Some(&found.signature), self.base, has_image);
+        let is_shown = section.problem_count() == before;
         section.finish();
-        Some(Step {
+        let step = Step {
             name: draft.name.clone(),
             model: LoadModel {
                 name: found.name.clone(),
@@ -171,7 +199,8 @@ impl Reader<'_, '_> {
             bindings: bindings.into_iter().collect::<Option<_>>()?,
             outputs,
             care: draft.care.clone(),
-        })
+        };
+        Some(Read { step, is_bound, is_shown })
     }
 
     fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {

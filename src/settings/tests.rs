@@ -521,6 +521,36 @@ fn all_mistakes_are_named_at_once_in_the_order_of_the_lines() {
 }
 
 #[test]
+fn shapes_are_checked_though_something_else_is_wrong() {
+    let found = |changes: &[(&str, &str)]| {
+        let text = changes.iter().fold(shipped("talking-face.toml"), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        });
+        problems(&text).into_iter().map(|problem| problem.key + ": " + &problem.message).collect::<Vec<_>>()
+    };
+    let zeros = (
+        "[steps.faces.inputs]",
+        "[steps.voice.scratch]\n[steps.faces.inputs]\nframes = { zeros = true }\n[x]",
+    );
+    let all = found(&[zeros, ("max_bytes = \"1MiB\"", "max_byte = \"1MiB\"")]);
+    let has = |words: &str| all.iter().filter(|problem| problem.contains(words)).count();
+    assert_eq!((has("it cannot be zeros"), has("max_byte")), (1, 1), "{all:#?}");
+}
+
+#[test]
+fn outputs_of_a_step_without_its_model_are_looked_at() {
+    let text = shipped("talking-face.toml")
+        .replace("model = \"voice\"", "model = \"nowhere\"")
+        .replace("threshold = 0.5", "threshold = \"high\", other = 1");
+    let keys: Vec<String> = problems(&text).into_iter().map(|problem| problem.key).collect();
+    for key in ["model", "outputs.speech.scores.threshold", "outputs.speech.scores.other"] {
+        assert!(keys.iter().any(|found| *found == format!("steps.voice.{key}")), "{key}: {keys:?}");
+    }
+    assert_eq!(keys.len(), 3, "{keys:?}");
+}
+
+#[test]
 fn mistakes_of_syntax_have_their_line() {
     let found = problems("[pipeline]\nname = \n[kafka\n");
     assert_eq!(found[0].place.map(|(line, _)| line), Some(2), "{found:?}");

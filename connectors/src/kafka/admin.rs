@@ -89,7 +89,7 @@ impl Heard {
 
 /// What there is of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     /// It has so many partitions.
     Partitions(i32),
     /// It is not there.
@@ -121,7 +121,7 @@ pub fn partition_counts(
 }
 
 impl Found {
-    fn count(self) -> Option<i32> {
+    pub(super) fn count(self) -> Option<i32> {
         match self {
             Self::Partitions(count) => Some(count),
             Self::Missing | Self::Hidden => None,
@@ -129,7 +129,7 @@ impl Found {
     }
 }
 
-fn find(
+pub(super) fn find(
     brokers: &str,
     properties: &BTreeMap<String, String>,
     topics: &[&str],
@@ -165,52 +165,6 @@ fn find_one(
         (_, Some(count)) => Found::Partitions(count),
         (_, None) => Found::Missing,
     })
-}
-
-/// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.
-/// All inputs need the same number of partitions, so that all of a stream meets in one process.
-///
-/// # Errors
-/// When the brokers cannot be reached within the time.
-pub fn check_topics(pipeline: &Pipeline, within: Duration) -> Result<Vec<String>, Error> {
-    let inputs = input_topics(pipeline);
-    let (outputs, state) = (output_topics(pipeline), pipeline.publish.state.as_deref());
-    let all: Vec<&str> = inputs.iter().copied().chain(state).chain(outputs).collect();
-    let found = find(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
-    let hidden = |(place, (topic, found)): (usize, (&&str, &Found))| {
-        let right = if place < inputs.len() { "READ" } else { "WRITE" };
-        (*found == Found::Hidden)
-            .then(|| ((*topic).to_owned(), diagnosis::lacks(right, &format!("topic {topic}"))))
-    };
-    let hidden: Vec<(String, Cause)> = all.iter().zip(&found).enumerate().filter_map(hidden).collect();
-    if !hidden.is_empty() {
-        return Err(Error::Hidden(hidden));
-    }
-    let counts = found.into_iter().map(Found::count);
-    let found: Vec<(&str, Option<i32>)> = all.into_iter().zip(counts).collect();
-    Ok(problems(&found, inputs.len() + usize::from(state.is_some())))
-}
-
-/// `found` has the topics first that need the same number of partitions: the inputs', and that of their state.
-fn problems(found: &[(&str, Option<i32>)], alike: usize) -> Vec<String> {
-    const REMEDY: &str = "lockstep topics create CONFIG";
-    let mut problems: Vec<String> = found
-        .iter()
-        .filter(|(_, count)| count.is_none())
-        .map(|(topic, _)| format!("the topic {topic} does not exist; `{REMEDY}` makes it"))
-        .collect();
-    let counts: Vec<(&str, i32)> =
-        found.iter().take(alike).filter_map(|(topic, count)| Some((*topic, (*count)?))).collect();
-    if counts.windows(2).any(|pair| matches!(pair, [a, b] if a.1 != b.1)) {
-        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
-        let each: Vec<String> = counts.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
-        problems.push(format!(
-            "the topics of the inputs, and of their state, have different numbers of partitions ({}), so that what is of \
-             one stream would not meet; delete them and make them again with `{REMEDY} --partitions {most}`",
-            each.join(", ")
-        ));
-    }
-    problems
 }
 
 /// The topics that a pipeline reads.
@@ -359,21 +313,5 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
             Poll::Ready(value) => return value,
             Poll::Pending => std::thread::park(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_or_does_not_fit_is_named_with_its_remedy() {
-        assert!(problems(&[("video", Some(4)), ("audio", Some(4)), ("results", Some(1))], 2).is_empty());
-        let missing = problems(&[("video", Some(4)), ("audio", None)], 2);
-        assert!(
-            matches!(missing.as_slice(), [one] if one.contains("audio") && one.contains("topics create"))
-        );
-        let unlike = problems(&[("video", Some(4)), ("audio", Some(8)), ("results", Some(3))], 2);
-        assert!(matches!(unlike.as_slice(), [one] if one.contains("--partitions 8")), "{unlike:?}");
     }
 }

@@ -134,6 +134,11 @@ fn of_connection(reason: &str) -> Option<Cause> {
             "the broker refuses the user or the password",
             "correct sasl.username and sasl.password, or sasl.mechanism if the user is known by another",
         )
+    } else if has("Invalid response size") {
+        cause(
+            "what answers there does not speak Kafka's protocol",
+            "write a broker's host and port in kafka.brokers",
+        )
     } else if has("Failed to resolve") {
         Some(Cause::passing(
             format!("{at}: the host name is not known"),

@@ -13,6 +13,11 @@ fn connection_errors_are_told_by_their_cause_and_remedy() {
              identical error(s) suppressed)",
             "127.0.0.1:9092: nobody listens there",
         ),
+        (
+            "127.0.0.1:80/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase \
+             receive.message.max.bytes",
+            "127.0.0.1:80: what answers there does not speak Kafka's protocol",
+        ),
     ];
     for (reason, expected) in cases {
         let cause = cause(Some(RDKafkaErrorCode::BrokerTransportFailure), reason);

@@ -36,6 +36,8 @@ pub(super) fn doubt(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Doub
         || has("SSL listener")
         || has("PLAINTEXT broker listener")
         || has("not valid in current SASL state")
+        // Brokers close a connection without a word that is not in their language.
+        || has("Disconnected")
     {
         Some(Doubt::Protocol)
     } else {
@@ -134,6 +136,8 @@ mod tests {
         assert_eq!(doubt(all_down, "1/1 brokers are down"), Some(Doubt::Protocol));
         let untrusted = "ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
         assert_eq!(doubt(Some(RDKafkaErrorCode::SSL), untrusted), Some(Doubt::Certificate));
+        let closed = "ssl://h:1/bootstrap: Disconnected: SSL connection closed by peer (after 3ms in state SSL_HANDSHAKE)";
+        assert_eq!(doubt(Some(RDKafkaErrorCode::BrokerTransportFailure), closed), Some(Doubt::Protocol));
         let refused = "h:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
         assert_eq!(doubt(Some(RDKafkaErrorCode::BrokerTransportFailure), refused), None);
     }

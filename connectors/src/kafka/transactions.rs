@@ -248,18 +248,23 @@ const TRANSACTION: &str = "transaction";
 
 impl Worker {
     fn cause(&self, what: &str, error: &KafkaError) -> Cause {
-        use RDKafkaErrorCode as Code;
-        match error.rdkafka_error_code() {
-            Some(Code::TransactionalIdAuthorizationFailed) => {
-                diagnosis::lacks("WRITE", &format!("transactional id {}", self.id.now()))
-            }
-            Some(Code::OperationTimedOut) => Cause::passing(
-                format!("{what}: the brokers do not answer in time"),
-                "where that lasts, see that the brokers can make the topic __transaction_state and that it has its replicas \
-                 (transaction.state.log.replication.factor, transaction.state.log.min.isr)",
-            ),
-            code => diagnosis::cause(code, &format!("{what}: {}", in_words(error))),
+        cause(&self.id, what, error)
+    }
+}
+
+/// Why something about transactions cannot be done.
+pub(super) fn cause(id: &TransactionalId, what: &str, error: &KafkaError) -> Cause {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(Code::TransactionalIdAuthorizationFailed) => {
+            diagnosis::lacks("WRITE", &format!("transactional id {}", id.now()))
         }
+        Some(Code::OperationTimedOut) => Cause::passing(
+            format!("{what}: the brokers do not answer in time"),
+            "where that lasts, see that the brokers can make the topic __transaction_state and that it has its replicas \
+             (transaction.state.log.replication.factor, transaction.state.log.min.isr)",
+        ),
+        code => diagnosis::cause(code, &format!("{what}: {}", in_words(error))),
     }
 }
 

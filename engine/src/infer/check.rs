@@ -10,27 +10,69 @@ use crate::tensor::DType;
 /// What a preprocessing makes of one row: type and shape.
 pub type RowOf<'a> = &'a dyn Fn(&Preprocess) -> (DType, Vec<usize>);
 
+/// The type of a row and its shape, as far as that is known.
+type Row = (DType, Vec<Option<usize>>);
+
+/// The part of a step that a mismatch is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What its model takes.
+    Inputs,
+    /// What is shown of what its model gives.
+    Outputs,
+}
+
+/// Something that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The index of the step.
+    pub step: usize,
+    /// Where in it.
+    pub part: Part,
+    /// What does not fit, beginning with the step's name.
+    pub what: String,
+}
+
 /// Checks the steps in their order. On success the result holds, for each step, what the names in its
 /// signature stand for as far as the settings tell: the extents to warm its model up with.
 ///
 /// # Errors
 /// Every mismatch, each beginning with the step's name.
 pub fn check_steps(steps: &[Step], row_of: RowOf<'_>) -> Result<Vec<Extents>, Vec<String>> {
-    let mut errors = Vec::new();
+    let steps: Vec<Option<&Step>> = steps.iter().map(Some).collect();
+    let (known, mismatches) = check_known(&steps, row_of);
+    let errors: Vec<String> = mismatches.into_iter().map(|mismatch| mismatch.what).collect();
+    if errors.is_empty() { Ok(known) } else { Err(errors) }
+}
+
+/// The same where some steps are not known, because something else is wrong with them: what takes from them is taken to fit.
+pub fn check_known(steps: &[Option<&Step>], row_of: RowOf<'_>) -> (Vec<Extents>, Vec<Mismatch>) {
+    let mut mismatches = Vec::new();
     let mut known: Vec<Extents> = Vec::with_capacity(steps.len());
     for (place, step) in steps.iter().enumerate() {
-        let mut wrong = Vec::new();
-        known.push(inputs(place, step, steps, &known, row_of, &mut wrong));
-        views(step, &mut wrong);
-        errors.extend(wrong.into_iter().map(|error| format!("step {}: {error}", step.name)));
+        let Some(step) = step else {
+            known.push(Extents::default());
+            continue;
+        };
+        let (mut taken, mut given) = (Vec::new(), Vec::new());
+        known.push(inputs(place, step, steps, &known, row_of, &mut taken));
+        views(step, &mut given);
+        for (part, wrong) in [(Part::Inputs, taken), (Part::Outputs, given)] {
+            let named = |error| format!("step {}: {error}", step.name);
+            mismatches.extend(wrong.into_iter().map(|error| Mismatch {
+                step: place,
+                part,
+                what: named(error),
+            }));
+        }
     }
-    if errors.is_empty() { Ok(known) } else { Err(errors) }
+    (known, mismatches)
 }
 
 fn inputs(
     place: usize,
     step: &Step,
-    steps: &[Step],
+    steps: &[Option<&Step>],
     known: &[Extents],
     row_of: RowOf<'_>,
     errors: &mut Vec<String>,
@@ -57,16 +99,16 @@ fn inputs(
     for (input, (binding, spec)) in step.bindings.iter().zip(&signature.inputs).enumerate() {
         let carried = pairs.iter().find(|(taker, _)| *taker == input).map(|(_, giver)| *giver);
         let known_here = |row: Vec<usize>| row.into_iter().map(Some).collect();
-        let found: Option<(DType, Vec<Option<usize>>)> = match binding {
+        let found: Option<Row> = match binding {
             Binding::Input { preprocess, .. } => {
                 let (dtype, row) = row_of(preprocess);
                 Some((dtype, known_here(row)))
             }
             Binding::Output { step: from, output } => earlier(place, *from, *output, steps, known)
-                .map_err(|error| {
+                .unwrap_or_else(|error| {
                     errors.push(format!("input {}: {error}", spec.name));
-                })
-                .ok(),
+                    None
+                }),
             Binding::State { output } => {
                 if carried != Some(*output) {
                     errors.push(not_carried(signature, spec, *output));
@@ -106,23 +148,24 @@ fn not_carried(signature: &Signature, spec: &TensorSpec, output: usize) -> Strin
     )
 }
 
-/// Type and row of an earlier step's output.
+/// Type and row of an earlier step's output, if that step is known.
 fn earlier(
     place: usize,
     from: usize,
     output: usize,
-    steps: &[Step],
+    steps: &[Option<&Step>],
     known: &[Extents],
-) -> Result<(DType, Vec<Option<usize>>), String> {
+) -> Result<Option<Row>, String> {
     let (Some(step), Some(extents)) = (steps.get(from).filter(|_| from < place), known.get(from)) else {
         return Err(format!("step number {} does not come before this one", from + 1));
     };
+    let Some(step) = step else { return Ok(None) };
     let signature = &step.model.signature;
     let Some(spec) = signature.outputs.get(output) else {
         return Err(format!("step {} has no output number {}", step.name, output + 1));
     };
     match signature.rows_of(output) {
-        Some(RowsOf::Axis(_)) => Ok((spec.dtype, extents.row(spec))),
+        Some(RowsOf::Axis(_)) => Ok(Some((spec.dtype, extents.row(spec)))),
         _ => Err(format!(
             "output {} of step {} is ragged, {spec}: it has another number of things for each bundle and \
              cannot be the input of a model",

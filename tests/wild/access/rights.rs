@@ -5,7 +5,7 @@ use std::process::Command;
 use super::secured::{Pipeline, Secured, blocked_lines, until_health};
 use crate::process::Lockstep;
 
-const LIMITED: [(&str, &str); 4] = [
+pub(super) const LIMITED: [(&str, &str); 4] = [
     ("security.protocol", "sasl_plaintext"),
     ("sasl.mechanism", "SCRAM-SHA-256"),
     ("sasl.username", "limited"),
@@ -13,7 +13,7 @@ const LIMITED: [(&str, &str); 4] = [
 ];
 
 /// All the rights that `lockstep run` needs, as the docs list them.
-fn rights(pipeline: &Pipeline) -> Vec<(String, String)> {
+pub(super) fn rights(pipeline: &Pipeline) -> Vec<(String, String)> {
     let topic = |what: &str| format!("TOPIC {}", pipeline.topic(what));
     vec![
         ("READ".into(), topic("events")),
@@ -34,7 +34,7 @@ impl Secured {
     }
 }
 
-fn change(broker: &Secured, how: &str, rights: &[(String, String)]) {
+pub(super) fn change(broker: &Secured, how: &str, rights: &[(String, String)]) {
     let rules: Vec<String> =
         rights.iter().map(|(right, on)| format!("{how} User:limited {right} {on}")).collect();
     broker.acl(&rules.iter().map(String::as_str).collect::<Vec<_>>());

@@ -1,0 +1,98 @@
+//! Whether the topics of a pipeline are there, may be seen, and fit together.
+
+use std::time::Duration;
+
+use lockstep_engine::condition::Cause;
+use lockstep_engine::pipeline::Pipeline;
+
+use super::admin::{Found, find, input_topics, output_topics};
+use super::{Error, diagnosis};
+
+/// What there is of a pipeline's topics.
+pub(super) struct Topics {
+    seen: Vec<String>,
+    /// Those that may not be seen, with the right that is missing.
+    hidden: Vec<(String, Cause)>,
+    /// What keeps the others from working together, each with its remedy.
+    pub(super) problems: Vec<String>,
+}
+
+impl Topics {
+    pub(super) fn is_seen(&self, topic: &str) -> bool {
+        self.seen.iter().any(|other| other == topic)
+    }
+
+    pub(super) fn is_hidden(&self, topic: &str) -> bool {
+        self.hidden.iter().any(|(other, _)| other == topic)
+    }
+}
+
+/// Looks at a pipeline's topics. All inputs need the same number of partitions, so that all of a stream meets in one process.
+///
+/// # Errors
+/// When the brokers cannot be reached within the time.
+pub(super) fn look(pipeline: &Pipeline, within: Duration) -> Result<Topics, Error> {
+    let inputs = input_topics(pipeline);
+    let (outputs, state) = (output_topics(pipeline), pipeline.publish.state.as_deref());
+    let all: Vec<&str> = inputs.iter().copied().chain(state).chain(outputs).collect();
+    let found = find(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
+    let hidden = |(place, (topic, found)): (usize, (&&str, &Found))| {
+        let right = if place < inputs.len() { "READ" } else { "WRITE" };
+        (*found == Found::Hidden)
+            .then(|| ((*topic).to_owned(), diagnosis::lacks(right, &format!("topic {topic}"))))
+    };
+    let hidden: Vec<(String, Cause)> = all.iter().zip(&found).enumerate().filter_map(hidden).collect();
+    let alike = inputs.len() + usize::from(state.is_some());
+    let alike = found.iter().take(alike).filter(|found| **found != Found::Hidden).count();
+    let shown = all.into_iter().zip(found).filter(|(_, found)| *found != Found::Hidden);
+    let shown: Vec<(&str, Option<i32>)> = shown.map(|(topic, found)| (topic, found.count())).collect();
+    let seen = shown.iter().filter(|(_, count)| count.is_some()).map(|(topic, _)| (*topic).to_owned());
+    Ok(Topics { seen: seen.collect(), hidden, problems: problems(&shown, alike) })
+}
+
+/// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.
+///
+/// # Errors
+/// When the brokers cannot be reached within the time, or a topic may not be seen.
+pub(super) fn check_topics(pipeline: &Pipeline, within: Duration) -> Result<Vec<String>, Error> {
+    let Topics { hidden, problems, .. } = look(pipeline, within)?;
+    if hidden.is_empty() { Ok(problems) } else { Err(Error::Hidden(hidden)) }
+}
+
+/// `found` has the topics first that need the same number of partitions: the inputs', and that of their state.
+fn problems(found: &[(&str, Option<i32>)], alike: usize) -> Vec<String> {
+    const REMEDY: &str = "lockstep topics create CONFIG";
+    let mut problems: Vec<String> = found
+        .iter()
+        .filter(|(_, count)| count.is_none())
+        .map(|(topic, _)| format!("the topic {topic} does not exist; `{REMEDY}` makes it"))
+        .collect();
+    let counts: Vec<(&str, i32)> =
+        found.iter().take(alike).filter_map(|(topic, count)| Some((*topic, (*count)?))).collect();
+    if counts.windows(2).any(|pair| matches!(pair, [a, b] if a.1 != b.1)) {
+        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
+        let each: Vec<String> = counts.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
+        problems.push(format!(
+            "the topics of the inputs, and of their state, have different numbers of partitions ({}), so that what is of \
+             one stream would not meet; delete them and make them again with `{REMEDY} --partitions {most}`",
+            each.join(", ")
+        ));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_or_does_not_fit_is_named_with_its_remedy() {
+        assert!(problems(&[("video", Some(4)), ("audio", Some(4)), ("results", Some(1))], 2).is_empty());
+        let missing = problems(&[("video", Some(4)), ("audio", None)], 2);
+        assert!(
+            matches!(missing.as_slice(), [one] if one.contains("audio") && one.contains("topics create"))
+        );
+        let unlike = problems(&[("video", Some(4)), ("audio", Some(8)), ("results", Some(3))], 2);
+        assert!(matches!(unlike.as_slice(), [one] if one.contains("--partitions 8")), "{unlike:?}");
+    }
+}

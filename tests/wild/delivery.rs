@@ -1,6 +1,7 @@
 //! What brokers refuse, delete or slow down of what Lockstep writes.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use lockstep_connectors::kafka::admin::set_topic;
@@ -256,4 +257,35 @@ fn colliding_topic_name_is_named_with_its_remedy() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let words = format!("its name collides with that of the topic {}", pipeline.topic("results"));
     assert!(ended.err.contains(&words), "{}", ended.err);
+}
+
+/// Sets how many bytes a second the clients of an id may produce.
+fn quota(broker: &Broker, client: &str, rate: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/config/kafka/kafka");
+    let done = Command::new(script).args(["quota", &broker.address, client, rate]).status();
+    assert!(done.expect("it starts").success(), "the quota could not be set");
+}
+
+/// All results wait at once, and to produce them takes much longer than a transaction may.
+#[test]
+#[ignore = "slow: make wild"]
+fn produce_quota_delays_results_and_each_comes_once() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    for more in [EXACTLY_ONCE, ""] {
+        let slow = "[kafka.producer]\n\"client.id\" = \"NAME\"\n";
+        let timeout = if more.is_empty() { "" } else { "\"transaction.timeout.ms\" = 6000\n" };
+        let pipeline = pipeline(&broker, &format!("{more}{slow}{timeout}"));
+        let client = pipeline.topic("").trim_end_matches('.').to_owned();
+        send(&pipeline, &broker, 8000);
+        quota(&broker, &client, "100000");
+        let ended = pipeline.run_until_end();
+        quota(&broker, &client, "none");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(!ended.err.contains("aborted"), "{}", ended.err);
+        let said = ended.err.matches("the broker throttles this client").count();
+        assert!((1..=5).contains(&said), "{said} times: {}", ended.err);
+        let by_stream = offsets(&all(&pipeline, &broker, "results"));
+        assert_eq!(by_stream.values().flatten().count(), 8000, "each once");
+        assert!(by_stream.values().all(|offsets| offsets.is_sorted()), "in order");
+    }
 }

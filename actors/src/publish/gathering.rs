@@ -42,8 +42,8 @@ pub(super) struct Gathering {
     counted: u64,
     /// All that was sent in them has lower numbers.
     counted_to: u64,
-    /// What was in one that does not count has lower numbers. It has been told as delivered, so that positions say of it that
-    /// it has ended: the next cannot count without all of it.
+    /// What was in one that does not count and was told as delivered has lower numbers. Positions say of it that it has ended:
+    /// the next cannot count without all of it.
     again_to: u64,
     /// It is to end with what has lower numbers.
     until: Option<u64>,
@@ -173,10 +173,13 @@ impl Gathering {
     }
 
     /// What was kept of one that does not count, in the order in which it was sent. It gets the numbers before `unsent` again.
+    /// The next ends with what has to be in it: if this one was too large for the brokers, the next is smaller.
     pub(super) fn take_kept(&mut self, unsent: u64) -> Vec<Pending> {
-        self.again_to = unsent;
         let mut kept = std::mem::take(&mut self.kept);
         kept.sort_by_key(|(number, _)| *number);
+        let need_not = kept.iter().rev().take_while(|(_, pending)| pending.what.is_unsaid()).count();
+        self.again_to = unsent.saturating_sub(need_not as u64);
+        self.transaction.end_soon();
         kept.into_iter().map(|(_, pending)| pending).collect()
     }
 

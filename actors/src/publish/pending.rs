@@ -23,6 +23,13 @@ pub(super) struct Pending {
     pub(super) record: Option<Box<OutRecord>>,
 }
 
+impl Outbound {
+    /// Whether nobody has been told that it was delivered, and nothing that was told is without it.
+    pub(super) fn is_unsaid(&self) -> bool {
+        !matches!(self, Self::Told { .. } | Self::Carried { .. })
+    }
+}
+
 impl Pending {
     /// It was delivered in a transaction: what has come to its end now, if that has not been told, and what is left of it
     /// until the transaction counts.

@@ -32,6 +32,7 @@ pub mod sink;
 pub mod source;
 mod statistics;
 pub mod tail;
+mod throttling;
 pub mod topic_check;
 pub mod transactions;
 mod under_way;

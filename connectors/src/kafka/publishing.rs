@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::diagnosis;
 use super::inquiry::Inquiry;
 use super::statistics::{Partition, Statistics};
+use super::throttling::Throttling;
 
 /// A partition whose records wait for so long without one being acknowledged is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(3);
@@ -29,12 +30,18 @@ struct State {
     waiting: HashMap<(String, i32), (i64, Instant)>,
     /// Topics of which a partition is stuck.
     stuck: BTreeMap<String, ()>,
+    throttling: Throttling,
 }
 
 impl Publishing {
     pub(super) fn new(conditions: Arc<dyn Conditions>, inquiry: Inquiry) -> Self {
         let connection = Connection::new("producer", conditions.clone(), inquiry);
-        let state = State { connection, waiting: HashMap::new(), stuck: BTreeMap::new() };
+        let state = State {
+            connection,
+            waiting: HashMap::new(),
+            stuck: BTreeMap::new(),
+            throttling: Throttling::of_producer(),
+        };
         Self { conditions, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -86,6 +93,9 @@ impl Publishing {
         let state = &mut *self.state.lock();
         // Without anything to send it need not be connected.
         state.connection.look(statistics, false);
+        state.throttling.look(statistics, now);
+        // Then the broker answers in its own time.
+        let is_throttled = state.throttling.is_on(now);
         let mut waiting = HashMap::new();
         let mut stuck = BTreeMap::new();
         let mut acknowledges = false;
@@ -96,7 +106,7 @@ impl Publishing {
                     Some((acknowledged, since)) if *acknowledged == partition.acked_msgid => *since,
                     _ => now,
                 };
-                if now.duration_since(since) >= STUCK_AFTER {
+                if now.duration_since(since) >= STUCK_AFTER && !is_throttled {
                     stuck.insert(name.clone(), ());
                     let cause = if partition.partition < 0 {
                         missing(name)

@@ -21,7 +21,7 @@ use super::outlets::{Admission, Outlets};
 use super::publishing::Publishing;
 use super::statistics::Statistics;
 use super::transactions::{KafkaTransactions, TransactionalId};
-use super::under_way::UnderWay;
+use super::under_way::{UnderWay, Window};
 use super::{Error, config, fault_point};
 
 /// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
@@ -93,7 +93,7 @@ impl ProducerContext for Context {
             .headers()
             .map_or(0, |headers| headers.iter().map(|header| of_header(header.key, header.value)).sum());
         let bytes = size(message.payload(), message.key(), headers);
-        self.under_way.makes_room(bytes);
+        self.under_way.makes_room(bytes, result.is_ok());
         let outcome = match result {
             Ok(_) => {
                 self.outlets.taken(message.topic(), bytes);
@@ -191,14 +191,7 @@ pub struct KafkaSink {
     publishing: Publishing,
     outlets: Arc<Outlets>,
     halt: Arc<Halt>,
-    /// How many bytes may be under way. The client's own limit is twice that, and only a record larger than the window can
-    /// reach it: it counts a record until some time after its delivery has been told, and whoever waits for that waits long.
-    window: usize,
 }
-
-/// How many bytes of a transaction may be under way. When it is to end they have to be acknowledged first, and nothing else
-/// is sent meanwhile: with a queue of tens of megabytes that is longer than the transaction.
-const IN_TRANSACTION: usize = 8 << 20;
 
 impl KafkaSink {
     /// An idempotent producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way. When it is dropped,
@@ -220,9 +213,11 @@ impl KafkaSink {
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
+        // Only a record larger than the window can reach the client's own limit. The client counts a record until some time
+        // after its delivery has been told, and whoever waits for that waits long.
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
-        Self::make(spec, (config, inquiring), queue, on_delivery, conditions)
+        Self::make(spec, (config, inquiring), Window::Fixed(queue), on_delivery, conditions)
     }
 
     /// After a refused batch it takes back what follows, and takes nothing until it is told to [resume](Sink::resume), so that
@@ -241,7 +236,7 @@ impl KafkaSink {
         self
     }
 
-    /// The same, with at most 8 MiB of them under way, and its transactions, one of which must have begun before anything is
+    /// The same, with as many of them under way as the brokers take soon, and its transactions, one of which must have begun before anything is
     /// sent. Positions of `inputs` are committed as the member that `membership` says. One of the same `id` is fenced.
     ///
     /// # Errors
@@ -255,7 +250,8 @@ impl KafkaSink {
     ) -> Result<(Self, KafkaTransactions), Error> {
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
         let config = (config::transactional_producer(spec, id, 2 * queue)?, inquiring);
-        let sink = Self::make(spec, config, queue.min(IN_TRANSACTION), on_delivery, conditions.clone())?;
+        let window = Window::Following(id.window(), queue);
+        let sink = Self::make(spec, config, window, on_delivery, conditions.clone())?;
         sink.halt.on_any_failure.store(true, Ordering::Release);
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
         let transactions =
@@ -266,12 +262,12 @@ impl KafkaSink {
     fn make(
         spec: &KafkaSpec,
         (settings, inquiring): (ClientConfig, ClientConfig),
-        window: usize,
+        window: Window,
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
         let publishing = Publishing::new(conditions, Inquiry::new(inquiring));
-        let (under_way, halt) = (Arc::new(UnderWay::default()), Arc::new(Halt::default()));
+        let (under_way, halt) = (Arc::new(UnderWay::new(window)), Arc::new(Halt::default()));
         let outlets = Arc::new(Outlets::new(spec, &settings));
         let context = Context {
             on_delivery: on_delivery.clone(),
@@ -284,7 +280,7 @@ impl KafkaSink {
             settings.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
         let producer = Arc::new(producer);
         *halt.producer.lock() = Arc::downgrade(&producer);
-        Ok(Self { producer, on_delivery, under_way, outlets, halt, publishing, window })
+        Ok(Self { producer, on_delivery, under_way, outlets, halt, publishing })
     }
 
     /// How many records have been sent and have no delivery yet.
@@ -298,18 +294,17 @@ impl Sink for KafkaSink {
         // Counted before it is sent, as its delivery may come before this returns.
         let headers = record.headers.iter().map(|header| of_header(&header.name, header.value.as_deref()));
         let bytes = size(Some(&record.payload), record.key.as_deref(), headers.sum());
-        if self.halt.is_on.load(Ordering::Acquire) || !self.under_way.takes_room(bytes, self.window) {
+        if self.halt.is_on.load(Ordering::Acquire) || !self.under_way.takes_room(bytes) {
             return Err(Full);
         }
         let timestamp = match self.outlets.admit(record, bytes, token) {
             Admission::Send(timestamp) => timestamp,
             Admission::Wait => {
-                self.under_way.makes_room(bytes);
-                self.under_way.count.fetch_sub(1, Ordering::AcqRel);
+                self.under_way.withdraw(bytes);
                 return Err(Full);
             }
             Admission::Refuse(why) => {
-                self.under_way.makes_room(bytes);
+                self.under_way.makes_room(bytes, false);
                 let error = DeliveryError { message: why, refusal: Refusal::Unsent };
                 (self.on_delivery)(Delivery { token, outcome: Err(error) });
                 self.under_way.ended();
@@ -339,14 +334,13 @@ impl Sink for KafkaSink {
             }
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                 self.outlets.withdraw(&record.topic, bytes);
-                self.under_way.makes_room(bytes);
-                self.under_way.count.fetch_sub(1, Ordering::AcqRel);
+                self.under_way.withdraw(bytes);
                 Err(Full)
             }
             Err((error, _)) => {
                 self.publishing.cannot_publish(&record.topic, &error);
                 self.outlets.withdraw(&record.topic, bytes);
-                self.under_way.makes_room(bytes);
+                self.under_way.makes_room(bytes, false);
                 let refusal = match Failure::of(&error) {
                     Failure::Batch { .. } => Refusal::Unsent,
                     Failure::Fatal => Refusal::Fatal,

@@ -1,6 +1,7 @@
 //! The part of librdkafka's statistics (its STATISTICS.md) that Lockstep reads once a second.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use lockstep_engine::ingest::source::End;
 use lockstep_engine::position::NextOffset;
@@ -34,6 +35,15 @@ struct Broker {
     /// For how long nothing has come, in microseconds.
     #[serde(default = "unknown")]
     rxidle: i64,
+    #[serde(default)]
+    throttle: Throttle,
+}
+
+/// For how long the broker has said that it delays the client, in milliseconds, since the last time.
+#[derive(Debug, Default, Deserialize)]
+struct Throttle {
+    #[serde(default)]
+    max: i64,
 }
 
 /// What is known of a topic.
@@ -118,6 +128,12 @@ impl Statistics {
                 .brokers
                 .values()
                 .any(|broker| broker.nodeid == leader && broker.source != "logical" && broker.is_up())
+    }
+
+    /// The longest delay by which a broker has throttled the client since the last time.
+    pub(super) fn throttled(&self) -> Duration {
+        let longest = self.brokers.values().map(|broker| broker.throttle.max).max();
+        Duration::from_millis(longest.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0))
     }
 
     /// Whether a producer has nothing to send.

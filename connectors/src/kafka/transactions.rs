@@ -14,7 +14,9 @@ use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::position::Commit;
 use lockstep_engine::publish::sink::{Ended, Ending, Transactions};
+use lockstep_engine::publish::transaction_window::TransactionWindow;
 use lockstep_engine::time::Timestamp;
+use parking_lot::Mutex;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ThreadedProducer};
@@ -43,6 +45,8 @@ pub struct TransactionalId {
     name: String,
     /// How often it had to be another. None where it is the member's own.
     changes: Option<Arc<AtomicU32>>,
+    /// What the last producer of the name had learned.
+    window: Arc<Mutex<Arc<Mutex<TransactionWindow>>>>,
 }
 
 impl TransactionalId {
@@ -56,7 +60,19 @@ impl TransactionalId {
                 (name, Some(Arc::default()))
             }
         };
-        Self { name: format!("lockstep-{}-{name}", spec.group), changes }
+        let timeout = spec.producer.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        let window = TransactionWindow::new(timeout.map_or(TRANSACTION_TIMEOUT, Duration::from_millis));
+        Self { name: format!("lockstep-{}-{name}", spec.group), changes, window: fresh(window) }
+    }
+
+    /// How much of a transaction of the next producer may be under way. It begins with what was learned from the one before,
+    /// which may have callbacks that run still.
+    pub(super) fn window(&self) -> Arc<Mutex<TransactionWindow>> {
+        let mut last = self.window.lock();
+        let mut window = last.lock().clone();
+        window.restart();
+        *last = Arc::new(Mutex::new(window));
+        last.clone()
     }
 
     /// What the next producer is called.
@@ -73,6 +89,10 @@ impl TransactionalId {
             changes.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+fn fresh<T>(value: T) -> Arc<Mutex<Arc<Mutex<T>>>> {
+    Arc::new(Mutex::new(Arc::new(Mutex::new(value))))
 }
 
 type Then = Box<dyn FnOnce(Ended) + Send>;

@@ -9,6 +9,7 @@ pub mod send_window;
 pub mod sink;
 pub mod topic_rules;
 pub mod transaction;
+pub mod transaction_window;
 
 pub use ledger::{Crowding, Ledger, Settled, Verdict};
 pub use order::InOrder;

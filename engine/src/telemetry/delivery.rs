@@ -1,6 +1,8 @@
 //! What becomes of records on their way to the brokers.
 
-use metrics::{counter, describe_counter};
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 pub(super) fn describe() {
     describe_counter!(
@@ -11,6 +13,16 @@ pub(super) fn describe() {
         "lockstep_restamped_total",
         "records stamped with the time of writing, as their topic keeps none of their event time"
     );
+    describe_gauge!(
+        "lockstep_broker_throttle_seconds",
+        Unit::Seconds,
+        "by how much a broker delays a client because of a quota"
+    );
+}
+
+/// Brokers delay a client by so much, by a quota.
+pub fn throttled(client: &'static str, delay: Duration) {
+    gauge!("lockstep_broker_throttle_seconds", "client" => client).set(delay.as_secs_f64());
 }
 
 /// A record was stamped with the time of writing, as its topic would not keep it by its event time.

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use lockstep_engine::budget::Budget;
-use lockstep_engine::position::InputId;
+use lockstep_engine::fault::{Reason, Stage};
+use lockstep_engine::position::{InputId, Offset, Position};
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{DeliveryError, Ended, Ending, Full, Refusal, Transactions};
+use lockstep_engine::sample::Record;
 use parking_lot::Mutex;
 
 use super::super::gathering::Measure;
@@ -234,6 +236,55 @@ fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
     assert_eq!(step(&mut outgoing), Some(true));
     assert_eq!(*sink.payloads.lock(), [0, 1, 2, 0, 1, 2, 3]);
     assert_eq!(*client.0.lock(), ["aborted", "committed"]);
+}
+
+#[test]
+fn aborted_transaction_need_not_be_the_next_as_a_whole() {
+    let sink = Taken::default();
+    *sink.room.lock() = 2;
+    let (mut outgoing, inbox) = outgoing(&sink, Some(usize::MAX));
+    let (out, mut ledger, mut millis) = (&mut Outbox::new(), Ledger::new(4096), 0);
+    let mut step = |outgoing: &mut Outgoing| {
+        millis += 1;
+        let now = Timestamp::from_millis(millis);
+        if outgoing.is_due(now) {
+            outgoing.close(false);
+        }
+        outgoing.step(now, &mut ledger).unwrap();
+        let counts = outgoing.transaction_ended(now, out);
+        outgoing.send_waiting(|_, _| true);
+        counts
+    };
+    assert_eq!(step(&mut outgoing), Some(true), "the first has begun");
+    for payload in 0..2 {
+        let record = Record {
+            position: Position {
+                partition: PartitionId { input: InputId(0), partition: 0 },
+                offset: Offset(0),
+            },
+            key: None,
+            payload: vec![payload].into(),
+            headers: Vec::new(),
+            timestamp: None,
+            polled_at: Timestamp::MIN,
+            read_at: Timestamp::MIN,
+        };
+        let letter = Letter::Record(record, 1, Budget::new(0).reserve(0));
+        outgoing.dead_letter(letter, "in".into(), Fault::new(Stage::Publish, Reason::ResultRefused, "no"));
+    }
+    sink.deliver(1, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 1);
+    // The second has timed out.
+    let token = sink.numbers.lock().pop_front().unwrap();
+    let error = DeliveryError { message: "timed out".into(), refusal: Refusal::Passing };
+    inbox.put(Delivery { token, outcome: Err(error) });
+    assert_eq!(deliveries(&mut outgoing), 0);
+    *sink.room.lock() = 1;
+    assert_eq!(step(&mut outgoing), Some(false));
+    sink.deliver(1, &inbox);
+    assert_eq!(deliveries(&mut outgoing), 0, "the first was told before");
+    assert_eq!(step(&mut outgoing), Some(true), "it counts without the second");
+    assert_eq!(*sink.payloads.lock(), [0, 1, 0, 1]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::kafka::connection::Connection;
 use crate::kafka::diagnosis;
 use crate::kafka::inquiry::Inquiry;
 use crate::kafka::statistics::{Group, Statistics};
+use crate::kafka::throttling::Throttling;
 
 /// What conditions name that are about the group.
 const GROUP: &str = "group";
@@ -25,6 +26,7 @@ const POSITIONS: &str = "positions";
 pub(super) struct Standing {
     conditions: Arc<dyn Conditions>,
     connection: Connection,
+    throttling: Throttling,
     /// Topics that cannot be read, as the client has said.
     unreadable: BTreeMap<String, Refused>,
     /// Partitions whose leader is away.
@@ -49,6 +51,7 @@ impl Standing {
         Self {
             connection: Connection::new("consumer", conditions.clone(), inquiry),
             conditions,
+            throttling: Throttling::of_consumer(),
             unreadable: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             is_readable: true,
@@ -143,6 +146,7 @@ impl Poller {
     /// Looks, once a second, at what the client says of itself.
     pub(super) fn look_at(&mut self, statistics: &Statistics) {
         self.standing.connection.look(statistics, true);
+        self.standing.throttling.look(statistics, Instant::now());
         if self.standing.connection.is_up() {
             self.standing.conditions.done(Work::Read, "");
             self.look_at_leaders(statistics);

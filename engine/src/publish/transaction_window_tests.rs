@@ -1,0 +1,134 @@
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction gathers in a backlog, in milliseconds.
+const GATHERS: i64 = 1_000;
+
+/// A broker with a quota, as Apache Kafka has it: the average of eleven seconds, the running one among them. It answers at
+/// once, and reads nothing more of the connection until the average would be in order.
+struct Broker {
+    /// Bytes in a second.
+    quota: f64,
+    taken: VecDeque<(i64, f64)>,
+    muted_until: i64,
+}
+
+impl Broker {
+    fn takes(&mut self, bytes: f64, now: i64) {
+        let second = now / 1000;
+        self.taken.retain(|(number, _)| second - number <= 10);
+        match self.taken.back_mut().filter(|(number, _)| *number == second) {
+            Some((_, taken)) => *taken += bytes,
+            None => self.taken.push_back((second, bytes)),
+        }
+        let total: f64 = self.taken.iter().map(|(_, taken)| taken).sum();
+        let elapsed = 10.0 + (now % 1000) as f64 / 1000.0;
+        let excess = (total - self.quota * elapsed) / self.quota;
+        if excess > 0.0 {
+            self.muted_until = now + (excess * 1000.0) as i64;
+        }
+    }
+}
+
+/// What a client has got done that always has records of so many bytes for so many partitions.
+struct Run {
+    longest: i64,
+    acknowledged: f64,
+    widest: usize,
+}
+
+fn run(quota: f64, record: usize, partitions: usize, latency: i64, seconds: i64) -> Run {
+    let mut window = TransactionWindow::new(TIMEOUT);
+    let mut broker = Broker { quota, taken: VecDeque::new(), muted_until: 0 };
+    let mut queues = vec![0_usize; partitions];
+    // On their way to the broker, and back.
+    let (mut requests, mut answers) = (VecDeque::<(i64, usize)>::new(), VecDeque::<(i64, usize)>::new());
+    let (mut under_way, mut turn, mut begun, mut commit_at) = (0, 0, 0, None);
+    let mut run = Run { longest: 0, acknowledged: 0.0, widest: 0 };
+    for now in 0..seconds * 1000 {
+        let at = Timestamp::from_millis(now);
+        while answers.front().is_some_and(|(when, _)| *when <= now) {
+            let (_, bytes) = answers.pop_front().unwrap_or_default();
+            under_way -= bytes;
+            run.acknowledged += bytes as f64;
+            window.acknowledged(bytes, at);
+        }
+        if commit_at.is_none() && now < begun + GATHERS {
+            while under_way == 0 || under_way + record <= window.width(at) {
+                window.sent(record, at);
+                under_way += record;
+                turn += 1;
+                queues[turn % partitions] += record;
+            }
+        } else if commit_at.is_none() && under_way == 0 {
+            // Positions go over the same connection.
+            commit_at = Some(now.max(broker.muted_until) + 2 * latency);
+        }
+        if commit_at.is_some_and(|at| at <= now) {
+            run.longest = run.longest.max(now - begun);
+            (begun, commit_at) = (now, None);
+        }
+        run.widest = run.widest.max(window.width(at));
+        // One partition in a request, and five requests at a time.
+        for queue in &mut queues {
+            if *queue > 0 && requests.len() + answers.len() < 5 {
+                let bytes = (*queue).min(1_000_000.max(record));
+                *queue -= bytes;
+                requests.push_back((now + latency, bytes));
+            }
+        }
+        while now >= broker.muted_until && requests.front().is_some_and(|(when, _)| *when <= now) {
+            let (_, bytes) = requests.pop_front().unwrap_or_default();
+            broker.takes(bytes as f64, now);
+            answers.push_back((now + latency, bytes));
+        }
+    }
+    run
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the quota, beginning with a burst at full speed. A broker that has taken a burst answers about a request a second
+    /// until that is eleven seconds ago, and each partition has requests of its own: then no window helps. Such a
+    /// transaction is aborted once, and the next finds the burst forgotten.
+    #[test]
+    fn transactions_end_in_time_and_use_the_quota(
+        quota in 100_000_f64..1_000_000.0,
+        record in 300_usize..20_000,
+        partitions in 1_usize..12,
+        latency in 1_i64..60,
+    ) {
+        let run = run(quota, record, partitions, latency, 60);
+        prop_assert!(run.longest < if partitions == 1 { 9_000 } else { 12_000 }, "{} ms", run.longest);
+        let used = run.acknowledged / (quota * 60.0);
+        prop_assert!(used > 0.6, "{used} of it");
+    }
+}
+
+#[test]
+fn window_of_a_fast_broker_is_wide_soon() {
+    for (latency, seconds) in [(3, 3), (50, 10)] {
+        let run = run(1e12, 32 << 10, 4, latency, seconds);
+        assert_eq!(run.widest, WIDEST, "{latency} ms");
+    }
+}
+
+#[test]
+fn window_stays_while_nothing_is_sent_and_narrows_when_acknowledgements_are_late() {
+    let mut window = TransactionWindow::new(TIMEOUT);
+    let at = Timestamp::from_millis;
+    window.sent(1 << 30, at(500));
+    window.acknowledged(1 << 30, at(510));
+    assert_eq!(window.width(at(90_000)), WIDEST);
+    window.sent(1000, at(90_000));
+    assert_eq!(window.width(at(90_499)), WIDEST);
+    assert_eq!(window.width(at(90_500)), WIDEST / 2);
+    assert_eq!(window.width(at(90_501)), WIDEST / 2);
+    window.acknowledged(1000, at(200_000));
+    assert_eq!(window.width(at(300_000)), WIDEST / 4);
+}

@@ -46,6 +46,65 @@ fn changes() -> impl Strategy<Value = Changes> {
     (some, prop::option::weighted(0.3, any::<prop::sample::Index>()))
 }
 
+/// Manifests of which a good part is right.
+fn manifest() -> impl Strategy<Value = String> {
+    const NAMES: [&str; 4] = ["a", "b", "c", ""];
+    let wrong = || prop::bool::weighted(0.05);
+    let name = || prop::sample::select(NAMES.to_vec());
+    let file = prop::sample::select(vec![
+        "",
+        "file = 'm.pt'",
+        "file = '.'",
+        "file = '..'",
+        "file = 'a/b'",
+        "max_batch = 0",
+    ]);
+    let good = prop::sample::select(vec!["'n'", "'m'", "'2*n'", "'512 * m'", "3", "128"]);
+    let bad = vec![
+        "'batch'",
+        "'2*batch'",
+        "'0*n'",
+        "'9223372036854775807*n'",
+        "0",
+        "4294967296",
+        "9223372036854775807",
+        "-1",
+    ];
+    let dim = prop_oneof![8 => good, 1 => prop::sample::select(bad)];
+    let dtype = prop::sample::select(vec!["f32", "i64", "u8"]);
+    let tensor = (
+        wrong(),
+        name(),
+        dtype,
+        wrong(),
+        prop::collection::vec(dim, 0..3),
+        prop::option::weighted(0.1, name()),
+    );
+    let tensors = |kind: &'static str| {
+        prop::collection::vec(tensor.clone(), 1..4).prop_map(move |all| {
+            let each =
+                all.iter().zip(NAMES).map(|((misnamed, other, dtype, unbatched, dims, rows), name)| {
+                    let name = if *misnamed { other } else { name };
+                    let batch = !unbatched && rows.is_none();
+                    let dims: Vec<&str> =
+                        batch.then_some("'batch'").into_iter().chain(dims.iter().copied()).collect();
+                    let rows = rows.map(|rows| format!("rows = '{rows}'\n")).unwrap_or_default();
+                    format!(
+                        "[[{kind}]]\nname = '{name}'\ndtype = '{dtype}'\nshape = [{}]\n{rows}",
+                        dims.join(", ")
+                    )
+                });
+            each.collect::<String>()
+        })
+    };
+    let state = prop::option::weighted(0.3, (name(), name())).prop_map(|state| {
+        let written = |(input, output)| format!("[[state]]\ninput = '{input}'\noutput = '{output}'\n");
+        state.map(written).unwrap_or_default()
+    });
+    (file, tensors("inputs"), tensors("outputs"), state)
+        .prop_map(|(file, inputs, outputs, state)| format!("backend = 'x'\n{file}\n{inputs}{outputs}{state}"))
+}
+
 proptest! {
     #![proptest_config(cases())]
 
@@ -73,6 +132,29 @@ proptest! {
         checks::flac::check(&bytes);
         checks::content_type::check(&bytes);
         checks::headers::check(&bytes);
+        checks::manifest::check(&bytes);
+    }
+
+    #[test]
+    fn jpegs_never_mislead(
+        name in prop::sample::select(vec!["scene.jpg", "scene-progressive.jpg", "gray.jpg"]),
+        (some, cut) in changes(),
+    ) {
+        checks::jpeg::check(&changed(golden(name), &some, cut));
+    }
+
+    #[test]
+    fn changed_manifests_never_mislead(
+        model in prop::sample::select(vec!["faces", "identity", "voice"]),
+        (some, cut) in changes(),
+    ) {
+        let bytes = golden(&format!("../../../models/{model}/1/model.toml"));
+        checks::manifest::check(&changed(bytes, &some, cut));
+    }
+
+    #[test]
+    fn manifests_of_any_signature_never_mislead(manifest in manifest()) {
+        checks::manifest::check(manifest.as_bytes());
     }
 
     #[test]

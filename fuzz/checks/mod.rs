@@ -4,4 +4,6 @@
 pub mod content_type;
 pub mod flac;
 pub mod headers;
+pub mod jpeg;
+pub mod manifest;
 pub mod wav;

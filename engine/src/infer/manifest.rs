@@ -6,6 +6,10 @@ use serde::Deserialize;
 use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
 use crate::tensor::DType;
 
+/// The largest row of a tensor in bytes, if each named extent is 1: 4 GiB. The state store allocates rows of zeros and the
+/// backends multiply extents, so that a mistaken extent must not come so far.
+pub const MAX_ROW_BYTES: usize = 1 << 32;
+
 /// A model's `model.toml`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -57,7 +61,7 @@ impl Manifest {
             errors.push("backend is empty; it names the runtime, as in backend = \"libtorch\"".to_owned());
         }
         // The file lies beside model.toml: a path that leaves the folder would make a model of any file.
-        let plain = |name: &str| !name.is_empty() && name != ".." && !name.contains(['/', '\\', '\0']);
+        let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0']);
         if let Some(name) = file.file.as_deref().filter(|name| !plain(name)) {
             errors.push(format!(
                 "file = {name:?} must be the name of a file beside model.toml, as in \"model.pt\""
@@ -150,6 +154,14 @@ fn dims(kind: &str, spec: &TensorSpec) -> Vec<String> {
     // Bounds what a corrupt file makes of memory: torch itself stops at 64.
     if spec.shape.len() > 16 {
         wrong(format!("{} axes are too many; 16 are the most", spec.shape.len()));
+    }
+    let bytes = spec.shape.iter().try_fold(spec.dtype.size(), |bytes, dim| match dim.extent() {
+        Extent::Batch => Some(bytes),
+        Extent::Exactly(extent) => bytes.checked_mul(extent),
+        Extent::Named { multiple, .. } => bytes.checked_mul(multiple),
+    });
+    if bytes.is_none_or(|bytes| bytes > MAX_ROW_BYTES) {
+        wrong(format!("a row of {spec} takes more than 4 GiB; write smaller extents"));
     }
     errors
 }

@@ -36,6 +36,7 @@ fn refused(text: &str, from: &str, to: &str, said: &str) {
 fn each_mistake_is_named_with_what_would_be_right() {
     refused(FACES, "backend = \"libtorch\"", "backend = \"\"", "backend is empty");
     refused(FACES, "\"model.pt\"", "\"../model.pt\"", "beside model.toml");
+    refused(FACES, "\"model.pt\"", "\".\"", "beside model.toml");
     refused(FACES, "licence", "license", "unknown field `license`");
     refused(
         FACES,
@@ -61,6 +62,9 @@ fn each_mistake_is_named_with_what_would_be_right() {
     refused(VOICE, "output = \"context\"", "output = \"state\"", "carried twice");
     refused(VOICE, "output = \"context\"", "output = \"memory\"", "none of the outputs");
     refused(VOICE, "[2, \"batch\", 128]", "[\"batch\", 2, 128]", "must be the same");
+    refused(VOICE, "64]", "4611686018427387904]", "takes more than 4 GiB");
+    refused(VOICE, "[2, \"batch\", 128]", "[4294967296, \"batch\", 4294967296]", "takes more than 4 GiB");
+    refused(VOICE, "512*n", "9223372036854775807*n", "takes more than 4 GiB");
     refused(VOICE, "[[inputs]]", "max_batch = 0\n[[inputs]]", "max_batch is 0");
     let named = VOICE.replace("[\"batch\", 64]", "[\"batch\", \"m\"]");
     refused(&named, "", "", "its extents must be numbers");

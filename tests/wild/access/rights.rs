@@ -1,9 +1,15 @@
 //! What becomes of missing rights: each is named with its resource, once, and the pipeline goes on when it is granted.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
+use lockstep_connectors::kafka::admin::set_topic;
+use lockstep_engine::ingest::wire;
+use lockstep_engine::time::Timestamp;
+
 use super::secured::{Pipeline, Secured, blocked_lines, until_health};
-use crate::process::Lockstep;
+use crate::broker::header;
+use crate::process::{Lockstep, PATIENCE};
 
 pub(super) const LIMITED: [(&str, &str); 4] = [
     ("security.protocol", "sasl_plaintext"),
@@ -150,4 +156,35 @@ fn input_that_may_not_be_read_is_not_silent() {
         assert_eq!(result["complete"], true, "{result}");
     }
     assert_eq!(process.terminate().code, Some(0));
+}
+
+/// Who may not read a topic's settings learns from refusals alone which record is at fault.
+#[test]
+#[ignore = "slow: make wild"]
+fn transaction_finds_the_refused_record_without_knowing_why_it_is() {
+    let Some(broker) = Secured::broker() else { return };
+    let pipeline = broker.pipeline("sasl_plaintext", &LIMITED);
+    let config = std::fs::read_to_string(&pipeline.config).expect("it is there");
+    let config = format!("{config}[delivery]\nguarantee = \"exactly-once\"\n");
+    std::fs::write(&pipeline.config, config).expect("it is written");
+    change(&broker, "add", &rights(&pipeline));
+    change(&broker, "add", &[("WRITE".into(), "TRANSACTIONAL_ID lockstep-*".into())]);
+    let hour = [("message.timestamp.before.max.ms", "3600000")];
+    set_topic(&broker.address("plaintext"), &BTreeMap::new(), &pipeline.topic("results"), &hour, PATIENCE)
+        .expect("it is set");
+    let (client, now) = (broker.client(), Timestamp::wall().as_nanos());
+    let mut producer = client.producer();
+    for number in 0..300_i64 {
+        let (key, time) = if number == 200 { ("old", now - 7_200_000_000_000) } else { ("k", now + number) };
+        let time = [("event-time-ns", time.to_string())];
+        producer.send(&pipeline.topic("events"), Some(key), &time, number.to_be_bytes().to_vec());
+    }
+    producer.finish();
+    let mut process = pipeline.run();
+    results(&broker, &pipeline, &mut process, 299);
+    let mut dead = client.follow(&pipeline.topic("dead-letters"));
+    dead.until(&mut [&mut process], |records| records.len() == 1);
+    assert_eq!(header(&dead.records[0], wire::REASON), "result-refused");
+    let ended = process.terminate();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
 }

@@ -33,7 +33,7 @@ fn topics_that_do_not_fit_are_refused_with_the_remedy(broker: &Broker) {
     let refused = one.run(&[]).wait();
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("different numbers of partitions"), "{}", refused.err);
-    assert!(refused.err.contains("lockstep topics create CONFIG --partitions 3"), "{}", refused.err);
+    assert!(refused.err.contains("kafka-topics.sh --alter --partitions 3"), "{}", refused.err);
 }
 
 /// Over Apache Kafka alone: the embedded broker takes topics only when it is started.

@@ -170,17 +170,57 @@ fn a_second_process_with_the_same_name_is_said_by_the_first() {
     second.says("partitions assigned partitions=24");
 }
 
+#[test]
+fn a_process_that_was_killed_gets_its_name_back_by_the_protocol_that_holds_it() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let file = two.file("both", &["cam", "sensor"]);
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let text = text.replacen("[kafka]\n", "[kafka]\ngroup_protocol = \"consumer\"\n", 1);
+    std::fs::write(&file, format!("{text}[kafka.consumer]\n\"group.instance.id\" = \"one\"\n"))
+        .expect("it can be written");
+    let start = || Lockstep::start(&["run", &file], &[("NO_COLOR", "1")], "");
+    let mut first = start();
+    first.says("partitions assigned partitions=24");
+    first.kill();
+    let mut second = start();
+    let told = second.says("blocked work=\"read\" on=\"group\"");
+    for words in
+        ["holds the place of another process with the group.instance.id", "group.consumer.session.timeout.ms"]
+    {
+        assert!(told.contains(words), "{words} in {told}");
+    }
+    second.says("partitions assigned partitions=24");
+    second.says("no longer blocked work=\"read\" on=\"group\"");
+}
+
+#[test]
+fn one_of_two_inputs_that_is_deleted_while_they_are_read_ends_the_process_with_its_name() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let mut process = two.run("both", &["cam", "sensor"]);
+    process.says("partitions assigned partitions=24");
+    let topic = two.topic("sensor");
+    delete_topic(&broker.address, &topic);
+    let ended = process.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    for words in [format!("the topic {topic} was deleted"), format!("make {topic} again")] {
+        assert!(ended.err.contains(&words), "{words} in {}", ended.err);
+    }
+}
+
+/// Kafka's request `DeleteTopics` (20), version 1.
+fn delete_topic(address: &str, topic: &str) {
+    let mut body = Vec::new();
+    body.extend(1_i32.to_be_bytes());
+    text(&mut body, topic);
+    body.extend(30_000_i32.to_be_bytes());
+    ask(address, (20, 1), topic, &body);
+}
+
 /// Kafka's request `CreatePartitions` (37), version 0: Lockstep itself never adds any.
 fn add_partitions(address: &str, topic: &str, count: i32) {
     let mut body = Vec::new();
-    let text = |body: &mut Vec<u8>, text: &str| {
-        body.extend(i16::try_from(text.len()).expect("short").to_be_bytes());
-        body.extend(text.as_bytes());
-    };
-    body.extend(37_i16.to_be_bytes());
-    body.extend(0_i16.to_be_bytes());
-    body.extend(1_i32.to_be_bytes());
-    text(&mut body, "wild");
     body.extend(1_i32.to_be_bytes());
     text(&mut body, topic);
     body.extend(count.to_be_bytes());
@@ -188,9 +228,25 @@ fn add_partitions(address: &str, topic: &str, count: i32) {
     body.extend((-1_i32).to_be_bytes());
     body.extend(30_000_i32.to_be_bytes());
     body.push(0);
+    ask(address, (37, 0), topic, &body);
+}
+
+fn text(body: &mut Vec<u8>, text: &str) {
+    body.extend(i16::try_from(text.len()).expect("short").to_be_bytes());
+    body.extend(text.as_bytes());
+}
+
+/// Sends a request, by its number and version, that is about one topic, and looks at what the broker says of that.
+fn ask(address: &str, (number, version): (i16, i16), topic: &str, body: &[u8]) {
+    let mut request = Vec::new();
+    request.extend(number.to_be_bytes());
+    request.extend(version.to_be_bytes());
+    request.extend(1_i32.to_be_bytes());
+    text(&mut request, "wild");
+    request.extend(body);
     let mut stream = TcpStream::connect(address).expect("the broker listens");
-    stream.write_all(&i32::try_from(body.len()).expect("short").to_be_bytes()).expect("sent");
-    stream.write_all(&body).expect("sent");
+    stream.write_all(&i32::try_from(request.len()).expect("short").to_be_bytes()).expect("sent");
+    stream.write_all(&request).expect("sent");
     let mut size = [0; 4];
     stream.read_exact(&mut size).expect("answered");
     let mut answer = vec![0; usize::try_from(i32::from_be_bytes(size)).expect("positive")];

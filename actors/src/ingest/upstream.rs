@@ -204,10 +204,19 @@ impl Upstream {
         if now.since(*self.apart_since.get_or_insert(now)) < SETTLED_WITHIN {
             return Ok(());
         }
+        // Of a topic that was deleted the group takes all partitions away.
+        let gone = numbers.iter().zip(&*self.inputs).find(|(numbers, _)| numbers.is_empty());
+        let (deleted, made) = gone.map_or_else(Default::default, |(_, input)| {
+            let topic = &input.topic;
+            (
+                format!("the topic {topic} was deleted, or "),
+                format!("make {topic} again (lockstep topics create CONFIG), or "),
+            )
+        });
         Err(format!(
             "the group gave this process partitions of some inputs without those of the others ({}), so that what is of one \
-             stream would not meet: another pipeline, or another version of this one, is in the same group and reads other \
-             topics; give each pipeline a group of its own (kafka.group)",
+             stream would not meet: {deleted}another pipeline, or another version of this one, is in the same group and reads \
+             other topics; {made}give each pipeline a group of its own (kafka.group)",
             listed(&self.inputs, ours)
         ))
     }

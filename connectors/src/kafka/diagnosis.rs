@@ -78,6 +78,14 @@ pub(super) fn lacks(right: &str, resource: &str) -> Cause {
     )
 }
 
+/// A topic that the brokers do not have, and the right by which it could be seen.
+pub(super) fn absent(topic: &str, right: &str) -> Cause {
+    Cause::lasting(
+        format!("topic {topic} does not exist, or this user may not see it"),
+        format!("make it (lockstep topics create CONFIG), or grant {right} on it"),
+    )
+}
+
 /// What keeps a connection from being made, told by the words for it.
 fn of_connection(reason: &str) -> Option<Cause> {
     let at = broker_of(reason);

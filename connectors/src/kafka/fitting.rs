@@ -74,7 +74,7 @@ fn problems(found: &[(&str, Option<i32>)], alike: usize) -> Vec<String> {
         let each: Vec<String> = counts.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
         problems.push(format!(
             "the topics of the inputs, and of their state, have different numbers of partitions ({}), so that what is of \
-             one stream would not meet; delete them and make them again with `{REMEDY} --partitions {most}`",
+             one stream would not meet; give all of them {most} (kafka-topics.sh --alter --partitions {most})",
             each.join(", ")
         ));
     }

@@ -68,7 +68,7 @@ impl Publishing {
             ) => return,
             Some(Code::TopicAuthorizationFailed) => diagnosis::lacks("WRITE", &format!("topic {topic}")),
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                missing(topic)
+                diagnosis::absent(topic, "WRITE")
             }
             Some(Code::MessageTimedOut) => return,
             _ => diagnosis::of_error(&format!("topic {topic} takes no records"), error),
@@ -109,7 +109,7 @@ impl Publishing {
                 if now.duration_since(since) >= STUCK_AFTER && !is_throttled {
                     stuck.insert(name.clone(), ());
                     let cause = if partition.partition < 0 {
-                        missing(name)
+                        diagnosis::absent(name, "WRITE")
                     } else if !statistics.is_reachable(name, partition.partition) {
                         Cause::passing(
                             format!("partition {} of {name} has no leader that answers", partition.partition),
@@ -141,11 +141,4 @@ impl Publishing {
 
 fn has_waiting(partition: &Partition) -> bool {
     partition.msgq_cnt + partition.xmit_msgq_cnt + partition.msgs_inflight > 0
-}
-
-fn missing(topic: &str) -> Cause {
-    Cause::lasting(
-        format!("topic {topic} does not exist, or this user may not see it"),
-        "make it (lockstep topics create CONFIG), or grant WRITE on it",
-    )
 }

@@ -110,12 +110,21 @@ impl ProducerContext for Context {
 impl Context {
     fn failed(&self, error: &KafkaError, topic: &str, (bytes, number): (usize, u64)) -> DeliveryError {
         self.publishing.cannot_publish(topic, error);
+        let mut message = error.to_string();
         let refusal = match Failure::of(error) {
             Failure::Batch { for_size } => {
                 // In a transaction all is sent again under the same numbers.
                 let number = self.halt.on_any_failure.load(Ordering::Acquire).then_some(number);
                 match self.outlets.refused(topic, (bytes, number), for_size) {
-                    true => Refusal::Poison,
+                    true => {
+                        if for_size {
+                            message = format!(
+                                "it is larger than the topic {topic} takes (max.message.bytes of it, message.max.bytes of the \
+                                 brokers)"
+                            );
+                        }
+                        Refusal::Poison
+                    }
                     false => Refusal::Batch,
                 }
             }
@@ -136,7 +145,7 @@ impl Context {
         if refusal == Refusal::Batch || self.halt.on_any_failure.load(Ordering::Acquire) {
             self.halt.halt();
         }
-        DeliveryError { message: error.to_string(), refusal }
+        DeliveryError { message, refusal }
     }
 }
 

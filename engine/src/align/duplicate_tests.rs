@@ -182,3 +182,10 @@ fn the_fingerprint_of_a_record_is_that_of_its_source_and_id() {
     assert_ne!(one.fingerprint(), other.fingerprint());
     assert_ne!(one.fingerprint(), sample(&[("ce_id", "8")]).fingerprint());
 }
+
+#[test]
+fn an_empty_id_makes_no_duplicates() {
+    let empty = sample(&[("ce_id", ""), ("ce_source", "/camera")]);
+    assert!(!empty.repeats(&empty));
+    assert_eq!(empty.fingerprint(), None);
+}

@@ -59,7 +59,8 @@ impl Held for Sample {
     }
 }
 
-/// The id of a record and its source, as CloudEvents has them.
+/// The id of a record and its source, as CloudEvents has them. An empty id names no event.
 fn identity(record: &Record) -> Option<(&[u8], Option<&[u8]>)> {
-    Some((record.header(wire::CE_ID)?, record.header(wire::CE_SOURCE)))
+    let id = record.header(wire::CE_ID).filter(|id| !id.is_empty())?;
+    Some((id, record.header(wire::CE_SOURCE)))
 }

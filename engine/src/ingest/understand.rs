@@ -59,7 +59,7 @@ fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result
     }
     let media = media(record, spec)?;
     let event_time = Timestamp::from_nanos(event_time(record)?.as_nanos().saturating_add(spec.clock_offset));
-    in_range(event_time, record.polled_at, spec)?;
+    in_range(event_time, record, spec)?;
     let duration = duration(record, &media)?;
     Ok((stream, media, event_time, duration))
 }
@@ -174,16 +174,37 @@ fn duration(record: &Record, media: &Media) -> Result<Duration, (Reason, String)
     })
 }
 
-fn in_range(time: Timestamp, now: Timestamp, spec: &InputSpec) -> Result<(), (Reason, String)> {
+fn in_range(time: Timestamp, record: &Record, spec: &InputSpec) -> Result<(), (Reason, String)> {
+    let now = record.polled_at;
     let (earliest, latest) = (now.before(spec.max_past), now.after(spec.max_future));
     if (earliest..=latest).contains(&time) {
         return Ok(());
     }
+    let unit = other_unit(time, record, |meant| (earliest..=latest).contains(&meant));
     let message = format!(
-        "the event time {time} is not between {earliest} and {latest} (max_past and max_future of input {})",
-        spec.name
+        "the event time {time} is not between {earliest} and {latest} (max_past and max_future of input {}){}",
+        spec.name,
+        unit.unwrap_or_default()
     );
     Err((Reason::EventTimeOutOfRange, message))
+}
+
+/// Says in which unit a time was sent, if it would be in range in another than the one that is right.
+fn other_unit(time: Timestamp, record: &Record, in_range: impl Fn(Timestamp) -> bool) -> Option<String> {
+    const COARSER: [(i64, &str); 3] =
+        [(1_000, "microseconds"), (1_000_000, "milliseconds"), (1_000_000_000, "seconds")];
+    if record.header(wire::CE_TIME).is_some() {
+        return None;
+    }
+    let (place, right, coarser) = if record.header(wire::EVENT_TIME_NS).is_some() {
+        ("event-time-ns", "nanoseconds", &COARSER[..])
+    } else {
+        ("the record's own timestamp", "milliseconds", &[(1_000, "seconds")][..])
+    };
+    coarser.iter().find_map(|(factor, unit)| {
+        let meant = Timestamp::from_nanos(time.as_nanos().checked_mul(*factor)?);
+        in_range(meant).then(|| format!("; {place} tells {unit}, as it seems: send {right}"))
+    })
 }
 
 #[cfg(test)]

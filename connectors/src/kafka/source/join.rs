@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::{GroupProtocol, KafkaSpec};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -14,6 +15,9 @@ use super::committer::Committer;
 use super::context::{Context, Notices, Wake};
 use crate::kafka::Error;
 use crate::kafka::config::{self, ReadAhead};
+
+/// The property by which a process keeps its place in the group.
+const NAME: &str = "group.instance.id";
 
 /// A consumer, and the thread that makes its commits.
 pub(super) type Member = (Arc<BaseConsumer<Context>>, Committer);
@@ -48,15 +52,32 @@ impl Join {
 
     /// What is wrong where another member has taken the name of this one, which librdkafka never gets over.
     pub(super) fn fenced(&self, code: RDKafkaErrorCode) -> Option<String> {
-        const NAME: &str = "group.instance.id";
-        matches!(code, RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::UnreleasedInstanceId).then(|| {
-            let name = self.spec.consumer.get(NAME).map_or("?", String::as_str);
+        (code == RDKafkaErrorCode::FencedInstanceId).then(|| {
             format!(
-                "kafka.consumer.{NAME:?}: another process of the group {} has the name {name:?} too, and has taken the place of \
+                "kafka.consumer.{NAME:?}: another process of the group {} has the name {:?} too, and has taken the place of \
                  this one; give each process a name of its own, or remove the line",
-                self.spec.group
+                self.spec.group,
+                self.name()
             )
         })
+    }
+
+    /// Why the group does not take this process in while it holds a place for another of its name: one that runs, or one that has
+    /// died and is not given up yet.
+    pub(super) fn name_is_held(&self) -> Cause {
+        Cause::lasting(
+            format!(
+                "the group {} holds the place of another process with the group.instance.id {:?}",
+                self.spec.group,
+                self.name()
+            ),
+            "if that process has died, wait until the brokers give it up (group.consumer.session.timeout.ms, 45 s), or write \
+             kafka.group_protocol = \"classic\", where its place is had at once; if it runs, give each process a name of its own",
+        )
+    }
+
+    fn name(&self) -> &str {
+        self.spec.consumer.get(NAME).map_or("?", String::as_str)
     }
 
     /// Says once of a topic that the broker stamps its records: with that, event time is when they arrived there.

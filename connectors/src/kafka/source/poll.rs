@@ -214,7 +214,9 @@ impl Poller {
                     );
                 let refused = matches!(
                     code,
-                    RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed
+                    RDKafkaErrorCode::GroupAuthorizationFailed
+                        | RDKafkaErrorCode::TopicAuthorizationFailed
+                        | RDKafkaErrorCode::UnreleasedInstanceId
                 );
                 if unknown {
                     self.lacks_protocol();
@@ -256,7 +258,8 @@ impl Poller {
         }
     }
 
-    /// Joins anew where the group has refused this member for want of a right: for librdkafka that is for good.
+    /// Joins anew where the group has refused this member, for want of a right or as its name is taken: for librdkafka that is for
+    /// good.
     fn rejoin(&mut self) {
         if self.stopped || self.rejoin_at.is_none_or(|at| Instant::now() < at) {
             return;

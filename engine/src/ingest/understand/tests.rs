@@ -193,6 +193,35 @@ fn every_kind_of_bad_record_is_named_and_given_back() {
 }
 
 #[test]
+fn a_time_in_another_unit_is_told_with_that_unit() {
+    let told = |record| {
+        let (_, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
+            .expect_err("out of range");
+        fault.message
+    };
+    let now = NOW.as_nanos();
+    for (divisor, unit) in [(1_000, "microseconds"), (1_000_000, "milliseconds"), (1_000_000_000, "seconds")]
+    {
+        let message = told(with(&[("event-time-ns", &(now / divisor).to_string())]));
+        let end = format!("; event-time-ns tells {unit}, as it seems: send nanoseconds");
+        assert!(message.ends_with(&end), "{message}");
+    }
+    let in_seconds = Timestamp::from_millis(now / 1_000_000_000);
+    let message = told(Record { timestamp: Some(in_seconds), ..record() });
+    assert!(
+        message.ends_with("; the record's own timestamp tells seconds, as it seems: send milliseconds"),
+        "{message}"
+    );
+    // Another mistake is not taken for this one.
+    for other in ["0", "-1", "9223372036854775807", &(now / 2).to_string()] {
+        let message = told(with(&[("event-time-ns", other)]));
+        assert!(message.ends_with("of input video)"), "{message}");
+    }
+    let dated = with(&[("ce_time", "1970-01-21T12:19:26.4Z")]);
+    assert!(told(dated).ends_with("of input video)"));
+}
+
+#[test]
 fn a_sample_counts_against_the_budget_until_it_is_dropped() {
     let budget = Budget::new(1 << 20);
     let sample =

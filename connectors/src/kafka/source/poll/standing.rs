@@ -117,12 +117,17 @@ impl Poller {
                     (Some(Code::TopicAuthorizationFailed), Some(topic)) => {
                         diagnosis::lacks("READ", &format!("topic {topic}"))
                     }
+                    (_, Some(topic)) => diagnosis::absent(topic, "READ"),
                     _ => diagnosis::cause(code, reason),
                 };
                 self.standing.cannot_read(named.as_deref().unwrap_or_default(), cause);
             }
             Some(Code::GroupAuthorizationFailed) => {
                 let cause = diagnosis::lacks("READ", &format!("group {}", self.join.spec.group));
+                self.standing.conditions.report(Work::Read, GROUP, cause);
+            }
+            Some(Code::UnreleasedInstanceId) => {
+                let cause = self.join.name_is_held();
                 self.standing.conditions.report(Work::Read, GROUP, cause);
             }
             code if diagnosis::is_of_connection(code) => {
@@ -137,6 +142,9 @@ impl Poller {
         let cause = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 diagnosis::lacks("READ", &format!("topic {topic}"))
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                diagnosis::absent(topic, "READ")
             }
             _ => diagnosis::of_error(&format!("reading topic {topic}"), error),
         };

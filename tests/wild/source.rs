@@ -209,6 +209,18 @@ fn one_of_two_inputs_that_is_deleted_while_they_are_read_ends_the_process_with_i
     }
 }
 
+#[test]
+fn only_input_that_is_deleted_is_named_though_nothing_is_left_to_commit() {
+    let Some(broker) = Broker::apache_kafka() else { return };
+    let two = Two::new(&broker);
+    let mut process = two.run("one", &["cam"]);
+    process.says("partitions assigned partitions=12");
+    let topic = two.topic("cam");
+    delete_topic(&broker.address, &topic);
+    process.says(&format!("topic {topic} does not exist, or this user may not see it"));
+    assert_eq!(process.terminate().code, Some(0));
+}
+
 /// Kafka's request `DeleteTopics` (20), version 1.
 fn delete_topic(address: &str, topic: &str) {
     let mut body = Vec::new();

@@ -5,6 +5,7 @@ mod ends;
 mod group;
 mod lookup;
 mod lost;
+mod presence;
 mod recovery;
 mod standing;
 mod takeover;
@@ -26,6 +27,7 @@ use self::commits::Commits;
 use self::group::Step;
 use self::lookup::Lookup;
 use self::lost::Left;
+use self::presence::Presence;
 use self::recovery::Recovery;
 use self::standing::Standing;
 use super::committer::Committer;
@@ -87,6 +89,7 @@ pub(super) struct Poller {
     /// Which offsets the brokers have of them.
     left: Option<Lookup<Left>>,
     recovery: Recovery,
+    presence: Presence,
     /// Whether the brokers answer another client, while this one does not recover.
     another: Option<Lookup<()>>,
     /// How many partitions the inputs have, as told last.
@@ -132,6 +135,7 @@ impl Poller {
             look_again: Instant::now(),
             left: None,
             recovery: Recovery::default(),
+            presence: Presence::default(),
             another: None,
             counts: Vec::new(),
         }
@@ -297,6 +301,7 @@ impl Poller {
             self.look_at(&statistics);
             self.tell_ends(&statistics);
             self.watch_recovery(&statistics);
+            self.watch_presence();
         } else if any {
             self.tell_readable();
         }

@@ -87,6 +87,11 @@ impl Standing {
         }
     }
 
+    /// Whether brokers are reached.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.is_up()
+    }
+
     pub(super) fn cannot_begin(&self, cause: Cause) {
         self.conditions.report(Work::Read, POSITIONS, cause);
     }

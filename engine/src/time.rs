@@ -66,6 +66,10 @@ impl Timestamp {
     /// # Errors
     /// What is wrong with the text.
     pub fn parse_rfc3339(text: &str) -> Result<Self, String> {
+        // jiff takes more: other separators, offsets of a day and more, names of zones, times without seconds.
+        if !is_rfc3339(text.as_bytes()) {
+            return Err("it is not of the form YYYY-MM-DDTHH:MM:SS, with a fraction after a point if wished, and Z or ±HH:MM".into());
+        }
         let point: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
         i64::try_from(point.as_nanosecond())
             .map(Self)
@@ -135,6 +139,37 @@ pub fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Whether a text has the form of RFC 3339, section 5.6; whether there is such a day is for the calendar to say.
+fn is_rfc3339(text: &[u8]) -> bool {
+    let has_form = |text: &[u8], form: &[u8]| {
+        text.iter().zip(form).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'T' => matches!(byte, b'T' | b't' | b' '),
+            form => byte == form,
+        })
+    };
+    let Some((point, rest)) = text.split_at_checked(19) else { return false };
+    let zone = match rest.split_first() {
+        Some((b'.', fraction)) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return false;
+            }
+            fraction.get(digits..).unwrap_or_default()
+        }
+        _ => rest,
+    };
+    let is_zone = match zone {
+        b"Z" | b"z" => true,
+        [b'+' | b'-', offset @ ..] => match offset {
+            [h1, h2, _, m1, m2] => has_form(offset, b"00:00") && [*h1, *h2] < *b"24" && [*m1, *m2] < *b"60",
+            _ => false,
+        },
+        _ => false,
+    };
+    has_form(point, b"0000-00-00T00:00:00") && is_zone
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +184,29 @@ mod tests {
         assert_eq!(shifted, Timestamp::parse_rfc3339("2026-03-01T12:00:00.25Z"));
         assert!(Timestamp::parse_rfc3339("yesterday").is_err());
         assert!(Timestamp::parse_rfc3339("9999-01-01T00:00:00Z").is_err());
+    }
+
+    #[test]
+    fn rfc3339_takes_its_own_forms_and_no_others() {
+        for text in ["2026-03-01t12:00:00z", "2026-03-01 12:00:00.5Z", "2026-03-01T12:00:00-23:59"] {
+            assert!(Timestamp::parse_rfc3339(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "2026-03-01T12:00:00",
+            "2026-03-01T12:00Z",
+            "20260301T120000Z",
+            "2026-03-01T12:00:00,5Z",
+            "2026-03-01T12:00:00.Z",
+            "2026-03-01T12:00:00+0100",
+            "2026-03-01T12:00:00+24:00",
+            "2026-03-01T12:00:00+01:60",
+            "2026-03-01T12:00:00Z[UTC]",
+            "+002026-03-01T12:00:00Z",
+            "2026-02-30T12:00:00Z",
+        ] {
+            assert!(Timestamp::parse_rfc3339(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL: Duration = Duration::from_secs(5);
 /// How soon a call that failed is made again.
 const RETRY: Duration = Duration::from_millis(100);
+/// A call that has not returned for so long, though it is limited to [`CALL`], never will: librdkafka 2.16.0 does that when a broker
+/// goes away while positions are added.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// How long the last transaction may take to be aborted when nobody needs the client any more.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -97,6 +100,33 @@ fn fresh<T>(value: T) -> Arc<Mutex<Arc<Mutex<T>>>> {
 
 type Then = Box<dyn FnOnce(Ended) + Send>;
 
+/// What is under way, for those who watch the thread that calls librdkafka.
+#[derive(Default)]
+struct UnderWay {
+    /// Since when a call has not returned.
+    called: Option<Instant>,
+    /// Who waits for the outcome.
+    then: Option<Then>,
+}
+
+/// Watches over calls that never return, until the transactions are closed or one has been found.
+fn watch(under_way: &Mutex<UnderWay>, closed: &AtomicBool) {
+    while !closed.load(Ordering::Relaxed) {
+        std::thread::park_timeout(Duration::from_millis(500));
+        let mut held = under_way.lock();
+        if held.called.is_some_and(|called| called.elapsed() >= STUCK)
+            && let Some(then) = held.then.take()
+        {
+            drop(held);
+            then(Ended::Failed(format!(
+                "librdkafka has not returned from a call about a transaction for {} s",
+                STUCK.as_secs()
+            )));
+            return;
+        }
+    }
+}
+
 /// A transaction's end, and as whom positions are committed with it.
 struct Asked {
     how: Ending,
@@ -123,7 +153,14 @@ impl KafkaTransactions {
         // One call at a time, and the next only when its outcome is there.
         let (asked, asks) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
-        let worker = Worker { producer, topics, closed: closed.clone(), conditions, id: id.clone() };
+        let under_way = Arc::<Mutex<UnderWay>>::default();
+        let (watched, is_closed) = (under_way.clone(), closed.clone());
+        std::thread::Builder::new()
+            .name("kafka-transact-watch".into())
+            .spawn(move || watch(&watched, &is_closed))
+            .map_err(|error| Error::client("cannot start the thread that watches transactions", error))?;
+        let worker =
+            Worker { producer, topics, closed: closed.clone(), conditions, id: id.clone(), under_way };
         let thread = std::thread::Builder::new()
             .name("kafka-transact".into())
             .spawn(move || worker.run(&asks))
@@ -168,6 +205,7 @@ struct Worker {
     closed: Arc<AtomicBool>,
     conditions: Arc<dyn Conditions>,
     id: TransactionalId,
+    under_way: Arc<Mutex<UnderWay>>,
 }
 
 /// Why a call has not done what it should.
@@ -181,7 +219,12 @@ enum Trouble {
 impl Worker {
     fn run(self, asks: &Receiver<Asked>) {
         while let Ok(Asked { how, member, then }) = asks.recv() {
-            then(self.end(how, member.as_deref()));
+            self.under_way.lock().then = Some(then);
+            let ended = self.end(how, member.as_deref());
+            let then = self.under_way.lock().then.take();
+            if let Some(then) = then {
+                then(ended);
+            }
         }
         // A transaction left open would hold up all who read what was committed until it times out.
         if self.producer.client().fatal_error().is_none() {
@@ -237,7 +280,10 @@ impl Worker {
     /// Makes a call until it succeeds or fails for good.
     fn call(&self, what: &str, call: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
         loop {
-            let error = match call() {
+            self.under_way.lock().called = Some(Instant::now());
+            let called = call();
+            self.under_way.lock().called = None;
+            let error = match called {
                 Ok(()) => {
                     self.conditions.done(Work::Commit, TRANSACTION);
                     return Ok(());

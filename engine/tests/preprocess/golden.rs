@@ -1,7 +1,9 @@
 //! Preprocessing against what Pillow, librosa and Hugging Face tokenizers give. The inputs and the expected
 //! numbers are made by `tests/golden/preprocess/make.py`.
 
-use crate::support::{bytes_of, floats_of, golden, log_mel, make, make_with, media_of, part, path, sample};
+use crate::support::{
+    bytes_of, floats_of, golden, image, log_mel, make, make_with, media_of, part, path, sample,
+};
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::preprocess::spec::{
     Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
@@ -11,22 +13,6 @@ use lockstep_engine::tensor::DType;
 
 const FILTERS: [(&str, Filter); 3] =
     [("nearest", Filter::Nearest), ("bilinear", Filter::Bilinear), ("bicubic", Filter::Bicubic)];
-
-fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
-    ImageSpec {
-        width,
-        height,
-        resize,
-        color: Color::Rgb,
-        scale: 1.0,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-        layout: Layout::Hwc,
-        dtype: DType::U8,
-        max_pixels: 1 << 20,
-        care: Default::default(),
-    }
-}
 
 fn pixels(name: &str, spec: ImageSpec) -> Vec<u8> {
     let input = part(vec![sample(media_of(name), golden(name), 0)]);

@@ -3,26 +3,13 @@
 use lockstep_engine::fault::Reason;
 use lockstep_engine::ingest::UseOrientation;
 use lockstep_engine::media::Media;
-use lockstep_engine::preprocess::spec::{Color, Filter, ImageSpec, Layout, Resize};
+use lockstep_engine::preprocess::spec::{Filter, ImageSpec, Resize};
 use lockstep_engine::preprocess::{Preprocess, Preprocessor};
-use lockstep_engine::tensor::DType;
 
-use crate::support::{bytes_of, golden, make, media_of, part, sample};
+use crate::support::{bytes_of, golden, image, make, media_of, part, sample};
 
-fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
-    ImageSpec {
-        width,
-        height,
-        resize,
-        color: Color::Rgb,
-        scale: 1.0,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-        layout: Layout::Hwc,
-        dtype: DType::U8,
-        max_pixels: 1 << 26,
-        care: Default::default(),
-    }
+fn large_image(width: u32, height: u32, resize: Resize) -> ImageSpec {
+    ImageSpec { max_pixels: 1 << 26, ..image(width, height, resize) }
 }
 
 /// EXIF's orientation 6, turn by 90° clockwise, in a TIFF header of one entry.
@@ -56,7 +43,7 @@ fn png_and_webp_are_turned_as_their_exif_block_says() {
             let input = part(vec![sample(media, payload.to_vec(), 0)]);
             bytes_of(make(&Preprocess::Image(spec), &input).expect("a picture").0)
         };
-        let spec = |width, height| image(width, height, Resize::Exact);
+        let spec = |width, height| large_image(width, height, Resize::Exact);
         let (lies, stands) = (row(&upright, spec(80, 60)), row(&payload, spec(60, 80)));
         for (y, line) in stands.chunks(60 * 3).enumerate() {
             for (x, pixel) in line.chunks(3).enumerate() {
@@ -79,7 +66,7 @@ fn memory(media: Media, payload: &[u8], spec: ImageSpec) -> Result<u64, Reason> 
 
 #[test]
 fn what_decoding_takes_is_known_from_the_header() {
-    let exact = |name: &str| memory(media_of(name), &golden(name), image(160, 120, Resize::Exact));
+    let exact = |name: &str| memory(media_of(name), &golden(name), large_image(160, 120, Resize::Exact));
     assert_eq!(exact("scene.jpg"), Ok(160 * 120 * 3));
     assert_eq!(exact("gray.jpg"), Ok(160 * 120));
     // The coefficients as well, of 16 bits each.
@@ -87,14 +74,14 @@ fn what_decoding_takes_is_known_from_the_header() {
     // And the picture the right way up.
     let jpeg = golden("scene.jpg");
     let turned = [&jpeg[..2], b"\xff\xe1\0\x22Exif\0\0", ON_ITS_SIDE, &jpeg[2..]].concat();
-    assert_eq!(memory(Media::Jpeg, &turned, image(120, 160, Resize::Exact)), Ok(160 * 120 * 6));
+    assert_eq!(memory(Media::Jpeg, &turned, large_image(120, 160, Resize::Exact)), Ok(160 * 120 * 6));
     // Resized across and then down.
-    let smaller = image(16, 12, Resize::Stretch(Filter::Bilinear));
+    let smaller = large_image(16, 12, Resize::Stretch(Filter::Bilinear));
     assert_eq!(memory(Media::Jpeg, &jpeg, smaller), Ok(160 * 120 * 3 + 16 * 3 * (120 + 12)));
-    let wide = memory(Media::Png, &golden("gray16.png"), image(40, 30, Resize::Exact));
+    let wide = memory(Media::Png, &golden("gray16.png"), large_image(40, 30, Resize::Exact));
     assert_eq!(wide, Ok(40 * 30 * 2));
     let raw = Media::Rgb { width: 4, height: 2 };
-    assert_eq!(memory(raw, &[0; 24], image(4, 2, Resize::Exact)), Ok(0), "it is the payload itself");
+    assert_eq!(memory(raw, &[0; 24], large_image(4, 2, Resize::Exact)), Ok(0), "it is the payload itself");
 }
 
 /// A PNG of 16 million pixels, of which there is only the header.
@@ -104,8 +91,8 @@ fn a_picture_of_another_size_than_the_exact_one_is_refused_by_its_header() {
     header.extend([16, 6, 0, 0, 0]);
     let payload =
         [b"\x89PNG\r\n\x1a\n".as_slice(), &png_chunk(b"IHDR", &header), &png_chunk(b"IDAT", &[])].concat();
-    let fitting = memory(Media::Png, &payload, image(4_000, 4_000, Resize::Exact));
+    let fitting = memory(Media::Png, &payload, large_image(4_000, 4_000, Resize::Exact));
     assert_eq!(fitting, Ok(4_000 * 4_000 * 8));
-    let other = memory(Media::Png, &payload, image(64, 64, Resize::Exact));
+    let other = memory(Media::Png, &payload, large_image(64, 64, Resize::Exact));
     assert_eq!(other, Err(Reason::Undecodable));
 }

@@ -4,12 +4,11 @@
 use lockstep_engine::fault::Reason;
 use lockstep_engine::ingest::{OnDamage, PictureCare, UseOrientation};
 use lockstep_engine::media::Media;
-use lockstep_engine::preprocess::spec::{Color, Filter, ImageSpec, Layout, Resize};
+use lockstep_engine::preprocess::spec::{Filter, ImageSpec, Resize};
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowInfo, Scratch};
-use lockstep_engine::tensor::DType;
 use proptest::prelude::*;
 
-use crate::support::{bytes_of, golden, make, make_with, part, sample};
+use crate::support::{bytes_of, golden, image, make, make_with, part, sample};
 
 struct Case {
     name: String,
@@ -49,19 +48,7 @@ fn case(name: &str) -> Case {
 }
 
 fn spec(size: (u32, u32), resize: Resize, care: PictureCare) -> Preprocess {
-    Preprocess::Image(ImageSpec {
-        width: size.0,
-        height: size.1,
-        resize,
-        color: Color::Rgb,
-        scale: 1.0,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-        layout: Layout::Hwc,
-        dtype: DType::U8,
-        max_pixels: 1 << 20,
-        care,
-    })
+    Preprocess::Image(ImageSpec { care, ..image(size.0, size.1, resize) })
 }
 
 /// The pixels of a payload as they are, and whether it was noted as damaged.

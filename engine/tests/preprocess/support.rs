@@ -9,10 +9,12 @@ use lockstep_engine::budget::Reservation;
 use lockstep_engine::ingest::duration::duration;
 use lockstep_engine::media::Media;
 use lockstep_engine::position::{InputId, Position};
-use lockstep_engine::preprocess::spec::{LogMelSpec, MelLog, MelScale, WaveformSpec};
+use lockstep_engine::preprocess::spec::{
+    Color, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, WaveformSpec,
+};
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowFault, RowInfo, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
-use lockstep_engine::tensor::{Data, Tensor};
+use lockstep_engine::tensor::{DType, Data, Tensor};
 use lockstep_engine::time::Timestamp;
 
 /// Where a golden file is.
@@ -126,5 +128,22 @@ pub(crate) fn log_mel() -> LogMelSpec {
         center: true,
         power: 2.0,
         log: MelLog::Decibel { floor: 1e-10 },
+    }
+}
+
+/// RGB bytes as they are decoded, row by row, resized so; of up to a megapixel.
+pub(crate) fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
+    ImageSpec {
+        width,
+        height,
+        resize,
+        color: Color::Rgb,
+        scale: 1.0,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        layout: Layout::Hwc,
+        dtype: DType::U8,
+        max_pixels: 1 << 20,
+        care: Default::default(),
     }
 }

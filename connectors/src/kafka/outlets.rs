@@ -107,7 +107,9 @@ impl Outlets {
             Some(outlet) => outlet,
             None => outlets.entry(record.topic.clone()).or_default(),
         };
-        if let Some(limit) = outlet.rules.max_batch.filter(|_| !self.is_compressed) {
+        // `bytes` counts more than any batch of one record has, and is known already.
+        let is_near = |limit: &usize| !self.is_compressed && bytes > *limit;
+        if let Some(limit) = outlet.rules.max_batch.filter(is_near) {
             let size = record.batch_size();
             if outlet.rules.is_too_large(size) {
                 let topic = &record.topic;

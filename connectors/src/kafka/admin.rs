@@ -15,6 +15,7 @@ use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 
 use super::inquiry::{self, Inquiry};
 use super::{Error, collision, config, diagnosis};
@@ -121,6 +122,17 @@ pub fn partition_counts(
 }
 
 impl Found {
+    fn of(metadata: &Metadata, topic: &str) -> Self {
+        let topic = metadata.topics().iter().find(|found| found.name() == topic);
+        let error = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+        let count = topic.and_then(|topic| i32::try_from(topic.partitions().len()).ok());
+        match (error, count.filter(|count| *count > 0)) {
+            (Some(RDKafkaErrorCode::TopicAuthorizationFailed), _) => Self::Hidden,
+            (_, Some(count)) => Self::Partitions(count),
+            (_, None) => Self::Missing,
+        }
+    }
+
     pub(super) fn count(self) -> Option<i32> {
         match self {
             Self::Partitions(count) => Some(count),
@@ -135,36 +147,34 @@ pub(super) fn find(
     topics: &[&str],
     within: Duration,
 ) -> Result<Vec<Found>, Error> {
+    find_with_brokers(brokers, properties, topics, within).map(|(found, _)| found)
+}
+
+/// What there is of topics, and the numbers of the brokers that there are; none where no topic is asked about.
+pub(super) fn find_with_brokers(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[&str],
+    within: Duration,
+) -> Result<(Vec<Found>, Vec<i32>), Error> {
     let mut settings = config::connecting(brokers, properties);
     // A consumer, as one that asks for a topic by its name does not make it where brokers make topics by themselves; and by their
     // names, as a cluster may have thousands of others.
     settings.set("allow.auto.create.topics", "false");
     let client: BaseConsumer<Heard> =
         settings.create_with_context(Heard::default()).map_err(|error| config::not_made("client", &error))?;
-    topics.iter().map(|topic| find_one(&client, &settings, brokers, topic, within)).collect()
-}
-
-fn find_one(
-    client: &BaseConsumer<Heard>,
-    settings: &ClientConfig,
-    brokers: &str,
-    topic: &str,
-    within: Duration,
-) -> Result<Found, Error> {
-    let metadata = client.fetch_metadata(Some(topic), within).map_err(|error| {
-        // One event at a time, some of which are lines of its log.
-        (0..EVENTS).for_each(|_| drop(client.poll(Duration::ZERO)));
-        let cause = client.context().cause(settings.clone(), &error);
-        Error::Unreachable { brokers: brokers.to_owned(), cause }
-    })?;
-    let topic = metadata.topics().iter().find(|found| found.name() == topic);
-    let error = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
-    let count = topic.and_then(|topic| i32::try_from(topic.partitions().len()).ok());
-    Ok(match (error, count.filter(|count| *count > 0)) {
-        (Some(RDKafkaErrorCode::TopicAuthorizationFailed), _) => Found::Hidden,
-        (_, Some(count)) => Found::Partitions(count),
-        (_, None) => Found::Missing,
-    })
+    let (mut found, mut numbers) = (Vec::new(), Vec::new());
+    for topic in topics {
+        let metadata = client.fetch_metadata(Some(topic), within).map_err(|error| {
+            // One event at a time, some of which are lines of its log.
+            (0..EVENTS).for_each(|_| drop(client.poll(Duration::ZERO)));
+            let cause = client.context().cause(settings.clone(), &error);
+            Error::Unreachable { brokers: brokers.to_owned(), cause }
+        })?;
+        found.push(Found::of(&metadata, topic));
+        numbers = metadata.brokers().iter().map(|broker| broker.id()).collect();
+    }
+    Ok((found, numbers))
 }
 
 /// The topics that a pipeline reads.

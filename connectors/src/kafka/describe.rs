@@ -17,15 +17,6 @@ pub type Settings = BTreeMap<String, String>;
 /// The rules of topics, or why they are not known.
 pub type Rules = BTreeMap<String, Result<TopicRules, String>>;
 
-/// The brokers and topics that there are.
-#[derive(Clone, Debug, Default)]
-pub struct Cluster {
-    /// The numbers of the brokers.
-    pub brokers: Vec<i32>,
-    /// The names of the topics.
-    pub topics: Vec<String>,
-}
-
 /// Asks brokers for settings.
 pub struct Describer {
     client: AdminClient<DefaultClientContext>,
@@ -74,19 +65,6 @@ impl Describer {
     pub fn broker(&self, id: i32) -> Result<Settings, String> {
         let answers = self.ask(&[ResourceSpecifier::Broker(id)])?;
         answers.into_iter().next().unwrap_or_else(|| Err("the broker has not answered".into()))
-    }
-
-    /// The brokers and topics that there are.
-    ///
-    /// # Errors
-    /// Why that is not known.
-    pub fn cluster(&self) -> Result<Cluster, String> {
-        let metadata = self.client.inner().fetch_metadata(None, self.within);
-        let metadata = metadata.map_err(|error| error.to_string())?;
-        Ok(Cluster {
-            brokers: metadata.brokers().iter().map(|broker| broker.id()).collect(),
-            topics: metadata.topics().iter().map(|topic| topic.name().to_owned()).collect(),
-        })
     }
 
     fn ask(&self, resources: &[ResourceSpecifier<'_>]) -> Result<Vec<Result<Settings, String>>, String> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::publish::topic_rules::Purpose;
 
 use super::Error;
+use super::admin::{Found, find_with_brokers};
 use super::describe::{Describer, Rules, Settings};
 
 /// What was found.
@@ -38,14 +38,12 @@ pub fn check(pipeline: &Pipeline, within: Duration) -> Result<Findings, Error> {
     let all: Vec<&str> = inputs.iter().copied().chain(outputs.iter().map(|(topic, _)| *topic)).collect();
     let rules = describer.topics(&all);
     of_topics(&mut findings, &inputs, &outputs, &rules);
-    let cluster = describer.cluster().map_err(|why| Error::Unreachable {
-        brokers: pipeline.kafka.brokers.clone(),
-        cause: Cause::lasting(why, ""),
-    })?;
-    let broker = cluster.brokers.first().map(|id| describer.broker(*id));
+    let (kafka, internal) = (&pipeline.kafka, INTERNAL.map(|(topic, _)| topic));
+    let (found, brokers) = find_with_brokers(&kafka.brokers, &kafka.consumer, &internal, within)?;
+    let broker = brokers.first().map(|id| describer.broker(*id));
     if let Some(Ok(settings)) = broker {
         let is_exact = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
-        of_brokers(&mut findings, &settings, (cluster.brokers.len(), &cluster.topics), is_exact);
+        of_brokers(&mut findings, &settings, (brokers.len(), &found), is_exact);
         findings.metadata_limit = number(&settings, "offset.metadata.max.bytes")
             .filter(|limit| *limit < pipeline.delivery.metadata_limit);
         if let Some(limit) = findings.metadata_limit.filter(|limit| *limit < LEAST_METADATA) {
@@ -95,20 +93,24 @@ fn of_topics(findings: &mut Findings, inputs: &[&str], outputs: &[(&str, Purpose
     }
 }
 
-/// Topics that brokers make for themselves when they are first needed, which takes so many brokers.
+/// Topics that brokers make for themselves when they are first needed, and the setting that says how many brokers that takes.
+const INTERNAL: [(&str, &str); 2] = [
+    ("__consumer_offsets", "offsets.topic.replication.factor"),
+    ("__transaction_state", "transaction.state.log.replication.factor"),
+];
+
+/// Holds the settings of a broker against how many there are, and what was `found` of [`INTERNAL`]: whether a topic is missing that
+/// may not be seen nobody can tell.
 fn of_brokers(
     findings: &mut Findings,
     settings: &Settings,
-    (brokers, topics): (usize, &[String]),
+    (brokers, found): (usize, &[Found]),
     is_exact: bool,
 ) {
-    let internal = [
-        ("__consumer_offsets", "offsets.topic.replication.factor", "commit positions", true),
-        ("__transaction_state", "transaction.state.log.replication.factor", "begin a transaction", is_exact),
-    ];
-    for (topic, setting, what, is_needed) in internal {
+    let needed = [("commit positions", true), ("begin a transaction", is_exact)];
+    for (((topic, setting), found), (what, is_needed)) in INTERNAL.into_iter().zip(found).zip(needed) {
         let needs = number(settings, setting).filter(|needs| *needs > brokers);
-        if let Some(needs) = needs.filter(|_| is_needed && topics.iter().all(|other| other != topic)) {
+        if let Some(needs) = needs.filter(|_| is_needed && *found == Found::Missing) {
             findings.not_yet.push(format!(
                 "nobody can {what}: the brokers cannot make the topic {topic}, which needs {needs} brokers \
                  ({setting}={needs}) where there are {brokers}; add brokers, or set {setting}={brokers} on them and start \
@@ -147,20 +149,21 @@ mod tests {
             ("transaction.state.log.replication.factor", "3"),
             ("transaction.state.log.min.isr", "2"),
         ]);
-        let found = |brokers, topics: &[&str], is_exact| {
+        let found = |brokers, found: [Found; 2], is_exact| {
             let mut findings = Findings::default();
-            let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-            of_brokers(&mut findings, &three, (brokers, &topics), is_exact);
+            of_brokers(&mut findings, &three, (brokers, &found), is_exact);
             findings.not_yet
         };
-        assert_eq!((found(3, &[], true).len(), found(1, &["__consumer_offsets"], false).len()), (0, 0));
-        let one = found(1, &[], false);
+        let (there, missing, hidden) = (Found::Partitions(50), Found::Missing, Found::Hidden);
+        assert_eq!((found(3, [missing; 2], true).len(), found(1, [there, missing], false).len()), (0, 0));
+        let one = found(1, [missing; 2], false);
         assert!(
             matches!(one.as_slice(), [one] if one.contains("offsets.topic.replication.factor=1")),
             "{one:?}"
         );
-        assert_eq!(found(1, &[], true).len(), 3);
-        assert_eq!(found(1, &["__consumer_offsets", "__transaction_state"], true).len(), 1);
+        assert_eq!(found(1, [missing; 2], true).len(), 3);
+        assert_eq!(found(1, [there; 2], true).len(), 1);
+        assert!(found(1, [hidden; 2], false).is_empty(), "nobody can tell that it is missing");
     }
 
     #[test]

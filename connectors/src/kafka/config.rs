@@ -178,6 +178,9 @@ pub(super) fn transactional_producer(
     let mut properties = spec.producer.clone();
     let timeout = || TRANSACTION_TIMEOUT.as_millis().to_string();
     properties.entry("transaction.timeout.ms".into()).or_insert_with(timeout);
+    // When all brokers have been away, librdkafka 2.16.0 forgets those that it knew ("rebootstrap") and keeps the group's coordinator
+    // among them (`rk_coord_cache` in its rdkafka_coord.c): positions then wait without end for a connection that nobody makes.
+    properties.entry("metadata.recovery.strategy".into()).or_insert_with(|| "none".to_owned());
     let mut config = producer(&spec.brokers, &properties, queue)?;
     config.set("transactional.id", id.now());
     Ok(config)

@@ -34,9 +34,9 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL: Duration = Duration::from_secs(5);
 /// How soon a call that failed is made again.
 const RETRY: Duration = Duration::from_millis(100);
-/// A call that has not returned for so long, though it is limited to [`CALL`], never will: librdkafka 2.16.0 does that when a broker
-/// goes away while positions are added.
-const STUCK: Duration = Duration::from_secs(30);
+/// A call that has not returned for so long, though it is limited to [`CALL`], never will. librdkafka has been seen to exceed that
+/// limit by as much again.
+const STUCK: Duration = Duration::from_secs(20);
 
 /// How long the last transaction may take to be aborted when nobody needs the client any more.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -113,18 +113,25 @@ struct UnderWay {
 fn watch(under_way: &Mutex<UnderWay>, closed: &AtomicBool) {
     while !closed.load(Ordering::Relaxed) {
         std::thread::park_timeout(Duration::from_millis(500));
-        let mut held = under_way.lock();
-        if held.called.is_some_and(|called| called.elapsed() >= STUCK)
-            && let Some(then) = held.then.take()
-        {
-            drop(held);
-            then(Ended::Failed(format!(
-                "librdkafka has not returned from a call about a transaction for {} s",
-                STUCK.as_secs()
-            )));
+        if look(under_way) {
             return;
         }
     }
+}
+
+/// Says of a call that never returns that it has failed. Whether there is one.
+fn look(under_way: &Mutex<UnderWay>) -> bool {
+    let mut held = under_way.lock();
+    if held.called.is_none_or(|called| called.elapsed() < STUCK) {
+        return false;
+    }
+    let Some(then) = held.then.take() else { return false };
+    drop(held);
+    let seconds = STUCK.as_secs();
+    then(Ended::Failed(format!(
+        "librdkafka has not returned from a call about a transaction for {seconds} s"
+    )));
+    true
 }
 
 /// A transaction's end, and as whom positions are committed with it.
@@ -339,5 +346,29 @@ fn in_words(error: &KafkaError) -> String {
     match error {
         KafkaError::Transaction(error) => said(error),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// A watch that looks once at a call which began so long ago, and what it says of it.
+    fn told_of(called: Option<Duration>) -> Option<Ended> {
+        let (told, tells) = sync_channel(1);
+        let under_way = UnderWay {
+            called: called.and_then(|ago| Instant::now().checked_sub(ago)),
+            then: Some(Box::new(move |ended| told.send(ended).unwrap())),
+        };
+        look(&Mutex::new(under_way));
+        tells.try_recv().ok()
+    }
+
+    #[test]
+    fn call_that_does_not_return_has_failed() {
+        assert!(matches!(told_of(Some(STUCK)), Some(Ended::Failed(_))));
+        assert!(told_of(Some(CALL)).is_none() && told_of(None).is_none());
     }
 }

@@ -13,14 +13,14 @@ use crate::time::Timestamp;
 /// The widest: a wider one is no faster.
 pub const WIDEST: usize = 8 << 20;
 /// The first.
-const FIRST: usize = 64 << 10;
+const FIRST: usize = 128 << 10;
 /// The narrowest.
 pub const NARROWEST: usize = 16 << 10;
 
 /// How many seconds are remembered.
 const SECONDS: usize = 10;
 /// What is under way is what the brokers took in this time, or longer where acknowledgements always take long…
-const SPAN: Duration = Duration::from_millis(250);
+const SPAN: Duration = Duration::from_millis(500);
 /// …as of so many times the quickest acknowledgement…
 const LATENCIES: u32 = 8;
 /// …but never longer than this part of the transaction's timeout.

@@ -22,8 +22,8 @@ use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::telemetry;
 
-use crate::by_hand::ByHand;
 use crate::commands::Failure;
+use crate::manual_override::ManualOverride;
 
 /// The shares of the memory limit that Kafka's client may take for itself: what it reads ahead, and what
 /// waits to be sent. The rest is the budget of records in flight.
@@ -137,7 +137,7 @@ pub(crate) fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<
     let Some(listen) = &pipeline.http else { return Ok(None) };
     let health = health(pipeline.name.clone(), status.clone());
     let scaling = Changes {
-        scaling: Arc::new(ByHand::new(pipeline, status.clone())),
+        scaling: Arc::new(ManualOverride::new(pipeline, status.clone())),
         token: pipeline.http_token.clone(),
     };
     Ok(Some(HttpServer::start(listen, recorder, health, Some(scaling))?))
@@ -205,7 +205,7 @@ fn shown(condition: &Condition) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_engine::control::breaker::BreakerState;
+    use lockstep_engine::supervision::breaker::BreakerState;
 
     use super::*;
 
@@ -230,7 +230,7 @@ mod tests {
         status.set_breaker("faces", BreakerState::Open, true);
         assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
         status.set_breaker("faces", BreakerState::Open, false);
-        assert!(check().ready, "what goes to a spare does not wait");
+        assert!(check().ready, "what goes to a fallback does not wait");
         status.instances_of("faces").ask(3);
         let told = &check().details["instances"]["faces"];
         assert_eq!(

@@ -6,11 +6,11 @@ use clap::{Parser, Subcommand};
 
 mod assemble;
 mod bench;
-mod by_hand;
 mod commands;
+mod feed;
 mod logging;
+mod manual_override;
 mod plot;
-mod publish;
 mod settings;
 mod token;
 #[cfg(debug_assertions)]

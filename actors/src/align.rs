@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Handover, Stamp};
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::ingest::source::Acknowledge;
@@ -16,11 +16,11 @@ use lockstep_engine::telemetry::{self, samples::Skews};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
-use crate::link::Permit;
+use crate::mailbox::Credit;
 use crate::publish::{Aligned, PublishMessage, Revocation};
 use crate::resize::Moving;
 use crate::route::{Onward, Routes};
-use crate::shell::{Outbox, Room};
+use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
 use moving::{Giving, Taking};
@@ -169,17 +169,21 @@ impl Align {
                         bundle.event_time,
                         why.map_or("missing", |it| it.lack.as_str())
                     );
-                    aligned.failed.push((*bundle, Fault::new(Stage::Align, Reason::InputMissing, message)));
+                    aligned
+                        .failed
+                        .push((*bundle, Fault::new(StageKind::Align, Reason::InputMissing, message)));
                 }
                 Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
                 Event::Evicted { item, bound, used } => aligned.evicted.push((item, bound, used)),
-                Event::Astray(item) => {
+                Event::TimestampOutlier(item) => {
                     let message = format!(
                         "the event time {} is far from those of the stream's records before and after it (epoch_after)",
                         item.event_time
                     );
-                    aligned.astray.push((item, Fault::new(Stage::Align, Reason::EventTimeAstray, message)));
+                    aligned
+                        .outliers
+                        .push((item, Fault::new(StageKind::Align, Reason::TimestampOutlier, message)));
                 }
                 Event::Epoch { stream, input, from, to } => {
                     let name = self.aligner.policy().input_name(input);
@@ -233,13 +237,13 @@ fn measure(bundle: &Bundle<Arc<Sample>>, pivot: Option<InputId>, skews: &Skews) 
     }
 }
 
-impl Room for Align {
+impl Stage for Align {
     type Message = AlignMessage;
 
     fn handle(
         &mut self,
         message: AlignMessage,
-        _permit: &mut Option<Permit>,
+        _permit: &mut Option<Credit>,
         now: Timestamp,
         out: &mut Outbox<AlignMessage>,
     ) {

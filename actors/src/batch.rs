@@ -2,7 +2,7 @@
 //!
 //! A slot of an instance is reserved first and the batch cut then, so that it is cut as late as
 //! possible. Each instance has two slots: while one batch runs, the memory of the next is filled. How many instances there
-//! are can change at any time: `crew` knows them, `number` changes their number.
+//! are can change at any time: `pool` knows them, `number` changes their number.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::Failures;
 use crate::instance::{Batch, Order};
-use crate::link::Permit;
+use crate::mailbox::Credit;
 use crate::prepare::{StepRuntime, prepare};
 use crate::route::Routes;
-use crate::shell::{Outbox, Room, panic_text};
+use crate::stage_actor::{Outbox, Stage, panic_text};
 
-mod crew;
-mod lane;
-mod number;
+mod batch_queue;
+mod instance_pool;
+mod pool_resize;
 
-use crew::Crew;
-pub use crew::{CrewParts, First};
-use lane::{Lane, orders};
-pub use number::Change;
-use number::Moving;
+use batch_queue::{BatchQueue, orders};
+use instance_pool::InstancePool;
+pub use instance_pool::{CrewParts, First};
+pub use pool_resize::Change;
+use pool_resize::Moving;
 
 /// Batches that an instance may hold: one that runs and one that is prepared.
 pub const SLOTS: usize = 2;
@@ -39,7 +39,7 @@ pub const SLOTS: usize = 2;
 pub enum BatchMessage {
     /// Bundles that have all that the step needs.
     Jobs(Vec<Arc<Job>>),
-    /// A slot of the instances of the lane with that id is ours.
+    /// A slot of the instances of the queue with that id is ours.
     Slot(u64, OwnedSemaphorePermit),
     /// Whoever sends no more has sent all: from here on batches wait for nothing.
     Flush,
@@ -54,7 +54,7 @@ pub struct Waiting {
     /// Since when it has had everything it needs.
     pub ready_at: Timestamp,
     /// The place in the link of the message that it came in, shared by all of that message.
-    _permit: Option<Arc<Permit>>,
+    _permit: Option<Arc<Credit>>,
 }
 
 impl Batchable for Waiting {
@@ -71,11 +71,11 @@ impl Batchable for Waiting {
 pub struct BatchRoom {
     runtime: Arc<StepRuntime>,
     routes: Routes,
-    crew: Crew,
-    lanes: Vec<Lane>,
-    /// The id of the next lane.
+    pool: InstancePool,
+    queues: Vec<BatchQueue>,
+    /// The id of the next queue.
     next_lane: u64,
-    /// Where the instances of the one lane take their orders, if they share one.
+    /// Where the instances of the one queue take their orders, if they share one.
     shared: Option<Receiver<Order>>,
     moving: Option<Moving>,
     /// Whether batches wait for nothing any more.
@@ -92,23 +92,23 @@ impl BatchRoom {
     pub fn start(parts: CrewParts) -> std::io::Result<(Self, Vec<First>)> {
         let (runtime, routes) = (parts.runtime.clone(), parts.routes.clone());
         let count = runtime.step.instances;
-        let (mut crew, mut first) = (Crew::new(parts), Vec::new());
-        let (lanes, each) = if runtime.step.is_stateful() { (count, 1) } else { (1, count) };
+        let (mut pool, mut first) = (InstancePool::new(parts), Vec::new());
+        let (queues, each) = if runtime.step.is_stateful() { (count, 1) } else { (1, count) };
         let (mut senders, mut shared) = (Vec::new(), None);
-        for _ in 0..lanes {
+        for _ in 0..queues {
             let (to, from) = orders();
             for _ in 0..each {
-                first.push(crew.first(from.clone())?);
+                first.push(pool.first(from.clone())?);
             }
             senders.push(to);
             shared = Some(from).filter(|_| !runtime.step.is_stateful());
         }
-        crew.tell();
+        pool.tell();
         let mut room = Self {
             runtime,
             routes,
-            crew,
-            lanes: Vec::new(),
+            pool,
+            queues: Vec::new(),
             next_lane: 0,
             shared,
             moving: None,
@@ -121,43 +121,43 @@ impl BatchRoom {
 
     fn add_lane(&mut self, to: Sender<Order>, instances: usize) {
         let step = &self.runtime.step;
-        let mut lane = Lane::new(self.next_lane, &step.batch, step.is_stateful(), to, instances);
+        let mut queue = BatchQueue::new(self.next_lane, &step.batch, step.is_stateful(), to, instances);
         self.next_lane += 1;
         if self.is_flushed {
-            lane.batcher.flush();
+            queue.batcher.flush();
         }
-        self.lanes.push(lane);
+        self.queues.push(queue);
     }
 
     fn pump(&mut self, index: usize, now: Timestamp, out: &mut Outbox<BatchMessage>) {
-        let Some(lane) = self.lanes.get_mut(index) else { return };
-        lane.go_at = None;
-        if lane.batcher.is_empty() {
-            return lane.held.clear();
+        let Some(queue) = self.queues.get_mut(index) else { return };
+        queue.go_at = None;
+        if queue.batcher.is_empty() {
+            return queue.held.clear();
         }
-        lane.batcher.set_wall_ahead(Timestamp::wall_ahead());
-        lane.batcher.limit(self.runtime.most());
+        queue.batcher.set_wall_ahead(Timestamp::wall_ahead());
+        queue.batcher.limit(self.runtime.most());
         let costs = self.runtime.costs();
-        lane.batcher.learn(costs);
-        lane.hold();
+        queue.batcher.learn(costs);
+        queue.hold();
         loop {
-            let under_way = lane.under_way();
-            // Asked whether or not there is a slot, since it counts how many batches are under way.
-            let go_at = lane.batcher.go_at(now, under_way);
-            let Some(at) = go_at else { return lane.held.clear() };
-            if lane.held.is_empty() || at > now {
-                lane.go_at = Some(at).filter(|_| !lane.held.is_empty());
-                if lane.held.is_empty() || under_way > 0 {
-                    lane.ask(out);
+            let under_way = queue.under_way();
+            // Desired whether or not there is a slot, since it counts how many batches are under way.
+            let go_at = queue.batcher.go_at(now, under_way);
+            let Some(at) = go_at else { return queue.held.clear() };
+            if queue.held.is_empty() || at > now {
+                queue.go_at = Some(at).filter(|_| !queue.held.is_empty());
+                if queue.held.is_empty() || under_way > 0 {
+                    queue.ask(out);
                 }
                 return;
             }
-            let Some(slot) = lane.held.pop() else { return };
-            let waiting = lane.batcher.cut(now);
-            telemetry::batch_chosen(&self.runtime.step.name, lane.batcher.chosen(), &costs.model);
+            let Some(slot) = queue.held.pop() else { return };
+            let waiting = queue.batcher.cut(now);
+            telemetry::batch_chosen(&self.runtime.step.name, queue.batcher.chosen(), &costs.model);
             let (runtime, routes) = (self.runtime.clone(), self.routes.clone());
-            let place = lane.place();
-            let failures = self.crew.failures().clone();
+            let place = queue.place();
+            let failures = self.pool.failures().clone();
             rayon::spawn(move || {
                 let name = &runtime.step.name;
                 let batch = or_report(&failures, name, || prepare(&runtime, &routes, waiting, now, slot));
@@ -167,8 +167,8 @@ impl BatchRoom {
     }
 
     fn pump_all(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
-        for lane in 0..self.lanes.len() {
-            self.pump(lane, now, out);
+        for queue in 0..self.queues.len() {
+            self.pump(queue, now, out);
         }
     }
 }
@@ -184,40 +184,40 @@ fn or_report(failures: &Failures, step: &str, prepare: impl FnOnce() -> Option<B
     })
 }
 
-impl Room for BatchRoom {
+impl Stage for BatchRoom {
     type Message = BatchMessage;
 
     fn handle(
         &mut self,
         message: BatchMessage,
-        permit: &mut Option<Permit>,
+        credit: &mut Option<Credit>,
         now: Timestamp,
         out: &mut Outbox<BatchMessage>,
     ) {
         match message {
             BatchMessage::Jobs(jobs) => {
-                let permit = permit.take().map(Arc::new);
+                let credit = credit.take().map(Arc::new);
                 for job in jobs {
-                    let waiting = Waiting { job, ready_at: now, _permit: permit.clone() };
-                    if let Some((lane, waiting)) = self.route(waiting, now)
-                        && let Some(lane) = self.lanes.get_mut(lane)
+                    let waiting = Waiting { job, ready_at: now, _permit: credit.clone() };
+                    if let Some((queue, waiting)) = self.route(waiting, now)
+                        && let Some(queue) = self.queues.get_mut(queue)
                     {
-                        lane.batcher.push(waiting, now);
+                        queue.batcher.push(waiting, now);
                     }
                 }
                 self.pump_all(now, out);
             }
             BatchMessage::Slot(id, slot) => {
-                let Some(index) = self.lanes.iter().position(|lane| lane.id == id) else { return };
-                if let Some(lane) = self.lanes.get_mut(index) {
-                    lane.got(slot);
+                let Some(index) = self.queues.iter().position(|queue| queue.id == id) else { return };
+                if let Some(queue) = self.queues.get_mut(index) {
+                    queue.got(slot);
                 }
                 self.pump(index, now, out);
             }
             BatchMessage::Change(change) => self.change(change, now, out),
             BatchMessage::Flush => {
                 self.is_flushed = true;
-                self.lanes.iter_mut().for_each(|lane| lane.batcher.flush());
+                self.queues.iter_mut().for_each(|queue| queue.batcher.flush());
                 self.pump_all(now, out);
             }
         }
@@ -232,7 +232,7 @@ impl Room for BatchRoom {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.lanes.iter().filter_map(|lane| lane.go_at).chain(self.next_try()).min()
+        self.queues.iter().filter_map(|queue| queue.go_at).chain(self.next_try()).min()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lockstep_engine::budget::decoding::Turns;
 use lockstep_engine::budget::{Budget, Reservation};
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::telemetry;
 use parking_lot::{Condvar, Mutex};
 
@@ -31,7 +31,7 @@ impl Decoding {
     ///
     /// # Errors
     /// When they are more than the whole budget.
-    pub(crate) fn room(&self, bytes: u64) -> Result<Room, Fault> {
+    pub(crate) fn room(&self, bytes: u64) -> Result<DecodeReservation, Fault> {
         let Shared { budget, turns, ended } = &*self.0;
         let mut turns = turns.lock();
         let Some(turn) = turns.ask(bytes) else {
@@ -40,7 +40,7 @@ impl Decoding {
                 "decoding takes {bytes} bytes, and the memory for samples has {limit}; send smaller images, or raise \
                  limits.memory"
             );
-            return Err(Fault::new(Stage::Preprocess, Reason::DecodedTooLarge, message));
+            return Err(Fault::new(StageKind::Preprocess, Reason::DecodedTooLarge, message));
         };
         if !turns.begin(turn, budget.used()) {
             let since = Instant::now();
@@ -56,17 +56,17 @@ impl Decoding {
         drop(turns);
         // The next may fit beside it.
         ended.notify_all();
-        Ok(Room { reservation, shared: self.0.clone() })
+        Ok(DecodeReservation { reservation, shared: self.0.clone() })
     }
 }
 
 /// Memory to decode in.
-pub(crate) struct Room {
+pub(crate) struct DecodeReservation {
     reservation: Reservation,
     shared: Arc<Shared>,
 }
 
-impl Drop for Room {
+impl Drop for DecodeReservation {
     fn drop(&mut self) {
         self.reservation.clear();
         self.shared.turns.lock().end();

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
 use lockstep_engine::completion::Progress;
-use lockstep_engine::control::gate::Gate;
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::{Hold, IntakeClock};
+use lockstep_engine::ingest::gate::Gate;
 use lockstep_engine::ingest::source::{Assigned, End, Pause, SourceControl, SourceEvent};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
@@ -22,10 +22,10 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::align::AlignMessage;
-use crate::control::Load;
-use crate::link::{Link, Permit};
+use crate::autoscaler::Load;
+use crate::mailbox::{Credit, Mailbox};
 use crate::publish::{Faulty, PublishMessage, Revocation};
-use crate::shell::{Outbox, Room};
+use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
 use before::known_before;
@@ -34,9 +34,9 @@ use shedding::{Aside, Shedding};
 use upstream::Upstream;
 
 mod before;
+mod data_loss;
 mod intake;
 mod listed;
-mod lost;
 mod parts;
 mod shards;
 mod shedding;
@@ -68,7 +68,7 @@ struct Assignment {
 pub struct Ingest {
     inputs: Arc<[InputSpec]>,
     shards: Shards,
-    publish: Link<PublishMessage>,
+    publish: Mailbox<PublishMessage>,
     /// Set once the source has started, which needs the link to this actor first.
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
@@ -203,7 +203,7 @@ impl Ingest {
                 }
             }
             SourceEvent::DataLoss { partition, from, to } => {
-                lost::told(&self.inputs, partition, (from.0, to.0), out);
+                data_loss::told(&self.inputs, partition, (from.0, to.0), out);
             }
             SourceEvent::Ends(ends) => {
                 self.tell_memory();
@@ -349,13 +349,13 @@ impl Ingest {
     }
 }
 
-impl Room for Ingest {
+impl Stage for Ingest {
     type Message = IngestMessage;
 
     fn handle(
         &mut self,
         message: IngestMessage,
-        _permit: &mut Option<Permit>,
+        _permit: &mut Option<Credit>,
         now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {

@@ -2,12 +2,12 @@
 //! them.
 //!
 //! A thread that calls a model may not come back. So what an instance works on, and what its streams
-//! carry on, lies on a `desk` while the model is called: whoever finds that the call has taken too
-//! long takes the desk away from the thread, and whatever that still says is ignored. A new thread
-//! (`worker`) loads the model again, sits down at the same desk and goes on with what lies there.
+//! carry on, lies on a `slot` while the model is called: whoever finds that the call has taken too
+//! long takes the slot away from the thread, and whatever that still says is ignored. A new thread
+//! (`worker`) loads the model again, sits down at the same slot and goes on with what lies there.
 //! `watch` sees deadlines pass and seats new threads. The rules are the engine's: `infer::retry` says
-//! which part of a batch is tried next, `control::restart` when there is a new thread, and
-//! `control::breaker` when the model is left alone.
+//! which part of a batch is tried next, `supervision::restart` when there is a new thread, and
+//! `supervision::breaker` when the model is left alone.
 //!
 //! Instances come and go while the pipeline runs: who decides on that is the batch actor of their step
 //! ([`crate::batch`]). One that comes loads its model before anybody counts on it. One that is to go takes nothing more,
@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::control::restart::{RestartPolicy, Restarts};
-use lockstep_engine::control::shards::Resize;
 use lockstep_engine::infer::backend::{Backend, BackendError};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::{HandedOver, StateStore};
 use lockstep_engine::preprocess::Placement;
+use lockstep_engine::sharding::Resize;
+use lockstep_engine::supervision::restart::{RestartPolicy, Restarts};
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -33,17 +33,17 @@ use crate::failure::Failures;
 use crate::prepare::StepRuntime;
 use crate::route::Routes;
 
-mod bell;
 mod call;
 pub mod count;
-mod desk;
-mod watch;
+mod notify;
+mod slot;
+mod watchdog;
 mod work;
 mod worker;
 
-pub use bell::Bell;
-use desk::Desk;
-pub use watch::{Watch, Watched};
+pub use notify::Notify;
+use slot::Slot;
+pub use watchdog::{Watchdog, Watched};
 
 /// Streams whose state an instance keeps; beyond that the one unused for longest begins anew.
 const MOST_STREAMS: usize = 100_000;
@@ -91,7 +91,7 @@ pub struct InstanceParts {
     /// What loads its model.
     pub backend: Arc<dyn Backend>,
     /// What loads the model that stands in for it, if there is one.
-    pub spare: Option<Arc<dyn Backend>>,
+    pub fallback: Option<Arc<dyn Backend>>,
     /// Where its orders come from; instances without state share one queue.
     pub orders: Receiver<Order>,
     /// Where its jobs go.
@@ -101,14 +101,14 @@ pub struct InstanceParts {
     /// How often it is started again.
     pub restarts: RestartPolicy,
     /// Rung when something has changed that others wait for.
-    pub bell: Arc<Bell>,
+    pub notify: Arc<Notify>,
 }
 
 /// An instance: shared by its threads, of which one at a time is seated, and the watch.
 pub struct Instance {
     parts: InstanceParts,
     name: String,
-    desk: Mutex<Desk>,
+    slot: Mutex<Slot>,
     /// Told when it is to go.
     leave: (Sender<()>, Receiver<()>),
 }
@@ -120,8 +120,8 @@ impl Instance {
         let name = format!("infer-{}-{}", step.name, parts.number);
         let seed = parts.number as u64 ^ (parts.runtime.index as u64) << 32;
         let state = StateStore::new(&step.model.signature, MOST_STREAMS);
-        let desk = Desk::new(state, Restarts::new(parts.restarts, seed));
-        Self { name, desk: Mutex::new(desk), leave: crossbeam_channel::bounded(1), parts }
+        let slot = Slot::new(state, Restarts::new(parts.restarts, seed));
+        Self { name, slot: Mutex::new(slot), leave: crossbeam_channel::bounded(1), parts }
     }
 
     /// What it is called among the actors.
@@ -140,18 +140,18 @@ impl Instance {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(self: &Arc<Self>, loaded: Loaded) -> std::io::Result<()> {
-        let thread = self.seat(0, Some(loaded))?;
-        self.desk.lock().thread = Some(thread);
+        let thread = self.occupant(0, Some(loaded))?;
+        self.slot.lock().thread = Some(thread);
         Ok(())
     }
 
     /// It is to take no more orders, and to go when it has done what it has in hand. `gone` is told when its model is
     /// there no longer.
     pub fn leave(&self, gone: oneshot::Sender<()>) {
-        self.desk.lock().gone = Some(gone);
+        self.slot.lock().gone = Some(gone);
         let _ = self.leave.0.try_send(());
         // It may have no thread at the moment, and need not get one.
-        self.parts.bell.ring();
+        self.parts.notify.ring();
     }
 
     /// The next order; none when it is to go, or when nobody gives orders any more.
@@ -162,7 +162,11 @@ impl Instance {
         }
     }
 
-    fn seat(self: &Arc<Self>, generation: u64, loaded: Option<Loaded>) -> std::io::Result<JoinHandle<()>> {
+    fn occupant(
+        self: &Arc<Self>,
+        generation: u64,
+        loaded: Option<Loaded>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let instance = self.clone();
         std::thread::Builder::new()
             .name(self.name.clone())

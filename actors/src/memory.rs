@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// Bytes that this machine, or the group that bounds this process's memory (cgroup v2), has to spare now; `None` where
+/// Bytes that this machine, or the group that bounds this process's memory (cgroup v2), has to fallback now; `None` where
 /// the system does not say.
 ///
 /// Sources: proc(5), `MemAvailable`; the kernel's "Control Group v2", `memory.max` and `memory.current`.

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockstep_engine::batch::Costs;
-use lockstep_engine::control::breaker::{Admit, Breaker, BreakerState};
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Failure, Job, Outcome, Report, StepTiming};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
 use lockstep_engine::infer::state::StateStore;
-use lockstep_engine::infer::step::{Binding, Step, WhenOpen, kept_outputs};
+use lockstep_engine::infer::step::{Binding, OnOpenCircuit, Step, kept_outputs};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::{Placement, Preprocessor, RowInfo, rows};
+use lockstep_engine::supervision::breaker::{Admit, Breaker, BreakerState};
 use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
@@ -23,12 +23,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::batch::Waiting;
 use crate::decoding::Decoding;
+use crate::heartbeat::Heartbeat;
 use crate::instance::Batch;
-use crate::pulse::Pulse;
 use crate::route::{Onward, Routes};
-use crate::shell::panic_text;
-use crate::spare::Spare;
+use crate::stage_actor::panic_text;
 use crate::status::Status;
+use crate::tensor_pool::TensorPool;
 
 mod row;
 
@@ -43,7 +43,7 @@ pub struct StepRuntime {
     /// Of the model's outputs, those that somebody looks at.
     pub kept: Vec<bool>,
     /// Memory for its batches.
-    pub spare: Spare,
+    pub fallback: TensorPool,
     /// The breaker of its model, which all instances share.
     breaker: Mutex<Breaker>,
     /// The most bundles of a batch that memory has been found for.
@@ -51,7 +51,7 @@ pub struct StepRuntime {
     /// What its batches cost.
     costs: Mutex<Costs>,
     /// How long its instances have worked.
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     /// By binding, where it comes from an input.
     preprocessors: Vec<Option<Preprocessor>>,
     /// What streams carried on before their partitions came here.
@@ -88,21 +88,21 @@ impl StepRuntime {
                 _ => None,
             });
         }
-        let (kept, spare) = (kept_outputs(steps, index), Spare::default());
+        let (kept, fallback) = (kept_outputs(steps, index), TensorPool::default());
         let breaker = Mutex::new(Breaker::new(pipeline.supervision.breaker));
         let inputs = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
         let (most, costs) = (AtomicUsize::new(usize::MAX), Mutex::default());
-        let pulse = Pulse::default();
+        let heartbeat = Heartbeat::default();
         Ok(Self {
             index,
             kept,
-            spare,
+            fallback,
             step,
             preprocessors,
             breaker,
             most,
             costs,
-            pulse,
+            heartbeat,
             restored,
             inputs,
             decoding,
@@ -130,12 +130,12 @@ impl StepRuntime {
 
     /// One of its instances has run a batch for so long.
     pub(crate) fn worked(&self, time: Duration) {
-        self.pulse.worked(time);
+        self.heartbeat.worked(time);
     }
 
     /// How long its instances have worked until now, all of them together.
     pub(crate) fn busy(&self) -> Duration {
-        self.pulse.busy()
+        self.heartbeat.busy()
     }
 
     /// The most bundles of a batch that memory has been found for.
@@ -199,7 +199,7 @@ impl StepRuntime {
     /// Says what the breaker does.
     pub fn tell_of_breaker(&self, state: BreakerState, status: &Status) {
         telemetry::breaker(&self.step.name, state);
-        status.set_breaker(&self.step.name, state, self.step.care.when_open == WhenOpen::Wait);
+        status.set_breaker(&self.step.name, state, self.step.care.on_open_circuit == OnOpenCircuit::Wait);
     }
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, 
             Binding::Input { input, .. } => {
                 let Some(preprocessor) = preprocessor else { continue };
                 let shape = batch_shape(spec, preprocessor.shape(), count);
-                let mut tensor = runtime.spare.take(preprocessor.dtype(), &shape);
+                let mut tensor = runtime.fallback.take(preprocessor.dtype(), &shape);
                 let name = runtime.inputs.get(input.index()).map_or("?", String::as_str);
                 let maker = RowMaker { input: *input, name, preprocessor, decoding: &runtime.decoding };
                 let outcomes = maker.fill(rows(&mut tensor), jobs);

@@ -21,35 +21,35 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::control::Load;
-use crate::link::Permit;
+use crate::autoscaler::Load;
+use crate::mailbox::Credit;
 use crate::observer::Observer;
-use crate::shell::{Outbox, Room};
+use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
-mod carrying;
-mod crowd;
-mod gathering;
+mod dead_letter;
+mod draining;
 mod inbox;
-mod leaving;
-mod letter;
+mod left_out_log;
 mod message;
+mod metadata_pressure;
 mod outcomes;
 mod outgoing;
 mod pending;
 mod send_queue;
-mod tally;
+mod stream_state;
+mod transaction_buffer;
 
-use carrying::Carrying;
-use crowd::Crowd;
-use gathering::{Gathering, Measure};
+use dead_letter::DeadLetter;
+use draining::Draining;
 pub use inbox::Inbox;
-use leaving::Leaving;
-use letter::Letter;
+use left_out_log::LeftOutLog;
 pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
+use metadata_pressure::PressureMonitor;
 use outgoing::Outgoing;
 use pending::Delivered;
-use tally::Tally;
+use stream_state::StreamStateLog;
+use transaction_buffer::{Measure, TransactionBuffer};
 
 /// The share of the byte budget that the records of one transaction may take, which are kept until it counts.
 const HELD: u64 = 4;
@@ -99,20 +99,20 @@ pub struct Publish {
     inputs: Arc<[InputSpec]>,
     maker: ResultMaker,
     outgoing: Outgoing,
-    /// Room for what has come to its end, kept from one time to the next.
+    /// Stage for what has come to its end, kept from one time to the next.
     delivered: Vec<Delivered>,
     ledger: Ledger<Arc<Sample>>,
-    crowd: Crowd,
+    crowd: PressureMonitor,
     order: InOrder<Arc<Job>>,
-    carrying: Option<Carrying>,
-    leaving: Vec<Leaving>,
+    stream_state: Option<StreamStateLog>,
+    draining: Vec<Draining>,
     /// Places in the link that stay taken, as too much waits to be sent.
-    held_up: Vec<Permit>,
+    held_up: Vec<Credit>,
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
     /// Of samples that came late, came twice or had to make room, what has not been logged yet.
-    tally: Tally,
+    tally: LeftOutLog,
     drops: Drops,
     in_flight: Arc<AtomicUsize>,
     /// Of results whose metrics have not been told yet.
@@ -131,26 +131,31 @@ impl Publish {
     pub fn new(parts: PublishParts) -> Self {
         let measure =
             Measure { every: parts.delivery.transaction_every, most_held: parts.budget.limit() / HELD };
-        let gathering = parts
-            .transactions
-            .map(|client| (Gathering::new(client, measure, &parts.budget, parts.load), parts.send_queue));
+        let transaction_buffer = parts.transactions.map(|client| {
+            (TransactionBuffer::new(client, measure, &parts.budget, parts.load), parts.send_queue)
+        });
         let drops = Drops::new(parts.inputs.iter().map(|input| input.name.clone()).collect());
         Self {
-            outgoing: Outgoing::new((parts.dead_letters, parts.late), parts.sink, parts.inbox, gathering)
-                .on_undeliverable(parts.delivery.on_undeliverable),
+            outgoing: Outgoing::new(
+                (parts.dead_letters, parts.late),
+                parts.sink,
+                parts.inbox,
+                transaction_buffer,
+            )
+            .on_undeliverable(parts.delivery.on_undeliverable),
             delivered: Vec::new(),
             inputs: parts.inputs,
             maker: parts.maker,
             ledger: Ledger::new(parts.delivery.metadata_limit),
-            crowd: Crowd::default(),
+            crowd: PressureMonitor::default(),
             order: InOrder::default(),
-            carrying: parts.state.map(|topic| Carrying::new(topic, &parts.steps)),
-            leaving: Vec::new(),
+            stream_state: parts.state.map(|topic| StreamStateLog::new(topic, &parts.steps)),
+            draining: Vec::new(),
             held_up: Vec::new(),
             revoke_within: parts.delivery.revoke_within,
             control: parts.control,
             observer: parts.observer,
-            tally: Tally::default(),
+            tally: LeftOutLog::default(),
             drops,
             in_flight: parts.status.count_bundles(),
             latencies: Latencies::default(),
@@ -223,13 +228,14 @@ impl Publish {
 
     /// Whether there is something that streams carry on and that has not been sent.
     fn carries(&self) -> bool {
-        self.carrying.as_ref().is_some_and(|carrying| !carrying.is_empty())
+        self.stream_state.as_ref().is_some_and(|stream_state| !stream_state.is_empty())
     }
 
     /// Sends what streams carry on after the results that have been sent.
     fn send_carried(&mut self) {
-        let Some(carrying) = &mut self.carrying else { return };
-        for (record, what) in carrying.take(|partition, assignment| self.ledger.holds(partition, assignment))
+        let Some(stream_state) = &mut self.stream_state else { return };
+        for (record, what) in
+            stream_state.take(|partition, assignment| self.ledger.holds(partition, assignment))
         {
             self.outgoing.send(record, what);
         }
@@ -289,13 +295,13 @@ fn input_name(inputs: &[InputSpec], input: InputId) -> &str {
     inputs.get(input.index()).map_or("?", |input| input.name.as_str())
 }
 
-impl Room for Publish {
+impl Stage for Publish {
     type Message = PublishMessage;
 
     fn handle(
         &mut self,
         message: PublishMessage,
-        permit: &mut Option<Permit>,
+        credit: &mut Option<Credit>,
         now: Timestamp,
         out: &mut Outbox<PublishMessage>,
     ) {
@@ -312,7 +318,7 @@ impl Room for Publish {
             }
             PublishMessage::Faults(assignment, faults) => {
                 for Faulty { record, reservation, fault } in faults {
-                    self.at_fault(Letter::Record(record, assignment, reservation), fault);
+                    self.at_fault(DeadLetter::Record(record, assignment, reservation), fault);
                 }
             }
             PublishMessage::Aligned(aligned) => self.aligned(aligned),
@@ -342,7 +348,7 @@ impl Room for Publish {
         self.do_due(now, out);
         self.finish(now, out);
         if self.outgoing.is_overfull() {
-            self.held_up.extend(permit.take());
+            self.held_up.extend(credit.take());
         }
     }
 
@@ -352,11 +358,11 @@ impl Room for Publish {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let leaving = self.leaving.iter().filter_map(|leaving| leaving.until);
+        let draining = self.draining.iter().filter_map(|draining| draining.until);
         let others = [self.outgoing.again_at(), self.outgoing.due(), self.crowd.next_turn()]
             .into_iter()
             .flatten()
-            .chain(leaving);
+            .chain(draining);
         Some(others.fold(self.next_commit, Timestamp::min))
     }
 }

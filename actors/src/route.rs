@@ -6,9 +6,9 @@ use lockstep_engine::infer::job::{Graph, Job, Next, Report};
 use lockstep_engine::time::Timestamp;
 
 use crate::batch::BatchMessage;
-use crate::link::Link;
+use crate::mailbox::Mailbox;
 use crate::publish::PublishMessage;
-use crate::shell::Outbox;
+use crate::stage_actor::Outbox;
 
 /// The links from a step on.
 #[derive(Clone)]
@@ -16,16 +16,16 @@ pub struct Routes {
     /// Which step waits for which.
     pub graph: Arc<Graph>,
     /// The batch actors, by step. They need these routes themselves, so it is filled in after they started.
-    pub steps: Arc<OnceLock<Vec<Link<BatchMessage>>>>,
+    pub steps: Arc<OnceLock<Vec<Mailbox<BatchMessage>>>>,
     /// The publish actor.
-    pub publish: Link<PublishMessage>,
+    pub publish: Mailbox<PublishMessage>,
 }
 
 impl Routes {
     /// Nobody waits any more for an actor that may never take anything again.
     pub fn close(&self) {
         self.publish.close();
-        self.steps.get().into_iter().flatten().for_each(Link::close);
+        self.steps.get().into_iter().flatten().for_each(Mailbox::close);
     }
 
     /// Batches wait for nothing any more, as nothing more comes from whoever says so.
@@ -35,7 +35,7 @@ impl Routes {
         }
     }
 
-    fn step(&self, step: usize) -> Option<&Link<BatchMessage>> {
+    fn step(&self, step: usize) -> Option<&Mailbox<BatchMessage>> {
         self.steps.get()?.get(step)
     }
 }

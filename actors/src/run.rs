@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
 use lockstep_engine::budget::Budget;
-use lockstep_engine::control::gate::{Drift, Gate};
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::infer::job::Graph;
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::gate::{Drift, Gate};
 use lockstep_engine::ingest::source::{SourceControl, SourceSink};
 use lockstep_engine::ingest::until::Ends;
 use lockstep_engine::pipeline::Pipeline;
@@ -23,16 +23,16 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::control::{Control, Load, Watched};
+use crate::autoscaler::{Autoscaler, Load, Watched};
 use crate::decoding::Decoding;
 use crate::failure::{Failures, Remedy};
+use crate::heartbeat::Pulses;
 use crate::ingest::{Ingest, IngestParts, Intake, Shards};
-use crate::instance::Watch;
+use crate::instance::Watchdog;
 use crate::observer::Observer;
 use crate::publish::{Inbox, Publish, PublishParts};
-use crate::pulse::Pulses;
 use crate::route::Routes;
-use crate::shell::Shell;
+use crate::stage_actor::StageActor;
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
@@ -112,7 +112,7 @@ pub enum PipelineError {
 /// What kept it from starting, or why it could not go on. What had not ended is not committed.
 pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
     let system = System::new();
-    let mut watch = Watch::default();
+    let mut watch = Watchdog::default();
     let join_within = parts.pipeline.limits.stop_within.min(JOIN_WITHIN);
     parts.status.begin();
     let outcome = system.block_on(async {
@@ -151,7 +151,7 @@ fn join(arbiters: Vec<Arbiter>, within: Duration) {
 async fn start_and_watch(
     parts: Parts,
     stop: &Stop,
-    watch: &mut Watch,
+    watch: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
     of_shards: Arc<Mutex<Vec<Arbiter>>>,
 ) -> Result<Ended, PipelineError> {
@@ -193,8 +193,14 @@ async fn start_and_watch(
         done,
         status: status.clone(),
     });
-    let publish =
-        Shell::start("publish".into(), "publish", publish, PUBLISH_LINK, thread(arbiters), failures.clone());
+    let publish = StageActor::start(
+        "publish".into(),
+        "publish",
+        publish,
+        PUBLISH_LINK,
+        thread(arbiters),
+        failures.clone(),
+    );
 
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
     // What is further away is an epoch of its own, which begins with nothing.
@@ -209,7 +215,7 @@ async fn start_and_watch(
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
     let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
-    let scaling = Control::new(Watched {
+    let scaling = Autoscaler::new(Watched {
         pipeline: &pipeline,
         load: load.clone(),
         budget: budget.clone(),
@@ -230,7 +236,7 @@ async fn start_and_watch(
         status: status.clone(),
     });
     let ingest =
-        Shell::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
+        StageActor::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
 
     let source = source(Box::new(Intake(ingest.clone()))).map_err(start)?;
     *control.lock() = Some(source.clone());
@@ -238,12 +244,12 @@ async fn start_and_watch(
     status.running.store(true, Ordering::Relaxed);
     tracing::info!(pipeline = pipeline.name, "running");
 
-    let pulses = Pulses::new(pipeline.supervision.stall_after);
+    let heartbeats = Pulses::new(pipeline.supervision.stall_after);
     let cause = tokio::select! {
         () = stop.asked() => Cause::Asked,
         Ok(()) = &mut all_done => Cause::AtEnd,
         why = failed.recv() => Cause::of(why),
-        () = stands_still(pulses, &failures) => Cause::of(failed.recv().await),
+        () = stands_still(heartbeats, &failures) => Cause::of(failed.recv().await),
         never = scaling.watch() => match never {},
     };
     status.running.store(false, Ordering::Relaxed);
@@ -287,10 +293,10 @@ impl Cause {
 }
 
 /// Ends when an actor stands still, which is reported.
-async fn stands_still(mut pulses: Pulses, failures: &Failures) {
+async fn stands_still(mut heartbeats: Pulses, failures: &Failures) {
     loop {
-        tokio::time::sleep(pulses.every()).await;
-        if let Some((who, why)) = pulses.still(failures.status(), Timestamp::now()) {
+        tokio::time::sleep(heartbeats.every()).await;
+        if let Some((who, why)) = heartbeats.still(failures.status(), Timestamp::now()) {
             return failures.report(who, &why);
         }
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use lockstep_engine::condition::{Board, Cause, Change, Condition, Conditions, Said, Work};
-use lockstep_engine::control::breaker::BreakerState;
+use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
+use crate::heartbeat::Heartbeat;
 use crate::instance::count::Instances;
-use crate::pulse::Pulse;
 use crate::resize::Shards;
 
 /// Under which name the pipeline as a whole stands among its actors.
@@ -46,7 +46,7 @@ pub struct Status {
     actors: Mutex<BTreeMap<String, ActorHealth>>,
     /// What is remembered of actors of pipelines before, until they are there again.
     past: Mutex<BTreeMap<String, ActorHealth>>,
-    pulses: Mutex<BTreeMap<String, Arc<Pulse>>>,
+    heartbeats: Mutex<BTreeMap<String, Arc<Heartbeat>>>,
     breakers: Mutex<BTreeMap<String, BreakerHealth>>,
     instances: Mutex<BTreeMap<String, Arc<Instances>>>,
 }
@@ -243,7 +243,7 @@ impl Status {
         board.clear();
         self.is_troubled.store(false, Ordering::Release);
         drop(board);
-        self.pulses.lock().clear();
+        self.heartbeats.lock().clear();
         self.breakers.lock().clear();
         self.instances.lock().values().for_each(|instances| instances.begin());
     }
@@ -251,25 +251,29 @@ impl Status {
     /// An actor has ended, as it was to.
     pub(crate) fn ended(&self, who: &str) {
         self.actors.lock().remove(who);
-        self.pulses.lock().remove(who);
+        self.heartbeats.lock().remove(who);
     }
 
-    /// The pulse of an actor that begins.
-    pub(crate) fn pulse(&self, who: &str) -> Arc<Pulse> {
-        let pulse = Arc::new(Pulse::default());
-        self.pulses.lock().insert(who.to_owned(), pulse.clone());
-        pulse
+    /// The heartbeat of an actor that begins.
+    pub(crate) fn heartbeat(&self, who: &str) -> Arc<Heartbeat> {
+        let heartbeat = Arc::new(Heartbeat::default());
+        self.heartbeats.lock().insert(who.to_owned(), heartbeat.clone());
+        heartbeat
     }
 
-    /// The pulses of the actors whose names begin so.
-    pub(crate) fn pulses_of(&self, names: &str) -> Vec<Arc<Pulse>> {
-        let pulses = self.pulses.lock();
-        pulses.iter().filter(|(who, _)| who.starts_with(names)).map(|(_, pulse)| pulse.clone()).collect()
+    /// The heartbeats of the actors whose names begin so.
+    pub(crate) fn pulses_of(&self, names: &str) -> Vec<Arc<Heartbeat>> {
+        let heartbeats = self.heartbeats.lock();
+        heartbeats
+            .iter()
+            .filter(|(who, _)| who.starts_with(names))
+            .map(|(_, heartbeat)| heartbeat.clone())
+            .collect()
     }
 
-    /// The pulses of all actors.
-    pub(crate) fn pulses(&self) -> Vec<(String, Arc<Pulse>)> {
-        self.pulses.lock().iter().map(|(who, pulse)| (who.clone(), pulse.clone())).collect()
+    /// The heartbeats of all actors.
+    pub(crate) fn heartbeats(&self) -> Vec<(String, Arc<Heartbeat>)> {
+        self.heartbeats.lock().iter().map(|(who, heartbeat)| (who.clone(), heartbeat.clone())).collect()
     }
 
     /// The health of every actor and instance by name, the pipeline as a whole among them.

@@ -1,7 +1,7 @@
 //! A pipeline that fails is replaced as a whole: a new source, new actors and a new sink, which begin where
 //! the one before has committed, so that what was under way is done again.
 
-use lockstep_engine::control::restart::{Decision, RestartPolicy, Restarts};
+use lockstep_engine::supervision::restart::{Decision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 

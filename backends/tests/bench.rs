@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use lockstep_backends::bench::bare::{BareLoop, Until};
+use lockstep_backends::bench::baseline::{BaselineLoop, Until};
 use lockstep_backends::bench::networks::{conv_stack, resnet50};
 use lockstep_backends::bench::traced::Traced;
 use lockstep_backends::torch::TorchBackend;
@@ -23,7 +23,7 @@ fn runs(traced: &Traced, expected: &[usize]) {
     let outputs = load(&model).run(&mut [batch.clone()]).expect("runs");
     assert_eq!(outputs[0].shape(), expected);
 
-    let spec = BareLoop {
+    let spec = BaselineLoop {
         file,
         device: Device::Cpu,
         threads: 1,
@@ -51,7 +51,7 @@ fn resnet50_is_a_model_like_any_other() {
 fn a_loop_ends_when_its_time_is_up() {
     let folder = tempfile::tempdir().expect("a folder");
     let traced = conv_stack(1, 4, 4).expect("traced");
-    let spec = BareLoop {
+    let spec = BaselineLoop {
         file: traced.write(folder.path()).expect("written"),
         device: Device::Auto,
         threads: 1,

@@ -29,11 +29,11 @@ pub struct Run {
 
 /// A set of records, such as those that have ended: runs that ascend and neither overlap nor touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Completion {
+pub struct CompletionMap {
     runs: Vec<Run>,
 }
 
-impl Completion {
+impl CompletionMap {
     /// Whether the record at `offset` is among them.
     pub fn contains(&self, offset: Offset) -> bool {
         let after = self.runs.partition_point(|run| run.to.0 <= offset.0);

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// The room that found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Stage {
+pub enum StageKind {
     /// Reading the record's key, headers and size.
     Ingest,
     /// Joining samples by event time.
@@ -20,7 +20,7 @@ pub enum Stage {
     Publish,
 }
 
-impl Stage {
+impl StageKind {
     /// As it stands in headers and metrics.
     pub fn code(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ pub enum Reason {
     /// The event time is absurdly far from now.
     EventTimeOutOfRange,
     /// The event time is far from those of the records before and after it.
-    EventTimeAstray,
+    TimestampOutlier,
     /// The payload is larger than the input allows.
     Oversized,
     /// The payload is empty.
@@ -82,7 +82,7 @@ impl Reason {
             Self::InvalidEventTime => "invalid-event-time",
             Self::InvalidDuration => "invalid-duration",
             Self::EventTimeOutOfRange => "event-time-out-of-range",
-            Self::EventTimeAstray => "event-time-astray",
+            Self::TimestampOutlier => "timestamp-outlier",
             Self::Oversized => "oversized",
             Self::EmptyPayload => "empty-payload",
             Self::Undecodable => "undecodable",
@@ -99,7 +99,7 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The room that found it.
-    pub stage: Stage,
+    pub stage: StageKind,
     /// The kind of fault.
     pub reason: Reason,
     /// A sentence for people: what was found and what would be right. No payload, no secret.
@@ -110,7 +110,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault found by a room at the first attempt.
-    pub fn new(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
+    pub fn new(stage: StageKind, reason: Reason, message: impl Into<String>) -> Self {
         Self { stage, reason, message: message.into(), attempts: 1 }
     }
 

@@ -4,11 +4,11 @@
 //! follows the data. A Kafka record becomes a *sample* in [`ingest`]; [`align`] joins the samples of
 //! a stream into *bundles*; [`batch`] cuts batches; [`preprocess`] fills a batch's memory;
 //! [`infer`] describes models, the steps that run them and what comes out; [`publish`] makes results
-//! and keeps the ledger of what became of every record. [`control`] bounds memory and says how much
-//! should work on a load.
+//! and keeps the ledger of what became of every record. [`scaling`] decides how many shards, instances and processes a load
+//! needs, [`sharding`] assigns streams to shards, and [`supervision`] decides when failed parts start again.
 //!
-//! A room imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`], [`sample`],
-//! [`tensor`], [`fault`]) and the rooms before it, never a later one. [`pipeline`] puts the rooms' settings together,
+//! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`], [`sample`],
+//! [`tensor`], [`fault`]) and the stages before it, never a later one. [`pipeline`] puts the stages' settings together,
 //! and [`telemetry`] names the metrics of them all.
 
 pub mod budget;
@@ -21,7 +21,9 @@ pub mod sample;
 pub mod tensor;
 pub mod time;
 
-pub mod control;
+pub mod scaling;
+pub mod sharding;
+pub mod supervision;
 
 pub mod ingest;
 

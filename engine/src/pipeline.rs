@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::align::AlignPolicy;
-use crate::control::breaker::BreakerPolicy;
-use crate::control::restart::RestartPolicy;
-use crate::control::scaling::ScalingSpec;
 use crate::infer::step::Step;
 use crate::ingest::InputSpec;
+use crate::scaling::ScalingSpec;
+use crate::supervision::breaker::BreakerPolicy;
+use crate::supervision::restart::RestartPolicy;
 
 /// One pipeline. Everything in it has been checked: names are unique, references resolve, shapes fit.
 #[derive(Clone, Debug, PartialEq)]

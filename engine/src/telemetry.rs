@@ -11,13 +11,13 @@ use metrics::{
 
 use crate::align::{Bound, Quantity};
 use crate::batch::{Chosen, CostModel};
-use crate::control::breaker::BreakerState;
-use crate::control::scaling::{Decision, Measures};
-use crate::fault::{Reason, Stage};
+use crate::fault::{Reason, StageKind};
 use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
 use crate::publish::transaction::Ask;
+use crate::scaling::{Decision, Measures};
+use crate::supervision::breaker::BreakerState;
 
 pub use latencies::Latencies;
 use latencies::PARTS;
@@ -99,7 +99,7 @@ pub fn describe() {
         "time that an instance spent in its model"
     );
     describe_gauge!(
-        "lockstep_link_blocked_seconds_total",
+        "lockstep_mailbox_blocked_seconds_total",
         Unit::Seconds,
         "time spent waiting for room in a link"
     );
@@ -113,7 +113,10 @@ pub fn describe() {
         "lockstep_ahead_partitions",
         "partitions paused since they are further ahead in event time than the drift bound allows"
     );
-    describe_gauge!("lockstep_crowded_partitions", "partitions whose completion map nears the limit");
+    describe_gauge!(
+        "lockstep_metadata_pressure_partitions",
+        "partitions whose completion map nears the limit"
+    );
     describe_gauge!(
         "lockstep_oldest_event_age_seconds",
         Unit::Seconds,
@@ -208,7 +211,7 @@ pub fn clock(shard: usize, input: &str, quantity: Quantity, value: Option<f64>) 
 }
 
 /// A record was dead-lettered.
-pub fn dead_lettered(stage: Stage, reason: Reason) {
+pub fn dead_lettered(stage: StageKind, reason: Reason) {
     counter!("lockstep_dead_letters_total", "stage" => stage.code(), "reason" => reason.code()).increment(1);
 }
 
@@ -254,8 +257,8 @@ pub fn bundle_abandoned() {
 
 /// How many partitions are read slowly, or not at all, as so much of them has ended out of order.
 pub fn crowded(slow: usize, paused: usize) {
-    gauge!("lockstep_crowded_partitions", "intake" => "slow").set(slow as f64);
-    gauge!("lockstep_crowded_partitions", "intake" => "paused").set(paused as f64);
+    gauge!("lockstep_metadata_pressure_partitions", "intake" => "slow").set(slow as f64);
+    gauge!("lockstep_metadata_pressure_partitions", "intake" => "paused").set(paused as f64);
 }
 
 /// A batch was run.
@@ -270,7 +273,7 @@ pub fn batch_run(step: &str, instance: usize, size: usize, busy: Duration, succe
 
 /// Somebody waited for room in a link.
 pub fn link_blocked(link: &'static str, waited: Duration) {
-    gauge!("lockstep_link_blocked_seconds_total", "link" => link).increment(waited.as_secs_f64());
+    gauge!("lockstep_mailbox_blocked_seconds_total", "link" => link).increment(waited.as_secs_f64());
 }
 
 /// An actor panicked and the panic was caught.

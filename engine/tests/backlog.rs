@@ -9,7 +9,7 @@ use lockstep_engine::align::{
     AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
 };
 use lockstep_engine::budget::{Budget, Reservation};
-use lockstep_engine::control::gate::{Drift, Gate};
+use lockstep_engine::ingest::gate::{Drift, Gate};
 use lockstep_engine::position::{InputId, PartitionId};
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;

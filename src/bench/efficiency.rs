@@ -1,9 +1,9 @@
 //! `lockstep bench efficiency`: how much of a model's own speed is left with everything around it.
 
-use lockstep_backends::bench::bare::{Bare, BareLoop, Until};
+use lockstep_backends::bench::baseline::{Baseline, BaselineLoop, Until};
 use lockstep_backends::bench::networks::conv_stack;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_connectors::kafka::bare;
+use lockstep_connectors::kafka::baseline;
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::tensor::{DType, Tensor};
 
@@ -31,7 +31,7 @@ from the first record polled to the last acknowledgement: Kafka, preprocessing a
 /// The model, its pipeline and its bare loop.
 pub(super) struct Stack {
     folder: Folder,
-    bare: BareLoop,
+    bare: BaselineLoop,
     binding: String,
 }
 
@@ -39,7 +39,7 @@ impl Stack {
     pub(super) fn new() -> Result<Self, Failure> {
         let folder = Folder::new()?;
         let file = conv_stack(LAYERS, CHANNELS, SIDE)?.write(folder.path())?;
-        let bare = BareLoop {
+        let bare = BaselineLoop {
             file,
             device: Device::Cpu,
             threads: 1,
@@ -53,7 +53,7 @@ impl Stack {
     }
 
     /// The bare loop, on a thread of its own as an instance has one.
-    pub(super) fn bare(&self) -> Result<Bare, Failure> {
+    pub(super) fn bare(&self) -> Result<Baseline, Failure> {
         let batch = Tensor::zeros(DType::F32, &[BATCH, 3, SIDE, SIDE]);
         let run = || self.bare.run(&TorchBackend::new([Device::Cpu]), std::slice::from_ref(&batch));
         let outcome = std::thread::scope(|scope| scope.spawn(run).join());
@@ -92,7 +92,7 @@ pub(super) fn fill(ground: &Ground, topics: &Topics, rate: f64) -> Result<u64, F
     let most = (PARTITION_BYTES / (image.len() + 100)) as u64;
     let wanted = (rate * ROUND / f64::from(PARTITIONS)).ceil() as u64;
     let each = wanted.clamp(1, most);
-    bare::fill(&ground.brokers, &topics.input, PARTITIONS, each, &image)?;
+    baseline::fill(&ground.brokers, &topics.input, PARTITIONS, each, &image)?;
     Ok(each * u64::from(PARTITIONS.unsigned_abs()))
 }
 
@@ -123,6 +123,6 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     Ok(Report::new("efficiency", ABOUT, vec![case]))
 }
 
-fn bundles_per_second(bare: &Bare) -> f64 {
+fn bundles_per_second(bare: &Baseline) -> f64 {
     bare.batches as f64 * BATCH as f64 / bare.seconds
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use lockstep_backends::bench::bare::{Bare, BareLoop, Until};
+use lockstep_backends::bench::baseline::{Baseline, BaselineLoop, Until};
 use lockstep_backends::bench::networks::resnet50;
 use lockstep_backends::bench::nvml::Nvml;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_connectors::kafka::bare;
+use lockstep_connectors::kafka::baseline;
 use lockstep_engine::infer::backend::{Backend, Device};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::tensor::{DType, Tensor};
@@ -62,7 +62,7 @@ struct Bench<'a> {
     ground: &'a Ground,
     folder: Folder,
     device: &'a str,
-    bare: BareLoop,
+    bare: BaselineLoop,
     nvml: Option<Nvml>,
     gpu: u32,
     /// The bundles of a batch.
@@ -80,7 +80,7 @@ pub(super) fn run(ground: &Ground, device: &str) -> Result<Report, Failure> {
         ground,
         folder,
         device,
-        bare: BareLoop {
+        bare: BaselineLoop {
             file,
             device: place,
             threads: 1,
@@ -144,7 +144,7 @@ impl Bench<'_> {
         plan.pipeline(self.ground, &self.folder, topics)
     }
 
-    fn bare_loop(&self, size: usize) -> Result<(Bare, Option<f64>), Failure> {
+    fn bare_loop(&self, size: usize) -> Result<(Baseline, Option<f64>), Failure> {
         let batch = Tensor::zeros(DType::F32, &[size, 3, NETWORK, NETWORK]);
         let run = || self.bare.run(&TorchBackend::new([self.bare.device]), std::slice::from_ref(&batch));
         let on_thread = || std::thread::scope(|scope| scope.spawn(run).join());
@@ -157,7 +157,7 @@ impl Bench<'_> {
         let most = (PARTITION_BYTES / (self.image.len() + 100)) as u64;
         let wanted = (rate * self.ground.budget.as_secs_f64() / 4.0 / f64::from(PARTITIONS)).ceil();
         let each = (wanted as u64).clamp(1, most);
-        bare::fill(&self.ground.brokers, &topics.input, PARTITIONS, each, &self.image)?;
+        baseline::fill(&self.ground.brokers, &topics.input, PARTITIONS, each, &self.image)?;
         Ok((topics, each * u64::from(PARTITIONS.unsigned_abs())))
     }
 
@@ -187,7 +187,7 @@ impl Bench<'_> {
         cases: &mut Vec<Case>,
         name: &str,
         rate: f64,
-        bare: &Bare,
+        bare: &Baseline,
         size: usize,
         busy: Option<f64>,
     ) {
@@ -201,7 +201,7 @@ impl Bench<'_> {
     }
 }
 
-fn rate_of(bare: &Bare, size: usize) -> f64 {
+fn rate_of(bare: &Baseline, size: usize) -> f64 {
     bare.batches as f64 * size as f64 / bare.seconds
 }
 

@@ -11,11 +11,11 @@ mod watch;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lockstep_backends::bench::bare::{BareLoop, Until};
+use lockstep_backends::bench::baseline::{BaselineLoop, Until};
 use lockstep_backends::bench::networks::conv_stack;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_engine::control::scaling::Policy;
 use lockstep_engine::infer::backend::Device;
+use lockstep_engine::scaling::Policy;
 use lockstep_engine::tensor::{DType, Tensor};
 
 use self::pairs::{Feeder, Topics, Workload, fill};
@@ -137,7 +137,7 @@ fn convolutions() -> Workload {
 /// Images a second of the model alone.
 fn bare(folder: &Folder, lasts: Duration) -> Result<f64, Failure> {
     let file = conv_stack(LAYERS, CHANNELS, SIDE)?.write(folder.path())?;
-    let bare = BareLoop {
+    let bare = BaselineLoop {
         file,
         device: Device::Cpu,
         threads: 1,

@@ -133,7 +133,7 @@ struct Ground {
     metrics: Metrics,
 }
 
-/// What fits into a partition of the embedded broker, in bytes, with room to spare.
+/// What fits into a partition of the embedded broker, in bytes, with room to fallback.
 const PARTITION_BYTES: usize = 4 << 20;
 
 impl Ground {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_connectors::kafka::bare::{self, Bare};
+use lockstep_connectors::kafka::baseline::{self, Baseline};
 use lockstep_engine::pipeline::Pipeline;
 
 use super::cpu;
@@ -57,13 +57,13 @@ fn size(
     ours()?;
     let pipeline = plan.pipeline(ground, &folder, &topics)?;
     let looked_at = records.min(LOOKED_AT);
-    let shape = bare::shape(&pipeline.kafka, &topics.results, partitions, looked_at)?;
+    let shape = baseline::shape(&pipeline.kafka, &topics.results, partitions, looked_at)?;
     let name = format!(
         "{name} in, {} B out",
         shape.value + shape.headers.iter().map(|(_, size)| size).sum::<usize>()
     );
     let bare = bare_loop(&pipeline, &topics, partitions, records, shape)?;
-    let theirs = || Round::of(records, || Ok(bare::consume_and_produce(&bare)?));
+    let theirs = || Round::of(records, || Ok(baseline::consume_and_produce(&bare)?));
     theirs()?;
 
     let (ours, theirs) = by_turns(ground.budget, ours, theirs)?;
@@ -85,7 +85,7 @@ pub(super) fn filled(
     // What a record takes in a partition beside its value is less than this.
     let each = (bytes_each / (bytes + 100)) as u64;
     let value: Vec<u8> = (0..bytes).map(|place| (place * 31 % 251) as u8).collect();
-    bare::fill(&ground.brokers, &topics.input, partitions, each, &value)?;
+    baseline::fill(&ground.brokers, &topics.input, partitions, each, &value)?;
     Ok((topics, each * u64::from(partitions.unsigned_abs())))
 }
 
@@ -111,9 +111,9 @@ fn bare_loop(
     topics: &Topics,
     partitions: i32,
     records: u64,
-    shape: bare::Shape,
-) -> Result<Bare, Failure> {
-    Ok(Bare {
+    shape: baseline::Shape,
+) -> Result<Baseline, Failure> {
+    Ok(Baseline {
         spec: pipeline.kafka.clone(),
         input: topics.input.clone(),
         output: topics.results.clone(),

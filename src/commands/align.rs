@@ -35,7 +35,7 @@ wall time that drives idle and wait timers. Without it time stands still. A samp
 another that is held is a duplicate. At the end all that is open is closed as when inputs are idle.
 
 Writes a line for each bundle in the order in which they close, and one for each sample that is late, a
-duplicate, evicted (with the bound as its reason), astray or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read.
+duplicate, evicted (with the bound as its reason), outliers or in no bundle, and one for each step of a source's clock. A summary goes to standard error. Exits with 1 if a line could not be read.
 
 STATISTICS
 --stats tells, after the summary, of each input: its samples, how many bundles closed without it (missing), how many of
@@ -217,7 +217,7 @@ struct Summary {
     duplicates: u64,
     unused: u64,
     evicted: u64,
-    astray: u64,
+    outliers: u64,
     /// Bundles that were told before they were final.
     ahead: u64,
     bad_lines: u64,
@@ -243,8 +243,8 @@ impl fmt::Display for Summary {
         if self.evicted > 0 {
             write!(f, ", {} evicted", self.evicted)?;
         }
-        if self.astray > 0 {
-            write!(f, ", {} astray", self.astray)?;
+        if self.outliers > 0 {
+            write!(f, ", {} outliers", self.outliers)?;
         }
         if self.bad_lines > 0 {
             write!(f, "; {} bad lines", self.bad_lines)?;
@@ -356,9 +356,9 @@ fn write_events(
                 summary.evicted += 1;
                 lines::left_out(&item, Fate::Evicted { bound, used }, names)
             }
-            Event::Astray(item) => {
-                summary.astray += 1;
-                lines::left_out(&item, Fate::Astray, names)
+            Event::TimestampOutlier(item) => {
+                summary.outliers += 1;
+                lines::left_out(&item, Fate::TimestampOutlier, names)
             }
             Event::Epoch { stream, input, from, to } => lines::epoch(&stream, input, from, to, names),
             Event::Released { item, used: 0 } => {

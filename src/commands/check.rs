@@ -10,7 +10,7 @@ use lockstep_backends::torch::TorchBackend;
 use lockstep_connectors::kafka::preflight::{self, Check, Outcome};
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
 use lockstep_engine::infer::backend::{Backend, Device, LoadModel};
-use lockstep_engine::infer::step::{Binding, Step, WhenOpen};
+use lockstep_engine::infer::step::{Binding, OnOpenCircuit, Step};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::Preprocessor;
 
@@ -100,8 +100,8 @@ fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, 
                 Preprocessor::new(preprocess).map_err(|why| format!("tensor {}: {why}", tensor.name))?;
             }
         }
-        if let WhenOpen::Spare(spare) = &step.care.when_open {
-            load(&spare.backend, &spare.model)?;
+        if let OnOpenCircuit::Fallback(fallback) = &step.care.on_open_circuit {
+            load(&fallback.backend, &fallback.model)?;
         }
         load(&step.backend, &step.model)
     };
@@ -186,9 +186,13 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
                 row.join(", ")
             )?;
         }
-        if let WhenOpen::Spare(spare) = &step.care.when_open {
-            let model = &spare.model;
-            writeln!(to, "{:<9}   has the spare {}/{} by {}", "", model.name, model.version, spare.backend)?;
+        if let OnOpenCircuit::Fallback(fallback) = &step.care.on_open_circuit {
+            let model = &fallback.model;
+            writeln!(
+                to,
+                "{:<9}   has the spare {}/{} by {}",
+                "", model.name, model.version, fallback.backend
+            )?;
         }
         let shown: Vec<&str> = step.outputs.iter().map(|output| output.name.as_str()).collect();
         writeln!(

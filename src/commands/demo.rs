@@ -19,7 +19,7 @@ use self::summary::Tally;
 use super::tail::render_line;
 use super::{Failure, cluster, run::stop_on_signals};
 use crate::assemble;
-use crate::publish::{self, Plan, Start};
+use crate::feed::{self, Plan, Start};
 use crate::settings::{Overrides, load};
 
 const CONFIG: &str = "config/talking-face.toml";
@@ -149,7 +149,7 @@ fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<BTreeMap
     let cancel = AtomicBool::new(false);
     let mut records = BTreeMap::new();
     loop {
-        let published = publish::run(&plan, &cancel, &mut |_| cancel.store(over(), Ordering::Relaxed))?;
+        let published = feed::run(&plan, &cancel, &mut |_| cancel.store(over(), Ordering::Relaxed))?;
         for (topic, count) in published.by_topic {
             *records.entry(topic).or_default() += count;
         }

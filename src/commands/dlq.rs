@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::whole::{Next, Whole};
+use lockstep_connectors::kafka::topic_snapshot::{Next, TopicSnapshot};
 use lockstep_engine::pipeline::KafkaSpec;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -79,8 +79,8 @@ struct Topic {
 }
 
 impl Topic {
-    fn open(&self, kafka: &KafkaSpec) -> Result<Whole, Failure> {
-        Ok(Whole::open(&kafka.brokers, &kafka.consumer, &self.topic)?)
+    fn open(&self, kafka: &KafkaSpec) -> Result<TopicSnapshot, Failure> {
+        Ok(TopicSnapshot::open(&kafka.brokers, &kafka.consumer, &self.topic)?)
     }
 }
 
@@ -104,7 +104,7 @@ fn cancelled() -> Result<Arc<AtomicBool>, Failure> {
 
 /// Reads all records until `each` has enough. Whether that was not cut short by Ctrl-C.
 fn read_all(
-    whole: &mut Whole,
+    whole: &mut TopicSnapshot,
     cancelled: &AtomicBool,
     mut each: impl FnMut(TailRecord) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {

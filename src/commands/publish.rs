@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
 use super::cluster::Cluster;
-use crate::publish::{self, Plan, Start};
+use crate::feed::{self, Plan, Start};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -107,7 +107,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let bar =
         if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     bar.enable_steady_tick(Duration::from_millis(100));
-    let published = publish::run(&plan, &cancel, &mut |so_far| {
+    let published = feed::run(&plan, &cancel, &mut |so_far| {
         bar.set_message(format!("{} records, {:.1} s", so_far.records, so_far.span_ns as f64 / 1e9));
     });
     bar.finish_and_clear();

@@ -109,7 +109,7 @@ fn put(address: &str, path: &str, token: Option<&HttpToken>, wanted: Wanted) -> 
 
 fn table(counts: &Counts) -> String {
     let line = |name: &str, count: &Count| {
-        let asked = match (count.asked, count.by_hand) {
+        let asked = match (count.asked, count.manual_override) {
             (Some(asked), true) => format!("{asked} asked for by hand"),
             (Some(asked), false) => format!("{asked} asked for by the law of scaling"),
             (None, _) => String::new(),
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_there_is_and_who_asked_for_what() {
-        let count = |current, asked, by_hand| Count { current, asked, by_hand };
+        let count = |current, asked, manual_override| Count { current, asked, manual_override };
         let counts = Counts {
             shards: count(4, Some(8), true),
             instances: [("faces".to_owned(), count(1, None, false))].into(),

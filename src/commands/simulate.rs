@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lockstep_engine::control::scaling::model::{Course, Plant, Summary, run as run_model};
-use lockstep_engine::control::scaling::{Law, Machine, Policy, ScalingSpec};
+use lockstep_engine::scaling::model::{Course, Plant, Summary, run as run_model};
+use lockstep_engine::scaling::{Law, Machine, Policy, ScalingSpec};
 
 use super::Failure;
 use crate::plot::course;

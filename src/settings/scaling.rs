@@ -1,8 +1,8 @@
 //! How counts follow the load: `[scaling]`.
 
-use lockstep_engine::control::scaling::{self, Bounds, Level, Policy, ScalingSpec};
-use lockstep_engine::control::shards;
 use lockstep_engine::infer::step::Step;
+use lockstep_engine::scaling::{self, Bounds, Level, Policy, ScalingSpec};
+use lockstep_engine::sharding;
 use toml::de::{DeTable, DeValue};
 
 use super::kinds::{count, duration, list, number, positive_duration, shown, whole, word};
@@ -10,7 +10,7 @@ use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
 /// The most shards of a process.
-pub(super) const MOST_SHARDS: u64 = shards::MOST_SHARDS as u64;
+pub(super) const MOST_SHARDS: u64 = sharding::MOST_SHARDS as u64;
 /// The most instances of a step.
 pub(super) const MOST_INSTANCES: u64 = scaling::MOST_INSTANCES as u64;
 

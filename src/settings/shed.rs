@@ -31,7 +31,7 @@ pub(super) fn shed(input: &Section<'_>) -> Option<ShedPolicy> {
             if patterns.as_ref().is_some_and(Vec::is_empty) {
                 section.wrong(
                     "priority",
-                    "is empty; write patterns of stream keys, the least important first, as [\"spare-*\"]",
+                    "is empty; write patterns of stream keys, the least important first, as [\"fallback-*\"]",
                 );
             }
             patterns.map(|patterns| ShedRule::Priority { patterns, above })

@@ -44,7 +44,7 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
         check_name(&section, name, "a step");
         if let Some(step) = section.named(name) {
             let found = model(&step, &repository);
-            let care = care(&step, found.as_ref(), |spare| model(spare, &repository));
+            let care = care(&step, found.as_ref(), |fallback| model(fallback, &repository));
             drafts.push(Draft { section: step, name: name.to_owned(), found, care });
         }
     }

@@ -1,9 +1,9 @@
-//! What happens when something fails: `[supervision]`, and of a step `deadline`, `tries`, `when_open` and
-//! `spare`.
+//! What happens when something fails: `[supervision]`, and of a step `deadline`, `tries`, `on_open_circuit` and
+//! `fallback`.
 
 use lockstep_engine::infer::backend::LoadModel;
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::step::{Care, Spare, WhenOpen};
+use lockstep_engine::infer::step::{Care, Fallback, OnOpenCircuit};
 use lockstep_engine::pipeline::Supervision;
 
 use super::kinds::{duration, positive_duration, small, word};
@@ -33,7 +33,7 @@ pub(super) fn supervision(root: &Section<'_>) -> Supervision {
     supervision
 }
 
-/// What a step says of its model's failures. `find` looks the spare model up.
+/// What a step says of its model's failures. `find` looks the fallback model up.
 pub(super) fn care(
     step: &Section<'_>,
     found: Option<&Found>,
@@ -46,69 +46,69 @@ pub(super) fn care(
     enum Word {
         Wait,
         DeadLetter,
-        Spare,
+        Fallback,
     }
-    let words = [("wait", Word::Wait), ("dead-letter", Word::DeadLetter), ("spare", Word::Spare)];
-    let when_open = step.or("when_open", Word::Wait, word(&words));
-    let spare = step.table("spare").and_then(|section| {
-        let spare = find(&section);
+    let words = [("wait", Word::Wait), ("dead-letter", Word::DeadLetter), ("fallback", Word::Fallback)];
+    let on_open_circuit = step.or("on_open_circuit", Word::Wait, word(&words));
+    let fallback = step.table("fallback").and_then(|section| {
+        let fallback = find(&section);
         section.finish();
-        if when_open != Word::Spare {
-            section.wrong_here("is never used; write when_open = \"spare\" beside it, or leave it out");
+        if on_open_circuit != Word::Fallback {
+            section.wrong_here("is never used; write on_open_circuit = \"fallback\" beside it, or leave it out");
         }
-        let (found, spare) = (found?, spare?);
+        let (found, fallback) = (found?, fallback?);
         let takes = |found: &Found| (found.signature.inputs.clone(), found.signature.outputs.clone());
-        if takes(found) != takes(&spare) {
+        if takes(found) != takes(&fallback) {
             section.wrong_here(format!(
-                "is {}/{}, whose model.toml names other inputs or outputs than that of {}/{}; a spare takes and gives the \
+                "is {}/{}, whose model.toml names other inputs or outputs than that of {}/{}; a fallback takes and gives the \
                  same tensors under the same names",
-                spare.name, spare.version, found.name, found.version
+                fallback.name, fallback.version, found.name, found.version
             ));
         }
         if !found.signature.state.is_empty() {
             section.wrong_here(format!(
-                "stands in for {}, which carries state that no other model can go on with; write when_open = \"wait\" or \
+                "stands in for {}, which carries state that no other model can go on with; write on_open_circuit = \"wait\" or \
                  \"dead-letter\"",
                 found.name
             ));
         }
-        Some(spare)
+        Some(fallback)
     });
-    care.when_open = match (when_open, spare) {
-        (Word::Wait, _) => WhenOpen::Wait,
-        (Word::DeadLetter, _) => WhenOpen::DeadLetter,
-        (Word::Spare, Some(spare)) => WhenOpen::Spare(Box::new(Spare {
-            backend: spare.backend,
+    care.on_open_circuit = match (on_open_circuit, fallback) {
+        (Word::Wait, _) => OnOpenCircuit::Wait,
+        (Word::DeadLetter, _) => OnOpenCircuit::DeadLetter,
+        (Word::Fallback, Some(fallback)) => OnOpenCircuit::Fallback(Box::new(Fallback {
+            backend: fallback.backend,
             model: LoadModel {
-                name: spare.name,
-                version: spare.version,
-                file: spare.file,
-                signature: spare.signature,
+                name: fallback.name,
+                version: fallback.version,
+                file: fallback.file,
+                signature: fallback.signature,
                 device: Default::default(),
                 threads: 1,
                 warm_up: Vec::new(),
                 extents: Extents::default(),
             },
         })),
-        (Word::Spare, None) => {
-            if !step.has("spare") {
+        (Word::Fallback, None) => {
+            if !step.has("fallback") {
                 step.wrong(
-                    "when_open",
-                    "is \"spare\", but there is none; write spare = { model = \"…\" } beside it",
+                    "on_open_circuit",
+                    "is \"fallback\", but there is none; write fallback = { model = \"…\" } beside it",
                 );
             }
-            WhenOpen::Wait
+            OnOpenCircuit::Wait
         }
     };
     care
 }
 
-/// A spare model runs where and how the model does that it stands in for.
+/// A fallback model runs where and how the model does that it stands in for.
 pub(super) fn like_its_model(care: &mut Care, model: &LoadModel) {
-    if let WhenOpen::Spare(spare) = &mut care.when_open {
-        spare.model.device = model.device;
-        spare.model.threads = model.threads;
-        spare.model.warm_up.clone_from(&model.warm_up);
-        spare.model.extents = model.extents.clone();
+    if let OnOpenCircuit::Fallback(fallback) = &mut care.on_open_circuit {
+        fallback.model.device = model.device;
+        fallback.model.threads = model.threads;
+        fallback.model.warm_up.clone_from(&model.warm_up);
+        fallback.model.extents = model.extents.clone();
     }
 }

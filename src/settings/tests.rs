@@ -139,24 +139,24 @@ fn each_kind_of_mistake_is_named_in_its_place_with_what_would_be_right() {
         ),
         (
             "batch = { max_size = 8, max_delay = \"5ms\" }",
-            "when_open = \"spare\"",
-            "\"spare\"",
-            "steps.faces.when_open",
-            &["spare = { model ="],
+            "on_open_circuit = \"fallback\"",
+            "\"fallback\"",
+            "steps.faces.on_open_circuit",
+            &["fallback = { model ="],
         ),
         (
             "batch = { max_size = 8, max_delay = \"5ms\" }",
-            "when_open = \"spare\"\nspare = { model = \"voice\" }",
-            "spare =",
-            "steps.faces.spare",
+            "on_open_circuit = \"fallback\"\nfallback = { model = \"voice\" }",
+            "fallback =",
+            "steps.faces.fallback",
             &["other inputs or outputs"],
         ),
         (
             "batch = { max_size = 8, max_delay = \"5ms\" }",
-            "spare = { model = \"faces\" }",
-            "spare =",
-            "steps.faces.spare",
-            &["never used", "when_open"],
+            "fallback = { model = \"faces\" }",
+            "fallback =",
+            "steps.faces.fallback",
+            &["never used", "on_open_circuit"],
         ),
         // Inputs and joins.
         (
@@ -685,8 +685,8 @@ repository = "MODELS"
 [steps.a]
 model = "voice"
 batch = {}
-when_open = "spare"
-spare = {}
+on_open_circuit = "fallback"
+fallback = {}
 [steps.a.inputs]
 audio = { from = "video", image = {} }
 state = { from = "audio", waveform = { rate = 16000 } }

@@ -88,7 +88,7 @@ fn until_there_are(address: &str, shards: u64, instances: u64) {
         let counts: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
         let current = |of: &Value| of["current"].as_u64().expect("a number");
         if current(&counts["shards"]) == shards && current(&counts["instances"]["identity"]) == instances {
-            assert_eq!(counts["shards"]["by_hand"], true);
+            assert_eq!(counts["shards"]["manual_override"], true);
             return;
         }
         assert!(Instant::now() < until, "there are {counts}");

@@ -113,15 +113,15 @@ fn an_impure_engine_is_seen() {
 }
 
 #[test]
-fn a_room_that_imports_a_later_one_is_seen() {
-    assert!(complaint("engine/src/align/mod.rs", "use crate::batch::Cut;").contains("later room"));
+fn a_stage_that_imports_a_later_one_is_seen() {
+    assert!(complaint("engine/src/align/mod.rs", "use crate::batch::Cut;").contains("later stage"));
+    assert!(complaint("engine/src/time.rs", "use crate::{position, scaling::Law};").contains("later stage"));
     assert!(
-        complaint("engine/src/time.rs", "use crate::{position, control::Budget};").contains("later room")
+        complaint("engine/src/align/input_buffer.rs", "use super::super::infer;").contains("later stage")
     );
-    assert!(complaint("engine/src/align/lane.rs", "use super::super::infer;").contains("later room"));
-    assert!(complaint("engine/src/align/mod.rs", "use super::pipeline::Limits;").contains("later room"));
+    assert!(complaint("engine/src/align/mod.rs", "use super::pipeline::Limits;").contains("later stage"));
     assert_fine("engine/src/batch/mod.rs", "use crate::{align::Bundle, sample::Sample}; use super::time;");
-    assert_fine("engine/src/align/lane.rs", "use super::infer;");
+    assert_fine("engine/src/align/input_buffer.rs", "use super::infer;");
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn crates_that_import_one_another_are_seen() {
     assert!(complaint("actors/src/lib.rs", "use lockstep_backends::Torch;").contains("composes"));
     assert!(complaint("engine/src/lib.rs", "pub use lockstep_connectors::kafka;").contains("composes"));
     assert_fine("actors/src/lib.rs", "use lockstep_engine::time;");
-    assert_fine("actors/tests/links.rs", "use lockstep_actors::link;");
-    assert_fine("src/main.rs", "use lockstep_actors::link;");
+    assert_fine("actors/tests/links.rs", "use lockstep_actors::mailbox;");
+    assert_fine("src/main.rs", "use lockstep_actors::mailbox;");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_file_that_does_not_say_what_it_is_is_seen() {
 
 #[test]
 fn a_banned_word_is_seen() {
-    assert!(complaint("actors/src/link.rs", "fn f() { a.do_send(b); }").contains("permits"));
+    assert!(complaint("actors/src/mailbox.rs", "fn f() { a.do_send(b); }").contains("credits"));
     assert!(complaint("src/main.rs", "fn f() { todo!() }").contains("finish"));
     assert!(complaint("src/main.rs", "fn f() { unimplemented!(\"x\") }").contains("finish"));
     assert_fine("src/main.rs", "fn try_do_send() {} // todo!");

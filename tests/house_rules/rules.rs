@@ -4,9 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::source::{code_only, paths};
 
-/// The rooms of the engine, in the order of the data. A room may import those before it.
-const ROOMS: [&str; 9] =
-    ["control", "ingest", "align", "batch", "preprocess", "infer", "publish", "pipeline", "telemetry"];
+/// The stages of the engine, in the order of the data, behind what all of them use. A stage may import those before it.
+const STAGES: [&str; 11] = [
+    "supervision",
+    "sharding",
+    "scaling",
+    "ingest",
+    "align",
+    "batch",
+    "preprocess",
+    "infer",
+    "publish",
+    "pipeline",
+    "telemetry",
+];
 
 /// What a file of code may be long, what it may be with a reason (see [`LONG_FILES`]), and what a test may be.
 const LINES: usize = 400;
@@ -61,7 +72,7 @@ pub(crate) fn judge(file: &File<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
     wrong.extend(homes(file, &named));
     wrong.extend(pure_engine(file, &named));
-    wrong.extend(order_of_rooms(file, &named));
+    wrong.extend(order_of_stages(file, &named));
     wrong.extend(siblings(file, &named));
     wrong.extend(length(file));
     wrong.extend(header(file));
@@ -107,14 +118,14 @@ fn pure_engine(file: &File<'_>, named: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn order_of_rooms(file: &File<'_>, named: &[String]) -> Vec<String> {
+fn order_of_stages(file: &File<'_>, named: &[String]) -> Vec<String> {
     let Some(inside) = file.path.strip_prefix("engine/src/") else { return Vec::new() };
     if inside == "lib.rs" {
         return Vec::new();
     }
     let modules: Vec<&str> =
         inside.trim_end_matches(".rs").split('/').filter(|part| *part != "mod").collect();
-    let place = |room: &str| ROOMS.iter().position(|known| *known == room);
+    let place = |stage: &str| STAGES.iter().position(|known| *known == stage);
     let own = modules.first().and_then(|first| place(first));
     let mut wrong = Vec::new();
     for path in named {
@@ -130,9 +141,9 @@ fn order_of_rooms(file: &File<'_>, named: &[String]) -> Vec<String> {
         let Some((room, theirs)) = target.and_then(|room| Some((room, place(room)?))) else { continue };
         if own.is_none_or(|own| own < theirs) {
             wrong.push(format!(
-                "{}: imports `{room}`, a later room; the order is foundations, {}: move what both need to the earlier one",
+                "{}: imports `{room}`, a later stage; the order is foundations, {}: move what both need to the earlier one",
                 file.path,
-                ROOMS.join(", ")
+                STAGES.join(", ")
             ));
         }
     }
@@ -178,7 +189,7 @@ fn header(file: &File<'_>) -> Option<String> {
 
 fn banned_words(file: &File<'_>, code: &str) -> Vec<String> {
     const WORDS: [(&str, &str); 3] = [
-        ("do_send", "it ignores the mailbox's capacity; send through a link with permits"),
+        ("do_send", "it ignores the mailbox's capacity; send through a link with credits"),
         ("todo!", "finish it, or leave it out and say so in ARCHITECTURE.md"),
         ("unimplemented!", "finish it, or leave it out and say so in ARCHITECTURE.md"),
     ];

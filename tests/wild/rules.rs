@@ -56,7 +56,7 @@ fn each_record_of_one_millisecond_has_a_result() {
     results.until(&mut [], |all| all.len() >= 2_050);
     results.for_now();
     let ids: BTreeSet<String> = results.json().iter().map(|result| result["id"].to_string()).collect();
-    // The second 300 have an earlier time than the first 2000 of their stream: astray, until they are taken for a step.
+    // The second 300 have an earlier time than the first 2000 of their stream: outliers, until they are taken for a step.
     assert_eq!(ids.len(), results.records.len(), "each result has an id of its own");
     assert_eq!(results.records.len(), 2_350, "{}", ended.err);
     assert!(ended.err.contains("outcome=\"duplicate\" records=50"), "{}", ended.err);

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lockstep_engine::align::{Aligner, Handover, Stamp};
-use lockstep_engine::control::shards::Awaiting;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Sample, StreamKey};
+use lockstep_engine::sharding::Awaiting;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use super::{Align, AlignMessage};
 use crate::resize::Moving;
-use crate::shell::Outbox;
+use crate::stage_actor::Outbox;
 
 /// How many streams are given at a time, before the giver looks at its other messages.
 const AT_A_TIME: usize = 256;

@@ -3,10 +3,10 @@
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 
 use super::IngestMessage;
-use crate::link::{Link, Refused};
+use crate::mailbox::{Mailbox, Refused};
 
 /// The source's way into the ingest actor.
-pub struct Intake(pub Link<IngestMessage>);
+pub struct Intake(pub Mailbox<IngestMessage>);
 
 impl SourceSink for Intake {
     fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent> {

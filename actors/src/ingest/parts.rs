@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use lockstep_engine::budget::Budget;
-use lockstep_engine::control::gate::Gate;
 use lockstep_engine::infer::changelog::Restored;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::IntakeClock;
+use lockstep_engine::ingest::gate::Gate;
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::Ends;
 use parking_lot::Mutex;
 
 use super::Shards;
-use crate::control::Load;
-use crate::link::Link;
+use crate::autoscaler::Load;
+use crate::mailbox::Mailbox;
 use crate::publish::PublishMessage;
 use crate::status::Status;
 
@@ -24,7 +24,7 @@ pub struct IngestParts {
     /// The sync actors.
     pub shards: Shards,
     /// Who keeps the ledger.
-    pub publish: Link<PublishMessage>,
+    pub publish: Mailbox<PublishMessage>,
     /// The source, filled in when it has started, which needs the link to this actor first.
     pub control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     /// What samples count against.

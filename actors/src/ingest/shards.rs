@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::align::Bounds;
-use lockstep_engine::control::shards::{MOST_SHARDS, Refused, Router};
 use lockstep_engine::sample::Sample;
+use lockstep_engine::sharding::{MOST_SHARDS, Refused, Router};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use super::IngestMessage;
 use crate::align::{Align, AlignMessage};
-use crate::link::Link;
+use crate::mailbox::Mailbox;
 use crate::resize::Moving;
-use crate::shell::Outbox;
+use crate::stage_actor::Outbox;
 use crate::status::Status;
 
 /// How often it is looked whether more or fewer are asked for, and whether streams that move have arrived.
@@ -22,12 +22,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_WHILE_MOVING: Duration = Duration::from_millis(5);
 
 /// Starts the sync actor of a shard, of so many.
-pub type StartShard = Box<dyn FnMut(usize, usize) -> Link<AlignMessage> + Send>;
+pub type StartShard = Box<dyn FnMut(usize, usize) -> Mailbox<AlignMessage> + Send>;
 
 /// The sync actors.
 pub struct Shards {
     /// By shard; those that leave are among them until their streams have gone.
-    links: Vec<Link<AlignMessage>>,
+    links: Vec<Mailbox<AlignMessage>>,
     router: Router,
     start: StartShard,
     moving: Option<Arc<Moving>>,
@@ -48,7 +48,7 @@ impl Shards {
     }
 
     /// The link of each, those that leave included.
-    pub(super) fn links(&self) -> &[Link<AlignMessage>] {
+    pub(super) fn links(&self) -> &[Mailbox<AlignMessage>] {
         &self.links
     }
 

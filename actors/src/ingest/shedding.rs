@@ -10,9 +10,9 @@ use lockstep_engine::sample::{Sample, StreamKey};
 use lockstep_engine::time::Timestamp;
 
 use super::{IngestMessage, Shards};
-use crate::link::Link;
+use crate::mailbox::Mailbox;
 use crate::publish::{PublishMessage, Unread};
-use crate::shell::Outbox;
+use crate::stage_actor::Outbox;
 
 /// What is shed of each partition that is ours, of inputs that shed at all.
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Aside {
     pub(super) fn tell(
         self,
         at: Timestamp,
-        publish: &Link<PublishMessage>,
+        publish: &Mailbox<PublishMessage>,
         shards: &Shards,
         out: &mut Outbox<IngestMessage>,
     ) {

@@ -10,7 +10,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 
 use crate::prepare::StepRuntime;
-use crate::shell::panic_text;
+use crate::stage_actor::panic_text;
 
 /// Why a call gave nothing.
 pub(super) enum Failed {
@@ -44,7 +44,7 @@ pub(super) fn call(
         let signature = &runtime.step.model.signature;
         let of_rows =
             split(signature, rows, &outputs, kept).map_err(|mismatch| Failed::Batch(mismatch.to_string()))?;
-        runtime.spare.give(tensors.into_iter().chain(outputs));
+        runtime.fallback.give(tensors.into_iter().chain(outputs));
         Ok(of_rows)
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {

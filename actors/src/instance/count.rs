@@ -2,15 +2,15 @@
 
 use std::ops::Deref;
 
-use lockstep_engine::control::scaling::MOST_INSTANCES;
+use lockstep_engine::scaling::MOST_INSTANCES;
 use parking_lot::Mutex;
 
-use crate::asked::Asked;
+use crate::desired::Desired;
 
 /// How many instances a step has and is to have. A pipeline that is started again begins with as many as the file says.
 #[derive(Debug, Default)]
 pub struct Instances {
-    count: Asked<MOST_INSTANCES>,
+    count: Desired<MOST_INSTANCES>,
     coming: Mutex<Coming>,
 }
 
@@ -28,7 +28,7 @@ pub struct Coming {
 }
 
 impl Deref for Instances {
-    type Target = Asked<MOST_INSTANCES>;
+    type Target = Desired<MOST_INSTANCES>;
 
     fn deref(&self) -> &Self::Target {
         &self.count
@@ -36,7 +36,7 @@ impl Deref for Instances {
 }
 
 impl Instances {
-    /// Asks for so many by hand, as [`Asked::ask`] does, and for what could not be loaded once more.
+    /// Asks for so many by hand, as [`Desired::ask`] does, and for what could not be loaded once more.
     pub fn ask(&self, instances: usize) {
         self.coming.lock().most = None;
         self.count.ask(instances);

@@ -57,7 +57,7 @@ impl Work {
     ) -> Result<Vec<Option<Tensor>>, String> {
         match self.inputs.take() {
             Some(inputs) if *rows == (0..self.jobs.len()) => return Ok(inputs),
-            Some(inputs) => runtime.spare.give(inputs.into_iter().flatten()),
+            Some(inputs) => runtime.fallback.give(inputs.into_iter().flatten()),
             None => {}
         }
         let jobs: Vec<&Arc<Job>> = self.jobs(rows).collect();

@@ -1,34 +1,34 @@
-//! One thread of an instance: it loads the model, goes on with what lies on the desk, and takes batches
+//! One thread of an instance: it loads the model, goes on with what lies on the slot, and takes batches
 //! until nobody sends any more or the model has to be loaded anew.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockstep_engine::control::breaker::Admit;
-use lockstep_engine::control::restart::Decision;
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::infer::backend::{Backend, BackendError, LoadModel, Model};
 use lockstep_engine::infer::job::{Failure, Outcome};
 use lockstep_engine::infer::retry::AfterFailure;
 use lockstep_engine::infer::rows::StepOutput;
-use lockstep_engine::infer::step::WhenOpen;
+use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::sample::StreamKey;
+use lockstep_engine::supervision::breaker::Admit;
+use lockstep_engine::supervision::restart::Decision;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::call::{Failed, call, with_state};
-use super::desk::{Hands, Seat};
+use super::slot::{InFlight, Occupant};
 use super::work::Work;
 use super::{Instance, InstanceParts, Loaded, Order};
 use crate::route::Onward;
-use crate::shell::panic_text;
+use crate::stage_actor::panic_text;
 
 /// Who is told when an instance has gone that was to go.
 type Gone = Option<oneshot::Sender<()>>;
 
-/// Why a thread leaves its desk.
+/// Why a thread leaves its slot.
 enum Leave {
     /// Nobody sends any more.
     Ended,
@@ -44,16 +44,16 @@ enum Leave {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Model,
-    Spare,
+    Fallback,
 }
 
 /// The models of a thread.
 struct Models {
     own: Box<dyn Model>,
-    spare: Option<Box<dyn Model>>,
+    fallback: Option<Box<dyn Model>>,
 }
 
-/// A thread at an instance's desk.
+/// A thread at an instance's slot.
 pub(super) struct Worker {
     instance: Arc<Instance>,
     generation: u64,
@@ -76,7 +76,7 @@ impl Worker {
     /// reason to try again.
     pub(super) fn live(self, loaded: Option<Loaded>) {
         let lived = catch_unwind(AssertUnwindSafe(|| {
-            let mut hands = self.instance.desk.lock().take(self.generation)?;
+            let mut hands = self.instance.slot.lock().take(self.generation)?;
             let mut models = match (self.load(), loaded) {
                 (Ok(models), loaded) => {
                     self.parts().failures.running(&self.instance.name);
@@ -88,9 +88,9 @@ impl Worker {
                     models
                 }
                 (Err(error), Some(loaded)) => {
-                    let mut desk = self.instance.desk.lock();
-                    (desk.seat, desk.is_gone) = (Seat::Closed, true);
-                    drop(desk);
+                    let mut slot = self.instance.slot.lock();
+                    (slot.occupant, slot.is_gone) = (Occupant::Closed, true);
+                    drop(slot);
                     loaded(Err(error));
                     return None;
                 }
@@ -123,45 +123,45 @@ impl Worker {
     fn load(&self) -> Result<Models, BackendError> {
         let step = &self.parts().runtime.step;
         let own = load(&*self.parts().backend, &step.model)?;
-        let spare = match (&step.care.when_open, &self.parts().spare) {
-            (WhenOpen::Spare(spare), Some(backend)) => Some(load(&**backend, &spare.model)?),
+        let fallback = match (&step.care.on_open_circuit, &self.parts().fallback) {
+            (OnOpenCircuit::Fallback(fallback), Some(backend)) => Some(load(&**backend, &fallback.model)?),
             _ => None,
         };
-        Ok(Models { own, spare })
+        Ok(Models { own, fallback })
     }
 
-    /// Puts everything back on the desk for the next, if there is to be one. Gives who is to be told when the models
+    /// Puts everything back on the slot for the next, if there is to be one. Gives who is to be told when the models
     /// are gone, if it was to go.
-    fn leave(&self, hands: Box<Hands>, why: Leave) -> Gone {
-        let mut desk = self.instance.desk.lock();
-        desk.hands = Some(hands);
+    fn leave(&self, hands: Box<InFlight>, why: Leave) -> Gone {
+        let mut slot = self.instance.slot.lock();
+        slot.hands = Some(hands);
         let (decision, why) = match why {
             Leave::Evicted => return None,
             Leave::Ended => {
-                desk.seat = Seat::Closed;
-                let gone = desk.clear();
+                slot.occupant = Occupant::Closed;
+                let gone = slot.clear();
                 if gone.is_some() {
                     self.parts().failures.ended(&self.instance.name);
                 }
                 return gone;
             }
             Leave::Anew(why) => (Decision::Again { after: std::time::Duration::ZERO }, why),
-            Leave::Failed(why) => (desk.restarts.failed(Timestamp::now()), why),
+            Leave::Failed(why) => (slot.restarts.failed(Timestamp::now()), why),
         };
         match decision {
             Decision::Again { after } => {
-                desk.generation += 1;
-                desk.seat = Seat::Vacant(Instant::now() + after);
-                drop(desk);
+                slot.generation += 1;
+                slot.occupant = Occupant::Vacant(Instant::now() + after);
+                drop(slot);
                 tracing::warn!(instance = self.instance.name, ?after, "to be replaced: {why}");
                 self.parts().failures.failed(&self.instance.name, &why);
                 telemetry::restarted(&self.instance.name);
-                self.parts().bell.ring();
+                self.parts().notify.ring();
             }
             Decision::GiveUp => {
-                desk.seat = Seat::Closed;
-                let policy = *desk.restarts.policy();
-                drop(desk);
+                slot.occupant = Occupant::Closed;
+                let policy = *slot.restarts.policy();
+                drop(slot);
                 let why = format!("{why}; given up after {} restarts in {:?}", policy.most, policy.within);
                 self.parts().failures.report(&self.instance.name, &why);
             }
@@ -172,9 +172,9 @@ impl Worker {
     /// Does the batch that is in hand, or takes an order and does that.
     fn work(
         &self,
-        mut hands: Box<Hands>,
+        mut hands: Box<InFlight>,
         models: &mut Models,
-    ) -> Result<Box<Hands>, (Option<Box<Hands>>, Leave)> {
+    ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
         if let Some(why) = hands.hung.take()
             && self.blame(&mut hands, Who::Model, &why)
         {
@@ -204,12 +204,12 @@ impl Worker {
         }
     }
 
-    /// Waits until the model may be called, or says that its spare does it. What is not to wait for that is
+    /// Waits until the model may be called, or says that its fallback does it. What is not to wait for that is
     /// reported as failed. None when the end has come.
     fn admitted(&self, work: &mut Work) -> Option<Who> {
         let runtime = &self.parts().runtime;
         loop {
-            let count = self.parts().bell.count();
+            let count = self.parts().notify.count();
             let now = Timestamp::now();
             let until = match runtime.admit(now, self.parts().failures.status()) {
                 Admit::Yes => return Some(Who::Model),
@@ -219,9 +219,9 @@ impl Worker {
                 }
                 Admit::No { until } => until,
             };
-            match &runtime.step.care.when_open {
-                WhenOpen::Spare(_) => return Some(Who::Spare),
-                WhenOpen::DeadLetter => {
+            match &runtime.step.care.on_open_circuit {
+                OnOpenCircuit::Fallback(_) => return Some(Who::Fallback),
+                OnOpenCircuit::DeadLetter => {
                     let rows = work.remaining.drain();
                     let why = "it has failed too often in a row, and is left alone for a while";
                     let mut onward = Onward::default();
@@ -232,8 +232,8 @@ impl Worker {
                     onward.send_blocking(&self.parts().routes);
                     return Some(Who::Model);
                 }
-                WhenOpen::Wait => {
-                    if !self.parts().bell.wait(count, Instant::now() + until.since(now)) {
+                OnOpenCircuit::Wait => {
+                    if !self.parts().notify.wait(count, Instant::now() + until.since(now)) {
                         return None;
                     }
                 }
@@ -244,11 +244,11 @@ impl Worker {
     /// Runs what is next of the batch in hand.
     fn piece(
         &self,
-        mut hands: Box<Hands>,
+        mut hands: Box<InFlight>,
         models: &mut Models,
         who: Who,
-    ) -> Result<Box<Hands>, (Option<Box<Hands>>, Leave)> {
-        let Hands { work: Some(work), state, .. } = &mut *hands else { return Ok(hands) };
+    ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
+        let InFlight { work: Some(work), state, .. } = &mut *hands else { return Ok(hands) };
         let Some(rows) = work.remaining.next() else { return Ok(hands) };
         let runtime = &self.parts().runtime;
         if runtime.step.is_stateful() {
@@ -262,13 +262,13 @@ impl Worker {
         let outcome = match tensors {
             Err(why) => Err(Failed::Batch(why)),
             Ok(tensors) => {
-                let model = match (who, &mut models.spare) {
-                    (Who::Spare, Some(spare)) => spare,
+                let model = match (who, &mut models.fallback) {
+                    (Who::Fallback, Some(fallback)) => fallback,
                     _ => &mut models.own,
                 };
                 self.lay_down(hands, since);
                 let outcome = call(runtime, &mut **model, rows.len(), tensors);
-                let back = self.instance.desk.lock().take(self.generation);
+                let back = self.instance.slot.lock().take(self.generation);
                 let Some(back) = back else {
                     tracing::warn!(instance = self.instance.name, "an answer came too late and is ignored");
                     return Err((None, Leave::Evicted));
@@ -289,7 +289,8 @@ impl Worker {
                 return Ok(hands);
             }
             Err(Failed::OutOfMemory(why)) if rows.len() > 1 => {
-                let model = if who == Who::Spare { models.spare.as_mut() } else { Some(&mut models.own) };
+                let model =
+                    if who == Who::Fallback { models.fallback.as_mut() } else { Some(&mut models.own) };
                 model.into_iter().for_each(|model| model.release_memory());
                 let most = runtime.shrink(rows.len().div_ceil(2));
                 telemetry::batch_split(self.step(), "memory");
@@ -321,16 +322,16 @@ impl Worker {
         Ok(hands)
     }
 
-    /// Lays everything on the desk while the model is called.
-    fn lay_down(&self, hands: Box<Hands>, since: Instant) {
+    /// Lays everything on the slot while the model is called.
+    fn lay_down(&self, hands: Box<InFlight>, since: Instant) {
         let deadline = since + self.parts().runtime.step.care.deadline;
-        let mut desk = self.instance.desk.lock();
-        desk.hands = Some(hands);
-        desk.seat = Seat::Taken(Some(deadline));
+        let mut slot = self.instance.slot.lock();
+        slot.hands = Some(hands);
+        slot.occupant = Occupant::Taken(Some(deadline));
     }
 
-    fn succeeded(&self, hands: &mut Hands, who: Who, outputs: Vec<StepOutput>, started_at: Timestamp) {
-        let Hands { work: Some(work), state, .. } = hands else { return };
+    fn succeeded(&self, hands: &mut InFlight, who: Who, outputs: Vec<StepOutput>, started_at: Timestamp) {
+        let InFlight { work: Some(work), state, .. } = hands else { return };
         let Some(rows) = work.remaining.next() else { return };
         let runtime = &self.parts().runtime;
         if runtime.step.is_stateful() {
@@ -341,7 +342,7 @@ impl Worker {
         work.remaining.succeeded();
         work.let_go_if_done();
         if who == Who::Model && runtime.succeeded(self.parts().failures.status()) {
-            self.parts().bell.ring();
+            self.parts().notify.ring();
         }
         let times = (started_at, Timestamp::now());
         let of = (runtime.index, &*self.parts().routes.graph);
@@ -354,7 +355,7 @@ impl Worker {
 
     /// What was next of the batch in hand has failed: it is split, tried again or given up. Whether the model
     /// has failed so often in a row that it has to be loaded anew.
-    fn blame(&self, hands: &mut Hands, who: Who, why: &str) -> bool {
+    fn blame(&self, hands: &mut InFlight, who: Who, why: &str) -> bool {
         let tries = self.parts().runtime.step.care.tries;
         let Some(work) = &mut hands.work else { return false };
         let size = work.remaining.next().map_or(0, |rows| rows.len());
@@ -373,13 +374,13 @@ impl Worker {
         }
         let runtime = &self.parts().runtime;
         let opened = who == Who::Model && runtime.failed(is_for_good, now, self.parts().failures.status());
-        opened && runtime.step.care.when_open == WhenOpen::Wait
+        opened && runtime.step.care.on_open_circuit == OnOpenCircuit::Wait
     }
 
     /// A bundle is given up, after so many tries of it alone.
     fn fail(&self, work: &Work, row: usize, (why, tries): (&str, u32), now: Timestamp, onward: &mut Onward) {
         let message = format!("step {}: {why}", self.step());
-        let fault = Fault::new(Stage::Infer, Reason::ModelFailed, message).after_attempts(tries);
+        let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
         let of = (self.parts().runtime.index, &*self.parts().routes.graph);
         let failed = Outcome::Failed(Failure { fault, culprit: None });
         work.report(row, |_| failed, (now, now), of, onward);

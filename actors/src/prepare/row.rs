@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use lockstep_engine::align::Part;
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::infer::job::{Failure, Job};
 use lockstep_engine::position::InputId;
 use lockstep_engine::preprocess::{Preprocessor, RowFault, RowInfo, RowMut, Scratch};
@@ -15,7 +15,7 @@ use lockstep_engine::telemetry;
 use rayon::prelude::*;
 
 use crate::decoding::Decoding;
-use crate::shell::panic_text;
+use crate::stage_actor::panic_text;
 
 thread_local! {
     /// Each thread of the pool uses its memory over and over.
@@ -97,7 +97,7 @@ pub(super) fn apart<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send
 }
 
 pub(super) fn undecodable(message: String) -> Fault {
-    Fault::new(Stage::Preprocess, Reason::Undecodable, message)
+    Fault::new(StageKind::Preprocess, Reason::Undecodable, message)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub struct Aligned {
     /// Samples that had to make room, the bound that asked for it, and how many bundles contain them.
     pub evicted: Vec<(Arc<Sample>, Bound, u32)>,
     /// Samples that are at fault by themselves.
-    pub astray: Vec<(Arc<Sample>, Fault)>,
+    pub outliers: Vec<(Arc<Sample>, Fault)>,
     /// Bundles that a policy drops.
     pub dropped: Vec<Bundle<Arc<Sample>>>,
     /// Bundles that a policy dead-letters.
@@ -113,7 +113,7 @@ impl Aligned {
             && self.late.is_empty()
             && self.duplicates.is_empty()
             && self.evicted.is_empty()
-            && self.astray.is_empty()
+            && self.outliers.is_empty()
             && self.dropped.is_empty()
             && self.failed.is_empty()
     }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::position::Position;
-use lockstep_engine::publish::letters::LeftOut;
+use lockstep_engine::publish::side_output::LeftOut;
 use lockstep_engine::publish::{Settled, Verdict};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::telemetry::samples::DropReason;
 use lockstep_engine::time::Timestamp;
 
-use super::letter::Letter;
+use super::dead_letter::DeadLetter;
 use super::pending::{Delivered, is_ours};
 use super::{Aligned, Publish, Unread, input_name};
 
@@ -64,8 +64,8 @@ impl Publish {
                 self.left_out(&sample, LeftOut::Evicted(bound));
             }
         }
-        for (sample, fault) in aligned.astray {
-            self.at_fault(Letter::Sample(sample), fault);
+        for (sample, fault) in aligned.outliers {
+            self.at_fault(DeadLetter::Sample(sample), fault);
         }
         for sample in aligned.duplicates {
             if !self.is_published(sample.position(), sample.assignment) {
@@ -107,7 +107,7 @@ impl Publish {
     }
 
     /// Dead-letters a record that is at fault by itself.
-    pub(super) fn at_fault(&mut self, letter: Letter, fault: Fault) {
+    pub(super) fn at_fault(&mut self, letter: DeadLetter, fault: Fault) {
         if !self.is_published(letter.record().position, letter.assignment()) {
             self.dead_letter(letter, fault);
         }
@@ -141,12 +141,12 @@ impl Publish {
                 self.drop_sample(position, reason);
             }
             Some(Verdict::DeadLetter(sample, fault)) => {
-                self.dead_letter(Letter::Sample(sample), fault);
+                self.dead_letter(DeadLetter::Sample(sample), fault);
             }
         }
     }
 
-    fn dead_letter(&mut self, letter: Letter, fault: Fault) {
+    fn dead_letter(&mut self, letter: DeadLetter, fault: Fault) {
         let position = letter.record().position;
         telemetry::dead_lettered(fault.stage, fault.reason);
         self.observer.dead_lettered(position.input(), &fault);
@@ -167,8 +167,8 @@ impl Publish {
             // Whoever has the partitions now reads its records again.
             return self.abandoned();
         }
-        if let Some(carrying) = &mut self.carrying {
-            carrying.note(&job);
+        if let Some(stream_state) = &mut self.stream_state {
+            stream_state.note(&job);
         }
         let failure = match job.failure() {
             Some(failure) => (failure.fault.clone(), failure.culprit),
@@ -177,7 +177,7 @@ impl Publish {
                     self.outgoing.result(job, record, timing, now);
                     return;
                 }
-                Err(why) => (Fault::new(Stage::Publish, Reason::ModelFailed, why), None),
+                Err(why) => (Fault::new(StageKind::Publish, Reason::ModelFailed, why), None),
             },
         };
         self.failed(&job, &failure.0, failure.1);
@@ -218,7 +218,7 @@ impl Publish {
                     }
                 }
                 Delivered::Poison { job, fault } => self.failed(&job, &fault, None),
-                Delivered::Letter { position, assignment } => self.ledger.end(position, assignment),
+                Delivered::DeadLetter { position, assignment } => self.ledger.end(position, assignment),
                 Delivered::Carried => {}
             }
         }

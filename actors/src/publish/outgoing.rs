@@ -8,8 +8,8 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::pipeline::OnUndeliverable;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::Ledger;
-use lockstep_engine::publish::letters::{self, Keeps, LeftOut};
 use lockstep_engine::publish::result::Timing;
+use lockstep_engine::publish::side_output::{self, Keeps, LeftOut};
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
 use lockstep_engine::publish::transaction::Then;
 use lockstep_engine::sample::Sample;
@@ -17,12 +17,12 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use super::PublishMessage;
-use super::gathering::Gathering;
+use super::dead_letter::DeadLetter;
 use super::inbox::Inbox;
-use super::letter::Letter;
 use super::pending::{Dead, Delivered, Outbound, Pending};
 use super::send_queue::SendQueue;
-use crate::shell::Outbox;
+use super::transaction_buffer::TransactionBuffer;
+use crate::stage_actor::Outbox;
 
 mod again;
 mod refused;
@@ -45,7 +45,7 @@ pub(super) struct Outgoing {
     late: Option<Arc<str>>,
     sink: Box<dyn Sink>,
     inbox: Arc<Inbox>,
-    /// Room for what has arrived, kept from one time to the next.
+    /// Stage for what has arrived, kept from one time to the next.
     arrived: Vec<Delivery>,
     queue: SendQueue,
     /// How many bytes may wait before nothing more is taken in.
@@ -59,7 +59,7 @@ pub(super) struct Outgoing {
     on_undeliverable: OnUndeliverable,
     /// What was sent again has numbers before this one.
     sent_again: u64,
-    gathering: Option<Gathering>,
+    transaction_buffer: Option<TransactionBuffer>,
 }
 
 impl Outgoing {
@@ -73,9 +73,9 @@ impl Outgoing {
         (dead_letters, late): (Arc<str>, Option<Arc<str>>),
         sink: Box<dyn Sink>,
         inbox: Arc<Inbox>,
-        gathering: Option<(Gathering, usize)>,
+        transaction_buffer: Option<(TransactionBuffer, usize)>,
     ) -> Self {
-        let (gathering, most_waiting) = gathering.unzip();
+        let (transaction_buffer, most_waiting) = transaction_buffer.unzip();
         Self {
             dead_letters,
             late,
@@ -89,7 +89,7 @@ impl Outgoing {
             in_turn: Vec::new(),
             on_undeliverable: OnUndeliverable::default(),
             sent_again: 0,
-            gathering,
+            transaction_buffer,
         }
     }
 
@@ -103,19 +103,22 @@ impl Outgoing {
         self.queue.is_empty()
             && self.refused.is_empty()
             && self.in_turn.is_empty()
-            && self.gathering.as_ref().is_none_or(Gathering::is_empty)
+            && self.transaction_buffer.as_ref().is_none_or(TransactionBuffer::is_empty)
     }
 
     /// Sets a mark behind all that was to be sent.
     pub(super) fn mark(&self) -> Mark {
-        Mark { sent: self.queue.next(), counted: self.gathering.as_ref().map_or(0, Gathering::next_to_count) }
+        Mark {
+            sent: self.queue.next(),
+            counted: self.transaction_buffer.as_ref().map_or(0, TransactionBuffer::next_to_count),
+        }
     }
 
     /// Whether all that was to be sent before a mark has come to its end: where results go in transactions, whether all those
     /// count that hold some of it, and one that holds what else had ended by then.
     pub(super) fn has_passed(&self, mark: Mark) -> bool {
-        match &self.gathering {
-            Some(gathering) => gathering.counts(mark.sent, mark.counted),
+        match &self.transaction_buffer {
+            Some(transaction_buffer) => transaction_buffer.counts(mark.sent, mark.counted),
             None => {
                 let all_sent = self.refused.is_empty() && self.in_turn.is_empty();
                 all_sent && self.queue.first() >= mark.sent.max(self.sent_again)
@@ -129,7 +132,7 @@ impl Outgoing {
     }
 
     /// Sends a dead letter.
-    pub(super) fn dead_letter(&mut self, letter: Letter, topic: String, fault: Fault) {
+    pub(super) fn dead_letter(&mut self, letter: DeadLetter, topic: String, fault: Fault) {
         self.send_dead(Dead { letter, topic, fault, keeps: Keeps::All });
     }
 
@@ -141,7 +144,7 @@ impl Outgoing {
     /// Sends a sample that took no part, if there is a topic for it.
     pub(super) fn left_out(&mut self, sample: Arc<Sample>, topic: String, why: LeftOut) -> bool {
         let Some(late) = &self.late else { return false };
-        let record = letters::left_out(late, &sample.record, &topic, why, Keeps::All);
+        let record = side_output::left_out(late, &sample.record, &topic, why, Keeps::All);
         self.send(record, Outbound::LeftOut { sample, topic, why, keeps: Keeps::All });
         true
     }
@@ -150,11 +153,11 @@ impl Outgoing {
     pub(super) fn send(&mut self, record: OutRecord, what: Outbound) {
         // What waits goes first, or results would overtake one another.
         if self.queue.has_unsent()
-            || !hand_over(&mut self.gathering, &mut *self.sink, &record, self.queue.next())
+            || !hand_over(&mut self.transaction_buffer, &mut *self.sink, &record, self.queue.next())
         {
             self.queue.push_unsent(Box::new(record), what);
         } else {
-            let record = keeps(&self.gathering, &what).then(|| Box::new(record));
+            let record = keeps(&self.transaction_buffer, &what).then(|| Box::new(record));
             self.queue.push_sent(Pending { what, record });
         }
     }
@@ -173,10 +176,10 @@ impl Outgoing {
                 self.queue.abandon();
                 continue;
             };
-            if !hand_over(&mut self.gathering, &mut *self.sink, record, number) {
+            if !hand_over(&mut self.transaction_buffer, &mut *self.sink, record, number) {
                 break;
             }
-            let is_kept = keeps(&self.gathering, &pending.what);
+            let is_kept = keeps(&self.transaction_buffer, &pending.what);
             self.queue.sent(is_kept);
         }
         abandoned
@@ -195,11 +198,11 @@ impl Outgoing {
         for delivery in arrived.drain(..) {
             let Some(pending) = self.queue.take(delivery.token) else { continue };
             match delivery.outcome {
-                Ok(()) => match &mut self.gathering {
-                    Some(gathering) => {
+                Ok(()) => match &mut self.transaction_buffer {
+                    Some(transaction_buffer) => {
                         let (delivered, kept) = pending.told(now);
                         ended.extend(delivered);
-                        gathering.keep(delivery.token, kept);
+                        transaction_buffer.keep(delivery.token, kept);
                     }
                     None => ended.extend(pending.what.delivered(now)),
                 },
@@ -214,27 +217,27 @@ impl Outgoing {
 
     /// The transaction under way is not to wait until it is due.
     pub(super) fn end_soon(&mut self) {
-        if let Some(gathering) = &mut self.gathering {
-            gathering.transaction.end_soon();
+        if let Some(transaction_buffer) = &mut self.transaction_buffer {
+            transaction_buffer.transaction.end_soon();
         }
     }
 
     /// Whether the transaction under way is to be closed now.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.gathering.as_ref().is_some_and(|gathering| gathering.is_due(now))
+        self.transaction_buffer.as_ref().is_some_and(|transaction_buffer| transaction_buffer.is_due(now))
     }
 
     /// The transaction under way ends with what has been sent, or with all that was to be sent until now: with what streams
     /// carry on, which is of no use without the results before it, and theirs are not without it.
     pub(super) fn close(&mut self, with_all: bool) {
-        if let Some(gathering) = &mut self.gathering {
-            gathering.close(if with_all { self.queue.next() } else { self.queue.unsent() });
+        if let Some(transaction_buffer) = &mut self.transaction_buffer {
+            transaction_buffer.close(if with_all { self.queue.next() } else { self.queue.unsent() });
         }
     }
 
     /// When the transaction under way is due.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.gathering.as_ref().and_then(Gathering::due)
+        self.transaction_buffer.as_ref().and_then(TransactionBuffer::due)
     }
 
     /// Ends the transaction under way if it is time, with the positions that may be committed.
@@ -242,24 +245,27 @@ impl Outgoing {
     /// # Errors
     /// When a position cannot be among them.
     pub(super) fn step(&mut self, now: Timestamp, ledger: &mut Ledger<Arc<Sample>>) -> Result<(), String> {
-        match &mut self.gathering {
-            Some(gathering) => {
-                gathering.step(now, (self.queue.is_under_way(), self.queue.unsent()), ledger, &self.inbox)
-            }
+        match &mut self.transaction_buffer {
+            Some(transaction_buffer) => transaction_buffer.step(
+                now,
+                (self.queue.is_under_way(), self.queue.unsent()),
+                ledger,
+                &self.inbox,
+            ),
             None => Ok(()),
         }
     }
 
     /// Nothing of the transaction under way may count.
     pub(super) fn doom(&mut self, why: &str) {
-        if let Some(gathering) = &mut self.gathering {
-            gathering.transaction.doom(why);
+        if let Some(transaction_buffer) = &mut self.transaction_buffer {
+            transaction_buffer.transaction.doom(why);
         }
     }
 
     /// Whether results go in transactions.
     pub(super) fn is_transactional(&self) -> bool {
-        self.gathering.is_some()
+        self.transaction_buffer.is_some()
     }
 
     /// Whether the transaction counts that was to end, if it has. All of one that does not is to be sent again, before
@@ -270,12 +276,15 @@ impl Outgoing {
         out: &mut Outbox<PublishMessage>,
     ) -> Option<bool> {
         let unsent = self.queue.unsent();
-        match self.gathering.as_mut()?.ended(now, &self.inbox, unsent)? {
+        match self.transaction_buffer.as_mut()?.ended(now, &self.inbox, unsent)? {
             Then::GoOn => Some(true),
             Then::Again(why) => {
                 tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
-                let kept =
-                    self.gathering.as_mut().map(|gathering| gathering.take_kept(unsent)).unwrap_or_default();
+                let kept = self
+                    .transaction_buffer
+                    .as_mut()
+                    .map(|transaction_buffer| transaction_buffer.take_kept(unsent))
+                    .unwrap_or_default();
                 self.sink.resume();
                 self.queue.push_again(kept.into_iter());
                 Some(false)
@@ -290,8 +299,8 @@ impl Outgoing {
     /// Lets go of what was kept of a transaction that counts. That takes as long as to send some thousand records, and the
     /// broker had better have work meanwhile.
     pub(super) fn forget_counted(&mut self) {
-        if let Some(gathering) = &mut self.gathering {
-            gathering.forget_counted();
+        if let Some(transaction_buffer) = &mut self.transaction_buffer {
+            transaction_buffer.forget_counted();
         }
     }
 
@@ -308,25 +317,25 @@ impl Outgoing {
 
 /// Gives the sink a record, if there is room and a transaction for it.
 fn hand_over(
-    gathering: &mut Option<Gathering>,
+    transaction_buffer: &mut Option<TransactionBuffer>,
     sink: &mut dyn Sink,
     record: &OutRecord,
     number: u64,
 ) -> bool {
-    if gathering.as_ref().is_some_and(|gathering| !gathering.takes(number))
+    if transaction_buffer.as_ref().is_some_and(|transaction_buffer| !transaction_buffer.takes(number))
         || sink.send(record, number).is_err()
     {
         return false;
     }
-    if let Some(gathering) = gathering {
-        gathering.hold(record);
+    if let Some(transaction_buffer) = transaction_buffer {
+        transaction_buffer.hold(record);
     }
     true
 }
 
 /// Whether a record is kept when it has been sent.
-fn keeps(gathering: &Option<Gathering>, what: &Outbound) -> bool {
-    gathering.is_some() || matches!(what, Outbound::Carried { .. })
+fn keeps(transaction_buffer: &Option<TransactionBuffer>, what: &Outbound) -> bool {
+    transaction_buffer.is_some() || matches!(what, Outbound::Carried { .. })
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::time::Duration;
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::position::{PartitionId, Position};
-use lockstep_engine::publish::letters::{Keeps, LeftOut};
 use lockstep_engine::publish::result::Timing;
+use lockstep_engine::publish::side_output::{Keeps, LeftOut};
 use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::time::Timestamp;
 use smallvec::{SmallVec, smallvec};
 
-use super::letter::Letter;
+use super::dead_letter::DeadLetter;
 
 /// A record on its way.
 pub(super) struct Pending {
@@ -71,7 +71,7 @@ pub(super) enum Outbound {
 
 /// A record that is made into a dead letter.
 pub(super) struct Dead {
-    pub(super) letter: Letter,
+    pub(super) letter: DeadLetter,
     pub(super) topic: String,
     pub(super) fault: Fault,
     pub(super) keeps: Keeps,
@@ -96,7 +96,7 @@ pub(super) enum Delivered {
         fault: Fault,
     },
     /// A dead letter, or a late, evicted or shed record, was acknowledged.
-    Letter {
+    DeadLetter {
         /// The record that it was.
         position: Position,
         /// The assignment that it was read under.
@@ -113,12 +113,12 @@ impl Outbound {
             Self::Result { job, timing, sent_at } => {
                 Delivered::Result { job, timing, publish: now.since(sent_at) }
             }
-            Self::Dead(dead) => Delivered::Letter {
+            Self::Dead(dead) => Delivered::DeadLetter {
                 position: dead.letter.record().position,
                 assignment: dead.letter.assignment(),
             },
             Self::LeftOut { sample, .. } => {
-                Delivered::Letter { position: sample.position(), assignment: sample.assignment }
+                Delivered::DeadLetter { position: sample.position(), assignment: sample.assignment }
             }
             Self::Carried { .. } => Delivered::Carried,
             Self::Told { .. } => return None,

@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::Ended;
 use crate::failure::Remedy;
 use crate::ingest::IngestMessage;
-use crate::link::Link;
+use crate::mailbox::Mailbox;
 use crate::publish::PublishMessage;
 
 /// Stops intake, lets what is under way come to its end, commits, and leaves the group.
 pub(super) async fn stop_in_order(
     source: &Arc<dyn SourceControl>,
-    (ingest, publish): (&Link<IngestMessage>, &Link<PublishMessage>),
+    (ingest, publish): (&Mailbox<IngestMessage>, &Mailbox<PublishMessage>),
     all_done: oneshot::Receiver<()>,
     failed: &mut mpsc::Receiver<(String, Remedy)>,
     within: Duration,
@@ -42,7 +42,7 @@ pub(super) async fn stop_in_order(
 /// Commits and leaves the group, when a stop has begun at a time.
 pub(super) async fn leave(
     source: &Arc<dyn SourceControl>,
-    publish: &Link<PublishMessage>,
+    publish: &Mailbox<PublishMessage>,
     drained: bool,
     since: Instant,
     within: Duration,

@@ -7,12 +7,12 @@ use std::time::Duration;
 use actix::Arbiter;
 use crossbeam_channel::RecvTimeoutError;
 use lockstep_engine::align::AlignPolicy;
-use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::Restored;
-use lockstep_engine::infer::step::WhenOpen;
+use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::supervision::breaker::BreakerState;
 use parking_lot::Mutex;
 
 use super::{ALIGN_LINK, BATCH_LINK};
@@ -21,10 +21,10 @@ use crate::batch::{BatchRoom, CrewParts};
 use crate::decoding::Decoding;
 use crate::failure::Failures;
 use crate::ingest::StartShard;
-use crate::instance::Watch;
+use crate::instance::Watchdog;
 use crate::prepare::StepRuntime;
 use crate::route::Routes;
-use crate::shell::Shell;
+use crate::stage_actor::StageActor;
 use crate::status::Status;
 use crate::stop::Stop;
 
@@ -45,7 +45,7 @@ pub(super) fn start_shards(
         let policy = Arc::new(AlignPolicy { bounds: align.bounds.share_of(of), ..align.clone() });
         let room = Align::new(shard, policy, clock.clone(), routes.clone(), &status, ids.clone());
         let name = Align::name(shard);
-        Shell::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
+        StageActor::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
     })
 }
 
@@ -69,7 +69,7 @@ pub(super) fn start_steps(
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,
-    watch: &mut Watch,
+    watch: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
 ) -> Result<Vec<Arc<StepRuntime>>, String> {
     let supervision = &pipeline.supervision;
@@ -82,9 +82,9 @@ pub(super) fn start_steps(
     let mut runtimes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         let backend = backend_of(&step.name, &step.backend)?;
-        let spare = match &step.care.when_open {
-            WhenOpen::Spare(spare) => Some(backend_of(&step.name, &spare.backend)?),
-            WhenOpen::Wait | WhenOpen::DeadLetter => None,
+        let fallback = match &step.care.on_open_circuit {
+            OnOpenCircuit::Fallback(fallback) => Some(backend_of(&step.name, &fallback.backend)?),
+            OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => None,
         };
         let runtime = Arc::new(StepRuntime::new(pipeline, index, restored.clone(), decoding.clone())?);
         runtime.tell_of_breaker(BreakerState::Closed, failures.status());
@@ -92,7 +92,7 @@ pub(super) fn start_steps(
         let (room, first) = BatchRoom::start(CrewParts {
             runtime,
             backend,
-            spare,
+            fallback,
             routes: routes.clone(),
             failures: failures.clone(),
             restarts: supervision.restarts,
@@ -103,7 +103,7 @@ pub(super) fn start_steps(
         let name = format!("batch-{}", step.name);
         // Each of a full batch's bundles may come in a message of its own.
         let capacity = BATCH_LINK.max(step.batch.max_size);
-        links.push(Shell::start(name, "batch", room, capacity, thread(arbiters), failures.clone()));
+        links.push(StageActor::start(name, "batch", room, capacity, thread(arbiters), failures.clone()));
     }
     let _ = routes.steps.set(links);
     let mut wrong = Vec::new();

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_actors::Ended;
-use lockstep_engine::control::restart::RestartPolicy;
-use lockstep_engine::control::scaling::Bounds;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::sample::Record;
+use lockstep_engine::scaling::Bounds;
+use lockstep_engine::supervision::restart::RestartPolicy;
 
 use super::world::{Running, World, counting_pipeline, first_value, pipeline, record};
 
@@ -252,6 +252,6 @@ fn what_the_law_of_scaling_decides_of_instances_is_done() {
     let running = Running::start_with(Arc::default(), records(1), pipeline);
     let world = running.world.clone();
     wait_for_instances(&world, 2);
-    assert!(!world.status.instances_of("echo").is_by_hand());
+    assert!(!world.status.instances_of("echo").is_overridden());
     assert_eq!(running.stop().unwrap(), Ended::InOrder);
 }

@@ -9,11 +9,11 @@ use crate::world::{
 };
 use lockstep_actors::status::State;
 use lockstep_actors::{Ended, PipelineError};
-use lockstep_engine::control::breaker::{BreakerPolicy, BreakerState};
-use lockstep_engine::control::restart::RestartPolicy;
-use lockstep_engine::infer::step::{Spare, WhenOpen};
+use lockstep_engine::infer::step::{Fallback, OnOpenCircuit};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::sink::OutRecord;
+use lockstep_engine::supervision::breaker::{BreakerPolicy, BreakerState};
+use lockstep_engine::supervision::restart::RestartPolicy;
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -218,7 +218,7 @@ fn while_a_breaker_is_open_a_probe_is_a_single_bundle() {
 fn while_a_breaker_is_open_bundles_are_dead_lettered_if_so_asked() {
     let mut pipeline = pipeline(1);
     pipeline.steps[0].care.tries = 1;
-    pipeline.steps[0].care.when_open = WhenOpen::DeadLetter;
+    pipeline.steps[0].care.on_open_circuit = OnOpenCircuit::DeadLetter;
     let world = Arc::new(World::default());
     world.failing_calls.store(usize::MAX, Ordering::SeqCst);
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
@@ -233,9 +233,9 @@ fn while_a_breaker_is_open_bundles_are_dead_lettered_if_so_asked() {
 fn while_a_breaker_is_open_bundles_go_to_the_spare_model_if_there_is_one() {
     let mut pipeline = pipeline(1);
     let step = &mut pipeline.steps[0];
-    let model = lockstep_engine::infer::backend::LoadModel { name: "spare".into(), ..step.model.clone() };
+    let model = lockstep_engine::infer::backend::LoadModel { name: "fallback".into(), ..step.model.clone() };
     step.care.tries = 1;
-    step.care.when_open = WhenOpen::Spare(Box::new(Spare { model, backend: "test".into() }));
+    step.care.on_open_circuit = OnOpenCircuit::Fallback(Box::new(Fallback { model, backend: "test".into() }));
     let world = Arc::new(World::default());
     world.failing_calls.store(usize::MAX, Ordering::SeqCst);
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
@@ -245,7 +245,7 @@ fn while_a_breaker_is_open_bundles_go_to_the_spare_model_if_there_is_one() {
     assert_eq!(offsets(&world.sent_to("dead")), [0, 1, 2]);
     assert_eq!(offsets(&world.sent_to("results")), all_but(20, &[0, 1, 2]));
     let calls = world.calls.lock().unwrap();
-    assert_eq!(calls.iter().filter(|(model, _, _)| model == "spare").count(), 17);
+    assert_eq!(calls.iter().filter(|(model, _, _)| model == "fallback").count(), 17);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use lockstep_actors::{Ended, Observer, Parts, PipelineError, Status, Stop, run, supervise};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
-use lockstep_engine::control::breaker::BreakerState;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::changelog::Carried;
 use lockstep_engine::infer::extents::Extents;
@@ -34,6 +33,7 @@ use lockstep_engine::publish::sink::{
     Delivery, DeliveryError, Ended as InTransaction, Ending, Full, OutRecord, Refusal, Sink, Transactions,
 };
 use lockstep_engine::sample::Record;
+use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::tensor::{Data, Tensor};
 use lockstep_engine::time::Timestamp;
 
@@ -675,7 +675,7 @@ impl Model for Echo {
         });
         // As a real model may, it takes the memory of its inputs.
         let mut taken: Vec<Tensor> = inputs.iter_mut().map(Tensor::take).collect();
-        if self.name == "spare" {
+        if self.name == "fallback" {
             return Ok(taken);
         }
         let bytes = taken[0].as_u8().unwrap();

@@ -22,7 +22,7 @@ pub struct Count {
     /// How many are asked for, if anybody has asked.
     pub asked: Option<usize>,
     /// Whether that was by hand, so that the law of scaling leaves them alone.
-    pub by_hand: bool,
+    pub manual_override: bool,
 }
 
 /// How many of everything there are, as the JSON of `/scaling`.

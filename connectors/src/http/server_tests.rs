@@ -37,7 +37,7 @@ fn server(health: HealthCheck) -> HttpHandle {
 impl Scaling for Mutex<Option<usize>> {
     fn counts(&self) -> Counts {
         let asked = *self.lock();
-        let shards = Count { current: 1, asked, by_hand: asked.is_some() };
+        let shards = Count { current: 1, asked, manual_override: asked.is_some() };
         Counts { shards, instances: BTreeMap::new() }
     }
 
@@ -71,7 +71,10 @@ fn server_changes_numbers_for_who_shows_the_token() {
     let authorized = format!("Authorization: Bearer {TOKEN}\r\n");
     let (status, text) = put("/scaling/shards", &authorized, r#"{"count": 3}"#);
     assert_eq!(status, 200, "{text}");
-    assert!(text.ends_with(r#"{"shards":{"current":1,"asked":3,"by_hand":true},"instances":{}}"#), "{text}");
+    assert!(
+        text.ends_with(r#"{"shards":{"current":1,"asked":3,"manual_override":true},"instances":{}}"#),
+        "{text}"
+    );
     assert_eq!(put("/scaling/shards", &authorized, r#"{"count": null}"#).0, 200);
     let refused = [
         ("/scaling/shards", r#"{"count": 5}"#, 422, "1 to 4"),

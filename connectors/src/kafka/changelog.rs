@@ -8,7 +8,7 @@ use lockstep_engine::pipeline::KafkaSpec;
 use rdkafka::consumer::BaseConsumer;
 
 use super::tail::{Quiet, reader};
-use super::whole::{Next, Whole};
+use super::topic_snapshot::{Next, TopicSnapshot};
 use super::{Error, config, watermarks};
 
 /// How long one request may take.
@@ -40,9 +40,10 @@ impl Changelog {
     /// When the brokers cannot be reached, or there is no such topic.
     pub(super) fn read(&self, partitions: &[i32]) -> Result<States, Error> {
         self.wait_for_open_transactions(partitions)?;
-        let mut whole = Whole::open_partitions(&self.brokers, &self.properties, &self.topic, |number| {
-            partitions.contains(&number)
-        })?;
+        let mut whole =
+            TopicSnapshot::open_partitions(&self.brokers, &self.properties, &self.topic, |number| {
+                partitions.contains(&number)
+            })?;
         let mut states: HashMap<i32, HashMap<Bytes, Bytes>> = HashMap::new();
         loop {
             match whole.next(Duration::from_millis(100))? {

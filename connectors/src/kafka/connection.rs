@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::diagnosis;
 use super::inquiry::{self, Doubt, Inquiry};
-use super::seldom::Seldom;
+use super::log_throttle::LogThrottle;
 use super::statistics::Statistics;
 
 /// The connections of one client.
@@ -23,7 +23,7 @@ pub(super) struct Connection {
     inquiry: Inquiry,
     /// What was found out since then.
     found: Arc<Mutex<Found>>,
-    seldom: Seldom,
+    throttle: LogThrottle,
 }
 
 #[derive(Default)]
@@ -34,8 +34,8 @@ struct Found {
 
 impl Connection {
     pub(super) fn new(client: &'static str, conditions: Arc<dyn Conditions>, inquiry: Inquiry) -> Self {
-        let (last, found, seldom) = (None, Arc::default(), Seldom::default());
-        Self { client, conditions, is_up: false, last, inquiry, found, seldom }
+        let (last, found, throttle) = (None, Arc::default(), LogThrottle::default());
+        Self { client, conditions, is_up: false, last, inquiry, found, throttle }
     }
 
     /// Takes an error about connections. While another works it is said alone: the work goes on.
@@ -47,7 +47,7 @@ impl Connection {
         let cause = diagnosis::cause(code, reason);
         if self.is_up {
             if !diagnosis::is_summary(code)
-                && let Some(repeated) = self.seldom.tell(&cause.what, now)
+                && let Some(repeated) = self.throttle.tell(&cause.what, now)
             {
                 let Cause { what, remedy, .. } = &cause;
                 tracing::warn!(

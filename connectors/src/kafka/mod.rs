@@ -2,11 +2,11 @@
 //!
 //! [`source`] reads the inputs' topics as a member of a consumer group; [`sink`] produces; [`admin`]
 //! creates topics and checks that they fit together; [`embedded`] is a broker in this process, for a
-//! first try and for tests. [`tail`] follows a topic, [`whole`] reads one to its end, and [`notes`] keeps what has been
+//! first try and for tests. [`tail`] follows a topic, [`topic_snapshot`] reads one to its end, and [`replay_offsets`] keeps what has been
 //! done of one.
 
 pub mod admin;
-pub mod bare;
+pub mod baseline;
 mod certificate;
 mod changelog;
 mod collision;
@@ -20,24 +20,24 @@ pub mod ends;
 mod fault_point;
 mod fitting;
 mod inquiry;
+mod log_throttle;
 pub mod membership;
-pub mod notes;
 mod outlets;
 pub mod preflight;
 mod probe;
 pub mod properties;
 mod publishing;
-mod seldom;
+pub mod replay_offsets;
 pub mod sink;
 pub mod source;
 mod statistics;
 pub mod tail;
 mod throttling;
 pub mod topic_check;
+pub mod topic_snapshot;
 pub mod transactions;
 mod under_way;
 mod watermarks;
-pub mod whole;
 
 use lockstep_engine::condition::Cause;
 

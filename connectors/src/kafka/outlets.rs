@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rdkafka::config::ClientConfig;
 
 use super::describe::{Describer, Rules};
-use super::seldom::Seldom;
+use super::log_throttle::LogThrottle;
 
 /// How long brokers may take to tell the rules of topics.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(super) struct Outlets {
     is_compressed: bool,
     topics: Mutex<HashMap<Arc<str>, Outlet>>,
     is_asking: AtomicBool,
-    told: Mutex<Seldom>,
+    told: Mutex<LogThrottle>,
 }
 
 #[derive(Default)]

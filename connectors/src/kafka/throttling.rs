@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_engine::telemetry;
 
-use super::seldom::Seldom;
+use super::log_throttle::LogThrottle;
 use super::statistics::Statistics;
 
 /// The delays of one client.
@@ -14,16 +14,16 @@ pub(super) struct Throttling {
     quota: &'static str,
     /// The latest delay, and until when it lasts.
     last: Option<(Duration, Instant)>,
-    seldom: Seldom,
+    throttle: LogThrottle,
 }
 
 impl Throttling {
     pub(super) fn of_producer() -> Self {
-        Self { client: "producer", quota: "producer_byte_rate", last: None, seldom: Seldom::default() }
+        Self { client: "producer", quota: "producer_byte_rate", last: None, throttle: LogThrottle::default() }
     }
 
     pub(super) fn of_consumer() -> Self {
-        Self { client: "consumer", quota: "consumer_byte_rate", last: None, seldom: Seldom::default() }
+        Self { client: "consumer", quota: "consumer_byte_rate", last: None, throttle: LogThrottle::default() }
     }
 
     /// Looks, once a second, at what the client says of itself.
@@ -31,7 +31,7 @@ impl Throttling {
         let delay = statistics.throttled();
         if !delay.is_zero() {
             self.last = Some((delay, now + delay));
-            if let Some(repeated) = self.seldom.tell("", now) {
+            if let Some(repeated) = self.throttle.tell("", now) {
                 let (client, remedy) = (
                     self.client,
                     format!("raise {} or request_percentage of its user or client.id", self.quota),

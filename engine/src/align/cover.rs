@@ -30,7 +30,7 @@ pub(super) struct Cover {
     pub(super) lasting: bool,
 }
 
-/// Places of samples in a lane. Mostly there are a few.
+/// Places of samples in a buffer. Mostly there are a few.
 pub(super) type Places = SmallVec<[u32; 6]>;
 
 /// The places of the samples of the span `[from, to)`, in their order, and the share of it that is covered, if any last.

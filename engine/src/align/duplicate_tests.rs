@@ -98,7 +98,7 @@ fn one_absurd_record_that_comes_three_times_is_no_step_of_the_clock() {
     for _ in 0..3 {
         assert_eq!(rig.push_as(0, 900_000, 0, ID, 0), format!("duplicate {ID}"));
     }
-    assert_eq!(rig.push(0, 1_040, 0), format!("astray {ID}"));
+    assert_eq!(rig.push(0, 1_040, 0), format!("outliers {ID}"));
 }
 
 fn sample(headers: &[(&'static str, &'static str)]) -> Arc<Sample> {

@@ -3,7 +3,7 @@
 //! A single sample with an absurd event time must not move the watermark, or all that follow would be late; and
 //! samples of a clock that was set back must not be late for ever. So a sample that lies further from the latest
 //! of its input than allowed is put aside. If the next ones of the input lie near it, its clock has stepped;
-//! if one lies where it was expected, what was put aside has gone astray.
+//! if one lies where it was expected, what was put aside has gone outliers.
 
 use smallvec::SmallVec;
 
@@ -47,18 +47,18 @@ impl<T> Aside<T> {
     }
 
     /// Puts a sample aside. Says whether its input has stepped: enough of its samples in a row lie at most `near` from
-    /// one to the next. `astray` is told of those that it does not agree with.
+    /// one to the next. `outliers` is told of those that it does not agree with.
     pub(super) fn put(
         &mut self,
         (arrival, partition): (Arrival<T>, i32),
         since: i64,
         near: i64,
-        astray: impl FnMut(Put<T>),
+        outliers: impl FnMut(Put<T>),
     ) -> bool {
         let (input, time) = (arrival.input, arrival.time);
         let last = self.samples.iter().rev().find(|put| put.arrival.input == input);
         if last.is_some_and(|last| last.arrival.time.abs_diff(time) > near.unsigned_abs()) {
-            self.take(input).into_iter().for_each(astray);
+            self.take(input).into_iter().for_each(outliers);
         }
         self.samples.push(Put { arrival, partition, since });
         self.samples.iter().filter(|put| put.arrival.input == input).count() >= IN_A_ROW

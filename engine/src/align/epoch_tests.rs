@@ -42,10 +42,10 @@ fn one_absurd_event_time_makes_nothing_late() {
     let mut rig = Rig::new(only_video());
     assert_eq!(rig.push(0, 1_000, 0), "1000:[1000] 1000x1");
     assert_eq!(rig.push(0, 900_000, 1), "", "put aside");
-    assert_eq!(rig.push(0, 1_040, 2), "astray 900000 1040:[1040] 1040x1");
+    assert_eq!(rig.push(0, 1_040, 2), "outliers 900000 1040:[1040] 1040x1");
     assert_eq!(rig.push(0, 10_000_000, 3), "");
-    assert_eq!(rig.push(0, 500_000, 4), "astray 10000000", "nor do two that disagree make a step");
-    assert_eq!(rig.push(0, 1_080, 5), "astray 500000 1080:[1080] 1080x1");
+    assert_eq!(rig.push(0, 500_000, 4), "outliers 10000000", "nor do two that disagree make a step");
+    assert_eq!(rig.push(0, 1_080, 5), "outliers 500000 1080:[1080] 1080x1");
 }
 
 #[test]
@@ -138,7 +138,7 @@ proptest! {
                 Event::Late { item, .. }
                 | Event::Duplicate(item)
                 | Event::Evicted { item, .. }
-                | Event::Astray(item)
+                | Event::TimestampOutlier(item)
                 | Event::Released { item, .. } => ended.push(item),
                 Event::Bundle(_) | Event::Dropped { .. } | Event::DeadLetter { .. } | Event::Epoch { .. } => {}
             }

@@ -42,7 +42,7 @@ impl From<&Sample> for Stamp {
 
 /// What the aligner tells.
 ///
-/// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted`, `Astray` and `Released`, unless its
+/// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted`, `TimestampOutlier` and `Released`, unless its
 /// stream was forgotten because of a revocation. A `Released` or `Evicted` item was in exactly `used` bundles, all of
 /// them told before; the others were in none.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub enum Event<T> {
         used: u32,
     },
     /// The sample's event time was far from those before and after it. See [`super::ClockPolicy::epoch_after`].
-    Astray(T),
+    TimestampOutlier(T),
     /// The clock of a source has stepped, and its stream begins anew: what was open closes next.
     Epoch {
         /// The stream.
@@ -112,7 +112,7 @@ impl<T> Event<T> {
             Self::Late { item, .. }
             | Self::Duplicate(item)
             | Self::Evicted { item, .. }
-            | Self::Astray(item)
+            | Self::TimestampOutlier(item)
             | Self::Released { item, .. } => Some(item),
             Self::Bundle(_) | Self::Dropped { .. } | Self::DeadLetter { .. } | Self::Epoch { .. } => None,
         }

@@ -2,13 +2,13 @@
 //!
 //! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
 //! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
-//! - `pivot` closes a bundle for each sample of one input; `lane` is what it finds among those of another,
+//! - `pivot` closes a bundle for each sample of one input; `buffer` is what it finds among those of another,
 //!   `revise` how bundles are told before they are final.
 //! - `exact` joins samples with the very same event time.
 //! - `approximate` joins samples that lie closest together.
 //! - `spans` joins samples of the same stretch of time: one of a fixed length, or a session.
 //!
-//! `cover` finds which samples a stretch of time needs, for `lane` and `spans` alike.
+//! `cover` finds which samples a stretch of time needs, for `buffer` and `spans` alike.
 //!
 //! `bounds` says how much is held at most, `account` how much it is, and `held` what is asked of the items for that.
 //! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
@@ -30,7 +30,7 @@ mod epoch;
 pub mod event;
 mod exact;
 pub mod held;
-mod lane;
+mod input_buffer;
 mod matching;
 mod moment;
 pub mod monitor;

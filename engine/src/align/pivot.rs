@@ -6,7 +6,7 @@ use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
-use super::lane::{Ahead, Lane, Refused};
+use super::input_buffer::{Ahead, InputBuffer, Refused};
 use super::matching::{Arrival, reach};
 use super::moment::Moment;
 use super::queue::Queue;
@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Pivot<T> {
     /// Of the inputs that the pivot asks, in their order.
-    pub(super) lanes: SmallVec<[Lane<T>; 2]>,
+    pub(super) buffers: SmallVec<[InputBuffer<T>; 2]>,
     /// Pivots whose bundles are open, by moment; no two have the same.
     pub(super) open: Queue<Open<T>, 2>,
     /// The last pivot that closed.
@@ -65,7 +65,7 @@ impl<T> Open<T> {
 impl<T> Pivot<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
-            lanes: (1..inputs).map(|_| Lane::new()).collect(),
+            buffers: (1..inputs).map(|_| InputBuffer::new()).collect(),
             open: Queue::new(),
             closed: Moment::NEVER,
             same_time: SameTimeIds::default(),
@@ -76,16 +76,16 @@ impl<T> Pivot<T> {
 
     pub(super) fn held(&self) -> usize {
         let open = self.open.iter().filter(|pivot| pivot.item.is_some()).count();
-        open + self.lanes.iter().map(Lane::len).sum::<usize>()
+        open + self.buffers.iter().map(InputBuffer::len).sum::<usize>()
     }
 
     pub(super) fn reach(&self) -> Option<(i64, i64)> {
         let pivots = self.open.front().zip(self.open.back()).map(|(first, last)| (first.time, last.time));
-        reach(self.lanes.iter().map(Lane::reach).chain([pivots]))
+        reach(self.buffers.iter().map(InputBuffer::reach).chain([pivots]))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.lanes.iter().all(Lane::is_empty)
+        self.open.is_empty() && self.buffers.iter().all(InputBuffer::is_empty)
     }
 
     /// Puts a pivot among the open ones and says whether what is first may now close. Gives it back when there
@@ -116,12 +116,12 @@ impl<T> Pivot<T> {
         if waits(own, view.watermark(own) >= t) {
             return Some(own);
         }
-        let blocks = |(lane, (input, rule)): (&Lane<T>, &(usize, Rule))| {
+        let blocks = |(buffer, (input, rule)): (&InputBuffer<T>, &(usize, Rule))| {
             // One that had ended asks for nothing.
-            let settled = pivot.item.is_none() || lane.settled(rule, view.watermark(*input), t, &[]);
+            let settled = pivot.item.is_none() || buffer.settled(rule, view.watermark(*input), t, &[]);
             waits(*input, settled).then_some(*input)
         };
-        self.lanes.iter().zip(&view.rules.asked).find_map(blocks)
+        self.buffers.iter().zip(&view.rules.asked).find_map(blocks)
     }
 
     /// Lets go of what no open pivot and none to come can use.
@@ -135,8 +135,8 @@ impl<T> Pivot<T> {
         let risen = floor > self.floor;
         self.floor = floor;
         if risen {
-            for (lane, (_, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
-                lane.release(rule, Ahead { closed: self.closed.time, floor }, out);
+            for (buffer, (_, rule)) in self.buffers.iter_mut().zip(&view.rules.asked) {
+                buffer.release(rule, Ahead { closed: self.closed.time, floor }, out);
             }
         }
     }
@@ -147,8 +147,8 @@ impl<T> Pivot<T> {
         if !self.open.is_empty() || view.idle_at(view.rules.pivot) > view.now {
             return;
         }
-        for (lane, (_, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
-            lane.release_arrived_until(view.now.saturating_sub(rule.retention), out);
+        for (buffer, (_, rule)) in self.buffers.iter_mut().zip(&view.rules.asked) {
+            buffer.release_arrived_until(view.now.saturating_sub(rule.retention), out);
         }
     }
 
@@ -159,9 +159,9 @@ impl<T> Pivot<T> {
             let closes = waited.min(view.idle_at(self.blocker));
             return if view.rules.revises() { closes.min(self.ahead_deadline(view)) } else { closes };
         }
-        let lanes = self.lanes.iter().zip(&view.rules.asked);
-        let unasked = lanes
-            .filter_map(|(lane, (_, rule))| Some(lane.first_arrived()?.saturating_add(rule.retention)))
+        let buffers = self.buffers.iter().zip(&view.rules.asked);
+        let unasked = buffers
+            .filter_map(|(buffer, (_, rule))| Some(buffer.first_arrived()?.saturating_add(rule.retention)))
             .min();
         unasked.map_or(NEVER, |release| release.max(view.idle_at(view.rules.pivot)))
     }
@@ -199,23 +199,23 @@ impl<T: Held + Clone> Pivot<T> {
             }
         } else {
             let ahead = Ahead { closed: self.closed.time, floor: self.floor };
-            let lane = self.lanes.get_mut(view.rules.place_among_asked(input));
-            let (Some(lane), Some(rule)) = (lane, view.rules.inputs.get(input)) else {
+            let buffer = self.buffers.get_mut(view.rules.place_among_asked(input));
+            let (Some(buffer), Some(rule)) = (buffer, view.rules.inputs.get(input)) else {
                 out.push(Event::Released { item, used: 0 });
                 return NEVER;
             };
-            if let Some(by_ns) = Lane::<T>::late_by(rule, ahead, time, end) {
-                out.push(lane.too_late(time, item, by_ns));
+            if let Some(by_ns) = InputBuffer::<T>::late_by(rule, ahead, time, end) {
+                out.push(buffer.too_late(time, item, by_ns));
                 return NEVER;
             }
-            if let Err(refused) = lane.insert(rule.ask, time, end, view.now, item) {
+            if let Err(refused) = buffer.insert(rule.ask, time, end, view.now, item) {
                 out.push(match refused {
                     Refused::Useless(item) => Event::Released { item, used: 0 },
                     Refused::Repeated(item) => Event::Duplicate(item),
                 });
                 return NEVER;
             }
-            lane.release(rule, ahead, out);
+            buffer.release(rule, ahead, out);
             may_close = self.blocker == input && !self.open.is_empty();
         }
 
@@ -282,11 +282,11 @@ impl<T: Held + Clone> Pivot<T> {
 
     /// A pivot goes after all others of its time. Its bundle is not made, unless it was told already.
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
-        let firsts = self.lanes.iter_mut().filter_map(|lane| Some((lane.first()?, lane)));
-        let lane = firsts.min_by_key(|(first, _)| *first);
-        match (lane, self.open.front()) {
-            (Some((first, lane)), pivot) if pivot.is_none_or(|pivot| first <= pivot.time) => {
-                lane.evict_first(bound, out);
+        let firsts = self.buffers.iter_mut().filter_map(|buffer| Some((buffer.first()?, buffer)));
+        let buffer = firsts.min_by_key(|(first, _)| *first);
+        match (buffer, self.open.front()) {
+            (Some((first, buffer)), pivot) if pivot.is_none_or(|pivot| first <= pivot.time) => {
+                buffer.evict_first(bound, out);
             }
             (_, Some(pivot)) if pivot.told.is_some() || pivot.item.is_none() => {
                 self.close_first(view, Some(Lack::Overflow), out);
@@ -311,8 +311,8 @@ impl<T: Held + Clone> Pivot<T> {
 
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         while self.close_first(view, Some(Lack::Idle), out) {}
-        for lane in &mut self.lanes {
-            lane.release_arrived_until(NEVER, out);
+        for buffer in &mut self.buffers {
+            buffer.release_arrived_until(NEVER, out);
         }
     }
 
@@ -344,22 +344,22 @@ impl<T: Held + Clone> Pivot<T> {
         let mut content = pivot.told.as_ref().map(|_| Vec::new());
         let cut_short = cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, cut);
         let mut cut_inputs = SmallVec::<[usize; 4]>::new();
-        for (lane, (input, rule)) in self.lanes.iter_mut().zip(&view.rules.asked) {
+        for (buffer, (input, rule)) in self.buffers.iter_mut().zip(&view.rules.asked) {
             if *input == view.rules.pivot + 1 {
                 bundle.parts.push(part_of_pivot(pivot.time, item.clone()));
             }
-            let found = lane.find(rule, before, pivot.time, &[]);
+            let found = buffer.find(rule, before, pivot.time, &[]);
             // Before it is taken: what is taken is looked at no more.
             if may_be_cut(view, *input, cut_short)
-                && !lane.settled(rule, view.watermark(*input), pivot.time, &[])
+                && !buffer.settled(rule, view.watermark(*input), pivot.time, &[])
                 && !(found.holds_on(rule) && is_silent(view, *input, cut_short))
             {
                 cut_inputs.push(*input);
             }
             if let Some(content) = &mut content {
-                Told::note(content, lane, &found);
+                Told::note(content, buffer, &found);
             }
-            bundle.parts.push(lane.take(&found, true));
+            bundle.parts.push(buffer.take(&found, true));
         }
         if bundle.parts.len() == view.rules.pivot {
             bundle.parts.push(part_of_pivot(pivot.time, item.clone()));

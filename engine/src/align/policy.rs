@@ -151,7 +151,7 @@ pub struct ClockPolicy {
     /// A sample whose event time is further than this from the latest of its input is put aside, unless it is ahead and
     /// near to where another input of the stream has come to, or as far on as the wall clock since. When three in a
     /// row agree, or nothing else comes for `max_wait`, the source's clock has stepped: everything of the stream is closed,
-    /// and it begins anew. Otherwise the sample has gone astray. None to take every event time at its word.
+    /// and it begins anew. Otherwise the sample has gone outliers. None to take every event time at its word.
     pub epoch_after: Option<Duration>,
     /// An input whose latest event time is further than this behind that of another input of the stream is idle, as one that was
     /// not heard for `idle_timeout`; one that was never heard, when another is so far ahead of the stream's first. None to

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::bundle::Lack;
 use super::cover::Places;
 use super::event::Event;
-use super::lane::{Found, Lane};
+use super::input_buffer::{Found, InputBuffer};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;
 use super::stream::{NEVER, View};
@@ -40,9 +40,9 @@ type Inputs = SmallVec<[usize; 4]>;
 
 impl Told {
     /// Adds what was found of one input.
-    pub(super) fn note<T>(content: &mut Content, lane: &Lane<T>, found: &Found) {
+    pub(super) fn note<T>(content: &mut Content, buffer: &InputBuffer<T>, found: &Found) {
         content.push(if found.held { u32::MAX } else { u32::MAX - 1 });
-        content.extend(lane.numbers(found));
+        content.extend(buffer.numbers(found));
     }
 
     /// Which telling the last one is, given what was told before and what the bundle has now.
@@ -57,7 +57,7 @@ impl Told {
 impl<T: Clone> Pivot<T> {
     /// Tells the bundles that are on time or early and were not told so yet, and those that have changed.
     pub(super) fn tell_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        let mut reserved: SmallVec<[Places; 3]> = self.lanes.iter().map(|_| Places::new()).collect();
+        let mut reserved: SmallVec<[Places; 3]> = self.buffers.iter().map(|_| Places::new()).collect();
         let mut before = self.closed.time;
         let mut all_on_time = true;
         for index in 0..self.open.len() {
@@ -91,10 +91,10 @@ impl<T: Clone> Pivot<T> {
         let watermark = |input| view.watermark(input).saturating_add(view.rules.lateness);
         let idle = |input| view.is_idle_on_time(input);
         let own = view.rules.pivot;
-        let mut lanes = self.lanes.iter().zip(&view.rules.asked).zip(reserved);
+        let mut buffers = self.buffers.iter().zip(&view.rules.asked).zip(reserved);
         (watermark(own) >= t || idle(own))
-            && lanes.all(|((lane, (input, rule)), reserved)| {
-                lane.settled(rule, watermark(*input), t, reserved) || idle(*input)
+            && buffers.all(|((buffer, (input, rule)), reserved)| {
+                buffer.settled(rule, watermark(*input), t, reserved) || idle(*input)
             })
     }
 
@@ -107,18 +107,20 @@ impl<T: Clone> Pivot<T> {
         finds: &Finds,
         reserved: &[Places],
     ) -> Inputs {
-        let lanes = self.lanes.iter().zip(&view.rules.asked).zip(finds).zip(reserved);
-        let cut = lanes.filter(|(((lane, (input, rule)), found), reserved)| {
+        let buffers = self.buffers.iter().zip(&view.rules.asked).zip(finds).zip(reserved);
+        let cut = buffers.filter(|(((buffer, (input, rule)), found), reserved)| {
             let idle = view.is_idle_on_time(*input);
             let watermark = view.watermark(*input).saturating_add(view.rules.lateness);
-            (waited || idle) && !(idle && found.holds_on(rule)) && !lane.settled(rule, watermark, t, reserved)
+            (waited || idle)
+                && !(idle && found.holds_on(rule))
+                && !buffer.settled(rule, watermark, t, reserved)
         });
         cut.map(|(((_, (input, _)), _), _)| *input).collect()
     }
 
     fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[Places]) -> Finds {
-        let lanes = self.lanes.iter().zip(&view.rules.asked).zip(reserved);
-        lanes.map(|((lane, (_, rule)), reserved)| lane.find(rule, before, t, reserved)).collect()
+        let buffers = self.buffers.iter().zip(&view.rules.asked).zip(reserved);
+        buffers.map(|((buffer, (_, rule)), reserved)| buffer.find(rule, before, t, reserved)).collect()
     }
 
     /// Tells one bundle if there is a reason to.
@@ -133,8 +135,8 @@ impl<T: Clone> Pivot<T> {
     ) {
         let mut content = Content::new();
         let (mut enough, mut withheld) = (true, false);
-        for ((lane, (_, rule)), found) in self.lanes.iter().zip(&view.rules.asked).zip(&finds) {
-            Told::note(&mut content, lane, found);
+        for ((buffer, (_, rule)), found) in self.buffers.iter().zip(&view.rules.asked).zip(&finds) {
+            Told::note(&mut content, buffer, found);
             if let Some(lack) = lack(rule, found.places.len(), found.coverage, found.held) {
                 enough = false;
                 withheld |= counts(lack, rule) && matches!(rule.missing, Missing::Drop | Missing::DeadLetter);
@@ -156,8 +158,8 @@ impl<T: Clone> Pivot<T> {
         pivot.told = Some(Box::new(Told { times: times.saturating_add(1), on_time, content }));
         let (time, arrived, record) = (pivot.time, pivot.arrived, pivot.record(view));
         let mut bundle = begin(view, time, record, view.rules.inputs.len());
-        let lanes = self.lanes.iter_mut().zip(finds);
-        bundle.parts.extend(lanes.map(|(lane, found)| lane.take(&found, false)));
+        let buffers = self.buffers.iter_mut().zip(finds);
+        bundle.parts.extend(buffers.map(|(buffer, found)| buffer.take(&found, false)));
         bundle.parts.insert(view.rules.pivot.min(bundle.parts.len()), part_of_pivot(time, item));
         let closing = Closing {
             bundle,

@@ -101,7 +101,7 @@ impl Rig {
             Event::Duplicate(item) => format!("duplicate {item}"),
             Event::Evicted { item, bound, used: 0 } => format!("evicted {item} {}", bound.as_str()),
             Event::Evicted { item, bound, used } => format!("evicted {item}x{used} {}", bound.as_str()),
-            Event::Astray(item) => format!("astray {item}"),
+            Event::TimestampOutlier(item) => format!("outliers {item}"),
             Event::Epoch { input, from, to, .. } => {
                 format!("epoch {} to {} of {}", from.as_millis(), to.as_millis(), input.0)
             }

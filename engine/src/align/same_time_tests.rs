@@ -219,7 +219,7 @@ proptest! {
             for item in &items {
                 run.push(*item)?;
                 let again = !seen.insert((item.input, item.time, item.id));
-                // Of what a pivot looks for, only what is held is known; see `Lane`.
+                // Of what a pivot looks for, only what is held is known; see `InputBuffer`.
                 if item.input == 0 || !matches!(method, Method::Pivot(_)) {
                     let how = run.told.ended.get(&item.position()).copied();
                     prop_assert_eq!(again, how == Some("duplicate"), "{:?} {:?}", item, run.told);

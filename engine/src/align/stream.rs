@@ -116,7 +116,7 @@ impl<T: Held + Clone> Stream<T> {
         }
         if self.aside.is_some() {
             // The clock is as it was: it was those that were put aside that were wrong.
-            self.gone_astray(arrival.input, out);
+            self.timestamp_outlier(arrival.input, out);
         }
         self.take(rules, arrival, now, out)
     }
@@ -179,7 +179,7 @@ impl<T: Held + Clone> Stream<T> {
             self.hear_aside(partition, arrival.input, now);
             return false;
         }
-        self.gone_astray(arrival.input, out);
+        self.timestamp_outlier(arrival.input, out);
         let (view, matching) = self.parts(rules, now);
         matching.tick(&view, out);
         true
@@ -199,7 +199,7 @@ impl<T: Held + Clone> Stream<T> {
             self.hear_aside(partition, input, now);
             return self.deadline(rules, now);
         }
-        self.gone_astray(input, out);
+        self.timestamp_outlier(input, out);
         let (view, matching) = self.parts(rules, now);
         let deadline = match matching.observe(&view, (input, moment), out) {
             NEVER if matching.is_empty() => self.rests_until(rules),
@@ -286,8 +286,8 @@ impl<T: Held + Clone> Stream<T> {
             out.push(Event::Duplicate(arrival.item));
             return self.deadline(rules, now);
         }
-        let stepped =
-            aside.put((arrival, partition), now, near, |put| out.push(Event::Astray(put.arrival.item)));
+        let stepped = aside
+            .put((arrival, partition), now, near, |put| out.push(Event::TimestampOutlier(put.arrival.item)));
         if stepped {
             self.begin_epoch(rules, now, out);
         }
@@ -301,9 +301,9 @@ impl<T: Held + Clone> Stream<T> {
         }
     }
 
-    fn gone_astray(&mut self, input: usize, out: &mut Vec<Event<T>>) {
+    fn timestamp_outlier(&mut self, input: usize, out: &mut Vec<Event<T>>) {
         let Some(aside) = &mut self.aside else { return };
-        out.extend(aside.take(input).into_iter().map(|put| Event::Astray(put.arrival.item)));
+        out.extend(aside.take(input).into_iter().map(|put| Event::TimestampOutlier(put.arrival.item)));
         if aside.len() == 0 {
             self.aside = None;
         }

@@ -2,7 +2,7 @@
 //! they have not.
 
 use super::plan::plan;
-use super::{Completion, Run, Segment};
+use super::{CompletionMap, Run, Segment};
 use crate::position::{NextOffset, Offset};
 
 /// What the metadata of a commit says of records at or after its position.
@@ -12,9 +12,9 @@ use crate::position::{NextOffset, Offset};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Have ended.
-    pub ended: Completion,
+    pub ended: CompletionMap,
     /// Are in a published result and have not ended. What [`Self::ended`] has does not count here.
-    pub published: Completion,
+    pub published: CompletionMap,
 }
 
 /// What is said of the records of a stretch.
@@ -69,7 +69,7 @@ impl Progress {
 }
 
 /// The runs of a set, less what is before `base`.
-fn from_on(set: &Completion, base: NextOffset) -> impl Iterator<Item = Run> {
+fn from_on(set: &CompletionMap, base: NextOffset) -> impl Iterator<Item = Run> {
     let first = set.runs().partition_point(|run| run.to <= base);
     let runs = set.runs().get(first..).unwrap_or_default();
     runs.iter().map(move |run| Run { from: run.from.max(Offset(base.0)), to: run.to })

@@ -7,8 +7,8 @@ use super::*;
 
 const NO_LIMIT: usize = usize::MAX;
 
-fn map_of(offsets: impl IntoIterator<Item = i64>) -> Completion {
-    let mut map = Completion::default();
+fn map_of(offsets: impl IntoIterator<Item = i64>) -> CompletionMap {
+    let mut map = CompletionMap::default();
     for offset in offsets {
         map.insert(Offset(offset), Offset(offset).next());
     }
@@ -16,7 +16,7 @@ fn map_of(offsets: impl IntoIterator<Item = i64>) -> Completion {
 }
 
 fn ended(offsets: impl IntoIterator<Item = i64>) -> Progress {
-    Progress { ended: map_of(offsets), published: Completion::default() }
+    Progress { ended: map_of(offsets), published: CompletionMap::default() }
 }
 
 /// Offsets after the base, from short runs, long ones and single ones, some with nothing between them; of those that
@@ -153,7 +153,7 @@ fn what_begins_before_the_position_is_left_out() {
 proptest! {
     #[test]
     fn runs_are_those_of_a_set(stretches in prop::collection::vec((0_i64..80, 0_i64..9), 0..30)) {
-        let mut map = Completion::default();
+        let mut map = CompletionMap::default();
         let mut set = BTreeSet::new();
         for (from, len) in stretches {
             map.insert(Offset(from), NextOffset(from + len));

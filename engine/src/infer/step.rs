@@ -37,29 +37,29 @@ pub struct Care {
     /// How often a bundle may fail alone before it is dead-lettered; at least once.
     pub tries: u32,
     /// What becomes of bundles while the model's breaker is open.
-    pub when_open: WhenOpen,
+    pub on_open_circuit: OnOpenCircuit,
 }
 
 impl Default for Care {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(30), tries: 2, when_open: WhenOpen::Wait }
+        Self { deadline: Duration::from_secs(30), tries: 2, on_open_circuit: OnOpenCircuit::Wait }
     }
 }
 
 /// What becomes of bundles while a model's breaker is open.
 #[derive(Clone, Debug, PartialEq)]
-pub enum WhenOpen {
+pub enum OnOpenCircuit {
     /// They wait, and with them all before them.
     Wait,
     /// They are dead-lettered.
     DeadLetter,
     /// Another model of the same signature runs them.
-    Spare(Box<Spare>),
+    Fallback(Box<Fallback>),
 }
 
 /// A model that stands in for another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spare {
+pub struct Fallback {
     /// The model.
     pub model: LoadModel,
     /// The name of the backend that runs it.

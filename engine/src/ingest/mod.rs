@@ -4,6 +4,7 @@ pub mod clock;
 pub mod copartition;
 pub mod duration;
 pub mod flac;
+pub mod gate;
 pub mod input;
 pub mod open_transaction;
 pub mod partitioner;

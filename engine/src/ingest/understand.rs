@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::budget::Budget;
-use crate::fault::{Fault, Reason, Stage};
+use crate::fault::{Fault, Reason, StageKind};
 use crate::ingest::streams::KnownStreams;
 use crate::ingest::{InputSpec, duration, wire};
 use crate::media::{Media, Modality};
@@ -40,7 +40,7 @@ pub fn understand(
                 damage,
             })
         }
-        Err((reason, message)) => Err((record, Fault::new(Stage::Ingest, reason, message))),
+        Err((reason, message)) => Err((record, Fault::new(StageKind::Ingest, reason, message))),
     }
 }
 

@@ -34,7 +34,7 @@ pub const REASON: &str = "lockstep-reason";
 pub const EVICTED: &str = "evicted";
 /// The reason of a sample that was put aside unread.
 pub const SHED: &str = "shed";
-/// Which room dead-lettered it: [`crate::fault::Stage::code`].
+/// Which room dead-lettered it: [`crate::fault::StageKind::code`].
 pub const STAGE: &str = "lockstep-stage";
 /// The same in words.
 pub const MESSAGE: &str = "lockstep-message";

@@ -19,7 +19,7 @@ pub use row::{RowMut, rows};
 pub use spec::Preprocess;
 
 use crate::align::Part;
-use crate::fault::{Fault, Reason, Stage};
+use crate::fault::{Fault, Reason, StageKind};
 use crate::sample::Sample;
 use crate::tensor::DType;
 
@@ -175,7 +175,7 @@ impl Preprocessor {
         }
         let Some((last, sample)) = part.samples.iter().enumerate().next_back() else {
             let message = "the input brought no sample to this bundle";
-            let fault = Fault::new(Stage::Preprocess, Reason::InputMissing, message);
+            let fault = Fault::new(StageKind::Preprocess, Reason::InputMissing, message);
             return Err(RowFault { sample: None, fault });
         };
         let of_last = |fault| RowFault::of_sample(last, fault);
@@ -220,9 +220,9 @@ impl Preprocessor {
 }
 
 fn undecodable(message: impl Into<String>) -> Fault {
-    Fault::new(Stage::Preprocess, Reason::Undecodable, message)
+    Fault::new(StageKind::Preprocess, Reason::Undecodable, message)
 }
 
 fn too_large(message: impl Into<String>) -> Fault {
-    Fault::new(Stage::Preprocess, Reason::DecodedTooLarge, message)
+    Fault::new(StageKind::Preprocess, Reason::DecodedTooLarge, message)
 }

@@ -6,7 +6,7 @@
 //! ended stands in the metadata of the commit. So does which of the others a published result contains: they are read
 //! again after a restart, and whatever becomes of them then, they are never told as late, dropped or dead.
 //!
-//! `track` is one partition, in the blocks of `block`; `restored` is what was known before a restart; `crowding` says
+//! `track` is one partition, in the blocks of `block`; `restored` is what was known before a restart; `pressure` says
 //! when intake must pause so that the metadata never becomes longer than the broker takes.
 
 use rustc_hash::FxHashMap;
@@ -16,12 +16,12 @@ use crate::fault::Fault;
 use crate::position::{Commit, NextOffset, PartitionId, Position};
 
 mod block;
-mod crowding;
+mod metadata_pressure;
+mod partition_tracker;
 mod restored;
-mod track;
 
-pub use crowding::{Crowding, RECORDS_UNDER_WAY};
-use track::Track;
+pub use metadata_pressure::{MetadataPressure, RECORDS_UNDER_WAY};
+use partition_tracker::PartitionTracker;
 
 /// What became of one bundle, for one record that it contained.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub enum Verdict<T> {
 /// The records in flight of all partitions, `T` being the record itself.
 #[derive(Debug)]
 pub struct Ledger<T> {
-    partitions: FxHashMap<PartitionId, Track<T>>,
+    partitions: FxHashMap<PartitionId, PartitionTracker<T>>,
     metadata_limit: usize,
     /// Of the body of a map, in bytes.
     capacity: usize,
@@ -72,7 +72,7 @@ impl<T> Ledger<T> {
     }
 
     /// As [`Self::new`], if so many records of a partition may still be consumed after it was told to be
-    /// [full](Crowding::Full).
+    /// [full](MetadataPressure::Full).
     pub fn with_records_under_way(metadata_limit: usize, under_way: usize) -> Self {
         Self {
             partitions: FxHashMap::default(),
@@ -95,7 +95,7 @@ impl<T> Ledger<T> {
         progress: &Progress,
         assignment: u32,
     ) {
-        let before = self.partitions.insert(partition, Track::new(start, progress, assignment));
+        let before = self.partitions.insert(partition, PartitionTracker::new(start, progress, assignment));
         self.gone(before);
     }
 
@@ -108,8 +108,8 @@ impl<T> Ledger<T> {
         }
     }
 
-    fn gone(&mut self, track: Option<Track<T>>) {
-        self.crowded_changed |= track.as_ref().is_some_and(|track| track.crowding.is_some());
+    fn gone(&mut self, track: Option<PartitionTracker<T>>) {
+        self.crowded_changed |= track.as_ref().is_some_and(|track| track.pressure.is_some());
         self.withheld_changed |= track.is_some_and(|track| track.is_withheld);
     }
 
@@ -157,7 +157,7 @@ impl<T> Ledger<T> {
         self.commits(|_| true)
     }
 
-    fn commits(&mut self, which: impl Fn(&Track<T>) -> bool) -> Vec<Commit> {
+    fn commits(&mut self, which: impl Fn(&PartitionTracker<T>) -> bool) -> Vec<Commit> {
         let mut commits = Vec::new();
         for (partition, track) in self.partitions.iter_mut().filter(|(_, track)| which(track)) {
             let next = track.position();
@@ -173,7 +173,7 @@ impl<T> Ledger<T> {
 
     /// The partitions that are not committed, since their map does not fit the broker's limit, if these are others
     /// than when last asked. That a partition is there means that more records were consumed after it was
-    /// [full](Crowding::Full) than may be under way, or that most offsets of its topic are missing. Nothing is lost: its
+    /// [full](MetadataPressure::Full) than may be under way, or that most offsets of its topic are missing. Nothing is lost: its
     /// commit comes once enough has ended, and a restart until then does more again.
     pub fn withheld(&mut self) -> Option<Vec<PartitionId>> {
         if !std::mem::take(&mut self.withheld_changed) {
@@ -187,19 +187,23 @@ impl<T> Ledger<T> {
 
     /// The partitions to be read more slowly, or not at all, if that has changed since last asked. To be asked whenever
     /// records have been opened, and after records have ended; it costs little when nothing has changed.
-    pub fn crowded(&mut self) -> Option<Vec<(PartitionId, Crowding)>> {
+    pub fn crowded(&mut self) -> Option<Vec<(PartitionId, MetadataPressure)>> {
         for track in self.partitions.values_mut().filter(|track| track.is_reshaped) {
             track.is_reshaped = false;
-            let now = crowding::crowding(track.worst(self.under_way), self.capacity, track.crowding);
-            self.crowded_changed |= now != track.crowding;
-            track.crowding = now;
+            let now = metadata_pressure::metadata_pressure(
+                track.worst(self.under_way),
+                self.capacity,
+                track.pressure,
+            );
+            self.crowded_changed |= now != track.pressure;
+            track.pressure = now;
         }
         if !std::mem::take(&mut self.crowded_changed) {
             return None;
         }
         let crowded = self.partitions.iter();
         let mut crowded: Vec<_> =
-            crowded.filter_map(|(partition, track)| Some((*partition, track.crowding?))).collect();
+            crowded.filter_map(|(partition, track)| Some((*partition, track.pressure?))).collect();
         crowded.sort_unstable();
         Some(crowded)
     }
@@ -221,16 +225,16 @@ impl<T> Ledger<T> {
 
     /// How many records have been consumed and have not ended.
     pub fn in_flight(&self) -> usize {
-        self.partitions.values().map(Track::in_flight).sum()
+        self.partitions.values().map(PartitionTracker::in_flight).sum()
     }
 
-    fn track(&mut self, partition: PartitionId, assignment: u32) -> Option<&mut Track<T>> {
+    fn track(&mut self, partition: PartitionId, assignment: u32) -> Option<&mut PartitionTracker<T>> {
         self.partitions.get_mut(&partition).filter(|track| track.assignment == assignment)
     }
 }
 
 #[cfg(test)]
-mod crowding_tests;
+mod metadata_pressure_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 mod json;
 pub mod ledger;
-pub mod letters;
 pub mod order;
 pub mod result;
 pub mod send_window;
+pub mod side_output;
 pub mod sink;
 pub mod topic_rules;
 pub mod transaction;
 pub mod transaction_window;
 
-pub use ledger::{Crowding, Ledger, Settled, Verdict};
+pub use ledger::{Ledger, MetadataPressure, Settled, Verdict};
 pub use order::InOrder;
 pub use transaction::Transaction;

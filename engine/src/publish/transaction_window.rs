@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 /// The widest: a wider one is no faster.
 pub const WIDEST: usize = 8 << 20;
 /// The first.
-const FIRST: usize = 128 << 10;
+const FIRST: usize = 64 << 10;
 /// The narrowest.
 pub const NARROWEST: usize = 16 << 10;
 

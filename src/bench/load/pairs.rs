@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_connectors::kafka::sink::KafkaSink;
-use lockstep_engine::control::scaling::Policy;
 use lockstep_engine::ingest::wire::EVENT_TIME_NS;
 use lockstep_engine::pipeline::{KafkaSpec, Pipeline};
 use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
+use lockstep_engine::scaling::Policy;
 use lockstep_engine::time::Timestamp;
 
 use crate::bench::live::Live;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::control::scaling::Policy;
+use lockstep_engine::scaling::Policy;
 
 use super::pairs::{Feeder, Topics, Workload, fill};
 use crate::bench::Ground;

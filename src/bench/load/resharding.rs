@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lockstep_engine::control::scaling::Policy;
-use lockstep_engine::control::shards::Resize;
+use lockstep_engine::scaling::Policy;
+use lockstep_engine::sharding::Resize;
 use lockstep_engine::time::Timestamp;
 
 use super::pairs::{Feeder, Topics, Workload, fill};

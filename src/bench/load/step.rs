@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use lockstep_connectors::kafka::tail::{From, Tail};
-use lockstep_engine::control::scaling::Policy;
+use lockstep_engine::scaling::Policy;
 use lockstep_engine::time::Timestamp;
 use serde::Deserialize;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockstep_actors::Stop;
-use lockstep_engine::control::scaling::Policy;
+use lockstep_engine::scaling::Policy;
 
 use super::pairs::{Feeder, Settings, Topics, Workload, fill};
 use super::process::{Process, free_address};

@@ -203,7 +203,7 @@ pub(super) enum Fate {
     Late { by_ns: u64 },
     Duplicate,
     Evicted { bound: Bound, used: u32 },
-    Astray,
+    TimestampOutlier,
     Unused,
 }
 
@@ -229,7 +229,7 @@ pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json
         Fate::Late { by_ns } => ("late", Some(by_ns), None),
         Fate::Duplicate => ("duplicate", None, None),
         Fate::Evicted { bound, used } => ("evicted", None, Some((bound, used))),
-        Fate::Astray => ("astray", None, None),
+        Fate::TimestampOutlier => ("outliers", None, None),
         Fate::Unused => ("unused", None, None),
     };
     let line = SampleLine {

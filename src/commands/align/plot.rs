@@ -34,7 +34,7 @@ pub(super) enum Fate {
     Late(u64),
     Duplicate,
     Evicted,
-    Astray,
+    TimestampOutlier,
 }
 
 /// A sample in the picture.
@@ -141,7 +141,7 @@ impl Recording {
             Event::Late { item, by_ns } => self.fate(item, Fate::Late(*by_ns)),
             Event::Duplicate(item) => self.fate(item, Fate::Duplicate),
             Event::Evicted { item, used: 0, .. } => self.fate(item, Fate::Evicted),
-            Event::Astray(item) => self.fate(item, Fate::Astray),
+            Event::TimestampOutlier(item) => self.fate(item, Fate::TimestampOutlier),
             Event::Released { item, used: 0 } => self.fate(item, Fate::Unused),
             Event::Released { .. } | Event::Evicted { .. } | Event::Epoch { .. } => {}
         }

@@ -12,7 +12,7 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
     let head = |first: &str, rest: &[&str]| -> Vec<String> {
         std::iter::once(first).chain(rest.iter().copied()).map(String::from).collect()
     };
-    let fates = ["missing", "late", "duplicate", "evicted", "astray", "unused"];
+    let fates = ["missing", "late", "duplicate", "evicted", "outliers", "unused"];
     let mut inputs = vec![head("input", &[&["samples"][..], &fates[..]].concat())];
     let mut skews = vec![head("skew", &["p50", "p95", "p99", "max", "mean"])];
     let mut after = vec![head("arrives after opening", &["p50", "p95", "p99", "max"])];
@@ -24,7 +24,7 @@ pub(super) fn table(statistics: &Statistics, names: &[String]) -> String {
             input.late,
             input.duplicates,
             input.evicted,
-            input.astray,
+            input.outliers,
             input.unused,
         ];
         inputs.push(row(name, counts.map(|count| count.to_string())));
@@ -119,7 +119,7 @@ fn streams(statistics: &Statistics, names: &[String]) -> String {
         "late",
         "duplicate",
         "evicted",
-        "astray",
+        "outliers",
         "unused",
     ];
     head.extend(rest.map(String::from));
@@ -146,7 +146,7 @@ fn stream_row(stream: &str, counts: &Counts) -> Vec<String> {
         counts.late,
         counts.duplicates,
         counts.evicted,
-        counts.astray,
+        counts.outliers,
         counts.unused,
     ];
     cells.extend(fates.map(|count| count.to_string()));
@@ -186,7 +186,7 @@ fn counts(counts: &Counts, names: &[String]) -> Map<String, Value> {
         ("late", counts.late),
         ("duplicates", counts.duplicates),
         ("evicted", counts.evicted),
-        ("astray", counts.astray),
+        ("outliers", counts.outliers),
         ("unused", counts.unused),
     ] {
         object.insert(name.into(), count.into());
@@ -219,7 +219,7 @@ fn of_input(input: &OfInput) -> Value {
         "late": input.late,
         "duplicates": input.duplicates,
         "evicted": input.evicted,
-        "astray": input.astray,
+        "outliers": input.outliers,
         "unused": input.unused,
         "skew_ns": skew,
         "after_ns": input.after.json(),

@@ -24,7 +24,7 @@ pub(super) struct Counts {
     pub(super) late: u64,
     pub(super) duplicates: u64,
     pub(super) evicted: u64,
-    pub(super) astray: u64,
+    pub(super) outliers: u64,
     pub(super) unused: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct OfInput {
     pub(super) late: u64,
     pub(super) duplicates: u64,
     pub(super) evicted: u64,
-    pub(super) astray: u64,
+    pub(super) outliers: u64,
     pub(super) unused: u64,
     /// Without their signs, in nanoseconds.
     pub(super) skew: Distribution,
@@ -189,9 +189,9 @@ impl Statistics {
                 self.of_input(item.input, |input| input.evicted += 1);
                 self.count(&item.stream, |counts| counts.evicted += 1);
             }
-            Event::Astray(item) => {
-                self.of_input(item.input, |input| input.astray += 1);
-                self.count(&item.stream, |counts| counts.astray += 1);
+            Event::TimestampOutlier(item) => {
+                self.of_input(item.input, |input| input.outliers += 1);
+                self.count(&item.stream, |counts| counts.outliers += 1);
             }
             Event::Released { item, used: 0 } => {
                 self.of_input(item.input, |input| input.unused += 1);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_engine::publish::letters::replay::{Letter, own_timestamp};
+use lockstep_engine::publish::side_output::replay::{DeadLetter, own_timestamp};
 use lockstep_engine::time::Timestamp;
 
 /// Filters. A letter passes if it passes each that is given; of one that is given several times, any value.
@@ -38,7 +38,7 @@ impl Filter {
     }
 
     /// Whether a letter passes.
-    pub(super) fn passes(&self, letter: &Letter, record: &TailRecord) -> bool {
+    pub(super) fn passes(&self, letter: &DeadLetter, record: &TailRecord) -> bool {
         let timestamp = own_timestamp(&record.headers, record.timestamp);
         let any = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|one| one == is);
         any(&self.reason, &letter.reason)
@@ -96,8 +96,8 @@ mod tests {
         Line::try_parse_from([&["dlq"], args].concat()).expect("right").filter
     }
 
-    fn letter() -> (Letter, TailRecord) {
-        let letter = Letter {
+    fn letter() -> (DeadLetter, TailRecord) {
+        let letter = DeadLetter {
             reason: "oversized".into(),
             stage: "ingest".into(),
             message: String::new(),

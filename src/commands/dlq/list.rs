@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
-use lockstep_engine::publish::letters::replay::Letter;
+use lockstep_engine::publish::side_output::replay::DeadLetter;
 
 use super::{Failure, Filter, Topic, notes, place, render};
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut seen = Seen::default();
     let mut heard = true;
     let complete = super::read_all(&mut whole, &cancelled, |record| {
-        let letter = match Letter::read(&record.headers) {
+        let letter = match DeadLetter::read(&record.headers) {
             Ok(letter) => letter,
             Err(why) => {
                 seen.foreign += 1;

@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_connectors::kafka::notes::Notes;
-use lockstep_connectors::kafka::whole::Range;
+use lockstep_connectors::kafka::replay_offsets::ReplayOffsets;
+use lockstep_connectors::kafka::topic_snapshot::Range;
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::publish::letters::note::{self, Note};
+use lockstep_engine::publish::side_output::note::{self, Note};
 
 use super::Failure;
 
 /// Where the notes of a topic are kept.
-pub(super) fn open(topic: &str, kafka: &KafkaSpec) -> Result<Notes, Failure> {
-    Ok(Notes::open(&kafka.brokers, &kafka.consumer, topic, &note::group(topic))?)
+pub(super) fn open(topic: &str, kafka: &KafkaSpec) -> Result<ReplayOffsets, Failure> {
+    Ok(ReplayOffsets::open(&kafka.brokers, &kafka.consumer, topic, &note::group(topic))?)
 }
 
 /// Which letters of each partition have been put back. `ranges` are the offsets that the partitions have.
-pub(super) fn read(notes: &Notes, topic: &str, ranges: &[Range]) -> Result<BTreeMap<i32, Note>, Failure> {
+pub(super) fn read(
+    notes: &ReplayOffsets,
+    topic: &str,
+    ranges: &[Range],
+) -> Result<BTreeMap<i32, Note>, Failure> {
     let mut read = BTreeMap::new();
     for (partition, (next, metadata)) in notes.read((0..).zip(ranges).map(|(partition, _)| partition))? {
         let high = usize::try_from(partition).ok().and_then(|index| ranges.get(index)).map(|range| range.end);

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
-use lockstep_connectors::kafka::notes;
-use lockstep_connectors::kafka::whole::Whole;
+use lockstep_connectors::kafka::replay_offsets;
+use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
 use lockstep_engine::position::{NextOffset, Offset};
-use lockstep_engine::publish::letters::note::Note;
-use lockstep_engine::publish::letters::replay::Letter;
+use lockstep_engine::publish::side_output::note::Note;
+use lockstep_engine::publish::side_output::replay::DeadLetter;
 
 use super::filter::{Filter, Place};
 use super::{Failure, place};
@@ -61,7 +61,7 @@ impl Track {
         self.note.put_back(Offset(offset), following);
     }
 
-    fn written(&self) -> Option<notes::Note> {
+    fn written(&self) -> Option<replay_offsets::Note> {
         self.note.written(Offset(self.there.first().copied().unwrap_or(0)), LIMIT)
     }
 }
@@ -69,7 +69,7 @@ impl Track {
 impl Plan {
     /// Reads the topic and chooses. `None` if that was cut short by Ctrl-C.
     pub(super) fn make(
-        whole: &mut Whole,
+        whole: &mut TopicSnapshot,
         noted: BTreeMap<i32, Note>,
         wanted: &Wanted<'_>,
         cancelled: &AtomicBool,
@@ -85,7 +85,7 @@ impl Plan {
             if !wanted.places.is_empty() && !wanted.places.contains(&place) {
                 return Ok(true);
             }
-            match Letter::read(&record.headers) {
+            match DeadLetter::read(&record.headers) {
                 Ok(letter) if wanted.filter.passes(&letter, &record) => {
                     if !wanted.again && track.note.contains(Offset(place.offset)) {
                         plan.already += 1;
@@ -177,7 +177,7 @@ impl Plan {
     }
 
     /// The notes of the partitions that letters are put back from; and whether any is too long as things stand.
-    pub(super) fn notes(&self) -> (BTreeMap<i32, notes::Note>, bool) {
+    pub(super) fn notes(&self) -> (BTreeMap<i32, replay_offsets::Note>, bool) {
         let mut too_long = false;
         let mut notes = BTreeMap::new();
         for (partition, track) in self.tracks.iter().filter(|(_, track)| track.touched) {

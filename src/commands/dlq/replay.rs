@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use lockstep_connectors::kafka::admin;
-use lockstep_connectors::kafka::notes::Notes;
+use lockstep_connectors::kafka::replay_offsets::ReplayOffsets;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::publish::letters::replay;
+use lockstep_engine::publish::side_output::replay;
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Refusal, Sink};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -126,7 +126,7 @@ fn send(sink: &mut Option<KafkaSink>, record: &OutRecord, token: u64) {
 struct Replay {
     json: bool,
     plan: Plan,
-    notes: Notes,
+    notes: ReplayOffsets,
     partitions: BTreeMap<String, i32>,
     sink: Option<KafkaSink>,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
@@ -292,7 +292,7 @@ impl Replay {
 
     fn only_list(&mut self, record: &TailRecord) -> Result<bool, Failure> {
         let Some(chosen) = self.plan.chosen.remove(&place(record)) else { return Ok(true) };
-        if let Ok(letter) = replay::Letter::read(&record.headers) {
+        if let Ok(letter) = replay::DeadLetter::read(&record.headers) {
             let line = if self.json {
                 render::object(record, &letter, false).to_string()
             } else {

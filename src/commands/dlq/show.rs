@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::whole::Whole;
-use lockstep_engine::publish::letters::replay::Letter;
+use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
+use lockstep_engine::publish::side_output::replay::DeadLetter;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, Topic, notes, render};
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Topic { topic, cluster, json } = &args.topic;
     let kafka = cluster.spec()?;
     let Place { partition, offset } = args.place;
-    let mut whole = Whole::open_at(&kafka.brokers, &kafka.consumer, topic, partition, offset)?;
+    let mut whole = TopicSnapshot::open_at(&kafka.brokers, &kafka.consumer, topic, partition, offset)?;
     let mut found = None;
     let complete = super::read_all(&mut whole, &cancelled, |record| {
         found = Some(record);
@@ -40,7 +40,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Some(record) = found else {
         return Err(format!("there is nothing at {} of {topic}: {}", args.place, ranges(&whole)).into());
     };
-    let letter = Letter::read(&record.headers).map_err(|why| format!("{} of {topic}: {why}", args.place))?;
+    let letter =
+        DeadLetter::read(&record.headers).map_err(|why| format!("{} of {topic}: {why}", args.place))?;
     let noted = notes::read(&notes::open(topic, &kafka)?, topic, whole.ranges())?;
     let put_back = notes::contains(&noted, args.place);
     let text =
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn ranges(whole: &Whole) -> String {
+fn ranges(whole: &TopicSnapshot) -> String {
     let each: Vec<String> = (0..)
         .zip(whole.ranges())
         .map(|(partition, range): (i32, _)| {
@@ -77,7 +78,7 @@ fn ranges(whole: &Whole) -> String {
     each.join(", ")
 }
 
-fn object(record: &TailRecord, letter: &Letter, put_back: bool) -> Value {
+fn object(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> Value {
     let mut object = render::object(record, letter, put_back);
     let headers: Vec<Value> = record
         .headers
@@ -93,7 +94,7 @@ fn object(record: &TailRecord, letter: &Letter, put_back: bool) -> Value {
     object
 }
 
-fn page(record: &TailRecord, letter: &Letter, put_back: bool) -> String {
+fn page(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> String {
     let size = match letter.value_left_out {
         Some(bytes) => format!("left out, being of {bytes} bytes"),
         None => format!("{} bytes", record.value.len()),

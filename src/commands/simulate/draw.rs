@@ -1,6 +1,6 @@
 //! `--plot`: the course of a simulation, with a line for each policy.
 
-use lockstep_engine::control::scaling::model::Point;
+use lockstep_engine::scaling::model::Point;
 
 use super::Simulation;
 use crate::plot::course::{Count, Course, Moment, Picture};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lockstep_engine::control::scaling::model::{Load, Shape};
+use lockstep_engine::scaling::model::{Load, Shape};
 
 use super::Args;
 

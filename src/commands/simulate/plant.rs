@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use lockstep_engine::control::scaling::model::{Plant, PlantStep};
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::pipeline::Pipeline;
+use lockstep_engine::scaling::model::{Plant, PlantStep};
 
 use super::Args;
 use crate::settings::parse_duration;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use lockstep_engine::control::scaling::model::{Point, Summary};
+use lockstep_engine::scaling::model::{Point, Summary};
 use serde_json::{Value, json};
 
 use super::{Simulated, Simulation};

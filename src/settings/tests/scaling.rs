@@ -1,6 +1,6 @@
 //! Promises of `[scaling]`.
 
-use lockstep_engine::control::scaling::{Bounds, Level, Policy, ScalingSpec};
+use lockstep_engine::scaling::{Bounds, Level, Policy, ScalingSpec};
 
 use super::*;
 

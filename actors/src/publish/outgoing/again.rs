@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lockstep_engine::fault::{Fault, Reason, Stage};
-use lockstep_engine::publish::letters;
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::publish::result::ResultMaker;
+use lockstep_engine::publish::side_output;
 use lockstep_engine::publish::sink::OutRecord;
 
 use super::Outgoing;
@@ -36,7 +36,7 @@ impl Outgoing {
         match (record.map_or_else(|| self.make(&what, maker).map(Box::new), Ok), what) {
             (Ok(record), what) => Some(Pending { what, record: Some(record) }),
             (Err(why), Outbound::Result { job, .. }) => {
-                let fault = Fault::new(Stage::Publish, Reason::ModelFailed, why);
+                let fault = Fault::new(StageKind::Publish, Reason::ModelFailed, why);
                 ended.push(Delivered::Poison { job, fault });
                 None
             }
@@ -65,7 +65,7 @@ impl Outgoing {
             Outbound::Result { job, .. } => maker.make(job).map(|(record, _)| record),
             Outbound::Dead(dead) => Ok(self.dead(dead)),
             Outbound::LeftOut { sample, topic, why, keeps } => {
-                Ok(letters::left_out(self.late(), &sample.record, topic, *why, *keeps))
+                Ok(side_output::left_out(self.late(), &sample.record, topic, *why, *keeps))
             }
             Outbound::Carried { .. } | Outbound::Told { .. } => Err("it was not kept".into()),
         }
@@ -73,7 +73,7 @@ impl Outgoing {
 
     pub(super) fn dead(&self, dead: &Dead) -> OutRecord {
         let Dead { letter, topic, fault, keeps } = dead;
-        letters::dead_letter(&self.dead_letters, letter.record(), topic, fault, *keeps)
+        side_output::dead_letter(&self.dead_letters, letter.record(), topic, fault, *keeps)
     }
 
     /// Without a topic nothing is left out on its way to it.

@@ -1,9 +1,9 @@
 //! What the broker did not take.
 
-use lockstep_engine::fault::{Fault, Reason, Stage};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::pipeline::OnUndeliverable;
 use lockstep_engine::position::Position;
-use lockstep_engine::publish::letters::{self, Keeps};
+use lockstep_engine::publish::side_output::{self, Keeps};
 use lockstep_engine::publish::sink::{DeliveryError, Refusal};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -11,7 +11,7 @@ use lockstep_engine::time::Timestamp;
 use super::{AGAIN_AFTER, Outgoing};
 use crate::publish::PublishMessage;
 use crate::publish::pending::{Dead, Delivered, Outbound, Pending};
-use crate::shell::Outbox;
+use crate::stage_actor::Outbox;
 
 impl Outgoing {
     pub(super) fn undelivered(
@@ -24,13 +24,13 @@ impl Outgoing {
         out: &mut Outbox<PublishMessage>,
     ) {
         let is_poison = matches!(error.refusal, Refusal::Poison | Refusal::Unsent);
-        if let Some(gathering) = &mut self.gathering
+        if let Some(transaction_buffer) = &mut self.transaction_buffer
             && error.refusal != Refusal::Unsent
         {
-            gathering.transaction.doom(&error.message);
+            transaction_buffer.transaction.doom(&error.message);
             if is_poison {
                 // The next goes without it.
-                gathering.transaction.has_progressed();
+                transaction_buffer.transaction.has_progressed();
             }
         }
         match error.refusal {
@@ -39,7 +39,7 @@ impl Outgoing {
                 out.fail(format!("the broker now refuses what it took before: {}", error.message));
             }
             Refusal::Poison | Refusal::Unsent => ended.extend(self.poison(pending, error, out)),
-            Refusal::Batch if self.gathering.is_none() => {
+            Refusal::Batch if self.transaction_buffer.is_none() => {
                 tracing::debug!("a batch was refused; its records are sent again: {}", error.message);
                 self.in_turn.push((number, pending));
             }
@@ -48,10 +48,10 @@ impl Outgoing {
                 out.fail(format!("Kafka's producer has failed for good: {}", error.message));
                 self.refused.push(pending);
             }
-            Refusal::Passing | Refusal::Batch => match &mut self.gathering {
-                Some(gathering) => {
+            Refusal::Passing | Refusal::Batch => match &mut self.transaction_buffer {
+                Some(transaction_buffer) => {
                     tracing::debug!("a record of a transaction was not delivered: {}", error.message);
-                    gathering.keep(number, pending);
+                    transaction_buffer.keep(number, pending);
                 }
                 None => {
                     // The sink has reported it, once.
@@ -74,7 +74,7 @@ impl Outgoing {
         match what {
             Outbound::Result { job, .. } => {
                 let message = format!("the broker refuses the result: {why}");
-                let fault = Fault::new(Stage::Publish, Reason::ResultRefused, message);
+                let fault = Fault::new(StageKind::Publish, Reason::ResultRefused, message);
                 Some(Delivered::Poison { job, fault })
             }
             Outbound::Dead(dead) => {
@@ -99,7 +99,7 @@ impl Outgoing {
                 match keeps.less() {
                     Some(keeps) => {
                         warn_reduced(&to, &topic, position, keeps, why);
-                        let record = letters::left_out(&to, &sample.record, &topic, left_out, keeps);
+                        let record = side_output::left_out(&to, &sample.record, &topic, left_out, keeps);
                         self.send(record, Outbound::LeftOut { sample, topic, why: left_out, keeps });
                         None
                     }
@@ -137,7 +137,7 @@ impl Outgoing {
             OnUndeliverable::Drop => {
                 telemetry::delivery::undeliverable(to);
                 tracing::error!(to, topic, %position, why, "a record is dropped: not even a stub of it is taken");
-                Some(Delivered::Letter { position, assignment })
+                Some(Delivered::DeadLetter { position, assignment })
             }
             OnUndeliverable::Stop => {
                 self.refused.push(pending);

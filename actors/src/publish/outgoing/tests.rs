@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 
 use lockstep_engine::budget::Budget;
-use lockstep_engine::fault::{Reason, Stage};
+use lockstep_engine::fault::{Reason, StageKind};
 use lockstep_engine::position::{InputId, Offset, Position};
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{DeliveryError, Ended, Ending, Full, Refusal, Transactions};
 use lockstep_engine::sample::Record;
 use parking_lot::Mutex;
 
-use super::super::gathering::Measure;
+use super::super::transaction_buffer::Measure;
 use super::*;
-use crate::control::Load;
+use crate::autoscaler::Load;
 
 /// Takes so many records at a time, and keeps what it has taken.
 #[derive(Clone, Default)]
@@ -54,15 +54,15 @@ impl Transactions for Client {
     }
 }
 
-fn gathering(client: Box<dyn Transactions>, measure: Measure) -> Gathering {
-    Gathering::new(client, measure, &Budget::new(0), Load::new(Duration::from_secs(5)))
+fn transaction_buffer(client: Box<dyn Transactions>, measure: Measure) -> TransactionBuffer {
+    TransactionBuffer::new(client, measure, &Budget::new(0), Load::new(Duration::from_secs(5)))
 }
 
 fn outgoing(sink: &Taken, most_waiting: Option<usize>) -> (Outgoing, Arc<Inbox>) {
     let inbox = Arc::new(Inbox::default());
     let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
-    let gathering = most_waiting.map(|most| (gathering(Box::new(Client), measure), most));
-    (Outgoing::new(("dead".into(), None), Box::new(sink.clone()), inbox.clone(), gathering), inbox)
+    let transaction_buffer = most_waiting.map(|most| (transaction_buffer(Box::new(Client), measure), most));
+    (Outgoing::new(("dead".into(), None), Box::new(sink.clone()), inbox.clone(), transaction_buffer), inbox)
 }
 
 fn record(payload: u8) -> OutRecord {
@@ -190,12 +190,12 @@ fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
     *sink.room.lock() = 2;
     let inbox = Arc::new(Inbox::default());
     let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
-    let gathering = gathering(Box::new(client.clone()), measure);
+    let transaction_buffer = transaction_buffer(Box::new(client.clone()), measure);
     let mut outgoing = Outgoing::new(
         ("dead".into(), None),
         Box::new(sink.clone()),
         inbox.clone(),
-        Some((gathering, usize::MAX)),
+        Some((transaction_buffer, usize::MAX)),
     );
     let (out, mut ledger, mut millis) = (&mut Outbox::new(), Ledger::new(4096), 0);
     let mut step = |outgoing: &mut Outgoing| {
@@ -269,8 +269,12 @@ fn aborted_transaction_need_not_be_the_next_as_a_whole() {
             polled_at: Timestamp::MIN,
             read_at: Timestamp::MIN,
         };
-        let letter = Letter::Record(record, 1, Budget::new(0).reserve(0));
-        outgoing.dead_letter(letter, "in".into(), Fault::new(Stage::Publish, Reason::ResultRefused, "no"));
+        let letter = DeadLetter::Record(record, 1, Budget::new(0).reserve(0));
+        outgoing.dead_letter(
+            letter,
+            "in".into(),
+            Fault::new(StageKind::Publish, Reason::ResultRefused, "no"),
+        );
     }
     sink.deliver(1, &inbox);
     assert_eq!(deliveries(&mut outgoing), 1);

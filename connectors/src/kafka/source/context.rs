@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::seldom::Seldom;
+use crate::kafka::log_throttle::LogThrottle;
 use crate::kafka::statistics::Statistics;
 
 /// Wakes the poll thread.
@@ -139,10 +139,10 @@ pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error
         | RDKafkaLogLevel::Warning => {
-            static SELDOM: LazyLock<Mutex<Seldom>> = LazyLock::new(Mutex::default);
+            static THROTTLE: LazyLock<Mutex<LogThrottle>> = LazyLock::new(Mutex::default);
             // What has happened is the same, whatever the numbers in it.
             let alike: String = message.chars().filter(|c| !c.is_ascii_digit()).collect();
-            if let Some(repeated) = SELDOM.lock().tell(&alike, Instant::now()) {
+            if let Some(repeated) = THROTTLE.lock().tell(&alike, Instant::now()) {
                 tracing::warn!(target: "librdkafka", facility, repeated, "{message}");
             }
         }

@@ -1,14 +1,14 @@
 //! The poll thread. One loop: do what was asked, serve the group, hand over what is there, wait.
 
+mod assignment;
 mod commits;
 mod ends;
 mod group;
-mod lookup;
-mod lost;
+mod offset_query;
+mod offset_reset;
 mod presence;
 mod recovery;
 mod standing;
-mod takeover;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use self::commits::Commits;
 use self::group::Step;
-use self::lookup::Lookup;
-use self::lost::Left;
+use self::offset_query::OffsetQuery;
+use self::offset_reset::Left;
 use self::presence::Presence;
 use self::recovery::Recovery;
 use self::standing::Standing;
@@ -87,11 +87,11 @@ pub(super) struct Poller {
     /// When partitions out of range are looked at again.
     look_again: Instant,
     /// Which offsets the brokers have of them.
-    left: Option<Lookup<Left>>,
+    left: Option<OffsetQuery<Left>>,
     recovery: Recovery,
     presence: Presence,
     /// Whether the brokers answer another client, while this one does not recover.
-    another: Option<Lookup<()>>,
+    another: Option<OffsetQuery<()>>,
     /// How many partitions the inputs have, as told last.
     counts: Vec<i32>,
 }

@@ -11,8 +11,8 @@ use super::super::super::bounds::Overflow;
 use super::super::super::bounds_property_tests::{Item, Run, Told, arrivals, bounds, key, policies};
 use super::super::super::event::Event;
 use super::*;
-use crate::control::shards::{Awaiting, Resize, Router};
 use crate::position::InputId;
+use crate::sharding::{Awaiting, Resize, Router};
 
 /// What was told, by stream, in its order.
 type ByStream = BTreeMap<String, Vec<String>>;

@@ -39,7 +39,7 @@
 //! Constant for a sample in order, and one step for each span that it is in. A sample out of order moves those after it.
 
 mod cut;
-mod lane;
+mod span_buffer;
 
 #[cfg(test)]
 mod property_tests;
@@ -60,12 +60,12 @@ use super::verdict::{Closing, Telling, begin, cut_short};
 use crate::time::Timestamp;
 pub(super) use cut::Cut;
 use cut::Open;
-use lane::{Entry, Lane};
+use span_buffer::{Entry, SpanBuffer};
 
 /// The samples of one stream whose bundles are spans of time.
 #[derive(Debug)]
 pub(super) struct Spans<T> {
-    lanes: SmallVec<[Lane<T>; 3]>,
+    buffers: SmallVec<[SpanBuffer<T>; 3]>,
     /// By time. Of spans of a fixed length that a sample only lasts into, none but the first.
     open: Queue<Open, 3>,
     /// The end of the last span that closed: all before it is over.
@@ -78,7 +78,7 @@ pub(super) struct Spans<T> {
 impl<T> Spans<T> {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
-            lanes: (0..inputs).map(|_| Lane::new()).collect(),
+            buffers: (0..inputs).map(|_| SpanBuffer::new()).collect(),
             open: Queue::new(),
             floor: i64::MIN,
             has_closed: false,
@@ -87,11 +87,11 @@ impl<T> Spans<T> {
     }
 
     pub(super) fn held(&self) -> usize {
-        self.lanes.iter().map(Lane::len).sum()
+        self.buffers.iter().map(SpanBuffer::len).sum()
     }
 
     pub(super) fn reach(&self) -> Option<(i64, i64)> {
-        reach(self.lanes.iter().map(Lane::reach))
+        reach(self.buffers.iter().map(SpanBuffer::reach))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -126,21 +126,28 @@ impl<T> Spans<T> {
     /// The first input that the span has to wait for.
     fn blocker_of(&self, view: &View<'_>, span: &Open) -> Option<usize> {
         let rules = view.rules.inputs.iter();
-        self.lanes.iter().zip(rules).enumerate().find_map(|(input, (lane, rule))| {
-            let settled = self.settled(view, span, input, lane, rule.slack);
+        self.buffers.iter().zip(rules).enumerate().find_map(|(input, (buffer, rule))| {
+            let settled = self.settled(view, span, input, buffer, rule.slack);
             (!settled && view.idle_at(input) > view.now).then_some(input)
         })
     }
 
     /// Whether no sample that is expected of an input can change a span.
     #[inline]
-    fn settled(&self, view: &View<'_>, span: &Open, input: usize, lane: &Lane<T>, slack: Slack) -> bool {
+    fn settled(
+        &self,
+        view: &View<'_>,
+        span: &Open,
+        input: usize,
+        buffer: &SpanBuffer<T>,
+        slack: Slack,
+    ) -> bool {
         let watermark = view.watermark(input);
         // Where the earliest of what may still come counts from. Not before the span, if all from there on is
         // covered: else an earlier one were open.
         let coming = watermark.max(self.floor);
         watermark >= view.rules.cut.closes_at(span)
-            || lane.covers((span.from, coming, view.rules.cut.limit(span.from)), slack)
+            || buffer.covers((span.from, coming, view.rules.cut.limit(span.from)), slack)
     }
 
     /// Keeps open what is left of a span that has closed up to the floor.
@@ -148,12 +155,13 @@ impl<T> Spans<T> {
         let to = self.floor;
         let left = match cut {
             Cut::Tumbling { .. } => {
-                let lasting = self.lanes.iter().flat_map(|lane| lane.before(to));
+                let lasting = self.buffers.iter().flat_map(|buffer| buffer.before(to));
                 let delay = lasting.map(|entry| entry.arrived.saturating_sub(entry.time)).min();
                 delay.map(|delay| Open { from: to, end: to, delay })
             }
             Cut::Session { .. } => {
-                let first = self.lanes.iter().filter_map(Lane::first).map(|entry| entry.time.max(to)).min();
+                let first =
+                    self.buffers.iter().filter_map(SpanBuffer::first).map(|entry| entry.time.max(to)).min();
                 first.filter(|from| *from <= closed.end).map(|from| Open { from, ..*closed })
             }
         };
@@ -177,11 +185,11 @@ impl<T: Held + Clone> Spans<T> {
             out.push(Event::Late { item, by_ns });
             return NEVER;
         }
-        let Some(lane) = self.lanes.get_mut(input) else {
+        let Some(buffer) = self.buffers.get_mut(input) else {
             out.push(Event::Released { item, used: 0 });
             return NEVER;
         };
-        if let Err(item) = lane.insert(Entry { time, end, arrived: view.now, used: 0, item }) {
+        if let Err(item) = buffer.insert(Entry { time, end, arrived: view.now, used: 0, item }) {
             out.push(Event::Duplicate(item));
             return NEVER;
         }
@@ -213,9 +221,9 @@ impl<T: Held + Clone> Spans<T> {
     }
 
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
-        let firsts = self.lanes.iter_mut().filter_map(|lane| Some((lane.first()?.time, lane)));
-        let Some((_, lane)) = firsts.min_by_key(|(first, _)| *first) else { return false };
-        let Some((_, over)) = lane.evict_first(bound, out) else { return false };
+        let firsts = self.buffers.iter_mut().filter_map(|buffer| Some((buffer.first()?.time, buffer)));
+        let Some((_, buffer)) = firsts.min_by_key(|(first, _)| *first) else { return false };
+        let Some((_, over)) = buffer.evict_first(bound, out) else { return false };
         self.mend_first(view.rules.cut, over);
         self.close_settled(view, out);
         true
@@ -229,7 +237,7 @@ impl<T: Held + Clone> Spans<T> {
             Cut::Session { .. } => span.end,
         };
         let within = |first: &Entry<T>| first.time <= last;
-        let next = self.lanes.iter().filter_map(Lane::first).filter(|first| within(first));
+        let next = self.buffers.iter().filter_map(SpanBuffer::first).filter(|first| within(first));
         match (cut, next.min_by_key(|first| (first.time, -first.end))) {
             (_, None) => {}
             (Cut::Tumbling { .. }, Some(_)) => self.open.insert(0, span),
@@ -238,7 +246,7 @@ impl<T: Held + Clone> Spans<T> {
                 self.open.insert(0, Open { from: next.time.max(self.floor), ..span });
             }
             (Cut::Session { .. }, Some(_)) => {
-                let entries = self.lanes.iter().flat_map(|lane| lane.before(last.saturating_add(1)));
+                let entries = self.buffers.iter().flat_map(|buffer| buffer.before(last.saturating_add(1)));
                 for entry in entries {
                     let delay = entry.arrived.saturating_sub(entry.time);
                     cut.open(&mut self.open, entry.time.max(self.floor), entry.end, delay);
@@ -271,17 +279,17 @@ impl<T: Held + Clone> Spans<T> {
             Cut::Tumbling { .. } => limit,
             Cut::Session { .. } => {
                 let end = span.end.saturating_add(1).min(limit);
-                let over = self.lanes.iter().filter_map(|lane| lane.over(end)).max();
+                let over = self.buffers.iter().filter_map(|buffer| buffer.over(end)).max();
                 over.map_or(limit, |over| over.min(limit))
             }
         };
-        let arrivals = self.lanes.iter().flat_map(|lane| lane.before(to)).map(|entry| entry.arrived);
+        let arrivals = self.buffers.iter().flat_map(|buffer| buffer.before(to)).map(|entry| entry.arrived);
         let opened_at = arrivals.min().unwrap_or(view.now);
-        let mut bundle = begin(view, from, None, self.lanes.len());
-        for (lane, rule) in self.lanes.iter_mut().zip(&view.rules.inputs) {
+        let mut bundle = begin(view, from, None, self.buffers.len());
+        for (buffer, rule) in self.buffers.iter_mut().zip(&view.rules.inputs) {
             bundle.parts.push(Part::empty(Timestamp::from_nanos(from), Timestamp::from_nanos(to)));
             if let Some(part) = bundle.parts.last_mut() {
-                lane.pick(from, to, rule.slack, part);
+                buffer.pick(from, to, rule.slack, part);
             }
         }
         let waited = Self::due(view, &span) <= view.now;
@@ -289,13 +297,13 @@ impl<T: Held + Clone> Spans<T> {
         let cut_short = cut_short(waited, cut_by);
         let closing = Closing { bundle, first, opened_at, cut_short, telling };
         out.push(closing.tell(view, |input| {
-            let place = self.lanes.get(input).zip(view.rules.inputs.get(input));
-            place.is_none_or(|(lane, rule)| self.settled(view, &span, input, lane, rule.slack))
+            let place = self.buffers.get(input).zip(view.rules.inputs.get(input));
+            place.is_none_or(|(buffer, rule)| self.settled(view, &span, input, buffer, rule.slack))
         }));
         self.has_closed = true;
         self.floor = to;
-        for lane in &mut self.lanes {
-            lane.release(to, out);
+        for buffer in &mut self.buffers {
+            buffer.release(to, out);
         }
         self.keep_open(cut, &span);
         true

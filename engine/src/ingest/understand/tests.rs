@@ -51,7 +51,7 @@ fn reason(record: Record) -> Reason {
     let (record, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
         .expect_err("a bad record");
     assert_eq!(record.position.offset.0, 7, "the record comes back for the dead letters");
-    assert_eq!(fault.stage, Stage::Ingest);
+    assert_eq!(fault.stage, StageKind::Ingest);
     fault.reason
 }
 

@@ -1,6 +1,6 @@
 //! The records of 64 offsets in a row: which there are, which have ended, and what is known of the others.
 
-use crate::completion::{Completion, Progress, Run};
+use crate::completion::{CompletionMap, Progress, Run};
 use crate::position::{NextOffset, Offset};
 
 /// How many offsets a block has.
@@ -176,7 +176,7 @@ impl<'a> Runs<'a> {
 /// Makes one set.
 #[derive(Debug)]
 struct Row<'a> {
-    set: &'a mut Completion,
+    set: &'a mut CompletionMap,
     /// The run that may go on.
     run: Option<Run>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::fault::{Reason, Stage};
+use crate::fault::{Reason, StageKind};
 use crate::position::{InputId, Offset};
 
 pub(super) const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
@@ -130,7 +130,7 @@ impl World {
 
     fn look(&mut self, life: &mut Life) {
         if let Some(crowded) = life.ledger.crowded() {
-            let full = crowded.contains(&(PARTITION, Crowding::Full));
+            let full = crowded.contains(&(PARTITION, MetadataPressure::Full));
             self.pauses += usize::from(full && life.left.is_none());
             life.left = full.then(|| life.left.unwrap_or(self.under_way));
         }
@@ -169,7 +169,7 @@ impl World {
         let last = match how {
             0 => Some(Settled::Published),
             1 => Some(Settled::Dropped),
-            2 => Some(Settled::Failed((), Fault::new(Stage::Infer, Reason::ModelFailed, "no"))),
+            2 => Some(Settled::Failed((), Fault::new(StageKind::Infer, Reason::ModelFailed, "no"))),
             _ => None,
         };
         let used = settled + u32::from(last.is_some());
@@ -341,7 +341,7 @@ fn what_was_published_before_a_crash_ends_as_published_however_it_ends_after_it(
     let mut after = restarted(&between.positions());
     (0..8).for_each(|offset| after.open(at(offset), 1));
 
-    let fault = || Fault::new(Stage::Infer, Reason::ModelFailed, "no");
+    let fault = || Fault::new(StageKind::Infer, Reason::ModelFailed, "no");
     for offset in [0, 1] {
         assert!(after.settle(at(offset), 1, Settled::Failed((), fault())).is_none());
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::block::Before;
-use crate::completion::{Completion, Progress, Run};
+use crate::completion::{CompletionMap, Progress, Run};
 use crate::position::{NextOffset, Offset};
 
 /// The map that was read back, less what has been read again.
@@ -20,7 +20,7 @@ pub(super) struct Restored {
 struct Left(VecDeque<Run>);
 
 impl Left {
-    fn new(start: NextOffset, set: &Completion) -> Self {
+    fn new(start: NextOffset, set: &CompletionMap) -> Self {
         Self(set.runs().iter().filter(|run| run.to > start).copied().collect())
     }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fault::{Reason, Stage};
+use crate::fault::{Reason, StageKind};
 use crate::position::{InputId, Offset};
 
 const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 3 };
@@ -18,7 +18,7 @@ fn committable<T>(ledger: &mut Ledger<T>) -> Vec<(PartitionId, NextOffset)> {
 }
 
 fn fault() -> Fault {
-    Fault::new(Stage::Infer, Reason::ModelFailed, "no")
+    Fault::new(StageKind::Infer, Reason::ModelFailed, "no")
 }
 
 fn ledger(records: std::ops::Range<i64>) -> (Ledger<i64>, u32) {

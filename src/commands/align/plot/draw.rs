@@ -1,4 +1,4 @@
-//! Draws what was recorded: a lane for each input with its samples, and the bundles that joined them.
+//! Draws what was recorded: a row_of_input for each input with its samples, and the bundles that joined them.
 
 use super::{Fate, Mark, Outcome, Part, Recording, Shape};
 use crate::commands::align::report::{printable, show};
@@ -17,7 +17,7 @@ const ROWS: usize = 24;
 const GAP: f64 = 26.0;
 
 /// One input's part of the picture.
-struct Lane<'a> {
+struct InputRow<'a> {
     name: &'a str,
     top: f64,
     /// The row of each shape's part.
@@ -25,7 +25,7 @@ struct Lane<'a> {
     depth: usize,
 }
 
-impl Lane<'_> {
+impl InputRow<'_> {
     fn row(&self, shape: usize) -> f64 {
         let row = self.rows.get(shape).copied().unwrap_or(0) % ROWS;
         self.top + SAMPLES + 8.0 + row as f64 * ROW
@@ -37,20 +37,25 @@ pub(in crate::commands::align) fn draw(recording: &Recording, names: &[String]) 
     let (from, to) = recording.range();
     let longest = names.iter().map(|name| printable(name).chars().count()).max().unwrap_or(0).max(7);
     let scale = Scale { from, to, left: MARGIN + longest as f64 * 8.0 + 12.0, right: WIDTH - MARGIN };
-    let lanes = lanes(recording, names, &scale);
-    let bottom = lanes.last().map_or(BUNDLES, |lane| lane.top + height(lane.depth)) + 8.0;
+    let input_rows = input_rows(recording, names, &scale);
+    let bottom =
+        input_rows.last().map_or(BUNDLES, |row_of_input| row_of_input.top + height(row_of_input.depth)) + 8.0;
     let mut svg = Svg::new();
     captions(&mut svg, recording);
     axis(&mut svg, &scale, recording.zero, bottom);
-    for lane in &lanes {
-        svg.text((MARGIN, lane.top + SAMPLES / 2.0 + 4.5), r#"font-weight="600""#, &printable(lane.name));
+    for row_of_input in &input_rows {
+        svg.text(
+            (MARGIN, row_of_input.top + SAMPLES / 2.0 + 4.5),
+            r#"font-weight="600""#,
+            &printable(row_of_input.name),
+        );
     }
     svg.text((MARGIN, BUNDLES + 4.5), r##"fill="#666""##, "bundles");
     svg.clip((scale.left - 6.0, BUNDLES - 26.0), (scale.right - scale.left + 12.0, bottom - BUNDLES + 30.0));
     svg.open(r#"clip-path="url(#plot)""#);
     for mark in &recording.marks {
-        if let Some(lane) = lanes.get(mark.item.input.index()) {
-            sample(&mut svg, &scale, lane, mark, recording.zero);
+        if let Some(row_of_input) = input_rows.get(mark.item.input.index()) {
+            sample(&mut svg, &scale, row_of_input, mark, recording.zero);
         }
     }
     let mut labelled = f64::NEG_INFINITY;
@@ -60,7 +65,7 @@ pub(in crate::commands::align) fn draw(recording: &Recording, names: &[String]) 
         if last < from || first > to {
             continue;
         }
-        bundle(&mut svg, &scale, &lanes, place, shape, recording.zero);
+        bundle(&mut svg, &scale, &input_rows, place, shape, recording.zero);
         let x = scale.x(shape.time);
         if x - labelled > 16.0 && !recording.is_ranged() {
             labelled = x;
@@ -78,10 +83,10 @@ fn height(depth: usize) -> f64 {
     SAMPLES + 8.0 + depth.min(ROWS) as f64 * ROW
 }
 
-/// The lanes from top to bottom, each with a row for what overlaps.
-fn lanes<'a>(recording: &Recording, names: &'a [String], scale: &Scale) -> Vec<Lane<'a>> {
+/// The input_rows from top to bottom, each with a row for what overlaps.
+fn input_rows<'a>(recording: &Recording, names: &'a [String], scale: &Scale) -> Vec<InputRow<'a>> {
     let mut top = BUNDLES + 24.0;
-    let mut lanes = Vec::with_capacity(names.len());
+    let mut input_rows = Vec::with_capacity(names.len());
     for (input, name) in names.iter().enumerate() {
         let mut ends: Vec<f64> = Vec::new();
         let mut rows = Vec::with_capacity(recording.shown().len());
@@ -99,10 +104,10 @@ fn lanes<'a>(recording: &Recording, names: &'a [String], scale: &Scale) -> Vec<L
             rows.push(free);
         }
         let depth = ends.len().max(1);
-        lanes.push(Lane { name, top, rows, depth });
+        input_rows.push(InputRow { name, top, rows, depth });
         top += height(depth) + GAP;
     }
-    lanes
+    input_rows
 }
 
 fn captions(svg: &mut Svg, recording: &Recording) {
@@ -137,7 +142,7 @@ fn axis(svg: &mut Svg, scale: &Scale, zero: i64, bottom: f64) {
 }
 
 /// A sample: a tick or, if it lasts, a bar. What no bundle took is pale and has a mark of its own.
-fn sample(svg: &mut Svg, scale: &Scale, lane: &Lane<'_>, mark: &Mark, zero: i64) {
+fn sample(svg: &mut Svg, scale: &Scale, row_of_input: &InputRow<'_>, mark: &Mark, zero: i64) {
     let (from, to) = (scale.x(mark.time()), scale.x(mark.end()));
     if to < scale.left - 6.0 || from > scale.right + 6.0 {
         return;
@@ -150,11 +155,11 @@ fn sample(svg: &mut Svg, scale: &Scale, lane: &Lane<'_>, mark: &Mark, zero: i64)
         Fate::Late(by) => format!(", late by {}", show(by)),
         Fate::Duplicate => ", a duplicate".to_owned(),
         Fate::Evicted => ", evicted".to_owned(),
-        Fate::Astray => ", astray".to_owned(),
+        Fate::TimestampOutlier => ", outliers".to_owned(),
     };
     let seconds = mark.time().saturating_sub(zero) as f64 / 1e9;
-    let title = format!("{} {} at {seconds} s{fate}", printable(lane.name), mark.item.id);
-    glyph(svg, (from, to), lane.top, mark.fate, mark.end() > mark.time(), &title);
+    let title = format!("{} {} at {seconds} s{fate}", printable(row_of_input.name), mark.item.id);
+    glyph(svg, (from, to), row_of_input.top, mark.fate, mark.end() > mark.time(), &title);
 }
 
 fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: bool, title: &str) {
@@ -184,7 +189,7 @@ fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: boo
             let points = [(x, y - 6.0), (x + 6.0, y), (x, y + 6.0), (x - 6.0, y), (x, y - 6.0)];
             svg.path(&points, r##"fill="#fff" stroke="#555" stroke-width="1.6""##, title);
         }
-        Fate::Astray => {
+        Fate::TimestampOutlier => {
             let points = [(x - 6.0, y + 5.0), (x + 6.0, y + 5.0), (x, y - 6.0), (x - 6.0, y + 5.0)];
             svg.path(&points, &format!(r##"fill="#fff" stroke="{RED}" stroke-width="1.6""##), title);
         }
@@ -196,22 +201,22 @@ fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: boo
 }
 
 /// A bundle: its mark on top, and from there down to what it took of each input.
-fn bundle(svg: &mut Svg, scale: &Scale, lanes: &[Lane<'_>], place: usize, shape: &Shape, zero: i64) {
+fn bundle(svg: &mut Svg, scale: &Scale, input_rows: &[InputRow<'_>], place: usize, shape: &Shape, zero: i64) {
     let colour = colour(place);
     let seconds = shape.time.saturating_sub(zero) as f64 / 1e9;
     let title = format!("bundle at {seconds} s, {}", word(shape.outcome));
     let dashes = if shape.outcome == Outcome::Complete { "" } else { r#" stroke-dasharray="4 3""# };
     let x = scale.x(shape.time);
     let mut points = vec![(x, BUNDLES)];
-    let mut above: Option<(f64, &Lane<'_>, &Part)> = None;
-    for (lane, part) in lanes.iter().zip(&shape.parts) {
+    let mut above: Option<(f64, &InputRow<'_>, &Part)> = None;
+    for (row_of_input, part) in input_rows.iter().zip(&shape.parts) {
         let Some(part) = part else { continue };
-        let y = lane.row(place);
+        let y = row_of_input.row(place);
         points.push((scale.x(shape.time.clamp(part.from, part.to)), y));
         // Where nothing overlaps the area between tells more than a line.
         if let Some((top, upper, last)) = above
             && upper.depth == 1
-            && lane.depth == 1
+            && row_of_input.depth == 1
             && last.to.saturating_sub(last.from).max(part.to.saturating_sub(part.from)) > 0
         {
             let area = [
@@ -222,13 +227,13 @@ fn bundle(svg: &mut Svg, scale: &Scale, lanes: &[Lane<'_>], place: usize, shape:
             ];
             svg.path(&area, &format!(r#"fill="{colour}" fill-opacity="0.14""#), &title);
         }
-        above = Some((y, lane, part));
+        above = Some((y, row_of_input, part));
     }
     let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1.5" stroke-opacity="0.75"{dashes}"#);
     svg.path(&points, &style, &title);
-    for (lane, part) in lanes.iter().zip(&shape.parts) {
+    for (row_of_input, part) in input_rows.iter().zip(&shape.parts) {
         let Some(part) = part else { continue };
-        let (from, to, y) = (scale.x(part.from), scale.x(part.to), lane.row(place));
+        let (from, to, y) = (scale.x(part.from), scale.x(part.to), row_of_input.row(place));
         let (from, to) = (from.max(scale.left - 50.0), to.min(scale.right + 50.0));
         if part.to > part.from {
             let dashes = if part.empty { r#" stroke-dasharray="2 4""# } else { "" };
@@ -281,7 +286,7 @@ fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
         (|mark| matches!(mark.fate, Fate::Late(_)), Fate::Late(0), "late"),
         (|mark| mark.fate == Fate::Duplicate, Fate::Duplicate, "duplicate"),
         (|mark| mark.fate == Fate::Evicted, Fate::Evicted, "evicted"),
-        (|mark| mark.fate == Fate::Astray, Fate::Astray, "astray"),
+        (|mark| mark.fate == Fate::TimestampOutlier, Fate::TimestampOutlier, "outliers"),
     ] {
         if marks(is) {
             let lasts = recording.marks.iter().any(|mark| is(mark) && mark.end() > mark.time());

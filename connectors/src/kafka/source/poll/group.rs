@@ -17,9 +17,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::assignment::{AssignmentStart, Found, Looker};
 use super::commits::Failure;
-use super::lookup::Lookup;
-use super::takeover::{Found, Looker, Takeover};
+use super::offset_query::OffsetQuery;
 use super::{Partition, Poller, RETRY};
 use crate::kafka::source::Close;
 use crate::kafka::source::context::{Rebalance, TopicPartition};
@@ -38,7 +38,7 @@ pub(super) enum Step {
     /// For partitions to be taken over: not before the given time.
     Assigning(Vec<TopicPartition>, Instant),
     /// For what has to be known of them before.
-    LookingUp(Vec<TopicPartition>, Lookup<Found>),
+    LookingUp(Vec<TopicPartition>, OffsetQuery<Found>),
     /// For the pipeline to let partitions go: no longer than until the given time.
     Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),
 }
@@ -113,11 +113,11 @@ impl Poller {
             changelog: self.changelog.clone(),
         };
         let asked = list.clone();
-        let lookup = Lookup::start("kafka-takeover", &self.wake, move || looker.look_up(&asked));
+        let lookup = OffsetQuery::start("kafka-takeover", &self.wake, move || looker.look_up(&asked));
         Step::LookingUp(list, lookup)
     }
 
-    fn take_over(&mut self, takeovers: Vec<Takeover>) -> Result<(), KafkaError> {
+    fn take_over(&mut self, takeovers: Vec<AssignmentStart>) -> Result<(), KafkaError> {
         let mut assignment = TopicPartitionList::with_capacity(takeovers.len());
         let mut partitions = Vec::with_capacity(takeovers.len());
         for t in &takeovers {
@@ -144,7 +144,7 @@ impl Poller {
         self.first = 0;
         self.membership.joined(self.consumer.group_metadata());
         let assigned =
-            |t: &Takeover| Assigned { partition: t.id, start: t.from, committed: t.committed.clone() };
+            |t: &AssignmentStart| Assigned { partition: t.id, start: t.from, committed: t.committed.clone() };
         self.held.push_back(SourceEvent::Assigned(takeovers.iter().map(assigned).collect()));
         for t in takeovers {
             if let Some(wanted) = t.committed.map(|commit| commit.next).filter(|wanted| *wanted < t.from) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Poller;
 use super::group::Step;
-use super::lookup::Lookup;
+use super::offset_query::OffsetQuery;
 use crate::kafka::admin::{self, Found};
 use crate::kafka::diagnosis;
 
@@ -14,8 +14,8 @@ use crate::kafka::diagnosis;
 const FIRST: Duration = Duration::from_secs(2);
 /// How often at most while a topic is missing.
 const MISSING: Duration = Duration::from_secs(5);
-/// How seldom at least while all is well: a process more than there are partitions has none for as long as it runs.
-const SELDOM: Duration = Duration::from_secs(60);
+/// How throttle at least while all is well: a process more than there are partitions has none for as long as it runs.
+const THROTTLE: Duration = Duration::from_secs(60);
 /// How long the brokers have to answer.
 const WITHIN: Duration = Duration::from_secs(3);
 
@@ -24,7 +24,7 @@ const WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Presence {
     unread: Vec<String>,
     ask: Option<(Instant, Duration)>,
-    asked: Option<(Vec<String>, Lookup<Vec<Found>>)>,
+    asked: Option<(Vec<String>, OffsetQuery<Vec<Found>>)>,
     /// Topics that were reported as missing or hidden.
     reported: BTreeSet<String>,
 }
@@ -42,7 +42,7 @@ impl Presence {
     /// Sets when to ask again.
     fn answered(&mut self, all_are_there: bool, now: Instant) {
         if let Some((at, pause)) = &mut self.ask {
-            *pause = if all_are_there { (*pause * 2).min(SELDOM) } else { MISSING };
+            *pause = if all_are_there { (*pause * 2).min(THROTTLE) } else { MISSING };
             *at = now + *pause;
         }
     }
@@ -67,7 +67,7 @@ impl Poller {
         if self.presence.is_due(unread, now) && self.presence.asked.is_none() {
             let (spec, topics) = (self.join.spec.clone(), self.presence.unread.clone());
             let asked = topics.clone();
-            let lookup = Lookup::start("kafka-presence", &self.wake, move || {
+            let lookup = OffsetQuery::start("kafka-presence", &self.wake, move || {
                 let names: Vec<&str> = topics.iter().map(String::as_str).collect();
                 admin::find(&spec.brokers, &spec.consumer, &names, WITHIN)
                     .map_err(|error| lockstep_engine::condition::Cause::passing(error.to_string(), ""))

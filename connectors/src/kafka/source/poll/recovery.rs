@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Poller;
 use super::group::Step;
-use super::lookup::Lookup;
+use super::offset_query::OffsetQuery;
 use crate::kafka::statistics::Statistics;
 use crate::kafka::{config, diagnosis};
 
@@ -54,7 +54,7 @@ impl Poller {
         } else if is_time && self.another.is_none() {
             let (spec, topic) =
                 (self.join.spec.clone(), self.join.topics.first().cloned().unwrap_or_default());
-            self.another = Some(Lookup::start("kafka-recovery", &self.wake, move || {
+            self.another = Some(OffsetQuery::start("kafka-recovery", &self.wake, move || {
                 let mut settings = config::connecting(&spec.brokers, &spec.consumer);
                 settings.set("group.id", &spec.group);
                 let ask = || {
@@ -66,7 +66,7 @@ impl Poller {
                 ask().map_err(|error: rdkafka::error::KafkaError| diagnosis::of_error("", &error))
             }));
         }
-        let Some(answer) = self.another.as_ref().and_then(Lookup::answer) else { return };
+        let Some(answer) = self.another.as_ref().and_then(OffsetQuery::answer) else { return };
         self.another = None;
         match answer {
             Ok(()) => self.fail(format!(

@@ -27,12 +27,12 @@ pub(super) struct Coverage {
     progressive: bool,
     components: Vec<Component>,
     /// The first scan that does not follow from those before it.
-    astray: Option<String>,
+    outliers: Option<String>,
 }
 
 impl Coverage {
     pub(super) fn new(progressive: bool, components: Vec<Component>) -> Self {
-        Self { progressive, components, astray: None }
+        Self { progressive, components, outliers: None }
     }
 
     /// A scan of these components, by their ids, whose places in the frame are returned: so many coefficients, from bit `high` down to bit `low`.
@@ -67,8 +67,8 @@ impl Coverage {
                     (Some(left), high) => high != 0 && left == high && low + 1 == high,
                     (None, _) => false,
                 };
-                if !follows && self.astray.is_none() {
-                    self.astray = Some(match left {
+                if !follows && self.outliers.is_none() {
+                    self.outliers = Some(match left {
                         None => {
                             format!("a scan refines coefficient {at} of component {name}, which has not come")
                         }
@@ -83,8 +83,8 @@ impl Coverage {
 
     /// What has not come, or should not have.
     pub(super) fn missing(&self) -> Option<String> {
-        if self.astray.is_some() {
-            return self.astray.clone();
+        if self.outliers.is_some() {
+            return self.outliers.clone();
         }
         for (name, component) in self.components.iter().enumerate().map(|(place, one)| (place + 1, one)) {
             match component.bits_left.iter().enumerate().find(|(_, left)| **left != Some(0)) {

@@ -1,0 +1,33 @@
+//! Records that the broker deleted before they were read.
+
+use lockstep_engine::ingest::{InputSpec, OnDataLoss};
+use lockstep_engine::position::PartitionId;
+use lockstep_engine::telemetry;
+
+use super::IngestMessage;
+use crate::stage_actor::Outbox;
+
+/// Counts and says it, and stops if the input asks for that.
+pub(super) fn told(
+    inputs: &[InputSpec],
+    partition: PartitionId,
+    (from, to): (i64, i64),
+    out: &mut Outbox<IngestMessage>,
+) {
+    let Some(input) = inputs.get(partition.input.index()) else { return };
+    let records = u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+    telemetry::data_lost(&input.name, records);
+    let what = format!(
+        "topic {} partition {}: the broker deleted {records} records (offsets {from} to {}) before they were read; \
+         keep records longer (retention.ms, retention.bytes) or read faster",
+        input.topic,
+        partition.partition,
+        to - 1,
+    );
+    match input.on_data_loss {
+        OnDataLoss::Continue => tracing::error!("{what}; going on from offset {to}"),
+        OnDataLoss::Stop => {
+            out.end(format!("{what}; stopping, as on_data_loss of input {} asks", input.name))
+        }
+    }
+}

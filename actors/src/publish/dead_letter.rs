@@ -1,0 +1,30 @@
+//! A record on its way to the dead letters.
+
+use std::sync::Arc;
+
+use lockstep_engine::budget::Reservation;
+use lockstep_engine::sample::{Record, Sample};
+
+/// A record to be dead-lettered.
+pub(super) enum DeadLetter {
+    /// One that never became a sample, with its assignment and the memory set aside for it.
+    Record(Record, u32, #[allow(dead_code, reason = "held for what its drop does")] Reservation),
+    /// A sample.
+    Sample(Arc<Sample>),
+}
+
+impl DeadLetter {
+    pub(super) fn record(&self) -> &Record {
+        match self {
+            Self::Record(record, ..) => record,
+            Self::Sample(sample) => &sample.record,
+        }
+    }
+
+    pub(super) fn assignment(&self) -> u32 {
+        match self {
+            Self::Record(_, assignment, _) => *assignment,
+            Self::Sample(sample) => sample.assignment,
+        }
+    }
+}

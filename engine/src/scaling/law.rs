@@ -1,0 +1,164 @@
+//! The law: measures in, decisions out.
+
+use std::collections::BTreeMap;
+
+use crate::time::Timestamp;
+
+use super::decision::{Decision, Reason};
+use super::excess::Backlog;
+use super::limits::{Limits, Machine};
+use super::measures::{Measures, Scaled, StageLoad};
+use super::replicas::desired_replicas;
+use super::spec::{Policy, ScalingSpec};
+use super::tracks::Track;
+
+/// Decides how many shards and instances there are to be. It is asked again and again, once a second or so; what it
+/// decides is taken to be under way, and shows in the counts of later measures.
+#[derive(Clone, Debug)]
+pub struct Law {
+    spec: ScalingSpec,
+    machine: Machine,
+    backlog: Backlog,
+    tracks: BTreeMap<Scaled, Track>,
+    held: BTreeMap<Scaled, usize>,
+    most: BTreeMap<Scaled, usize>,
+}
+
+/// There are fewer only if they would work for no more than this part of [`super::Target::busy`]: between the two
+/// the number stays, so that a load at the border between two numbers does not change it again and again.
+const DEAD_BAND: f64 = 0.75;
+/// What is needed is told from a whole number no better than that.
+const ROUNDING: f64 = 1e-9;
+
+impl Law {
+    /// A law for a process on a machine.
+    pub fn new(spec: ScalingSpec, machine: Machine) -> Self {
+        let (tracks, held, most) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { spec, machine, backlog: Backlog::default(), tracks, held, most }
+    }
+
+    /// What was asked for.
+    pub fn spec(&self) -> &ScalingSpec {
+        &self.spec
+    }
+
+    /// So many of something, whatever the policy and the cooldown say, within the bounds that the settings name;
+    /// `None` gives them back to the policy.
+    pub fn hold(&mut self, what: Scaled, count: Option<usize>) {
+        match count {
+            Some(count) => self.held.insert(what, count),
+            None => self.held.remove(&what),
+        };
+    }
+
+    /// There can be no more of something than so many, whatever is said: no more could be had. `None` for as many as
+    /// the limits say.
+    pub fn limit(&mut self, what: Scaled, most: Option<usize>) {
+        match most {
+            Some(most) => self.most.insert(what, most.max(1)),
+            None => self.most.remove(&what),
+        };
+    }
+
+    /// What is to change now. Of each stage there is at most one decision, for a number other than there are.
+    pub fn decide(&mut self, measures: &Measures, now: Timestamp) -> Vec<Decision> {
+        self.backlog.look(measures, &self.spec.target);
+        measures.stages.iter().filter_map(|stage| self.decide_stage(measures, stage, now)).collect()
+    }
+
+    /// How many processes the work of this one asks for, with the backlog as it was when last decided: see
+    /// [`desired_replicas`]. None while it is not known what a record costs.
+    pub fn replicas(&self, measures: &Measures) -> Option<f64> {
+        let limits = |stage: &StageLoad| self.limits(stage);
+        desired_replicas(measures, self.rate(measures, self.spec.target.busy)?, limits, &self.machine)
+    }
+
+    /// Records per second to make room for, where what arrives is to keep a unit busy for that share of its time.
+    fn rate(&self, measures: &Measures, busy: f64) -> Option<f64> {
+        let arrival = measures.arrival?.max(0.0);
+        Some(arrival / busy.max(0.01) + self.backlog.drain(self.spec.target.drain_within))
+    }
+
+    fn limits(&self, stage: &StageLoad) -> Limits {
+        let start = self.tracks.get(&stage.what).map_or(stage.count, |track| track.start);
+        // What was moved by hand stays where it is when it is let go.
+        let start = if self.spec.policy == Policy::Fixed { stage.count } else { start };
+        self.possible(stage.what, Limits::of(&self.spec, &self.machine, stage, start))
+    }
+
+    fn possible(&self, what: Scaled, limits: Limits) -> Limits {
+        let most = self.most.get(&what).copied().unwrap_or(usize::MAX);
+        Limits { min: limits.min.min(most), max: limits.max.min(most) }
+    }
+
+    fn decide_stage(&mut self, measures: &Measures, stage: &StageLoad, now: Timestamp) -> Option<Decision> {
+        let count = stage.count;
+        let mut track = *self.tracks.entry(stage.what).or_insert_with(|| Track::new(count));
+        let (limits, to, reason) = match self.held.get(&stage.what) {
+            Some(held) => {
+                let limits = self.possible(stage.what, Limits::manual_override(&self.spec, stage.what));
+                (limits, limits.clamp(*held), Reason::Held)
+            }
+            None => {
+                let limits = self.limits(stage);
+                let inside = limits.clamp(count);
+                let wanted = self.wanted(measures, stage, &mut track);
+                match wanted {
+                    Some((wanted, reason)) if inside == count => {
+                        let wanted = limits.clamp(wanted);
+                        (limits, track.settle(count, wanted, self.spec.cooldown, now), reason)
+                    }
+                    _ => (limits, inside, Reason::Limits),
+                }
+            }
+        };
+        if to != count {
+            track.changed(now);
+        }
+        self.tracks.insert(stage.what, track);
+        (to != count).then(|| Decision {
+            what: stage.what,
+            name: stage.name.clone(),
+            policy: self.spec.policy,
+            from: count,
+            to,
+            reason,
+            limits,
+            lag: measures.lag,
+            age: measures.age,
+            served: measures.served,
+            busy: stage.busy,
+            bytes: measures.bytes,
+        })
+    }
+
+    /// What the policy wants; none to leave it as it is.
+    fn wanted(&self, measures: &Measures, stage: &StageLoad, track: &mut Track) -> Option<(usize, Reason)> {
+        match self.spec.policy {
+            Policy::Fixed => None,
+            Policy::Step => {
+                let (level, reason) = track.level(&self.spec.levels, measures.lag, self.spec.drained)?;
+                let wanted = match stage.what {
+                    Scaled::Shards => level.shards,
+                    Scaled::Instances(_) => level.instances?,
+                };
+                Some((wanted, reason))
+            }
+            Policy::Target => self.needed(measures, stage),
+        }
+    }
+
+    /// The work that comes in a second is the least number that can do it in a second.
+    fn needed(&self, measures: &Measures, stage: &StageLoad) -> Option<(usize, Reason)> {
+        let cost = stage.demand(measures.slowdown(self.machine.cores))?;
+        let busy = self.spec.target.busy;
+        let at_least = self.rate(measures, busy)? * cost;
+        let roomy = self.rate(measures, busy * DEAD_BAND)? * cost;
+        let whole = |units: f64| (units - ROUNDING).ceil().max(1.0) as usize;
+        let wanted =
+            if whole(at_least) > stage.count { whole(at_least) } else { whole(roomy).min(stage.count) };
+        let arrival = measures.arrival?;
+        let drain = self.backlog.drain(self.spec.target.drain_within);
+        Some((wanted, Reason::Needed { arrival, drain, cost, units: (arrival + drain) * cost }))
+    }
+}

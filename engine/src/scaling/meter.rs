@@ -1,0 +1,306 @@
+//! From counters to measures.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::position::PartitionId;
+use crate::time::Timestamp;
+
+use super::measures::{Measures, Scaled, StageLoad};
+use super::rate::Rate;
+
+/// Makes measures of what is counted anyway: records read, ends of partitions, time at work. It asks nobody.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    smooth: Duration,
+    partitions: BTreeMap<PartitionId, Partition>,
+    arrived: u64,
+    arrival: Option<Rate>,
+    read: u64,
+    served: Rate,
+    stages: BTreeMap<Scaled, Worked>,
+}
+
+/// The work of a stage, as counted until now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// Which stage.
+    pub what: Scaled,
+    /// What it is called in logs.
+    pub name: Arc<str>,
+    /// How many units there are.
+    pub count: usize,
+    /// The time for which they have worked since the start, all of them together. It only grows, or begins anew.
+    pub busy: Duration,
+    /// As in [`StageLoad::full_cost`].
+    pub full_cost: Option<f64>,
+    /// As in [`StageLoad::cores`].
+    pub cores: f64,
+    /// As in [`StageLoad::bytes`].
+    pub bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Partition {
+    /// Records between what was read and the end, when last told.
+    lag: Option<u64>,
+    /// Records read since.
+    read: u64,
+    /// Whether any were between the last two times that it was told.
+    was_read: bool,
+    /// The latest event time read.
+    latest: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Worked {
+    busy: Duration,
+    rate: Rate,
+    cost: Option<f64>,
+}
+
+impl Partition {
+    /// What waits now, as far as is known: what was read since the end was told is no longer in it.
+    fn waits(&self) -> u64 {
+        self.lag.unwrap_or(0).saturating_sub(self.read)
+    }
+
+    /// What of it is on its way to be read. The last record before the end may be the marker of a transaction, which nobody is
+    /// given, and what is not being read at all is held back for reasons of its own.
+    fn backlog(&self) -> u64 {
+        if self.was_read || self.read > 0 { self.waits().saturating_sub(1) } else { 0 }
+    }
+
+    /// What is read next is no older than what was read last, or only by as much as records are out of order.
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        match self.waits() {
+            0 => self.lag.map(|_| Duration::ZERO),
+            _ => self.latest.map(|latest| now.since(latest)),
+        }
+    }
+}
+
+impl Meter {
+    /// A meter whose rates are averages over so long a time.
+    pub fn new(smooth: Duration) -> Self {
+        Self {
+            smooth,
+            partitions: BTreeMap::new(),
+            arrived: 0,
+            arrival: None,
+            read: 0,
+            served: Rate::new(smooth),
+            stages: BTreeMap::new(),
+        }
+    }
+
+    /// A partition is ours. What waits in it has not arrived just now.
+    pub fn assign(&mut self, partition: PartitionId) {
+        self.partitions.insert(partition, Partition::default());
+    }
+
+    /// A partition is no longer ours.
+    pub fn revoke(&mut self, partition: PartitionId) {
+        self.partitions.remove(&partition);
+    }
+
+    /// So many records were read, the last of them, by event time, from then.
+    pub fn read(&mut self, partition: PartitionId, records: u64, latest: Option<Timestamp>) {
+        self.read = self.read.saturating_add(records);
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.read = partition.read.saturating_add(records);
+            partition.latest = partition.latest.max(latest);
+        }
+    }
+
+    /// So many records lie between what has been read of a partition and its end.
+    pub fn lag(&mut self, partition: PartitionId, records: u64) {
+        let Some(partition) = self.partitions.get_mut(&partition) else { return };
+        if let Some(before) = partition.lag.replace(records) {
+            // The end has moved on by that.
+            let arrived = records.saturating_add(partition.read).saturating_sub(before);
+            self.arrived = self.arrived.saturating_add(arrived);
+            self.arrival.get_or_insert(Rate::new(self.smooth));
+        }
+        partition.was_read = partition.read > 0;
+        partition.read = 0;
+    }
+
+    /// How old the oldest event of each partition is that waits there; zero where nothing does, and left out where
+    /// it is not known.
+    pub fn ages(&self, now: Timestamp) -> impl Iterator<Item = (PartitionId, Duration)> {
+        self.partitions.iter().filter_map(move |(id, partition)| Some((*id, partition.age(now)?)))
+    }
+
+    /// How long what waits to be read takes at the rate at which records were read when last measured, partitions of which
+    /// nothing is read left out: zero where nothing waits, or where neither is known yet.
+    pub fn backlog(&self) -> Duration {
+        let waits: u64 = self.partitions.values().map(Partition::backlog).sum();
+        let rate = self.served.per_second().filter(|rate| waits > 0 && *rate > 0.0);
+        rate.and_then(|rate| Duration::try_from_secs_f64(waits as f64 / rate).ok()).unwrap_or_default()
+    }
+
+    /// What is known now. `bytes` are those of payloads in flight.
+    pub fn measures(&mut self, work: &[Work], bytes: u64, now: Timestamp) -> Measures {
+        self.served.add(std::mem::take(&mut self.read) as f64, now);
+        if let Some(arrival) = &mut self.arrival {
+            arrival.add(std::mem::take(&mut self.arrived) as f64, now);
+        }
+        let served = self.served.per_second();
+        let stages = work.iter().map(|work| self.stage(work, served, now)).collect();
+        let mut of_inputs: BTreeMap<_, usize> = BTreeMap::new();
+        for partition in self.partitions.keys() {
+            *of_inputs.entry(partition.input).or_default() += 1;
+        }
+        Measures {
+            lag: self.partitions.values().map(Partition::waits).sum(),
+            age: self.ages(now).map(|(_, age)| age).max(),
+            arrival: self.arrival.as_ref().and_then(Rate::per_second),
+            served,
+            bytes,
+            partitions: of_inputs.into_values().max().unwrap_or(0),
+            stages,
+        }
+    }
+
+    fn stage(&mut self, work: &Work, served: Option<f64>, now: Timestamp) -> StageLoad {
+        let smooth = self.smooth;
+        let worked = self.stages.entry(work.what).or_insert_with(|| Worked {
+            busy: work.busy,
+            rate: Rate::new(smooth),
+            cost: None,
+        });
+        worked.rate.add(work.busy.saturating_sub(worked.busy).as_secs_f64(), now);
+        worked.busy = work.busy;
+        let at_work = worked.rate.per_second().unwrap_or(0.0);
+        // Where hardly anything came through, the cost is still what it was.
+        if let Some(served) = served.filter(|served| *served * smooth.as_secs_f64() >= 1.0) {
+            worked.cost = Some(at_work / served).filter(|cost| *cost > 0.0).or(worked.cost);
+        }
+        StageLoad {
+            what: work.what,
+            name: work.name.clone(),
+            count: work.count,
+            busy: (at_work / work.count.max(1) as f64).clamp(0.0, 1.0),
+            cost: worked.cost,
+            full_cost: work.full_cost,
+            cores: work.cores,
+            bytes: work.bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::InputId;
+
+    fn partition(number: i32) -> PartitionId {
+        PartitionId { input: InputId(0), partition: number }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn shards(count: usize, busy_millis: u64) -> [Work; 1] {
+        [Work {
+            what: Scaled::Shards,
+            name: "shards".into(),
+            count,
+            busy: Duration::from_millis(busy_millis),
+            full_cost: None,
+            cores: 1.0,
+            bytes: None,
+        }]
+    }
+
+    /// 100 records a second arrive, 80 are read, and two shards work 0.4 of each second.
+    fn loaded(seconds: i64) -> (Meter, Measures) {
+        let mut meter = Meter::new(Duration::from_secs(5));
+        meter.assign(partition(0));
+        let mut measures = Measures::default();
+        for second in 0..=seconds {
+            if second > 0 {
+                meter.read(partition(0), 80, Some(at(second * 80 / 100)));
+            }
+            meter.lag(partition(0), 1_000 + second as u64 * 20);
+            measures = meter.measures(&shards(2, second as u64 * 400), 7, at(second));
+        }
+        (meter, measures)
+    }
+
+    #[test]
+    fn rates_lag_age_and_cost_are_found() {
+        let (meter, measures) = loaded(20);
+        let near = |found: Option<f64>, right: f64| found.is_some_and(|found| (found - right).abs() < 1e-6);
+        assert!(near(measures.arrival, 100.0) && near(measures.served, 80.0), "{measures:?}");
+        assert_eq!((measures.lag, measures.bytes, measures.partitions), (1_400, 7, 1));
+        assert_eq!(measures.age, Some(Duration::from_secs(4)));
+        assert!(near(Some(meter.backlog().as_secs_f64()), 1_399.0 / 80.0));
+        assert!(near(measures.stages[0].cost, 0.005) && near(Some(measures.stages[0].busy), 0.2));
+        assert_eq!(meter.ages(at(20)).collect::<Vec<_>>(), [(partition(0), Duration::from_secs(4))]);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_no_backlog_and_neither_is_a_marker_at_the_end() {
+        let (mut meter, _) = loaded(20);
+        let before = meter.backlog();
+        meter.assign(partition(1));
+        for _ in 0..2 {
+            meter.lag(partition(1), 1_000_000);
+        }
+        assert_eq!(meter.backlog(), before);
+        meter.read(partition(0), 1_399, None);
+        assert_eq!(meter.backlog(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_partition_that_comes_or_goes_with_its_backlog_is_no_arrival() {
+        let (mut meter, before) = loaded(20);
+        meter.assign(partition(1));
+        meter.lag(partition(1), 1_000_000);
+        meter.lag(partition(0), 1_400);
+        let with = meter.measures(&shards(2, 8_000), 0, at(21));
+        assert!(with.arrival < before.arrival && with.lag == 1_001_400, "{with:?}");
+        meter.revoke(partition(1));
+        let without = meter.measures(&shards(2, 8_000), 0, at(22));
+        assert_eq!((without.lag, without.partitions), (1_400, 1));
+    }
+
+    #[test]
+    fn what_a_record_costs_is_not_forgotten_when_nothing_comes() {
+        let (mut meter, before) = loaded(20);
+        meter.lag(partition(0), 0);
+        for second in 21..1_000 {
+            meter.lag(partition(0), 0);
+            let measures = meter.measures(&shards(2, 8_000), 0, at(second));
+            let (was, is) =
+                (before.stages[0].cost.expect("a cost"), measures.stages[0].cost.expect("a cost"));
+            assert!((is / was - 1.0).abs() < 1e-6, "{is} was {was} at {second}");
+        }
+        assert_eq!(meter.measures(&shards(2, 8_000), 0, at(1_000)).age, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn nothing_is_known_before_it_was_told() {
+        let mut meter = Meter::new(Duration::from_secs(5));
+        meter.assign(partition(0));
+        meter.read(partition(0), 10, None);
+        let first = meter.measures(&shards(1, 0), 0, at(0));
+        assert_eq!((first.arrival, first.served, first.age), (None, None, None));
+        assert_eq!(first.stages[0].cost, None);
+        let second = meter.measures(&shards(1, 0), 0, at(1));
+        assert_eq!(second.arrival, None, "the ends of the partitions were never told");
+    }
+
+    #[test]
+    fn a_stage_that_begins_to_count_anew_has_not_worked_backwards() {
+        let (mut meter, _) = loaded(20);
+        let measures = meter.measures(&shards(2, 0), 0, at(21));
+        assert!(measures.stages[0].busy >= 0.0);
+        let measures = meter.measures(&shards(2, 900), 0, at(22));
+        assert!(measures.stages[0].busy <= 1.0 && measures.stages[0].busy > 0.1, "{measures:?}");
+    }
+}

@@ -1,0 +1,68 @@
+//! How many processes there should be.
+
+use super::limits::{Limits, Machine};
+use super::measures::{Measures, StageLoad};
+
+/// How many processes like this one the work of this one asks for, from 0 to the number of its partitions; `rate` is
+/// what they are to process, in records per second. None while it is not known what a record costs.
+///
+/// A process sees its own partitions alone. So this is a fraction, and the sum over all processes of a group, rounded
+/// up, is how many of them there should be: at most as many as partitions, as each asks for no more than it has. What
+/// one process can do is what its slowest stage can with the most units that it may have, and what its cores can.
+pub fn desired_replicas(
+    measures: &Measures,
+    rate: f64,
+    limits: impl Fn(&StageLoad) -> Limits,
+    machine: &Machine,
+) -> Option<f64> {
+    let slowdown = measures.slowdown(machine.cores);
+    let mut cores = 0.0;
+    let mut units: f64 = 0.0;
+    for stage in &measures.stages {
+        let cost = stage.demand(slowdown)?;
+        units = units.max(rate * cost / limits(stage).max as f64);
+        cores += rate * cost * stage.cores;
+    }
+    let processes = units.max(cores / machine.cores.max(1) as f64);
+    Some(processes.min(measures.partitions as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scaling::Scaled;
+
+    fn stage(what: Scaled, cost: f64, cores: f64) -> StageLoad {
+        let cost = Some(cost);
+        StageLoad { what, name: "it".into(), count: 1, busy: 0.5, cost, full_cost: None, cores, bytes: None }
+    }
+
+    fn desired(rate: f64, partitions: usize) -> f64 {
+        let stages = vec![stage(Scaled::Shards, 1e-3, 1.0), stage(Scaled::Instances(0), 4e-3, 0.0)];
+        let measures = Measures { partitions, stages, ..Measures::default() };
+        let machine = Machine { cores: 2, memory: None };
+        desired_replicas(&measures, rate, |_| Limits { min: 1, max: 4 }, &machine).expect("costs are known")
+    }
+
+    #[test]
+    fn the_slowest_stage_or_the_cores_say_how_many() {
+        assert_eq!(desired(500.0, 12), 0.5, "four instances do 1000 a second");
+        assert_eq!(desired(3_000.0, 12), 3.0);
+        assert_eq!(desired(0.0, 12), 0.0);
+    }
+
+    #[test]
+    fn cores_bound_what_shards_can_do() {
+        let stages = vec![stage(Scaled::Shards, 1e-3, 1.0)];
+        let measures = Measures { partitions: 12, stages, ..Measures::default() };
+        let machine = Machine { cores: 2, memory: None };
+        let desired = desired_replicas(&measures, 8_000.0, |_| Limits { min: 1, max: 16 }, &machine);
+        assert_eq!(desired, Some(4.0), "16 shards on 2 cores do the work of 2");
+    }
+
+    #[test]
+    fn no_more_than_there_are_partitions() {
+        assert_eq!(desired(1e6, 12), 12.0);
+        assert_eq!(desired(1e6, 0), 0.0, "a process without partitions is not needed");
+    }
+}

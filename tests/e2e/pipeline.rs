@@ -44,6 +44,9 @@ model = "identity"
 payload = { from = "bytes", bytes = { length = 16 } }
 "#;
 
+/// A busy machine takes longer than the default to run the models of the bundles under way.
+const STOP_WITHIN: &str = "stop_within = \"100s\"";
+
 /// A pipeline on a broker.
 pub(crate) struct Pipeline<'b> {
     broker: &'b Broker,
@@ -89,6 +92,12 @@ impl<'b> Pipeline<'b> {
             if let Some(input) = input {
                 lines.push(format!("topic = {:?}", self.topic(input)));
             }
+            if line == "[limits]" {
+                lines.push(STOP_WITHIN.into());
+            }
+        }
+        if !text.contains("[limits]") {
+            lines.push(format!("[limits]\n{STOP_WITHIN}"));
         }
         // A member that was killed is missed sooner than after librdkafka's 45 s. In the newer protocol the broker says.
         if !text.contains("group_protocol = \"consumer\"") {

@@ -1,26 +1,26 @@
-//! How much each stream holds and all together, where that is bounded, and who holds the most.
+//! The account of bounded memory: the amounts of each stream and of all together, and the streams that hold the most.
 
 use super::bounds::{Bound, Bounds, Overflow};
 use super::event::Event;
 use super::held::Held;
 use crate::time::nanos;
 
-/// The bounds, and how much of them is used.
+/// The bounds, and the amounts that count against them.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) overflow: Overflow,
     stream: Amount,
-    /// In nanoseconds.
+    /// The longest span, in nanoseconds.
     span: Option<i64>,
     all: Amount,
-    /// By slot.
+    /// The amounts by slot.
     held: Vec<Amount>,
     total: Amount,
     by_items: Option<Ranks>,
     by_bytes: Option<Ranks>,
 }
 
-/// So many samples and bytes. As a bound, the most there can be without one.
+/// A number of samples and bytes. A bound that is not set is the largest number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     items: u64,
@@ -49,7 +49,7 @@ impl Amount {
 }
 
 impl Account {
-    /// Nothing is held.
+    /// An account of an aligner that holds nothing.
     pub(super) fn new(bounds: &Bounds) -> Self {
         Self {
             overflow: bounds.overflow,
@@ -63,12 +63,12 @@ impl Account {
         }
     }
 
-    /// Whether how far event times reach is asked for.
+    /// Returns true if the span of event times is bounded.
     pub(super) fn bounds_span(&self) -> bool {
         self.span.is_some()
     }
 
-    /// A stream holds one more.
+    /// Adds a sample to a stream.
     pub(super) fn add(&mut self, slot: u32, weight: u64) {
         self.grow(slot);
         if let Some(held) = self.held.get_mut(slot as usize) {
@@ -78,7 +78,7 @@ impl Account {
         self.rank(slot);
     }
 
-    /// What was told of a stream: what has ended is no longer held.
+    /// Subtracts the samples of a stream that ended, by its events.
     pub(super) fn settle<T: Held>(&mut self, slot: u32, told: &[Event<T>]) {
         let mut gone = Amount::default();
         told.iter().filter_map(Event::ended).for_each(|item| gone.add(item.weight()));
@@ -87,14 +87,14 @@ impl Account {
         }
     }
 
-    /// A stream is forgotten, or goes elsewhere with as much as is given back.
+    /// Removes a stream that is forgotten or handed over. Returns its amount.
     pub(super) fn forget(&mut self, slot: u32) -> Amount {
         let held = self.held.get(slot as usize).copied().unwrap_or_default();
         self.take(slot, held);
         held
     }
 
-    /// A stream comes from elsewhere with so much.
+    /// Adds a stream that was handed over, with its amount.
     pub(super) fn adopt(&mut self, slot: u32, amount: Amount) {
         self.grow(slot);
         if let Some(held) = self.held.get_mut(slot as usize) {
@@ -110,12 +110,12 @@ impl Account {
         }
     }
 
-    /// From here on all streams together may hold so much.
+    /// Changes the bounds of all streams together.
     pub(super) fn bound_all(&mut self, bounds: &Bounds) {
         self.all = Amount::bound(bounds.items, bounds.bytes);
     }
 
-    /// How many samples and bytes all streams hold together, and each by itself.
+    /// The samples and bytes of all streams together, and of each.
     #[cfg(test)]
     pub(super) fn totals(&self) -> ((u64, u64), (u64, u64)) {
         let sum = self.held.iter().fold((0, 0), |sum, held| (sum.0 + held.items, sum.1 + held.bytes));
@@ -140,8 +140,8 @@ impl Account {
         }
     }
 
-    /// Which bound of its own a stream is beyond, if it had one more of this weight, or none more. `reach` is its earliest
-    /// and latest event time.
+    /// The bound of its own that a stream exceeds, with one more sample of this weight, or none more. `reach` is its
+    /// earliest and latest event time.
     pub(super) fn beyond(&self, slot: u32, more: Option<u64>, reach: Option<(i64, i64)>) -> Option<Bound> {
         let mut held = self.held.get(slot as usize).copied().unwrap_or_default();
         more.into_iter().for_each(|weight| held.add(weight));
@@ -157,7 +157,7 @@ impl Account {
         }
     }
 
-    /// Which bound all streams together are beyond, if they had one more of this weight, or none more.
+    /// The bound that all streams together exceed, with one more sample of this weight, or none more.
     pub(super) fn beyond_all(&self, more: Option<u64>) -> Option<Bound> {
         let mut total = self.total;
         more.into_iter().for_each(|weight| total.add(weight));
@@ -170,13 +170,13 @@ impl Account {
         }
     }
 
-    /// The slot of a stream that none holds twice as much as, of what is bounded.
+    /// The slot of a stream than which none holds twice as much, of the bounded amount.
     pub(super) fn most(&self, bound: Bound) -> Option<u32> {
         let ranks = if bound == Bound::Items { &self.by_items } else { &self.by_bytes };
         ranks.as_ref().and_then(Ranks::most)
     }
 
-    /// Streams have moved: each entry of `moved` is the slot that a stream has had, by the one that it has.
+    /// Follows a compaction: each entry of `moved` is the former slot of a stream, by its new one.
     pub(super) fn compact(&mut self, moved: &[u32]) {
         let held = moved.iter().map(|from| self.held.get(*from as usize).copied().unwrap_or_default());
         self.held = held.collect();
@@ -188,7 +188,7 @@ impl Account {
         }
     }
 
-    /// For how many streams and ranks it has memory.
+    /// The number of streams and ranks that there is memory for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         let ranks = [&self.by_items, &self.by_bytes];
@@ -199,17 +199,17 @@ impl Account {
     }
 }
 
-/// Slots by how many binary digits their amounts have. A change takes constant time.
+/// Slots by the number of binary digits of their amounts. A change takes constant time.
 #[derive(Debug, Default)]
 struct Ranks {
     by_digits: Vec<Vec<u32>>,
-    /// By slot.
+    /// The places by slot.
     places: Vec<Place>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    /// 0 if it is in none of the lists.
+    /// 0 for a slot that no list has.
     digits: u32,
     index: u32,
 }

@@ -1,4 +1,4 @@
-//! All streams together: who a sample belongs to, and when the clock has to be asked.
+//! The aligner: all streams of a shard, and the deadlines at which it needs the clock.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -27,64 +27,68 @@ pub use ahead::Incoming;
 pub use hand_over::{Handover, NotAdopted};
 use streams::Streams;
 
-/// Joins samples into bundles by the policy's [`Method`](super::Method), each closed as soon as no sample that is still
-/// expected can change it. What is said here of pivots holds for that method; for the other, see
+/// Joins samples into bundles by the policy's [`Method`](super::Method). Each bundle closes as soon as no expected sample
+/// can change it. The text below describes the pivot method; for the other, see
 /// [`Method::Exact`](super::Method::Exact).
 ///
 /// # When a bundle closes
 /// The *watermark* of a stream's input is the latest event time seen less its out-of-orderness: nothing earlier
-/// is expected. The bundle of a pivot at `t` closes when no earlier pivot is expected (the pivot's own watermark is at
-/// least `t`) and for each other input
-/// - window: the watermark has reached its end, or samples that last cover it from the watermark on;
-/// - nearest: the watermark is as far past `t` as the nearest sample is away, or one has the very same time;
-/// - latest: the watermark is past `t`, or one has the very same time;
-/// - all between pivots: the watermark is past `t`;
-/// - or the input is idle: nothing was heard of it for `idle_timeout`, counted for one never heard from the
-///   stream's first sample.
+/// is expected. The bundle of a pivot at `t` closes when two conditions hold. No earlier pivot is expected: the pivot's
+/// own watermark is at least `t`. And one of these holds for each other input.
+/// - Window: the watermark has reached its end, or samples that last cover it from the watermark on.
+/// - Nearest: the watermark is as far past `t` as the nearest sample is away, or one has exactly that time.
+/// - Latest: the watermark is past `t`, or one has exactly that time.
+/// - All between pivots: the watermark is past `t`.
+/// - Any join: the input is idle. It has had no sample for `idle_timeout`, counted from the stream's first sample if it
+///   never had one.
 ///
-/// `max_wait` after the pivot's arrival it closes whatever is missing, and with it those of earlier pivots: the bundles
-/// of a stream close in the order of event times.
+/// `max_wait` after the pivot's arrival the bundle closes, whatever is missing. The bundles of earlier pivots close with
+/// it: the bundles of a stream close in the order of event times.
 ///
-/// # What does not depend on the order of arrival
-/// As long as samples are out of order by no more than allowed and no timer fires, the bundles of a stream
-/// and their order are a function of the event times alone, with three limits. Of samples of one input
-/// with the very same event time the first to arrive counts (nearest, latest, pivot), stands first (window, all
-/// between pivots) or is taken first (nearest that is used once: the next pivot may take the second).
-/// An input's samples either last or do not. Those that last are one signal: none lies wholly within
-/// what others cover or in a gap that counts as covered, and no window is shorter than they overlap.
+/// # Independence of the order of arrival
 ///
-/// # How long a sample is held
-/// Until no open pivot and none to come can use it; those to come are later than the last that closed and not before the
-/// pivot's watermark. Samples of an input go in the order of event times. When the pivot is idle and no
-/// bundle is open, a sample goes `max_wait` and its join's reach back (`before`, `tolerance`, `max_age`) after its
-/// arrival, as if the pivot's event time ran on with the wall clock.
+/// While disorder stays within the configured bounds and no timer fires, the bundles of a stream
+/// and their order are a function of the event times alone. There are three limits.
+/// - Among samples of one input with exactly the same event time, the order of arrival decides. The first to arrive counts
+///   (nearest, latest, pivot), comes first (window, all between pivots) or is taken first (nearest that is used once:
+///   the next pivot may take the second).
+/// - An input's samples either last or do not.
+/// - Samples that last are one signal. None lies wholly within what others cover or in a gap that counts as covered, and
+///   no window is shorter than their overlap.
+///
+/// # Retention
+/// The aligner holds a sample until no open pivot and no future one can use it. Future pivots are later than the last that
+/// closed and not before the pivot's watermark. Samples of an input leave in the order of event times.
+///
+/// While the pivot is idle and no bundle is open, its event time is taken to advance with the wall clock. A sample then
+/// leaves `max_wait` and its join's reach back (`before`, `tolerance`, `max_age`) after its arrival.
 ///
 /// # Revisions
-/// With [`super::Revise`] bundles are told before they are final, and again when they change. All of the above then holds
-/// for what is final, with the allowed lateness added to out-of-orderness, `idle_timeout` and `max_wait`.
+/// With [`super::Revise`] the aligner emits bundles before they are final, and again when they change. All of the above
+/// then holds for final bundles, with the allowed lateness added to out-of-orderness, `idle_timeout` and `max_wait`.
 ///
-/// # How much is held
-/// As much as that takes, or what [`super::Bounds`] says. As long as none of these is reached they change nothing.
+/// # Memory
+/// The aligner holds as much as that takes, or what [`super::Bounds`] allow. Bounds that are not reached change nothing.
 ///
 /// # The clock
-/// `now` is wall time as the caller tells it, here and wherever alignment speaks of wall time or the wall clock: a caller
-/// that has stopped reading lets it stand. It never goes back: an earlier one counts as the latest given. [`Self::push`] applies
-/// what the sample changes; what time alone changes is for [`Self::tick`], to be called when
-/// [`Self::next_deadline`] has come and before pushing anything that arrived later.
+/// `now` is the wall time that the caller gives, here and wherever alignment speaks of wall time or the wall clock. A
+/// caller that has stopped reading does not advance it. It never goes back: an earlier one counts as the latest given.
+/// [`Self::push`] applies the changes that the sample makes. [`Self::tick`] applies the changes that time alone makes: call
+/// it when [`Self::next_deadline`] has come and before pushing anything that arrived later.
 #[derive(Debug)]
 pub struct Aligner<T> {
     policy: Arc<AlignPolicy>,
     rules: Rules,
-    /// The slot of the stream that was pushed to last: what comes often comes in a row.
+    /// The slot of the stream that was pushed to last: samples of a stream often come in a row.
     last: u32,
     streams: Streams<T>,
-    /// Deadlines and slots. An entry counts only if its stream has scheduled that very deadline; the others are
-    /// left behind and skipped.
+    /// Deadlines and slots. An entry counts only if its stream has scheduled exactly that deadline; the others are
+    /// stale and skipped.
     deadlines: BinaryHeap<Reverse<(i64, u32)>>,
     buffered: usize,
-    /// How much is held, if that is bounded.
+    /// The amounts held, if there are bounds.
     account: Option<Box<Account>>,
-    /// By input, over all streams ever.
+    /// The latest event time of each input, over all streams ever.
     latest: Vec<i64>,
     now: i64,
 }
@@ -106,9 +110,9 @@ impl<T: Held + Clone> Aligner<T> {
         }
     }
 
-    /// Takes a sample that arrived at `now` and appends to `out` what follows from it.
+    /// Takes a sample that arrived at `now` and appends the resulting events to `out`.
     ///
-    /// An input that the policy does not have is never asked for anything: its sample is released at once.
+    /// No method asks for an input that the policy does not have: its sample is released at once.
     pub fn push(
         &mut self,
         stream: &StreamKey,
@@ -122,7 +126,7 @@ impl<T: Held + Clone> Aligner<T> {
         self.push_known(None, (stream, input, stamp, item), now, out);
     }
 
-    /// Pushes a sample whose stream has this slot, if that is known already.
+    /// Pushes a sample whose stream has this slot, if the slot is known already.
     #[inline]
     fn push_known<S: Incoming<Item = T>>(
         &mut self,
@@ -158,8 +162,8 @@ impl<T: Held + Clone> Aligner<T> {
         }
     }
 
-    /// Applies what time alone changes up to `now`: inputs that fall idle, bundles that have waited long enough,
-    /// samples nobody asks for, streams to forget.
+    /// Applies what time alone changes up to `now`: idle inputs, bundles that have waited long enough, samples that no
+    /// method asks for, streams to forget.
     pub fn tick(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
         let now = self.advance_clock(now);
         while let Some(Reverse((deadline, slot))) = self.deadlines.peek().copied() {
@@ -188,15 +192,15 @@ impl<T: Held + Clone> Aligner<T> {
         self.compact();
     }
 
-    /// When [`Self::tick`] has to be called next, if nothing is pushed until then. There may prove to be nothing
-    /// to do then; nothing is ever due earlier. Constant time.
+    /// The time of the next [`Self::tick`] if nothing is pushed until then. There may prove to be nothing
+    /// to do at that time; nothing is ever due earlier. Constant time.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let Reverse((deadline, _)) = self.deadlines.peek()?;
         (*deadline < NEVER).then(|| Timestamp::from_nanos(*deadline))
     }
 
     /// Closes everything as when all inputs are idle, releases everything and forgets all streams, in the
-    /// order of their slots: no more samples come.
+    /// order of their slots. Called when no more samples come.
     pub fn finish(&mut self, now: Timestamp, out: &mut Vec<Event<T>>) {
         let now = self.advance_clock(now);
         for held in self.streams.iter_mut() {
@@ -208,26 +212,26 @@ impl<T: Held + Clone> Aligner<T> {
         self.account = account(&self.policy);
     }
 
-    /// Forgets the streams of which `revoked` says so, and all that they hold, without a word: their samples are
-    /// read again by whoever owns them next.
+    /// Forgets the streams for which `revoked` returns true, and all that they hold, without events: the next owner of
+    /// the partitions reads their samples again.
     pub fn forget(&mut self, mut revoked: impl FnMut(&StreamKey) -> bool) {
         self.forget_streams(|held| revoked(&held.key));
     }
 
-    /// As [`Self::forget`], for the streams of which a sample came from such a partition.
+    /// Forgets, as [`Self::forget`] does, the streams with a sample from a revoked partition.
     ///
-    /// A stream must not outlive its revocation even if it holds nothing: when the partition comes back, records that were
-    /// not committed are read again, and must not be taken for late.
+    /// A stream must not outlive its revocation even if it holds nothing. When the partition comes back, records that were
+    /// not committed are read again, and must not count as late.
     pub fn forget_partitions(&mut self, mut revoked: impl FnMut(PartitionId) -> bool) {
         self.forget_streams(|held| held.partitions().any(&mut revoked));
     }
 
-    /// How many samples it holds.
+    /// The number of samples held.
     pub fn buffered(&self) -> usize {
         self.buffered
     }
 
-    /// How many streams it knows.
+    /// The number of known streams.
     pub fn streams(&self) -> usize {
         self.streams.len()
     }
@@ -238,7 +242,7 @@ impl<T: Held + Clone> Aligner<T> {
         Some(Timestamp::from_nanos(latest))
     }
 
-    /// The policy that it follows.
+    /// The policy in use.
     pub fn policy(&self) -> &Arc<AlignPolicy> {
         &self.policy
     }
@@ -285,13 +289,13 @@ impl<T: Held + Clone> Aligner<T> {
         self.compact();
     }
 
-    /// Whether an entry among the deadlines is that of its stream.
+    /// Returns true if a deadline's entry is the current one of its stream.
     fn counts(&self, deadline: i64, slot: u32) -> bool {
         self.streams.get(slot).is_some_and(|held| held.scheduled == deadline)
     }
 
     fn schedule(&mut self, slot: u32, deadline: i64) {
-        // Entries that no longer count are cleared away before they outnumber the others by much.
+        // Stale entries are removed before they outnumber the others by much.
         if self.deadlines.len() > self.streams.len().saturating_mul(4).saturating_add(64) {
             let mut deadlines = std::mem::take(&mut self.deadlines);
             deadlines.retain(|Reverse((deadline, slot))| self.counts(*deadline, *slot));

@@ -1,22 +1,22 @@
-//! How far one input of a stream has come.
+//! The clock of one input of a stream: its latest event time and its watermark.
 
 use super::rules::Rule;
 
-/// How far one input of a stream has come.
+/// The clock of one input of a stream.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     /// The latest event time seen; `i64::MIN` before the first.
     pub(super) latest: i64,
-    /// No sample with an earlier event time is expected any more. It never goes back.
+    /// No sample with an earlier event time is expected. It never goes back.
     pub(super) watermark: i64,
-    /// When it was last heard, in wall time; before its first sample, when the stream was.
+    /// The arrival of its last sample, in wall time; before its first sample, the stream's first arrival.
     pub(super) heard: i64,
     /// The partition that the last sample came from, if there was one.
     pub(super) partition: Option<i32>,
 }
 
-/// By how much samples were out of order lately, for inputs where that is learned: the most among the last one to
-/// two thousand samples.
+/// The recent disorder of an input whose out-of-orderness is learned: the most among the last one to two thousand
+/// samples.
 #[derive(Clone, Copy, Debug, Default)]
 struct Disorder {
     now: i64,
@@ -25,7 +25,7 @@ struct Disorder {
 }
 
 impl Disorder {
-    /// So many samples later what was seen before them is forgotten.
+    /// The number of samples after which earlier ones are forgotten.
     const SAMPLES: u16 = 1_000;
 
     fn add(&mut self, behind: i64) {
@@ -36,14 +36,14 @@ impl Disorder {
         }
     }
 
-    /// What to allow for: a quarter more than what was seen.
+    /// The disorder to allow for: a quarter more than was seen.
     fn allowance(&self) -> i64 {
         let most = self.now.max(self.before);
         most.saturating_add(most / 4)
     }
 
-    /// What the watermark is to stay behind by, judging by a sample that lies so far behind the latest and by those
-    /// before it.
+    /// The distance that the watermark has to keep from the latest event time. It follows from the sample that lies `behind`
+    /// the latest, and from those before it.
     fn learn(&mut self, rule: &Rule, behind: i64) -> i64 {
         self.add(behind);
         let seen = self.allowance().saturating_add(rule.lateness);
@@ -51,13 +51,13 @@ impl Disorder {
     }
 }
 
-/// The disorder of each input of a stream: a pointer, where none is learned.
+/// The disorder of each input of a stream: only a pointer, where none is learned.
 #[derive(Debug, Default)]
 pub(super) struct Disorders(Option<Box<[Disorder]>>);
 
 impl Disorders {
-    /// What the watermark of an input, of so many, is to stay behind by, judging by a sample that lies so far from the
-    /// latest, with its sign, and by those before it.
+    /// The distance that the watermark of an input has to keep from the latest event time. It follows from the last sample,
+    /// which lies `step` from the latest, with its sign, and from those before it. `inputs` is the number of inputs.
     pub(super) fn learn(&mut self, rule: &Rule, (input, inputs): (usize, usize), step: i64) -> i64 {
         let each = self.0.get_or_insert_with(|| vec![Disorder::default(); inputs].into());
         let behind = step.saturating_neg().max(0);
@@ -70,7 +70,7 @@ impl Clock {
         Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None }
     }
 
-    /// A sample has come. The watermark is to stay `allowed` behind the latest event time.
+    /// Follows a sample. The watermark has to stay `allowed` behind the latest event time.
     #[inline]
     pub(super) fn hear(&mut self, time: i64, allowed: i64, partition: i32, now: i64) {
         self.heard = now;
@@ -81,18 +81,18 @@ impl Clock {
         self.watermark = self.watermark.max(self.latest.saturating_sub(allowed));
     }
 
-    /// How far an event time lies from the latest before it, with its sign; 0 for the first.
+    /// The signed distance of an event time from the latest before it; 0 for the first.
     #[inline]
     pub(super) fn step_to(&self, time: i64) -> i64 {
         if self.latest == i64::MIN { 0 } else { time.saturating_sub(self.latest) }
     }
 
-    /// Whether an event time lies at most so far from the latest.
+    /// Returns true if an event time is at most `near` from the latest.
     pub(super) fn is_near(&self, time: i64, near: u64) -> bool {
         self.latest > i64::MIN && time.abs_diff(self.latest) <= near
     }
 
-    /// Forgets all event times, but not when it was heard.
+    /// Forgets all event times, but not the last arrival.
     pub(super) fn restart(&mut self) {
         *self = Self { partition: self.partition, ..Self::new(self.heard) };
     }
@@ -124,7 +124,7 @@ mod tests {
         )
     }
 
-    /// Hears of a sample as a stream does whose input learns. Gives the watermark.
+    /// Follows a sample as a stream does whose input learns. Returns the watermark.
     fn hear(rule: &Rule, (clock, disorders): &mut (Clock, Disorders), time: i64) -> i64 {
         let allowed = disorders.learn(rule, (0, 1), clock.step_to(time));
         clock.hear(time, allowed, 0, 0);

@@ -1,31 +1,31 @@
-//! Which samples of an input a span of time needs, and how much of it they cover.
+//! Coverage: the samples of an input that a span of time needs, and the share that they cover.
 
 use smallvec::SmallVec;
 
 use crate::ingest::OnDrift;
 
-/// Which gaps between samples of an input count as covered.
+/// The rule for gaps between samples of an input that count as covered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slack {
     pub(super) drift: OnDrift,
-    /// Longer ones never do: where they end a session, what comes between changes it.
+    /// Longer gaps never count: where such gaps end a session, a sample within them changes it.
     pub(super) most: i64,
 }
 
 impl Slack {
-    /// The longest gap after a sample that lasts so long. Another as long never fits in: it might come yet, and the span
-    /// would have been told to be covered.
+    /// The longest gap that counts after a sample of length `lasts`. Another sample of that length never fits in: it might
+    /// still come after the aligner has taken the span for covered.
     fn after(self, lasts: i64) -> i64 {
         self.drift.slack(lasts).min(lasts.saturating_sub(1)).min(self.most)
     }
 }
 
-/// How the samples of an input cover a span.
+/// The coverage of a span by the samples of an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cover {
-    /// Nanoseconds of it, gaps within the slack included.
+    /// Nanoseconds covered, gaps within the slack included.
     pub(super) covered: i64,
-    /// Whether some have no length, and so cover nothing.
+    /// Set if some have no length, and so cover nothing.
     pub(super) points: bool,
     pub(super) lasting: bool,
 }
@@ -33,8 +33,8 @@ pub(super) struct Cover {
 /// Places of samples in a buffer. Mostly there are a few.
 pub(super) type Places = SmallVec<[u32; 6]>;
 
-/// The places of the samples of the span `[from, to)`, in their order, and the share of it that is covered, if any last.
-/// See [`cover`].
+/// The places of the samples of the span `[from, to)`, in their order, and the share of it that is covered, if any sample
+/// lasts. See [`cover`].
 pub(super) fn covering(
     samples: impl Iterator<Item = (i64, i64)>,
     from: i64,
@@ -51,7 +51,7 @@ pub(super) fn covering(
     (places, share)
 }
 
-/// Whether samples that last cover what is left from `from` on of the span `[begin, to)` whole, and none is without length.
+/// Returns true if samples that last cover the rest of the span `[begin, to)` from `from` on, and none is without length.
 pub(super) fn is_covered(
     samples: impl Iterator<Item = (i64, i64)>,
     (begin, from, to): (i64, i64, i64),
@@ -61,16 +61,16 @@ pub(super) fn is_covered(
     !cover.points && cover.covered == to.saturating_sub(from)
 }
 
-/// Finds the samples of what is left from `from` on of the span `[begin, to)`: all without length in it, and of those that
-/// last the fewest that cover as much of it as all do. `samples` are event time and end, by event time.
+/// Finds the samples of the rest of the span `[begin, to)` from `from` on. They are all without length in it, and of those
+/// that last the fewest that cover as much of it as all do. `samples` are event time and end, by event time.
 ///
-/// A gap between two of the span's samples counts as covered if it is no longer than the slack of one that ends before it. So
-/// samples that come can but add to what is covered. What lies between the edge of the span and the first sample or the last
-/// is not between two of them, and so is never covered. Slack says nothing about which samples are taken.
+/// A gap between two of the span's samples counts as covered if it is no longer than the slack of one that ends before it.
+/// So later samples can only add to the coverage. The time between the edge of the span and the first or last sample is
+/// not between two samples, and so is never covered. Slack does not change which samples are taken.
 ///
-/// The fewest, because sound is one signal: a chunk that only repeats what its neighbours have would be in
-/// the bundle or not as it came before or after the span was covered. Greedy: from what is covered so far
-/// go on with the one that reaches furthest, of equal ones the earlier.
+/// The fewest are taken because sound is one signal. A chunk that only repeats what its neighbours have would be in
+/// the bundle or not, depending on its arrival before or after the span was covered. The search is greedy: from the end of
+/// the coverage so far it takes the sample that reaches furthest, of equal ones the earlier.
 pub(super) fn cover(
     samples: impl Iterator<Item = (i64, i64)>,
     (begin, from, to): (i64, i64, i64),
@@ -79,7 +79,7 @@ pub(super) fn cover(
 ) -> Cover {
     let mut found = Cover::default();
     let mut cursor = from;
-    // What begins up to there follows what came before it.
+    // A sample that begins up to there follows the one before it.
     let mut follows = i64::MIN;
     let mut best: Option<(usize, i64)> = None;
     for (index, (time, end)) in samples.enumerate() {
@@ -107,7 +107,7 @@ pub(super) fn cover(
                 found.covered = found.covered.saturating_add(reach.saturating_sub(cursor));
                 cursor = reach;
             }
-            // What is still ahead of the cursor begins after a gap.
+            // The rest ahead of the cursor begins after a gap.
             if time > cursor && time <= followed_by {
                 found.covered = found.covered.saturating_add(time.saturating_sub(cursor));
             }

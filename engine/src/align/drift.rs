@@ -1,102 +1,107 @@
-//! How far the real rate of a source is off the nominal one, estimated from the event times of its chunks.
+//! The drift of a source: the error of its real rate, estimated from the event times of its chunks.
 //!
-//! A source says 16 000 Hz, and by its event times it makes 15 998.4 frames a second: it drifts by -100 parts per million.
-//! Chunk `i` begins at event time `e`, after chunks of the nominal length `x` in all. Were the rate as it says, the
-//! residual `r = e - x` would stay where it is; by drift it has a slope `s` over `x`, and the real rate is
+//! A source claims 16 000 Hz, and by its event times it makes 15 998.4 frames a second: it drifts by -100 parts per million.
+//! Chunk `i` begins at event time `e`, after chunks of the nominal length `x` in all. Without drift the
+//! residual `r = e - x` would stay constant. With drift it has a slope `s` over `x`, and the real rate is
 //! `1 / (1 + s)` of the nominal one.
 //!
-//! Stamps jitter by milliseconds, and a drift of 100 ppm is a millisecond in ten seconds. So residuals are gathered in
-//! blocks of seconds, and the slope is the median of the slopes between all pairs of blocks (the estimator of Theil
-//! and Sen): up to 29 % of the blocks may be off by anything. How sure it is follows from the ranks of these slopes by
-//! Kendall's tau, whatever the jitter is distributed like (P. K. Sen, "Estimates of the regression coefficient based
-//! on Kendall's tau", Journal of the American Statistical Association 63, 1968). A block gives two points, the mean and
-//! the lowest of its residuals: means are better for jitter to both sides, the lowest for stamps that come too late
-//! now and then (the minimum filter of NTP's clock filter, RFC 5905, section 10). The narrower of both is told.
+//! Stamps jitter by milliseconds, and a drift of 100 ppm is a millisecond in ten seconds. So the estimator collects
+//! residuals in blocks of seconds. The slope is the median of the slopes between all pairs of blocks (the estimator of
+//! Theil and Sen). Up to 29 % of the blocks may be off by anything. Its confidence follows from the ranks of these slopes by
+//! Kendall's tau, for any distribution of the jitter (P. K. Sen, "Estimates of the regression coefficient based
+//! on Kendall's tau", Journal of the American Statistical Association 63, 1968).
 //!
-//! A chunk's place in its sequence is found by its time, to the nearest chunk: so those that are lost, repeated or out
-//! of order neither move the others nor are wrong themselves. Where that is not clear a chunk is a stray, and three in a
-//! row begin a *segment*: the clock has stepped, or the source paused. Only blocks of the same segment are compared. Of a
-//! rate that is far off many chunks are strays, and nothing is told; but one that is a half or a third of what it says has
-//! no strays and a drift of 0, as if the other chunks were lost.
+//! A block gives two points, the mean and the lowest of its residuals. Means are better for jitter to both sides. The
+//! lowest is better for stamps that come too late now and then (the minimum filter of NTP's clock filter, RFC 5905,
+//! section 10). The narrower of the two estimates is reported.
+//!
+//! The estimator finds the place of a chunk in its sequence by its time, to the nearest chunk. So chunks that are lost,
+//! repeated or out of order neither move the others nor are wrong themselves. A chunk without a clear place is a stray.
+//! Three strays in a row begin a *segment*: the clock has stepped, or the source paused. Only blocks of the same segment
+//! are compared.
+//!
+//! If the rate is far off, many chunks are strays, and no drift is reported. But a rate of a half or a third of the
+//! nominal one has no strays and a drift of 0, as if the other chunks were lost.
 
 use std::time::Duration;
 
 use crate::time::{Timestamp, nanos};
 
-/// Blocks that are kept. When there are as many, each two become one, until they are as long as they get or segments are
-/// short; from then on the oldest goes.
+/// The most blocks that are kept. At that number, pairs of blocks are merged until they have the longest length or segments
+/// are short; from then on the oldest is dropped.
 const BLOCKS: usize = 32;
 /// The shortest block, in nanoseconds; at least [`CHUNKS`] chunks long.
 const SHORT: i64 = 1_000_000_000;
-/// The longest.
+/// The longest block, in nanoseconds.
 const LONG: i64 = 16 * SHORT;
 const CHUNKS: i64 = 8;
-/// A block of fewer chunks does not count.
+/// The least number of chunks in a block that counts.
 const ENOUGH: u32 = 4;
-/// Nor does one with more than one stray for so many: they are not those of a source that is as it says.
+/// The chunks per stray that a block needs to count: more strays show a source that does not match its nominal rate.
 const ODD: u32 = 4;
-/// Further from where it should be than this a chunk is a stray, however long it is; else than a quarter of it.
+/// The longest distance from its expected time, in nanoseconds, within which a chunk is no stray; a quarter of its length if
+/// that is less.
 const NEAR: i64 = 100_000_000;
-/// Further off than so many chunks it is one in any case.
+/// The distance from the expected place, in chunks, beyond which a chunk is a stray in any case.
 const APART: i64 = 16;
-/// So many strays in a row begin a segment.
+/// The number of strays in a row that begin a segment.
 const IN_A_ROW: u8 = 3;
-/// Over how many chunks it is levelled where the next is expected.
+/// The number of chunks over which the expected residual is averaged.
 const LEVEL: f64 = 8.0;
 /// The quantile of the normal distribution for 99.9 %, both sides.
 const SURE: f64 = 3.29;
 
-/// What is told of a drift is right to within this, in parts per million, or a tenth of itself where that is more.
+/// The error of a reported drift is within this, in parts per million, or a tenth of the drift where that is more.
 pub const BOUND_PPM: f64 = 10.0;
 
-/// How far a source's real rate is off its nominal one.
+/// The error of a source's real rate against its nominal one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
-    /// The real rate over the nominal one less 1, in parts per million: below 0 when the source is slow, so that its chunks
-    /// span more time than they say.
+    /// The real rate over the nominal one less 1, in parts per million. Below 0 the source is slow, and its chunks
+    /// span more time than they claim.
     pub ppm: f64,
-    /// How far that may be off, in parts per million, with 99.9 % confidence as long as what disturbs one block says
-    /// nothing of the next, and no less than what the resolution of the stamps allows.
+    /// The error of `ppm`, in parts per million, with 99.9 % confidence if the disturbances of one block are independent of
+    /// those of the next. It is at least the error from the resolution of the stamps.
     pub error_ppm: f64,
-    /// The longest time without a step or a pause that it was measured over.
+    /// The longest time without a step or a pause over which it was measured.
     pub over: Duration,
 }
 
 impl Drift {
-    /// Whether it is sure to within [`BOUND_PPM`].
+    /// Returns true if the error is within [`BOUND_PPM`].
     pub fn is_sure(&self) -> bool {
         self.error_ppm <= BOUND_PPM.max(self.ppm.abs() / 10.0)
     }
 }
 
-/// Estimates the drift of one input of one stream from what lasts of it, in the order of arrival.
+/// Estimates the drift of one input of one stream from its samples that last, in the order of arrival.
 ///
 /// It keeps at most 1.5 KiB. Observing takes constant time; an estimate sorts some 500 numbers. Durations are whole
-/// nanoseconds, so that it is wrong by up to a nanosecond for each chunk: 0.05 ppm with chunks of 20 ms.
+/// nanoseconds, so the error is up to a nanosecond for each chunk: 0.05 ppm with chunks of 20 ms.
 #[derive(Clone, Debug)]
 pub struct DriftEstimator {
-    /// Where the segment begins, in event time.
+    /// The beginning of the segment, in event time.
     origin: i64,
-    /// The nominal length of all chunks of the segment: where the next one is expected, but for `level`.
+    /// The nominal length of all chunks of the segment: the expected place of the next one, before `level` is added.
     nominal: i64,
-    /// The residual that the last chunks had, levelled.
+    /// The moving average of the last chunks' residuals.
     level: f64,
     levelled: f64,
     /// The duration of the last chunk; 0 before the first.
     last: i64,
     strays: u8,
-    /// How many came while the open block was.
+    /// The number of strays that came during the open block.
     strayed: u32,
     segment: u32,
-    /// Up to when the open block lasts, in nominal time of the segment.
+    /// The end of the open block, in nominal time of the segment.
     until: i64,
     open: Block,
     blocks: Vec<Block>,
-    /// How long a block is, in nanoseconds.
+    /// The length of a block, in nanoseconds.
     length: i64,
-    /// What the stamps are counted in, as far as is known: a millisecond, a microsecond, or finer.
+    /// The resolution of the stamps, as far as is known: a millisecond, a microsecond, or finer.
     grain: i64,
-    /// The slope by which the lowest of a block is chosen.
+    /// The slope by which the lowest point of a block is chosen.
     slope: f64,
 }
 
@@ -123,7 +128,7 @@ impl Default for DriftEstimator {
 }
 
 impl DriftEstimator {
-    /// One that has seen nothing.
+    /// An estimator without observations.
     pub fn new() -> Self {
         Self {
             origin: 0,
@@ -143,7 +148,7 @@ impl DriftEstimator {
         }
     }
 
-    /// Takes a chunk; what does not last says nothing.
+    /// Takes a chunk; a sample without length is ignored.
     pub fn observe(&mut self, event_time: Timestamp, duration: Duration) {
         let (time, length) = (event_time.as_nanos(), nanos(duration));
         if length == 0 {
@@ -159,7 +164,7 @@ impl DriftEstimator {
         }
         let residual = time.saturating_sub(self.origin).saturating_sub(self.nominal);
         let off = residual as f64 - self.level;
-        // How many chunks further on than the next it is; back, below 0. Of chunks of changing lengths that is not known.
+        // The distance from the expected chunk in chunks; below 0 for an earlier one. Not known if chunk lengths change.
         let apart = if length == self.last { (off / length as f64).round() } else { 0.0 };
         let near = (length / 4).min(NEAR) as f64;
         let is_stray = apart.abs() > APART as f64 || (off - apart * length as f64).abs() > near;
@@ -182,12 +187,12 @@ impl DriftEstimator {
         self.add(x, residual.saturating_sub(skipped) as f64);
     }
 
-    /// What the chunks up to now tell, if that is enough to be sure of it.
+    /// The drift by the chunks so far, if it is sure.
     pub fn estimate(&self) -> Option<Drift> {
         self.best().filter(Drift::is_sure)
     }
 
-    /// The surest that can be told, however little that is.
+    /// The surest estimate that there is, however unsure.
     fn best(&self) -> Option<Drift> {
         let by_mean = self.slope_of(|block| block.mean);
         let by_lowest = self.slope_of(|block| block.lowest);
@@ -195,7 +200,7 @@ impl DriftEstimator {
             (Some(mean), Some(lowest)) if lowest.1 < mean.1 => lowest,
             (mean, lowest) => mean.or(lowest)?,
         };
-        // A residual that the stamps' resolution hides may have grown unseen.
+        // A residual below the stamps' resolution may have grown unseen.
         let error = error + self.grain as f64 / span;
         let rate = (1.0 + slope).recip();
         Some(Drift {
@@ -205,7 +210,7 @@ impl DriftEstimator {
         })
     }
 
-    /// The slope, how far it may be off, and the time that it was found over.
+    /// The slope, its error, and the time over which it was found.
     fn slope_of(&self, point: impl Fn(&Block) -> Point) -> Option<(f64, f64, f64)> {
         let mut slopes = Vec::with_capacity(BLOCKS * BLOCKS / 2);
         let (mut variance, mut span) = (0.0, 0.0_f64);
@@ -228,7 +233,7 @@ impl DriftEstimator {
         let pairs = slopes.len() as f64;
         let spread = SURE * variance.sqrt();
         let at = |rank: f64| slopes.get(rank as usize).copied().filter(|_| rank >= 0.0);
-        // Of fewer than nine blocks no interval is as sure as wanted: its ranks lie beyond the slopes.
+        // With fewer than nine blocks no interval reaches the confidence: its ranks lie beyond the slopes.
         let (low, high) = (at(((pairs - spread) / 2.0).floor())?, at(((pairs + spread) / 2.0).ceil())?);
         let middle = at(pairs / 2.0)?;
         Some((middle, (high - middle).max(middle - low), span))
@@ -265,7 +270,7 @@ impl DriftEstimator {
         if self.blocks.len() < BLOCKS {
             return;
         }
-        // Of short segments longer blocks would leave one each, with nothing to compare it with.
+        // In short segments longer blocks would leave one each, with nothing to compare it with.
         let segments = self.blocks.chunk_by(|one, next| one.segment == next.segment).count();
         if self.length >= LONG || segments > BLOCKS / 8 {
             self.blocks.remove(0);
@@ -295,7 +300,7 @@ impl Block {
         self.lowest = self.lowest.lower(point, slope);
     }
 
-    /// Both as one.
+    /// Merges two blocks.
     fn with(&self, other: &Self, slope: f64) -> Self {
         let count = self.count.saturating_add(other.count);
         let mut mean = self.mean;
@@ -310,7 +315,7 @@ impl Point {
         self.r += (other.r - self.r) * share;
     }
 
-    /// The lower of two over a line of a slope.
+    /// The lower of two points over a line of a slope.
     fn lower(self, other: Self, slope: f64) -> Self {
         if other.r - slope * other.x < self.r - slope * self.x { other } else { self }
     }

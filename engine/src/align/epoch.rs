@@ -1,16 +1,16 @@
-//! Clocks that step: when a source starts anew with another idea of the time, its stream begins a new epoch.
+//! Clock steps: when a source restarts with another clock, its stream begins a new epoch.
 //!
-//! A single sample with an absurd event time must not move the watermark, or all that follow would be late; and
-//! samples of a clock that was set back must not be late for ever. So a sample that lies further from the latest
-//! of its input than allowed is put aside. If the next ones of the input lie near it, its clock has stepped;
-//! if one lies where it was expected, what was put aside has gone outliers.
+//! A single sample with an absurd event time must not move the watermark, or all later ones would be late. Samples
+//! of a clock that was set back must not be late for ever. So a sample further from the latest of its input than allowed
+//! is put aside. If the next samples of the input lie near it, its clock has stepped. If one lies where it was expected,
+//! the samples put aside are timestamp outliers.
 
 use smallvec::SmallVec;
 
 use super::held::Held;
 use super::matching::Arrival;
 
-/// So many samples in a row that agree with one another are a step.
+/// The number of samples in a row that make a step if they agree with one another.
 const IN_A_ROW: usize = 3;
 
 /// The samples of one stream that were put aside, in the order of arrival.
@@ -24,7 +24,7 @@ pub(super) struct Aside<T> {
 pub(super) struct Put<T> {
     pub(super) arrival: Arrival<T>,
     pub(super) partition: i32,
-    /// When it came, in wall time.
+    /// The arrival, in wall time.
     since: i64,
 }
 
@@ -41,13 +41,13 @@ impl<T> Aside<T> {
         self.samples.len()
     }
 
-    /// When the sample that has been there for longest came, in wall time.
+    /// The arrival of the sample that was put aside first, in wall time.
     pub(super) fn since(&self) -> Option<i64> {
         self.samples.first().map(|put| put.since)
     }
 
-    /// Puts a sample aside. Says whether its input has stepped: enough of its samples in a row lie at most `near` from
-    /// one to the next. `outliers` is told of those that it does not agree with.
+    /// Puts a sample aside. Returns true if its input has stepped: enough of its samples in a row lie at most `near` from
+    /// one to the next. `outliers` receives the samples that it does not agree with.
     pub(super) fn put(
         &mut self,
         (arrival, partition): (Arrival<T>, i32),
@@ -69,7 +69,7 @@ impl<T> Aside<T> {
         self.samples.pop()
     }
 
-    /// Whether a sample repeats one that was put aside.
+    /// Returns true if a sample repeats one that was put aside.
     pub(super) fn has(&self, arrival: &Arrival<T>) -> bool
     where
         T: Held,
@@ -78,7 +78,7 @@ impl<T> Aside<T> {
         self.samples.iter().filter(at_once).any(|put| arrival.item.repeats(&put.arrival.item))
     }
 
-    /// Takes out those of an input, in the order of arrival.
+    /// Takes out the samples of an input, in the order of arrival.
     pub(super) fn take(&mut self, input: usize) -> Puts<T> {
         let (taken, left) = self.take_all().into_iter().partition(|put| put.arrival.input == input);
         self.samples = left;

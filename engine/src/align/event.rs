@@ -1,4 +1,4 @@
-//! What the aligner is told of a sample, and what it tells.
+//! The input and output of the aligner: a stamp for each sample, and events.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::position::InputId;
 use crate::sample::{Sample, StreamKey, TieBreak};
 use crate::time::Timestamp;
 
-/// What the aligner needs to know of a sample.
+/// The times and origin of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// When it happened, or began.
+    /// The moment at which it happened, or began.
     pub event_time: Timestamp,
-    /// How long it lasts; zero for what has no length.
+    /// Its length; zero for a sample without length.
     pub duration: Duration,
-    /// The partition of its input's topic that it came from: of no meaning to the alignment, but
-    /// [`super::Aligner::forget_partitions`] goes by it.
+    /// The partition of its input's topic that it came from. Alignment ignores it; only
+    /// [`super::Aligner::forget_partitions`] uses it.
     pub partition: i32,
-    /// What tells it from others of its stream, input and event time.
+    /// The tie-break among samples of its stream, input and event time.
     pub tie_break: TieBreak,
 }
 
@@ -40,23 +40,23 @@ impl From<&Sample> for Stamp {
     }
 }
 
-/// What the aligner tells.
+/// An outcome that the aligner emits.
 ///
-/// Each item that was pushed ends in exactly one of `Late`, `Duplicate`, `Evicted`, `TimestampOutlier` and `Released`, unless its
-/// stream was forgotten because of a revocation. A `Released` or `Evicted` item was in exactly `used` bundles, all of
-/// them told before; the others were in none.
+/// Each pushed item ends in exactly one of `Late`, `Duplicate`, `Evicted`, `TimestampOutlier` and `Released`, unless
+/// its stream was forgotten because of a revocation. A `Released` or `Evicted` item was in exactly `used` bundles, all
+/// emitted before; the others were in none.
 #[derive(Clone, Debug)]
 pub enum Event<T> {
-    /// A bundle goes on: it has closed or, if it is not final, may be told again.
+    /// A bundle goes on: it has closed or, if it is not final, may be emitted again.
     Bundle(Box<Bundle<T>>),
-    /// A bundle has closed with too little of an input whose policy is to drop it.
+    /// A bundle has closed with too little of an input whose policy is `Drop`.
     Dropped {
         /// The bundle.
         bundle: Box<Bundle<T>>,
         /// The first input that brought too little and has this policy.
         missing: InputId,
     },
-    /// A bundle has closed with too little of an input whose policy is to dead-letter it.
+    /// A bundle has closed with too little of an input whose policy is `DeadLetter`.
     DeadLetter {
         /// The bundle.
         bundle: Box<Bundle<T>>,
@@ -67,24 +67,25 @@ pub enum Event<T> {
     Late {
         /// The sample.
         item: T,
-        /// How much later its event time would have to be to take part still, in nanoseconds; at least 1.
+        /// The least time, in nanoseconds, by which its event time would have to be later to take part; at least 1.
         by_ns: u64,
     },
-    /// A sample with the event time of another of its input, which has its place in the bundle: one of the pivot, or
-    /// where the same times make a bundle, unless a [`TieBreak`] tells them apart. Or one that [repeats](super::Held::repeats) another that is held.
+    /// A sample whose place in a bundle another of its input and event time has. It is a pivot, or the method is one that
+    /// joins samples with the same time, and no [`TieBreak`] distinguishes the two. Or the sample
+    /// [repeats](super::Held::repeats) another that is held.
     Duplicate(T),
-    /// The sample had to make room: more was held than may be.
+    /// The sample was evicted: a bound was exceeded.
     Evicted {
         /// The sample.
         item: T,
-        /// Of what there was more.
+        /// The exceeded bound.
         bound: Bound,
-        /// How many bundles it was in, those dropped or dead-lettered counted.
+        /// The number of bundles it was in, those dropped or dead-lettered included.
         used: u32,
     },
     /// The sample's event time was far from those before and after it. See [`super::ClockPolicy::epoch_after`].
     TimestampOutlier(T),
-    /// The clock of a source has stepped, and its stream begins anew: what was open closes next.
+    /// The clock of a source has stepped, and its stream begins anew: everything open closes next.
     Epoch {
         /// The stream.
         stream: StreamKey,
@@ -95,17 +96,17 @@ pub enum Event<T> {
         /// The first event time after.
         to: Timestamp,
     },
-    /// The sample has left the buffers: no bundle to come can contain it.
+    /// The sample has left the buffers: no future bundle can contain it.
     Released {
         /// The sample.
         item: T,
-        /// How many bundles it was in, those dropped or dead-lettered counted.
+        /// The number of bundles it was in, those dropped or dead-lettered included.
         used: u32,
     },
 }
 
 impl<T> Event<T> {
-    /// The sample of which it is the end, if it is not of a bundle.
+    /// The sample whose end this event is. None for events of bundles and epochs.
     #[inline]
     pub(super) fn ended(&self) -> Option<&T> {
         match self {
@@ -119,7 +120,7 @@ impl<T> Event<T> {
     }
 }
 
-/// How many samples have left the buffers, by what was told from some event on.
+/// The number of samples that have left the buffers, by the events from `from` on.
 #[inline]
 pub(super) fn ended<T>(out: &[Event<T>], from: usize) -> usize {
     let told = out.get(from..).unwrap_or_default();

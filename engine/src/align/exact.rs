@@ -1,5 +1,5 @@
-//! Samples with the very same event time belong together: sensors that one clock triggers, and what was made of
-//! one frame.
+//! Sets of samples with exactly the same event time: from sensors that one clock triggers, and results computed from one
+//! frame.
 
 use std::ops::Range;
 
@@ -21,30 +21,31 @@ use crate::time::Timestamp;
 
 /// The samples of one stream, in sets of one event time each.
 ///
-/// Every time that any input brings makes one set and so one bundle. The set at `t` closes when no earlier set can come
-/// to be and this one can no longer grow: for each input the watermark is past `t`, or has reached it and
-/// the input has brought its sample, or the input is idle. So with inputs in order a set closes with its last sample.
-/// `max_wait` after its first sample arrived it closes whatever is missing, and with it all earlier ones.
-/// Sets close in the order of event times: a complete one waits for an earlier one that is open, and for those
-/// that may still come, or the bundles would depend on who came first.
+/// Every time that any input brings makes one set and so one bundle. The set at `t` closes when no earlier set can form and
+/// this one can no longer grow. That holds if each input is idle, or has a watermark past `t`, or has a watermark at `t`
+/// and has brought its sample. So with inputs in order a set closes with its last sample.
+///
+/// `max_wait` after its first sample arrived the set closes, whatever is missing, and all earlier ones close with it.
+/// Sets close in the order of event times: a complete one waits for an earlier one that is open or may still form.
+/// Otherwise the bundles would depend on the order of arrival.
 #[derive(Debug)]
 pub(super) struct Exact<T> {
-    /// By event time; those of one time in the order in which their samples are told apart.
+    /// The open sets by event time; sets of one time by the tie-breaks of their samples.
     open: Queue<Set<T>, 2>,
     held: usize,
     /// The event time of the last set that closed; `i64::MIN` before the first.
     closed: i64,
-    /// How many sets of that time have closed.
+    /// The number of sets of that time that have closed.
     closed_sets: u32,
-    /// What each input has brought of that time.
+    /// The samples of that time that each input has brought.
     closed_with: SmallVec<[Brought; 4]>,
-    /// The ids of what has left of that time.
+    /// The ids of the samples of that time that have left.
     same_time: SameTimeIds,
-    /// The input that the first open set waits for: as long as nothing happens there, nothing can close.
+    /// The input that the first open set waits for: while that input brings nothing, no set can close.
     blocker: usize,
 }
 
-/// What an input has brought to the sets of one event time that have closed, or too late for them.
+/// The samples of an input that belonged to closed sets of one event time, or came too late for them.
 #[derive(Clone, Copy, Debug)]
 struct Brought {
     samples: u32,
@@ -65,16 +66,16 @@ struct Set<T> {
     time: i64,
     arrived: i64,
     /// The earliest arrival in it and in all open sets after it in event time. They close in that order, so when
-    /// one has waited long enough, those before it have to go too.
+    /// one has waited long enough, those before it have to close too.
     waits_since: i64,
     samples: SmallVec<[Place<T>; 3]>,
 }
 
-/// What one input has brought to a set.
+/// The place of one input in a set.
 #[derive(Debug)]
 enum Place<T> {
     Nothing,
-    /// A sample that had ended before a restart, and so had the bundle.
+    /// A sample that ended before a restart, and its bundle with it.
     Ended(TieBreak),
     Sample(TieBreak, T),
 }
@@ -98,7 +99,7 @@ impl<T> Place<T> {
         }
     }
 
-    /// What tells it from others of its input and event time, if it is there.
+    /// The tie-break of its sample, if there is one.
     fn tie_break(&self) -> Option<TieBreak> {
         match self {
             Self::Nothing => None,
@@ -132,7 +133,7 @@ impl<T> Exact<T> {
         self.open.is_empty()
     }
 
-    /// It may be early, since the first set may have to wait for another input then.
+    /// The next deadline. It may be early, since the first set may have to wait for another input then.
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         self.open.front().map_or(NEVER, |first| {
             first.waits_since.saturating_add(view.rules.max_wait).min(view.idle_at(self.blocker))
@@ -163,10 +164,11 @@ impl<T> Exact<T> {
         start..end
     }
 
-    /// Puts a sample into its set and says whether the first set may now close. Gives it back when its place is taken.
+    /// Puts a sample into its set. Returns true if the first set may now close, or the sample as the error if its place is
+    /// taken.
     ///
-    /// The first sample of an input that has an event time is in the first set of that time, the second in the second, and so
-    /// on, in the order in which they are told apart: one that comes before others moves those on.
+    /// Of an input's samples with one event time, the first is in the first set of that time, the second in the second, and
+    /// so on. They are in the order of their tie-breaks: a sample that comes before others moves those on.
     fn insert(
         &mut self,
         view: &View<'_>,
@@ -232,7 +234,7 @@ impl<T: Held + Clone> Exact<T> {
         }
     }
 
-    /// By how much a sample comes too late for its set, none if it does not; 0 if it is there already.
+    /// The time by which a sample is late for its set, none if it is not; 0 if it is there already.
     fn late_by(&mut self, input: usize, time: i64, tie_break: TieBreak) -> Option<u64> {
         if time > self.closed {
             return None;
@@ -255,7 +257,7 @@ impl<T: Held + Clone> Exact<T> {
         None
     }
 
-    /// Whether a sample repeats another of its input and event time that is in an open set, or has just left.
+    /// Returns true if a sample repeats another of its input and event time that is in an open set, or has just left.
     fn repeats(&self, input: usize, time: i64, item: &T) -> bool {
         let is_last = self.open.back().is_none_or(|set| set.time < time) && self.closed < time;
         if is_last || item.fingerprint().is_none() {
@@ -266,7 +268,7 @@ impl<T: Held + Clone> Exact<T> {
         self.same_time.has(time, &OfInput { input, item }) || there.any(|there| item.repeats(there))
     }
 
-    /// Hears of a sample that had ended before a restart. Its place is taken until its set would have closed.
+    /// Takes the moment of a sample that ended before a restart. Its place is taken until its set would have closed.
     pub(super) fn observe(
         &mut self,
         view: &View<'_>,
@@ -290,11 +292,11 @@ impl<T: Held + Clone> Exact<T> {
         closed
     }
 
-    /// Of the first set, the sample of the first input that it has.
+    /// Evicts the sample of the first input in the first set.
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let Some(first) = self.open.get_mut(0) else { return false };
         let Some(place) = first.samples.iter_mut().find(|place| place.sample().is_some()) else {
-            // All of it had ended.
+            // All samples of the set ended before a restart.
             return self.close_now(view, out);
         };
         let Some(item) = std::mem::replace(place, Place::Nothing).into_sample() else { return false };

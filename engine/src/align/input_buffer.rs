@@ -1,4 +1,4 @@
-//! The samples of one input of a stream, and what a pivot finds among them.
+//! The samples of one input of a stream, and the search of a pivot among them.
 
 use smallvec::SmallVec;
 
@@ -17,24 +17,24 @@ mod settled;
 
 use recent::Recent;
 
-/// One input of one stream, other than the pivot.
+/// The samples of one input of one stream, other than the pivot.
 #[derive(Debug)]
 pub(super) struct InputBuffer<T> {
-    /// Where the sample that reaches furthest ends: below it nothing needs to be added up.
+    /// The latest end of all samples. Nothing after it is covered, so nothing there needs to be added up.
     furthest: i64,
-    /// How many samples were put in.
+    /// The number of samples inserted.
     inserted: u32,
-    /// By event time, then in the order of arrival. Where one sample is asked for (nearest, latest) no
+    /// The samples by event time, then in the order of arrival. Where a join asks for one sample (nearest, latest), no
     /// two have the same time.
     entries: Queue<Entry<T>, 5>,
-    /// Of those that may be used once: what went when it was.
+    /// The samples that left because they had been used, where a sample may be used once.
     recent: Recent,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) time: i64,
-    /// The same as `time` for what has no length.
+    /// The same as `time` for a sample without length.
     pub(super) end: i64,
     arrived: i64,
     used: u32,
@@ -42,15 +42,15 @@ pub(super) struct Entry<T> {
     item: T,
 }
 
-/// A sample's number among those of its buffer, and whether a pivot has it for good: in one word, since there is one for
-/// each sample that is held.
+/// A sample's number among those of its buffer, and a flag that a pivot has taken it for good. They share one word, since
+/// every held sample has one.
 #[derive(Clone, Copy, Debug)]
 struct Mark(u32);
 
 impl Mark {
     const TAKEN: u32 = 1 << 31;
 
-    /// Numbers come again after 2^31 samples, which are never held at once.
+    /// Numbers repeat after 2^31 samples, which are never held at once.
     const fn new(number: u32) -> Self {
         Self(number & !Self::TAKEN)
     }
@@ -68,25 +68,25 @@ impl Mark {
     }
 }
 
-/// Why a sample is not put in.
+/// The reason for which a sample is not inserted.
 #[derive(Debug)]
 pub(super) enum Refused<T> {
-    /// Another of the same time is asked for in its place.
+    /// The join prefers another sample of the same time.
     Useless(T),
     /// It repeats another.
     Repeated(T),
 }
 
-/// Which pivots may still ask for something.
+/// The pivots that may still ask for something.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ahead {
-    /// The event time of the last one that closed; `i64::MIN` before the first.
+    /// The event time of the last pivot that closed; `i64::MIN` before the first.
     pub(super) closed: i64,
-    /// The earliest event time that one has or may have.
+    /// The earliest event time that an open or future pivot can have.
     pub(super) floor: i64,
 }
 
-/// What a pivot finds among the samples of an input, before it takes it.
+/// The samples that a pivot finds for an input, before it takes them.
 #[derive(Debug)]
 pub(super) struct Found {
     /// The places of the samples, in their order.
@@ -103,7 +103,7 @@ impl Found {
         Self { places: Places::new(), from, to, skew_ns: None, coverage: None, held: false }
     }
 
-    /// Whether it is a value that holds until the input says another: its silence says that it still does.
+    /// Returns true for a value that holds until the input brings another: its silence confirms the value.
     pub(super) fn holds_on(&self, rule: &Rule) -> bool {
         matches!(rule.ask, Ask::Latest { .. }) && !self.places.is_empty()
     }
@@ -126,7 +126,7 @@ impl<T> InputBuffer<T> {
         self.entries.len()
     }
 
-    /// The numbers of the samples that were found, below 2^31. No two that are held have the same.
+    /// The numbers of the samples that were found, below 2^31. No two held samples have the same.
     pub(super) fn numbers(&self, found: &Found) -> impl Iterator<Item = u32> {
         found
             .places
@@ -135,7 +135,7 @@ impl<T> InputBuffer<T> {
             .map(|entry| entry.mark.number())
     }
 
-    /// When the first sample was pushed, in wall time.
+    /// The arrival of the first sample, in wall time.
     pub(super) fn first_arrived(&self) -> Option<i64> {
         self.entries.front().map(|entry| entry.arrived)
     }
@@ -150,13 +150,13 @@ impl<T> InputBuffer<T> {
         self.entries.front().zip(self.entries.back()).map(|(first, last)| (first.time, last.time))
     }
 
-    /// Lets the first sample go, since it is beyond a bound.
+    /// Evicts the first sample, since a bound is exceeded.
     pub(super) fn evict_first(&mut self, bound: Bound, out: &mut Vec<Event<T>>) {
         let evicted = |entry: Entry<T>| Event::Evicted { item: entry.item, bound, used: entry.used };
         out.extend(self.entries.pop_front().map(evicted));
     }
 
-    /// Puts a sample where it belongs, unless another of the same time makes it useless.
+    /// Inserts a sample in order, unless another of the same time makes it useless.
     #[inline]
     pub(super) fn insert(
         &mut self,
@@ -195,7 +195,7 @@ impl<T> InputBuffer<T> {
         Ok(())
     }
 
-    /// Whether a sample repeats one with the same time, of those before `at`.
+    /// Returns true if a sample repeats one with the same time, of those before `at`.
     #[cold]
     fn is_repeated(&self, at: usize, time: i64, item: &T) -> bool
     where
@@ -206,7 +206,7 @@ impl<T> InputBuffer<T> {
         same.any(|entry| item.repeats(&entry.item))
     }
 
-    /// What is told of a sample that no pivot ahead can use: it may repeat one that is held still, or was lately.
+    /// The event for a sample that no pivot ahead can use: it may repeat one that is held or was held lately.
     #[cold]
     pub(super) fn too_late(&self, time: i64, item: T, by_ns: u64) -> Event<T>
     where
@@ -240,7 +240,7 @@ impl<T> InputBuffer<T> {
         (best.1 <= tolerance).then_some(best)
     }
 
-    /// As [`Self::nearest`], of those that no pivot has taken; of equal times the first to arrive.
+    /// The same as [`Self::nearest`], of samples that no pivot has taken; of equal times the first to arrive.
     fn nearest_free(&self, t: i64, tolerance: i64, reserved: &[u32]) -> Option<(usize, i64)> {
         let free = |index: usize, entry: &Entry<T>| {
             !entry.mark.is_taken() && !reserved.iter().any(|place| *place as usize == index)
@@ -269,7 +269,7 @@ impl<T> InputBuffer<T> {
         next.checked_sub(1).and_then(|last| self.entries.get(last).map(|entry| (last, entry.time)))
     }
 
-    /// Whether a sample lies wholly before what the pivots ahead can ask for, and by how much.
+    /// The time by which a sample lies wholly before what the pivots ahead can ask for. None if it does not.
     #[inline]
     pub(super) fn late_by(rule: &Rule, ahead: Ahead, time: i64, end: i64) -> Option<u64> {
         let asked = Self::behind(rule.ask, ahead, time, end);
@@ -280,7 +280,7 @@ impl<T> InputBuffer<T> {
         u64::try_from(by).ok().filter(|by| *by > 0)
     }
 
-    /// By how much a sample lies before what the pivots ahead ask for; above 0 none does.
+    /// The time by which a sample lies before what the pivots ahead ask for; above 0 none asks for it.
     #[inline]
     fn behind(ask: Ask, Ahead { closed, floor }: Ahead, time: i64, end: i64) -> i64 {
         match ask {
@@ -297,7 +297,7 @@ impl<T> InputBuffer<T> {
         }
     }
 
-    /// Lets go of the samples that none of the pivots ahead can use. Returns how many.
+    /// Releases the samples that none of the pivots ahead can use. Returns their number.
     #[inline]
     pub(super) fn release(&mut self, rule: &Rule, ahead: Ahead, out: &mut Vec<Event<T>>) -> usize
     where
@@ -306,7 +306,7 @@ impl<T> InputBuffer<T> {
         let floor = ahead.floor;
         let mut released = 0;
         while let Some(first) = self.entries.front() {
-            // Whether the one after it serves whoever asks from the floor on better.
+            // The sample after it is the better one for every pivot from the floor on.
             let superseded = match (rule.ask, self.entries.get(1)) {
                 (Ask::Latest { .. }, Some(second)) => second.time <= floor,
                 (Ask::Nearest { .. }, Some(second)) => {
@@ -333,7 +333,7 @@ impl<T> InputBuffer<T> {
         released
     }
 
-    /// Lets go of the samples that arrived not later than `until`, in wall time, in the order of event times.
+    /// Releases the samples that arrived not later than `until`, in wall time, in the order of event times.
     pub(super) fn release_arrived_until(&mut self, until: i64, out: &mut Vec<Event<T>>) -> usize {
         let mut released = 0;
         while self.first_arrived().is_some_and(|arrived| arrived <= until) {
@@ -350,7 +350,8 @@ impl<T> InputBuffer<T> {
 }
 
 impl<T: Clone> InputBuffer<T> {
-    /// Makes a part of what was found. If it is the `last` word on it, no other pivot takes what may be used once.
+    /// Makes a part of the found samples. If it is the `last` part of its pivot, samples that may be used once count as
+    /// taken.
     pub(super) fn take(&mut self, found: &Found, last: bool) -> Part<T> {
         let mut samples = SmallVec::with_capacity(found.places.len());
         for place in &found.places {

@@ -1,4 +1,4 @@
-//! The seam between a stream and the method by which its samples become bundles.
+//! The interface between a stream and the method that joins its samples into bundles.
 
 use super::approximate::Approximate;
 use super::bounds::Bound;
@@ -12,32 +12,32 @@ use super::spans::Spans;
 use super::stream::View;
 use crate::sample::TieBreak;
 
-/// A sample that has just come.
+/// A sample that has just arrived.
 #[derive(Debug)]
 pub(super) struct Arrival<T> {
     pub(super) input: usize,
     /// Its event time.
     pub(super) time: i64,
-    /// Where it ends, exclusive; the same as `time` for what has no length.
+    /// Its end, exclusive; the same as `time` for a sample without length.
     pub(super) end: i64,
-    /// What tells it from others of its input and event time.
+    /// The tie-break among samples of its input and event time.
     pub(super) tie_break: TieBreak,
     pub(super) item: T,
 }
 
 impl<T> Arrival<T> {
-    /// Where it stands among those of its input.
+    /// Its place among those of its input.
     pub(super) fn moment(&self) -> Moment {
         Moment { time: self.time, tie_break: self.tie_break }
     }
 }
 
-/// What one stream holds of its samples, by the method that joins them.
+/// The samples of one stream, held by the method that joins them.
 ///
-/// A method is one type with the functions that are passed on here. Of each item that was pushed it tells exactly one of
-/// `Late`, `Duplicate`, `Evicted` and `Released`; the bundles that it tells as final have rising event times. The clocks of
-/// the stream have heard of a sample before its method does. To add one: a variant in [`Method`], one here, and an arm in
-/// each function below.
+/// A method is one type with the functions that are passed on here. Of each pushed item it emits exactly one of
+/// `Late`, `Duplicate`, `Evicted` and `Released`; its final bundles have rising event times. The clocks of the stream follow
+/// a sample before its method takes it. To add a method, add a variant in [`Method`], one here, and an arm in each function
+/// below.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -60,8 +60,8 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Takes a sample and tells what follows from it. Returns by when [`Self::tick`] has to be called if that may be
-    /// earlier than before, or [`super::stream::NEVER`].
+    /// Takes a sample and emits the resulting events. Returns the time by which [`Self::tick`] has to be called if that may
+    /// be earlier than before, or [`super::stream::NEVER`].
     #[inline]
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
         match self {
@@ -72,8 +72,8 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Hears of a sample that had ended before a restart: its input and moment. It is held no more, but what follows
-    /// from its having come follows. Returns as [`Self::push`] does.
+    /// Takes the input and moment of a sample that ended before a restart. The sample is not held again; the effects of its
+    /// time on bundles follow. Returns as [`Self::push`] does.
     #[cold]
     pub(super) fn observe(
         &mut self,
@@ -101,7 +101,7 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// When time alone changes something next, as long as something is held. It may be early, never late.
+    /// The next time at which time alone changes something, while something is held. It may be early, never late.
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         match self {
             Self::Pivot(pivot) => pivot.deadline(view),
@@ -111,7 +111,7 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Closes what is open, as when all inputs are idle, and releases the rest.
+    /// Closes all that is open, as when all inputs are idle, and releases the rest.
     pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         match self {
             Self::Pivot(pivot) => pivot.finish(view, out),
@@ -121,7 +121,7 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Closes the earliest bundle that is open as it is, since there is no more room. Says whether there was one.
+    /// Closes the earliest open bundle as it is, since a bound is exceeded. Returns true if there was one.
     pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
         match self {
             Self::Pivot(pivot) => pivot.close_now(view, out),
@@ -131,8 +131,8 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Lets the sample with the earliest event time go, since it is beyond a bound, and tells what follows from it. Says
-    /// whether there was one.
+    /// Evicts the sample with the earliest event time, since a bound is exceeded, and emits the resulting events. Returns
+    /// true if there was one.
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         match self {
             Self::Pivot(pivot) => pivot.evict(view, bound, out),
@@ -142,7 +142,7 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// The earliest and the latest event time of the samples that it holds.
+    /// The earliest and the latest event time of the held samples.
     pub(super) fn reach(&self) -> Option<(i64, i64)> {
         match self {
             Self::Pivot(pivot) => pivot.reach(),
@@ -152,7 +152,7 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// How many samples it holds.
+    /// The number of held samples.
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Pivot(pivot) => pivot.held(),
@@ -162,7 +162,7 @@ impl<T: Held + Clone> Matching<T> {
         }
     }
 
-    /// Whether it holds none.
+    /// Returns true if no sample is held.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         match self {
@@ -174,7 +174,7 @@ impl<T: Held + Clone> Matching<T> {
     }
 }
 
-/// The earliest and the latest of what several reach.
+/// The earliest and the latest of several ranges.
 pub(super) fn reach(each: impl Iterator<Item = Option<(i64, i64)>>) -> Option<(i64, i64)> {
     each.flatten().reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)))
 }

@@ -1,22 +1,23 @@
 //! Joins the samples of a stream into bundles by event time.
 //!
-//! [`Aligner`] is the way in: all streams, and the clock. `stream` is what every method needs of one stream: its key,
-//! its inputs' clocks, its deadline. `matching` is the seam to what a method does with the samples:
-//! - `pivot` closes a bundle for each sample of one input; `buffer` is what it finds among those of another,
-//!   `revise` how bundles are told before they are final.
-//! - `exact` joins samples with the very same event time.
+//! [`Aligner`] is the entry: it has all streams and the clock. `stream` is the part of one stream that every method needs:
+//! its key, its inputs' clocks, its deadline. `matching` is the interface to the methods:
+//! - `pivot` closes a bundle for each sample of one input. `input_buffer` holds the samples of another input, and
+//!   `revise` emits bundles before they are final.
+//! - `exact` joins samples with exactly the same event time.
 //! - `approximate` joins samples that lie closest together.
-//! - `spans` joins samples of the same stretch of time: one of a fixed length, or a session.
+//! - `spans` joins samples of the same span of time: one of a fixed length, or a session.
 //!
-//! `cover` finds which samples a stretch of time needs, for `buffer` and `spans` alike.
+//! These modules serve the methods:
+//! - `cover` selects the samples that a span of time needs, for `input_buffer` and `spans` alike.
+//! - `bounds` limits the memory, `account` counts the held samples and bytes, and `held` is the trait of the items.
+//! - `clock` is the watermark of an input, and `epoch` handles a source whose clock steps.
+//! - `moment` is the place of a sample among those of its input, `same_time` the ids of samples of one event time that left.
+//! - `rules` is the policy made ready for all of them, and `verdict` decides the outcome of a bundle that closes.
+//! - `queue` holds a handful of samples in place.
 //!
-//! `bounds` says how much is held at most, `account` how much it is, and `held` what is asked of the items for that.
-//! `clock` is how far an input has come, and `epoch` what happens when its source's clock steps.
-//! `moment` is where a sample stands among those of its input, `same_time` which of one event time have left.
-//! `rules` is the policy made ready for them all, and `verdict` what becomes of a bundle that has
-//! closed; `queue` holds a handful of samples in place.
-//! [`offset`] estimates how far the clock of an input is off, and [`drift`] how far its rate is;
-//! [`monitor`] has both look at live streams.
+//! [`offset`] estimates the offset between the clocks of two inputs, and [`drift`] the error of an input's rate.
+//! [`monitor`] runs both on live streams.
 
 mod account;
 mod aligner;

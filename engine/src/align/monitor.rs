@@ -1,6 +1,6 @@
-//! Watches the clocks of live inputs: how far they are off one another, and how far the rates of their sources are off.
+//! Monitors the clocks of live inputs: the offsets between them, and the drifts of their sources.
 //!
-//! It looks at some streams and lets the others pass, so that it costs little and stays small however many there are:
+//! The monitor follows some streams at a time, so that its cost and size stay small for any number of streams. It follows
 //! one stream at a time for the offsets, a few of each input for the drifts, and others after them.
 
 use std::time::Duration;
@@ -15,38 +15,38 @@ use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// Streams of an input whose drift is followed at a time.
+/// The most streams of an input whose drift is followed at a time.
 const STREAMS: usize = 16;
-/// How long one of them is followed while others wait for its place.
+/// The time for which one of them is followed while others wait for its place.
 const TURN: Duration = Duration::from_secs(15 * 60);
-/// One that was not heard for so long gives up its place.
+/// A stream without samples for this long gives up its place.
 const SILENT: Duration = Duration::from_secs(60);
-/// Events of each side from which an offset is estimated. An estimate then takes some 3 milliseconds.
+/// The events of each side from which an offset is estimated. An estimate then takes some 3 milliseconds.
 const EVENTS: usize = 128;
-/// An offset is estimated after so long at the earliest, and with what there is after so long at the latest.
+/// The shortest time before an offset is estimated, and the longest, after which the events so far are used.
 const ROUND: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
-/// How long an offset counts that was not found again.
+/// The time for which an offset counts that was not found again.
 const KEPT: Duration = Duration::from_secs(20 * 60);
-/// How often it is looked what the drifts are.
+/// The interval at which drifts are reported.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// What was measured.
+/// The measured quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
-    /// The drift furthest from 0 of those streams of the input that are followed, in parts per million: the real rate over
+    /// The drift furthest from 0 among the followed streams of the input, in parts per million: the real rate over
     /// the nominal one less 1.
     DriftPpm,
-    /// What would have to be added to the input's event times, beside what is added already, in seconds, by the stream that
-    /// was looked at last.
+    /// The correction to add to the input's event times, beside any configured one, in seconds, by the stream that was
+    /// followed last.
     OffsetSeconds,
 }
 
-/// What there is to tell of an input.
+/// A measurement of one input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
     /// The input.
     pub input: InputId,
-    /// What was measured.
+    /// The measured quantity.
     pub quantity: Quantity,
     /// Its value; none when it is no longer known.
     pub value: Option<f64>,
@@ -58,11 +58,11 @@ pub struct ClockMonitor {
     /// The input that the others are compared with: the pivot, or the first.
     reference: usize,
     inputs: Vec<Watch>,
-    /// The stream whose offsets are looked at.
+    /// The stream whose offsets are followed.
     stream: Option<StreamKey>,
-    /// The one before it: another comes first, if there is one.
+    /// The previous one: another is preferred, if there is one.
     before: Option<StreamKey>,
-    /// When the round began, in wall time.
+    /// The beginning of the round, in wall time.
     since: Timestamp,
     /// The input whose offset is estimated next; beyond them all while the round lasts.
     next: usize,
@@ -72,11 +72,11 @@ pub struct ClockMonitor {
 #[derive(Debug)]
 struct Watch {
     drifts: FxHashMap<StreamKey, Followed>,
-    /// Before that no place is free, in wall time.
+    /// No place is free before this, in wall time.
     full_until: Timestamp,
     offset: OffsetEstimator,
     progress: Progress,
-    /// The offset that was told last, and when.
+    /// The time at which an offset was last reported, while it counts.
     found: Option<Timestamp>,
     told_drift: bool,
 }
@@ -88,7 +88,7 @@ struct Followed {
     heard: Timestamp,
 }
 
-/// How event time went on beside the wall clock.
+/// The progress of event time beside the wall clock.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     events: usize,
@@ -97,7 +97,7 @@ struct Progress {
 }
 
 impl ClockMonitor {
-    /// One that has seen nothing.
+    /// A monitor without observations.
     pub fn new(policy: &AlignPolicy) -> Self {
         let watch = || Watch {
             drifts: FxHashMap::default(),
@@ -153,8 +153,8 @@ impl ClockMonitor {
         }
     }
 
-    /// Tells what has been found since it was last asked; to be called about every second. At most one offset is estimated
-    /// in a call.
+    /// Reports the measurements since the last call. Call it about every second. Each call estimates at most one
+    /// offset.
     pub fn report(&mut self, now: Timestamp) -> Vec<Reading> {
         let mut readings = Vec::new();
         if now >= self.look_at {
@@ -193,7 +193,7 @@ impl ClockMonitor {
         Some(Reading { input, quantity: Quantity::OffsetSeconds, value: Some(value) })
     }
 
-    /// Whether a stream is the one to look at now: another than before, unless none has come for a while.
+    /// Returns true for the stream to follow now: another than before, unless none has come for a while.
     fn is_next(&self, stream: &StreamKey, now: Timestamp) -> bool {
         self.before.as_ref() != Some(stream) || now.since(self.since) > ROUND.0
     }
@@ -210,7 +210,7 @@ impl ClockMonitor {
             watch.progress = Progress::default();
         }
         self.before = self.stream.take();
-        // From now on the stream that was looked at may come again after a while.
+        // From now on the stream that was followed may come again after a while.
         self.since = self.since.after(ROUND.0);
         self.next = usize::MAX;
     }
@@ -230,7 +230,7 @@ impl Watch {
             self.drifts.retain(|_, followed| !followed.is_over(now));
             let next = |followed: &Followed| followed.since.after(TURN).min(followed.heard.after(SILENT));
             let free = self.drifts.values().map(next).min().unwrap_or(now);
-            // Not for each sample of the many that have no place.
+            // Limits this search, or each sample of the many streams without a place would repeat it.
             self.full_until = free.max(now.after(Duration::from_secs(1)));
             if self.drifts.len() >= STREAMS {
                 return;
@@ -250,7 +250,7 @@ impl Watch {
 
     /// The offset in seconds, if it is clear.
     fn estimate(&self, reference: &Progress) -> Option<f64> {
-        // While a backlog is read, arrivals say nothing of how long samples were on their way.
+        // While a backlog is read, arrivals do not show the transit times of samples.
         let by_arrivals = if self.progress.is_live() && reference.is_live() {
             self.offset.by_arrivals()
         } else {
@@ -274,7 +274,7 @@ impl Progress {
         self.last = Some((event_time, arrival));
     }
 
-    /// Whether event time went on as the wall clock did, to within a tenth.
+    /// Returns true if event time advanced as the wall clock did, to within a tenth.
     fn is_live(&self) -> bool {
         let (Some(first), Some(last)) = (self.first, self.last) else { return false };
         let (events, wall) = (last.0.nanos_since(first.0), last.1.nanos_since(first.1));

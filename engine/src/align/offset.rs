@@ -1,9 +1,9 @@
-//! How far the clock of one input is off another's, estimated from the samples of both: a constant offset.
+//! The offset between the clocks of two inputs, estimated from the samples of both. It is taken to be constant.
 //!
-//! Two ways, which fail in different ways. [`OffsetEstimator::by_events`] lays the event times of both inputs over each
-//! other: it needs things that both have noticed, at irregular times, and is as precise as their stamps.
-//! [`OffsetEstimator::by_arrivals`] compares how long samples were on their way: it needs arrival times, and is wrong by
-//! what the quickest ways of the two inputs differ.
+//! There are two ways, which fail in different ways. [`OffsetEstimator::by_events`] matches the event times of both inputs:
+//! it needs events that both have noticed, at irregular times, and is as precise as their stamps.
+//! [`OffsetEstimator::by_arrivals`] compares the transit times of samples: it needs arrival times, and its error is the
+//! difference between the shortest transit times of the two inputs.
 
 mod pattern;
 
@@ -12,41 +12,41 @@ use std::time::Duration;
 
 use crate::time::{Timestamp, nanos};
 
-/// How many event times of each side are kept unless told otherwise, the latest observed.
+/// The default number of event times that are kept of each side, the latest observed.
 const WINDOW: usize = 4096;
-/// How many pairs are looked at in one estimate: it bounds its time and memory (8 bytes a pair).
+/// The most pairs compared in one estimate: it bounds time and memory (8 bytes a pair).
 const PAIRS: usize = 1 << 19;
-/// Fewer say nothing. Of the events that match, too, so many are needed, less what chance brings.
+/// The least number of events. An estimate also needs this many matching events beyond those by chance.
 const ENOUGH: usize = 10;
-/// The window is cut into so many parts, whose estimates by arrivals should agree.
+/// The number of parts of the window whose estimates by arrivals should agree.
 const PARTS: usize = 4;
-/// Below this an estimate is not named.
+/// The least confidence at which an estimate is reported.
 const CONFIDENT: f64 = 0.3;
 
-/// Whose event is observed.
+/// The input whose event is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The input whose clock is in question.
     Input,
-    /// The one that it is compared with.
+    /// The input that it is compared with.
     Reference,
 }
 
-/// What came of an estimate.
+/// The outcome of an estimate.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// This one and no other.
+    /// One offset stands out.
     Found(Estimate),
     /// Other offsets fit as well.
     Ambiguous {
         /// The one nearest to zero.
         nearest: Estimate,
-        /// How far those that fit lie apart, in nanoseconds, if evenly: the offset is known modulo that.
+        /// The distance between fitting offsets, in nanoseconds, if they are evenly spaced: the offset is known modulo that.
         period_ns: Option<u64>,
     },
     /// None stands out from chance, or the estimate is not steady.
     Unclear,
-    /// There is too little to go by.
+    /// There are too few events.
     TooFew {
         /// The events of the input.
         input: usize,
@@ -58,28 +58,28 @@ pub enum Outcome {
 /// A clock offset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// What to add to the event times of the input, in nanoseconds: above 0 when its clock is behind.
+    /// The correction to add to the event times of the input, in nanoseconds: above 0 when its clock is behind.
     pub offset_ns: i64,
-    /// How far single events scatter about it, in nanoseconds: by events, the standard deviation estimated from the median
-    /// absolute deviation (times 1.4826); by arrivals, the furthest that a quarter of the window is off.
+    /// The scatter of single events about it, in nanoseconds. By events, the standard deviation estimated from the median
+    /// absolute deviation (times 1.4826); by arrivals, the largest difference of a quarter of the window.
     pub spread_ns: u64,
-    /// How sure it is, 0 to 1. By events, 1 less the share of events that match at the next best offset over that at this
-    /// one. By arrivals, 1 less the spread over how much the delays vary.
+    /// The confidence, 0 to 1. By events, 1 less the share of events that match at the next best offset over that at this
+    /// one. By arrivals, 1 less the spread over the variation of the delays.
     pub confidence: f64,
-    /// How many events it rests on: by events, those that match; by arrivals, those of the side that has fewer.
+    /// The number of events it rests on: by events, those that match; by arrivals, those of the side that has fewer.
     pub events: usize,
 }
 
 /// Estimates the offset between two inputs of one stream from a window of their latest events.
 ///
-/// What it keeps is bounded: 4096 events of each side unless told otherwise, 24 bytes each. Observing costs constant time; an estimate by
-/// events sorts at most 2^19 differences.
+/// It keeps a bounded number of events of each side, 4096 by default, 24 bytes each. Observing takes constant time; an
+/// estimate by events sorts at most 2^19 differences.
 #[derive(Clone, Debug)]
 pub struct OffsetEstimator {
     input: Window,
     reference: Window,
     observed: u64,
-    /// How many events of each side are kept.
+    /// The number of events that are kept of each side.
     window: usize,
 }
 
@@ -87,14 +87,14 @@ pub struct OffsetEstimator {
 #[derive(Clone, Debug, Default)]
 struct Window {
     events: VecDeque<Seen>,
-    /// Whether earlier ones had to go.
+    /// Set if earlier ones were dropped.
     full: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     time: i64,
-    /// From its end to its arrival; `i64::MAX` when that is not known.
+    /// The time from its end to its arrival; `i64::MAX` when that is not known.
     delay: i64,
     number: u64,
 }
@@ -106,19 +106,19 @@ impl Default for OffsetEstimator {
 }
 
 impl OffsetEstimator {
-    /// One that has seen nothing.
+    /// An estimator without observations.
     pub fn new() -> Self {
         Self::with_window(WINDOW)
     }
 
-    /// One that keeps so many events of each side, from 1 to 4096.
+    /// An estimator that keeps this number of events of each side, from 1 to 4096.
     pub fn with_window(events: usize) -> Self {
         let window = events.clamp(1, WINDOW);
         Self { input: Window::default(), reference: Window::default(), observed: 0, window }
     }
 
-    /// Takes an event, in the order of arrival. `duration` counts where an arrival is known: what lasts is sent when it is
-    /// over.
+    /// Takes an event, in the order of arrival. `duration` counts where an arrival is known: a sample that lasts is sent
+    /// at its end.
     pub fn observe(
         &mut self,
         side: Side,
@@ -144,12 +144,14 @@ impl OffsetEstimator {
 
     /// The offset at which most events of one side meet one of the other.
     ///
-    /// The differences of all pairs of events pile up at the offset and lie about evenly elsewhere. Windows of many
-    /// widths, each twice the last, are moved over them; the one whose count exceeds that of its surroundings by the most
-    /// is the offset, measured with the likelihood ratio of the scan statistic (M. Kulldorff, "A spatial scan statistic",
-    /// Communications in Statistics 26, 1997). So jitter need not be known, and events that only one side has do not
-    /// matter as long as a quarter match. When another offset matches 70 % as many, it is ambiguous: two periodic series
-    /// are, always. Offsets are sought at which at least half of the shorter series lies within the other.
+    /// The differences of all pairs of events pile up at the offset and are about evenly spread elsewhere. The search moves
+    /// windows of many widths, each twice the last, over them. The window whose count exceeds that of its surroundings by
+    /// the most is the offset, measured with the likelihood ratio of the scan statistic (M. Kulldorff, "A spatial scan
+    /// statistic", Communications in Statistics 26, 1997). So jitter need not be known, and events that only one side has do not
+    /// matter while a quarter match.
+    ///
+    /// When another offset matches 70 % as many, it is ambiguous: two periodic series always are. The search is limited to
+    /// offsets at which at least half of the shorter series lies within the other.
     pub fn by_events(&self) -> Outcome {
         let (input, reference) = self.common();
         pattern::search(&input, &reference)
@@ -157,8 +159,8 @@ impl OffsetEstimator {
 
     /// The difference of the least delays, from the end of an event to its arrival.
     ///
-    /// A network only ever adds delay, so the least is the way itself (the minimum filter of NTP's clock filter, RFC 5905,
-    /// section 10). What the ways of the two inputs differ goes into the estimate unseen.
+    /// A network only ever adds delay, so the least is the transit time itself (the minimum filter of NTP's clock filter,
+    /// RFC 5905, section 10). A difference between the transit times of the two inputs goes into the estimate unseen.
     pub fn by_arrivals(&self) -> Outcome {
         let delays = |window: &Window| -> Vec<i64> {
             window.events.iter().map(|seen| seen.delay).filter(|delay| *delay < i64::MAX).collect()
@@ -226,7 +228,7 @@ fn least_difference(input: &[i64], reference: &[i64]) -> Option<i64> {
     Some(input.iter().min()?.saturating_sub(*reference.iter().min()?))
 }
 
-/// From the least to what nine in ten stay below.
+/// The distance from the least to the ninth decile.
 fn variation(mut values: Vec<i64>) -> u64 {
     values.sort_unstable();
     let most = values.get(values.len().saturating_mul(9) / 10).copied();
@@ -239,8 +241,8 @@ fn median(values: &mut [i64]) -> Option<i64> {
     values.get(values.len() / 2).copied()
 }
 
-/// What both ways together say, and by which: events where they are clear, arrivals to tell apart what events leave
-/// open, arrivals alone where events say nothing.
+/// Combines both ways, and says which of them the result rests on. Events are used where they are clear. Arrivals decide
+/// between several offsets that events leave open, and are used alone where events give none.
 pub fn agree(by_events: &Outcome, by_arrivals: &Outcome) -> Option<(Estimate, Basis)> {
     match (by_events, by_arrivals) {
         (Outcome::Found(estimate), _) => Some((*estimate, Basis::Events)),
@@ -258,7 +260,7 @@ pub fn agree(by_events: &Outcome, by_arrivals: &Outcome) -> Option<(Estimate, Ba
     }
 }
 
-/// What an offset was told by.
+/// The basis of an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// The pattern of event times.
@@ -269,11 +271,11 @@ pub enum Basis {
     Both,
 }
 
-/// One outcome for all streams, if they share the input's clock.
+/// Combines the outcomes of all streams, if they share the input's clock.
 ///
-/// Found when at least as many streams have found one as are ambiguous: the median. Its spread counts how far the streams
-/// lie apart, and its confidence is the median one, times the share of streams that agree with it within four spreads of
-/// their own or a millisecond.
+/// The median is found if at least as many streams have found an offset as are ambiguous. Its spread includes the distance
+/// between the streams. Its confidence is the median one, times the share of streams that agree with it within four
+/// spreads of their own or a millisecond.
 pub fn together(outcomes: &[Outcome]) -> Outcome {
     let mut found: Vec<Estimate> = Vec::new();
     let mut ambiguous: Vec<(Estimate, Option<u64>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! One input sets the bundles' times: its open samples, what the others hold for them, and when one closes.
+//! The pivot method: one input sets the bundles' times. The module has its open samples and closes their bundles.
 
 use smallvec::SmallVec;
 
@@ -19,10 +19,10 @@ use crate::position::{InputId, Position};
 use crate::sample::TieBreak;
 use crate::time::Timestamp;
 
-/// The samples of one stream whose bundles are those of a pivot.
+/// The samples of one stream, joined by a pivot.
 #[derive(Debug)]
 pub(super) struct Pivot<T> {
-    /// Of the inputs that the pivot asks, in their order.
+    /// The buffers of the inputs that the pivot asks, in their order.
     pub(super) buffers: SmallVec<[InputBuffer<T>; 2]>,
     /// Pivots whose bundles are open, by moment; no two have the same.
     pub(super) open: Queue<Open<T>, 2>,
@@ -30,24 +30,24 @@ pub(super) struct Pivot<T> {
     pub(super) closed: Moment,
     /// The ids of the pivots that closed at the event time of the last one.
     same_time: SameTimeIds,
-    /// The earliest event time that an open pivot has or one to come may have.
+    /// The earliest event time that an open or future pivot can have.
     floor: i64,
-    /// The input that the first open pivot waits for: as long as nothing happens there, nothing can close.
+    /// The input that the first open pivot waits for: while that input brings nothing, no bundle can close.
     blocker: usize,
 }
 
-/// A pivot that waits for the others.
+/// A pivot that waits for the other inputs.
 #[derive(Debug)]
 pub(super) struct Open<T> {
     pub(super) time: i64,
     tie_break: TieBreak,
     pub(super) arrived: i64,
     /// The earliest arrival of it and all open pivots after it in event time. They close in that order, so when
-    /// one has waited long enough, those before it have to go too.
+    /// one has waited long enough, those before it have to close too.
     pub(super) waits_since: i64,
-    /// What was told of it so far, if it is told before it is final.
+    /// The results of its bundle that were emitted before it is final.
     pub(super) told: Option<Box<Told>>,
-    /// None if it had ended before a restart: then its bundle is over, and only its time is of interest.
+    /// None if it ended before a restart: then its bundle is over, and only its time is used.
     pub(super) item: Option<T>,
 }
 
@@ -56,7 +56,7 @@ impl<T> Open<T> {
         Moment { time: self.time, tie_break: self.tie_break }
     }
 
-    /// The record that tells its bundle from others of its event time.
+    /// The record that distinguishes its bundle from others of its event time.
     pub(super) fn record(&self, view: &View<'_>) -> Option<Position> {
         self.tie_break.record(InputId(u16::try_from(view.rules.pivot).unwrap_or(u16::MAX)))
     }
@@ -88,8 +88,8 @@ impl<T> Pivot<T> {
         self.open.is_empty() && self.buffers.iter().all(InputBuffer::is_empty)
     }
 
-    /// Puts a pivot among the open ones and says whether what is first may now close. Gives it back when there
-    /// is one of the same moment.
+    /// Puts a pivot among the open ones. Returns true if the first pivot may now close, or the item as the error if there
+    /// is a pivot of the same moment.
     fn open_pivot(&mut self, view: &View<'_>, moment: Moment, item: Option<T>) -> Result<bool, Option<T>> {
         let mut at = self.open.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get(i)) {
@@ -117,21 +117,21 @@ impl<T> Pivot<T> {
             return Some(own);
         }
         let blocks = |(buffer, (input, rule)): (&InputBuffer<T>, &(usize, Rule))| {
-            // One that had ended asks for nothing.
+            // A pivot that ended before a restart asks for nothing.
             let settled = pivot.item.is_none() || buffer.settled(rule, view.watermark(*input), t, &[]);
             waits(*input, settled).then_some(*input)
         };
         self.buffers.iter().zip(&view.rules.asked).find_map(blocks)
     }
 
-    /// Lets go of what no open pivot and none to come can use.
+    /// Releases the samples that no open or future pivot can use.
     fn sweep(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>)
     where
         T: Held,
     {
         let coming = view.watermark(view.rules.pivot).max(self.closed.next());
         let floor = self.open.front().map_or(coming, |first| first.time.min(coming));
-        // A pivot behind the watermark takes the floor back: what comes for it now is not late.
+        // A pivot behind the watermark moves the floor back: samples that come for it now are not late.
         let risen = floor > self.floor;
         self.floor = floor;
         if risen {
@@ -141,8 +141,8 @@ impl<T> Pivot<T> {
         }
     }
 
-    /// While the pivot is silent its event time is taken to run on with the wall clock: a sample is let go of
-    /// when it has waited for as long as a bundle may wait and as far as a pivot may reach back.
+    /// Releases samples while the pivot is silent, when its event time is taken to advance with the wall clock. A sample is
+    /// released after the longest wait of a bundle and the longest reach back of a pivot.
     fn release_unasked(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         if !self.open.is_empty() || view.idle_at(view.rules.pivot) > view.now {
             return;
@@ -152,7 +152,7 @@ impl<T> Pivot<T> {
         }
     }
 
-    /// With an open pivot it may be early, since the pivot may have to wait for another input then.
+    /// The next deadline. With an open pivot it may be early, since the pivot may have to wait for another input then.
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         if let Some(first) = self.open.front() {
             let waited = first.waits_since.saturating_add(view.rules.max_wait);
@@ -166,7 +166,7 @@ impl<T> Pivot<T> {
         unasked.map_or(NEVER, |release| release.max(view.idle_at(view.rules.pivot)))
     }
 
-    /// When the sample that `input` just brought would be let go of, were no pivot to come.
+    /// The release time of the sample that `input` just brought, if no pivot comes.
     #[inline]
     fn unasked_deadline(&self, view: &View<'_>, input: usize) -> i64 {
         let retention = view.rules.inputs.get(input).map_or(0, |rule| rule.retention);
@@ -236,8 +236,8 @@ impl<T: Held + Clone> Pivot<T> {
         }
     }
 
-    /// Hears of a sample that had ended before a restart. Of a pivot the time is kept until its bundle would have
-    /// closed, so that those that follow find what closed before them, and none has its time.
+    /// Takes the moment of a sample that ended before a restart. The time of a pivot is kept until its bundle would have
+    /// closed. So later pivots find the one that closed before them, and no other pivot has its time.
     pub(super) fn observe(
         &mut self,
         view: &View<'_>,
@@ -251,7 +251,7 @@ impl<T: Held + Clone> Pivot<T> {
         self.deadline(view)
     }
 
-    /// Whether a pivot repeats another of its event time that is open, or has just closed.
+    /// Returns true if a pivot repeats another of its event time that is open, or has just closed.
     fn repeats(&self, time: i64, item: &T) -> bool {
         let is_last = self.open.back().is_none_or(|open| open.time < time) && self.closed.time < time;
         if is_last || item.fingerprint().is_none() {
@@ -280,7 +280,8 @@ impl<T: Held + Clone> Pivot<T> {
         closed
     }
 
-    /// A pivot goes after all others of its time. Its bundle is not made, unless it was told already.
+    /// Evicts the earliest sample, a pivot after all others of its time. Its bundle is not made, unless it was emitted
+    /// already.
     pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let firsts = self.buffers.iter_mut().filter_map(|buffer| Some((buffer.first()?, buffer)));
         let buffer = firsts.min_by_key(|(first, _)| *first);
@@ -300,7 +301,7 @@ impl<T: Held + Clone> Pivot<T> {
         true
     }
 
-    /// What was first has gone.
+    /// Continues after the first sample was evicted.
     fn go_on(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         self.close_settled(view, out);
         self.sweep(view, out);
@@ -316,7 +317,7 @@ impl<T: Held + Clone> Pivot<T> {
         }
     }
 
-    /// Closes every pivot that may close, in the order of event times. Returns whether any did.
+    /// Closes every pivot that may close, in the order of event times. Returns true if any did.
     fn close_settled(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
         let mut closed = false;
         while let Some(first) = self.open.front() {
@@ -349,7 +350,7 @@ impl<T: Held + Clone> Pivot<T> {
                 bundle.parts.push(part_of_pivot(pivot.time, item.clone()));
             }
             let found = buffer.find(rule, before, pivot.time, &[]);
-            // Before it is taken: what is taken is looked at no more.
+            // This test comes before the samples are taken: taken samples are not considered again.
             if may_be_cut(view, *input, cut_short)
                 && !buffer.settled(rule, view.watermark(*input), pivot.time, &[])
                 && !(found.holds_on(rule) && is_silent(view, *input, cut_short))

@@ -1,27 +1,27 @@
-//! A queue of which the first few items lie in place: what a stream holds of an input is usually a handful, and with
+//! A queue that stores its first few items in place. A stream usually holds a handful of samples of an input, and with
 //! many streams each heap block is one more line of memory that is not in the cache.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-/// A queue in some order. Up to `N` items lie within it, more in a block of their own, until it is empty again.
+/// An ordered queue. Up to `N` items lie within it, more in a block of their own, until it is empty again.
 #[derive(Debug)]
 pub(super) enum Queue<T, const N: usize> {
     Few(Ring<T, N>),
     Many(VecDeque<T>),
 }
 
-/// Up to `N` items in a ring: the first leaves without the others being moved.
+/// Up to `N` items in a ring: the first leaves without moving the others.
 #[derive(Debug)]
 pub(super) struct Ring<T, const N: usize> {
-    /// The place of the first item, counted from 1: no place is 0, which tells a queue of the other kind without a word more.
+    /// The place of the first item, counted from 1: no place is 0, so the other kind of queue needs no extra word.
     head: NonZeroU32,
     len: u32,
     places: [Option<T>; N],
 }
 
 impl<T, const N: usize> Ring<T, N> {
-    /// Where the first item is.
+    /// The place of the first item.
     #[inline]
     fn first(&self) -> usize {
         self.head.get() as usize - 1
@@ -39,7 +39,7 @@ impl<T, const N: usize> Ring<T, N> {
         if index >= N {
             return None;
         }
-        // What is behind the last item is empty.
+        // The places behind the last item are empty.
         self.places.get(self.place(index))?.as_ref()
     }
 
@@ -65,7 +65,7 @@ impl<T, const N: usize> Ring<T, N> {
         Some(removed)
     }
 
-    /// There has to be room.
+    /// Puts an item at `index`. There has to be room.
     #[inline]
     fn insert(&mut self, index: usize, item: T) {
         let mut at = self.len as usize;
@@ -134,7 +134,7 @@ impl<T, const N: usize> Queue<T, N> {
         (0..self.len()).map_while(|index| self.get(index))
     }
 
-    /// How many items come first of which `before` is true; it is true for none after one of which it is not.
+    /// The number of first items of which `before` is true; it has to be false for all after them.
     #[inline]
     pub(super) fn partition_point(&self, mut before: impl FnMut(&T) -> bool) -> usize {
         match self {
@@ -151,7 +151,7 @@ impl<T, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Puts an item at `index`, which is at most the length, before what has been there.
+    /// Puts an item at `index`, which is at most the length, before the one that was there.
     #[inline]
     pub(super) fn insert(&mut self, index: usize, item: T) {
         match self {

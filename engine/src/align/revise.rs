@@ -1,12 +1,12 @@
-//! Bundles that are told before they are final, and told again when they change.
+//! Bundles that are emitted before they are final, and emitted again when they change.
 //!
-//! The rules of a pivot (see `pivot`) decide when a bundle is final; they have the allowed lateness added to all that they
-//! wait for. Here the same bundles are told earlier: *on time*, when they would close without that lateness, or *early*,
-//! when each input that is required has enough. After that a sample that comes late may change them, and with samples that
-//! are used once or lie between pivots, those that follow too. A bundle that its policies would drop or dead-letter is
-//! not told until it is final, as that cannot be taken back.
+//! The rules of a pivot (see `pivot`) decide when a bundle is final, with the allowed lateness added to all waits.
+//! This module emits the same bundles earlier: *on time*, when they would close without that lateness, or *early*,
+//! when each required input has enough. After that a late sample may change them. If samples are used once or lie between
+//! pivots, it may also change the bundles after them. A bundle that would be dropped or dead-lettered by its policies is not
+//! emitted until it is final, since it could not be withdrawn.
 //!
-//! After each sample all open pivots are gone through, so the cost of one grows with how many pivots lie within the lateness.
+//! Each sample makes a pass over all open pivots, so its cost grows with the number of pivots within the lateness.
 
 use smallvec::SmallVec;
 
@@ -19,33 +19,33 @@ use super::policy::Missing;
 use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, counts, cut_short, lack};
 
-/// What was told of a bundle that is not final.
+/// The last emitted result of a bundle that is not final.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// How often it was told.
+    /// The number of times it was emitted.
     pub(super) times: u32,
-    /// Whether it was told on time, and not only early.
+    /// Set if it was emitted on time, and not only early.
     on_time: bool,
     content: Content,
 }
 
-/// The numbers of the samples of a bundle, input by input; those of each behind a word that is no number.
+/// The numbers of the samples of a bundle, input by input. A word that is no number precedes those of each input.
 type Content = Vec<u32>;
 
-/// What each input that is asked has for a pivot.
+/// The samples that each asked input has for a pivot.
 type Finds = SmallVec<[Found; 3]>;
 
 /// Some of the inputs.
 type Inputs = SmallVec<[usize; 4]>;
 
 impl Told {
-    /// Adds what was found of one input.
+    /// Adds the found samples of one input.
     pub(super) fn note<T>(content: &mut Content, buffer: &InputBuffer<T>, found: &Found) {
         content.push(if found.held { u32::MAX } else { u32::MAX - 1 });
         content.extend(buffer.numbers(found));
     }
 
-    /// Which telling the last one is, given what was told before and what the bundle has now.
+    /// The place of the final result, given the earlier results and the content that the bundle has now.
     pub(super) fn last(told: Option<&Self>, content: Option<Content>) -> Telling {
         let Some((told, content)) = told.zip(content) else { return Telling::ONLY };
         let is_repeated = told.content == content;
@@ -55,7 +55,7 @@ impl Told {
 }
 
 impl<T: Clone> Pivot<T> {
-    /// Tells the bundles that are on time or early and were not told so yet, and those that have changed.
+    /// Emits the bundles that are on time or early for the first time, and those that have changed.
     pub(super) fn tell_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         let mut reserved: SmallVec<[Places; 3]> = self.buffers.iter().map(|_| Places::new()).collect();
         let mut before = self.closed.time;
@@ -86,7 +86,7 @@ impl<T: Clone> Pivot<T> {
         }
     }
 
-    /// Whether nothing that comes in time changes what a pivot finds.
+    /// Returns true if no sample that comes in time changes what a pivot finds.
     fn is_on_time(&self, view: &View<'_>, t: i64, reserved: &[Places]) -> bool {
         let watermark = |input| view.watermark(input).saturating_add(view.rules.lateness);
         let idle = |input| view.is_idle_on_time(input);
@@ -98,7 +98,7 @@ impl<T: Clone> Pivot<T> {
             })
     }
 
-    /// The inputs that might have brought more in time to a bundle that is told as it is.
+    /// The inputs that might have brought more in time to a bundle that is emitted as it is.
     fn cut_on_time(
         &self,
         view: &View<'_>,
@@ -123,7 +123,7 @@ impl<T: Clone> Pivot<T> {
         buffers.map(|((buffer, (_, rule)), reserved)| buffer.find(rule, before, t, reserved)).collect()
     }
 
-    /// Tells one bundle if there is a reason to.
+    /// Emits one bundle if it is due.
     fn tell_one(
         &mut self,
         view: &View<'_>,
@@ -165,7 +165,7 @@ impl<T: Clone> Pivot<T> {
             bundle,
             first: before == i64::MIN,
             opened_at: arrived,
-            // What comes late is another matter.
+            // Late samples do not count here.
             cut_short: cut_short(waited, (!cut_inputs.is_empty()).then_some(Lack::Idle)),
             telling: Telling { revision: times, is_final: false, is_repeated: false },
         };
@@ -174,7 +174,7 @@ impl<T: Clone> Pivot<T> {
 }
 
 impl<T> Pivot<T> {
-    /// When time alone makes a bundle on time. It may be early, never late.
+    /// The time at which time alone makes a bundle on time. It may be early, never late.
     pub(super) fn ahead_deadline(&self, view: &View<'_>) -> i64 {
         let lateness = view.rules.lateness;
         let to_come = |at: i64| Some(at.saturating_sub(lateness)).filter(|at| *at > view.now);

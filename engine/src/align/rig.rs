@@ -1,4 +1,4 @@
-//! An aligner to be tried out by hand: one stream, times in milliseconds, a sample is a number.
+//! An aligner for tests by hand: one stream, times in milliseconds, a sample is a number.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 impl Held for u8 {}
 
-/// It weighs as much as its number. From a million on the number is an id.
+/// The weight of a number is its value. From a million on the number is an id.
 impl Held for u32 {
     fn weight(&self) -> u64 {
         u64::from(*self)
@@ -37,7 +37,7 @@ impl Rig {
         Self { aligner: Aligner::new(Arc::new(policy)), out: Vec::new() }
     }
 
-    /// Pushes to stream `s`; a sample's number is its time unless said otherwise.
+    /// Pushes to stream `s`; a sample's number is its time unless given.
     pub(super) fn push(&mut self, input: u16, time: i64, now: i64) -> String {
         self.push_as(input, time, 0, u32::try_from(time).expect("a time"), now)
     }
@@ -80,7 +80,8 @@ impl Rig {
         self.aligner.next_deadline().map(Timestamp::as_millis)
     }
 
-    /// What was told since, in short: `100:[100][90]` is a bundle, with its revision if there can be several, `90x1` a release after one use.
+    /// The events since the last call, in short form. `100:[100][90]` is a bundle, with its revision if there can be
+    /// several, `90x1` a release after one use.
     pub(super) fn told(&mut self) -> String {
         let revises = self.aligner.policy().revise.revises();
         let bundle = |bundle: &Bundle<u32>| {

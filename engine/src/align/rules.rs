@@ -1,4 +1,4 @@
-//! The policy made ready for the hot path: spans as nanoseconds, one rule for each input.
+//! The policy made ready for the hot path: times as nanoseconds, one rule for each input.
 
 use std::sync::Arc;
 
@@ -9,54 +9,54 @@ use super::spans::Cut;
 use crate::position::InputId;
 use crate::time::nanos;
 
-/// What holds for all streams.
+/// The rules of all streams.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) policy: Arc<AlignPolicy>,
     pub(super) inputs: Vec<Rule>,
-    /// Those of the inputs that the pivot asks, with their places: all but its own.
+    /// The inputs that the pivot asks, with their places: all but its own.
     pub(super) asked: Vec<(usize, Rule)>,
     /// The pivot's place among the inputs; beyond them all without a pivot.
     pub(super) pivot: usize,
-    /// As all times here with the lateness that is allowed.
+    /// The longest wait, with the allowed lateness added, as in all times here.
     pub(super) max_wait: i64,
-    /// By how much earlier a bundle is told than it is final.
+    /// The time between the first result of a bundle and its final one.
     pub(super) lateness: i64,
-    /// Whether a bundle is told as soon as it has enough.
+    /// Emits a bundle as soon as it has enough.
     pub(super) early: bool,
-    /// Whether an input may be idle by the event times of others.
+    /// Set if an input may be idle by the event times of others.
     pub(super) any_idle_behind: bool,
     pub(super) forget_after: i64,
-    /// Of meaning for approximate time only.
+    /// Used for approximate time only.
     pub(super) limits: Limits,
-    /// Of meaning for spans and sessions only.
+    /// Used for spans and sessions only.
     pub(super) cut: Cut,
 }
 
-/// How one input takes part.
+/// The rule of one input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) ask: Ask,
     pub(super) out_of_orderness: i64,
-    /// How late samples may be and still change bundles: all of these have it added.
+    /// The allowed lateness, which is added to all times of this rule.
     pub(super) lateness: i64,
-    /// What it may grow to with what is seen of the disorder; 0 when it is fixed.
+    /// The most that `out_of_orderness` may grow to as disorder is seen; 0 when it is fixed.
     pub(super) learn_up_to: i64,
     /// A step of the clock by more than this begins a new epoch.
     pub(super) epoch_after: u64,
     pub(super) idle_timeout: i64,
-    /// How far another input may be ahead before this one is idle, in event time.
+    /// The lead of another input, in event time, from which on this one is idle.
     pub(super) idle_behind: Option<i64>,
-    /// How long, in wall time, a sample is kept while the pivot is silent.
+    /// The time, in wall time, for which a sample is kept while the pivot is silent.
     pub(super) retention: i64,
     pub(super) missing: Missing,
     pub(super) needs: Needs,
-    /// Up to which age the last sample is used again where there is none.
+    /// The largest age at which the last sample is used again where there is none.
     pub(super) hold: Option<i64>,
     pub(super) slack: Slack,
 }
 
-/// What a pivot asks of an input, in nanoseconds.
+/// The samples that a pivot asks of an input, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask {
     Window {
@@ -66,7 +66,7 @@ pub(super) enum Ask {
     Nearest {
         tolerance: i64,
     },
-    /// As nearest, of what no earlier pivot has taken.
+    /// The nearest that no earlier pivot has taken.
     NearestOnce {
         tolerance: i64,
     },
@@ -79,7 +79,7 @@ pub(super) enum Ask {
 }
 
 impl Rule {
-    /// `max_wait`, `lateness` and the longest gap that counts as covered in nanoseconds.
+    /// `max_wait`, `lateness` and the longest gap that counts as covered are in nanoseconds.
     pub(super) fn new(
         input: &InputPolicy,
         is_pivot: bool,
@@ -88,7 +88,7 @@ impl Rule {
         longest_gap: i64,
     ) -> Self {
         let (ask, reach) = match input.join {
-            // An input other than the pivot that says so is asked for the very same time.
+            // An input with this join that is not the pivot is asked for exactly the pivot's time.
             Join::Pivot => (Ask::Nearest { tolerance: 0 }, 0),
             Join::Window { before, after } => {
                 (Ask::Window { before: nanos(before), after: nanos(after) }, nanos(before))
@@ -135,7 +135,7 @@ impl Rules {
         if input > self.pivot { input - 1 } else { input }
     }
 
-    /// Whether a bundle can be told more than once.
+    /// Returns true if a bundle can be emitted more than once.
     #[inline]
     pub(super) fn revises(&self) -> bool {
         self.early || self.lateness > 0

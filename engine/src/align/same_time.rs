@@ -1,4 +1,4 @@
-//! The ids of the samples of one event time that have left the buffers: a producer that tries again brings them again.
+//! The ids of the samples of one event time that have left the buffers: a producer that retries sends them again.
 
 use std::hash::BuildHasher;
 
@@ -17,7 +17,7 @@ struct Seen {
     ids: FxHashSet<u64>,
 }
 
-/// A sample where those of several inputs are remembered together.
+/// A sample with its input, where the ids of several inputs are remembered together.
 pub(super) struct OfInput<'a, T> {
     pub(super) input: usize,
     pub(super) item: &'a T,
@@ -30,9 +30,9 @@ impl<T: Held> Held for OfInput<'_, T> {
 }
 
 impl SameTimeIds {
-    /// So many are remembered at most, the first of their time.
+    /// The most ids that are remembered, the first of their time.
     pub(super) const MOST: usize = 4096;
-    /// Memory for more than that is given back when the time is over.
+    /// The capacity that is kept for the next event time; the rest is freed.
     const MOST_KEPT: usize = 64;
 
     /// Remembers a sample that leaves.
@@ -49,7 +49,7 @@ impl SameTimeIds {
         }
     }
 
-    /// Whether a sample is one of those.
+    /// Returns true if a sample is one of these.
     pub(super) fn has<T: Held>(&self, time: i64, item: &T) -> bool {
         let Some(seen) = self.0.as_ref().filter(|seen| seen.time == time) else { return false };
         item.fingerprint().is_some_and(|id| seen.ids.contains(&id))

@@ -1,4 +1,4 @@
-//! One stream: what every method needs of it, whatever it does with the samples.
+//! One stream: the clocks, deadlines and samples put aside that every method needs.
 
 use smallvec::SmallVec;
 
@@ -14,14 +14,14 @@ use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// Stands for "never" among deadlines.
+/// The deadline that never comes.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// What the aligner holds of one stream.
+/// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Stream<T> {
     pub(super) key: StreamKey,
-    /// The deadline that the heap has for this stream: never later than what [`Self::deadline`] says.
+    /// The deadline that the heap has for this stream: never later than that of [`Self::deadline`].
     pub(super) scheduled: i64,
     clocks: SmallVec<[Clock; 3]>,
     disorders: Disorders,
@@ -32,7 +32,7 @@ pub(super) struct Stream<T> {
     matching: Matching<T>,
 }
 
-/// What a method sees of its stream, and what time it is.
+/// A method's view of its stream, and the time.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) rules: &'a Rules,
@@ -44,13 +44,13 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// No sample of this input with an earlier event time is expected any more.
+    /// The watermark of an input: no sample with an earlier event time is expected.
     #[inline]
     pub(super) fn watermark(&self, input: usize) -> i64 {
         self.clocks.get(input).map_or(i64::MIN, |clock| clock.watermark)
     }
 
-    /// From when on this input is idle, in wall time, unless it is heard again.
+    /// The time from which on this input is idle, in wall time, unless a sample comes.
     #[inline]
     pub(super) fn idle_at(&self, input: usize) -> i64 {
         match (self.clocks.get(input), self.rules.inputs.get(input)) {
@@ -65,7 +65,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether this input is idle as far as it is to be in time: without the lateness that is allowed.
+    /// Returns true if this input is idle on time: without the allowed lateness.
     pub(super) fn is_idle_on_time(&self, input: usize) -> bool {
         let (Some(clock), Some(rule)) = (self.clocks.get(input), self.rules.inputs.get(input)) else {
             return true;
@@ -76,7 +76,7 @@ impl View<'_> {
             || rule.idle_behind.is_some_and(|most| self.is_behind(clock, most.saturating_sub(lateness)))
     }
 
-    /// Whether another input is further ahead than that, in event time.
+    /// Returns true if another input is further ahead than that, in event time.
     #[cold]
     fn is_behind(&self, clock: &Clock, most: i64) -> bool {
         let furthest = self.clocks.iter().map(|clock| clock.latest).max().unwrap_or(i64::MIN);
@@ -101,7 +101,7 @@ impl<T: Held + Clone> Stream<T> {
         (View { rules, key: &self.key, clocks: &self.clocks, began: self.began, now }, &mut self.matching)
     }
 
-    /// Takes a sample. Returns when the wall clock has to be asked for it, at the latest.
+    /// Takes a sample. Returns the latest time at which the wall clock has to be asked for it.
     #[inline]
     pub(super) fn push(
         &mut self,
@@ -115,13 +115,13 @@ impl<T: Held + Clone> Stream<T> {
             return self.put_aside(rules, partition, arrival, now, out);
         }
         if self.aside.is_some() {
-            // The clock is as it was: it was those that were put aside that were wrong.
+            // The clock has not stepped: the samples that were put aside were wrong.
             self.timestamp_outlier(arrival.input, out);
         }
         self.take(rules, arrival, now, out)
     }
 
-    /// Moves the clock of an input on by a sample, unless that is so far off that it has to be put aside.
+    /// Advances the clock of an input by a sample, unless its event time is so far off that it has to be put aside.
     #[inline]
     fn hear(&mut self, rules: &Rules, partition: i32, (input, time): (usize, i64), now: i64) -> bool {
         if let (Some(clock), Some(rule)) = (self.clocks.get(input), rules.inputs.get(input)) {
@@ -144,7 +144,7 @@ impl<T: Held + Clone> Stream<T> {
         true
     }
 
-    /// Takes a sample that was heard. Returns as [`Self::push`] does.
+    /// Takes a sample whose event time the clock has already followed. Returns as [`Self::push`] does.
     #[inline]
     pub(super) fn take(
         &mut self,
@@ -164,8 +164,8 @@ impl<T: Held + Clone> Stream<T> {
         deadline.min(self.step_at(rules))
     }
 
-    /// Hears of a sample for which there is no room, and tells what that settles. Says whether it can be taken once there
-    /// is, and need not be put aside.
+    /// Moves the clock by a sample that exceeds a bound, and emits what that settles. Returns true if the sample can be
+    /// taken once there is room, and need not be put aside.
     #[cold]
     pub(super) fn hear_only(
         &mut self,
@@ -185,7 +185,7 @@ impl<T: Held + Clone> Stream<T> {
         true
     }
 
-    /// Hears of a sample that had ended before a restart. Returns as [`Self::push`] does.
+    /// Moves the clock by a sample that ended before a restart. Returns as [`Self::push`] does.
     #[cold]
     pub(super) fn observe(
         &mut self,
@@ -211,7 +211,7 @@ impl<T: Held + Clone> Stream<T> {
         deadline.min(self.step_at(rules))
     }
 
-    /// Does what an input may have settled that has left others behind. Returns as [`Self::push`] does.
+    /// Applies the change that an input far ahead of others may have made. Returns as [`Self::push`] does.
     #[cold]
     fn look_behind(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) -> i64 {
         let (view, matching) = self.parts(rules, now);
@@ -219,7 +219,7 @@ impl<T: Held + Clone> Stream<T> {
         self.deadline(rules, now)
     }
 
-    /// Lets something go, since it is beyond a bound. Says whether there was anything.
+    /// Closes or evicts something, since a bound is exceeded. Returns true if there was anything.
     #[cold]
     pub(super) fn shed(
         &mut self,
@@ -240,7 +240,7 @@ impl<T: Held + Clone> Stream<T> {
         matching.evict(&view, bound, out) || self.evict_aside(bound, out)
     }
 
-    /// The latest to arrive goes, so that the first is believed once it has waited.
+    /// Evicts the latest to arrive of the samples put aside, so that the first is believed once it has waited.
     fn evict_aside(&mut self, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let Some(aside) = &mut self.aside else { return false };
         let put = aside.pop();
@@ -252,13 +252,13 @@ impl<T: Held + Clone> Stream<T> {
         true
     }
 
-    /// The earliest and the latest event time that it holds, but for what was put aside.
+    /// The earliest and the latest held event time, without samples put aside.
     pub(super) fn reach(&self) -> Option<(i64, i64)> {
         self.matching.reach()
     }
 
-    /// Whether an event time far ahead of where its input stands is where it is to be expected after a silence: where
-    /// another input of the stream has come to, or as far on as the wall clock.
+    /// Returns true if an event time far ahead of its input's clock is expected after a silence. It is then near to
+    /// another input's clock, or as far on as the wall clock.
     #[cold]
     fn has_gone_on(&self, input: usize, time: i64, near: u64, now: i64) -> bool {
         let Some(clock) = self.clocks.get(input) else { return false };
@@ -267,7 +267,7 @@ impl<T: Held + Clone> Stream<T> {
         time > clock.latest && (with_others || clock.step_to(time).abs_diff(elapsed) <= near)
     }
 
-    /// An event time that is far from where its input stands.
+    /// Puts a sample aside whose event time is far from its input's clock.
     #[cold]
     fn put_aside(
         &mut self,
@@ -294,7 +294,7 @@ impl<T: Held + Clone> Stream<T> {
         self.deadline(rules, now)
     }
 
-    /// It was heard, whatever its event time.
+    /// Ends the silence of an input by a sample put aside, whatever its event time.
     fn hear_aside(&mut self, partition: i32, input: usize, now: i64) {
         if let Some(clock) = self.clocks.get_mut(input) {
             (clock.heard, clock.partition) = (now, Some(partition));
@@ -309,14 +309,14 @@ impl<T: Held + Clone> Stream<T> {
         }
     }
 
-    /// When what was put aside is taken for a step, though it has not come often enough: nothing else was heard.
+    /// The time at which samples put aside are taken for a step, though too few have come: nothing else came.
     #[inline]
     fn step_at(&self, rules: &Rules) -> i64 {
         let since = self.aside.as_ref().and_then(|aside| aside.since());
         since.map_or(NEVER, |since| since.saturating_add(rules.max_wait))
     }
 
-    /// Closes everything, forgets all event times, and goes on with what was put aside.
+    /// Closes everything, forgets all event times, and goes on with the samples put aside.
     fn begin_epoch(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) {
         let Some(mut aside) = self.aside.take() else { return };
         let put = aside.take_all();
@@ -351,7 +351,7 @@ impl<T: Held + Clone> Stream<T> {
         matching.tick(&view, out);
     }
 
-    /// When the wall clock alone changes something next. It may be early, never late.
+    /// The next time at which the wall clock alone changes something. It may be early, never late.
     pub(super) fn deadline(&mut self, rules: &Rules, now: i64) -> i64 {
         let step = self.step_at(rules);
         let (view, matching) = self.parts(rules, now);
@@ -359,9 +359,9 @@ impl<T: Held + Clone> Stream<T> {
         deadline.min(step)
     }
 
-    /// Closes what is open, as when all inputs are idle, and releases the rest.
+    /// Closes all that is open, as when all inputs are idle, and releases the rest.
     pub(super) fn finish(&mut self, rules: &Rules, now: i64, out: &mut Vec<Event<T>>) {
-        // What does not agree with the rest is put aside again; some is accepted each time.
+        // A sample that does not agree with the rest is put aside again; some are accepted each time.
         while self.aside.is_some() {
             self.begin_epoch(rules, now, out);
         }
@@ -389,7 +389,7 @@ impl<T: Held + Clone> Stream<T> {
         })
     }
 
-    /// When it can be forgotten, if its method holds nothing. Not while something is put aside: that is taken first.
+    /// The time at which it can be forgotten, if its method holds nothing. Never while samples are put aside.
     fn rests_until(&self, rules: &Rules) -> i64 {
         if self.aside.is_some() {
             return NEVER;

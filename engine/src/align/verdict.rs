@@ -1,4 +1,4 @@
-//! What becomes of a bundle that has closed.
+//! The verdict on a bundle that closes: emitted, dropped or dead-lettered.
 
 use smallvec::SmallVec;
 
@@ -13,38 +13,38 @@ use crate::time::Timestamp;
 /// A bundle whose parts have been found.
 #[derive(Debug)]
 pub(super) struct Closing<T> {
-    /// As [`begin`] made it, with its parts.
+    /// The bundle that [`begin`] made, with its parts.
     pub(super) bundle: Box<Bundle<T>>,
-    /// Whether it is the first of its stream.
+    /// Set for the first of its stream.
     pub(super) first: bool,
-    /// When it began to wait, in wall time.
+    /// The beginning of its wait, in wall time.
     pub(super) opened_at: i64,
-    /// Why it does not wait for more, if it is not that nothing can come or inputs are idle: `MaxWait` or `Overflow`, or
-    /// `Idle` where all inputs count as idle.
+    /// The reason why it does not wait for more: `MaxWait` or `Overflow`, or `Idle` where all inputs count as idle. None
+    /// if nothing can come or inputs are idle.
     pub(super) cut_short: Option<Lack>,
     pub(super) telling: Telling,
 }
 
-/// What cuts a bundle short: that it has waited for long enough, or else what is given.
+/// The reason that cuts a bundle short: the longest wait if it has `waited`, else the given one.
 #[inline]
 pub(super) fn cut_short(waited: bool, by: Option<Lack>) -> Option<Lack> {
     if waited { Some(Lack::MaxWait) } else { by }
 }
 
-/// Whether a bundle may close before an input has brought all that it could. If not the input is settled: it needs not be
-/// asked, which costs.
+/// Returns true if a bundle may close before an input has brought all that it could. If not, the input is settled, and the
+/// costly question to it can be left out.
 #[inline]
 pub(super) fn may_be_cut(view: &View<'_>, input: usize, cut_short: Option<Lack>) -> bool {
     cut_short.is_some() || view.idle_at(input) <= view.now
 }
 
-/// Whether it is its silence for which an input is not waited for.
+/// Returns true if the bundle does not wait for an input because of its silence.
 #[inline]
 pub(super) fn is_silent(view: &View<'_>, input: usize, cut_short: Option<Lack>) -> bool {
     cut_short == Some(Lack::Idle) || view.idle_at(input) <= view.now
 }
 
-/// Which telling of a bundle it is.
+/// The place of a result among all that are emitted of one bundle.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Telling {
     pub(super) revision: u32,
@@ -53,16 +53,16 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    /// The one and only.
+    /// The only result of its bundle.
     pub(super) const ONLY: Self = Self { revision: 0, is_final: true, is_repeated: false };
 
-    /// Whether the bundle was told before: then it cannot be taken back.
+    /// Returns true if the bundle was emitted before: then it cannot be withdrawn.
     fn was_told(self) -> bool {
         self.revision > 0 || self.is_repeated
     }
 }
 
-/// Whether a bundle goes on, and if not, the first input to blame.
+/// The outcome of a bundle, with the first input to blame if it is not emitted.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Goes,
@@ -70,8 +70,8 @@ enum Verdict {
     DeadLetter(InputId),
 }
 
-/// The bundle of a stream at that event time, for so many parts, which are put in where they are to stay: a bundle is large,
-/// and each time that it is moved costs.
+/// The bundle of a stream at that event time, with room for one part an `input`. Parts are written in place: a bundle is
+/// large, and each move of it costs.
 #[inline]
 pub(super) fn begin<T>(
     view: &View<'_>,
@@ -95,8 +95,8 @@ pub(super) fn begin<T>(
 }
 
 impl<T> Closing<T> {
-    /// Judges the bundle by the inputs that brought too little, and tells it, and which inputs were cut short. `settled` says
-    /// of an input whether what it brought could no longer change.
+    /// Judges the bundle by the inputs that brought too little, and makes its event, with the inputs that were cut short.
+    /// `settled` returns true for an input whose samples can no longer change.
     #[inline]
     pub(super) fn tell(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
         let mut verdict = Verdict::Goes;
@@ -131,7 +131,7 @@ impl<T> Closing<T> {
     }
 }
 
-/// What a bundle lacks of an input, if it has too little of it.
+/// The lack of a bundle in an input. None if the input brought enough.
 #[inline]
 pub(super) fn lack(rule: &Rule, count: usize, coverage: Option<f64>, held: bool) -> Option<Lack> {
     let needs = rule.needs;
@@ -148,13 +148,13 @@ pub(super) fn lack(rule: &Rule, count: usize, coverage: Option<f64>, held: bool)
     }
 }
 
-/// Whether the policy of an input is asked: a share that nobody has asked for makes no verdict.
+/// Returns true if the policy of an input applies: a coverage that the policy does not require makes no verdict.
 pub(super) fn counts(lack: Lack, rule: &Rule) -> bool {
     lack != Lack::MinCoverage || rule.needs.min_coverage.is_some()
 }
 
 impl Verdict {
-    /// The graver of two verdicts wins: a dead letter keeps what dropping would lose.
+    /// The graver of two verdicts wins: dead-lettering keeps the samples that dropping would lose.
     fn graver(self, missing: Missing, input: InputId) -> Self {
         match (missing, self) {
             (Missing::Drop, Self::Goes) => Self::Dropped(input),

@@ -1,4 +1,4 @@
-//! Samples that come many at a time: the streams of several are looked up ahead of the first.
+//! Samples in bulk: the aligner looks up the streams of several samples ahead of the first push.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use crate::position::InputId;
 use crate::sample::{Sample, StreamKey};
 use crate::time::Timestamp;
 
-/// How many streams are looked up at a time: some more than the processor can have under way, and few enough that what
-/// was found is still in its nearest cache when it is used.
+/// The number of streams looked up at a time. It is more than the processor can have under way, and few enough that the
+/// found slots are still in its nearest cache when they are used.
 const AHEAD: usize = 32;
 
-/// A sample on its way into the aligner: what [`Aligner::push`] takes, in one.
+/// A sample on its way into the aligner: the arguments of [`Aligner::push`] in one.
 pub trait Incoming {
-    /// What the aligner holds of it.
+    /// The item that the aligner holds.
     type Item;
 
-    /// Whose it is.
+    /// The key of its stream.
     fn stream(&self) -> &StreamKey;
 
     /// The input that it came through.
     fn input(&self) -> InputId;
 
-    /// When it happened.
+    /// Its event time, length, partition and tie-break.
     fn stamp(&self) -> Stamp;
 
-    /// What is held.
+    /// The item to hold.
     fn into_item(self) -> Self::Item;
 }
 
@@ -72,8 +72,8 @@ impl<T> Incoming for (&StreamKey, InputId, Stamp, T) {
 }
 
 impl<T: Held + Clone> Aligner<T> {
-    /// Takes samples that arrived at `now`: the same as to [`Self::push`] them one after the other, and faster when there are
-    /// many streams. Looking a stream up reads memory that is not in the cache then. Lookups in a row do not depend on one
+    /// Takes samples that arrived at `now`: the same as a [`Self::push`] of each in turn, and faster when there are many
+    /// streams. Then the lookup of a stream reads memory that is not in the cache. Lookups in a row do not depend on one
     /// another, so the processor waits for many at once; with a push after each it waits for one at a time.
     pub fn push_all<S: Incoming<Item = T>>(
         &mut self,
@@ -84,7 +84,7 @@ impl<T: Held + Clone> Aligner<T> {
         let now = self.advance_clock(now);
         let mut samples = samples.into_iter();
         let mut slots = [None; AHEAD];
-        // A single one is left to the push, which knows what stream it had last.
+        // A single sample is left to `push`, which remembers the stream of its last one.
         while samples.len() > 1 {
             self.look_up(samples.as_slice(), &mut slots);
             for (slot, sample) in slots.into_iter().zip(samples.by_ref()) {
@@ -96,7 +96,7 @@ impl<T: Held + Clone> Aligner<T> {
         }
     }
 
-    /// The slots of the first samples' streams, where these are known. No push takes a slot away.
+    /// The slots of the first samples' streams, where these are known. No push frees a slot.
     fn look_up<S: Incoming>(&self, samples: &[S], slots: &mut [Option<u32>; AHEAD]) {
         for (slot, sample) in slots.iter_mut().zip(samples) {
             *slot = self.streams.find(sample.stream());

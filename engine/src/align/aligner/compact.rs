@@ -1,4 +1,4 @@
-//! Streams come and go: the memory of those that are gone is given back.
+//! Compaction: the aligner frees the memory of streams that are gone.
 
 use std::cmp::Reverse;
 
@@ -6,7 +6,7 @@ use super::super::held::Held;
 use super::Aligner;
 
 impl<T: Held + Clone> Aligner<T> {
-    /// Gives back the memory of streams that are gone, once most are.
+    /// Frees the memory of streams that are gone, once most are.
     pub(super) fn compact(&mut self) {
         if self.streams.slots() <= self.streams.len().saturating_mul(4).saturating_add(64) {
             return;
@@ -31,7 +31,7 @@ impl<T: Held + Clone> Aligner<T> {
         }
     }
 
-    /// For how many streams, of all kinds of things that it keeps of them, it has memory.
+    /// The number of streams that there is memory for, over all tables that have an entry for each.
     #[cfg(test)]
     pub(in crate::align) fn capacity(&self) -> usize {
         self.streams.capacity()

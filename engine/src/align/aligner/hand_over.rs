@@ -1,4 +1,4 @@
-//! Streams that go from one aligner to another, as they are.
+//! The hand-over of streams, unchanged, from one aligner to another.
 
 use super::super::account::Amount;
 use super::super::bounds::Bounds;
@@ -12,19 +12,19 @@ use crate::time::Timestamp;
 
 use std::sync::Arc;
 
-/// All that an aligner knows of a stream, on its way to another: what it holds, how far its inputs have come, what was told
-/// of bundles that are open, and when the clock has to be asked next.
+/// The whole state of a stream, on its way to another aligner: its samples, the clocks of its inputs, the open bundles with
+/// their revisions, and the next deadline.
 #[derive(Debug)]
 pub struct Handover<T> {
     stream: Box<Stream<T>>,
-    /// What counts against bounds, if there are any.
+    /// The amount that counts against bounds, if there are any.
     amount: Amount,
-    /// The giver's clock.
+    /// The clock of the aligner that gives it away.
     now: i64,
 }
 
 impl<T: Held + Clone> Handover<T> {
-    /// Whose it is.
+    /// The key of the stream.
     pub fn stream(&self) -> &StreamKey {
         &self.stream.key
     }
@@ -34,20 +34,20 @@ impl<T: Held + Clone> Handover<T> {
         self.stream.partitions()
     }
 
-    /// How many samples are held of it.
+    /// The number of its samples that are held.
     pub fn buffered(&self) -> usize {
         self.stream.held()
     }
 }
 
-/// The stream is known to the aligner that was to adopt it: its samples went to both.
+/// The aligner that was to adopt the stream knows it already: its samples went to both.
 #[derive(Debug, thiserror::Error)]
 #[error("stream {} was handed over to a shard that has it already", .0.stream.key)]
 pub struct NotAdopted<T>(pub Handover<T>);
 
 impl<T: Held + Clone> Aligner<T> {
-    /// Gives a stream away, if it knows it: to [`Self::adopt`] by another aligner with the same policy, its bounds over all
-    /// streams excepted. Here it is as if it had never been heard of.
+    /// Gives a stream away, if it is known: another aligner [adopts](Self::adopt) it. Its policy must be the same, except
+    /// for the bounds over all streams. This aligner forgets the stream.
     pub fn hand_over(&mut self, stream: &StreamKey) -> Option<Handover<T>> {
         let slot = self.streams.find(stream)?;
         let now = self.now;
@@ -56,18 +56,18 @@ impl<T: Held + Clone> Aligner<T> {
         Some(Handover { stream: Box::new(stream), amount, now })
     }
 
-    /// Whether it knows a stream.
+    /// Returns true if a stream is known.
     pub fn knows(&self, stream: &StreamKey) -> bool {
         self.streams.find(stream).is_some()
     }
 
-    /// The streams that it knows.
+    /// The known streams.
     pub fn keys(&self) -> impl Iterator<Item = &StreamKey> {
         self.streams.iter().map(|held| &held.key)
     }
 
-    /// Goes on with a stream that another has handed over as if it had always been here. What was due there and not
-    /// done is done with the next [`Self::tick`]. More may be held than [`Bounds`] allow, until the next
+    /// Takes over a stream that another aligner has handed over, as if it had always been here. The next [`Self::tick`]
+    /// catches up on its deadlines. More may be held than [`Bounds`] allow, until the next
     /// [`push`](Self::push).
     ///
     /// # Errors
@@ -93,8 +93,8 @@ impl<T: Held + Clone> Aligner<T> {
         Ok(())
     }
 
-    /// From here on all its streams together are bound by these, as other aligners have the rest: see
-    /// [`Bounds::share_of`]. The bounds of a stream stay as they are, and so does whether there are any over all.
+    /// Sets the bounds of all its streams together, after other aligners have taken or given up a share: see
+    /// [`Bounds::share_of`]. The bounds of a single stream do not change. Bounds over all are neither added nor removed.
     pub fn bound_all(&mut self, bounds: &Bounds) {
         if let Some(account) = &mut self.account {
             account.bound_all(bounds);

@@ -1,4 +1,4 @@
-//! Samples that had ended before a restart and are read again.
+//! Samples that ended before a restart and are read again.
 
 use super::super::event::{Event, Stamp, ended};
 use super::super::held::Held;
@@ -9,13 +9,15 @@ use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
 impl<T: Held + Clone> Aligner<T> {
-    /// Hears of a sample that arrived at `now` but had ended before a restart: it is read again only because others before
-    /// it have not. It is in no bundle and nothing is told of it. What it says of how far its stream and input have come
-    /// counts as with [`Self::push`], so that bundles close as they would have, and `out` gets what follows from that. A
-    /// bundle that it tells to have been there, since it was the pivot or of that very time, is not made again: what is
-    /// found to belong to such a set of [`Method::Exact`](crate::align::Method::Exact) is late.
+    /// Takes only the times of a sample that arrived at `now` and ended before a restart. It is read again because records
+    /// before it have not ended. It is in no bundle, and no event is emitted for it.
     ///
-    /// Its event time cannot begin an epoch: those that had not ended do that.
+    /// Its event time moves the clocks of its stream and input as [`Self::push`] does, so that bundles close as they would
+    /// have; `out` gets the resulting events. It also shows which bundle was made before the restart: that of the
+    /// pivot, or that of exactly this time. The aligner does not make that bundle again. A later sample of such a set of
+    /// [`Method::Exact`](crate::align::Method::Exact) is late.
+    ///
+    /// Its event time cannot begin an epoch: the samples that had not ended do that.
     pub fn observe(
         &mut self,
         stream: &StreamKey,

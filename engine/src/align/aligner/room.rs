@@ -1,4 +1,4 @@
-//! Where it is bounded how much is held: who is let in, and who goes.
+//! Bounded memory: which samples are taken, and which are evicted.
 
 use super::super::account::Account;
 use super::super::bounds::Overflow;
@@ -9,7 +9,7 @@ use super::super::stream::Stream;
 use super::Aligner;
 
 impl<T: Held + Clone> Aligner<T> {
-    /// Takes a sample and lets go of what there is no room for then.
+    /// Takes a sample and evicts what exceeds the bounds then.
     #[inline(never)]
     pub(super) fn push_bounded(
         &mut self,
@@ -60,7 +60,7 @@ impl<T: Held + Clone> Aligner<T> {
         while self.shed(slot, now, out) {}
     }
 
-    /// Lets go of something that a stream, or all of them, have too much of. Says whether there was.
+    /// Evicts or closes something of a stream that exceeds its bounds, or of all streams. Returns true if it could.
     fn shed(&mut self, slot: u32, now: i64, out: &mut Vec<Event<T>>) -> bool {
         let Some(account) = &mut self.account else { return false };
         let Some(held) = self.streams.get(slot) else { return false };

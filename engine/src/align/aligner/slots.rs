@@ -1,10 +1,10 @@
-//! Where streams lie: each in a slot, and the slots in blocks that stay where they are. In one piece all streams would be
-//! copied whenever there is no room for one more, with a pause that grows with their number.
+//! The memory of the streams: each lies in a slot, and the slots lie in blocks that never move. In one vector all streams
+//! would be copied whenever it grows, with a pause that grows with their number.
 
-/// What a block takes at most, in bytes: allocators have such sizes, so that none of it is lost.
+/// The most bytes of a block: allocators have this size class, so that no memory is lost to rounding.
 const BYTES: usize = 64 << 10;
 
-/// Items by slot. A slot that was left is taken again.
+/// Items by slot. A slot that was freed is taken again.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     /// All but the last are full of places; `None` marks one that `free` lists.
@@ -13,7 +13,7 @@ pub(super) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// How many are in a block.
+    /// The number of places in a block.
     const BLOCK: usize = if size_of::<Option<T>>() < BYTES { BYTES / size_of::<Option<T>>() } else { 1 };
 
     pub(super) fn new() -> Self {
@@ -64,23 +64,23 @@ impl<T> Slots<T> {
         Some(item)
     }
 
-    /// How many slots there are, taken or not.
+    /// The number of slots, taken or not.
     pub(super) fn len(&self) -> usize {
         let last = self.blocks.last().map_or(0, Vec::len);
         self.blocks.len().saturating_sub(1) * Self::BLOCK + last
     }
 
-    /// In the order of their slots.
+    /// The items, in the order of their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.blocks.iter().flatten().flatten()
     }
 
-    /// In the order of their slots.
+    /// The items, in the order of their slots.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.blocks.iter_mut().flatten().flatten()
     }
 
-    /// Moves them together, in the order of their slots, and gives back the memory of the others. Gives the slots that they
+    /// Moves the items together, in the order of their slots, and frees the other memory. Returns the slots that they
     /// had.
     pub(super) fn compact(&mut self) -> Vec<u32> {
         let before = std::mem::replace(self, Self::new());
@@ -94,7 +94,7 @@ impl<T> Slots<T> {
         slots
     }
 
-    /// For how many there is memory.
+    /// The number of items that there is memory for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.blocks.iter().map(Vec::capacity).sum::<usize>() + self.free.capacity()

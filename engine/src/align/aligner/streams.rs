@@ -1,4 +1,4 @@
-//! The streams, by slot and by key.
+//! The table of streams, by slot and by key.
 
 use std::hash::BuildHasher;
 
@@ -11,8 +11,8 @@ use crate::sample::StreamKey;
 
 /// The streams, by slot and by key.
 ///
-/// What leads from a key to its slot is the slot alone, five bytes a place: the key is in the stream, which is read next
-/// anyway. So with a hundred thousand streams it still lies in the processor's cache.
+/// The index from a key to its slot stores the slot alone, five bytes an entry: the key is in the stream, which is read
+/// next anyway. So the index of a hundred thousand streams still fits the processor's cache.
 #[derive(Debug)]
 pub(super) struct Streams<T> {
     slots: Slots<Stream<T>>,
@@ -40,7 +40,7 @@ impl<T> Streams<T> {
         self.by_key.find(hash(key), |slot| has_key(&self.slots, *slot, key)).copied()
     }
 
-    /// Gives a stream that is not known a slot.
+    /// Gives a new stream a slot.
     pub(super) fn insert(&mut self, stream: Stream<T>) -> u32 {
         let hash = hash(&stream.key);
         let slot = self.slots.insert(stream);
@@ -56,27 +56,27 @@ impl<T> Streams<T> {
         Some(stream)
     }
 
-    /// How many there are.
+    /// The number of streams.
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    /// How many slots there are, taken or not.
+    /// The number of slots, taken or not.
     pub(super) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// In the order of their slots.
+    /// The streams, in the order of their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Stream<T>> {
         self.slots.iter()
     }
 
-    /// In the order of their slots.
+    /// The streams, in the order of their slots.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream<T>> {
         self.slots.iter_mut()
     }
 
-    /// Moves them together, in the order of their slots, and gives back the memory of the others. Gives the slots that they
+    /// Moves the streams together, in the order of their slots, and frees the other memory. Returns the slots that they
     /// had.
     pub(super) fn compact(&mut self) -> Vec<u32> {
         let moved = self.slots.compact();
@@ -87,7 +87,7 @@ impl<T> Streams<T> {
         moved
     }
 
-    /// For how many there is memory.
+    /// The number of entries that there is memory for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.slots.capacity() + self.by_key.capacity()
@@ -104,7 +104,7 @@ fn has_key<T>(slots: &Slots<Stream<T>>, slot: u32, key: &StreamKey) -> bool {
     slots.get(slot).is_some_and(|stream| stream.key == *key)
 }
 
-/// The hash of the stream in a slot; there is one in each that is listed.
+/// The hash of the stream in a slot; every listed slot has one.
 fn hash_at<T>(slots: &Slots<Stream<T>>, slot: u32) -> u64 {
     slots.get(slot).map_or(0, |stream| hash(&stream.key))
 }

@@ -1,4 +1,4 @@
-//! The samples of one input: put in order, held until no set can take them or be told by them.
+//! The samples of one input: ordered, and held until no set can take them or depends on them.
 
 use super::super::held::Held;
 use super::super::moment::Moment;
@@ -6,51 +6,51 @@ use super::super::queue::Queue;
 use super::super::same_time::SameTimeIds;
 use crate::sample::TieBreak;
 
-/// One input of one stream.
+/// The samples of one input of one stream.
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    /// By moment; no two have the same. With inputs that are out of order by less than a period, three are held: one
-    /// of the set under way, the one that may be a better partner, and the one that proves it to be in order.
+    /// The samples by moment; no two have the same. With inputs that are out of order by less than a period, three are held.
+    /// One is of the current set, one may be a better partner, and one proves the second to be in order.
     entries: Queue<Entry<T>, 3>,
-    /// How many of the first have the watermark behind them: what comes in order comes after these.
+    /// The number of first samples that the watermark has passed: samples that come in order come after these.
     ready: usize,
-    /// Where the search stands.
+    /// The place of the search.
     cursor: usize,
-    /// How many of the first the best set so far has passed over, and are still held: one at most.
+    /// The number of first samples that the best set so far has passed over and that are still held: one at most.
     kept: usize,
-    /// Nothing earlier is expected.
+    /// No earlier event time is expected.
     watermark: i64,
-    /// The last that left.
+    /// The last sample that left.
     left: Moment,
-    /// The ids of those that left at the event time of the last one.
+    /// The ids of the samples that left at the event time of the last one.
     same_time: SameTimeIds,
-    /// Nothing more is expected at all, until it is heard again: all that is held counts as in order.
+    /// Set while no sample is expected at all: then all held samples count as in order.
     over: bool,
-    /// What had to make room might have made a better set than the samples that are left.
+    /// Set if an evicted sample might have made a better set than those that are left.
     lossy: bool,
 }
 
-/// A sample and when it came.
+/// A sample and its arrival.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     /// Its event time.
     pub(super) time: i64,
-    /// What tells it from others of its event time.
+    /// The tie-break among samples of its event time.
     pub(super) tie_break: TieBreak,
-    /// In wall time.
+    /// The arrival, in wall time.
     pub(super) arrived: i64,
-    /// The earliest arrival of it and all after it in event time: they leave in this order, so when one has waited long
-    /// enough, those before it have to go too.
+    /// The earliest arrival of it and all after it in event time. They leave in this order, so when one has waited long
+    /// enough, those before it have to leave too.
     waits_since: i64,
     pub(super) item: T,
 }
 
-/// Why a sample is not taken.
+/// The reason for which a sample is not taken.
 #[derive(Debug)]
 pub(super) enum Refused<T> {
     /// It repeats another, or one of the same moment is held or was the last to leave.
     Duplicate(T),
-    /// One at or after this event time has left: so much later it would have to be.
+    /// A sample at or after this event time has left. It is late by this time, in nanoseconds.
     Late(T, u64),
 }
 
@@ -104,18 +104,18 @@ impl<T: Held> Line<T> {
         self.lossy = lossy;
     }
 
-    /// Since when the first sample waits, or one after it if that came before, in wall time.
+    /// The arrival of the first sample, or of one after it if that came before, in wall time.
     pub(super) fn waits_since(&self) -> Option<i64> {
         self.entries.front().map(|entry| entry.waits_since)
     }
 
-    /// How many samples the search may look at.
+    /// The number of samples that the search may look at.
     fn known(&self) -> usize {
         if self.over { self.entries.len() } else { self.ready }
     }
 
-    /// Puts a sample where it belongs. Returns whether it comes before or in place of what the search has seen: with
-    /// samples out of order by no more than allowed it never does.
+    /// Inserts a sample in order. Returns true if it comes before or in place of a sample that the search has seen: within
+    /// the configured disorder it never does.
     #[inline]
     pub(super) fn insert(
         &mut self,
@@ -153,7 +153,7 @@ impl<T: Held> Line<T> {
         Ok(at < known && at <= self.cursor)
     }
 
-    /// Whether a sample repeats another of its event time that is held, or has just left.
+    /// Returns true if a sample repeats another of its event time that is held, or has just left.
     fn repeats(&self, time: i64, item: &T) -> bool {
         let is_last = self.entries.back().is_none_or(|entry| entry.time < time) && self.left.time < time;
         if is_last || item.fingerprint().is_none() {
@@ -164,13 +164,13 @@ impl<T: Held> Line<T> {
         self.same_time.has(time, item) || same.take(SameTimeIds::MOST).any(|entry| item.repeats(&entry.item))
     }
 
-    /// The event time of the sample where the search stands, if it is known.
+    /// The event time of the sample at the place of the search, if it is known.
     #[inline]
     pub(super) fn head(&self) -> Option<i64> {
         self.peek(self.cursor)
     }
 
-    /// The moment of the sample where the search stands, if it is known.
+    /// The moment of the sample at the place of the search, if it is known.
     pub(super) fn head_moment(&self) -> Option<Moment> {
         if self.cursor < self.known() { self.entries.get(self.cursor).map(Entry::moment) } else { None }
     }
@@ -203,10 +203,10 @@ impl<T: Held> Line<T> {
         (self.cursor, self.kept) = (0, 0);
     }
 
-    /// Takes the sample where the search stands for the one of the best set: those before it have been passed over.
+    /// Takes the sample at the place of the search for the best set: it has passed over those before it.
     ///
-    /// If it is after the pivot, the last of them is kept until the set is made. So the latest of the first samples that
-    /// are held stays the pivot, and a process that has only what is held goes by the same one.
+    /// If it is after the pivot, the last of them is kept until the set is made. So the latest of the held first samples
+    /// stays the pivot, and a process that restarts with only the held samples finds the same pivot.
     pub(super) fn prefer(&mut self, pivot: i64, mut passed: impl FnMut(Entry<T>)) {
         self.kept = usize::from(self.cursor > 0 && self.head().is_some_and(|head| head > pivot));
         while self.cursor > self.kept {
@@ -214,23 +214,23 @@ impl<T: Held> Line<T> {
         }
     }
 
-    /// Takes out what the best set has passed over.
+    /// Takes out a sample that the best set has passed over.
     pub(super) fn pop_passed(&mut self) -> Option<Entry<T>> {
         self.kept = self.kept.checked_sub(1)?;
         self.pop()
     }
 
-    /// Whether the search has to wait for this input, or some of its samples for others before them.
+    /// Returns true if the search has to wait for this input, or some of its samples for others before them.
     pub(super) fn is_awaited(&self) -> bool {
         !self.over && self.is_short()
     }
 
-    /// Whether there is a sample that the best set has, and the watermark is not before it.
+    /// Returns true if the best set has the first sample, and the watermark has reached it.
     pub(super) fn is_settled_first(&self) -> bool {
         self.kept < self.ready
     }
 
-    /// Whether the search has seen all samples that the watermark has behind it.
+    /// Returns true if the search has seen all samples that the watermark has passed.
     pub(super) fn is_short(&self) -> bool {
         self.cursor >= self.ready
     }

@@ -5,57 +5,60 @@
 //! order are additions.
 //!
 //! # The sets
-//! The *span* of a set is its latest stamp less its earliest; it is at most `max_interval`. Of the samples after
-//! those of the last set, a set is *contiguous* to it if it contains the first one of some input. The next set is the
-//! contiguous one of the smallest span; of equal ones the earliest, input by input. With an `age_penalty` `a` it is the one
-//! that minimises `(1 + a) * latest - earliest`: to be taken, a set that ends later by some time must start later by that
-//! time and the factor on top. What lies before the samples of a set goes unused. If the earliest of the first
-//! samples fits into no set, since another input has nothing within `max_interval` of it, it goes unused.
+//! The *span* of a set is its latest stamp less its earliest; it is at most `max_interval`. Among the samples after those of
+//! the last set, a set is *contiguous* to it if it contains the first sample of some input. The next set is the contiguous
+//! one of the smallest span; of equal ones the earliest, input by input.
 //!
-//! So, as long as no timer fires and no queue overflows:
+//! With an `age_penalty` `a`, the next set is the one that minimises `(1 + a) * latest - earliest`. To be taken, a set that
+//! ends later by some time must start later by that time and the factor on top. Samples before those of a set go
+//! unused. If the earliest of the first samples fits into no set, it goes unused: another input has nothing within
+//! `max_interval` of it.
+//!
+//! While no timer fires and no queue overflows, the sets have these properties.
+//!
 //! - **Once only.** A sample is in one set at most, and a set has one sample of each input.
 //! - **Sets do not cross.** For every input the sample of a set is before that of the next.
-//! - **Contiguous.** Of some input no sample lies between two sets, but for those that fit into none: no set was
+//! - **Contiguous.** Of some input no sample lies between two sets, except samples that fit into none: no set was
 //!   passed over.
-//! - **The same again.** A process that goes on with the samples that have not ended makes the sets that were to come. For
-//!   that what decides which sets are contiguous is held until the set is made, though no set can take it any more.
+//! - **The same after a restart.** A process that goes on with the samples that have not ended makes the remaining sets. For
+//!   that, the samples that decide which sets are contiguous are held until the set is made, though no set can take them.
 //! - **Minimal.** No contiguous set has a smaller span (without an age penalty).
-//! - **A function of the stamps.** Whatever the order of arrival, with samples of each input out of order by no more than
-//!   its `out_of_orderness`, the sets are the same. Samples of one input with the very same stamp are told
-//!   apart by their offsets, or the first counts.
-//! - **As early as this allows.** Samples are held back until the watermark has passed them; of those that it has, a set
-//!   is told as soon as none that may still come can change it. A `min_period`
-//!   says how close together an input's samples can be at most; so more is known of what may come. It does not change the
-//!   sets unless samples come closer than that.
+//! - **A function of the stamps.** The sets are the same for every order of arrival in which each input's disorder is within
+//!   its `out_of_orderness`. Offsets distinguish samples of one input with exactly the same stamp; without
+//!   them the first counts.
+//! - **As early as this allows.** Samples are held back until the watermark has passed them. Of the samples that it has
+//!   passed, a set is emitted as soon as no future sample can change it. A `min_period` is the shortest time between two
+//!   samples of an input, so more is known of future samples. It does not change the sets unless samples come
+//!   closer than that.
 //!
-//! The event time of a bundle is the latest stamp of its set. It rises from set to set, but where samples of that stamp are
-//! told apart by their offsets: then it does not fall.
+//! The event time of a bundle is the latest stamp of its set. It rises from set to set. Where offsets
+//! distinguish samples of that stamp, it may stay the same.
 //!
 //! # When timers fire
-//! An input is *over* while nothing was heard of it for `idle_timeout`: nothing more is expected of it. What it has
-//! brought takes part as ever, and what was held back to be put in order with it. Once it has nothing left the sets are
-//! made of the other inputs, and their `missing` policies decide about the bundles. When it is heard again it
-//! is waited for again, and the set under way is sought anew, with it.
+//! An input is *over* after it was idle for `idle_timeout`: nothing more is expected of it. The samples that it
+//! has brought take part as ever, those held back for ordering included. Once it has nothing left, the sets are
+//! made of the other inputs, and their `missing` policies decide about the bundles. When it brings a sample, the search
+//! waits for it again, and begins the current set anew with it.
 //!
-//! `max_wait` after its arrival a sample that is still held has waited long enough: one set is made, or one sample
-//! let go of as useless, as if all inputs were over, and again until no sample has waited for so long.
+//! A sample that is still held `max_wait` after its arrival has waited long enough. Then one set is made, or one sample
+//! released as useless, as if all inputs were over, and again until no sample has waited for that long.
 //!
-//! Then still: a sample is in one set at most; sets do not cross for the inputs that they share; and event times
-//! rise, for which the earliest of the first samples goes unused while none of them is after the last event time. Each set
-//! is contiguous and minimal among the samples that were there. What is lost is that the sets follow from the stamps alone:
-//! had the input been quicker, they would be others. A timer that fires without a set being made of it changes
-//! nothing, unless samples come out of order after it.
+//! Even then a sample is in one set at most, and sets do not cross for the inputs that they share. Event times
+//! rise: the earliest of the first samples goes unused while none of them is after the last event time. Each set
+//! is contiguous and minimal among the samples that were there. But the sets no longer follow from the stamps alone:
+//! a quicker input would have given others. A timer that fires without making a set changes nothing, unless samples come
+//! out of order after it.
 //!
 //! # When a queue overflows
-//! An input holds `queue` samples at most. Of more the earliest is evicted, and told. A sample that was lost might have
-//! been a better partner for those of the others, so until it is clear that it was not, which it is once
-//! the first sample of some other input is as late, no set is formed around the input's first sample: the
-//! earliest of the others goes unused instead. This is as ROS has it.
+//! An input holds `queue` samples at most. Beyond that the earliest is evicted, with an event. The evicted sample might have
+//! been a better partner for those of the others. That is ruled out once the first sample of some other input is as late as
+//! it. Until then no set is formed around the input's first sample: the earliest of the others goes unused instead.
+//! ROS does the same.
 //!
 //! # Cost
-//! The search takes one step for each sample and looks at one head of each input in it. It sees a sample again only
-//! if the set that was chosen is before it, and it was before the pivot: the latest first sample of any input, which
-//! every better set contains.
+//! The search takes one step for each sample and looks at one head of each input in it. The *pivot* is the latest first
+//! sample of any input; every better set contains it. The search sees a sample again only if it was before the pivot and
+//! the chosen set is before it.
 
 mod line;
 mod search;
@@ -80,7 +83,7 @@ use line::{Entry, Line, Refused};
 pub(super) use search::Limits;
 use search::{Found, Search};
 
-/// The samples of one stream whose bundles are the sets that lie closest together.
+/// The samples of one stream, joined into the sets that lie closest together.
 #[derive(Debug)]
 pub(super) struct Approximate<T> {
     search: Search<T>,
@@ -103,7 +106,7 @@ impl<T: Held> Approximate<T> {
         self.search.lines().iter().all(Line::is_empty)
     }
 
-    /// It may be early: an input that is waited for may turn out not to be what holds things up.
+    /// The next deadline. It may be early: the search may turn out not to wait for that input.
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         let Some(oldest) = self.waits_since() else { return NEVER };
         let lines = self.search.lines().iter().enumerate();
@@ -111,7 +114,7 @@ impl<T: Held> Approximate<T> {
         idle.fold(oldest.saturating_add(view.rules.max_wait), i64::min)
     }
 
-    /// The earliest arrival of all that is held.
+    /// The earliest arrival of all held samples.
     fn waits_since(&self) -> Option<i64> {
         self.search.lines().iter().filter_map(Line::waits_since).min()
     }
@@ -137,7 +140,7 @@ impl<T: Held + Clone> Approximate<T> {
         self.settle(view, out);
     }
 
-    /// Makes the set that there would be were all inputs over, if its earliest sample fits into one then.
+    /// Makes the set that follows if all inputs count as over, if the earliest sample fits into one then.
     pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
         self.give_up_on(|_| true);
         let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
@@ -172,7 +175,7 @@ impl<T: Held + Clone> Approximate<T> {
         }
     }
 
-    /// Makes the sets that follow from what is there, and those that have been waited for long enough.
+    /// Makes the sets that follow from the held samples, and those that have waited long enough.
     fn settle(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         let idle = |input| view.idle_at(input) <= view.now;
         loop {
@@ -189,7 +192,7 @@ impl<T: Held + Clone> Approximate<T> {
         }
     }
 
-    /// Goes on until a set is found, or a sample that fits into none. Returns whether it was.
+    /// Goes on until it finds a set, or a sample that fits into none. Returns true if it did.
     fn advance(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let limits = &view.rules.limits;
         let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
@@ -224,7 +227,7 @@ impl<T: Held + Clone> Approximate<T> {
         let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
         let cut_short = cut_short(waited, cut);
         let closing = Closing { bundle, first, opened_at, cut_short, telling: Telling::ONLY };
-        // Sets lack an input only when it was given up.
+        // A set lacks an input only if the search gave that input up.
         out.push(closing.tell(view, |input| !given_up.get(input).copied().unwrap_or(true)));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));
     }

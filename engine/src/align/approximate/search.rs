@@ -8,7 +8,7 @@ use super::super::policy::{ApproximateTime, Method};
 use super::line::{Entry, Line, Refused};
 use crate::time::nanos;
 
-/// What holds for all streams, in nanoseconds.
+/// The limits for all streams, in nanoseconds.
 #[derive(Clone, Debug)]
 pub(in crate::align) struct Limits {
     /// The most samples of an input that are held.
@@ -17,7 +17,7 @@ pub(in crate::align) struct Limits {
     pub(in crate::align) max_interval: i64,
     /// In millionths, so that the choice is the same on every machine.
     pub(in crate::align) age_penalty: u32,
-    /// By input: samples are never closer together.
+    /// The shortest time between two samples, by input.
     pub(in crate::align) min_period: SmallVec<[i64; 4]>,
 }
 
@@ -32,14 +32,14 @@ impl Limits {
         Self {
             queue: asked.queue.max(1),
             max_interval: asked.max_interval.map_or(i64::MAX, nanos),
-            // A cast to an integer keeps within its range, and makes 0 of what is no number.
+            // A cast to an integer saturates, and makes 0 of a NaN.
             age_penalty: (asked.age_penalty * 1e6).round() as u32,
             min_period: asked.min_periods.iter().copied().map(nanos).collect(),
         }
     }
 
-    /// Whether ending later by `later` is worth starting later by `gain`, when later sets are to be
-    /// better by the penalty's factor.
+    /// Returns true if ending later by `later` is worth starting later by `gain`, where later sets have to be better by the
+    /// penalty's factor.
     #[inline]
     fn pays(&self, later: i64, gain: i64) -> bool {
         if self.age_penalty == 0 {
@@ -54,11 +54,11 @@ impl Limits {
     }
 }
 
-/// The samples of one stream and how far the search among them has come.
+/// The samples of one stream, and the state of the search among them.
 #[derive(Debug)]
 pub(super) struct Search<T> {
     lines: SmallVec<[Line<T>; 3]>,
-    /// The best set so far: of every line that holds any, the first sample that it has not passed over.
+    /// The best set so far: of every line with samples, the first that the search has not passed over.
     best: Option<Best>,
     /// The latest event time in the last set; `i64::MIN` before the first.
     closed: i64,
@@ -68,18 +68,18 @@ pub(super) struct Search<T> {
 struct Best {
     start: i64,
     end: i64,
-    /// The latest of the samples that were first when the search began. Every set that is better contains it.
+    /// The latest of the samples that were first when the search began. Every better set contains it.
     pivot: i64,
 }
 
-/// What the search has found.
+/// The outcome of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The set that the first samples of all lines make but for those passed over; its latest event time.
+    /// The set of the first samples of all lines, without those passed over; its latest event time.
     Set(i64),
     /// The first sample of this input can be in no set.
     Useless(usize),
-    /// What is still to come may decide.
+    /// Future samples may decide.
     Nothing,
 }
 
@@ -90,7 +90,7 @@ struct Heads {
     first: usize,
     end: i64,
     last: usize,
-    /// Whether another head is as late as the last.
+    /// Set if another head is as late as the last.
     tied: bool,
 }
 
@@ -121,12 +121,12 @@ impl<T: Held> Search<T> {
         &self.lines
     }
 
-    /// Whether a set was formed before.
+    /// Returns true if a set was formed before.
     pub(super) fn has_closed(&self) -> bool {
         self.closed > i64::MIN
     }
 
-    /// Takes a sample of an input that has just been heard.
+    /// Takes a sample of an input that is not over.
     #[inline]
     pub(super) fn insert(
         &mut self,
@@ -136,7 +136,7 @@ impl<T: Held> Search<T> {
         now: i64,
         item: T,
     ) -> Result<(), Refused<T>> {
-        // The aligner lets no other input come this far.
+        // The aligner passes on no other input.
         let Some(line) = self.lines.get_mut(input) else { return Err(Refused::Late(item, 1)) };
         // The best set was made without this input.
         let stranger = line.is_over() && line.is_empty();
@@ -148,7 +148,7 @@ impl<T: Held> Search<T> {
         outcome.map(|_| ())
     }
 
-    /// From now on nothing more is expected of this input, or again something is.
+    /// Sets whether more is expected of this input.
     pub(super) fn set_over(&mut self, input: usize, over: bool) {
         if let Some(line) = self.lines.get_mut(input) {
             line.set_over(over);
@@ -161,15 +161,15 @@ impl<T: Held> Search<T> {
         self.lines.iter_mut().for_each(Line::rewind);
     }
 
-    /// Goes on as far as the samples allow. What a better set has left behind goes to `passed`, but for what is kept until
-    /// [`Self::take_passed`]. What is found is to be taken out before going on.
+    /// Goes on as far as the samples allow. Samples that a better set has passed over go to `passed`, except one that is
+    /// kept until [`Self::take_passed`]. The caller takes out the found set or sample before going on.
     pub(super) fn go_on(&mut self, limits: &Limits, mut passed: impl FnMut(Entry<T>)) -> Found {
         loop {
             let mut heads = Heads::none();
             for (input, line) in self.lines.iter().enumerate() {
                 match line.head() {
                     Some(time) => heads.add(input, time),
-                    // It has nothing, and is not waited for.
+                    // The input has nothing, and the search does not wait for it.
                     None if line.is_over() && line.is_empty() => {}
                     None => return self.short_of_samples(limits),
                 }
@@ -194,7 +194,7 @@ impl<T: Held> Search<T> {
                 },
             };
             self.best = Some(best);
-            // The sets still to be seen start at the pivot or before, and end where this one does or later.
+            // The remaining sets start at the pivot or before, and end where this one does or later.
             if heads.start >= best.pivot || !pays_at_best(limits, best, heads.end) {
                 return Found::Set(best.end);
             }
@@ -207,7 +207,7 @@ impl<T: Held> Search<T> {
     /// The first set that is good enough, unless its earliest sample can be in none.
     fn begin(&mut self, limits: &Limits, heads: Heads) -> Option<Best> {
         for (input, line) in self.lines.iter_mut().enumerate() {
-            // What this input lost was earlier than its head, and the set would not be narrower with it.
+            // The evicted sample of this input was earlier than its head, and the set would not be narrower with it.
             if input != heads.last || heads.tied || heads.first == heads.last {
                 line.set_lossy(false);
             }
@@ -219,7 +219,7 @@ impl<T: Held> Search<T> {
         good.then_some(Best { start: heads.start, end: heads.end, pivot: heads.end })
     }
 
-    /// Whether a set that ends when the last one did is told apart from it by the offset of what it ends with.
+    /// Returns true if a set that ends at the time of the last one differs from it by the offset of its last sample.
     #[cold]
     fn are_told_apart(&self, end: i64) -> bool {
         end == self.closed
@@ -230,9 +230,9 @@ impl<T: Held> Search<T> {
                 .any(|head| head.time == end && head.tie_break.is_some())
     }
 
-    /// An input has nothing more to look at: whether what may come of it can still make a better set.
+    /// Decides, when an input has no more known samples, if a future one can still make a better set.
     ///
-    /// Goes on with the earliest event times that samples to come may have, which is the best that can happen.
+    /// Takes the earliest event times that future samples may have, which is the best case.
     fn short_of_samples(&self, limits: &Limits) -> Found {
         let Some(best) = self.best else { return Found::Nothing };
         let mut cursors: SmallVec<[usize; 16]> = self.lines.iter().map(Line::cursor).collect();
@@ -260,7 +260,7 @@ impl<T: Held> Search<T> {
         }
     }
 
-    /// By input: whether the best set might be another or have a sample of it, had it not been given up.
+    /// The inputs that the search gave up and that might have changed the best set or its sample.
     pub(super) fn given_up(&mut self, limits: &Limits) -> SmallVec<[bool; 8]> {
         if !self.lines.iter().any(Line::is_over) {
             return SmallVec::from_elem(false, self.lines.len());
@@ -275,12 +275,12 @@ impl<T: Held> Search<T> {
         over
     }
 
-    /// Takes out what the best set so far has passed over and is still held.
+    /// Takes out the held samples that the best set so far has passed over.
     pub(super) fn take_passed(&mut self) -> impl Iterator<Item = Entry<T>> {
         self.lines.iter_mut().filter_map(Line::pop_passed)
     }
 
-    /// Takes out the set that was found, after what it has passed over: a sample, or none, of each input.
+    /// Takes out the found set, after the samples that it has passed over: a sample, or none, of each input.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Option<Entry<T>>> {
         if let Some(best) = self.best {
             self.closed = best.end;
@@ -301,13 +301,13 @@ impl<T: Held> Search<T> {
         Some(firsts.min()?.1)
     }
 
-    /// Whether an input holds more than it may.
+    /// Returns true if an input holds more than it may.
     pub(super) fn is_over_full(&self, limits: &Limits, input: usize) -> bool {
         self.lines.get(input).is_some_and(|line| line.len() > limits.queue)
     }
 
-    /// Takes out the first sample of an input, that there be room for others, and says whether it was passed over: no
-    /// set has lost by it then.
+    /// Takes out the first sample of an input, to make room for others. Returns with it true if it was passed over: then no
+    /// set has lost by it.
     pub(super) fn make_room(&mut self, input: usize) -> Option<(Entry<T>, bool)> {
         let line = self.lines.get_mut(input)?;
         if let Some(entry) = line.pop_passed() {
@@ -318,7 +318,7 @@ impl<T: Held> Search<T> {
     }
 }
 
-/// Whether a set that starts at the pivot and ends at `end` would be better.
+/// Returns true if a set that starts at the pivot and ends at `end` would be better.
 #[inline]
 fn pays_at_best(limits: &Limits, best: Best, end: i64) -> bool {
     limits.pays(end.saturating_sub(best.end), best.pivot.saturating_sub(best.start))

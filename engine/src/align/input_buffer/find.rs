@@ -1,12 +1,12 @@
-//! What a pivot finds among the samples of an input.
+//! The search of a pivot among the samples of an input.
 
 use super::super::cover::{Slack, covering};
 use super::super::rules::{Ask, Rule};
 use super::{Found, InputBuffer};
 
 impl<T> InputBuffer<T> {
-    /// What a pivot at `t` finds now; `before` is the one before it, `i64::MIN` if there is none. What is `reserved`
-    /// counts as taken.
+    /// The samples that a pivot at `t` finds now. `before` is the previous pivot, `i64::MIN` if there is none. Places in
+    /// `reserved` count as taken.
     pub(in crate::align) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> Found {
         let mut found = self.find_asked(rule, before, t, reserved);
         if let Some(max_age) = rule.hold

@@ -1,9 +1,9 @@
-//! The ids of the samples that were used up last: what may be used once goes at once, and a producer that tries again
-//! brings it just after.
+//! The ids of the samples that were used up last. Samples that may be used once leave at once, and a producer that retries
+//! sends them again just after.
 
 use super::super::held::Held;
 
-/// The samples of one input that were used up last, by event time and id. Those without an id cost nothing.
+/// The samples of one input that were used up last, by event time and id. Samples without an id cost nothing.
 #[derive(Debug, Default)]
 pub(super) struct Recent(Option<Box<Ring>>);
 
@@ -15,10 +15,10 @@ struct Ring {
 }
 
 impl Recent {
-    /// So many are remembered of each input of a stream.
+    /// The number of samples remembered for each input of a stream.
     pub(super) const MOST: usize = 8;
 
-    /// Remembers a sample that goes, if it has an id; the earliest of them is forgotten.
+    /// Remembers a sample that leaves, if it has an id; the one remembered for longest is forgotten.
     pub(super) fn add<T: Held>(&mut self, time: i64, item: &T) {
         let Some(fingerprint) = item.fingerprint() else { return };
         let ring = self.0.get_or_insert_default();
@@ -28,7 +28,7 @@ impl Recent {
         ring.next = (ring.next + 1) % Self::MOST;
     }
 
-    /// Whether a sample is one of those.
+    /// Returns true if a sample is one of these.
     #[inline]
     pub(super) fn has<T: Held>(&self, time: i64, item: &T) -> bool {
         let Some(ring) = &self.0 else { return false };

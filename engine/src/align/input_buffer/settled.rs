@@ -1,11 +1,11 @@
-//! When nothing that may still come changes what a pivot finds among the samples of an input.
+//! The test that no future sample changes what a pivot finds among the samples of an input.
 
 use super::super::cover::{cover, is_covered};
 use super::super::rules::{Ask, Rule};
 use super::InputBuffer;
 
 impl<T> InputBuffer<T> {
-    /// Whether what a pivot at `t` finds can no longer change by samples from the watermark on.
+    /// Returns true if samples from the watermark on can no longer change what a pivot at `t` finds.
     pub(in crate::align) fn settled(&self, rule: &Rule, watermark: i64, t: i64, reserved: &[u32]) -> bool {
         let beyond = |nearest: Option<(usize, i64)>, tolerance: i64| match nearest {
             Some((_, 0)) => true,
@@ -16,7 +16,7 @@ impl<T> InputBuffer<T> {
             Ask::Window { before, after } => {
                 let (from, to) = (t.saturating_sub(before), t.saturating_add(after));
                 if watermark >= to || from >= to {
-                    // A sample at `t` may still come, and be what is held if there is nothing.
+                    // A sample at `t` may still come, and be the held one if there is nothing.
                     return rule.hold.is_none() || watermark > t || {
                         let cover = cover(self.spans(), (from, from, to), rule.slack, |_| {});
                         let exact = self.last_at(t).is_some_and(|(_, time)| time == t);
@@ -32,9 +32,9 @@ impl<T> InputBuffer<T> {
         }
     }
 
-    /// Whether a window that ends after the watermark can no longer change. What comes begins at the watermark or later, so
-    /// only what is left of the window from there on has to be covered: a gap before it stays. Samples without length
-    /// may come wherever some have come.
+    /// Returns true if a window that ends after the watermark can no longer change. Future samples begin at the watermark or
+    /// later, so only the rest of the window from there on has to be covered: a gap before it stays. Samples without
+    /// length may come wherever some have come.
     fn is_settled_before_its_end(&self, rule: &Rule, watermark: i64, from: i64, to: i64) -> bool {
         let left = from.max(watermark);
         self.furthest >= to

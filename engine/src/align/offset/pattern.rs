@@ -1,19 +1,19 @@
-//! Finds the offset at which two series of events match, among the differences of all their pairs.
+//! The search for the offset at which two series of events match, among the differences of all their pairs.
 
 use super::{CONFIDENT, ENOUGH, Estimate, Outcome, median};
 
-/// How far to each side of a window its surroundings reach, in widths.
+/// The reach of a window's surroundings to each side, in widths.
 const AROUND: i64 = 8;
-/// The share of the events that could match which have to.
+/// The least share of the events that could match that has to match.
 const MATCHING: f64 = 0.25;
-/// An outcome by chance is to be rarer than this.
+/// The highest probability of an outcome by chance.
 const CHANCE: f64 = 0.001;
 
 /// The differences of all pairs at which enough of the shorter series lies within the other.
 struct Differences<'a> {
     input: &'a [i64],
     reference: &'a [i64],
-    /// Ascending.
+    /// The differences, ascending.
     sorted: Vec<i64>,
     low: i64,
     high: i64,
@@ -26,7 +26,7 @@ struct Peak {
     first: usize,
     from: i64,
     count: usize,
-    /// How many the surroundings let expect.
+    /// The count expected from the surroundings.
     expected: f64,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Differences<'a> {
         if shorter < ENOUGH {
             return None;
         }
-        // Beyond `low` and `high` fewer than so many of either could meet one of the other.
+        // Beyond `low` and `high` fewer than `need` events of either could meet one of the other.
         let need = ENOUGH.max(shorter / 2);
         let nth = |times: &[i64], index: usize| times.get(index).copied();
         let low = nth(reference, need - 1)?
@@ -96,7 +96,7 @@ impl<'a> Differences<'a> {
         for time in input {
             let from = reference.partition_point(|other| other.saturating_sub(*time) < low);
             let within = reference.iter().skip(from).take_while(|other| other.saturating_sub(*time) <= high);
-            // Clocks that are further apart than can be said are no pair.
+            // A difference that does not fit an integer is no pair.
             sorted.extend(within.filter_map(|other| other.checked_sub(*time)));
         }
         sorted.sort_unstable();
@@ -125,7 +125,7 @@ impl<'a> Differences<'a> {
         best.filter(|_| most > (f64::from(tried) / CHANCE).ln())
     }
 
-    /// Shows the windows of a width that begin with a difference and hold more than a few.
+    /// Passes the windows of a width to `show` that begin with a difference and hold more than a few.
     fn scan(&self, width: i64, mut show: impl FnMut(Peak)) {
         let values = &self.sorted;
         let (mut end, mut left, mut right) = (0, 0, 0);
@@ -152,13 +152,13 @@ impl<'a> Differences<'a> {
             } else {
                 everywhere
             };
-            // In surroundings that happen to be empty, what the whole lets expect.
+            // Surroundings that happen to be empty: the whole sets the expectation.
             let expected = if around > 0.0 { around } else { everywhere };
             show(Peak { first, from, count, expected });
         }
     }
 
-    /// The share that matches of the events that could, less what is expected by chance and one standard deviation.
+    /// The share that matches of the events that could, less the number expected by chance and one standard deviation.
     fn share(&self, peak: &Peak, width: i64) -> f64 {
         let offset = peak.from.saturating_add(width / 2);
         let within = |times: &[i64], others: &[i64], offset: i64| match (others.first(), others.last()) {
@@ -190,7 +190,7 @@ impl<'a> Differences<'a> {
         Some(Estimate { offset_ns: offset, spread_ns, confidence, events: away.len() })
     }
 
-    /// How far those that match at an offset are still apart, each event in one pair at most.
+    /// The remaining distances between the events that match at an offset, each event in one pair at most.
     fn residuals(&self, offset: i64, width: i64) -> Vec<i64> {
         let matches = self.input.iter().filter_map(|time| {
             let other = nearest(self.reference, time.saturating_add(offset))?;
@@ -203,7 +203,7 @@ impl<'a> Differences<'a> {
 }
 
 impl Peak {
-    /// The logarithm of how much likelier its count is with an excess than by chance.
+    /// The logarithm of the likelihood ratio of its count: with an excess against by chance.
     fn score(&self) -> f64 {
         let count = self.count as f64;
         if count <= self.expected {
@@ -223,21 +223,21 @@ fn nearest(times: &[i64], time: i64) -> Option<i64> {
     }
 }
 
-/// How far apart events are on average. A window of half of that holds a partner for every other event by chance, and
-/// in one much wider each event counts so often that its counts are no longer those of independent things.
+/// The average distance between events. A window of half of that holds a partner for every other event by chance. In one
+/// much wider each event counts so often that its counts are no longer independent.
 fn mean_gap(times: &[i64]) -> i64 {
     let span = times.last().zip(times.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
     span / i64::try_from(times.len()).unwrap_or(i64::MAX).max(1)
 }
 
-/// What the times are counted in: a window narrower than that would find the grid instead of a match.
+/// The resolution of the times: a window narrower than that would find the grid instead of a match.
 fn grain(times: &[i64]) -> i64 {
     let first = times.first().copied().unwrap_or(0);
     let counted_in = |grain: u64| times.iter().all(|time| time.abs_diff(first) % grain == 0);
     [1_000_000, 1_000].into_iter().find(|grain| counted_in(*grain)).map_or(1, |grain| grain as i64)
 }
 
-/// How far the candidates lie apart, if evenly.
+/// The distance between the candidates, if they are evenly spaced.
 fn period(estimates: &[Estimate]) -> Option<u64> {
     let gaps: Vec<i64> = estimates
         .iter()

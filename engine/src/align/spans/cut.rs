@@ -1,25 +1,25 @@
-//! Where spans begin and end.
+//! The boundaries of spans.
 
 use crate::align::policy::Method;
 use crate::align::queue::Queue;
 use crate::time::nanos;
 
-/// In how many spans in a row a sample is at most; what is longer counts as ended there. A record that claims to last
+/// The most spans in a row that a sample is in; a longer sample counts as ended there. So a record that claims to last
 /// for years makes no flood of bundles.
 pub(super) const MOST_SPANS: i64 = 10_000;
 
-/// How event time is cut into spans, in nanoseconds.
+/// The rule that cuts event time into spans, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::align) enum Cut {
     Tumbling { size: i64 },
     Session { gap: i64, max: i64 },
 }
 
-/// A span in which something is held.
+/// A span that holds something.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Open {
     pub(super) from: i64,
-    /// Of a session, where the last of its samples ends.
+    /// The end of the last sample, for a session.
     pub(super) end: i64,
     /// The smallest delay of its samples, from their event time to their arrival.
     pub(super) delay: i64,
@@ -36,7 +36,7 @@ impl Cut {
         }
     }
 
-    /// The end of a span that is as long as can be, exclusive.
+    /// The end of the longest possible span, exclusive.
     #[inline]
     pub(super) fn limit(self, from: i64) -> i64 {
         match self {
@@ -46,7 +46,7 @@ impl Cut {
         }
     }
 
-    /// From what event time on no sample can change the span, if none is expected before it begins.
+    /// The event time from which on no sample can change the span, if none is expected before it begins.
     #[inline]
     pub(super) fn closes_at(self, span: &Open) -> i64 {
         let limit = self.limit(span.from);
@@ -56,7 +56,7 @@ impl Cut {
         }
     }
 
-    /// Where a sample ends that is in no more than [`MOST_SPANS`] spans.
+    /// The end of a sample that is in no more than [`MOST_SPANS`] spans.
     pub(super) fn end_of(self, time: i64, end: i64) -> i64 {
         let furthest = match self {
             Self::Tumbling { size } => {
@@ -67,8 +67,8 @@ impl Cut {
         end.min(furthest)
     }
 
-    /// Puts a sample's time into the span where it begins, of those that are open, by time. Sessions that it connects
-    /// become one. Returns the span's index and whether it is new or begins earlier.
+    /// Puts a sample's time into the open span where it begins. `open` is ordered by time. Sessions that it connects
+    /// become one. Returns the span's index, and true if it is new or begins earlier.
     pub(super) fn open(self, open: &mut Queue<Open, 3>, time: i64, end: i64, delay: i64) -> (usize, bool) {
         let (gap, from, end) = match self {
             // Spans of a fixed length connect if they are the same.

@@ -1,42 +1,49 @@
-//! Stretches of time that the samples themselves have, without a pivot: spans of a fixed length, and sessions. For models
-//! that take some time of every input at once.
+//! Spans of event time that the samples themselves determine, without a pivot: spans of a fixed length, and sessions. They
+//! are for models that take some time of every input at once.
 //!
 //! # The spans
-//! *Tumbling*: event time is cut into `[k * size, (k + 1) * size)` since the epoch; each in which any input has
-//! something makes a bundle. Empty ones make none: that a span stays empty is known only from what comes after it,
-//! and an event time that jumps ahead would make no end of them.
+//! *Tumbling*: event time is cut into `[k * size, (k + 1) * size)` since the epoch; each span in which any input has
+//! something makes a bundle. Empty ones make none: only later samples show that a span stays empty,
+//! and an event time that jumps ahead would make an endless number of them.
 //!
-//! *Session*: the samples of all inputs in the order of event times; one that begins more than `gap` after all before it have
-//! ended begins a session. So one that comes late may make two sessions one. A session is `[b, e)`: from its first
-//! sample's beginning `b` to where the last ends, a sample without length taken to end 1 ns after its time. What lies from
-//! `b + max` on is cut off, a sample that lasts across the cut with a part on either side, and is joined as if nothing had
-//! come before it: the next session begins at the cut if a sample lasts across it, else with the next sample. As `b` is
-//! a function of event times, so is each cut.
+//! *Session*: the samples of all inputs are taken in the order of event times. A sample that begins more than `gap` after
+//! the end of all before it begins a session. So a sample that comes late may join two sessions into one.
 //!
-//! A sample that lasts is in every span that it overlaps, the first 10 000 of them (`MOST_SPANS`); one
-//! without length in that of its time. Of those that last and overlap one another the fewest are taken that cover as much,
-//! as in the window of a pivot ([`super::cover`]). What counts as covered is the same too, but that a gap that ends a session
-//! never does.
+//! A session is `[b, e)`: from its first sample's beginning `b` to the end of the last. A sample without length is taken to
+//! end 1 ns after its time. The part from `b + max` on is cut off. A sample that lasts across the cut has a part on
+//! either side. The rest is joined as if nothing came before it: the next session begins at the cut if a sample lasts
+//! across it, else with the next sample. As `b` is a function of event times, so is each cut.
+//!
+//! A sample that lasts is in every span that it overlaps, the first 10 000 of them (`MOST_SPANS`); one without length is in
+//! that of its time. Of samples that last and overlap one another, the fewest are taken that cover as much, as in the
+//! window of a pivot ([`super::cover`]). The same gaps count as covered, but a gap that ends a session never does.
 //!
 //! # When a span closes
-//! As soon as no sample that is expected can change it: for each input the watermark has reached its end, or for a session
-//! is more than `gap` past it, or has reached the cut; or the watermark or what has closed has reached its beginning and
-//! samples that last cover the rest of it whole; or the input is idle. Spans close in the order of event times.
+//! A span closes as soon as it waits for no input. It does not wait for an input in any of these cases.
+//! - The watermark has reached the span's end; for a session, it is more than `gap` past it, or has reached the cut.
+//! - The watermark, or the end of the last closed span, has reached the beginning of the span, and samples that last cover
+//!   the rest of it whole.
+//! - The input is idle.
 //!
-//! `max_wait` bounds this. It counts from when the time of the span is over, not from its first sample, since a span may well be
-//! longer than `max_wait`: each sample says when that is, were event time to run on with the wall clock from
-//! when it arrived, and the earliest counts. For a session the gap after it belongs to its time, and its cut ends it.
+//! Spans close in the order of event times.
 //!
-//! When a span has closed, what lies wholly before its end is late; what lasts longer takes part in what comes after.
+//! `max_wait` bounds the wait. It counts from the end of the span's time, not from its first sample, since a span may well
+//! be longer than `max_wait`. Each sample gives an estimate of that end: from its arrival, event time is taken to
+//! advance with the wall clock. The earliest estimate counts. The gap after a session belongs to its time, and its cut
+//! ends it.
 //!
-//! # What does not depend on the order of arrival
-//! As long as samples are out of order by no more than allowed and no timer fires, spans and their parts are a function of
-//! the event times alone, with the limits of a pivot's windows: an input's samples either last or do not, and of those that last
-//! none lies wholly within what others cover, or in a gap that counts as covered. One that does changes neither the spans nor
-//! what is covered, only which samples are taken to cover it, and may be late.
+//! After a span has closed, a sample that lies wholly before its end is late. One that lasts longer takes part in later
+//! spans.
+//!
+//! # Independence of the order of arrival
+//! While disorder stays within the configured bounds and no timer fires, spans and their parts are a function of
+//! the event times alone. The limits are those of a pivot's windows: an input's samples either last or do not. No sample
+//! that lasts lies wholly within what others cover, or in a gap that counts as covered. If one does, it may be late, and it
+//! may change which samples are taken to cover a span. The spans and the share that is covered stay the same.
 //!
 //! # Cost
-//! Constant for a sample in order, and one step for each span that it is in. A sample out of order moves those after it.
+//! The cost is constant for a sample in order, plus one step for each span that it is in. A sample out of order moves those
+//! after it.
 
 mod cut;
 mod span_buffer;
@@ -66,12 +73,12 @@ use span_buffer::{Entry, SpanBuffer};
 #[derive(Debug)]
 pub(super) struct Spans<T> {
     buffers: SmallVec<[SpanBuffer<T>; 3]>,
-    /// By time. Of spans of a fixed length that a sample only lasts into, none but the first.
+    /// The open spans, by time. Of spans of a fixed length that a sample only lasts into, none but the first.
     open: Queue<Open, 3>,
-    /// The end of the last span that closed: all before it is over.
+    /// The end of the last span that closed: the time before it is over.
     floor: i64,
     has_closed: bool,
-    /// The input that the first span waits for: as long as nothing happens there, nothing can close.
+    /// The input that the first span waits for: while that input brings nothing, no span can close.
     blocker: usize,
 }
 
@@ -98,13 +105,13 @@ impl<T> Spans<T> {
         self.open.is_empty()
     }
 
-    /// When the span has waited long enough.
+    /// The time at which the span has waited long enough.
     fn due(view: &View<'_>, span: &Open) -> i64 {
         let over = view.rules.cut.closes_at(span).saturating_add(span.delay);
         over.saturating_add(view.rules.max_wait)
     }
 
-    /// It may be early, since the first span may have to wait for another input then.
+    /// The next deadline. It may be early, since the first span may have to wait for another input then.
     pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
         if self.open.is_empty() {
             return NEVER;
@@ -112,7 +119,7 @@ impl<T> Spans<T> {
         self.open.iter().map(|span| Self::due(view, span)).fold(view.idle_at(self.blocker), i64::min)
     }
 
-    /// By how much a sample is late, or `None` if it still can take part.
+    /// The time by which a sample is late, or `None` if it still can take part.
     fn late_by(&self, time: i64, end: i64) -> Option<u64> {
         // A sample that lasts must end after the floor, one without length may lie on it.
         let by = if end > time {
@@ -132,7 +139,7 @@ impl<T> Spans<T> {
         })
     }
 
-    /// Whether no sample that is expected of an input can change a span.
+    /// Returns true if no expected sample of an input can change a span.
     #[inline]
     fn settled(
         &self,
@@ -143,14 +150,14 @@ impl<T> Spans<T> {
         slack: Slack,
     ) -> bool {
         let watermark = view.watermark(input);
-        // Where the earliest of what may still come counts from. Not before the span, if all from there on is
-        // covered: else an earlier one were open.
+        // The time from which the earliest future sample counts. It is not before the span if the rest is covered: else an
+        // earlier span would be open.
         let coming = watermark.max(self.floor);
         watermark >= view.rules.cut.closes_at(span)
             || buffer.covers((span.from, coming, view.rules.cut.limit(span.from)), slack)
     }
 
-    /// Keeps open what is left of a span that has closed up to the floor.
+    /// Keeps the rest of a span open that has closed up to the floor.
     fn keep_open(&mut self, cut: Cut, closed: &Open) {
         let to = self.floor;
         let left = match cut {
@@ -177,7 +184,7 @@ impl<T: Held + Clone> Spans<T> {
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
         let Arrival { input, time, end, item, .. } = arrival;
         let cut = view.rules.cut;
-        // There has to be a time after it.
+        // There has to be a time after the sample.
         let lasts = end > time;
         let time = time.min(i64::MAX - 1);
         let end = if lasts { cut.end_of(time, end) } else { time };
@@ -204,7 +211,7 @@ impl<T: Held + Clone> Spans<T> {
     }
 
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
-        // A span that has waited long enough takes those before it along.
+        // A span that has waited long enough closes those before it as well.
         let overdue = |span: &&Open| Self::due(view, span) <= view.now;
         while let Some(until) = self.open.iter().filter(overdue).map(|span| span.from).max() {
             while self.open.front().is_some_and(|first| first.from <= until) {
@@ -229,7 +236,7 @@ impl<T: Held + Clone> Spans<T> {
         true
     }
 
-    /// Makes the first span what it is without its earliest sample, whose first time after was `over`.
+    /// Corrects the first span after its earliest sample left, whose first time after was `over`.
     fn mend_first(&mut self, cut: Cut, over: i64) {
         let Some(span) = self.open.pop_front() else { return };
         let last = match cut {
@@ -241,7 +248,7 @@ impl<T: Held + Clone> Spans<T> {
         match (cut, next.min_by_key(|first| (first.time, -first.end))) {
             (_, None) => {}
             (Cut::Tumbling { .. }, Some(_)) => self.open.insert(0, span),
-            // What it held together, what comes next does as well.
+            // The next sample holds the span together as the removed one did.
             (Cut::Session { .. }, Some(next)) if over <= next.time || next.end >= over => {
                 self.open.insert(0, Open { from: next.time.max(self.floor), ..span });
             }

@@ -1,4 +1,4 @@
-//! The samples of one input of a stream, and what a span finds among them.
+//! The samples of one input of a stream, and the search of a span among them.
 
 use smallvec::SmallVec;
 
@@ -9,19 +9,19 @@ use crate::align::event::Event;
 use crate::align::held::Held;
 use crate::align::queue::Queue;
 
-/// One input of one stream.
+/// The samples of one input of one stream.
 #[derive(Debug)]
 pub(super) struct SpanBuffer<T> {
-    /// Where the sample that reaches furthest ends, of those that last: beyond it nothing is covered.
+    /// The latest end of the samples that last: beyond it nothing is covered.
     furthest: i64,
-    /// By event time, then in the order of arrival.
+    /// The samples by event time, then in the order of arrival.
     entries: Queue<Entry<T>, 4>,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) time: i64,
-    /// The same as `time` for what has no length.
+    /// The same as `time` for a sample without length.
     pub(super) end: i64,
     pub(super) arrived: i64,
     pub(super) used: u32,
@@ -53,7 +53,7 @@ impl<T> SpanBuffer<T> {
         self.entries.front().zip(self.entries.back()).map(|(first, last)| (first.time, last.time))
     }
 
-    /// Takes the first sample out, since it is beyond a bound.
+    /// Evicts the first sample, since a bound is exceeded.
     pub(super) fn evict_first(&mut self, bound: Bound, out: &mut Vec<Event<T>>) -> Option<(i64, i64)> {
         let entry = self.entries.pop_front()?;
         let ends = (entry.time, entry.over());
@@ -61,7 +61,7 @@ impl<T> SpanBuffer<T> {
         Some(ends)
     }
 
-    /// Puts a sample where it belongs. Gives it back if it repeats one with the same time.
+    /// Inserts a sample in order. Returns it as the error if it repeats one with the same time.
     pub(super) fn insert(&mut self, entry: Entry<T>) -> Result<(), T>
     where
         T: Held,
@@ -85,7 +85,7 @@ impl<T> SpanBuffer<T> {
         Ok(())
     }
 
-    /// Whether a sample repeats one with the same time, of those before `at`.
+    /// Returns true if a sample repeats one with the same time, of those before `at`.
     #[cold]
     fn is_repeated(&self, at: usize, entry: &Entry<T>) -> bool
     where
@@ -96,7 +96,7 @@ impl<T> SpanBuffer<T> {
         same.any(|other| entry.item.repeats(&other.item))
     }
 
-    /// Those that begin before `time`.
+    /// The samples that begin before `time`.
     pub(super) fn before(&self, time: i64) -> impl Iterator<Item = &Entry<T>> {
         self.entries.iter().take_while(move |entry| entry.time < time)
     }
@@ -110,12 +110,12 @@ impl<T> SpanBuffer<T> {
         self.entries.iter().map(|entry| (entry.time, entry.end))
     }
 
-    /// Whether samples that last cover what is left from `from` on of the span `[begin, to)` whole.
+    /// Returns true if samples that last cover the rest of the span `[begin, to)` whole, from `from` on.
     pub(super) fn covers(&self, (begin, from, to): (i64, i64, i64), slack: Slack) -> bool {
         self.furthest >= to && is_covered(self.times(), (begin, from, to), slack)
     }
 
-    /// Lets go of what has no place after `to`.
+    /// Releases the samples that have no place after `to`.
     pub(super) fn release(&mut self, to: i64, out: &mut Vec<Event<T>>) {
         let mut lasting = SmallVec::<[Entry<T>; 2]>::new();
         while self.entries.front().is_some_and(|first| first.time < to)
@@ -134,7 +134,7 @@ impl<T> SpanBuffer<T> {
 }
 
 impl<T: Clone> SpanBuffer<T> {
-    /// Puts what the span finds into its part.
+    /// Puts the samples that the span needs into its part.
     pub(super) fn pick(&mut self, from: i64, to: i64, slack: Slack, part: &mut Part<T>) {
         if self.furthest > from {
             let (taken, coverage) = covering(self.times(), from, to, slack);
@@ -143,7 +143,7 @@ impl<T: Clone> SpanBuffer<T> {
                 self.give(place as usize, part);
             }
         } else {
-            // None that lasts reaches into it.
+            // No sample that lasts reaches into the span.
             let mut place = 0;
             while let Some(entry) = self.entries.get(place)
                 && entry.time < to

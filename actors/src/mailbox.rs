@@ -118,7 +118,7 @@ impl<M: Send + 'static> Mailbox<M> {
         }
         let since = Instant::now();
         let credit = self.credits.clone().acquire_owned().await.ok();
-        telemetry::link_blocked(self.name, since.elapsed());
+        telemetry::mailbox_blocked(self.name, since.elapsed());
         credit
     }
 

@@ -1,11 +1,11 @@
-//! The byte budget: every payload counts against it from the poll until its last holder lets go.
+//! The byte budget. Every payload counts against it from the poll until its last holder drops it.
 
 pub mod decoding;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The bytes that all samples in flight may take together. Clones share the count.
+/// The limit on the bytes of all samples in flight, and their count. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Budget {
     used: Arc<AtomicU64>,
@@ -13,14 +13,14 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// Creates a budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self { used: Arc::default(), limit }
     }
 
-    /// Counts `bytes` until the reservation is dropped. It never refuses: whoever admits records
-    /// looks at [`Self::used`] and pauses partitions before the limit, since what has been polled
-    /// already takes its memory whether it is counted or not.
+    /// Counts `bytes` until the reservation is dropped. It never refuses: a polled record takes its memory whether it
+    /// is
+    /// counted or not. The gate compares [`Self::used`] with the limit and pauses partitions before it is reached.
     pub fn reserve(&self, bytes: usize) -> Reservation {
         let bytes = bytes as u64;
         self.used.fetch_add(bytes, Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl Budget {
     }
 }
 
-/// Some bytes of a [`Budget`], given back when dropped.
+/// Reserved bytes of a [`Budget`], released when dropped.
 #[derive(Debug, Default)]
 pub struct Reservation {
     used: Option<Arc<AtomicU64>>,
@@ -46,12 +46,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// How many bytes it counts.
+    /// The number of reserved bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Counts none any more.
+    /// Releases all bytes.
     pub fn clear(&mut self) {
         if let Some(used) = &self.used {
             used.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl Reservation {
         self.bytes = 0;
     }
 
-    /// Counts so many bytes more.
+    /// Reserves `bytes` more.
     pub fn add(&mut self, bytes: usize) {
         let bytes = bytes as u64;
         self.bytes += bytes;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_reserved_comes_back_when_the_last_holder_lets_go() {
+    fn reservation_is_released_by_its_last_holder() {
         let budget = Budget::new(100);
         let first = Arc::new(budget.reserve(60));
         let second = first.clone();

@@ -1,9 +1,11 @@
-//! Which records at or after a committed position have ended, and which are in a published result though they have not:
-//! what the metadata of a commit says beside the position.
+//! The completion map: the records at or after a committed position that have ended, or that are published and have
+//! not
+//! ended. A commit carries it in its metadata, beside the position.
 //!
-//! Both are a [`Progress`]. Its [`encode`](Progress::encode) and [`decode`](Progress::decode) are in
-//! `completion/text.rs`, what they write byte by byte in `completion/body.rs`, and how the shortest way to write it is
-//! found in `completion/plan.rs`.
+//! [`Progress`] holds both sets. `completion/text.rs` has its [`encode`](Progress::encode) and
+//! [`decode`](Progress::decode), `completion/body.rs` the format of the bytes, and `completion/plan.rs` the search
+//! for
+//! the shortest encoding.
 
 use crate::position::{NextOffset, Offset};
 
@@ -17,8 +19,9 @@ pub use progress::Progress;
 pub use text::{MAX_BODY, MAX_TEXT, MapError};
 pub(crate) use text::{capacity, varint_len};
 
-/// A stretch of records of which the same is true. What is missing between them (compacted away, or the marker of a
-/// transaction) counts as one of them.
+/// A range of offsets whose records are in the same state. Offsets without a record (compacted away, or the marker of
+/// a
+/// transaction) count as part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The first.
@@ -34,29 +37,30 @@ pub struct CompletionMap {
 }
 
 impl CompletionMap {
-    /// Whether the record at `offset` is among them.
+    /// True if the set contains the record at `offset`.
     pub fn contains(&self, offset: Offset) -> bool {
         let after = self.runs.partition_point(|run| run.to.0 <= offset.0);
         self.runs.get(after).is_some_and(|run| run.from <= offset)
     }
 
-    /// The stretches of it, ascending.
+    /// Its runs, ascending.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Whether it has none.
+    /// True if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// The offset after the last of them.
+    /// The offset after the last record of the set.
     pub fn end(&self) -> Option<NextOffset> {
         self.runs.last().map(|run| run.to)
     }
 
-    /// Adds the records from `from` up to, not including, `to`. Constant time if they come after all others; an
-    /// empty stretch changes nothing.
+    /// Adds the records from `from` up to, not including, `to`. Takes constant time if they come after all others; an
+    /// empty
+    /// range changes nothing.
     pub fn insert(&mut self, from: Offset, to: NextOffset) {
         if to.0 <= from.0 {
             return;
@@ -66,7 +70,7 @@ impl CompletionMap {
             Some(last) if from >= last.from => last.to = last.to.max(to),
             None => self.runs.push(Run { from, to }),
             Some(_) => {
-                // All that it overlaps or touches becomes one with it.
+                // All runs that it overlaps or touches merge with it.
                 let first = self.runs.partition_point(|run| run.to.0 < from.0);
                 let after = self.runs.partition_point(|run| run.from.0 <= to.0);
                 let met = self.runs.get(first..after).unwrap_or_default();

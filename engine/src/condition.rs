@@ -1,18 +1,19 @@
-//! Conditions: what keeps the pipeline from working, since when, and what helps.
+//! Conditions: failures that keep the pipeline from working, their beginning, and their remedy.
 //!
-//! Whoever does a kind of [`Work`] reports a [`Cause`] when it fails and progress when it succeeds; the [`Board`] holds what is
-//! true now. A condition ends by progress alone, never because the last error is a while ago. Each is said once, and what
-//! lasts is said again every ten seconds with how often it was reported meanwhile.
+//! The component that does a kind of [`Work`] reports a [`Cause`] when it fails and progress when it succeeds. The
+//! [`Board`] holds the present conditions. A condition ends by progress alone, never because the last error is a
+//! while
+//! ago. Each is logged once. One that lasts is logged again every ten seconds, with the number of reports since then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// A kind of work that can be kept from being done.
+/// A kind of work that can fail for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Work {
-    /// To reach the brokers and to be let in.
+    /// To reach the brokers and to be authenticated.
     Connect,
     /// To read the inputs.
     Read,
@@ -23,7 +24,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// As it stands in logs and in what health says.
+    /// The name in logs and in the health report.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -34,24 +35,24 @@ impl Work {
     }
 }
 
-/// Why work cannot be done.
+/// The cause of a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// What is wrong, in words that do not change while it stays the same.
+    /// The failure, in a text that stays the same while the failure does.
     pub what: String,
-    /// What helps; empty where nobody can tell.
+    /// The remedy; empty where none is known.
     pub remedy: String,
-    /// Whether it lasts until somebody does something: then the pipeline is not ready at once, else after [`GRACE`].
+    /// True if it lasts until a person acts. The pipeline is then not ready at once, else after [`GRACE`].
     pub lasts: bool,
 }
 
 impl Cause {
-    /// Something that may pass by itself.
+    /// A failure that may pass by itself.
     pub fn passing(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: remedy.into(), lasts: false }
     }
 
-    /// Something that somebody has to mend.
+    /// A failure that an operator has to fix.
     pub fn lasting(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: remedy.into(), lasts: true }
     }
@@ -66,11 +67,12 @@ impl std::fmt::Display for Cause {
 
 /// Takes reports. Calls return at once, from any thread.
 pub trait Conditions: Send + Sync {
-    /// Work cannot be done. `on` names what it is about where that is not all of it: a topic, a group, a client. Of the same
-    /// work on the same thing the last cause holds.
+    /// Reports that work fails. `on` names the part that fails, if it is not all of the work: a topic, a group, a
+    /// client.
+    /// For the same work on the same part, the last cause holds.
     fn report(&self, work: Work, on: &str, cause: Cause);
 
-    /// Work has been done: progress, so that nothing keeps it from being done. Cheap when nothing was reported.
+    /// Reports progress: the work succeeds again. Cheap when nothing was reported.
     fn done(&self, work: Work, on: &str);
 }
 
@@ -84,59 +86,59 @@ impl Conditions for Unreported {
     fn done(&self, _: Work, _: &str) {}
 }
 
-/// What may pass has this long before the pipeline counts as not ready.
+/// The time before a failure that may pass makes the pipeline not ready.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// What may pass is said only when it has lasted for so long: clients connect, and groups change, all the time.
+/// The time before a failure that may pass is logged: clients connect, and groups change, all the time.
 pub const SAY_AFTER: Duration = Duration::from_secs(2);
 
-/// What is there still is said again after this time.
+/// The time after which a condition that lasts is logged again.
 pub const SAY_AGAIN: Duration = Duration::from_secs(10);
 
-/// The most conditions held at a time: a storm of them says no more than its first.
+/// The most conditions held at a time. More of them would not explain more than the first ones.
 const MOST: usize = 64;
 
-/// What keeps work from being done now.
+/// A failure that keeps work from being done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The work.
     pub work: Work,
-    /// What it is about; empty for all of it.
+    /// The part of the work that fails; empty for all of it.
     pub on: String,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// Since when.
+    /// The time of its first report.
     pub since: Timestamp,
-    /// How often it was reported since then.
+    /// The number of reports since then.
     pub reports: u64,
-    /// When it was last said, and how often it had been reported by then.
+    /// The time at which it was last logged, and the number of reports by then.
     said: Option<(Timestamp, u64)>,
 }
 
 impl Condition {
-    /// Whether the pipeline is not ready because of it.
+    /// True if the pipeline is not ready because of it.
     pub fn blocks(&self, now: Timestamp) -> bool {
         self.cause.lasts || now.since(self.since) >= GRACE
     }
 }
 
-/// Something to be logged.
+/// A log entry about a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The condition as it is, or was.
+    /// The condition, as it is or was.
     pub condition: Condition,
-    /// What has become of it.
+    /// The change of the condition.
     pub change: Change,
 }
 
-/// What has become of a condition.
+/// A change of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is new, or has another cause.
     Begins,
-    /// It lasts, and has been reported so often since it was last said.
+    /// It lasts.
     Lasts {
-        /// So often.
+        /// The number of reports since the last log entry.
         repeated: u64,
     },
     /// It has ended by progress.
@@ -147,17 +149,17 @@ pub enum Change {
 #[derive(Debug, Default)]
 pub struct Board {
     held: BTreeMap<(Work, String), Condition>,
-    /// What was said and has ended a short while ago, so that what comes and goes is not said each time.
+    /// Conditions that were logged and ended a short while ago: one that comes and goes is not logged each time.
     ended: BTreeMap<(Work, String), (Cause, Timestamp)>,
 }
 
 impl Board {
-    /// Takes a report, and says whether it is to be logged now.
+    /// Takes a report. Returns a log entry if it is to be logged now.
     pub fn report(&mut self, work: Work, on: &str, cause: Cause, now: Timestamp) -> Option<Said> {
         let key = (work, on.to_owned());
         if let Some(held) = self.held.get_mut(&key) {
             held.reports += 1;
-            // A cause that somebody has to mend explains one that may pass, and is not covered up by it.
+            // A cause that an operator has to fix explains one that may pass, so it is not replaced by it.
             if held.cause == cause || (held.cause.lasts && !cause.lasts) {
                 return None;
             }
@@ -178,7 +180,7 @@ impl Board {
         change
     }
 
-    /// Ends a condition, and says whether that is to be logged: not when it began unsaid.
+    /// Ends a condition. Returns a log entry, unless its beginning was not logged.
     pub fn progress(&mut self, work: Work, on: &str, now: Timestamp) -> Option<Said> {
         let key = (work, on.to_owned());
         let ended = self.held.remove(&key)?;
@@ -188,7 +190,7 @@ impl Board {
         is_to_say.then_some(Said { condition: ended, change: Change::Ends })
     }
 
-    /// What has lasted for so long that it is to be said, or said again.
+    /// Log entries that are due: conditions that last and were not logged, or not for a while.
     pub fn due(&mut self, now: Timestamp) -> Vec<Said> {
         let mut due = Vec::new();
         for held in self.held.values_mut() {
@@ -209,24 +211,24 @@ impl Board {
         Said { condition: condition.clone(), change }
     }
 
-    /// All that hold, those that keep the pipeline from being ready first, and of these the oldest.
+    /// All conditions: those that make the pipeline not ready first, and the oldest of these first.
     pub fn held(&self, now: Timestamp) -> Vec<Condition> {
         let mut held: Vec<Condition> = self.held.values().cloned().collect();
         held.sort_by_key(|condition| (!condition.blocks(now), condition.since));
         held
     }
 
-    /// Whether nothing holds.
+    /// True if there is no condition.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// Whether the pipeline is not ready because of one.
+    /// True if the pipeline is not ready because of a condition.
     pub fn blocks(&self, now: Timestamp) -> bool {
         self.held.values().any(|condition| condition.blocks(now))
     }
 
-    /// Forgets everything: whoever reported has been replaced.
+    /// Forgets everything, since the components that reported have been replaced.
     pub fn clear(&mut self) {
         self.held.clear();
         self.ended.clear();

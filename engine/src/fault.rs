@@ -1,10 +1,10 @@
-//! What can be wrong with a record or with the work on it: a value with a place and a remedy.
+//! Faults of a record or of the work on it: values with a place and a remedy.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// The room that found it.
+/// The stage that found a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageKind {
@@ -21,7 +21,7 @@ pub enum StageKind {
 }
 
 impl StageKind {
-    /// As it stands in headers and metrics.
+    /// The name in headers and metrics.
     pub fn code(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
@@ -33,7 +33,7 @@ impl StageKind {
     }
 }
 
-/// Why a record cannot take part: the closed list that headers and metrics use.
+/// The reasons why a record cannot take part. Headers and metrics use this closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
@@ -41,13 +41,13 @@ pub enum Reason {
     MissingKey,
     /// The key is empty, too long or not UTF-8.
     InvalidKey,
-    /// `content-type` cannot be read, or names a type that Lockstep does not know.
+    /// `content-type` cannot be parsed, or names a type that Lockstep does not know.
     UnknownContentType,
     /// The content type is known but is not what this input takes.
     ContentTypeMismatch,
-    /// `ce_time` or `event-time-ns` cannot be read, and nothing else tells the time.
+    /// `ce_time` or `event-time-ns` cannot be parsed, and the record has no other event time.
     InvalidEventTime,
-    /// `duration-ns` cannot be read, or is longer than an hour.
+    /// `duration-ns` cannot be parsed, or is longer than an hour.
     InvalidDuration,
     /// The event time is absurdly far from now.
     EventTimeOutOfRange,
@@ -59,20 +59,20 @@ pub enum Reason {
     EmptyPayload,
     /// The payload is not what its type says: truncated, garbled, or with a lying header.
     Undecodable,
-    /// Decoding it would take more memory than allowed: a decompression bomb, or an honest giant.
+    /// Decoding it would take more memory than allowed: a decompression bomb, or a very large payload.
     DecodedTooLarge,
     /// A required input was missing when the bundle closed.
     InputMissing,
-    /// Another sample of every bundle that it was in was at fault.
+    /// Each bundle of the record failed because of another sample.
     BundleFailed,
     /// The model returned an error.
     ModelFailed,
-    /// The broker refuses the result for what it is: too large, or with a timestamp that it does not take.
+    /// The broker refuses the result because of its content: it is too large, or the topic refuses its timestamp.
     ResultRefused,
 }
 
 impl Reason {
-    /// As it stands in headers and metrics.
+    /// The name in headers and metrics.
     pub fn code(self) -> &'static str {
         match self {
             Self::MissingKey => "missing-key",
@@ -95,26 +95,26 @@ impl Reason {
     }
 }
 
-/// What is wrong, who found it, and in words what would be right.
+/// A fault: its kind, the stage that found it, and a message with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The room that found it.
+    /// The stage that found it.
     pub stage: StageKind,
     /// The kind of fault.
     pub reason: Reason,
-    /// A sentence for people: what was found and what would be right. No payload, no secret.
+    /// A sentence for people: the mistake and the remedy. It contains no payload and no secret.
     pub message: String,
-    /// How often it was tried, the last time included; at least 1.
+    /// The number of attempts, including the last; at least 1.
     pub attempts: u32,
 }
 
 impl Fault {
-    /// A fault found by a room at the first attempt.
+    /// Creates a fault that a stage found at the first attempt.
     pub fn new(stage: StageKind, reason: Reason, message: impl Into<String>) -> Self {
         Self { stage, reason, message: message.into(), attempts: 1 }
     }
 
-    /// The same after so many attempts.
+    /// The same fault after `attempts` attempts.
     pub fn after_attempts(self, attempts: u32) -> Self {
         Self { attempts: attempts.max(1), ..self }
     }

@@ -3,13 +3,13 @@
 //! Nothing in this crate does I/O, starts a thread or reads a clock: `now` is an argument. The tour
 //! follows the data. A Kafka record becomes a *sample* in [`ingest`]; [`align`] joins the samples of
 //! a stream into *bundles*; [`batch`] cuts batches; [`preprocess`] fills a batch's memory;
-//! [`infer`] describes models, the steps that run them and what comes out; [`publish`] makes results
-//! and keeps the ledger of what became of every record. [`scaling`] decides how many shards, instances and processes a load
-//! needs, [`sharding`] assigns streams to shards, and [`supervision`] decides when failed parts start again.
+//! [`infer`] describes models, the steps that run them and their outputs; [`publish`] makes results
+//! and keeps the ledger: the outcome of every record. [`scaling`] decides how many shards, instances and processes
+//! a load needs. [`sharding`] assigns streams to shards. [`supervision`] decides when failed parts start again.
 //!
-//! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`], [`sample`],
-//! [`tensor`], [`fault`]) and the stages before it, never a later one. [`pipeline`] puts the stages' settings together,
-//! and [`telemetry`] names the metrics of them all.
+//! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`],
+//! [`sample`], [`tensor`], [`fault`]) and the stages before it, never a later one. [`pipeline`] combines the settings
+//! of the stages. [`telemetry`] names the metrics of all of them.
 
 pub mod budget;
 pub mod completion;

@@ -1,4 +1,4 @@
-//! A whole pipeline, checked: what the settings become and what the shells are built from.
+//! A whole pipeline after all checks. The settings become it, and the runtime is built from it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,44 +16,44 @@ use crate::supervision::restart::RestartPolicy;
 pub struct Pipeline {
     /// Its name.
     pub name: String,
-    /// The brokers and how to talk to them.
+    /// The brokers, and the settings of the clients.
     pub kafka: KafkaSpec,
     /// The inputs; at least one.
     pub inputs: Vec<InputSpec>,
-    /// How they are joined.
+    /// The policy that joins them.
     pub align: AlignPolicy,
-    /// How many sync actors there are at the start; streams are spread over them by a hash of their key.
+    /// The number of sync actors at the start. A hash of a stream's key assigns the stream to one of them.
     pub shards: usize,
-    /// How the numbers of shards, instances and processes follow the load.
+    /// The rules by which the numbers of shards, instances and processes follow the load.
     pub scaling: ScalingSpec,
-    /// The steps, each after those that it takes from; at least one.
+    /// The steps, each after the steps that it takes from; at least one.
     pub steps: Vec<Step>,
-    /// Where results go.
+    /// The topics of results and side outputs.
     pub publish: PublishSpec,
-    /// What is promised of results.
+    /// The delivery guarantee of results.
     pub delivery: DeliverySpec,
     /// Bounds and deadlines.
     pub limits: Limits,
-    /// What happens when a part of it fails.
+    /// The reaction to a part that fails.
     pub supervision: Supervision,
-    /// Where metrics and health are served, `127.0.0.1:9464`; none to serve nothing.
+    /// The address that serves metrics and health, such as `127.0.0.1:9464`; none to serve nothing.
     pub http: Option<String>,
-    /// What has to be shown to change anything over HTTP; without one nothing can be changed.
+    /// The secret that permits changes over HTTP; without one nothing can be changed.
     pub http_token: Option<HttpToken>,
 }
 
-/// A secret that who changes anything over HTTP has to show. `Debug` does not show it.
+/// The secret that permits changes over HTTP. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpToken(String);
 
 impl HttpToken {
-    /// The fewest characters that a token has: fewer could be guessed.
+    /// The least number of characters of a token: fewer could be guessed.
     pub const LEAST: usize = 16;
 
-    /// A token as it stands in a variable or a file, whose last line end is not part of it.
+    /// Parses a token from a variable or a file. Line ends after it are not part of it.
     ///
     /// # Errors
-    /// What is wrong with it; never the token itself.
+    /// If it is too short or has other characters than visible ASCII. The text never contains the token.
     pub fn new(text: &str) -> Result<Self, String> {
         let text = text.trim_end_matches(['\r', '\n']);
         if text.len() < Self::LEAST || !text.chars().all(|c| c.is_ascii_graphic()) {
@@ -77,21 +77,21 @@ impl fmt::Debug for HttpToken {
     }
 }
 
-/// The brokers and how to talk to them. `Debug` shows the names of the properties alone: their values may
-/// be secrets.
+/// The brokers, and the settings of the clients. `Debug` shows the names of the properties alone: their values may be
+/// secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSpec {
     /// `host:port`, comma-separated.
     pub brokers: String,
     /// The consumer group.
     pub group: String,
-    /// Where a group without committed offsets begins.
+    /// The start of a group without committed offsets.
     pub start: StartAt,
-    /// How the group shares its partitions out.
+    /// The protocol by which the group assigns its partitions.
     pub group_protocol: GroupProtocol,
-    /// librdkafka's own properties for the consumer, beside those that Lockstep sets.
+    /// librdkafka's own properties for the consumer, beside the ones that Lockstep sets.
     pub consumer: BTreeMap<String, String>,
-    /// librdkafka's own properties for the producer, beside those that Lockstep sets.
+    /// librdkafka's own properties for the producer, beside the ones that Lockstep sets.
     pub producer: BTreeMap<String, String>,
 }
 
@@ -108,29 +108,29 @@ impl fmt::Debug for KafkaSpec {
     }
 }
 
-/// How a consumer group shares its partitions out. Either way all of a stream's inputs go to one member.
+/// The protocol by which a consumer group assigns its partitions. Both assign all inputs of a stream to one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GroupProtocol {
-    /// That of KIP-848 where the brokers know it, else the classic one.
+    /// The protocol of KIP-848 if the brokers support it, else the classic one.
     #[default]
     Auto,
-    /// All members let everything go for a moment. Every broker knows it.
+    /// All members revoke all partitions for a moment. Every broker supports it.
     Classic,
-    /// Only partitions that move are let go (KIP-848). Apache Kafka has it from 4.0 on.
+    /// Members revoke only partitions that move (KIP-848). Apache Kafka supports it from 4.0 on.
     Consumer,
 }
 
-/// Where a group without committed offsets begins.
+/// The start of a group without committed offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartAt {
-    /// At the oldest record that the broker has.
+    /// The oldest record that the broker has.
     #[default]
     Earliest,
-    /// At what comes from now on.
+    /// The records that are written from now on.
     Latest,
 }
 
-/// Where results go.
+/// The topics of results and side outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishSpec {
     /// The topic of the results.
@@ -139,33 +139,34 @@ pub struct PublishSpec {
     pub dead_letters: String,
     /// The topic of late samples; none to drop and count them.
     pub late: Option<String>,
-    /// The compacted topic of what recurrent models carry on; none where nothing is, or where it may begin anew.
+    /// The compacted topic of stream state. None if no model is recurrent, or if its state may start empty.
     pub state: Option<String>,
 }
 
-/// What is promised of results, and what it takes.
+/// The delivery guarantee of results, and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliverySpec {
-    /// The promise.
+    /// The guarantee.
     pub guarantee: Guarantee,
-    /// How long a transaction gathers results before it is committed; longer while there is a backlog, see
+    /// The time for which a transaction collects results before it is committed. It is longer during a backlog; see
     /// [`Transaction::longest`](crate::publish::Transaction::longest).
     pub transaction_every: Duration,
-    /// How many characters a commit's metadata may have: the brokers' `offset.metadata.max.bytes`.
+    /// The most characters of a commit's metadata: the brokers' `offset.metadata.max.bytes`.
     pub metadata_limit: usize,
-    /// How long partitions that go to another process are kept for what is under way of them.
+    /// The longest time for which revoked partitions are kept to finish their records in flight.
     pub revoke_within: Duration,
-    /// What becomes of a record of which nothing can be kept: brokers refuse its result, its dead letter, and a stub of that.
+    /// The reaction to an undeliverable record: brokers refuse its result, its dead letter, and a stub of the dead
+    /// letter.
     pub on_undeliverable: OnUndeliverable,
 }
 
-/// What becomes of a record of which nothing can be kept.
+/// The reaction to an undeliverable record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUndeliverable {
     /// The pipeline ends, and no position is committed past it.
     #[default]
     Stop,
-    /// It is counted, logged and lost.
+    /// The record is counted, logged and lost.
     Drop,
 }
 
@@ -181,13 +182,13 @@ impl Default for DeliverySpec {
     }
 }
 
-/// What is promised of results.
+/// The delivery guarantee of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// None is missing. After a crash some may come twice, under the same bundle id.
+    /// No result is missing. After a crash, some may be published twice, with the same bundle id.
     #[default]
     AtLeastOnce,
-    /// None is missing and none comes twice, for those who read what is committed.
+    /// No result is missing and none occurs twice, for consumers with `isolation.level=read_committed`.
     ExactlyOnce,
 }
 
@@ -196,22 +197,22 @@ pub enum Guarantee {
 pub struct Limits {
     /// Bytes of all payloads in flight, from the poll to the outcome.
     pub memory: u64,
-    /// How far, in event time, an input may be read ahead of another; none for as far as memory allows.
+    /// The most event time by which an input may be read ahead of another; none for as far as memory allows.
     pub max_drift: Option<Duration>,
-    /// How long an orderly stop may take before it is cut short.
+    /// The longest time of an orderly stop before it is cut short.
     pub stop_within: Duration,
-    /// How often positions are committed.
+    /// The interval between commits of positions.
     pub commit_every: Duration,
 }
 
-/// What happens when a part of a pipeline fails.
+/// The reaction to a part of a pipeline that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Supervision {
-    /// How often an instance, and the pipeline as a whole, is started again, each counted by itself.
+    /// The limit on restarts of an instance, and of the pipeline as a whole; each is counted by itself.
     pub restarts: RestartPolicy,
-    /// When a model that keeps failing is left alone.
+    /// The circuit breaker of a model that keeps failing.
     pub breaker: BreakerPolicy,
-    /// An actor that has work and gets none of it done for so long has failed.
+    /// An actor has failed if it has work and completes none of it within this time.
     pub stall_after: Duration,
 }
 

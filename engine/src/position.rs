@@ -1,17 +1,17 @@
-//! Where a record stands in Kafka. Types tell *this record* from *the next one to read*.
+//! Positions of records in Kafka. Separate types stand for *this record* and for *the next one to read*.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The index of an input in [`crate::pipeline::Pipeline::inputs`]. Each input has a topic of its own,
-/// so an input also names a topic.
+/// The index of an input in [`crate::pipeline::Pipeline::inputs`]. Each input has its own topic, so an input also
+/// names a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InputId(pub u16);
 
 impl InputId {
-    /// As an index into the pipeline's inputs.
+    /// The index into the pipeline's inputs.
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -31,33 +31,34 @@ pub struct PartitionId {
 pub struct Offset(pub i64);
 
 impl Offset {
-    /// What a consumer that has finished this record and all before it commits.
+    /// The offset to commit once this record and all before it are finished.
     pub fn next(self) -> NextOffset {
         NextOffset(self.0.saturating_add(1))
     }
 }
 
-/// The offset of the next record to read: what Kafka calls a committed offset.
+/// The offset of the next record to read: in Kafka's words, a committed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NextOffset(pub i64);
 
-/// What is to be committed of a partition.
+/// An offset commit of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The partition.
     pub partition: PartitionId,
-    /// The first record that has not ended: where reading starts after a restart.
+    /// The first record that has not ended. After a restart, reading starts there.
     pub next: NextOffset,
-    /// What is known of the records after it, as [`Progress::encode`](crate::completion::Progress::encode) writes it.
+    /// The completion map of the records after it, as written by
+    /// [`Progress::encode`](crate::completion::Progress::encode).
     pub metadata: String,
 }
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The partition it is in.
+    /// The record's partition.
     pub partition: PartitionId,
-    /// Its offset there.
+    /// The record's offset in the partition.
     pub offset: Offset,
 }
 
@@ -67,7 +68,7 @@ impl Position {
         Self { partition: PartitionId { input, partition }, offset: Offset(offset) }
     }
 
-    /// The input that the record came through.
+    /// The input of the record.
     pub fn input(&self) -> InputId {
         self.partition.input
     }

@@ -1,4 +1,4 @@
-//! Records and the samples that they become.
+//! Records, and the samples that Lockstep makes of them.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -52,7 +52,7 @@ impl Serialize for StreamKey {
 /// A record's header. Kafka allows a name to occur more than once and a value to be absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Its name. Those that Lockstep writes are known when it is compiled and cost nothing.
+    /// Its name. The names that Lockstep writes are constants and need no allocation.
     pub name: Cow<'static, str>,
     /// Its value, if any.
     pub value: Option<Bytes>,
@@ -64,21 +64,21 @@ impl Header {
         Self { name: name.into(), value: Some(value.into()) }
     }
 
-    /// Whether it has that name, given in lower case. Clients write `content-type`, `Content-Type`, `contentType` and
+    /// True if it has that name, given in lower case. Clients write `content-type`, `Content-Type`, `contentType` and
     /// `content_type`: case, hyphens and underscores do not count.
     pub fn is(&self, name: &str) -> bool {
         fn plain(name: &str) -> impl Iterator<Item = u8> {
             name.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase())
         }
-        // Most names are written as they are expected.
+        // Most clients write the names exactly so: compare these without a loop.
         *self.name == *name || plain(&self.name).eq(plain(name))
     }
 }
 
-/// What Kafka delivered, before anybody has tried to understand it.
+/// A record as Kafka delivered it, before ingest has parsed it.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Where it stands.
+    /// Its topic, partition and offset.
     pub position: Position,
     /// Its key, if it has one.
     pub key: Option<Bytes>,
@@ -86,11 +86,11 @@ pub struct Record {
     pub payload: Bytes,
     /// Its headers in order.
     pub headers: Vec<Header>,
-    /// Its own timestamp: when it was made, or appended, as the topic is set up.
+    /// Its own timestamp: of its creation or of its append, by the topic's setting.
     pub timestamp: Option<Timestamp>,
-    /// When the poll returned it, in wall time: for what is compared with event times.
+    /// The wall time at which the poll returned it, for comparison with event times.
     pub polled_at: Timestamp,
-    /// The same by the runtime's clock.
+    /// The same moment by the runtime's clock.
     pub read_at: Timestamp,
 }
 
@@ -100,47 +100,48 @@ impl Record {
         self.headers.iter().rev().find(|header| header.is(name)).and_then(|header| header.value.as_deref())
     }
 
-    /// About how much memory it takes, in bytes.
+    /// Its approximate memory, in bytes.
     pub fn weight(&self) -> usize {
         weight(self.key.as_ref(), &self.payload, &self.headers)
     }
 }
 
-/// About how much memory a record of these takes, in bytes.
+/// The approximate memory of a record with these parts, in bytes.
 pub(crate) fn weight(key: Option<&Bytes>, payload: &Bytes, headers: &[Header]) -> usize {
     let headers: usize =
         headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + 48).sum();
     payload.len() + key.map_or(0, Bytes::len) + headers + 200
 }
 
-/// A record understood: whose it is, of what kind, and when it happened.
+/// A parsed record: its stream, its media type and its event time.
 ///
 /// Shared as `Arc<Sample>`; its bytes count against the budget until the last holder drops it.
 #[derive(Debug)]
 pub struct Sample {
-    /// What Kafka delivered.
+    /// The record as Kafka delivered it.
     pub record: Record,
     /// The stream.
     pub stream: StreamKey,
-    /// When it happened, or when it began if it lasts.
+    /// The time of the event, or its beginning if it has a duration.
     pub event_time: Timestamp,
-    /// How long it lasts; zero for what has no length, as a frame.
+    /// Its duration; zero for a sample without length, such as a frame.
     pub duration: Duration,
-    /// What the payload is.
+    /// The media type of the payload.
     pub media: Media,
-    /// The memory set aside for it.
+    /// Its bytes of the budget.
     pub reservation: Reservation,
-    /// What another sample of its stream and input with the same event time is.
+    /// The meaning of another sample of its stream and input with the same event time.
     pub same_time: SameTime,
-    /// Which assignment of its partition it was read under: a partition that is taken away and comes
-    /// back is read again, and what is still under way from before must not count twice.
+    /// The assignment of its partition under which it was read. A partition that is revoked and assigned again is
+    /// read
+    /// again; its records from the earlier assignment must not count twice.
     pub assignment: u32,
-    /// What was seen when its payload was decoded.
+    /// The damage that was found when its payload was decoded.
     pub damage: Damage,
 }
 
-/// Whether a payload turned out to be damaged and was taken all the same, since its input says so. Whoever decodes the
-/// payload notes it; the result tells it.
+/// The flag of a damaged payload that was accepted because its input allows it. The decoder sets it; the result
+/// reports it.
 #[derive(Debug, Default)]
 pub struct Damage(AtomicU8);
 
@@ -148,34 +149,34 @@ impl Damage {
     const FOUND: u8 = 1;
     const COUNTED: u8 = 2;
 
-    /// Notes it.
+    /// Sets the flag.
     pub fn found(&self) {
         let _ = self.0.compare_exchange(0, Self::FOUND, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Whether it was found.
+    /// True if damage was found.
     pub fn is_found(&self) -> bool {
         self.0.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether it was found and is to be counted, which is so once however often the payload is decoded.
+    /// True once if damage was found, however often the payload is decoded: then the caller counts it.
     pub fn count_once(&self) -> bool {
         self.0.compare_exchange(Self::FOUND, Self::COUNTED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
-/// What another sample of the same stream, input and event time is.
+/// The meaning of another sample of the same stream, input and event time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameTime {
-    /// The same thing once more: a source says when things happened, and says it of each once.
+    /// The same event once more: the source gives each event its own time.
     #[default]
     Duplicate,
-    /// Another thing: the clock of the event times is too coarse to tell them apart, and the records' offsets do.
+    /// Another event: the clock of the event times is too coarse to distinguish them, but the records' offsets do.
     Distinct,
 }
 
-/// Tells samples of one stream, input and event time apart, and puts them in order: by offset, so that the order is the same
-/// each time that the records are read.
+/// Distinguishes and orders samples of one stream, input and event time. It goes by offset, so that the order is the
+/// same each time that the records are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TieBreak {
     offset: i64,
@@ -183,27 +184,27 @@ pub struct TieBreak {
 }
 
 impl TieBreak {
-    /// The event time alone says which sample it is.
+    /// No tie-break: the event time alone identifies the sample.
     pub const NONE: Self = Self { offset: -1, partition: -1 };
 
-    /// The record's place says which sample it is.
+    /// The tie-break by the record's position.
     pub const fn by(position: Position) -> Self {
         Self { offset: position.offset.0, partition: position.partition.partition }
     }
 
-    /// Whether samples of one event time are told apart.
+    /// True if samples of one event time are distinguished.
     pub fn is_some(self) -> bool {
         self != Self::NONE
     }
 
-    /// The record of an input that it names, if it does.
+    /// The record of an input that it names, if it names one.
     pub fn record(self, input: InputId) -> Option<Position> {
         self.is_some().then(|| Position::new(input, self.partition, self.offset))
     }
 }
 
 impl Sample {
-    /// What tells it from others of its stream, input and event time.
+    /// The tie-break among samples of its stream, input and event time.
     pub fn tie_break(&self) -> TieBreak {
         match self.same_time {
             SameTime::Duplicate => TieBreak::NONE,
@@ -211,12 +212,12 @@ impl Sample {
         }
     }
 
-    /// Where the record stands.
+    /// The position of its record.
     pub fn position(&self) -> Position {
         self.record.position
     }
 
-    /// The input that it came through.
+    /// Its input.
     pub fn input(&self) -> InputId {
         self.record.position.input()
     }

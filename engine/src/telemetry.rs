@@ -1,5 +1,6 @@
-//! The vocabulary of metrics. Shells report what happened through these functions and through nothing
-//! else: the raw macros are banned by lint, so a metric's name, unit and labels are said once.
+//! The names of all metrics. Other crates report metrics only through these functions: a lint bans the raw macros. So
+//! a
+//! metric's name, unit and labels are defined once.
 #![allow(clippy::disallowed_macros, reason = "the one place where metrics are named")]
 
 use std::sync::OnceLock;
@@ -30,48 +31,45 @@ pub mod samples;
 pub mod shards;
 pub mod upstream;
 
-/// Says what every metric means; once, after a recorder is installed.
+/// Describes every metric. Call it once, after a recorder is installed.
 pub fn describe() {
     let counters = [
         ("lockstep_records_total", "records consumed"),
         ("lockstep_record_bytes_total", "bytes of the values of records consumed"),
-        ("lockstep_bundles_total", "bundles closed, by what became of them at alignment"),
+        ("lockstep_bundles_total", "bundles closed, by their outcome at alignment"),
         ("lockstep_results_total", "results acknowledged by the broker"),
         ("lockstep_late_total", "samples that came too late for any bundle"),
-        (
-            "lockstep_evicted_total",
-            "samples that had to make room in alignment, by the bound that asked for it",
-        ),
+        ("lockstep_evicted_total", "samples evicted from alignment buffers, by the bound that was exceeded"),
         (
             "lockstep_shed_total",
-            "samples put aside unread as the pipeline is behind, by the rule that says so",
+            "samples shed unread because the pipeline is behind, by the rule that applied",
         ),
-        ("lockstep_dropped_total", "samples in no bundle or only in dropped ones"),
+        ("lockstep_dropped_total", "samples in no bundle, or only in dropped bundles"),
         ("lockstep_dead_letters_total", "records dead-lettered"),
         ("lockstep_data_loss_records_total", "records that the broker deleted before they were read"),
-        ("lockstep_epochs_total", "steps of a source's clock, each of which begins a stream anew"),
+        ("lockstep_epochs_total", "steps of a source's clock; each starts its stream again"),
         ("lockstep_model_batches_total", "batches run"),
         ("lockstep_panics_total", "panics caught in actors"),
-        (
-            "lockstep_restarts_total",
-            "actors, instances and pipelines that were started again after a failure",
-        ),
+        ("lockstep_restarts_total", "actors, instances and pipelines restarted after a failure"),
         (
             "lockstep_instances_abandoned_total",
-            "calls of a model that did not return in time and were left behind",
+            "model calls that did not return in time and whose threads were abandoned",
         ),
         (
             "lockstep_batches_split_total",
-            "batches split to find what is to blame, or because memory was short",
+            "batches split to find the bundle that fails, or because memory was short",
         ),
-        ("lockstep_delivery_failures_total", "records that the broker did not take"),
-        ("lockstep_transactions_total", "transactions that have ended, by how"),
-        ("lockstep_states_refused_total", "streams whose kept state could not be taken up, which begin anew"),
+        ("lockstep_delivery_failures_total", "records that the broker did not accept"),
+        ("lockstep_transactions_total", "transactions that have ended, by outcome"),
         (
-            "lockstep_scaling_decisions_total",
-            "decisions that there are to be more or fewer shards or instances, by which way",
+            "lockstep_states_refused_total",
+            "streams that start again because their stored state could not be restored",
         ),
-        ("lockstep_bundles_abandoned_total", "bundles in flight whose partitions went to another member"),
+        ("lockstep_scaling_decisions_total", "decisions to scale shards or instances, by direction"),
+        (
+            "lockstep_bundles_abandoned_total",
+            "bundles in flight whose partitions were assigned to another member",
+        ),
     ];
     for (name, help) in counters {
         describe_counter!(name, help);
@@ -79,19 +77,19 @@ pub fn describe() {
     describe_histogram!(
         "lockstep_latency_seconds",
         Unit::Seconds,
-        "where the time of a bundle goes, by part"
+        "latency of results, by part of the pipeline"
     );
     describe_histogram!(
         "lockstep_skew_seconds",
         Unit::Seconds,
-        "distance of an input's samples from the pivot"
+        "distance in event time of an input's samples from the pivot"
     );
     describe_histogram!(
         "lockstep_transaction_end_seconds",
         Unit::Seconds,
-        "from asking for a transaction's end to the next's beginning"
+        "time from the request to end a transaction until the next one has begun"
     );
-    describe_histogram!("lockstep_batch_size", "bundles of a batch");
+    describe_histogram!("lockstep_batch_size", "bundles in a batch");
     delivery::describe();
     describe_gauge!(
         "lockstep_model_busy_seconds_total",
@@ -101,64 +99,76 @@ pub fn describe() {
     describe_gauge!(
         "lockstep_mailbox_blocked_seconds_total",
         Unit::Seconds,
-        "time spent waiting for room in a link"
+        "time spent waiting for space in a mailbox"
     );
     describe_gauge!("lockstep_bytes_in_flight", Unit::Bytes, "bytes of all records from poll to outcome");
-    describe_gauge!("lockstep_byte_budget", Unit::Bytes, "the most that bytes in flight should be");
+    describe_gauge!("lockstep_byte_budget", Unit::Bytes, "limit on the bytes in flight");
     describe_gauge!(
         "lockstep_paused_partitions",
-        "partitions paused to keep to the budget or to the drift bound"
+        "partitions paused because of the byte budget or the drift bound"
     );
     describe_gauge!(
         "lockstep_ahead_partitions",
-        "partitions paused since they are further ahead in event time than the drift bound allows"
+        "partitions paused because they are further ahead in event time than the drift bound allows"
     );
     describe_gauge!(
         "lockstep_metadata_pressure_partitions",
-        "partitions whose completion map nears the limit"
+        "partitions whose completion map is close to the metadata limit"
     );
     describe_gauge!(
         "lockstep_oldest_event_age_seconds",
         Unit::Seconds,
-        "age of the oldest event of a partition that waits in Kafka; 0 where none does"
+        "age of the oldest event that waits in Kafka, by partition; 0 where none waits"
     );
-    describe_gauge!("lockstep_arrival_records_per_second", "records that arrive in Kafka, averaged");
-    describe_gauge!("lockstep_served_records_per_second", "records that are taken in, averaged");
+    describe_gauge!(
+        "lockstep_arrival_records_per_second",
+        "records per second that arrive in Kafka, averaged"
+    );
+    describe_gauge!(
+        "lockstep_served_records_per_second",
+        "records per second that the pipeline reads, averaged"
+    );
     describe_gauge!(
         "lockstep_busy_ratio",
-        "share of their time for which shards or the instances of a step work, averaged"
+        "share of time for which shards or the instances of a step are busy, averaged"
     );
     describe_gauge!(
         "lockstep_scaling_wanted",
-        "shards, or instances of a step, that the law of scaling asks for"
+        "number of shards, or of instances of a step, that the scaling rule wants"
     );
     describe_gauge!(
         "lockstep_desired_replicas",
-        "processes that the work of this one's partitions asks for; the sum over all, rounded up, is how many there should be"
+        "processes that the load of this one's partitions needs; the sum over all processes, rounded up, is the number to run"
     );
     describe_gauge!(
         "lockstep_input_drift_ppm",
-        "the drift furthest from 0 among the streams of an input that are followed: real rate over nominal less 1, by event times"
+        "largest clock drift among the monitored streams of an input: real rate over nominal rate, less 1, by event times"
     );
     describe_gauge!(
         "lockstep_input_clock_offset_seconds",
         Unit::Seconds,
-        "what to add to the event times of an input so that they agree with the pivot's, as estimated last"
+        "last estimate of the offset to add to an input's event times so that they agree with the pivot's"
     );
-    describe_gauge!("lockstep_breaker_state", "the breaker of a step's model: 0 closed, 1 half-open, 2 open");
-    describe_gauge!("lockstep_batch_limit", "the most bundles of a batch, since larger ones found no memory");
+    describe_gauge!(
+        "lockstep_breaker_state",
+        "circuit breaker of a step's model: 0 closed, 1 half-open, 2 open"
+    );
+    describe_gauge!(
+        "lockstep_batch_limit",
+        "most bundles in a batch, after larger batches ran out of memory"
+    );
     describe_gauge!(
         "lockstep_batch_cost_seconds",
         Unit::Seconds,
-        "what a batch is expected to take in the model, as measured: a fixed part, and a part for each bundle"
+        "expected time of a batch in the model, from measurements: a fixed part, and a part for each bundle"
     );
-    describe_gauge!("lockstep_batch_chosen_size", "the most bundles that the last batch was to have");
+    describe_gauge!("lockstep_batch_chosen_size", "target size in bundles of the last batch");
     describe_gauge!(
         "lockstep_batch_chosen_delay_seconds",
         Unit::Seconds,
-        "how long the oldest bundle of the last batch had waited for it"
+        "time that the oldest bundle of the last batch had waited"
     );
-    describe_gauge!("lockstep_streams", "streams known to the sync actors");
+    describe_gauge!("lockstep_streams", "streams held by the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
     instances::describe();
     shards::describe();
@@ -166,38 +176,38 @@ pub fn describe() {
     upstream::describe();
 }
 
-/// Records of an input were consumed.
+/// Counts consumed records of an input.
 pub fn consumed(input: &str, records: usize, bytes: usize) {
     counter!("lockstep_records_total", "input" => input.to_owned()).increment(records as u64);
     counter!("lockstep_record_bytes_total", "input" => input.to_owned()).increment(bytes as u64);
 }
 
-/// The broker deleted records before they were read.
+/// Counts records that the broker deleted before they were read.
 pub fn data_lost(input: &str, records: u64) {
     counter!("lockstep_data_loss_records_total", "input" => input.to_owned()).increment(records);
 }
 
-/// Bundles closed: `emitted`, `dropped` or `dead-lettered`.
+/// Counts closed bundles; `outcome` is `emitted`, `dropped` or `dead-lettered`.
 pub fn bundles_closed(outcome: &'static str, count: usize) {
     counter!("lockstep_bundles_total", "outcome" => outcome).increment(count as u64);
 }
 
-/// A sample came too late.
+/// Counts a sample that came too late.
 pub fn late(input: &str) {
     counter!("lockstep_late_total", "input" => input.to_owned()).increment(1);
 }
 
-/// The clock of an input's source has stepped.
+/// Counts a step of the clock of an input's source.
 pub fn epoch(input: &str) {
     counter!("lockstep_epochs_total", "input" => input.to_owned()).increment(1);
 }
 
-/// A sample had to make room, since more was held than this bound allows.
+/// Counts a sample evicted because alignment held more than `bound` allows.
 pub fn evicted(input: &str, bound: Bound) {
     counter!("lockstep_evicted_total", "input" => input.to_owned(), "reason" => bound.as_str()).increment(1);
 }
 
-/// What a shard's look at the clocks of an input has found; not a number when it is no longer known.
+/// Sets a shard's estimate of the clocks of an input; NaN when it is no longer known.
 pub fn clock(shard: usize, input: &str, quantity: Quantity, value: Option<f64>) {
     let (shard, input, value) = (shard.to_string(), input.to_owned(), value.unwrap_or(f64::NAN));
     match quantity {
@@ -210,15 +220,15 @@ pub fn clock(shard: usize, input: &str, quantity: Quantity, value: Option<f64>) 
     }
 }
 
-/// A record was dead-lettered.
+/// Counts a dead-lettered record.
 pub fn dead_lettered(stage: StageKind, reason: Reason) {
     counter!("lockstep_dead_letters_total", "stage" => stage.code(), "reason" => reason.code()).increment(1);
 }
 
-/// Results were acknowledged: where their time went.
+/// Counts acknowledged results, and records their latencies.
 pub fn published(latencies: &mut Latencies) {
-    static OF_RESULTS: OnceLock<(Counter, [Histogram; PARTS.len()])> = OnceLock::new();
-    let (results, histograms) = OF_RESULTS.get_or_init(|| {
+    static RESULTS: OnceLock<(Counter, [Histogram; PARTS.len()])> = OnceLock::new();
+    let (results, histograms) = RESULTS.get_or_init(|| {
         let histograms = PARTS.map(|part| histogram!("lockstep_latency_seconds", "part" => part));
         (counter!("lockstep_results_total"), histograms)
     });
@@ -228,12 +238,12 @@ pub fn published(latencies: &mut Latencies) {
     }
 }
 
-/// The broker did not take a record.
+/// Counts a record that the broker did not accept.
 pub fn delivery_failed() {
     counter!("lockstep_delivery_failures_total").increment(1);
 }
 
-/// A transaction has ended, or the first has begun.
+/// Counts an ended transaction, and records the time of its end. The first `Begin` ends none and is not counted.
 pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
     let outcome = match (asked, ended) {
         (Ask::Begin, Ended::AsAsked) => return,
@@ -245,63 +255,64 @@ pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
     histogram!("lockstep_transaction_end_seconds").record(took.as_secs_f64());
 }
 
-/// What a stream had carried on could not be taken up.
+/// Counts a stream whose stored state could not be restored.
 pub fn state_refused(step: &str) {
     counter!("lockstep_states_refused_total", "step" => step.to_owned()).increment(1);
 }
 
-/// A bundle in flight was let go, as its records were read under an assignment that has ended.
+/// Counts a bundle in flight that was abandoned because its records were read under an assignment that has ended.
 pub fn bundle_abandoned() {
     counter!("lockstep_bundles_abandoned_total").increment(1);
 }
 
-/// How many partitions are read slowly, or not at all, as so much of them has ended out of order.
-pub fn crowded(slow: usize, paused: usize) {
+/// Sets the numbers of partitions that are read slowly, or paused, because of offset-metadata pressure.
+pub fn metadata_pressure(slow: usize, paused: usize) {
     gauge!("lockstep_metadata_pressure_partitions", "intake" => "slow").set(slow as f64);
     gauge!("lockstep_metadata_pressure_partitions", "intake" => "paused").set(paused as f64);
 }
 
-/// A batch was run.
+/// Counts a batch that was run, and records its size and time.
 pub fn batch_run(step: &str, instance: usize, size: usize, busy: Duration, succeeded: bool) {
     let outcome = if succeeded { "ok" } else { "failed" };
     histogram!("lockstep_batch_size", "step" => step.to_owned()).record(size as f64);
     counter!("lockstep_model_batches_total", "step" => step.to_owned(), "outcome" => outcome).increment(1);
-    // The facade's counters take whole numbers only, and the convention wants seconds: a gauge that only grows.
+    // The facade's counters take whole numbers only, and the convention asks for seconds: so it is a gauge that only
+    // grows.
     gauge!("lockstep_model_busy_seconds_total", "step" => step.to_owned(), "instance" => instance.to_string())
         .increment(busy.as_secs_f64());
 }
 
-/// Somebody waited for room in a link.
-pub fn link_blocked(link: &'static str, waited: Duration) {
+/// Adds time that a sender waited for space in a mailbox.
+pub fn mailbox_blocked(link: &'static str, waited: Duration) {
     gauge!("lockstep_mailbox_blocked_seconds_total", "link" => link).increment(waited.as_secs_f64());
 }
 
-/// An actor panicked and the panic was caught.
+/// Counts a caught panic of an actor.
 pub fn panicked(actor: &str) {
     counter!("lockstep_panics_total", "actor" => actor.to_owned()).increment(1);
 }
 
-/// Something that failed is started again: an instance, or the pipeline.
+/// Counts a restart of an actor, an instance or the pipeline.
 pub fn restarted(who: &str) {
     counter!("lockstep_restarts_total", "actor" => who.to_owned()).increment(1);
 }
 
-/// A call of a model did not return in time.
+/// Counts a model call that did not return in time.
 pub fn abandoned(step: &str) {
     counter!("lockstep_instances_abandoned_total", "step" => step.to_owned()).increment(1);
 }
 
-/// A batch was split: `failure` or `memory`.
+/// Counts a split batch; `reason` is `failure` or `memory`.
 pub fn batch_split(step: &str, reason: &'static str) {
     counter!("lockstep_batches_split_total", "step" => step.to_owned(), "reason" => reason).increment(1);
 }
 
-/// A step's batches have at most so many bundles from here on.
+/// Sets the most bundles of a step's batches from now on.
 pub fn batch_limit(step: &str, most: usize) {
     gauge!("lockstep_batch_limit", "step" => step.to_owned()).set(most as f64);
 }
 
-/// What was decided of the batch that was cut last, and what batches have cost so far.
+/// Sets the size and delay of the batch that was cut last, and the cost model of the step.
 pub fn batch_chosen(step: &str, chosen: Chosen, cost: &CostModel) {
     let (fixed, per_item) = cost.parts();
     gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "fixed").set(fixed);
@@ -310,7 +321,7 @@ pub fn batch_chosen(step: &str, chosen: Chosen, cost: &CostModel) {
     gauge!("lockstep_batch_chosen_delay_seconds", "step" => step.to_owned()).set(chosen.waited.as_secs_f64());
 }
 
-/// What the breaker of a step's model does.
+/// Sets the state of the circuit breaker of a step's model.
 pub fn breaker(step: &str, state: BreakerState) {
     let value = match state {
         BreakerState::Closed => 0.0,
@@ -320,12 +331,12 @@ pub fn breaker(step: &str, state: BreakerState) {
     gauge!("lockstep_breaker_state", "step" => step.to_owned()).set(value);
 }
 
-/// A sample was put aside unread.
+/// Counts a sample that was shed unread.
 pub fn shed(input: &str, why: Shed) {
     counter!("lockstep_shed_total", "input" => input.to_owned(), "reason" => why.as_str()).increment(1);
 }
 
-/// Memory in flight, its budget, partitions that are paused, and how many of them for being too far ahead.
+/// Sets the memory in flight, its budget, the number of paused partitions, and how many of these are too far ahead.
 pub fn memory(used: u64, limit: u64, paused: usize, ahead: usize) {
     gauge!("lockstep_ahead_partitions").set(ahead as f64);
     gauge!("lockstep_bytes_in_flight").set(used as f64);
@@ -333,14 +344,14 @@ pub fn memory(used: u64, limit: u64, paused: usize, ahead: usize) {
     gauge!("lockstep_paused_partitions").set(paused as f64);
 }
 
-/// How old the oldest event is that waits in a partition; not a number when it is no longer known.
+/// Sets the age of the oldest event that waits in a partition; NaN when it is no longer known.
 pub fn oldest_event(input: &str, partition: PartitionId, age: Option<Duration>) {
     let partition = partition.partition.to_string();
     gauge!("lockstep_oldest_event_age_seconds", "input" => input.to_owned(), "partition" => partition)
         .set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
 }
 
-/// What the law of scaling goes by.
+/// Sets the measures of the scaling rule.
 pub fn measured(measures: &Measures) {
     if let Some(arrival) = measures.arrival {
         gauge!("lockstep_arrival_records_per_second").set(arrival);
@@ -353,24 +364,24 @@ pub fn measured(measures: &Measures) {
     }
 }
 
-/// There are to be so many of something.
+/// Sets the wanted number of shards, or of instances of a step.
 pub fn scaling_wanted(of: &str, count: usize) {
     gauge!("lockstep_scaling_wanted", "of" => of.to_owned()).set(count as f64);
 }
 
-/// It was decided that there are to be more of something, or fewer.
+/// Counts a decision to scale up or down.
 pub fn scaling_decided(decision: &Decision) {
     let way = if decision.to > decision.from { "up" } else { "down" };
     counter!("lockstep_scaling_decisions_total", "of" => decision.name.to_string(), "way" => way)
         .increment(1);
 }
 
-/// How many processes the work of this one asks for.
+/// Sets the number of processes that the load of this one needs.
 pub fn desired_replicas(processes: f64) {
     gauge!("lockstep_desired_replicas").set(processes);
 }
 
-/// What a sync actor holds.
+/// Sets the streams and samples that a sync actor holds.
 pub fn alignment(shard: usize, streams: usize, buffered: usize) {
     gauge!("lockstep_streams", "shard" => shard.to_string()).set(streams as f64);
     gauge!("lockstep_buffered_samples", "shard" => shard.to_string()).set(buffered as f64);

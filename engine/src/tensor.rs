@@ -1,4 +1,4 @@
-//! Tensors in ordinary memory: what preprocessing fills and what models give back.
+//! Tensors in ordinary memory: preprocessing fills them, and models return them.
 
 use std::fmt;
 
@@ -77,8 +77,9 @@ impl Tensor {
         (shape.iter().product::<usize>() == count).then_some(Self { shape, data })
     }
 
-    /// Its memory as a tensor of another shape, grown or cut as needed. The elements that it had have no meaning
-    /// in it.
+    /// Reuses its memory for a tensor of another shape, grown or cut as needed. The old elements have no meaning in
+    /// the
+    /// new shape.
     pub fn reshaped(mut self, shape: &[usize]) -> Self {
         let count = shape.iter().product();
         match &mut self.data {
@@ -91,7 +92,7 @@ impl Tensor {
         self
     }
 
-    /// How many elements its memory has room for.
+    /// The number of elements that fit its memory without reallocation.
     pub fn capacity(&self) -> usize {
         match &self.data {
             Data::F32(v) => v.capacity(),

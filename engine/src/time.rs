@@ -1,4 +1,4 @@
-//! Points in time: nanoseconds since the Unix epoch, for event time, wall time and the runtime's clock alike.
+//! Points in time: nanoseconds since the Unix epoch, for event time, wall time and the runtime's clock.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -21,12 +21,12 @@ impl Timestamp {
     /// The latest point in time.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// A point so many nanoseconds after the epoch.
+    /// The point `nanos` nanoseconds after the epoch.
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
 
-    /// A point so many milliseconds after the epoch, the unit of Kafka's own timestamps.
+    /// The point `millis` milliseconds after the epoch, the unit of Kafka's own timestamps.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(1_000_000))
     }
@@ -51,12 +51,12 @@ impl Timestamp {
         Duration::from_nanos(u64::try_from(self.nanos_since(earlier)).unwrap_or(0))
     }
 
-    /// A later point.
+    /// The point `span` later.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(nanos(span)))
     }
 
-    /// An earlier point.
+    /// The point `span` earlier.
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(span)))
     }
@@ -64,9 +64,9 @@ impl Timestamp {
     /// Reads RFC 3339, as `2026-03-01T12:00:00.25Z` or with an offset.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// If the text is not of that form, or the point is outside the years 1677 to 2262.
     pub fn parse_rfc3339(text: &str) -> Result<Self, String> {
-        // jiff takes more: other separators, offsets of a day and more, names of zones, times without seconds.
+        // jiff accepts more: other separators, offsets of a day and more, names of zones, times without seconds.
         if !is_rfc3339(text.as_bytes()) {
             return Err("it is not of the form YYYY-MM-DDTHH:MM:SS, with a fraction after a point if wished, and Z or ±HH:MM".into());
         }
@@ -76,34 +76,36 @@ impl Timestamp {
             .map_err(|_| format!("{text} is outside the years 1677 to 2262"))
     }
 
-    /// Reads the runtime's clock: wall time when it is first read, and from then on as much later as time has passed. It never
-    /// steps, so that all waiting goes by it. Only shells call this: the rules take `now` as an argument.
+    /// Reads the runtime's clock: the wall time of the first call plus the time that has passed since. It never
+    /// steps, so
+    /// all waiting uses it. Only code outside the engine calls this: the rules take `now` as an argument.
     pub fn now() -> Self {
         static BEGAN: LazyLock<(Instant, Timestamp)> = LazyLock::new(|| (Instant::now(), Timestamp::wall()));
         let (began, wall) = *BEGAN;
         wall.after(began.elapsed())
     }
 
-    /// Reads the wall clock, which may step in either direction: to be compared with event times, and for stamps. Only shells
-    /// call this.
+    /// Reads the wall clock, which may step in either direction. It is for comparison with event times and for
+    /// timestamps.
+    /// Only code outside the engine calls this.
     #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub fn wall() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(nanos(since).saturating_add(stepped()))
     }
 
-    /// How far the wall clock is ahead of the runtime's, in nanoseconds; negative when it is behind.
+    /// The wall clock less the runtime's clock, in nanoseconds; negative when the wall clock is behind.
     pub fn wall_ahead() -> i64 {
         Self::wall().nanos_since(Self::now())
     }
 
-    /// What another clock says that is so many nanoseconds ahead.
+    /// The same moment by a clock that is `by_ns` nanoseconds ahead.
     pub const fn ahead(self, by_ns: i64) -> Self {
         Self(self.0.saturating_add(by_ns))
     }
 }
 
-/// How far a test has stepped the wall clock, in nanoseconds.
+/// The step of the wall clock that a test has set, in nanoseconds.
 #[cfg(debug_assertions)]
 static STEPPED: AtomicI64 = AtomicI64::new(0);
 
@@ -117,14 +119,14 @@ const fn stepped() -> i64 {
     0
 }
 
-/// Steps the wall clock as this process sees it, to prove that nothing waits by it: it is so far ahead of the real one from now
-/// on.
+/// Steps the wall clock as this process sees it: from now on it is `ahead_ns` ahead of the real one. Tests use it to
+/// prove that nothing waits by the wall clock.
 #[cfg(debug_assertions)]
 pub fn step_wall(ahead_ns: i64) {
     STEPPED.store(ahead_ns, Ordering::Relaxed);
 }
 
-/// RFC 3339 in UTC with as many digits of the second as needed.
+/// Writes RFC 3339 in UTC, with as many digits of the second as needed.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
@@ -139,7 +141,7 @@ pub fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Whether a text has the form of RFC 3339, section 5.6; whether there is such a day is for the calendar to say.
+/// True if a text has the form of RFC 3339, section 5.6. It does not check that the day exists; jiff does.
 fn is_rfc3339(text: &[u8]) -> bool {
     let has_form = |text: &[u8], form: &[u8]| {
         text.iter().zip(form).all(|(byte, form)| match form {

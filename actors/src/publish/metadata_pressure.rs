@@ -37,7 +37,7 @@ impl PressureMonitor {
         }
         if let Some(crowded) = told {
             let full = crowded.iter().filter(|(_, how)| *how == MetadataPressure::Full).count();
-            telemetry::crowded(crowded.len() - full, full);
+            telemetry::metadata_pressure(crowded.len() - full, full);
             tracing::debug!(
                 slow = crowded.len() - full,
                 paused = full,

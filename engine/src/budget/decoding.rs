@@ -1,11 +1,11 @@
-//! Who may decode now, so that decoded pixels stay within the byte budget. The rule alone: a shell does the waiting.
+//! Turns for decoding, so that decoded pixels stay within the byte budget. This is the rule alone; the caller waits.
 //!
-//! Whoever decodes holds memory for as long as it decodes, and meanwhile waits for nothing. So a turn comes for everybody:
-//! those who wait do so for decoding that is under way, never for bundles or batches that wait themselves.
+//! A decoder holds memory only while it decodes, and waits for nothing during that time. So every request gets its
+//! turn: it waits for decoding under way, never for bundles or batches that wait themselves.
 
 use std::collections::VecDeque;
 
-/// The turns of those who decode, in the order in which they asked.
+/// The queue of decoding requests, in the order of arrival.
 #[derive(Debug)]
 pub struct Turns {
     limit: u64,
@@ -14,7 +14,7 @@ pub struct Turns {
     waiting: VecDeque<Turn>,
 }
 
-/// A place in the queue, with so many bytes.
+/// One request in the queue, and the bytes that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     number: u64,
@@ -22,12 +22,12 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// Turns for decoding within a budget of so many bytes.
+    /// Creates a queue for decoding within a budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self { limit, under_way: 0, next: 0, waiting: VecDeque::new() }
     }
 
-    /// Queues for so many bytes; none when they are more than the whole budget, which no waiting would change.
+    /// Queues a request for `bytes`. Returns `None` if they exceed the whole budget, since waiting would not help.
     pub fn ask(&mut self, bytes: u64) -> Option<Turn> {
         if bytes > self.limit {
             return None;
@@ -38,9 +38,11 @@ impl Turns {
         Some(turn)
     }
 
-    /// Whether its turn has come, of which it is then. `used` are the bytes of the budget that are taken, those of decoding
-    /// under way included. The first in the queue goes if it fits, or if nobody decodes: what else is in the budget may be
-    /// waiting for it.
+    /// Begins decoding if the turn has come. `used` is the number of taken bytes of the budget, including decoding
+    /// under
+    /// way. The first request in the queue begins if it fits, or if no other decoding is under way: the rest of the
+    /// budget
+    /// may be held by records that wait for it.
     pub fn begin(&mut self, turn: Turn, used: u64) -> bool {
         let is_first = self.waiting.front() == Some(&turn);
         let fits = used.saturating_add(turn.bytes) <= self.limit;
@@ -52,7 +54,7 @@ impl Turns {
         begins
     }
 
-    /// One that had begun has ended. The first in the queue is to ask again.
+    /// Ends decoding that had begun. The caller then calls [`Self::begin`] for the first request in the queue.
     pub fn end(&mut self) {
         self.under_way = self.under_way.saturating_sub(1);
     }
@@ -65,20 +67,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_goes_when_it_fits_and_the_next_waits_behind_it() {
+    fn decoding_queue_begins_the_first_request_that_fits() {
         let mut turns = Turns::new(100);
         assert_eq!(turns.ask(101), None);
         let [first, second, third] = [60, 50, 10].map(|bytes| turns.ask(bytes).expect("within the budget"));
         assert!(!turns.begin(second, 0));
         assert!(turns.begin(first, 0));
         assert!(!turns.begin(second, 60));
-        assert!(!turns.begin(third, 60), "nobody overtakes");
+        assert!(!turns.begin(third, 60), "no request overtakes another");
         turns.end();
         assert!(turns.begin(second, 0) && turns.begin(third, 50));
     }
 
     #[test]
-    fn a_budget_full_of_payloads_lets_one_decode_at_a_time() {
+    fn decoding_runs_one_at_a_time_while_payloads_fill_the_budget() {
         let mut turns = Turns::new(100);
         let [first, second] = [60, 5].map(|bytes| turns.ask(bytes).expect("within the budget"));
         assert!(turns.begin(first, 100));
@@ -88,10 +90,11 @@ mod tests {
     }
 
     proptest! {
-        /// Over random requests and ends, with payloads that come and go beside them: all have their turn, in order, and
-        /// what is decoded fits into what the payloads leave, but for one alone.
+        /// Random requests and ends, beside payloads that come and go. All requests get their turn, in order. Decoded
+        /// bytes
+        /// fit into the space that the payloads leave, except for a single decoder alone.
         #[test]
-        fn everybody_has_a_turn_and_what_is_decoded_fits_or_is_alone(
+        fn decoding_serves_every_request_and_fits_or_runs_alone(
             requests in prop::collection::vec((1u64..=100, 0u64..150, any::<bool>()), 1..60),
         ) {
             let mut turns = Turns::new(100);
@@ -109,7 +112,7 @@ mod tests {
                     assert!(running.len() == 1 || others + decoding <= 100);
                     begun.push(turn.number);
                 }
-                assert!(waiting.is_empty() || !running.is_empty(), "somebody waits for nobody");
+                assert!(waiting.is_empty() || !running.is_empty(), "a request waits although nothing runs");
                 begun
             };
             for (bytes, besides, ends) in requests {

@@ -1,24 +1,24 @@
-//! Stretches as bytes, after the base that both sides know.
+//! The binary format of stretches, relative to the committed position (the base).
 //!
-//! The body is a row of segments. Each begins with two numbers, as LEB128 of at most 63 bits: how many offsets after
-//! the segment before it (at first, after the base) it begins, and a head. A head of
+//! The body is a row of segments. Each begins with two numbers, as LEB128 of at most 63 bits. The first is the number
+//! of offsets from the end of the segment before it (at first, from the base). The second is the head. A head of
 //! - `4n` is a run of `n` offsets that have ended;
 //! - `4n + 1` is a run of `n` that are published and have not ended;
-//! - `4n + 2` is followed by `n` bytes, of which each bit, lowest first, says of an offset whether it has ended;
-//! - `4n + 3` is followed by `n` bytes below 3⁵, of which each digit to the base of 3, lowest first, says of an offset
-//!   whether neither is so (0), it has ended (1), or it is published (2).
+//! - `4n + 2` is followed by `n` bytes with a bit for each offset, lowest first: 1 if it has ended;
+//! - `4n + 3` is followed by `n` bytes below 3⁵ with a digit to the base of 3 for each offset, lowest first: 0 for
+//!   neither, 1 for ended, 2 for published.
 //!
-//! The last of those bytes is not zero, and the segment ends with its last bit or digit that is not.
+//! The last of these bytes is not zero, and the segment ends with its last bit or digit that is not.
 
-use super::plan::{How, plan};
-use super::progress::{Progress, Stretch, What};
+use super::plan::{Encoding, plan};
+use super::progress::{Progress, RecordState, Stretch};
 use crate::position::{NextOffset, Offset};
 
-/// How many digits to the base of 3 a byte has.
+/// The number of digits to the base of 3 in a byte.
 const TRITS: u64 = 5;
 
-/// Stretches that ascend, none before `base`, in as few bytes as this format has for them; or `None` if they are more
-/// than `most`, or a number does not fit the format.
+/// Writes stretches that ascend, none before `base`, in the fewest bytes that this format allows. Returns `None` if
+/// that is more than `most` bytes, or if a number does not fit the format.
 pub(super) fn write(stretches: &[Stretch], base: i64, most: usize) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut rest = stretches;
@@ -28,16 +28,16 @@ pub(super) fn write(stretches: &[Stretch], base: i64, most: usize) -> Option<Vec
         rest = after;
         let (first, last) = (own.first()?, own.last()?);
         varint(&mut out, first.run.from.0.abs_diff(at))?;
-        let (n, kind) = match (segment.how, first.what) {
-            (How::Alone, What::Ended) => (length(own)?, 0),
-            (How::Alone, What::Published) => (length(own)?, 1),
-            (How::Bits, _) => (length(own)?.div_ceil(8), 2),
-            (How::Trits, _) => (length(own)?.div_ceil(TRITS), 3),
+        let (n, kind) = match (segment.encoding, first.state) {
+            (Encoding::Alone, RecordState::Ended) => (length(own)?, 0),
+            (Encoding::Alone, RecordState::Published) => (length(own)?, 1),
+            (Encoding::Bits, _) => (length(own)?.div_ceil(8), 2),
+            (Encoding::Trits, _) => (length(own)?.div_ceil(TRITS), 3),
         };
         varint(&mut out, n.checked_mul(4)? + kind)?;
-        if segment.how != How::Alone {
+        if segment.encoding != Encoding::Alone {
             let bytes = usize::try_from(n).ok().filter(|bytes| *bytes <= most)?;
-            map(&mut out, own, first.run.from, bytes, segment.how);
+            map(&mut out, own, first.run.from, bytes, segment.encoding);
         }
         if out.len() > most {
             return None;
@@ -47,21 +47,21 @@ pub(super) fn write(stretches: &[Stretch], base: i64, most: usize) -> Option<Vec
     Some(out)
 }
 
-/// How many offsets there are from the first of stretches to the last.
+/// The number of offsets from the first stretch to the end of the last.
 fn length(own: &[Stretch]) -> Option<u64> {
     Some(own.last()?.run.to.0.abs_diff(own.first()?.run.from.0))
 }
 
-fn map(out: &mut Vec<u8>, own: &[Stretch], from: Offset, bytes: usize, how: How) {
+fn map(out: &mut Vec<u8>, own: &[Stretch], from: Offset, bytes: usize, encoding: Encoding) {
     let start = out.len();
     out.resize(start + bytes, 0);
     let Some(map) = out.get_mut(start..) else { return };
-    for Stretch { run, what } in own {
+    for Stretch { run, state } in own {
         for offset in run.from.0..run.to.0 {
             let place = offset.abs_diff(from.0);
-            let (byte, adds) = match (how, what) {
-                (How::Trits, What::Ended) => (place / TRITS, trit(place)),
-                (How::Trits, What::Published) => (place / TRITS, 2 * trit(place)),
+            let (byte, adds) = match (encoding, state) {
+                (Encoding::Trits, RecordState::Ended) => (place / TRITS, trit(place)),
+                (Encoding::Trits, RecordState::Published) => (place / TRITS, 2 * trit(place)),
                 _ => (place / 8, 1 << (place % 8)),
             };
             if let Some(byte) = map.get_mut(usize::try_from(byte).unwrap_or(usize::MAX)) {
@@ -71,7 +71,7 @@ fn map(out: &mut Vec<u8>, own: &[Stretch], from: Offset, bytes: usize, how: How)
     }
 }
 
-/// What a digit of 1 counts in its byte.
+/// The value of a digit of 1 in its byte.
 fn trit(place: u64) -> u8 {
     match place % TRITS {
         0 => 1,
@@ -92,10 +92,10 @@ fn varint(out: &mut Vec<u8>, mut value: u64) -> Option<()> {
     Some(())
 }
 
-/// Reads what [`write`] writes. It makes at most five runs of a byte.
+/// Reads the output of [`write`]. It makes at most five runs of a byte.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of the mistake.
 pub(super) fn read(mut body: &[u8], base: i64) -> Result<Progress, &'static str> {
     let mut progress = Progress::default();
     let mut at = base;

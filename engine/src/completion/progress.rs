@@ -1,43 +1,43 @@
-//! How far a partition has come: which of its records have ended, and which are in a published result already though
-//! they have not.
+//! The progress of a partition: its records that have ended, and its records that are published and have not ended.
 
 use super::plan::plan;
 use super::{CompletionMap, Run, Segment};
 use crate::position::{NextOffset, Offset};
 
-/// What the metadata of a commit says of records at or after its position.
+/// The states of the records at or after a committed position, as in the metadata of the commit.
 ///
-/// A record is read again after a restart unless it has ended. One that a published result contains, and that waits for
-/// results to come, must be known as such then: whatever becomes of it, it is not lost.
+/// After a restart a record is read again unless it has ended. A record can be in a published result and still wait
+/// for
+/// further results. The restarted pipeline must know that: whatever its outcome, such a record is not lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Have ended.
+    /// The records that have ended.
     pub ended: CompletionMap,
-    /// Are in a published result and have not ended. What [`Self::ended`] has does not count here.
+    /// The records that are in a published result and have not ended. Records of [`Self::ended`] do not count here.
     pub published: CompletionMap,
 }
 
-/// What is said of the records of a stretch.
+/// The state of the records of a stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum RecordState {
     Ended,
     Published,
 }
 
-/// A run, and what it is of.
+/// A run, and the state of its records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stretch {
     pub(super) run: Run,
-    pub(super) what: What,
+    pub(super) state: RecordState,
 }
 
 impl Progress {
-    /// Whether nothing is known of any record.
+    /// True if the state of no record is known.
     pub fn is_empty(&self) -> bool {
         self.ended.is_empty() && self.published.is_empty()
     }
 
-    /// The offset after the last record of which anything is known.
+    /// The offset after the last record whose state is known.
     pub fn end(&self) -> Option<NextOffset> {
         self.ended.end().max(self.published.end())
     }
@@ -48,34 +48,35 @@ impl Progress {
         self.published.clear();
     }
 
-    /// How it is best written after `base`. What comes before does not count.
+    /// The cheapest encoding of the records from `base` on.
     pub(crate) fn segments(&self, base: NextOffset) -> Vec<Segment> {
         plan(&self.stretches(base), base.0)
     }
 
-    /// All that it says of records from `base` on: ascending, and none overlaps another.
+    /// The stretches of records from `base` on: ascending, and none overlaps another.
     pub(super) fn stretches(&self, base: NextOffset) -> Vec<Stretch> {
-        let of = |run, what| Stretch { run, what };
-        let mut all: Vec<Stretch> = from_on(&self.ended, base).map(|run| of(run, What::Ended)).collect();
+        let of = |run, state| Stretch { run, state };
+        let mut all: Vec<Stretch> =
+            from_on(&self.ended, base).map(|run| of(run, RecordState::Ended)).collect();
         if !self.published.is_empty() {
             without(from_on(&self.published, base), self.ended.runs(), |run| {
-                all.push(of(run, What::Published));
+                all.push(of(run, RecordState::Published));
             });
-            // Two rows that ascend: what the standard library's merge sort makes one of in linear time.
+            // The standard library's merge sort merges two ascending rows in linear time.
             all.sort_by_key(|stretch| stretch.run.from);
         }
         all
     }
 }
 
-/// The runs of a set, less what is before `base`.
+/// The runs of a set, without the part before `base`.
 fn from_on(set: &CompletionMap, base: NextOffset) -> impl Iterator<Item = Run> {
     let first = set.runs().partition_point(|run| run.to <= base);
     let runs = set.runs().get(first..).unwrap_or_default();
     runs.iter().map(move |run| Run { from: run.from.max(Offset(base.0)), to: run.to })
 }
 
-/// Runs less those of `others`; both ascend.
+/// Gives the runs without the records of `others`; both ascend.
 fn without(runs: impl Iterator<Item = Run>, others: &[Run], mut give: impl FnMut(Run)) {
     let mut others = others.iter().peekable();
     for Run { mut from, to } in runs {

@@ -19,8 +19,8 @@ fn ended(offsets: impl IntoIterator<Item = i64>) -> Progress {
     Progress { ended: map_of(offsets), published: CompletionMap::default() }
 }
 
-/// Offsets after the base, from short runs, long ones and single ones, some with nothing between them; of those that
-/// are published, which take turns with those that have ended, none, some, or many.
+/// Random progress: offsets after the base from short runs, long ones and single ones, some without a gap. None, some
+/// or many of them are published, alternating with ended ones.
 fn maps() -> impl Strategy<Value = (i64, Progress)> {
     let gap = prop_oneof![2 => Just(0), 4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
     let len = prop_oneof![4 => 1_i64..4, 2 => 1_i64..200, 1 => 1_i64..1_000_000_000];
@@ -41,7 +41,7 @@ fn records(count: i64, has_ended: impl Fn(i64) -> bool) -> Progress {
     ended((0..count).filter(|offset| has_ended(*offset)))
 }
 
-/// Whether a record has ended, as good as at random.
+/// A pseudo-random choice of ended records.
 fn by_chance(offset: i64) -> bool {
     offset.wrapping_mul(0x5851_f42d_4c95_7f2d).count_ones().is_multiple_of(2)
 }
@@ -59,7 +59,7 @@ fn an_empty_map_is_short_and_recognisable() {
 }
 
 #[test]
-fn metadata_of_others_is_told_from_that_which_is_broken() {
+fn foreign_metadata_differs_from_broken_metadata() {
     let decode = |text| Progress::decode(NextOffset(0), text);
     assert_eq!(decode(""), Ok(Progress::default()));
     assert_eq!(decode("eyJwYXJhbGxlbCI6MX0="), Err(MapError::Foreign));
@@ -70,23 +70,23 @@ fn metadata_of_others_is_told_from_that_which_is_broken() {
 }
 
 #[test]
-fn the_map_of_one_position_is_not_taken_for_that_of_another() {
+fn map_of_another_position_is_refused() {
     let text = ended([5, 6, 9]).encode(NextOffset(3), NO_LIMIT).expect("it fits");
     assert!(Progress::decode(NextOffset(3), &text).is_ok());
     assert!(matches!(Progress::decode(NextOffset(4), &text), Err(MapError::Broken(_))));
 }
 
 #[test]
-fn a_stretch_is_written_as_runs_or_bits_or_deflated_whichever_is_shortest() {
-    // A million in a row behind one that stands still: a gap and a length.
+fn map_takes_the_shortest_of_runs_bits_and_deflate() {
+    // A million in a row behind one unfinished record: a gap and a length.
     assert!(len_of(&records(1_000_000, |o| o > 0)) < 25);
     // At random: a bit each, so six to a character.
     let random = len_of(&records(12_000, by_chance));
     assert!((2_000..2_040).contains(&random), "{random}");
-    // Both, one after the other, cost what each costs.
+    // One after the other, they cost the sum of both.
     let both = len_of(&records(1_012_000, |o| (1..1_000_000).contains(&o) || o >= 1_000_000 && by_chance(o)));
     assert!(both < 2_060, "{both}");
-    // One that is published among those that have ended costs a few bytes, and many a fifth of a byte each at most.
+    // One published record among ended ones costs a few bytes; many cost at most a fifth of a byte each.
     let mut mixed = records(12_000, by_chance);
     mixed.ended.insert(Offset(11_000), NextOffset(12_001));
     mixed.published.insert(Offset(12_001), NextOffset(12_002));
@@ -102,7 +102,7 @@ fn a_stretch_is_written_as_runs_or_bits_or_deflated_whichever_is_shortest() {
 }
 
 #[test]
-fn a_map_that_does_not_fit_is_not_cut() {
+fn map_that_does_not_fit_is_not_cut() {
     let map = records(12_000, by_chance);
     let len = len_of(&map);
     assert!(map.encode(NextOffset(0), len).is_some());
@@ -112,7 +112,7 @@ fn a_map_that_does_not_fit_is_not_cut() {
 }
 
 #[test]
-fn what_inflates_beyond_all_bounds_is_refused_in_little_memory() {
+fn map_that_inflates_beyond_the_limit_is_refused_early() {
     let bomb = miniz_oxide::deflate::compress_to_vec(&vec![0; 16 * MAX_BODY], 9);
     let refused = Progress::decode(NextOffset(0), &seal(NextOffset(0), 1, &bomb));
     assert!(refused.is_err_and(|error| error.to_string().contains("inflated")));
@@ -139,7 +139,7 @@ fn runs_beyond_the_last_offset_are_refused() {
 }
 
 #[test]
-fn what_begins_before_the_position_is_left_out() {
+fn map_leaves_out_records_before_its_position() {
     let progress = |ended: &[i64], published: &[i64]| Progress {
         ended: map_of(ended.iter().copied()),
         published: map_of(published.iter().copied()),
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn what_has_ended_does_not_count_as_published(
+    fn ended_records_do_not_count_as_published(
         ended in prop::collection::btree_set(0_i64..60, 0..60),
         published in prop::collection::btree_set(0_i64..60, 0..60),
         base in 0_i64..20,
@@ -186,9 +186,9 @@ proptest! {
         prop_assert_eq!(Progress::decode(NextOffset(base), &text), Ok(expected));
     }
 
-    /// Held against all ways to write up to six stretches.
+    /// Compares the plan with all encodings of up to six stretches.
     #[test]
-    fn no_choice_of_ways_to_write_is_shorter_by_more_than_what_rounding_costs(
+    fn plan_is_the_shortest_encoding_up_to_rounding(
         runs in prop::collection::vec(
             (prop_oneof![1_u64..4, 1_u64..40], prop_oneof![1_u64..4, 1_u64..40], any::<bool>()), 1..7),
     ) {
@@ -202,7 +202,7 @@ proptest! {
         let planned: usize = progress.segments(NextOffset(0)).iter().map(|segment| segment.bytes).sum();
         let written = body::write(&progress.stretches(NextOffset(0)), 0, MAX_BODY).expect("it fits").len();
         prop_assert!(written <= planned);
-        // A digit to the base of five for each stretch: alone, or that it begins or goes on with a map of either kind.
+        // A digit to the base of five for each stretch: alone, or begin or continue a map of either kind.
         let mut best = u64::MAX;
         'choices: for choice in 0..5_u32.pow(runs.len() as u32) {
             // In fifths of a bit.
@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn what_fits_the_capacity_fits_the_limit(limit in 0_usize..5_000) {
+    fn map_within_the_capacity_fits_the_limit(limit in 0_usize..5_000) {
         let body = vec![1; capacity(limit)];
         let text = seal(NextOffset(0), 0, &body);
         prop_assert!(text.len() <= limit || body.is_empty());
@@ -242,15 +242,15 @@ proptest! {
         }
     }
 
-    /// With [`what_any_body_says_can_be_written_again`] this stands in for the fuzz target where that does not run.
+    /// Together with [`decoded_body_can_be_encoded_again`] this replaces the fuzz target where that does not run.
     #[test]
-    fn no_text_makes_the_decoder_fail_otherwise_than_by_an_error(base: i64, text in ".{0,200}", magic: bool) {
+    fn map_decoder_answers_any_text_with_a_map_or_an_error(base: i64, text in ".{0,200}", magic: bool) {
         let text = if magic { format!("lockstep:{text}") } else { text };
         let _ = Progress::decode(NextOffset(base), &text);
     }
 
     #[test]
-    fn what_any_body_says_can_be_written_again(
+    fn decoded_body_can_be_encoded_again(
         base: i64,
         form in 0_u8..3,
         body in prop::collection::vec(prop_oneof![3 => 0_u8..8, 1 => any::<u8>()], 0..200),

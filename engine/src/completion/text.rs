@@ -1,9 +1,13 @@
-//! The map as text, as it stands in the metadata of a commit.
+//! The completion map as text, for the metadata of a commit.
 //!
-//! `lockstep:` and, in base64 for URLs without padding (RFC 4648, section 5): the version of all that follows (1 byte,
-//! now 1), the form (1 byte: 0 as it is, 1 deflated by RFC 1951), a checksum (4 bytes, little endian: CRC-32 as in ISO
-//! 3309 of the committed position as 8 bytes, little endian, then version, form and body), and the body. The position
-//! is in the checksum since the map of one position says nothing about another.
+//! The text is `lockstep:`, followed by these parts in base64 for URLs without padding (RFC 4648, section 5):
+//! - the version of all that follows (1 byte, now 1);
+//! - the form (1 byte: 0 plain, 1 deflated by RFC 1951);
+//! - a checksum (4 bytes, little endian): CRC-32 as in ISO 3309 of the committed position as 8 bytes, little endian,
+//!   then version, form and body;
+//! - the body.
+//!
+//! The checksum covers the position because the map of one position is meaningless for another.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,27 +23,27 @@ const PLAIN: u8 = 0;
 const DEFLATED: u8 = 1;
 /// Version, form and checksum.
 const HEADER: usize = 6;
-/// From so many bytes on it is worth the time to try whether deflating shortens them.
+/// The least length in bytes of a body that is worth the time of deflating it.
 const DEFLATE_FROM: usize = 128;
-/// Of zlib's levels, the one that most use.
+/// zlib's default level.
 const DEFLATE_LEVEL: u8 = 6;
 
-/// The longest body, in bytes, before it is deflated. Reading one of that length takes at most 12 MiB at a time.
+/// The longest body, in bytes, before it is deflated. To read one of that length takes at most 12 MiB at a time.
 pub const MAX_BODY: usize = 64 * 1024;
 
 /// The longest text that is read, in characters.
 pub const MAX_TEXT: usize = text_len(MAX_BODY);
 
-/// Why metadata says nothing of what has ended.
+/// The reasons why the metadata of a commit has no completion map.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MapError {
-    /// Somebody else wrote it.
-    #[error("it is not of Lockstep")]
+    /// Another program wrote it.
+    #[error("it was not written by Lockstep")]
     Foreign,
-    /// It is of a version of Lockstep that writes maps in another way.
-    #[error("it is of version {0}, and this Lockstep reads version {VERSION}")]
+    /// Another version of Lockstep wrote it, in another format.
+    #[error("it has version {0}, and this Lockstep reads version {VERSION}")]
     Version(u8),
-    /// It is not as it was written, or belongs to another position.
+    /// It is damaged, or belongs to another position.
     #[error("it is broken: {0}")]
     Broken(String),
 }
@@ -48,22 +52,23 @@ const fn text_len(body: usize) -> usize {
     MAGIC.len() + ((HEADER + body) * 4).div_ceil(3)
 }
 
-/// A body of so many bytes is at most `limit` characters as text, and is not longer than it may be.
+/// The most bytes of a body whose text has at most `limit` characters; never more than [`MAX_BODY`].
 pub(crate) fn capacity(limit: usize) -> usize {
-    // Four characters carry three bytes, two carry one and three carry two.
+    // In base64 four characters carry three bytes, two carry one and three carry two.
     let bytes =
         limit.saturating_sub(MAGIC.len()) / 4 * 3 + [0, 0, 1, 2][limit.saturating_sub(MAGIC.len()) % 4];
     bytes.saturating_sub(HEADER).min(MAX_BODY)
 }
 
-/// How many bytes a number takes as LEB128.
+/// The number of bytes of a number as LEB128.
 pub(crate) const fn varint_len(value: u64) -> u64 {
     (64 - (value | 1).leading_zeros() as u64).div_ceil(7)
 }
 
 impl Progress {
-    /// It as metadata of a commit of `base`: ASCII, and at most `limit` characters long. What is known of records before
-    /// `base` is left out. `None` if it does not fit: nothing else is ever left out of it.
+    /// Encodes the map as metadata of a commit of `base`: ASCII, at most `limit` characters long. It leaves out
+    /// records
+    /// before `base`, and no others. Returns `None` if the text does not fit.
     pub fn encode(&self, base: NextOffset, limit: usize) -> Option<String> {
         let body = body::write(&self.stretches(base), base.0, MAX_BODY)?;
         let deflated = (body.len() >= DEFLATE_FROM).then(|| compress_to_vec(&body, DEFLATE_LEVEL));
@@ -74,13 +79,13 @@ impl Progress {
         (text.len() <= limit).then_some(text)
     }
 
-    /// Reads the metadata of a commit of `base`. No metadata at all says nothing of any record: so commit those who
-    /// know of none.
+    /// Reads the metadata of a commit of `base`. Empty metadata is an empty map: clients that do not know of maps
+    /// commit it.
     ///
-    /// It takes a bounded amount of memory whatever the text, see [`MAX_BODY`], and time in proportion.
+    /// Its memory is bounded for any text (see [`MAX_BODY`]), and its time is proportional to the text's length.
     ///
     /// # Errors
-    /// If it is not a map, or not of this position.
+    /// If the text is not a map, or a map of another position.
     pub fn decode(base: NextOffset, metadata: &str) -> Result<Self, MapError> {
         if metadata.is_empty() {
             return Ok(Self::default());

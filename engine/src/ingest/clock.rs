@@ -1,49 +1,51 @@
-//! The clock of those who wait for samples: it stands while none could come.
+//! The intake clock, for everything that waits for samples. It stops while no sample could arrive.
 //!
-//! Whoever waits for a sample so long, and then no longer, means a source that is silent. While this process reads nothing,
-//! since what it has read waits for a model or for memory, every source seems silent; so that time does not count.
-//! (Flink pauses the timeout of idle sources in the same way while they are held up, since its version 1.20.)
+//! A timeout on samples is meant for a silent source. While this process reads nothing because its records wait for a
+//! model or for memory, every source seems silent; so that time does not count. (Flink pauses the timeout of idle
+//! sources in the same way during backpressure, since its version 1.20.)
 
 use std::time::Duration;
 
 use crate::time::{Timestamp, nanos};
 
-/// Why nothing is read.
+/// A reason why nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// What has been read finds no room with the next actor.
+    /// Records that have been read wait for space in the next actor's mailbox.
     Room,
-    /// The byte budget is spent, and what is under way frees some of it.
+    /// The byte budget is used up, and only bundles under way can free some of it.
     Memory,
-    /// Some of what is to be read cannot be: brokers are away, or a right is missing. That is not silence.
+    /// Some inputs cannot be read: brokers are unreachable, or a permission is missing. That is not silence.
     Unreadable,
-    /// Partitions of one input are here without those of another, whose records come to another process or to nobody.
+    /// Partitions of one input are assigned here without the ones of another input. Another process, or none, reads
+    /// those.
     Apart,
 }
 
-/// A clock that goes as the wall clock does, but stands while there is a [`Hold`]. It is behind the wall clock by as long as
-/// it has stood.
+/// A clock that runs like the wall clock, but stops while there is a [`Hold`]. It is behind the wall clock by the
+/// total
+/// time of its stops.
 #[derive(Debug, Default)]
 pub struct IntakeClock {
-    stood: Duration,
-    /// Since when it stands, in wall time.
+    stopped: Duration,
+    /// The wall time since which it has been stopped; none while it runs.
     since: Option<Timestamp>,
-    /// By [`Hold`].
+    /// One flag for each [`Hold`].
     held: [bool; 4],
 }
 
 impl IntakeClock {
-    /// What time it is on this clock.
+    /// The time of this clock.
     pub fn at(&self, wall: Timestamp) -> Timestamp {
-        self.since.map_or(wall, |since| since.min(wall)).before(self.stood)
+        self.since.map_or(wall, |since| since.min(wall)).before(self.stopped)
     }
 
-    /// When this clock comes to `time`, in wall time, if it goes and does not stand again before that; else later.
+    /// The wall time at which this clock reaches `time`, if it runs and does not stop again before that; else later.
     pub fn wall(&self, time: Timestamp) -> Timestamp {
-        time.after(self.stood)
+        time.after(self.stopped)
     }
 
-    /// A hold begins or ends, at this wall time.
+    /// Begins or ends a hold, at this wall time.
     pub fn set(&mut self, hold: Hold, is_held: bool, wall: Timestamp) {
         let [room, memory, unreadable, apart] = &mut self.held;
         *match hold {
@@ -55,8 +57,8 @@ impl IntakeClock {
         if self.held.contains(&true) {
             self.since.get_or_insert(wall);
         } else if let Some(since) = self.since.take() {
-            self.stood = Duration::from_nanos(
-                nanos(self.stood).saturating_add(nanos(wall.since(since))).unsigned_abs(),
+            self.stopped = Duration::from_nanos(
+                nanos(self.stopped).saturating_add(nanos(wall.since(since))).unsigned_abs(),
             );
         }
     }
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_while_anything_holds_and_goes_on_from_where_it_stood() {
+    fn intake_clock_stops_during_holds_and_resumes_where_it_stopped() {
         let mut clock = IntakeClock::default();
         assert_eq!(clock.at(ms(100)), ms(100));
         clock.set(Hold::Room, true, ms(100));
@@ -89,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_has_gone_for_as_long_as_nothing_held(steps in prop::collection::vec((0..50_i64, 0..4_usize, any::<bool>()), 0..50)) {
+        fn intake_clock_runs_exactly_while_there_is_no_hold(steps in prop::collection::vec((0..50_i64, 0..4_usize, any::<bool>()), 0..50)) {
             let (mut clock, mut wall, mut gone) = (IntakeClock::default(), 0, 0);
             let mut held = [false; 4];
             for (pause, which, is_held) in steps {

@@ -1,9 +1,10 @@
-//! Co-partitioning, as far as the records themselves show it.
+//! The check of co-partitioning, from the records themselves.
 //!
-//! Several processes share the partitions of all inputs by number, so a stream must have the same number in every input.
-//! Producers that follow different partitioners break that. Where the partner of a stream goes to another process, no process
-//! sees both, so each input is judged by its own records: a partitioner that does not explain where they are was
-//! not followed.
+//! Several processes share the partitions of all inputs by number, so a stream must have the same number in every
+//! input.
+//! Producers that use different partitioners break that. If the other half of a stream goes to another process, no
+//! process sees both. So each input is judged by its own records: if a partitioner does not explain their partitions,
+//! the producers do not use it.
 
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault};
@@ -16,18 +17,18 @@ use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// The streams that are remembered of each input: a sample of them where there are more.
+/// The binary logarithm of the number of streams remembered of each input: a sample of them if there are more.
 const PLACES_BITS: u32 = 10;
-/// A stream that has been silent for longer says nothing about how its producer is set up now.
+/// The time for which a silent stream is remembered: after it, the settings of its producer may have changed.
 const REMEMBERED: Duration = Duration::from_secs(120);
 /// The fewest streams by which an input is judged.
 const FEWEST: usize = 3;
-/// The chance below which nobody takes it for one that a partitioner explains all streams.
+/// The probability below which it is no coincidence that a partitioner explains all streams.
 const CHANCE: f64 = 1e-6;
-/// One stream in so many may lie elsewhere, as one that was put there by hand.
+/// One stream in this number may be in another partition, for example because a person put it there.
 const STRAY: usize = 20;
 
-/// What the streams seen lately say about where producers put them.
+/// The partitions of recent streams, and the partitioners that explain them.
 #[derive(Debug)]
 pub struct Copartition {
     inputs: Vec<Input>,
@@ -35,9 +36,9 @@ pub struct Copartition {
 
 #[derive(Debug)]
 struct Input {
-    /// How many partitions its topic has; none until that is known.
+    /// The number of partitions of its topic; none until it is known.
     partitions: Option<i32>,
-    /// By hash of the stream, the same place in every input.
+    /// Streams by their hash: a stream has the same place in every input.
     places: Box<[Option<Seen>]>,
 }
 
@@ -48,33 +49,33 @@ struct Seen {
     at: Timestamp,
 }
 
-/// Of an input, how many of the streams seen lately each partitioner explains.
+/// The number of recent streams of an input that each partitioner explains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
-    /// How many streams there are.
+    /// The number of streams.
     pub streams: usize,
-    /// How many of them lie where each of [`Partitioner::ALL`] puts them.
+    /// The number of streams in the partition that each of [`Partitioner::ALL`] would choose.
     pub explained: [usize; Partitioner::ALL.len()],
 }
 
-/// Two inputs whose streams do not meet.
+/// Two inputs whose streams are in different partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// Both, and which partitioner their producers follow, if one that is known.
+    /// Both inputs, each with the partitioner that its producers use, if it is a known one.
     pub inputs: [(InputId, Fit, Option<Partitioner>); 2],
-    /// A stream that has different numbers, if one was seen in both.
+    /// A stream with different partition numbers, if one was seen in both inputs.
     pub example: Option<(StreamKey, [i32; 2])>,
 }
 
 impl Copartition {
-    /// Of so many inputs.
+    /// Creates the check for a number of inputs.
     pub fn new(inputs: usize) -> Self {
         let input = || Input { partitions: None, places: vec![None; 1 << PLACES_BITS].into() };
-        // With one input there is nothing that could fail to meet.
+        // One input alone cannot conflict.
         Self { inputs: if inputs > 1 { (0..inputs).map(|_| input()).collect() } else { Vec::new() } }
     }
 
-    /// Sets how many partitions each input has. What was seen under another number says nothing any more.
+    /// Sets the number of partitions of each input. If it changes, the streams seen before are forgotten.
     pub fn set_partitions(&mut self, counts: &[i32]) {
         for (input, count) in self.inputs.iter_mut().zip(counts) {
             if input.partitions.replace(*count).is_some_and(|before| before != *count) {
@@ -83,7 +84,7 @@ impl Copartition {
         }
     }
 
-    /// A record of a stream was read.
+    /// Takes note of a record of a stream.
     pub fn observe(&mut self, id: PartitionId, stream: &StreamKey, now: Timestamp) {
         let Some(input) = self.inputs.get_mut(id.input.index()) else { return };
         if input.partitions == Some(1) {
@@ -94,13 +95,14 @@ impl Copartition {
         let Some(place) = input.places.get_mut(place) else { return };
         match place {
             Some(seen) if seen.stream == *stream && seen.partition == id.partition => seen.at = now,
-            // Others keep their places while they are heard, or places would change hands with each record.
+            // An active stream keeps its place, or streams with the same place would replace each other at each
+            // record.
             Some(seen) if seen.stream != *stream && seen.is_recent(now) => {}
             _ => *place = Some(Seen { stream: stream.clone(), partition: id.partition, at: now }),
         }
     }
 
-    /// How the streams of each input fit the partitioners; nothing with one input.
+    /// The fit of each input's streams to the partitioners; empty with one input.
     pub fn fits(&self, now: Timestamp) -> impl Iterator<Item = (InputId, Fit)> {
         let fit = move |(index, input): (usize, &Input)| {
             Some((InputId(u16::try_from(index).ok()?), input.fit(now)))
@@ -108,7 +110,7 @@ impl Copartition {
         self.inputs.iter().enumerate().filter_map(fit)
     }
 
-    /// Two inputs whose streams do not meet, if there are any.
+    /// Two inputs whose streams are in different partitions, if there are any.
     pub fn conflict(&self, now: Timestamp) -> Option<Conflict> {
         let judged: Vec<(InputId, Fit, Option<Partitioner>, &Input)> = self
             .fits(now)
@@ -152,7 +154,7 @@ impl Input {
         })
     }
 
-    /// A stream that has another number in the other input, unless it is one stray among many.
+    /// A stream with another partition number in the other input, unless it is one stray among many.
     fn differing(&self, other: &Self, now: Timestamp) -> Option<(StreamKey, [i32; 2])> {
         let (mut common, mut differing, mut example) = (0, 0, None);
         for (one, two) in self.places.iter().zip(&other.places) {
@@ -175,7 +177,7 @@ impl Fit {
         Partitioner::ALL.iter().zip(self.explained).find(|(it, _)| **it == rule).map_or(0, |(_, count)| count)
     }
 
-    /// The partitioner that explains (nearly) all streams, if they are too many for that to be chance.
+    /// The partitioner that explains (nearly) all streams, if they are too many for a coincidence.
     fn followed(&self, partitions: i32) -> Option<Partitioner> {
         let chance = f64::from(partitions.max(1)).recip().powf(self.streams as f64);
         if self.streams < FEWEST || chance > CHANCE {
@@ -185,7 +187,7 @@ impl Fit {
         Partitioner::ALL.into_iter().filter(|rule| strays(rule) * STRAY <= self.streams).min_by_key(strays)
     }
 
-    /// Whether streams lie where this partitioner does not put them, and more than a stray one.
+    /// True if more streams than a few strays are in partitions that this partitioner would not choose.
     fn breaks(&self, rule: Partitioner) -> bool {
         let strays = self.streams.saturating_sub(self.of(rule));
         self.streams >= FEWEST && strays > 1 && strays * STRAY > self.streams
@@ -193,7 +195,7 @@ impl Fit {
 }
 
 impl Conflict {
-    /// What is wrong and what to write instead. `name` is that of an input.
+    /// The message to the operator: the conflict and the remedy. `name` returns the name of an input.
     pub fn describe<'a>(&self, name: impl Fn(InputId) -> &'a str) -> String {
         let [a, b] = self.inputs.map(|(id, fit, rule)| (name(id), Followed(fit, rule)));
         let example = self.example.as_ref().map_or_else(String::new, |(stream, [one, two])| {
@@ -214,7 +216,7 @@ impl Conflict {
     }
 }
 
-/// Which partitioner is followed, in words.
+/// A partitioner and its fit, in words.
 struct Followed(Fit, Option<Partitioner>);
 
 impl fmt::Display for Followed {

@@ -4,7 +4,7 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-/// Streams of two inputs, as their producers' partitioners put them; of a process that holds some partitions.
+/// The view of a process with some partitions, of streams of two inputs whose producers use these partitioners.
 fn seen(
     rules: [fn(usize) -> Partitioner; 2],
     (streams, partitions): (usize, i32),
@@ -29,7 +29,7 @@ const JAVA: fn(usize) -> Partitioner = |_| Partitioner::Murmur2;
 const LIBRDKAFKA: fn(usize) -> Partitioner = |_| Partitioner::Crc32;
 
 #[test]
-fn two_partitioners_are_named_with_their_inputs_and_the_remedy() {
+fn conflict_names_inputs_partitioners_and_remedy() {
     let conflict = seen([JAVA, LIBRDKAFKA], (24, 12), |_| true).conflict(NOW).expect("seen");
     assert_eq!(conflict.inputs.map(|it| it.2), [Some(Partitioner::Murmur2), Some(Partitioner::Crc32)]);
     let text = conflict.describe(|id| ["cam", "sensor"][id.index()]);
@@ -46,7 +46,7 @@ fn two_partitioners_are_named_with_their_inputs_and_the_remedy() {
 }
 
 #[test]
-fn a_process_that_never_sees_both_parts_of_a_stream_sees_it_too() {
+fn conflict_is_found_without_both_halves_of_a_stream() {
     for half in [0, 1] {
         let watch = seen([JAVA, LIBRDKAFKA], (24, 12), |partition| partition / 6 == half);
         let conflict = watch.conflict(NOW).expect("seen");
@@ -55,7 +55,7 @@ fn a_process_that_never_sees_both_parts_of_a_stream_sees_it_too() {
 }
 
 #[test]
-fn a_second_producer_with_another_partitioner_is_seen_and_a_stray_record_is_not() {
+fn conflict_is_a_second_partitioner_but_not_a_stray_record() {
     let mixed: fn(usize) -> Partitioner =
         |n| if n.is_multiple_of(2) { Partitioner::Murmur2 } else { Partitioner::Crc32 };
     let conflict = seen([mixed, JAVA], (40, 12), |_| true).conflict(NOW).expect("seen");
@@ -66,7 +66,7 @@ fn a_second_producer_with_another_partitioner_is_seen_and_a_stray_record_is_not(
 }
 
 #[test]
-fn one_stream_in_two_partitions_is_seen_whatever_the_partitioner() {
+fn conflict_is_one_stream_in_two_partitions() {
     let mut watch = Copartition::new(2);
     watch.set_partitions(&[4, 4]);
     for (input, partition) in [(0, 2), (1, 3)] {
@@ -78,7 +78,7 @@ fn one_stream_in_two_partitions_is_seen_whatever_the_partitioner() {
 }
 
 #[test]
-fn what_was_mended_is_said_no_more_and_what_has_ended_is_forgotten() {
+fn conflict_ends_when_it_is_fixed_or_the_streams_are_forgotten() {
     let mut watch = seen([JAVA, LIBRDKAFKA], (24, 12), |_| true);
     assert!(watch.conflict(NOW).is_some());
     assert_eq!(watch.conflict(NOW.after(REMEMBERED)), None, "they have fallen silent");
@@ -92,7 +92,7 @@ fn what_was_mended_is_said_no_more_and_what_has_ended_is_forgotten() {
 }
 
 #[test]
-fn what_was_read_before_the_number_of_partitions_is_known_counts() {
+fn streams_count_before_the_number_of_partitions_is_known() {
     let mut watch = Copartition::new(2);
     for (input, rule) in [(0, Partitioner::Murmur2), (1, Partitioner::Crc32)] {
         for number in 0..24 {
@@ -111,7 +111,7 @@ fn what_was_read_before_the_number_of_partitions_is_known_counts() {
 }
 
 #[test]
-fn another_number_of_partitions_begins_anew() {
+fn new_number_of_partitions_forgets_the_streams() {
     let mut watch = seen([JAVA, LIBRDKAFKA], (24, 12), |_| true);
     watch.set_partitions(&[12, 24]);
     let fits: Vec<usize> = watch.fits(NOW).map(|(_, fit)| fit.streams).collect();
@@ -119,9 +119,9 @@ fn another_number_of_partitions_begins_anew() {
 }
 
 proptest! {
-    /// Whatever rule both inputs follow, a known one or none, it is no conflict: chance alone never makes one.
+    /// If both inputs use the same rule, known or unknown, there is never a conflict by coincidence.
     #[test]
-    fn inputs_that_follow_one_rule_are_never_in_conflict(
+    fn inputs_with_one_rule_are_never_in_conflict(
         streams in 1..200_usize,
         partitions in 1..40_i32,
         rule in 0..4_usize,
@@ -147,9 +147,9 @@ proptest! {
         prop_assert_eq!(watch.conflict(NOW), None);
     }
 
-    /// With streams enough, inputs that follow two different rules are told apart, however the partitions are shared.
+    /// With enough streams, two different rules are a conflict, however the partitions are shared.
     #[test]
-    fn inputs_that_follow_two_rules_are_in_conflict(
+    fn inputs_with_two_rules_are_in_conflict(
         partitions in 2..40_i32,
         rules in (0..3_usize, 1..3_usize),
         processes in 1..4_i32,

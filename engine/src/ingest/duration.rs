@@ -1,4 +1,4 @@
-//! How long a payload lasts. Nothing is decoded; of WAV the header is read, of FLAC the headers of its frames.
+//! The duration of a payload. Nothing is decoded: for WAV it reads the header, for FLAC the headers of its frames.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use super::flac::Flac;
 use super::wav::WavHeader;
 use crate::media::{Media, Pcm, container};
 
-/// The slowest and the fastest sound that is taken, in frames a second.
+/// The accepted sample rates, in frames a second.
 pub const RATES: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 
 /// The most frames that one payload of compressed sound may hold: 46 minutes at 48 kHz.
 pub const MAX_FRAMES: u64 = 1 << 27;
 
-/// How long a payload lasts: zero for images, text and bytes, for sound its frames over its rate.
+/// The duration of a payload: zero for images, text and bytes; for sound its frames divided by its rate.
 ///
 /// # Errors
-/// When the payload is empty, is cut inside a frame, has a header that cannot be read, or one that claims
-/// more sound than the payload can hold.
+/// When the payload is empty, is cut inside a frame, has a header that cannot be read, or a header that claims more
+/// sound than the payload holds.
 pub fn duration(media: &Media, payload: &[u8]) -> Result<Duration, String> {
     let (frames, rate) = match media {
         Media::Jpeg | Media::Png | Media::WebP | Media::Rgb { .. } | Media::Text | Media::Binary => {
@@ -40,7 +40,7 @@ pub fn duration(media: &Media, payload: &[u8]) -> Result<Duration, String> {
 /// The number of frames of raw sound.
 ///
 /// # Errors
-/// When there is none, the last one is cut, or the payload is a file with a header of its own.
+/// When there is no frame, the last one is cut, or the payload is a file with its own header.
 pub fn raw_frames(pcm: &Pcm, payload: &[u8]) -> Result<usize, String> {
     let media = Media::Pcm(*pcm);
     if let Some(found) = container::recognise_in_raw(payload) {
@@ -54,7 +54,7 @@ pub fn raw_frames(pcm: &Pcm, payload: &[u8]) -> Result<usize, String> {
 /// The number of frames of `size` bytes in `length` bytes.
 ///
 /// # Errors
-/// When there is none, or the last one is cut.
+/// When there is no frame, or the last one is cut.
 pub fn whole_frames(length: usize, size: usize, media: &Media) -> Result<usize, String> {
     if length == 0 {
         return Err(format!("the payload is empty; {media} needs at least one frame of {size} bytes"));
@@ -67,10 +67,10 @@ pub fn whole_frames(length: usize, size: usize, media: &Media) -> Result<usize, 
     Ok(length / size)
 }
 
-/// Checks that a rate is one at which sound is taken.
+/// Checks that a sample rate is accepted.
 ///
 /// # Errors
-/// When it is not.
+/// When the rate is outside [`RATES`].
 pub fn check_rate(rate: u32) -> Result<(), String> {
     if RATES.contains(&rate) {
         return Ok(());

@@ -16,7 +16,7 @@ fn wav(rate: u32, bits: u16, data: usize, claimed: u32) -> Vec<u8> {
 }
 
 #[test]
-fn what_has_no_length_lasts_no_time() {
+fn image_text_and_bytes_have_no_duration() {
     for media in [Media::Jpeg, Media::Text, Media::Binary, Media::Rgb { width: 1, height: 1 }] {
         assert_eq!(duration(&media, b"x"), Ok(Duration::ZERO));
     }
@@ -43,7 +43,7 @@ fn a_wav_of_open_length_ends_with_its_payload() {
 }
 
 #[test]
-fn a_wav_header_that_lies_or_is_cut_is_refused() {
+fn wav_header_that_is_wrong_or_cut_is_refused() {
     let cut = duration(&Media::Wav, &wav(8_000, 16, 1_600, 1_000_000)).expect_err("cut");
     assert!(cut.contains("claims 1000000 bytes"), "{cut}");
     assert!(duration(&Media::Wav, &wav(4_000_000, 16, 1_600, 1_600)).is_err());

@@ -1,5 +1,5 @@
-//! A FLAC payload (RFC 9639): its STREAMINFO block, and its frames one by one with their checksums, undecoded. So the
-//! number of samples is known where the header does not tell it, and what is missing or garbled is found before it is heard.
+//! FLAC payloads (RFC 9639): the STREAMINFO block, and the frames one by one with their checksums, undecoded. So the
+//! number of samples is known even if the header does not have it. Missing or garbled sound is found before decoding.
 
 mod frame;
 mod tags;
@@ -10,7 +10,7 @@ use self::frame::{Checksum, FrameHeader};
 use super::duration::{MAX_FRAMES, check_rate};
 use crate::media::container::other_than;
 
-/// What a FLAC payload holds.
+/// The structure of a FLAC payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flac {
     /// Samples a second.
@@ -30,22 +30,22 @@ pub struct Flac {
 pub struct Frame {
     /// The number of its first sample, from 0.
     pub first: u64,
-    /// How many samples of a channel it holds.
+    /// The number of its samples of each channel.
     pub samples: u32,
-    /// Where in the payload it is.
+    /// Its range in the payload.
     pub bytes: Range<usize>,
 }
 
 impl Flac {
-    /// Reads the STREAMINFO block and finds the frames. Tags before and behind (ID3, APE) are left out.
+    /// Reads the STREAMINFO block and finds the frames. Tags before and after them (ID3, APE) are skipped.
     ///
     /// # Errors
-    /// What is wrong, and where.
+    /// A description of the mistake and its place.
     pub fn read(payload: &[u8]) -> Result<Self, String> {
         Self::of_at_most(payload, MAX_FRAMES)
     }
 
-    /// The same of a file that may hold more samples than a payload, at most so many.
+    /// Reads a file, which may hold more samples than a payload: at most `most`.
     ///
     /// # Errors
     /// As for [`Self::read`].
@@ -91,9 +91,10 @@ impl Flac {
         self.frames.iter().map(|frame| frame.samples).max().unwrap_or(0)
     }
 
-    /// Walks the frames. None says how long it is: one ends where its checksum holds and the next one begins.
+    /// Finds the frames. A frame does not contain its length: it ends where its checksum is correct and the next
+    /// begins.
     fn find_frames(&mut self, payload: &[u8], audio: usize, most: u64) -> Result<(), String> {
-        // So many zeros end the payload; they are counted once.
+        // The number of zeros at the end of the payload is counted once.
         let zeros = payload.iter().rev().take_while(|byte| **byte == 0).count();
         let mut at = audio;
         let mut last: Option<FrameHeader> = None;
@@ -120,7 +121,7 @@ impl Flac {
         Ok(())
     }
 
-    /// Holds a frame against the header and the frame before it.
+    /// Checks a frame against the header and the frame before it.
     fn check(&self, header: &FrameHeader, last: Option<&FrameHeader>) -> Result<(), String> {
         let differs = |what: &str, own: u64, said: u64| {
             Err(format!("it has {what} {own} and the FLAC header says {said}; the two must be the same"))
@@ -155,8 +156,8 @@ impl Flac {
     }
 }
 
-/// Each block of metadata has a byte with its kind and, in the highest bit, whether it is the last, then 24 bits of
-/// length.
+/// The place after the metadata blocks. Each block has a byte with its kind and, in the highest bit, the flag of the
+/// last block; then come 24 bits of length.
 fn after_metadata(stream: &[u8]) -> Option<usize> {
     let mut at = 4;
     loop {
@@ -171,7 +172,8 @@ fn after_metadata(stream: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of the frame that begins here, whose header is so long. Over a frame with its checksum behind it the
+/// The length of the frame that begins here; `header` is the length of its header. The checksum over a frame and its
+/// own
 /// checksum is 0.
 fn length_of(here: &[u8], header: usize, zeros: usize) -> Option<usize> {
     let mut sum = Checksum::default();

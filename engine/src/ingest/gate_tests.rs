@@ -35,7 +35,7 @@ fn gate(drift: Drift) -> Gate {
 }
 
 #[test]
-fn the_inputs_ahead_are_paused_first() {
+fn gate_pauses_the_inputs_ahead_first() {
     let mut gate = gate(no_drift());
     assert_eq!(gate.decide(80, true, at(0)), None);
     assert_eq!(gate.decide(81, true, at(0)), Some(&[partition(1), partition(2)][..]));
@@ -44,7 +44,7 @@ fn the_inputs_ahead_are_paused_first() {
 }
 
 #[test]
-fn the_input_furthest_behind_is_paused_only_while_bundles_are_under_way() {
+fn gate_pauses_the_input_behind_only_while_bundles_are_under_way() {
     let mut gate = gate(no_drift());
     assert!(!gate.is_full());
     assert_eq!(gate.decide(100, true, at(0)).map(<[_]>::len), Some(3));
@@ -53,14 +53,14 @@ fn the_input_furthest_behind_is_paused_only_while_bundles_are_under_way() {
 }
 
 #[test]
-fn an_input_that_was_never_heard_is_furthest_behind() {
+fn input_without_a_sample_is_furthest_behind() {
     let mut gate = gate(no_drift());
     gate.assign(partition(3), at(0));
     assert_eq!(gate.decide(99, true, at(0)), Some(&[partition(0), partition(1), partition(2)][..]));
 }
 
 #[test]
-fn a_gate_does_not_flutter() {
+fn gate_has_hysteresis() {
     let mut gate = gate(no_drift());
     assert!(gate.decide(81, true, at(0)).is_some());
     assert_eq!(gate.decide(61, true, at(0)), None, "still closed between low and high");
@@ -69,7 +69,7 @@ fn a_gate_does_not_flutter() {
 }
 
 #[test]
-fn of_each_partition_number_the_input_furthest_behind_is_read_on() {
+fn gate_keeps_the_input_behind_open_for_each_partition_number() {
     let mut gate = Gate::new(100, no_drift());
     for (id, latest) in [(of(0, 0), 5), (of(1, 0), 7), (of(0, 1), 900), (of(1, 1), 800)] {
         gate.assign(id, at(0));
@@ -79,7 +79,7 @@ fn of_each_partition_number_the_input_furthest_behind_is_read_on() {
 }
 
 #[test]
-fn an_input_too_far_ahead_is_paused_until_it_is_half_as_far_ahead() {
+fn gate_pauses_an_input_ahead_until_it_is_half_as_far_ahead() {
     let mut gate = gate(drift());
     gate.seen(partition(1), at(100), at(0));
     assert_eq!(gate.decide(0, false, at(0)), None);
@@ -95,7 +95,7 @@ fn an_input_too_far_ahead_is_paused_until_it_is_half_as_far_ahead() {
 }
 
 #[test]
-fn an_input_at_its_end_holds_nobody_and_does_so_again_when_it_goes_on() {
+fn input_at_its_end_holds_others_only_once_it_continues() {
     let mut gate = gate(drift());
     gate.lag(partition(0), 0);
     gate.lag(partition(2), 0);
@@ -106,7 +106,7 @@ fn an_input_at_its_end_holds_nobody_and_does_so_again_when_it_goes_on() {
 }
 
 #[test]
-fn an_input_that_brings_nothing_is_waited_for_until_it_counts_as_idle() {
+fn silent_input_holds_others_until_it_is_idle() {
     let mut gate = gate(drift());
     gate.lag(partition(0), 7);
     gate.seen(partition(1), at(5_000), at(0));
@@ -117,7 +117,7 @@ fn an_input_that_brings_nothing_is_waited_for_until_it_counts_as_idle() {
 }
 
 #[test]
-fn an_input_of_which_much_is_known_to_wait_holds_the_others_before_its_first_record() {
+fn input_with_known_lag_holds_others_before_its_first_record() {
     let mut gate = gate(drift());
     gate.assign(partition(3), at(0));
     assert_eq!(gate.decide(0, false, at(1)), None, "it may well be silent");
@@ -126,7 +126,7 @@ fn an_input_of_which_much_is_known_to_wait_holds_the_others_before_its_first_rec
 }
 
 #[test]
-fn one_that_was_paused_is_not_idle_for_that() {
+fn paused_input_does_not_become_idle() {
     let mut gate = gate(drift());
     gate.seen(partition(1), at(5_000), at(0));
     for now in [0, 900, 1_800] {
@@ -134,13 +134,14 @@ fn one_that_was_paused_is_not_idle_for_that() {
         gate.seen(partition(2), at(2), at(now));
         gate.decide(0, false, at(now));
     }
-    // The others catch up and run away; it is their turn to wait, though it was silent for long.
+    // The others catch up and run ahead; now they wait for it, although it was silent for long.
     gate.seen(partition(0), at(9_000), at(1_900));
     gate.seen(partition(2), at(9_000), at(1_900));
     assert_eq!(gate.decide(0, false, at(1_900)), Some(&[partition(0), partition(2)][..]));
 }
 
-/// What the words say, computed afresh: of each number, how far each is ahead of the least that is waited for.
+/// The definition, computed again: how far each partition is ahead of the least one of its number that others wait
+/// for.
 fn too_far(
     reached: &BTreeMap<PartitionId, (Option<i64>, i64, Option<bool>)>,
     was: &[PartitionId],
@@ -179,7 +180,7 @@ fn steps() -> impl Strategy<Value = Vec<Do>> {
 
 proptest! {
     #[test]
-    fn those_too_far_ahead_are_paused_and_no_others(steps in steps()) {
+    fn gate_pauses_exactly_the_partitions_too_far_ahead(steps in steps()) {
         let ids = [of(0, 0), of(1, 0), of(0, 1), of(1, 1)];
         let mut gate = Gate::new(100, drift());
         let mut reached = BTreeMap::new();
@@ -207,7 +208,7 @@ proptest! {
             gate.decide(0, false, at(now));
             paused = too_far(&reached, &paused, now);
             prop_assert_eq!(gate.paused(), paused.as_slice());
-            // One of each number is read, or there would be nobody left to wait for.
+            // One partition of each number is read, or the others would wait for ever.
             for number in 0..2 {
                 prop_assert!(ids.iter().any(|id| id.partition == number && !paused.contains(id)));
             }
@@ -215,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn unless_bundles_are_under_way_somebody_of_each_number_is_read_whatever_is_used(
+    fn idle_pipeline_reads_a_partition_of_each_number(
         latest in prop::collection::vec(prop::option::of(0i64..500), 6),
         lag in prop::collection::vec(prop::option::of(0i64..3), 6),
         used in 0u64..200,

@@ -1,4 +1,4 @@
-//! What an input takes.
+//! Inputs: their topics, the records that they accept, and the treatment of these records.
 
 use std::time::Duration;
 
@@ -6,98 +6,103 @@ use crate::ingest::shed::ShedPolicy;
 use crate::media::{Media, Modality};
 use crate::sample::SameTime;
 
-/// One input: a topic and the kind of thing that it carries.
+/// One input: a topic and the modality of its records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputSpec {
     /// Its name, unique in the pipeline.
     pub name: String,
-    /// Its topic, of which no other input reads.
+    /// Its topic. No other input reads it.
     pub topic: String,
-    /// The kind of thing that it takes; a record of another kind is at fault.
+    /// The modality that it accepts; a record of another modality is a fault.
     pub modality: Modality,
-    /// What a record without a `content-type` is.
+    /// The media type of a record without a `content-type`.
     pub default_media: Media,
     /// The largest payload, in bytes.
     pub max_bytes: usize,
-    /// An event time further in the past than this is absurd.
+    /// The limit of event times in the past; an older one is a fault.
     pub max_past: Duration,
-    /// An event time further in the future than this is absurd.
+    /// The limit of event times in the future; a later one is a fault.
     pub max_future: Duration,
-    /// What is added to its event times, in nanoseconds: how far the clock that they come from is behind the others.
+    /// The offset added to its event times, in nanoseconds: by so much the clock of its source is behind the others.
     pub clock_offset: i64,
-    /// What records of one stream are whose headers say the same event time. Where it is the record's own timestamp they are
-    /// always distinct: it has milliseconds only, and nobody chose it.
+    /// The meaning of records of one stream whose headers have the same event time. Records whose event time is
+    /// Kafka's own
+    /// timestamp are always distinct: it has milliseconds only, and no producer chose it.
     pub same_time: SameTime,
-    /// What becomes of sound whose source drifts.
+    /// The treatment of sound whose source drifts.
     pub drift: OnDrift,
-    /// How its pictures are taken.
+    /// The treatment of its pictures.
     pub pictures: PictureCare,
-    /// What to do when the broker has deleted records before they were read.
+    /// The reaction to records that the broker deleted before they were read.
     pub on_data_loss: OnDataLoss,
-    /// What is put aside when the pipeline cannot keep up; none to keep all.
+    /// The rule by which samples are shed while the pipeline cannot keep up; none to keep all.
     pub shed: Option<ShedPolicy>,
 }
 
-/// How the pictures of an input are taken.
+/// The treatment of the pictures of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PictureCare {
-    /// What becomes of those that are damaged.
+    /// The treatment of damaged pictures.
     pub damaged: OnDamage,
-    /// Which way is up.
+    /// The use of the EXIF orientation.
     pub orientation: UseOrientation,
 }
 
-/// What becomes of a picture of which some pixels are missing or garbled.
+/// The treatment of a picture of which some pixels are missing or garbled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDamage {
-    /// It is a dead letter.
+    /// It becomes a dead letter.
     #[default]
     Refuse,
-    /// What the decoder makes of it is used, and the result says so.
+    /// The pixels that the decoder returns are used, and the result reports the damage.
     Accept,
 }
 
-/// Whether a picture is turned as its EXIF block says.
+/// The use of a picture's EXIF orientation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UseOrientation {
-    /// It is.
+    /// The picture is rotated by its EXIF orientation.
     #[default]
     Exif,
-    /// It is taken as it is stored.
+    /// The picture is used as it is stored.
     Ignore,
 }
 
-/// What to do when the broker's retention has overtaken the reader.
+/// The reaction when the broker's retention has overtaken the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDataLoss {
-    /// Count it, say it, go on from the earliest record that is left.
+    /// Count and log the loss, and continue from the earliest record that is left.
     #[default]
     Continue,
-    /// Say it and stop with a non-zero exit.
+    /// Log the loss and stop with a non-zero exit code.
     Stop,
 }
 
-/// What becomes of sound whose chunks are a little too short or too long for the time from one to the next, since the real
-/// rate of its source is not the nominal one.
+/// The treatment of sound whose source drifts: its real sample rate is not the nominal one. Then its chunks are a
+/// little
+/// too short or too long for the time from one to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDrift {
-    /// Chunks are taken as they are: what is off adds up to a gap or an overlap of a millisecond now and then.
+    /// Chunks are used as they are. The error adds up to a gap or an overlap of a millisecond now and then.
     #[default]
     Ignore,
-    /// Chunks that follow one another are stretched to the time that they span.
+    /// Consecutive chunks are stretched to the time that they span.
     Resample,
 }
 
 impl OnDrift {
-    /// How far the beginning of a chunk may lie from the end of the one before it, in nanoseconds, for them to be one
-    /// sound whatever the source: a millisecond, the resolution of Kafka's own timestamps.
+    /// The most nanoseconds between the end of a chunk and the beginning of the next for them to be one sound,
+    /// whatever the
+    /// source: a millisecond, the resolution of Kafka's own timestamps.
     pub const JITTER_NS: i64 = 1_000_000;
 
-    /// The most that a source is taken to drift: one part in so many, 2 %.
+    /// The reciprocal of the largest drift that is assumed of a source: one part in 50, or 2 %.
     pub const MOST: i64 = 50;
 
-    /// The longest gap after a chunk of a length, both in nanoseconds, that is none: the jitter of stamps, and what the source
-    /// may drift while the chunk lasts if that is corrected. The rule of alignment and preprocessing alike.
+    /// The longest gap after a chunk, in nanoseconds, that does not split the sound; `lasts` is the chunk's length in
+    /// nanoseconds. It is the jitter of timestamps, plus the drift of the source during the chunk if that is
+    /// corrected.
+    /// Alignment and preprocessing share this rule.
     pub const fn slack(self, lasts: i64) -> i64 {
         match self {
             Self::Ignore => Self::JITTER_NS,

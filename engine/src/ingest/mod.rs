@@ -1,4 +1,4 @@
-//! Turns Kafka records into samples, by their headers alone.
+//! Turns Kafka records into samples, by their keys, headers and sizes.
 
 pub mod clock;
 pub mod copartition;

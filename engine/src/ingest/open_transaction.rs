@@ -1,6 +1,6 @@
-//! Open transactions upstream: a reader of committed records sees no further than the first one that has not ended.
+//! Open transactions of upstream producers. A consumer with `read_committed` reads no further than the first of them.
 //!
-//! What lies behind it is not lag of the pipeline, which has read all that there is to read.
+//! The records after it are not lag of the pipeline, which has read all that can be read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use super::source::End;
 use crate::position::{NextOffset, PartitionId};
 use crate::time::Timestamp;
 
-/// A transaction that is open for less is one of many, each of which ends in time.
-pub const WORTH_SAYING: Duration = Duration::from_secs(10);
+/// The time after which an open transaction is reported. Shorter ones are common and end by themselves.
+pub const REPORT_AFTER: Duration = Duration::from_secs(10);
 
 /// A transaction that holds reading back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The first offset that cannot be read: where the transaction began.
+    /// The first offset that cannot be read: the beginning of the transaction.
     pub at: NextOffset,
-    /// How many offsets lie behind that, its own among them.
+    /// The number of offsets from there on, including the transaction's own.
     pub offsets: u64,
-    /// Since when it has been seen to be open.
+    /// The time at which it was first seen open.
     pub since: Timestamp,
 }
 
-/// Which partitions are held back.
+/// The partitions that open transactions hold back.
 #[derive(Debug, Default)]
 pub struct OpenTransactions(BTreeMap<PartitionId, (Held, bool)>);
 
 impl OpenTransactions {
-    /// Where a partition ends now.
+    /// Takes note of the present end of a partition.
     pub fn observe(&mut self, partition: PartitionId, end: &End, now: Timestamp) {
         let offsets = u64::try_from(end.high.0.saturating_sub(end.stable.0)).unwrap_or(0);
         if offsets == 0 {
@@ -38,24 +38,24 @@ impl OpenTransactions {
         let (held, is_reached) =
             self.0.entry(partition).or_insert((Held { at: end.stable, offsets, since: now }, false));
         if held.at != end.stable {
-            // That one has ended, and the next is another.
+            // The transaction has ended, and another one is open.
             (held.at, held.since) = (end.stable, now);
         }
         held.offsets = offsets;
         *is_reached = end.lag == 0;
     }
 
-    /// A partition is no longer ours.
+    /// Removes a revoked partition.
     pub fn revoke(&mut self, partition: PartitionId) {
         self.0.remove(&partition);
     }
 
-    /// The partitions that have been read up to a transaction which has been open for long.
+    /// The partitions that have been read up to a transaction that is open for [`REPORT_AFTER`] or longer.
     pub fn held(&self, now: Timestamp) -> impl Iterator<Item = (PartitionId, Held)> {
-        let is_worth_saying = move |held: &Held| now.since(held.since) >= WORTH_SAYING;
+        let is_old = move |held: &Held| now.since(held.since) >= REPORT_AFTER;
         self.0
             .iter()
-            .filter(move |(_, (held, is_reached))| *is_reached && is_worth_saying(held))
+            .filter(move |(_, (held, is_reached))| *is_reached && is_old(held))
             .map(|(partition, (held, _))| (*partition, *held))
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_stays_open_is_said_with_its_offset_and_since_when() {
+    fn transaction_open_for_long_is_reported_with_offset_and_start() {
         let mut open = OpenTransactions::default();
         for second in 0..10 {
             open.observe(ONE, &end(0, 100, 101 + second), at(second));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn transactions_that_follow_one_another_hold_nothing_back() {
+    fn consecutive_transactions_hold_nothing_back() {
         let mut open = OpenTransactions::default();
         for second in 0..100 {
             open.observe(ONE, &end(0, second * 10, second * 10 + 5), at(second));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_been_read_up_to_it_or_has_gone_is_not_held_back() {
+    fn partition_with_lag_or_revoked_is_not_held_back() {
         let mut open = OpenTransactions::default();
         open.observe(ONE, &end(7, 100, 200), at(0));
         assert_eq!(held(&open, 60), []);

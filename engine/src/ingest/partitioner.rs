@@ -1,12 +1,12 @@
-//! The rules by which producers choose a partition from a record's key.
+//! Partitioners: the rules by which producers choose a partition from a record's key.
 //!
-//! Producers do not say which rule they follow. It shows in their records alone: a rule that gives another number for a
-//! record's key was not followed.
+//! Producers do not declare their rule. Only their records show it: if a rule gives another partition for a record's
+//! key, the producer does not use that rule.
 
-/// A rule that a producer may follow.
+/// A rule that a producer may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partitioner {
-    /// Murmur2 of the key: the Java client, and all that follow it.
+    /// Murmur2 of the key: the Java client, and clients compatible with it.
     Murmur2,
     /// CRC-32 of the key: librdkafka and the clients built on it, unless configured.
     Crc32,
@@ -15,10 +15,10 @@ pub enum Partitioner {
 }
 
 impl Partitioner {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 3] = [Self::Murmur2, Self::Crc32, Self::Fnv1a];
 
-    /// The partition of a key, of so many partitions; none where there are none.
+    /// The partition of a key among `partitions`; none if there are no partitions.
     pub fn partition(self, key: &[u8], partitions: i32) -> Option<i32> {
         let count = u32::try_from(partitions).ok().filter(|count| *count > 0)?;
         let number = match self {
@@ -33,7 +33,7 @@ impl Partitioner {
         i32::try_from(number).ok()
     }
 
-    /// The name by which metrics know it.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Murmur2 => "murmur2",
@@ -42,7 +42,7 @@ impl Partitioner {
         }
     }
 
-    /// The name, and who follows it.
+    /// The name, and the client that uses it by default.
     pub const fn described(self) -> &'static str {
         match self {
             Self::Murmur2 => "murmur2 (the Java client's default)",
@@ -87,7 +87,7 @@ mod tests {
 
     /// From the tests of Apache Kafka's own client.
     #[test]
-    fn murmur2_is_the_java_clients() {
+    fn murmur2_agrees_with_the_java_client() {
         let known: [(&[u8], i32); 6] = [
             (b"21", -973_932_308),
             (b"foobar", -790_332_482),
@@ -103,7 +103,7 @@ mod tests {
 
     /// The check value of CRC-32, and the vectors of FNV's authors.
     #[test]
-    fn the_other_hashes_have_their_published_values() {
+    fn crc32_and_fnv1a_have_their_published_values() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(fnv1a(b""), 0x811c_9dc5);
         assert_eq!(fnv1a(b"a"), 0xe40c_292c);
@@ -113,7 +113,7 @@ mod tests {
     /// As produced to Apache Kafka through librdkafka with `partitioner` set to `murmur2_random`, `consistent_random` and
     /// `fnv1a_random`.
     #[test]
-    fn partitions_are_those_that_producers_choose() {
+    fn partitioners_agree_with_real_producers() {
         let known = [
             ("cam-1", 2, [1, 0, 0]),
             ("2c9e1f30-aaaa", 2, [0, 0, 1]),

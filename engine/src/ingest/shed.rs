@@ -1,59 +1,65 @@
-//! What is put aside unread when a pipeline cannot keep up: off unless an input asks for it.
+//! Load shedding: samples are dropped unread while a pipeline cannot keep up. It is off unless an input configures
+//! it.
 //!
-//! What is shed depends on when it arrives, not on event times alone: with a shedding input the same records need not
-//! give the same bundles twice. It is decided by key, event time and age, before anything is decoded. What is shed still
-//! tells alignment how far its stream has come, so that nobody waits for it.
+//! Shedding depends on the time of arrival, not on event times alone. So the same records need not give the same
+//! bundles
+//! twice if an input sheds. The rule goes by key, event time and age, before anything is decoded. A shed sample still
+//! advances its stream's watermark in alignment, so that no bundle waits for it.
 
 use std::time::Duration;
 
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// Which samples of an input are shed.
+/// The load shedding of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShedPolicy {
-    /// Which.
+    /// The rule that selects the samples.
     pub rule: ShedRule,
-    /// Whether they go to the topic of late samples, if there is one.
+    /// True if shed samples go to the topic of late samples, if there is one.
     pub report: bool,
 }
 
-/// Which samples are shed while records of their partition wait in Kafka. Ages are from the event time to the arrival, in wall
-/// time.
+/// The selection of samples to shed while records of their partition wait in Kafka. An age is the wall time from the
+/// event time to the arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShedRule {
-    /// Those that are older than this.
+    /// Sheds samples older than this.
     KeepLatest(Duration),
-    /// All but one of so many, chosen by a hash of stream and event time, so that inputs with the same event times keep
-    /// the same ones. It begins with a sample that is older than `above` and ends with one of at most half of that.
+    /// Keeps one of `one_of` samples. A hash of stream and event time selects it, so that inputs with the same event
+    /// times
+    /// keep the same ones. Shedding begins with a sample older than `above` and ends with one of at most half that
+    /// age.
     Sample {
-        /// One of so many is kept, from 2.
+        /// The number of samples of which one is kept; at least 2.
         one_of: u32,
-        /// The age from which on.
+        /// The age at which shedding begins.
         above: Duration,
     },
-    /// Those of streams whose key matches a pattern. The first pattern's are shed from a sample on that is older than
-    /// `above`, the second's from twice that, and so on; each until a sample of at most half of its age. Of several patterns
-    /// that match the last counts. All other streams are kept.
+    /// Sheds streams whose key matches a pattern. Shedding of the first pattern begins with a sample older than
+    /// `above`,
+    /// that of the second with one older than twice `above`, and so on. Each ends with a sample of at most half of
+    /// its age.
+    /// If several patterns match, the last counts. All other streams are kept.
     Priority {
         /// The least important first.
         patterns: Vec<Pattern>,
-        /// The age from which on.
+        /// The age at which shedding of the first pattern begins.
         above: Duration,
     },
 }
 
-/// A pattern of stream keys: `*` stands for any text, everything else for itself.
+/// A pattern of stream keys. `*` matches any text; every other character matches itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// A pattern.
+    /// Creates a pattern.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// Whether a text is as it says.
+    /// True if a text matches the pattern.
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut text) = text.strip_prefix(first) else { return false };
@@ -62,7 +68,7 @@ impl Pattern {
             if parts.peek().is_none() {
                 return text.ends_with(part);
             }
-            // The leftmost place leaves the most for what follows.
+            // The leftmost match leaves the most text for the rest of the pattern.
             let Some((_, after)) = text.split_once(part) else { return false };
             text = after;
         }
@@ -70,19 +76,19 @@ impl Pattern {
     }
 }
 
-/// Why a sample is shed.
+/// The reason why a sample is shed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shed {
-    /// It is older than [`ShedRule::KeepLatest`] says.
+    /// It is older than [`ShedRule::KeepLatest`] allows.
     TooOld,
-    /// It is none of those that [`ShedRule::Sample`] keeps.
+    /// [`ShedRule::Sample`] does not keep it.
     Sampled,
-    /// Its stream is not important enough.
+    /// Its stream's priority is too low.
     Priority,
 }
 
 impl Shed {
-    /// As it stands in metrics, and in the header of what is reported.
+    /// The name in metrics, and in the header of a reported sample.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooOld => "too-old",
@@ -92,28 +98,30 @@ impl Shed {
     }
 }
 
-/// Sheds the samples of one partition.
+/// The load shedding of one partition.
 #[derive(Debug)]
 pub struct Shedder {
     rule: ShedRule,
-    /// Whether records wait in Kafka; taken to be so until the source says otherwise.
+    /// True while records wait in Kafka; assumed until the source reports the lag.
     lags: bool,
-    /// How many multiples of `above` the pipeline is behind, with hysteresis.
+    /// The number of multiples of `above` by which the pipeline is behind, with hysteresis.
     level: u32,
 }
 
 impl Shedder {
-    /// One that has seen nothing yet.
+    /// Creates a shedder that has seen no sample.
     pub fn new(rule: ShedRule) -> Self {
         Self { rule, lags: true, level: 0 }
     }
 
-    /// So many records of the partition are still to be read.
+    /// Takes note of the partition's consumer lag.
     pub fn lag(&mut self, records: i64) {
         self.lags = records > 0;
     }
 
-    /// Whether a sample that arrives now is shed, and why. Asked of each in the order of the partition.
+    /// Decides if a sample that arrives now is shed, and returns the reason. To be called for each sample of the
+    /// partition,
+    /// in order.
     pub fn decide(&mut self, stream: &StreamKey, event_time: Timestamp, now: Timestamp) -> Option<Shed> {
         let age = now.since(event_time);
         match &self.rule {
@@ -136,7 +144,7 @@ impl Shedder {
     }
 }
 
-/// Of how many multiples of `above`, up to `most`, the backlog has been since it was last at most half of that.
+/// The level after a sample of this age, at most `most`. Level `n` begins above `n * above` and ends at half of that.
 fn level(before: u32, age: Duration, above: Duration, most: u32) -> u32 {
     let is_above = |multiple: u32| age > above.saturating_mul(multiple);
     let mut level = before;
@@ -149,8 +157,8 @@ fn level(before: u32, age: Duration, above: Duration, most: u32) -> u32 {
     level
 }
 
-/// FNV-1a of 64 bits (Fowler, Noll, Vo; RFC 9923), mixed once more as its low bits depend on few: the same on every machine,
-/// for ever.
+/// FNV-1a of 64 bits (Fowler, Noll, Vo; RFC 9923), mixed once more because its low bits depend on few input bits. The
+/// value is the same on every machine and in every version.
 fn hash(stream: &StreamKey, event_time: Timestamp) -> u64 {
     let bytes = stream.as_str().bytes().chain(event_time.as_nanos().to_le_bytes());
     let hash = bytes.fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {

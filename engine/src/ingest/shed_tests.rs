@@ -19,7 +19,7 @@ fn shed(shedder: &mut Shedder, stream: &str, age: u64) -> Option<Shed> {
 }
 
 #[test]
-fn only_the_latest_are_kept_while_records_wait() {
+fn shedder_keeps_only_the_latest_while_records_wait() {
     let mut shedder = Shedder::new(ShedRule::KeepLatest(ms(500)));
     assert_eq!(shed(&mut shedder, "a", 500), None);
     assert_eq!(shed(&mut shedder, "a", 501), Some(Shed::TooOld));
@@ -31,7 +31,7 @@ fn only_the_latest_are_kept_while_records_wait() {
 }
 
 #[test]
-fn of_a_backlog_one_of_so_many_is_kept_until_half_of_it_is_gone() {
+fn sampling_lasts_until_half_of_the_backlog_is_gone() {
     let mut shedder = Shedder::new(ShedRule::Sample { one_of: 1_000_000, above: ms(1_000) });
     assert_eq!(shed(&mut shedder, "a", 1_000), None);
     assert_eq!(shed(&mut shedder, "a", 1_001), Some(Shed::Sampled));
@@ -41,7 +41,7 @@ fn of_a_backlog_one_of_so_many_is_kept_until_half_of_it_is_gone() {
 }
 
 #[test]
-fn about_one_of_so_many_is_kept_whatever_the_period_of_the_samples() {
+fn sampling_keeps_its_share_for_any_period_of_samples() {
     for one_of in [2u32, 3, 10] {
         for period in [1, 33_366_667, 40_000_000, 1_000_000_000] {
             let mut shedder = Shedder::new(ShedRule::Sample { one_of, above: Duration::ZERO });
@@ -58,7 +58,7 @@ fn about_one_of_so_many_is_kept_whatever_the_period_of_the_samples() {
 }
 
 #[test]
-fn the_least_important_streams_go_first_and_others_never() {
+fn shedder_drops_the_least_important_streams_first() {
     let patterns = vec![Pattern::new("cam-*"), Pattern::new("cam-gate-*")];
     let mut shedder = Shedder::new(ShedRule::Priority { patterns, above: ms(1_000) });
     let streams = ["cam-7", "cam-gate-1", "door"];
@@ -75,11 +75,11 @@ fn the_least_important_streams_go_first_and_others_never() {
 }
 
 #[test]
-fn the_choice_is_the_same_for_ever() {
+fn sampling_hash_never_changes() {
     assert_eq!(hash(&key("cam-1"), Timestamp::from_millis(1_790_000_000_000)), PINNED);
 }
 
-/// Computed once: a change of it would keep other samples after an update in the middle of a backlog.
+/// Computed once. A change would keep other samples after an update in the middle of a backlog.
 const PINNED: u64 = 0x505258CA5816;
 
 fn rules() -> impl Strategy<Value = ShedRule> {
@@ -94,7 +94,7 @@ fn rules() -> impl Strategy<Value = ShedRule> {
     ]
 }
 
-/// Whether a text is as a pattern says, by trying every length for each star.
+/// True if a text matches a pattern, found by trying every length for each star.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
@@ -105,7 +105,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 
 proptest! {
     #[test]
-    fn nothing_is_shed_when_nothing_waits_or_all_is_young(
+    fn shedder_keeps_all_without_lag_or_old_samples(
         rule in rules(),
         samples in prop::collection::vec(("[ab]{0,3}", 0u64..100_000), 1..50),
     ) {
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_kept_of_a_backlog_depends_on_stream_and_event_time_alone(
+    fn sampling_depends_on_stream_and_event_time_alone(
         samples in prop::collection::vec(("[ab]{0,3}", 2_000u64..100_000), 1..50),
         one_of in 0u32..6,
     ) {
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn patterns_match_what_trying_everything_finds(pattern in "[ab*]{0,6}", text in "[ab]{0,7}") {
+    fn pattern_agrees_with_an_exhaustive_match(pattern in "[ab*]{0,6}", text in "[ab]{0,7}") {
         let expected = matches(pattern.as_bytes(), text.as_bytes());
         prop_assert_eq!(Pattern::new(&pattern).matches(&text), expected);
     }

@@ -1,12 +1,12 @@
-//! What a source of records says to the pipeline, and what the pipeline says back. Connectors
-//! implement [`SourceControl`] and call a [`SourceSink`]; shells do the opposite.
+//! The protocol between a source of records and the pipeline. Connectors implement [`SourceControl`] and call a
+//! [`SourceSink`]; actors do the opposite.
 
 use bytes::Bytes;
 
 use crate::position::{Commit, NextOffset, PartitionId};
 use crate::sample::Record;
 
-/// Everything that a source has to say, in order.
+/// The events of a source, in order.
 pub enum SourceEvent {
     /// Records of one partition, ascending by offset.
     Records {
@@ -15,18 +15,20 @@ pub enum SourceEvent {
         /// The records.
         records: Vec<Record>,
     },
-    /// What the changelog says of partitions that are about to be ours: of each number, by key the latest value.
+    /// The stream state in the changelog of partitions that are about to be assigned: for each partition number, the
+    /// latest
+    /// value of each key.
     Carried(Vec<(i32, Vec<(Bytes, Bytes)>)>),
-    /// Partitions that are now ours.
+    /// Partitions that have been assigned.
     Assigned(Vec<Assigned>),
-    /// Partitions that are no longer ours. The source waits (bounded) until `done` is dropped or called,
-    /// so that what has ended can be committed first.
+    /// Partitions that are being revoked. The source waits, for a bounded time, until `done` is dropped, so that the
+    /// offsets of ended records can be committed first.
     Revoked {
         /// The partitions.
         partitions: Vec<PartitionId>,
-        /// Whether the group has given them to others already, as it thought this member dead.
+        /// True if the group has already assigned them to other members, because it considered this member dead.
         lost: bool,
-        /// Tells the source that it may let go.
+        /// Tells the source that it may give up the partitions.
         done: Acknowledge,
     },
     /// Records were deleted before they were read.
@@ -35,48 +37,49 @@ pub enum SourceEvent {
         partition: PartitionId,
         /// The first offset that is missing.
         from: NextOffset,
-        /// The first offset that is there.
+        /// The first offset that still exists.
         to: NextOffset,
     },
-    /// All records of a partition have been told, as far as there are any now. Told only by a source that was asked to.
+    /// All present records of a partition have been delivered. Only a source that was configured so reports it.
     AtEnd(PartitionId),
-    /// Where the partitions that are ours end, and how far behind that reading is.
+    /// The ends of the assigned partitions, and their consumer lag.
     Ends(Vec<(PartitionId, End)>),
-    /// How many partitions the topic of each input has now, by input.
+    /// The present number of partitions of each input's topic, by input.
     Partitions(Vec<i32>),
-    /// Whether all inputs can be read. While one cannot, because brokers are away or a right is missing, no input counts as
-    /// silent. Why it cannot is a [condition](crate::condition).
+    /// True if all inputs can be read. While one cannot, because brokers are unreachable or a permission is missing,
+    /// no
+    /// input counts as silent. The cause is a [condition](crate::condition).
     Readable(bool),
-    /// The source cannot go on; a new one may.
+    /// The source has failed; a new one may succeed.
     Failed(String),
-    /// The source cannot go on, and a new one could not either.
+    /// The source has failed, and a new one would fail as well.
     Refused(String),
 }
 
-/// Where a partition ends, as far as the source has heard.
+/// The end of a partition, as last reported by the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The consumer lag: how many offsets that can be read have not been. None are left where but the markers of
+    /// The consumer lag: the number of readable offsets that have not been read. It is 0 if only the markers of
     /// transactions, or records of aborted ones, follow.
     pub lag: i64,
-    /// The offset up to which records can be read: no open transaction stands before it.
+    /// The last stable offset: no open transaction begins before it, and records can be read up to it.
     pub stable: NextOffset,
-    /// The offset behind the last record.
+    /// The offset after the last record.
     pub high: NextOffset,
 }
 
-/// A partition that is now ours.
+/// A partition that has been assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assigned {
     /// The partition.
     pub partition: PartitionId,
-    /// Where reading starts: at what was committed, unless that has been deleted meanwhile.
+    /// The offset at which reading starts: the committed one, unless it has been deleted meanwhile.
     pub start: NextOffset,
-    /// What was last committed, by whomever; none for a group that is new to the partition.
+    /// The last commit of any member; none for a group that is new to the partition.
     pub committed: Option<Commit>,
 }
 
-/// Tells a source, when dropped, that it may go on.
+/// Tells a source, when dropped, that it may continue.
 pub struct Acknowledge(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Acknowledge {
@@ -94,41 +97,43 @@ impl Drop for Acknowledge {
     }
 }
 
-/// Where a source puts its events. Called on the source's own thread; never blocks.
+/// The receiver of a source's events. Called on the source's own thread; never blocks.
 pub trait SourceSink: Send {
-    /// Takes an event, or gives it back when there is no room: the source then keeps it, reads no
-    /// more records, goes on polling so as to stay in its group, and offers the event again.
+    /// Takes an event, or returns it when the mailbox is full. The source then keeps it and reads no more records. It
+    /// goes
+    /// on polling so as to stay in its group, and offers the event again.
     ///
     /// # Errors
-    /// The event itself, when there is no room for it.
+    /// The event itself, when the mailbox is full.
     #[allow(clippy::result_large_err, reason = "the event is given back, not lost")]
     fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent>;
 }
 
-/// Why partitions are not read.
+/// The reason why partitions are paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// The budget of memory is used up, or would be: they are too far ahead of others in event time.
+    /// The byte budget is used up, or the partitions are too far ahead of others in event time.
     Memory,
-    /// Too much has ended out of order for a commit's metadata to say more of it.
+    /// Too many records have ended out of order: the completion map would exceed the limit of a commit's metadata.
     Map,
 }
 
-/// What the pipeline tells its source. Calls return at once.
+/// The pipeline's commands to its source. Calls return at once.
 pub trait SourceControl: Send + Sync {
-    /// Stop delivering records of these partitions, and of no others but those that are paused for another reason.
+    /// Pauses exactly these partitions for this reason. Partitions paused for another reason stay paused.
     fn set_paused(&self, why: Pause, paused: Vec<PartitionId>);
 
-    /// Commit these positions. Best effort: a later commit covers an earlier one that failed.
+    /// Commits these positions. Best effort: a later commit covers an earlier one that failed.
     fn commit(&self, commits: Vec<Commit>);
 
-    /// Deliver nothing more. The group is left by [`Self::close`].
+    /// Stops deliveries. The member leaves its group by [`Self::close`].
     fn stop(&self);
 
-    /// Commit these positions synchronously, leave the group and end the source's thread. May block
-    /// for up to the given time.
+    /// Commits these positions synchronously, leaves the group and ends the source's thread. May block for up to the
+    /// given
+    /// time.
     ///
     /// # Errors
-    /// When the last commit did not succeed: what was read since the one before is read again.
+    /// When the last commit fails: the records since the commit before it are read again.
     fn close(&self, commits: Vec<Commit>, within: std::time::Duration) -> Result<(), String>;
 }

@@ -1,4 +1,4 @@
-//! The streams heard last, so that a stream's name is allocated once and not once a record.
+//! A cache of stream keys, so that a key is allocated once and not once a record.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
 
@@ -6,15 +6,17 @@ use rustc_hash::FxHasher;
 
 use crate::sample::StreamKey;
 
-/// A cache of names with a fixed number of places; names that meet in one place take turns.
+/// A cache of names with a fixed number of places. Of names with the same place, the latest is kept.
 #[derive(Debug)]
 pub struct KnownStreams(Box<[Option<StreamKey>]>);
 
 impl KnownStreams {
-    /// So many places take half a mebibyte, and of ten thousand streams three in four have one of their own.
+    /// The binary logarithm of the number of places. They take half a mebibyte. Of ten thousand streams three in four
+    /// have a
+    /// place of their own.
     const BITS: u32 = 15;
 
-    /// The stream of that name.
+    /// The key of the stream with that name.
     pub fn of(&mut self, name: &str) -> StreamKey {
         let hash = BuildHasherDefault::<FxHasher>::default().hash_one(name);
         // The high bits of this hash are the well-mixed ones.
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_that_returns_is_shared_and_never_mistaken() {
+    fn stream_cache_shares_a_repeated_key_and_never_mixes_keys() {
         let mut known = KnownStreams::default();
         let first = known.of("cam-1");
         assert!(std::ptr::eq(first.as_str(), known.of("cam-1").as_str()));

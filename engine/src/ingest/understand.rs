@@ -1,5 +1,5 @@
-//! One record to one sample. Only the key, the headers and the size are looked at: nothing is decoded
-//! that may yet be dropped.
+//! Parsing of one record into one sample. It reads only the key, the headers and the size: a record that may still be
+//! dropped is not decoded.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::media::{Media, Modality};
 use crate::sample::{Damage, Header, Record, SameTime, Sample, StreamKey};
 use crate::time::Timestamp;
 
-/// Understands a record of an input, read under an assignment of its partition.
+/// Parses a record of an input, read under an assignment of its partition.
 ///
 /// # Errors
-/// The record itself and what is wrong with it; it goes to the dead letters.
+/// The record itself and its fault; it becomes a dead letter.
 #[allow(clippy::result_large_err, reason = "the record is given back, not lost")]
 pub fn understand(
     record: Record,
@@ -79,7 +79,7 @@ fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, (Rea
 
 fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {
     uncoded(record).map_err(|why| (Reason::UnknownContentType, why))?;
-    let Some((media, header)) = said(record).map_err(|why| (Reason::UnknownContentType, why))? else {
+    let Some((media, header)) = declared(record).map_err(|why| (Reason::UnknownContentType, why))? else {
         return Ok(spec.default_media);
     };
     if media.modality() != spec.modality {
@@ -92,16 +92,16 @@ fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {
     Ok(media)
 }
 
-/// The content type that headers say, and which of them. All that say one must say the same.
-fn said(record: &Record) -> Result<Option<(Media, &Header)>, String> {
-    let mut said: Option<(Media, &Header)> = None;
+/// The content type that headers declare, and the first of these headers. All of them must declare the same type.
+fn declared(record: &Record) -> Result<Option<(Media, &Header)>, String> {
+    let mut declared: Option<(Media, &Header)> = None;
     let names = [wire::CONTENT_TYPE, wire::CE_DATACONTENTTYPE];
     for header in record.headers.iter().filter(|header| names.iter().any(|name| header.is(name))) {
         let Some(value) = header.value.as_deref() else { continue };
         let text =
             std::str::from_utf8(value).map_err(|_| format!("the header {} is not UTF-8", header.name))?;
         let media = Media::from_str(text).map_err(|why| format!("{}: {why}", header.name))?;
-        match said {
+        match declared {
             Some((other, first)) if other != media => {
                 return Err(format!(
                     "two headers contradict each other: {} is {other} and {} is {media}; send one of them",
@@ -109,13 +109,13 @@ fn said(record: &Record) -> Result<Option<(Media, &Header)>, String> {
                 ));
             }
             Some(_) => {}
-            None => said = Some((media, header)),
+            None => declared = Some((media, header)),
         }
     }
-    Ok(said)
+    Ok(declared)
 }
 
-/// Refuses a value that was coded once more, as by gzip or base64: raw sound and text would be read as something else.
+/// Refuses a value with another encoding, such as gzip or base64: raw sound and text would be misread.
 fn uncoded(record: &Record) -> Result<(), String> {
     const SAME: [&[u8]; 7] = [b"", b"identity", b"none", b"binary", b"8bit", b"7bit", b"utf-8"];
     let coded = record.headers.iter().find(|header| {
@@ -128,14 +128,16 @@ fn uncoded(record: &Record) -> Result<(), String> {
     Err(format!("{name} is {value:?}; send the payload as its content type says, not coded once more"))
 }
 
-/// What another record of the stream with the same event time is: the record's own timestamp tells nothing apart.
+/// The meaning of another record of the stream with the same event time. Records whose event time is Kafka's own
+/// timestamp are always distinct.
 fn same_time(record: &Record, spec: &InputSpec) -> SameTime {
-    let said = [wire::CE_TIME, wire::EVENT_TIME_NS].into_iter().any(|name| record.header(name).is_some());
-    if said { spec.same_time } else { SameTime::Distinct }
+    let has_header =
+        [wire::CE_TIME, wire::EVENT_TIME_NS].into_iter().any(|name| record.header(name).is_some());
+    if has_header { spec.same_time } else { SameTime::Distinct }
 }
 
 fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
-    // Some serialisers of headers write texts as JSON, in quotes.
+    // Some serializers of headers write texts as JSON, in quotes.
     let text = |name: &str| {
         record.header(name).map(|value| String::from_utf8_lossy(value).trim_matches('"').to_owned())
     };
@@ -160,10 +162,11 @@ fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
 
 fn duration(record: &Record, media: &Media) -> Result<Duration, (Reason, String)> {
     let computed = duration::duration(media, &record.payload).map_err(|why| (Reason::Undecodable, why))?;
-    let Some(said) = record.header(wire::DURATION_NS).filter(|_| media.modality() != Modality::Audio) else {
+    let Some(header) = record.header(wire::DURATION_NS).filter(|_| media.modality() != Modality::Audio)
+    else {
         return Ok(computed);
     };
-    let text = String::from_utf8_lossy(said);
+    let text = String::from_utf8_lossy(header);
     let nanos = text.trim_matches('"').trim().parse().map(Duration::from_nanos).ok();
     nanos.filter(|lasts| *lasts <= wire::MAX_DURATION).ok_or_else(|| {
         let message = format!(
@@ -189,7 +192,7 @@ fn in_range(time: Timestamp, record: &Record, spec: &InputSpec) -> Result<(), (R
     Err((Reason::EventTimeOutOfRange, message))
 }
 
-/// Says in which unit a time was sent, if it would be in range in another than the one that is right.
+/// A hint at the unit in which a time was sent, if the time is in range in that unit instead of the correct one.
 fn other_unit(time: Timestamp, record: &Record, in_range: impl Fn(Timestamp) -> bool) -> Option<String> {
     const COARSER: [(i64, &str); 3] =
         [(1_000, "microseconds"), (1_000_000, "milliseconds"), (1_000_000_000, "seconds")];

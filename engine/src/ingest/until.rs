@@ -1,4 +1,4 @@
-//! Reads up to where partitions ended when a run began, and no further.
+//! A bounded read: up to the ends that partitions had when a run began, and no further.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use crate::position::{NextOffset, PartitionId};
 use crate::sample::Record;
 
-/// Of each partition of the inputs' topics the offset after its last record, at one time.
+/// The offset after the last record of each partition of the inputs' topics, at one time.
 pub type Ends = BTreeMap<PartitionId, NextOffset>;
 
-/// How far the partitions that are ours have been read.
+/// The read progress of the assigned partitions.
 #[derive(Debug)]
 pub struct UntilEnd {
     ends: Ends,
-    /// Whether it is known which partitions are ours.
+    /// True once the assignment of partitions is known.
     is_assigned: bool,
-    ours: BTreeMap<PartitionId, Stretch>,
+    assigned: BTreeMap<PartitionId, Stretch>,
 }
 
 #[derive(Debug)]
@@ -26,61 +26,63 @@ struct Stretch {
 }
 
 impl UntilEnd {
-    /// Up to there.
+    /// Creates a read up to these ends.
     pub fn new(ends: Ends) -> Self {
-        Self { ends, is_assigned: false, ours: BTreeMap::new() }
+        Self { ends, is_assigned: false, assigned: BTreeMap::new() }
     }
 
-    /// A partition is ours, and read from here on. One that was not there when the run began is at its end.
+    /// Adds an assigned partition, read from `from` on. One that did not exist when the run began is at its end.
     pub fn assign(&mut self, partition: PartitionId, from: NextOffset) {
         let end = self.ends.get(&partition).map_or(from.0, |end| end.0.max(from.0));
-        self.ours.insert(partition, Stretch { from: from.0, next: from.0, end });
+        self.assigned.insert(partition, Stretch { from: from.0, next: from.0, end });
     }
 
-    /// All partitions that are ours have been told, if there are any.
+    /// Takes note that the assignment is complete: all assigned partitions, if any, have been added.
     pub fn assigned(&mut self) {
         self.is_assigned = true;
     }
 
-    /// A partition is no longer ours.
+    /// Removes a revoked partition.
     pub fn revoke(&mut self, partition: PartitionId) {
-        self.ours.remove(&partition);
-        self.is_assigned &= !self.ours.is_empty();
+        self.assigned.remove(&partition);
+        self.is_assigned &= !self.assigned.is_empty();
     }
 
-    /// Leaves of records of a partition, ascending by offset, those that were there when the run began.
+    /// Takes note of records of a partition, ascending by offset, and removes all that came after the run began.
     pub fn take(&mut self, partition: PartitionId, records: &mut Vec<Record>) {
-        let Some(stretch) = self.ours.get_mut(&partition) else { return };
+        let Some(stretch) = self.assigned.get_mut(&partition) else { return };
         if let Some(last) = records.last() {
             stretch.next = stretch.next.max(last.position.offset.next().0.min(stretch.end));
             if last.position.offset.0 >= stretch.end {
-                // Where the last offsets are markers of transactions, only what follows them tells.
+                // If the last offsets before the end are markers of transactions, only a later record shows that they
+                // are passed.
                 stretch.next = stretch.end;
             }
         }
         records.retain(|record| record.position.offset.0 < stretch.end);
     }
 
-    /// The source has nothing more of a partition.
+    /// Takes note that the source has delivered all records of a partition.
     pub fn at_end(&mut self, partition: PartitionId) {
-        if let Some(stretch) = self.ours.get_mut(&partition) {
+        if let Some(stretch) = self.assigned.get_mut(&partition) {
             stretch.next = stretch.end;
         }
     }
 
-    /// Whether all has been read.
+    /// True if all partitions have been read to their ends.
     pub fn is_reached(&self) -> bool {
-        self.is_assigned && self.ours.values().all(|stretch| stretch.next >= stretch.end)
+        self.is_assigned && self.assigned.values().all(|stretch| stretch.next >= stretch.end)
     }
 
-    /// How many offsets of the partitions that are ours have been read, and of how many.
+    /// The number of offsets of the assigned partitions that have been read, and their total.
     pub fn progress(&self) -> (u64, u64) {
-        let sum = |length: fn(&Stretch) -> i64| self.ours.values().map(length).sum::<i64>().unsigned_abs();
+        let sum =
+            |length: fn(&Stretch) -> i64| self.assigned.values().map(length).sum::<i64>().unsigned_abs();
         (sum(|stretch| stretch.next - stretch.from), sum(|stretch| stretch.end - stretch.from))
     }
 }
 
-/// How long the rest takes at the rate so far; none before there is one.
+/// The time that the rest takes at the rate so far; none before there is a rate.
 pub fn time_left(done: u64, total: u64, elapsed: Duration) -> Option<Duration> {
     let left = total.saturating_sub(done) as f64;
     (done > 0)
@@ -125,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn what_came_after_the_beginning_is_left_and_the_end_is_reached_when_all_partitions_are_read() {
+    fn bounded_read_ends_where_partitions_ended_at_the_beginning() {
         let mut until = two();
-        assert!(!until.is_reached(), "nothing is ours yet");
+        assert!(!until.is_reached(), "no partition is assigned yet");
         until.assign(partition(0), NextOffset(2));
         until.assign(partition(1), NextOffset(0));
         until.assigned();
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_a_record_is_told_by_the_source_or_by_what_follows() {
+    fn bounded_read_ends_at_a_marker_by_the_source_or_a_later_record() {
         let mut until = two();
         until.assign(partition(0), NextOffset(0));
         until.assign(partition(1), NextOffset(0));
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_new_and_lost_partitions_are_not_waited_for() {
+    fn bounded_read_does_not_wait_for_empty_new_or_lost_partitions() {
         let mut until = two();
         until.assigned();
         assert!(until.is_reached(), "others have them all");
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_follows_from_the_rate_so_far() {
+    fn time_left_follows_from_the_rate_so_far() {
         let seconds = Duration::from_secs;
         assert_eq!(time_left(0, 100, seconds(5)), None);
         assert_eq!(time_left(25, 100, seconds(5)), Some(seconds(15)));

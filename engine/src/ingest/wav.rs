@@ -1,4 +1,4 @@
-//! The header of a WAV file: RIFF, RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088), read from a payload or from a file.
+//! WAV headers: RIFF, RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088), read from a payload or from a file.
 
 mod format;
 
@@ -9,18 +9,18 @@ use super::duration::whole_frames;
 use crate::media::container::other_than;
 use crate::media::{Media, Pcm, PcmFormat};
 
-/// A chunk has at least 8 bytes; a sane header has a handful of them.
+/// The most chunks that are read. A usual header has a handful of them.
 const MOST_CHUNKS: usize = 64;
 
-/// Bytes that can be looked at anywhere: a payload, or a file that is too large to be held.
+/// Bytes with random access: a payload, or a file too large for memory.
 pub trait ReadAt {
-    /// How many there are.
+    /// The number of bytes.
     fn length(&self) -> usize;
 
     /// Fills `into` with the bytes from `at` on.
     ///
     /// # Errors
-    /// When they are not all there, or cannot be read.
+    /// When some of the bytes do not exist or cannot be read.
     fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), String>;
 }
 
@@ -36,12 +36,12 @@ impl ReadAt for [u8] {
     }
 }
 
-/// What the header of a WAV file says, checked against the payload's length.
+/// The header of a WAV file, checked against the payload's length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WavHeader {
-    /// How the samples are laid out.
+    /// The format of the samples.
     pub pcm: Pcm,
-    /// Where in the payload the samples are: a whole number of frames, at least one.
+    /// The range of the samples in the payload: a whole number of frames, at least one.
     pub data: Range<usize>,
 }
 
@@ -51,11 +51,12 @@ impl WavHeader {
         self.data.len() / self.pcm.frame_size().max(1)
     }
 
-    /// Reads the chunks. Sizes that writers put there that cannot seek (0, and those near 2 and 4 GiB) mean that the
-    /// samples go to the end of the payload. Any other size that reaches beyond the payload's end is refused.
+    /// Reads the chunks. Writers that cannot seek put placeholders into the size: 0, or sizes near 2 and 4 GiB. Then
+    /// the
+    /// samples reach to the end of the payload. Any other size beyond the payload's end is refused.
     ///
     /// # Errors
-    /// What is wrong with the header.
+    /// A description of the mistake in the header.
     pub fn read(from: &(impl ReadAt + ?Sized)) -> Result<Self, String> {
         let large = begins(from)?;
         let mut form = None;
@@ -64,14 +65,14 @@ impl WavHeader {
         for _ in 0..MOST_CHUNKS {
             let Some(Chunk { name, size, body }) = Chunk::at(from, at)? else { break };
             match &name {
-                b"ds64" if large => large_data = Some(data_size_of(from, body, size)?),
+                b"ds64" if large => large_data = Some(large_data_size(from, body, size)?),
                 b"fmt " if form.is_some() => {
                     return Err("the WAV header has two fmt chunks; one is expected".into());
                 }
                 b"fmt " => form = Some(format::read(from, body, size)?),
                 b"data" => {
                     let form = form.ok_or("the WAV header has no fmt chunk before its data chunk")?;
-                    return Self::of_data(from, form, body, said_size(size, large, large_data)?);
+                    return Self::of_data(from, form, body, data_size(size, large, large_data)?);
                 }
                 _ => {}
             }
@@ -113,7 +114,7 @@ impl WavHeader {
     }
 }
 
-/// A chunk's name, the size that it says, and where its content begins.
+/// A chunk: its name, its declared size, and the place of its content.
 struct Chunk {
     name: [u8; 4],
     size: usize,
@@ -121,7 +122,7 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// The chunk at a place; none where the payload ends.
+    /// The chunk at a place; none at the end of the payload.
     fn at(from: &(impl ReadAt + ?Sized), at: usize) -> Result<Option<Self>, String> {
         let Some(body) = at.checked_add(8).filter(|body| *body <= from.length()) else { return Ok(None) };
         let mut head = [0; 8];
@@ -130,7 +131,7 @@ impl Chunk {
         Ok(Some(Self { name: [a, b, c, d], size: u32::from_le_bytes(size) as usize, body }))
     }
 
-    /// Whether the name could be one.
+    /// True if the name is printable ASCII, as names of chunks are.
     fn is_named(&self) -> bool {
         self.name.iter().all(|byte| (0x20..0x7f).contains(byte))
     }
@@ -140,7 +141,7 @@ impl Chunk {
     }
 }
 
-/// Checks the file's first bytes, and says whether sizes may be in a ds64 chunk.
+/// Checks the file's first bytes. Returns true if sizes may be in a ds64 chunk.
 fn begins(from: &(impl ReadAt + ?Sized)) -> Result<bool, String> {
     let mut start = [0; 64];
     let there = start.len().min(from.length());
@@ -153,8 +154,8 @@ fn begins(from: &(impl ReadAt + ?Sized)) -> Result<bool, String> {
     }
 }
 
-/// What a ds64 chunk says of the data chunk's size: 8 bytes of the file's come before it.
-fn data_size_of(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Result<u64, String> {
+/// The size of the data chunk by a ds64 chunk. The 8 bytes of the file's size come before it.
+fn large_data_size(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Result<u64, String> {
     if size < 24 {
         return Err("the WAV header's ds64 chunk is cut".into());
     }
@@ -163,8 +164,8 @@ fn data_size_of(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Resu
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The size of the samples in bytes; none when nobody could say it when the header was written.
-fn said_size(size: usize, large: bool, large_data: Option<u64>) -> Result<Option<usize>, String> {
+/// The size of the samples in bytes; none if the writer did not know it when it wrote the header.
+fn data_size(size: usize, large: bool, large_data: Option<u64>) -> Result<Option<usize>, String> {
     // arecord writes 0x7fffff00 or 0x80000000, SoX 0x7ffff000, FFmpeg 0xffffffff.
     let open = (0x7fff_f000..=0x8000_0000).contains(&size) || size >= 0xffff_ff00;
     match large_data.filter(|_| large) {
@@ -179,7 +180,7 @@ fn said_size(size: usize, large: bool, large_data: Option<u64>) -> Result<Option
     }
 }
 
-/// Whether what is left is chunks up to the end: then a data chunk of size 0 before it is empty indeed.
+/// True if only chunks follow up to the end: then a data chunk of size 0 before them is indeed empty.
 fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, String> {
     for _ in 0..MOST_CHUNKS {
         if at >= from.length() {
@@ -188,7 +189,7 @@ fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, Str
         let Some(next) = Chunk::at(from, at)?.filter(Chunk::is_named).and_then(|chunk| chunk.end()) else {
             return Ok(false);
         };
-        // Of the last chunk the byte of padding may be missing.
+        // The byte of padding after the last chunk may be missing.
         if next > from.length() + 1 {
             return Ok(false);
         }
@@ -197,7 +198,7 @@ fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, Str
     Ok(false)
 }
 
-/// Where there are two data chunks, nobody knows what the sound is.
+/// Refuses a second data chunk: it would not be clear which one is the sound.
 fn no_second_data(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<(), String> {
     for _ in 0..MOST_CHUNKS {
         let Some(chunk) = Chunk::at(from, at)?.filter(Chunk::is_named) else { break };

@@ -1,5 +1,5 @@
-//! Instances that become more or fewer.
-#![allow(clippy::disallowed_macros, reason = "named here as in the file above")]
+//! Metrics of the number of instances.
+#![allow(clippy::disallowed_macros, reason = "a part of the one place where metrics are named")]
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
@@ -7,16 +7,16 @@ pub(super) fn describe() {
     describe_gauge!("lockstep_instances", "instances of a step that take batches");
     describe_counter!(
         "lockstep_instance_load_failures_total",
-        "further instances of a step whose model could not be loaded"
+        "additional instances of a step whose model could not be loaded"
     );
 }
 
-/// A step has so many from here on.
+/// Sets the number of instances of a step.
 pub fn count(step: &str, instances: usize) {
     gauge!("lockstep_instances", "step" => step.to_owned()).set(instances as f64);
 }
 
-/// One more was to come and could not be loaded.
+/// Counts an additional instance that could not be loaded.
 pub fn load_failed(step: &str) {
     counter!("lockstep_instance_load_failures_total", "step" => step.to_owned()).increment(1);
 }

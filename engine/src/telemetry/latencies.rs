@@ -1,5 +1,5 @@
-//! Where the time of results goes, added up before it is told: with a hundred thousand results a second,
-//! telling seven histograms of each would cost more than making some of them.
+//! Latencies of results, summed up before they are reported. At a hundred thousand results a second, seven histogram
+//! updates for each result would cost more than some of the results themselves.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::time::nanos;
 /// The parts of a result's latency, in the order in which a bundle goes through them, and the whole.
 pub(super) const PARTS: [&str; 7] = ["kafka", "align", "batch", "preprocess", "model", "publish", "total"];
 
-/// The latencies of the results since they were last told.
+/// The latencies of the results since the last report.
 #[derive(Debug, Default)]
 pub struct Latencies {
     results: u64,
@@ -17,7 +17,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Adds a result that was acknowledged `publish` after it was handed over.
+    /// Adds a result whose acknowledgement came `publish` after it was sent.
     pub fn add(&mut self, timing: &Timing, publish: Duration) {
         self.results += 1;
         let publish = nanos(publish);
@@ -37,7 +37,7 @@ impl Latencies {
     }
 }
 
-/// Counts of durations that are about equal: within an eighth of one another. Their sum is kept exactly.
+/// Counts of durations in buckets: the durations of one are within an eighth of one another. Their sum is exact.
 #[derive(Debug)]
 pub(super) struct Tally(Box<[(u64, u64)]>);
 
@@ -48,7 +48,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Each power of two is divided into so many places, as a power of two.
+    /// The binary logarithm of the number of buckets of each power of two.
     const FINE: u32 = 3;
 
     fn add(&mut self, nanos: u64) {
@@ -61,10 +61,10 @@ impl Tally {
         }
     }
 
-    /// Gives the mean of each place that has any, and how many, and begins anew.
-    pub(super) fn drain(&mut self, mut told: impl FnMut(f64, usize)) {
+    /// Reports the mean and the count of each bucket that is not empty, and clears it.
+    pub(super) fn drain(&mut self, mut report: impl FnMut(f64, usize)) {
         for (count, sum) in self.0.iter_mut().filter(|(count, _)| *count > 0) {
-            told(*sum as f64 / *count as f64, usize::try_from(*count).unwrap_or(usize::MAX));
+            report(*sum as f64 / *count as f64, usize::try_from(*count).unwrap_or(usize::MAX));
             (*count, *sum) = (0, 0);
         }
     }
@@ -78,21 +78,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_has_the_count_and_sum_of_what_was_added_and_lies_within_an_eighth(
+        fn latency_report_keeps_count_and_sum_within_an_eighth(
             values in prop::collection::vec(0_u64..1 << 50, 0..200),
         ) {
             let mut tally = Tally::default();
             values.iter().for_each(|value| tally.add(*value));
-            let mut told: Vec<(f64, usize)> = Vec::new();
-            tally.drain(|nanos, count| told.push((nanos, count)));
-            prop_assert_eq!(told.iter().map(|(_, count)| count).sum::<usize>(), values.len());
-            let sum: f64 = told.iter().map(|(nanos, count)| nanos * *count as f64).sum();
+            let mut reported: Vec<(f64, usize)> = Vec::new();
+            tally.drain(|nanos, count| reported.push((nanos, count)));
+            prop_assert_eq!(reported.iter().map(|(_, count)| count).sum::<usize>(), values.len());
+            let sum: f64 = reported.iter().map(|(nanos, count)| nanos * *count as f64).sum();
             let exact = values.iter().sum::<u64>() as f64;
             prop_assert!((sum - exact).abs() <= exact * 1e-9 + 1e-3);
             for value in values.iter().map(|value| *value as f64) {
-                prop_assert!(told.iter().any(|(nanos, _)| (nanos - value).abs() <= value / 8.0 + 1.0));
+                prop_assert!(reported.iter().any(|(nanos, _)| (nanos - value).abs() <= value / 8.0 + 1.0));
             }
-            tally.drain(|_, _| unreachable!("it has begun anew"));
+            tally.drain(|_, _| unreachable!("the tally is empty"));
         }
     }
 }

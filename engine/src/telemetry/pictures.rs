@@ -1,5 +1,5 @@
-//! Pictures that are damaged, and the memory that decoding waits for.
-#![allow(clippy::disallowed_macros, reason = "named here as in the file above")]
+//! Metrics of damaged pictures, and of decoding that waits for memory.
+#![allow(clippy::disallowed_macros, reason = "a part of the one place where metrics are named")]
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 pub(super) fn describe() {
     describe_counter!(
         "lockstep_damaged_total",
-        "samples that are damaged and were taken all the same, as their input says"
+        "damaged samples that were accepted because their input allows it"
     );
     describe_gauge!(
         "lockstep_decoding_blocked_seconds_total",
@@ -17,12 +17,12 @@ pub(super) fn describe() {
     );
 }
 
-/// A sample is damaged, and was taken.
+/// Counts a damaged sample that was accepted.
 pub fn damaged(input: &str) {
     counter!("lockstep_damaged_total", "input" => input.to_owned()).increment(1);
 }
 
-/// Decoding has waited for memory.
+/// Adds time that decoding has waited for memory.
 pub fn decoding_blocked(time: Duration) {
     gauge!("lockstep_decoding_blocked_seconds_total").increment(time.as_secs_f64());
 }

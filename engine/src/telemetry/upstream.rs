@@ -1,5 +1,5 @@
-//! Metrics of what others write into the inputs, and of how far it has been read.
-#![allow(clippy::disallowed_macros, reason = "named here as in the file above")]
+//! Metrics of the input topics: their producers, and the consumer lag.
+#![allow(clippy::disallowed_macros, reason = "a part of the one place where metrics are named")]
 
 use metrics::{describe_gauge, gauge};
 
@@ -10,15 +10,15 @@ use crate::position::PartitionId;
 pub(super) fn describe() {
     describe_gauge!(
         "lockstep_consumer_lag_records",
-        "records between the position and the end of what can be read of a partition"
+        "records between the read position and the end of the readable part of a partition"
     );
     describe_gauge!(
         "lockstep_held_back_records",
-        "offsets of a partition behind a transaction that has been open for long, its own among them"
+        "offsets of a partition that a transaction open for long holds back, including its own"
     );
     describe_gauge!(
         "lockstep_partitioner_match_ratio",
-        "share of an input's streams seen lately that lie where this partitioner puts them"
+        "share of an input's recent streams in the partition that this partitioner would choose"
     );
     describe_gauge!(
         "lockstep_copartition_conflict",
@@ -26,21 +26,21 @@ pub(super) fn describe() {
     );
 }
 
-/// How far reading is behind the end of a partition; not a number when it is no longer ours.
+/// Sets the consumer lag of a partition; NaN when the partition is no longer assigned.
 pub fn lag(input: &str, partition: PartitionId, records: Option<i64>) {
     let partition = partition.partition.to_string();
     gauge!("lockstep_consumer_lag_records", "input" => input.to_owned(), "partition" => partition)
         .set(records.map_or(f64::NAN, |records| records.max(0) as f64));
 }
 
-/// How much an open transaction holds back of a partition; not a number when it holds nothing back any more.
+/// Sets the offsets that an open transaction holds back in a partition; NaN when it holds back none.
 pub fn held_back(input: &str, partition: PartitionId, offsets: Option<u64>) {
     let partition = partition.partition.to_string();
     gauge!("lockstep_held_back_records", "input" => input.to_owned(), "partition" => partition)
         .set(offsets.map_or(f64::NAN, |offsets| offsets as f64));
 }
 
-/// Where the streams of an input lie, and whether those of another lie elsewhere.
+/// Sets how well each partitioner explains the partitions of an input's streams, and whether another input conflicts.
 pub fn copartition(input: &str, fit: Fit, is_conflict: bool) {
     for (rule, explained) in Partitioner::ALL.iter().zip(fit.explained) {
         let ratio = if fit.streams == 0 { f64::NAN } else { explained as f64 / fit.streams as f64 };

@@ -1,18 +1,18 @@
 //! The header of a FLAC frame (RFC 9639, section 9.1) and the checksums of frames.
 
-/// What the header of a frame says.
+/// The header of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     /// Samples of each channel.
     pub(super) samples: u32,
-    /// Samples a second; none when it is what STREAMINFO says.
+    /// Samples a second; none if it is the rate of STREAMINFO.
     pub(super) rate: Option<u32>,
     pub(super) channels: u16,
-    /// Whether a channel is coded as the difference of two.
+    /// True if a channel is coded as the difference of two.
     pub(super) has_side: bool,
-    /// Bits of a sample; none when it is what STREAMINFO says.
+    /// Bits of a sample; none if they are the bits of STREAMINFO.
     pub(super) bits: Option<u16>,
-    /// Whether `number` counts samples; else it counts frames.
+    /// True if `number` counts samples; else it counts frames.
     pub(super) by_sample: bool,
     pub(super) number: u64,
     /// Bytes of the header, its checksum included.
@@ -20,17 +20,17 @@ pub(super) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Whether a header begins here by its mark and its checksum, though perhaps one that says what nobody understands.
+    /// True if a header begins here, by its sync code and its checksum. [`Self::read`] may still not support it.
     pub(super) fn begins(here: &[u8]) -> bool {
         let marked = matches!(here, [0xff, 0xf8 | 0xf9, ..]);
         // Between its first four bytes and its checksum a header has 1 to 11 bytes.
         marked && (5..=15).any(|at| here.get(at).is_some_and(|sum| here.get(..at).map(crc8) == Some(*sum)))
     }
 
-    /// The header that begins here; none if none does.
+    /// The header that begins here; none if there is none, or one that is not supported.
     pub(super) fn read(here: &[u8]) -> Option<Self> {
         let &[0xff, sync, sizes, form, ..] = here else { return None };
-        // The last bit says how frames are numbered.
+        // The last bit is the numbering of frames.
         if sync & 0xfe != 0xf8 || form & 1 != 0 {
             return None;
         }
@@ -78,10 +78,10 @@ impl FrameHeader {
 const RATES: [u32; 11] =
     [88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000];
 
-/// By code less 1; 0 where the code is reserved.
+/// The bits of each code less 1; 0 for a reserved code.
 const BITS: [u16; 7] = [8, 12, 0, 16, 20, 24, 32];
 
-/// A number coded as UTF-8 codes characters, but up to 7 bytes long, and how many bytes it has.
+/// A number coded as UTF-8 codes characters, but up to 7 bytes long, and the number of its bytes.
 fn coded_number(bytes: &[u8], most_bits: u32) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let (mut number, length) = match first.leading_ones() {

@@ -1,6 +1,6 @@
-//! Tags that programs for music put before and behind the sound, where FLAC has no place for them.
+//! Tags that music programs put before and after the sound, although FLAC does not define them there.
 
-/// Where the sound begins, behind ID3v2 tags.
+/// The beginning of the sound, after ID3v2 tags.
 pub(super) fn in_front(payload: &[u8]) -> usize {
     let mut at = 0;
     while let Some(length) = payload.get(at..).and_then(id3v2) {
@@ -9,10 +9,10 @@ pub(super) fn in_front(payload: &[u8]) -> usize {
     at
 }
 
-/// The most tags that follow one another.
+/// The most tags in a row.
 const MOST_TAGS: usize = 8;
 
-/// Whether there is nothing here but tags, or zeros to fill up, or nothing at all. So many zeros end the payload.
+/// True if only tags and zeros of padding follow, or nothing. `zeros` is the number of zeros at the payload's end.
 pub(super) fn only(rest: &[u8], zeros: usize) -> bool {
     let mut rest = rest;
     for _ in 0..MOST_TAGS {

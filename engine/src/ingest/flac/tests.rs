@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::frame::crc8;
 use super::*;
 
-/// What an encoder says of a stream, and how it numbers frames.
+/// The settings of an encoder: the header that it writes, and its numbering of frames.
 #[derive(Clone)]
 struct Stream {
     rate: u64,
@@ -23,7 +23,7 @@ impl Stream {
         bytes
     }
 
-    /// Frames of so many samples, each constant.
+    /// Frames of these numbers of samples, each constant.
     fn frames(&self, blocks: &[u16]) -> Vec<Vec<u8>> {
         let mut number = self.first_number;
         let frames = blocks.iter().map(|samples| {
@@ -64,7 +64,7 @@ fn total(payload: &[u8]) -> Result<u64, String> {
 }
 
 #[test]
-fn samples_are_counted_by_frames_where_the_header_does_not_tell() {
+fn flac_frames_count_the_samples_if_the_header_does_not() {
     for by_sample in [false, true] {
         for channels in [1, 2, 8] {
             let stream = Stream { by_sample, channels, ..STREAM };
@@ -76,7 +76,7 @@ fn samples_are_counted_by_frames_where_the_header_does_not_tell() {
 }
 
 #[test]
-fn a_header_that_claims_other_than_its_frames_hold_is_refused() {
+fn flac_header_that_contradicts_its_frames_is_refused() {
     for claimed in [1, 3_999, 4_001, 0xf_ffff_ffff] {
         let fault = total(&Stream { total: claimed, ..STREAM }.file(&[1024, 1024, 1024, 928]));
         let fault = fault.expect_err("a lie");
@@ -137,9 +137,9 @@ fn a_file_cut_or_changed_anywhere_in_its_sound_is_refused() {
     }
 }
 
-/// Its checksums hold, so that it is no accident: it must not be taken for the end of the frame before it.
+/// Its checksums are correct, so it is no accident: it must not be taken for the end of the frame before it.
 #[test]
-fn a_frame_that_says_what_nobody_understands_is_refused() {
+fn flac_frame_with_reserved_codes_is_refused() {
     let frames = STREAM.frames(&[1024, 1024, 928]);
     for reserved in [0x06, 0x0f, 0xb8] {
         let mut odd = frames[1][..7].to_vec();

@@ -56,7 +56,7 @@ fn reason(record: Record) -> Reason {
 }
 
 #[test]
-fn the_plainest_producer_works() {
+fn record_without_headers_is_accepted() {
     let sample = sample(record());
     assert_eq!(sample.stream.as_str(), "cam-1");
     assert_eq!(sample.media, Media::Jpeg);
@@ -72,7 +72,7 @@ fn headers_win_over_defaults() {
     assert_eq!(second.event_time, time);
 }
 
-/// As Kafka's clients, Spring, Knative and HTTP write them.
+/// The spellings of Kafka's clients, Spring, Knative and HTTP.
 #[test]
 fn header_names_are_compared_without_case_hyphens_and_underscores() {
     for name in [
@@ -121,13 +121,13 @@ fn headers_that_say_different_content_types_are_refused_by_name() {
     assert!(message.contains("contentType is image/webp and Content-Type is image/png"), "{message}");
     let message = both(("content-type", "image/png"), ("ce_datacontenttype", "video/mp4"));
     assert!(message.contains("ce_datacontenttype: \"video/mp4\" is not a known"), "{message}");
-    // The same in other words is no contradiction.
+    // The same type in another spelling is no contradiction.
     let same = with(&[("content-type", "image/jpg"), ("contentType", "Image/JPEG; quality=3")]);
     assert_eq!(sample(same).media, Media::Jpeg);
 }
 
 #[test]
-fn a_value_that_was_coded_once_more_is_refused() {
+fn value_with_another_encoding_is_refused() {
     for (name, value) in [
         ("content-encoding", "gzip"),
         ("Content-Encoding", "zstd"),
@@ -143,7 +143,7 @@ fn a_value_that_was_coded_once_more_is_refused() {
 }
 
 #[test]
-fn the_offset_of_an_inputs_clock_is_added_to_its_event_times_whatever_they_are_told_by() {
+fn clock_offset_is_added_to_event_times_of_any_source() {
     for (offset, told) in [(37_000_000, "2026-03-01T11:59:58Z"), (-37_000_000, "2026-03-01T11:59:59.5Z")] {
         let spec = InputSpec { clock_offset: offset, ..spec() };
         for record in [with(&[("ce_time", told)]), record()] {
@@ -155,7 +155,7 @@ fn the_offset_of_an_inputs_clock_is_added_to_its_event_times_whatever_they_are_t
 }
 
 #[test]
-fn a_header_tells_how_long_a_caption_or_a_clip_lasts_and_of_sound_its_payload() {
+fn duration_comes_from_a_header_or_of_sound_from_the_payload() {
     let lasts = with(&[("duration-ns", " 2500000000 ")]);
     assert_eq!(sample(lasts).duration, Duration::from_millis(2_500));
     assert_eq!(sample(record()).duration, Duration::ZERO);
@@ -176,7 +176,7 @@ fn a_header_tells_how_long_a_caption_or_a_clip_lasts_and_of_sound_its_payload() 
 }
 
 #[test]
-fn every_kind_of_bad_record_is_named_and_given_back() {
+fn bad_record_is_returned_with_its_reason() {
     assert_eq!(reason(Record { key: None, ..record() }), Reason::MissingKey);
     assert_eq!(reason(Record { key: Some(Bytes::new()), ..record() }), Reason::InvalidKey);
     assert_eq!(reason(Record { key: Some(Bytes::from_static(b"\xff")), ..record() }), Reason::InvalidKey);
@@ -193,7 +193,7 @@ fn every_kind_of_bad_record_is_named_and_given_back() {
 }
 
 #[test]
-fn a_time_in_another_unit_is_told_with_that_unit() {
+fn event_time_in_another_unit_is_reported_with_that_unit() {
     let told = |record| {
         let (_, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
             .expect_err("out of range");
@@ -212,7 +212,7 @@ fn a_time_in_another_unit_is_told_with_that_unit() {
         message.ends_with("; the record's own timestamp tells seconds, as it seems: send milliseconds"),
         "{message}"
     );
-    // Another mistake is not taken for this one.
+    // Other mistakes do not get this hint.
     for other in ["0", "-1", "9223372036854775807", &(now / 2).to_string()] {
         let message = told(with(&[("event-time-ns", other)]));
         assert!(message.ends_with("of input video)"), "{message}");

@@ -1,30 +1,30 @@
-//! The fmt chunk of a WAV file. Its fields say the same thing in several ways; where they contradict one another, the
-//! file is refused, or its samples tell which is true.
+//! The fmt chunk of a WAV file. Its fields are redundant. If they contradict one another, the file is refused, or its
+//! samples decide which field is right.
 
 use super::ReadAt;
 use super::{PcmFormat, Range};
 use crate::ingest::duration::check_rate;
 
-/// The most channels that are taken.
+/// The most channels of an accepted file.
 const MOST_CHANNELS: u16 = 64;
 
-/// What follows the format's number in the GUID of an extensible format.
+/// The bytes after the format's number in the GUID of an extensible format.
 const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
-/// What the fmt chunk says.
+/// The content of the fmt chunk.
 pub(super) struct Form {
     pub(super) rate: u32,
     pub(super) channels: u16,
     samples: Samples,
 }
 
-/// The format of samples, as far as the chunk tells.
+/// The format of samples, as far as the chunk defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Samples {
     Plain(PcmFormat),
     /// 24 bits in 4 bytes. The standard has them in the high bits; ALSA's `arecord -f S24_LE` in the low ones.
     In32 {
-        /// Whether the header says it as the standard asks.
+        /// True if the header declares it as the standard requires.
         by_standard: bool,
     },
 }
@@ -39,7 +39,7 @@ impl Form {
         size * usize::from(self.channels)
     }
 
-    /// The samples' format, for which the samples are looked at where the chunk alone does not tell.
+    /// The samples' format. If the chunk alone does not define it, the samples are inspected.
     pub(super) fn settle(
         &self,
         from: &(impl ReadAt + ?Sized),
@@ -54,7 +54,7 @@ impl Form {
             (true, false) => Ok(PcmFormat::S32Le),
             (true, true) if silent || by_standard => Ok(PcmFormat::S32Le),
             (false, true) if !by_standard => Ok(PcmFormat::S24In32Le),
-            // More than 24 bits are there, at the place of 32.
+            // The samples use more than 24 of the 32 bits.
             (false, false) if by_standard => Ok(PcmFormat::S32Le),
             _ => Err("the WAV header says 24 bits in 4 bytes, and the samples do not tell which 3 of the 4 bytes they are \
                       in; write 24 bits in 3 bytes (arecord -f S24_3LE) or 32 bits (-f S32_LE)"
@@ -81,13 +81,13 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
     }
     check_rate(rate)?;
     let (tag, valid) = if tag == 0xfffe { extensible(chunk, bits)? } else { (tag, bits) };
-    // First of all: what is compressed counts bytes and bits in another way.
+    // Checked first: compressed formats count bytes and bits in another way.
     let samples = samples(tag, bits, valid)?;
     if align == 0 || align % channels != 0 {
         return Err(contradiction(bits, channels, align));
     }
     let expected = u64::from(rate) * u64::from(align);
-    // Writers that cannot know leave it empty.
+    // Writers that do not know it leave it empty.
     if byte_rate != 0 && byte_rate != u32::MAX && u64::from(byte_rate) != expected {
         return Err(format!(
             "the WAV header contradicts itself: a rate of {rate} with {align} bytes a frame makes {expected} bytes a \
@@ -104,7 +104,7 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
     Ok(form)
 }
 
-/// The format's number and the bits that count of an extensible format.
+/// The format's number and the valid bits of an extensible format.
 fn extensible(chunk: &[u8], bits: u16) -> Result<(u16, u16), String> {
     let Some(tail) = chunk.get(26..40) else {
         return Err("the WAV header's fmt chunk says that it is extensible and is cut".into());
@@ -171,7 +171,7 @@ fn contradiction(bits: u16, channels: u16, align: u16) -> String {
     )
 }
 
-/// What samples of 4 bytes have in common.
+/// The common properties of samples of 4 bytes.
 struct Seen {
     low_byte_is_zero: bool,
     /// The highest byte only repeats the sign of the other three.

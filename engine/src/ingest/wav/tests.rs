@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::media::PcmFormat as P;
 
-/// A header that says what it is told to.
+/// A header with any fields.
 #[derive(Clone)]
 struct Wav {
     kind: &'static [u8; 4],
@@ -84,7 +84,7 @@ impl Wav {
 const TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
 #[test]
-fn every_format_is_told_from_the_others() {
+fn wav_formats_are_distinguished() {
     for (tag, bits, format) in [
         (1, 8, P::U8),
         (1, 16, P::S16Le),
@@ -134,12 +134,12 @@ fn fields_that_contradict_one_another_are_refused() {
     ] {
         assert!(wrong.fault().contains(named), "{named}: {}", wrong.fault());
     }
-    // What a writer could not know is no contradiction.
+    // A field that the writer did not know is no contradiction.
     assert!(Wav { byte_rate: Some(0), ..good }.read().is_ok());
 }
 
 #[test]
-fn chunks_around_the_samples_are_passed_over() {
+fn wav_chunks_around_the_samples_are_skipped() {
     let before = [chunk(b"LIST", b"odd"), chunk(b"bext", &[7; 602])].concat();
     let file = Wav { before, behind: chunk(b"LIST", b"INFO"), ..wav(1, 16, 2, vec![1; 48]) };
     assert_eq!(file.read().expect("a header").frames(), 24);
@@ -148,14 +148,14 @@ fn chunks_around_the_samples_are_passed_over() {
     assert_eq!(wav(1, 8, 1, vec![1; 47]).read().expect("without padding").frames(), 47);
 }
 
-/// What arecord, SoX, FFmpeg and GStreamer write into a pipe.
+/// The sizes that arecord, SoX, FFmpeg and GStreamer write into a pipe.
 #[test]
 fn a_file_of_open_length_ends_with_its_payload() {
     for claimed in [0, 0x7fff_f000, 0x7fff_ff00, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
         let file = Wav { claimed: Some(claimed), ..wav(1, 16, 2, vec![1; 49]) };
         assert_eq!(file.read().expect("a header").frames(), 24, "{claimed:#x}");
     }
-    // 3 GB are no mark, but a claim.
+    // 3 GB is no placeholder, but a real size.
     assert!(Wav { claimed: Some(3_000_000_000), ..wav(1, 16, 2, vec![1; 48]) }.fault().contains("claims"));
 }
 
@@ -181,9 +181,9 @@ fn samples(values: &[i32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// ALSA writes 24 bits in the low bytes of 32, the standard has them in the high ones: the samples tell.
+/// ALSA writes 24 bits in the low bytes of 32, the standard has them in the high ones: the samples decide.
 #[test]
-fn bits_in_a_larger_place_are_where_the_samples_show_them() {
+fn samples_show_the_place_of_24_bits_in_32() {
     let low = samples(&[0, 0x3a6a, -70_001, 0x0001_2628, -1]);
     let high = samples(&[0, 0x003a_6a00, -70_001 << 8, 0x1262_8000]);
     let quiet = samples(&[0x1200, -0x3400]);
@@ -232,7 +232,7 @@ fn a_file_cut_anywhere_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
-    /// Whatever the bytes: what is accepted are whole frames that are there.
+    /// For any bytes: the accepted samples are whole frames within the payload.
     #[test]
     fn samples_are_within_the_payload(
         changes in prop::collection::vec((0usize..92, any::<u8>()), 0..6),

@@ -264,7 +264,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_stream_holds_twice_as_much_as_the_one_that_is_named(
+        fn no_stream_holds_twice_as_much_as_the_chosen_one(
             steps in proptest::collection::vec((0_u32..6, 0_u64..40), 1..80),
         ) {
             let mut ranks = Ranks::default();

@@ -1,4 +1,4 @@
-//! What the aligner promises, one promise a test. Times are milliseconds; a sample is a number.
+//! The promises of the aligner, one a test. Times are milliseconds; a sample is a number.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ fn nearest_beyond_the_tolerance_is_missing() {
 }
 
 #[test]
-fn latest_closes_when_the_watermark_has_passed_or_on_an_exact_hit() {
+fn latest_closes_past_the_watermark_or_on_an_exact_hit() {
     let mut rig = rig(latest(50));
     assert_eq!(rig.push(OTHER, 90, 0), "");
     assert_eq!(rig.push(PIVOT, 100, 0), "");
@@ -87,7 +87,7 @@ fn latest_closes_when_the_watermark_has_passed_or_on_an_exact_hit() {
 }
 
 #[test]
-fn what_lies_between_two_pivots_goes_to_the_later_one_with_what_has_its_very_time() {
+fn samples_between_pivots_go_to_the_first_pivot_not_before_them() {
     let mut rig = rig(between(20));
     for time in [70, 80, 90, 100] {
         rig.push(OTHER, time, 0);
@@ -100,7 +100,7 @@ fn what_lies_between_two_pivots_goes_to_the_later_one_with_what_has_its_very_tim
 }
 
 #[test]
-fn a_part_between_pivots_says_from_when_to_when_it_is() {
+fn a_part_between_pivots_has_its_bounds_and_skew() {
     let mut rig = rig(between(20));
     rig.push(OTHER, 85, 0);
     rig.push(PIVOT, 100, 0);
@@ -114,7 +114,7 @@ fn a_part_between_pivots_says_from_when_to_when_it_is() {
 }
 
 #[test]
-fn a_sample_that_may_not_be_used_again_goes_to_the_first_pivot_that_it_is_nearest_to() {
+fn a_sample_used_once_goes_to_the_first_pivot_it_is_nearest_to() {
     let mut rig = rig(nearest_once(50));
     for time in [95, 103] {
         rig.push(OTHER, time, 0);
@@ -125,7 +125,7 @@ fn a_sample_that_may_not_be_used_again_goes_to_the_first_pivot_that_it_is_neares
 }
 
 #[test]
-fn of_samples_with_equal_times_the_first_to_arrive_counts() {
+fn the_first_of_samples_with_equal_times_counts() {
     for join in [nearest(50), latest(50)] {
         let mut rig = rig(join);
         assert_eq!(rig.push_as(OTHER, 90, 0, 1, 0), "");
@@ -157,7 +157,7 @@ fn windows_that_overlap_share_their_samples() {
 }
 
 #[test]
-fn a_window_that_sound_covers_closes_before_the_watermark_reaches_its_end() {
+fn a_window_that_sound_covers_closes_before_the_watermark() {
     let mut rig = rig(window(30, 0));
     rig.push_as(OTHER, 60, 20, 60, 0);
     rig.push_as(PIVOT, 100, 0, 100, 0);
@@ -165,7 +165,7 @@ fn a_window_that_sound_covers_closes_before_the_watermark_reaches_its_end() {
 }
 
 #[test]
-fn a_window_whose_gaps_are_within_the_slack_closes_as_early_and_is_complete() {
+fn a_window_with_gaps_within_the_slack_closes_early_and_whole() {
     let mut rig = rig(window(30, 0));
     rig.push_as(OTHER, 60, 20, 60, 0);
     rig.push_as(PIVOT, 100, 0, 100, 0);
@@ -176,7 +176,7 @@ fn a_window_whose_gaps_are_within_the_slack_closes_as_early_and_is_complete() {
 }
 
 #[test]
-fn sound_that_repeats_its_neighbours_is_left_out_whenever_it_comes() {
+fn sound_that_repeats_its_neighbours_is_always_left_out() {
     for early in [false, true] {
         let mut rig = rig(window(30, 0));
         rig.push_as(OTHER, 60, 20, 60, 0);
@@ -205,7 +205,7 @@ fn gaps_in_sound_show_in_the_coverage() {
 }
 
 #[test]
-fn skew_says_how_far_from_the_pivot_a_sample_is() {
+fn skew_is_the_distance_of_a_sample_from_the_pivot() {
     let mut rig = rig(nearest(50));
     rig.push(PIVOT, 100, 0);
     rig.push(OTHER, 93, 1);
@@ -231,7 +231,7 @@ fn pivots_out_of_order_close_in_order() {
 }
 
 #[test]
-fn an_idle_input_is_no_longer_waited_for() {
+fn a_bundle_does_not_wait_for_an_idle_input() {
     let mut rig = rig(nearest(50));
     rig.push(OTHER, 0, 0);
     assert_eq!(rig.push(PIVOT, 100, 70), "0x0");
@@ -241,7 +241,7 @@ fn an_idle_input_is_no_longer_waited_for() {
 }
 
 #[test]
-fn an_input_never_heard_is_idle_counted_from_the_streams_first_sample() {
+fn an_input_without_samples_is_idle_after_the_streams_first() {
     let mut rig = rig(nearest(50));
     rig.push(PIVOT, 100, 7);
     rig.push(PIVOT, 140, 50);
@@ -250,7 +250,7 @@ fn an_input_never_heard_is_idle_counted_from_the_streams_first_sample() {
 }
 
 #[test]
-fn an_input_that_speaks_again_is_waited_for_again() {
+fn a_bundle_waits_again_for_an_input_that_is_no_longer_idle() {
     let mut rig = rig(nearest(10));
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.tick(100), "100:[100][] 100x1");
@@ -261,7 +261,7 @@ fn an_input_that_speaks_again_is_waited_for_again() {
 }
 
 #[test]
-fn an_idle_pivot_lets_its_last_bundles_go() {
+fn an_idle_pivot_closes_its_last_bundles() {
     let mut policy = policy(nearest(10), Missing::Emit);
     policy.inputs[0].out_of_orderness = Duration::from_millis(20);
     let mut rig = Rig::new(policy);
@@ -283,7 +283,7 @@ fn no_bundle_waits_longer_than_max_wait() {
 }
 
 #[test]
-fn a_pivot_that_has_waited_long_enough_takes_the_earlier_ones_along() {
+fn a_pivot_that_has_waited_long_enough_closes_earlier_ones() {
     let mut policy = policy(nearest(10), Missing::Emit);
     policy.inputs.iter_mut().for_each(|input| input.idle_timeout = Duration::from_secs(60));
     policy.inputs[0].out_of_orderness = Duration::from_millis(20);
@@ -305,7 +305,7 @@ fn a_pivot_before_the_last_closed_one_is_late() {
 }
 
 #[test]
-fn a_pivot_behind_the_watermark_but_not_behind_a_closed_one_still_finds_what_comes() {
+fn a_pivot_behind_the_watermark_finds_samples_until_it_is_late() {
     let mut rig = rig(nearest(0));
     assert_eq!(rig.push(PIVOT, 100, 0), "");
     assert_eq!(rig.push(PIVOT, 50, 0), "");
@@ -314,7 +314,7 @@ fn a_pivot_behind_the_watermark_but_not_behind_a_closed_one_still_finds_what_com
 }
 
 #[test]
-fn a_second_pivot_of_the_same_time_is_a_duplicate_before_and_after_its_bundle_closes() {
+fn a_second_pivot_of_a_time_is_a_duplicate_open_or_closed() {
     let mut rig = rig(nearest(0));
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.push_as(PIVOT, 100, 0, 7, 0), "duplicate 7");
@@ -323,7 +323,7 @@ fn a_second_pivot_of_the_same_time_is_a_duplicate_before_and_after_its_bundle_cl
 }
 
 #[test]
-fn what_no_bundle_can_ask_for_any_more_is_late_and_says_how_much() {
+fn a_sample_before_all_future_windows_is_late_by_the_distance() {
     let mut rig = rig(window(20, 0));
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.push(OTHER, 79, 0), "late 79 by 1000000");
@@ -343,7 +343,7 @@ fn a_sample_behind_the_watermark_that_can_take_part_still_does() {
 }
 
 #[test]
-fn the_policies_for_what_is_missing_are_followed() {
+fn bundles_follow_the_policy_for_missing_samples() {
     for (missing, told) in [
         (Missing::Emit, "100:[100][] 100x1"),
         (Missing::Drop, "dropped 100:[100][] by 1 100x1"),
@@ -356,7 +356,7 @@ fn the_policies_for_what_is_missing_are_followed() {
 }
 
 #[test]
-fn of_two_verdicts_the_dead_letter_wins() {
+fn a_dead_letter_verdict_wins_over_a_drop() {
     let mut policy = policy(nearest(5), Missing::Drop);
     let mut third = policy.inputs[1].clone();
     third.missing = Missing::DeadLetter;
@@ -366,7 +366,7 @@ fn of_two_verdicts_the_dead_letter_wins() {
     assert_eq!(rig.tick(100), "dead 100:[100][][] by 2 100x1");
 }
 
-/// With `other` as it says.
+/// The rig with these rules for `other`.
 fn rig_with(join: Join, missing: Missing, needs: Needs) -> Rig {
     let mut policy = policy(join, missing);
     policy.inputs[1].needs = needs;
@@ -389,7 +389,7 @@ fn fewer_samples_than_asked_for_count_as_missing() {
 }
 
 #[test]
-fn less_of_a_window_than_asked_for_counts_as_missing_and_without_being_asked_for_is_only_told() {
+fn coverage_below_the_minimum_is_missing_else_only_reported() {
     for (min_coverage, told) in [(None, "100:"), (Some(0.5), "100:"), (Some(0.6), "dead 100:")] {
         let needs = Needs { min_coverage, ..Needs::default() };
         let mut rig = rig_with(window(100, 0), Missing::DeadLetter, needs);
@@ -410,7 +410,7 @@ fn less_of_a_window_than_asked_for_counts_as_missing_and_without_being_asked_for
 }
 
 #[test]
-fn an_optional_input_is_waited_for_but_a_bundle_is_complete_without_it() {
+fn a_bundle_waits_for_an_optional_input_but_needs_none() {
     let needs = Needs { required: false, ..Needs::default() };
     let mut rig = rig_with(nearest(5), Missing::Drop, needs);
     assert_eq!(rig.push(PIVOT, 100, 0), "");
@@ -419,7 +419,7 @@ fn an_optional_input_is_waited_for_but_a_bundle_is_complete_without_it() {
 }
 
 #[test]
-fn the_last_value_is_held_where_there_is_none_up_to_its_age() {
+fn the_last_value_is_held_up_to_its_age_where_there_is_none() {
     let held = Missing::Hold { max_age: Duration::from_millis(30) };
     let mut rig = Rig::new(policy(nearest(5), held));
     rig.push(OTHER, 80, 0);
@@ -436,7 +436,7 @@ fn the_last_value_is_held_where_there_is_none_up_to_its_age() {
 }
 
 #[test]
-fn what_may_be_held_stays_until_a_later_one_takes_its_place() {
+fn a_value_that_may_be_held_stays_until_a_later_one_comes() {
     let held = Missing::Hold { max_age: Duration::from_millis(30) };
     let mut rig = Rig::new(policy(between(5), held));
     rig.push(OTHER, 98, 0);
@@ -504,7 +504,7 @@ fn a_pivot_alone_is_a_bundle_at_once() {
 }
 
 #[test]
-fn a_stream_that_holds_nothing_is_forgotten_and_one_that_holds_something_is_not() {
+fn only_a_stream_that_holds_nothing_is_forgotten() {
     let mut rig = rig(nearest(0));
     rig.push(OTHER, 100, 0);
     rig.push(PIVOT, 100, 5);
@@ -541,7 +541,7 @@ fn ten_thousand_streams_that_come_and_go_leave_nothing() {
 }
 
 #[test]
-fn revoked_streams_are_forgotten_without_a_word_even_when_they_hold_nothing() {
+fn revoked_streams_are_forgotten_silently_even_when_empty() {
     let mut rig = rig(nearest(0));
     rig.push(PIVOT, 100, 0);
     rig.push(OTHER, 100, 0);
@@ -553,13 +553,13 @@ fn revoked_streams_are_forgotten_without_a_word_even_when_they_hold_nothing() {
     rig.aligner.forget_partitions(|it| it == PartitionId { input: InputId(OTHER), partition: 0 });
     assert_eq!((rig.aligner.buffered(), rig.aligner.streams(), rig.told()), (0, 0, String::new()));
     assert_eq!(rig.tick(5_000), "");
-    // What is read again is new, not late and no duplicate.
+    // A record that is read again is new, not late and no duplicate.
     rig.push(PIVOT, 100, 5_000);
     assert_eq!(rig.push(OTHER, 100, 5_000), "100:[100][100] 100x1 100x1");
 }
 
 #[test]
-fn the_end_closes_what_is_open_and_releases_what_is_left() {
+fn finish_closes_open_bundles_and_releases_the_rest() {
     let mut rig = rig(nearest(10));
     rig.push(PIVOT, 100, 0);
     rig.push(PIVOT, 140, 0);
@@ -569,7 +569,7 @@ fn the_end_closes_what_is_open_and_releases_what_is_left() {
 }
 
 #[test]
-fn a_clock_that_steps_back_stands_still() {
+fn the_aligners_clock_never_goes_back() {
     let mut rig = rig(nearest(10));
     rig.push(PIVOT, 100, 1_000);
     rig.push(PIVOT, 140, 3);

@@ -1,4 +1,4 @@
-//! Inputs that are idle by how far the others have come in event time. Times are milliseconds; no wall time passes.
+//! Inputs that are idle because others are ahead in event time. Times are milliseconds; no wall time passes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn all() -> Vec<AlignPolicy> {
     all
 }
 
-/// The times of the bundles that were told, each with whether it says that the second input was idle.
+/// The times of the emitted bundles, each with true if it says that the second input was idle.
 fn told(rig: &mut Rig) -> Vec<(i64, bool)> {
     let told = rig.out.iter().filter_map(|event| match event {
         Event::Bundle(bundle) => {
@@ -67,7 +67,7 @@ fn told(rig: &mut Rig) -> Vec<(i64, bool)> {
 }
 
 #[test]
-fn an_input_that_is_so_far_behind_another_is_not_waited_for_until_it_is_heard_again() {
+fn an_input_too_far_behind_another_is_idle_until_it_brings_more() {
     for policy in all() {
         let mut rig = Rig::new(policy.clone());
         rig.give(1, 1_000, 0, 1, 0);
@@ -86,7 +86,7 @@ fn an_input_that_is_so_far_behind_another_is_not_waited_for_until_it_is_heard_ag
 }
 
 #[test]
-fn one_that_was_never_heard_is_behind_the_first_of_the_stream() {
+fn an_input_without_samples_is_behind_the_streams_first() {
     for policy in all() {
         let mut rig = Rig::new(policy.clone());
         for time in [1_000, 1_050, 1_150] {
@@ -99,7 +99,7 @@ fn one_that_was_never_heard_is_behind_the_first_of_the_stream() {
 }
 
 #[test]
-fn without_it_the_others_may_be_as_far_ahead_as_they_like() {
+fn without_idle_behind_others_may_be_ahead_by_any_time() {
     for mut policy in all() {
         policy.inputs[1].clock.idle_behind = None;
         let mut rig = Rig::new(policy);
@@ -113,7 +113,7 @@ fn without_it_the_others_may_be_as_far_ahead_as_they_like() {
 proptest! {
     /// With nothing out of order only the other input can keep a pivot waiting.
     #[test]
-    fn no_pivot_waits_for_what_is_so_far_behind_and_each_is_told_once(
+    fn pivots_never_wait_for_an_input_behind_and_close_once(
         which in 0..4_usize,
         given in prop::collection::vec((any::<bool>(), 0..120_i64), 1..60),
     ) {

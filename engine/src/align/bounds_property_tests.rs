@@ -1,4 +1,4 @@
-//! What holds with any bounds, for every method: streams of anything in any order, times so small that ties and edges
+//! Rules that hold with any bounds, for every method. Streams are random, and times so small that ties and edges
 //! come up all the time.
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ impl Held for Item {
     }
 }
 
-/// Samples and how long after the one before each arrives.
+/// Samples, each with the time since the arrival of the one before.
 pub(super) type Arrivals = Vec<(Item, i64)>;
 
 fn ns(span: u64) -> Duration {
@@ -125,7 +125,7 @@ pub(super) fn arrivals() -> impl Strategy<Value = Arrivals> {
         let place = |(number, (stream, input, jitter, weight, id, after))| {
             base += after;
             let time: i64 = base * 2 + jitter;
-            // What is delivered twice is the same in all.
+            // Both deliveries of a record are the same in all fields.
             let lasts = if id % 2 == 0 { 0 } else { time.unsigned_abs() % 23 };
             (Item { number, stream, input, time, lasts, weight, id }, after)
         };
@@ -133,22 +133,22 @@ pub(super) fn arrivals() -> impl Strategy<Value = Arrivals> {
     })
 }
 
-/// How often a bundle was told, with what, and whether for the last time.
+/// The last result of a bundle: its number, its samples, and true if it is final.
 type Telling = (u32, Vec<Vec<usize>>, bool);
 
-/// What has been seen of a run so far.
+/// The observations of a run so far.
 #[derive(Default)]
 pub(super) struct Told {
-    /// By number.
+    /// The held samples by number.
     pub(super) held: BTreeMap<usize, Item>,
     uses: BTreeMap<usize, u32>,
-    /// By stream and event time.
+    /// The bundles by stream and event time.
     bundles: BTreeMap<(String, i64), Telling>,
     pub(super) ended: usize,
 }
 
 impl Told {
-    /// Takes what was told once `pushed` had come, and checks what holds whatever happens.
+    /// Takes the events after `pushed` has come, and checks the rules that always hold.
     pub(super) fn hear(
         &mut self,
         policy: &AlignPolicy,
@@ -200,7 +200,7 @@ impl Told {
         Ok(())
     }
 
-    /// Who goes is who the policy says.
+    /// Checks that the policy selects the evicted sample.
     fn evicted(
         &self,
         policy: &AlignPolicy,
@@ -230,7 +230,7 @@ impl Told {
         Ok(())
     }
 
-    /// Nothing is beyond a bound.
+    /// Checks that no bound is exceeded.
     fn check_bounds(&self, bounds: Bounds) -> Result<(), TestCaseError> {
         let amount = |items: &[&Item]| (items.len(), items.iter().map(|item| item.weight).sum::<u64>());
         for stream in 0..3 {
@@ -305,7 +305,7 @@ fn run(policy: &AlignPolicy, arrivals: &Arrivals) -> Result<(), TestCaseError> {
         told.check_bounds(policy.bounds)?;
         prop_assert_eq!(run.aligner.buffered(), told.held.len());
     }
-    // Every deadline that matters is known: time alone brings it to an end.
+    // Every deadline that matters is known: time alone ends the run.
     run.tick(run.now + 2_000);
     told.hear(policy, &mut run.out, None)?;
     prop_assert_eq!((told.held.len(), run.aligner.buffered(), run.aligner.streams()), (0, 0, 0));
@@ -318,7 +318,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_beyond_its_bound_after_a_push_and_every_sample_ends_once(
+    fn bounds_hold_after_each_push_and_every_sample_ends_once(
         policy in policies(),
         bounds in bounds(),
         arrivals in arrivals(),

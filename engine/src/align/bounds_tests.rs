@@ -1,4 +1,4 @@
-//! What is promised of bounds, one promise a test. Times are milliseconds; a sample is a number, and weighs as much.
+//! The promises of bounds, one a test. Times are milliseconds; a sample is a number, which is also its weight.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ fn on_overflow_the_earliest_bundle_closes_as_it_is_and_says_so() {
 }
 
 #[test]
-fn an_input_that_is_idle_was_not_waited_for_whatever_there_is_room_for() {
+fn an_idle_input_is_not_reported_as_cut_by_overflow() {
     let mut rig = with_pivot(WINDOW, items(1, Overflow::Close));
     rig.push(OTHER, 10, 0);
     rig.give(PIVOT, 1_000, 0, 0, 0);
@@ -83,7 +83,7 @@ fn an_input_that_is_idle_was_not_waited_for_whatever_there_is_room_for() {
 }
 
 #[test]
-fn without_an_open_bundle_the_earliest_sample_goes() {
+fn without_an_open_bundle_the_earliest_sample_is_evicted() {
     let mut rig = with_pivot(WINDOW, items(2, Overflow::Close));
     rig.push(OTHER, 20, 0);
     rig.push(OTHER, 10, 0);
@@ -93,7 +93,7 @@ fn without_an_open_bundle_the_earliest_sample_goes() {
 }
 
 #[test]
-fn what_a_bound_lets_go_unbound_is_told_by_which() {
+fn an_evicted_sample_names_its_bound() {
     let bytes = Bounds { stream_bytes: Some(50), ..Bounds::default() };
     let mut rig = with_pivot(WINDOW, bytes);
     assert_eq!(rig.push_as(OTHER, 10, 0, 20, 0), "");
@@ -115,7 +115,7 @@ fn what_a_bound_lets_go_unbound_is_told_by_which() {
 }
 
 #[test]
-fn a_sample_that_was_in_a_bundle_and_has_to_go_says_in_how_many() {
+fn an_evicted_sample_counts_the_bundles_it_was_in() {
     let mut rig = with_pivot(WINDOW, items(2, Overflow::Close));
     rig.push(OTHER, 10, 0);
     rig.push(OTHER, 20, 0);
@@ -124,7 +124,7 @@ fn a_sample_that_was_in_a_bundle_and_has_to_go_says_in_how_many() {
 }
 
 #[test]
-fn an_evicted_pivot_makes_no_bundle_and_what_it_would_have_had_is_for_the_next() {
+fn an_evicted_pivot_leaves_its_samples_to_the_next_pivot() {
     let between = Join::AllBetweenPivots { max_age: ms(200) };
     let bounds = Bounds { stream_bytes: Some(39), overflow: Overflow::DropOldest, ..Bounds::default() };
     let mut rig = with_pivot(between, bounds);
@@ -137,7 +137,7 @@ fn an_evicted_pivot_makes_no_bundle_and_what_it_would_have_had_is_for_the_next()
 }
 
 #[test]
-fn of_equal_times_the_pivot_goes_last() {
+fn a_pivot_is_evicted_last_of_equal_times() {
     let around = Join::Window { before: ms(100), after: ms(100) };
     let mut rig = with_pivot(around, items(1, Overflow::DropOldest));
     rig.push_as(PIVOT, 100, 0, 1, 0);
@@ -145,7 +145,7 @@ fn of_equal_times_the_pivot_goes_last() {
 }
 
 #[test]
-fn a_bundle_that_was_told_closes_where_its_pivot_would_go() {
+fn an_emitted_bundle_closes_where_its_pivot_would_be_evicted() {
     let bounds = items(2, Overflow::DropOldest);
     let mut policy = policy(Method::Pivot(InputId(PIVOT)), WINDOW, bounds);
     policy.revise.early = true;
@@ -159,7 +159,7 @@ fn a_bundle_that_was_told_closes_where_its_pivot_would_go() {
 }
 
 #[test]
-fn a_sample_that_comes_is_refused_unless_what_it_settles_makes_room() {
+fn an_arriving_sample_is_refused_unless_it_makes_room_itself() {
     let mut rig = with_pivot(WINDOW, items(2, Overflow::DropNewest));
     rig.push(PIVOT, 100, 0);
     rig.push(PIVOT, 300, 0);
@@ -170,7 +170,7 @@ fn a_sample_that_comes_is_refused_unless_what_it_settles_makes_room() {
 }
 
 #[test]
-fn exact_lets_go_of_whole_sets_or_of_the_earliest_sample() {
+fn exact_closes_whole_sets_or_evicts_the_earliest_sample() {
     let mut rig = without_pivot(Method::Exact, items(2, Overflow::Close));
     rig.push_as(0, 100, 0, 1, 0);
     rig.push_as(0, 200, 0, 2, 0);
@@ -188,7 +188,7 @@ fn exact_lets_go_of_whole_sets_or_of_the_earliest_sample() {
 }
 
 #[test]
-fn approximate_time_makes_the_set_that_there_is_or_lets_the_earliest_sample_go() {
+fn approximate_time_makes_a_set_or_evicts_the_earliest_sample() {
     let method =
         Method::ApproximateTime(ApproximateTime { max_interval: Some(ms(20)), ..Default::default() });
     let mut rig = without_pivot(method.clone(), items(3, Overflow::Close));
@@ -231,7 +231,7 @@ fn spans_close_or_lose_their_earliest_sample() {
 }
 
 #[test]
-fn a_session_that_loses_what_held_it_together_is_two() {
+fn a_session_splits_when_its_connecting_sample_is_evicted() {
     let session = Method::Session { gap: ms(20), max: ms(1_000) };
     let mut rig = without_pivot(session, items(4, Overflow::DropOldest));
     rig.push_as(0, 0, 100, 1, 0);
@@ -243,7 +243,7 @@ fn a_session_that_loses_what_held_it_together_is_two() {
 }
 
 #[test]
-fn of_all_streams_one_that_holds_the_most_lets_go() {
+fn the_largest_stream_loses_samples_to_bounds_over_all() {
     let bounds = Bounds { items: Some(10), ..Bounds::default() };
     let mut rig = with_pivot(WINDOW, bounds);
     for stream in ["quiet", "calm"] {
@@ -254,7 +254,7 @@ fn of_all_streams_one_that_holds_the_most_lets_go() {
     }
     assert_eq!((rig.aligner.buffered(), rig.aligner.streams()), (10, 3));
     assert_eq!(rig.told(), vec!["evicted 7 items"; 92].join(" "));
-    // Now by weight: what is few may still be much.
+    // Now by weight: a few samples may weigh much.
     let bounds = Bounds { bytes: Some(1_000), ..Bounds::default() };
     let mut rig = with_pivot(WINDOW, bounds);
     rig.give_to("heavy", OTHER, 500, 0, 900, 0);
@@ -265,7 +265,7 @@ fn of_all_streams_one_that_holds_the_most_lets_go() {
 }
 
 #[test]
-fn the_deadline_of_a_stream_that_lets_go_for_another_is_kept() {
+fn the_deadline_of_a_stream_that_evicts_for_another_is_kept() {
     let bounds = Bounds { items: Some(3), ..Bounds::default() };
     let mut rig = with_pivot(WINDOW, bounds);
     rig.give_to("one", PIVOT, 100, 0, 1, 0);
@@ -277,7 +277,7 @@ fn the_deadline_of_a_stream_that_lets_go_for_another_is_kept() {
     assert_eq!(rig.tick(100), "200:[2][] 2x1 300:[3][] 3x1 100:[4][] 4x1");
 }
 
-/// Pivots that wait for two others: one may bring what is near long before, of the other little is far enough.
+/// Pivots that wait for two others. One may bring a near sample long before; the other matches at a large distance.
 fn with_two_others(bounds: Bounds) -> Rig {
     let nearest = |tolerance| Join::Nearest { tolerance: ms(tolerance), reuse: true };
     let mut policy = policy(Method::Pivot(InputId(PIVOT)), nearest(100), bounds);
@@ -287,7 +287,7 @@ fn with_two_others(bounds: Bounds) -> Rig {
 }
 
 #[test]
-fn what_a_forced_close_leaves_first_closes_at_once_if_it_can() {
+fn the_bundle_after_a_forced_close_closes_at_once_if_it_can() {
     let mut rig = with_two_others(items(4, Overflow::Close));
     rig.push(2, 290, 0);
     rig.push(OTHER, 200, 0);
@@ -298,7 +298,7 @@ fn what_a_forced_close_leaves_first_closes_at_once_if_it_can() {
 }
 
 #[test]
-fn what_a_forced_close_leaves_first_may_be_due_earlier() {
+fn the_bundle_after_a_forced_close_may_be_due_earlier() {
     let mut rig = with_two_others(items(4, Overflow::Close));
     rig.push(2, 150, 0);
     rig.push(OTHER, 200, 50);
@@ -310,7 +310,7 @@ fn what_a_forced_close_leaves_first_may_be_due_earlier() {
 }
 
 #[test]
-fn a_step_of_the_clock_is_believed_however_little_room_there_is() {
+fn a_clock_step_is_believed_under_the_tightest_bounds() {
     let mut policy = policy(Method::Pivot(InputId(PIVOT)), WINDOW, items(1, Overflow::Close));
     policy.inputs.truncate(1);
     policy.inputs[0].clock.epoch_after = Some(ms(1_000));
@@ -351,7 +351,7 @@ fn ten_thousand_streams_that_come_and_go_leave_no_memory_behind() {
 }
 
 #[test]
-fn several_aligners_share_what_is_bounded_in_all() {
+fn several_aligners_share_the_bounds_over_all_streams() {
     let bounds = Bounds { items: Some(10), bytes: Some(99), ..items(7, Overflow::DropOldest) };
     let share = bounds.share_of(4);
     assert_eq!(share, Bounds { items: Some(2), bytes: Some(24), ..bounds });

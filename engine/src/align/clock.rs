@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watermark_stays_behind_by_what_was_seen_of_the_disorder_and_a_quarter_more() {
+    fn the_watermark_lags_by_the_seen_disorder_and_a_quarter_more() {
         let (rule, mut clock) = (learning(10, 1_000), (Clock::new(0), Disorders::default()));
         let mut hear = |time| hear(&rule, &mut clock, time);
         assert_eq!(hear(1_000), 990, "the least at first");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_learned_than_allowed() {
+    fn the_learned_disorder_stays_within_its_limit() {
         let (rule, mut clock) = (learning(0, 50), (Clock::new(0), Disorders::default()));
         let watermarks = [10_000, 1, 20_000].map(|time| hear(&rule, &mut clock, time));
         assert_eq!(watermarks[2], 19_950);

@@ -1,10 +1,10 @@
-//! What counts as covered, by hand; times in microseconds.
+//! Coverage, by hand; times in microseconds.
 
 use super::*;
 
 const MS: i64 = 1_000;
 
-/// The share of `[from, to)` that is covered, and whether it is whole.
+/// The share of `[from, to)` that is covered, and true if it is whole.
 fn share(samples: &[(i64, i64)], from: i64, to: i64, drift: OnDrift) -> (Option<f64>, bool) {
     let slack = Slack { drift, most: i64::MAX };
     let samples = || samples.iter().map(|(time, lasts)| (time * 1_000, (time + lasts) * 1_000));
@@ -12,7 +12,7 @@ fn share(samples: &[(i64, i64)], from: i64, to: i64, drift: OnDrift) -> (Option<
     (covering(samples(), from, to, slack).1, is_covered(samples(), (from, from, to), slack))
 }
 
-/// Chunks one after another whose times are those of their number.
+/// Chunks one after another, each at the time of its number.
 fn chunks(count: i64, lasts: i64, time: impl Fn(i64) -> i64) -> Vec<(i64, i64)> {
     (0..count).map(|n| (time(n), lasts)).collect()
 }
@@ -47,7 +47,7 @@ fn a_drift_that_is_corrected_is_complete() {
 }
 
 #[test]
-fn what_is_missing_at_the_ends_is_not_between_two() {
+fn a_gap_at_the_ends_of_a_span_is_never_covered() {
     let sound = [(0, 20_000), (20_500, 20_000), (41_000, 20_000)];
     assert_eq!(share(&sound, 20_250, 40_500, OnDrift::Ignore), (Some(20_000.0 / 20_250.0), false));
     assert_eq!(share(&sound, 20_500, 40_750, OnDrift::Ignore), (Some(20_000.0 / 20_250.0), false));
@@ -56,8 +56,8 @@ fn what_is_missing_at_the_ends_is_not_between_two() {
 }
 
 #[test]
-fn what_comes_between_two_takes_nothing_away() {
-    // The gap of 15 ms after a second is none, and so are its pieces, though 2 % of what lies between is less.
+fn a_sample_between_two_never_reduces_the_coverage() {
+    // The gap of 15 ms after a second counts as none, and so do its pieces, though 2 % of the sample between is less.
     let (before, after) = ((0, 1_000_000), (1_015_000, 20_000));
     for sound in [vec![before, after], vec![before, (1_006_000, 1_500), after]] {
         assert_eq!(share(&sound, 0, 1_035_000, OnDrift::Resample), (Some(1.0), true));
@@ -65,13 +65,13 @@ fn what_comes_between_two_takes_nothing_away() {
 }
 
 #[test]
-fn a_gap_into_which_a_chunk_as_long_fits_is_a_gap_however_short_it_is() {
+fn a_gap_that_fits_another_chunk_is_never_covered() {
     let at = |begins| share(&[(0, 500), (begins, 500)], 0, begins + 500, OnDrift::Ignore).1;
     assert!(at(999) && !at(1_000));
 }
 
 #[test]
-fn what_is_left_of_a_span_is_covered_though_it_begins_within_the_slack() {
+fn the_rest_of_a_span_may_begin_within_the_slack() {
     let samples = [(0, 20_000_000), (20_500_000, 40_000_000)];
     let slack = Slack { drift: OnDrift::Ignore, most: i64::MAX };
     let left = |begin| is_covered(samples.into_iter(), (begin, 20_200_000, 40_000_000), slack);

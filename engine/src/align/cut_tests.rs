@@ -1,5 +1,5 @@
-//! Bundles that close before an input has brought all that it could: they say so, and nothing else becomes of them. Times are
-//! milliseconds; a sample is a number.
+//! Bundles that close before an input has brought all that it could: they say so, and their outcome stays the same. Times
+//! are milliseconds; a sample is a number.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const fn ms(span: u64) -> Duration {
     Duration::from_millis(span)
 }
 
-/// The input beside the first, waiting 1 000; a bundle that lacks anything would be a dead letter.
+/// The input beside the first, waiting 1 000; a bundle that lacks anything would be dead-lettered.
 fn policy(method: Method, join: Join, idle: u64) -> AlignPolicy {
     let input = |join| InputPolicy {
         name: "an input".into(),
@@ -50,7 +50,7 @@ fn is_latest(join: Join) -> bool {
     matches!(join, Join::Latest { .. })
 }
 
-/// Why the first bundle that was told is incomplete, by input.
+/// The reason why the first emitted bundle is incomplete, by input.
 fn told(rig: &mut Rig) -> Vec<(u16, &'static str)> {
     let bundle = rig.out.iter().find_map(|event| match event {
         Event::Bundle(bundle) => Some(bundle),
@@ -62,7 +62,7 @@ fn told(rig: &mut Rig) -> Vec<(u16, &'static str)> {
     bundle.incomplete.iter().map(|it| (it.input.0, it.lack.as_str())).collect()
 }
 
-/// One with a pivot at 100 that is open, and has a sample of the other input at 90 that another might displace or join.
+/// A rig with an open pivot at 100 and a sample of the other input at 90 that another might displace or join.
 fn open(policy: AlignPolicy) -> Rig {
     let mut rig = Rig::new(policy);
     rig.give(OTHER, 90, 0, 90, 0);
@@ -76,7 +76,7 @@ fn with_pivot(join: Join, idle: u64) -> AlignPolicy {
 }
 
 #[test]
-fn a_bundle_that_has_waited_for_long_enough_says_which_inputs_might_have_brought_more() {
+fn a_bundle_cut_by_max_wait_names_the_inputs_it_waited_for() {
     for join in joins() {
         let mut rig = open(with_pivot(join, 50_000));
         rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
@@ -85,7 +85,7 @@ fn a_bundle_that_has_waited_for_long_enough_says_which_inputs_might_have_brought
 }
 
 #[test]
-fn a_bundle_for_which_there_was_no_more_room_says_which_inputs_might_have_brought_more() {
+fn a_bundle_cut_by_overflow_names_the_inputs_it_waited_for() {
     for join in joins() {
         let mut policy = with_pivot(join, 50_000);
         policy.bounds.stream_items = Some(2);
@@ -96,7 +96,7 @@ fn a_bundle_for_which_there_was_no_more_room_says_which_inputs_might_have_brough
 }
 
 #[test]
-fn a_bundle_that_closes_since_an_input_is_idle_says_so_unless_its_latest_value_is_asked() {
+fn a_bundle_names_its_idle_inputs_unless_their_latest_is_asked() {
     for join in joins() {
         let expected: &[_] = if is_latest(join) { &[] } else { &[(OTHER, "idle")] };
         let mut rig = open(with_pivot(join, 100));
@@ -109,7 +109,7 @@ fn a_bundle_that_closes_since_an_input_is_idle_says_so_unless_its_latest_value_i
 }
 
 #[test]
-fn an_input_that_had_brought_all_is_not_told_though_the_bundle_was_cut_short_for_another() {
+fn a_bundle_cut_for_one_input_does_not_name_a_settled_one() {
     for join in joins() {
         let mut policy = with_pivot(join, 50_000);
         policy.inputs.push(policy.inputs[1].clone());
@@ -122,7 +122,7 @@ fn an_input_that_had_brought_all_is_not_told_though_the_bundle_was_cut_short_for
 }
 
 #[test]
-fn an_optional_input_and_one_whose_value_is_held_are_not_told() {
+fn a_cut_bundle_names_neither_optional_nor_held_inputs() {
     for join in joins() {
         let mut policy = with_pivot(join, 50_000);
         policy.inputs[1].needs.required = false;
@@ -157,9 +157,9 @@ fn a_span_that_is_cut_short_says_so() {
 }
 
 #[test]
-fn spans_that_one_takes_along_that_has_waited_are_cut_short_too() {
+fn spans_that_close_with_an_overdue_one_are_cut_short_too() {
     let mut rig = Rig::new(policy(Method::Tumbling { size: ms(100) }, Join::Pivot, 50_000));
-    // The time of the later one is over before that of the earlier one, by when their samples came.
+    // By the arrivals of their samples, the time of the later one ends before that of the earlier one.
     rig.give(PIVOT, 150, 0, 1, 100);
     rig.give(OTHER, 10, 0, 2, 1_000);
     rig.aligner.tick(Timestamp::from_millis(1_150), &mut rig.out);
@@ -172,7 +172,7 @@ fn spans_that_one_takes_along_that_has_waited_are_cut_short_too() {
 }
 
 #[test]
-fn a_set_of_the_very_same_time_with_all_its_samples_has_all_that_it_can() {
+fn an_exact_set_with_all_its_samples_is_never_cut_short() {
     let mut policy = policy(Method::Exact, Join::Pivot, 50_000);
     policy.inputs[0].out_of_orderness = ms(50);
     let mut rig = Rig::new(policy);
@@ -183,7 +183,7 @@ fn a_set_of_the_very_same_time_with_all_its_samples_has_all_that_it_can() {
 }
 
 #[test]
-fn a_closest_set_that_might_have_been_closer_says_of_which_input_more_was_to_come() {
+fn an_approximate_set_names_the_input_that_could_improve_it() {
     let approximate = || Method::ApproximateTime(ApproximateTime::default());
     let mut rig = open(policy(approximate(), Join::Pivot, 50_000));
     rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
@@ -202,7 +202,7 @@ fn a_closest_set_that_might_have_been_closer_says_of_which_input_more_was_to_com
 }
 
 #[test]
-fn what_is_told_early_is_not_cut_short_and_what_is_told_on_time_may_be() {
+fn only_results_on_time_are_cut_short_early_ones_are_not() {
     let rig = |early| {
         let mut policy = with_pivot(Join::Nearest { tolerance: ms(50), reuse: true }, 50_000);
         policy.revise = Revise { allowed_lateness: ms(500), early };
@@ -220,5 +220,5 @@ fn what_is_told_early_is_not_cut_short_and_what_is_told_on_time_may_be() {
     assert_eq!(told(&mut on_time), [(OTHER, "max-wait")]);
     on_time.give(OTHER, 700, 0, 7, 1_001);
     on_time.give(PIVOT, 700, 0, 7, 1_001);
-    assert_eq!(told(&mut on_time), [], "what is final had all of it");
+    assert_eq!(told(&mut on_time), [], "the final bundle had all of it");
 }

@@ -1,3 +1,5 @@
+//! The drift estimate, on chunks of sources with a known rate and jitter.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use proptest::prelude::*;
@@ -7,7 +9,7 @@ use super::*;
 const BASE: i64 = 1_700_000_000_123_456_789;
 const MILLI: i64 = 1_000_000;
 
-/// A source whose clock and way are known.
+/// A source whose clock and transit times are known.
 #[derive(Clone, Debug)]
 struct Source {
     /// The real rate over the nominal one less 1, in parts per million.
@@ -15,12 +17,12 @@ struct Source {
     /// Nominal length of a chunk, in milliseconds.
     chunk: i64,
     jitter: Jitter,
-    /// What stamps are counted in.
+    /// The resolution of the stamps.
     grain: i64,
-    /// In a thousand chunks.
+    /// Lost chunks in a thousand.
     lost: u64,
     repeated: u64,
-    /// How many chunks one may come too late.
+    /// The number of chunks by which one may come too late.
     disorder: u64,
     seed: u64,
 }
@@ -30,7 +32,7 @@ enum Jitter {
     None,
     /// To both sides, in nanoseconds.
     Even(i64),
-    /// Stamped too late, by so much on average.
+    /// Stamped too late, by this on average.
     Late(i64),
 }
 
@@ -57,7 +59,7 @@ impl Source {
         Duration::from_millis(self.chunk as u64)
     }
 
-    /// The event times of so many seconds, in the order of arrival.
+    /// The event times of this number of seconds, in the order of arrival.
     fn times(&self, seconds: i64) -> Vec<i64> {
         let mut dice = Dice(self.seed);
         let mut sent: Vec<(u64, i64)> = Vec::new();
@@ -118,25 +120,25 @@ fn sources() -> impl Strategy<Value = Source> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// With stamps in milliseconds that jitter by up to two more, and chunks that are lost, repeated and out of order. One in a
+    /// Stamps in milliseconds jitter by up to two more, and chunks are lost, repeated and out of order. One in a
     /// thousand may be off by more than is stated; none was by half as much again.
     #[test]
-    fn what_is_told_is_right_to_within_what_is_stated(source in sources(), seconds in 8_i64..700) {
+    fn a_reported_drift_is_right_to_within_its_error(source in sources(), seconds in 8_i64..700) {
         if let Some(drift) = source.estimate(seconds) {
             prop_assert!(drift.is_sure());
             prop_assert!((drift.ppm - source.ppm).abs() <= 1.5 * drift.error_ppm, "{drift:?}");
         }
     }
 
-    /// As long as the jitter is well below a quarter of a chunk.
+    /// The jitter stays well below a quarter of a chunk.
     #[test]
-    fn ten_minutes_are_enough(source in sources().prop_filter("clear", |source| source.chunk >= 20)) {
+    fn ten_minutes_are_enough_for_an_estimate(source in sources().prop_filter("clear", |source| source.chunk >= 20)) {
         prop_assert!(source.estimate(600).is_some());
     }
 }
 
 #[test]
-fn the_sign_is_that_of_the_rate() {
+fn the_sign_of_the_drift_is_that_of_the_rate() {
     let slow = Source::steady(-100.0).estimate(60).expect("sure");
     assert!((slow.ppm + 100.0).abs() < 0.1, "{slow:?}");
     let quick = Source::steady(150.0).estimate(60).expect("sure");
@@ -144,7 +146,7 @@ fn the_sign_is_that_of_the_rate() {
 }
 
 #[test]
-fn nothing_is_told_before_it_is_sure() {
+fn a_drift_is_reported_only_when_it_is_sure() {
     assert_eq!(Source::steady(100.0).estimate(8), None, "too few blocks");
     assert!(Source::steady(100.0).estimate(15).is_some());
     let hidden = Source { grain: MILLI, ..Source::steady(50.0) };
@@ -160,7 +162,7 @@ fn nothing_is_told_before_it_is_sure() {
 }
 
 #[test]
-fn jitter_in_which_the_place_of_a_chunk_is_lost_tells_nothing() {
+fn jitter_that_hides_the_places_of_chunks_gives_no_estimate() {
     for (most, seed) in (8..60).flat_map(|most| (0..4).map(move |seed| (most, seed))) {
         let source = Source { jitter: Jitter::Even(most * MILLI), seed, ..Source::steady(200.0) };
         assert_eq!(source.estimate(600), None, "{most} ms");
@@ -184,7 +186,7 @@ fn a_clock_that_steps_and_a_source_that_pauses_change_nothing() {
 }
 
 #[test]
-fn after_a_step_it_goes_on() {
+fn the_estimator_goes_on_after_a_step() {
     let source = Source::steady(80.0);
     let mut estimator = DriftEstimator::new();
     for (step, seconds) in [(0, 5), (-86_400_000 * MILLI, 60)] {
@@ -197,7 +199,7 @@ fn after_a_step_it_goes_on() {
 }
 
 #[test]
-fn chunks_of_changing_lengths_are_followed_though_some_are_lost() {
+fn chunks_of_changing_lengths_give_an_estimate_despite_losses() {
     for lost in [0, 5] {
         let mut estimator = DriftEstimator::new();
         let (mut dice, mut exact) = (Dice(5), 0.0);
@@ -214,9 +216,9 @@ fn chunks_of_changing_lengths_are_followed_though_some_are_lost() {
     }
 }
 
-/// What speaks now and then, and is cut where it falls silent, has no rate that its times could tell.
+/// A source that is cut where it falls silent has no rate that its times could show.
 #[test]
-fn utterances_between_silences_tell_nothing() {
+fn utterances_between_silences_give_no_estimate() {
     let mut estimator = DriftEstimator::new();
     let (mut dice, mut time) = (Dice(9), BASE);
     for _ in 0..2_000 {
@@ -245,7 +247,7 @@ fn a_crystal_that_changes_is_followed_within_minutes() {
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
+fn the_estimator_keeps_bounded_memory() {
     let mut estimator = DriftEstimator::new();
     let source = Source { lost: 30, jitter: Jitter::Late(2 * MILLI), ..Source::steady(-30.0) };
     for time in source.times(4_000) {
@@ -265,7 +267,7 @@ fn times_at_the_ends_of_time_do_no_harm() {
     assert_eq!(estimator.estimate(), None);
 }
 
-/// What it says lasts 20 ms, and what comes every so many microseconds.
+/// The drift of a source of chunks of 20 ms, one every `micros` microseconds.
 fn every(micros: i64) -> Option<Drift> {
     let mut estimator = DriftEstimator::new();
     for index in 0..30_000 {
@@ -276,7 +278,7 @@ fn every(micros: i64) -> Option<Drift> {
 }
 
 #[test]
-fn of_a_source_whose_rate_is_not_what_it_says_nothing_is_told() {
+fn a_source_far_from_its_nominal_rate_gives_no_estimate() {
     for micros in [5_000, 10_000, 13_333, 16_667, 18_182, 22_222, 25_000, 30_000] {
         assert_eq!(every(micros), None, "{micros}");
     }

@@ -1,4 +1,4 @@
-//! Records that are delivered twice: known by their ids among what is held. A number from a million on is an id.
+//! Records that are delivered twice: their ids are found among the held samples. A number from a million on is an id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn rig(method: Method, join: Join) -> Rig {
 }
 
 #[test]
-fn with_every_join_and_method_a_record_that_comes_twice_is_a_duplicate() {
+fn a_repeated_record_is_a_duplicate_with_every_method() {
     let pivot = Method::Pivot(InputId(0));
     let window = Join::Window { before: ms(100), after: ms(100) };
     let nearest = |reuse| Join::Nearest { tolerance: ms(100), reuse };
@@ -67,7 +67,7 @@ fn with_every_join_and_method_a_record_that_comes_twice_is_a_duplicate() {
 }
 
 #[test]
-fn two_records_with_the_same_time_and_other_ids_are_both_kept_where_a_join_takes_several() {
+fn records_of_one_time_with_different_ids_are_both_kept() {
     let window = Join::Window { before: ms(100), after: Duration::ZERO };
     let mut rig = rig(Method::Pivot(InputId(0)), window);
     for id in [1, 2, 2, ID, ID + 1, ID, 1] {
@@ -80,7 +80,7 @@ fn two_records_with_the_same_time_and_other_ids_are_both_kept_where_a_join_takes
 }
 
 #[test]
-fn a_record_that_comes_twice_is_a_duplicate_and_not_late_as_long_as_it_is_held() {
+fn a_repeated_record_is_a_duplicate_not_late_while_held() {
     let window = Join::Window { before: ms(100), after: Duration::ZERO };
     let mut rig = rig(Method::Pivot(InputId(0)), window);
     rig.push_as(1, 0, 400, ID, 0);
@@ -91,7 +91,7 @@ fn a_record_that_comes_twice_is_a_duplicate_and_not_late_as_long_as_it_is_held()
 }
 
 #[test]
-fn one_absurd_record_that_comes_three_times_is_no_step_of_the_clock() {
+fn one_absurd_record_three_times_is_no_clock_step() {
     let mut rig = rig(Method::Exact, Join::Pivot);
     rig.push(0, 1_000, 0);
     assert_eq!(rig.push_as(0, 900_000, 0, ID, 0), "");
@@ -126,7 +126,7 @@ fn sample(headers: &[(&'static str, &'static str)]) -> Arc<Sample> {
 }
 
 #[test]
-fn a_record_is_known_by_its_source_and_id_and_weighs_what_the_budget_counts() {
+fn a_record_repeats_by_source_and_id_and_weighs_its_budget() {
     let plain = sample(&[]);
     let one = sample(&[("ce_id", "7")]);
     let other = sample(&[("ce_id", "7"), ("ce_source", "/camera")]);
@@ -141,7 +141,7 @@ fn a_record_is_known_by_its_source_and_id_and_weighs_what_the_budget_counts() {
 }
 
 #[test]
-fn a_record_that_comes_again_after_it_was_used_up_is_a_duplicate_for_a_while() {
+fn a_used_up_record_that_repeats_is_a_duplicate_for_a_while() {
     let nearest = Join::Nearest { tolerance: ms(100), reuse: false };
     let mut rig = rig(Method::Pivot(InputId(0)), nearest);
     rig.push_as(0, 80, 0, 1, 0);
@@ -159,7 +159,7 @@ fn a_record_that_comes_again_after_it_was_used_up_is_a_duplicate_for_a_while() {
 }
 
 #[test]
-fn a_record_that_comes_again_too_late_after_it_was_used_up_is_a_duplicate_too() {
+fn a_used_up_record_that_repeats_late_is_a_duplicate_too() {
     let nearest = Join::Nearest { tolerance: ms(100), reuse: false };
     let mut rig = rig(Method::Pivot(InputId(0)), nearest);
     rig.push_as(0, 80, 0, 1, 0);

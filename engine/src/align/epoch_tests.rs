@@ -1,3 +1,5 @@
+//! Clock steps and outliers: new epochs, and samples put aside. Times are milliseconds; a sample is a number.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -49,7 +51,7 @@ fn one_absurd_event_time_makes_nothing_late() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_begins_a_new_epoch_in_which_nothing_is_late() {
+fn a_clock_set_back_begins_an_epoch_without_late_samples() {
     let mut rig = Rig::new(policy());
     rig.push(0, 100_000, 0);
     rig.push(1, 99_995, 0);
@@ -76,7 +78,7 @@ fn the_first_bundle_of_an_epoch_is_a_first() {
 }
 
 #[test]
-fn after_a_silence_a_single_sample_is_believed_once_nothing_else_was_heard_for_max_wait() {
+fn a_single_outlier_is_believed_after_max_wait_without_others() {
     let mut rig = Rig::new(only_video());
     rig.push(0, 1_000, 0);
     assert_eq!(rig.push(0, 700_000, 10), "");
@@ -86,7 +88,7 @@ fn after_a_silence_a_single_sample_is_believed_once_nothing_else_was_heard_for_m
 }
 
 #[test]
-fn an_input_that_is_seldom_heard_goes_on_where_the_others_have_come_to() {
+fn a_sparse_input_goes_on_where_the_others_stand() {
     let mut rig = Rig::new(policy());
     rig.push(0, 1_000, 0);
     rig.push(1, 1_010, 0);
@@ -98,7 +100,7 @@ fn an_input_that_is_seldom_heard_goes_on_where_the_others_have_come_to() {
 }
 
 #[test]
-fn a_clock_that_ran_on_while_its_input_was_silent_has_not_stepped() {
+fn a_clock_that_ran_on_during_a_silence_has_not_stepped() {
     let mut rig = Rig::new(only_video());
     rig.push(0, 1_000, 0);
     assert_eq!(rig.push(0, 601_500, 600_000), "601500:[601500] 601500x1");
@@ -106,7 +108,7 @@ fn a_clock_that_ran_on_while_its_input_was_silent_has_not_stepped() {
 }
 
 #[test]
-fn what_was_put_aside_is_not_lost_at_the_end() {
+fn samples_put_aside_are_not_lost_at_the_end() {
     let mut rig = Rig::new(only_video());
     rig.push(0, 1_000, 0);
     rig.push(0, 700_000, 1);
@@ -117,7 +119,7 @@ fn what_was_put_aside_is_not_lost_at_the_end() {
 
 proptest! {
     #[test]
-    fn whatever_the_clocks_do_every_sample_ends_once(
+    fn every_sample_ends_once_for_any_clock_steps(
         samples in prop::collection::vec((0u16..2, prop_oneof![0i64..500, 5_000i64..5_500, 90_000i64..90_200]), 1..80),
         ticks in 0i64..4,
     ) {

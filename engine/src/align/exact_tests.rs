@@ -1,4 +1,4 @@
-//! What `exact` promises: by hand in milliseconds, and against a brute-force oracle with times so small that
+//! The promises of `exact`: by hand in milliseconds, and against a brute-force oracle with times so small that
 //! ties and edges come up all the time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +51,7 @@ fn a_set_closes_with_its_last_sample_when_inputs_are_in_order() {
 }
 
 #[test]
-fn a_set_that_can_no_longer_grow_closes_without_the_input_that_has_gone_past_it() {
+fn a_set_closes_without_an_input_whose_watermark_is_past_it() {
     let mut rig = Rig::new(in_order(2));
     assert_eq!(rig.push_as(0, 100, 0, 1, 0), "");
     assert_eq!(rig.push_as(1, 101, 0, 2, 0), "100:[1][] 1x1");
@@ -59,7 +59,7 @@ fn a_set_that_can_no_longer_grow_closes_without_the_input_that_has_gone_past_it(
 }
 
 #[test]
-fn a_complete_set_overtakes_neither_an_open_one_nor_one_that_may_still_come() {
+fn a_complete_set_waits_for_earlier_open_or_future_sets() {
     let mut rig = Rig::new(in_order(2));
     rig.push_as(0, 100, 0, 1, 0);
     rig.push_as(0, 110, 0, 2, 0);
@@ -74,7 +74,7 @@ fn a_complete_set_overtakes_neither_an_open_one_nor_one_that_may_still_come() {
 }
 
 #[test]
-fn a_set_waits_for_no_idle_input_and_for_none_longer_than_max_wait() {
+fn a_set_waits_for_no_idle_input_and_at_most_max_wait() {
     let mut rig = Rig::new(in_order(2));
     rig.push_as(0, 100, 0, 1, 0);
     assert_eq!(rig.due(), Some(100));
@@ -92,7 +92,7 @@ fn a_set_waits_for_no_idle_input_and_for_none_longer_than_max_wait() {
 }
 
 #[test]
-fn a_set_that_has_waited_long_enough_takes_the_earlier_ones_along() {
+fn a_set_that_has_waited_long_enough_closes_earlier_ones() {
     let mut policy = policy(&[Duration::from_millis(20); 2]);
     policy.inputs.iter_mut().for_each(|input| input.idle_timeout = LONG);
     let mut rig = Rig::new(policy);
@@ -105,7 +105,7 @@ fn a_set_that_has_waited_long_enough_takes_the_earlier_ones_along() {
 }
 
 #[test]
-fn a_second_sample_of_an_input_is_a_duplicate_before_and_after_its_set_closes() {
+fn a_second_sample_of_an_input_is_a_duplicate_open_or_closed() {
     let mut rig = Rig::new(in_order(2));
     rig.push_as(0, 100, 0, 1, 0);
     assert_eq!(rig.push_as(0, 100, 0, 2, 0), "duplicate 2");
@@ -123,7 +123,7 @@ fn a_sample_of_a_set_that_has_closed_without_it_is_late() {
 }
 
 #[test]
-fn the_policies_for_what_is_missing_are_followed_and_the_dead_letter_wins() {
+fn sets_follow_the_policy_for_missing_and_dead_letters_win() {
     let mut policy = in_order(3);
     policy.inputs[1].missing = Missing::Drop;
     policy.inputs[2].missing = Missing::DeadLetter;
@@ -134,7 +134,7 @@ fn the_policies_for_what_is_missing_are_followed_and_the_dead_letter_wins() {
 }
 
 #[test]
-fn the_end_closes_what_is_open_and_a_stream_that_holds_nothing_is_forgotten() {
+fn finish_closes_open_sets_and_an_empty_stream_is_forgotten() {
     let mut rig = Rig::new(in_order(2));
     rig.push_as(0, 100, 0, 1, 0);
     rig.push_as(1, 100, 0, 2, 0);
@@ -211,7 +211,7 @@ fn arrivals(plan: &Plan) -> Vec<Raw> {
     placed.into_iter().map(|(_, raw)| raw).collect()
 }
 
-/// Whether a single sample that may still come would change the set at `t` or make one before it, tried out.
+/// Returns true if a single future sample would change the set at `t` or make one before it. Tries all of them.
 fn can_change(plan: &Plan, seen: &[Raw], t: i64) -> bool {
     (0..plan.out_of_orderness.len()).any(|input| {
         let of = || seen.iter().filter(|raw| raw.input == input);
@@ -222,7 +222,7 @@ fn can_change(plan: &Plan, seen: &[Raw], t: i64) -> bool {
     })
 }
 
-/// By event time the samples of each input: what all samples at once make, by the definition.
+/// The samples of each input by event time: the result by definition when all samples are there at once.
 fn definition(plan: &Plan) -> BTreeMap<i64, Vec<bool>> {
     let times: BTreeSet<i64> = plan.raw.iter().map(|raw| raw.time).collect();
     let inputs = 0..plan.out_of_orderness.len();
@@ -236,7 +236,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sets_are_what_the_definition_says_in_any_order_of_arrival_as_early_as_it_allows_and_every_sample_ends_once(
+    fn sets_match_the_definition_in_any_order_as_early_as_possible(
         plan in plans(),
     ) {
         let spans: Vec<Duration> =

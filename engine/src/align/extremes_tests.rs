@@ -1,4 +1,4 @@
-//! Whatever the numbers: event times, spans and amounts at the ends of their ranges, clocks that step, streams that are
+//! Extreme numbers: event times, spans and amounts at the ends of their ranges, clocks that step, and streams that are
 //! forgotten while they hold as much as they may.
 
 use std::collections::BTreeMap;
@@ -214,7 +214,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_number_is_too_large_for_the_bounds_to_hold_and_every_sample_to_end_once(
+    fn bounds_hold_and_samples_end_once_for_extreme_numbers(
         policy in policies(),
         steps in steps(),
     ) {

@@ -1,3 +1,5 @@
+//! The reports of the clock monitor on scenes with a known offset and drift.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use super::super::policy::{ClockPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
@@ -33,7 +35,7 @@ fn policy() -> AlignPolicy {
 struct Scene {
     ppm: f64,
     behind: i64,
-    /// How many times as fast as it happened it is read.
+    /// The speed at which it is read, as a multiple of real time.
     speed: i64,
 }
 
@@ -48,11 +50,11 @@ impl Rig {
         Self { monitor: ClockMonitor::new(&policy()), readings: Vec::new(), reported: 0 }
     }
 
-    /// Plays so many seconds from one on; every stream has the scene's clocks.
+    /// Plays `seconds` seconds from `from` on; every stream has the scene's clocks.
     fn play(&mut self, streams: &[&str], scene: Scene, from: i64, seconds: i64) {
         let streams: Vec<StreamKey> = streams.iter().map(|name| StreamKey::from(*name)).collect();
         for tick in from * 100..(from + seconds) * 100 {
-            // Wobbling ways of up to 3 ms, the least of them 1 ms.
+            // Transit times that vary up to 3 ms, the least of them 1 ms.
             let delay = MILLI + (tick * 7_919 % 3_000) * 1_000;
             let begun = BASE + tick * 10 * MILLI;
             let arrival = |end: i64| Timestamp::from_nanos(BASE + (end - BASE) / scene.speed + delay);
@@ -84,7 +86,7 @@ impl Rig {
 }
 
 #[test]
-fn the_offset_and_the_drift_of_an_input_are_told() {
+fn the_monitor_reports_the_offset_and_drift_of_an_input() {
     let mut rig = Rig::new();
     rig.play(&["a"], Scene { ppm: 60.0, behind: 37 * MILLI, speed: 1 }, 0, 200);
     let offset = rig.last(Quantity::OffsetSeconds).expect("an offset");
@@ -96,7 +98,7 @@ fn the_offset_and_the_drift_of_an_input_are_told() {
 }
 
 #[test]
-fn of_several_streams_the_drift_furthest_from_zero_is_told() {
+fn the_monitor_reports_the_drift_furthest_from_zero() {
     let mut rig = Rig::new();
     for second in 0..60 {
         rig.play(&["a"], Scene { ppm: 20.0, behind: 0, speed: 1 }, second, 1);
@@ -106,9 +108,9 @@ fn of_several_streams_the_drift_furthest_from_zero_is_told() {
     assert!((drift + 90.0).abs() < 1.0, "{drift}");
 }
 
-/// Frames and chunks are regular, so that events alone tell no offset; and arrivals tell none of a backlog.
+/// Frames and chunks are regular, so that events alone show no offset; and arrivals show none of a backlog.
 #[test]
-fn while_a_backlog_is_read_arrivals_tell_no_offset() {
+fn arrivals_give_no_offset_while_a_backlog_is_read() {
     let mut rig = Rig::new();
     rig.play(&["a"], Scene { ppm: 0.0, behind: 37 * MILLI, speed: 10 }, 0, 4_000);
     assert_eq!(rig.last(Quantity::OffsetSeconds), None);
@@ -144,7 +146,7 @@ fn more_streams_than_can_be_followed_take_turns_too() {
 }
 
 #[test]
-fn what_is_no_longer_known_is_said_once() {
+fn the_monitor_reports_once_that_a_value_is_unknown() {
     let mut rig = Rig::new();
     rig.play(&["a"], Scene { ppm: 60.0, behind: 0, speed: 1 }, 0, 100);
     for seconds in 100..3_000 {
@@ -177,7 +179,7 @@ fn ten_thousand_streams_leave_no_memory_behind() {
 }
 
 #[test]
-fn an_input_that_is_not_there_does_no_harm() {
+fn an_unknown_input_does_no_harm() {
     let mut monitor = ClockMonitor::new(&policy());
     let stamp = Stamp::new(Timestamp::MAX, Duration::from_secs(1));
     monitor.observe(&StreamKey::from("a"), InputId(7), stamp, Timestamp::MIN);

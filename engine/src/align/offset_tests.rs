@@ -1,4 +1,4 @@
-//! What the estimate of a clock offset promises: found through jitter, drops and extras; never named when it cannot
+//! The promises of the clock offset estimate: found through jitter, drops and extras; never reported when it cannot
 //! be known.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Random {
         ((z ^ (z >> 31)) % limit.unsigned_abs()) as i64
     }
 
-    /// Times of which the gaps are exponential with a mean, as of things that happen on their own.
+    /// Times with exponential gaps of a mean, as of independent events.
     fn happenings(&mut self, count: usize, mean: i64) -> Vec<i64> {
         let mut time = NOON;
         let next = |_| {
@@ -58,7 +58,7 @@ fn periodic(period: i64, offset: i64, count: i64) -> Vec<i64> {
 }
 
 #[test]
-fn two_periodic_series_are_called_ambiguous_with_the_candidate_nearest_to_zero() {
+fn periodic_series_are_ambiguous_and_name_the_nearest_to_zero() {
     // 25 frames and 50 chunks a second: the picture could be off by any number of chunks.
     let outcome = by_events(&periodic(40 * MS, 0, 300), &periodic(20 * MS, 1_007 * MS, 600));
     let Outcome::Ambiguous { nearest, period_ns } = outcome else { panic!("{outcome:?}") };
@@ -67,7 +67,7 @@ fn two_periodic_series_are_called_ambiguous_with_the_candidate_nearest_to_zero()
 }
 
 #[test]
-fn a_periodic_series_stays_ambiguous_with_jitter_and_missing_frames() {
+fn a_periodic_series_stays_ambiguous_with_jitter_and_losses() {
     let mut random = Random(3);
     let mut series = |period, offset, count| -> Vec<i64> {
         let times = periodic(period, offset, count);
@@ -93,7 +93,7 @@ fn too_few_events_are_refused() {
 }
 
 #[test]
-fn series_that_have_nothing_to_do_with_each_other_give_no_offset() {
+fn unrelated_series_give_no_offset() {
     for seed in 0..40 {
         let mut random = Random(seed);
         for count in [12, 60, 400] {
@@ -112,7 +112,7 @@ fn series_that_have_nothing_to_do_with_each_other_give_no_offset() {
 }
 
 #[test]
-fn an_offset_longer_than_the_gaps_and_the_window_of_the_other_is_found() {
+fn an_offset_longer_than_gaps_and_the_other_window_is_found() {
     // An hour off, over ten minutes, after the window has turned over.
     let times = Random(5).happenings(9_000, 70 * MS);
     let hour = 3_600_000 * MS;
@@ -130,7 +130,7 @@ fn an_offset_longer_than_the_gaps_and_the_window_of_the_other_is_found() {
 }
 
 #[test]
-fn inputs_observed_one_after_the_other_are_compared_all_the_same() {
+fn inputs_observed_one_after_the_other_are_still_compared() {
     let times = Random(6).happenings(5_000, 70 * MS);
     let mut estimator = OffsetEstimator::new();
     for (side, offset) in [(Side::Input, 0), (Side::Reference, 12 * MS)] {
@@ -151,7 +151,7 @@ fn extreme_event_times_are_survived() {
     let _ = by_events(&same, &same);
 }
 
-/// An estimator told of a sample every 100 ms on each side, with what the delays are.
+/// The estimate after a sample every 100 ms on each side, with these delays.
 fn by_arrivals(mut delay: impl FnMut(Side, i64) -> i64, clock: i64, duration: Duration) -> Outcome {
     let mut estimator = OffsetEstimator::new();
     for n in 0..200 {
@@ -167,7 +167,7 @@ fn by_arrivals(mut delay: impl FnMut(Side, i64) -> i64, clock: i64, duration: Du
 }
 
 #[test]
-fn arrivals_tell_the_offset_whatever_the_delays_above_the_least() {
+fn arrivals_give_the_offset_for_any_delays_above_the_least() {
     let mut random = Random(8);
     let mut delay = |side, _| {
         let queue = random.below(1_000);
@@ -186,20 +186,20 @@ fn a_clock_that_drifts_is_not_given_as_an_offset() {
 }
 
 #[test]
-fn arrivals_choose_among_what_events_leave_open() {
+fn arrivals_choose_among_offsets_that_events_leave_open() {
     let estimate = |offset_ns, spread_ns| Estimate { offset_ns, spread_ns, confidence: 0.1, events: 100 };
     let events = Outcome::Ambiguous { nearest: estimate(-3 * MS, 100), period_ns: Some(40 * MS as u64) };
     let told =
         |rough| agree(&events, &Outcome::Found(rough)).map(|(estimate, basis)| (estimate.offset_ns, basis));
     assert_eq!(told(estimate(120 * MS, 5)), Some((117 * MS, Basis::Both)));
     assert_eq!(told(estimate(-82 * MS, 5)), Some((-83 * MS, Basis::Both)));
-    // Arrivals that are as loose as the period choose nothing.
+    // Arrivals that scatter as much as the period choose nothing.
     assert_eq!(told(estimate(120 * MS, 15 * MS as u64)), Some((120 * MS, Basis::Arrivals)));
     assert_eq!(agree(&events, &Outcome::Unclear), None);
 }
 
 #[test]
-fn streams_are_put_together_by_their_median_and_distrusted_when_they_differ() {
+fn streams_combine_by_their_median_unless_they_disagree() {
     let at =
         |offset_ns| Outcome::Found(Estimate { offset_ns, spread_ns: 1_000, confidence: 0.9, events: 50 });
     let all = found(together(&[at(10 * MS), at(10 * MS + 500), at(10 * MS + 900), Outcome::Unclear]));
@@ -244,7 +244,7 @@ proptest! {
         };
         let (input, reference) = (seen(-offset), seen(0));
         let estimate = match by_events(&input, &reference) {
-            // Among so many others so few that both noticed may not stand out.
+            // A few common events among many others may not stand out.
             Outcome::Unclear if count as i64 * (100 - dropped).pow(2) < 80 * 10_000 => return Ok(()),
             outcome => found(outcome),
         };
@@ -254,7 +254,7 @@ proptest! {
 }
 
 #[test]
-fn clocks_that_are_further_apart_than_can_be_said_have_no_offset() {
+fn clocks_too_far_apart_for_an_integer_have_no_offset() {
     let far = 9_200_000_000_000_000_000;
     let input: Vec<i64> = (0..12).map(|n| -far + n * 1_000_001).collect();
     let reference: Vec<i64> = (0..12).map(|n| far + n * 1_000_001).collect();
@@ -265,7 +265,7 @@ fn clocks_that_are_further_apart_than_can_be_said_have_no_offset() {
 
 proptest! {
     #[test]
-    fn no_event_time_is_too_large_for_an_estimate_to_come_back(
+    fn an_estimate_returns_for_any_event_time(
         events in proptest::collection::vec(
             (
                 any::<bool>(),

@@ -20,7 +20,7 @@ struct InputPlan {
     join: Join,
     out_of_orderness: i64,
     sound: Sound,
-    /// Up to which age the last sample is used again.
+    /// The largest age at which the last sample is used again.
     hold: Option<i64>,
     needs: Needs,
     raw: Vec<Raw>,
@@ -31,11 +31,11 @@ struct Raw {
     time: i64,
     lasts: i64,
     delay: i64,
-    /// Where it would like to be in the order of arrival.
+    /// Its rank in the order of arrival.
     turn: u16,
 }
 
-/// Whether and how samples last.
+/// The lengths of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sound {
     No,
@@ -79,7 +79,7 @@ fn input_plan() -> impl Strategy<Value = InputPlan> {
     });
     (spans(), 0..8_i64, sound, hold, needs, raws()).prop_map(
         |(join, out_of_orderness, sound, hold, needs, raw)| {
-            // Only windows ask for how long a sample lasts, and none is shorter than chunks overlap.
+            // Only windows use the length of a sample, and none is shorter than chunks overlap.
             let (join, sound) = match (join, sound) {
                 (Join::Window { before, after }, Sound::Overlapping) => {
                     (Join::Window { before: before + Duration::from_nanos(3), after }, sound)
@@ -100,7 +100,7 @@ fn plans() -> impl Strategy<Value = (Vec<InputPlan>, usize)> {
 }
 
 fn policy(plans: &[InputPlan], pivot: usize, revise: Revise) -> AlignPolicy {
-    // What is final is as if the lateness belonged to the out-of-orderness.
+    // Final bundles are as if the lateness belonged to the out-of-orderness.
     let late = ns(revise.allowed_lateness);
     let inputs = plans.iter().enumerate().map(|(input, plan)| InputPolicy {
         name: format!("input {input}"),
@@ -168,9 +168,9 @@ fn ns(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).expect("short")
 }
 
-/// What a pivot at `t` gets from one input, whose samples are given in the order of arrival: their ids by
-/// event time. `before` has the times of all pivots before it, in order. For sound only which cells of the
-/// window are covered and by how few is told.
+/// The ids of the samples of one input that a pivot at `t` gets, by event time. `samples` are in the order of arrival.
+/// `before` has the times of all pivots before it, in order. For sound the result has only the covered cells of the window
+/// and the least number of samples that cover them.
 fn pick(join: Join, samples: &[Item], before: &[i64], t: i64) -> Vec<usize> {
     let mut sorted = samples.to_vec();
     sorted.sort_by_key(|item| item.time);
@@ -221,7 +221,7 @@ fn pick(join: Join, samples: &[Item], before: &[i64], t: i64) -> Vec<usize> {
     }
 }
 
-/// As [`pick`], but the last one at or before `t` where there is none, if the plan says so; and whether that is so.
+/// The result of [`pick`], or if that is empty and the plan holds values, the last sample at or before `t`; true if so.
 fn find(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i64) -> (Vec<usize>, bool) {
     let picked = pick(join, samples, before, t);
     let Some(age) = plan.hold.filter(|_| picked.is_empty() && join != Join::Pivot) else {
@@ -233,7 +233,7 @@ fn find(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i64) 
     (last.into_iter().collect(), last.is_some())
 }
 
-/// What a bundle lacks of an input that brought so many samples and covers that share of its window.
+/// The lack of a bundle in an input that brought `count` samples and covers `share` of its window.
 fn lack(needs: Needs, count: usize, share: Option<f64>) -> Option<Lack> {
     match (count, share) {
         _ if !needs.required => None,
@@ -252,7 +252,7 @@ fn cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
         .collect()
 }
 
-/// As [`cells`], with those between two samples of the window of which one lasts longer than the gap after it.
+/// The result of [`cells`], with those between two samples of the window of which one lasts longer than the gap after it.
 fn covered_cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
     let Join::Window { before, after } = join else { return Vec::new() };
     let (from, to) = (t - ns(before), t + ns(after));
@@ -266,7 +266,7 @@ fn covered_cells(join: Join, samples: &[Item], t: i64) -> Vec<i64> {
     (from..to).filter(|cell| cells.contains(cell) || bridged(*cell)).collect()
 }
 
-/// Whether nothing that may still come can change what a pivot at `t` gets, tried out with samples of one time.
+/// Returns true if no future sample can change the result of a pivot at `t`. Tries samples of one time.
 fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i64) -> bool {
     let watermark = samples.iter().map(|item| item.time).max().map_or(-50, |max| max - plan.out_of_orderness);
     if join == Join::Pivot {
@@ -275,14 +275,14 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i6
     if let Join::Window { before, after } = join
         && plan.sound != Sound::No
     {
-        // What comes begins at the watermark or later: a gap before it stays. See `window_property_tests.rs`.
+        // Future samples begin at the watermark or later: a gap before it stays. See `window_property_tests.rs`.
         let left = watermark.max(t - ns(before));
         let covered = covered_cells(join, samples, t).into_iter().filter(|cell| *cell >= left).count();
         let exact = samples.iter().any(|item| item.time == t);
         let known = plan.hold.is_none() || watermark > t || exact || !pick(join, samples, &[], t).is_empty();
         return known && (watermark >= t + ns(after) || covered as i64 == t + ns(after) - left);
     }
-    // What is used once may first go to the pivots before; and which of several of one time they leave is no matter.
+    // Samples that are used once may first go to the pivots before. Which of several of one time they leave is no matter.
     let is_used_once = matches!(join, Join::Nearest { reuse: false, .. });
     let copies = if is_used_once { 1 + before.len() } else { 1 };
     let found = |samples: &[Item]| {
@@ -302,11 +302,11 @@ fn settled(plan: &InputPlan, join: Join, samples: &[Item], before: &[i64], t: i6
 type Parts = Vec<(Vec<usize>, bool)>;
 
 struct Run {
-    /// By pivot time: the ids of each input.
+    /// The ids of each input, by pivot time.
     bundles: BTreeMap<i64, Vec<Vec<usize>>>,
 }
 
-/// Runs one order of arrival and checks all that holds after each step.
+/// Runs one order of arrival and checks all rules after each step.
 fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestCaseError> {
     let policy = policy(plans, pivot, revise);
     let on_time: Vec<InputPlan> = plans
@@ -316,7 +316,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
             InputPlan { out_of_orderness, ..plan.clone() }
         })
         .collect();
-    // By pivot time: how often it was told, and the ids of each input when it was last, and whether held.
+    // By pivot time: the number of results, and the ids and held flag of each input in the last.
     let mut ahead: BTreeMap<i64, (u32, Parts)> = BTreeMap::new();
     let joins: Vec<Join> = policy.inputs.iter().map(|input| input.join).collect();
     let items = arrivals(plans, pivot);
@@ -354,7 +354,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
                     }
                     let (times, last) = ahead.entry(t).or_default();
                     prop_assert_eq!(bundle.revision, *times);
-                    prop_assert!(!bundle.is_repeated && ids != *last, "told again with nothing new");
+                    prop_assert!(!bundle.is_repeated && ids != *last, "emitted again with nothing new");
                     (*times, *last) = (*times + 1, ids);
                 }
                 Event::Bundle(bundle) => {
@@ -433,7 +433,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
         if step == items.len() {
             break;
         }
-        // What is on time was told as it is now, and without `early` nothing else was.
+        // Bundles on time were emitted in their present form, and without `early` no others were.
         let mut known: Vec<i64> = seen[pivot].iter().map(|item| item.time).collect();
         known.sort_unstable();
         known.dedup();
@@ -444,7 +444,10 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
             all_on_time &= (0..plans.len()).all(|i| settled(&on_time[i], joins[i], &seen[i], before, *t));
             let told = ahead.get(t);
             if all_on_time && revise.revises() {
-                prop_assert!(told.is_some(), "the bundle at {t} is on time and not told after step {step}");
+                prop_assert!(
+                    told.is_some(),
+                    "the bundle at {t} is on time and not emitted after step {step}"
+                );
                 for (i, ids) in told.iter().flat_map(|(_, ids)| ids.iter().enumerate()) {
                     let fuzzy = plans[i].sound == Sound::Overlapping && i != pivot;
                     prop_assert!(fuzzy || *ids == finds(i), "input {i} at {t} is {:?}", finds(i));
@@ -477,7 +480,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
             let waits = (0..plans.len()).any(|i| !settled(&plans[i], joins[i], &seen[i], before, *t));
             prop_assert!(!waits, "the bundle at {t} closed on a guess");
         }
-        // Held no longer than needed: some pivot from the floor on would find it.
+        // Samples are held no longer than needed: some pivot from the floor on would find them.
         let open = pivots.iter().copied().find(|t| !bundles.contains_key(t));
         let watermark = pivots.last().map_or(i64::MIN, |last| last - plans[pivot].out_of_orderness);
         let coming = bundles.last_key_value().map_or(watermark, |(last, _)| watermark.max(last + 1));
@@ -496,7 +499,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
                     plans[input].hold.is_some_and(|age| floor - age <= it.time) && !next
                 };
                 let wanted = match joins[input] {
-                    // One that is taken goes once all before it go; another as long as any pivot reaches it.
+                    // A taken sample leaves once all before it leave; another while any pivot reaches it.
                     Join::Nearest { tolerance, reuse: false } => {
                         let mut held = seen[input].iter().filter(|item| !ended.contains_key(&item.id));
                         held.any(|it| {
@@ -530,14 +533,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn bundles_are_what_the_definition_says_as_early_as_it_allows_and_every_sample_ends_once(
+    fn bundles_match_the_definition_as_early_as_possible(
         (plans, pivot) in plans(),
     ) {
         check(&plans, pivot, Revise::default())?;
     }
 
     #[test]
-    fn what_is_told_ahead_is_what_is_known_and_changes_nothing_of_what_is_final(
+    fn early_results_match_the_known_samples_and_keep_final_ones(
         (plans, pivot) in plans(),
         late in 0..8_i64,
         early in any::<bool>(),
@@ -555,7 +558,7 @@ proptest! {
     ) {
         let mut shuffled = plans.clone();
         for (plan, other) in shuffled.iter_mut().zip(&other) {
-            // Samples of equal times keep their order: there it counts, as is said.
+            // Samples of equal times keep their order, which counts there.
             plan.raw.sort_by_key(|raw| raw.time);
             for (raw, (delay, turn)) in plan.raw.iter_mut().zip(other) {
                 (raw.delay, raw.turn) = (*delay, *turn);

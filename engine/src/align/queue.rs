@@ -215,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_queue_however_much_it_holds(
+        fn a_queue_keeps_its_order_at_any_length(
             steps in proptest::collection::vec(any::<Option<u8>>(), 0..60),
             taken in any::<[u8; 8]>(),
         ) {

@@ -1,4 +1,4 @@
-//! Restarts: an aligner is lost at any moment, and the next reads again what has not ended and what lies between.
+//! Restarts: an aligner is lost at any moment, and the next reads again all records from the first that has not ended.
 //!
 //! Times are small whole numbers of nanoseconds, so that ties and edges come up all the time.
 
@@ -21,11 +21,11 @@ const LONG: Duration = Duration::from_secs(3_600);
 struct Plan {
     method: Method,
     inputs: Vec<InputPlan>,
-    /// How many samples are taken before the restart.
+    /// The number of samples that are taken before the restart.
     taken: prop::sample::Index,
-    /// Which of the bundles told before it have been published and committed.
+    /// The bundles of the first run that have been published and committed.
     settled: u64,
-    /// The input that is read first after it, and the others one after the other; none where all come as they had.
+    /// The input that is read first after it, then the others one after the other; none for the original order of arrival.
     again: Option<u16>,
 }
 
@@ -35,7 +35,7 @@ struct InputPlan {
     out_of_orderness: i64,
     hold: Option<i64>,
     lasts: i64,
-    /// Event time, delay, and where it would like to be in the order of arrival.
+    /// Event time, delay, and rank in the order of arrival.
     raw: Vec<(i64, i64, u16)>,
 }
 
@@ -52,8 +52,8 @@ fn joins() -> impl Strategy<Value = Join> {
     prop_oneof![
         (span(), span()).prop_map(|(before, after)| Join::Window { before, after }),
         span().prop_map(|tolerance| Join::Nearest { tolerance, reuse: true }),
-        // Of the pivot before a bundle nothing is known if it had ended and is not read again: then this is how far back
-        // the bundle reaches.
+        // If the pivot before a bundle had ended and is not read again, nothing is known of it. Then the bundle reaches back
+        // by this.
         (60..100_u64).prop_map(|age| Join::AllBetweenPivots { max_age: Duration::from_nanos(age) }),
         span().prop_map(|max_age| Join::Latest { max_age }),
     ]
@@ -87,7 +87,7 @@ impl Plan {
             out_of_orderness: Duration::from_nanos(plan.out_of_orderness.unsigned_abs()),
             idle_timeout: LONG,
             join: if self.is_pivot(input) { Join::Pivot } else { plan.join },
-            // What lies between pivots and is held for those to come is not told from what no pivot has had.
+            // Samples between pivots that are held for future ones look like samples that no pivot has had.
             missing: match plan.hold.filter(|_| !matches!(plan.join, Join::AllBetweenPivots { .. })) {
                 Some(age) => Missing::Hold { max_age: Duration::from_nanos(age.unsigned_abs()) },
                 None => Missing::Emit,
@@ -109,8 +109,8 @@ impl Plan {
         matches!(self.method, Method::Pivot(_)) && input == 0
     }
 
-    /// The samples in an order of arrival that is within bounds for each input. Of those whose time makes a bundle none
-    /// of an input have the same; only windows ask for how long they last.
+    /// The samples in an order of arrival that is within bounds for each input. Where times make bundles, no two samples
+    /// of an input have the same time. Only windows use lengths.
     fn arrivals(&self) -> Vec<Item> {
         let mut placed = Vec::new();
         let mut id = 0;
@@ -141,12 +141,12 @@ impl Plan {
     }
 }
 
-/// What an aligner has told.
+/// The events of an aligner.
 #[derive(Debug, Default)]
 struct Told {
-    /// By event time, the samples of each input.
+    /// The samples of each input, by event time.
     bundles: Bundles,
-    /// How many samples had come when a bundle of an event time was told.
+    /// The number of samples that had come when a bundle was emitted, by event time.
     after: BTreeMap<i64, usize>,
     gone: BTreeSet<usize>,
 }
@@ -199,7 +199,7 @@ impl Life {
     }
 }
 
-/// What has ended once some of the bundles are over: it has been let go of, and so has all that it is in.
+/// The samples that have ended once some of the bundles are over: they are released, and all their bundles are over.
 fn ended(told: &Told, open: &[&(i64, Vec<Vec<usize>>)]) -> BTreeSet<usize> {
     let held: BTreeSet<usize> = open.iter().flat_map(|(_, parts)| parts.iter().flatten().copied()).collect();
     told.gone.difference(&held).copied().collect()
@@ -207,8 +207,8 @@ fn ended(told: &Told, open: &[&(i64, Vec<Vec<usize>>)]) -> BTreeSet<usize> {
 
 type Bundles = Vec<(i64, Vec<Vec<usize>>)>;
 
-/// Restarts once, with all bundles that `is_settled` says published and committed. What is published before and told
-/// after it, and what is told without a restart. Every sample that had not ended ends once.
+/// Restarts once, with all bundles published and committed for which `is_settled` returns true. Returns the bundles of a run
+/// with the restart, before and after it, and of a run without. Every sample that had not ended ends once.
 fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, Bundles), TestCaseError> {
     let arrivals = plan.arrivals();
     let mut undisturbed = Life::new(plan);
@@ -231,7 +231,7 @@ fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, 
     }
     for (index, item) in again {
         let had_ended = index < taken && ended.contains(&item.id);
-        // Up to an input's first that has not ended nothing is read again.
+        // Records before an input's first that has not ended are not read again.
         is_behind[usize::from(item.input)] &= had_ended;
         if !is_behind[usize::from(item.input)] {
             after.take(item, had_ended);
@@ -251,7 +251,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_told_before_a_restart_and_after_it_is_all_and_each_once(plan in plans()) {
+    fn bundles_across_a_restart_are_complete_and_never_repeat(plan in plans()) {
         let (mut told, mut expected) = restart(&plan, |index| plan.settled >> (index % 64) & 1 == 1)?;
         told.sort();
         expected.sort();
@@ -259,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn where_all_is_read_again_no_bundle_closes_later_than_it_did(plan in plans()) {
+    fn no_bundle_closes_later_when_all_records_are_read_again(plan in plans()) {
         let arrivals = plan.arrivals();
         let mut undisturbed = Life::new(&plan);
         arrivals.iter().for_each(|item| undisturbed.take(item, false));
@@ -285,9 +285,9 @@ proptest! {
         }
     }
 
-    /// Which sets the samples make that are left may depend on those that had ended unused.
+    /// The sets of the remaining samples may depend on samples that ended unused.
     #[test]
-    fn of_approximate_sets_told_before_a_restart_and_after_it_none_shares_a_sample(plan in plans()) {
+    fn approximate_sets_across_a_restart_share_no_sample(plan in plans()) {
         let settled = plan.settled;
         let plan = Plan { method: Method::ApproximateTime(ApproximateTime::default()), ..plan };
         let (told, _) = restart(&plan, |index| settled >> (index % 64) & 1 == 1)?;
@@ -299,7 +299,7 @@ proptest! {
     }
 }
 
-/// Two inputs, the first of them the pivot, the second asked for what lies between two pivots.
+/// Two inputs, the first of them the pivot, the second joined between pivots.
 fn between() -> AlignPolicy {
     let input = |join| InputPolicy {
         name: "an input".into(),
@@ -328,7 +328,7 @@ fn observe(rig: &mut Rig, input: u16, time: i64, now: i64) -> String {
 }
 
 #[test]
-fn a_sample_that_had_ended_moves_the_watermark_and_is_in_no_bundle() {
+fn an_ended_sample_moves_the_watermark_and_is_in_no_bundle() {
     let mut rig = Rig::new(between());
     assert_eq!(rig.push_as(1, 90, 0, 1, 0), "");
     assert_eq!(rig.push_as(0, 100, 0, 2, 0), "");
@@ -338,7 +338,7 @@ fn a_sample_that_had_ended_moves_the_watermark_and_is_in_no_bundle() {
 }
 
 #[test]
-fn a_pivot_that_had_ended_makes_no_bundle_but_has_its_time() {
+fn an_ended_pivot_makes_no_bundle_but_keeps_its_time() {
     let mut rig = Rig::new(between());
     assert_eq!(observe(&mut rig, 0, 100, 0), "");
     assert_eq!(rig.push_as(0, 100, 0, 1, 0), "duplicate 1");
@@ -350,7 +350,7 @@ fn a_pivot_that_had_ended_makes_no_bundle_but_has_its_time() {
 }
 
 #[test]
-fn an_input_of_which_only_samples_come_that_had_ended_is_not_idle() {
+fn an_input_that_brings_only_ended_samples_is_not_idle() {
     let mut rig = Rig::new(between());
     rig.push(0, 100, 0);
     assert_eq!(observe(&mut rig, 1, 90, 80), "");
@@ -359,7 +359,7 @@ fn an_input_of_which_only_samples_come_that_had_ended_is_not_idle() {
 }
 
 #[test]
-fn a_set_that_had_ended_is_not_told_again_and_who_comes_to_it_is_late() {
+fn an_ended_set_is_not_made_again_and_its_new_samples_are_late() {
     let mut rig = Rig::new(AlignPolicy { method: Method::Exact, ..between() });
     assert_eq!(observe(&mut rig, 0, 100, 0), "");
     assert_eq!(rig.push_as(1, 100, 0, 1, 0), "late 1 by 1");

@@ -1,4 +1,4 @@
-//! Bundles that are told before they are final. Times are milliseconds; a sample is a number.
+//! Bundles that are emitted before they are final. Times are milliseconds; a sample is a number.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::position::InputId;
 const PIVOT: u16 = 0;
 const OTHER: u16 = 1;
 
-/// Idle after 100 and waiting 1 000, or that much longer for what is final.
+/// Idle after 100 and waiting 1 000, with the lateness added for final bundles.
 fn rig(join: Join, missing: Missing, lateness: u64, early: bool) -> Rig {
     let input = |name: &str, join, missing| InputPolicy {
         name: name.into(),
@@ -63,7 +63,7 @@ fn a_late_sample_changes_all_bundles_that_it_belongs_to() {
 }
 
 #[test]
-fn a_bundle_is_told_early_when_it_has_enough_and_again_when_it_is_final() {
+fn a_bundle_is_emitted_early_when_it_has_enough_and_when_final() {
     let mut rig = rig(nearest(50, true), Missing::Emit, 0, true);
     rig.push(OTHER, 60, 0);
     assert_eq!(rig.push(PIVOT, 100, 0), "100:[100][60] r0");
@@ -74,7 +74,7 @@ fn a_bundle_is_told_early_when_it_has_enough_and_again_when_it_is_final() {
 }
 
 #[test]
-fn a_bundle_that_would_be_dropped_is_not_told_before_it_is_final() {
+fn a_bundle_that_would_be_dropped_is_emitted_only_when_final() {
     let mut rig = rig(nearest(5, true), Missing::Drop, 100, false);
     rig.push(PIVOT, 100, 0);
     rig.push(PIVOT, 150, 0);
@@ -98,7 +98,7 @@ fn a_late_pivot_changes_what_the_next_one_has() {
 }
 
 #[test]
-fn who_is_silent_is_waited_for_as_ever_and_its_late_samples_still_count() {
+fn a_bundle_waits_for_a_silent_input_whose_late_samples_count() {
     let mut rig = rig(window(50), Missing::Emit, 200, false);
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.due(), Some(100));

@@ -1,5 +1,5 @@
-//! Samples of one stream, input and event time: told apart by their offsets, or duplicates. Against oracles, with times so
-//! small that most are ties.
+//! Samples of one stream, input and event time: distinguished by their offsets, or duplicates. Against oracles, with times
+//! so small that most are ties.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// A record: where it stands, when it happened, and its id if it has one.
+/// A record: its offset, its event time, and its id if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Item {
     input: u16,
@@ -66,7 +66,7 @@ fn policy(method: Method, join: Join, inputs: usize) -> AlignPolicy {
     }
 }
 
-/// What was told: the identities of the bundles in their order with what they are made of, and how each record ended.
+/// The events: the identities of the bundles in their order with their samples, and the end of each record.
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     bundles: Vec<(i64, Option<Position>, Vec<Vec<i64>>)>,
@@ -132,8 +132,8 @@ impl Run {
     }
 }
 
-/// Records of each input in order, with rising times of which most are the same, in some order of the inputs. Ids are `ids`
-/// different ones at most, none where there is 0.
+/// Records of each input in order, with rising times of which most are the same, in some order of the inputs. There are at
+/// most `ids` different ids, none for 0.
 fn records(inputs: u16, ids: u64) -> impl Strategy<Value = Vec<Item>> {
     vec((0..inputs, prop_oneof![4 => Just(0_i64), 1 => 1..3_i64], any::<u64>()), 0..24).prop_map(move |raw| {
         let mut at = BTreeMap::<u16, (i64, i64)>::new();
@@ -158,9 +158,9 @@ fn methods() -> [(Method, Join); 3] {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// `cut` is where the process is killed: the records whose bits are set in `known` had ended by then and are known to have.
+    /// The process is killed at `cut`. The records whose bits are set in `known` had ended by then and are known to have.
     #[test]
-    fn each_record_of_one_input_is_a_bundle_with_an_id_of_its_own_across_a_kill(
+    fn each_record_makes_a_bundle_with_its_own_id_across_a_kill(
         items in records(1, 0),
         (cut, from, known) in (0..24_usize, 0..24_usize, any::<u32>()),
     ) {
@@ -180,7 +180,7 @@ proptest! {
                 before.push(*item)?;
             }
             let mut ids: BTreeSet<_> = before.told.ids().into_iter().collect();
-            // All before `from` are committed, and of the others some are known to have ended.
+            // All before `from` are committed, and some of the others are known to have ended.
             let mut after = Run::new(&policy, true);
             for (index, item) in items.iter().enumerate().skip(from.min(cut)) {
                 let had_ended = index < cut && known >> index & 1 == 1 && before.told.ended.contains_key(&item.position());
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn records_that_are_not_told_apart_are_duplicates_of_the_first_of_their_time(items in records(1, 0)) {
+    fn records_without_tie_breaks_are_duplicates_of_the_first(items in records(1, 0)) {
         for (method, join) in methods() {
             let mut run = Run::new(&policy(method, join, 1), false);
             for item in &items {
@@ -219,7 +219,7 @@ proptest! {
             for item in &items {
                 run.push(*item)?;
                 let again = !seen.insert((item.input, item.time, item.id));
-                // Of what a pivot looks for, only what is held is known; see `InputBuffer`.
+                // A pivot knows only the held samples of other inputs; see `InputBuffer`.
                 if item.input == 0 || !matches!(method, Method::Pivot(_)) {
                     let how = run.told.ended.get(&item.position()).copied();
                     prop_assert_eq!(again, how == Some("duplicate"), "{:?} {:?}", item, run.told);
@@ -247,7 +247,7 @@ proptest! {
             prop_assert!(told.ended.values().all(|how| *how != "duplicate"), "{:?}", told);
             prop_assert!(of(0).all(|item| told.ended[&item.position()] != "late"), "{:?}", told);
             match method {
-                // Each pivot has a bundle, with the first sample of its very time.
+                // Each pivot has a bundle, with the first sample of exactly its time.
                 Method::Pivot(_) => {
                     let expected = of(0).map(|pivot| {
                         let other = of(1).find(|item| item.time == pivot.time).map(|item| item.offset);
@@ -296,7 +296,7 @@ fn a_sample_that_comes_before_others_of_its_time_moves_them_on() {
 }
 
 #[test]
-fn so_many_ids_of_one_time_are_remembered() {
+fn a_limited_number_of_ids_of_one_time_is_remembered() {
     let mut run = Run::new(&policy(Method::Pivot(InputId(0)), Join::Pivot, 1), true);
     let most = i64::try_from(super::same_time::SameTimeIds::MOST).expect("few");
     for again in 0..2 {

@@ -1,5 +1,5 @@
-//! Deadlines lead somewhere: whoever ticks when it is told to is never sent round in circles, and in the end all is told
-//! and forgotten. With clocks that step, and timers of all lengths.
+//! Deadlines make progress: a caller that ticks at each deadline never ticks without end, and at last all bundles are
+//! emitted and all streams forgotten. With clocks that step, and timers of all lengths.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// A sample of an input, so long after the one before, with so much added to the wall time.
+/// A sample of an input, with the time since the one before, and a shift of the wall time.
 #[derive(Clone, Copy, Debug)]
 struct Push {
     input: usize,
@@ -89,8 +89,8 @@ fn pushes() -> impl Strategy<Value = Vec<Push>> {
 
 /// Ticks whenever the aligner asks for it, up to `until`.
 ///
-/// A deadline may be early, where the bundle that is waited for has to wait for another input then: a few times for each
-/// input and open bundle. Who is sent round in circles ticks once a nanosecond, and so many times more.
+/// A deadline may be early, where the bundle has to wait for another input then: a few times for each
+/// input and open bundle. Without progress the caller would tick once a nanosecond, far more often.
 fn run_until(aligner: &mut Aligner<usize>, until: i64, now: &mut i64) -> Result<(), TestCaseError> {
     let mut out = Vec::new();
     let mut idle = 0;
@@ -114,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn something_happens_at_deadlines_and_in_the_end_everything_is_told_and_forgotten(
+    fn deadlines_make_progress_until_all_is_emitted_and_forgotten(
         policy in policies(),
         pushes in pushes(),
     ) {

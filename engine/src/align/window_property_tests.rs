@@ -1,4 +1,4 @@
-//! When a window over samples that last closes: at the first moment at which no sample that may still come changes it, found by
+//! The closing of a window over samples that last: at the first moment at which no future sample changes it, found by
 //! trying them all.
 
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
 const LONG: Duration = Duration::from_secs(3_600);
-/// The time of the one pivot, and the longest that a sample that comes may last.
+/// The time of the one pivot, and the greatest length of a future sample.
 const T: i64 = 30;
 const LONGEST: i64 = 26;
 
-/// From where to where a sample lasts.
+/// The beginning and the end of a sample.
 type Span = (i64, i64);
 
 fn short(span: i64) -> Duration {
     Duration::from_nanos(span.unsigned_abs())
 }
 
-/// The cells of the window `[from, to)` that are covered, gaps within the slack included: no longer than the sample before them,
-/// less one. With no more samples than here all of it is tried.
+/// The cells of the window `[from, to)` that are covered, gaps within the slack included: no longer than the sample before
+/// them, less one. With this few samples every window is tried.
 fn covered(samples: &[Span], from: i64, to: i64) -> Vec<i64> {
     let inside: Vec<&Span> = samples.iter().filter(|(time, end)| *time < to && *end > from).collect();
     let is_in = |cell: i64| inside.iter().any(|(time, end)| (*time..*end).contains(&cell));
@@ -35,8 +35,8 @@ fn covered(samples: &[Span], from: i64, to: i64) -> Vec<i64> {
     (from..to).filter(|cell| is_in(*cell) || is_bridged(*cell)).collect()
 }
 
-/// Whether no sample that begins at the watermark or later changes what of the window is covered. Sound is one signal: none comes
-/// that lies wholly within what is covered.
+/// Returns true if no sample that begins at the watermark or later changes the coverage of the window. Sound is one signal:
+/// no future sample lies wholly within the covered part.
 fn is_settled(samples: &[Span], watermark: i64, from: i64, to: i64) -> bool {
     let now = covered(samples, from, to);
     let all = covered(samples, from - 60, to + 60);
@@ -74,7 +74,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_window_closes_as_soon_as_nothing_to_come_can_change_it(
+    fn a_window_closes_when_no_future_sample_can_change_it(
         (before, after, out_of_orderness) in (1..14_i64, 0..14_i64, 0..9_i64),
         gaps in vec((-2..9_i64, 3..12_i64), 1..9),
         first in 0..20_i64,
@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn a_gap_before_the_watermark_is_waited_for_no_more() {
+fn a_window_does_not_wait_for_a_gap_before_the_watermark() {
     const MS: i64 = 1_000_000;
     let mut aligner = Aligner::<usize>::new(Arc::new(policy(100 * MS, 0, 0)));
     let (stream, now, mut out) = (StreamKey::from("s"), Timestamp::from_nanos(0), Vec::new());

@@ -1,3 +1,5 @@
+//! Samples pushed in bulk, against a push of each.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -34,7 +36,7 @@ fn policy(method: Method, bounds: Bounds) -> Arc<AlignPolicy> {
     })
 }
 
-/// A message: how long after the one before it, and of each of its samples the stream, the input and the event time, both
+/// A message: the time since the one before it, and the stream, input and event time of each of its samples, both times
 /// in milliseconds.
 type Message = (u64, Vec<(u8, u16, u64)>);
 
@@ -70,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn samples_pushed_together_do_as_they_do_one_after_the_other(
+    fn push_all_equals_a_push_of_each_sample(
         messages in messages(),
         method in methods(),
         bounds in bounds(),

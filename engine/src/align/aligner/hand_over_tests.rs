@@ -1,4 +1,4 @@
-//! That nobody can tell from what is told of a stream whether it went from shard to shard.
+//! Hand-over leaves no trace in the events of a stream: they are the same whether it moved between shards or not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::*;
 use crate::position::InputId;
 use crate::sharding::{Awaiting, Resize, Router};
 
-/// What was told, by stream, in its order.
+/// The events of each stream, in their order.
 type ByStream = BTreeMap<String, Vec<String>>;
 
 fn note(by_stream: &mut ByStream, events: &mut Vec<Event<Item>>) {
@@ -34,7 +34,7 @@ fn note(by_stream: &mut ByStream, events: &mut Vec<Event<Item>>) {
 /// A stream that goes to an aligner before a sample comes.
 type Move = Option<(usize, usize)>;
 
-/// Several aligners, and who has which stream.
+/// Several aligners, and the streams that each has.
 struct Several {
     runs: Vec<Run>,
     owners: [usize; 3],
@@ -81,13 +81,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_stream_that_moves_is_told_of_as_one_that_stays(
+    fn a_moved_stream_emits_the_events_of_one_that_stays(
         policy in policies(),
         bounds in bounds(),
         arrivals in arrivals(),
         moves in vec(option::of((0..3_usize, 0..3_usize)), 70),
     ) {
-        // What all streams may hold together is shared out: who goes then depends on who is there.
+        // Bounds over all streams are shared out, so evictions would depend on the other streams of an aligner.
         let bounds = Bounds { items: None, bytes: None, ..bounds };
         let policy = AlignPolicy { bounds, ..policy };
         let (mut one, mut several) = (Run::new(&policy), Several::new(&policy));
@@ -97,7 +97,7 @@ proptest! {
             now += after;
             one.tick(now);
             several.tick(now);
-            // What the giver says of a stream comes before what the taker says.
+            // The events of the giver come before those of the taker.
             several.runs.iter_mut().for_each(|run| note(&mut by_several, &mut run.out));
             let moves: Move = moves;
             moves.into_iter().for_each(|it| several.go(it));
@@ -113,7 +113,7 @@ proptest! {
             let of_several = several.runs.iter().map(latest).reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| a.max(b)).collect());
             prop_assert_eq!(of_several, Some(latest(&one)));
         }
-        // Every deadline has come along.
+        // Every deadline was handed over too.
         one.tick(now + 2_000);
         several.tick(now + 2_000);
         note(&mut by_one, &mut one.out);
@@ -123,13 +123,13 @@ proptest! {
     }
 
     #[test]
-    fn what_is_held_adds_up_and_every_sample_ends_once_wherever_its_stream_is(
+    fn held_samples_add_up_and_end_once_wherever_streams_move(
         policy in policies(),
         bounds in bounds(),
         arrivals in arrivals(),
         moves in vec(option::of((0..3_usize, 0..3_usize)), 70),
     ) {
-        // What is too much after a stream has come is no longer what comes next.
+        // Once a stream has arrived, the sample that exceeds a bound is no longer the next one.
         let refuses = bounds.overflow == Overflow::DropNewest;
         let bounds = if refuses { Bounds { items: None, bytes: None, ..bounds } } else { bounds };
         let policy = AlignPolicy { bounds, ..policy };
@@ -159,12 +159,12 @@ proptest! {
     }
 }
 
-/// What goes down a shard's link.
+/// A message to a shard's mailbox.
 enum Message {
     Sample(Item),
     Expect(Resize),
     HandOver(Resize),
-    /// One of them, or the word that there are no more.
+    /// One stream, or none when all have been handed over.
     Adopt {
         giver: usize,
         stream: Option<Handover<Item>>,
@@ -175,7 +175,7 @@ struct Shard {
     run: Run,
     link: VecDeque<Message>,
     awaiting: Option<Awaiting<Item>>,
-    /// What it still has to hand over.
+    /// The streams that it still has to hand over.
     giving: Option<(Resize, Vec<StreamKey>)>,
 }
 
@@ -185,7 +185,7 @@ impl Shard {
     }
 }
 
-/// Shards behind a router, each with a link: which goes on when is for the test to say.
+/// Shards behind a router, each with a mailbox. The test decides which shard goes on.
 struct Sharded {
     policy: AlignPolicy,
     router: Router,
@@ -230,7 +230,7 @@ impl Sharded {
         true
     }
 
-    /// A taker has all that is its own.
+    /// Ends the resize of a taker that has all its own streams.
     fn adopted(&mut self, which: usize) {
         if self.router.adopted(which).is_some() {
             for gone in self.shards.drain(self.router.shards()..) {
@@ -240,7 +240,7 @@ impl Sharded {
         }
     }
 
-    /// A shard deals with its next message. Says whether there was one.
+    /// Handles a shard's next message. Returns true if there was one.
     fn step(&mut self, which: usize) -> bool {
         let Some(message) = self.shards.get_mut(which).and_then(|shard| shard.link.pop_front()) else {
             return false;
@@ -308,13 +308,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn resizing_at_any_time_gives_what_one_shard_gives_in_the_order_of_each_stream(
+    fn resizing_gives_each_stream_the_events_of_one_shard(
         policy in policies(),
         arrivals in arrivals(),
         turns in turns(),
         shards in 1..5_usize,
     ) {
-        // No timer: how long samples wait in links and for their streams is not what is looked at.
+        // No timers: this test ignores the waits of samples in mailboxes and for their streams.
         let long = Duration::from_secs(3_600);
         let mut policy = AlignPolicy { max_wait: long, forget_after: long, ..policy };
         policy.inputs.iter_mut().for_each(|input| input.idle_timeout = long);
@@ -341,7 +341,7 @@ proptest! {
                     sharded.give(shard);
                 }
             }
-            // As what is told goes the same way for all, one after the other.
+            // The events of all shards go the same way, one after the other.
             sharded.shards.iter_mut().for_each(|shard| note(&mut by_shards, &mut shard.run.out));
         }
         for item in items {

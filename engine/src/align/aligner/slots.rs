@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_item_is_in_its_slot_until_it_is_taken(
+        fn every_item_stays_in_its_slot_until_it_is_taken(
             steps in prop::collection::vec((0_u32..4, any::<u32>()), 0..400),
         ) {
             // So large that a block takes but few.

@@ -31,7 +31,7 @@ struct Plan {
 struct InputPlan {
     out_of_orderness: i64,
     min_period: i64,
-    /// Gaps between stamps, how long each is held up, and where it would like to be in the order of arrival.
+    /// Gaps between stamps, the delay of each, and its rank in the order of arrival.
     raw: Vec<(i64, i64, u16)>,
 }
 
@@ -110,7 +110,7 @@ impl Plan {
         (0..self.inputs.len()).map(of).collect()
     }
 
-    /// What is least for the set to take.
+    /// The cost that is least for the next set.
     fn cost(&self, set: &Set) -> i64 {
         let (start, end) = edges(set);
         (10 + self.tenths) * end - 10 * start
@@ -173,7 +173,7 @@ fn every_set(left: &[BTreeSet<i64>]) -> Vec<Set> {
     })
 }
 
-/// What was told of some samples.
+/// The events of some samples.
 #[derive(Default)]
 struct Told {
     sets: Vec<Set>,
@@ -184,7 +184,7 @@ struct Told {
 }
 
 impl Told {
-    /// Takes what was told, and checks what holds whatever happens.
+    /// Takes the events, and checks the rules that always hold.
     fn hear(
         &mut self,
         events: &mut Vec<Event<Item>>,
@@ -239,7 +239,7 @@ fn push(aligner: &mut Aligner<Item>, item: Item, now: i64, out: &mut Vec<Event<I
     aligner.push(&StreamKey::from("s"), input, stamp, item, Timestamp::from_nanos(now), out);
 }
 
-/// Runs one order of arrival; after so many samples the process ends and another goes on with what had not ended.
+/// Runs one order of arrival. After `cut` samples the process ends, and another goes on with those that had not ended.
 fn run(plan: &Plan, cut: Option<usize>) -> Result<Told, TestCaseError> {
     let mut aligner = Aligner::new(Arc::new(plan.policy()));
     let (mut out, mut told) = (Vec::new(), Told::default());
@@ -267,7 +267,7 @@ fn run(plan: &Plan, cut: Option<usize>) -> Result<Told, TestCaseError> {
     Ok(told)
 }
 
-/// Whether the next set was still open: by what may come it would be one or another.
+/// Checks that the next set was still open: future samples would make it one or another.
 fn check_earliness(plan: &Plan, seen: &[Item], told: &Told) -> Result<(), TestCaseError> {
     if plan.inputs.len() > 3 {
         return Ok(());
@@ -277,7 +277,7 @@ fn check_earliness(plan: &Plan, seen: &[Item], told: &Told) -> Result<(), TestCa
     for (input, rule) in plan.inputs.iter().enumerate() {
         let of = seen.iter().filter(|item| item.input == input).map(|item| item.time);
         let of: BTreeSet<i64> = of.collect();
-        // What the watermark has not passed is held back to be put in order, and may as well not be there.
+        // Samples that the watermark has not passed are held back for ordering, and count as absent.
         let watermark = of.last().map_or(0, |last| last - rule.out_of_orderness);
         let known = || of.range(..=watermark).copied();
         coming.push(known().last().map_or(watermark, |last| watermark.max(last + rule.min_period.max(1))));
@@ -294,7 +294,7 @@ fn check_earliness(plan: &Plan, seen: &[Item], told: &Told) -> Result<(), TestCa
     };
     let silent = next(None);
     let open = (0..90).any(|at| next(Some(at)) != silent);
-    prop_assert!(open, "the set {silent:?} could have been told after {seen:?}");
+    prop_assert!(open, "the set {silent:?} could have been emitted after {seen:?}");
     Ok(())
 }
 
@@ -312,7 +312,7 @@ proptest! {
     }
 
     #[test]
-    fn sets_are_told_as_early_as_the_definition_allows(plan in plan(1..4, 6)) {
+    fn sets_are_emitted_as_early_as_the_definition_allows(plan in plan(1..4, 6)) {
         prop_assert_eq!(run(&plan, None)?.sets, plan.definition(plan.times()));
     }
 
@@ -326,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn sets_do_not_cross_and_every_sample_ends_once_whatever_the_timers_and_queues_do(
+    fn sets_never_cross_and_samples_end_once_with_timers_and_queues(
         plan in plan(1..5, 12),
         times in vec((0..40_i64, 0..6_i64), 60),
         queue in 1..6_usize,
@@ -344,7 +344,7 @@ proptest! {
         for (item, (shift, pause)) in items.iter().zip(&times) {
             now += pause;
             aligner.tick(Timestamp::from_nanos(now), &mut out);
-            // Out of order by more than is allowed too, and twice the same.
+            // Out of order by more than is allowed too, and duplicates.
             let item = Item { time: item.time + shift % 9 - 4, ..*item };
             push(&mut aligner, item, now, &mut out);
             told.hear(&mut out, plan.max_interval)?;

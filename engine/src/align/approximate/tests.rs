@@ -1,4 +1,4 @@
-//! What approximate time promises, by hand, in milliseconds.
+//! The promises of approximate time, by hand, in milliseconds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::super::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// Approximate time over so many inputs that are in order; idle after 100 ms, waiting 1 s, no age penalty.
+/// Approximate time over inputs that are in order; idle after 100 ms, waiting 1 s, no age penalty.
 fn policy(inputs: usize, change: impl FnOnce(&mut ApproximateTime)) -> AlignPolicy {
     let mut approximate = ApproximateTime { age_penalty: 0.0, ..ApproximateTime::default() };
     change(&mut approximate);
@@ -35,7 +35,7 @@ fn plain(inputs: usize) -> Rig {
 }
 
 #[test]
-fn the_closest_samples_make_a_set_and_those_passed_over_are_unused() {
+fn the_closest_samples_make_a_set_and_the_rest_goes_unused() {
     let mut rig = plain(2);
     for time in [10, 20, 30] {
         assert_eq!(rig.push(0, time, 0), "");
@@ -61,14 +61,14 @@ fn sets_do_not_cross_though_others_would_be_closer() {
     let mut rig = plain(2);
     rig.push(0, 10, 0);
     rig.push(0, 30, 0);
-    // 10 goes unused: whatever it might go with would come after 29, and so cross this set.
+    // 10 goes unused: any partner of it would come after 29, and so cross this set.
     assert_eq!(rig.push(1, 29, 0), "10x0 30:[30][29] 30x1 29x1");
     assert_eq!(rig.push(1, 31, 0), "");
     assert_eq!(rig.push(0, 31, 0), "31:[31][31] 31x1 31x1");
 }
 
 #[test]
-fn what_decides_which_sets_are_contiguous_is_held_until_the_set_is_made() {
+fn samples_that_decide_contiguity_are_held_until_a_set_is_made() {
     let given = [(0, 10), (1, 1), (2, 8), (1, 15)];
     let mut rig = plain(3);
     let told: String = given.iter().map(|(input, time)| rig.push(*input, *time, 0)).collect();
@@ -84,7 +84,7 @@ fn what_decides_which_sets_are_contiguous_is_held_until_the_set_is_made() {
 }
 
 #[test]
-fn what_was_passed_over_is_no_loss_to_an_input_with_a_full_queue() {
+fn a_full_queue_loses_nothing_by_samples_passed_over() {
     let mut rig = Rig::new(policy(3, |it| it.queue = 2));
     for (input, time) in [(0, 10), (1, 1), (2, 8), (1, 15)] {
         assert_eq!(rig.push(input, time, 0), "");
@@ -118,7 +118,7 @@ fn a_min_period_gives_the_same_sets_earlier() {
 }
 
 #[test]
-fn with_an_age_penalty_a_later_set_has_to_be_better_by_its_factor() {
+fn an_age_penalty_is_the_factor_a_later_set_has_to_gain() {
     let given = |age_penalty| {
         let mut rig = Rig::new(policy(2, |it| it.age_penalty = age_penalty));
         rig.push(1, 20, 0);
@@ -142,7 +142,7 @@ fn no_set_is_wider_than_the_max_interval() {
 }
 
 #[test]
-fn the_earliest_sample_is_evicted_from_a_full_queue_and_told() {
+fn a_full_queue_evicts_its_earliest_sample_with_an_event() {
     let mut rig = Rig::new(policy(2, |it| it.queue = 2));
     rig.push(0, 10, 0);
     rig.push(0, 20, 0);
@@ -162,25 +162,25 @@ fn an_idle_input_does_not_stall_the_others() {
     assert_eq!(rig.push(0, 20, 90), "");
     assert_eq!(rig.push(1, 21, 90), "");
     assert_eq!(rig.tick(100), "11:[10][11][] 10x1 11x1");
-    // It is waited for again when it speaks, and the set under way is sought anew with it.
+    // The search waits for it again when it brings a sample, and begins the current set anew with it.
     assert_eq!(rig.push(2, 22, 101), "");
     assert_eq!(rig.push(0, 30, 102), "22:[20][21][22] 20x1 21x1 22x1");
 }
 
 #[test]
-fn what_an_idle_input_has_brought_takes_part() {
+fn samples_of_an_idle_input_take_part() {
     let mut policy = policy(2, |_| {});
     policy.inputs[1].out_of_orderness = MS(50);
     let mut rig = Rig::new(policy);
     rig.push(1, 11, 0);
     rig.push(0, 10, 50);
-    // Until then 11 was held back to be put in order.
+    // Until then 11 was held back for ordering.
     assert_eq!(rig.push(0, 20, 60), "");
     assert_eq!(rig.tick(100), "11:[10][11] 10x1 11x1 20:[20][] 20x1");
 }
 
 #[test]
-fn the_policies_for_what_is_missing_are_followed() {
+fn sets_follow_the_policy_for_missing_samples() {
     for (missing, told) in
         [(Missing::Drop, "dropped 10:[10][] by 1 10x1"), (Missing::DeadLetter, "dead 10:[10][] by 1 10x1")]
     {
@@ -200,7 +200,7 @@ fn nothing_is_held_longer_than_max_wait() {
     let mut rig = Rig::new(policy);
     rig.push(0, 10, 0);
     rig.push(0, 50, 500);
-    // It is held back to be put in order, and goes with what has waited long enough all the same.
+    // It is held back for ordering, and still leaves with the sample that has waited long enough.
     assert_eq!(rig.push(1, 52, 600), "");
     assert_eq!(rig.due(), Some(1_000));
     assert_eq!(rig.tick(999), "");
@@ -209,7 +209,7 @@ fn nothing_is_held_longer_than_max_wait() {
 }
 
 #[test]
-fn what_is_before_a_sample_that_has_waited_long_enough_goes_with_it() {
+fn samples_before_one_that_waited_long_enough_leave_with_it() {
     let mut policy = policy(2, |_| {});
     policy.inputs[0].out_of_orderness = MS(50);
     policy.inputs.iter_mut().for_each(|input| input.idle_timeout = MS(60_000));
@@ -221,7 +221,7 @@ fn what_is_before_a_sample_that_has_waited_long_enough_goes_with_it() {
 }
 
 #[test]
-fn samples_out_of_order_within_bounds_are_put_in_order() {
+fn samples_out_of_order_within_bounds_are_ordered() {
     let mut policy = policy(2, |_| {});
     policy.inputs[0].out_of_orderness = MS(10);
     let mut rig = Rig::new(policy);
@@ -233,7 +233,7 @@ fn samples_out_of_order_within_bounds_are_put_in_order() {
 }
 
 #[test]
-fn what_is_behind_the_watermark_counts_until_one_after_it_has_left() {
+fn a_sample_behind_the_watermark_counts_until_a_later_one_left() {
     let mut rig = plain(2);
     rig.push(0, 20, 0);
     assert_eq!(rig.push(0, 10, 0), "");

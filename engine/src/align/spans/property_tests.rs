@@ -16,14 +16,14 @@ use crate::time::Timestamp;
 
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// How event time is cut.
+/// The rule that cuts event time.
 #[derive(Clone, Copy, Debug)]
 enum Cutting {
     Tumbling { size: i64 },
     Session { gap: i64, max: i64 },
 }
 
-/// Whether and how samples last.
+/// The lengths of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sound {
     No,
@@ -40,7 +40,7 @@ struct Raw {
     time: i64,
     lasts: i64,
     delay: i64,
-    /// Where it would like to be in the order of arrival.
+    /// Its rank in the order of arrival.
     turn: u16,
 }
 
@@ -152,8 +152,8 @@ fn next_span(cutting: Cutting, items: &[Item], floor: i64) -> Option<(i64, i64)>
     }
 }
 
-/// What a part tells of its span: of samples without length their ids by event time, of those that last which cells are
-/// covered.
+/// The shape of a part. For samples without length it is their ids by event time, for samples that last the covered
+/// cells.
 fn shape(plan: &InputPlan, input: usize, items: &[Item], (from, to): (i64, i64)) -> Vec<i64> {
     let of = || items.iter().filter(|item| item.input == input && is_in(item, from, to));
     if plan.sound == Sound::No {
@@ -164,8 +164,8 @@ fn shape(plan: &InputPlan, input: usize, items: &[Item], (from, to): (i64, i64))
     (from..to).filter(|cell| of().any(|item| item.time <= *cell && *cell < item.end)).collect()
 }
 
-/// As [`shape`], and of samples that last also the cells between two of the span of which one lasts longer than the gap
-/// after it, if that ends no session.
+/// The result of [`shape`]. For samples that last it includes the cells between two samples of the span of which one lasts
+/// longer than the gap after it, if that ends no session.
 fn covered(
     plan: &InputPlan,
     input: usize,
@@ -189,14 +189,14 @@ fn covered(
     (from..to).filter(|cell| shape.contains(cell) || bridged(*cell)).collect()
 }
 
-/// Whether a single sample that may still come would change the first span after `floor`, tried out.
+/// Returns true if a single future sample would change the first span after `floor`. Tries all of them.
 fn can_change(plans: &[InputPlan], cutting: Cutting, seen: &[Item], floor: i64) -> bool {
     let Some(span) = next_span(cutting, seen, floor) else { return true };
     let mut inputs = plans.iter().enumerate();
     inputs.any(|(input, plan)| can_change_it((plan, input), cutting, seen, floor, span))
 }
 
-/// Whether a single sample that may still come of an input would.
+/// Returns true if a single future sample of an input would.
 fn can_change_it(
     (plan, input): (&InputPlan, usize),
     cutting: Cutting,
@@ -245,7 +245,7 @@ fn policy(plans: &[InputPlan], cutting: Cutting) -> AlignPolicy {
     }
 }
 
-/// Runs one order of arrival and checks all that holds after each step.
+/// Runs one order of arrival and checks all rules after each step.
 fn check(plans: &[InputPlan], cutting: Cutting) -> Result<(), TestCaseError> {
     let items = arrivals(plans);
     let mut aligner = Aligner::new(Arc::new(policy(plans, cutting)));
@@ -287,7 +287,7 @@ fn check(plans: &[InputPlan], cutting: Cutting) -> Result<(), TestCaseError> {
                         let said = bundle.incomplete.iter().find(|said| said.input.index() == input);
                         prop_assert_eq!(said.map(|said| said.lack), lack, "input {} from {}", input, from);
                         prop_assert_eq!((part.from.as_nanos(), part.to.as_nanos()), (from, to));
-                        // What comes into a gap that counts as covered may be too late.
+                        // A sample in a gap that counts as covered may be too late.
                         let there = if plan.sound == Sound::Any { seen } else { &items };
                         let wanted = shape(plan, input, there, (from, to));
                         prop_assert_eq!(&shape(plan, input, &part.samples, (from, to)), &wanted);
@@ -343,7 +343,7 @@ fn check(plans: &[InputPlan], cutting: Cutting) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A span that is open after what was told, though its time was over at `since`, by the arrival of its first sample.
+/// A span that is open after these events, though its time was over at `since`, by the arrival of its first sample.
 fn overdue(cutting: Cutting, seen: &[(Item, i64)], told: &[Event<Item>], since: i64) -> Option<(i64, i64)> {
     let mut floor = told.iter().rev().find_map(|event| match event {
         Event::Bundle(bundle) => Some(bundle.parts[0].to.as_nanos()),
@@ -370,7 +370,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn spans_are_what_the_definition_says_in_any_order_of_arrival_as_early_as_it_allows_and_every_sample_ends_once(
+    fn spans_match_the_definition_in_any_order_as_early_as_possible(
         plans in plans(),
         cutting in cuttings(),
     ) {
@@ -378,7 +378,7 @@ proptest! {
     }
 
     #[test]
-    fn the_deadline_is_never_late_and_with_timers_every_sample_still_ends_once(
+    fn deadlines_are_never_late_and_samples_end_once_with_timers(
         plans in plans(),
         cutting in cuttings(),
         (idle, wait) in (1..40_u64, 1..40_u64),
@@ -389,7 +389,7 @@ proptest! {
         policy.inputs.iter_mut().for_each(|input| input.idle_timeout = Duration::from_nanos(idle));
         let policy = Arc::new(policy);
         let at = Timestamp::from_nanos;
-        // One is asked all the time, the other when it says so.
+        // One aligner ticks all the time, the other at its deadlines.
         let (mut eager, mut lazy) = (Aligner::new(policy.clone()), Aligner::new(policy));
         let (mut all, mut told) = (Vec::new(), Vec::new());
         let (stream, mut now, mut seen) = (StreamKey::from("s"), 0, Vec::new());

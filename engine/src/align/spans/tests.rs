@@ -1,4 +1,4 @@
-//! What spans and sessions promise, by hand; times in milliseconds.
+//! The promises of spans and sessions, by hand; times in milliseconds.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn bundles(out: &[Event<u32>]) -> Vec<&Bundle<u32>> {
 }
 
 #[test]
-fn a_span_closes_when_every_input_has_reached_its_end_and_has_all_that_lies_in_it() {
+fn a_span_closes_at_its_end_with_all_samples_in_it() {
     let mut rig = tumbling(2);
     assert_eq!(rig.push(0, 100, 0), "");
     assert_eq!(rig.push(1, 130, 0), "");
@@ -61,7 +61,7 @@ fn a_span_closes_when_every_input_has_reached_its_end_and_has_all_that_lies_in_i
 }
 
 #[test]
-fn spans_count_from_the_epoch_also_before_it_and_empty_ones_make_no_bundle() {
+fn spans_count_from_the_epoch_and_empty_ones_make_no_bundle() {
     let mut rig = tumbling(1);
     rig.push_as(0, -1, 0, 1, 0);
     assert_eq!(rig.push_as(0, 0, 0, 2, 0), "-100:[1] 1x1");
@@ -70,7 +70,7 @@ fn spans_count_from_the_epoch_also_before_it_and_empty_ones_make_no_bundle() {
 }
 
 #[test]
-fn a_part_tells_its_span_and_a_bundle_when_its_first_sample_came() {
+fn a_part_has_its_span_and_a_bundle_its_first_arrival() {
     let mut rig = tumbling(2);
     rig.push(0, 150, 40);
     rig.push(0, 110, 50);
@@ -85,7 +85,7 @@ fn a_part_tells_its_span_and_a_bundle_when_its_first_sample_came() {
 }
 
 #[test]
-fn what_lasts_is_in_every_span_that_it_overlaps_and_covers_its_share() {
+fn a_sample_that_lasts_is_in_every_span_that_it_overlaps() {
     let mut rig = tumbling(1);
     rig.give(0, 150, 160, 1, 0);
     rig.give(0, 400, 20, 2, 0);
@@ -95,19 +95,15 @@ fn what_lasts_is_in_every_span_that_it_overlaps_and_covers_its_share() {
 }
 
 #[test]
-fn a_span_that_sound_covers_to_its_end_closes_without_waiting_for_more() {
+fn a_span_that_sound_covers_to_its_end_closes_at_once() {
     let mut rig = tumbling(1);
     assert_eq!(rig.push_as(0, 100, 60, 1, 0), "");
     assert_eq!(rig.push_as(0, 160, 60, 2, 0), "100:[1, 2] 1x1");
-    assert_eq!(
-        rig.push_as(0, 250, 50, 3, 0),
-        "200:[2, 3] 2x2 3x1",
-        "what is before the watermark stays a gap"
-    );
+    assert_eq!(rig.push_as(0, 250, 50, 3, 0), "200:[2, 3] 2x2 3x1", "a gap before the watermark stays a gap");
 }
 
 #[test]
-fn no_span_closes_before_an_earlier_one_that_may_still_get_something() {
+fn no_span_closes_before_an_earlier_one_that_may_still_grow() {
     let mut policy = policy(Method::Tumbling { size: ms(100) }, 1);
     policy.inputs[0].out_of_orderness = ms(50);
     let mut rig = Rig::new(policy);
@@ -133,7 +129,7 @@ fn a_span_does_not_wait_for_an_idle_input() {
 }
 
 #[test]
-fn a_span_is_waited_for_from_its_end_on_however_long_it_is() {
+fn the_wait_of_a_span_counts_from_its_end() {
     let mut rig = Rig::new(policy(Method::Tumbling { size: ms(60_000) }, 2));
     for time in (10_000..=55_000).step_by(1_000) {
         assert_eq!(rig.push(0, time, time + 30) + &rig.push(1, 1, time + 31) + &rig.tick(time + 31), "");
@@ -146,7 +142,7 @@ fn a_span_is_waited_for_from_its_end_on_however_long_it_is() {
 }
 
 #[test]
-fn a_span_that_has_waited_long_enough_takes_the_earlier_ones_along() {
+fn a_span_that_has_waited_long_enough_closes_earlier_ones() {
     let mut patient = policy(Method::Tumbling { size: ms(100) }, 2);
     patient.inputs.iter_mut().for_each(|input| input.idle_timeout = ms(60_000));
     let mut rig = Rig::new(patient);
@@ -157,7 +153,7 @@ fn a_span_that_has_waited_long_enough_takes_the_earlier_ones_along() {
 }
 
 #[test]
-fn what_lies_before_the_end_of_what_has_closed_is_late_and_what_lasts_beyond_is_not() {
+fn only_samples_wholly_before_the_last_closed_end_are_late() {
     let mut rig = tumbling(1);
     rig.push(0, 100, 0);
     rig.push(0, 230, 0);
@@ -169,7 +165,7 @@ fn what_lies_before_the_end_of_what_has_closed_is_late_and_what_lasts_beyond_is_
 }
 
 #[test]
-fn the_policies_for_what_is_missing_are_followed() {
+fn spans_follow_the_policy_for_missing_samples() {
     let mut strict = policy(Method::Tumbling { size: ms(100) }, 2);
     strict.inputs[0].missing = Missing::DeadLetter;
     strict.inputs[1].missing = Missing::Drop;
@@ -181,7 +177,7 @@ fn the_policies_for_what_is_missing_are_followed() {
 }
 
 #[test]
-fn a_session_ends_with_a_silence_of_more_than_the_gap_on_every_input() {
+fn a_session_ends_with_a_silence_longer_than_the_gap() {
     let mut rig = Rig::new(policy(Method::Session { gap: ms(20), max: ms(1_000) }, 2));
     rig.push(0, 100, 0);
     rig.push(1, 120, 0);
@@ -190,7 +186,7 @@ fn a_session_ends_with_a_silence_of_more_than_the_gap_on_every_input() {
     assert_eq!(rig.push(0, 180, 0), "");
     assert_eq!(rig.push(1, 202, 0), "", "180 may still come");
     assert_eq!(rig.push(0, 181, 0), "", "it goes on");
-    assert_eq!(rig.push(0, 201, 0), "", "up to 202, by which it is one with what is there");
+    assert_eq!(rig.push(0, 201, 0), "", "up to 202, which joins it to the open session");
     assert_eq!(rig.push(1, 223, 0), "");
     let first = "100:[100, 140, 180, 181, 201][120, 160, 202] ";
     let ends = "100x1 140x1 180x1 181x1 201x1 120x1 160x1 202x1";
@@ -198,7 +194,7 @@ fn a_session_ends_with_a_silence_of_more_than_the_gap_on_every_input() {
 }
 
 #[test]
-fn one_that_comes_late_makes_two_sessions_one() {
+fn a_late_sample_joins_two_sessions() {
     let mut open = policy(Method::Session { gap: ms(20), max: ms(1_000) }, 1);
     open.inputs[0].out_of_orderness = ms(100);
     let mut rig = Rig::new(open);
@@ -215,7 +211,7 @@ fn one_that_comes_late_makes_two_sessions_one() {
 }
 
 #[test]
-fn a_session_that_is_too_long_is_cut_and_what_lasts_across_the_cut_begins_the_next() {
+fn a_long_session_is_cut_and_samples_across_begin_the_next() {
     let mut rig = session(1);
     for time in [10, 30, 50, 70, 90, 109] {
         assert_eq!(rig.push(0, time, 0), "");
@@ -230,7 +226,7 @@ fn a_session_that_is_too_long_is_cut_and_what_lasts_across_the_cut_begins_the_ne
 }
 
 #[test]
-fn a_session_closes_when_its_inputs_fall_idle_and_goes_on_as_another_without_loss() {
+fn a_session_closes_when_inputs_are_idle_without_loss() {
     let mut rig = session(1);
     rig.push(0, 100, 100);
     rig.push(0, 110, 110);
@@ -242,7 +238,7 @@ fn a_session_closes_when_its_inputs_fall_idle_and_goes_on_as_another_without_los
 }
 
 #[test]
-fn a_sample_that_claims_to_last_for_ever_is_in_so_many_spans_and_no_more() {
+fn an_endless_sample_is_in_a_limited_number_of_spans() {
     for mut rig in [tumbling(1), session(1)] {
         rig.give(0, 100, 1 << 40, 1, 0);
         rig.aligner.finish(Timestamp::from_millis(0), &mut rig.out);

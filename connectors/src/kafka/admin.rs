@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::Pipeline;
@@ -191,6 +191,9 @@ pub fn output_topics(pipeline: &Pipeline) -> Vec<&str> {
     topics
 }
 
+/// How long it takes until metadata are asked for again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// Makes topics, and says of each what became of it. A topic that is there with another number of
 /// partitions is an error: Kafka can add partitions, but keys would then move.
 ///
@@ -222,11 +225,34 @@ pub fn create_topics_with(
         find(brokers, properties, &names, within)?.into_iter().map(Found::count).collect();
     let client = admin_client(brokers, properties)?;
     let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
-    Ok(topics
+    let made: Vec<Result<Made, Error>> = topics
         .iter()
         .zip(there)
         .map(|(topic, there)| create(&client, &options, (topic, own), there))
-        .collect())
+        .collect();
+    let is_new = |made: &Result<Made, Error>| matches!(made, Ok(Made::Created));
+    let new: Vec<&str> =
+        names.iter().zip(&made).filter(|(_, made)| is_new(made)).map(|(name, _)| *name).collect();
+    wait_until_known(brokers, properties, &new, within)?;
+    Ok(made)
+}
+
+/// Waits until the broker that answers has the new topics in its metadata: a busy one acknowledges a topic before it knows it, and a
+/// pipeline that started then would miss the topic. Gives up after the given time.
+fn wait_until_known(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[&str],
+    within: Duration,
+) -> Result<(), Error> {
+    let until = Instant::now() + within;
+    while !topics.is_empty()
+        && find(brokers, properties, topics, within)?.contains(&Found::Missing)
+        && Instant::now() < until
+    {
+        std::thread::park_timeout(ASK_AGAIN_AFTER);
+    }
+    Ok(())
 }
 
 fn create(

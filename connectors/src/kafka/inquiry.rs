@@ -56,6 +56,12 @@ impl Inquiry {
         Self { config }
     }
 
+    /// Asks the brokers for the metadata of the topic of offsets with a new client. True if they answer.
+    pub(super) fn is_answered(&self) -> bool {
+        let client: Result<BaseProducer, _> = self.config.create();
+        client.is_ok_and(|client| client.client().fetch_metadata(Some("__consumer_offsets"), WITHIN).is_ok())
+    }
+
     /// The true cause, if it can be found out. Waits for the brokers, a few seconds at most.
     pub(super) fn find(&self, doubt: Doubt, reason: &str) -> Option<Cause> {
         match doubt {

@@ -258,13 +258,17 @@ impl KafkaSink {
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
+        let inquiry = Inquiry::new(inquiring.clone());
         let config = (config::transactional_producer(spec, id, 2 * queue)?, inquiring);
         let window = Window::Following(id.window(), queue);
         let sink = Self::make(spec, config, window, on_delivery, conditions.clone())?;
         sink.halt.on_any_failure.store(true, Ordering::Release);
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
-        let transactions =
-            KafkaTransactions::start((sink.producer.clone(), id.clone()), (membership, conditions), topics)?;
+        let transactions = KafkaTransactions::start(
+            (sink.producer.clone(), id.clone()),
+            (membership, conditions),
+            (topics, inquiry),
+        )?;
         Ok((sink, transactions))
     }
 

@@ -22,6 +22,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::commits::commit_list;
+use super::inquiry::Inquiry;
 use super::membership::Membership;
 use super::sink::Context;
 use super::{Error, diagnosis, fault_point};
@@ -34,6 +35,8 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL: Duration = Duration::from_secs(5);
 /// How soon a call that failed is made again.
 const RETRY: Duration = Duration::from_millis(100);
+/// How long a client has to recover by itself, if the brokers answer another one.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 /// A call that has not returned for so long, though it is limited to [`CALL`], never will. librdkafka has been seen to exceed that
 /// limit by as much again.
 const STUCK: Duration = Duration::from_secs(20);
@@ -155,7 +158,7 @@ impl KafkaTransactions {
     pub(super) fn start(
         (producer, id): (Arc<ThreadedProducer<Context>>, TransactionalId),
         (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
-        topics: Vec<String>,
+        (topics, inquiry): (Vec<String>, Inquiry),
     ) -> Result<Self, Error> {
         // One call at a time, and the next only when its outcome is there.
         let (asked, asks) = sync_channel(1);
@@ -166,8 +169,15 @@ impl KafkaTransactions {
             .name("kafka-transact-watch".into())
             .spawn(move || watch(&watched, &is_closed))
             .map_err(|error| Error::client("cannot start the thread that watches transactions", error))?;
-        let worker =
-            Worker { producer, topics, closed: closed.clone(), conditions, id: id.clone(), under_way };
+        let worker = Worker {
+            producer,
+            topics,
+            inquiry,
+            closed: closed.clone(),
+            conditions,
+            id: id.clone(),
+            under_way,
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-transact".into())
             .spawn(move || worker.run(&asks))
@@ -209,6 +219,7 @@ impl Drop for KafkaTransactions {
 struct Worker {
     producer: Arc<ThreadedProducer<Context>>,
     topics: Vec<String>,
+    inquiry: Inquiry,
     closed: Arc<AtomicBool>,
     conditions: Arc<dyn Conditions>,
     id: TransactionalId,
@@ -286,6 +297,7 @@ impl Worker {
 
     /// Makes a call until it succeeds or fails for good.
     fn call(&self, what: &str, call: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
+        let mut failing_since = Instant::now();
         loop {
             self.under_way.lock().called = Some(Instant::now());
             let called = call();
@@ -310,6 +322,15 @@ impl Worker {
             }
             if self.closed.load(Ordering::Relaxed) {
                 return Err(Trouble::Fatal(why));
+            }
+            if failing_since.elapsed() >= RECOVERS_WITHIN {
+                if self.inquiry.is_answered() {
+                    let seconds = RECOVERS_WITHIN.as_secs();
+                    return Err(Trouble::Fatal(format!(
+                        "{why}; the producer has not recovered within {seconds} s, though the brokers answer another client"
+                    )));
+                }
+                failing_since = Instant::now();
             }
             std::thread::park_timeout(RETRY);
         }

@@ -1,20 +1,20 @@
 # Lockstep with the CPU part of libtorch, as a user without privileges.
 #
-# For an NVIDIA GPU: build with LOCKSTEP_LIBTORCH naming the directory of a whole torch 2.11.0 (its wheel and
-# the nvidia-* wheels it asks for), copy those libraries as well, and run with the NVIDIA container toolkit.
+# For an NVIDIA GPU: set LOCKSTEP_LIBTORCH for the build to the directory of a complete torch 2.11.0 (its wheel and the
+# nvidia-* wheels that it needs), copy those libraries as well, and run with the NVIDIA container toolkit.
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends cmake g++ make nasm pkg-config python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /lockstep
-# On its own, so that a change of the code does not fetch libtorch again.
+# A layer of its own, so that a change of the code does not fetch libtorch again.
 COPY setup setup
 RUN setup/setup \
     && cp -a "$(readlink -f .libtorch)" /opt/libtorch \
     && cp -a "$(readlink -f .librdkafka)" /opt/librdkafka \
     && rm -rf /root/.cache/lockstep
 COPY . .
-# Their places in the final image, which go into the binary's rpath.
+# The paths of the final image, since they go into the binary's rpath.
 ENV LIBTORCH=/opt/libtorch LIBRDKAFKA=/opt/librdkafka PKG_CONFIG_PATH=/opt/librdkafka/lib/pkgconfig
 RUN cargo build --release --locked
 

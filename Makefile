@@ -2,39 +2,39 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test wild kafka chaos bench fmt lint clean
 
-help: ## what can be made
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get libtorch, the demo's clip and ffmpeg, and missing system packages
 	@setup/setup
 
-build: setup ## the release binary, target/release/lockstep
+build: setup ## build the release binary, target/release/lockstep
 	cargo build --release --locked
 
 demo: build ## publish a clip to an embedded broker and watch aligned results
 	target/release/lockstep demo
 
-test: setup ## every test, with Apache Kafka where it can be had
+test: setup ## run every test, with Apache Kafka where it is available
 	@setup/test
 
-wild: setup ## what goes wrong in the wild, the slow cases too, on Apache Kafka
+wild: setup ## test faults of the field on Apache Kafka, the slow cases included
 	LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- config/kafka/kafka run --secured -- cargo test --locked --workspace --test wild --test e2e -- --include-ignored
 
-kafka: ## Apache Kafka on a free loopback port until Ctrl-C
+kafka: ## run Apache Kafka on a free loopback port until Ctrl-C
 	@config/kafka/kafka run
 
-chaos: setup ## processes killed, frozen and restarted on Apache Kafka, and every sample accounted for
+chaos: setup ## kill, freeze and restart processes on Apache Kafka, and account for every sample
 	LOCKSTEP_CHAOS=full LOCKSTEP_REQUIRE_KAFKA=1 config/kafka/kafka run -- cargo test --locked --workspace --test chaos
 
-bench: build ## the benchmarks of the whole, as ratios
+bench: build ## run the benchmarks of the whole pipeline, as ratios
 	target/release/lockstep bench
 
 fmt: ## format the code
 	cargo fmt --all
 
-lint: setup ## formatting and lints, as CI judges them
+lint: setup ## check formatting and lints, as CI does
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-clean: ## remove what was built (what set-up fetched stays in the user's cache)
+clean: ## remove build outputs (the downloads of set-up stay in the user's cache)
 	cargo clean

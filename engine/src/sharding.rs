@@ -1,15 +1,17 @@
-//! Which shard a stream belongs to, and how streams go from one to another while samples keep coming.
+//! Assignment of streams to shards, and the transfer of streams between shards while samples keep arriving.
 //!
-//! Streams are spread by rendezvous hashing, also known as highest random weight (D. Thaler and C. Ravishankar, Using
-//! name-based mappings to increase hit rates, IEEE/ACM Transactions on Networking 6(1), 1998): each shard has a weight for
-//! each stream, a hash of both, and the one with the highest has it. So when shards are added, a stream stays or goes to
-//! one of them; when shards are removed, those of the removed go and all others stay.
+//! Streams are spread by rendezvous hashing, also known as highest random weight (D. Thaler and C. Ravishankar, "Using
+//! name-based mappings to increase hit rates", IEEE/ACM Transactions on Networking 6(1), 1998). Each shard has a weight
+//! for each stream, a hash of both; the shard with the highest weight owns the stream. When shards are added, a stream
+//! stays or moves to a new shard. When shards are removed, only the streams of the removed shards move.
 //!
-//! A [`Router`] is where samples are spread. On [`Router::resize`] it sends what comes next to the new owner at once, and
-//! each [giver](Resize::givers) a word behind the samples that it has been sent already: hand over. Each
-//! [taker](Resize::takers) was told before, and keeps samples of streams that are still to come in [`Awaiting`]. All
-//! other streams never wait. Streams go from givers to takers only, and nobody is both; the next resize has to wait until
-//! this one is over. So givers wait for takers and takers for nobody among them: there is no circle to stand still in.
+//! A [`Router`] chooses the shard of each sample. After [`Router::resize`] it sends new samples to the new owner at
+//! once. Each [giver](Resize::givers) gets an order to hand over, behind the samples sent to it before. Each
+//! [taker](Resize::takers) gets its order first, and keeps samples of streams that have not arrived in [`Awaiting`].
+//! All other streams never wait.
+//!
+//! Streams move from givers to takers only, and no shard is both. The next resize waits until the current one is over.
+//! So givers wait for takers and no taker waits for a giver to accept anything: a circle of waits cannot form.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::ops::Range;
@@ -18,13 +20,13 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::sample::StreamKey;
 
-/// The most shards of a process: each is a thread.
+/// The most shards of a process: each has a thread.
 pub const MOST_SHARDS: usize = 256;
 
-/// The shard, of so many, that a stream belongs to; 0 if there are none. Takes time in the number of shards.
+/// The shard that owns a stream, of `shards`; 0 if there are none. Takes time linear in the number of shards.
 ///
-/// Of `n` streams each of `s` shards has about `n / s`, as if each stream had been thrown a die: in 999 of 1 000 cases off
-/// by less than 3.3 times the square root of that.
+/// Each of `s` shards owns about `n / s` of `n` streams, as if a die had been thrown for each stream. In 999 of 1 000
+/// cases the number is off by less than 3.3 times the square root of `n / s`.
 pub fn owner(stream: &StreamKey, shards: usize) -> usize {
     let key = BuildHasherDefault::<FxHasher>::default().hash_one(stream.as_str());
     let mut best = (0, 0);
@@ -37,8 +39,8 @@ pub fn owner(stream: &StreamKey, shards: usize) -> usize {
     best.0
 }
 
-/// Makes of numbers that differ in any bit numbers that differ in half of them: the finalizer of SplitMix64 (G. Steele,
-/// D. Lea and C. Flood, Fast splittable pseudorandom number generators, OOPSLA 2014).
+/// Mixes bits: numbers that differ in any bit become numbers that differ in half of them. It is the finalizer of
+/// SplitMix64 (G. Steele, D. Lea and C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -46,53 +48,56 @@ fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Shards become more or fewer.
+/// A change of the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
-    /// How many there were.
+    /// The number of shards before.
     pub from: usize,
-    /// How many there are to be.
+    /// The number of shards afterwards.
     pub to: usize,
 }
 
 impl Resize {
-    /// The shards that hand streams over: all there were when they become more, those to be removed when fewer.
+    /// The shards that hand streams over: all previous shards when the number grows, the removed shards when it
+    /// shrinks.
     pub fn givers(&self) -> Range<usize> {
         if self.to > self.from { 0..self.from } else { self.to..self.from }
     }
 
-    /// The shards that adopt them: the new ones, or all that stay.
+    /// The shards that adopt streams: the new shards, or all that stay.
     pub fn takers(&self) -> Range<usize> {
         if self.to > self.from { self.from..self.to } else { 0..self.to }
     }
 
-    /// Who gives a stream to whom, if it does not stay where it is.
+    /// The giver and the taker of a stream, if the stream moves.
     pub fn moves(&self, stream: &StreamKey) -> Option<(usize, usize)> {
         let (giver, taker) = (owner(stream, self.from), owner(stream, self.to));
         (giver != taker).then_some((giver, taker))
     }
 
-    /// How many shards there are until it is over.
+    /// The number of shards that run until the resize is over.
     pub fn shards(&self) -> usize {
         self.from.max(self.to)
     }
 }
 
-/// Why shards do not become more or fewer now.
+/// The reason why a resize is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The resize before is not over.
-    #[error("streams are still moving; ask again when they have")]
+    /// The previous resize is not over.
+    #[error(
+        "shards: streams of the previous resize are still moving; try again when they have moved"
+    )]
     Moving,
-    /// There are so many already.
-    #[error("there are as many shards already")]
+    /// The number of shards is already the one requested.
+    #[error("shards: the pipeline already has this number of shards")]
     AsItIs,
-    /// There has to be one.
-    #[error("there has to be at least one shard")]
+    /// A pipeline needs at least one shard.
+    #[error("shards: 0 is out of range; write 1 or more")]
     None,
 }
 
-/// Knows where samples go, one resize at a time.
+/// Assigns samples to shards; runs one resize at a time.
 #[derive(Clone, Debug)]
 pub struct Router {
     shards: usize,
@@ -102,36 +107,36 @@ pub struct Router {
 #[derive(Clone, Debug)]
 struct Moving {
     resize: Resize,
-    /// Takers that have not adopted all.
+    /// Takers that have not adopted all their streams.
     left: Vec<usize>,
 }
 
 impl Router {
-    /// A router to so many shards, at least one.
+    /// A router over `shards` shards, at least one.
     pub fn new(shards: usize) -> Self {
         Self { shards: shards.max(1), moving: None }
     }
 
-    /// How many shards new samples are spread over.
+    /// The number of shards that new samples are spread over.
     pub fn shards(&self) -> usize {
         self.shards
     }
 
-    /// Where a sample of a stream goes now.
+    /// The shard for a new sample of a stream.
     pub fn owner(&self, stream: &StreamKey) -> usize {
         owner(stream, self.shards)
     }
 
-    /// The resize that is not over.
+    /// The resize that is not over yet.
     pub fn moving(&self) -> Option<Resize> {
         self.moving.as_ref().map(|moving| moving.resize)
     }
 
-    /// From here on samples are spread over so many. Takers have to be told before the next sample is sent, and givers
-    /// behind the last that was.
+    /// Begins a resize: new samples are spread over `to` shards from now on. The caller sends the takers their orders
+    /// before the next sample, and the givers theirs behind their last sample.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason for a refusal.
     pub fn resize(&mut self, to: usize) -> Result<Resize, Refused> {
         if self.moving.is_some() {
             return Err(Refused::Moving);
@@ -148,7 +153,8 @@ impl Router {
         Ok(resize)
     }
 
-    /// A taker has all that is its own. Gives the resize if that was the last: it is over.
+    /// Records that a taker has adopted all its streams. Returns the resize if this was the last taker: the resize is
+    /// over.
     pub fn adopted(&mut self, taker: usize) -> Option<Resize> {
         let moving = self.moving.as_mut()?;
         moving.left.retain(|left| *left != taker);
@@ -159,23 +165,23 @@ impl Router {
     }
 }
 
-/// What a taker keeps until its givers have handed over: samples of streams that are still to come. Those of a stream stay in
-/// the order of arrival.
+/// Samples that a taker holds back until the givers have handed over their streams. The samples of a stream stay in the
+/// order of arrival.
 #[derive(Debug)]
 pub struct Awaiting<S> {
     resize: Resize,
-    /// Those who have not handed over all, each with what waits for it.
+    /// Givers that have not handed over all their streams, each with the samples that wait for it.
     givers: Vec<(usize, FxHashMap<StreamKey, Vec<S>>)>,
 }
 
 impl<S> Awaiting<S> {
-    /// Nobody has handed over anything yet.
+    /// A state in which no giver has handed over a stream.
     pub fn new(resize: Resize) -> Self {
         Self { resize, givers: resize.givers().map(|giver| (giver, FxHashMap::default())).collect() }
     }
 
-    /// Keeps a sample if its stream is still to come, or gives it back. `is_here` says of a stream that is to come whether
-    /// it has come.
+    /// Keeps a sample if its stream has not arrived yet, else returns it. The caller answers with `is_here` for a
+    /// moving stream that has arrived.
     pub fn keep(&mut self, stream: &StreamKey, sample: S, is_here: impl FnOnce() -> bool) -> Option<S> {
         let Some((giver, _)) = self.resize.moves(stream) else { return Some(sample) };
         let Some((_, waiting)) = self.givers.iter_mut().find(|(who, _)| *who == giver) else {
@@ -192,19 +198,19 @@ impl<S> Awaiting<S> {
         None
     }
 
-    /// A stream has come and was adopted: what waited for it goes on.
+    /// Records that a stream was adopted. Returns the samples that waited for it.
     pub fn adopted(&mut self, stream: &StreamKey) -> Vec<S> {
         self.givers.iter_mut().find_map(|(_, waiting)| waiting.remove(stream)).unwrap_or_default()
     }
 
-    /// A giver has handed over all that it had for this taker. What waits still is of streams that it did not know, and
-    /// goes on.
+    /// Records that a giver has handed over all streams for this taker. Returns the samples that still wait: their
+    /// streams were unknown to the giver.
     pub fn handed_over(&mut self, giver: usize) -> Vec<S> {
         let Some(place) = self.givers.iter().position(|(who, _)| *who == giver) else { return Vec::new() };
         self.givers.swap_remove(place).1.into_values().flatten().collect()
     }
 
-    /// Lets go of what waits and is not to be kept.
+    /// Drops waiting samples that the filter does not keep.
     pub fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) {
         for (_, waiting) in &mut self.givers {
             waiting.retain(|_, samples| {
@@ -214,7 +220,7 @@ impl<S> Awaiting<S> {
         }
     }
 
-    /// Whether all have handed over all.
+    /// True once all givers have handed over all their streams.
     pub fn is_over(&self) -> bool {
         self.givers.is_empty()
     }
@@ -235,7 +241,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn streams_go_only_to_shards_that_are_new_and_only_from_those_that_are_removed(
+        fn streams_move_only_to_new_or_from_removed_shards(
             name in ".{0,20}",
             from in 1_usize..40,
             to in 1_usize..40,
@@ -252,7 +258,7 @@ mod tests {
         }
 
         #[test]
-        fn a_stream_that_no_move_concerns_has_the_same_owner_before_and_after(
+        fn stream_that_does_not_move_keeps_its_owner(
             name in ".{0,20}",
             from in 1_usize..40,
             to in 1_usize..40,
@@ -263,7 +269,7 @@ mod tests {
     }
 
     proptest! {
-        // Always the same cases: of others, one in thousands would fail by chance alone.
+        // A fixed seed: of random cases, one in thousands would fail by chance alone.
         #![proptest_config(ProptestConfig {
             failure_persistence: None,
             rng_seed: RngSeed::Fixed(1998),
@@ -271,7 +277,7 @@ mod tests {
         })]
 
         #[test]
-        fn streams_are_spread_as_evenly_as_by_a_die(prefix in "[a-z]{0,8}-?", shards in 1_usize..24) {
+        fn streams_are_spread_evenly_over_shards(prefix in "[a-z]{0,8}-?", shards in 1_usize..24) {
             const EACH: usize = 1_000;
             let mut counts = vec![0_usize; shards];
             for number in 0..shards * EACH {
@@ -285,13 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn a_resize_waits_until_the_one_before_is_over() {
+    fn router_refuses_a_resize_until_the_previous_one_is_over() {
         let mut router = Router::new(2);
         assert_eq!(router.resize(2), Err(Refused::AsItIs));
         assert_eq!(router.resize(0), Err(Refused::None));
         let resize = router.resize(4).expect("nothing moves");
         assert_eq!((resize.givers(), resize.takers()), (0..2, 2..4));
-        assert_eq!(router.shards(), 4, "what comes next goes to the new owner");
+        assert_eq!(router.shards(), 4, "new samples go to the new owner");
         assert_eq!(router.resize(3), Err(Refused::Moving));
         assert_eq!(router.adopted(2), None);
         assert_eq!(router.adopted(2), None, "one counts once");
@@ -303,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taker_keeps_what_comes_before_its_stream_and_nothing_else() {
+    fn taker_holds_back_only_samples_of_streams_not_yet_here() {
         let resize = Resize { from: 2, to: 3 };
         let names: Vec<StreamKey> = (0..200).map(|number| key(&format!("cam-{number}"))).collect();
         let of = |giver: usize| {

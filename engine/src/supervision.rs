@@ -1,4 +1,4 @@
-//! Supervision: when a failed part starts again ([`restart`]), when a model that keeps failing is left alone
+//! Supervision: when a failed part starts again ([`restart`]), when a failing model gets no work for a while
 //! ([`breaker`]), and when an actor has stalled ([`stall`]).
 
 pub mod breaker;

@@ -1,4 +1,4 @@
-//! What the law has decided, and why.
+//! Decisions of the scaling law, and their reasons.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,62 +8,62 @@ use super::limits::Limits;
 use super::measures::Scaled;
 use super::spec::Policy;
 
-/// There are to be more of something, or fewer.
+/// A change of the number of shards or instances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// Of what.
+    /// The stage whose number changes.
     pub what: Scaled,
-    /// What it is called.
+    /// The stage's name in logs.
     pub name: Arc<str>,
-    /// By which policy.
+    /// The policy that decided.
     pub policy: Policy,
-    /// How many there are.
+    /// The current number.
     pub from: usize,
-    /// How many there are to be.
+    /// The desired number.
     pub to: usize,
-    /// What led to it.
+    /// The reason.
     pub reason: Reason,
-    /// The least and the most that there may be.
+    /// The limits that applied.
     pub limits: Limits,
-    /// Records that wait in Kafka.
+    /// The consumer lag, in records.
     pub lag: u64,
-    /// The age of the oldest of them, if known.
+    /// The age of the oldest record that waits, if known.
     pub age: Option<Duration>,
-    /// Records taken in per second, if known.
+    /// Records read per second, if known.
     pub served: Option<f64>,
-    /// The share of their time that they worked.
+    /// The share of their time for which the units worked.
     pub busy: f64,
-    /// The bytes of payloads in flight.
+    /// Payload bytes in flight.
     pub bytes: u64,
 }
 
-/// What led to a decision.
+/// The reason for a decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
-    /// The lag has reached what a level begins at.
+    /// The lag has reached the threshold of a level.
     Reached {
-        /// In records.
+        /// The threshold, in records.
         lag: u64,
     },
-    /// The lag has drained.
+    /// The lag has drained below a level.
     Drained {
-        /// To at most so many records.
+        /// The highest lag, in records, that counts as drained.
         lag: u64,
     },
-    /// The rates and the cost of a record ask for so many.
+    /// The rates and the cost of a record require this number.
     Needed {
         /// Records that arrive, per second.
         arrival: f64,
-        /// Records to process beside them, per second.
+        /// Records of the backlog to process in addition, per second.
         drain: f64,
-        /// Seconds of work for a record.
+        /// Seconds of work per record.
         cost: f64,
-        /// So many of them that work all the time.
+        /// The number of units that would work all the time.
         units: f64,
     },
-    /// Asked for by hand.
+    /// A manual override.
     Held,
-    /// There are more, or fewer, than there may be.
+    /// The current number is outside the limits.
     Limits,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One line for a log.
+/// One line for humans.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, from, to, policy, reason, limits, lag, .. } = self;

@@ -1,15 +1,15 @@
-//! How much of a backlog is too old.
+//! The part of a backlog that is older than the target.
 
 use std::time::Duration;
 
 use super::measures::Measures;
 use super::spec::Target;
 
-/// The records that have to be processed to bring the oldest event under its target age, beside those that arrive.
+/// Records to process, in addition to those that arrive, until the oldest event is under its target age.
 ///
-/// What waits is taken to be spread evenly over its age: `lag × (1 − target / age)`. Where the age is not known it is
-/// the lag by the arrival rate (J. Little, "A Proof for the Queuing Formula L = λW", 1961). So an age alone, as of a
-/// source whose clock is wrong, asks for nothing: at most the lag itself counts.
+/// The backlog is assumed to be spread evenly over its age: `lag × (1 − target / age)`. If the age is unknown, it is
+/// estimated as the lag divided by the arrival rate (J. Little, "A Proof for the Queuing Formula L = λW", 1961). The
+/// result never exceeds the lag, so a wrong age alone, as of a source with a wrong clock, requires no units.
 fn excess(measures: &Measures, target: &Target) -> f64 {
     let lag = measures.lag as f64;
     let arrival = measures.arrival.unwrap_or(0.0).max(0.0);
@@ -23,10 +23,10 @@ fn excess(measures: &Measures, target: &Target) -> f64 {
     if age <= target { 0.0 } else { lag * (1.0 - target / age) }
 }
 
-/// Follows a backlog from when it is too old until it is not.
+/// Tracks a backlog from the moment it is too old until it is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backlog {
-    /// The most that was too old since then.
+    /// The largest excess since then.
     peak: f64,
 }
 
@@ -37,8 +37,8 @@ impl Backlog {
         self.peak = if excess > 0.0 { self.peak.max(excess) } else { 0.0 };
     }
 
-    /// Records per second that have to be processed beside those that arrive. What was too old at its peak, by the
-    /// time that draining may take: a rate that stays until the end, and so ends in time.
+    /// Records per second to process in addition to those that arrive: the peak of the excess divided by the drain
+    /// time. The rate stays constant until the backlog is drained, so draining ends in time.
     pub(super) fn drain(&self, within: Duration) -> f64 {
         self.peak / within.as_secs_f64().max(1e-3)
     }
@@ -56,17 +56,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_older_than_the_target_is_too_much() {
+    fn excess_counts_only_records_older_than_the_target() {
         assert_eq!(excess(&measures(5_000, Some(5), 1_000.0), &TARGET), 0.0);
         assert_eq!(excess(&measures(10_000, Some(10), 1_000.0), &TARGET), 5_000.0);
         assert_eq!(excess(&measures(10_000, None, 1_000.0), &TARGET), 5_000.0, "by Little's law");
         assert_eq!(excess(&measures(10_000, None, 0.0), &TARGET), 10_000.0, "nothing arrives");
         assert_eq!(excess(&measures(0, None, 0.0), &TARGET), 0.0);
-        assert_eq!(excess(&measures(0, Some(86_400), 10.0), &TARGET), 0.0, "a clock that is wrong");
+        assert_eq!(excess(&measures(0, Some(86_400), 10.0), &TARGET), 0.0, "a wrong clock");
     }
 
     #[test]
-    fn the_rate_of_draining_stays_until_the_backlog_is_no_longer_too_old() {
+    fn drain_rate_stays_until_the_backlog_is_young_enough() {
         let mut backlog = Backlog::default();
         backlog.look(&measures(10_000, Some(10), 1_000.0), &TARGET);
         backlog.look(&measures(65_000, Some(65), 1_000.0), &TARGET);

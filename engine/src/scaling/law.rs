@@ -12,8 +12,8 @@ use super::replicas::desired_replicas;
 use super::spec::{Policy, ScalingSpec};
 use super::tracks::Track;
 
-/// Decides how many shards and instances there are to be. It is asked again and again, once a second or so; what it
-/// decides is taken to be under way, and shows in the counts of later measures.
+/// Decides on the number of shards and instances. The caller asks about once a second; a decision counts as under way
+/// and shows in the counts of later measures.
 #[derive(Clone, Debug)]
 pub struct Law {
     spec: ScalingSpec,
@@ -24,10 +24,11 @@ pub struct Law {
     most: BTreeMap<Scaled, usize>,
 }
 
-/// There are fewer only if they would work for no more than this part of [`super::Target::busy`]: between the two
-/// the number stays, so that a load at the border between two numbers does not change it again and again.
+/// Hysteresis of scaling down: a smaller number is chosen only if its units would work for at most this part of
+/// [`super::Target::busy`]. Between the two thresholds the number stays. So a load at the border between two numbers
+/// does not change the number again and again.
 const DEAD_BAND: f64 = 0.75;
-/// What is needed is told from a whole number no better than that.
+/// Rounding tolerance when a need is compared with a whole number.
 const ROUNDING: f64 = 1e-9;
 
 impl Law {
@@ -37,13 +38,13 @@ impl Law {
         Self { spec, machine, backlog: Backlog::default(), tracks, held, most }
     }
 
-    /// What was asked for.
+    /// The settings.
     pub fn spec(&self) -> &ScalingSpec {
         &self.spec
     }
 
-    /// So many of something, whatever the policy and the cooldown say, within the bounds that the settings name;
-    /// `None` gives them back to the policy.
+    /// Overrides a number, whatever the policy and the cooldown say, within the bounds of the settings. `None` returns
+    /// the number to the policy.
     pub fn hold(&mut self, what: Scaled, count: Option<usize>) {
         match count {
             Some(count) => self.held.insert(what, count),
@@ -51,8 +52,7 @@ impl Law {
         };
     }
 
-    /// There can be no more of something than so many, whatever is said: no more could be had. `None` for as many as
-    /// the limits say.
+    /// Caps a number at what can be had, whatever the policy, the settings or an override say. `None` removes the cap.
     pub fn limit(&mut self, what: Scaled, most: Option<usize>) {
         match most {
             Some(most) => self.most.insert(what, most.max(1)),
@@ -60,20 +60,20 @@ impl Law {
         };
     }
 
-    /// What is to change now. Of each stage there is at most one decision, for a number other than there are.
+    /// The changes to make now: at most one for each stage, each to a number other than the current one.
     pub fn decide(&mut self, measures: &Measures, now: Timestamp) -> Vec<Decision> {
         self.backlog.look(measures, &self.spec.target);
         measures.stages.iter().filter_map(|stage| self.decide_stage(measures, stage, now)).collect()
     }
 
-    /// How many processes the work of this one asks for, with the backlog as it was when last decided: see
-    /// [`desired_replicas`]. None while it is not known what a record costs.
+    /// The number of processes that the work of this process requires, with the backlog of the last decision: see
+    /// [`desired_replicas`]. `None` while the cost of a record is unknown.
     pub fn replicas(&self, measures: &Measures) -> Option<f64> {
         let limits = |stage: &StageLoad| self.limits(stage);
         desired_replicas(measures, self.rate(measures, self.spec.target.busy)?, limits, &self.machine)
     }
 
-    /// Records per second to make room for, where what arrives is to keep a unit busy for that share of its time.
+    /// Records per second to provide for, if arriving records keep a unit busy for the share `busy` of its time.
     fn rate(&self, measures: &Measures, busy: f64) -> Option<f64> {
         let arrival = measures.arrival?.max(0.0);
         Some(arrival / busy.max(0.01) + self.backlog.drain(self.spec.target.drain_within))
@@ -81,7 +81,7 @@ impl Law {
 
     fn limits(&self, stage: &StageLoad) -> Limits {
         let start = self.tracks.get(&stage.what).map_or(stage.count, |track| track.start);
-        // What was moved by hand stays where it is when it is let go.
+        // After a manual override ends, the number stays where the override left it.
         let start = if self.spec.policy == Policy::Fixed { stage.count } else { start };
         self.possible(stage.what, Limits::of(&self.spec, &self.machine, stage, start))
     }
@@ -132,7 +132,7 @@ impl Law {
         })
     }
 
-    /// What the policy wants; none to leave it as it is.
+    /// The number that the policy wants; `None` to leave the number as it is.
     fn wanted(&self, measures: &Measures, stage: &StageLoad, track: &mut Track) -> Option<(usize, Reason)> {
         match self.spec.policy {
             Policy::Fixed => None,
@@ -148,7 +148,7 @@ impl Law {
         }
     }
 
-    /// The work that comes in a second is the least number that can do it in a second.
+    /// The smallest number of units that can do in a second the work that arrives in a second.
     fn needed(&self, measures: &Measures, stage: &StageLoad) -> Option<(usize, Reason)> {
         let cost = stage.demand(measures.slowdown(self.machine.cores))?;
         let busy = self.spec.target.busy;

@@ -1,4 +1,4 @@
-//! Promises of the law, held against random measures and against a queue that is worked off record by record.
+//! Tests of the law, with random measures and with a queue that is worked off record by record.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -80,7 +80,7 @@ fn apply(counts: &mut [usize; 2], decisions: &[Decision]) {
 
 proptest! {
     #[test]
-    fn counts_are_never_outside_their_limits_and_a_decision_is_a_change(
+    fn counts_stay_within_limits_and_each_decision_is_a_change(
         spec in any_spec(), looks in any_looks(), start in 1_usize..20,
     ) {
         let mut law = Law::new(spec.clone(), MACHINE);
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_count_rises_only_after_one_cooldown_and_falls_only_after_the_other(
+    fn counts_change_only_after_the_cooldown_of_their_direction(
         spec in any_spec(), looks in any_looks(),
     ) {
         let mut law = Law::new(spec.clone(), MACHINE);
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn more_lag_never_asks_for_less(
+    fn more_lag_never_asks_for_fewer_units(
         spec in any_spec(), looks in any_looks(), less in 0_u64..30_000, more in 0_u64..30_000,
         age in prop::option::of(0_u64..100),
     ) {
@@ -182,7 +182,7 @@ impl Queue {
             self.arrived -= 1.0;
             self.waiting.push_back(self.now);
         }
-        // Nobody works ahead: what was not needed is gone.
+        // Shards do not work ahead: unused credit is lost.
         let most = shards as f64 * TICK as f64 / 1e3;
         self.credit = (self.credit + most).min(most + cost);
         while self.credit >= cost
@@ -200,7 +200,7 @@ impl Queue {
     }
 }
 
-/// What happened to a queue under the law, second by second.
+/// The course of a queue under the law, second by second.
 struct Course {
     counts: Vec<usize>,
     ages: Vec<Duration>,
@@ -246,10 +246,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn the_age_is_under_its_target_again_within_the_predicted_time(
+    fn age_is_under_target_again_within_the_predicted_time(
         cost in 0.002_f64..0.02, before in 0.5_f64..4.0, times in 1.5_f64..3.0,
     ) {
-        // So many units at work before and after; the most that there may be can drain what piles up meanwhile.
+        // `before` units work at first and `before * times` later; the upper limit can drain the backlog that builds up
+        // meanwhile.
         let spec = targeted();
         let rises: i64 = 60;
         let within = spec.recovers_within(Duration::ZERO).as_secs() as i64;
@@ -262,7 +263,7 @@ proptest! {
     }
 
     #[test]
-    fn under_a_constant_load_the_count_settles_on_what_the_load_asks_for(
+    fn count_settles_on_the_need_of_a_constant_load(
         cost in 0.002_f64..0.02, units in 0.1_f64..11.0,
     ) {
         let course = run(targeted(), cost, 600, |_| units / cost);
@@ -272,10 +273,10 @@ proptest! {
         prop_assert!(last[0] as f64 <= units / (0.8 * 0.75) + 1.0, "{} for {units}", last[0]);
     }
 
-    /// A lag tells that there is too much to do, but not how much: under a load between what two levels can do, the
-    /// lag drains with the one and grows with the other. What bounds the swings is the cooldown.
+    /// A lag shows that there is too much work, but not how much. Under a load between the capacities of two levels,
+    /// the lag drains at one level and grows at the other. Only the cooldown bounds the swings.
     #[test]
-    fn levels_of_lag_swing_no_faster_than_the_cooldown(cost in 0.002_f64..0.02, units in 0.1_f64..15.0) {
+    fn lag_levels_swing_no_faster_than_the_cooldown(cost in 0.002_f64..0.02, units in 0.1_f64..15.0) {
         let spec = ScalingSpec { policy: Policy::Step, ..targeted() };
         let cooldown = spec.cooldown;
         let course = run(spec, cost, 600, |_| units / cost);
@@ -291,7 +292,7 @@ fn step() -> Law {
 }
 
 #[test]
-fn from_10_000_records_of_lag_on_there_are_16_shards_and_4_again_when_it_has_drained() {
+fn lag_of_10_000_gives_16_shards_and_4_once_drained() {
     let mut law = step();
     let mut count = 4;
     let courses =
@@ -305,7 +306,7 @@ fn from_10_000_records_of_lag_on_there_are_16_shards_and_4_again_when_it_has_dra
 }
 
 #[test]
-fn a_decision_is_one_line_with_the_numbers_that_led_to_it() {
+fn decision_prints_as_one_line_with_its_numbers() {
     let mut law = step();
     let of = |lag| Measures {
         age: Some(seconds(4)),
@@ -344,7 +345,7 @@ fn counts(cooldown: Cooldown, start: usize, arrivals: impl IntoIterator<Item = f
 }
 
 #[test]
-fn a_load_at_the_border_between_two_numbers_does_not_change_it_again_and_again() {
+fn load_at_the_border_of_two_counts_causes_no_flapping() {
     let never = Cooldown { up: seconds(0), down: seconds(0) };
     // 1600 records a second keep two of them at work for 0.8 of their time.
     let arrivals = (0..50).map(|second| if second % 2 == 0 { 1_590.0 } else { 1_610.0 });
@@ -353,7 +354,7 @@ fn a_load_at_the_border_between_two_numbers_does_not_change_it_again_and_again()
 }
 
 #[test]
-fn there_are_fewer_only_when_fewer_were_enough_all_the_while_and_then_the_most_of_these() {
+fn count_falls_to_the_largest_need_of_the_down_cooldown() {
     let cooldown = Cooldown { up: seconds(0), down: seconds(10) };
     // With room: 600 a second ask for one, 1800 for three, 3000 for five.
     let lulls = (0..30).map(|second| if second % 9 == 8 { 6_400.0 } else { 600.0 });
@@ -363,18 +364,18 @@ fn there_are_fewer_only_when_fewer_were_enough_all_the_while_and_then_the_most_o
 }
 
 #[test]
-fn each_stage_follows_its_own_cost() {
+fn stages_follow_their_own_costs() {
     let mut law = Law::new(
         ScalingSpec { instances: vec![Bounds { min: Some(1), max: Some(4) }], ..targeted() },
         MACHINE,
     );
     let decisions = law.decide(&look([1, 1], (0, 1_000.0, 0.0001, 0.0021)), at(0));
     let asked: Vec<_> = decisions.iter().map(|decision| (decision.what, decision.to)).collect();
-    assert_eq!(asked, [(Scaled::Instances(0), 3)], "2.1 instances' worth of work; shards have next to none");
+    assert_eq!(asked, [(Scaled::Instances(0), 3)], "2.1 instances' worth of work; shards have almost none");
 }
 
 #[test]
-fn full_batches_are_counted_on_until_instances_are_saturated() {
+fn law_counts_on_full_batches_until_instances_saturate() {
     let mut law = Law::new(
         ScalingSpec { instances: vec![Bounds { min: Some(1), max: Some(4) }], ..targeted() },
         MACHINE,
@@ -391,7 +392,7 @@ fn full_batches_are_counted_on_until_instances_are_saturated() {
 }
 
 #[test]
-fn waiting_for_a_core_is_no_work() {
+fn waiting_for_a_core_does_not_count_as_work() {
     let stages = vec![stage(Scaled::Shards, 16, Some(0.008)), stage(Scaled::Instances(0), 16, Some(0.008))];
     let stages: Vec<StageLoad> = stages.into_iter().map(|stage| StageLoad { busy: 1.0, ..stage }).collect();
     let measures = measures(0, 1_000.0, stages);
@@ -403,7 +404,7 @@ fn waiting_for_a_core_is_no_work() {
 }
 
 #[test]
-fn what_is_asked_for_by_hand_comes_at_once_whatever_the_policy_and_stays_until_it_is_let_go() {
+fn manual_override_applies_at_once_until_it_is_released() {
     for policy in Policy::ALL {
         let mut law = Law::new(ScalingSpec { policy, ..ScalingSpec::default() }, MACHINE);
         law.hold(Scaled::Shards, Some(7));
@@ -419,11 +420,11 @@ fn what_is_asked_for_by_hand_comes_at_once_whatever_the_policy_and_stays_until_i
     let mut law = Law::new(ScalingSpec { shards: bounds, ..ScalingSpec::default() }, MACHINE);
     law.hold(Scaled::Shards, Some(7));
     let decisions = law.decide(&measures(0, 0.0, vec![stage(Scaled::Shards, 2, None)]), at(0));
-    assert_eq!(decisions[0].to, 3, "within what the settings name");
+    assert_eq!(decisions[0].to, 3, "within the bounds of the settings");
 }
 
 #[test]
-fn while_nothing_is_known_of_a_cost_its_count_stays() {
+fn count_stays_while_its_cost_is_unknown() {
     let mut law = Law::new(ScalingSpec::default(), MACHINE);
     let unknown = measures(1_000_000, 5_000.0, vec![stage(Scaled::Shards, 2, None)]);
     assert_eq!(law.decide(&unknown, at(0)), []);
@@ -431,11 +432,11 @@ fn while_nothing_is_known_of_a_cost_its_count_stays() {
 }
 
 #[test]
-fn what_cannot_be_had_is_not_asked_for() {
+fn law_never_asks_for_more_than_can_be_had() {
     let instances = vec![Bounds { min: Some(2), max: Some(8) }];
     let mut law = Law::new(ScalingSpec { instances, ..ScalingSpec::default() }, MACHINE);
     let what = Scaled::Instances(0);
-    // Ten of them have to work, and eight may.
+    // Ten instances would be needed, and eight are allowed.
     let one = measures(0, 1_000.0, vec![stage(what, 1, Some(0.01))]);
     law.limit(what, Some(1));
     assert_eq!(law.decide(&one, at(0)), [], "though the settings say that there are to be two");

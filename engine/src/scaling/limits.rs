@@ -1,19 +1,19 @@
-//! The least and the most that there may be.
+//! Limits on the number of shards and instances.
 
 use super::measures::{Scaled, StageLoad};
 use super::spec::{Bounds, Policy, ScalingSpec};
 use crate::sharding::MOST_SHARDS;
 
-/// What a process may use.
+/// Resources of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Cores; at least 1.
     pub cores: usize,
-    /// Bytes for what more instances would take; none if that is not bounded.
+    /// Bytes of memory for further instances; `None` if unbounded.
     pub memory: Option<u64>,
 }
 
-/// The least and the most, both at least 1.
+/// Bounds of a number, both at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The least.
@@ -25,7 +25,7 @@ pub struct Limits {
 /// The most instances of a step.
 pub const MOST_INSTANCES: usize = 64;
 
-/// No process has more than that, whatever is asked for.
+/// The hard upper limit of a process, whatever is configured.
 const fn most(what: Scaled) -> usize {
     match what {
         Scaled::Shards => MOST_SHARDS,
@@ -34,11 +34,11 @@ const fn most(what: Scaled) -> usize {
 }
 
 impl Limits {
-    /// What the settings say, else what follows from the machine and the number at the start.
+    /// Takes the limits from the settings, else derives them from the machine and the number at the start.
     ///
-    /// Of shards without a maximum there may be as many as cores, or as the highest level asks for. Of the instances of
-    /// a step of which nothing is said there are as many as at the start. More instances than the memory holds are
-    /// none. With [`Policy::Fixed`] the number at the start is all that there is.
+    /// Without a configured maximum there are at most as many shards as cores, or as the highest level asks for. A step
+    /// without bounds keeps its number of instances. The memory caps the instances. With [`Policy::Fixed`] the number
+    /// at the start is the only one allowed.
     pub fn of(spec: &ScalingSpec, machine: &Machine, stage: &StageLoad, start: usize) -> Self {
         let there_can_be = most(stage.what);
         let start = start.clamp(1, there_can_be);
@@ -59,7 +59,7 @@ impl Limits {
         let max_said = max.unwrap_or_else(|| most.max(min.unwrap_or(1)));
         let fits = match (stage.what, stage.bytes, machine.memory) {
             (Scaled::Instances(_), Some(bytes), Some(memory)) if bytes > 0 => {
-                // Those that are there have their memory already.
+                // Running instances have their memory already.
                 let more = usize::try_from(memory / bytes).unwrap_or(there_can_be);
                 start.saturating_add(more)
             }
@@ -69,7 +69,7 @@ impl Limits {
         Self { min: min.unwrap_or_else(|| least.min(max_said)).clamp(1, max), max }
     }
 
-    /// For what is asked for by hand: what the settings say, and no more than that.
+    /// Limits of a manual override: those in the settings, and no others.
     pub fn manual_override(spec: &ScalingSpec, what: Scaled) -> Self {
         let bounds = match what {
             Scaled::Shards => spec.shards,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_follows_from_cores_levels_and_the_start() {
+    fn limits_default_to_cores_levels_and_the_start() {
         let mut spec = ScalingSpec::default();
         assert_eq!(limits(&spec, Scaled::Shards, 2), (1, 8));
         assert_eq!(limits(&spec, Scaled::Shards, 12), (1, 12));
@@ -124,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_counts() {
+    fn configured_limits_win() {
         let bounds = Bounds { min: Some(2), max: Some(5) };
         let mut spec = ScalingSpec { shards: bounds, instances: vec![bounds], ..ScalingSpec::default() };
         assert_eq!(limits(&spec, Scaled::Shards, 1), (2, 5));
         assert_eq!(limits(&spec, Scaled::Instances(0), 1), (2, 5));
-        assert_eq!(limits(&spec, Scaled::Instances(1), 4), (4, 4), "nothing is said of it");
+        assert_eq!(limits(&spec, Scaled::Instances(1), 4), (4, 4), "it has no bounds");
         spec.shards = Bounds { min: Some(20), max: None };
         assert_eq!(limits(&spec, Scaled::Shards, 1), (20, 20));
         spec.policy = Policy::Step;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_instances_than_the_memory_holds() {
+    fn memory_caps_the_instances() {
         let bounds = Bounds { min: Some(1), max: Some(10) };
         let spec = ScalingSpec { instances: vec![bounds], ..ScalingSpec::default() };
         let stage = StageLoad { bytes: Some(100), ..stage(Scaled::Instances(0)) };

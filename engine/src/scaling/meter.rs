@@ -1,4 +1,4 @@
-//! From counters to measures.
+//! Measures made from counters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::time::Timestamp;
 use super::measures::{Measures, Scaled, StageLoad};
 use super::rate::Rate;
 
-/// Makes measures of what is counted anyway: records read, ends of partitions, time at work. It asks nobody.
+/// Makes measures from existing counters: records read, ends of partitions, time at work. It queries no other
+/// component.
 #[derive(Clone, Debug)]
 pub struct Meter {
     smooth: Duration,
@@ -22,16 +23,16 @@ pub struct Meter {
     stages: BTreeMap<Scaled, Worked>,
 }
 
-/// The work of a stage, as counted until now.
+/// The work of a stage, as counted so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {
-    /// Which stage.
+    /// The stage.
     pub what: Scaled,
-    /// What it is called in logs.
+    /// Its name in logs.
     pub name: Arc<str>,
-    /// How many units there are.
+    /// The number of its units.
     pub count: usize,
-    /// The time for which they have worked since the start, all of them together. It only grows, or begins anew.
+    /// The time at work since the start, of all units together. It only grows, or starts again at zero.
     pub busy: Duration,
     /// As in [`StageLoad::full_cost`].
     pub full_cost: Option<f64>,
@@ -43,11 +44,11 @@ pub struct Work {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Partition {
-    /// Records between what was read and the end, when last told.
+    /// Records between the position read and the end, at the last report.
     lag: Option<u64>,
-    /// Records read since.
+    /// Records read since that report.
     read: u64,
-    /// Whether any were between the last two times that it was told.
+    /// True if records were read between the last two reports.
     was_read: bool,
     /// The latest event time read.
     latest: Option<Timestamp>,
@@ -61,18 +62,19 @@ struct Worked {
 }
 
 impl Partition {
-    /// What waits now, as far as is known: what was read since the end was told is no longer in it.
+    /// Records that wait now, as far as known: records read since the last report no longer wait.
     fn waits(&self) -> u64 {
         self.lag.unwrap_or(0).saturating_sub(self.read)
     }
 
-    /// What of it is on its way to be read. The last record before the end may be the marker of a transaction, which nobody is
-    /// given, and what is not being read at all is held back for reasons of its own.
+    /// Waiting records that are about to be read. The last record before the end may be the marker of a transaction,
+    /// which no consumer receives. A partition that is not being read at all is held back for other reasons.
     fn backlog(&self) -> u64 {
         if self.was_read || self.read > 0 { self.waits().saturating_sub(1) } else { 0 }
     }
 
-    /// What is read next is no older than what was read last, or only by as much as records are out of order.
+    /// The age of the oldest waiting record. The next record is as old as the last one read, except for records out of
+    /// order.
     fn age(&self, now: Timestamp) -> Option<Duration> {
         match self.waits() {
             0 => self.lag.map(|_| Duration::ZERO),
@@ -82,7 +84,7 @@ impl Partition {
 }
 
 impl Meter {
-    /// A meter whose rates are averages over so long a time.
+    /// A meter whose rates are averages over `smooth`.
     pub fn new(smooth: Duration) -> Self {
         Self {
             smooth,
@@ -95,17 +97,17 @@ impl Meter {
         }
     }
 
-    /// A partition is ours. What waits in it has not arrived just now.
+    /// Adds an assigned partition. Its backlog does not count as arrivals.
     pub fn assign(&mut self, partition: PartitionId) {
         self.partitions.insert(partition, Partition::default());
     }
 
-    /// A partition is no longer ours.
+    /// Removes a revoked partition.
     pub fn revoke(&mut self, partition: PartitionId) {
         self.partitions.remove(&partition);
     }
 
-    /// So many records were read, the last of them, by event time, from then.
+    /// Counts records read from a partition; `latest` is the event time of the last of them.
     pub fn read(&mut self, partition: PartitionId, records: u64, latest: Option<Timestamp>) {
         self.read = self.read.saturating_add(records);
         if let Some(partition) = self.partitions.get_mut(&partition) {
@@ -114,11 +116,11 @@ impl Meter {
         }
     }
 
-    /// So many records lie between what has been read of a partition and its end.
+    /// Reports the number of records between the position read and the end of a partition.
     pub fn lag(&mut self, partition: PartitionId, records: u64) {
         let Some(partition) = self.partitions.get_mut(&partition) else { return };
         if let Some(before) = partition.lag.replace(records) {
-            // The end has moved on by that.
+            // The end has advanced by this number.
             let arrived = records.saturating_add(partition.read).saturating_sub(before);
             self.arrived = self.arrived.saturating_add(arrived);
             self.arrival.get_or_insert(Rate::new(self.smooth));
@@ -127,21 +129,21 @@ impl Meter {
         partition.read = 0;
     }
 
-    /// How old the oldest event of each partition is that waits there; zero where nothing does, and left out where
-    /// it is not known.
+    /// The age of the oldest waiting event of each partition: zero if no record waits. Partitions of unknown age are
+    /// left out.
     pub fn ages(&self, now: Timestamp) -> impl Iterator<Item = (PartitionId, Duration)> {
         self.partitions.iter().filter_map(move |(id, partition)| Some((*id, partition.age(now)?)))
     }
 
-    /// How long what waits to be read takes at the rate at which records were read when last measured, partitions of which
-    /// nothing is read left out: zero where nothing waits, or where neither is known yet.
+    /// The time to read the backlog at the last measured reading rate, without partitions that are not being read. Zero
+    /// if no record waits, or if the rate is unknown.
     pub fn backlog(&self) -> Duration {
         let waits: u64 = self.partitions.values().map(Partition::backlog).sum();
         let rate = self.served.per_second().filter(|rate| waits > 0 && *rate > 0.0);
         rate.and_then(|rate| Duration::try_from_secs_f64(waits as f64 / rate).ok()).unwrap_or_default()
     }
 
-    /// What is known now. `bytes` are those of payloads in flight.
+    /// The current measures. `bytes` counts payload bytes in flight.
     pub fn measures(&mut self, work: &[Work], bytes: u64, now: Timestamp) -> Measures {
         self.served.add(std::mem::take(&mut self.read) as f64, now);
         if let Some(arrival) = &mut self.arrival {
@@ -174,7 +176,7 @@ impl Meter {
         worked.rate.add(work.busy.saturating_sub(worked.busy).as_secs_f64(), now);
         worked.busy = work.busy;
         let at_work = worked.rate.per_second().unwrap_or(0.0);
-        // Where hardly anything came through, the cost is still what it was.
+        // If almost no record came through, the previous cost stays.
         if let Some(served) = served.filter(|served| *served * smooth.as_secs_f64() >= 1.0) {
             worked.cost = Some(at_work / served).filter(|cost| *cost > 0.0).or(worked.cost);
         }
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_lag_age_and_cost_are_found() {
+    fn meter_finds_rates_lag_age_and_cost() {
         let (meter, measures) = loaded(20);
         let near = |found: Option<f64>, right: f64| found.is_some_and(|found| (found - right).abs() < 1e-6);
         assert!(near(measures.arrival, 100.0) && near(measures.served, 80.0), "{measures:?}");
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_no_backlog_and_neither_is_a_marker_at_the_end() {
+    fn backlog_excludes_unread_partitions_and_end_markers() {
         let (mut meter, _) = loaded(20);
         let before = meter.backlog();
         meter.assign(partition(1));
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_comes_or_goes_with_its_backlog_is_no_arrival() {
+    fn assigned_backlog_does_not_count_as_arrivals() {
         let (mut meter, before) = loaded(20);
         meter.assign(partition(1));
         meter.lag(partition(1), 1_000_000);
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_costs_is_not_forgotten_when_nothing_comes() {
+    fn cost_stays_while_no_record_comes() {
         let (mut meter, before) = loaded(20);
         meter.lag(partition(0), 0);
         for second in 21..1_000 {
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_before_it_was_told() {
+    fn measures_are_unknown_before_the_first_report() {
         let mut meter = Meter::new(Duration::from_secs(5));
         meter.assign(partition(0));
         meter.read(partition(0), 10, None);
@@ -292,11 +294,11 @@ mod tests {
         assert_eq!((first.arrival, first.served, first.age), (None, None, None));
         assert_eq!(first.stages[0].cost, None);
         let second = meter.measures(&shards(1, 0), 0, at(1));
-        assert_eq!(second.arrival, None, "the ends of the partitions were never told");
+        assert_eq!(second.arrival, None, "the ends of the partitions were never reported");
     }
 
     #[test]
-    fn a_stage_that_begins_to_count_anew_has_not_worked_backwards() {
+    fn stage_that_restarts_its_counter_has_no_negative_work() {
         let (mut meter, _) = loaded(20);
         let measures = meter.measures(&shards(2, 0), 0, at(21));
         assert!(measures.stages[0].busy >= 0.0);

@@ -1,9 +1,9 @@
-//! How many shards and instances work, and how many processes there should be.
+//! Autoscaling: the number of shards and instances of a process, and the desired number of processes.
 //!
-//! [`Meter`] makes [`Measures`] of counters that only grow. [`Law`] holds these against a [`ScalingSpec`], and
-//! answers with [`Decision`]s, each with the numbers that led to it. What moves shards or loads instances is
-//! elsewhere: the law is told how many there are, and asks for another number. [`model`] is a queueing model of a
-//! pipeline in virtual time, which the law can be tried on.
+//! [`Meter`] makes [`Measures`] of counters that only grow. [`Law`] compares these with a [`ScalingSpec`], and answers
+//! with [`Decision`]s, each with the numbers that led to it. The law does not move shards or load instances itself: it
+//! gets the current numbers and returns the desired ones. [`model`] is a queueing model of a pipeline in virtual time,
+//! to try the law on.
 
 mod decision;
 mod excess;

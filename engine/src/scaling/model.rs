@@ -1,10 +1,11 @@
-//! A queueing model of a pipeline in virtual time, run by the law that runs the real one.
+//! A queueing model of a pipeline in virtual time, run by the same law as the real pipeline.
 //!
-//! Records wait in Kafka, are read by shards, each of which does one at a time, and go through the steps one after
-//! the other, in batches that take a fixed time and some for each bundle. As in the real pipeline a batch is cut when
-//! it is full or its first bundle has waited for long enough, and when so many records are inside that the links are
-//! full, the others wait in Kafka. Shards, and models on the CPU, share the cores: more of them than cores are slower.
-//! Streams are spread evenly, each record becomes one bundle, and decoding is part of a batch's time.
+//! Records wait in Kafka. Shards read them; each shard works on one record at a time. Then the records pass the steps
+//! one after the other, in batches: a batch takes a fixed time plus a time for each bundle. As in the real pipeline, a
+//! batch is cut when it is full or its first bundle has waited for `max_delay`. At most `inside` records are in the
+//! pipeline; the others wait in Kafka. Shards, and models on the CPU, share the cores: if more of them work than there
+//! are cores, all slow down. Streams are spread evenly, each record becomes one bundle, and a batch's time includes
+//! decoding.
 
 use std::time::Duration;
 
@@ -27,57 +28,57 @@ use queue::Queue;
 use random::Random;
 use step::Step;
 
-/// A pipeline as the model sees it. Times are in seconds.
+/// A pipeline in the model. Times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plant {
     /// The cores of the machine.
     pub cores: usize,
     /// Shards at the start.
     pub shards: usize,
-    /// A shard's work for a record.
+    /// A shard's work per record.
     pub record_cost: f64,
-    /// Until a shard that was asked for works.
+    /// The time until a new shard works.
     pub shard_start: f64,
-    /// Records inside at most, from being read to their result.
+    /// The most records in the pipeline, from reading to result.
     pub inside: u64,
-    /// The steps; each takes what the one before it gives.
+    /// The steps; each takes the output of the one before it.
     pub steps: Vec<PlantStep>,
-    /// Records that wait at the start. They arrived before at the rate of the start.
+    /// Records that wait at the start. They arrived earlier, at the initial rate.
     pub backlog: u64,
     /// Partitions of an input, at least 1: no more processes can share the work.
     pub partitions: usize,
 }
 
-/// A step as the model sees it. Times are in seconds.
+/// A step in the model. Times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlantStep {
     /// Its name.
     pub name: String,
     /// Instances at the start.
     pub instances: usize,
-    /// What any batch takes.
+    /// The fixed time of a batch.
     pub batch_cost: f64,
-    /// What it takes for each bundle beside that.
+    /// The additional time for each bundle.
     pub bundle_cost: f64,
     /// The most bundles of a batch.
     pub max_size: usize,
-    /// How long the first bundle of a batch waits for others.
+    /// The longest wait of a batch's first bundle for others.
     pub max_delay: f64,
-    /// Until an instance that was asked for works.
+    /// The time until a new instance works.
     pub instance_start: f64,
-    /// Cores that an instance keeps busy; 0 where a device does the work.
+    /// Cores that an instance keeps busy; 0 if a device does the work.
     pub cores: f64,
 }
 
 impl PlantStep {
-    /// Of a bundle in a full batch.
+    /// The time per bundle in a full batch.
     fn full_cost(&self) -> f64 {
         self.batch_cost / self.max_size.max(1) as f64 + self.bundle_cost
     }
 }
 
 impl Plant {
-    /// The most records per second that can be processed for ever with the counts at the start.
+    /// The highest rate, in records per second, that the initial numbers sustain for ever.
     pub fn sustainable(&self) -> f64 {
         let mut least = self.shards.max(1) as f64 / self.record_cost;
         let mut cores = self.record_cost;
@@ -89,35 +90,35 @@ impl Plant {
     }
 }
 
-/// Virtual time goes in steps of this length, in seconds.
+/// The step of virtual time, in seconds.
 const TICK: f64 = 1e-3;
-/// Looks of the law at the measures, in ticks: a second.
+/// The law looks at the measures once a second: this number of ticks.
 const LOOK: i64 = 1_000;
-/// The partition that all records go through; it makes no difference to the law.
+/// The partition of all records; the law ignores the distribution.
 const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
 
-/// The state of a run.
+/// The state of a simulation.
 struct Run {
     plant: Plant,
-    /// In ticks since the start.
+    /// Ticks since the start.
     now: i64,
     random: Random,
     kafka: Queue,
     steps: Vec<Step>,
     shards: usize,
-    /// So many shards were asked for, and when they work.
+    /// The tick from which a new number of shards works, and that number.
     shards_asked: Option<(i64, usize)>,
-    /// What shards could have done and have not: at most what the next record takes.
+    /// Work that the shards could have done and have not: at most the cost of the next record.
     credit: f64,
     shards_busy: f64,
-    /// The shards at work, on average over the last ticks: a record may take longer than a tick.
+    /// The number of working shards, averaged over the last ticks: a record may take longer than a tick.
     shards_at_work: f64,
     inside: u64,
     read: u64,
     read_last: Option<i64>,
 }
 
-/// Runs the model for so many seconds.
+/// Runs the model for `seconds` seconds.
 pub fn run(plant: &Plant, law: Law, load: &Load, seconds: u32, seed: u64) -> Course {
     let mut meter = Meter::new(law.spec().smooth);
     for partition in 0..plant.partitions.max(1) {
@@ -192,7 +193,7 @@ impl Run {
         }
     }
 
-    /// What the shards have done in this tick.
+    /// The records that the shards complete in this tick.
     fn shard(&mut self, speed: f64) -> Vec<(i64, u64)> {
         let cost = self.plant.record_cost.max(1e-9);
         let most = self.shards as f64 * TICK * speed;
@@ -202,7 +203,7 @@ impl Run {
         let count: u64 = taken.iter().map(|(_, count)| count).sum();
         let worked = count as f64 * cost;
         self.credit -= worked;
-        // Whoever has nothing to do saves nothing up.
+        // Idle shards save no credit.
         if self.kafka.len() == 0 || room == count {
             self.credit = self.credit.min(most);
         }

@@ -1,32 +1,32 @@
-//! Rates of counters that are looked at now and then.
+//! Rates of counters that are read at irregular times.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The smoothed rate of something that is counted, per second: an exponential moving average over time, whatever
-/// the times between looks (A. Eckner, "Algorithms for unevenly spaced time series: moving averages and other
-/// rolling operators", 2017, "EMA_next"), divided by the weight that the looks so far have together, so that it does
-/// not begin at zero (D. Kingma, J. Ba, "Adam", 2015, section 3).
+/// The smoothed rate of a counter, per second: an exponential moving average over time, whatever the intervals between
+/// looks (A. Eckner, "Algorithms for unevenly spaced time series: moving averages and other rolling operators", 2017,
+/// "EMA_next"). It is divided by the total weight of the looks so far, so that it does not begin at zero (D. Kingma, J.
+/// Ba, "Adam", 2015, section 3).
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Looks from so long ago have 1/e of the weight of one now.
+    /// The time constant: a look of this age has 1/e of the weight of a new one.
     over: Duration,
     sum: f64,
     weight: f64,
     looked: Option<Timestamp>,
-    /// What has been counted since that look.
+    /// The count since the last look.
     counted: f64,
 }
 
 impl Rate {
-    /// A rate that forgets over so long a time.
+    /// A rate with the time constant `over`.
     pub fn new(over: Duration) -> Self {
         Self { over, sum: 0.0, weight: 0.0, looked: None, counted: 0.0 }
     }
 
-    /// So much has been counted since the last look. What the first look counts is of a time that is not known, and
-    /// only begins the first interval.
+    /// Adds the count since the last look. The first look only begins the first interval: the time that its count
+    /// covers is unknown.
     pub fn add(&mut self, counted: f64, now: Timestamp) {
         let Some(looked) = self.looked else {
             self.looked = Some(now);
@@ -34,7 +34,7 @@ impl Rate {
         };
         self.counted += counted;
         let passed = now.since(looked).as_secs_f64();
-        // Several looks at one time are one, and a clock that steps back stands still.
+        // Several looks at one time are one. A clock that steps back counts as a clock that does not advance.
         if passed <= 0.0 {
             return;
         }
@@ -45,7 +45,7 @@ impl Rate {
         self.counted = 0.0;
     }
 
-    /// Per second; none before an interval has passed.
+    /// The rate per second; `None` before the first interval has passed.
     pub fn per_second(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| self.sum / self.weight)
     }
@@ -63,7 +63,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_constant_rate_is_found_from_the_first_interval_on_however_looks_are_spaced(
+        fn constant_rate_is_found_whatever_the_spacing_of_looks(
             gaps in prop::collection::vec(0_i64..5_000, 1..40),
             per_second in 0.1_f64..1e6,
         ) {
@@ -82,7 +82,7 @@ mod tests {
         }
 
         #[test]
-        fn looking_more_often_at_a_constant_rate_forgets_no_faster(looks in 1_i64..50) {
+        fn rate_decays_alike_whatever_the_number_of_looks(looks in 1_i64..50) {
             // From 0 to 100 a second: after one time constant all but 1/e of the step is seen.
             let mut rate = Rate::new(Duration::from_secs(5));
             rate.add(0.0, at(0));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_loses_no_count() {
+    fn count_survives_a_clock_that_steps_back() {
         let mut rate = Rate::new(Duration::from_secs(5));
         rate.add(0.0, at(1_000));
         rate.add(7.0, at(500));

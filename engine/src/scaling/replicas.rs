@@ -1,14 +1,14 @@
-//! How many processes there should be.
+//! The desired number of processes.
 
 use super::limits::{Limits, Machine};
 use super::measures::{Measures, StageLoad};
 
-/// How many processes like this one the work of this one asks for, from 0 to the number of its partitions; `rate` is
-/// what they are to process, in records per second. None while it is not known what a record costs.
+/// The number of processes like this one that its work requires, from 0 to the number of its partitions. `rate` is the
+/// number of records to process per second. `None` while the cost of a record is unknown.
 ///
-/// A process sees its own partitions alone. So this is a fraction, and the sum over all processes of a group, rounded
-/// up, is how many of them there should be: at most as many as partitions, as each asks for no more than it has. What
-/// one process can do is what its slowest stage can with the most units that it may have, and what its cores can.
+/// A process sees only its own partitions, so this is a fraction. The sum over all processes of a group, rounded up, is
+/// the desired number of processes. It is at most the number of partitions, since each process asks for no more than it
+/// has. One process can do what its slowest stage can with the most units allowed, and what its cores can.
 pub fn desired_replicas(
     measures: &Measures,
     rate: f64,
@@ -45,14 +45,14 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_stage_or_the_cores_say_how_many() {
+    fn replicas_follow_the_slowest_stage_or_the_cores() {
         assert_eq!(desired(500.0, 12), 0.5, "four instances do 1000 a second");
         assert_eq!(desired(3_000.0, 12), 3.0);
         assert_eq!(desired(0.0, 12), 0.0);
     }
 
     #[test]
-    fn cores_bound_what_shards_can_do() {
+    fn cores_bound_the_work_of_shards() {
         let stages = vec![stage(Scaled::Shards, 1e-3, 1.0)];
         let measures = Measures { partitions: 12, stages, ..Measures::default() };
         let machine = Machine { cores: 2, memory: None };
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_there_are_partitions() {
+    fn replicas_never_exceed_the_partitions() {
         assert_eq!(desired(1e6, 12), 12.0);
         assert_eq!(desired(1e6, 0), 0.0, "a process without partitions is not needed");
     }

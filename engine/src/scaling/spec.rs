@@ -1,30 +1,30 @@
-//! What a pipeline asks of scaling.
+//! Settings of autoscaling.
 
 use std::time::Duration;
 
 /// `[scaling]` of a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScalingSpec {
-    /// What counts follow.
+    /// The policy that determines the numbers.
     pub policy: Policy,
-    /// Of shards.
+    /// Bounds of the number of shards.
     pub shards: Bounds,
-    /// Of each step's instances, by the step's place in the pipeline. A step without any keeps its number.
+    /// Bounds of each step's instances, by the step's place in the pipeline. A step without bounds keeps its number.
     pub instances: Vec<Bounds>,
-    /// For [`Policy::Step`]: what the consumer lag asks for, ascending by lag; the first stands for the lag of 0.
+    /// For [`Policy::Step`]: the numbers for each consumer lag, ascending by lag. The first level has the lag 0.
     pub levels: Vec<Level>,
-    /// For [`Policy::Step`]: a level is left when the lag is at most this share of what it begins at, from 0 to 1.
+    /// For [`Policy::Step`]: a level ends when the lag is at most this share of its threshold, from 0 to 1.
     pub drained: f64,
     /// For [`Policy::Target`], and for the number of processes with any policy.
     pub target: Target,
-    /// How long counts stay.
+    /// How long a number stays after a change.
     pub cooldown: Cooldown,
-    /// Rates are averages over so long a time.
+    /// The time constant of the averages of rates.
     pub smooth: Duration,
 }
 
 impl Default for ScalingSpec {
-    /// Levels as they are well known: 4 shards, and 16 from a lag of 10 000 records on.
+    /// The example levels: 4 shards, and 16 from a lag of 10 000 records on.
     fn default() -> Self {
         Self {
             policy: Policy::default(),
@@ -42,10 +42,10 @@ impl Default for ScalingSpec {
     }
 }
 
-/// What counts follow.
+/// The policy that determines the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// Nothing: they stay as they are.
+    /// The numbers stay as they are.
     Fixed,
     /// Thresholds on the consumer lag.
     Step,
@@ -55,10 +55,10 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// All of them.
+    /// All policies.
     pub const ALL: [Self; 3] = [Self::Fixed, Self::Step, Self::Target];
 
-    /// As it stands in settings and in logs.
+    /// The name in settings and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -68,7 +68,7 @@ impl Policy {
     }
 }
 
-/// The least and the most of something; what is not said is found by [`super::Limits::of`].
+/// Configured bounds of a number. [`super::Limits::of`] derives those that are not configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// At least 1.
@@ -80,22 +80,22 @@ pub struct Bounds {
 /// A level of [`Policy::Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// From so many records of lag on.
+    /// The lag, in records, from which on the level applies.
     pub lag: u64,
-    /// So many shards.
+    /// The number of shards.
     pub shards: usize,
-    /// So many instances of each step that may have several numbers of them; none to leave them.
+    /// The number of instances of each step whose number may change; `None` leaves the instances as they are.
     pub instances: Option<usize>,
 }
 
-/// What [`Policy::Target`] keeps.
+/// The goals of [`Policy::Target`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
-    /// The oldest event that has not been processed is to be no older.
+    /// The highest age of the oldest event that has not been processed.
     pub age: Duration,
-    /// Where it is older, the backlog is to be processed within so long a time.
+    /// The time to drain a backlog that is older.
     pub drain_within: Duration,
-    /// The share of its time that a shard or an instance is to work when there is no backlog, above 0 and at most 1.
+    /// The share of its time for which a shard or an instance is to work without a backlog, above 0 and at most 1.
     pub busy: f64,
 }
 
@@ -105,12 +105,13 @@ impl Default for Target {
     }
 }
 
-/// How long counts stay.
+/// Pauses between changes of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cooldown {
-    /// After a change, before there may be more: so long does it take to see what the change has done.
+    /// The pause after a change before the number may grow: the change takes this time to show its effect.
     pub up: Duration,
-    /// Before there may be fewer: so long must fewer have been enough at every look. Then it is the most of these.
+    /// The time for which every look must have found fewer units to be enough. Then the number becomes the largest of
+    /// those needs.
     pub down: Duration,
 }
 
@@ -121,10 +122,14 @@ impl Default for Cooldown {
 }
 
 impl ScalingSpec {
-    /// How long it takes at most until the age of the oldest event is back under its target after the load has
-    /// risen, with [`Policy::Target`], if the limits suffice: until the rise is seen (three times the time of
-    /// smoothing shows 95 % of a step, which the idle share of [`Target::busy`] makes up for) and a cooldown is
-    /// over, until what was asked for works, and the time to drain.
+    /// The time within which the age of the oldest event is back under its target after the load has risen. It holds
+    /// for [`Policy::Target`] if the limits suffice. It is the sum of these times:
+    ///
+    /// - three times `smooth`, after which the average shows 95 % of a step; the idle share of [`Target::busy`] makes
+    ///   up for the rest;
+    /// - a cooldown;
+    /// - `start`, until a new unit works;
+    /// - the time to drain.
     pub fn recovers_within(&self, start: Duration) -> Duration {
         self.smooth * 3 + self.cooldown.up + start + self.target.drain_within
     }

@@ -1,27 +1,27 @@
-//! What the law remembers of each stage, so that counts neither follow every wind nor flutter.
+//! The law's memory of each stage, which damps its reactions.
 
 use crate::time::Timestamp;
 
 use super::decision::Reason;
 use super::spec::{Cooldown, Level};
 
-/// What is remembered of one stage.
+/// The law's memory of one stage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Track {
-    /// How many there were when it was first seen.
+    /// The number of units when the law first saw the stage.
     pub(super) start: usize,
-    /// The level that is in force.
+    /// The current level.
     level: usize,
     changed: Option<Timestamp>,
     fewer: Option<Fewer>,
 }
 
-/// Fewer than there are would do.
+/// A need for fewer units than run now.
 #[derive(Clone, Copy, Debug)]
 struct Fewer {
-    /// For how long.
+    /// Since when fewer units have been enough.
     since: Timestamp,
-    /// The most that was wanted since.
+    /// The largest need since then.
     most: usize,
 }
 
@@ -30,7 +30,7 @@ impl Track {
         Self { start, level: 0, changed: None, fewer: None }
     }
 
-    /// The level that a lag asks for, and why. It is reached at its lag, and left at a share of that.
+    /// The level for a lag, and the reason. A level begins at its lag and ends at a share of that.
     pub(super) fn level<'a>(
         &mut self,
         levels: &'a [Level],
@@ -51,7 +51,7 @@ impl Track {
         Some((level, reason))
     }
 
-    /// How many there are to be, where there are `count` and `wanted` are wanted now.
+    /// The next number, if `count` units run and `wanted` units are needed now.
     pub(super) fn settle(
         &mut self,
         count: usize,
@@ -69,7 +69,7 @@ impl Track {
         if now < fewer.since.after(cooldown.down) { count } else { fewer.most }
     }
 
-    /// A change was asked for.
+    /// Records a change.
     pub(super) fn changed(&mut self, now: Timestamp) {
         self.changed = Some(now);
         self.fewer = None;

@@ -1,16 +1,16 @@
-//! The circuit breaker of a model: one that keeps failing is left alone for a while, and then tried with
-//! a single bundle (Nygard, "Release It!", 2007, "Circuit Breaker").
+//! The circuit breaker of a model. A model that keeps failing gets no work for a while, and then a single bundle as a
+//! probe (Nygard, "Release It!", 2007, "Circuit Breaker").
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// When a breaker opens, and for how long.
+/// Settings of a circuit breaker: when it opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// So many failures in a row open it; at least 1.
+    /// Failures in a row that open the breaker; at least 1.
     pub failures: u32,
-    /// After so long one probe is admitted.
+    /// Time from opening until the breaker admits one probe.
     pub pause: Duration,
 }
 
@@ -20,19 +20,19 @@ impl Default for BreakerPolicy {
     }
 }
 
-/// What a breaker does now.
+/// State of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// All may go to the model.
+    /// All work goes to the model.
     Closed,
-    /// Nothing may.
+    /// No work goes to the model.
     Open,
-    /// One probe is under way; the rest waits for what comes of it.
+    /// One probe is running; all other work waits for its result.
     HalfOpen,
 }
 
 impl BreakerState {
-    /// As it stands in logs and in what health says.
+    /// The name in logs and in `/health`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -42,14 +42,14 @@ impl BreakerState {
     }
 }
 
-/// Whether something may go to the model.
+/// Answer of a breaker to a request to run the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admit {
-    /// It may.
+    /// The request may run.
     Yes,
-    /// It may, and what comes of it decides: it should be as little as can be.
+    /// The request may run, and its result decides on the state. It should be as small as possible.
     Probe,
-    /// Not before then. While a probe is under way that is when its time is over.
+    /// The request has to wait. While a probe is running, the wait lasts until the probe's time is over.
     No {
         /// When to ask again.
         until: Timestamp,
@@ -62,18 +62,18 @@ pub struct Breaker {
     policy: BreakerPolicy,
     state: BreakerState,
     in_a_row: u32,
-    /// When it opened, or when the probe was admitted.
+    /// When the breaker opened, or when it admitted the probe.
     since: Timestamp,
 }
 
 impl Breaker {
-    /// A closed one.
+    /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Self {
         Self { policy, state: BreakerState::Closed, in_a_row: 0, since: Timestamp::MIN }
     }
 
-    /// Whether something may go to the model now. Who is told [`Admit::Probe`] must say what came of it; a probe
-    /// of which nothing is heard for a pause is replaced by another.
+    /// Answers a request to run the model. The caller that gets [`Admit::Probe`] must report the result. If no result
+    /// comes within a pause, the breaker admits another probe.
     pub fn admit(&mut self, now: Timestamp) -> Admit {
         let until = self.since.after(self.policy.pause);
         match self.state {
@@ -87,19 +87,19 @@ impl Breaker {
         }
     }
 
-    /// The model did what it was asked.
+    /// Records a success of the model, which closes the breaker.
     pub fn succeeded(&mut self) {
         self.in_a_row = 0;
         self.state = BreakerState::Closed;
     }
 
-    /// It did not. Says whether the breaker has opened by it, or opened again.
+    /// Records a failure of the model; true if the breaker opens by it, or opens again.
     pub fn failed(&mut self, now: Timestamp) -> bool {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let opens = match self.state {
             BreakerState::Closed => self.in_a_row >= self.policy.failures.max(1),
             BreakerState::HalfOpen => true,
-            // What was under way when it opened.
+            // These runs had started before the breaker opened.
             BreakerState::Open => false,
         };
         if opens {
@@ -109,7 +109,7 @@ impl Breaker {
         opens
     }
 
-    /// What it does now.
+    /// The current state.
     pub fn state(&self) -> BreakerState {
         self.state
     }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
+    fn only_failures_in_a_row_open_the_breaker() {
         let mut breaker = breaker();
         assert!(!breaker.failed(at(0)) && !breaker.failed(at(0)));
         breaker.succeeded();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_closes_it() {
+    fn breaker_closes_after_one_successful_probe() {
         let mut breaker = open();
         assert_eq!(breaker.admit(at(100)), Admit::Probe);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_fails_opens_it_again_for_a_whole_pause() {
+    fn failed_probe_opens_the_breaker_for_a_whole_pause() {
         let mut breaker = open();
         assert_eq!(breaker.admit(at(100)), Admit::Probe);
         assert!(breaker.failed(at(150)));
@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_of_which_nothing_is_heard_does_not_keep_it_shut_for_ever() {
+    fn probe_without_a_result_is_replaced_after_a_pause() {
         let mut breaker = open();
         assert_eq!(breaker.admit(at(100)), Admit::Probe);
         assert_eq!(breaker.admit(at(200)), Admit::Probe);
     }
 
     #[test]
-    fn what_was_under_way_when_it_opened_does_not_put_the_probe_off() {
+    fn failures_of_earlier_runs_do_not_delay_the_probe() {
         let mut breaker = open();
         assert!(!breaker.failed(at(90)));
         assert_eq!(breaker.admit(at(100)), Admit::Probe);

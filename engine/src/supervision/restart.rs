@@ -1,20 +1,20 @@
-//! When something that failed is started again, and when no more.
+//! Restarts of failed parts: how often, and after which wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// How often something that fails is started again, and how soon.
+/// Settings of restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartPolicy {
-    /// The most restarts within a window; 0 for none at all.
+    /// The most restarts within a window; 0 allows none.
     pub most: u32,
-    /// The length of that window, which slides.
+    /// The length of that sliding window.
     pub within: Duration,
-    /// How long the first restart waits. Each further one in the window waits twice as long.
+    /// The wait before the first restart. Each further restart in the window waits twice as long.
     pub backoff: Duration,
-    /// The longest that a restart waits.
+    /// The longest wait before a restart.
     pub backoff_max: Duration,
 }
 
@@ -29,39 +29,38 @@ impl Default for RestartPolicy {
     }
 }
 
-/// What follows from a failure.
+/// The consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is started again.
+    /// Start the part again.
     Again {
-        /// After this time.
+        /// The wait before the start.
         after: Duration,
     },
-    /// It has failed too often.
+    /// The part has failed too often.
     GiveUp,
 }
 
-/// The restarts of one thing.
+/// The restarts of one part.
 ///
-/// The wait doubles from one restart to the next and is spread over its upper half, so that what failed
-/// together does not come back together: "equal jitter" of Marc Brooker's "Exponential Backoff And
-/// Jitter" (AWS Architecture Blog, 2015).
+/// The wait doubles from one restart to the next and is spread over its upper half. So parts that failed together do
+/// not restart together ("equal jitter": Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 #[derive(Clone, Debug)]
 pub struct Restarts {
     policy: RestartPolicy,
-    /// When the failures of the window were, the oldest first.
+    /// The failures within the window, the oldest first.
     failures: VecDeque<Timestamp>,
     total: u64,
     random: u64,
 }
 
 impl Restarts {
-    /// No failure yet. `seed` decides on the jitter: two things with the same one wait equally long.
+    /// A history without failures. `seed` determines the jitter: two parts with the same seed wait equally long.
     pub fn new(policy: RestartPolicy, seed: u64) -> Self {
         Self { policy, failures: VecDeque::new(), total: 0, random: seed }
     }
 
-    /// It has failed.
+    /// Records a failure.
     pub fn failed(&mut self, now: Timestamp) -> Decision {
         let since = now.before(self.policy.within);
         while self.failures.front().is_some_and(|at| *at <= since) {
@@ -78,17 +77,17 @@ impl Restarts {
         Decision::Again { after: self.jittered(longest) }
     }
 
-    /// How often it has been started again.
+    /// The number of restarts so far.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The policy.
+    /// The settings.
     pub fn policy(&self) -> &RestartPolicy {
         &self.policy
     }
 
-    /// From half of `longest` to all of it.
+    /// Draws a wait from half of `longest` to all of it.
     fn jittered(&mut self, longest: Duration) -> Duration {
         let share = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
         let half = longest / 2;
@@ -125,12 +124,12 @@ mod tests {
     fn wait(restarts: &mut Restarts, at: i64) -> Duration {
         match restarts.failed(Timestamp::from_millis(at)) {
             Decision::Again { after } => after,
-            Decision::GiveUp => panic!("it gave up"),
+            Decision::GiveUp => panic!("the policy gave up"),
         }
     }
 
     #[test]
-    fn each_wait_is_twice_as_long_up_to_the_longest() {
+    fn backoff_doubles_up_to_its_maximum() {
         let mut restarts = Restarts::new(policy(10), 1);
         for (place, longest) in [100, 200, 400, 800, 1000, 1000].into_iter().enumerate() {
             let longest = Duration::from_millis(longest);
@@ -140,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn two_that_fail_together_do_not_come_back_together() {
+    fn parts_that_fail_together_restart_at_different_times() {
         let (mut one, mut other) = (Restarts::new(policy(5), 1), Restarts::new(policy(5), 2));
         assert_ne!(wait(&mut one, 0), wait(&mut other, 0));
     }
 
     #[test]
-    fn a_quiet_window_forgives_all() {
+    fn failures_older_than_the_window_do_not_count() {
         let mut restarts = Restarts::new(policy(2), 1);
         let _ = (wait(&mut restarts, 0), wait(&mut restarts, 1));
         assert_eq!(restarts.failed(Timestamp::from_millis(59_999)), Decision::GiveUp);
@@ -155,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_window_has_more_restarts_than_the_policy_says(
+        fn restarts_in_any_window_stay_within_the_policy(
             gaps in prop::collection::vec(0i64..40_000, 0..60), most in 0u32..6, seed: u64,
         ) {
             let mut restarts = Restarts::new(policy(most), seed);
@@ -169,7 +168,7 @@ mod tests {
                     }
                     Decision::GiveUp => {
                         let recent = again.iter().filter(|then| **then > at - 60_000).count();
-                        prop_assert_eq!(recent, most as usize, "it gave up early");
+                        prop_assert_eq!(recent, most as usize, "the policy gave up early");
                     }
                 }
                 let recent = again.iter().filter(|then| **then > at - 60_000).count();

@@ -1,34 +1,37 @@
-//! A heartbeat that moves with progress, not with time: who has work and gets none of it done stands still.
+//! Stall detection by progress, not by time: an actor has stalled if messages are pending and it completes none.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// What has been given to somebody, and what of it is done; both only grow.
+/// Message counts of an actor. Both only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Pieces of work given.
+    /// Messages sent to the actor.
     pub given: u64,
-    /// Pieces of work done.
+    /// Messages that the actor has completed.
     pub done: u64,
-    /// Whether it waits for somebody else, who then is the one that stands still.
+    /// The actor waits for another actor's mailbox. Then the other actor is the one that may have stalled.
     pub waits: bool,
 }
 
-/// Watches one that works.
+/// Stall detector of one actor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     done: u64,
-    /// The last look, if it had work then.
+    /// The last look, if messages were pending then.
     looked: Option<Timestamp>,
-    /// For how long it has had work and got none of it done.
+    /// How long messages have been pending with none completed.
     still: Duration,
 }
 
 impl Progress {
-    /// Looks at it. It stands still, and for how long is said, when at every look for longer than `limit` it had
-    /// work, did not wait for another, and had done nothing more. From one look to the next no more than half of
-    /// `limit` counts: a process that was suspended stood still as a whole, and whoever looks with it.
+    /// Compares the counts with those of the last look. Returns how long the actor has stalled if that is longer than
+    /// `limit`.
+    ///
+    /// An actor stalls from one look to the next if messages are pending, it waits for no other actor, and it has
+    /// completed none. One interval between looks counts as at most half of `limit`. A suspended process suspends its
+    /// actors and the caller alike, so that time proves no stall.
     pub fn look(&mut self, tally: Tally, now: Timestamp, limit: Duration) -> Option<Duration> {
         let has_work = tally.given > tally.done && !tally.waits;
         let before = self.looked.replace(now).filter(|_| has_work && tally.done == self.done);
@@ -56,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_work_and_does_none_stands_still() {
+    fn actor_with_pending_messages_and_no_progress_stalls() {
         let mut progress = Progress::default();
         for seconds in [0, 4, 8, 10] {
             assert!(!look(&mut progress, seconds, 1 + seconds as u64, 0, false), "after {seconds} s");
@@ -65,27 +68,27 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_suspended_has_not_stood_still() {
+    fn suspended_process_has_not_stalled() {
         let mut progress = Progress::default();
         assert!(!look(&mut progress, 0, 1, 0, false));
-        assert!(!look(&mut progress, 1000, 1, 0, false), "nobody could look in between");
+        assert!(!look(&mut progress, 1000, 1, 0, false), "the detector was suspended too");
         assert!(!look(&mut progress, 1004, 1, 0, false));
-        assert!(look(&mut progress, 1008, 1, 0, false), "it had time since");
+        assert!(look(&mut progress, 1008, 1, 0, false), "the actor had time since");
     }
 
     #[test]
-    fn who_has_nothing_to_do_does_not_stand_still_however_long() {
+    fn idle_actor_never_stalls() {
         let mut progress = Progress::default();
         assert!(!look(&mut progress, 0, 3, 3, false));
         assert!(!look(&mut progress, 1000, 3, 3, false));
-        assert!(!look(&mut progress, 1001, 4, 3, false), "the time begins with the work");
+        assert!(!look(&mut progress, 1001, 4, 3, false), "the time begins with the message");
         assert!(!look(&mut progress, 1006, 4, 3, false));
         assert!(!look(&mut progress, 1011, 4, 3, false));
         assert!(look(&mut progress, 1012, 4, 3, false));
     }
 
     #[test]
-    fn a_little_progress_is_enough() {
+    fn any_progress_resets_the_stall_detector() {
         let mut progress = Progress::default();
         for step in 0..100 {
             assert!(!look(&mut progress, step as i64 * 9, 1000, step, false));
@@ -93,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_another_is_not_the_one_that_stands_still() {
+    fn actor_that_waits_for_another_does_not_stall() {
         let mut progress = Progress::default();
         assert!(!look(&mut progress, 0, 5, 2, false));
         assert!(!look(&mut progress, 100, 5, 2, true));
-        assert!(!look(&mut progress, 105, 5, 2, false), "the time begins when the other has let go");
+        assert!(!look(&mut progress, 105, 5, 2, false), "the time begins when the wait ends");
         assert!(!look(&mut progress, 110, 5, 2, false));
         assert!(!look(&mut progress, 115, 5, 2, false));
         assert!(look(&mut progress, 116, 5, 2, false));

@@ -1,71 +1,71 @@
-//! What happened in a run, second by second and as a whole.
+//! The course of a simulation, second by second and as a whole.
 
 use std::collections::BTreeMap;
 
 use super::Plant;
 use crate::scaling::Decision;
 
-/// What happened in a run.
+/// The course of a simulation.
 #[derive(Clone, Debug, Default)]
 pub struct Course {
     /// The names of the steps.
     pub steps: Vec<String>,
-    /// Second by second.
+    /// One point for each second.
     pub points: Vec<Point>,
-    /// What was decided, with the second.
+    /// The decisions, each with its second.
     pub decisions: Vec<(f64, Decision)>,
-    /// How many results took so many ticks, to three digits, since the last look and on the whole.
+    /// Results by latency in ticks, to three digits: since the last look, and in total.
     fresh: BTreeMap<i64, u64>,
     all: BTreeMap<i64, u64>,
     left: u64,
 }
 
-/// A second of a run.
+/// One second of a simulation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Point {
     /// Seconds since the start.
     pub at: f64,
-    /// Records per second that arrive.
+    /// Records that arrive, per second.
     pub rate: f64,
     /// Records that wait in Kafka.
     pub lag: u64,
-    /// The age of the oldest of them in seconds; 0 where there is none.
+    /// The age of the oldest of them, in seconds; 0 if none waits.
     pub age: f64,
-    /// Shards that work.
+    /// Running shards.
     pub shards: usize,
-    /// Instances that work, by step.
+    /// Running instances, by step.
     pub instances: Vec<usize>,
-    /// Processes that this one's work asks for, if known.
+    /// Processes that this one's work requires, if known.
     pub replicas: Option<f64>,
     /// Results.
     pub done: u64,
-    /// Seconds from a record's arrival in Kafka to its result: the mean and the 99th percentile of this second's; none
-    /// without results.
+    /// Latency from a record's arrival in Kafka to its result, in seconds: the mean and the 99th percentile of this
+    /// second; `None` without results.
     pub latency: Option<(f64, f64)>,
 }
 
-/// A run as a whole. Times are in seconds.
+/// A simulation as a whole. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Results.
     pub done: u64,
     /// Records without a result at the end.
     pub left: u64,
-    /// The most records that waited in Kafka.
+    /// The highest lag.
     pub most_lag: u64,
-    /// The age of the oldest event, at the most, and in 99 % of all seconds.
+    /// The age of the oldest event: the maximum, and the 99th percentile over all seconds.
     pub age: (f64, f64),
-    /// For how long the age was over its target at a stretch, at the most; one that lasts until the end counts too.
+    /// The longest stretch for which the age was over its target; a stretch that lasts until the end counts too.
     pub over: f64,
-    /// Whether it was so at the end.
+    /// True if the age was over its target at the end.
     pub over_at_end: bool,
-    /// From a record's arrival in Kafka to its result: mean and 99th percentile.
+    /// Latency from a record's arrival in Kafka to its result: mean and 99th percentile.
     pub latency: (f64, f64),
-    /// The mean in seconds in which the age was not over its target.
+    /// The mean latency of those seconds in which the age was not over its target.
     pub calm: f64,
-    /// Changes of shards and of instances.
+    /// The number of changes of shards and instances.
     pub changes: usize,
-    /// Shards, and instances of all steps, by seconds.
+    /// Shard-seconds, and instance-seconds of all steps.
     pub unit_seconds: (f64, f64),
 }
 
@@ -91,7 +91,7 @@ impl Course {
         self.left = records;
     }
 
-    /// The run as a whole; events are to be no older than `target`, in seconds.
+    /// Summarizes the simulation; `target` is the highest age of an event, in seconds.
     pub fn summary(&self, target: f64) -> Summary {
         let points = || self.points.iter();
         let mut ages: Vec<f64> = points().map(|point| point.age).collect();
@@ -123,7 +123,7 @@ impl Course {
     }
 }
 
-/// To three digits, so that a long run with long latencies has not as many of them as ticks.
+/// Rounds to three digits, so that long latencies do not need one entry for each tick.
 fn coarse(ticks: i64) -> i64 {
     let mut unit = 1;
     while ticks / unit >= 1_000 {
@@ -155,10 +155,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_are_told_to_three_digits() {
-        for (ticks, told) in [(0, 0), (7, 7), (999, 999), (1_004, 1_000), (1_005, 1_010), (123_456, 123_000)]
+    fn latencies_are_rounded_to_three_digits() {
+        for (ticks, rounded) in
+            [(0, 0), (7, 7), (999, 999), (1_004, 1_000), (1_005, 1_010), (123_456, 123_000)]
         {
-            assert_eq!(coarse(ticks), told);
+            assert_eq!(coarse(ticks), rounded);
         }
     }
 }

@@ -1,37 +1,37 @@
-//! Loads to try a pipeline on.
+//! Load profiles for the queueing model.
 
-/// What arrives, over time.
+/// Arrivals over time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
-    /// Between two rates.
+    /// A shape between two rates.
     Shaped {
-        /// How it goes between them.
+        /// The shape.
         shape: Shape,
-        /// Records per second at the least.
+        /// The lowest rate, in records per second.
         base: f64,
-        /// Records per second at the most.
+        /// The highest rate, in records per second.
         peak: f64,
-        /// How long the whole is, in seconds.
+        /// The length, in seconds.
         seconds: f64,
     },
-    /// As recorded: from so many seconds on, so many records per second, ascending in time. Before the first there
-    /// are as many as from then on.
+    /// A recording: pairs of a time in seconds and a rate in records per second, ascending in time. The first rate also
+    /// holds before its time.
     Trace(Vec<(f64, f64)>),
 }
 
-/// How a load goes between two rates.
+/// The shape of a load between two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Up after a fifth of the time, and back after another.
+    /// The peak from one fifth to two fifths of the time.
     Step,
-    /// Up for a fiftieth of the time, five times.
+    /// Five peaks, each a fiftieth of the time long.
     Burst,
-    /// Up and down twice.
+    /// Two periods of a sine.
     Sine,
 }
 
 impl Load {
-    /// Records per second, so many seconds after the start.
+    /// The rate in records per second, `at` seconds after the start.
     pub fn rate(&self, at: f64) -> f64 {
         match self {
             Self::Shaped { shape, base, peak, seconds } => {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loads_go_between_their_two_rates() {
+    fn load_stays_between_its_two_rates() {
         let of = |shape| Load::Shaped { shape, base: 10.0, peak: 30.0, seconds: 100.0 };
         let at = |shape, at| of(shape).rate(at);
         assert_eq!([0.0, 19.9, 20.0, 39.9, 40.0].map(|t| at(Shape::Step, t)), [10.0, 10.0, 30.0, 30.0, 10.0]);

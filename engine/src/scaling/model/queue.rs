@@ -1,11 +1,11 @@
-//! Records that wait, in the order in which they came.
+//! Waiting records, in the order of arrival.
 
 use std::collections::VecDeque;
 
-/// Records that wait; those that are alike are kept together. Times are in ticks.
+/// Waiting records. Equal records are kept together. Times are in ticks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
-    /// When they arrived in Kafka and when in this queue, and how many.
+    /// When records arrived in Kafka and when in this queue, and their number.
     records: VecDeque<(i64, i64, u64)>,
     len: u64,
 }
@@ -26,17 +26,17 @@ impl Queue {
         self.len
     }
 
-    /// When the first arrived in Kafka.
+    /// When the first record arrived in Kafka.
     pub(super) fn first(&self) -> Option<i64> {
         self.records.front().map(|record| record.0)
     }
 
-    /// When the first came into this queue.
+    /// When the first record entered this queue.
     pub(super) fn first_entered(&self) -> Option<i64> {
         self.records.front().map(|record| record.1)
     }
 
-    /// The first so many, or all: when they arrived in Kafka, and how many.
+    /// Takes the first `most` records, or all: when they arrived in Kafka, and their number.
     pub(super) fn take(&mut self, most: u64) -> Vec<(i64, u64)> {
         let mut taken = Vec::new();
         let mut left = most;

@@ -1,6 +1,6 @@
-//! Chance that is the same each time.
+//! Reproducible random numbers.
 
-/// Numbers that look random (SplitMix64: G. Steele and others, "Fast Splittable Pseudorandom Number Generators", 2014).
+/// A pseudorandom generator (SplitMix64: G. Steele and others, "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
@@ -17,14 +17,14 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Above 0 and at most 1.
+    /// A number above 0 and at most 1.
     fn unit(&mut self) -> f64 {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
-    /// How many arrive where that many are expected and none knows of another: a Poisson distribution. By
-    /// multiplication (D. Knuth, "The Art of Computer Programming", 2, 3.4.1), and for many by the normal
-    /// distribution that is near to it (Box and Muller, 1958).
+    /// A number of independent arrivals with this mean (Poisson distribution). It multiplies uniform numbers (D. Knuth,
+    /// "The Art of Computer Programming", 2, 3.4.1), and approximates large means by the normal distribution (Box and
+    /// Muller, 1958).
     pub(super) fn poisson(&mut self, mean: f64) -> u64 {
         if mean <= 0.0 {
             return 0;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrivals_have_the_mean_and_the_variance_of_a_poisson_distribution() {
+    fn arrivals_have_the_moments_of_a_poisson_distribution() {
         for mean in [0.01, 0.7, 12.0, 200.0] {
             let mut random = Random::new(7);
             let counts: Vec<f64> = (0..100_000).map(|_| random.poisson(mean) as f64).collect();

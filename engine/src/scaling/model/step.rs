@@ -3,19 +3,19 @@
 use super::PlantStep;
 use super::queue::Queue;
 
-/// A step. Times in ticks are of the run; those of work are in seconds.
+/// A step. Points in time are in ticks, work is in seconds.
 pub(super) struct Step {
     plant: PlantStep,
     queue: Queue,
-    /// Those that have been started and not ended.
+    /// Instances that have started and not ended.
     running: Vec<Instance>,
     asked: usize,
-    /// When those that were asked for come.
+    /// The start times of the instances still to come.
     coming: Vec<i64>,
     busy: f64,
 }
 
-/// An instance, with the batch that it runs.
+/// An instance with its current batch.
 #[derive(Default)]
 struct Instance {
     /// Seconds of work left.
@@ -48,7 +48,7 @@ impl Step {
         self.running.len()
     }
 
-    /// Seconds at work until now, of all instances together.
+    /// Seconds at work so far, of all instances together.
     pub(super) fn busy(&self) -> f64 {
         self.busy
     }
@@ -58,13 +58,13 @@ impl Step {
         working as f64 * self.plant.cores
     }
 
-    /// There are to be so many.
+    /// Changes the number of instances to `count`.
     pub(super) fn ask(&mut self, count: usize, now: i64, tick: f64) {
         self.asked = count.max(1);
         let more = self.asked.saturating_sub(self.running.len() + self.coming.len());
         let ready = now + (self.plant.instance_start / tick) as i64;
         self.coming.extend(std::iter::repeat_n(ready, more));
-        // Who is not wanted any more does not come.
+        // Instances that are no longer wanted do not start.
         let wanted = self.asked.saturating_sub(self.running.len());
         self.coming.truncate(wanted);
     }
@@ -75,7 +75,7 @@ impl Step {
         }
     }
 
-    /// Works for a tick, and gives the bundles of batches that have ended.
+    /// Works for a tick, and returns the bundles of batches that have ended.
     pub(super) fn tick(&mut self, now: i64, tick: f64, speed: f64) -> Vec<(i64, u64)> {
         let before = self.coming.len();
         self.coming.retain(|ready| *ready > now);
@@ -93,7 +93,7 @@ impl Step {
                 ended.append(&mut instance.batch);
             }
         }
-        // What runs is finished before its instance ends.
+        // An instance ends its batch before it goes.
         while self.running.len() > self.asked
             && let Some(idle) = self.running.iter().position(|instance| instance.batch.is_empty())
         {
@@ -107,7 +107,7 @@ impl Step {
             }
             let batch = self.queue.take(self.plant.max_size as u64);
             let size: u64 = batch.iter().map(|(_, count)| count).sum();
-            // An end in the middle of a tick leaves time for the next batch.
+            // A batch that ends in the middle of a tick leaves time for the next.
             instance.left =
                 instance.left.min(0.0) + self.plant.batch_cost + size as f64 * self.plant.bundle_cost;
             instance.batch = batch;

@@ -1,4 +1,4 @@
-//! Promises of the model, and of the law in it.
+//! Tests of the model, and of the law in it.
 
 use super::*;
 use crate::scaling::{Bounds, Machine, Policy, ScalingSpec};
@@ -40,7 +40,7 @@ fn step(base: f64, peak: f64) -> Load {
 }
 
 #[test]
-fn every_record_that_arrives_is_done_or_left() {
+fn every_arrived_record_is_done_or_left() {
     let backlog = Plant { backlog: 5_000, ..plant() };
     for policy in Policy::ALL {
         let course = run(&backlog, law(policy), &step(300.0, 3_000.0), 300, 1);
@@ -54,14 +54,14 @@ fn every_record_that_arrives_is_done_or_left() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_run_and_another_does_not() {
+fn simulation_depends_on_its_seed_alone() {
     let of = |seed| run(&plant(), law(Policy::Target), &step(300.0, 3_000.0), 300, seed).points;
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
 }
 
 #[test]
-fn no_more_is_done_than_is_sustainable_and_no_less_under_a_backlog() {
+fn backlog_is_worked_off_at_the_sustainable_rate() {
     for cores in [1, 2, 16] {
         for on_cpu in [0.0, 1.0] {
             let mut plant = Plant { cores, shards: 2, backlog: 1_000_000, ..plant() };
@@ -75,14 +75,14 @@ fn no_more_is_done_than_is_sustainable_and_no_less_under_a_backlog() {
 }
 
 #[test]
-fn an_idle_pipeline_answers_after_the_delay_of_a_batch_and_its_cost() {
+fn idle_pipeline_answers_after_batch_delay_and_cost() {
     let course = run(&plant(), law(Policy::Fixed), &constant(10.0), 60, 1);
     let (mean, _) = course.summary(5.0).latency;
     assert!((0.009..0.012).contains(&mean), "5 ms of delay, 4.5 ms of work: {mean}");
 }
 
 #[test]
-fn after_a_step_the_age_recovers_within_the_predicted_time_and_counts_go_back() {
+fn age_recovers_from_a_step_in_time_and_counts_go_back() {
     for cores in [0.0, 1.0] {
         let mut plant = plant();
         plant.steps[0].cores = cores;
@@ -102,7 +102,7 @@ fn after_a_step_the_age_recovers_within_the_predicted_time_and_counts_go_back() 
 }
 
 #[test]
-fn a_backlog_is_drained_within_the_time_set_for_it() {
+fn backlog_is_drained_within_its_time() {
     for backlog in [10_000, 100_000] {
         let plant = Plant { backlog, ..plant() };
         let law = law(Policy::Target);
@@ -114,7 +114,7 @@ fn a_backlog_is_drained_within_the_time_set_for_it() {
 }
 
 #[test]
-fn more_work_than_one_process_can_do_asks_for_more_processes_but_not_more_than_partitions() {
+fn overload_asks_for_processes_up_to_the_partitions() {
     let mut plant = plant();
     plant.cores = 2;
     plant.steps[0].cores = 1.0;

@@ -85,9 +85,7 @@ impl Resize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The previous resize is not over.
-    #[error(
-        "shards: streams of the previous resize are still moving; try again when they have moved"
-    )]
+    #[error("shards: streams of the previous resize are still moving; try again when they have moved")]
     Moving,
     /// The number of shards is already the one requested.
     #[error("shards: the pipeline already has this number of shards")]

@@ -1,7 +1,7 @@
-//! The queue of one model: when a batch goes, and what is in it.
+//! The queue of one model: when a batch is cut, and which bundles it has.
 //!
-//! A batch is cut by whoever has reserved a slot for it, as late as possible: [`Batcher::go_at`] says when one
-//! should go, [`Batcher::cut`] takes it.
+//! The batch actor reserves a slot first and cuts the batch then, as late as possible. [`Batcher::go_at`] tells when
+//! the next batch is due, [`Batcher::cut`] takes it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::batch::{BatchMode, BatchPolicy, Costs};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// What can be put into a batch.
+/// An item that can be batched.
 pub trait Batchable {
-    /// The stream that it belongs to.
+    /// The stream of the item.
     fn stream(&self) -> &StreamKey;
 
-    /// When it happened.
+    /// The event time of the item.
     fn event_time(&self) -> Timestamp;
 }
 
@@ -26,7 +26,7 @@ pub trait Batchable {
 #[derive(Debug)]
 pub struct Batcher<T> {
     policy: BatchPolicy,
-    /// A model that carries state takes one bundle of a stream at a time.
+    /// A model with stream state takes one bundle of a stream at a time.
     one_per_stream: bool,
     queue: VecDeque<(Timestamp, T)>,
     pace: Pace,
@@ -37,28 +37,28 @@ pub struct Batcher<T> {
     chosen: Chosen,
 }
 
-/// What was decided of a batch.
+/// The decision on a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chosen {
-    /// The most bundles that it was to have.
+    /// The largest number of bundles allowed.
     pub size: usize,
-    /// How long its oldest bundle had waited.
+    /// The wait of its oldest bundle.
     pub waited: Duration,
 }
 
-/// What a batch waits for.
+/// The condition that a batch waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
-    /// Until it is full, or has a preferred size.
+    /// The batch is full, or has a preferred size.
     Full,
-    /// The same, for longer and without preferred sizes.
+    /// The batch is full; a longer delay and no preferred sizes.
     OnlyFull,
-    /// As long as waiting pays.
+    /// Waiting no longer pays.
     Worth,
 }
 
 impl<T: Batchable> Batcher<T> {
-    /// An empty queue that so many instances serve. With `one_per_stream` no batch has two bundles of a stream.
+    /// An empty queue served by `instances` instances. With `one_per_stream` no batch has two bundles of a stream.
     pub fn new(policy: BatchPolicy, instances: usize, one_per_stream: bool) -> Self {
         Self {
             policy,
@@ -72,18 +72,18 @@ impl<T: Batchable> Batcher<T> {
         }
     }
 
-    /// From here on batches have at most so many bundles, if they had more; at least one.
+    /// Caps the size of all further batches; at least one bundle.
     pub fn limit(&mut self, most: usize) {
         self.policy.max_size = self.policy.max_size.min(most).max(1);
         self.policy.preferred.retain(|size| *size <= most);
     }
 
-    /// So many instances serve the queue from here on.
+    /// Sets the number of instances that serve the queue.
     pub fn serve(&mut self, instances: usize) {
         self.pace.serve(instances);
     }
 
-    /// Takes those out that wait and that `moves` picks, each with the time of its arrival, in that order.
+    /// Removes the waiting items that `moves` picks, and returns them with their times of arrival, in that order.
     pub fn take_out(&mut self, moves: impl Fn(&T) -> bool) -> Vec<(Timestamp, T)> {
         let (mut out, mut rest) = (Vec::new(), VecDeque::new());
         for (since, item) in std::mem::take(&mut self.queue) {
@@ -97,19 +97,19 @@ impl<T: Batchable> Batcher<T> {
         out
     }
 
-    /// Puts in what was taken out of another queue, where it would be had it arrived here. Items with the same time of
-    /// arrival stay in their order.
+    /// Adds items from another queue in the order of their times of arrival. Items with the same time of arrival stay
+    /// in their order.
     pub fn put_in(&mut self, items: Vec<(Timestamp, T)>) {
         self.queue.extend(items);
         self.queue.make_contiguous().sort_by_key(|(since, _)| *since);
     }
 
-    /// What batches have cost so far.
+    /// Takes over the measured costs of batches.
     pub fn learn(&mut self, costs: Costs) {
         self.pace.learn(costs);
     }
 
-    /// Nothing is waited for any more, as the end is near.
+    /// Makes all further batches due at once, since the input has ended.
     pub fn flush(&mut self) {
         self.flushes = true;
     }
@@ -120,25 +120,26 @@ impl<T: Batchable> Batcher<T> {
         self.queue.push_back((now, item));
     }
 
-    /// The wall clock, by which event times and hours of the day are told, is so far ahead of the one that `now` is of, in
-    /// nanoseconds.
+    /// Sets the difference, in nanoseconds, between the wall clock and the clock of `now`. Event times and hours of the
+    /// day follow the wall clock.
     pub fn set_wall_ahead(&mut self, by_ns: i64) {
         self.wall_ahead_ns = by_ns;
     }
 
-    /// Bundles that wait.
+    /// The number of waiting bundles.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nothing waits.
+    /// True if no bundle waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// When a batch should go if nothing else arrives and no batch ends; not later than `now` for at once, none when
-    /// nothing waits. So many batches were cut and have not ended. Never later than the longest wait of the oldest bundle,
-    /// and to be asked again at each arrival, at each end of a batch, and at the time that it says.
+    /// The time at which the next batch is due if no bundle arrives and no batch ends. `now` or earlier means at once;
+    /// `None` means that no bundle waits. `under_way` is the number of batches that were cut and have not ended. The
+    /// time is never later than the longest wait of the oldest bundle. The caller asks again at each arrival, at each
+    /// end of a batch, and at the returned time.
     pub fn go_at(&mut self, now: Timestamp, under_way: usize) -> Option<Timestamp> {
         self.pace.under_way(under_way);
         let oldest = self.queue.front()?.0;
@@ -157,8 +158,8 @@ impl<T: Batchable> Batcher<T> {
         })
     }
 
-    /// Takes a batch in the order of arrival: as many as go into one, or, while nobody has waited too
-    /// long, the largest preferred size that there is. Empty only when nothing waits.
+    /// Takes a batch in the order of arrival: as many bundles as fit, or the largest preferred size available while no
+    /// bundle is overdue. Empty only if no bundle waits.
     pub fn cut(&mut self, now: Timestamp) -> Vec<T> {
         let Some((oldest, _)) = self.queue.front() else { return Vec::new() };
         let oldest = *oldest;
@@ -179,12 +180,13 @@ impl<T: Batchable> Batcher<T> {
         batch
     }
 
-    /// What was decided of the batch that was cut last.
+    /// The decision on the last batch.
     pub fn chosen(&self) -> Chosen {
         self.chosen
     }
 
-    /// What the next batch waits for. A backlog has to shrink to half of what makes it one before it is none.
+    /// The condition for the next batch. Hysteresis: a backlog ends once it has shrunk to half of the age that makes it
+    /// one.
     fn rule(&mut self, now: Timestamp) -> Rule {
         let wall = now.ahead(self.wall_ahead_ns);
         let threshold = if self.is_behind { self.policy.behind / 2 } else { self.policy.behind };

@@ -1,4 +1,4 @@
-//! Promises of the queue: nothing is lost or reordered, and nobody waits longer than was allowed.
+//! Tests of the queue: it loses and reorders nothing, and no bundle waits longer than allowed.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn item(stream: usize, number: usize) -> Item {
     Item { stream: StreamKey::from(stream.to_string().as_str()), number, event_time: Timestamp::MAX }
 }
 
-/// Of an event long ago.
+/// An item of an event long ago.
 fn old(number: usize) -> Item {
     Item { event_time: Timestamp::MIN, ..item(0, number) }
 }
@@ -51,7 +51,7 @@ fn is_ready(batcher: &mut Batcher<Item>, now: Timestamp) -> bool {
     batcher.go_at(now, 0).is_some_and(|at| at <= now)
 }
 
-/// Batches of one cost so much each, whatever their size.
+/// Sets the cost of a batch to `fixed`, whatever its size.
 fn costly(batcher: &mut Batcher<Item>, fixed: Duration) {
     let mut costs = Costs::default();
     for size in 1..50 {
@@ -61,7 +61,7 @@ fn costly(batcher: &mut Batcher<Item>, fixed: Duration) {
 }
 
 #[test]
-fn under_a_backlog_a_full_batch_goes_at_once_and_a_part_of_one_when_the_oldest_has_waited() {
+fn backlog_batch_goes_when_full_or_after_the_delay() {
     let mut batcher = batcher(policy(3, &[]));
     batcher.push(old(0), at(0));
     batcher.push(old(1), at(4));
@@ -74,7 +74,7 @@ fn under_a_backlog_a_full_batch_goes_at_once_and_a_part_of_one_when_the_oldest_h
 }
 
 #[test]
-fn with_a_fixed_delay_it_is_so_with_and_without_a_backlog() {
+fn fixed_delay_is_the_same_with_and_without_a_backlog() {
     for age in [0, 99_000] {
         let mut batcher = batcher(BatchPolicy { mode: BatchMode::default(), ..policy(2, &[]) });
         batcher.push(Item { event_time: at(4).before(ms(age)), ..item(0, 0) }, at(4));
@@ -85,7 +85,7 @@ fn with_a_fixed_delay_it_is_so_with_and_without_a_backlog() {
 }
 
 #[test]
-fn without_a_backlog_a_bundle_goes_at_once_to_an_idle_instance() {
+fn bundle_goes_at_once_to_an_idle_instance() {
     let mut batcher = batcher(policy(8, &[]));
     batcher.push(item(0, 0), at(0));
     assert!(is_ready(&mut batcher, at(0)));
@@ -93,7 +93,7 @@ fn without_a_backlog_a_bundle_goes_at_once_to_an_idle_instance() {
 }
 
 #[test]
-fn where_another_soon_comes_and_saves_much_waiting_pays_and_no_longer_than_that() {
+fn batch_waits_only_while_the_next_arrival_pays() {
     let mut batcher = batcher(policy(8, &[]));
     costly(&mut batcher, ms(9));
     for number in 0..3 {
@@ -111,7 +111,7 @@ fn where_another_soon_comes_and_saves_much_waiting_pays_and_no_longer_than_that(
 }
 
 #[test]
-fn while_the_instance_is_busy_the_batch_grows_until_it_is_nearly_free() {
+fn batch_grows_until_the_busy_instance_is_nearly_free() {
     let mut batcher = batcher(BatchPolicy { max_delay: ms(50), ..policy(8, &[]) });
     costly(&mut batcher, ms(20));
     batcher.push(item(0, 0), at(0));
@@ -119,11 +119,11 @@ fn while_the_instance_is_busy_the_batch_grows_until_it_is_nearly_free() {
     batcher.push(item(0, 1), at(3));
     let go_at = batcher.go_at(at(3), 1).expect("something waits");
     assert!((go_at.as_nanos() - 20_000_000).abs() < 500_000, "{go_at}");
-    assert!(batcher.go_at(at(4), 0) < Some(go_at), "it has ended sooner than expected");
+    assert!(batcher.go_at(at(4), 0) < Some(go_at), "the batch has ended sooner than expected");
 }
 
 #[test]
-fn an_instance_of_which_nothing_is_known_is_waited_for_as_long_as_is_allowed() {
+fn batch_waits_the_full_delay_for_an_instance_of_unknown_cost() {
     let mut batcher = batcher(policy(8, &[]));
     batcher.push(item(0, 0), at(0));
     batcher.cut(at(0));
@@ -132,7 +132,7 @@ fn an_instance_of_which_nothing_is_known_is_waited_for_as_long_as_is_allowed() {
 }
 
 #[test]
-fn a_target_makes_batches_small_as_long_as_the_instances_keep_up() {
+fn target_latency_makes_batches_small_if_instances_keep_up() {
     let sized = |gap_us: i64| {
         let mut batcher = batcher(BatchPolicy { target_latency: Some(ms(20)), ..policy(64, &[]) });
         let mut costs = Costs::default();
@@ -153,7 +153,7 @@ fn a_target_makes_batches_small_as_long_as_the_instances_keep_up() {
 }
 
 #[test]
-fn static_batches_are_full_unless_no_more_comes() {
+fn static_batches_are_full_unless_the_input_ends() {
     let mode = BatchMode::Static;
     let mut batcher = batcher(BatchPolicy { mode, static_max_delay: ms(700), ..policy(4, &[2]) });
     for number in 0..3 {
@@ -170,7 +170,7 @@ fn static_batches_are_full_unless_no_more_comes() {
 }
 
 #[test]
-fn hybrid_batches_are_static_from_a_backlog_until_half_of_it_is_gone_and_at_their_hours() {
+fn hybrid_batches_are_static_under_backlog_and_at_their_hours() {
     let mode = BatchMode::Hybrid;
     let night = Some("22:00-06:00".parse().expect("hours"));
     let policy = BatchPolicy { mode, behind: ms(10_000), static_between: night, ..policy(8, &[]) };
@@ -188,7 +188,7 @@ fn hybrid_batches_are_static_from_a_backlog_until_half_of_it_is_gone_and_at_thei
 }
 
 #[test]
-fn a_preferred_size_goes_without_waiting_for_more() {
+fn preferred_size_goes_at_once() {
     let mut batcher = batcher(policy(8, &[2, 4]));
     for number in 0..5 {
         batcher.push(old(number), at(0));
@@ -196,11 +196,11 @@ fn a_preferred_size_goes_without_waiting_for_more() {
     assert!(is_ready(&mut batcher, at(0)));
     assert_eq!(batcher.cut(at(0)).len(), 4);
     assert!(!is_ready(&mut batcher, at(0)));
-    assert_eq!(batcher.cut(at(5)).len(), 1, "after the delay whatever is there goes");
+    assert_eq!(batcher.cut(at(5)).len(), 1, "after the delay a partial batch goes");
 }
 
 #[test]
-fn a_batch_larger_than_any_preferred_size_is_full_before_it_is_preferred() {
+fn batch_fills_up_beyond_its_preferred_sizes() {
     let mut batcher = batcher(policy(8, &[4]));
     for number in 0..9 {
         batcher.push(old(number), at(0));
@@ -209,7 +209,7 @@ fn a_batch_larger_than_any_preferred_size_is_full_before_it_is_preferred() {
 }
 
 #[test]
-fn a_limit_that_comes_later_holds_for_what_waits_already() {
+fn new_size_limit_applies_to_waiting_bundles() {
     let mut batcher = batcher(policy(8, &[4]));
     for number in 0..8 {
         batcher.push(old(number), at(0));
@@ -227,7 +227,7 @@ fn modes() -> impl Strategy<Value = BatchMode> {
 
 proptest! {
     #[test]
-    fn batches_neither_lose_nor_reorder(
+    fn batcher_neither_loses_nor_reorders_bundles(
         streams in prop::collection::vec((0usize..4, 0u64..2_000), 0..60),
         max_size in 0usize..9,
         one_per_stream: bool,
@@ -265,9 +265,10 @@ proptest! {
         }
     }
 
-    /// Whoever asks when it is told to finds a batch to cut by the time that the oldest bundle has waited long enough.
+    /// A caller that asks at the returned times finds a batch to cut by the time the oldest bundle has waited long
+    /// enough.
     #[test]
-    fn nobody_waits_longer_than_allowed_while_there_is_a_slot(
+    fn bundle_never_waits_beyond_its_delay_if_a_slot_is_free(
         arrivals in prop::collection::vec((0i64..4_000, 0u64..1_500), 1..80),
         mode in modes(),
         under_way in 0usize..4,
@@ -309,9 +310,9 @@ proptest! {
 }
 
 proptest! {
-    /// Bundles come to two queues by a rule that changes: what waits in the one is then put into the other.
+    /// Bundles come to two queues by a rule that changes: waiting items then move from one queue to the other.
     #[test]
-    fn what_goes_from_queue_to_queue_is_neither_lost_nor_reordered(
+    fn bundles_that_change_queues_are_not_lost_or_reordered(
         streams in prop::collection::vec((0usize..4, any::<bool>()), 0..60),
     ) {
         let mut queues = [batcher(policy(4, &[])), batcher(policy(4, &[]))];

@@ -1,4 +1,4 @@
-//! Promises of the cost model: it finds what batches cost, follows it, and is not thrown off.
+//! Tests of the cost model: it finds the cost of batches, follows changes, and withstands outliers.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn close(found: f64, expected: f64, part: f64) -> bool {
 }
 
 #[test]
-fn both_parts_are_found_from_batches_of_different_sizes() {
+fn cost_model_finds_both_parts_from_several_sizes() {
     let mut cost = CostModel::default();
     for size in [1, 8, 3, 5, 8, 2, 8, 1] {
         cost.observe(size, took(4.0 * MS + 0.5 * MS * size as f64));
@@ -25,7 +25,7 @@ fn both_parts_are_found_from_batches_of_different_sizes() {
 }
 
 #[test]
-fn with_a_single_size_its_cost_is_right_and_half_of_it_is_taken_to_be_fixed() {
+fn cost_of_a_single_size_is_right_and_half_is_fixed() {
     for size in [1, 7, 64] {
         let mut cost = CostModel::default();
         for _ in 0..500 {
@@ -38,7 +38,7 @@ fn with_a_single_size_its_cost_is_right_and_half_of_it_is_taken_to_be_fixed() {
 }
 
 #[test]
-fn one_outlier_moves_little() {
+fn outlier_has_little_effect_on_the_cost() {
     let mut cost = CostModel::default();
     for round in 0..60 {
         let size = 1 + round % 8;
@@ -52,7 +52,7 @@ fn one_outlier_moves_little() {
 }
 
 #[test]
-fn a_first_batch_that_was_slow_is_soon_forgotten() {
+fn slow_first_batch_is_soon_forgotten() {
     let mut cost = CostModel::default();
     cost.observe(1, took(2.0));
     for round in 0..200 {
@@ -63,7 +63,7 @@ fn a_first_batch_that_was_slow_is_soon_forgotten() {
 }
 
 #[test]
-fn a_cost_that_changes_is_followed() {
+fn cost_model_follows_a_change() {
     let mut cost = CostModel::default();
     for round in 0..500 {
         cost.observe(1 + round % 8, took(4.0 * MS));
@@ -75,7 +75,7 @@ fn a_cost_that_changes_is_followed() {
 }
 
 #[test]
-fn an_hour_of_one_size_does_not_make_it_forget_the_others() {
+fn cost_model_keeps_sizes_that_were_not_seen_for_an_hour() {
     let mut cost = CostModel::default();
     for round in 0..100 {
         let size = 1 + round % 8;
@@ -88,7 +88,7 @@ fn an_hour_of_one_size_does_not_make_it_forget_the_others() {
 }
 
 #[test]
-fn what_only_noise_speaks_for_is_not_taken_below_zero() {
+fn cost_parts_from_noise_are_not_negative() {
     let mut cost = CostModel::default();
     // Larger batches are faster here: no fixed cost explains that, and no cost per bundle either.
     for round in 0..100 {
@@ -102,7 +102,7 @@ fn what_only_noise_speaks_for_is_not_taken_below_zero() {
 
 proptest! {
     #[test]
-    fn parts_are_finite_and_never_negative(
+    fn cost_parts_are_finite_and_never_negative(
         batches in prop::collection::vec((0usize..5_000, 0u64..10_000_000_000), 0..200),
     ) {
         let mut cost = CostModel::default();
@@ -115,7 +115,7 @@ proptest! {
 
     /// The oracle is a line through noisy points, fitted by the closed form over all of them.
     #[test]
-    fn noisy_costs_are_fitted_as_well_as_by_hand(
+    fn cost_model_fits_noise_as_well_as_the_closed_form(
         fixed in 0.5f64..20.0, per_item in 0.05f64..5.0, noise in prop::collection::vec(-1.0f64..1.0, 400),
     ) {
         let mut cost = CostModel::default();
@@ -132,7 +132,7 @@ proptest! {
 }
 
 #[test]
-fn a_bundle_costs_less_in_a_full_batch_by_what_the_batches_of_late_did_not_share() {
+fn full_batch_share_follows_the_sizes_of_recent_batches() {
     let mut costs = Costs::default();
     assert_eq!(costs.share_in(8), None);
     let run = |costs: &mut Costs, size: usize| costs.ran(size, took(4.0 * MS + 0.5 * MS * size as f64));

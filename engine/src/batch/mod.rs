@@ -1,5 +1,5 @@
-//! Gathers bundles into batches: what is configured ([`policy`]), what batches cost ([`cost`]), when to go by
-//! that and the rate of arrival ([`pace`]), and the queue that it is applied to ([`batcher`]).
+//! Batching: the settings ([`policy`]), the cost of batches ([`cost`]), the time to send a batch by that cost and the
+//! rate of arrival ([`pace`]), and the queue that applies them ([`batcher`]).
 
 pub mod batcher;
 pub mod cost;

@@ -1,14 +1,14 @@
-//! When a dynamic batch goes, and how large it is made, by the rate of arrival and the measured cost.
+//! Timing and size of dynamic batches, by the rate of arrival and the measured cost.
 //!
-//! With an idle instance and `n` bundles in hand there are two ways. Going now serves these, and makes the next
-//! arrival, expected in `w`, wait for them. Waiting for it delays each of the `n` by `w` and its share of the larger
-//! batch, `p`, and saves the next one the fixed cost `f` of a batch of its own, less the `w` that it would have had
-//! anyway. So waiting pays while `f - w > n (w + p)`, that is for `w` below `(f - n p) / (n + 1)`. That the best
-//! policy is such a threshold is shown by R. K. Deb and R. F. Serfozo, "Optimal control of batch service queues",
-//! Advances in Applied Probability 5 (1973); this is their trade-off for one step ahead.
+//! With an idle instance and `n` waiting bundles there are two options. A batch cut now serves these, and the next
+//! arrival, expected in `w`, waits for it. A batch that waits for the arrival delays each of the `n` bundles by `w` and
+//! by the arrival's share of the larger batch, `p`. It saves the arrival the fixed cost `f` of a batch of its own, less
+//! `w`, which it would have waited anyway. So waiting pays while `f - w > n (w + p)`, that is for `w` below `(f - n p)
+//! / (n + 1)`. R. K. Deb and R. F. Serfozo show that the best policy is such a threshold ("Optimal control of batch
+//! service queues", Advances in Applied Probability 5 (1973)). This is their trade-off for one step ahead.
 //!
-//! While all instances are busy waiting costs nothing: the batch goes as long before the first of them is expected to
-//! be free as it takes to fill its memory.
+//! While all instances are busy, waiting costs nothing. The batch is cut just early enough to fill its memory before
+//! the first instance is expected to be free.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,48 +16,48 @@ use std::time::Duration;
 use crate::batch::Costs;
 use crate::time::Timestamp;
 
-/// How fast the mean gap between arrivals follows: some 30 arrivals count.
+/// The weight of a new gap in the mean gap between arrivals: some 30 arrivals count.
 const FOLLOWS: f64 = 1.0 / 32.0;
-/// A gap counts up to so many times the mean, so that a pause does not stand for the rate after it.
+/// The largest gap that counts, in multiples of the mean, so that a pause does not stand for the rate after it.
 const PAUSE: f64 = 8.0;
-/// Shorter waits are not worth it, in seconds: timers are no finer than a millisecond.
+/// The shortest wait, in seconds: timers are no finer than a millisecond.
 const SHORTEST: f64 = 0.5e-3;
-/// The shortest mean gap that a pause is held against, in seconds.
+/// The lower bound of the mean gap, in seconds, when a pause is compared with it.
 const LEAST_GAP: f64 = 1e-6;
-/// How busy instances may be with batches that are kept small.
+/// The highest load of instances with batches that are kept small.
 const BUSY: f64 = 0.8;
 
-/// What is known of arrivals, costs and instances.
+/// Estimates of arrivals, costs and instances.
 #[derive(Clone, Debug)]
 pub struct Pace {
     instances: usize,
     costs: Costs,
     last: Option<Timestamp>,
-    /// The mean gap between arrivals in seconds.
+    /// The mean gap between arrivals, in seconds.
     gap: Option<f64>,
-    /// When batches under way are expected to end, ascending; `MAX` where nothing is known of costs.
+    /// The expected ends of running batches, ascending; `MAX` while costs are unknown.
     ends: VecDeque<Timestamp>,
     under_way: usize,
 }
 
 impl Pace {
-    /// For so many instances that serve one queue; at least one.
+    /// A pace for `instances` instances that serve one queue; at least one.
     pub fn new(instances: usize) -> Self {
         let (costs, ends) = (Costs::default(), VecDeque::new());
         Self { instances: instances.max(1), costs, last: None, gap: None, ends, under_way: 0 }
     }
 
-    /// So many instances serve the queue from here on; at least one.
+    /// Sets the number of instances that serve the queue; at least one.
     pub fn serve(&mut self, instances: usize) {
         self.instances = instances.max(1);
     }
 
-    /// What batches have cost so far.
+    /// Takes over the measured costs of batches.
     pub fn learn(&mut self, costs: Costs) {
         self.costs = costs;
     }
 
-    /// A bundle has arrived.
+    /// Records the arrival of a bundle.
     pub fn arrived(&mut self, now: Timestamp) {
         if let Some(last) = self.last {
             let gap = now.since(last).as_secs_f64();
@@ -69,7 +69,7 @@ impl Pace {
         self.last = self.last.max(Some(now));
     }
 
-    /// So many batches have been cut and have not ended.
+    /// Sets the number of batches that were cut and have not ended.
     pub fn under_way(&mut self, batches: usize) {
         while self.ends.len() > batches {
             self.ends.pop_front();
@@ -77,7 +77,7 @@ impl Pace {
         self.under_way = batches;
     }
 
-    /// A batch of so many bundles was cut.
+    /// Records that a batch of `size` bundles was cut.
     pub fn cut(&mut self, size: usize, now: Timestamp) {
         let prepared = now.after(seconds(self.costs.preparing));
         let end = if self.costs.model.is_known() {
@@ -89,13 +89,13 @@ impl Pace {
         self.under_way += 1;
     }
 
-    /// When the first instance will have nothing to do; none when that is so now.
+    /// The time at which the first instance will be idle; `None` if one is idle now.
     fn free_at(&self) -> Option<Timestamp> {
         let before = self.under_way.checked_sub(self.instances)?;
         Some(self.ends.get(before).copied().unwrap_or(Timestamp::MAX))
     }
 
-    /// When `waiting` bundles should go if no other arrives, the oldest of which came at `oldest`.
+    /// The time at which `waiting` bundles are due if no other arrives; the oldest of them arrived at `oldest`.
     pub fn go_at(
         &self,
         waiting: usize,
@@ -113,15 +113,15 @@ impl Pace {
         if pays_below <= gap.max(SHORTEST) {
             return now;
         }
-        // An arrival that is overdue is expected no sooner than it is overdue already.
+        // An overdue arrival is expected to take at least as long again as it is overdue.
         let until = last.after(seconds(pays_below));
         let larger = seconds(self.costs.preparing + self.costs.model.of(waiting + 1));
         target.map_or(until, |target| until.min(oldest.after(target).before(larger)))
     }
 
-    /// The most bundles of a batch, up to `most`, with which a target is kept. A bundle may have to wait for a whole
-    /// batch before its own runs, so that a batch may take half of the target; but not so small that instances
-    /// would be busy more than four fifths of the time.
+    /// The largest batch, up to `most`, that meets the target latency. A bundle may have to wait for a whole batch
+    /// before its own runs, so a batch may take half of the target. A batch is not so small that instances would be
+    /// busy for more than four fifths of the time.
     pub fn size(&self, most: usize, target: Option<Duration>) -> usize {
         let (Some(target), Some(gap), true) = (target, self.gap, self.costs.model.is_known()) else {
             return most;
@@ -133,13 +133,13 @@ impl Pace {
             return most;
         }
         let in_time = (target.as_secs_f64() / 2.0 - fixed) / per_item.max(f64::MIN_POSITIVE);
-        let that_keeps_up = (rate * fixed / spare).ceil();
+        let keeping_up = (rate * fixed / spare).ceil();
         // Casts of numbers that are too large or negative end at the bounds.
-        (in_time.max(that_keeps_up) as usize).clamp(1, most.max(1))
+        (in_time.max(keeping_up) as usize).clamp(1, most.max(1))
     }
 }
 
-/// Not for ever, whatever is fitted.
+/// Converts seconds to a duration, bounded whatever the fit.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, 1e6)).unwrap_or_default()
 }

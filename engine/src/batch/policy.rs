@@ -1,4 +1,4 @@
-//! When a batch goes: what is configured of it.
+//! Settings of batching.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,38 +6,38 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// How bundles are gathered into batches. Sizes and delays are named as in Triton's dynamic batcher.
+/// Settings of batching. Sizes and delays are named as in Triton's dynamic batcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPolicy {
-    /// What decides when a batch goes.
+    /// The rule that makes a batch due.
     pub mode: BatchMode,
-    /// The most bundles of a batch.
+    /// The most bundles in a batch.
     pub max_size: usize,
-    /// The longest that the oldest bundle waits for others, once there is a slot for its batch. Not for
+    /// The longest wait of the oldest bundle for others, once a slot for its batch is free. It does not apply to
     /// [`BatchMode::Static`].
     pub max_delay: Duration,
     /// Sizes at which a batch goes at once, without waiting for more; ascending. Empty: only the maximum.
     pub preferred: Vec<usize>,
-    /// How long a bundle may take from its arrival in the queue to the model's answer. Dynamic batches are as small,
-    /// and wait as little, as that asks for, as long as the instances keep up.
+    /// The target time from a bundle's arrival in the queue to the model's answer. Dynamic batches are as small, and
+    /// wait as little, as the target requires, as long as the instances keep up.
     pub target_latency: Option<Duration>,
-    /// Bundles whose event time is further back than this are a backlog.
+    /// The age of the event time from which on bundles count as a backlog.
     pub behind: Duration,
-    /// [`Self::max_delay`] of static batches: nothing waits for ever where no more comes.
+    /// [`Self::max_delay`] of static batches, so that no bundle waits for ever if no more arrive.
     pub static_max_delay: Duration,
-    /// When hybrid batches are static whether there is a backlog or not.
+    /// The hours at which hybrid batches are static, with or without a backlog.
     pub static_between: Option<Hours>,
 }
 
-/// What decides when a batch goes.
+/// The rule that makes a batch due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchMode {
-    /// A batch that is full goes at once, and any other when its oldest bundle has waited for
-    /// [`BatchPolicy::max_delay`]. The default: it needs no measuring, and leaves the most room on a machine whose
-    /// processors the model shares with the rest of the pipeline.
+    /// A full batch goes at once, any other once its oldest bundle has waited for [`BatchPolicy::max_delay`]. The
+    /// default: it needs no measurement, and leaves the most capacity on a machine whose processors the model shares
+    /// with the rest of the pipeline.
     #[default]
     Delay,
-    /// Rate of arrival and measured cost: at once where waiting does not pay, full batches under a backlog.
+    /// By rate of arrival and measured cost: at once if waiting does not pay, full batches under a backlog.
     Dynamic,
     /// Full batches only.
     Static,
@@ -46,7 +46,7 @@ pub enum BatchMode {
 }
 
 impl BatchMode {
-    /// As it stands in settings.
+    /// The name in the settings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delay => "delay",
@@ -58,7 +58,7 @@ impl BatchMode {
 }
 
 impl BatchPolicy {
-    /// The longest that the oldest bundle of a batch ever waits while there is a slot for it.
+    /// The longest wait of a batch's oldest bundle while a slot is free.
     pub const fn longest_delay(&self) -> Duration {
         match self.mode {
             BatchMode::Delay | BatchMode::Dynamic => self.max_delay,
@@ -66,10 +66,9 @@ impl BatchPolicy {
         }
     }
 
-    /// Where nothing else is said, bundles so old are a backlog to dynamic batches: to wait for the usual
-    /// 5 ms adds 1 % to that.
+    /// The default age of a backlog for dynamic batches: the usual wait of 5 ms adds 1 % to it.
     pub const BEHIND: Duration = Duration::from_millis(500);
-    /// The same for hybrid batches, where it changes more.
+    /// The same for hybrid batches, for which a backlog changes more.
     pub const BEHIND_HYBRID: Duration = Duration::from_secs(10);
 }
 
@@ -88,8 +87,8 @@ impl Default for BatchPolicy {
     }
 }
 
-/// A part of every day in UTC, as `22:00-06:00`: from the first minute on, up to and without the second. It may
-/// go past midnight.
+/// A part of every day in UTC, as `22:00-06:00`: it includes its first minute and excludes its last. It may span
+/// midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hours {
     /// Minutes since midnight.
@@ -100,7 +99,7 @@ pub struct Hours {
 const DAY: i64 = 24 * 60;
 
 impl Hours {
-    /// Whether a point in time is within.
+    /// True if a point in time is within these hours.
     pub fn contains(&self, now: Timestamp) -> bool {
         let minute = now.as_millis().div_euclid(60_000).rem_euclid(DAY);
         (minute - self.from).rem_euclid(DAY) < (self.to - self.from).rem_euclid(DAY)
@@ -111,7 +110,7 @@ impl FromStr for Hours {
     type Err = String;
 
     /// # Errors
-    /// What to write instead.
+    /// The form that is expected.
     fn from_str(text: &str) -> Result<Self, String> {
         let minute = |part: &str| {
             let (hours, minutes) = part.trim().split_once(':')?;
@@ -123,7 +122,8 @@ impl FromStr for Hours {
         let parts = text.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
         match parts {
             Some((from, to)) if from != to => Ok(Self { from, to }),
-            _ => Err("two different times of day in UTC are expected, as \"22:00-06:00\"".to_owned()),
+            _ => Err("not a range of hours; write two different times of day in UTC, as \"22:00-06:00\""
+                .to_owned()),
         }
     }
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_hold_their_first_minute_and_not_their_last_and_go_past_midnight() {
+    fn hours_include_their_start_exclude_their_end_and_span_midnight() {
         let at = |text: &str| Timestamp::parse_rfc3339(&format!("2026-03-01T{text}Z")).expect(text);
         let night: Hours = "22:00-06:00".parse().expect("hours");
         for (time, within) in [
@@ -156,11 +156,11 @@ mod tests {
         assert!(
             noon.contains(at("12:00:00")) && !noon.contains(at("12:30:00")) && !noon.contains(at("00:00:00"))
         );
-        assert!(night.contains(Timestamp::from_nanos(-1)), "before the epoch there were nights as well");
+        assert!(night.contains(Timestamp::from_nanos(-1)), "hours apply before the epoch too");
     }
 
     #[test]
-    fn hours_are_told_as_they_are_read() {
+    fn hours_print_as_they_are_read() {
         assert_eq!(
             "22:00-06:05".parse::<Hours>().map(|hours| hours.to_string()),
             Ok("22:00-06:05".to_owned())

@@ -1,5 +1,5 @@
-//! Dynamic batches in virtual time: arrivals by chance, instances that take as long as the cost says, and the
-//! queue between them, asked in just the way in which its actor asks.
+//! Dynamic batches in virtual time: random arrivals, instances with a known cost, and the queue between them, driven
+//! just as its actor drives it.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Batchable for Item {
     }
 }
 
-/// A model, in seconds.
+/// A model; costs are in seconds.
 #[derive(Clone, Copy)]
 struct Model {
     fixed: f64,
@@ -36,7 +36,7 @@ impl Model {
         self.fixed + self.per_item * size as f64
     }
 
-    /// Bundles a second with batches of a size.
+    /// Bundles per second with batches of a size.
     fn rate(&self, size: usize) -> f64 {
         self.instances as f64 * size as f64 / self.takes(size)
     }
@@ -47,9 +47,9 @@ const MODEL: Model = Model { fixed: 8e-3, per_item: 1e-3, instances: 1 };
 const SLOTS: usize = 2;
 
 struct Outcome {
-    /// In seconds, ascending.
+    /// Latencies in seconds, ascending.
     latencies: Vec<f64>,
-    /// Bundles a second, from the first arrival to the last end.
+    /// Bundles per second, from the first arrival to the last end.
     rate: f64,
 }
 
@@ -67,7 +67,7 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// Runs so many bundles that arrive at a rate, with exponential gaps; the age of their events when they arrive.
+/// Runs `bundles` bundles that arrive at a rate with exponential gaps; `age` is the age of their events at arrival.
 fn simulate(policy: &BatchPolicy, model: Model, rate: f64, bundles: usize, age: Duration) -> Outcome {
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let mut gap = move || {
@@ -109,7 +109,10 @@ fn simulate(policy: &BatchPolicy, model: Model, rate: f64, bundles: usize, age: 
             continue;
         }
         let next = running.iter().map(|(end, ..)| *end).chain(go_at);
-        now = next.chain((arrived < bundles).then_some(next_arrival)).min().expect("something is to come");
+        now = next
+            .chain((arrived < bundles).then_some(next_arrival))
+            .min()
+            .expect("an arrival or an end is still to come");
     }
     let rate = done.len() as f64 / now.since(Timestamp::default()).as_secs_f64();
     done.sort_by(f64::total_cmp);
@@ -124,7 +127,7 @@ fn policy(max_size: usize) -> BatchPolicy {
 }
 
 #[test]
-fn when_idle_the_mean_latency_is_that_of_a_single_bundle() {
+fn idle_latency_is_that_of_a_single_bundle() {
     let outcome = simulate(&policy(8), MODEL, 2.0, 500, LIVE);
     let alone = MODEL.takes(1);
     assert!(outcome.mean() < alone * 1.05, "{} s for {alone} s", outcome.mean());
@@ -133,7 +136,7 @@ fn when_idle_the_mean_latency_is_that_of_a_single_bundle() {
 }
 
 #[test]
-fn under_overload_as_much_is_done_as_with_batches_that_are_always_full() {
+fn overload_reaches_the_throughput_of_full_batches() {
     for (max_size, instances) in [(8, 1), (8, 3), (64, 1)] {
         let model = Model { instances, ..MODEL };
         let most = model.rate(max_size);
@@ -145,7 +148,7 @@ fn under_overload_as_much_is_done_as_with_batches_that_are_always_full() {
 }
 
 #[test]
-fn nowhere_between_idle_and_full_is_the_mean_latency_worse_than_with_a_fixed_delay() {
+fn dynamic_latency_is_never_worse_than_with_a_fixed_delay() {
     for instances in [1, 2] {
         let model = Model { instances, ..MODEL };
         for part in [0.05, 0.2, 0.4, 0.6, 0.8, 0.9] {
@@ -158,7 +161,7 @@ fn nowhere_between_idle_and_full_is_the_mean_latency_worse_than_with_a_fixed_del
 }
 
 #[test]
-fn at_medium_load_a_latency_target_is_kept() {
+fn target_latency_is_met_at_medium_load() {
     // Batches of 64 take 72 ms: waiting for one and being in the next is beyond the target.
     let target = Some(Duration::from_millis(60));
     let aimed = BatchPolicy { target_latency: target, max_delay: Duration::from_millis(30), ..policy(64) };
@@ -170,7 +173,7 @@ fn at_medium_load_a_latency_target_is_kept() {
 }
 
 #[test]
-fn a_target_out_of_reach_does_not_cost_throughput() {
+fn unreachable_target_does_not_cost_throughput() {
     let aimed = BatchPolicy { target_latency: Some(Duration::from_millis(1)), ..policy(64) };
     let most = MODEL.rate(64);
     let outcome = simulate(&aimed, MODEL, 2.0 * most, 20_000, LIVE);
@@ -178,7 +181,7 @@ fn a_target_out_of_reach_does_not_cost_throughput() {
 }
 
 #[test]
-fn static_batches_are_full_and_do_the_most() {
+fn static_batches_have_the_highest_throughput() {
     let full = BatchPolicy { mode: BatchMode::Static, ..policy(8) };
     let outcome = simulate(&full, MODEL, 0.5 * MODEL.rate(8), 8_000, LIVE);
     let dynamic = simulate(&policy(8), MODEL, 0.5 * MODEL.rate(8), 8_000, LIVE);

@@ -1,9 +1,9 @@
-//! Writing JSON member by member. Results have the same members in the same order a hundred thousand times a second:
-//! looking each time whether their names need escapes took longer than writing them.
+//! Writes JSON member by member. Results have the same members in the same order a hundred thousand times a second.
+//! Checking their names for escapes each time took longer than writing them.
 
 use serde::Serialize;
 
-/// A JSON text that needs nothing more done to it.
+/// A finished JSON text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written(Vec<u8>);
 
@@ -16,7 +16,7 @@ impl Written {
     }
 }
 
-/// An object that is being written: it closes when it is dropped.
+/// An object being written. Dropping it writes the closing brace.
 #[derive(Debug)]
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -24,13 +24,13 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Begins one at the end of `out`.
+    /// Begins an object at the end of `out`.
     pub(super) fn open(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
     }
 
-    /// A member whose name needs no escapes.
+    /// Begins a member whose name needs no escapes.
     #[inline]
     pub(super) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
         self.separate();
@@ -40,7 +40,7 @@ impl<'a> Object<'a> {
         self.out
     }
 
-    /// A member of any name.
+    /// Begins a member of any name.
     pub(super) fn named(&mut self, name: &Written) -> &mut Vec<u8> {
         self.separate();
         self.out.extend_from_slice(&name.0);
@@ -48,13 +48,13 @@ impl<'a> Object<'a> {
         self.out
     }
 
-    /// A member that serde writes.
+    /// Writes a member through serde.
     #[inline]
     pub(super) fn put<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
         put(self.member(name), value);
     }
 
-    /// A member that has been written.
+    /// Writes a member from finished JSON.
     pub(super) fn written(&mut self, name: &'static str, value: &Written) {
         self.member(name).extend_from_slice(&value.0);
     }
@@ -73,7 +73,7 @@ impl Drop for Object<'_> {
     }
 }
 
-/// Appends an array of what `one` writes for each item.
+/// Appends an array; `one` writes each item.
 pub(super) fn array<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
@@ -89,7 +89,7 @@ pub(super) fn array<T>(
     out.push(b']');
 }
 
-/// Appends a value. What cannot be written, as a map whose keys are no texts, is null.
+/// Appends a value. A value that JSON cannot express, as a map whose keys are not strings, becomes null.
 #[inline]
 pub(super) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     let before = out.len();
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_the_json_that_was_meant() {
+    fn object_writes_valid_json() {
         let mut out = Vec::new();
         let mut object = Object::open(&mut out);
         object.put("a", &1);

@@ -1,13 +1,13 @@
-//! What became of every record, and what may therefore be committed.
+//! The ledger: tracks the end of every record, and from that the offsets that may be committed.
 //!
-//! A record *ends* once: when the alignment buffers have let it go and every bundle that contained it
-//! has ended, or when it is dead-lettered or sent to the late topic and the broker has said so. The
-//! position that a partition may commit is that of the first record that has not ended; which later ones have
-//! ended stands in the metadata of the commit. So does which of the others a published result contains: they are read
-//! again after a restart, and whatever becomes of them then, they are never told as late, dropped or dead.
+//! A record *ends* once. It ends when the alignment buffers have released it and every bundle that contained it has
+//! ended. It also ends when the broker has acknowledged its dead letter or late record. The position that a partition
+//! may commit is that of the first record that has not ended. The commit's metadata lists the later records that have
+//! ended, and those others that a published result contains. The latter are read again after a restart, and are never
+//! reported as late, dropped or dead-lettered.
 //!
-//! `track` is one partition, in the blocks of `block`; `restored` is what was known before a restart; `pressure` says
-//! when intake must pause so that the metadata never becomes longer than the broker takes.
+//! `partition_tracker` is one partition, in the blocks of `block`; `restored` is the state before a restart.
+//! `metadata_pressure` tells when intake must pause so that the metadata never becomes longer than the broker accepts.
 
 use rustc_hash::FxHashMap;
 
@@ -23,56 +23,56 @@ mod restored;
 pub use metadata_pressure::{MetadataPressure, RECORDS_UNDER_WAY};
 use partition_tracker::PartitionTracker;
 
-/// What became of one bundle, for one record that it contained.
+/// The end of one bundle, for one record that it contained.
 #[derive(Debug)]
 pub enum Settled<T> {
-    /// Its result was acknowledged.
+    /// The broker has acknowledged the result.
     Published,
-    /// A configured policy dropped it.
+    /// A configured policy dropped the bundle.
     Dropped,
-    /// It failed. The record is kept, to be dead-lettered unless another bundle publishes it.
+    /// The bundle failed. The ledger keeps the record, to be dead-lettered unless another bundle publishes it.
     Failed(T, Fault),
 }
 
-/// What became of a record, when that is decided.
+/// The end of a record, once it is decided.
 #[derive(Debug)]
 pub enum Verdict<T> {
-    /// It is in a published result, maybe one of before a restart, and has ended.
+    /// The record is in a published result, maybe one from before a restart, and has ended.
     Published,
-    /// It was in no bundle, or only in dropped ones, and has ended.
+    /// The record was in no bundle, or only in dropped bundles, and has ended.
     Dropped {
-        /// Whether a bundle contained it.
+        /// True if a bundle contained the record.
         used: bool,
     },
-    /// No result contains it and at least one bundle failed: it must be dead-lettered. It ends by
-    /// [`Ledger::end`], once that is done.
+    /// No result contains the record and at least one bundle failed: the publisher must dead-letter it. It ends by
+    /// [`Ledger::end`] once that is done.
     DeadLetter(T, Fault),
 }
 
-/// The records in flight of all partitions, `T` being the record itself.
+/// The records in flight of all partitions. `T` is the record itself.
 #[derive(Debug)]
 pub struct Ledger<T> {
     partitions: FxHashMap<PartitionId, PartitionTracker<T>>,
     metadata_limit: usize,
-    /// Of the body of a map, in bytes.
+    /// Capacity of the body of a map, in bytes.
     capacity: usize,
     under_way: usize,
-    /// Whether what these tell has changed with a partition that came or went.
+    /// True if a partition that was assigned or revoked has changed the answer of [`Self::crowded`].
     crowded_changed: bool,
     withheld_changed: bool,
-    /// Memory for a map.
+    /// Reused memory for a map.
     map: Progress,
 }
 
 impl<T> Ledger<T> {
-    /// A ledger without partitions. `metadata_limit` is how long a commit's metadata may be, in characters: the broker's
+    /// A ledger without partitions. `metadata_limit` is the longest metadata of a commit, in characters: the broker's
     /// `offset.metadata.max.bytes`, 4096 unless configured.
     pub fn new(metadata_limit: usize) -> Self {
         Self::with_records_under_way(metadata_limit, RECORDS_UNDER_WAY)
     }
 
-    /// As [`Self::new`], if so many records of a partition may still be consumed after it was told to be
-    /// [full](MetadataPressure::Full).
+    /// As [`Self::new`], if up to `under_way` records of a partition may still be consumed after the ledger reported it
+    /// as [full](MetadataPressure::Full).
     pub fn with_records_under_way(metadata_limit: usize, under_way: usize) -> Self {
         Self {
             partitions: FxHashMap::default(),
@@ -85,9 +85,9 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// A partition is ours, read from `start`; what `progress` says of what comes then is what the metadata of the commit
-    /// of `start` says. That stays part of every map: a record that had ended has ended when it is opened, and one that
-    /// was published is. `assignment` tells this time from any before.
+    /// Adds an assigned partition, read from `start`. `progress` is the completion map from the metadata of the commit
+    /// of `start`, and stays part of every later map: its ended records count as ended when they are read again, its
+    /// published records as published. `assignment` distinguishes this assignment from earlier ones.
     pub fn assign(
         &mut self,
         partition: PartitionId,
@@ -99,8 +99,8 @@ impl<T> Ledger<T> {
         self.gone(before);
     }
 
-    /// An assignment has ended: what is under way of it no longer counts. A later assignment of the partition
-    /// that has begun already stays.
+    /// Ends an assignment: its records in flight no longer count. A later assignment of the same partition that has
+    /// begun already stays.
     pub fn revoke(&mut self, partition: PartitionId, assignment: u32) {
         if self.track(partition, assignment).is_some() {
             let before = self.partitions.remove(&partition);
@@ -113,46 +113,46 @@ impl<T> Ledger<T> {
         self.withheld_changed |= track.is_some_and(|track| track.is_withheld);
     }
 
-    /// A record was consumed. Offsets of a partition ascend; one that does not is known already.
+    /// Records that a record was consumed. Offsets of a partition ascend; a lower offset is known already.
     pub fn open(&mut self, position: Position, assignment: u32) {
         if let Some(track) = self.track(position.partition, assignment) {
             track.open(position.offset);
         }
     }
 
-    /// The buffers have let a record go; `used` bundles contained it.
+    /// Records that the buffers have released a record that `used` bundles contained.
     pub fn release(&mut self, position: Position, assignment: u32, used: u32) -> Option<Verdict<T>> {
         self.track(position.partition, assignment)?.release(position.offset, used)
     }
 
-    /// One bundle that contained a record has ended.
+    /// Records that one bundle that contained a record has ended.
     pub fn settle(&mut self, position: Position, assignment: u32, how: Settled<T>) -> Option<Verdict<T>> {
         self.track(position.partition, assignment)?.settle(position.offset, how)
     }
 
-    /// A record takes part in nothing, or in nothing more. If a published result contains it, maybe one of before a
-    /// restart, it ends with that, and the answer is true. If not, it has to be told as late, dead or dropped, and
-    /// ends by [`Self::end`] once that is done.
+    /// Ends a record that is in no further bundle, if a published result contains it, maybe one from before a restart;
+    /// then returns true. If it returns false, the caller reports the record as late, dead-lettered or dropped, and
+    /// then ends it by [`Self::end`].
     pub fn end_if_published(&mut self, position: Position, assignment: u32) -> bool {
         let track = self.track(position.partition, assignment);
         track.is_some_and(|track| track.end_if_published(position.offset))
     }
 
-    /// A record has ended by itself: its dead letter or late record was acknowledged, or it was dropped.
+    /// Ends a record whose dead letter or late record was acknowledged, or that was dropped.
     pub fn end(&mut self, position: Position, assignment: u32) {
         if let Some(track) = self.track(position.partition, assignment) {
             track.end(position.offset);
         }
     }
 
-    /// What may be committed, of those partitions where it has changed since last asked. One whose map does not fit
-    /// the broker's limit is left out until it does, see [`Self::withheld`].
+    /// Commits of those partitions whose position or map has changed since the last call. A partition whose map exceeds
+    /// the broker's limit is left out until the map fits; see [`Self::withheld`].
     pub fn committable(&mut self) -> Vec<Commit> {
         self.commits(|track| track.is_dirty)
     }
 
-    /// What may be committed of all partitions, whether it was told before or not: for the last commit of all,
-    /// or the last before partitions are let go. Those [withheld](Self::withheld) are left out too.
+    /// Commits of all partitions, reported before or not: for the final commit, or for the last one before a
+    /// revocation. [Withheld](Self::withheld) partitions are left out too.
     pub fn positions(&mut self) -> Vec<Commit> {
         self.commits(|_| true)
     }
@@ -171,10 +171,10 @@ impl<T> Ledger<T> {
         commits
     }
 
-    /// The partitions that are not committed, since their map does not fit the broker's limit, if these are others
-    /// than when last asked. That a partition is there means that more records were consumed after it was
-    /// [full](MetadataPressure::Full) than may be under way, or that most offsets of its topic are missing. Nothing is lost: its
-    /// commit comes once enough has ended, and a restart until then does more again.
+    /// The partitions whose commit is withheld since their map exceeds the broker's limit, if these have changed since
+    /// the last call. Either more records were consumed after the partition was [full](MetadataPressure::Full) than may
+    /// be under way, or most offsets of its topic are missing. No record is lost: the commit follows once enough
+    /// records have ended. A restart before that repeats more work.
     pub fn withheld(&mut self) -> Option<Vec<PartitionId>> {
         if !std::mem::take(&mut self.withheld_changed) {
             return None;
@@ -185,8 +185,8 @@ impl<T> Ledger<T> {
         Some(withheld)
     }
 
-    /// The partitions to be read more slowly, or not at all, if that has changed since last asked. To be asked whenever
-    /// records have been opened, and after records have ended; it costs little when nothing has changed.
+    /// The partitions to read more slowly, or not at all, if these have changed since the last call. The caller asks
+    /// whenever records were opened, and after records have ended; the call is cheap if nothing has changed.
     pub fn crowded(&mut self) -> Option<Vec<(PartitionId, MetadataPressure)>> {
         for track in self.partitions.values_mut().filter(|track| track.is_reshaped) {
             track.is_reshaped = false;
@@ -208,22 +208,22 @@ impl<T> Ledger<T> {
         Some(crowded)
     }
 
-    /// What was told as committable was not committed: it is told again.
+    /// Reports all commits again, since the reported ones were not made.
     pub fn tell_again(&mut self) {
         self.partitions.values_mut().for_each(|track| track.is_dirty = true);
     }
 
-    /// Whether anything may be committed that has not been told.
+    /// True if a commit has not been reported yet.
     pub fn has_moved(&self) -> bool {
         self.partitions.values().any(|track| track.is_dirty)
     }
 
-    /// Whether an assignment of a partition is the one that holds.
+    /// True if this assignment of a partition is the current one.
     pub fn holds(&self, partition: PartitionId, assignment: u32) -> bool {
         self.partitions.get(&partition).is_some_and(|track| track.assignment == assignment)
     }
 
-    /// How many records have been consumed and have not ended.
+    /// The number of records that were consumed and have not ended.
     pub fn in_flight(&self) -> usize {
         self.partitions.values().map(PartitionTracker::in_flight).sum()
     }

@@ -1,4 +1,4 @@
-//! Results, dead letters and late data; and the ledger of what became of every record.
+//! Results, dead letters and late records; and the ledger, which tracks the end of every record.
 
 mod json;
 pub mod ledger;

@@ -1,4 +1,4 @@
-//! Puts results back into the order of their bundles, stream by stream: instances finish in any order.
+//! Restores the order of results within each stream: instances finish in any order.
 
 use std::collections::VecDeque;
 
@@ -7,24 +7,24 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::sample::StreamKey;
 
-/// Holds what finished early until all before it in its stream have finished.
+/// Holds results until all earlier ones of their stream have finished.
 #[derive(Debug)]
 pub struct InOrder<T> {
     streams: FxHashMap<StreamKey, VecDeque<Admitted<T>>>,
-    /// Queues of streams of which all has gone, for those that come next: where each of many has one at a time, each
-    /// would take memory and give it back.
+    /// Empty queues, kept for reuse. If each of many streams has one item at a time, every new queue would allocate
+    /// memory.
     spare: Vec<VecDeque<Admitted<T>>>,
-    /// How many have not gone, of those admitted before the first mark that some are left of, before the next, and so on;
-    /// the last is of those since the last mark.
+    /// The numbers of unfinished items, by the mark before which they were admitted, from the oldest mark that has any
+    /// left; the last number is that of items since the last mark.
     admitted: VecDeque<usize>,
-    /// How many marks have none left.
+    /// The number of marks that have no item left.
     passed: u64,
 }
 
 #[derive(Debug)]
 struct Admitted<T> {
     id: u64,
-    /// How many marks there were before it.
+    /// The number of marks set before it.
     after: u64,
     item: Option<T>,
 }
@@ -36,11 +36,11 @@ impl<T> Default for InOrder<T> {
 }
 
 impl<T> InOrder<T> {
-    /// So many queues are kept, of those that have not grown beyond that.
+    /// The most queues kept, and the largest capacity of a kept queue.
     const MOST_SPARE: usize = 1024;
     const MOST_IN_SPARE: usize = 8;
 
-    /// Says that the stream's next is `id`. Ids are unique.
+    /// Adds `id` as the next item of the stream. Ids are unique.
     pub fn admit(&mut self, stream: StreamKey, id: u64) {
         let after = self.passed + self.admitted.len() as u64 - 1;
         let queue = self.streams.entry(stream).or_insert_with(|| self.spare.pop().unwrap_or_default());
@@ -50,7 +50,7 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// Sets a mark behind all that have been admitted.
+    /// Sets a mark behind all admitted items.
     pub fn mark(&mut self) -> u64 {
         self.admitted.push_back(0);
         let mark = self.passed + self.admitted.len() as u64 - 1;
@@ -58,7 +58,7 @@ impl<T> InOrder<T> {
         mark
     }
 
-    /// Whether all that were admitted before a mark have gone.
+    /// True if all items admitted before a mark have left.
     pub fn has_passed(&self, mark: u64) -> bool {
         self.passed >= mark
     }
@@ -70,8 +70,8 @@ impl<T> InOrder<T> {
         }
     }
 
-    /// Gives what can go now that `id` is finished: nothing, or it and those behind it that wait for it.
-    /// An id that was not admitted goes at once.
+    /// Finishes `id` and returns the items that can leave now: none, or it and those behind it that waited for it. An
+    /// id that was not admitted leaves at once.
     pub fn finish(&mut self, stream: &StreamKey, id: u64, item: T) -> SmallVec<[T; 1]> {
         let Some(queue) = self.streams.get_mut(stream) else { return smallvec![item] };
         let Some(place) = queue.iter_mut().find(|admitted| admitted.id == id) else { return smallvec![item] };
@@ -96,12 +96,12 @@ impl<T> InOrder<T> {
         out
     }
 
-    /// How many were admitted and have not gone.
+    /// The number of admitted items that have not left.
     pub fn len(&self) -> usize {
         self.admitted.iter().sum()
     }
 
-    /// Whether all that were admitted have gone.
+    /// True if all admitted items have left.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn results_leave_in_the_order_of_their_bundles_and_none_stays(
+        fn results_leave_in_the_order_of_their_bundles(
             bundles in prop::collection::vec((0usize..4, any::<u32>()), 0..60),
         ) {
             let key = |stream: usize| StreamKey::from(stream.to_string().as_str());

@@ -1,5 +1,4 @@
-//! The result of one bundle as a record: JSON under the stream's key. `docs/result.schema.json`
-//! describes it.
+//! The result of one bundle as a record: JSON under the stream's key. `docs/result.schema.json` describes it.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use crate::time::Timestamp;
 /// The CloudEvents type of a result.
 pub const EVENT_TYPE: &str = "lockstep.result.v1";
 
-/// What is the same for all results of a pipeline.
+/// The parts that all results of a pipeline share, and the code that makes results.
 #[derive(Debug)]
 pub struct ResultMaker {
     pipeline: Written,
@@ -43,28 +42,28 @@ struct StepShown {
     takes_from: Vec<usize>,
 }
 
-/// What most results fit into.
+/// The usual size of a result, in bytes.
 const USUAL_BYTES: usize = 768;
 
-/// Where the time of a bundle went, in nanoseconds. With the time that publishing takes the parts add up
-/// to the whole, from the timestamp on of the pivot's record or, without a pivot, of the one polled last.
+/// The time of a bundle by stage, in nanoseconds. Together with publishing, the parts add up to the whole time since
+/// the timestamp of the pivot's record or, without a pivot, of the last polled record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// From the timestamp of the pivot's record to its poll; without a pivot, of the record that was polled last.
+    /// From the timestamp of the pivot's record to its poll; without a pivot, of the last polled record.
     pub kafka: i64,
-    /// From there to the bundle's close.
+    /// From the poll to the bundle's close.
     pub align: i64,
-    /// Waiting to be cut into batches, and between steps.
+    /// Waiting for a batch, and between steps.
     pub batch: i64,
     /// Decoding and filling the batches' memory.
     pub preprocess: i64,
-    /// Waiting for an instance with a batch that is filled, and running.
+    /// Waiting for an instance with a filled batch, and running.
     pub model: i64,
 }
 
-/// The identity of a bundle: a function of its stream, its event time and, where the time does not tell records apart, its
-/// record's place, so that a result that is published again after a crash can be recognised. `input` names the input of
-/// that record where it is not the one that leads.
+/// The identity of a bundle: a function of its stream and its event time. If the event time does not tell records
+/// apart, the position of its record is part of it. So a consumer recognises a result that is published again after a
+/// crash. `input` names the input of that record if it is not the leading one.
 fn bundle_id<T>(bundle: &Bundle<T>, input: Option<&str>) -> String {
     let (stream, time) = (&bundle.stream, bundle.event_time.as_nanos());
     let Some(record) = bundle.record else { return format!("{stream}@{time}") };
@@ -76,8 +75,8 @@ fn bundle_id<T>(bundle: &Bundle<T>, input: Option<&str>) -> String {
 }
 
 impl ResultMaker {
-    /// Makes results of a pipeline for a topic; `inputs` are the inputs' names, `pivot` the one that
-    /// sets the time, if one does, `views` those of each step with their labels read.
+    /// Makes results of a pipeline for a topic. `inputs` are the inputs' names, `pivot` is the one that sets the time,
+    /// if any, and `views` are those of each step with their labels.
     pub fn new(
         pipeline: &str,
         topic: &str,
@@ -105,10 +104,10 @@ impl ResultMaker {
         }
     }
 
-    /// The result of a job that has been through all steps, and where its time went.
+    /// The result of a job that has passed all steps, and its timing.
     ///
     /// # Errors
-    /// Which output of which step cannot be shown as the settings ask.
+    /// The output and step that cannot be shown as configured.
     pub fn make(&self, job: &Job) -> Result<(OutRecord, Timing), String> {
         let bundle = &job.bundle;
         let timing = self.timing(job);
@@ -128,7 +127,7 @@ impl ResultMaker {
         timing.write(result.member("timing_ns"));
         drop(result);
         let samples = || bundle.parts.iter().flat_map(|part| &part.samples);
-        // Every sample's record has the stream as its key: its bytes serve again.
+        // Every sample's record has the stream as its key: the key's bytes are shared.
         let key = samples().find_map(|sample| sample.record.key.clone());
         let key = key.unwrap_or_else(|| Bytes::copy_from_slice(bundle.stream.as_str().as_bytes()));
         let mut headers = Vec::with_capacity(8);
@@ -155,7 +154,7 @@ impl ResultMaker {
         Ok((record, timing))
     }
 
-    /// What is told of each step.
+    /// The content to report for each step.
     fn told<'a>(&'a self, job: &'a Job) -> Result<SmallVec<[(&'a StepShown, Told<'a>); 2]>, String> {
         let mut all = SmallVec::new();
         for (index, step) in self.steps.iter().enumerate() {
@@ -202,8 +201,7 @@ impl ResultMaker {
         }
     }
 
-    /// Along the steps that the result waited for: from the one that finished last back to the one that it
-    /// waited for, and so on.
+    /// Follows the critical path: from the step that finished last back to the one it waited for, and so on.
     fn timing(&self, job: &Job) -> Timing {
         let bundle = &job.bundle;
         let reference = match self.pivot {
@@ -257,7 +255,7 @@ impl Timing {
     }
 }
 
-/// What is told of a step.
+/// The content to report for a step.
 enum Told<'a> {
     Shown(Map<String, Value>),
     Skipped(&'a str),

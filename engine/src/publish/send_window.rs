@@ -1,27 +1,28 @@
-//! How much of one topic may be under way to the broker, so that it refuses no batch for what another record is.
+//! The send window of a topic: bounds the bytes under way, so that the broker refuses no batch because of another
+//! record in it.
 //!
-//! A broker takes a batch whole or refuses it whole. So a refusal says something of a record only if that was alone in
-//! its batch. A batch holds records under way, so what is under way bounds it: after a refusal the window admits one
-//! record at a time, and each that is taken lets it grow again, up to what the topic takes.
+//! A broker accepts or refuses a batch as a whole. So a refusal proves something about a record only if the record was
+//! alone in its batch. A batch holds records under way, so the bytes under way bound it. After a refusal the window
+//! admits one record at a time. Each accepted record lets it grow again, up to the topic's limit.
 //!
-//! In a transaction all goes again from its beginning, so that the window would have grown again by the time the refused batch
-//! comes. There the window knows the batch by the numbers of its records: they go in groups of their own, each an eighth of
-//! what was refused, until the one that is at fault is alone.
+//! In a transaction all records are sent again from its beginning, so the window would have grown again by the time the
+//! refused batch comes. There the window recognises the batch by the numbers of its records. They are sent in groups of
+//! their own, each an eighth of the refused batch, until the faulty record is alone.
 
-/// The window of one topic. Sizes are in bytes as they stand in a batch.
+/// The send window of one topic. Sizes are in bytes as in a batch.
 #[derive(Clone, Debug)]
 pub struct SendWindow {
-    /// How much may be under way. One record may always.
+    /// The most bytes under way. A single record is always admitted.
     width: usize,
-    /// How far it may grow: the largest batch that the topic takes.
+    /// The largest width: the largest batch that the topic accepts.
     most: usize,
     bytes: usize,
     records: usize,
-    /// Since nothing was under way, more than one record was.
+    /// True if more than one record has been under way since none was.
     has_company: bool,
     /// Records of a batch that was refused in a transaction.
     suspects: Option<Suspects>,
-    /// The last record that was admitted is one of them.
+    /// True if the last admitted record is one of the suspects.
     is_among_suspects: bool,
 }
 
@@ -30,19 +31,19 @@ pub struct SendWindow {
 struct Suspects {
     first: u64,
     last: u64,
-    /// How many bytes of them may be under way. One record may always.
+    /// The most bytes of suspects under way. A single record is always admitted.
     width: usize,
-    /// They are sent again: the next refusal is of a batch of its own.
+    /// True once the suspects are sent again: the next refusal is of another batch.
     are_sent_again: bool,
 }
 
-/// By so much smaller than a refused batch are the groups in which its records go again.
+/// The factor by which groups of suspects are smaller than the refused batch.
 const NARROWER: usize = 8;
 
-/// A batch that is refused is not larger.
+/// The largest size of a refused batch.
 const LARGEST_BATCH: usize = 1 << 20;
 
-/// A window that has grown to this bounds nothing: no batch is that large.
+/// A width from which on the window is unbounded: no batch is that large.
 const UNBOUNDED: usize = 64 << 20;
 
 impl Default for SendWindow {
@@ -60,13 +61,13 @@ impl Default for SendWindow {
 }
 
 impl SendWindow {
-    /// The topic takes batches of `most` bytes, as it says. What a refusal has shown is less, and holds all the same.
+    /// Sets the topic's stated limit of batches, in bytes. A lower limit learned from a refusal still applies.
     pub fn limit(&mut self, most: usize) {
         self.most = self.most.min(most);
         self.width = self.width.min(most);
     }
 
-    /// Counts the record of that number as under way, if it has room.
+    /// Admits the record of this number if the window has capacity, and counts it as under way.
     pub fn admit(&mut self, bytes: usize, number: u64) -> bool {
         let suspects = self.suspects.as_ref().filter(|they| (they.first..=they.last).contains(&number));
         let is_suspect = suspects.is_some();
@@ -82,13 +83,13 @@ impl SendWindow {
         true
     }
 
-    /// A record was not sent after all.
+    /// Records that an admitted record was not sent after all.
     pub fn withdraw(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.records = self.records.saturating_sub(1);
     }
 
-    /// The broker has taken a record.
+    /// Records that the broker has accepted a record.
     pub fn taken(&mut self, bytes: usize) {
         self.withdraw(bytes);
         if self.width < self.most {
@@ -99,19 +100,20 @@ impl SendWindow {
         }
     }
 
-    /// The broker has refused the batch of a record, for its size or for what a record of it is. Whether that says something of
-    /// this record: it was alone. It has this number if all before it is sent again as well, under the same numbers.
+    /// Records that the broker has refused a record's batch, for its size or for one of its records. Returns true if
+    /// the record was alone, so that the refusal is its own. `number` is given if all records before it are sent again
+    /// as well, under the same numbers.
     pub fn refused(&mut self, bytes: usize, for_size: bool, number: Option<u64>) -> bool {
         let was_alone = self.records == 1 && !self.has_company;
         if was_alone {
-            // Without it the numbers of others are not the same.
+            // Without this record the numbers of others change.
             self.suspects = None;
         } else if let Some(number) = number {
             self.suspect(number, for_size);
         } else {
-            // The first of many refusals tells how much was under way.
+            // The first of many refusals shows how much was under way.
             if for_size && self.width > 0 {
-                // Some batch of what is under way was too large; the next are at most half of it.
+                // Some batch under way was too large; the next are at most half of the bytes under way.
                 self.most = self.most.min((self.bytes / 2).max(1));
             }
             self.width = 0;
@@ -129,7 +131,7 @@ impl SendWindow {
                 let width = self.bytes.min(LARGEST_BATCH) / NARROWER;
                 *they = Some(Suspects { first: number, last: number, width, are_sent_again: false });
                 if for_size {
-                    // Of all that was under way this is the first refusal; transactions are not to fail often.
+                    // This is the first refusal of the bytes under way; transactions should not fail often.
                     self.most = self.most.min((self.bytes / 4).max(1));
                     self.width = self.width.min(self.most);
                 }
@@ -137,7 +139,7 @@ impl SendWindow {
         }
     }
 
-    /// All that was refused, and what was sent with it, is sent again.
+    /// Records that the refused batch, and the records sent with it, are sent again.
     pub fn send_again(&mut self) {
         if let Some(they) = &mut self.suspects {
             they.are_sent_again = true;
@@ -151,8 +153,8 @@ mod tests {
 
     use super::*;
 
-    /// A broker that takes batches of `limit` bytes and refuses others whole, and a client that packs all that is under way
-    /// into one batch. Gives what was refused alone, in order, and how many batches it took.
+    /// Simulates a broker that accepts batches up to `limit` bytes, and a client that packs all records under way into
+    /// one batch. Returns the records refused alone, in order, and the number of batches.
     fn deliver(
         window: &mut SendWindow,
         records: &[usize],
@@ -190,8 +192,8 @@ mod tests {
         (alone, batches)
     }
 
-    /// The same broker and transactions: whatever is refused, all that is left is sent again from the beginning. Gives what was
-    /// refused alone, and how many transactions in a row were aborted at most without finding such a record.
+    /// The same broker with transactions: after each refusal all remaining records are sent again from the beginning.
+    /// Returns the records refused alone, and the most consecutive aborts that found no such record.
     fn deliver_in_one_transaction(records: &[usize], limit: usize, spoilt: &[usize]) -> (Vec<usize>, usize) {
         let mut window = SendWindow::default();
         let (mut left, mut alone): (Vec<usize>, Vec<usize>) = ((0..records.len()).collect(), Vec::new());
@@ -201,7 +203,7 @@ mod tests {
             let mut next = 0;
             while next < left.len() {
                 let begin = next;
-                // The last of them all has the same number in each.
+                // The last record has the same number in each transaction.
                 let number = |place: usize| (records.len() - left.len() + place) as u64;
                 while next < left.len() && window.admit(records[left[next]], number(next)) {
                     next += 1;
@@ -255,7 +257,8 @@ mod tests {
             prop_assert!(aborted < 20, "{}", aborted);
         }
 
-        /// Whatever the sizes, only what the broker refuses by itself is refused alone, and everything else is taken.
+        /// Whatever the sizes, only records that the broker refuses by themselves are refused alone, and all others are
+        /// accepted.
         #[test]
         fn window_blames_only_records_that_are_refused_alone(
             records in prop::collection::vec(1_usize..300, 1..80),
@@ -278,12 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refusal_has_shown_outlives_what_the_topic_says() {
+    fn limit_learned_from_a_refusal_outlives_the_stated_one() {
         let mut window = SendWindow::default();
         window.limit(1000);
         assert!(window.admit(400, 0) && window.admit(400, 1) && !window.admit(400, 2));
         assert!(!window.refused(400, true, None) && !window.refused(400, true, None));
-        // As it said before: the records are larger in the batch than they were taken for.
+        // The topic states its limit again: records are larger in a batch than estimated.
         window.limit(1000);
         for number in 0..10 {
             assert!(window.admit(400, number) && !window.admit(400, number + 1));

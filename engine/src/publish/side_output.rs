@@ -1,7 +1,7 @@
-//! Dead letters and late records: the original key, value, headers and timestamp, plus headers that
-//! tell why it is there and where it came from.
+//! Dead letters and late records: the original key, value, headers and timestamp, plus headers with the reason and the
+//! origin.
 //!
-//! [`replay`] reads dead letters and puts them back; [`note`] remembers which have been.
+//! [`replay`] reads dead letters and puts them back; [`note`] tracks those that have been put back.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::sample::{Header, Record};
 pub mod note;
 pub mod replay;
 
-/// How much a dead or late record keeps of its own.
+/// The parts of its original that a dead letter or late record keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keeps {
     /// Everything.
     #[default]
     All,
-    /// Not the value, which the broker refuses. It says so, and cannot be put back.
+    /// Not the value, which the broker refuses. A header says so, and the record cannot be put back.
     NoValue,
-    /// Nothing but what is told of it: a stub. Its key is its own, or where it came from if it has none or one that is long,
-    /// since a compacted topic refuses records without.
+    /// Only the headers that Lockstep adds: a stub. It keeps its key; if it has none or a long one, the key is its
+    /// origin, since a compacted topic refuses records without a key.
     Stub,
 }
 
 impl Keeps {
-    /// What it keeps when that is refused too; none if there is no less.
+    /// The next smaller level, for a record that is refused again; `None` if there is none.
     pub fn less(self) -> Option<Self> {
         match self {
             Self::All => Some(Self::NoValue),
@@ -41,11 +41,11 @@ impl Keeps {
     }
 }
 
-/// How many characters of a message a stub keeps.
+/// The length to which a stub cuts its message, in characters.
 const STUB_MESSAGE: usize = 256;
 
-/// A dead letter. `source` is the topic that the record came from. Its reason is the first of the headers that are
-/// added, by which [`replay::put_back`] tells them from the record's own, whatever those are called.
+/// Makes a dead letter. `source` is the topic that the record came from. The reason is the first added header; by it
+/// [`replay::put_back`] distinguishes added headers from the record's own, whatever their names.
 pub fn dead_letter(
     topic: &Arc<str>,
     record: &Record,
@@ -64,34 +64,34 @@ pub fn dead_letter(
     copy(topic, record, source, headers, keeps)
 }
 
-/// Why a sample took part in nothing, though nothing is wrong with it.
+/// The reason why a valid sample is in no bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
-    /// It came so many nanoseconds too late.
+    /// The sample came too late, by this many nanoseconds.
     Late(u64),
-    /// It had to make room.
+    /// The buffer bound evicted the sample.
     Evicted(Bound),
-    /// It was put aside unread, so many nanoseconds old.
+    /// The sample was shed unread, at this age in nanoseconds.
     Shed(Shed, u64),
 }
 
-/// A record for the late topic. `source` is the topic that the record came from.
+/// Makes a record for the late topic. `source` is the topic that the record came from.
 pub fn left_out(topic: &Arc<str>, record: &Record, source: &str, why: LeftOut, keeps: Keeps) -> OutRecord {
     match why {
         LeftOut::Late(by_ns) => {
             copy(topic, record, source, [Header::new(wire::LATE_BY_NS, by_ns.to_string())], keeps)
         }
         LeftOut::Evicted(bound) => {
-            let told = [Header::new(wire::REASON, wire::EVICTED), Header::new(wire::BOUND, bound.as_str())];
-            copy(topic, record, source, told, keeps)
+            let added = [Header::new(wire::REASON, wire::EVICTED), Header::new(wire::BOUND, bound.as_str())];
+            copy(topic, record, source, added, keeps)
         }
         LeftOut::Shed(rule, age_ns) => {
-            let told = [
+            let added = [
                 Header::new(wire::REASON, wire::SHED),
                 Header::new(wire::RULE, rule.as_str()),
                 Header::new(wire::AGE_NS, age_ns.to_string()),
             ];
-            copy(topic, record, source, told, keeps)
+            copy(topic, record, source, added, keeps)
         }
     }
 }
@@ -100,13 +100,13 @@ fn copy<const N: usize>(
     topic: &Arc<str>,
     record: &Record,
     source: &str,
-    told: [Header; N],
+    added: [Header; N],
     keeps: Keeps,
 ) -> OutRecord {
     let position = record.position;
     let is_stub = keeps == Keeps::Stub;
     let mut headers = if is_stub { Vec::with_capacity(N + 6) } else { record.headers.clone() };
-    headers.extend(told);
+    headers.extend(added);
     headers.push(Header::new(wire::SOURCE_TOPIC, source.to_owned()));
     headers.push(Header::new(wire::SOURCE_PARTITION, position.partition.partition.to_string()));
     headers.push(Header::new(wire::SOURCE_OFFSET, position.offset.0.to_string()));
@@ -129,7 +129,7 @@ fn copy<const N: usize>(
         key,
         payload: if keeps == Keeps::All { record.payload.clone() } else { Bytes::new() },
         headers,
-        // Now, and not when it happened: what is old by that is deleted at once.
+        // The time of sending: a broker may delete a record with an old timestamp at once.
         timestamp: None,
     }
 }
@@ -141,8 +141,8 @@ mod tests {
     use crate::position::{InputId, Position};
     use crate::time::Timestamp;
 
-    /// What is told of a frame that is left out, before where it came from.
-    fn told_of(why: LeftOut) -> Vec<(String, String)> {
+    /// The added headers of a frame that is left out, without those of its origin.
+    fn added_headers(why: LeftOut) -> Vec<(String, String)> {
         let record = Record {
             position: Position::new(InputId(1), 2, 34),
             key: Some(Bytes::from_static(b"cam-1")),
@@ -152,10 +152,10 @@ mod tests {
             polled_at: Timestamp::from_millis(6),
             read_at: Timestamp::from_millis(6),
         };
-        let letter = left_out(&Arc::from("late"), &record, "video", why, Keeps::All);
-        assert_eq!((&letter.key, &letter.payload), (&record.key, &record.payload));
+        let dead_letter = left_out(&Arc::from("late"), &record, "video", why, Keeps::All);
+        assert_eq!((&dead_letter.key, &dead_letter.payload), (&record.key, &record.payload));
         let text = |header: &Header| String::from_utf8_lossy(header.value.as_deref().unwrap()).into_owned();
-        let told = letter.headers.iter().map(|header| (header.name.to_string(), text(header)));
+        let told = dead_letter.headers.iter().map(|header| (header.name.to_string(), text(header)));
         let (came_from, told) = told.partition::<Vec<_>, _>(|(name, _)| name.starts_with("lockstep-source-"));
         assert_eq!(came_from.iter().map(|(_, value)| value).collect::<Vec<_>>(), ["video", "2", "34"]);
         told
@@ -166,24 +166,24 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_that_had_to_make_room_says_so_and_which_bound_it_fell_to() {
+    fn evicted_sample_names_its_bound() {
         let expected = [("lockstep-reason", "evicted"), ("lockstep-bound", "stream-items")];
-        assert_eq!(told_of(LeftOut::Evicted(Bound::StreamItems)), owned(expected));
+        assert_eq!(added_headers(LeftOut::Evicted(Bound::StreamItems)), owned(expected));
     }
 
     #[test]
-    fn a_sample_that_was_shed_says_so_by_which_rule_and_how_old_it_was() {
+    fn shed_sample_names_its_rule_and_age() {
         for (rule, code) in
             [(Shed::TooOld, "too-old"), (Shed::Sampled, "sampled"), (Shed::Priority, "priority")]
         {
             let expected =
                 [("lockstep-reason", "shed"), ("lockstep-rule", code), ("lockstep-age-ns", "1500")];
-            assert_eq!(told_of(LeftOut::Shed(rule, 1_500)), owned(expected));
+            assert_eq!(added_headers(LeftOut::Shed(rule, 1_500)), owned(expected));
         }
     }
 
     #[test]
-    fn a_dead_letter_can_be_put_back_as_it_was_and_says_where_it_came_from() {
+    fn dead_letter_keeps_its_record_and_names_its_origin() {
         let record = Record {
             position: Position::new(InputId(1), 2, 34),
             key: None,
@@ -194,10 +194,10 @@ mod tests {
             read_at: Timestamp::from_millis(6),
         };
         let fault = Fault::new(StageKind::Ingest, Reason::MissingKey, "no key").after_attempts(3);
-        let letter = dead_letter(&Arc::from("dead"), &record, "audio", &fault, Keeps::All);
-        assert_eq!((letter.key, letter.payload), (None, record.payload));
-        assert_eq!(letter.timestamp, None, "by that of the record a broker may delete it at once");
-        let told: Vec<(String, String)> = letter
+        let dead_letter = super::dead_letter(&Arc::from("dead"), &record, "audio", &fault, Keeps::All);
+        assert_eq!((dead_letter.key, dead_letter.payload), (None, record.payload));
+        assert_eq!(dead_letter.timestamp, None, "a broker may delete a record with an old timestamp at once");
+        let told: Vec<(String, String)> = dead_letter
             .headers
             .iter()
             .map(|h| {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn stub_tells_the_reason_and_the_origin_and_has_a_key_whatever_the_record_had() {
+    fn stub_has_its_reason_its_origin_and_a_key() {
         let long = "x".repeat(100_000);
         let record = Record {
             position: Position::new(InputId(1), 2, 34),

@@ -1,4 +1,4 @@
-//! Where finished records go. Connectors implement [`Sink`].
+//! The destination of finished records. Connectors implement [`Sink`].
 
 use bytes::Bytes;
 
@@ -6,30 +6,30 @@ use crate::position::Commit;
 use crate::sample::{Header, weight};
 use crate::time::Timestamp;
 
-/// A record to be produced.
+/// A record to produce.
 #[derive(Clone, Debug)]
 pub struct OutRecord {
     /// The topic.
     pub topic: std::sync::Arc<str>,
-    /// The partition; that of the key when absent.
+    /// The partition; chosen by the key if absent.
     pub partition: Option<i32>,
     /// The key.
     pub key: Option<Bytes>,
     /// The value.
     pub payload: Bytes,
-    /// The headers in order.
+    /// The headers, in order.
     pub headers: Vec<Header>,
-    /// The record's timestamp; the broker's own when absent.
+    /// The record's timestamp; the broker's own if absent.
     pub timestamp: Option<Timestamp>,
 }
 
 impl OutRecord {
-    /// About how much memory it takes, in bytes.
+    /// The approximate memory in bytes.
     pub fn weight(&self) -> usize {
         weight(self.key.as_ref(), &self.payload, &self.headers)
     }
 
-    /// How many bytes it takes on the wire, in a batch of its own and not compressed (Kafka's record format v2).
+    /// The size in bytes on the wire, in a batch of its own and not compressed (Kafka's record format v2).
     pub fn batch_size(&self) -> usize {
         const BATCH: usize = 61;
         let field = |bytes: Option<usize>| bytes.map_or(1, |bytes| varint(bytes) + bytes);
@@ -48,97 +48,97 @@ impl OutRecord {
     }
 }
 
-/// How many bytes a number takes that is not negative, in zigzag and seven bits a byte.
+/// The size in bytes of a non-negative number in zigzag encoding, seven bits to a byte.
 fn varint(number: usize) -> usize {
     let bits = usize::BITS + 1 - number.leading_zeros();
     bits.div_ceil(7).max(1) as usize
 }
 
-/// What became of a record that was sent.
+/// The delivery report of a record.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The number that it was sent with.
+    /// The number under which the record was sent.
     pub token: u64,
-    /// Whether the broker has acknowledged it; else why not.
+    /// The broker's acknowledgement, or the reason for a failure.
     pub outcome: Result<(), DeliveryError>,
 }
 
-/// Why a record was not delivered, after the client's own retries.
+/// The reason why a record was not delivered, after the client's own retries.
 #[derive(Clone, Debug)]
 pub struct DeliveryError {
-    /// In words.
+    /// The message for humans.
     pub message: String,
-    /// What is to be thought of it.
+    /// The kind of failure.
     pub refusal: Refusal,
 }
 
-/// What a delivery that failed means for what comes next.
+/// The consequence of a failed delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Sent again, the record may well be taken.
+    /// A temporary failure: a retry may succeed.
     Passing,
-    /// The broker has refused the batch that it was in, or what was before it: sent again in its turn, it may be taken. A sink
-    /// that keeps order takes nothing until [`Sink::resume`].
+    /// The broker has refused the record's batch, or one before it: a retry in order may succeed. A sink that keeps
+    /// order accepts no records until [`Sink::resume`].
     Batch,
-    /// The record itself is at fault, alone in its batch: sending it again is of no use.
+    /// The broker has refused the record itself, alone in its batch: a retry cannot succeed.
     Poison,
-    /// Its topic does not take the record, being too large, say, and it was not sent.
+    /// The topic does not accept the record, as if it is too large. It was not sent.
     Unsent,
-    /// The client has failed for good, and delivers nothing any more.
+    /// The client has failed permanently and delivers no more records.
     Fatal,
 }
 
-/// A queue has no room for a record.
+/// The send queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the queue of records to be sent is full")]
+#[error("the send queue is full")]
 pub struct Full;
 
 /// Produces records. Calls return at once.
 pub trait Sink: Send {
-    /// Hands over a record under a number of the caller's choice. Its [`Delivery`] follows, exactly once,
-    /// through the callback that the sink was made with, on a thread of the sink's.
+    /// Hands over a record under a number of the caller's choice. Exactly one [`Delivery`] follows, through the
+    /// callback given to the sink, on a thread of the sink.
     ///
     /// # Errors
-    /// When the queue is full: try again after the next delivery.
+    /// If the send queue is full: try again after the next delivery.
     fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full>;
 
-    /// Waits until everything sent has been acknowledged or has failed.
+    /// Waits until all sent records have been acknowledged or have failed.
     ///
     /// # Errors
-    /// How many records are still under way when the time is up.
+    /// The number of records still under way when the time is up.
     fn flush(&mut self, within: std::time::Duration) -> Result<(), usize>;
 
-    /// Takes records again after a delivery that failed with [`Refusal::Batch`]. What was sent after the first such record
-    /// has been told of by then, so that all of it can be sent again in its order.
+    /// Accepts records again after a delivery that failed with [`Refusal::Batch`]. By then the sink has reported on all
+    /// records sent after the first refused one, so that the caller can send all of them again in order.
     fn resume(&mut self) {}
 }
 
-/// What is to be done with the transaction under way. The next one begins at once.
+/// The end of the current transaction. The next one begins at once.
 #[derive(Debug)]
 pub enum Ending {
-    /// There is none yet: begin the first. Brokers that are away are waited for.
+    /// No transaction has begun: begin the first. The client waits for unreachable brokers.
     None,
-    /// Everything sent since it began counts, together with these positions.
+    /// Commit all records of the transaction, together with these positions.
     Commit(Vec<Commit>),
-    /// Nothing of it counts.
+    /// Abort the transaction.
     Abort,
 }
 
-/// How a transaction ended. After [`Self::Failed`] there is no other.
+/// The outcome of a transaction's end. After [`Self::Failed`] no other transaction begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// As asked.
+    /// The transaction ended as requested.
     AsAsked,
-    /// It was to be committed, and was aborted: nothing of it counts.
+    /// The transaction was to be committed, but was aborted.
     Aborted(String),
-    /// The client has failed for good, or a later one has taken its place.
+    /// The client has failed permanently, or a later client has fenced it.
     Failed(String),
 }
 
-/// Puts what a [`Sink`] is sent into transactions. Nothing is to be sent from the call until its outcome is
-/// there, and everything sent must have been told of before the call.
+/// Puts the records of a [`Sink`] into transactions. The caller waits for all delivery reports before the call, and
+/// sends nothing until its outcome is there.
 pub trait Transactions: Send {
-    /// Ends the transaction under way and begins the next. Returns at once; the outcome follows, exactly
-    /// once, on a thread of the client's.
+    /// Ends the current transaction and begins the next. Returns at once; exactly one outcome follows, on a thread of
+    /// the client.
     fn end(&mut self, how: Ending, then: Box<dyn FnOnce(Ended) + Send>);
 }

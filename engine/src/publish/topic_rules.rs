@@ -1,27 +1,27 @@
-//! A topic's settings, as far as they decide what becomes of a record that is written to it.
+//! The topic settings that decide on the fate of a record written to it.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// What a topic takes, and how long it keeps it. A setting that is not known allows everything.
+/// Limits and retention of a topic. An unknown setting allows everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicRules {
-    /// The largest batch in bytes: `max.message.bytes`, and `segment.bytes` where that is less.
+    /// The largest batch in bytes: `max.message.bytes`, or `segment.bytes` if that is less.
     pub max_batch: Option<usize>,
-    /// `cleanup.policy` holds `compact`: records without a key are refused, of each key the latest stays.
+    /// `cleanup.policy` contains `compact`: the broker refuses records without a key, and keeps the latest of each key.
     pub is_compacted: bool,
-    /// How long records are kept by their timestamps (`retention.ms`); none for ever.
+    /// The retention by timestamp (`retention.ms`); `None` for ever.
     pub retention: Option<Duration>,
-    /// How far back a timestamp may be (`message.timestamp.before.max.ms`).
+    /// The oldest timestamp accepted, relative to now (`message.timestamp.before.max.ms`).
     pub before_max: Option<Duration>,
-    /// How far ahead a timestamp may be (`message.timestamp.after.max.ms`).
+    /// The latest timestamp accepted, relative to now (`message.timestamp.after.max.ms`).
     pub after_max: Option<Duration>,
-    /// The broker stamps records itself (`message.timestamp.type`): theirs do not matter.
+    /// The broker stamps records itself (`message.timestamp.type`): the records' own timestamps do not matter.
     pub is_append_time: bool,
 }
 
-/// What a pipeline writes to a topic.
+/// The use of a topic that a pipeline writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Results.
@@ -35,7 +35,7 @@ pub enum Purpose {
 }
 
 impl TopicRules {
-    /// Reads the rules from a topic's settings. What cannot be read is as if it were not there.
+    /// Reads the rules from a topic's settings. A setting that cannot be parsed counts as absent.
     pub fn read<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut rules = Self::default();
         let mut deletes = true;
@@ -50,7 +50,7 @@ impl TopicRules {
                     rules.is_compacted = value.split(',').any(|policy| policy.trim() == "compact");
                     deletes = value.split(',').any(|policy| policy.trim() == "delete");
                 }
-                // -1 is for ever, and so is the largest number that there is.
+                // -1 means for ever, and so does the largest number.
                 "retention.ms" => rules.retention = millis(value),
                 "message.timestamp.before.max.ms" => rules.before_max = millis(value),
                 "message.timestamp.after.max.ms" => rules.after_max = millis(value),
@@ -62,12 +62,12 @@ impl TopicRules {
         rules
     }
 
-    /// Whether a record of so many bytes, in a batch of its own, is more than the topic takes.
+    /// True if a record of this many bytes, in a batch of its own, exceeds the topic's limit.
     pub fn is_too_large(&self, bytes: usize) -> bool {
         self.max_batch.is_some_and(|limit| bytes > limit)
     }
 
-    /// Whether a record with this timestamp is taken, and then kept for half of the retention at least.
+    /// True if the topic accepts a record with this timestamp and keeps it for at least half of the retention.
     pub fn keeps(&self, timestamp: Timestamp, now: Timestamp) -> bool {
         if self.is_append_time {
             return true;
@@ -82,7 +82,7 @@ impl TopicRules {
         within(now.nanos_since(timestamp), oldest) && within(timestamp.nanos_since(now), self.after_max)
     }
 
-    /// Why a topic cannot serve its purpose, with the remedy.
+    /// The reason why a topic cannot serve its purpose, with the remedy.
     pub fn problem(&self, topic: &str, purpose: Purpose) -> Option<String> {
         let key = match purpose {
             Purpose::DeadLetters => "dead_letters",
@@ -97,7 +97,7 @@ impl TopicRules {
         })
     }
 
-    /// What the topic will do that its users may not expect, though the pipeline can write to it.
+    /// A behaviour of the topic that users may not expect, though the pipeline can write to it.
     pub fn note(
         &self,
         topic: &str,
@@ -152,7 +152,7 @@ mod tests {
         let deleted = [("cleanup.policy", "delete"), ("retention.ms", "1000"), FOR_EVER];
         assert!(keeps(&deleted, 500) && !keeps(&deleted, 501) && keeps(&deleted, -9_000_000));
         let compacted = [("cleanup.policy", "compact"), ("retention.ms", "1000")];
-        assert!(keeps(&compacted, 9_000_000), "what is only compacted is not deleted by time");
+        assert!(keeps(&compacted, 9_000_000), "a topic that is only compacted is not deleted by time");
         assert!(keeps(&[("retention.ms", "-1"), FOR_EVER], NOW));
         let bounded = [("message.timestamp.before.max.ms", "10"), ("message.timestamp.after.max.ms", "20")];
         for (ago, kept) in [(10, true), (11, false), (-20, true), (-21, false)] {

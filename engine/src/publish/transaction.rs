@@ -1,4 +1,4 @@
-//! When the transaction that results gather in ends, and how. Nothing is sent while it does.
+//! Decides when the current transaction ends, and how. The publisher sends nothing while it ends.
 
 use std::time::Duration;
 
@@ -6,68 +6,68 @@ use super::sink::{Ended, Ending};
 use crate::position::Commit;
 use crate::time::Timestamp;
 
-/// The transaction under way.
+/// The current transaction.
 #[derive(Debug)]
 pub struct Transaction {
     phase: Phase,
     every: Duration,
     due: Timestamp,
-    /// It is to end before it is due.
+    /// The transaction should end before it is due.
     soon: bool,
-    /// Why it can only be aborted.
+    /// The reason why the transaction can only be aborted.
     doomed: Option<String>,
-    /// How many in a row were aborted.
+    /// The number of consecutive aborts.
     aborted: u32,
-    /// The next goes without what this one is aborted for.
+    /// The next transaction will not contain the cause of this abort.
     progressed: bool,
 }
 
-/// A transaction gathers for no more than this part of the time that the last record of the backlog waits anyway…
+/// A transaction stays open for at most this part of the time to process the backlog…
 const PART_OF_BACKLOG: u32 = 10;
-/// …and no longer than this, unless it is to do so without a backlog.
+/// …and at most this long, unless it is configured to stay open for longer.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// So many transactions aborted in a row are not chance any more.
+/// The number of consecutive aborts that counts as a failure.
 const MOST_ABORTED: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// None has begun.
+    /// No transaction has begun.
     Unbegun,
-    /// It takes what is sent.
+    /// The transaction accepts records.
     Open,
-    /// It takes no more, and ends when all that was sent has been told of.
+    /// The transaction accepts no more records, and ends once all delivery reports are there.
     Draining,
-    /// This end has been asked for.
+    /// The client was asked for this end.
     Ending(Ask),
-    /// There is no next.
+    /// No further transaction begins.
     Over,
 }
 
-/// What is to be asked of the client.
+/// A request to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// To begin the first.
+    /// Begin the first transaction.
     Begin,
-    /// To commit it, with the positions that may be committed now.
+    /// Commit the transaction with the positions that may be committed now.
     Commit,
-    /// To abort it.
+    /// Abort the transaction.
     Abort,
 }
 
-/// What is to be done when a transaction has ended and the next has begun.
+/// The publisher's next action once a transaction has ended and the next has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Go on: what was sent counts.
+    /// Continue: the records are committed.
     GoOn,
-    /// Send again what was sent, and tell again what may be committed: nothing of it counts.
+    /// Send all records again, and report the commits again: the transaction was aborted.
     Again(String),
-    /// There is no next.
+    /// Stop: no further transaction begins.
     Fail(String),
 }
 
 impl Transaction {
-    /// None has begun. One gathers for `every`, or longer while there is a backlog.
+    /// A state before the first transaction. A transaction stays open for `every`, or longer under a backlog.
     pub fn new(every: Duration) -> Self {
         Self {
             phase: Phase::Unbegun,
@@ -80,17 +80,17 @@ impl Transaction {
         }
     }
 
-    /// How long one gathers at most that is to gather for `every`.
+    /// The longest time for which a transaction stays open, if `every` is configured.
     pub fn longest(every: Duration) -> Duration {
         every.max(LONGEST)
     }
 
-    /// Whether something can be sent now.
+    /// True if records can be sent now.
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open && self.doomed.is_none()
     }
 
-    /// Whether it takes what is sent, and would end now if there is something to commit.
+    /// True if the transaction accepts records and is due: it ends now if there is something to commit.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.is_open() && self.is_time(now)
     }
@@ -99,35 +99,36 @@ impl Transaction {
         self.soon || now >= self.due
     }
 
-    /// Whether an end has been asked for, and not been answered.
+    /// True if the client was asked for an end and has not answered.
     pub fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending(Ask::Commit | Ask::Abort))
     }
 
-    /// Whether it may come to count without anything that is sent from now on.
+    /// True if the transaction may be committed without any record sent from now on.
     pub fn is_sealed(&self) -> bool {
         self.phase == Phase::Draining || self.is_ending()
     }
 
-    /// It is not to wait until it is due.
+    /// Makes the transaction end before it is due.
     pub fn end_soon(&mut self) {
         self.soon = true;
     }
 
-    /// Something of it was not delivered, or may not count any more. Nothing comes of it when its end has been asked for.
+    /// Marks the transaction for an abort, since a record was not delivered or may not count any more. Without effect
+    /// once its end was requested.
     pub fn doom(&mut self, why: impl Into<String>) {
         if matches!(self.phase, Phase::Open | Phase::Draining) {
             self.doomed.get_or_insert_with(|| why.into());
         }
     }
 
-    /// What it is aborted for will not be in the next: there is an end to it.
+    /// Records that the next transaction will not contain the cause of this abort, so that the aborts will end.
     pub fn has_progressed(&mut self) {
         self.progressed = true;
     }
 
-    /// What to ask for now, if anything. `worth` says whether anything is to be committed, `under_way` whether
-    /// anything that was sent has not been told of.
+    /// The request to make now, if any. `worth` is true if there is something to commit, `under_way` if delivery
+    /// reports are missing.
     pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<Ask> {
         if self.phase == Phase::Open {
             let due = self.is_time(now);
@@ -148,8 +149,8 @@ impl Transaction {
         Some(ask)
     }
 
-    /// It has ended as asked, or not. What waits to be read takes `backlog` to be processed: while it is long the next
-    /// transaction gathers for longer, up to a second, since nothing is sent while one ends.
+    /// Processes the outcome of an end. `backlog` is the time to process the waiting records. Under a long backlog the
+    /// next transaction stays open for longer, up to a second, since nothing is sent while a transaction ends.
     pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration) -> Then {
         let doomed = self.doomed.take();
         self.soon = false;
@@ -172,17 +173,17 @@ impl Transaction {
             return Then::Again(why);
         }
         self.phase = Phase::Over;
-        Then::Fail(format!("{MOST_ABORTED} in a row were aborted, the last since {why}"))
+        Then::Fail(format!("{MOST_ABORTED} transactions in a row were aborted, the last because of: {why}"))
     }
 
-    /// When it is due; none while it ends, which is told.
+    /// The time at which the transaction is due; `None` while it ends.
     pub fn due(&self) -> Option<Timestamp> {
         (self.phase == Phase::Open).then_some(self.due)
     }
 }
 
 impl Ask {
-    /// With the positions that may be committed.
+    /// Builds the request, with the positions that may be committed.
     pub fn with(self, commits: Vec<Commit>) -> Ending {
         match self {
             Self::Begin => Ending::None,
@@ -212,18 +213,22 @@ mod tests {
     }
 
     #[test]
-    fn it_gathers_until_it_is_due_and_ends_when_all_is_told() {
+    fn transaction_ends_when_due_and_all_is_acknowledged() {
         let mut it = open();
         assert_eq!((it.step(at(99), true, true), it.is_open()), (None, true));
         assert_eq!((it.step(at(100), true, true), it.is_open()), (None, false));
         assert_eq!(it.step(at(101), true, false), Some(Ask::Commit));
-        assert_eq!((it.step(at(102), true, false), it.is_open()), (None, false), "it is asked for once");
+        assert_eq!(
+            (it.step(at(102), true, false), it.is_open()),
+            (None, false),
+            "the commit is requested once"
+        );
         assert_eq!(it.ended(Ended::AsAsked, at(110), NONE), Then::GoOn);
         assert_eq!((it.is_open(), it.due()), (true, Some(at(210))));
     }
 
     #[test]
-    fn it_gathers_for_a_tenth_of_what_the_backlog_takes_where_that_is_longer_and_for_a_second_at_most() {
+    fn transaction_stays_open_longer_under_a_backlog() {
         for (every, backlog, gathers) in
             [(100, 999, 100), (100, 3_000, 300), (100, 60_000, 1_000), (5_000, 60_000, 5_000)]
         {
@@ -235,24 +240,24 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_one_is_not_committed() {
+    fn empty_transaction_is_not_committed() {
         let mut it = open();
         assert_eq!((it.step(at(100), false, false), it.due()), (None, Some(at(200))));
     }
 
     #[test]
-    fn one_that_is_wanted_soon_does_not_wait() {
+    fn transaction_asked_to_end_soon_does_not_wait() {
         let mut it = open();
         it.end_soon();
         assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
     }
 
     #[test]
-    fn what_was_not_delivered_aborts_it_and_all_is_sent_again() {
+    fn undelivered_record_aborts_and_all_is_sent_again() {
         let mut it = open();
         it.doom("no");
         assert!(!it.is_open());
-        assert_eq!(it.step(at(1), true, true), None, "what is under way is told of first");
+        assert_eq!(it.step(at(1), true, true), None, "delivery reports come first");
         assert_eq!(it.step(at(2), true, false), Some(Ask::Abort));
         assert_eq!(it.ended(Ended::AsAsked, at(3), NONE), Then::Again("no".into()));
         assert!(it.is_open());
@@ -261,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_being_committed_cannot_be_doomed_any_more() {
+    fn transaction_being_committed_cannot_be_doomed() {
         let mut it = open();
         it.end_soon();
         assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn many_aborted_in_a_row_are_a_failure_and_one_that_counts_ends_the_row() {
+    fn only_many_consecutive_aborts_are_a_failure() {
         let mut it = open();
         let mut end = |how: Ended| {
             it.end_soon();
@@ -285,12 +290,12 @@ mod tests {
             assert_eq!(end(Ended::Aborted("no".into())), Then::Again("no".into()));
         }
         assert!(
-            matches!(end(Ended::Aborted("no".into())), Then::Fail(why) if why.ends_with("the last since no"))
+            matches!(end(Ended::Aborted("no".into())), Then::Fail(why) if why.ends_with("the last because of: no"))
         );
     }
 
     #[test]
-    fn aborts_that_remove_what_was_refused_have_no_limit() {
+    fn aborts_that_remove_a_refused_record_have_no_limit() {
         let mut it = open();
         for _ in 0..2 * MOST_ABORTED {
             it.doom("too large");
@@ -301,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failure_nothing_is_sent_any_more() {
+    fn failed_transaction_sends_nothing_more() {
         let mut it = open();
         it.end_soon();
         assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));

@@ -1,27 +1,28 @@
-//! How many bytes of a transaction may be under way, so that the brokers acknowledge them long before it times out.
+//! The send window of transactions: bounds the bytes under way so that brokers acknowledge them long before the
+//! transaction times out.
 //!
-//! Before a transaction ends, all that is under way has to be acknowledged. A broker with a produce quota makes that
-//! take as long as it likes, so the window follows what the brokers take. It widens with what they have taken in the
-//! last ten seconds, which is how quotas are measured: a client that was idle may produce ten seconds' worth at once,
-//! and a shorter measure would take that for the rate. It narrows when an acknowledgement is late. While nothing is sent
-//! it stays as it is.
+//! Before a transaction ends, all records under way must be acknowledged. A broker with a produce quota delays that
+//! without bound, so the window follows the rate that the brokers accept. It widens with the bytes that the brokers
+//! accepted in the last ten seconds. Quotas are measured over that time too: a client that was idle may produce ten
+//! seconds' worth at once, and a shorter measure would take that burst for the rate. The window narrows if an
+//! acknowledgement is late. While nothing is sent, it stays as it is.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The widest: a wider one is no faster.
+/// The largest width: a wider window is no faster.
 pub const WIDEST: usize = 8 << 20;
-/// The first.
+/// The initial width.
 const FIRST: usize = 64 << 10;
-/// The narrowest.
+/// The smallest width.
 pub const NARROWEST: usize = 16 << 10;
 
-/// How many seconds are remembered.
+/// The number of seconds remembered.
 const SECONDS: usize = 10;
-/// What is under way is what the brokers took in this time, or longer where acknowledgements always take long…
+/// The window holds what the brokers accepted in this time. If acknowledgements always take long, the time is longer…
 const SPAN: Duration = Duration::from_millis(500);
-/// …as of so many times the quickest acknowledgement…
+/// …namely this multiple of the quickest acknowledgement…
 const LATENCIES: u32 = 8;
 /// …but never longer than this part of the transaction's timeout.
 const PART_OF_TIMEOUT: u32 = 10;
@@ -31,11 +32,11 @@ const PART_OF_TIMEOUT: u32 = 10;
 pub struct TransactionWindow {
     longest: Duration,
     width: usize,
-    /// By number modulo their count.
+    /// Seconds by number modulo their count.
     seconds: [Second; SECONDS],
     sent: u64,
     acknowledged: u64,
-    /// When so much had been sent in all, to see when that is acknowledged.
+    /// The bytes sent so far at some moment, to see when they are acknowledged.
     probe: Option<Probe>,
 }
 
@@ -43,7 +44,7 @@ pub struct TransactionWindow {
 struct Probe {
     sent: u64,
     since: Timestamp,
-    /// When it is late, or late again.
+    /// The time from which the acknowledgement is late, or late again.
     late: Timestamp,
 }
 
@@ -55,7 +56,7 @@ struct Second {
 }
 
 impl TransactionWindow {
-    /// The first window, of a producer whose transactions time out after this.
+    /// The initial window of a producer whose transactions time out after this time.
     pub fn new(timeout: Duration) -> Self {
         Self {
             longest: timeout / PART_OF_TIMEOUT,
@@ -67,12 +68,12 @@ impl TransactionWindow {
         }
     }
 
-    /// Nothing is under way: the producer is another. What was learned stays.
+    /// Resets the bytes under way for a new producer. The learned width stays.
     pub fn restart(&mut self) {
         (self.sent, self.acknowledged, self.probe) = (0, 0, None);
     }
 
-    /// How wide it is.
+    /// The current width.
     pub fn width(&mut self, now: Timestamp) -> usize {
         let late = self.longest.min(SPAN * 2);
         if let Some(probe) = self.probe.as_mut().filter(|probe| now >= probe.late) {
@@ -82,7 +83,7 @@ impl TransactionWindow {
         self.width
     }
 
-    /// So many bytes have been sent.
+    /// Records sent bytes.
     pub fn sent(&mut self, bytes: usize, now: Timestamp) {
         self.sent += bytes as u64;
         if self.probe.is_none() {
@@ -91,13 +92,13 @@ impl TransactionWindow {
         }
     }
 
-    /// So many were not sent after all, or not taken.
+    /// Records bytes that were not sent after all, or not accepted.
     pub fn withdrawn(&mut self, bytes: usize) {
         self.sent = self.sent.saturating_sub(bytes as u64);
         self.probe = None;
     }
 
-    /// The brokers have taken so many.
+    /// Records bytes that the brokers have acknowledged.
     pub fn acknowledged(&mut self, bytes: usize, now: Timestamp) {
         self.width(now);
         self.acknowledged += bytes as u64;
@@ -119,7 +120,7 @@ impl TransactionWindow {
         }
     }
 
-    /// How many bytes the brokers have taken of late, and in what time they are to take what is under way.
+    /// The bytes that the brokers accepted recently, and the time in which they should accept the bytes under way.
     fn recent(&self, now: Timestamp) -> (u64, Duration) {
         let number = second(now);
         let last = self.seconds.iter().filter(|second| number - second.number < SECONDS as i64);

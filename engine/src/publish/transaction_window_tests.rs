@@ -5,13 +5,13 @@ use proptest::prelude::*;
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a transaction gathers in a backlog, in milliseconds.
+/// The time for which a transaction stays open under a backlog, in milliseconds.
 const GATHERS: i64 = 1_000;
 
-/// A broker with a quota, as Apache Kafka has it: the average of eleven seconds, the running one among them. It answers at
-/// once, and reads nothing more of the connection until the average would be in order.
+/// A broker with a quota, as in Apache Kafka: the average over eleven seconds, including the running one. It answers at
+/// once, and reads nothing more from the connection until the average would be within the quota.
 struct Broker {
-    /// Bytes in a second.
+    /// Bytes per second.
     quota: f64,
     taken: VecDeque<(i64, f64)>,
     muted_until: i64,
@@ -34,7 +34,7 @@ impl Broker {
     }
 }
 
-/// What a client has got done that always has records of so many bytes for so many partitions.
+/// The throughput of a client whose records all have `record` bytes and go to `partitions` partitions.
 struct Run {
     longest: i64,
     acknowledged: f64,
@@ -45,7 +45,7 @@ fn run(quota: f64, record: usize, partitions: usize, latency: i64, seconds: i64)
     let mut window = TransactionWindow::new(TIMEOUT);
     let mut broker = Broker { quota, taken: VecDeque::new(), muted_until: 0 };
     let mut queues = vec![0_usize; partitions];
-    // On their way to the broker, and back.
+    // Records on the way to the broker, and acknowledgements on the way back.
     let (mut requests, mut answers) = (VecDeque::<(i64, usize)>::new(), VecDeque::<(i64, usize)>::new());
     let (mut under_way, mut turn, mut begun, mut commit_at) = (0, 0, 0, None);
     let mut run = Run { longest: 0, acknowledged: 0.0, widest: 0 };
@@ -65,7 +65,7 @@ fn run(quota: f64, record: usize, partitions: usize, latency: i64, seconds: i64)
                 queues[turn % partitions] += record;
             }
         } else if commit_at.is_none() && under_way == 0 {
-            // Positions go over the same connection.
+            // Positions use the same connection.
             commit_at = Some(now.max(broker.muted_until) + 2 * latency);
         }
         if commit_at.is_some_and(|at| at <= now) {
@@ -93,9 +93,9 @@ fn run(quota: f64, record: usize, partitions: usize, latency: i64, seconds: i64)
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever the quota, beginning with a burst at full speed. A broker that has taken a burst answers about a request a second
-    /// until that is eleven seconds ago, and each partition has requests of its own: then no window helps. Such a
-    /// transaction is aborted once, and the next finds the burst forgotten.
+    /// Any quota, beginning with a burst at full speed. After a burst a broker answers about one request a second until
+    /// the burst is eleven seconds ago, and each partition has requests of its own. Then no window helps: the
+    /// transaction is aborted once, and the next begins after the burst has been forgotten.
     #[test]
     fn transactions_end_in_time_and_use_the_quota(
         quota in 100_000_f64..1_000_000.0,

@@ -1,21 +1,21 @@
-//! The records of 64 offsets in a row: which there are, which have ended, and what is known of the others.
+//! The records of 64 consecutive offsets: which exist, which have ended, and the state of the others.
 
 use crate::completion::{CompletionMap, Progress, Run};
 use crate::position::{NextOffset, Offset};
 
-/// How many offsets a block has.
+/// The number of offsets in a block.
 pub(super) const OFFSETS: i64 = 64;
 
-/// What is known of a record that has not ended.
+/// The state of a record that has not ended.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// Bundles that have ended.
+    /// The number of its bundles that have ended.
     pub(super) settled: u32,
-    /// Bundles that there are in all, once the buffers have let the record go.
+    /// The number of all its bundles, once the buffers have released the record.
     pub(super) used: Option<u32>,
 }
 
-/// What is known of a record when it is consumed.
+/// The state of a record before it is consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
     Nothing,
@@ -27,24 +27,25 @@ pub(super) enum Before {
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) start: i64,
-    /// Consumed. The others do not exist: compacted away, a transaction's marker, or before the first.
+    /// Consumed records. The other offsets do not exist: compacted away, a transaction's marker, or before the first
+    /// record.
     present: u64,
     ended: u64,
-    /// In a published result, whether ended or not.
+    /// Records in a published result, ended or not.
     published: u64,
-    /// One for each record, in order; none once all have ended.
+    /// One slot for each record, in order; none once all have ended.
     slots: Vec<Slot>,
-    /// Whether it takes no more records and all have ended.
+    /// True once the block takes no more records and all have ended.
     pub(super) is_closed: bool,
 }
 
-/// The first offset of the block that an offset is in.
+/// The first offset of the block that contains an offset.
 pub(super) fn start_of(offset: Offset) -> i64 {
     offset.0 & !(OFFSETS - 1)
 }
 
 impl Block {
-    /// The block of `start`, without records. `slots` is empty memory.
+    /// An empty block from `start` on. `slots` is empty memory to reuse.
     pub(super) fn new(start: i64, slots: Vec<Slot>) -> Self {
         Self { start, present: 0, ended: 0, published: 0, slots, is_closed: false }
     }
@@ -53,7 +54,7 @@ impl Block {
         1 << (offset.0.abs_diff(self.start) % 64)
     }
 
-    /// A record was consumed. It comes after all others.
+    /// Adds a consumed record, after all others.
     pub(super) fn open(&mut self, offset: Offset, before: Before) {
         let bit = self.bit(offset);
         self.present |= bit;
@@ -65,7 +66,7 @@ impl Block {
         self.slots.push(Slot::default());
     }
 
-    /// What is known of a record, unless it has ended or never was.
+    /// The state of a record; `None` if it has ended or does not exist.
     pub(super) fn slot(&mut self, offset: Offset) -> Option<&mut Slot> {
         let bit = self.bit(offset);
         if self.open_mask() & bit == 0 {
@@ -74,7 +75,7 @@ impl Block {
         self.slots.get_mut((self.present & (bit - 1)).count_ones() as usize)
     }
 
-    /// A record that has not ended is in a published result. Says whether it was in none before.
+    /// Marks a record that has not ended as published; true if it was not before.
     pub(super) fn publish(&mut self, offset: Offset) -> bool {
         let bit = self.bit(offset);
         let is_first = self.published & bit == 0;
@@ -82,12 +83,12 @@ impl Block {
         is_first
     }
 
-    /// Whether a record is in a published result.
+    /// True if a record is in a published result.
     pub(super) fn is_published(&self, offset: Offset) -> bool {
         self.published & self.bit(offset) != 0
     }
 
-    /// A record has ended. Says whether it had not before.
+    /// Ends a record; true if it had not ended before.
     pub(super) fn end(&mut self, offset: Offset) -> bool {
         let bit = self.bit(offset);
         let ends = self.open_mask() & bit != 0;
@@ -101,7 +102,7 @@ impl Block {
         self.present & !self.ended
     }
 
-    /// Whether all its records have ended.
+    /// True if all its records have ended.
     pub(super) fn has_ended(&self) -> bool {
         self.open_mask() == 0
     }
@@ -110,7 +111,7 @@ impl Block {
         self.present.count_ones()
     }
 
-    /// No more records come, and all have ended. Gives the memory back.
+    /// Closes the block: no more records come, and all have ended. Returns its memory.
     pub(super) fn close(&mut self) -> Vec<Slot> {
         self.is_closed = true;
         let mut slots = std::mem::take(&mut self.slots);
@@ -118,14 +119,14 @@ impl Block {
         slots
     }
 
-    /// The offset after the last record before which all have ended; `None` if the first has not.
+    /// The offset after the last record up to which all have ended; `None` if the first has not.
     pub(super) fn next(&self) -> Option<NextOffset> {
         let open = self.open_mask();
         let before = self.ended & ((open & open.wrapping_neg()).wrapping_sub(1));
         (before != 0).then(|| self.after(before))
     }
 
-    /// The offset after the last of a mask that is not empty.
+    /// The offset after the last bit of a mask that is not empty.
     fn after(&self, mask: u64) -> NextOffset {
         self.at(63 - mask.leading_zeros()).next()
     }
@@ -135,7 +136,7 @@ impl Block {
     }
 }
 
-/// Makes runs of the records of blocks that come in order.
+/// Builds runs from the records of consecutive blocks.
 #[derive(Debug)]
 pub(super) struct Runs<'a> {
     ended: Row<'a>,
@@ -157,7 +158,7 @@ impl<'a> Runs<'a> {
         self.published.add(block, published, block.present & !published);
     }
 
-    /// Adds what is said of records that have not been consumed yet.
+    /// Adds the runs of records that have not been consumed yet.
     pub(super) fn add_progress(
         &mut self,
         ended: impl Iterator<Item = Run>,
@@ -173,19 +174,19 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Makes one set.
+/// Builds one set.
 #[derive(Debug)]
 struct Row<'a> {
     set: &'a mut CompletionMap,
-    /// The run that may go on.
+    /// The run that may still grow.
     run: Option<Run>,
 }
 
 impl Row<'_> {
-    /// Adds some records of a block. A run goes on until one of the others, whatever offsets are missing.
+    /// Adds the `those` records of a block. A run grows until one of `others`, whatever offsets are missing.
     fn add(&mut self, block: &Block, mut those: u64, mut others: u64) {
         while those | others != 0 {
-            // Below the next of the others.
+            // The bits below the next of the others.
             let below = (others & others.wrapping_neg()).wrapping_sub(1);
             let now = those & below;
             if now != 0 {

@@ -1,27 +1,28 @@
-//! When a partition's map could become longer than the broker takes, and intake of it has to slow or pause.
+//! Offset-metadata pressure: slows or pauses intake before a partition's map could become longer than the broker
+//! accepts.
 
 use super::partition_tracker::Worst;
 
-/// How many records of a partition may still be consumed after its intake was told to pause: chunks of 256 that
-/// wait in the link to publish (32), in the link to ingest (4), in ingest's and in the source's hand (2 each).
+/// The number of records of a partition that may still be consumed after its intake was paused. They are chunks of 256
+/// records: 32 chunks in the mailbox of publish, 4 in that of ingest, 2 each held by ingest and the source.
 pub const RECORDS_UNDER_WAY: usize = 40 * 256;
 
-/// How close the map of a partition is to the broker's limit.
+/// Pressure of a partition's map on the broker's limit.
 ///
-/// What counts is not how long the map is but how long it can become, in whatever order the records in flight and
-/// those under way are published and end: a byte for every five offsets from the first to the last that has not ended,
-/// but for long stretches where all have, which cost a few bytes each. A partition with nothing in flight is never crowded, so that
-/// there is always one to read.
+/// Pressure follows not the map's current length but the largest one possible, in whatever order the records in flight
+/// and those under way are published and end. That is a byte for every five offsets from the first to the last record
+/// that has not ended. Long stretches in which all records have ended cost a few bytes each. A partition with nothing
+/// in flight has no pressure, so that there is always one to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetadataPressure {
-    /// It takes more than half of the room: read the partition more slowly, as by pausing it every other time. It ends
-    /// at three eighths.
+    /// The map may take more than half of the limit: read the partition more slowly, as by pausing it every other time.
+    /// The state ends at three eighths.
     Slow,
-    /// It may take all of it: read none of the partition. It ends at three quarters.
+    /// The map may take all of the limit: stop reading the partition. The state ends at three quarters.
     Full,
 }
 
-/// How crowded a partition is that was `before`, if a map may have `capacity` bytes.
+/// The pressure of a partition whose pressure was `before`, if a map may have `capacity` bytes.
 pub(super) fn metadata_pressure(
     worst: Worst,
     capacity: usize,

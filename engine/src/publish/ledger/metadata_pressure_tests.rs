@@ -1,9 +1,10 @@
-//! When a partition is read more slowly, or not at all, and that its map fits then whatever becomes of its records.
+//! Tests of offset-metadata pressure: a partition is slowed or paused in time, and then its map fits however its
+//! records end.
 
 use super::restart_tests::{Chance, PARTITION, at};
 use super::*;
 
-/// A ledger of one partition, full to the limit, with none ended.
+/// A ledger of one full partition with no record ended.
 fn filled(limit: usize) -> (Ledger<()>, i64) {
     let mut ledger = Ledger::new(limit);
     ledger.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
@@ -20,10 +21,10 @@ fn filled(limit: usize) -> (Ledger<()>, i64) {
 }
 
 #[test]
-fn any_records_of_a_full_partition_may_end_or_be_published_and_its_map_fits_the_brokers_limit() {
+fn map_of_a_full_partition_fits_however_its_records_end() {
     let (mut ledger, records) = filled(4096);
     assert!(records > 14_000, "{records}");
-    // At random, so that nothing can be deflated.
+    // Random, so that deflate cannot shrink the map.
     let mut chance = Chance(1);
     for offset in 1..records {
         match chance.below(3) {
@@ -38,7 +39,7 @@ fn any_records_of_a_full_partition_may_end_or_be_published_and_its_map_fits_the_
 }
 
 #[test]
-fn a_partition_slows_before_it_is_full_and_is_read_again_once_the_gap_closes() {
+fn partition_slows_before_it_is_full_and_resumes_later() {
     let mut ledger: Ledger<()> = Ledger::with_records_under_way(1_000, 100);
     ledger.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
     let mut told = Vec::new();
@@ -57,7 +58,7 @@ fn a_partition_slows_before_it_is_full_and_is_read_again_once_the_gap_closes() {
 }
 
 #[test]
-fn a_record_that_stands_still_does_not_hold_up_the_partition() {
+fn stuck_record_does_not_pause_its_partition() {
     let mut ledger: Ledger<()> = Ledger::new(4096);
     ledger.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
     for offset in 0..1_000_000 {
@@ -77,7 +78,7 @@ fn a_record_that_stands_still_does_not_hold_up_the_partition() {
 }
 
 #[test]
-fn a_map_that_does_not_fit_is_withheld_and_said_and_told_once_it_fits() {
+fn map_that_does_not_fit_is_withheld_until_it_does() {
     let mut ledger: Ledger<()> = Ledger::new(60);
     ledger.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
     let mut chance = Chance(2);
@@ -100,7 +101,7 @@ fn a_map_that_does_not_fit_is_withheld_and_said_and_told_once_it_fits() {
 }
 
 #[test]
-fn what_is_said_of_a_partition_that_has_gone_is_taken_back() {
+fn revoked_partition_no_longer_counts_as_crowded() {
     let mut ledger: Ledger<()> = Ledger::new(60);
     ledger.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
     ledger.open(at(0), 1);

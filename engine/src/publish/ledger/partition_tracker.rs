@@ -1,4 +1,4 @@
-//! The records in flight of one partition, in blocks of 64 offsets, and what its position and map are.
+//! The records in flight of one partition, in blocks of 64 offsets; its position and map.
 
 use std::collections::VecDeque;
 
@@ -12,46 +12,46 @@ use crate::completion::{Progress, varint_len};
 use crate::fault::Fault;
 use crate::position::{NextOffset, Offset};
 
-/// How many blocks' memory is kept for those to come.
+/// The number of blocks whose memory is kept for reuse.
 const SPARE: usize = 64;
 
 /// One assignment of a partition.
 #[derive(Debug)]
 pub(super) struct PartitionTracker<T> {
     pub(super) assignment: u32,
-    /// The position as last told, or as the blocks that are gone have left it.
+    /// The position as last reported, or as the removed blocks have left it.
     next: NextOffset,
-    /// The last record that was consumed.
+    /// The last consumed record.
     opened: Option<Offset>,
-    /// How many records have not ended.
+    /// The number of records that have not ended.
     open: usize,
-    /// By offset. None is closed at the front, and the last never is.
+    /// Blocks by offset. The first is not closed, and the last never is.
     blocks: VecDeque<Block>,
-    /// Records that a bundle failed with and that no other has published.
+    /// Records of failed bundles that no other bundle has published.
     failed: FxHashMap<Offset, (T, Fault)>,
     restored: Restored,
-    /// Blocks that are not closed, and rows of such blocks.
+    /// Open blocks, and rows of adjacent open blocks.
     live: usize,
     rows: usize,
-    /// How many records a block has, times 256: a moving average.
+    /// The average number of records in a block, times 256: a moving average.
     fill: u32,
     spare: Vec<Vec<Slot>>,
-    /// Whether the position or the map may have changed since told.
+    /// True if the position or the map may have changed since the last report.
     pub(super) is_dirty: bool,
-    /// Whether its bounds may have changed since [`Self::pressure`] was last decided.
+    /// True if the bounds may have changed since [`Self::pressure`] was last decided.
     pub(super) is_reshaped: bool,
     pub(super) pressure: Option<MetadataPressure>,
     pub(super) is_withheld: bool,
 }
 
-/// What the map of a track may take, at most, however its records end.
+/// Upper bounds of the size of a partition's map, however its records end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Worst {
-    /// Of the records that were consumed, in bytes; 0 if none is in flight.
+    /// Bound for the consumed records, in bytes; 0 if none is in flight.
     pub(super) known: usize,
-    /// Of those under way.
+    /// Bound for the records under way.
     pub(super) coming: usize,
-    /// Whether all those under way were consumed once before, so that they add nothing.
+    /// True if all records under way were consumed once before, so that they add nothing.
     pub(super) is_replay: bool,
 }
 
@@ -69,7 +69,7 @@ impl<T> PartitionTracker<T> {
             rows: 0,
             fill: 64 << 8,
             spare: Vec::new(),
-            // Where reading began is committed before anything has ended: whoever comes next must not begin behind it.
+            // The initial position is committed before any record has ended: the next owner must not begin behind it.
             is_dirty: true,
             is_reshaped: false,
             pressure: None,
@@ -78,7 +78,7 @@ impl<T> PartitionTracker<T> {
     }
 
     pub(super) fn open(&mut self, offset: Offset) {
-        // What is there already keeps what is known of it.
+        // A known record keeps its state.
         if self.opened.is_some_and(|opened| offset <= opened) {
             return;
         }
@@ -99,7 +99,7 @@ impl<T> PartitionTracker<T> {
         }
     }
 
-    /// The buffers have let a record go; `used` bundles contained it.
+    /// Records that the buffers have released a record that `used` bundles contained.
     pub(super) fn release(&mut self, offset: Offset, used: u32) -> Option<Verdict<T>> {
         let index = self.find(offset)?;
         self.blocks.get_mut(index)?.slot(offset)?.used = Some(used);
@@ -144,7 +144,7 @@ impl<T> PartitionTracker<T> {
         }
     }
 
-    /// Ends a record if it is in a published result. Says whether it is.
+    /// Ends a record if it is in a published result; true if it is.
     pub(super) fn end_if_published(&mut self, offset: Offset) -> bool {
         let Some(index) = self.find(offset) else { return false };
         let is_published = self.blocks.get(index).is_some_and(|block| block.is_published(offset));
@@ -172,7 +172,7 @@ impl<T> PartitionTracker<T> {
     fn find(&self, offset: Offset) -> Option<usize> {
         let start = start_of(offset);
         let first = self.blocks.front()?.start;
-        // Blocks follow one another unless many offsets in a row are missing: the guess is mostly right.
+        // Blocks are adjacent unless many offsets in a row are missing: the guess is mostly right.
         let guess = usize::try_from(start.checked_sub(first)? / OFFSETS).ok()?;
         match self.blocks.get(guess) {
             Some(block) if block.start == start => Some(guess),
@@ -194,7 +194,7 @@ impl<T> PartitionTracker<T> {
         }
     }
 
-    /// Whether a block is the first of a row of blocks that are not closed and follow one another.
+    /// True if a block is the first of a row of adjacent open blocks.
     fn begins_row(&self, index: usize) -> bool {
         let Some(block) = self.blocks.get(index).filter(|block| !block.is_closed) else { return false };
         let before = index.checked_sub(1).and_then(|before| self.blocks.get(before));
@@ -219,7 +219,7 @@ impl<T> PartitionTracker<T> {
         }
     }
 
-    /// The first record that has not ended.
+    /// The position of the first record that has not ended.
     pub(super) fn position(&mut self) -> NextOffset {
         let front = self.blocks.front().and_then(Block::next);
         self.next = front.unwrap_or(self.next).max(self.next);
@@ -229,7 +229,7 @@ impl<T> PartitionTracker<T> {
         self.next
     }
 
-    /// Writes what has ended, and what is published and has not, into `progress`, in place of what is there.
+    /// Writes the ended records, and the published ones that have not ended, into `progress`, replacing its content.
     pub(super) fn progress(&self, progress: &mut Progress) {
         let mut runs = Runs::new(progress);
         for block in &self.blocks {
@@ -248,11 +248,11 @@ impl<T> PartitionTracker<T> {
         self.opened.map_or(self.next, Offset::next)
     }
 
-    /// What the map may take at most, if `under_way` records are yet to be consumed before intake has paused.
+    /// The largest size of the map if `under_way` more records are consumed before intake has paused.
     ///
-    /// Whatever becomes of the records, the map can be written so: of each row of blocks that are not closed a stretch
-    /// with a digit of three for each offset, five to a byte; and between them, where all has ended, runs, which
-    /// only become longer. Or all of it as one such stretch. What is written is never longer than either.
+    /// Two ways to write the map are always possible. In the first, each row of open blocks is a stretch with a base-3
+    /// digit for each offset, five to a byte; between rows, where all records have ended, are runs, which only grow. In
+    /// the second, the whole map is one such stretch. The map is never longer than the shorter of the two.
     pub(super) fn worst(&self, under_way: usize) -> Worst {
         let read_to = self.read_to();
         let fill = (self.fill >> 8).max(1) as usize;
@@ -275,7 +275,7 @@ impl<T> PartitionTracker<T> {
     }
 }
 
-/// How many bytes blocks take with a digit of three for each offset, five to a byte.
+/// The number of bytes for blocks with a base-3 digit for each offset, five to a byte.
 fn of_blocks(blocks: usize) -> usize {
     (64 * blocks).div_ceil(5)
 }

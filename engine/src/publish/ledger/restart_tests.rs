@@ -1,4 +1,5 @@
-//! A partition that is read, ended in any order, committed and taken over at any moment, against a model of it.
+//! Restart tests: a partition is read, ended in any order, committed and reassigned at any moment, and compared with a
+//! model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ pub(super) fn at(offset: i64) -> Position {
     Position { partition: PARTITION, offset: Offset(offset) }
 }
 
-/// Numbers as good as at random, so that a failing case replays.
+/// Pseudorandom numbers, so that a failing case replays.
 pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
@@ -24,26 +25,26 @@ impl Chance {
     }
 }
 
-/// In which order the records in flight end.
+/// The order in which the records in flight end.
 #[derive(Clone, Copy, Debug)]
 enum Order {
     Any,
-    /// As they came.
+    /// In the order of arrival.
     First,
-    /// The last to come is the first to go, and the very first of all stands still for long.
+    /// Last in, first out; the very first record is stuck for long.
     Last,
     /// Every other record, so that the map is as long as it can be.
     EveryOther,
 }
 
-/// Life after life of a partition's owner.
+/// A partition with a sequence of owners.
 struct World {
     records: Vec<i64>,
     limit: usize,
     under_way: usize,
-    /// What has ended for good: its end was committed together with the position and map.
+    /// Records whose end was committed together with the position and map.
     committed: BTreeSet<i64>,
-    /// What was in a published result, whether ended or not, when that was committed.
+    /// Records in a published result, ended or not, as of that commit.
     published: BTreeSet<i64>,
     commit: (NextOffset, String),
     chance: Chance,
@@ -53,18 +54,18 @@ struct World {
     pauses: usize,
 }
 
-/// One life.
+/// One owner of the partition.
 struct Life {
     ledger: Ledger<()>,
     assignment: u32,
     /// The index of the next record to read.
     cursor: usize,
-    /// How many more records are read although the partition is full; `None` if it is not.
+    /// The number of records still read although the partition is full; `None` if it is not full.
     left: Option<usize>,
     open: BTreeSet<i64>,
     ended: BTreeSet<i64>,
     published: BTreeSet<i64>,
-    /// Of those that are open, how many of their bundles have ended.
+    /// For each open record, the number of its bundles that have ended.
     settled: BTreeMap<i64, u32>,
 }
 
@@ -86,7 +87,7 @@ impl World {
         }
     }
 
-    /// Begins where the last commit says.
+    /// Begins at the last commit.
     fn begin(&self, assignment: u32) -> Life {
         let mut ledger = Ledger::with_records_under_way(self.limit, self.under_way);
         let (start, metadata) = &self.commit;
@@ -134,7 +135,7 @@ impl World {
             self.pauses += usize::from(full && life.left.is_none());
             life.left = full.then(|| life.left.unwrap_or(self.under_way));
         }
-        assert!(life.left.is_none() || !life.open.is_empty(), "nothing is in flight, and yet intake pauses");
+        assert!(life.left.is_none() || !life.open.is_empty(), "intake pauses though no record is in flight");
     }
 
     fn end(&mut self, life: &mut Life) {
@@ -148,13 +149,14 @@ impl World {
             };
             let Some(offset) = life.open.iter().nth(index).copied() else { return };
             life.open.remove(&offset);
-            assert!(life.ended.insert(offset), "{offset} is done twice");
+            assert!(life.ended.insert(offset), "{offset} has ended twice");
             self.end_one(life, offset);
             self.look(life);
         }
     }
 
-    /// Whatever becomes of a record, it is told as published just if it is, in this life or one before.
+    /// Ends a record in a random way. The ledger must report it as published exactly if it is, in this life or an
+    /// earlier one.
     fn end_one(&mut self, life: &mut Life, offset: i64) {
         let assignment = life.assignment;
         let settled = life.settled.remove(&offset).unwrap_or(0);
@@ -182,14 +184,17 @@ impl World {
         match life.ledger.release(at(offset), assignment, used) {
             Some(Verdict::Published) => assert!(life.published.contains(&offset), "{offset}"),
             Some(verdict) => {
-                assert!(!life.published.contains(&offset), "{offset} is published, and yet {verdict:?}");
+                assert!(
+                    !life.published.contains(&offset),
+                    "{offset} is published, but the ledger says {verdict:?}"
+                );
                 life.ledger.end(at(offset), assignment);
             }
             None => panic!("{offset} has not ended"),
         }
     }
 
-    /// Bundles end whose records stay for those to come.
+    /// Ends bundles whose records stay for later ones.
     fn settle(&mut self, life: &mut Life) {
         for _ in 0..self.chance.below(40) {
             let index = self.chance.below(life.open.len());
@@ -212,18 +217,18 @@ impl World {
             assert!(next >= self.commit.0);
             self.longest = self.longest.max(metadata.len());
             self.commit = (next, metadata);
-            // In one transaction with what was done.
+            // In one transaction with the results.
             self.committed.clone_from(&life.ended);
             self.published.clone_from(&life.published);
         }
     }
 
-    /// Runs until all has ended and is committed.
+    /// Runs until all records have ended and are committed.
     fn run(&mut self, crashes: usize) {
         let mut lives = 1;
         let mut life = self.begin(lives);
         for step in 0.. {
-            assert!(step < 200_000, "it does not come to an end");
+            assert!(step < 200_000, "the run does not end");
             match self.chance.below(100) {
                 0..45 => self.read(&mut life),
                 45..55 => self.settle(&mut life),
@@ -255,7 +260,7 @@ proptest! {
 
     /// A few offsets are missing, as with the markers of transactions.
     #[test]
-    fn whatever_ends_before_and_after_a_crash_is_all_and_each_once_and_every_map_fits(
+    fn records_end_exactly_once_across_crashes_and_maps_fit(
         count in 1_i64..3_000,
         missing in 20_u64..200,
         (limit, under_way) in (160_usize..700, 0_usize..500),
@@ -270,10 +275,10 @@ proptest! {
         prop_assert_eq!(world.withheld, 0);
     }
 
-    /// Where offsets are missing at will nobody can say how long a map becomes before all of it is read: it may have to
-    /// wait, but is never cut, and nothing stands still.
+    /// If arbitrary offsets are missing, the map's length is unknown before all of it is read. The map may have to
+    /// wait, but is never cut, and nothing stalls.
     #[test]
-    fn with_offsets_missing_at_will_nothing_is_lost_or_done_twice_either(
+    fn records_end_exactly_once_with_missing_offsets(
         gaps in prop::collection::vec(prop_oneof![8 => 1_i64..3, 2 => 1_i64..100, 1 => 1_i64..1_000_000], 1..800),
         limit in 60_usize..400,
         under_way in 0_usize..100,
@@ -288,7 +293,7 @@ proptest! {
 }
 
 #[test]
-fn a_map_that_was_read_back_stays_in_every_map_until_its_records_are_behind_the_position() {
+fn restored_map_stays_until_the_position_has_passed_it() {
     let mut ended = Progress::default();
     ended.ended.insert(Offset(12), NextOffset(15));
     ended.ended.insert(Offset(20), NextOffset(30));
@@ -315,7 +320,7 @@ fn a_map_that_was_read_back_stays_in_every_map_until_its_records_are_behind_the_
     assert_eq!(outcomes, BTreeMap::from([(13, false), (20, false)]), "they had ended");
 }
 
-/// A new life that begins with what was committed last.
+/// A new ledger that begins at the last commit.
 fn restarted(commits: &[Commit]) -> Ledger<()> {
     let progress = Progress::decode(commits[0].next, &commits[0].metadata).expect("our own");
     let mut ledger = Ledger::new(4096);
@@ -324,13 +329,13 @@ fn restarted(commits: &[Commit]) -> Ledger<()> {
 }
 
 #[test]
-fn what_was_published_before_a_crash_ends_as_published_however_it_ends_after_it() {
+fn record_published_before_a_crash_ends_as_published() {
     let mut before: Ledger<()> = Ledger::new(4096);
     before.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
     (0..8).for_each(|offset| before.open(at(offset), 1));
     before.end(at(3), 1);
     before.committable();
-    // Nothing has ended since.
+    // No record has ended since.
     for offset in [1, 2, 4, 5, 6] {
         assert!(before.settle(at(offset), 1, Settled::Published).is_none());
     }

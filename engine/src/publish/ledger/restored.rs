@@ -1,4 +1,4 @@
-//! What was known before a restart of records that have not been read again yet.
+//! The state, from before a restart, of records that have not been read again yet.
 
 use std::collections::VecDeque;
 
@@ -6,16 +6,17 @@ use super::block::Before;
 use crate::completion::{CompletionMap, Progress, Run};
 use crate::position::{NextOffset, Offset};
 
-/// The map that was read back, less what has been read again.
+/// The restored map, without the records read again since.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
     ended: Left,
     published: Left,
-    /// How the map was best written: where each stretch ends, and how many bytes it and all after it take at most.
+    /// The best encoding of the map: where each stretch ends, and how many bytes it and all later stretches take at
+    /// most.
     cost: VecDeque<(NextOffset, usize)>,
 }
 
-/// What is left of one set.
+/// The rest of one set.
 #[derive(Debug, Default)]
 struct Left(VecDeque<Run>);
 
@@ -24,7 +25,7 @@ impl Left {
         Self(set.runs().iter().filter(|run| run.to > start).copied().collect())
     }
 
-    /// A record is read. Says whether it is one of them. Offsets ascend.
+    /// Records that a record is read; true if the set has it. Offsets ascend.
     fn take(&mut self, offset: Offset) -> bool {
         while self.0.front().is_some_and(|run| run.to.0 <= offset.0) {
             self.0.pop_front();
@@ -32,7 +33,7 @@ impl Left {
         self.0.front().is_some_and(|run| run.from <= offset)
     }
 
-    /// From `next` on.
+    /// The runs from `next` on.
     fn runs(&self, next: NextOffset) -> impl Iterator<Item = Run> {
         self.0
             .iter()
@@ -59,7 +60,7 @@ impl Restored {
         Self { ended, published, cost }
     }
 
-    /// A record is read. Says what was known of it. Offsets ascend.
+    /// Records that a record is read, and returns its restored state. Offsets ascend.
     pub(super) fn take(&mut self, offset: Offset) -> Before {
         while self.cost.front().is_some_and(|(to, _)| to.0 <= offset.0) {
             self.cost.pop_front();
@@ -71,32 +72,32 @@ impl Restored {
         }
     }
 
-    /// How many bytes the rest of the map takes at most, read up to `next`.
+    /// The largest size in bytes of the rest of the map, read up to `next`.
     pub(super) fn bytes(&self, next: NextOffset) -> usize {
         let Some((to, whole)) = self.cost.front() else { return 0 };
-        // Of a map with a place for each offset, which five may share a byte of, only what has not been read counts.
+        // In a map with a place for each offset, up to five of them to a byte, only unread offsets count.
         let part = usize::try_from(to.0.saturating_sub(next.0) / 5).unwrap_or(usize::MAX).saturating_add(16);
         let after = self.cost.get(1).map_or(0, |(_, bytes)| *bytes);
         (*whole).min(part.saturating_add(after))
     }
 
-    /// The offset after the last record of which anything was known.
+    /// The offset after the last record in the restored map.
     pub(super) fn end(&self) -> Option<NextOffset> {
         self.ended.end().max(self.published.end())
     }
 
-    /// Where a position that has come to `next` can go on to, since all from there had ended.
+    /// The position to which `next` can advance, since all records from there on had ended.
     pub(super) fn through(&self, next: NextOffset) -> NextOffset {
         let met = self.ended.0.iter().take_while(|run| run.from.0 <= next.0).last();
         met.map_or(next, |run| run.to.max(next))
     }
 
-    /// What is left of what had ended, from `next` on.
+    /// The remaining ended records, from `next` on.
     pub(super) fn ended(&self, next: NextOffset) -> impl Iterator<Item = Run> {
         self.ended.runs(next)
     }
 
-    /// What is left of what was published and had not ended, from `next` on.
+    /// The remaining records that were published and had not ended, from `next` on.
     pub(super) fn published(&self, next: NextOffset) -> impl Iterator<Item = Run> {
         self.published.runs(next)
     }

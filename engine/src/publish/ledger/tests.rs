@@ -12,7 +12,7 @@ fn at(offset: i64) -> Position {
     Position { partition: PARTITION, offset: Offset(offset) }
 }
 
-/// The positions to be committed.
+/// The positions to commit.
 fn committable<T>(ledger: &mut Ledger<T>) -> Vec<(PartitionId, NextOffset)> {
     ledger.committable().into_iter().map(|commit| (commit.partition, commit.next)).collect()
 }
@@ -32,7 +32,7 @@ fn ledger(records: std::ops::Range<i64>) -> (Ledger<i64>, u32) {
 }
 
 #[test]
-fn nothing_is_committed_past_a_record_that_still_sits_in_a_buffer() {
+fn commit_never_passes_a_buffered_record() {
     let (mut ledger, a) = ledger(10..13);
     for offset in [11, 12] {
         ledger.settle(at(offset), a, Settled::Published);
@@ -46,7 +46,7 @@ fn nothing_is_committed_past_a_record_that_still_sits_in_a_buffer() {
 }
 
 #[test]
-fn a_record_is_dead_lettered_only_when_no_result_contains_it_and_ends_when_that_is_done() {
+fn record_is_dead_lettered_only_if_no_result_contains_it() {
     let (mut ledger, a) = ledger(0..2);
     for offset in [0, 1] {
         assert!(ledger.settle(at(offset), a, Settled::Failed(offset, fault())).is_none());
@@ -60,7 +60,7 @@ fn a_record_is_dead_lettered_only_when_no_result_contains_it_and_ends_when_that_
 }
 
 #[test]
-fn what_is_left_of_an_earlier_assignment_does_not_count() {
+fn leftovers_of_an_earlier_assignment_do_not_count() {
     let (mut ledger, old) = ledger(0..1);
     ledger.revoke(PARTITION, old);
     let new = old + 1;
@@ -68,13 +68,17 @@ fn what_is_left_of_an_earlier_assignment_does_not_count() {
     ledger.open(at(0), new);
     ledger.end(at(0), old);
     ledger.revoke(PARTITION, old);
-    assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(0))], "where it began, and no further");
+    assert_eq!(
+        committable(&mut ledger),
+        [(PARTITION, NextOffset(0))],
+        "the initial position, and no further"
+    );
     ledger.end(at(0), new);
     assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(1))]);
 }
 
 #[test]
-fn where_reading_began_is_committed_before_anything_has_ended() {
+fn initial_position_is_committed_before_any_record_ends() {
     let mut ledger: Ledger<()> = Ledger::new(4096);
     ledger.assign(PARTITION, NextOffset(7), &Progress::default(), 1);
     ledger.open(at(7), 1);
@@ -83,7 +87,7 @@ fn where_reading_began_is_committed_before_anything_has_ended() {
 }
 
 #[test]
-fn gaps_between_offsets_are_passed_over() {
+fn position_passes_over_missing_offsets() {
     let mut ledger: Ledger<()> = Ledger::new(4096);
     let a = 1;
     ledger.assign(PARTITION, NextOffset(5), &Progress::default(), a);
@@ -100,7 +104,7 @@ fn gaps_between_offsets_are_passed_over() {
 proptest! {
     /// Records in random bundles, all events in random order, against the definition.
     #[test]
-    fn the_commit_is_the_first_record_that_has_not_ended(
+    fn commit_is_the_first_record_that_has_not_ended(
         offsets in prop::collection::btree_set(0i64..60, 1..20),
         bundles in prop::collection::vec((any::<prop::sample::Index>(), 0u8..3), 0..40),
         order in any::<u64>(),

@@ -1,22 +1,22 @@
-//! The note of which dead letters have been put back: the committed offset of a consumer group of its own, and the
-//! map of a commit's metadata, as pipelines keep of their inputs.
+//! Tracks the dead letters that have been put back: the committed offset of a consumer group of its own, and the
+//! completion map in the commit's metadata, as pipelines keep for their inputs.
 
 use crate::completion::{CompletionMap, MapError, Progress};
 use crate::position::{NextOffset, Offset};
 
-/// The consumer group that keeps the note of a topic. Nobody joins it.
+/// The consumer group that stores the note of a topic. It has no members.
 pub fn group(topic: &str) -> String {
     format!("{topic}.replay")
 }
 
-/// Which letters of one partition have been put back.
+/// The dead letters of one partition that have been put back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note {
     done: CompletionMap,
 }
 
 impl Note {
-    /// What was committed: the offset and its metadata.
+    /// Reads the committed offset and its metadata.
     ///
     /// # Errors
     /// If the metadata is not a map of that offset.
@@ -26,24 +26,24 @@ impl Note {
         Ok(Self { done })
     }
 
-    /// Whether the letter at an offset has been put back.
-    pub fn contains(&self, letter: Offset) -> bool {
-        self.done.contains(letter)
+    /// True if the dead letter at an offset has been put back.
+    pub fn contains(&self, dead_letter: Offset) -> bool {
+        self.done.contains(dead_letter)
     }
 
-    /// The offset after the last letter that has been put back.
+    /// The offset after the last dead letter that has been put back.
     pub fn end(&self) -> Option<NextOffset> {
         self.done.end()
     }
 
-    /// The letter at an offset has been put back. `following` is the offset of the one after it (what lies between is
-    /// no record), or that after it if there is none.
-    pub fn put_back(&mut self, letter: Offset, following: NextOffset) {
-        self.done.insert(letter, NextOffset(following.0.max(letter.next().0)));
+    /// Records that the dead letter at an offset has been put back. `following` is the offset of the next record, or
+    /// the offset after this one if there is none; the offsets between are no records.
+    pub fn put_back(&mut self, dead_letter: Offset, following: NextOffset) {
+        self.done.insert(dead_letter, NextOffset(following.0.max(dead_letter.next().0)));
     }
 
-    /// What is to be committed: an offset, and metadata of at most `limit` characters. `first` is the first record that
-    /// the partition has; of what came before nothing needs to be known. `None` if it does not fit.
+    /// The commit to make: an offset, and metadata of at most `limit` characters. `first` is the first record of the
+    /// partition; earlier ones need no entry. `None` if the metadata does not fit.
     pub fn written(&self, first: Offset, limit: usize) -> Option<(NextOffset, String)> {
         let runs = self.done.runs();
         let reached = runs.iter().rev().find(|run| run.from <= first).map(|run| run.to);

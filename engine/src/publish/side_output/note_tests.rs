@@ -8,9 +8,9 @@ use super::*;
 const LIMIT: usize = 4096;
 
 #[test]
-fn letters_all_put_back_are_noted_by_the_offset_alone_whatever_lies_between() {
+fn note_of_all_dead_letters_is_the_offset_alone() {
     let mut note = Note::default();
-    // 0 and 1 are no records, nor are 4 and 9.
+    // 0, 1, 4 and 9 are no records.
     for (letter, following) in [(2, 3), (3, 5), (5, 9), (8, 10)] {
         note.put_back(Offset(letter), NextOffset(following));
     }
@@ -20,7 +20,7 @@ fn letters_all_put_back_are_noted_by_the_offset_alone_whatever_lies_between() {
 }
 
 #[test]
-fn a_letter_that_stays_holds_the_offset_and_no_other_letter() {
+fn remaining_dead_letter_holds_back_only_the_offset() {
     let mut note = Note::default();
     note.put_back(Offset(0), NextOffset(1));
     note.put_back(Offset(2), NextOffset(3));
@@ -31,7 +31,7 @@ fn a_letter_that_stays_holds_the_offset_and_no_other_letter() {
 }
 
 #[test]
-fn a_note_that_does_not_fit_is_not_cut() {
+fn note_that_does_not_fit_is_not_cut() {
     let mut note = Note::default();
     let mut state = 1_u64;
     for offset in 1..40_000 {
@@ -44,10 +44,10 @@ fn a_note_that_does_not_fit_is_not_cut() {
 }
 
 proptest! {
-    /// Against a set: in any number of runs over a topic whose oldest records expire, each letter is known as put
-    /// back if it was, and as not put back if it was not.
+    /// Compared with a set: over any number of runs on a topic whose oldest records expire, the note knows exactly the
+    /// dead letters that were put back.
     #[test]
-    fn what_was_put_back_is_known_after_any_number_of_runs(
+    fn note_survives_any_number_of_runs(
         there in btree_set(0_i64..300, 1..60),
         runs in vec((0.0..1.0_f64, any::<u64>()), 1..5),
     ) {

@@ -1,4 +1,4 @@
-//! Dead letters read back, and put back where they came from.
+//! Reads dead letters and puts their records back into the original topic.
 
 use bytes::Bytes;
 
@@ -8,8 +8,8 @@ use crate::publish::sink::OutRecord;
 use crate::sample::Header;
 use crate::time::Timestamp;
 
-/// The headers that a dead letter has beside those of its record.
-const TOLD: [&str; 10] = [
+/// The headers that a dead letter has in addition to those of its record.
+const ADDED: [&str; 10] = [
     wire::REASON,
     wire::STAGE,
     wire::MESSAGE,
@@ -22,18 +22,18 @@ const TOLD: [&str; 10] = [
     wire::HEADERS_LEFT_OUT,
 ];
 
-/// What a dead letter tells.
+/// The content of a dead letter's added headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The kind of fault: [`Reason::code`](crate::fault::Reason::code), or that of another version.
     pub reason: String,
-    /// Who found it: [`StageKind::code`](crate::fault::StageKind::code), or that of another version.
+    /// The stage that found it: [`StageKind::code`](crate::fault::StageKind::code), or that of another version.
     pub stage: String,
-    /// The same in words.
+    /// The message for humans.
     pub message: String,
-    /// How often it was tried; 1 if that is not told.
+    /// The number of attempts; 1 if the header is missing.
     pub attempts: u32,
-    /// How often the record had been put back before.
+    /// The number of earlier replays of the record.
     pub replays: u32,
     /// The topic that the record came from.
     pub source_topic: String,
@@ -41,34 +41,32 @@ pub struct DeadLetter {
     pub source_partition: i32,
     /// Its offset there.
     pub source_offset: Offset,
-    /// How many bytes its value had, if that was left out.
+    /// The size of its value in bytes, if the value was left out.
     pub value_left_out: Option<u64>,
 }
 
-/// Why a record cannot be put back.
+/// The reason why a record cannot be put back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stays {
-    /// It is of the late topic.
-    #[error(
-        "it is no dead letter but a record that took no part, being late, having to make room or being shed"
-    )]
+    /// The record is from the late topic.
+    #[error("not a dead letter but a late, evicted or shed record; it cannot be put back")]
     LeftOut,
-    /// It was not dead-lettered by Lockstep.
+    /// Lockstep did not dead-letter the record.
     #[error(
-        "it is no dead letter of Lockstep: its header {0} is missing or cannot be read; name a topic of dead \
-         letters (`results.dead_letters`)"
+        "not a dead letter of Lockstep: header {0} is missing or unreadable; name a topic of dead letters \
+         (`results.dead_letters`)"
     )]
     Foreign(&'static str),
-    /// The dead letter goes without the value.
+    /// The dead letter has no value.
     #[error(
-        "its value of {bytes} bytes was left out, being more than the broker takes; it stands at partition \
-         {partition} offset {} of {topic}, as long as that topic keeps it: publish it again from there",
+        "its value of {bytes} bytes exceeded the broker's limit and was left out; publish it again from partition \
+         {partition} offset {} of {topic} while that topic keeps it",
         .offset.0
     )]
     ValueLeftOut {
-        /// How large the value is.
+        /// The size of the value.
         bytes: u64,
-        /// The topic where it stands.
+        /// The topic that has the value.
         topic: String,
         /// The partition there.
         partition: i32,
@@ -78,40 +76,40 @@ pub enum Stays {
 }
 
 impl DeadLetter {
-    /// Reads what a dead letter tells from its headers.
+    /// Reads the added headers of a dead letter.
     ///
     /// # Errors
-    /// If it is none of Lockstep's.
+    /// If the record is not a dead letter of Lockstep.
     pub fn read(headers: &[Header]) -> Result<Self, Stays> {
-        let (own, told) = split(headers).ok_or_else(|| {
+        let (own, added) = split(headers).ok_or_else(|| {
             let late = text(headers, wire::LATE_BY_NS).and(text(headers, wire::SOURCE_TOPIC));
             if late.is_some() { Stays::LeftOut } else { Stays::Foreign(wire::REASON) }
         })?;
-        let was_left_out = [wire::BOUND, wire::RULE].into_iter().any(|name| text(told, name).is_some());
-        if was_left_out && text(told, wire::STAGE).is_none() {
+        let was_left_out = [wire::BOUND, wire::RULE].into_iter().any(|name| text(added, name).is_some());
+        if was_left_out && text(added, wire::STAGE).is_none() {
             return Err(Stays::LeftOut);
         }
-        let required = |name: &'static str| text(told, name).ok_or(Stays::Foreign(name));
+        let required = |name: &'static str| text(added, name).ok_or(Stays::Foreign(name));
         Ok(Self {
             reason: required(wire::REASON)?,
             stage: required(wire::STAGE)?,
-            message: text(told, wire::MESSAGE).unwrap_or_default(),
-            attempts: number(told, wire::ATTEMPTS).unwrap_or(1),
+            message: text(added, wire::MESSAGE).unwrap_or_default(),
+            attempts: number(added, wire::ATTEMPTS).unwrap_or(1),
             replays: number(own, wire::REPLAYS).unwrap_or(0),
             source_topic: required(wire::SOURCE_TOPIC).and_then(|topic| {
                 if topic.is_empty() { Err(Stays::Foreign(wire::SOURCE_TOPIC)) } else { Ok(topic) }
             })?,
-            source_partition: number(told, wire::SOURCE_PARTITION)
+            source_partition: number(added, wire::SOURCE_PARTITION)
                 .filter(|partition| *partition >= 0)
                 .ok_or(Stays::Foreign(wire::SOURCE_PARTITION))?,
-            source_offset: number(told, wire::SOURCE_OFFSET)
+            source_offset: number(added, wire::SOURCE_OFFSET)
                 .map(Offset)
                 .ok_or(Stays::Foreign(wire::SOURCE_OFFSET))?,
-            value_left_out: number(told, wire::VALUE_LEFT_OUT),
+            value_left_out: number(added, wire::VALUE_LEFT_OUT),
         })
     }
 
-    /// Why the record cannot be put back, if it cannot.
+    /// The reason why the record cannot be put back, if any.
     pub fn stays(&self) -> Option<Stays> {
         self.value_left_out.map(|bytes| Stays::ValueLeftOut {
             bytes,
@@ -122,41 +120,41 @@ impl DeadLetter {
     }
 }
 
-/// The record that a dead letter is of, for the topic where it came from: its key, value, timestamp and headers, and
-/// one that counts how often it has been put back. An absent value and one of no bytes are the same.
+/// Restores the record of a dead letter, for its original topic: its key, value, timestamp and headers, and a header
+/// that counts its replays. An absent value and an empty one are the same.
 ///
 /// # Errors
-/// If it is no dead letter of Lockstep, or one without its value.
-pub fn put_back(letter: OutRecord) -> Result<(DeadLetter, OutRecord), Stays> {
-    let told = DeadLetter::read(&letter.headers)?;
-    if let Some(why) = told.stays() {
+/// If the record is not a dead letter of Lockstep, or has no value.
+pub fn put_back(dead_letter: OutRecord) -> Result<(DeadLetter, OutRecord), Stays> {
+    let content = DeadLetter::read(&dead_letter.headers)?;
+    if let Some(why) = content.stays() {
         return Err(why);
     }
-    let (own, added) = split(&letter.headers).ok_or(Stays::Foreign(wire::REASON))?;
-    // What others have added since, as tracing does, stays.
-    let others = added.iter().filter(|header| !TOLD.contains(&&*header.name));
+    let (own, added) = split(&dead_letter.headers).ok_or(Stays::Foreign(wire::REASON))?;
+    // Headers that other tools added since, as tracing does, stay.
+    let others = added.iter().filter(|header| !ADDED.contains(&&*header.name));
     let mut headers: Vec<Header> =
         own.iter().chain(others).filter(|header| header.name != wire::REPLAYS).cloned().collect();
-    headers.push(Header::new(wire::REPLAYS, told.replays.saturating_add(1).to_string()));
-    let timestamp = own_timestamp(&letter.headers, letter.timestamp);
-    let record = OutRecord { topic: told.source_topic.as_str().into(), headers, timestamp, ..letter };
-    Ok((told, record))
+    headers.push(Header::new(wire::REPLAYS, content.replays.saturating_add(1).to_string()));
+    let timestamp = own_timestamp(&dead_letter.headers, dead_letter.timestamp);
+    let record = OutRecord { topic: content.source_topic.as_str().into(), headers, timestamp, ..dead_letter };
+    Ok((content, record))
 }
 
-/// The timestamp that a dead letter's record had: that of the letter itself where it tells none.
-pub fn own_timestamp(headers: &[Header], of_letter: Option<Timestamp>) -> Option<Timestamp> {
-    let told = split(headers).and_then(|(_, told)| number(told, wire::SOURCE_TIMESTAMP));
-    told.map(Timestamp::from_millis).or(of_letter)
+/// The timestamp of a dead letter's record: that of the dead letter itself if no header has it.
+pub fn own_timestamp(headers: &[Header], of_dead_letter: Option<Timestamp>) -> Option<Timestamp> {
+    let original = split(headers).and_then(|(_, added)| number(added, wire::SOURCE_TIMESTAMP));
+    original.map(Timestamp::from_millis).or(of_dead_letter)
 }
 
-/// The headers of the record, and those that came with its death: from the last reason on. The record itself may have
-/// had headers of such names, being a dead letter of another pipeline, say.
+/// The record's own headers, and those added when it was dead-lettered: from the last reason on. The record itself may
+/// have had such headers, as a dead letter of another pipeline.
 fn split(headers: &[Header]) -> Option<(&[Header], &[Header])> {
     let reason = headers.iter().rposition(|header| header.name == wire::REASON)?;
     headers.split_at_checked(reason)
 }
 
-/// The last value of a name.
+/// The value of the last header of a name.
 fn value<'a>(headers: &'a [Header], name: &str) -> Option<&'a Bytes> {
     headers.iter().rev().find(|header| header.name == name)?.value.as_ref()
 }

@@ -30,13 +30,13 @@ fn letter(record: &Record) -> OutRecord {
     side_output::dead_letter(&"dead".into(), record, "video", &fault(), Keeps::All)
 }
 
-/// How often a letter's record had been put back before.
+/// The replay count of a dead letter's record.
 fn replays(letter: &OutRecord) -> u32 {
     DeadLetter::read(&letter.headers).unwrap().replays
 }
 
 #[test]
-fn a_dead_letter_tells_what_it_was_given() {
+fn dead_letter_reads_back_its_content() {
     let told = DeadLetter::read(&letter(&record(Vec::new())).headers).unwrap();
     let expected = DeadLetter {
         reason: "model-failed".into(),
@@ -53,7 +53,7 @@ fn a_dead_letter_tells_what_it_was_given() {
 }
 
 #[test]
-fn a_record_that_dies_again_and_again_counts_how_often_it_was_put_back() {
+fn record_counts_its_replays() {
     let mut alive = record(vec![Header::new("content-type", "image/jpeg")]);
     for times in 0..3 {
         let dead = letter(&alive);
@@ -65,7 +65,7 @@ fn a_record_that_dies_again_and_again_counts_how_often_it_was_put_back() {
 }
 
 #[test]
-fn headers_that_others_have_added_to_a_dead_letter_stay() {
+fn headers_added_by_other_tools_stay() {
     let mut dead = letter(&record(Vec::new()));
     dead.headers.push(Header::new("traceparent", "00-1"));
     let back = put_back(dead).unwrap().1;
@@ -73,7 +73,7 @@ fn headers_that_others_have_added_to_a_dead_letter_stay() {
 }
 
 #[test]
-fn a_dead_letter_without_its_value_is_not_put_back_and_says_where_the_value_is() {
+fn dead_letter_without_a_value_names_its_origin() {
     let refused =
         side_output::dead_letter(&"dead".into(), &record(Vec::new()), "video", &fault(), Keeps::NoValue);
     assert_eq!((refused.payload.len(), refused.timestamp), (0, None));
@@ -86,7 +86,7 @@ fn a_dead_letter_without_its_value_is_not_put_back_and_says_where_the_value_is()
 }
 
 #[test]
-fn what_is_no_dead_letter_says_what_would_be_one() {
+fn foreign_record_is_refused_with_a_remedy() {
     let stranger = DeadLetter::read(&[Header::new("content-type", "text/plain")]).unwrap_err();
     assert!(stranger.to_string().contains("results.dead_letters"), "{stranger}");
     for why in [LeftOut::Late(5), LeftOut::Evicted(Bound::StreamItems), LeftOut::Shed(Shed::Sampled, 5)] {
@@ -107,7 +107,7 @@ fn what_is_no_dead_letter_says_what_would_be_one() {
 
 fn name() -> impl Strategy<Value = String> {
     let ours =
-        TOLD.into_iter().chain([wire::REPLAYS, wire::LATE_BY_NS, wire::BOUND, wire::RULE, wire::CE_TIME]);
+        ADDED.into_iter().chain([wire::REPLAYS, wire::LATE_BY_NS, wire::BOUND, wire::RULE, wire::CE_TIME]);
     prop_oneof![proptest::sample::select(ours.collect::<Vec<_>>()).prop_map(str::to_owned), ".{0,6}"]
 }
 
@@ -144,7 +144,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_record_comes_back_as_it_was_but_for_the_count(record in any_record()) {
+    fn record_comes_back_unchanged_but_for_its_count(record in any_record()) {
         let (told, back) = put_back(letter(&record)).unwrap();
         prop_assert_eq!((&*back.topic, back.key, back.payload, back.timestamp),
             ("video", record.key, record.payload, record.timestamp));
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn no_headers_whatever_are_too_much_to_read(headers in vec(any_header(), 0..16)) {
+    fn any_headers_can_be_read(headers in vec(any_header(), 0..16)) {
         let record = OutRecord {
             topic: "dead".into(), partition: None, key: None, payload: Bytes::new(), headers, timestamp: None,
         };

@@ -1,15 +1,14 @@
-//! A sync actor: the alignment of the streams that one shard owns.
+//! The align stage: one shard aligns the streams that it owns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Arbiter;
-use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Handover, Stamp};
+use lockstep_engine::align::{AlignPolicy, Aligner, Bundle, ClockMonitor, Event, Stamp};
 use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::clock::IntakeClock;
-use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry::{self, samples::Skews};
@@ -17,73 +16,32 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::mailbox::Credit;
-use crate::publish::{Aligned, PublishMessage, Revocation};
-use crate::resize::Moving;
+use crate::message::{AlignMessage, Aligned, PublishMessage};
 use crate::route::{Onward, Routes};
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
 use moving::{Giving, Taking};
 
+mod handover;
 mod moving;
 
-/// How often a shard says what it holds.
+/// The period of a shard's metrics.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How soon it is looked again whether a clock that stands goes on.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// The time to the next check of a clock that is held.
+const CHECK_AGAIN: Duration = Duration::from_millis(5);
 
-/// What a sync actor takes.
-pub enum AlignMessage {
-    /// Samples of its streams, in the order of arrival.
-    Samples {
-        /// When they came, by the clock of ingest.
-        at: Timestamp,
-        /// The samples.
-        samples: Vec<Arc<Sample>>,
-    },
-    /// Samples that had ended before a restart, in the order of arrival: they only tell how far their streams have come.
-    Ended {
-        /// When they came, by the clock of ingest.
-        at: Timestamp,
-        /// The samples.
-        samples: Vec<Arc<Sample>>,
-    },
-    /// Partitions that are no longer ours, with the number of the assignment that has ended.
-    Revoked(Arc<Revocation>, Arc<Acknowledge>),
-    /// Streams move, and some are going to be adopted here: what comes of them before they do has to wait.
-    Expect(Arc<Moving>),
-    /// Streams move, and some go from here: all that comes of them comes to others from now on.
-    HandOver(Arc<Moving>),
-    /// Streams that are to be adopted.
-    Adopt {
-        /// Where they come from.
-        giver: usize,
-        /// All that is known of them.
-        streams: Vec<Handover<Arc<Sample>>>,
-        /// Whether no more come from there.
-        is_all: bool,
-    },
-    /// All streams have gone elsewhere, and nothing more will come: it ends.
-    Leave,
-    /// Nothing more will come: pass it on. What waits in buffers is not guessed at; it was not
-    /// committed and is read again. So many sync actors were told.
-    Stop(usize),
-    /// Nothing more will ever come, and no streams move: what is open closes as it is. Pass it on. So many sync actors were
-    /// told.
-    End(usize),
-}
-
-/// A sync actor's room.
+/// The align stage of one shard.
 pub struct Align {
     shard: usize,
     aligner: Aligner<Arc<Sample>>,
     monitor: ClockMonitor,
-    /// The clock of ingest, by which samples are waited for.
+    /// The clock of ingest. Timeouts of samples go by it.
     clock: Arc<Mutex<IntakeClock>>,
-    /// Up to when all that has come is known here, by that clock. What is still on its way is not taken for silence.
-    heard: Timestamp,
-    /// When to look again whether that clock has come to what is due, while something holds it up.
-    look_again: Timestamp,
+    /// The time, by that clock, up to which every sample has arrived here. Later samples may still be on their way.
+    known_until: Timestamp,
+    /// The time of the next check while that clock is held before a deadline.
+    check_again: Timestamp,
     routes: Routes,
     skews: Skews,
     in_flight: Arc<AtomicUsize>,
@@ -95,7 +53,7 @@ pub struct Align {
 }
 
 impl Align {
-    /// The room of one shard. `clock` is that of ingest, and `ids` numbers the bundles of all shards.
+    /// Creates the stage of one shard. `clock` is that of ingest, and `ids` numbers the bundles of all shards.
     pub fn new(
         shard: usize,
         policy: Arc<AlignPolicy>,
@@ -112,8 +70,8 @@ impl Align {
             aligner,
             monitor,
             clock,
-            heard: Timestamp::MIN,
-            look_again: Timestamp::MIN,
+            known_until: Timestamp::MIN,
+            check_again: Timestamp::MIN,
             routes,
             skews,
             in_flight: status.count_bundles(),
@@ -125,21 +83,16 @@ impl Align {
         }
     }
 
-    /// The name of a shard's actor.
-    pub(crate) fn name(shard: usize) -> String {
-        format!("align-{shard}")
-    }
-
-    /// Nothing more is said by this shard.
+    /// Passes the end of the input on.
     fn stop(&mut self, shards: usize, out: &mut Outbox<AlignMessage>) {
         self.routes.flush(out);
         out.send(&self.routes.publish, PublishMessage::ShardDone { of: shards });
     }
 
-    /// Sends what the aligner said: first to the ledger, which must know of a bundle before its
-    /// result can be there, then the bundles on their way.
-    fn tell(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
-        let ahead_ns = now.nanos_since(self.heard);
+    /// Sends the aligner's events: first to the ledger, which must know a bundle before its result arrives, then the bundles
+    /// to the steps.
+    fn send_events(&mut self, now: Timestamp, out: &mut Outbox<AlignMessage>) {
+        let ahead_ns = now.nanos_since(self.known_until);
         let mut aligned = Aligned::default();
         let mut onward = Onward::default();
         let mut emitted = 0;
@@ -165,7 +118,7 @@ impl Align {
                     let name = self.aligner.policy().input_name(missing);
                     let why = bundle.incomplete.iter().find(|it| it.input == missing);
                     let message = format!(
-                        "input {name} brought too little to the bundle at {}: {}",
+                        "input {name} lacks samples for the bundle at {}: {}",
                         bundle.event_time,
                         why.map_or("missing", |it| it.lack.as_str())
                     );
@@ -188,7 +141,7 @@ impl Align {
                 Event::Epoch { stream, input, from, to } => {
                     let name = self.aligner.policy().input_name(input);
                     telemetry::epoch(name);
-                    tracing::warn!(%stream, input = name, "the clock of a source stepped from {from} to {to}: its stream begins anew");
+                    tracing::warn!(%stream, input = name, %from, %to, "source clock stepped, stream begins anew");
                 }
                 Event::Released { item, used } => {
                     aligned.released.push((item.position(), item.assignment, used));
@@ -210,13 +163,13 @@ impl Align {
         }
     }
 
-    /// Does what is due up to this time, by the clock of ingest.
-    fn hear_until(&mut self, at: Timestamp) {
-        self.heard = self.heard.max(at);
-        self.aligner.tick(self.heard, &mut self.events);
+    /// Advances the aligner to this time, by the clock of ingest.
+    fn advance_to(&mut self, at: Timestamp) {
+        self.known_until = self.known_until.max(at);
+        self.aligner.tick(self.known_until, &mut self.events);
     }
 
-    /// When something will be due, in wall time, unless the clock of ingest stands meanwhile.
+    /// Returns the next deadline by the runtime's clock, unless the clock of ingest is held before it.
     fn due(&self) -> Option<Timestamp> {
         self.aligner.next_deadline().map(|due| self.clock.lock().wall(due))
     }
@@ -243,15 +196,14 @@ impl Stage for Align {
     fn handle(
         &mut self,
         message: AlignMessage,
-        _permit: &mut Option<Credit>,
+        _credit: &mut Option<Credit>,
         now: Timestamp,
         out: &mut Outbox<AlignMessage>,
     ) {
         match message {
             AlignMessage::Samples { at, mut samples } => {
-                // What was due before these arrived comes first, or an input that spoke too late would count as
-                // heard in time.
-                self.hear_until(at);
+                // Deadlines before the arrival of these samples come first, so that a late input does not count as in time.
+                self.advance_to(at);
                 for sample in &samples {
                     let (stamp, read_at) = (Stamp::from(&**sample), sample.record.read_at);
                     self.monitor.observe(&sample.stream, sample.input(), stamp, read_at);
@@ -259,19 +211,25 @@ impl Stage for Align {
                 if let Some(taking) = &mut self.taking {
                     samples = taking.keep(samples, false, &self.aligner);
                 }
-                self.aligner.push_all(samples, self.heard, &mut self.events);
-                self.tell(now, out);
+                self.aligner.push_all(samples, self.known_until, &mut self.events);
+                self.send_events(now, out);
             }
             AlignMessage::Ended { at, mut samples } => {
                 if let Some(taking) = &mut self.taking {
                     samples = taking.keep(samples, true, &self.aligner);
                 }
-                self.hear_until(at);
+                self.advance_to(at);
                 for sample in samples {
                     let stamp = Stamp::from(&*sample);
-                    self.aligner.observe(&sample.stream, sample.input(), stamp, self.heard, &mut self.events);
+                    self.aligner.observe(
+                        &sample.stream,
+                        sample.input(),
+                        stamp,
+                        self.known_until,
+                        &mut self.events,
+                    );
                 }
-                self.tell(now, out);
+                self.send_events(now, out);
             }
             AlignMessage::Revoked(revocation, done) => {
                 if let Some(taking) = &mut self.taking {
@@ -299,30 +257,30 @@ impl Stage for Align {
                 None => self.stop(shards, out),
             },
             AlignMessage::End(shards) => {
-                self.aligner.finish(self.heard, &mut self.events);
-                self.tell(now, out);
+                self.aligner.finish(self.known_until, &mut self.events);
+                self.send_events(now, out);
                 self.stop(shards, out);
             }
         }
     }
 
     fn tick(&mut self, now: Timestamp, waiting: u64, out: &mut Outbox<AlignMessage>) {
-        // What has come and was not looked at brings its time with it.
-        if waiting == 0 || self.heard == Timestamp::MIN {
+        // Pending messages bring their own time with them.
+        if waiting == 0 || self.known_until == Timestamp::MIN {
             let at = self.clock.lock().at(now);
-            self.hear_until(at);
-            self.tell(now, out);
+            self.advance_to(at);
+            self.send_events(now, out);
         }
         self.give(now, out);
         let is_due = self.due().is_some_and(|due| due <= now);
-        self.look_again = if is_due { now.after(LOOK_AGAIN) } else { Timestamp::MIN };
+        self.check_again = if is_due { now.after(CHECK_AGAIN) } else { Timestamp::MIN };
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        // Whoever has streams to give goes on with that at once, after what has come meanwhile.
+        // A giver hands over its next streams at once, after the messages that arrived meanwhile.
         if self.giving.is_some() {
             return Some(Timestamp::MIN);
         }
-        self.due().map(|due| due.max(self.look_again))
+        self.due().map(|due| due.max(self.check_again))
     }
 }

@@ -1,9 +1,9 @@
-//! Has the law of scaling look at the load, and asks for the shards and instances that it decides on.
+//! The autoscaler compares the load with the scaling policy and sets the desired numbers of shards and instances.
 //!
-//! What is asked for takes its time: streams move, models are loaded. Meanwhile the law goes by what is on its way, as
-//! it does in [`lockstep_engine::scaling::model`], so that it does not ask for the same again and can think better
-//! of it. What cannot be loaded comes back to it as the most that there can be. How many processes there should be is for
-//! whoever starts them, and is a metric. A number that somebody has asked for by hand is held until it is let go.
+//! A change takes time: streams move and models load. Meanwhile the policy counts with the desired numbers, as in
+//! [`lockstep_engine::scaling::model`], so that it does not repeat a decision and can revise it. A model that cannot be loaded
+//! limits the number of instances. The desired number of processes is a metric for the orchestrator. A number that an operator
+//! has set stays until the operator releases it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -15,38 +15,22 @@ use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::PartitionId;
-use lockstep_engine::scaling::{Decision, Law, Machine, Meter, Scaled, Work};
+use lockstep_engine::scaling::{Decision, Law, Machine, Scaled, Work};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
 
+use crate::counts::Instances;
 use crate::heartbeat::Heartbeat;
-use crate::instance::count::Instances;
+use crate::load::Load;
 use crate::memory;
-use crate::prepare::StepRuntime;
-use crate::status::Status;
+use crate::status::{ALIGN_PREFIX, Status};
+use crate::step_runtime::StepRuntime;
 
-/// How often the law looks: as often as Kafka's client tells the ends of partitions.
-const LOOK: Duration = Duration::from_secs(1);
+/// The period of decisions: Kafka's client reports the ends of partitions as often.
+const PERIOD: Duration = Duration::from_secs(1);
 
-/// What is counted of the load, where it is counted.
-#[derive(Clone, Debug)]
-pub struct Load(Arc<Mutex<Meter>>);
-
-impl Load {
-    /// Rates are averages over so long a time.
-    pub fn new(smooth: Duration) -> Self {
-        Self(Arc::new(Mutex::new(Meter::new(smooth))))
-    }
-
-    /// To count, or to look.
-    pub fn lock(&self) -> MutexGuard<'_, Meter> {
-        self.0.lock()
-    }
-}
-
-/// What is looked at.
-pub(crate) struct Watched<'a> {
+/// The parts of a pipeline that the autoscaler measures.
+pub(crate) struct Measured<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) load: Load,
     pub(crate) budget: Budget,
@@ -54,30 +38,30 @@ pub(crate) struct Watched<'a> {
     pub(crate) steps: Vec<Arc<StepRuntime>>,
 }
 
-/// Looks at the load, and tells what the law says.
+/// Compares the load with the scaling policy and sets desired numbers.
 pub(crate) struct Autoscaler {
     law: Law,
     load: Load,
     budget: Budget,
     status: Arc<Status>,
-    /// The sync actors' heartbeats, as they were last looked at, and how long those have worked that are gone.
+    /// The heartbeats of the shards at the last check, and the working time of shards that have ended.
     shards: Vec<Arc<Heartbeat>>,
     gone: Duration,
     steps: Vec<Arc<StepRuntime>>,
-    /// Of each of them, what one more instance takes of the machine's memory at least.
+    /// One entry per step: the least memory of the machine that one more instance takes.
     sizes: Vec<Option<u64>>,
     instances: BTreeMap<Scaled, Arc<Instances>>,
     inputs: Vec<String>,
-    /// The partitions whose age was told.
+    /// The partitions whose age was reported.
     aged: BTreeSet<PartitionId>,
 }
 
 impl Autoscaler {
-    pub(crate) fn new(watched: Watched<'_>) -> Self {
-        let Watched { pipeline, load, budget, status, steps } = watched;
+    pub(crate) fn new(measured: Measured<'_>) -> Self {
+        let Measured { pipeline, load, budget, status, steps } = measured;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        // The models that there are have been loaded. What records may take comes first.
-        let memory = memory::to_spare().map(|bytes| bytes.saturating_sub(budget.limit()));
+        // The present models are loaded, so free memory excludes them. The byte budget of records comes first.
+        let memory = memory::free().map(|bytes| bytes.saturating_sub(budget.limit()));
         let sizes = steps.iter().map(|runtime| size(runtime)).collect();
         let counts =
             |step: &Arc<StepRuntime>| (Scaled::Instances(step.index), status.instances_of(&step.step.name));
@@ -96,18 +80,18 @@ impl Autoscaler {
         }
     }
 
-    /// Looks again and again, for ever.
-    pub(crate) async fn watch(mut self) -> Infallible {
+    /// Decides once a period, for ever.
+    pub(crate) async fn run(mut self) -> Infallible {
         loop {
-            tokio::time::sleep(LOOK).await;
-            for decision in self.look(Timestamp::now(), Timestamp::wall()) {
-                tracing::info!("the load asks for {decision}");
+            tokio::time::sleep(PERIOD).await;
+            for decision in self.decide(Timestamp::now(), Timestamp::wall()) {
+                tracing::info!(%decision, "scaling");
             }
         }
     }
 
-    /// Looks once: what has been decided.
-    fn look(&mut self, now: Timestamp, wall: Timestamp) -> Vec<Decision> {
+    /// Decides once and returns the decisions.
+    fn decide(&mut self, now: Timestamp, wall: Timestamp) -> Vec<Decision> {
         self.check_heartbeats();
         let shards = &self.status.shards;
         self.law.hold(Scaled::Shards, shards.asked().filter(|_| shards.is_overridden()));
@@ -123,7 +107,7 @@ impl Autoscaler {
         };
         measures.age = ages.values().max().copied();
         telemetry::measured(&measures);
-        self.tell_ages(&ages);
+        self.report_ages(&ages);
         for stage in &mut measures.stages {
             if let Scaled::Instances(step) = stage.what {
                 let runtime = self.steps.iter().find(|runtime| runtime.index == step);
@@ -131,7 +115,7 @@ impl Autoscaler {
                 stage.full_cost = stage.cost.zip(share).map(|(cost, share)| cost * share);
             }
             if let Some(asked) = self.instances.get(&stage.what).and_then(|counts| counts.asked()) {
-                // The same work, done by so many.
+                // The same work, spread over the desired number.
                 stage.busy *= stage.count as f64 / asked as f64;
                 stage.count = asked;
             }
@@ -156,7 +140,7 @@ impl Autoscaler {
         decisions
     }
 
-    fn tell_ages(&mut self, ages: &BTreeMap<PartitionId, Duration>) {
+    fn report_ages(&mut self, ages: &BTreeMap<PartitionId, Duration>) {
         let known: BTreeSet<PartitionId> = ages.keys().copied().collect();
         for partition in self.aged.union(&known) {
             if let Some(input) = self.inputs.get(partition.input.index()) {
@@ -166,16 +150,16 @@ impl Autoscaler {
         self.aged = known;
     }
 
-    /// Finds the heartbeats of sync actors that have come, and keeps what those have worked that are gone.
+    /// Updates the heartbeats of the shards, and keeps the working time of shards that have ended.
     fn check_heartbeats(&mut self) {
-        let now = self.status.pulses_of("align-");
+        let now = self.status.heartbeats_of(ALIGN_PREFIX);
         let gone =
             self.shards.iter().filter(|heartbeat| !now.iter().any(|still| Arc::ptr_eq(still, heartbeat)));
         self.gone += gone.map(|heartbeat| heartbeat.busy()).sum::<Duration>();
         self.shards = now;
     }
 
-    /// How many instances of a step there are.
+    /// Returns the current number of instances of a step.
     fn present(&self, runtime: &StepRuntime) -> usize {
         let counts = self.instances.get(&Scaled::Instances(runtime.index));
         counts.map(|counts| counts.current()).filter(|count| *count > 0).unwrap_or(runtime.step.instances)
@@ -207,8 +191,8 @@ impl Autoscaler {
     }
 }
 
-/// What one more instance takes of the machine's memory at least: its weights, as they lie in the file. A device's memory
-/// tells by itself when there is none left, since loading fails then.
+/// Returns the least memory of the machine that one more instance takes: the size of its weights in the file. A device's memory
+/// is not counted: loading fails when none is left.
 fn size(runtime: &StepRuntime) -> Option<u64> {
     let model = &runtime.step.model;
     match model.device {
@@ -226,12 +210,12 @@ mod tests {
 
     const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
 
-    fn control() -> (Autoscaler, Arc<Heartbeat>) {
+    fn autoscaler() -> (Autoscaler, Arc<Heartbeat>) {
         let status = Arc::new(Status::default());
         status.shards.set_current(1);
         let heartbeat = status.heartbeat("align-0");
         let shards = Bounds { min: Some(1), max: Some(8) };
-        let control = Autoscaler {
+        let autoscaler = Autoscaler {
             law: Law::new(
                 ScalingSpec { shards, ..ScalingSpec::default() },
                 Machine { cores: 8, memory: None },
@@ -247,51 +231,55 @@ mod tests {
             inputs: vec!["video".into()],
             aged: BTreeSet::new(),
         };
-        control.load.lock().assign(PARTITION);
-        (control, heartbeat)
+        autoscaler.load.lock().assign(PARTITION);
+        (autoscaler, heartbeat)
     }
 
-    /// For a minute, 1000 records of 4 ms of work arrive in a second, of which one shard does a quarter; then none.
+    /// 1000 records a second of 4 ms of work arrive for a minute, of which one shard handles a quarter; then none.
     #[test]
-    fn what_the_law_decides_is_asked_for_once_and_back_when_the_load_is_gone() {
-        let (mut control, heartbeat) = control();
-        let mut told = Vec::new();
+    fn autoscaler_decides_once_and_reverts_when_the_load_is_gone() {
+        let (mut autoscaler, heartbeat) = autoscaler();
+        let mut decided = Vec::new();
         for second in 0..600_i64 {
             let now = Timestamp::from_millis(second * 1_000);
             let lag = if second < 60 { 750 * second } else { (45_000 - 250 * (second - 60)).max(0) };
             if second < 60 || lag > 0 {
                 heartbeat.worked(Duration::from_secs(1));
-                control.load.lock().read(PARTITION, 250, Some(now));
+                autoscaler.load.lock().read(PARTITION, 250, Some(now));
             }
-            control.load.lock().lag(PARTITION, lag.cast_unsigned());
-            told.extend(control.look(now, now).into_iter().map(|decision| (decision.from, decision.to)));
-            assert_eq!(control.status.shards.asked(), told.last().map(|(_, to)| *to));
+            autoscaler.load.lock().lag(PARTITION, lag.cast_unsigned());
+            decided
+                .extend(autoscaler.decide(now, now).into_iter().map(|decision| (decision.from, decision.to)));
+            assert_eq!(autoscaler.status.shards.asked(), decided.last().map(|(_, to)| *to));
         }
-        assert!(told.first().is_some_and(|(from, to)| *from == 1 && *to >= 5), "{told:?}");
-        assert!(told.windows(2).all(|pair| pair[0].1 == pair[1].0), "each goes on from the last: {told:?}");
-        assert_eq!(told.last().map(|(_, to)| *to), Some(1), "{told:?}");
-        assert!(told.len() < 20, "{told:?}");
+        assert!(decided.first().is_some_and(|(from, to)| *from == 1 && *to >= 5), "{decided:?}");
+        assert!(
+            decided.windows(2).all(|pair| pair[0].1 == pair[1].0),
+            "each begins at the last: {decided:?}"
+        );
+        assert_eq!(decided.last().map(|(_, to)| *to), Some(1), "{decided:?}");
+        assert!(decided.len() < 20, "{decided:?}");
     }
 
     #[test]
-    fn a_number_asked_for_by_hand_is_held_until_it_is_let_go() {
-        let (mut control, heartbeat) = control();
-        control.status.shards.ask(3);
+    fn autoscaler_keeps_a_manual_override_until_its_release() {
+        let (mut autoscaler, heartbeat) = autoscaler();
+        autoscaler.status.shards.ask(3);
         for second in 0..300_i64 {
             let now = Timestamp::from_millis(second * 1_000);
             heartbeat.worked(Duration::from_secs(1));
-            control.load.lock().lag(PARTITION, 1_000_000);
-            control.look(now, now);
-            assert_eq!(control.status.shards.asked(), Some(3));
+            autoscaler.load.lock().lag(PARTITION, 1_000_000);
+            autoscaler.decide(now, now);
+            assert_eq!(autoscaler.status.shards.asked(), Some(3));
         }
-        control.status.shards.let_go();
+        autoscaler.status.shards.let_go();
         for second in 300..400_i64 {
             heartbeat.worked(Duration::from_secs(1));
-            control.load.lock().read(PARTITION, 250, None);
-            control.load.lock().lag(PARTITION, 1_000_000);
+            autoscaler.load.lock().read(PARTITION, 250, None);
+            autoscaler.load.lock().lag(PARTITION, 1_000_000);
             let now = Timestamp::from_millis(second * 1_000);
-            control.look(now, now);
+            autoscaler.decide(now, now);
         }
-        assert_eq!(control.status.shards.asked(), Some(8), "the law has it again");
+        assert_eq!(autoscaler.status.shards.asked(), Some(8), "the autoscaler sets it again");
     }
 }

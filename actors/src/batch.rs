@@ -1,26 +1,24 @@
-//! The batch actor of one step: its queue, and who gets the next batch.
+//! The batch stage of one step: its queues, and the choice of the next batch for an instance.
 //!
-//! A slot of an instance is reserved first and the batch cut then, so that it is cut as late as
-//! possible. Each instance has two slots: while one batch runs, the memory of the next is filled. How many instances there
-//! are can change at any time: `pool` knows them, `number` changes their number.
+//! The stage reserves a slot of an instance first and cuts the batch then, as late as possible. Each instance has two slots:
+//! while one batch runs, the memory of the next is filled. The number of instances can change at any time: `instance_pool`
+//! holds the instances and `pool_resize` changes their number.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::batch::Batchable;
-use lockstep_engine::infer::job::Job;
-use lockstep_engine::sample::StreamKey;
+use lockstep_engine::sharding::{Awaiting, Resize, owner};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::Failures;
-use crate::instance::{Batch, Order};
 use crate::mailbox::Credit;
-use crate::prepare::{StepRuntime, prepare};
-use crate::route::Routes;
-use crate::stage_actor::{Outbox, Stage, panic_text};
+use crate::message::{Batch, BatchMessage, Order, Waiting};
+use crate::panic_text::panic_text;
+use crate::stage_actor::{Outbox, Stage};
+use crate::step_runtime::StepRuntime;
 
 mod batch_queue;
 mod instance_pool;
@@ -28,69 +26,43 @@ mod pool_resize;
 
 use batch_queue::{BatchQueue, orders};
 use instance_pool::InstancePool;
-pub use instance_pool::{CrewParts, First};
-pub use pool_resize::Change;
-use pool_resize::Moving;
+pub use instance_pool::{First, PoolParts};
 
-/// Batches that an instance may hold: one that runs and one that is prepared.
-pub const SLOTS: usize = 2;
+/// Fills the memory of a batch that was cut at a time and that takes a slot; `None` if no bundle is left.
+pub type PrepareBatch =
+    Arc<dyn Fn(Vec<Waiting>, Timestamp, OwnedSemaphorePermit) -> Option<Batch> + Send + Sync>;
 
-/// What a batch actor takes.
-pub enum BatchMessage {
-    /// Bundles that have all that the step needs.
-    Jobs(Vec<Arc<Job>>),
-    /// A slot of the instances of the queue with that id is ours.
-    Slot(u64, OwnedSemaphorePermit),
-    /// Whoever sends no more has sent all: from here on batches wait for nothing.
-    Flush,
-    /// The number of instances changes.
-    Change(Change),
-}
-
-/// A bundle in the queue.
-pub struct Waiting {
-    /// The bundle.
-    pub job: Arc<Job>,
-    /// Since when it has had everything it needs.
-    pub ready_at: Timestamp,
-    /// The place in the link of the message that it came in, shared by all of that message.
-    _permit: Option<Arc<Credit>>,
-}
-
-impl Batchable for Waiting {
-    fn stream(&self) -> &StreamKey {
-        &self.job.bundle.stream
-    }
-
-    fn event_time(&self) -> Timestamp {
-        self.job.bundle.event_time
-    }
-}
-
-/// A batch actor's room.
-pub struct BatchRoom {
+/// The batch stage of one step.
+pub struct BatchStage {
     runtime: Arc<StepRuntime>,
-    routes: Routes,
+    prepare: PrepareBatch,
     pool: InstancePool,
     queues: Vec<BatchQueue>,
     /// The id of the next queue.
-    next_lane: u64,
-    /// Where the instances of the one queue take their orders, if they share one.
+    next_queue: u64,
+    /// The channel from which the instances of a shared queue take their orders; none if each has its own.
     shared: Option<Receiver<Order>>,
-    moving: Option<Moving>,
-    /// Whether batches wait for nothing any more.
+    moving: Option<QueueMove>,
+    /// True once batches no longer wait for more bundles.
     is_flushed: bool,
-    /// Whether it hears of other numbers of instances.
-    listens: bool,
+    /// True once the stage watches the desired number of instances.
+    is_watching: bool,
 }
 
-impl BatchRoom {
-    /// The room of one step, with as many instances as the file says. Their models are being loaded.
+/// Streams that move between queues because the number of instances changes.
+struct QueueMove {
+    resize: Resize,
+    /// Bundles that wait for the state of their stream, each with its time of arrival.
+    awaiting: Awaiting<(Timestamp, Waiting)>,
+}
+
+impl BatchStage {
+    /// Creates the stage of one step with the configured number of instances, which begin to load their models.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(parts: CrewParts) -> std::io::Result<(Self, Vec<First>)> {
-        let (runtime, routes) = (parts.runtime.clone(), parts.routes.clone());
+    pub fn start(parts: PoolParts, prepare: PrepareBatch) -> std::io::Result<(Self, Vec<First>)> {
+        let runtime = parts.runtime.clone();
         let count = runtime.step.instances;
         let (mut pool, mut first) = (InstancePool::new(parts), Vec::new());
         let (queues, each) = if runtime.step.is_stateful() { (count, 1) } else { (1, count) };
@@ -103,32 +75,46 @@ impl BatchRoom {
             senders.push(to);
             shared = Some(from).filter(|_| !runtime.step.is_stateful());
         }
-        pool.tell();
-        let mut room = Self {
+        pool.publish_count();
+        let mut stage = Self {
             runtime,
-            routes,
+            prepare,
             pool,
             queues: Vec::new(),
-            next_lane: 0,
+            next_queue: 0,
             shared,
             moving: None,
             is_flushed: false,
-            listens: false,
+            is_watching: false,
         };
-        senders.into_iter().for_each(|to| room.add_lane(to, each));
-        Ok((room, first))
+        senders.into_iter().for_each(|to| stage.add_queue(to, each));
+        Ok((stage, first))
     }
 
-    fn add_lane(&mut self, to: Sender<Order>, instances: usize) {
+    fn add_queue(&mut self, to: Sender<Order>, instances: usize) {
         let step = &self.runtime.step;
-        let mut queue = BatchQueue::new(self.next_lane, &step.batch, step.is_stateful(), to, instances);
-        self.next_lane += 1;
+        let mut queue = BatchQueue::new(self.next_queue, &step.batch, step.is_stateful(), to, instances);
+        self.next_queue += 1;
         if self.is_flushed {
             queue.batcher.flush();
         }
         self.queues.push(queue);
     }
 
+    /// Returns a bundle's queue, or `None` while the bundle waits for the state of its stream.
+    fn route(&mut self, waiting: Waiting, now: Timestamp) -> Option<(usize, Waiting)> {
+        if self.shared.is_some() {
+            return Some((0, waiting));
+        }
+        let Some(QueueMove { resize, awaiting }) = &mut self.moving else {
+            return Some((owner(&waiting.job.bundle.stream, self.queues.len()), waiting));
+        };
+        let stream = waiting.job.bundle.stream.clone();
+        let (_, waiting) = awaiting.keep(&stream, (now, waiting), || false)?;
+        Some((owner(&stream, resize.to), waiting))
+    }
+
+    /// Cuts the batches of a queue that are due and for which a slot is free.
     fn pump(&mut self, index: usize, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         let Some(queue) = self.queues.get_mut(index) else { return };
         queue.go_at = None;
@@ -142,25 +128,25 @@ impl BatchRoom {
         queue.hold();
         loop {
             let under_way = queue.under_way();
-            // Desired whether or not there is a slot, since it counts how many batches are under way.
+            // The batcher needs the number of running batches, so it is asked even without a free slot.
             let go_at = queue.batcher.go_at(now, under_way);
             let Some(at) = go_at else { return queue.held.clear() };
             if queue.held.is_empty() || at > now {
                 queue.go_at = Some(at).filter(|_| !queue.held.is_empty());
                 if queue.held.is_empty() || under_way > 0 {
-                    queue.ask(out);
+                    queue.request_slot(out);
                 }
                 return;
             }
             let Some(slot) = queue.held.pop() else { return };
             let waiting = queue.batcher.cut(now);
             telemetry::batch_chosen(&self.runtime.step.name, queue.batcher.chosen(), &costs.model);
-            let (runtime, routes) = (self.runtime.clone(), self.routes.clone());
+            let (runtime, prepare) = (self.runtime.clone(), self.prepare.clone());
             let place = queue.place();
             let failures = self.pool.failures().clone();
             rayon::spawn(move || {
                 let name = &runtime.step.name;
-                let batch = or_report(&failures, name, || prepare(&runtime, &routes, waiting, now, slot));
+                let batch = or_report(&failures, name, || prepare(waiting, now, slot));
                 place.fill(batch.map(Order::Batch));
             });
         }
@@ -173,8 +159,8 @@ impl BatchRoom {
     }
 }
 
-/// Prepares a batch. What panics in it beside the making of rows is nobody's fault whose bundle could be blamed: the
-/// pipeline ends, and a new one reads those bundles again. Nothing panics into the pool, which would end the process.
+/// Prepares a batch and reports a panic outside of its rows. No bundle is to blame for such a panic, so the pipeline ends and a
+/// new one reads the bundles again. The panic does not reach the thread pool, where it would end the process.
 fn or_report(failures: &Failures, step: &str, prepare: impl FnOnce() -> Option<Batch>) -> Option<Batch> {
     catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
         telemetry::panicked("prepare");
@@ -184,7 +170,7 @@ fn or_report(failures: &Failures, step: &str, prepare: impl FnOnce() -> Option<B
     })
 }
 
-impl Stage for BatchRoom {
+impl Stage for BatchStage {
     type Message = BatchMessage;
 
     fn handle(
@@ -198,7 +184,7 @@ impl Stage for BatchRoom {
             BatchMessage::Jobs(jobs) => {
                 let credit = credit.take().map(Arc::new);
                 for job in jobs {
-                    let waiting = Waiting { job, ready_at: now, _permit: credit.clone() };
+                    let waiting = Waiting { job, ready_at: now, credit: credit.clone() };
                     if let Some((queue, waiting)) = self.route(waiting, now)
                         && let Some(queue) = self.queues.get_mut(queue)
                     {
@@ -210,7 +196,7 @@ impl Stage for BatchRoom {
             BatchMessage::Slot(id, slot) => {
                 let Some(index) = self.queues.iter().position(|queue| queue.id == id) else { return };
                 if let Some(queue) = self.queues.get_mut(index) {
-                    queue.got(slot);
+                    queue.add_slot(slot);
                 }
                 self.pump(index, now, out);
             }
@@ -224,8 +210,8 @@ impl Stage for BatchRoom {
     }
 
     fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<BatchMessage>) {
-        if !std::mem::replace(&mut self.listens, true) {
-            self.listen(out);
+        if !std::mem::replace(&mut self.is_watching, true) {
+            self.watch_desired(out);
         }
         self.settle(now, out);
         self.pump_all(now, out);
@@ -242,7 +228,7 @@ mod tests {
     use crate::status::Status;
 
     #[test]
-    fn a_panic_while_a_batch_is_prepared_is_reported_and_goes_no_further() {
+    fn batch_stage_reports_a_panic_in_preparation() {
         let (failures, mut reports) = Failures::new(Arc::new(Status::default()));
         assert!(or_report(&failures, "faces", || None).is_none());
         assert!(reports.try_recv().is_err());

@@ -1,4 +1,4 @@
-//! Decoded pixels count against the byte budget, and whoever decodes waits until there is room.
+//! The memory for decoding. Decoded pixels count against the byte budget, and a decoder waits until they fit.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::telemetry;
 use parking_lot::{Condvar, Mutex};
 
-/// The memory that a pipeline decodes in. Clones share it.
+/// The memory in which a pipeline decodes. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Decoding(Arc<Shared>);
 
@@ -20,18 +20,18 @@ struct Shared {
 }
 
 impl Decoding {
-    /// Decoding within a budget, beside the payloads that are in it.
+    /// Creates the memory within a budget that holds payloads as well.
     pub(crate) fn new(budget: Budget) -> Self {
         let turns = Mutex::new(Turns::new(budget.limit()));
         Self(Arc::new(Shared { budget, turns, ended: Condvar::new() }))
     }
 
-    /// Waits until so many bytes may be taken, and counts them until the room is dropped. Whoever has a room must not ask for
-    /// another, or wait for anything else, before it is dropped.
+    /// Waits until `bytes` fit and reserves them until the reservation is dropped. A thread that holds a reservation must not
+    /// request another, or wait for anything else: other decoders wait for it.
     ///
     /// # Errors
-    /// When they are more than the whole budget.
-    pub(crate) fn room(&self, bytes: u64) -> Result<DecodeReservation, Fault> {
+    /// When `bytes` exceed the whole budget.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<DecodeReservation, Fault> {
         let Shared { budget, turns, ended } = &*self.0;
         let mut turns = turns.lock();
         let Some(turn) = turns.ask(bytes) else {
@@ -54,13 +54,13 @@ impl Decoding {
         }
         let reservation = budget.reserve(usize::try_from(bytes).unwrap_or(usize::MAX));
         drop(turns);
-        // The next may fit beside it.
+        // The next reservation may fit beside this one.
         ended.notify_all();
         Ok(DecodeReservation { reservation, shared: self.0.clone() })
     }
 }
 
-/// Memory to decode in.
+/// Reserved memory for one decoding.
 pub(crate) struct DecodeReservation {
     reservation: Reservation,
     shared: Arc<Shared>,
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_that_decode_stay_within_the_budget_and_all_come_to_an_end() {
+    fn decoding_threads_stay_within_the_budget_and_all_finish() {
         let budget = Budget::new(1_000);
         let decoding = Decoding::new(budget.clone());
         let payloads = budget.reserve(300);
@@ -92,11 +92,11 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..200 {
                         let bytes = 1 + (thread * 37 + round * 101) % 700;
-                        let room = decoding.room(bytes).expect("within the budget");
+                        let reservation = decoding.reserve(bytes).expect("within the budget");
                         most.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(bytes, Ordering::SeqCst);
-                        drop(room);
+                        drop(reservation);
                     }
                 });
             }
@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_the_whole_budget_is_refused_with_the_numbers() {
+    fn decoding_refuses_more_than_the_whole_budget_with_numbers() {
         let decoding = Decoding::new(Budget::new(1_000));
-        let fault = decoding.room(1_001).err().expect("too large");
+        let fault = decoding.reserve(1_001).err().expect("too large");
         assert_eq!(fault.reason, Reason::DecodedTooLarge);
         assert!(fault.message.contains("1001 bytes") && fault.message.contains("limits.memory"), "{fault}");
     }

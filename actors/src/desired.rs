@@ -1,14 +1,15 @@
-//! How many of something there are and are to be: what those who ask share with those who see to it.
+//! A desired and a current number, for example of shards. The operator and the autoscaler set the desired number; an actor
+//! makes the current one follow.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-/// How many of something somebody asks for, from 1 to `MOST`, and how many there are. Desired for again and again, the last
-/// word counts. It outlives the pipeline: one that takes the place of another that has failed comes to as many.
+/// A desired number from 1 to `MOST`, and the current number. The last request counts. It outlives the pipeline, so a restarted
+/// pipeline comes to the same number.
 #[derive(Debug)]
 pub struct Desired<const MOST: usize> {
-    /// 0 as long as nobody has asked.
+    /// 0 before the first request.
     asked: watch::Sender<usize>,
     current: AtomicUsize,
     manual_override: AtomicBool,
@@ -25,13 +26,14 @@ impl<const MOST: usize> Default for Desired<MOST> {
 }
 
 impl<const MOST: usize> Desired<MOST> {
-    /// Asks for so many by hand. From then on the law of scaling leaves them alone.
+    /// Sets the desired number on behalf of an operator. From then on the autoscaler does not change it.
     pub fn ask(&self, count: usize) {
         self.manual_override.store(true, Ordering::SeqCst);
         self.set(count, || true);
     }
 
-    /// Asks for so many more, or fewer, than was asked for last or than there are. Before there are any it does nothing.
+    /// Changes the desired number by `more`, or the current number if none is desired yet, on behalf of an operator. Does nothing
+    /// while both are 0.
     pub fn ask_for(&self, more: isize) {
         let last = self.asked().unwrap_or_else(|| self.current());
         if last > 0 {
@@ -39,43 +41,43 @@ impl<const MOST: usize> Desired<MOST> {
         }
     }
 
-    /// Leaves them to the law of scaling again.
+    /// Ends the manual override: the autoscaler sets the desired number again.
     pub fn let_go(&self) {
         self.manual_override.store(false, Ordering::Relaxed);
     }
 
-    /// Asks for so many as the law of scaling says, unless somebody has asked by hand.
+    /// Sets the desired number on behalf of the autoscaler, unless an operator has overridden it.
     pub(crate) fn follow(&self, count: usize) {
         self.set(count, || !self.manual_override.load(Ordering::SeqCst));
     }
 
-    /// There can be no more than so many, whoever has asked.
+    /// Sets the desired number to `most`, even if an operator has overridden it, because no more are possible.
     pub(crate) fn lower_to(&self, most: usize) {
         self.set(most, || true);
     }
 
-    /// One at a time, so that the law does not write over a number that was asked for by hand after it had looked.
+    /// Checks and sets in one step, so that the autoscaler does not overwrite an operator's request that came after its check.
     fn set(&self, count: usize, may: impl FnOnce() -> bool) {
         let count = count.clamp(1, MOST);
         self.asked.send_if_modified(|asked| may() && std::mem::replace(asked, count) != count);
     }
 
-    /// Whether what is asked for was asked for by hand.
+    /// Returns true if an operator has set the desired number.
     pub fn is_overridden(&self) -> bool {
         self.manual_override.load(Ordering::Relaxed)
     }
 
-    /// How many are asked for, if anybody has asked.
+    /// Returns the desired number, if one was set.
     pub fn asked(&self) -> Option<usize> {
         Some(*self.asked.borrow()).filter(|asked| *asked > 0)
     }
 
-    /// Tells of another number that is asked for.
+    /// Returns a receiver that sees each change of the desired number.
     pub(crate) fn changes(&self) -> watch::Receiver<usize> {
         self.asked.subscribe()
     }
 
-    /// How many there are; 0 before the pipeline runs.
+    /// Returns the current number; 0 before the pipeline runs.
     pub fn current(&self) -> usize {
         self.current.load(Ordering::Relaxed)
     }
@@ -90,10 +92,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_counts_within_bounds_and_by_hand_until_it_is_let_go() {
+    fn desired_keeps_the_last_request_and_the_manual_override() {
         let shards = Desired::<4>::default();
         shards.ask_for(1);
-        assert_eq!((shards.asked(), shards.is_overridden()), (None, false), "there are none yet");
+        assert_eq!((shards.asked(), shards.is_overridden()), (None, false), "no shards run yet");
         shards.set_current(2);
         shards.ask_for(1);
         assert_eq!((shards.asked(), shards.is_overridden()), (Some(3), true));
@@ -102,7 +104,7 @@ mod tests {
         shards.ask(0);
         assert_eq!(shards.asked(), Some(1));
         shards.follow(3);
-        assert_eq!(shards.asked(), Some(1), "the law leaves it alone");
+        assert_eq!(shards.asked(), Some(1), "the autoscaler leaves it alone");
         shards.let_go();
         shards.follow(2);
         assert_eq!((shards.asked(), shards.is_overridden()), (Some(2), false));

@@ -1,4 +1,4 @@
-//! How actors and instances say that they cannot go on.
+//! Reports of actors and instances that cannot go on.
 
 use std::sync::Arc;
 
@@ -6,69 +6,69 @@ use tokio::sync::mpsc;
 
 use crate::status::Status;
 
-/// What helps against a failure.
+/// The remedy for a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// A new pipeline, from the committed state on.
+    /// A new pipeline that begins at the committed positions.
     Restart,
-    /// Nothing that the process itself could do.
+    /// None within this process.
     None,
 }
 
-/// Where actors report that they cannot go on.
+/// Receives the reports of actors that cannot go on.
 #[derive(Clone)]
 pub struct Failures {
     reports: mpsc::Sender<(String, Remedy)>,
     status: Arc<Status>,
-    /// Which pipeline its actors are of.
+    /// The number of the pipeline to which the actors belong.
     pipeline: u64,
 }
 
 impl Failures {
-    /// The two ends of where reports go.
+    /// Creates the two ends of the channel of reports.
     pub(crate) fn new(status: Arc<Status>) -> (Self, mpsc::Receiver<(String, Remedy)>) {
-        // The first ends the pipeline, so there need not be room for many.
+        // The first report ends the pipeline, so the channel can be short.
         let (reports, failed) = mpsc::channel(16);
         let pipeline = status.pipeline();
         (Self { reports, status, pipeline }, failed)
     }
 
-    /// Reports what a new pipeline may help against. The first report ends this one; more than fit are but
+    /// Reports a failure that a new pipeline may overcome. The first report ends this pipeline; reports that do not fit are only
     /// logged.
     pub fn report(&self, who: &str, why: &str) {
         self.report_with(who, why, Remedy::Restart);
     }
 
-    /// Reports, and says what helps.
+    /// Reports a failure with its remedy.
     pub fn report_with(&self, who: &str, why: &str, remedy: Remedy) {
-        tracing::error!(actor = who, "{why}");
+        tracing::error!(actor = who, why, "actor failed");
         self.failed(who, why);
         let _ = self.reports.try_send((format!("{who}: {why}"), remedy));
     }
 
-    /// An actor or instance is being made ready. Of this and the next three nothing is noted once the pipeline has been
-    /// replaced: those that come back late would never be ready again.
+    /// Sets an actor's state to starting. Once the pipeline has been replaced, this and the next three methods do nothing: a late
+    /// actor of the old pipeline would never be ready again.
     pub(crate) fn starting(&self, who: &str) {
         if self.is_present() {
             self.status.starting(who);
         }
     }
 
-    /// An actor or instance works.
+    /// Sets an actor's state to running.
     pub(crate) fn running(&self, who: &str) {
         if self.is_present() {
             self.status.running(who);
         }
     }
 
-    /// An actor or instance has failed, and will be started again or with the pipeline.
+    /// Sets an actor's state to failed, until it or the pipeline restarts.
     pub(crate) fn failed(&self, who: &str, why: &str) {
         if self.is_present() {
             self.status.failed(who, why);
         }
     }
 
-    /// An instance has ended, as it was to.
+    /// Removes an instance that has ended as ordered.
     pub(crate) fn ended(&self, who: &str) {
         if self.is_present() {
             self.status.ended(who);

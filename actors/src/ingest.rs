@@ -1,4 +1,4 @@
-//! The ingest actor: records to samples, samples to the sync actors that own their streams.
+//! The ingest stage: makes samples of records and sends them to the shards that own their streams.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,19 +21,18 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
-use crate::align::AlignMessage;
-use crate::autoscaler::Load;
+use crate::load::Load;
 use crate::mailbox::{Credit, Mailbox};
-use crate::publish::{Faulty, PublishMessage, Revocation};
+use crate::message::{AlignMessage, Faulty, IngestMessage, PublishMessage, Revocation};
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
-use before::known_before;
+use committed::committed_progress;
 use listed::listed;
 use shedding::{Aside, Shedding};
 use upstream::Upstream;
 
-mod before;
+mod committed;
 mod data_loss;
 mod intake;
 mod listed;
@@ -46,30 +45,22 @@ pub use intake::Intake;
 pub use parts::IngestParts;
 pub use shards::{Shards, StartShard};
 
-/// How often memory is looked at while partitions are paused, since nothing else may happen then.
+/// The period of memory checks while partitions are paused, when no message may arrive.
 const PAUSED_TICK: Duration = Duration::from_millis(10);
 
-/// What the ingest actor takes.
-pub enum IngestMessage {
-    /// What the source says.
-    Source(SourceEvent),
-    /// Nothing more will come: pass it on.
-    Stop,
-}
-
-/// One time that a partition is ours.
+/// One assignment of a partition to this process.
 struct Assignment {
     number: u32,
-    /// What was known when it was assigned, of all that is read.
+    /// The progress that the last commit before the assignment holds.
     before: Arc<Progress>,
 }
 
-/// The ingest actor's room.
+/// The ingest stage.
 pub struct Ingest {
     inputs: Arc<[InputSpec]>,
     shards: Shards,
     publish: Mailbox<PublishMessage>,
-    /// Set once the source has started, which needs the link to this actor first.
+    /// Set once the source has started; the source needs this actor's mailbox first.
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     budget: Budget,
     gate: Gate,
@@ -81,16 +72,16 @@ pub struct Ingest {
     assignments: BTreeMap<PartitionId, Assignment>,
     assigned_ever: u32,
     streams: KnownStreams,
-    /// What streams carried on before their partitions came here.
+    /// Stream state that was restored from before the partitions came to this process.
     restored: Arc<Mutex<Restored>>,
-    next_look: Option<Timestamp>,
-    /// Where to end by itself.
+    next_check: Option<Timestamp>,
+    /// The end of reading, if the pipeline ends by itself.
     until: Option<UntilEnd>,
     stopped: bool,
 }
 
 impl Ingest {
-    /// An ingest room.
+    /// Creates the stage.
     pub fn new(parts: IngestParts) -> Self {
         let IngestParts {
             inputs,
@@ -121,7 +112,7 @@ impl Ingest {
             assigned_ever: 0,
             streams: KnownStreams::default(),
             restored,
-            next_look: None,
+            next_check: None,
             until: until.map(UntilEnd::new),
             stopped: false,
         }
@@ -129,7 +120,7 @@ impl Ingest {
 
     fn source(&mut self, event: SourceEvent, now: Timestamp, out: &mut Outbox<IngestMessage>) {
         match event {
-            // What comes after the stop was never counted as consumed, and is read again.
+            // Records after the stop are not counted as consumed and are read again.
             SourceEvent::Records { .. } if self.stopped => {}
             SourceEvent::Records { partition, mut records } => {
                 if let Some(until) = &mut self.until {
@@ -143,12 +134,12 @@ impl Ingest {
                 }
             }
             SourceEvent::Assigned(partitions) => {
-                let (mut told, at) = (Vec::new(), self.clock.lock().at(now));
-                // One number for all that is assigned together: the inputs of a stream are.
+                let (mut assigned, at) = (Vec::new(), self.clock.lock().at(now));
+                // Partitions assigned together share a number, since the inputs of a stream are assigned together.
                 self.assigned_ever += 1;
-                for assigned in partitions {
-                    let before = Arc::new(known_before(&self.inputs, &assigned));
-                    let Assigned { partition, start, .. } = assigned;
+                for partition in partitions {
+                    let before = Arc::new(committed_progress(&self.inputs, &partition));
+                    let Assigned { partition, start, .. } = partition;
                     let assignment = Assignment { number: self.assigned_ever, before: before.clone() };
                     self.assignments.insert(partition, assignment);
                     self.gate.assign(partition, at);
@@ -157,15 +148,15 @@ impl Ingest {
                         until.assign(partition, start);
                     }
                     self.load.lock().assign(partition);
-                    told.push((partition, start, before, self.assigned_ever));
+                    assigned.push((partition, start, before, self.assigned_ever));
                 }
                 if let Some(until) = &mut self.until {
                     until.assigned();
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
-                let which = listed(&self.inputs, told.iter().map(|it| it.0));
-                tracing::info!(partitions = told.len(), which, "partitions assigned");
-                out.send(&self.publish, PublishMessage::Assigned(told));
+                let which = listed(&self.inputs, assigned.iter().map(|it| it.0));
+                tracing::info!(partitions = assigned.len(), which, "partitions assigned");
+                out.send(&self.publish, PublishMessage::Assigned(assigned));
                 self.look_upstream(now, out);
             }
             SourceEvent::Carried(states) => {
@@ -195,18 +186,18 @@ impl Ingest {
                 self.look_upstream(now, out);
                 let which = listed(&self.inputs, partitions.iter().map(|it| it.0));
                 tracing::info!(partitions = partitions.len(), which, lost, "partitions revoked");
-                let shards = self.shards.links().len();
-                let revocation = Arc::new(Revocation { partitions, lost, told_at: now, shards });
+                let shards = self.shards.mailboxes().len();
+                let revocation = Arc::new(Revocation { partitions, lost, reported_at: now, shards });
                 let done = Arc::new(done);
-                for shard in self.shards.links() {
+                for shard in self.shards.mailboxes() {
                     out.send(shard, AlignMessage::Revoked(Arc::clone(&revocation), Arc::clone(&done)));
                 }
             }
             SourceEvent::DataLoss { partition, from, to } => {
-                data_loss::told(&self.inputs, partition, (from.0, to.0), out);
+                data_loss::report(&self.inputs, partition, (from.0, to.0), out);
             }
             SourceEvent::Ends(ends) => {
-                self.tell_memory();
+                self.report_memory();
                 self.ends(ends, now, out);
             }
             SourceEvent::Partitions(counts) => {
@@ -220,12 +211,12 @@ impl Ingest {
             SourceEvent::Failed(why) => out.fail(why),
             SourceEvent::Refused(why) => out.end(why),
         }
-        self.look_at_memory(now);
+        self.check_memory(now);
         self.end_if_reached(out);
     }
 
     fn ends(&mut self, ends: Vec<(PartitionId, End)>, now: Timestamp, out: &mut Outbox<IngestMessage>) {
-        // What was said of partitions that have gone since is of no use.
+        // Ends of partitions that were revoked meanwhile are ignored.
         for (partition, end) in ends.into_iter().filter(|(id, _)| self.assignments.contains_key(id)) {
             self.gate.lag(partition, end.lag);
             self.shedding.lag(partition, end.lag);
@@ -242,13 +233,13 @@ impl Ingest {
         self.clock.lock().set(Hold::Apart, self.upstream.is_apart(), now);
     }
 
-    /// Tells the sync actors that this was all, once it is.
+    /// Sends the shards the end of the input, once the last record has been read.
     fn end_if_reached(&mut self, out: &mut Outbox<IngestMessage>) {
         let Some(until) = &self.until else { return };
         self.status.set_progress(until.progress());
         let is_over = until.is_reached() && !self.shards.are_moving();
         if is_over && !std::mem::replace(&mut self.stopped, true) {
-            self.shards.tell(AlignMessage::End, out);
+            self.shards.send_all(AlignMessage::End, out);
         }
     }
 
@@ -262,7 +253,7 @@ impl Ingest {
         let (Some(Assignment { number, before }), Some(input)) =
             (self.assignments.get(&partition), self.inputs.get(partition.input.index()))
         else {
-            tracing::debug!(?partition, "records of a partition that is no longer ours were put aside");
+            tracing::debug!(?partition, "ignored records of a revoked partition");
             return;
         };
         if records.is_empty() {
@@ -280,7 +271,7 @@ impl Ingest {
         }
     }
 
-    /// Sends records of a partition on, which all had ended before or all had not.
+    /// Sends on records of a partition of which either all or none had ended before a restart.
     fn samples(
         &mut self,
         partition: PartitionId,
@@ -308,7 +299,7 @@ impl Ingest {
                     aside.kept(&sample);
                     samples.push(Arc::new(sample));
                 }
-                // It is among the dead letters already.
+                // It is a dead letter already.
                 Err(_) if had_ended => {}
                 Err((record, fault)) => {
                     let reservation = self.budget.reserve(record.weight());
@@ -321,31 +312,31 @@ impl Ingest {
             out.send(&self.publish, PublishMessage::Faults(assignment, faults));
         }
         self.shards.send(at, samples, had_ended, out);
-        aside.tell(at, &self.publish, &self.shards, out);
+        aside.send(at, &self.publish, &self.shards, out);
     }
 
-    /// After the stop streams stay where they are: those on the move arrive.
-    fn look_at_shards(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
-        if !self.stopped && now >= self.shards.next_look() {
-            self.shards.look(now, out);
+    /// Changes the number of shards. After the stop no further move begins, but moving streams arrive.
+    fn check_shards(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        if !self.stopped && now >= self.shards.next_check() {
+            self.shards.check(now, out);
         }
     }
 
-    fn tell_memory(&self) {
+    fn report_memory(&self) {
         let (used, limit) = (self.budget.used(), self.budget.limit());
         telemetry::memory(used, limit, self.gate.paused().len(), self.gate.ahead());
     }
 
-    fn look_at_memory(&mut self, now: Timestamp) {
+    fn check_memory(&mut self, now: Timestamp) {
         let (used, at) = (self.budget.used(), self.clock.lock().at(now));
         if let Some(paused) = self.gate.decide(used, self.status.is_busy(), at) {
             if let Some(control) = &*self.control.lock() {
                 control.set_paused(Pause::Memory, paused.to_vec());
             }
-            self.tell_memory();
+            self.report_memory();
         }
         self.clock.lock().set(Hold::Memory, self.gate.is_full(), now);
-        self.next_look = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
+        self.next_check = self.gate.is_closed().then(|| now.after(PAUSED_TICK));
     }
 }
 
@@ -355,39 +346,39 @@ impl Stage for Ingest {
     fn handle(
         &mut self,
         message: IngestMessage,
-        _permit: &mut Option<Credit>,
+        _credit: &mut Option<Credit>,
         now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {
-        self.look_at_shards(now, out);
+        self.check_shards(now, out);
         match message {
             IngestMessage::Source(event) => self.source(event, now, out),
-            // They have been told already that nothing more comes.
+            // The shards have received the end already.
             IngestMessage::Stop if self.stopped => {}
             IngestMessage::Stop => {
                 self.stopped = true;
-                self.shards.tell(AlignMessage::Stop, out);
+                self.shards.send_all(AlignMessage::Stop, out);
             }
         }
     }
 
-    fn waits(&mut self, now: Timestamp) {
+    fn blocked(&mut self, now: Timestamp) {
         self.clock.lock().set(Hold::Room, true, now);
     }
 
-    fn goes_on(&mut self, now: Timestamp) {
+    fn unblocked(&mut self, now: Timestamp) {
         self.clock.lock().set(Hold::Room, false, now);
     }
 
     fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<IngestMessage>) {
-        self.look_at_shards(now, out);
-        self.look_at_memory(now);
-        // The last streams may have arrived meanwhile.
+        self.check_shards(now, out);
+        self.check_memory(now);
+        // The last moving streams may have arrived.
         self.end_if_reached(out);
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let shards = (!self.stopped).then(|| self.shards.next_look());
-        self.next_look.into_iter().chain(shards).min()
+        let shards = (!self.stopped).then(|| self.shards.next_check());
+        self.next_check.into_iter().chain(shards).min()
     }
 }

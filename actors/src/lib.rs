@@ -1,32 +1,46 @@
 //! The stages of the engine as actors. A stage actor adds what the rules leave out: bounded mailboxes, time, threads, and
 //! stall detection.
 //!
-//! Read [`mailbox`] first (how a message reaches an actor, and how a full mailbox holds its senders back), then
-//! [`stage_actor`] (what every actor does around its stage), then the stages in the order of the data: [`ingest`], [`align`]
-//! (and [`resize`]: streams that move between shards), [`batch`] with [`prepare`] and [`instance`], [`publish`].
-//! [`mod@run`] assembles the stages, checks every [`heartbeat`] and stops the stages in order. [`autoscaler`] compares the
-//! load with the scaling policy and sets the [`desired`] counts, unless an operator has overridden them.
-//! [`mod@supervise`] replaces a pipeline that has failed by a new one.
+//! Read in this order:
+//!
+//! 1. [`mailbox`]: the way of a message to an actor, and backpressure.
+//! 2. [`stage_actor`]: the actor around every stage.
+//! 3. [`message`]: the messages of all stages. Stages import these and never one another.
+//! 4. The stages in the order of the data: [`ingest`], [`align`], [`batch`], [`prepare`], [`instance`], [`publish`].
+//! 5. [`mod@run`] assembles the stages, checks every [`heartbeat`] and stops the stages in order.
+//! 6. [`autoscaler`] compares the load with the scaling policy and sets the [`desired`] numbers, unless an operator has
+//!    overridden them. [`mod@supervise`] replaces a failed pipeline.
+//!
+//! The other files lie below the stages, which share them. No files import one another in a circle.
 
 pub mod align;
 pub mod autoscaler;
 pub mod batch;
+mod block_on;
+pub mod counts;
 mod decoding;
 pub mod desired;
 pub mod failure;
+mod fill;
 pub mod heartbeat;
 pub mod ingest;
+mod input_name;
 pub mod instance;
+pub mod instance_handle;
+pub mod load;
 pub mod mailbox;
 mod memory;
+pub mod message;
 pub mod observer;
+pub mod panic_text;
 pub mod prepare;
 pub mod publish;
-pub mod resize;
 pub mod route;
 pub mod run;
 pub mod stage_actor;
+mod stall;
 pub mod status;
+pub mod step_runtime;
 pub mod stop;
 pub mod supervise;
 pub mod tensor_pool;

@@ -1,9 +1,8 @@
-//! The one way from an actor to another: a mailbox with a bound that holds.
+//! The mailbox of an actor: the one way to send it a message, with a bound that holds (credit-based flow control).
 //!
-//! A message goes only with a credit, and the credit is given back when the receiver has finished with the
-//! message, not when it has merely taken it. So a link's capacity counts everything that has been sent
-//! and not yet dealt with. (An actix mailbox alone bounds less: its capacity is for each clone of the
-//! address, and a handler that returns a future has left the mailbox already.)
+//! A message needs a credit. The receiver returns the credit when it has finished with the message, not when it has merely
+//! taken it. So a mailbox's capacity counts every message that was sent and is not finished. An actix mailbox alone bounds
+//! less: its capacity holds for each clone of the address, and a handler that returns a future has left the mailbox already.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +13,14 @@ use actix::{Actor, Addr, Handler, Message, Recipient};
 use lockstep_engine::telemetry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::block_on::block_on;
 use crate::heartbeat::Heartbeat;
 
-/// A message under way, with its place in the link.
+/// A message under way with its credit.
 pub struct Envelope<M> {
-    /// What is sent.
+    /// The message.
     pub message: M,
-    /// Its place in the link, free again when this is dropped.
+    /// The credit, which returns to the mailbox when it is dropped.
     pub credit: Credit,
 }
 
@@ -28,11 +28,11 @@ impl<M> Message for Envelope<M> {
     type Result = ();
 }
 
-/// A place in a link.
+/// The right to one message in a mailbox.
 #[derive(Debug)]
 pub struct Credit(#[allow(dead_code, reason = "held for what its drop does")] OwnedSemaphorePermit);
 
-/// The sending end of a link. Clones share its capacity.
+/// The sending end of a mailbox. Clones share its capacity.
 pub struct Mailbox<M: Send + 'static> {
     name: &'static str,
     recipient: Recipient<Envelope<M>>,
@@ -57,18 +57,18 @@ impl<M: Send + 'static> fmt::Debug for Mailbox<M> {
     }
 }
 
-/// Why a message was not sent.
+/// A message that was not sent, with the reason.
 #[derive(Debug)]
 pub enum Refused<M> {
-    /// There is no room now.
+    /// The mailbox is full.
     Full(M),
     /// The receiver is gone.
     Closed(M),
 }
 
 impl<M: Send + 'static> Mailbox<M> {
-    /// A link to an actor for at most so many messages at a time. The actor's own mailbox must have room
-    /// for as many. `heartbeat` is the actor's.
+    /// Creates a mailbox for at most `capacity` messages at a time. The actor's actix mailbox must hold as many. `heartbeat`
+    /// is the actor's.
     pub fn new<A>(name: &'static str, actor: &Addr<A>, capacity: usize, heartbeat: Arc<Heartbeat>) -> Self
     where
         A: Actor + Handler<Envelope<M>>,
@@ -78,10 +78,10 @@ impl<M: Send + 'static> Mailbox<M> {
         Self { name, recipient: actor.clone().recipient(), credits, heartbeat }
     }
 
-    /// Sends if there is room.
+    /// Sends if a credit is free.
     ///
     /// # Errors
-    /// The message, when there is none, or nobody to take it.
+    /// The message, if the mailbox is full or the receiver is gone.
     pub fn try_send(&self, message: M) -> Result<(), Refused<M>> {
         match self.credits.clone().try_acquire_owned() {
             Ok(credit) => self.put(message, credit),
@@ -89,25 +89,25 @@ impl<M: Send + 'static> Mailbox<M> {
         }
     }
 
-    /// Waits for room, then sends. A message to an actor that is gone is dropped: what it carries was
-    /// never committed and will be read again.
+    /// Waits for a credit, then sends. A message to an actor that is gone is dropped: its records were never committed and
+    /// will be read again.
     pub async fn send(&self, message: M) {
         let Some(credit) = self.reserve().await else { return };
         if self.put(message, credit).is_err() {
-            tracing::debug!(link = self.name, "a message to an actor that is gone was dropped");
+            tracing::debug!(mailbox = self.name, "dropped a message to an actor that is gone");
         }
     }
 
-    /// Like [`Self::send`], for threads that run no actors.
+    /// Sends like [`Self::send`], on a thread that runs no actors.
     pub fn send_blocking(&self, message: M) {
         let message = match self.try_send(message) {
             Ok(()) => return,
             Err(Refused::Full(message) | Refused::Closed(message)) => message,
         };
-        crate::run::block_on(self.send(message));
+        block_on(self.send(message));
     }
 
-    /// Nobody waits for room any more, and what is sent from here on is dropped.
+    /// Closes the mailbox: waiting senders return, and later messages are dropped.
     pub fn close(&self) {
         self.credits.close();
     }

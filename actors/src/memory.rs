@@ -1,12 +1,12 @@
-//! How much memory there is for more instances of models.
+//! The free memory for more instances of models.
 
 use std::fs;
 
-/// Bytes that this machine, or the group that bounds this process's memory (cgroup v2), has to fallback now; `None` where
-/// the system does not say.
+/// Returns the free bytes of this machine, or of the group that bounds this process's memory (cgroup v2) if those are fewer;
+/// `None` if the system does not report them.
 ///
 /// Sources: proc(5), `MemAvailable`; the kernel's "Control Group v2", `memory.max` and `memory.current`.
-pub(crate) fn to_spare() -> Option<u64> {
+pub(crate) fn free() -> Option<u64> {
     let read = |path: &str| fs::read_to_string(path).ok();
     let of_machine = available(&read("/proc/meminfo")?)?;
     let group =
@@ -17,13 +17,13 @@ pub(crate) fn to_spare() -> Option<u64> {
     Some(left.map_or(of_machine, |left| left.min(of_machine)))
 }
 
-/// `MemAvailable`, in bytes.
+/// Returns `MemAvailable` in bytes.
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The process's group in the one hierarchy of cgroup v2.
+/// Returns the process's group in the one hierarchy of cgroup v2.
 fn group(cgroup: &str) -> Option<&str> {
     cgroup.lines().find_map(|line| line.strip_prefix("0::"))
 }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_available_is_read_in_bytes() {
+    fn available_memory_is_read_in_bytes() {
         let text = "MemTotal:       24689764 kB\nMemAvailable:   20480000 kB\nBuffers: 1 kB\n";
         assert_eq!(available(text), Some(20_480_000 * 1024));
         assert_eq!(available("MemTotal: 1 kB\n"), None);

@@ -1,4 +1,4 @@
-//! Somebody who watches what becomes of bundles and records: a demo's summary, a benchmark's figures.
+//! An observer of the outcomes of bundles and records, for a demo's summary or a benchmark's figures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use lockstep_engine::position::InputId;
 use lockstep_engine::publish::result::Timing;
 use parking_lot::Mutex;
 
-/// Called on the publish actor's thread; must be quick.
+/// Receives outcomes on the publish actor's thread, so its methods must be quick.
 pub trait Observer: Send {
-    /// A result was acknowledged, `publish` after it was handed over.
+    /// A result was acknowledged, `publish` after it was handed to the sink.
     fn published(&mut self, _job: &Job, _timing: &Timing, _publish: Duration) {}
     /// A record came too late.
     fn late(&mut self, _input: InputId) {}
@@ -23,12 +23,12 @@ pub trait Observer: Send {
     fn used(&mut self, _input: InputId) {}
 }
 
-/// One that watches a pipeline and those that take its place.
+/// An observer that a pipeline shares with those that replace it.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Box<dyn Observer>>>);
 
 impl Shared {
-    /// To be cloned for each of them.
+    /// Wraps an observer; each pipeline gets a clone.
     pub fn new(observer: Box<dyn Observer>) -> Self {
         Self(Arc::new(Mutex::new(observer)))
     }
@@ -56,7 +56,7 @@ impl Observer for Shared {
     }
 }
 
-/// Nobody watches.
+/// An observer that ignores everything.
 pub struct Unobserved;
 
 impl Observer for Unobserved {}

@@ -1,4 +1,4 @@
-//! The publish actor: results in order, dead letters, late records; the ledger; and commits.
+//! The publish stage: sends results in order, dead letters and late records, keeps the ledger, and commits positions.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -10,7 +10,7 @@ use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{Pause, SourceControl};
 use lockstep_engine::pipeline::DeliverySpec;
-use lockstep_engine::position::{InputId, Position};
+use lockstep_engine::position::Position;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Sink, Transactions};
 use lockstep_engine::publish::{InOrder, Ledger};
@@ -21,8 +21,9 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::autoscaler::Load;
+use crate::load::Load;
 use crate::mailbox::Credit;
+use crate::message::{Faulty, PublishMessage};
 use crate::observer::Observer;
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
@@ -31,11 +32,11 @@ mod dead_letter;
 mod draining;
 mod inbox;
 mod left_out_log;
-mod message;
 mod metadata_pressure;
 mod outcomes;
 mod outgoing;
 mod pending;
+mod revoke;
 mod send_queue;
 mod stream_state;
 mod transaction_buffer;
@@ -44,17 +45,16 @@ use dead_letter::DeadLetter;
 use draining::Draining;
 pub use inbox::Inbox;
 use left_out_log::LeftOutLog;
-pub use message::{Aligned, Faulty, PublishMessage, Revocation, Unread};
 use metadata_pressure::PressureMonitor;
 use outgoing::Outgoing;
 use pending::Delivered;
 use stream_state::StreamStateLog;
 use transaction_buffer::{Measure, TransactionBuffer};
 
-/// The share of the byte budget that the records of one transaction may take, which are kept until it counts.
+/// The divisor of the byte budget for the records of one transaction, which are kept until it is committed.
 const HELD: u64 = 4;
 
-/// What the publish actor is made of.
+/// The parts of the publish stage.
 pub struct PublishParts {
     /// The inputs of the pipeline.
     pub inputs: Arc<[InputSpec]>,
@@ -64,70 +64,70 @@ pub struct PublishParts {
     pub dead_letters: Arc<str>,
     /// The topic of late, evicted and shed samples; none to drop them.
     pub late: Option<Arc<str>>,
-    /// The topic of what streams carry on; none where nothing is kept of it.
+    /// The topic of stream state; none if state is not kept.
     pub state: Option<Arc<str>>,
     /// The steps of the pipeline.
     pub steps: Arc<[Step]>,
-    /// Where records go.
+    /// The sink of all records.
     pub sink: Box<dyn Sink>,
-    /// Its transactions, where results go in such.
+    /// The sink's transactions, if results go in transactions.
     pub transactions: Option<Box<dyn Transactions>>,
-    /// What is promised of results.
+    /// The delivery guarantee.
     pub delivery: DeliverySpec,
-    /// How much may wait to be sent, in bytes.
+    /// The most bytes that may wait to be sent.
     pub send_queue: usize,
-    /// The byte budget, against which counts what is kept of a transaction.
+    /// The byte budget, against which the kept records of a transaction count.
     pub budget: Budget,
-    /// How much waits to be read.
+    /// The meter of the load.
     pub load: Load,
-    /// Where the sink tells what became of them.
+    /// The inbox for the sink's deliveries.
     pub inbox: Arc<Inbox>,
-    /// The source, once it has started.
+    /// The source. It is set once it has started.
     pub control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-    /// Who watches.
+    /// The observer of outcomes.
     pub observer: Box<dyn Observer>,
-    /// How often positions are committed.
+    /// The period of commits.
     pub commit_every: Duration,
-    /// Told once all is said and acknowledged.
+    /// Signals that every record has ended and is acknowledged.
     pub done: oneshot::Sender<()>,
     /// The pipeline's health.
     pub status: Arc<Status>,
 }
 
-/// The publish actor's room.
+/// The publish stage.
 pub struct Publish {
     inputs: Arc<[InputSpec]>,
     maker: ResultMaker,
     outgoing: Outgoing,
-    /// Stage for what has come to its end, kept from one time to the next.
+    /// Reused memory for delivered records.
     delivered: Vec<Delivered>,
     ledger: Ledger<Arc<Sample>>,
-    crowd: PressureMonitor,
+    pressure: PressureMonitor,
     order: InOrder<Arc<Job>>,
     stream_state: Option<StreamStateLog>,
     draining: Vec<Draining>,
-    /// Places in the link that stay taken, as too much waits to be sent.
-    held_up: Vec<Credit>,
+    /// Credits that publish keeps while too much waits to be sent.
+    held_credits: Vec<Credit>,
     revoke_within: Duration,
     control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     observer: Box<dyn Observer>,
-    /// Of samples that came late, came twice or had to make room, what has not been logged yet.
-    tally: LeftOutLog,
+    /// Late, duplicate and evicted samples that are not logged yet.
+    left_out_log: LeftOutLog,
     drops: Drops,
     in_flight: Arc<AtomicUsize>,
-    /// Of results whose metrics have not been told yet.
+    /// Latencies of results that are not yet in the metrics.
     latencies: Latencies,
     commit_every: Duration,
     next_commit: Timestamp,
-    /// Sync actors that will say more; none before the stop has come to one.
+    /// The number of shards that still send; none before the first shard has stopped.
     shards_left: Option<usize>,
     done: Option<oneshot::Sender<()>>,
     status: Arc<Status>,
-    listening: bool,
+    is_listening: bool,
 }
 
 impl Publish {
-    /// A publish room.
+    /// Creates the stage.
     pub fn new(parts: PublishParts) -> Self {
         let measure =
             Measure { every: parts.delivery.transaction_every, most_held: parts.budget.limit() / HELD };
@@ -147,15 +147,15 @@ impl Publish {
             inputs: parts.inputs,
             maker: parts.maker,
             ledger: Ledger::new(parts.delivery.metadata_limit),
-            crowd: PressureMonitor::default(),
+            pressure: PressureMonitor::default(),
             order: InOrder::default(),
             stream_state: parts.state.map(|topic| StreamStateLog::new(topic, &parts.steps)),
             draining: Vec::new(),
-            held_up: Vec::new(),
+            held_credits: Vec::new(),
             revoke_within: parts.delivery.revoke_within,
             control: parts.control,
             observer: parts.observer,
-            tally: LeftOutLog::default(),
+            left_out_log: LeftOutLog::default(),
             drops,
             in_flight: parts.status.count_bundles(),
             latencies: Latencies::default(),
@@ -164,7 +164,7 @@ impl Publish {
             shards_left: None,
             done: Some(parts.done),
             status: parts.status,
-            listening: false,
+            is_listening: false,
         }
     }
 
@@ -177,36 +177,36 @@ impl Publish {
         if self.outgoing.transaction_ended(now, out) == Some(false) {
             self.ledger.tell_again();
         }
-        // Before anything is sent in the next: of what is let go now others will tell.
-        self.let_go(now);
+        // Partitions are released before the next transaction begins: its records must not include theirs.
+        self.release_drained(now);
         self.send_waiting();
-        self.outgoing.forget_counted();
+        self.outgoing.forget_committed();
     }
 
-    /// Sends what waits, as far as that is possible now.
+    /// Sends waiting records as far as the sink takes them now.
     fn send_waiting(&mut self) {
         let holds = |partition, assignment| self.ledger.holds(partition, assignment);
         for _ in 0..self.outgoing.send_waiting(holds) {
             self.abandoned();
         }
         if !self.outgoing.is_overfull() {
-            self.held_up.clear();
+            self.held_credits.clear();
         }
     }
 
-    /// Says so once all has come to its end and is committed.
+    /// Signals the end once every record has ended and is committed.
     fn finish(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         if self.shards_left != Some(0) || !self.order.is_empty() {
             return;
         }
         if !self.outgoing.is_transactional() {
-            self.send_carried();
+            self.send_stream_state();
         }
         let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
-        if self.outgoing.is_empty() && !self.carries() && !uncommitted {
+        if self.outgoing.is_empty() && !self.has_stream_state() && !uncommitted {
             telemetry::published(&mut self.latencies);
-            self.tally.tell(&self.inputs);
-            // Nobody listens any more only when the stop was cut short.
+            self.left_out_log.log(&self.inputs);
+            // The receiver is gone only if the stop was cut short.
             let _ = self.done.take().map(|done| done.send(()));
         } else {
             self.outgoing.end_soon();
@@ -214,11 +214,11 @@ impl Publish {
         }
     }
 
-    /// Ends the transaction under way if it is time.
+    /// Ends the open transaction if it is due.
     fn end_transaction(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
         if self.outgoing.is_due(now) {
-            let carries = self.carries();
-            self.send_carried();
+            let carries = self.has_stream_state();
+            self.send_stream_state();
             self.outgoing.close(carries);
         }
         if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
@@ -226,13 +226,13 @@ impl Publish {
         }
     }
 
-    /// Whether there is something that streams carry on and that has not been sent.
-    fn carries(&self) -> bool {
+    /// Returns true if stream state waits to be sent.
+    fn has_stream_state(&self) -> bool {
         self.stream_state.as_ref().is_some_and(|stream_state| !stream_state.is_empty())
     }
 
-    /// Sends what streams carry on after the results that have been sent.
-    fn send_carried(&mut self) {
+    /// Sends the stream state that belongs to the results sent so far.
+    fn send_stream_state(&mut self) {
         let Some(stream_state) = &mut self.stream_state else { return };
         for (record, what) in
             stream_state.take(|partition, assignment| self.ledger.holds(partition, assignment))
@@ -246,8 +246,7 @@ impl Publish {
         if let Some(withheld) = self.ledger.withheld().filter(|withheld| !withheld.is_empty()) {
             tracing::error!(
                 ?withheld,
-                "too much has ended out of order for the metadata of a commit (delivery.metadata_limit): these \
-                 partitions are committed once it fits"
+                "commit withheld: too many records ended out of order for the metadata (delivery.metadata_limit)"
             );
         }
         if !commits.is_empty()
@@ -261,27 +260,27 @@ impl Publish {
         if now >= self.next_commit {
             self.next_commit = now.after(self.commit_every);
             if !self.outgoing.is_transactional() {
-                self.send_carried();
+                self.send_stream_state();
                 self.commit();
             }
             telemetry::published(&mut self.latencies);
-            self.tally.tell(&self.inputs);
-            // Deliveries say that there is room, unless a limit of the user's own counts otherwise.
+            self.left_out_log.log(&self.inputs);
+            // Deliveries signal free space, but not if a limit of the producer's configuration counts otherwise.
             self.send_waiting();
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {
             let mut ended = self.outgoing.again(&self.maker);
             self.ended(&mut ended);
         }
-        self.let_go(now);
+        self.release_drained(now);
         self.end_transaction(now, out);
-        if let Some(paused) = self.crowd.decide(&mut self.ledger, now)
+        if let Some(paused) = self.pressure.decide(&mut self.ledger, now)
             && let Some(control) = &*self.control.lock()
         {
             control.set_paused(Pause::Map, paused);
         }
-        if !self.listening {
-            self.listening = true;
+        if !self.is_listening {
+            self.is_listening = true;
             let inbox = self.outgoing.inbox();
             out.later(async move {
                 inbox.arrived().await;
@@ -289,10 +288,6 @@ impl Publish {
             });
         }
     }
-}
-
-fn input_name(inputs: &[InputSpec], input: InputId) -> &str {
-    inputs.get(input.index()).map_or("?", |input| input.name.as_str())
 }
 
 impl Stage for Publish {
@@ -336,7 +331,7 @@ impl Stage for Publish {
                 self.shards_left = Some(self.shards_left.unwrap_or(of).saturating_sub(1));
             }
             PublishMessage::Deliveries => {
-                self.listening = false;
+                self.is_listening = false;
                 self.deliveries(now, out);
             }
             PublishMessage::Positions(answer) => {
@@ -348,7 +343,7 @@ impl Stage for Publish {
         self.do_due(now, out);
         self.finish(now, out);
         if self.outgoing.is_overfull() {
-            self.held_up.extend(credit.take());
+            self.held_credits.extend(credit.take());
         }
     }
 
@@ -359,7 +354,7 @@ impl Stage for Publish {
 
     fn next_deadline(&self) -> Option<Timestamp> {
         let draining = self.draining.iter().filter_map(|draining| draining.until);
-        let others = [self.outgoing.again_at(), self.outgoing.due(), self.crowd.next_turn()]
+        let others = [self.outgoing.again_at(), self.outgoing.due(), self.pressure.next_turn()]
             .into_iter()
             .flatten()
             .chain(draining);

@@ -1,34 +1,33 @@
-//! Where a job goes next.
+//! The routes of jobs: from a step to the next ones, and to publish.
 
 use std::sync::{Arc, OnceLock};
 
 use lockstep_engine::infer::job::{Graph, Job, Next, Report};
 use lockstep_engine::time::Timestamp;
 
-use crate::batch::BatchMessage;
 use crate::mailbox::Mailbox;
-use crate::publish::PublishMessage;
+use crate::message::{BatchMessage, PublishMessage};
 use crate::stage_actor::Outbox;
 
-/// The links from a step on.
+/// The mailboxes of the steps and of publish.
 #[derive(Clone)]
 pub struct Routes {
-    /// Which step waits for which.
+    /// The dependencies between steps.
     pub graph: Arc<Graph>,
-    /// The batch actors, by step. They need these routes themselves, so it is filled in after they started.
+    /// The batch actors, by step. They hold these routes themselves, so this is set after they have started.
     pub steps: Arc<OnceLock<Vec<Mailbox<BatchMessage>>>>,
     /// The publish actor.
     pub publish: Mailbox<PublishMessage>,
 }
 
 impl Routes {
-    /// Nobody waits any more for an actor that may never take anything again.
+    /// Closes all mailboxes, so that no sender waits for an actor that may never take a message again.
     pub fn close(&self) {
         self.publish.close();
         self.steps.get().into_iter().flatten().for_each(Mailbox::close);
     }
 
-    /// Batches wait for nothing any more, as nothing more comes from whoever says so.
+    /// Flushes all batch queues, because the caller sends no more bundles.
     pub fn flush<M>(&self, out: &mut Outbox<M>) {
         for link in self.steps.get().into_iter().flatten() {
             out.send(link, BatchMessage::Flush);
@@ -40,7 +39,7 @@ impl Routes {
     }
 }
 
-/// Jobs gathered by where they go next, so that a batch makes one message for each receiver.
+/// Jobs grouped by their next receiver, so that a batch makes one message for each receiver.
 #[derive(Default)]
 pub struct Onward {
     steps: Vec<(usize, Vec<Arc<Job>>)>,
@@ -48,7 +47,7 @@ pub struct Onward {
 }
 
 impl Onward {
-    /// Notes where a job goes.
+    /// Adds a job for its next steps.
     pub fn add(&mut self, job: &Arc<Job>, next: &Next) {
         for step in &next.steps {
             match self.steps.iter_mut().find(|(to, _)| to == step) {
@@ -61,13 +60,13 @@ impl Onward {
         }
     }
 
-    /// Notes what became of a job at a step, and with it where it goes.
+    /// Records a job's report at a step and adds the job for its next steps.
     pub fn report(&mut self, job: &Arc<Job>, step: usize, report: Report, graph: &Graph, now: Timestamp) {
         let next = job.report(step, report, graph, now);
         self.add(job, &next);
     }
 
-    /// Sends all, from an actor.
+    /// Sends all jobs from an actor.
     pub fn send<M>(self, routes: &Routes, out: &mut Outbox<M>) {
         for (step, jobs) in self.steps {
             if let Some(link) = routes.step(step) {
@@ -79,7 +78,7 @@ impl Onward {
         }
     }
 
-    /// Sends all, from a thread that runs no actors. Waits for room.
+    /// Sends all jobs from a thread that runs no actors, and waits for full mailboxes.
     pub fn send_blocking(self, routes: &Routes) {
         for (step, jobs) in self.steps {
             if let Some(link) = routes.step(step) {

@@ -1,9 +1,7 @@
-//! Puts the actors of a pipeline together, watches them, and stops them in order.
+//! Assembles the actors of a pipeline, watches them, and stops them in order.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
@@ -23,47 +21,45 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::autoscaler::{Autoscaler, Load, Watched};
+use crate::autoscaler::{Autoscaler, Measured};
 use crate::decoding::Decoding;
 use crate::failure::{Failures, Remedy};
-use crate::heartbeat::Pulses;
 use crate::ingest::{Ingest, IngestParts, Intake, Shards};
 use crate::instance::Watchdog;
+use crate::load::Load;
 use crate::observer::Observer;
 use crate::publish::{Inbox, Publish, PublishParts};
 use crate::route::Routes;
 use crate::stage_actor::StageActor;
+use crate::stall::StallDetector;
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
 use leave::{leave, stop_in_order};
-use start::{Given, start_shards, start_steps, thread};
+use start::{INGEST_MAILBOX, PUBLISH_MAILBOX, Shared, start_shards, start_steps, thread};
 
 mod leave;
+mod outcome;
 mod start;
 
-/// Messages that may wait in each link: enough to keep the next actor busy, few enough that backpressure
-/// is felt at once.
-const INGEST_LINK: usize = 4;
-const ALIGN_LINK: usize = 4;
-const BATCH_LINK: usize = 8;
-const PUBLISH_LINK: usize = 32;
-/// How long the actors' threads may take to end at most.
+pub use outcome::{Ended, PipelineError};
+
+/// The time within which the actors' threads must end.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Told of what the sink's records became.
+/// Receives the deliveries of the sink.
 pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 /// Starts a source that puts its events into a sink.
 pub type MakeSource = Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, String> + Send>;
-/// Starts a sink that tells of its deliveries, and its transactions where results go in such.
+/// Starts a sink that reports its deliveries, and its transactions if results go in transactions.
 pub type MakeSink =
     Box<dyn FnOnce(OnDelivery) -> Result<(Box<dyn Sink>, Option<Box<dyn Transactions>>), String> + Send>;
 
-/// What a pipeline is put together from.
+/// The parts of a pipeline.
 pub struct Parts {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// The views of each step, with their labels read.
+    /// The views of each step, with their labels loaded.
     pub views: Vec<Vec<Shown>>,
     /// The model runtimes.
     pub backends: Vec<Arc<dyn Backend>>,
@@ -71,64 +67,42 @@ pub struct Parts {
     pub source: MakeSource,
     /// Starts the sink.
     pub sink: MakeSink,
-    /// How much may wait to be sent, in bytes: with the sink, or for the next transaction.
+    /// The most bytes that may wait to be sent: in the sink, or for the next transaction.
     pub send_queue: usize,
-    /// Who watches.
+    /// The observer of outcomes.
     pub observer: Box<dyn Observer>,
     /// The pipeline's health.
     pub status: Arc<Status>,
-    /// Where to end by itself, for a source that tells of [`SourceEvent::AtEnd`]; none to go on until stopped.
+    /// The end of reading, for a source that reports [`SourceEvent::AtEnd`]; none to run until stopped.
     ///
     /// [`SourceEvent::AtEnd`]: lockstep_engine::ingest::source::SourceEvent::AtEnd
     pub until: Option<Ends>,
 }
 
-/// How a pipeline ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// In order: all that was taken in has ended and is committed.
-    InOrder,
-    /// The deadline came first. What had not ended is not committed and will be read again.
-    CutShort(String),
-}
-
-/// Why a pipeline could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// It did not start.
-    #[error("{0}")]
-    Start(String),
-    /// It failed while it ran. A new one may do better.
-    #[error("{0}")]
-    Failed(String),
-    /// It failed while it ran, and a new one would as well.
-    #[error("{0}")]
-    Final(String),
-}
-
-/// Runs a pipeline on this thread until it is stopped or fails. [`crate::supervise()`] does so again and again.
+/// Runs a pipeline on this thread until it is stopped or fails. [`crate::supervise()`] restarts failed pipelines.
 ///
 /// # Errors
-/// What kept it from starting, or why it could not go on. What had not ended is not committed.
+/// The reason why the pipeline did not start or failed. Records that had not ended are not committed.
 pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
     let system = System::new();
-    let mut watch = Watchdog::default();
+    let mut watchdog = Watchdog::default();
     let join_within = parts.pipeline.limits.stop_within.min(JOIN_WITHIN);
     parts.status.begin();
     let outcome = system.block_on(async {
         let mut arbiters = Vec::new();
-        let of_shards = Arc::default();
-        let outcome = start_and_watch(parts, stop, &mut watch, &mut arbiters, Arc::clone(&of_shards)).await;
-        arbiters.append(&mut of_shards.lock());
+        let shard_threads = Arc::default();
+        let outcome =
+            start_and_watch(parts, stop, &mut watchdog, &mut arbiters, Arc::clone(&shard_threads)).await;
+        arbiters.append(&mut shard_threads.lock());
         join(arbiters, join_within);
         outcome
     });
-    watch.close();
+    watchdog.close();
     outcome
 }
 
-/// Ends the threads of actors, and with the actors the instances' last senders. Not for ever: an actor that does not
-/// come back from what it does must not keep the process.
+/// Ends the actors' threads and with the actors the last senders of the instances' orders. The wait is bounded: an actor that
+/// hangs must not keep the process.
 fn join(arbiters: Vec<Arbiter>, within: Duration) {
     let (over, all_over) = crossbeam_channel::bounded(1);
     let join = move || {
@@ -137,23 +111,23 @@ fn join(arbiters: Vec<Arbiter>, within: Duration) {
         }
         for arbiter in arbiters {
             if arbiter.join().is_err() {
-                tracing::error!("a thread of actors panicked");
+                tracing::error!("actor thread panicked");
             }
         }
         let _ = over.send(());
     };
     let started = std::thread::Builder::new().name("join".into()).spawn(join);
     if started.is_err() || all_over.recv_timeout(within).is_err() {
-        tracing::error!("an actor has not returned; its thread is left behind");
+        tracing::error!("actor did not return, thread abandoned");
     }
 }
 
 async fn start_and_watch(
     parts: Parts,
     stop: &Stop,
-    watch: &mut Watchdog,
+    watchdog: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
-    of_shards: Arc<Mutex<Vec<Arbiter>>>,
+    shard_threads: Arc<Mutex<Vec<Arbiter>>>,
 ) -> Result<Ended, PipelineError> {
     let Parts { pipeline, views, backends, source, sink, send_queue, observer, status, until } = parts;
     let start = PipelineError::Start;
@@ -161,7 +135,7 @@ async fn start_and_watch(
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
     let inputs: Arc<[InputSpec]> = pipeline.inputs.clone().into();
 
-    // From the end to the start, since each actor needs the link to the next.
+    // The actors start from the last to the first, since each needs the mailbox of the next.
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
     let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
@@ -197,32 +171,33 @@ async fn start_and_watch(
         "publish".into(),
         "publish",
         publish,
-        PUBLISH_LINK,
+        PUBLISH_MAILBOX,
         thread(arbiters),
         failures.clone(),
     );
 
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
-    // What is further away is an epoch of its own, which begins with nothing.
+    // State from further away belongs to another epoch, which begins without state.
     let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
     let restored = Arc::new(Mutex::new(Restored::new(near)));
     let decoding = Decoding::new(budget.clone());
-    let given = Given { backends: &backends, restored: &restored, decoding: &decoding };
-    let steps = start_steps(&pipeline, given, &routes, &failures, stop, watch, arbiters).map_err(start)?;
+    let shared = Shared { backends: &backends, restored: &restored, decoding: &decoding };
+    let steps =
+        start_steps(&pipeline, shared, &routes, &failures, stop, watchdog, arbiters).map_err(start)?;
 
     let clock = Arc::default();
-    let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), of_shards);
+    let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), shard_threads);
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
     let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
-    let scaling = Autoscaler::new(Watched {
+    let scaling = Autoscaler::new(Measured {
         pipeline: &pipeline,
         load: load.clone(),
         budget: budget.clone(),
         status: status.clone(),
         steps,
     });
-    let room = Ingest::new(IngestParts {
+    let ingest = Ingest::new(IngestParts {
         inputs,
         shards,
         publish: publish.clone(),
@@ -235,8 +210,14 @@ async fn start_and_watch(
         until,
         status: status.clone(),
     });
-    let ingest =
-        StageActor::start("ingest".into(), "ingest", room, INGEST_LINK, thread(arbiters), failures.clone());
+    let ingest = StageActor::start(
+        "ingest".into(),
+        "ingest",
+        ingest,
+        INGEST_MAILBOX,
+        thread(arbiters),
+        failures.clone(),
+    );
 
     let source = source(Box::new(Intake(ingest.clone()))).map_err(start)?;
     *control.lock() = Some(source.clone());
@@ -244,30 +225,32 @@ async fn start_and_watch(
     status.running.store(true, Ordering::Relaxed);
     tracing::info!(pipeline = pipeline.name, "running");
 
-    let heartbeats = Pulses::new(pipeline.supervision.stall_after);
+    let detector = StallDetector::new(pipeline.supervision.stall_after);
     let cause = tokio::select! {
-        () = stop.asked() => Cause::Asked,
+        () = stop.stopped() => Cause::Stopped,
         Ok(()) = &mut all_done => Cause::AtEnd,
         why = failed.recv() => Cause::of(why),
-        () = stands_still(heartbeats, &failures) => Cause::of(failed.recv().await),
-        never = scaling.watch() => match never {},
+        () = stalled(detector, &failures) => Cause::of(failed.recv().await),
+        never = scaling.run() => match never {},
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
     match cause {
-        Cause::Asked => Ok(stop_in_order(&source, (&ingest, &publish), all_done, &mut failed, within).await),
+        Cause::Stopped => {
+            Ok(stop_in_order(&source, (&ingest, &publish), all_done, &mut failed, within).await)
+        }
         Cause::AtEnd => {
-            tracing::info!("all that was there has been processed");
+            tracing::info!("all records processed");
             source.stop();
             Ok(leave(&source, &publish, true, Instant::now(), within).await)
         }
         Cause::Failed(why, remedy) => {
             source.stop();
-            // An actor that comes back late must not commit beside the pipeline that follows.
+            // An actor that returns late must not commit beside the next pipeline.
             *control.lock() = None;
             routes.close();
             if let Err(error) = source.close(Vec::new(), within) {
-                tracing::warn!("leaving the group: {error}");
+                tracing::warn!(%error, "leaving the group failed");
             }
             Err(match remedy {
                 Remedy::Restart => PipelineError::Failed(why),
@@ -277,46 +260,27 @@ async fn start_and_watch(
     }
 }
 
-/// Why a pipeline ends.
+/// The cause of a pipeline's end.
 enum Cause {
-    Asked,
-    /// All has been read that it was to read, and has ended.
+    Stopped,
+    /// Every record to read has been read and has ended.
     AtEnd,
     Failed(String, Remedy),
 }
 
 impl Cause {
     fn of(failure: Option<(String, Remedy)>) -> Self {
-        // None when everybody who could report is gone, and with them the work.
-        failure.map_or(Self::Asked, |(why, remedy)| Self::Failed(why, remedy))
+        // The channel closes only once all actors have ended.
+        failure.map_or(Self::Stopped, |(why, remedy)| Self::Failed(why, remedy))
     }
 }
 
-/// Ends when an actor stands still, which is reported.
-async fn stands_still(mut heartbeats: Pulses, failures: &Failures) {
+/// Waits until an actor stalls, and reports it.
+async fn stalled(mut detector: StallDetector, failures: &Failures) {
     loop {
-        tokio::time::sleep(heartbeats.every()).await;
-        if let Some((who, why)) = heartbeats.still(failures.status(), Timestamp::now()) {
+        tokio::time::sleep(detector.every()).await;
+        if let Some((who, why)) = detector.stalled(failures.status(), Timestamp::now()) {
             return failures.report(who, &why);
-        }
-    }
-}
-
-/// Waits for a future on a thread that runs no actors.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
         }
     }
 }

@@ -1,7 +1,6 @@
-//! What every actor does around its room: one message at a time, panics caught, time brought in, and
-//! nothing taken while what it has to say finds no room.
+//! The actor around a stage. It handles one message at a time, catches panics, supplies the time, and takes no message while
+//! the stage's own messages wait for a full mailbox.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -15,15 +14,15 @@ use lockstep_engine::time::Timestamp;
 use crate::failure::{Failures, Remedy};
 use crate::heartbeat::Heartbeat;
 use crate::mailbox::{Credit, Envelope, Mailbox, Refused};
+use crate::panic_text::panic_text;
 
-/// What an actor does, apart from being one.
+/// The logic of a stage.
 pub trait Stage: Send + Unpin + 'static {
-    /// What it takes.
+    /// The messages that the stage handles.
     type Message: Send + Unpin + 'static;
 
-    /// Deals with a message. The sender's place in the link is free again when `credit` is dropped: a
-    /// room that keeps the message keeps the credit with it. Otherwise it is dropped once everything that the
-    /// room says to `out` has been taken.
+    /// Handles a message. A stage that keeps the message also keeps its `credit`. Otherwise the actor drops the credit once
+    /// every message in `out` has been accepted.
     fn handle(
         &mut self,
         message: Self::Message,
@@ -32,16 +31,16 @@ pub trait Stage: Send + Unpin + 'static {
         out: &mut Outbox<Self::Message>,
     );
 
-    /// Does what is due. So many messages have come that it has not dealt with.
+    /// Does the work that is due. `_waiting` is the number of messages that have arrived and are not handled.
     fn tick(&mut self, _now: Timestamp, _waiting: u64, _out: &mut Outbox<Self::Message>) {}
 
-    /// What it has said finds no room: it is given nothing until that has been taken.
-    fn waits(&mut self, _now: Timestamp) {}
+    /// Called when a full mailbox blocks the stage's own messages. No message is handled until they are accepted.
+    fn blocked(&mut self, _now: Timestamp) {}
 
-    /// What it had said has been taken.
-    fn goes_on(&mut self, _now: Timestamp) {}
+    /// Called when all blocked messages have been accepted.
+    fn unblocked(&mut self, _now: Timestamp) {}
 
-    /// When something will be due.
+    /// Returns the next time at which work is due.
     fn next_deadline(&self) -> Option<Timestamp> {
         None
     }
@@ -50,7 +49,7 @@ pub trait Stage: Send + Unpin + 'static {
 type Pending = Pin<Box<dyn Future<Output = ()>>>;
 type PendingMessage<M> = Pin<Box<dyn Future<Output = M>>>;
 
-/// What a room has to say.
+/// The messages that a stage sends.
 pub struct Outbox<M> {
     pending: VecDeque<Pending>,
     to_self: Vec<PendingMessage<M>>,
@@ -62,116 +61,116 @@ impl<M> Outbox<M> {
         Self { pending: VecDeque::new(), to_self: Vec::new(), failure: None }
     }
 
-    /// Sends a message. If the link is full, the actor waits, and takes nothing until it is sent.
-    pub fn send<N: Send + 'static>(&mut self, link: &Mailbox<N>, message: N) {
+    /// Sends a message. If the mailbox is full, the actor handles nothing more until the message is accepted.
+    pub fn send<N: Send + 'static>(&mut self, mailbox: &Mailbox<N>, message: N) {
         let message = if self.pending.is_empty() {
-            match link.try_send(message) {
+            match mailbox.try_send(message) {
                 Ok(()) => return,
                 Err(Refused::Full(message) | Refused::Closed(message)) => message,
             }
         } else {
             message
         };
-        let link = link.clone();
-        self.pending.push_back(Box::pin(async move { link.send(message).await }));
+        let mailbox = mailbox.clone();
+        self.pending.push_back(Box::pin(async move { mailbox.send(message).await }));
     }
 
-    /// The actor goes on, and gets the outcome as a message when it is there.
+    /// Sends the future's outcome to the stage itself once it is ready. The actor handles other messages meanwhile.
     pub fn later(&mut self, message: impl Future<Output = M> + 'static) {
         self.to_self.push(Box::pin(message));
     }
 
-    /// The room cannot go on, and with it the pipeline; a new one may.
+    /// Ends the pipeline with a failure that a new pipeline may overcome.
     pub fn fail(&mut self, why: String) {
         self.failure.get_or_insert((why, Remedy::Restart));
     }
 
-    /// The room cannot go on, and a new one could not either.
+    /// Ends the pipeline with a failure that a new pipeline would repeat.
     pub fn end(&mut self, why: String) {
         self.failure.get_or_insert((why, Remedy::None));
     }
 }
 
-/// A room with an actor around it.
+/// A stage with an actor around it.
 pub struct StageActor<R: Stage> {
     name: String,
-    room: R,
-    mailbox: usize,
+    stage: R,
+    capacity: usize,
     failures: Failures,
     heartbeat: Arc<Heartbeat>,
     timer: Option<(Timestamp, SpawnHandle)>,
-    /// The room has panicked: what it knows is half of one thing and half of another.
+    /// True once the stage has panicked: its state may be half changed.
     is_broken: bool,
-    /// What it has said finds no room. Its context still lets a timer or a message to itself through that is ready then.
-    is_waiting: bool,
-    /// What came meanwhile, in its order: else what comes of it would overtake what waits.
-    meanwhile: VecDeque<(Option<Credit>, Call<R::Message>)>,
+    /// True while a full mailbox blocks the stage's messages. The actix context still delivers timers and messages to itself.
+    is_blocked: bool,
+    /// Calls that arrived while blocked, in order: handled at once, their messages would overtake the blocked ones.
+    deferred: VecDeque<(Option<Credit>, Call<R::Message>)>,
 }
 
 impl<R: Stage> StageActor<R> {
-    /// Starts a room as an actor on a thread, with a link to it for at most `capacity` messages.
+    /// Starts a stage as an actor on a thread, and returns its mailbox for at most `capacity` messages.
     pub fn start(
         name: String,
-        link: &'static str,
-        room: R,
+        mailbox: &'static str,
+        stage: R,
         capacity: usize,
         arbiter: &Arbiter,
         failures: Failures,
     ) -> Mailbox<R::Message> {
         let heartbeat = failures.status().heartbeat(&name);
         failures.starting(&name);
-        let shell = Self {
+        let stage_actor = Self {
             name,
-            room,
-            mailbox: capacity,
+            stage,
+            capacity,
             failures,
             heartbeat: heartbeat.clone(),
             timer: None,
             is_broken: false,
-            is_waiting: false,
-            meanwhile: VecDeque::new(),
+            is_blocked: false,
+            deferred: VecDeque::new(),
         };
-        let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| shell);
-        Mailbox::new(link, &actor, capacity, heartbeat)
+        let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| stage_actor);
+        Mailbox::new(mailbox, &actor, capacity, heartbeat)
     }
 
     fn call(&mut self, ctx: &mut Context<Self>, credit: Option<Credit>, call: Call<R::Message>) {
         if self.is_broken {
             return self.heartbeat.done();
         }
-        if self.is_waiting {
-            return self.meanwhile.push_back((credit, call));
+        if self.is_blocked {
+            return self.deferred.push_back((credit, call));
         }
         let (now, began) = (Timestamp::now(), Instant::now());
         let waiting = self.heartbeat.left().saturating_sub(1);
         let mut credit = credit;
         let mut out = Outbox::new();
         let outcome = catch_unwind(AssertUnwindSafe(|| match call {
-            Call::Handle(message) => self.room.handle(message, &mut credit, now, &mut out),
-            Call::Tick => self.room.tick(now, waiting, &mut out),
+            Call::Handle(message) => self.stage.handle(message, &mut credit, now, &mut out),
+            Call::Tick => self.stage.tick(now, waiting, &mut out),
         }));
         self.heartbeat.worked(began.elapsed());
         if let Err(panic) = outcome {
             telemetry::panicked(&self.name);
             self.is_broken = true;
-            // Nothing comes of what it had begun to say: it might count, and what belongs to it not.
+            // Messages of the failed call are dropped: one of them could take effect without the others.
             out = Outbox::new();
-            out.fail(format!("it panicked: {}", panic_text(panic.as_ref())));
+            out.fail(format!("the actor panicked: {}", panic_text(panic.as_ref())));
         }
         if let Some((why, remedy)) = out.failure {
             self.failures.report_with(&self.name, &why, remedy);
         }
         for message in out.to_self {
-            let deliver = message.into_actor(self).map(|message, shell, ctx| {
-                shell.heartbeat.given();
-                shell.call(ctx, None, Call::Handle(message));
+            let deliver = message.into_actor(self).map(|message, actor, ctx| {
+                actor.heartbeat.given();
+                actor.call(ctx, None, Call::Handle(message));
             });
             ctx.spawn(deliver);
         }
         if out.pending.is_empty() {
             self.heartbeat.done();
         } else {
-            self.heartbeat.waits();
+            self.heartbeat.blocked();
             let heartbeat = self.heartbeat.clone();
             let send_all = async move {
                 for pending in out.pending {
@@ -180,30 +179,30 @@ impl<R: Stage> StageActor<R> {
                 drop(credit);
                 heartbeat.done();
             };
-            self.is_waiting = true;
+            self.is_blocked = true;
             if !self.is_broken {
-                self.room.waits(Timestamp::now());
+                self.stage.blocked(Timestamp::now());
             }
-            ctx.wait(send_all.into_actor(self).map(|(), shell, ctx| shell.goes_on(ctx)));
+            ctx.wait(send_all.into_actor(self).map(|(), actor, ctx| actor.unblocked(ctx)));
         }
         self.set_timer(ctx, now);
     }
 
-    /// All that it had said has been taken.
-    fn goes_on(&mut self, ctx: &mut Context<Self>) {
-        self.is_waiting = false;
+    /// Handles the calls that arrived while the actor was blocked.
+    fn unblocked(&mut self, ctx: &mut Context<Self>) {
+        self.is_blocked = false;
         if !self.is_broken {
-            self.room.goes_on(Timestamp::now());
+            self.stage.unblocked(Timestamp::now());
         }
-        while !self.is_waiting
-            && let Some((credit, call)) = self.meanwhile.pop_front()
+        while !self.is_blocked
+            && let Some((credit, call)) = self.deferred.pop_front()
         {
             self.call(ctx, credit, call);
         }
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>, now: Timestamp) {
-        let due = self.room.next_deadline();
+        let due = self.stage.next_deadline();
         if self.timer.as_ref().map(|(at, _)| *at) == due {
             return;
         }
@@ -211,10 +210,10 @@ impl<R: Stage> StageActor<R> {
             ctx.cancel_future(handle);
         }
         if let Some(due) = due {
-            let handle = ctx.run_later(due.since(now), |shell, ctx| {
-                shell.timer = None;
-                shell.heartbeat.given();
-                shell.call(ctx, None, Call::Tick);
+            let handle = ctx.run_later(due.since(now), |actor, ctx| {
+                actor.timer = None;
+                actor.heartbeat.given();
+                actor.call(ctx, None, Call::Tick);
             });
             self.timer = Some((due, handle));
         }
@@ -230,7 +229,7 @@ impl<R: Stage> Actor for StageActor<R> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(self.mailbox);
+        ctx.set_mailbox_capacity(self.capacity);
         self.failures.running(&self.name);
         self.heartbeat.given();
         self.call(ctx, None, Call::Tick);
@@ -243,12 +242,6 @@ impl<R: Stage> Handler<Envelope<R::Message>> for StageActor<R> {
     fn handle(&mut self, envelope: Envelope<R::Message>, ctx: &mut Context<Self>) {
         self.call(ctx, Some(envelope.credit), Call::Handle(envelope.message));
     }
-}
-
-/// What a panic said.
-pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::status::Status;
 
-/// Tells what it takes, each time that it is let.
+/// Reports each message that it handles, one for each permission.
 struct Listener {
-    let_go: Receiver<()>,
-    told: SyncSender<&'static str>,
+    permissions: Receiver<()>,
+    handled: SyncSender<&'static str>,
 }
 
 impl Stage for Listener {
@@ -22,85 +22,92 @@ impl Stage for Listener {
         _now: Timestamp,
         _out: &mut Outbox<&'static str>,
     ) {
-        self.let_go.recv().expect("it is let go");
-        self.told.send(message).expect("somebody listens");
+        self.permissions.recv().expect("a permission");
+        self.handled.send(message).expect("the test receives");
     }
 }
 
-/// Says two things, of which the second finds no room, and one more when it hears of itself.
+/// Sends two messages, of which the second finds the mailbox full, and a third after a message to itself.
 struct Talker {
     to: Mailbox<&'static str>,
     noted: SyncSender<&'static str>,
-    hear: Option<oneshot::Receiver<()>>,
-    has_spoken: bool,
+    signal: Option<oneshot::Receiver<()>>,
+    has_sent: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Said {
+enum Command {
     Begin,
-    Speak,
-    ByItself,
+    Send,
+    ToItself,
 }
 
 impl Stage for Talker {
-    type Message = Said;
+    type Message = Command;
 
-    fn handle(&mut self, said: Said, _permit: &mut Option<Credit>, _now: Timestamp, out: &mut Outbox<Said>) {
-        match said {
-            Said::Begin => {
-                let hear = self.hear.take().expect("it begins once");
+    fn handle(
+        &mut self,
+        command: Command,
+        _credit: &mut Option<Credit>,
+        _now: Timestamp,
+        out: &mut Outbox<Command>,
+    ) {
+        match command {
+            Command::Begin => {
+                let signal = self.signal.take().expect("it begins once");
                 out.later(async {
-                    hear.await.expect("it is told");
-                    Said::ByItself
+                    signal.await.expect("a signal");
+                    Command::ToItself
                 });
-                self.noted.send("has begun").expect("somebody listens");
+                self.noted.send("has begun").expect("the test receives");
             }
-            Said::Speak => {
-                self.has_spoken = true;
+            Command::Send => {
+                self.has_sent = true;
                 out.send(&self.to, "first");
                 out.send(&self.to, "second");
             }
             // The message to itself may come before the one from outside.
-            Said::ByItself if !self.has_spoken => out.later(async { Said::ByItself }),
-            Said::ByItself => out.send(&self.to, "third"),
+            Command::ToItself if !self.has_sent => out.later(async { Command::ToItself }),
+            Command::ToItself => out.send(&self.to, "third"),
         }
     }
 
-    fn waits(&mut self, _now: Timestamp) {
-        self.noted.send("waits").expect("somebody listens");
+    fn blocked(&mut self, _now: Timestamp) {
+        self.noted.send("blocked").expect("the test receives");
     }
 
-    fn goes_on(&mut self, _now: Timestamp) {
-        self.noted.send("goes on").expect("somebody listens");
+    fn unblocked(&mut self, _now: Timestamp) {
+        self.noted.send("unblocked").expect("the test receives");
     }
 }
 
 #[test]
-fn nothing_that_comes_while_an_actor_waits_overtakes_what_it_has_said() {
-    let (let_it, let_go) = sync_channel(8);
-    let (told, heard) = sync_channel(8);
+fn blocked_stage_actor_keeps_the_order_of_its_messages() {
+    let (permit, permissions) = sync_channel(8);
+    let (handled, received) = sync_channel(8);
     let (noted, notes) = sync_channel(8);
     System::new().block_on(async move {
         let (failures, _failed) = Failures::new(Arc::new(Status::default()));
         let (of_listener, of_talker) = (Arbiter::new(), Arbiter::new());
-        let room = Listener { let_go, told };
-        let to = StageActor::start("listener".into(), "listener", room, 1, &of_listener, failures.clone());
-        let (tell, hear) = oneshot::channel();
-        let room = Talker { to, noted, hear: Some(hear), has_spoken: false };
-        let talker = StageActor::start("talker".into(), "talker", room, 2, &of_talker, failures);
-        talker.send(Said::Begin).await;
+        let listener = Listener { permissions, handled };
+        let to =
+            StageActor::start("listener".into(), "listener", listener, 1, &of_listener, failures.clone());
+        let (send, signal) = oneshot::channel();
+        let talker = Talker { to, noted, signal: Some(signal), has_sent: false };
+        let talker = StageActor::start("talker".into(), "talker", talker, 2, &of_talker, failures);
+        talker.send(Command::Begin).await;
         assert_eq!(notes.recv().expect("it begins"), "has begun");
-        // What it hears and what it hears of itself are there when it looks.
+        // Both messages are in its mailbox before it handles one.
         let (open, gate) = sync_channel::<()>(1);
         assert!(of_talker.spawn_fn(move || gate.recv().expect("it opens")));
-        talker.send(Said::Speak).await;
-        tell.send(()).expect("it listens");
-        open.send(()).expect("it waits");
-        assert_eq!(notes.recv().expect("it waits"), "waits");
-        (0..3).for_each(|_| let_it.send(()).expect("it listens"));
-        let heard: Vec<_> = (0..3).map(|_| heard.recv().expect("it is told")).collect();
-        assert_eq!(heard, ["first", "second", "third"]);
-        assert_eq!(notes.recv().expect("it goes on"), "goes on");
+        talker.send(Command::Send).await;
+        send.send(()).expect("the talker waits");
+        open.send(()).expect("the gate waits");
+        assert_eq!(notes.recv().expect("a note"), "blocked");
+        (0..3).for_each(|_| permit.send(()).expect("the listener waits"));
+        let received: Vec<_> = (0..3).map(|_| received.recv().expect("a message")).collect();
+        assert_eq!(received, ["first", "second", "third"]);
+        assert_eq!(notes.recv().expect("a note"), "unblocked");
         of_listener.stop();
         of_talker.stop();
     });

@@ -1,4 +1,4 @@
-//! What the pipeline says of its health.
+//! The health of the pipeline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,64 +9,70 @@ use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
+use crate::counts::{Instances, ShardCount};
 use crate::heartbeat::Heartbeat;
-use crate::instance::count::Instances;
-use crate::resize::Shards;
 
-/// Under which name the pipeline as a whole stands among its actors.
+/// The name of the pipeline as a whole among its actors.
 pub const PIPELINE: &str = "pipeline";
+/// The first part of the names of shards.
+pub(crate) const ALIGN_PREFIX: &str = "align-";
 
-/// Shared by all actors of a pipeline and read by the health endpoint. It outlives the pipeline: one that is
-/// started again goes on with it.
+/// Returns the name of a shard's actor.
+pub(crate) fn shard_name(shard: usize) -> String {
+    format!("{ALIGN_PREFIX}{shard}")
+}
+
+/// The health that all actors of a pipeline share and the health endpoint reads. It outlives the pipeline: a restarted one goes
+/// on with it.
 #[derive(Debug, Default)]
 pub struct Status {
-    /// Models are loaded and the source runs.
+    /// True while the models are loaded and the source runs.
     pub running: AtomicBool,
-    /// How many pipelines have been put together.
+    /// The number of pipelines started so far.
     pipelines: AtomicU64,
-    /// Partitions that are ours.
+    /// The number of assigned partitions.
     pub partitions: AtomicUsize,
-    /// Bundles that have closed and whose results have not been acknowledged. Each pipeline has a count of its own, since
-    /// actors of one that was replaced may still count down.
+    /// The number of closed bundles whose results are not acknowledged. Each pipeline has its own count, since actors of a
+    /// replaced pipeline may still count down.
     in_flight: Mutex<Arc<AtomicUsize>>,
-    /// Results acknowledged.
+    /// The number of acknowledged results.
     pub results: AtomicU64,
-    /// How many shards there are, and are to be.
-    pub shards: Shards,
-    /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
+    /// The desired and current number of shards.
+    pub shards: ShardCount,
+    /// The offsets read, and all offsets to read, of a pipeline that ends by itself.
     progress: Mutex<Option<(u64, u64)>>,
-    /// What keeps it from reading, publishing or committing now.
+    /// The conditions that block reading, publishing or committing now.
     board: Mutex<Board>,
-    /// Whether there is anything on the board.
-    is_troubled: AtomicBool,
-    /// What is wrong with what others write into the inputs, by subject.
+    /// True if the board has a condition.
+    has_conditions: AtomicBool,
+    /// Faults of the producers of the inputs, by subject.
     upstream: Mutex<BTreeMap<&'static str, String>>,
-    /// Why the pipeline ended, if it failed for good.
+    /// The reason of the pipeline's final failure.
     failure: Mutex<Option<String>>,
     actors: Mutex<BTreeMap<String, ActorHealth>>,
-    /// What is remembered of actors of pipelines before, until they are there again.
+    /// The health of actors of earlier pipelines, until they start again.
     past: Mutex<BTreeMap<String, ActorHealth>>,
     heartbeats: Mutex<BTreeMap<String, Arc<Heartbeat>>>,
     breakers: Mutex<BTreeMap<String, BreakerHealth>>,
     instances: Mutex<BTreeMap<String, Arc<Instances>>>,
 }
 
-/// What an actor or an instance does.
+/// The state of an actor or an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// It is made ready: a model is loaded.
+    /// It starts: an instance loads its model.
     #[default]
     Starting,
     /// It works.
     Running,
-    /// It has failed, and waits until it is started again.
+    /// It has failed and waits for its restart.
     Restarting,
     /// It has failed too often.
     Failed,
 }
 
 impl State {
-    /// As it stands in what health says.
+    /// Returns the state's name in the health document.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -80,25 +86,25 @@ impl State {
 /// The health of one actor or instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActorHealth {
-    /// What it does.
+    /// The state.
     pub state: State,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u64,
-    /// Why it failed last.
+    /// The reason of the last failure.
     pub last_error: Option<String>,
 }
 
 /// The health of one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerHealth {
-    /// What its breaker does.
+    /// The state of its circuit breaker.
     pub state: BreakerState,
-    /// Whether bundles wait while it is not closed.
+    /// True if bundles wait while the breaker is not closed.
     pub holds_up: bool,
 }
 
 impl Status {
-    /// Notes what is wrong with what others write into the inputs, or that nothing is any more.
+    /// Sets or clears a fault of the producers of the inputs.
     pub(crate) fn set_upstream(&self, subject: &'static str, wrong: Option<String>) {
         let mut upstream = self.upstream.lock();
         match wrong {
@@ -107,67 +113,67 @@ impl Status {
         };
     }
 
-    /// What is wrong with what others write into the inputs, by subject. It keeps nobody from working.
+    /// Returns the faults of the producers of the inputs, by subject. They do not stop the pipeline.
     pub fn upstream(&self) -> BTreeMap<&'static str, String> {
         self.upstream.lock().clone()
     }
 
-    /// Notes why the pipeline failed for good; the first reason stays.
+    /// Sets the reason of the pipeline's final failure; the first reason stays.
     pub fn set_failure(&self, why: &str) {
         self.failure.lock().get_or_insert_with(|| why.to_owned());
         self.change(PIPELINE, |actor| actor.state = State::Failed);
     }
 
-    /// So many offsets have been read, of so many.
+    /// Sets the offsets read and all offsets to read.
     pub(crate) fn set_progress(&self, progress: (u64, u64)) {
         *self.progress.lock() = Some(progress);
     }
 
-    /// How many offsets have been read, and of how many, by a pipeline that ends by itself.
+    /// Returns the offsets read, and all offsets to read, of a pipeline that ends by itself.
     pub fn progress(&self) -> Option<(u64, u64)> {
         *self.progress.lock()
     }
 
-    /// The number of the present pipeline.
+    /// Returns the number of the present pipeline.
     pub(crate) fn pipeline(&self) -> u64 {
         self.pipelines.load(Ordering::Acquire)
     }
 
-    /// Whether bundles are under way.
+    /// Returns true if bundles are in flight.
     pub fn is_busy(&self) -> bool {
         self.bundles_in_flight() > 0
     }
 
-    /// Bundles that have closed and whose results have not been acknowledged.
+    /// Returns the number of closed bundles whose results are not acknowledged.
     pub fn bundles_in_flight(&self) -> usize {
         self.in_flight.lock().load(Ordering::Relaxed)
     }
 
-    /// Where an actor of the present pipeline counts its bundles.
+    /// Returns the count of bundles in flight of the present pipeline.
     pub(crate) fn count_bundles(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.in_flight.lock())
     }
 
-    /// What keeps it from working now, those first that keep it from being ready.
+    /// Returns the present conditions, first those that make the pipeline unready.
     pub fn conditions(&self) -> Vec<Condition> {
         self.board.lock().held(Timestamp::now())
     }
 
-    /// Logs again what still keeps it from working, so that it is never silent for long while it cannot work. To be called
-    /// about once a second.
+    /// Logs lasting conditions again, so that a blocked pipeline is never silent for long. The caller calls it about once a
+    /// second.
     pub fn say_again(&self) {
-        if self.is_troubled.load(Ordering::Relaxed) {
+        if self.has_conditions.load(Ordering::Relaxed) {
             let due = self.board.lock().due(Timestamp::now());
             due.iter().for_each(log);
         }
     }
 
-    /// Why the pipeline failed for good.
+    /// Returns the reason of the pipeline's final failure.
     pub fn failure(&self) -> Option<String> {
         self.failure.lock().clone()
     }
 
-    /// Whether it takes records and makes results.
+    /// Returns true if the pipeline takes records and makes results.
     pub fn is_ready(&self) -> bool {
         let breakers = self.breakers.lock();
         let held_up = breakers.values().any(|it| it.holds_up && it.state != BreakerState::Closed);
@@ -179,7 +185,7 @@ impl Status {
             && self.actors.lock().values().all(|actor| actor.state == State::Running)
     }
 
-    /// Somebody is being made ready, for the first time or again.
+    /// Sets an actor's state to starting and counts a restart.
     pub fn starting(&self, who: &str) {
         self.change(who, |actor| {
             actor.restarts += u64::from(actor.state == State::Restarting);
@@ -187,12 +193,12 @@ impl Status {
         });
     }
 
-    /// Somebody works.
+    /// Sets an actor's state to running.
     pub fn running(&self, who: &str) {
         self.change(who, |actor| actor.state = State::Running);
     }
 
-    /// Somebody has failed, and will be started again or with the pipeline.
+    /// Sets an actor's state to restarting, with the reason.
     pub fn failed(&self, who: &str, why: &str) {
         self.change(who, |actor| {
             actor.state = State::Restarting;
@@ -211,28 +217,28 @@ impl Status {
         }
     }
 
-    /// What a step's breaker does; `holds_up` says whether bundles wait while it is not closed.
+    /// Sets the state of a step's breaker. `holds_up` is true if bundles wait while it is not closed.
     pub fn set_breaker(&self, step: &str, state: BreakerState, holds_up: bool) {
         self.breakers.lock().insert(step.to_owned(), BreakerHealth { state, holds_up });
     }
 
-    /// How many instances a step has, and is to have.
+    /// Returns the desired and current number of a step's instances.
     pub fn instances_of(&self, step: &str) -> Arc<Instances> {
         Arc::clone(self.instances.lock().entry(step.to_owned()).or_default())
     }
 
-    /// The same of every step that has been asked about.
+    /// Returns the desired and current numbers of instances of every step.
     pub fn instances(&self) -> BTreeMap<String, Arc<Instances>> {
         self.instances.lock().clone()
     }
 
-    /// The pipeline is put together anew: what is told of the one before is so no more.
+    /// Resets the health for a new pipeline.
     pub fn begin(&self) {
         self.pipelines.fetch_add(1, Ordering::AcqRel);
         self.running.store(false, Ordering::Relaxed);
         self.partitions.store(0, Ordering::Relaxed);
         *self.in_flight.lock() = Arc::default();
-        // Those that are there again say so; an instance that is not would never be running.
+        // Actors that start again report so. An instance that does not would never be running and is forgotten here.
         let mut actors = self.actors.lock();
         let pipeline = actors.remove_entry(PIPELINE);
         self.past.lock().append(&mut actors);
@@ -241,47 +247,47 @@ impl Status {
         self.shards.set_current(0);
         let mut board = self.board.lock();
         board.clear();
-        self.is_troubled.store(false, Ordering::Release);
+        self.has_conditions.store(false, Ordering::Release);
         drop(board);
         self.heartbeats.lock().clear();
         self.breakers.lock().clear();
         self.instances.lock().values().for_each(|instances| instances.begin());
     }
 
-    /// An actor has ended, as it was to.
+    /// Removes an actor that has ended as ordered.
     pub(crate) fn ended(&self, who: &str) {
         self.actors.lock().remove(who);
         self.heartbeats.lock().remove(who);
     }
 
-    /// The heartbeat of an actor that begins.
+    /// Creates the heartbeat of an actor that starts.
     pub(crate) fn heartbeat(&self, who: &str) -> Arc<Heartbeat> {
         let heartbeat = Arc::new(Heartbeat::default());
         self.heartbeats.lock().insert(who.to_owned(), heartbeat.clone());
         heartbeat
     }
 
-    /// The heartbeats of the actors whose names begin so.
-    pub(crate) fn pulses_of(&self, names: &str) -> Vec<Arc<Heartbeat>> {
+    /// Returns the heartbeats of the actors whose names have this prefix.
+    pub(crate) fn heartbeats_of(&self, prefix: &str) -> Vec<Arc<Heartbeat>> {
         let heartbeats = self.heartbeats.lock();
         heartbeats
             .iter()
-            .filter(|(who, _)| who.starts_with(names))
+            .filter(|(who, _)| who.starts_with(prefix))
             .map(|(_, heartbeat)| heartbeat.clone())
             .collect()
     }
 
-    /// The heartbeats of all actors.
+    /// Returns the heartbeats of all actors.
     pub(crate) fn heartbeats(&self) -> Vec<(String, Arc<Heartbeat>)> {
         self.heartbeats.lock().iter().map(|(who, heartbeat)| (who.clone(), heartbeat.clone())).collect()
     }
 
-    /// The health of every actor and instance by name, the pipeline as a whole among them.
+    /// Returns the health of every actor and instance by name, and of the pipeline as a whole.
     pub fn actors(&self) -> BTreeMap<String, ActorHealth> {
         self.actors.lock().clone()
     }
 
-    /// The health of every step's model.
+    /// Returns the health of every step's model.
     pub fn breakers(&self) -> BTreeMap<String, BreakerHealth> {
         self.breakers.lock().clone()
     }
@@ -290,28 +296,28 @@ impl Status {
 impl Conditions for Status {
     fn report(&self, work: Work, on: &str, cause: Cause) {
         let mut board = self.board.lock();
-        self.is_troubled.store(true, Ordering::Release);
+        self.has_conditions.store(true, Ordering::Release);
         let said = board.report(work, on, cause, Timestamp::now());
         drop(board);
         said.iter().for_each(log);
     }
 
     fn done(&self, work: Work, on: &str) {
-        // Most of the time there is nothing to end, and this is called for each record.
-        if !self.is_troubled.load(Ordering::Acquire) {
+        // This is called for each record, and mostly the board is empty.
+        if !self.has_conditions.load(Ordering::Acquire) {
             return;
         }
         let mut board = self.board.lock();
         let said = board.progress(work, on, Timestamp::now());
         if board.is_empty() {
-            self.is_troubled.store(false, Ordering::Release);
+            self.has_conditions.store(false, Ordering::Release);
         }
         drop(board);
         said.iter().for_each(log);
     }
 }
 
-/// Logs what has become of a condition.
+/// Logs a change of a condition.
 fn log(Said { condition, change }: &Said) {
     let Condition { work, on, cause, since, reports, .. } = condition;
     let (work, for_s) = (work.as_str(), Timestamp::now().since(*since).as_secs());

@@ -10,18 +10,18 @@ fn readiness_follows_conditions_by_progress_alone() {
     assert!(!status.is_ready());
     status.done(Work::Read, "r");
     status.done(Work::Publish, "other");
-    assert!(!status.is_ready(), "progress of something else says nothing of it");
+    assert!(!status.is_ready(), "progress of another topic does not end it");
     assert_eq!(status.conditions()[0].cause, denied());
     status.done(Work::Publish, "r");
     assert!(status.is_ready() && status.conditions().is_empty());
     status.report(Work::Commit, "", Cause::passing("no answer", ""));
     assert!(status.is_ready(), "it may pass in a moment");
     status.begin();
-    assert!(status.conditions().is_empty(), "who reported it has been replaced");
+    assert!(status.conditions().is_empty(), "the pipeline that reported it has been replaced");
 }
 
 #[test]
-fn a_pipeline_that_replaces_another_is_ready_whatever_became_of_the_old_ones_actors() {
+fn status_of_a_new_pipeline_ignores_the_old_ones_actors() {
     let status = Arc::new(Status::default());
     status.begin();
     let (old, _reports) = crate::failure::Failures::new(status.clone());

@@ -1,4 +1,4 @@
-//! How a pipeline is asked to stop.
+//! The request to stop a pipeline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,34 +7,34 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-/// Asks a pipeline to stop. Clones ask the same.
+/// A request to stop a pipeline. Clones share it.
 #[derive(Clone, Default)]
-pub struct Stop(Arc<Asked>);
+pub struct Stop(Arc<Request>);
 
 #[derive(Default)]
-struct Asked {
-    is_asked: AtomicBool,
+struct Request {
+    is_stopped: AtomicBool,
     notify: Notify,
     lock: Mutex<()>,
     changed: Condvar,
 }
 
 impl Stop {
-    /// Asks.
+    /// Requests the stop.
     pub fn stop(&self) {
-        self.0.is_asked.store(true, Ordering::SeqCst);
+        self.0.is_stopped.store(true, Ordering::SeqCst);
         self.0.notify.notify_one();
-        // With the lock, so that nobody who has just looked misses it.
+        // Under the lock, so that a thread between its check and its wait does not miss the change.
         let _lock = self.0.lock.lock();
         self.0.changed.notify_all();
     }
 
-    /// Whether it has been asked.
+    /// Returns true once the stop was requested.
     pub fn is_stopped(&self) -> bool {
-        self.0.is_asked.load(Ordering::SeqCst)
+        self.0.is_stopped.load(Ordering::SeqCst)
     }
 
-    /// Waits until it is asked, but no longer than that. Whether it has been.
+    /// Waits for the request, for at most `longest`. Returns true if it has come.
     pub fn wait(&self, longest: Duration) -> bool {
         let until = Instant::now() + longest;
         let mut lock = self.0.lock.lock();
@@ -46,7 +46,8 @@ impl Stop {
         self.is_stopped()
     }
 
-    pub(crate) async fn asked(&self) {
+    /// Waits for the request.
+    pub(crate) async fn stopped(&self) {
         while !self.is_stopped() {
             self.0.notify.notified().await;
         }

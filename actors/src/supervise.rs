@@ -1,5 +1,5 @@
-//! A pipeline that fails is replaced as a whole: a new source, new actors and a new sink, which begin where
-//! the one before has committed, so that what was under way is done again.
+//! The supervisor replaces a failed pipeline as a whole: source, actors and sink. The new pipeline begins at the last committed
+//! positions and repeats the work in flight.
 
 use lockstep_engine::supervision::restart::{Decision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;
@@ -9,13 +9,11 @@ use crate::run::{Ended, Parts, PipelineError, run};
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
-/// Runs a pipeline on this thread until it is stopped, and a new one in its place whenever it fails, as the
-/// policy says. A pipeline that has never started is not tried again: what keeps it from that is in its
-/// settings or its files.
+/// Runs a pipeline on this thread until it is stopped, and replaces it when it fails, as the policy says. A pipeline whose
+/// first start fails is not tried again: its settings or files are at fault.
 ///
 /// # Errors
-/// What kept the first from starting; or why the last has failed, when nothing helps against that or it has
-/// failed too often.
+/// The reason why the first pipeline did not start, or the last failure if a restart does not help or the policy is exhausted.
 pub fn supervise(
     mut make: impl FnMut() -> Result<Parts, String>,
     policy: RestartPolicy,
@@ -38,18 +36,15 @@ pub fn supervise(
         };
         match restarts.failed(Timestamp::now()) {
             Decision::Again { after } => {
-                tracing::warn!(?after, "the pipeline is to be replaced by a new one: {why}");
+                tracing::warn!(?after, why, "restarting pipeline");
                 status.failed(PIPELINE, &why);
                 telemetry::restarted(PIPELINE);
                 if stop.wait(after) {
-                    return Ok(Ended::CutShort(format!(
-                        "it was stopped while it was to be started again: {why}"
-                    )));
+                    return Ok(Ended::CutShort(format!("stopped while waiting for a restart: {why}")));
                 }
             }
             Decision::GiveUp => {
-                let why =
-                    format!("{why}; given up after {} restarts within {:?}", policy.most, policy.within);
+                let why = format!("{why}; gave up after {} restarts within {:?}", policy.most, policy.within);
                 status.set_failure(&why);
                 return Err(PipelineError::Final(why));
             }

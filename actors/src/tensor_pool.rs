@@ -1,41 +1,40 @@
-//! The memory of batches that have been run, to be filled again: the pages of a new allocation cost more than
-//! what is written into them.
+//! Reused memory of batches that have run. Faulting in the pages of a new allocation costs more than writing into them.
 
 use std::collections::VecDeque;
 
 use lockstep_engine::tensor::{DType, Tensor};
 use parking_lot::Mutex;
 
-/// Tensors that nobody needs any more. A few of them: those beyond that which lay there longest are let go.
+/// Tensors to reuse. The pool holds a few and frees the oldest beyond that.
 #[derive(Debug, Default)]
 pub struct TensorPool(Mutex<VecDeque<Tensor>>);
 
 impl TensorPool {
     const MOST: usize = 8;
 
-    /// A tensor whose elements have no meaning yet.
+    /// Returns a tensor whose elements have no meaning yet.
     pub fn take(&self, dtype: DType, shape: &[usize]) -> Tensor {
         let count = shape.iter().product();
-        let mut fallback = self.0.lock();
+        let mut pool = self.0.lock();
         let fits = |tensor: &Tensor| tensor.dtype() == dtype && tensor.capacity() >= count;
-        let best = fallback.iter().enumerate().filter(|(_, tensor)| fits(tensor));
+        let best = pool.iter().enumerate().filter(|(_, tensor)| fits(tensor));
         match best.min_by_key(|(_, tensor)| tensor.capacity()).map(|(place, _)| place) {
-            Some(place) => fallback
+            Some(place) => pool
                 .remove(place)
                 .map_or_else(|| Tensor::zeros(dtype, shape), |tensor| tensor.reshaped(shape)),
             None => {
-                drop(fallback);
+                drop(pool);
                 Tensor::zeros(dtype, shape)
             }
         }
     }
 
-    /// Gives tensors back.
+    /// Returns tensors to the pool.
     pub fn give(&self, tensors: impl IntoIterator<Item = Tensor>) {
-        let mut fallback = self.0.lock();
-        fallback.extend(tensors.into_iter().filter(|tensor| tensor.capacity() > 0));
-        let beyond = fallback.len().saturating_sub(Self::MOST);
-        fallback.drain(..beyond);
+        let mut pool = self.0.lock();
+        pool.extend(tensors.into_iter().filter(|tensor| tensor.capacity() > 0));
+        let beyond = pool.len().saturating_sub(Self::MOST);
+        pool.drain(..beyond);
     }
 }
 
@@ -44,23 +43,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_used_again_where_it_fits() {
-        let fallback = TensorPool::default();
-        let batch = fallback.take(DType::U8, &[4, 100]);
+    fn tensor_pool_reuses_memory_that_fits() {
+        let pool = TensorPool::default();
+        let batch = pool.take(DType::U8, &[4, 100]);
         let place = batch.as_u8().map(<[u8]>::as_ptr);
-        fallback.give([batch, Tensor::zeros(DType::F32, &[1000])]);
-        assert_eq!(fallback.take(DType::U8, &[5, 100]).shape(), [5, 100], "too large: new memory");
-        let smaller = fallback.take(DType::U8, &[3, 100]);
+        pool.give([batch, Tensor::zeros(DType::F32, &[1000])]);
+        assert_eq!(pool.take(DType::U8, &[5, 100]).shape(), [5, 100], "too large: new memory");
+        let smaller = pool.take(DType::U8, &[3, 100]);
         assert_eq!((smaller.shape(), smaller.as_u8().map(<[u8]>::as_ptr)), (&[3, 100][..], place));
-        fallback.give([smaller]);
-        let whole = fallback.take(DType::U8, &[400]);
+        pool.give([smaller]);
+        let whole = pool.take(DType::U8, &[400]);
         assert_eq!((whole.as_u8().map(<[u8]>::len), whole.as_u8().map(<[u8]>::as_ptr)), (Some(400), place));
     }
 
     #[test]
-    fn only_a_few_are_kept() {
-        let fallback = TensorPool::default();
-        fallback.give((0..100).map(|_| Tensor::zeros(DType::U8, &[8])));
-        assert_eq!(fallback.0.lock().len(), TensorPool::MOST);
+    fn tensor_pool_keeps_only_a_few() {
+        let pool = TensorPool::default();
+        pool.give((0..100).map(|_| Tensor::zeros(DType::U8, &[8])));
+        assert_eq!(pool.0.lock().len(), TensorPool::MOST);
     }
 }

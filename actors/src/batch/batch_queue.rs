@@ -1,4 +1,4 @@
-//! A queue of bundles, and the slots of the instances that serve it.
+//! A queue of bundles with the slots of the instances that serve it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,30 +10,32 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{BatchMessage, SLOTS, Waiting};
-use crate::instance::Order;
+use crate::message::{BatchMessage, Order, Waiting};
 use crate::stage_actor::Outbox;
 
-/// A queue and the instances that serve it: all instances of a model without state serve one; a model that
-/// carries state has a queue for each instance, since a stream's state lives with one of them.
+/// Batches that an instance may hold: one that runs and one that is prepared.
+pub(super) const SLOTS: usize = 2;
+
+/// A queue of bundles with the slots of its instances. All instances of a model without state serve one queue. A model with
+/// stream state has a queue for each instance, since one instance holds a stream's state.
 pub(super) struct BatchQueue {
-    /// No other queue of the step has had it: what is on its way to a queue that is gone goes nowhere.
+    /// An id that no other queue of the step has had, so that slots for a removed queue are dropped.
     pub(super) id: u64,
     pub(super) batcher: Batcher<Waiting>,
     instances: usize,
     slots: Arc<Semaphore>,
-    /// Slots of instances that have gone, which are still to be taken out.
+    /// Slots of removed instances that still have to be taken out.
     excess: usize,
     pub(super) held: Vec<OwnedSemaphorePermit>,
-    asked: bool,
-    /// When the next batch goes if nothing else happens.
+    is_slot_requested: bool,
+    /// The time at which the next batch goes if no bundle arrives.
     pub(super) go_at: Option<Timestamp>,
     numbered: u64,
     handoff: Arc<Handoff>,
 }
 
 impl BatchQueue {
-    /// A queue whose orders go there. With `one_per_stream` no batch has two bundles of a stream.
+    /// Creates a queue that sends its orders to `to`. With `one_per_stream` no batch has two bundles of a stream.
     pub(super) fn new(
         id: u64,
         policy: &BatchPolicy,
@@ -48,14 +50,14 @@ impl BatchQueue {
             slots: Arc::new(Semaphore::new(instances * SLOTS)),
             excess: 0,
             held: Vec::new(),
-            asked: false,
+            is_slot_requested: false,
             go_at: None,
             numbered: 0,
             handoff: Arc::new(Handoff::new(to)),
         }
     }
 
-    /// One more serves it.
+    /// Adds an instance.
     pub(super) fn grow(&mut self) {
         self.instances += 1;
         self.batcher.serve(self.instances);
@@ -64,14 +66,14 @@ impl BatchQueue {
         self.slots.add_permits(SLOTS - lingering);
     }
 
-    /// One less serves it. Its slots go when batches have given them back.
+    /// Removes an instance. Its slots go once batches have returned them.
     pub(super) fn shrink(&mut self) {
         self.instances = self.instances.saturating_sub(1);
         self.batcher.serve(self.instances);
         self.excess += SLOTS;
     }
 
-    /// Takes all slots that there are.
+    /// Takes all free slots.
     pub(super) fn hold(&mut self) {
         while let Ok(slot) = self.slots.clone().try_acquire_owned() {
             self.held.push(slot);
@@ -84,15 +86,15 @@ impl BatchQueue {
         }
     }
 
-    /// Batches that were cut and have not ended.
+    /// Returns the number of batches that were cut and have not ended.
     pub(super) fn under_way(&self) -> usize {
         let all = self.instances * SLOTS + self.excess;
         all.saturating_sub(self.slots.available_permits() + self.held.len())
     }
 
-    /// Waits for the next slot, and so for the end of a batch, as the others are held.
-    pub(super) fn ask(&mut self, out: &mut Outbox<BatchMessage>) {
-        if std::mem::replace(&mut self.asked, true) {
+    /// Waits for the next slot, and so for the end of a batch, since the queue holds all free slots.
+    pub(super) fn request_slot(&mut self, out: &mut Outbox<BatchMessage>) {
+        if std::mem::replace(&mut self.is_slot_requested, true) {
             return;
         }
         let (slots, id) = (self.slots.clone(), self.id);
@@ -105,13 +107,13 @@ impl BatchQueue {
         });
     }
 
-    /// The slot that was waited for has come.
-    pub(super) fn got(&mut self, slot: OwnedSemaphorePermit) {
-        self.asked = false;
+    /// Adds the requested slot.
+    pub(super) fn add_slot(&mut self, slot: OwnedSemaphorePermit) {
+        self.is_slot_requested = false;
         self.held.push(slot);
     }
 
-    /// The next place in the order in which instances are given orders.
+    /// Returns the next place in the sequence of orders.
     pub(super) fn place(&mut self) -> Place {
         let number = self.numbered;
         self.numbered += 1;
@@ -119,20 +121,20 @@ impl BatchQueue {
     }
 }
 
-/// Where an order stands among those of its queue.
+/// The place of an order among those of its queue.
 pub(super) struct Place {
     handoff: Arc<Handoff>,
     number: u64,
 }
 
 impl Place {
-    /// The order that stands there, if there is one after all.
+    /// Fills the place with its order, or leaves it empty.
     pub(super) fn fill(self, order: Option<Order>) {
         self.handoff.put(self.number, order);
     }
 }
 
-/// InFlight orders to instances in the order in which they were given, though batches are filled in any order.
+/// Sends orders to instances in the order of their places, though batches are filled in any order.
 struct Handoff {
     to: Sender<Order>,
     early: Mutex<(u64, BTreeMap<u64, Option<Order>>)>,
@@ -150,16 +152,16 @@ impl Handoff {
         while let Some(order) = waiting.remove(next) {
             *next += 1;
             if let Some(order) = order {
-                // An error means that the instances are gone, and with them the pipeline.
+                // An error means that the instances have ended, and the pipeline with them.
                 let _ = self.to.send(order);
             }
         }
     }
 }
 
-/// Where a queue's orders go, and where its instances take them. There is room for all that can be there. Instances that
-/// share a queue have a batch for each slot. One with a queue of its own has two batches, an order to hand over, and what
-/// is to be adopted: one from each other queue when it came, and one from each that went since it handed over last.
+/// Creates the channel of a queue's orders, with capacity for all orders that can be pending. Instances that share a queue
+/// have one batch a slot. An instance with its own queue has two batches, one order to hand over, and orders to adopt: one
+/// from each other queue when it came, and one from each queue that was removed since it last handed over.
 pub(super) fn orders() -> (Sender<Order>, Receiver<Order>) {
     crossbeam_channel::bounded(4 * MOST_INSTANCES)
 }
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_two_slots_for_each_instance_though_batches_are_under_way_when_their_number_changes() {
+    fn batch_queue_keeps_two_slots_an_instance_during_changes() {
         let (to, _from) = orders();
         let mut queue = BatchQueue::new(0, &BatchPolicy::default(), false, to, 3);
         queue.hold();
@@ -178,7 +180,11 @@ mod tests {
         queue.shrink();
         queue.shrink();
         queue.hold();
-        assert_eq!((queue.held.len(), queue.under_way()), (0, 5), "one has gone, and three are to follow");
+        assert_eq!(
+            (queue.held.len(), queue.under_way()),
+            (0, 5),
+            "one slot has gone and three are to follow"
+        );
         under_way.truncate(3);
         queue.hold();
         assert_eq!((queue.held.len(), queue.under_way()), (0, 3));

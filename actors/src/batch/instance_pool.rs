@@ -1,72 +1,65 @@
-//! The instances of one step: what they are made of, who is there, who comes and who goes.
+//! The instances of one step: those present, the one being added and those that leave.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::infer::backend::{Backend, BackendError};
+use lockstep_engine::infer::backend::BackendError;
 use lockstep_engine::supervision::restart::{Decision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{BatchMessage, Change};
+use crate::counts::Instances;
 use crate::failure::Failures;
-use crate::instance::count::Instances;
-use crate::instance::{Instance, InstanceParts, Order, Watched};
-use crate::prepare::StepRuntime;
-use crate::route::Routes;
+use crate::instance_handle::{InstanceHandle, MakeInstance};
+use crate::message::{BatchMessage, Change, Order};
 use crate::stage_actor::Outbox;
+use crate::step_runtime::StepRuntime;
 
-/// What the instances of a step are made of.
-pub struct CrewParts {
+/// The parts of a pool.
+pub struct PoolParts {
     /// The step.
     pub runtime: Arc<StepRuntime>,
-    /// What loads its model.
-    pub backend: Arc<dyn Backend>,
-    /// What loads the model that stands in for it, if there is one.
-    pub fallback: Option<Arc<dyn Backend>>,
-    /// Where its jobs go.
-    pub routes: Routes,
-    /// Who is told when an instance cannot be helped.
+    /// Receives failures that end the pipeline.
     pub failures: Failures,
-    /// How often one is started again, and how often it is tried to load a further one.
+    /// The limit of tries to load a further model.
     pub restarts: RestartPolicy,
-    /// Who watches over them.
-    pub watched: Watched,
+    /// Creates the instances.
+    pub make: MakeInstance,
 }
 
-/// An instance of those with which the pipeline begins: which it is, and what became of its model.
+/// An instance that the pipeline begins with: its number, and the outcome of loading its model.
 pub type First = (usize, Receiver<Result<String, BackendError>>);
 
 /// The instances of a step.
 pub(super) struct InstancePool {
-    pub(super) parts: CrewParts,
+    pub(super) parts: PoolParts,
     pub(super) counts: Arc<Instances>,
-    /// In the order in which they came. Those of a model with state have the queues at the same places.
-    present: Vec<Arc<Instance>>,
-    /// The numbers of those that are present, come, or have not quite gone.
+    /// The instances in the order of their start. With stream state, the queues have the same order.
+    present: Vec<Arc<dyn InstanceHandle>>,
+    /// The numbers of the instances that are present, being added, or still ending.
     numbers: BTreeSet<usize>,
     coming: Option<Coming>,
     loads: Restarts,
     not_before: Option<Timestamp>,
 }
 
-/// An instance that nobody counts on yet.
+/// An instance that is being added and takes no batches yet.
 struct Coming {
-    instance: Arc<Instance>,
-    /// Where its orders go, if it is to have a queue of its own.
+    instance: Arc<dyn InstanceHandle>,
+    /// The sender of its orders, if it is to have its own queue.
     to: Option<Sender<Order>>,
     has_loaded: bool,
 }
 
 impl InstancePool {
-    /// Where what cannot go on is reported.
+    /// Returns the receiver of failures that end the pipeline.
     pub(super) fn failures(&self) -> &Failures {
         &self.parts.failures
     }
 
-    pub(super) fn new(parts: CrewParts) -> Self {
+    pub(super) fn new(parts: PoolParts) -> Self {
         let counts = parts.failures.status().instances_of(&parts.runtime.step.name);
         let loads = Restarts::new(parts.restarts, parts.runtime.index as u64);
         let (present, numbers) = (Vec::new(), BTreeSet::new());
@@ -77,62 +70,50 @@ impl InstancePool {
         &self.parts.runtime.step.name
     }
 
-    /// How many take batches.
+    /// Returns the number of instances that take batches.
     pub(super) fn len(&self) -> usize {
         self.present.len()
     }
 
-    /// Says how many there are.
-    pub(super) fn tell(&self) {
+    /// Publishes the current number of instances.
+    pub(super) fn publish_count(&self) {
         self.counts.set_current(self.len());
         telemetry::instances::count(self.step(), self.len());
     }
 
-    /// One that takes its orders from there.
-    fn make(&mut self, orders: Receiver<Order>) -> Arc<Instance> {
+    /// Creates an instance with the lowest free number.
+    fn make(&mut self, orders: Receiver<Order>) -> Arc<dyn InstanceHandle> {
         let number = (0..).find(|number| !self.numbers.contains(number)).unwrap_or_default();
         self.numbers.insert(number);
-        let parts = &self.parts;
-        Arc::new(Instance::new(InstanceParts {
-            runtime: parts.runtime.clone(),
-            number,
-            backend: parts.backend.clone(),
-            fallback: parts.fallback.clone(),
-            orders,
-            routes: parts.routes.clone(),
-            failures: parts.failures.clone(),
-            restarts: parts.restarts,
-            notify: parts.watched.notify().clone(),
-        }))
+        (self.parts.make)(number, orders)
     }
 
-    /// Starts one of those with which the pipeline begins.
+    /// Starts an instance that the pipeline begins with.
     pub(super) fn first(&mut self, orders: Receiver<Order>) -> std::io::Result<First> {
-        let (tell, told) = crossbeam_channel::bounded(1);
+        let (report, loaded) = crossbeam_channel::bounded(1);
         let instance = self.make(orders);
         self.parts.failures.starting(instance.name());
         instance.start(Box::new(move |outcome| {
-            let _ = tell.send(outcome);
+            let _ = report.send(outcome);
         }))?;
-        self.parts.watched.add(instance.clone());
         let number = instance.number();
         self.present.push(instance);
-        Ok((number, told))
+        Ok((number, loaded))
     }
 
-    /// When it may be tried again to load one, if that is not now.
+    /// Returns the time before which no further model is loaded, after a failed try.
     pub(super) fn not_before(&self) -> Option<Timestamp> {
         self.not_before
     }
 
-    /// Whether one may be loaded that is wanted.
+    /// Returns true if a further model may be loaded now.
     pub(super) fn may_load(&self, now: Timestamp) -> bool {
         self.coming.is_none()
             && self.not_before.is_none_or(|due| due <= now)
             && self.counts.coming().most.is_none_or(|most| self.len() < most)
     }
 
-    /// Has one come, which loads its model on a thread of its own while the others go on.
+    /// Adds an instance, which loads its model on its own thread while the others go on.
     pub(super) fn load(
         &mut self,
         (to, orders): (Option<Sender<Order>>, Receiver<Order>),
@@ -140,26 +121,26 @@ impl InstancePool {
         out: &mut Outbox<BatchMessage>,
     ) {
         let instance = self.make(orders);
-        let (tell, told) = oneshot::channel();
+        let (report, loaded) = oneshot::channel();
         let started = instance.start(Box::new(move |outcome| {
-            let _ = tell.send(outcome.map_err(|error| error.to_string()));
+            let _ = report.send(outcome.map_err(|error| error.to_string()));
         }));
         self.not_before = None;
         self.coming = Some(Coming { instance: instance.clone(), to, has_loaded: false });
         if let Err(error) = started {
-            return self.loaded(Err(format!("there is no thread for it: {error}")), now);
+            return self.loaded(Err(format!("the system gives no thread: {error}")), now);
         }
-        tracing::info!(step = self.step(), instance = instance.number(), "a further model is being loaded");
-        self.parts.watched.add(instance);
+        tracing::info!(step = self.step(), instance = instance.number(), "loading a further model");
         self.counts.is_loading(true);
         out.later(async move {
-            let outcome = told.await.unwrap_or_else(|_| Err("it ended before its model was loaded".into()));
+            let outcome =
+                loaded.await.unwrap_or_else(|_| Err("the instance ended before its model was loaded".into()));
             BatchMessage::Change(Change::Loaded(outcome))
         });
     }
 
-    /// The one that comes has loaded its model, and on which device, or has not. What cannot be loaded is tried again as
-    /// often as is said of restarts, and then no more until somebody asks by hand.
+    /// Handles the outcome of loading a further model: its device or the error. A failed load is tried again as often as the
+    /// restart policy allows, and then no more until an operator sets the number.
     pub(super) fn loaded(&mut self, outcome: Result<String, String>, now: Timestamp) {
         self.counts.is_loading(false);
         let Some(coming) = &mut self.coming else { return };
@@ -178,65 +159,65 @@ impl InstancePool {
         match self.loads.failed(now) {
             Decision::Again { after } => {
                 self.not_before = Some(now.after(after));
-                tracing::warn!(step = self.step(), ?after, "no further instance, to be tried again: {why}");
+                tracing::warn!(step = self.step(), ?after, why, "further model not loaded, trying again");
             }
             Decision::GiveUp => {
                 let RestartPolicy { most, within, .. } = *self.loads.policy();
                 self.loads = Restarts::new(self.parts.restarts, self.parts.runtime.index as u64);
-                let there = self.len();
+                let instances = self.len();
                 tracing::error!(
                     step = self.step(),
-                    "no further instance: {why}; given up after {most} more tries in {within:?}, it stays at {there}"
+                    instances,
+                    tries = most,
+                    ?within,
+                    why,
+                    "further model not loaded, giving up"
                 );
-                self.counts.give_up(there);
+                self.counts.give_up(instances);
             }
         }
     }
 
-    /// Whether the one that comes has loaded its model.
+    /// Returns true if the instance that is being added has loaded its model.
     pub(super) fn has_loaded(&self) -> bool {
         self.coming.as_ref().is_some_and(|coming| coming.has_loaded)
     }
 
-    /// From here on the one that came is one of them. Gives where its orders go, if it has a queue of its own.
+    /// Admits the added instance to the pool. Returns the sender of its orders, if it has its own queue.
     pub(super) fn join(&mut self) -> Option<Sender<Order>> {
         let Coming { instance, to, .. } = self.coming.take()?;
         self.present.push(instance);
         to
     }
 
-    /// The one that came is not needed any more.
+    /// Dismisses the added instance, which is not wanted any more.
     pub(super) fn turn_away(&mut self, out: &mut Outbox<BatchMessage>) {
         if let Some(coming) = self.coming.take() {
-            self.dismiss(&coming.instance, out);
+            self.dismiss(&*coming.instance, out);
         }
     }
 
-    /// The last one goes. It takes no more orders; those that it has been given are done.
-    pub(super) fn let_go(&mut self, out: &mut Outbox<BatchMessage>) {
+    /// Dismisses the last instance. It finishes the orders that it has and takes no more.
+    pub(super) fn dismiss_last(&mut self, out: &mut Outbox<BatchMessage>) {
         if let Some(instance) = self.present.pop() {
-            self.dismiss(&instance, out);
+            self.dismiss(&*instance, out);
         }
     }
 
-    fn dismiss(&self, instance: &Instance, out: &mut Outbox<BatchMessage>) {
-        let (tell, told) = oneshot::channel();
+    fn dismiss(&self, instance: &dyn InstanceHandle, out: &mut Outbox<BatchMessage>) {
+        let (gone, has_gone) = oneshot::channel();
         let number = instance.number();
-        tracing::info!(
-            step = self.step(),
-            instance = number,
-            "it is to finish what it has in hand, and to go"
-        );
-        instance.leave(tell);
+        tracing::info!(step = self.step(), instance = number, "stopping instance after its batch");
+        instance.leave(gone);
         out.later(async move {
-            let _ = told.await;
+            let _ = has_gone.await;
             BatchMessage::Change(Change::Gone(number))
         });
     }
 
-    /// One has gone that was to go, and its model with it.
+    /// Frees the number of an instance that has ended and released its model.
     pub(super) fn gone(&mut self, number: usize) {
         self.numbers.remove(&number);
-        tracing::info!(step = self.step(), instance = number, "it has gone, and its model with it");
+        tracing::info!(step = self.step(), instance = number, "instance stopped, model released");
     }
 }

@@ -1,13 +1,13 @@
-//! Instances that become more and fewer while bundles come.
+//! Changes of the number of instances while bundles come.
 //!
-//! What is asked for is looked at when it changes and at the end of each change, and there is one change at a time. One
-//! more is loaded off the data path and counted on when it is there; if that is not wanted any more by then, it goes again.
+//! The stage compares the desired number with the current one when the desired number changes and at the end of each change.
+//! It makes one change at a time. A new instance loads its model off the data path and takes batches once the model is
+//! loaded. If it is not wanted any more by then, it leaves again.
 //!
-//! Instances without state take their batches from one queue: with their number the slots become more or fewer, and
-//! that is all. Where streams carry something on, each instance has a queue of its own, and what moves are the queues'
-//! streams, by the rule of [`lockstep_engine::sharding`]. The bundles of such a stream wait from the order to hand
-//! over until what it carries on has come, and others go on. The order stands behind all batches that have been cut, so
-//! what is handed over is what they leave; what is adopted stands before all batches that are cut then.
+//! Instances without state share one queue, so a change only adds or removes slots. Instances with stream state have a queue
+//! each, and streams move between the queues by the rule of [`lockstep_engine::sharding`]. The bundles of a moving stream wait
+//! until the stream's state has arrived; other streams go on. The order to hand over follows all batches that were cut, so
+//! the handed-over state includes them. The order to adopt precedes all batches that are cut afterwards.
 
 use lockstep_engine::infer::state::HandedOver;
 use lockstep_engine::sample::StreamKey;
@@ -17,33 +17,14 @@ use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::batch_queue::{BatchQueue, orders};
-use super::{BatchMessage, BatchRoom, Waiting};
-use crate::instance::Order;
+use super::{BatchStage, QueueMove};
+use crate::message::{BatchMessage, Change, Order, Waiting};
 use crate::stage_actor::Outbox;
 
-/// What happens when the number of instances changes.
-pub enum Change {
-    /// Another number is asked for.
-    Desired,
-    /// The instance that comes has loaded its model, and on which device, or why not.
-    Loaded(Result<String, String>),
-    /// A queue's instance has handed over what moves.
-    HandedOver(usize, Vec<HandedOver>),
-    /// The instance of that number has gone.
-    Gone(usize),
-}
-
-/// Streams that move from queue to queue.
-pub(super) struct Moving {
-    resize: Resize,
-    /// What waits for what its stream carries on, with its time of arrival.
-    awaiting: Awaiting<(Timestamp, Waiting)>,
-}
-
-impl BatchRoom {
+impl BatchStage {
     pub(super) fn change(&mut self, change: Change, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         match change {
-            Change::Desired => self.listen(out),
+            Change::Desired => self.watch_desired(out),
             Change::Loaded(outcome) => self.pool.loaded(outcome, now),
             Change::HandedOver(giver, given) => self.handed_over(giver, given, out),
             Change::Gone(number) => self.pool.gone(number),
@@ -52,30 +33,30 @@ impl BatchRoom {
         self.pump_all(now, out);
     }
 
-    /// Hears of the next number that is asked for.
-    pub(super) fn listen(&self, out: &mut Outbox<BatchMessage>) {
+    /// Waits for the next change of the desired number.
+    pub(super) fn watch_desired(&self, out: &mut Outbox<BatchMessage>) {
         let mut asked = self.pool.counts.changes();
         out.later(async move {
             match asked.changed().await {
                 Ok(()) => BatchMessage::Change(Change::Desired),
-                // Who asks outlives all actors.
+                // The sender outlives all actors, so this does not happen.
                 Err(_) => std::future::pending().await,
             }
         });
     }
 
-    /// Does what is to be done and can be done to come to the number that is asked for.
+    /// Takes the next steps towards the desired number.
     pub(super) fn settle(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         while self.moving.is_none()
             && let Some(asked) = self.pool.counts.asked()
         {
-            let (asked, there) = (asked.clamp(1, MOST_INSTANCES), self.pool.len());
-            if asked < there {
+            let (asked, present) = (asked.clamp(1, MOST_INSTANCES), self.pool.len());
+            if asked < present {
                 self.fewer(asked, out);
             } else if self.pool.has_loaded() {
-                if asked > there { self.one_more(out) } else { self.pool.turn_away(out) }
+                if asked > present { self.one_more(out) } else { self.pool.turn_away(out) }
             } else {
-                if asked > there && self.pool.may_load(now) {
+                if asked > present && self.pool.may_load(now) {
                     self.load(now, out);
                 }
                 return;
@@ -83,31 +64,31 @@ impl BatchRoom {
         }
     }
 
-    /// When it is to be tried again to load one.
+    /// Returns the time of the next try to load a model after a failed one.
     pub(super) fn next_try(&self) -> Option<Timestamp> {
         let is_wanted = self.pool.counts.asked().is_some_and(|asked| asked > self.pool.len());
         self.pool.not_before().filter(|_| is_wanted)
     }
 
     fn load(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
-        let of_lane = match &self.shared {
+        let channel = match &self.shared {
             Some(from) => (None, from.clone()),
             None => {
                 let (to, from) = orders();
                 (Some(to), from)
             }
         };
-        self.pool.load(of_lane, now, out);
+        self.pool.load(channel, now, out);
     }
 
     fn one_more(&mut self, out: &mut Outbox<BatchMessage>) {
-        let there = self.pool.len();
+        let present = self.pool.len();
         let Some(to) = self.pool.join() else {
             self.queues.iter_mut().for_each(BatchQueue::grow);
-            return self.pool.tell();
+            return self.pool.publish_count();
         };
-        self.add_lane(to, 1);
-        self.begin(Resize { from: there, to: there + 1 }, out);
+        self.add_queue(to, 1);
+        self.begin(Resize { from: present, to: present + 1 }, out);
     }
 
     fn fewer(&mut self, to: usize, out: &mut Outbox<BatchMessage>) {
@@ -116,12 +97,12 @@ impl BatchRoom {
         }
         while self.pool.len() > to {
             self.queues.iter_mut().for_each(BatchQueue::shrink);
-            self.pool.let_go(out);
+            self.pool.dismiss_last(out);
         }
-        self.pool.tell();
+        self.pool.publish_count();
     }
 
-    /// Has queues hand over the streams that move.
+    /// Orders the giving queues to hand over the streams that move.
     fn begin(&mut self, resize: Resize, out: &mut Outbox<BatchMessage>) {
         let mut awaiting = Awaiting::new(resize);
         for giver in resize.givers() {
@@ -136,26 +117,26 @@ impl BatchRoom {
             out.later(async move {
                 match given.await {
                     Ok(given) => BatchMessage::Change(Change::HandedOver(giver, given)),
-                    // The instance has come to grief, and the pipeline with it.
+                    // The instance has failed, and the pipeline with it.
                     Err(_) => std::future::pending().await,
                 }
             });
         }
-        self.moving = Some(Moving { resize, awaiting });
+        self.moving = Some(QueueMove { resize, awaiting });
     }
 
-    /// Gives what streams carry on to the queues that they have now, and lets their bundles go on.
+    /// Passes stream state to the new queues and releases the bundles that waited for it.
     fn handed_over(&mut self, giver: usize, given: Vec<HandedOver>, out: &mut Outbox<BatchMessage>) {
-        let Some(Moving { resize, awaiting }) = &mut self.moving else { return };
+        let Some(QueueMove { resize, awaiting }) = &mut self.moving else { return };
         let resize = *resize;
         let waited = awaiting.handed_over(giver);
         let is_over = awaiting.is_over();
-        for (taker, given) in sorted(given, resize.to, HandedOver::stream) {
+        for (taker, given) in by_queue(given, resize.to, HandedOver::stream) {
             if let Some(queue) = self.queues.get_mut(taker) {
                 queue.place().fill(Some(Order::Adopt(given)));
             }
         }
-        for (taker, waited) in sorted(waited, resize.to, |(_, waiting)| &waiting.job.bundle.stream) {
+        for (taker, waited) in by_queue(waited, resize.to, |(_, waiting)| &waiting.job.bundle.stream) {
             if let Some(queue) = self.queues.get_mut(taker) {
                 queue.batcher.put_in(waited);
             }
@@ -163,39 +144,26 @@ impl BatchRoom {
         if is_over {
             self.moving = None;
             while self.pool.len() > resize.to {
-                self.pool.let_go(out);
+                self.pool.dismiss_last(out);
             }
-            // Not before they know that they are to go: an empty queue alone looks like the end of the pipeline.
+            // The queues go after their instances were dismissed: a closed queue alone looks like the end of the pipeline.
             self.queues.truncate(resize.to);
-            self.pool.tell();
+            self.pool.publish_count();
         }
-    }
-
-    /// The queue of a bundle, or none while it waits for what its stream carries on.
-    pub(super) fn route(&mut self, waiting: Waiting, now: Timestamp) -> Option<(usize, Waiting)> {
-        if self.shared.is_some() {
-            return Some((0, waiting));
-        }
-        let Some(Moving { resize, awaiting }) = &mut self.moving else {
-            return Some((owner(&waiting.job.bundle.stream, self.queues.len()), waiting));
-        };
-        let stream = waiting.job.bundle.stream.clone();
-        let (_, waiting) = awaiting.keep(&stream, (now, waiting), || false)?;
-        Some((owner(&stream, resize.to), waiting))
     }
 }
 
-/// By the queue, of so many, that owns its stream.
-fn sorted<T>(
+/// Groups items by the queue that owns their stream.
+fn by_queue<T>(
     items: Vec<T>,
     queues: usize,
     stream: impl Fn(&T) -> &StreamKey,
 ) -> impl Iterator<Item = (usize, Vec<T>)> {
-    let mut of_lanes: Vec<Vec<T>> = (0..queues).map(|_| Vec::new()).collect();
+    let mut groups: Vec<Vec<T>> = (0..queues).map(|_| Vec::new()).collect();
     for item in items {
-        if let Some(of_lane) = of_lanes.get_mut(owner(stream(&item), queues)) {
-            of_lane.push(item);
+        if let Some(group) = groups.get_mut(owner(stream(&item), queues)) {
+            group.push(item);
         }
     }
-    of_lanes.into_iter().enumerate().filter(|(_, items)| !items.is_empty())
+    groups.into_iter().enumerate().filter(|(_, items)| !items.is_empty())
 }

@@ -4,11 +4,11 @@ use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::telemetry;
 
-use super::IngestMessage;
+use crate::message::IngestMessage;
 use crate::stage_actor::Outbox;
 
-/// Counts and says it, and stops if the input asks for that.
-pub(super) fn told(
+/// Counts and logs the loss, and stops the pipeline if the input's `on_data_loss` says so.
+pub(super) fn report(
     inputs: &[InputSpec],
     partition: PartitionId,
     (from, to): (i64, i64),

@@ -1,18 +1,18 @@
-//! The source's way into the ingest actor.
+//! The adapter through which the source sends events to the ingest actor.
 
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 
-use super::IngestMessage;
 use crate::mailbox::{Mailbox, Refused};
+use crate::message::IngestMessage;
 
-/// The source's way into the ingest actor.
+/// The adapter through which the source sends events to the ingest actor.
 pub struct Intake(pub Mailbox<IngestMessage>);
 
 impl SourceSink for Intake {
     fn offer(&mut self, event: SourceEvent) -> Result<(), SourceEvent> {
         match self.0.try_send(IngestMessage::Source(event)) {
             Err(Refused::Full(IngestMessage::Source(event))) => Err(event),
-            // An ingest actor that is gone takes no more, and the source is about to be told to stop.
+            // The ingest actor has ended, and the source is about to be stopped.
             _ => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Partitions, for the log.
+//! A list of partitions for the log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,7 +6,9 @@ use std::fmt::Write;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::position::{InputId, PartitionId};
 
-/// By input, as `video 0-3 7, audio 0-3 7`.
+use crate::input_name::input_name;
+
+/// Lists partitions by input, as `video 0-3 7, audio 0-3 7`.
 pub(super) fn listed(inputs: &[InputSpec], partitions: impl IntoIterator<Item = PartitionId>) -> String {
     let mut by_input = BTreeMap::<InputId, Vec<i32>>::new();
     for PartitionId { input, partition } in partitions {
@@ -15,7 +17,7 @@ pub(super) fn listed(inputs: &[InputSpec], partitions: impl IntoIterator<Item = 
     let mut text = String::new();
     for (input, mut numbers) in by_input {
         numbers.sort_unstable();
-        let name = inputs.get(input.index()).map_or("?", |input| input.name.as_str());
+        let name = input_name(inputs, input);
         // Writing to a string cannot fail.
         let _ = write!(text, "{}{name}", if text.is_empty() { "" } else { ", " });
         for run in numbers.chunk_by(|before, after| before + 1 == *after) {

@@ -1,4 +1,4 @@
-//! What the ingest actor is made of.
+//! The parts of the ingest stage.
 
 use std::sync::Arc;
 
@@ -11,33 +11,33 @@ use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::Ends;
 use parking_lot::Mutex;
 
-use super::Shards;
-use crate::autoscaler::Load;
+use super::shards::Shards;
+use crate::load::Load;
 use crate::mailbox::Mailbox;
-use crate::publish::PublishMessage;
+use crate::message::PublishMessage;
 use crate::status::Status;
 
-/// What the ingest actor is made of.
+/// The parts of the ingest stage.
 pub struct IngestParts {
     /// The inputs of the pipeline.
     pub inputs: Arc<[InputSpec]>,
-    /// The sync actors.
+    /// The shards of the align stage.
     pub shards: Shards,
-    /// Who keeps the ledger.
+    /// The publish actor, which keeps the ledger.
     pub publish: Mailbox<PublishMessage>,
-    /// The source, filled in when it has started, which needs the link to this actor first.
+    /// The source. It is set once it has started; the source needs this actor's mailbox first.
     pub control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
-    /// What samples count against.
+    /// The byte budget against which samples count.
     pub budget: Budget,
-    /// Who pauses when that is spent.
+    /// The gate, which pauses partitions when the budget is spent.
     pub gate: Gate,
-    /// By which the sync actors wait for samples.
+    /// The clock by which the shards wait for samples.
     pub clock: Arc<Mutex<IntakeClock>>,
-    /// Where the load is counted.
+    /// The meter of the load.
     pub load: Load,
-    /// What streams carried on before their partitions come here.
+    /// Stream state that was restored from before the partitions came to this process.
     pub restored: Arc<Mutex<Restored>>,
-    /// Where to end, if it is to read up to there, and tell the sync actors that this was all.
+    /// The end of reading, if the pipeline ends by itself.
     pub until: Option<Ends>,
     /// The pipeline's health.
     pub status: Arc<Status>,

@@ -1,4 +1,4 @@
-//! The sync actors that samples are spread over, which become more or fewer while samples keep coming.
+//! The shards of the align stage. Ingest spreads samples over them; their number changes while samples arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,50 +10,49 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
-use super::IngestMessage;
-use crate::align::{Align, AlignMessage};
 use crate::mailbox::Mailbox;
-use crate::resize::Moving;
+use crate::message::{AlignMessage, IngestMessage, ShardMove};
 use crate::stage_actor::Outbox;
-use crate::status::Status;
+use crate::status::{Status, shard_name};
 
-/// How often it is looked whether more or fewer are asked for, and whether streams that move have arrived.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-const LOOK_WHILE_MOVING: Duration = Duration::from_millis(5);
+/// The period of checks for another desired number of shards.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// The period of checks for the arrival of moving streams.
+const CHECK_WHILE_MOVING: Duration = Duration::from_millis(5);
 
-/// Starts the sync actor of a shard, of so many.
+/// Starts the actor of a shard, given the shard and the number of shards.
 pub type StartShard = Box<dyn FnMut(usize, usize) -> Mailbox<AlignMessage> + Send>;
 
-/// The sync actors.
+/// The shards of the align stage.
 pub struct Shards {
-    /// By shard; those that leave are among them until their streams have gone.
-    links: Vec<Mailbox<AlignMessage>>,
+    /// By shard. Leaving shards are included until their streams have moved.
+    mailboxes: Vec<Mailbox<AlignMessage>>,
     router: Router,
     start: StartShard,
-    moving: Option<Arc<Moving>>,
+    moving: Option<Arc<ShardMove>>,
     bounds: Bounds,
     status: Arc<Status>,
-    next_look: Timestamp,
+    next_check: Timestamp,
 }
 
 impl Shards {
-    /// Starts as many as are asked for, or `count`. `bounds` are those of alignment, of the whole process.
+    /// Starts the desired number of shards, or `count`. `bounds` are the bounds of alignment of the whole process.
     pub fn start(count: usize, mut start: StartShard, bounds: Bounds, status: Arc<Status>) -> Self {
         let count = status.shards.asked().unwrap_or(count).clamp(1, MOST_SHARDS);
-        let links = (0..count).map(|shard| start(shard, count)).collect();
+        let mailboxes = (0..count).map(|shard| start(shard, count)).collect();
         status.shards.set_current(count);
         telemetry::shards::count(count);
         let router = Router::new(count);
-        Self { links, router, start, moving: None, bounds, status, next_look: Timestamp::MIN }
+        Self { mailboxes, router, start, moving: None, bounds, status, next_check: Timestamp::MIN }
     }
 
-    /// The link of each, those that leave included.
-    pub(super) fn links(&self) -> &[Mailbox<AlignMessage>] {
-        &self.links
+    /// Returns the mailbox of each shard, leaving ones included.
+    pub(super) fn mailboxes(&self) -> &[Mailbox<AlignMessage>] {
+        &self.mailboxes
     }
 
-    /// Sends samples to the owners of their streams, those that had ended before a restart as such, with the time at which
-    /// they came.
+    /// Sends samples to the owners of their streams, with the time of their arrival. `had_ended` is true for samples that ended
+    /// before a restart.
     pub(super) fn send(
         &self,
         at: Timestamp,
@@ -61,7 +60,7 @@ impl Shards {
         had_ended: bool,
         out: &mut Outbox<IngestMessage>,
     ) {
-        let mut by_shard: Vec<Vec<Arc<Sample>>> = self.links.iter().map(|_| Vec::new()).collect();
+        let mut by_shard: Vec<Vec<Arc<Sample>>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         for sample in samples {
             if let Some(of_shard) = by_shard.get_mut(self.router.owner(&sample.stream)) {
                 of_shard.push(sample);
@@ -74,38 +73,39 @@ impl Shards {
                 AlignMessage::Samples { at, samples }
             }
         };
-        for (shard, samples) in self.links.iter().zip(by_shard).filter(|(_, samples)| !samples.is_empty()) {
+        for (shard, samples) in self.mailboxes.iter().zip(by_shard).filter(|(_, samples)| !samples.is_empty())
+        {
             out.send(shard, message(samples));
         }
     }
 
-    /// Tells all of them something that says how many they are.
-    pub(super) fn tell(&self, message: fn(usize) -> AlignMessage, out: &mut Outbox<IngestMessage>) {
-        for shard in &self.links {
-            out.send(shard, message(self.links.len()));
+    /// Sends all shards a message that holds the number of shards.
+    pub(super) fn send_all(&self, message: fn(usize) -> AlignMessage, out: &mut Outbox<IngestMessage>) {
+        for shard in &self.mailboxes {
+            out.send(shard, message(self.mailboxes.len()));
         }
     }
 
-    /// Whether streams are on their way.
+    /// Returns true while streams move.
     pub(super) fn are_moving(&self) -> bool {
         self.moving.is_some()
     }
 
-    /// When to look next.
-    pub(super) fn next_look(&self) -> Timestamp {
-        self.next_look
+    /// Returns the time of the next check.
+    pub(super) fn next_check(&self) -> Timestamp {
+        self.next_check
     }
 
-    /// Ends a move when all streams have arrived, and begins one if more or fewer shards are asked for.
-    pub(super) fn look(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
-        self.arrived(now, out);
+    /// Ends a move when all streams have arrived, and begins one if another number of shards is desired.
+    pub(super) fn check(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        self.end_move(now, out);
         if let Some(asked) = self.status.shards.asked() {
             self.resize(asked, now, out);
         }
-        self.next_look = now.after(if self.moving.is_some() { LOOK_WHILE_MOVING } else { LOOK_EVERY });
+        self.next_check = now.after(if self.moving.is_some() { CHECK_WHILE_MOVING } else { CHECK_EVERY });
     }
 
-    fn arrived(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+    fn end_move(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
         let Some(moving) = &self.moving else { return };
         let adopted = std::mem::take(&mut *moving.adopted.lock());
         let over = adopted.into_iter().filter_map(|taker| self.router.adopted(taker)).next();
@@ -114,13 +114,13 @@ impl Shards {
             from = resize.from,
             to = resize.to,
             took = ?now.since(moving.began),
-            "all streams that move with the number of shards have arrived"
+            "shards resized"
         );
         self.moving = None;
         let first = self.router.shards();
-        for (shard, left) in (first..).zip(self.links.drain(first..)) {
-            // Here and not by itself: one of the same name may have begun before it has heard of it.
-            self.status.ended(&Align::name(shard));
+        for (shard, left) in (first..).zip(self.mailboxes.drain(first..)) {
+            // Ingest reports the end: a new shard of the same name may start before the old one would report it.
+            self.status.ended(&shard_name(shard));
             out.send(&left, AlignMessage::Leave);
         }
     }
@@ -128,28 +128,28 @@ impl Shards {
     fn resize(&mut self, to: usize, now: Timestamp, out: &mut Outbox<IngestMessage>) {
         let resize = match self.router.resize(to) {
             Ok(resize) => resize,
-            // When this move is over it is asked again.
+            // The next check after this move asks again.
             Err(Refused::Moving | Refused::AsItIs | Refused::None) => return,
         };
-        tracing::info!(from = resize.from, to = resize.to, "the number of shards changes");
-        while self.links.len() < to {
-            self.links.push((self.start)(self.links.len(), to));
+        tracing::info!(from = resize.from, to = resize.to, "resizing shards");
+        while self.mailboxes.len() < to {
+            self.mailboxes.push((self.start)(self.mailboxes.len(), to));
         }
         self.status.shards.set_current(to);
         telemetry::shards::count(to);
-        let moving = Arc::new(Moving {
+        let moving = Arc::new(ShardMove {
             resize,
             bounds: self.bounds,
-            links: self.links.clone(),
+            mailboxes: self.mailboxes.clone(),
             began: now,
             adopted: Mutex::default(),
         });
-        // Takers before givers, and both before the next sample.
-        for link in self.links.get(resize.takers()).into_iter().flatten() {
-            out.send(link, AlignMessage::Expect(Arc::clone(&moving)));
+        // Takers must know of the move before givers, and both before the next sample.
+        for mailbox in self.mailboxes.get(resize.takers()).into_iter().flatten() {
+            out.send(mailbox, AlignMessage::Expect(Arc::clone(&moving)));
         }
-        for link in self.links.get(resize.givers()).into_iter().flatten() {
-            out.send(link, AlignMessage::HandOver(Arc::clone(&moving)));
+        for mailbox in self.mailboxes.get(resize.givers()).into_iter().flatten() {
+            out.send(mailbox, AlignMessage::HandOver(Arc::clone(&moving)));
         }
         self.moving = Some(moving);
     }

@@ -1,4 +1,4 @@
-//! Samples that are put aside unread: how they end, and what is still told of them.
+//! Samples that ingest sheds: their outcomes, and the event times that the shards still receive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,51 +9,51 @@ use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Sample, StreamKey};
 use lockstep_engine::time::Timestamp;
 
-use super::{IngestMessage, Shards};
+use super::shards::Shards;
 use crate::mailbox::Mailbox;
-use crate::publish::{PublishMessage, Unread};
+use crate::message::{IngestMessage, PublishMessage, Unread};
 use crate::stage_actor::Outbox;
 
-/// What is shed of each partition that is ours, of inputs that shed at all.
+/// The shedders of assigned partitions, for inputs that shed.
 #[derive(Default)]
 pub(super) struct Shedding(BTreeMap<PartitionId, Shedder>);
 
 impl Shedding {
-    /// A partition of an input is ours.
+    /// Adds an assigned partition.
     pub(super) fn assign(&mut self, partition: PartitionId, input: Option<&InputSpec>) {
         if let Some(policy) = input.and_then(|input| input.shed.as_ref()) {
             self.0.insert(partition, Shedder::new(policy.rule.clone()));
         }
     }
 
-    /// A partition is no longer ours.
+    /// Removes a revoked partition.
     pub(super) fn revoke(&mut self, partition: PartitionId) {
         self.0.remove(&partition);
     }
 
-    /// So many records of a partition are still to be read.
+    /// Sets the number of records that are still to be read.
     pub(super) fn lag(&mut self, partition: PartitionId, records: i64) {
         if let Some(shedder) = self.0.get_mut(&partition) {
             shedder.lag(records);
         }
     }
 
-    /// Whether a sample that arrives now, in wall time, is shed.
+    /// Decides on a sample that arrives now, in wall time. Returns the rule that sheds it.
     pub(super) fn decide(&mut self, partition: PartitionId, sample: &Sample, now: Timestamp) -> Option<Shed> {
         self.0.get_mut(&partition)?.decide(&sample.stream, sample.event_time, now)
     }
 }
 
-/// What was put aside of records that came together.
+/// The samples that were shed of one chunk of records.
 #[derive(Default)]
 pub(super) struct Aside {
     ended: Vec<Unread>,
-    /// By stream the latest, unless one that is kept came after it.
+    /// The latest shed sample of each stream, unless a kept one followed.
     latest: BTreeMap<StreamKey, Arc<Sample>>,
 }
 
 impl Aside {
-    /// Puts a sample aside. It has ended by that, or goes to the topic of late samples, with its age.
+    /// Adds a shed sample. It ends at once, or goes to the topic of late samples with its age.
     pub(super) fn put(&mut self, sample: Sample, why: Shed, input: &InputSpec, now: Timestamp) {
         let sample = Arc::new(sample);
         let is_reported = input.shed.as_ref().is_some_and(|policy| policy.report);
@@ -70,16 +70,16 @@ impl Aside {
         }
     }
 
-    /// A sample is kept, which tells more of its stream than those before it that were not.
+    /// Notes a kept sample. It shows more of its stream's progress than shed samples before it.
     pub(super) fn kept(&mut self, sample: &Sample) {
         if self.latest.get(&sample.stream).is_some_and(|shed| shed.event_time <= sample.event_time) {
             self.latest.remove(&sample.stream);
         }
     }
 
-    /// Tells how they ended, and the sync actors how far their streams have come: nobody waits for what was shed. After
-    /// those that were kept, or they would be late.
-    pub(super) fn tell(
+    /// Sends the outcomes to publish and the streams' progress to the shards, so that no bundle waits for a shed sample. It must
+    /// follow the kept samples, or those would be late.
+    pub(super) fn send(
         self,
         at: Timestamp,
         publish: &Mailbox<PublishMessage>,

@@ -9,12 +9,13 @@ use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::copartition::Copartition;
 use lockstep_engine::ingest::open_transaction::{Held, OpenTransactions};
 use lockstep_engine::ingest::source::End;
-use lockstep_engine::position::{InputId, PartitionId};
+use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::telemetry::upstream as metrics;
 use lockstep_engine::time::Timestamp;
 
 use super::listed::listed;
+use crate::input_name::input_name;
 use crate::status::Status;
 
 /// What lasts is logged again after this time.
@@ -65,7 +66,7 @@ impl Upstream {
     /// A partition is no longer ours.
     pub(super) fn revoke(&mut self, partition: PartitionId) {
         self.open.revoke(partition);
-        let input = name(&self.inputs, partition.input);
+        let input = input_name(&self.inputs, partition.input);
         if self.lagging.remove(&partition) {
             metrics::lag(input, partition, None);
         }
@@ -78,7 +79,7 @@ impl Upstream {
     pub(super) fn end(&mut self, partition: PartitionId, end: &End, now: Timestamp) {
         self.open.observe(partition, end, now);
         self.lagging.insert(partition);
-        metrics::lag(name(&self.inputs, partition.input), partition, Some(end.lag));
+        metrics::lag(input_name(&self.inputs, partition.input), partition, Some(end.lag));
     }
 
     /// How many partitions each input has now.
@@ -129,9 +130,9 @@ impl Upstream {
         for (input, fit) in self.copartition.fits(now) {
             let is_conflict =
                 conflict.as_ref().is_some_and(|conflict| conflict.inputs.iter().any(|it| it.0 == input));
-            metrics::copartition(name(&self.inputs, input), fit, is_conflict);
+            metrics::copartition(input_name(&self.inputs, input), fit, is_conflict);
         }
-        let found = conflict.as_ref().map(|it| it.describe(|input| name(&self.inputs, input)));
+        let found = conflict.as_ref().map(|it| it.describe(|input| input_name(&self.inputs, input)));
         self.status.set_upstream(PARTITIONERS, found.clone());
         let was_said = self.said.keys().any(|what| what.starts_with(PARTITIONERS));
         if let Some(conflict) = &conflict {
@@ -150,7 +151,7 @@ impl Upstream {
         let held: Vec<(PartitionId, Held)> = self.open.held(now).collect();
         for gone in std::mem::take(&mut self.held_back) {
             if !held.iter().any(|(partition, _)| *partition == gone) {
-                let input = name(&self.inputs, gone.input);
+                let input = input_name(&self.inputs, gone.input);
                 metrics::held_back(input, gone, None);
                 self.said.remove(&open_in(gone));
                 tracing::info!(input, partition = gone.partition, "the transaction upstream has ended");
@@ -159,12 +160,12 @@ impl Upstream {
         let mut all = Vec::new();
         for (partition, held) in held {
             self.held_back.insert(partition);
-            let input = name(&self.inputs, partition.input);
+            let input = input_name(&self.inputs, partition.input);
             metrics::held_back(input, partition, Some(held.offsets));
             if self.is_to_say(&open_in(partition), now) {
                 let Held { at, offsets, since } = held;
                 tracing::warn!(
-                    input = name(&self.inputs, partition.input),
+                    input = input_name(&self.inputs, partition.input),
                     partition = partition.partition,
                     offset = at.0,
                     held_back = offsets,
@@ -177,7 +178,7 @@ impl Upstream {
                 "partition {} of input {} can be read up to offset {} only, where a producer's transaction has been open since \
                  {} at least",
                 partition.partition,
-                name(&self.inputs, partition.input),
+                input_name(&self.inputs, partition.input),
                 held.at.0,
                 held.since
             ));
@@ -244,10 +245,6 @@ impl Drop for Upstream {
             self.status.set_upstream(what, None);
         }
     }
-}
-
-fn name(inputs: &[InputSpec], input: InputId) -> &str {
-    inputs.get(input.index()).map_or("?", |input| input.name.as_str())
 }
 
 fn open_in(partition: PartitionId) -> String {

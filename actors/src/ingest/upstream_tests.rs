@@ -1,6 +1,6 @@
 use lockstep_engine::ingest::OnDrift;
 use lockstep_engine::media::{Media, Modality};
-use lockstep_engine::position::NextOffset;
+use lockstep_engine::position::{InputId, NextOffset};
 
 use super::*;
 

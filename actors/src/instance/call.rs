@@ -1,4 +1,4 @@
-//! One call of a model: what goes in, how it ends, and what that means.
+//! One call of a model: its inputs, its outcome and the meaning of a failure.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,22 +9,22 @@ use lockstep_engine::sample::StreamKey;
 use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 
-use crate::prepare::StepRuntime;
-use crate::stage_actor::panic_text;
+use crate::panic_text::panic_text;
+use crate::step_runtime::StepRuntime;
 
-/// Why a call gave nothing.
+/// The failure of a call.
 pub(super) enum Failed {
-    /// Something is wrong with the batch, or with the model: trying parts of it tells.
+    /// The batch or the model is at fault. Trials of its parts show which.
     Batch(String),
-    /// The model panicked. What it holds may be in disorder.
+    /// The model panicked. Its memory may be inconsistent.
     Panicked(String),
-    /// The batch is too large for the memory that there is.
+    /// The batch is too large for the free memory.
     OutOfMemory(String),
-    /// The device is lost: nothing will run with this copy of the model any more.
+    /// The device is lost. This copy of the model cannot run again.
     Device(String),
 }
 
-/// Calls a model and takes its outputs apart.
+/// Calls a model and splits its outputs into rows.
 pub(super) fn call(
     runtime: &StepRuntime,
     model: &mut dyn Model,
@@ -44,7 +44,7 @@ pub(super) fn call(
         let signature = &runtime.step.model.signature;
         let of_rows =
             split(signature, rows, &outputs, kept).map_err(|mismatch| Failed::Batch(mismatch.to_string()))?;
-        runtime.fallback.give(tensors.into_iter().chain(outputs));
+        runtime.tensors.give(tensors.into_iter().chain(outputs));
         Ok(of_rows)
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
@@ -53,7 +53,7 @@ pub(super) fn call(
     })
 }
 
-/// Puts what the streams carry on beside what was filled.
+/// Adds the stream state to the filled inputs.
 pub(super) fn with_state(
     state: &mut StateStore,
     streams: &[&StreamKey],
@@ -68,7 +68,8 @@ pub(super) fn with_state(
         Some(tensor) => Ok(tensor),
         None => {
             let found = carried.iter().position(|(input, _)| *input == index);
-            let found = found.ok_or_else(|| format!("input {index} has neither tensor nor state"))?;
+            let found =
+                found.ok_or_else(|| format!("input {index} has neither a tensor nor stream state"))?;
             Ok(carried.swap_remove(found).1)
         }
     });

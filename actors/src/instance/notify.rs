@@ -1,53 +1,48 @@
-//! Wakes those who wait for a time to come or for something to change before.
+//! Wakes threads that wait for a change or for a time.
 
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-/// A notify with a count, so that no ringing between a look and a wait goes unheard.
+/// A notification with a count, so that no notification between a check and a wait is missed.
 #[derive(Debug, Default)]
 pub struct Notify {
-    rung: Mutex<Rung>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Rung {
+struct State {
     count: u64,
     is_closing: bool,
 }
 
 impl Notify {
-    /// Something has changed.
-    pub fn ring(&self) {
-        self.rung.lock().count += 1;
+    /// Wakes all waiting threads.
+    pub fn notify(&self) {
+        self.state.lock().count += 1;
         self.changed.notify_all();
     }
 
-    /// All come to an end.
+    /// Wakes all waiting threads for the end.
     pub fn close(&self) {
-        self.rung.lock().is_closing = true;
+        self.state.lock().is_closing = true;
         self.changed.notify_all();
     }
 
-    /// Whether all come to an end.
-    pub fn is_closing(&self) -> bool {
-        self.rung.lock().is_closing
-    }
-
-    /// How often it was rung; to be asked for before the look that decides whether to wait.
+    /// Returns the number of notifications. A thread reads it before the check that decides on a wait.
     pub fn count(&self) -> u64 {
-        self.rung.lock().count
+        self.state.lock().count
     }
 
-    /// Waits for that time, for a ringing after `count`, or for the end, whichever comes first. Whether to go on.
+    /// Waits for a notification after `count`, for `until`, or for the end. Returns false at the end.
     pub fn wait(&self, count: u64, until: Instant) -> bool {
-        let mut rung = self.rung.lock();
-        while rung.count == count && !rung.is_closing {
-            if self.changed.wait_until(&mut rung, until).timed_out() {
+        let mut state = self.state.lock();
+        while state.count == count && !state.is_closing {
+            if self.changed.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }
-        !rung.is_closing
+        !state.is_closing
     }
 }

@@ -1,4 +1,4 @@
-//! What an instance's threads hand to one another.
+//! The slot of an instance: the batch and stream state that survive a hung thread.
 
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -9,42 +9,42 @@ use tokio::sync::oneshot;
 
 use super::work::Work;
 
-/// What a thread holds in its hands, and lays on the slot while it calls the model or when it leaves.
+/// The work in flight. A thread puts it into the slot while it calls the model and when it leaves.
 pub(super) struct InFlight {
-    /// What the streams carry on.
+    /// The stream state.
     pub(super) state: StateStore,
     /// The batch that has not ended.
     pub(super) work: Option<Work>,
-    /// Why the call did not come back that was under way when a thread was left behind.
+    /// The reason of the hung call, if a thread was abandoned in one.
     pub(super) hung: Option<String>,
 }
 
-/// Who sits at the slot.
+/// The holder of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occupant {
-    /// A thread; while it calls the model, until when that must have come back.
+    /// A thread, with the deadline of its call of the model.
     Taken(Option<Instant>),
-    /// Nobody, until then.
+    /// No thread until this time.
     Vacant(Instant),
-    /// Nobody any more.
+    /// No thread any more.
     Closed,
 }
 
 /// The slot of one instance.
 pub(super) struct Slot {
-    /// Which thread may sit at it, counted from 0.
+    /// The number of the thread that may hold the slot, from 0.
     pub(super) generation: u64,
     pub(super) occupant: Occupant,
-    /// On the slot: before a thread has sat down, while a model is called, and after a thread has left.
-    pub(super) hands: Option<Box<InFlight>>,
+    /// The work in flight, except while the slot's thread holds it outside of a call.
+    pub(super) in_flight: Option<Box<InFlight>>,
     pub(super) restarts: Restarts,
-    /// The thread that sits there, or did last.
+    /// The thread that holds the slot, or the last one.
     pub(super) thread: Option<JoinHandle<()>>,
-    /// Threads that were left behind in a call.
-    pub(super) behind: Vec<JoinHandle<()>>,
-    /// It is to go, and who is told when it has gone.
+    /// Threads that were abandoned in a call.
+    pub(super) abandoned: Vec<JoinHandle<()>>,
+    /// Set once the instance must end; signals that it has.
     pub(super) gone: Option<oneshot::Sender<()>>,
-    /// It has gone, or has never come.
+    /// True once the instance has ended, or failed to load.
     pub(super) is_gone: bool,
 }
 
@@ -53,41 +53,41 @@ impl Slot {
         Self {
             generation: 0,
             occupant: Occupant::Taken(None),
-            hands: Some(Box::new(InFlight { state, work: None, hung: None })),
+            in_flight: Some(Box::new(InFlight { state, work: None, hung: None })),
             restarts,
             thread: None,
-            behind: Vec::new(),
+            abandoned: Vec::new(),
             gone: None,
             is_gone: false,
         }
     }
 
-    /// Takes what lies there, if the slot is still that thread's.
+    /// Takes the work in flight, if the slot still belongs to that thread.
     pub(super) fn take(&mut self, generation: u64) -> Option<Box<InFlight>> {
         if self.generation != generation {
             return None;
         }
         self.occupant = Occupant::Taken(None);
-        self.hands.take()
+        self.in_flight.take()
     }
 
-    /// Nobody sits there any more, if it was to go: gives who is to be told when the model is gone as well.
+    /// Closes the slot of an instance that must end. Returns the signal to send once the model is released too.
     pub(super) fn clear(&mut self) -> Option<oneshot::Sender<()>> {
         let gone = self.gone.take()?;
-        (self.occupant, self.hands, self.is_gone) = (Occupant::Closed, None, true);
+        (self.occupant, self.in_flight, self.is_gone) = (Occupant::Closed, None, true);
         Some(gone)
     }
 
-    /// Whether nothing is left of it, its threads included.
-    pub(super) fn is_deserted(&self) -> bool {
-        self.is_gone && self.thread.iter().chain(&self.behind).all(JoinHandle::is_finished)
+    /// Returns true if the instance and all its threads have ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_gone && self.thread.iter().chain(&self.abandoned).all(JoinHandle::is_finished)
     }
 
-    /// Takes the slot away from the thread that sits there.
+    /// Takes the slot away from the thread that holds it.
     pub(super) fn evict(&mut self, now: Instant) {
         self.generation += 1;
         self.occupant = Occupant::Vacant(now);
-        self.behind.retain(|thread| !thread.is_finished());
-        self.behind.extend(self.thread.take());
+        self.abandoned.retain(|thread| !thread.is_finished());
+        self.abandoned.extend(self.thread.take());
     }
 }

@@ -1,5 +1,4 @@
-//! Watches the instances of a pipeline: leaves threads behind that do not come back from a call, and
-//! seats new ones.
+//! The watchdog over the instances of a pipeline. It abandons threads that hang in a call and starts new ones.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,17 +7,19 @@ use std::time::{Duration, Instant};
 use lockstep_engine::telemetry;
 use parking_lot::Mutex;
 
+use super::core::Instance;
+use super::notify::Notify;
 use super::slot::Occupant;
-use super::{Instance, Notify};
+use super::worker;
 
-/// How long threads may take to end once nobody sends to them any more.
+/// The time within which threads must end after the last sender is gone.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
-/// A watch that comes later than that to its look did not get to run, and so may those that it watches.
+/// A check that comes later than this shows that the process was starved or suspended, and the watched threads with it.
 const OVERSLEPT: Duration = Duration::from_secs(1);
-/// The most threads of an instance that are left behind at a time: each still has its copy of the model.
-const MOST_BEHIND: usize = 16;
+/// The most abandoned threads of an instance at a time. Each still holds its copy of the model.
+const MOST_ABANDONED: usize = 16;
 
-/// The instances that are watched.
+/// The watched instances.
 #[derive(Clone, Default)]
 pub struct Watched {
     notify: Arc<Notify>,
@@ -26,27 +27,27 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// What is rung when something has changed that instances or the watch wait for.
+    /// Returns the notification on which instances and the watchdog wait.
     pub fn notify(&self) -> &Arc<Notify> {
         &self.notify
     }
 
-    /// An instance to be watched, and joined in the end.
+    /// Adds an instance to watch, and to join in the end.
     pub fn add(&self, instance: Arc<Instance>) {
         self.instances.lock().push(instance);
-        // Its deadline may be sooner than those of the others.
-        self.notify.ring();
+        // Its deadline may be the next one.
+        self.notify.notify();
     }
 
-    /// All of them, but for those that have gone.
+    /// Returns the instances that have not ended.
     fn all(&self) -> Vec<Arc<Instance>> {
         let mut instances = self.instances.lock();
-        instances.retain(|instance| !instance.slot.lock().is_deserted());
+        instances.retain(|instance| !instance.slot.lock().has_ended());
         instances.clone()
     }
 }
 
-/// The watch over all instances of a pipeline.
+/// The watchdog over all instances of a pipeline.
 #[derive(Default)]
 pub struct Watchdog {
     watched: Watched,
@@ -54,12 +55,12 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Those that are watched.
+    /// Returns the watched instances.
     pub fn watched(&self) -> &Watched {
         &self.watched
     }
 
-    /// Begins.
+    /// Starts the watchdog's thread.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -70,11 +71,11 @@ impl Watchdog {
             loop {
                 let count = watched.notify.count();
                 let now = Instant::now();
-                // A process that was suspended, or starved, could not have returned in time.
+                // A model in a suspended or starved process could not have returned in time.
                 let late = Some(now.saturating_duration_since(next)).filter(|late| *late > OVERSLEPT);
                 let instances = watched.all();
-                let looks = instances.iter().map(|instance| instance.look(now, late.unwrap_or_default()));
-                next = match looks.min() {
+                let checks = instances.iter().map(|instance| check(instance, now, late.unwrap_or_default()));
+                next = match checks.min() {
                     Some(next) => next,
                     None => return,
                 };
@@ -87,90 +88,89 @@ impl Watchdog {
         Ok(())
     }
 
-    /// Ends, when nobody sends to the instances any more, and waits for their threads, but not for ever: a model
-    /// that does not return must not keep the process.
+    /// Stops the watchdog and joins the instances' threads after their last sender is gone. The wait is bounded: a model that
+    /// does not return must not keep the process.
     pub fn close(self) {
         self.watched.notify.close();
         if self.thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the watch over the instances panicked");
+            tracing::error!("the watchdog panicked");
         }
         let since = Instant::now();
         for instance in self.watched.all() {
-            let (thread, behind) = {
+            let (thread, abandoned) = {
                 let mut slot = instance.slot.lock();
-                (slot.thread.take(), std::mem::take(&mut slot.behind))
+                (slot.thread.take(), std::mem::take(&mut slot.abandoned))
             };
-            for thread in thread.into_iter().chain(behind) {
+            for thread in thread.into_iter().chain(abandoned) {
                 while !thread.is_finished() && since.elapsed() < JOIN_WITHIN {
                     std::thread::park_timeout(Duration::from_millis(1));
                 }
                 if !thread.is_finished() {
                     tracing::error!(
                         thread = thread.thread().name(),
-                        "a model has not returned; its thread is left behind"
+                        "model did not return, thread abandoned"
                     );
                 } else if thread.join().is_err() {
-                    tracing::error!("an instance's thread panicked");
+                    tracing::error!("instance thread panicked");
                 }
             }
         }
     }
 }
 
-impl Instance {
-    /// Does what is due; deadlines are put off by `late`. When to look again at the latest.
-    fn look(self: &Arc<Self>, now: Instant, late: Duration) -> Instant {
-        let limit = self.parts.runtime.step.care.deadline;
-        let mut slot = self.slot.lock();
-        if let Occupant::Taken(Some(deadline)) = &mut slot.occupant {
-            *deadline += late;
+/// Does the work that is due for an instance. Deadlines move by `late`. Returns the time of the next check.
+fn check(instance: &Arc<Instance>, now: Instant, late: Duration) -> Instant {
+    let limit = instance.parts.runtime.step.care.deadline;
+    let (name, failures) = (&instance.name, &instance.parts.failures);
+    let mut slot = instance.slot.lock();
+    if let Occupant::Taken(Some(deadline)) = &mut slot.occupant {
+        *deadline += late;
+    }
+    if let Occupant::Taken(Some(deadline)) = slot.occupant
+        && deadline <= now
+    {
+        slot.evict(now);
+        let (step, abandoned) = (&instance.parts.runtime.step.name, slot.abandoned.len());
+        let why = format!("the model has not returned within {limit:?} (deadline of step {step})");
+        if let Some(in_flight) = &mut slot.in_flight {
+            in_flight.hung = Some(why.clone());
         }
-        if let Occupant::Taken(Some(deadline)) = slot.occupant
-            && deadline <= now
-        {
-            slot.evict(now);
-            let (step, behind) = (&self.parts.runtime.step.name, slot.behind.len());
-            let why = format!("the model has not returned within {limit:?} (deadline of step {step})");
-            if let Some(hands) = &mut slot.hands {
-                hands.hung = Some(why.clone());
+        telemetry::abandoned(step);
+        telemetry::restarted(name);
+        tracing::error!(instance = name, why, "instance thread abandoned");
+        failures.failed(name, &why);
+        if abandoned > MOST_ABANDONED {
+            slot.occupant = Occupant::Closed;
+            let why = format!("{why}, nor have {abandoned} others, which keep their memory");
+            failures.report(name, &why);
+        }
+    }
+    if matches!(slot.occupant, Occupant::Vacant(_))
+        && slot.in_flight.as_ref().is_some_and(|in_flight| in_flight.work.is_none())
+        && let Some(gone) = slot.clear()
+    {
+        failures.ended(name);
+        let _ = gone.send(());
+    }
+    if let Occupant::Vacant(due) = slot.occupant
+        && due <= now
+    {
+        failures.starting(name);
+        match worker::spawn(instance, slot.generation, None) {
+            Ok(thread) => {
+                slot.occupant = Occupant::Taken(None);
+                slot.thread = Some(thread);
             }
-            telemetry::abandoned(step);
-            telemetry::restarted(&self.name);
-            tracing::error!(instance = self.name, "{why}; the thread is left behind");
-            self.parts.failures.failed(&self.name, &why);
-            if behind > MOST_BEHIND {
+            Err(error) => {
                 slot.occupant = Occupant::Closed;
-                let why = format!("{why}, nor have {behind} others, which keep their memory");
-                self.parts.failures.report(&self.name, &why);
+                failures.report(name, &format!("the system gives no thread: {error}"));
             }
         }
-        if matches!(slot.occupant, Occupant::Vacant(_))
-            && slot.hands.as_ref().is_some_and(|hands| hands.work.is_none())
-            && let Some(gone) = slot.clear()
-        {
-            self.parts.failures.ended(&self.name);
-            let _ = gone.send(());
-        }
-        if let Occupant::Vacant(due) = slot.occupant
-            && due <= now
-        {
-            self.parts.failures.starting(&self.name);
-            match self.occupant(slot.generation, None) {
-                Ok(thread) => {
-                    slot.occupant = Occupant::Taken(None);
-                    slot.thread = Some(thread);
-                }
-                Err(error) => {
-                    slot.occupant = Occupant::Closed;
-                    self.parts.failures.report(&self.name, &format!("there is no thread for it: {error}"));
-                }
-            }
-        }
-        match slot.occupant {
-            Occupant::Taken(Some(deadline)) => deadline,
-            Occupant::Vacant(due) => due,
-            // A call that begins after this look must have returned later than that.
-            Occupant::Taken(None) | Occupant::Closed => now + limit,
-        }
+    }
+    match slot.occupant {
+        Occupant::Taken(Some(deadline)) => deadline,
+        Occupant::Vacant(due) => due,
+        // The deadline of a call that begins after this check is later than that.
+        Occupant::Taken(None) | Occupant::Closed => now + limit,
     }
 }

@@ -1,4 +1,4 @@
-//! One batch on its way through an instance, in one piece or in several.
+//! One batch on its way through an instance, whole or in parts.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,21 +10,22 @@ use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Batch;
-use crate::prepare::{StepRuntime, fill};
+use crate::fill::fill;
+use crate::message::Batch;
 use crate::route::Onward;
+use crate::step_runtime::StepRuntime;
 
 /// A batch that has not ended.
 pub(super) struct Work {
     jobs: Vec<(Arc<Job>, Timestamp)>,
     placements: Vec<Option<Placement>>,
-    /// What was filled for all of it, until it is used.
+    /// The inputs of the whole batch, until they are used.
     inputs: Option<Vec<Option<Tensor>>>,
     cut_at: Timestamp,
     prepared_at: Timestamp,
     slot: Option<OwnedSemaphorePermit>,
     pub(super) remaining: Remaining,
-    /// How often the device was lost with it.
+    /// The number of times that the device was lost during this batch.
     pub(super) losses: u32,
 }
 
@@ -43,13 +44,16 @@ impl Work {
         }
     }
 
-    /// The bundles in those rows.
+    /// Returns the bundles in these rows.
     pub(super) fn jobs(&self, rows: &Range<usize>) -> impl Iterator<Item = &Arc<Job>> {
         self.jobs.get(rows.clone()).unwrap_or_default().iter().map(|(job, _)| job)
     }
 
-    /// The inputs of those rows: as they were filled at first, or filled again, since a model may have
-    /// taken their memory.
+    /// Returns the inputs of these rows: the first fill for the whole batch, else a new one, since a model may have taken the
+    /// memory.
+    ///
+    /// # Errors
+    /// The fault of the first row that cannot be filled.
     pub(super) fn inputs(
         &mut self,
         runtime: &StepRuntime,
@@ -57,7 +61,7 @@ impl Work {
     ) -> Result<Vec<Option<Tensor>>, String> {
         match self.inputs.take() {
             Some(inputs) if *rows == (0..self.jobs.len()) => return Ok(inputs),
-            Some(inputs) => runtime.fallback.give(inputs.into_iter().flatten()),
+            Some(inputs) => runtime.tensors.give(inputs.into_iter().flatten()),
             None => {}
         }
         let jobs: Vec<&Arc<Job>> = self.jobs(rows).collect();
@@ -65,11 +69,11 @@ impl Work {
             Ok((inputs, _)) => Ok(inputs),
             Err(failures) => Err(failures
                 .first()
-                .map_or_else(String::new, |(_, failure)| format!("its inputs: {}", failure.fault.message))),
+                .map_or_else(String::new, |(_, failure)| format!("inputs: {}", failure.fault.message))),
         }
     }
 
-    /// Notes what became of a row, and with it where its bundle goes.
+    /// Records the outcome of a row and the next steps of its bundle.
     pub(super) fn report(
         &self,
         row: usize,
@@ -85,9 +89,8 @@ impl Work {
         onward.report(job, step, Report { outcome: outcome(placement), timing }, graph, finished_at);
     }
 
-    /// Lets go of the slot when nothing is left to do, so that the next batch can be cut while the results of this
-    /// one are still being told.
-    pub(super) fn let_go_if_done(&mut self) {
+    /// Releases the slot when no row is left, so that the next batch can be cut while the results of this one are being sent.
+    pub(super) fn release_if_done(&mut self) {
         if self.remaining.next().is_none() {
             self.slot = None;
         }

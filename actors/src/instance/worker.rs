@@ -1,12 +1,12 @@
-//! One thread of an instance: it loads the model, goes on with what lies on the slot, and takes batches
-//! until nobody sends any more or the model has to be loaded anew.
+//! One thread of an instance. It loads the model, goes on with the slot's work in flight, and takes batches until the senders
+//! are gone or the model has to be loaded again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use lockstep_engine::fault::{Fault, Reason, StageKind};
-use lockstep_engine::infer::backend::{Backend, BackendError, LoadModel, Model};
 use lockstep_engine::infer::job::{Failure, Outcome};
 use lockstep_engine::infer::retry::AfterFailure;
 use lockstep_engine::infer::rows::StepOutput;
@@ -19,51 +19,64 @@ use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::call::{Failed, call, with_state};
+use super::core::{Instance, InstanceParts};
+use super::models::Models;
 use super::slot::{InFlight, Occupant};
 use super::work::Work;
-use super::{Instance, InstanceParts, Loaded, Order};
+use crate::instance_handle::Loaded;
+use crate::message::Order;
+use crate::panic_text::panic_text;
 use crate::route::Onward;
-use crate::stage_actor::panic_text;
 
-/// Who is told when an instance has gone that was to go.
+/// Signals that a leaving instance has ended.
 type Gone = Option<oneshot::Sender<()>>;
 
-/// Why a thread leaves its slot.
+/// The reason for which a thread leaves its slot.
 enum Leave {
-    /// Nobody sends any more.
+    /// The senders are gone, or the instance must end.
     Ended,
-    /// Somebody else sits there now.
+    /// The watchdog gave the slot to another thread.
     Evicted,
-    /// The model has to be loaded anew, at once: what it failed at is being found out.
-    Anew(String),
-    /// The model has to be loaded anew, as soon as the restart policy lets it.
+    /// The model has to be loaded again at once, because the search for the failing bundle goes on.
+    Reload(String),
+    /// The model has to be loaded again when the restart policy allows it.
     Failed(String),
 }
 
-/// Who runs a piece of a batch.
+/// The model that runs a part of a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
+enum Runner {
     Model,
     Fallback,
 }
 
-/// The models of a thread.
-struct Models {
-    own: Box<dyn Model>,
-    fallback: Option<Box<dyn Model>>,
+/// Starts the first thread of an instance. It loads the model and then calls `loaded`.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn start(instance: &Arc<Instance>, loaded: Loaded) -> std::io::Result<()> {
+    let thread = spawn(instance, 0, Some(loaded))?;
+    instance.slot.lock().thread = Some(thread);
+    Ok(())
 }
 
-/// A thread at an instance's slot.
-pub(super) struct Worker {
+/// Starts a thread that may hold the slot while the slot's generation is this one.
+pub(super) fn spawn(
+    instance: &Arc<Instance>,
+    generation: u64,
+    loaded: Option<Loaded>,
+) -> std::io::Result<JoinHandle<()>> {
+    let worker = Worker { instance: instance.clone(), generation };
+    std::thread::Builder::new().name(instance.name.clone()).spawn(move || worker.live(loaded))
+}
+
+/// A thread that holds an instance's slot.
+struct Worker {
     instance: Arc<Instance>,
     generation: u64,
 }
 
 impl Worker {
-    pub(super) fn new(instance: Arc<Instance>, generation: u64) -> Self {
-        Self { instance, generation }
-    }
-
     fn parts(&self) -> &InstanceParts {
         &self.instance.parts
     }
@@ -72,18 +85,17 @@ impl Worker {
         &self.parts().runtime.step.name
     }
 
-    /// All that the thread does. `loaded` is told of the first one, and then a model that cannot be loaded is no
-    /// reason to try again.
-    pub(super) fn live(self, loaded: Option<Loaded>) {
+    /// Runs the thread. The first thread of an instance calls `loaded`; if its model cannot be loaded, no other thread tries.
+    fn live(self, loaded: Option<Loaded>) {
         let lived = catch_unwind(AssertUnwindSafe(|| {
-            let mut hands = self.instance.slot.lock().take(self.generation)?;
-            let mut models = match (self.load(), loaded) {
+            let mut in_flight = self.instance.slot.lock().take(self.generation)?;
+            let mut models = match (Models::load(self.parts()), loaded) {
                 (Ok(models), loaded) => {
                     self.parts().failures.running(&self.instance.name);
                     let device = models.own.device().to_owned();
                     match loaded {
                         Some(loaded) => loaded(Ok(device)),
-                        None => tracing::info!(instance = self.instance.name, device, "model loaded again"),
+                        None => tracing::info!(instance = self.instance.name, device, "model reloaded"),
                     }
                     models
                 }
@@ -94,47 +106,39 @@ impl Worker {
                     loaded(Err(error));
                     return None;
                 }
-                (Err(error), None) => return self.leave(hands, Leave::Failed(error.to_string())),
+                (Err(error), None) => return self.leave(in_flight, Leave::Failed(error.to_string())),
             };
             loop {
-                match self.work(hands, &mut models) {
-                    Ok(back) => hands = back,
+                match self.work(in_flight, &mut models) {
+                    Ok(back) => in_flight = back,
                     Err((_, Leave::Evicted)) => return None,
-                    Err((hands, why)) => return hands.and_then(|hands| self.leave(hands, why)),
+                    Err((in_flight, why)) => {
+                        return in_flight.and_then(|in_flight| self.leave(in_flight, why));
+                    }
                 }
             }
         }));
         match lived {
-            // Only now are its models gone.
+            // The models are released only now.
             Ok(gone) => {
                 if let Some(gone) = gone {
                     let _ = gone.send(());
                 }
             }
             Err(panic) => {
-                // Not the model's doing, which is caught closer by: what was in hand is lost to this pipeline.
+                // The model is not to blame: `call` catches its panics. This pipeline has lost the batch in flight.
                 telemetry::panicked(&self.instance.name);
-                let why = format!("it panicked: {}", panic_text(panic.as_ref()));
+                let why = format!("the thread panicked: {}", panic_text(panic.as_ref()));
                 self.parts().failures.report(&self.instance.name, &why);
             }
         }
     }
 
-    fn load(&self) -> Result<Models, BackendError> {
-        let step = &self.parts().runtime.step;
-        let own = load(&*self.parts().backend, &step.model)?;
-        let fallback = match (&step.care.on_open_circuit, &self.parts().fallback) {
-            (OnOpenCircuit::Fallback(fallback), Some(backend)) => Some(load(&**backend, &fallback.model)?),
-            _ => None,
-        };
-        Ok(Models { own, fallback })
-    }
-
-    /// Puts everything back on the slot for the next, if there is to be one. Gives who is to be told when the models
-    /// are gone, if it was to go.
-    fn leave(&self, hands: Box<InFlight>, why: Leave) -> Gone {
+    /// Puts the work in flight back into the slot for the next thread. Returns the signal to send once the models are
+    /// released, if the instance must end.
+    fn leave(&self, in_flight: Box<InFlight>, why: Leave) -> Gone {
         let mut slot = self.instance.slot.lock();
-        slot.hands = Some(hands);
+        slot.in_flight = Some(in_flight);
         let (decision, why) = match why {
             Leave::Evicted => return None,
             Leave::Ended => {
@@ -145,7 +149,7 @@ impl Worker {
                 }
                 return gone;
             }
-            Leave::Anew(why) => (Decision::Again { after: std::time::Duration::ZERO }, why),
+            Leave::Reload(why) => (Decision::Again { after: Duration::ZERO }, why),
             Leave::Failed(why) => (slot.restarts.failed(Timestamp::now()), why),
         };
         match decision {
@@ -153,84 +157,84 @@ impl Worker {
                 slot.generation += 1;
                 slot.occupant = Occupant::Vacant(Instant::now() + after);
                 drop(slot);
-                tracing::warn!(instance = self.instance.name, ?after, "to be replaced: {why}");
+                tracing::warn!(instance = self.instance.name, ?after, why, "restarting instance");
                 self.parts().failures.failed(&self.instance.name, &why);
                 telemetry::restarted(&self.instance.name);
-                self.parts().notify.ring();
+                self.parts().notify.notify();
             }
             Decision::GiveUp => {
                 slot.occupant = Occupant::Closed;
                 let policy = *slot.restarts.policy();
                 drop(slot);
-                let why = format!("{why}; given up after {} restarts in {:?}", policy.most, policy.within);
+                let why = format!("{why}; gave up after {} restarts within {:?}", policy.most, policy.within);
                 self.parts().failures.report(&self.instance.name, &why);
             }
         }
         None
     }
 
-    /// Does the batch that is in hand, or takes an order and does that.
+    /// Goes on with the batch in flight, or executes the next order.
     fn work(
         &self,
-        mut hands: Box<InFlight>,
+        mut in_flight: Box<InFlight>,
         models: &mut Models,
     ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
-        if let Some(why) = hands.hung.take()
-            && self.blame(&mut hands, Who::Model, &why)
+        if let Some(why) = in_flight.hung.take()
+            && self.blame(&mut in_flight, Runner::Model, &why)
         {
-            return Err((Some(hands), Leave::Failed(why)));
+            return Err((Some(in_flight), Leave::Failed(why)));
         }
-        if hands.work.is_none() {
+        if in_flight.work.is_none() {
             match self.instance.next_order() {
-                None => return Err((Some(hands), Leave::Ended)),
+                None => return Err((Some(in_flight), Leave::Ended)),
                 Some(Order::Batch(batch)) => {
-                    hands.work = Some(Work::new(batch, self.parts().runtime.step.care.tries));
+                    in_flight.work = Some(Work::new(batch, self.parts().runtime.step.care.tries));
                 }
                 Some(Order::HandOver { resize, reply }) => {
-                    let _ = reply.send(hands.state.hand_over(|stream| resize.moves(stream).is_some()));
+                    let _ = reply.send(in_flight.state.hand_over(|stream| resize.moves(stream).is_some()));
                 }
-                Some(Order::Adopt(given)) => hands.state.adopt(given),
+                Some(Order::Adopt(given)) => in_flight.state.adopt(given),
             }
         }
         loop {
-            let Some(work) = &mut hands.work else { return Ok(hands) };
+            let Some(work) = &mut in_flight.work else { return Ok(in_flight) };
             work.remaining.cut(self.parts().runtime.most());
             if work.remaining.next().is_none() {
-                hands.work = None;
-                return Ok(hands);
+                in_flight.work = None;
+                return Ok(in_flight);
             }
-            let Some(who) = self.admitted(work) else { return Err((Some(hands), Leave::Ended)) };
-            hands = self.piece(hands, models, who)?;
+            let Some(runner) = self.admitted(work) else { return Err((Some(in_flight), Leave::Ended)) };
+            in_flight = self.run_part(in_flight, models, runner)?;
         }
     }
 
-    /// Waits until the model may be called, or says that its fallback does it. What is not to wait for that is
-    /// reported as failed. None when the end has come.
-    fn admitted(&self, work: &mut Work) -> Option<Who> {
+    /// Waits until the breaker permits a call, or chooses the fallback model, or fails the batch, as `on_open_circuit` says.
+    /// Returns `None` if the pipeline ends.
+    fn admitted(&self, work: &mut Work) -> Option<Runner> {
         let runtime = &self.parts().runtime;
         loop {
             let count = self.parts().notify.count();
             let now = Timestamp::now();
             let until = match runtime.admit(now, self.parts().failures.status()) {
-                Admit::Yes => return Some(Who::Model),
+                Admit::Yes => return Some(Runner::Model),
                 Admit::Probe => {
                     work.remaining.cut(1);
-                    return Some(Who::Model);
+                    return Some(Runner::Model);
                 }
                 Admit::No { until } => until,
             };
             match &runtime.step.care.on_open_circuit {
-                OnOpenCircuit::Fallback(_) => return Some(Who::Fallback),
+                OnOpenCircuit::Fallback(_) => return Some(Runner::Fallback),
                 OnOpenCircuit::DeadLetter => {
                     let rows = work.remaining.drain();
-                    let why = "it has failed too often in a row, and is left alone for a while";
+                    let why = "the circuit breaker is open: the model has failed too often in a row";
                     let mut onward = Onward::default();
                     for row in rows {
                         self.fail(work, row, (why, 0), now, &mut onward);
                     }
-                    work.let_go_if_done();
+                    work.release_if_done();
                     onward.send_blocking(&self.parts().routes);
-                    return Some(Who::Model);
+                    return Some(Runner::Model);
                 }
                 OnOpenCircuit::Wait => {
                     if !self.parts().notify.wait(count, Instant::now() + until.since(now)) {
@@ -241,15 +245,15 @@ impl Worker {
         }
     }
 
-    /// Runs what is next of the batch in hand.
-    fn piece(
+    /// Runs the next part of the batch in flight.
+    fn run_part(
         &self,
-        mut hands: Box<InFlight>,
+        mut in_flight: Box<InFlight>,
         models: &mut Models,
-        who: Who,
+        runner: Runner,
     ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
-        let InFlight { work: Some(work), state, .. } = &mut *hands else { return Ok(hands) };
-        let Some(rows) = work.remaining.next() else { return Ok(hands) };
+        let InFlight { work: Some(work), state, .. } = &mut *in_flight else { return Ok(in_flight) };
+        let Some(rows) = work.remaining.next() else { return Ok(in_flight) };
         let runtime = &self.parts().runtime;
         if runtime.step.is_stateful() {
             work.jobs(&rows).for_each(|job| runtime.admit_state(state, job));
@@ -262,76 +266,82 @@ impl Worker {
         let outcome = match tensors {
             Err(why) => Err(Failed::Batch(why)),
             Ok(tensors) => {
-                let model = match (who, &mut models.fallback) {
-                    (Who::Fallback, Some(fallback)) => fallback,
+                let model = match (runner, &mut models.fallback) {
+                    (Runner::Fallback, Some(fallback)) => fallback,
                     _ => &mut models.own,
                 };
-                self.lay_down(hands, since);
+                self.store(in_flight, since);
                 let outcome = call(runtime, &mut **model, rows.len(), tensors);
                 let back = self.instance.slot.lock().take(self.generation);
                 let Some(back) = back else {
-                    tracing::warn!(instance = self.instance.name, "an answer came too late and is ignored");
+                    tracing::warn!(instance = self.instance.name, "late answer ignored");
                     return Err((None, Leave::Evicted));
                 };
-                hands = back;
+                in_flight = back;
                 outcome
             }
         };
         let busy = since.elapsed();
         self.parts().runtime.worked(busy);
         telemetry::batch_run(self.step(), self.parts().number, rows.len(), busy, outcome.is_ok());
-        if who == Who::Model && outcome.is_ok() {
+        if runner == Runner::Model && outcome.is_ok() {
             runtime.batch_took(rows.len(), busy);
         }
         let why = match outcome {
             Ok(outputs) => {
-                self.succeeded(&mut hands, who, outputs, started_at);
-                return Ok(hands);
+                self.succeeded(&mut in_flight, runner, outputs, started_at);
+                return Ok(in_flight);
             }
             Err(Failed::OutOfMemory(why)) if rows.len() > 1 => {
                 let model =
-                    if who == Who::Fallback { models.fallback.as_mut() } else { Some(&mut models.own) };
+                    if runner == Runner::Fallback { models.fallback.as_mut() } else { Some(&mut models.own) };
                 model.into_iter().for_each(|model| model.release_memory());
                 let most = runtime.shrink(rows.len().div_ceil(2));
                 telemetry::batch_split(self.step(), "memory");
                 telemetry::batch_limit(self.step(), most);
-                tracing::warn!(step = self.step(), "{why}; batches have at most {most} bundles from here on");
-                return Ok(hands);
+                tracing::warn!(step = self.step(), most, why, "batch size lowered");
+                return Ok(in_flight);
             }
             Err(Failed::Device(why)) => {
-                // Once is bad luck; a batch with which it happens again may be the reason.
-                let again = hands.work.as_mut().is_some_and(|work| {
+                // A first loss may be chance. A second one with the same batch points to the batch.
+                let again = in_flight.work.as_mut().is_some_and(|work| {
                     work.losses += 1;
                     work.losses > 1
                 });
                 if again {
-                    self.blame(&mut hands, who, &why);
+                    self.blame(&mut in_flight, runner, &why);
                 }
-                return Err((Some(hands), Leave::Failed(why)));
+                return Err((Some(in_flight), Leave::Failed(why)));
             }
             Err(Failed::Panicked(why)) => {
-                let opened = self.blame(&mut hands, who, &why);
-                let leave = if opened { Leave::Failed(why) } else { Leave::Anew(why) };
-                return Err((Some(hands), leave));
+                let opened = self.blame(&mut in_flight, runner, &why);
+                let leave = if opened { Leave::Failed(why) } else { Leave::Reload(why) };
+                return Err((Some(in_flight), leave));
             }
             Err(Failed::Batch(why) | Failed::OutOfMemory(why)) => why,
         };
-        if self.blame(&mut hands, who, &why) {
-            return Err((Some(hands), Leave::Failed(why)));
+        if self.blame(&mut in_flight, runner, &why) {
+            return Err((Some(in_flight), Leave::Failed(why)));
         }
-        Ok(hands)
+        Ok(in_flight)
     }
 
-    /// Lays everything on the slot while the model is called.
-    fn lay_down(&self, hands: Box<InFlight>, since: Instant) {
+    /// Puts the work in flight into the slot for the time of a call.
+    fn store(&self, in_flight: Box<InFlight>, since: Instant) {
         let deadline = since + self.parts().runtime.step.care.deadline;
         let mut slot = self.instance.slot.lock();
-        slot.hands = Some(hands);
+        slot.in_flight = Some(in_flight);
         slot.occupant = Occupant::Taken(Some(deadline));
     }
 
-    fn succeeded(&self, hands: &mut InFlight, who: Who, outputs: Vec<StepOutput>, started_at: Timestamp) {
-        let InFlight { work: Some(work), state, .. } = hands else { return };
+    fn succeeded(
+        &self,
+        in_flight: &mut InFlight,
+        runner: Runner,
+        outputs: Vec<StepOutput>,
+        started_at: Timestamp,
+    ) {
+        let InFlight { work: Some(work), state, .. } = in_flight else { return };
         let Some(rows) = work.remaining.next() else { return };
         let runtime = &self.parts().runtime;
         if runtime.step.is_stateful() {
@@ -340,9 +350,9 @@ impl Worker {
             state.store(&streams, &outputs);
         }
         work.remaining.succeeded();
-        work.let_go_if_done();
-        if who == Who::Model && runtime.succeeded(self.parts().failures.status()) {
-            self.parts().notify.ring();
+        work.release_if_done();
+        if runner == Runner::Model && runtime.succeeded(self.parts().failures.status()) {
+            self.parts().notify.notify();
         }
         let times = (started_at, Timestamp::now());
         let of = (runtime.index, &*self.parts().routes.graph);
@@ -353,31 +363,32 @@ impl Worker {
         onward.send_blocking(&self.parts().routes);
     }
 
-    /// What was next of the batch in hand has failed: it is split, tried again or given up. Whether the model
-    /// has failed so often in a row that it has to be loaded anew.
-    fn blame(&self, hands: &mut InFlight, who: Who, why: &str) -> bool {
+    /// Handles a failed part of a batch: splits it, tries it again or gives it up. Returns true if the model has failed so often
+    /// in a row that it has to be loaded again.
+    fn blame(&self, in_flight: &mut InFlight, runner: Runner, why: &str) -> bool {
         let tries = self.parts().runtime.step.care.tries;
-        let Some(work) = &mut hands.work else { return false };
+        let Some(work) = &mut in_flight.work else { return false };
         let size = work.remaining.next().map_or(0, |rows| rows.len());
-        tracing::error!(step = self.step(), size, "a batch failed: {why}");
+        tracing::error!(step = self.step(), size, why, "batch failed");
         let (now, mut is_for_good) = (Timestamp::now(), false);
         match work.remaining.failed() {
             AfterFailure::Split => telemetry::batch_split(self.step(), "failure"),
             AfterFailure::Again => {}
             AfterFailure::Poison(row) => {
                 is_for_good = true;
-                work.let_go_if_done();
+                work.release_if_done();
                 let mut onward = Onward::default();
                 self.fail(work, row, (why, tries), now, &mut onward);
                 onward.send_blocking(&self.parts().routes);
             }
         }
         let runtime = &self.parts().runtime;
-        let opened = who == Who::Model && runtime.failed(is_for_good, now, self.parts().failures.status());
+        let opened =
+            runner == Runner::Model && runtime.failed(is_for_good, now, self.parts().failures.status());
         opened && runtime.step.care.on_open_circuit == OnOpenCircuit::Wait
     }
 
-    /// A bundle is given up, after so many tries of it alone.
+    /// Fails a bundle after `tries` tries of it alone.
     fn fail(&self, work: &Work, row: usize, (why, tries): (&str, u32), now: Timestamp, onward: &mut Onward) {
         let message = format!("step {}: {why}", self.step());
         let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
@@ -385,11 +396,4 @@ impl Worker {
         let failed = Outcome::Failed(Failure { fault, culprit: None });
         work.report(row, |_| failed, (now, now), of, onward);
     }
-}
-
-fn load(backend: &dyn Backend, model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
-    catch_unwind(AssertUnwindSafe(|| backend.load(model))).unwrap_or_else(|panic| {
-        let message = format!("loading panicked: {}", panic_text(panic.as_ref()));
-        Err(BackendError::Load { model: model.name.clone(), message })
-    })
 }

@@ -1,13 +1,13 @@
-//! A record on its way to the dead letters.
+//! A record on its way to the dead-letter topic.
 
 use std::sync::Arc;
 
 use lockstep_engine::budget::Reservation;
 use lockstep_engine::sample::{Record, Sample};
 
-/// A record to be dead-lettered.
+/// A record to dead-letter.
 pub(super) enum DeadLetter {
-    /// One that never became a sample, with its assignment and the memory set aside for it.
+    /// A record that never became a sample, with its assignment and its reserved memory.
     Record(Record, u32, #[allow(dead_code, reason = "held for what its drop does")] Reservation),
     /// A sample.
     Sample(Arc<Sample>),

@@ -1,37 +1,37 @@
-//! Where the sink's threads put what they have to tell.
+//! The inbox for deliveries and ended transactions, which the sink's threads fill.
 
 use lockstep_engine::publish::sink::{Delivery, Ended};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// What has been told and not yet been looked at. Bounded by what the sink itself takes at a time.
+/// Deliveries that publish has not handled. Their number is bounded by the records that the sink takes at a time.
 #[derive(Default)]
 pub struct Inbox {
     deliveries: Mutex<Vec<Delivery>>,
-    /// How the transaction that was to end has ended.
+    /// The outcome of the transaction that was ending.
     ended: Mutex<Option<Ended>>,
     arrived: Notify,
 }
 
 impl Inbox {
-    /// Called by the sink.
+    /// Adds a delivery. The sink calls it.
     pub fn put(&self, delivery: Delivery) {
         self.deliveries.lock().push(delivery);
         self.arrived.notify_one();
     }
 
-    /// Called when a transaction has ended.
+    /// Sets the outcome of an ended transaction.
     pub(super) fn put_ended(&self, ended: Ended) {
         *self.ended.lock() = Some(ended);
         self.arrived.notify_one();
     }
 
-    /// Waits until something has been put.
+    /// Waits for the next entry.
     pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
     }
 
-    /// Takes what has been put, and gives room for what follows: `into` is empty.
+    /// Swaps the deliveries into `into`, which must be empty and becomes the memory for the next ones.
     pub(super) fn take(&self, into: &mut Vec<Delivery>) {
         std::mem::swap(&mut *self.deliveries.lock(), into);
     }

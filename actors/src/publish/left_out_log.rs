@@ -1,4 +1,4 @@
-//! Samples that came late, came twice or had to make room, for the log: one line for each input and reason, whatever their number.
+//! The log of late, duplicate and evicted samples: one line for each input and reason, whatever their number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use lockstep_engine::align::Bound;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::position::InputId;
 
-use super::input_name;
+use crate::input_name::input_name;
 
-/// How many came late, came twice or had to make room since it was last told.
+/// The numbers of late, duplicate and evicted samples since the last log lines.
 #[derive(Default)]
 pub(super) struct LeftOutLog {
     late: BTreeMap<InputId, Late>,
@@ -24,41 +24,40 @@ struct Late {
 }
 
 impl LeftOutLog {
-    /// A sample came so much too late.
+    /// Counts a sample that came too late, by `by_ns`.
     pub(super) fn late(&mut self, input: InputId, by_ns: u64) {
         let late = self.late.entry(input).or_default();
         late.samples += 1;
         late.by_ns = late.by_ns.max(by_ns);
     }
 
-    /// A sample has the event time, or the id, of one that came before.
+    /// Counts a sample with the event time, or the id, of an earlier one.
     pub(super) fn duplicate(&mut self, input: InputId) {
         *self.duplicates.entry(input).or_default() += 1;
     }
 
-    /// A sample had to make room.
+    /// Counts an evicted sample.
     pub(super) fn evicted(&mut self, input: InputId, bound: Bound) {
         *self.evicted.entry((input, bound)).or_default() += 1;
     }
 
-    /// Logs it.
-    pub(super) fn tell(&mut self, inputs: &[InputSpec]) {
+    /// Logs and resets the numbers.
+    pub(super) fn log(&mut self, inputs: &[InputSpec]) {
         for (input, Late { samples, by_ns }) in std::mem::take(&mut self.late) {
             let (input, by) = (input_name(inputs, input), Duration::from_nanos(by_ns));
-            tracing::warn!(input, samples, "samples came too late for any bundle, by up to {by:?}");
+            tracing::warn!(input, samples, most_late = ?by, "samples too late for any bundle");
         }
         for (input, samples) in std::mem::take(&mut self.duplicates) {
             let input = input_name(inputs, input);
             tracing::warn!(
                 input,
                 samples,
-                "samples were dropped as duplicates: others of their stream have the same ce_id, or the same ce_time or \
-                 event-time-ns"
+                "samples were dropped as duplicates: another sample of their stream has the same ce_id, ce_time or event-time-ns"
             );
         }
         for ((input, bound), samples) in std::mem::take(&mut self.evicted) {
             let (input, bound) = (input_name(inputs, input), bound.as_str());
-            tracing::warn!(input, bound, samples, "samples had to make room in alignment");
+            tracing::warn!(input, bound, samples, "samples evicted from alignment");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Partitions of which so much has ended out of order that they must be read more slowly, or not at all.
+//! Offset-metadata pressure: pauses partitions with so many records ended out of order that the commit's metadata may not fit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,54 +10,56 @@ use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
-/// How long a partition that is read slowly is read, and then not read.
+/// The time for which a slowed partition is read, and then paused.
 const TURN: Duration = Duration::from_millis(20);
 
-/// What the ledger has told of crowded partitions.
+/// The partitions under pressure.
 #[derive(Default)]
 pub(super) struct PressureMonitor {
     partitions: Vec<(PartitionId, MetadataPressure)>,
-    /// Whether the slow ones are paused just now.
+    /// True while the slowed partitions are paused.
     slow_paused: bool,
-    /// When that changes; none without slow ones.
+    /// The time at which that changes; none without slowed partitions.
     next_turn: Option<Timestamp>,
 }
 
 impl PressureMonitor {
-    /// The partitions to be paused, if these are others than when last asked.
+    /// Returns the partitions to pause, if they have changed since the last call.
     pub(super) fn decide(
         &mut self,
         ledger: &mut Ledger<Arc<Sample>>,
         now: Timestamp,
     ) -> Option<Vec<PartitionId>> {
-        let told = ledger.crowded();
+        let reported = ledger.crowded();
         let turned = self.next_turn.is_some_and(|at| now >= at);
-        if told.is_none() && !turned {
+        if reported.is_none() && !turned {
             return None;
         }
-        if let Some(crowded) = told {
-            let full = crowded.iter().filter(|(_, how)| *how == MetadataPressure::Full).count();
-            telemetry::metadata_pressure(crowded.len() - full, full);
+        if let Some(pressed) = reported {
+            let full = pressed.iter().filter(|(_, pressure)| *pressure == MetadataPressure::Full).count();
+            telemetry::metadata_pressure(pressed.len() - full, full);
             tracing::debug!(
-                slow = crowded.len() - full,
+                slow = pressed.len() - full,
                 paused = full,
-                "partitions whose map nears the limit"
+                "partitions near the limit of commit metadata"
             );
-            self.partitions = crowded;
+            self.partitions = pressed;
         }
-        let any_slow = self.partitions.iter().any(|(_, how)| *how == MetadataPressure::Slow);
+        let any_slow = self.partitions.iter().any(|(_, pressure)| *pressure == MetadataPressure::Slow);
         if turned || !any_slow {
             self.slow_paused = any_slow && !self.slow_paused;
         }
         if turned || self.next_turn.is_none() || !any_slow {
             self.next_turn = any_slow.then(|| now.after(TURN));
         }
-        let paused =
-            self.partitions.iter().filter(|(_, how)| *how == MetadataPressure::Full || self.slow_paused);
+        let paused = self
+            .partitions
+            .iter()
+            .filter(|(_, pressure)| *pressure == MetadataPressure::Full || self.slow_paused);
         Some(paused.map(|(partition, _)| *partition).collect())
     }
 
-    /// When the slow ones are to be read again, or not.
+    /// Returns the time at which slowed partitions are paused or resumed.
     pub(super) fn next_turn(&self) -> Option<Timestamp> {
         self.next_turn
     }

@@ -1,4 +1,4 @@
-//! What becomes of samples: told by sync actors, models and the broker, and noted in the ledger.
+//! The outcomes of samples, which shards, models and the broker report and the ledger records.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,9 +14,11 @@ use lockstep_engine::telemetry;
 use lockstep_engine::telemetry::samples::DropReason;
 use lockstep_engine::time::Timestamp;
 
+use super::Publish;
 use super::dead_letter::DeadLetter;
 use super::pending::{Delivered, is_ours};
-use super::{Aligned, Publish, Unread, input_name};
+use crate::input_name::input_name;
+use crate::message::{Aligned, Unread};
 
 impl Publish {
     fn topic(&self, position: Position) -> String {
@@ -47,16 +49,16 @@ impl Publish {
                 continue;
             }
             telemetry::late(self.name(position));
-            self.tally.late(position.input(), by_ns);
+            self.left_out_log.late(position.input(), by_ns);
             self.observer.late(position.input());
             self.left_out(&sample, LeftOut::Late(by_ns));
         }
         for (sample, bound, used) in aligned.evicted {
             let position = sample.position();
             telemetry::evicted(self.name(position), bound);
-            self.tally.evicted(position.input(), bound);
+            self.left_out_log.evicted(position.input(), bound);
             if used > 0 {
-                // It has its results, or will have: they say when it has ended.
+                // Its bundles decide when it has ended.
                 let verdict = self.ledger.release(position, sample.assignment, used);
                 self.verdict(position, verdict);
             } else if !self.is_published(position, sample.assignment) {
@@ -70,7 +72,7 @@ impl Publish {
         for sample in aligned.duplicates {
             if !self.is_published(sample.position(), sample.assignment) {
                 self.drop_sample(sample.position(), DropReason::Duplicate);
-                self.tally.duplicate(sample.input());
+                self.left_out_log.duplicate(sample.input());
                 self.ledger.end(sample.position(), sample.assignment);
             }
         }
@@ -80,8 +82,7 @@ impl Publish {
         }
     }
 
-    /// Ends samples that were put aside unread, each with the rule that says so; those that are to be reported once they
-    /// are among the late ones.
+    /// Ends samples that ingest shed. Samples to report end once their record in the late topic is acknowledged.
     pub(super) fn shed(&mut self, unread: Vec<Unread>) {
         for Unread { position, assignment, why, report } in unread {
             if self.is_published(position, assignment) {
@@ -96,8 +97,8 @@ impl Publish {
         }
     }
 
-    /// Whether a record that takes part in nothing is in a published result, as it can be after a restart. It has ended
-    /// then, and nothing more is told of it.
+    /// Returns true if a record outside of all bundles is in a published result, which can be after a restart. The record ends
+    /// then without a further outcome.
     fn is_published(&mut self, position: Position, assignment: u32) -> bool {
         let is_published = self.ledger.end_if_published(position, assignment);
         if is_published {
@@ -106,14 +107,14 @@ impl Publish {
         is_published
     }
 
-    /// Dead-letters a record that is at fault by itself.
-    pub(super) fn at_fault(&mut self, letter: DeadLetter, fault: Fault) {
-        if !self.is_published(letter.record().position, letter.assignment()) {
-            self.dead_letter(letter, fault);
+    /// Dead-letters a record that is faulty by itself.
+    pub(super) fn at_fault(&mut self, dead_letter: DeadLetter, fault: Fault) {
+        if !self.is_published(dead_letter.record().position, dead_letter.assignment()) {
+            self.dead_letter(dead_letter, fault);
         }
     }
 
-    /// Sends a sample that took no part to the late topic; without one it has ended.
+    /// Sends a sample that is in no bundle to the late topic; without such a topic the sample ends.
     fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut) {
         let position = sample.position();
         let topic = self.topic(position);
@@ -146,25 +147,25 @@ impl Publish {
         }
     }
 
-    fn dead_letter(&mut self, letter: DeadLetter, fault: Fault) {
-        let position = letter.record().position;
+    fn dead_letter(&mut self, dead_letter: DeadLetter, fault: Fault) {
+        let position = dead_letter.record().position;
         telemetry::dead_lettered(fault.stage, fault.reason);
         self.observer.dead_lettered(position.input(), &fault);
         let topic = self.topic(position);
-        tracing::warn!(topic, %position, "dead letter: {fault}");
-        self.outgoing.dead_letter(letter, topic, fault);
+        tracing::warn!(topic, %position, %fault, "dead letter");
+        self.outgoing.dead_letter(dead_letter, topic, fault);
     }
 
-    /// A bundle in flight was let go.
+    /// Counts a bundle in flight that was abandoned.
     pub(super) fn abandoned(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         telemetry::bundle_abandoned();
     }
 
-    /// A job has been through all steps, and all before it in its stream have.
+    /// Completes a job that has been through all steps, after all earlier jobs of its stream.
     pub(super) fn complete(&mut self, job: Arc<Job>, now: Timestamp) {
         if !is_ours(&job, |partition, assignment| self.ledger.holds(partition, assignment)) {
-            // Whoever has the partitions now reads its records again.
+            // The process that owns the partitions now reads the records again.
             return self.abandoned();
         }
         if let Some(stream_state) = &mut self.stream_state {
@@ -211,7 +212,7 @@ impl Publish {
                     self.observer.published(&job, &timing, publish);
                     self.in_flight.fetch_sub(1, Ordering::Relaxed);
                     self.status.results.fetch_add(1, Ordering::Relaxed);
-                    // What only says that a bundle is final leaves it to the result before it what became of the samples.
+                    // A repeated result only marks the bundle as final: the first one decided the outcomes of its samples.
                     let repeated = job.bundle.is_repeated;
                     for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
                         self.settle(sample, if repeated { Settled::Dropped } else { Settled::Published });
@@ -219,7 +220,7 @@ impl Publish {
                 }
                 Delivered::Poison { job, fault } => self.failed(&job, &fault, None),
                 Delivered::DeadLetter { position, assignment } => self.ledger.end(position, assignment),
-                Delivered::Carried => {}
+                Delivered::State => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Records that have been handed to the sink, until it is known what became of them.
+//! Outgoing records, from the publish stage to their acknowledgement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,59 +16,59 @@ use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
-use super::PublishMessage;
 use super::dead_letter::DeadLetter;
 use super::inbox::Inbox;
 use super::pending::{Dead, Delivered, Outbound, Pending};
 use super::send_queue::SendQueue;
 use super::transaction_buffer::TransactionBuffer;
+use crate::message::PublishMessage;
 use crate::stage_actor::Outbox;
 
 mod again;
 mod refused;
 
-/// How long a record that the broker did not take waits to be sent again. The client has tried for minutes by then.
+/// The wait before a refused record is sent again. The client has tried for minutes by then.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A place behind what was to be sent.
+/// A place behind all records sent so far.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
-    /// The number of the next.
+    /// The number of the next record.
     sent: u64,
-    /// Where results go in transactions, how many count then.
-    counted: u64,
+    /// The number of transactions that must be committed, if results go in transactions.
+    committed: u64,
 }
 
-/// The sink and what it has been given.
+/// The sink and the records that it has or will get.
 pub(super) struct Outgoing {
     dead_letters: Arc<str>,
     late: Option<Arc<str>>,
     sink: Box<dyn Sink>,
     inbox: Arc<Inbox>,
-    /// Stage for what has arrived, kept from one time to the next.
+    /// Reused memory for arrived deliveries.
     arrived: Vec<Delivery>,
     queue: SendQueue,
-    /// How many bytes may wait before nothing more is taken in.
+    /// The bytes that may wait before publish takes no more messages.
     most_waiting: usize,
-    /// What the broker did not take, to be sent again.
+    /// Refused records to send again.
     refused: Vec<Pending>,
     again_at: Option<Timestamp>,
-    /// What was refused together with others, or taken back because of that, by its number. It goes before all that waits as soon
-    /// as nothing is under way.
+    /// Records of a refused batch, or withdrawn because of it, by number. They go before all waiting records once none is in
+    /// flight.
     in_turn: Vec<(u64, Pending)>,
     on_undeliverable: OnUndeliverable,
-    /// What was sent again has numbers before this one.
+    /// Repeated records have numbers before this one.
     sent_again: u64,
     transaction_buffer: Option<TransactionBuffer>,
 }
 
 impl Outgoing {
-    /// What becomes of a record of which nothing can be kept.
+    /// Sets the policy for a record that not even a stub can replace.
     pub(super) fn on_undeliverable(self, on_undeliverable: OnUndeliverable) -> Self {
         Self { on_undeliverable, ..self }
     }
 
-    /// Nothing under way. With transactions so many bytes of records may wait for the next.
+    /// Creates an empty queue. With transactions, the number is the bytes that may wait for the next one.
     pub(super) fn new(
         (dead_letters, late): (Arc<str>, Option<Arc<str>>),
         sink: Box<dyn Sink>,
@@ -93,12 +93,12 @@ impl Outgoing {
         }
     }
 
-    /// Where deliveries arrive.
+    /// Returns the inbox of deliveries.
     pub(super) fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
     }
 
-    /// Whether nothing is under way.
+    /// Returns true if no record is in flight or waits.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
             && self.refused.is_empty()
@@ -106,19 +106,19 @@ impl Outgoing {
             && self.transaction_buffer.as_ref().is_none_or(TransactionBuffer::is_empty)
     }
 
-    /// Sets a mark behind all that was to be sent.
+    /// Sets a mark behind all records so far.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             sent: self.queue.next(),
-            counted: self.transaction_buffer.as_ref().map_or(0, TransactionBuffer::next_to_count),
+            committed: self.transaction_buffer.as_ref().map_or(0, TransactionBuffer::next_commit),
         }
     }
 
-    /// Whether all that was to be sent before a mark has come to its end: where results go in transactions, whether all those
-    /// count that hold some of it, and one that holds what else had ended by then.
+    /// Returns true if all records before a mark have ended. With transactions, all transactions with such records must be
+    /// committed, and one with the positions of that time.
     pub(super) fn has_passed(&self, mark: Mark) -> bool {
         match &self.transaction_buffer {
-            Some(transaction_buffer) => transaction_buffer.counts(mark.sent, mark.counted),
+            Some(transaction_buffer) => transaction_buffer.has_committed(mark.sent, mark.committed),
             None => {
                 let all_sent = self.refused.is_empty() && self.in_turn.is_empty();
                 all_sent && self.queue.first() >= mark.sent.max(self.sent_again)
@@ -132,8 +132,8 @@ impl Outgoing {
     }
 
     /// Sends a dead letter.
-    pub(super) fn dead_letter(&mut self, letter: DeadLetter, topic: String, fault: Fault) {
-        self.send_dead(Dead { letter, topic, fault, keeps: Keeps::All });
+    pub(super) fn dead_letter(&mut self, dead_letter: DeadLetter, topic: String, fault: Fault) {
+        self.send_dead(Dead { dead_letter, topic, fault, keeps: Keeps::All });
     }
 
     fn send_dead(&mut self, dead: Dead) {
@@ -141,7 +141,7 @@ impl Outgoing {
         self.send(record, Outbound::Dead(Box::new(dead)));
     }
 
-    /// Sends a sample that took no part, if there is a topic for it.
+    /// Sends a sample that is in no bundle, if there is a topic for it.
     pub(super) fn left_out(&mut self, sample: Arc<Sample>, topic: String, why: LeftOut) -> bool {
         let Some(late) = &self.late else { return false };
         let record = side_output::left_out(late, &sample.record, &topic, why, Keeps::All);
@@ -149,9 +149,9 @@ impl Outgoing {
         true
     }
 
-    /// Sends a record, as soon as there is room and a transaction for it.
+    /// Sends a record once the sink and the transaction take it.
     pub(super) fn send(&mut self, record: OutRecord, what: Outbound) {
-        // What waits goes first, or results would overtake one another.
+        // Waiting records go first, or results would overtake one another.
         if self.queue.has_unsent()
             || !hand_over(&mut self.transaction_buffer, &mut *self.sink, &record, self.queue.next())
         {
@@ -162,8 +162,8 @@ impl Outgoing {
         }
     }
 
-    /// Sends what waits, as far as there is room and a transaction for it, and lets go of what was read under assignments
-    /// that no longer hold. Says how many results that were.
+    /// Sends waiting records as far as the sink and the transaction take them, and drops those read under assignments that no
+    /// longer hold. Returns the number of dropped results.
     pub(super) fn send_waiting(&mut self, holds: impl Fn(PartitionId, u32) -> bool) -> usize {
         let mut abandoned = 0;
         while let Some((number, pending)) = self.queue.first_unsent() {
@@ -185,8 +185,8 @@ impl Outgoing {
         abandoned
     }
 
-    /// What has come to its end since last asked. What the broker did not take for reasons of its own is sent
-    /// again: with the whole transaction, or by itself after a while.
+    /// Handles the deliveries that have arrived. Records that the broker refused for reasons of its own are sent again: with the
+    /// whole transaction, or alone after a while.
     pub(super) fn deliveries(
         &mut self,
         now: Timestamp,
@@ -200,7 +200,7 @@ impl Outgoing {
             match delivery.outcome {
                 Ok(()) => match &mut self.transaction_buffer {
                     Some(transaction_buffer) => {
-                        let (delivered, kept) = pending.told(now);
+                        let (delivered, kept) = pending.report(now);
                         ended.extend(delivered);
                         transaction_buffer.keep(delivery.token, kept);
                     }
@@ -215,35 +215,35 @@ impl Outgoing {
         self.arrived = arrived;
     }
 
-    /// The transaction under way is not to wait until it is due.
+    /// Ends the open transaction before it is due.
     pub(super) fn end_soon(&mut self) {
         if let Some(transaction_buffer) = &mut self.transaction_buffer {
             transaction_buffer.transaction.end_soon();
         }
     }
 
-    /// Whether the transaction under way is to be closed now.
+    /// Returns true if the open transaction must be closed now.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.transaction_buffer.as_ref().is_some_and(|transaction_buffer| transaction_buffer.is_due(now))
     }
 
-    /// The transaction under way ends with what has been sent, or with all that was to be sent until now: with what streams
-    /// carry on, which is of no use without the results before it, and theirs are not without it.
+    /// Closes the open transaction: with the records sent so far, or with all waiting ones too. Stream state needs all of them,
+    /// since state and the results before it belong together.
     pub(super) fn close(&mut self, with_all: bool) {
         if let Some(transaction_buffer) = &mut self.transaction_buffer {
             transaction_buffer.close(if with_all { self.queue.next() } else { self.queue.unsent() });
         }
     }
 
-    /// When the transaction under way is due.
+    /// Returns the time at which the open transaction is due.
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.transaction_buffer.as_ref().and_then(TransactionBuffer::due)
     }
 
-    /// Ends the transaction under way if it is time, with the positions that may be committed.
+    /// Ends the open transaction if it is due, with the positions that may be committed.
     ///
     /// # Errors
-    /// When a position cannot be among them.
+    /// When the metadata of a position does not fit.
     pub(super) fn step(&mut self, now: Timestamp, ledger: &mut Ledger<Arc<Sample>>) -> Result<(), String> {
         match &mut self.transaction_buffer {
             Some(transaction_buffer) => transaction_buffer.step(
@@ -256,20 +256,20 @@ impl Outgoing {
         }
     }
 
-    /// Nothing of the transaction under way may count.
+    /// Marks the open transaction for an abort.
     pub(super) fn doom(&mut self, why: &str) {
         if let Some(transaction_buffer) = &mut self.transaction_buffer {
             transaction_buffer.transaction.doom(why);
         }
     }
 
-    /// Whether results go in transactions.
+    /// Returns true if results go in transactions.
     pub(super) fn is_transactional(&self) -> bool {
         self.transaction_buffer.is_some()
     }
 
-    /// Whether the transaction counts that was to end, if it has. All of one that does not is to be sent again, before
-    /// what waits.
+    /// Handles the end of a transaction. Returns true if it was committed, and false if it was aborted: its records are sent again
+    /// before all waiting ones.
     pub(super) fn transaction_ended(
         &mut self,
         now: Timestamp,
@@ -279,7 +279,7 @@ impl Outgoing {
         match self.transaction_buffer.as_mut()?.ended(now, &self.inbox, unsent)? {
             Then::GoOn => Some(true),
             Then::Again(why) => {
-                tracing::warn!("a transaction was aborted, and its results are sent again: {why}");
+                tracing::warn!(why, "transaction aborted, sending its records again");
                 let kept = self
                     .transaction_buffer
                     .as_mut()
@@ -290,32 +290,32 @@ impl Outgoing {
                 Some(false)
             }
             Then::Fail(why) => {
-                out.fail(format!("transactions have come to an end: {why}"));
+                out.fail(format!("no further transaction is possible: {why}"));
                 None
             }
         }
     }
 
-    /// Lets go of what was kept of a transaction that counts. That takes as long as to send some thousand records, and the
-    /// broker had better have work meanwhile.
-    pub(super) fn forget_counted(&mut self) {
+    /// Drops the kept records of a committed transaction. That takes as long as sending some thousand records, so the broker
+    /// should have work meanwhile.
+    pub(super) fn forget_committed(&mut self) {
         if let Some(transaction_buffer) = &mut self.transaction_buffer {
-            transaction_buffer.forget_counted();
+            transaction_buffer.forget_committed();
         }
     }
 
-    /// Whether so much waits that no more should come.
+    /// Returns true if so many bytes wait that publish must take no more messages.
     pub(super) fn is_overfull(&self) -> bool {
         self.queue.unsent_bytes() > self.most_waiting
     }
 
-    /// When there is something to be sent again.
+    /// Returns the time at which refused records are sent again.
     pub(super) fn again_at(&self) -> Option<Timestamp> {
         self.again_at
     }
 }
 
-/// Gives the sink a record, if there is room and a transaction for it.
+/// Gives the sink a record, if the sink and the transaction take it.
 fn hand_over(
     transaction_buffer: &mut Option<TransactionBuffer>,
     sink: &mut dyn Sink,
@@ -333,9 +333,9 @@ fn hand_over(
     true
 }
 
-/// Whether a record is kept when it has been sent.
+/// Returns true if the content of a sent record is kept.
 fn keeps(transaction_buffer: &Option<TransactionBuffer>, what: &Outbound) -> bool {
-    transaction_buffer.is_some() || matches!(what, Outbound::Carried { .. })
+    transaction_buffer.is_some() || matches!(what, Outbound::State { .. })
 }
 
 #[cfg(test)]

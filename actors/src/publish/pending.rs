@@ -1,4 +1,4 @@
-//! What is on its way to a topic.
+//! Records on their way to a topic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,38 +18,37 @@ use super::dead_letter::DeadLetter;
 /// A record on its way.
 pub(super) struct Pending {
     pub(super) what: Outbound,
-    /// What was sent, kept to be sent again where there are transactions, which may not count, and where it cannot be made
-    /// again.
+    /// The record as it was sent, kept if its transaction may be aborted or if it cannot be made again.
     pub(super) record: Option<Box<OutRecord>>,
 }
 
 impl Outbound {
-    /// Whether nobody has been told that it was delivered, and nothing that was told is without it.
-    pub(super) fn is_unsaid(&self) -> bool {
-        !matches!(self, Self::Told { .. } | Self::Carried { .. })
+    /// Returns true if its delivery was not reported, so that no reported outcome depends on it.
+    pub(super) fn is_unreported(&self) -> bool {
+        !matches!(self, Self::Reported { .. } | Self::State { .. })
     }
 }
 
 impl Pending {
-    /// It was delivered in a transaction: what has come to its end now, if that has not been told, and what is left of it
-    /// until the transaction counts.
-    pub(super) fn told(self, now: Timestamp) -> (Option<Delivered>, Self) {
-        let told = Outbound::Told { read: self.what.read() };
-        (self.what.delivered(now), Self { what: told, record: self.record })
+    /// Reports a delivery within a transaction. Returns the outcome, unless it was reported before, and the rest that is kept
+    /// until the transaction is committed.
+    pub(super) fn report(self, now: Timestamp) -> (Option<Delivered>, Self) {
+        let reported = Outbound::Reported { read: self.what.read() };
+        (self.what.delivered(now), Self { what: reported, record: self.record })
     }
 }
 
-/// The partitions that something was read of, and the assignments.
+/// The partitions from which the samples were read, with their assignments.
 type Read = SmallVec<[(PartitionId, u32); 2]>;
 
-/// What is made into a record.
+/// The source of a record.
 pub(super) enum Outbound {
     Result {
         job: Arc<Job>,
         timing: Timing,
         sent_at: Timestamp,
     },
-    /// Apart, as there are few: what waits for the broker takes as much for each as the largest of these.
+    /// Boxed, as there are few: every waiting record takes the memory of the largest variant.
     Dead(Box<Dead>),
     LeftOut {
         sample: Arc<Sample>,
@@ -57,84 +56,84 @@ pub(super) enum Outbound {
         why: LeftOut,
         keeps: Keeps,
     },
-    /// What a stream carries on, read of this partition under this assignment.
-    Carried {
+    /// Stream state, from samples of this partition and assignment.
+    State {
         partition: PartitionId,
         assignment: u32,
     },
-    /// It has been told as delivered, in a transaction that does not count yet. Of what it was made of nothing is needed any
-    /// more but where that was read.
-    Told {
+    /// A record reported as delivered in a transaction that is not committed yet. Only the partitions of its samples are still
+    /// needed.
+    Reported {
         read: Read,
     },
 }
 
 /// A record that is made into a dead letter.
 pub(super) struct Dead {
-    pub(super) letter: DeadLetter,
+    pub(super) dead_letter: DeadLetter,
     pub(super) topic: String,
     pub(super) fault: Fault,
     pub(super) keeps: Keeps,
 }
 
-/// What has come to its end.
+/// A record that has ended.
 pub(super) enum Delivered {
     /// A result was acknowledged.
     Result {
         /// The job.
         job: Arc<Job>,
-        /// Where its time went.
+        /// The parts of its latency.
         timing: Timing,
-        /// From handing it over to the acknowledgement.
+        /// The time from handing it to the sink to the acknowledgement.
         publish: Duration,
     },
-    /// A result that the broker will never take.
+    /// A result that the broker will never accept.
     Poison {
         /// The job.
         job: Arc<Job>,
-        /// Why.
+        /// The fault.
         fault: Fault,
     },
     /// A dead letter, or a late, evicted or shed record, was acknowledged.
     DeadLetter {
-        /// The record that it was.
+        /// The position of the record.
         position: Position,
-        /// The assignment that it was read under.
+        /// The assignment under which it was read.
         assignment: u32,
     },
-    /// What a stream carries on was acknowledged.
-    Carried,
+    /// Stream state was acknowledged.
+    State,
 }
 
 impl Outbound {
-    /// What to tell now that it is delivered, if that has not been told.
+    /// Returns the outcome of a delivery, unless it was reported before.
     pub(super) fn delivered(self, now: Timestamp) -> Option<Delivered> {
         Some(match self {
             Self::Result { job, timing, sent_at } => {
                 Delivered::Result { job, timing, publish: now.since(sent_at) }
             }
             Self::Dead(dead) => Delivered::DeadLetter {
-                position: dead.letter.record().position,
-                assignment: dead.letter.assignment(),
+                position: dead.dead_letter.record().position,
+                assignment: dead.dead_letter.assignment(),
             },
             Self::LeftOut { sample, .. } => {
                 Delivered::DeadLetter { position: sample.position(), assignment: sample.assignment }
             }
-            Self::Carried { .. } => Delivered::Carried,
-            Self::Told { .. } => return None,
+            Self::State { .. } => Delivered::State,
+            Self::Reported { .. } => return None,
         })
     }
 
-    /// Where all that it is made of was read.
+    /// Returns the partitions from which its samples were read.
     pub(super) fn read(&self) -> Read {
         match self {
             Self::Result { job, .. } => read(job).collect(),
             Self::Dead(dead) => {
-                smallvec![(dead.letter.record().position.partition, dead.letter.assignment())]
+                smallvec![(dead.dead_letter.record().position.partition, dead.dead_letter.assignment())]
             }
             Self::LeftOut { sample, .. } => smallvec![(sample.position().partition, sample.assignment)],
-            Self::Carried { partition, assignment, .. } => smallvec![(*partition, *assignment)],
-            Self::Told { read, .. } => read.clone(),
+            Self::State { partition, assignment, .. } => smallvec![(*partition, *assignment)],
+            Self::Reported { read, .. } => read.clone(),
         }
     }
 
@@ -142,18 +141,18 @@ impl Outbound {
         matches!(self, Self::Result { .. })
     }
 
-    /// Whether all that it is made of was read under assignments that hold.
+    /// Returns true if all its samples were read under assignments that still hold.
     pub(super) fn is_ours(&self, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
         self.read().into_iter().all(|(partition, assignment)| holds(partition, assignment))
     }
 }
 
-/// Whether all samples of a bundle were read under assignments that hold.
+/// Returns true if all samples of a bundle were read under assignments that still hold.
 pub(super) fn is_ours(job: &Job, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
     read(job).all(|(partition, assignment)| holds(partition, assignment))
 }
 
-/// Where all samples of a bundle were read, once for several in a row.
+/// Returns the partitions from which a bundle's samples were read, without immediate repetitions.
 fn read(job: &Job) -> impl Iterator<Item = (PartitionId, u32)> {
     let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
     let mut last = None;

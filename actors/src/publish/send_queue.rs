@@ -1,5 +1,5 @@
-//! Records in the order in which they are sent: those that are under way, until it is known what became of them, and behind
-//! them those that wait for room, or for the next transaction.
+//! The queue of records in the order of sending: first those in flight, then those that wait for the sink or for the next
+//! transaction.
 
 use std::collections::VecDeque;
 
@@ -7,66 +7,67 @@ use lockstep_engine::publish::sink::OutRecord;
 
 use super::pending::{Outbound, Pending};
 
-/// The queue. Each record has a number, one more than the one before.
+/// The queue. Records have consecutive numbers.
 #[derive(Default)]
 pub(super) struct SendQueue {
-    /// What has the numbers from `first` on. Deliveries come about in the order of sending; `None` has come to its end.
+    /// The records with the numbers from `first` on; `None` has ended. Deliveries come roughly in the order of sending.
     items: VecDeque<Option<Pending>>,
     first: u64,
-    /// The number of the first that waits.
+    /// The number of the first waiting record.
     unsent: u64,
     unsent_bytes: usize,
 }
 
 impl SendQueue {
-    /// Whether there is nothing.
+    /// Returns true if no record is in flight or waits.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Whether something was sent of which is not known yet what became of it.
+    /// Returns true if a record is in flight.
     pub(super) fn is_under_way(&self) -> bool {
         self.first < self.unsent
     }
 
-    /// The number of the first that has not come to its end.
+    /// Returns the number of the first record that has not ended.
     pub(super) fn first(&self) -> u64 {
         self.first
     }
 
-    /// The number of the first that has not been sent.
+    /// Returns the number of the first record that was not sent.
     pub(super) fn unsent(&self) -> u64 {
         self.unsent
     }
 
-    /// The number of the next that is put in.
+    /// Returns the number of the next record to add.
     pub(super) fn next(&self) -> u64 {
         self.first + self.items.len() as u64
     }
 
-    /// Whether something waits.
+    /// Returns true if a record waits.
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent < self.next()
     }
 
-    /// How many bytes wait.
+    /// Returns the bytes that wait.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.unsent_bytes
     }
 
-    /// Puts in what has been sent, as nothing waits.
+    /// Adds a record that was sent while none waited.
     pub(super) fn push_sent(&mut self, pending: Pending) {
         self.items.push_back(Some(pending));
         self.unsent = self.next();
     }
 
-    /// Puts in what is to be sent.
+    /// Adds a waiting record.
     pub(super) fn push_unsent(&mut self, record: Box<OutRecord>, what: Outbound) {
         self.unsent_bytes += record.weight();
         self.items.push_back(Some(Pending { what, record: Some(record) }));
     }
 
-    /// Puts in what is to be sent again before all that waits. Nothing is under way, and they get numbers that others have had.
+    /// Puts records to repeat before all waiting ones. No record may be in flight; the repeated ones get numbers that were used
+    /// before.
     pub(super) fn push_again(&mut self, again: impl DoubleEndedIterator<Item = Pending>) {
         for pending in again.rev() {
             self.unsent_bytes += pending.record.as_ref().map_or(0, |record| record.weight());
@@ -76,14 +77,14 @@ impl SendQueue {
         }
     }
 
-    /// The first that waits, and its number.
+    /// Returns the first waiting record and its number.
     pub(super) fn first_unsent(&mut self) -> Option<(u64, &mut Pending)> {
         let (number, place) = (self.unsent, self.place(self.unsent)?);
         let pending = self.items.get_mut(place)?.as_mut()?;
         Some((number, pending))
     }
 
-    /// The first that waits has been sent; what was sent of it is kept only if it has to be.
+    /// Marks the first waiting record as sent. Its content stays only if `is_kept`.
     pub(super) fn sent(&mut self, is_kept: bool) {
         let place = self.place(self.unsent);
         if let Some(Some(pending)) = place.and_then(|place| self.items.get_mut(place)) {
@@ -95,14 +96,14 @@ impl SendQueue {
         }
     }
 
-    /// The first that waits is not to be sent any more.
+    /// Drops the first waiting record.
     pub(super) fn abandon(&mut self) {
         let number = self.unsent;
         self.sent(false);
         self.take(number);
     }
 
-    /// Takes what has come to its end.
+    /// Takes a record that has ended.
     pub(super) fn take(&mut self, number: u64) -> Option<Pending> {
         let place = self.place(number)?;
         let taken = self.items.get_mut(place)?.take();
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// A record that its key tells from all others.
+    /// Returns a record with a unique key.
     fn record(id: u64) -> Box<OutRecord> {
         Box::new(OutRecord {
             topic: "results".into(),
@@ -147,16 +148,16 @@ mod tests {
     }
 
     fn what() -> Outbound {
-        Outbound::Carried { partition: PartitionId { input: InputId(0), partition: 0 }, assignment: 1 }
+        Outbound::State { partition: PartitionId { input: InputId(0), partition: 0 }, assignment: 1 }
     }
 
     proptest! {
-        /// Against a list of what waits, a map of what is under way, and what has been told since the last time that all was
-        /// sent again.
+        /// Compares the queue with a list of waiting records, a map of records in flight, and the records that ended since the last
+        /// repetition.
         #[test]
-        fn each_is_sent_in_its_turn_and_taken_once(steps in prop::collection::vec((0_u32..6, any::<u32>()), 0..200)) {
+        fn send_queue_sends_in_order_and_ends_each_record_once(steps in prop::collection::vec((0_u32..6, any::<u32>()), 0..200)) {
             let mut queue = SendQueue::default();
-            let (mut waiting, mut under_way, mut told) = (Vec::new(), BTreeMap::new(), Vec::new());
+            let (mut waiting, mut under_way, mut ended) = (Vec::new(), BTreeMap::new(), Vec::new());
             let mut last = 0;
             for (step, number) in steps {
                 match step {
@@ -190,11 +191,11 @@ mod tests {
                         let taken = queue.take(number).unwrap();
                         prop_assert_eq!(id(&taken), wanted);
                         prop_assert!(queue.take(number).is_none());
-                        told.push(taken);
+                        ended.push(taken);
                     }
                     5 if under_way.is_empty() => {
-                        waiting.splice(0..0, told.iter().map(id));
-                        queue.push_again(told.drain(..));
+                        waiting.splice(0..0, ended.iter().map(id));
+                        queue.push_again(ended.drain(..));
                     }
                     _ => {}
                 }

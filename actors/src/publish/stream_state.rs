@@ -1,5 +1,5 @@
-//! What streams carry on, noted as their bundles end, and sent to the changelog before positions are committed: of each
-//! stream only the latest.
+//! Stream state for the changelog. The log notes the state as bundles end; publish sends the latest of each stream before it
+//! commits positions.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use rustc_hash::FxHashMap;
 
 use super::pending::Outbound;
 
-/// What has not been sent.
+/// Stream state that has not been sent.
 pub(super) struct StreamStateLog {
     topic: Arc<str>,
-    /// Of the steps that carry something: their places, their names, and the outputs that are carried.
+    /// The stateful steps: their places, their names, and their outputs that are state.
     steps: Vec<(usize, String, Vec<usize>)>,
-    /// By the place in `steps` and the stream.
+    /// The latest state by place in `steps` and stream.
     noted: FxHashMap<(usize, StreamKey), Noted>,
 }
 
@@ -43,7 +43,7 @@ impl StreamStateLog {
         self.noted.is_empty()
     }
 
-    /// A bundle has been through all steps, and all before it in its stream have.
+    /// Notes the state after a bundle that has been through all steps, after all earlier bundles of its stream.
     pub(super) fn note(&mut self, job: &Job) {
         let bundle = &job.bundle;
         let Some(sample) = bundle.parts.iter().flat_map(|part| &part.samples).next() else { return };
@@ -62,7 +62,7 @@ impl StreamStateLog {
         }
     }
 
-    /// What is to be sent now, of partitions that are still ours.
+    /// Takes the state to send, of partitions that this process still owns.
     pub(super) fn take(&mut self, holds: impl Fn(PartitionId, u32) -> bool) -> Vec<(OutRecord, Outbound)> {
         let noted = std::mem::take(&mut self.noted).into_iter();
         let ours = noted.filter(|(_, noted)| holds(noted.partition, noted.assignment));
@@ -70,15 +70,15 @@ impl StreamStateLog {
             let step = self.steps.get(place).map_or("", |(_, name, _)| name);
             let record = OutRecord {
                 topic: self.topic.clone(),
-                // Where those who take the partition over look for it, whoever chose the stream's partition.
+                // The partition's next owner looks here, whichever partitioner placed the stream.
                 partition: Some(partition.partition),
                 key: Some(key(step, &stream)),
                 payload: carried.encode(),
                 headers: Vec::new(),
-                // Now, and not when it happened: what is old by that is deleted.
+                // The time of sending and not the event time: the broker deletes by this timestamp.
                 timestamp: None,
             };
-            (record, Outbound::Carried { partition, assignment })
+            (record, Outbound::State { partition, assignment })
         });
         outbound.collect()
     }

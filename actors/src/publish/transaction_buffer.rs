@@ -1,4 +1,4 @@
-//! What is sent in a transaction, until that has ended.
+//! The records of the open transaction, until it has ended.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,95 +13,97 @@ use lockstep_engine::time::Timestamp;
 
 use super::inbox::Inbox;
 use super::pending::Pending;
-use crate::autoscaler::Load;
+use crate::load::Load;
 
-/// How much goes into a transaction.
+/// The limits of one transaction.
 #[derive(Clone, Copy)]
 pub(super) struct Measure {
-    /// How long one gathers, or longer where there is a backlog.
+    /// The time for which a transaction stays open; longer if there is a backlog.
     pub(super) every: Duration,
-    /// How many bytes of records one holds before it ends all the same: they are kept until it counts.
+    /// The bytes of records after which a transaction ends early. The records are kept until it is committed.
     pub(super) most_held: u64,
 }
 
-/// The transaction under way.
+/// The open transaction and its records.
 pub(super) struct TransactionBuffer {
     client: Box<dyn Transactions>,
     pub(super) transaction: Transaction,
-    /// What was delivered in this transaction, or not: to be sent again, should it not count.
+    /// Records of this transaction, delivered or not, to send again if it is aborted.
     kept: Vec<(u64, Pending)>,
-    /// What was kept of one that counts. Its room is that of the next: at a hundred thousand records a second there would be
-    /// a hundred megabytes a second of new memory.
-    counted_kept: Vec<(u64, Pending)>,
-    /// For the records that are in this one.
+    /// Records of the last committed transaction. The next one reuses this memory: 100 000 records a second would need 100 MB of
+    /// new memory a second.
+    committed_records: Vec<(u64, Pending)>,
+    /// The memory of this transaction's records.
     held: Reservation,
     measure: Measure,
-    /// How much waits to be read.
+    /// The meter of the load.
     load: Load,
-    /// How many have ended that count.
-    counted: u64,
-    /// All that was sent in them has lower numbers.
-    counted_to: u64,
-    /// What was in one that does not count and was told as delivered has lower numbers. Positions say of it that it has ended:
-    /// the next cannot count without all of it.
+    /// The number of committed transactions.
+    committed: u64,
+    /// All records of committed transactions have lower numbers.
+    committed_to: u64,
+    /// Records of an aborted transaction that were reported as delivered have lower numbers. Positions already count them as
+    /// ended, so the next transaction must contain all of them.
     again_to: u64,
-    /// It is to end with what has lower numbers.
+    /// The transaction ends once it has all records with lower numbers.
     until: Option<u64>,
 }
 
 impl TransactionBuffer {
-    /// None has begun. What one holds counts against the budget, and how long it gathers depends on the load.
+    /// Creates a buffer before the first transaction. Its records count against the budget, and the load decides how long a
+    /// transaction stays open.
     pub(super) fn new(client: Box<dyn Transactions>, measure: Measure, budget: &Budget, load: Load) -> Self {
         Self {
             client,
             transaction: Transaction::new(measure.every),
             kept: Vec::new(),
-            counted_kept: Vec::new(),
+            committed_records: Vec::new(),
             held: budget.reserve(0),
             measure,
             load,
-            counted: 0,
-            counted_to: 0,
+            committed: 0,
+            committed_to: 0,
             again_to: 0,
             until: None,
         }
     }
 
+    /// Returns true if no transaction is ending and no record is kept.
     pub(super) fn is_empty(&self) -> bool {
         !self.transaction.is_ending() && self.kept.is_empty()
     }
 
-    /// Whether the record of that number can be sent in it.
+    /// Returns true if the open transaction takes the record with this number.
     pub(super) fn takes(&self, number: u64) -> bool {
         self.transaction.is_open() && self.until.is_none_or(|until| number < until)
     }
 
-    /// Whether it is to end now, and that has not been seen to.
+    /// Returns true if the transaction is due and not closed yet.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.transaction.is_due(now) && self.until.is_none()
     }
 
-    /// When it is due; none while it ends, which is told, or waits for what has to be in it.
+    /// Returns the time at which the transaction is due; none while it ends or waits for its last records.
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.transaction.due().filter(|_| self.until.is_none())
     }
 
-    /// It takes nothing from this number on, and ends when it has all before it.
+    /// Closes the transaction to records from this number on. It ends when it has all records before.
     pub(super) fn close(&mut self, number: u64) {
         self.until = Some(number.max(self.again_to));
     }
 
-    /// How many transactions count once one does that can hold what is to be committed now.
-    pub(super) fn next_to_count(&self) -> u64 {
-        self.counted + 1 + u64::from(self.transaction.is_sealed())
+    /// Returns the number of committed transactions after the one that can hold the present positions.
+    pub(super) fn next_commit(&self) -> u64 {
+        self.committed + 1 + u64::from(self.transaction.is_sealed())
     }
 
-    /// Whether all records with lower numbers count, and so many transactions.
-    pub(super) fn counts(&self, number: u64, transactions: u64) -> bool {
-        self.counted_to >= number && self.counted >= transactions
+    /// Returns true if all records with lower numbers, and this many transactions, are committed.
+    pub(super) fn has_committed(&self, number: u64, transactions: u64) -> bool {
+        self.committed_to >= number && self.committed >= transactions
     }
 
-    /// A record was sent in it.
+    /// Counts the memory of a record that was sent in the transaction.
     pub(super) fn hold(&mut self, record: &OutRecord) {
         self.held.add(record.weight());
         if self.held.bytes() >= self.measure.most_held {
@@ -109,15 +111,15 @@ impl TransactionBuffer {
         }
     }
 
-    /// Keeps what was sent in it and has been told of, until it counts.
+    /// Keeps a record until the transaction is committed.
     pub(super) fn keep(&mut self, number: u64, pending: Pending) {
         self.kept.push((number, pending));
     }
 
-    /// Ends it if it is time, with the positions that may be committed.
+    /// Ends the transaction if it is due, with the positions that may be committed.
     ///
     /// # Errors
-    /// When a position cannot be among them.
+    /// When the metadata of a position does not fit.
     pub(super) fn step(
         &mut self,
         now: Timestamp,
@@ -137,13 +139,13 @@ impl TransactionBuffer {
         };
         let mut commits = if ask == Ask::Commit { ledger.committable() } else { Vec::new() };
         if commits.is_empty() && ask == Ask::Commit {
-            // A transaction without positions would not tell the broker whose it is.
+            // Without positions the broker could not fence the transaction by its consumer group.
             commits = ledger.positions();
         }
         if ledger.withheld().is_some_and(|withheld| !withheld.is_empty()) {
-            // Without its position what it led to would be done again.
+            // Without this position its results would be repeated after a restart.
             return Err(
-                "too much has ended out of order for the metadata of a commit (delivery.metadata_limit)"
+                "too many records ended out of order for the metadata of a commit (delivery.metadata_limit)"
                     .into(),
             );
         }
@@ -156,36 +158,36 @@ impl TransactionBuffer {
         Ok(())
     }
 
-    /// What is to be done, if it has ended. What has not been sent has numbers from `unsent` on.
+    /// Returns the next action if the transaction has ended. Records that were not sent have numbers from `unsent` on.
     pub(super) fn ended(&mut self, now: Timestamp, inbox: &Inbox, unsent: u64) -> Option<Then> {
         let ended = inbox.take_ended()?;
-        // The first only begins.
-        let was_one = self.transaction.is_ending();
+        // The first call only begins a transaction.
+        let had_transaction = self.transaction.is_ending();
         let then = self.transaction.ended(ended, now, self.load.lock().backlog());
-        if was_one && then == Then::GoOn {
-            self.counted += 1;
-            self.counted_to = unsent;
-            std::mem::swap(&mut self.kept, &mut self.counted_kept);
+        if had_transaction && then == Then::GoOn {
+            self.committed += 1;
+            self.committed_to = unsent;
+            std::mem::swap(&mut self.kept, &mut self.committed_records);
         }
         self.held.clear();
         self.until = None;
         Some(then)
     }
 
-    /// What was kept of one that does not count, in the order in which it was sent. It gets the numbers before `unsent` again.
-    /// The next ends with what has to be in it: if this one was too large for the brokers, the next is smaller.
+    /// Takes the kept records of an aborted transaction in the order of sending. They get the numbers before `unsent` again. The
+    /// next transaction ends with the records that it must contain: if this one was too large, the next is smaller.
     pub(super) fn take_kept(&mut self, unsent: u64) -> Vec<Pending> {
         let mut kept = std::mem::take(&mut self.kept);
         kept.sort_by_key(|(number, _)| *number);
-        let need_not = kept.iter().rev().take_while(|(_, pending)| pending.what.is_unsaid()).count();
-        self.again_to = unsent.saturating_sub(need_not as u64);
+        let optional = kept.iter().rev().take_while(|(_, pending)| pending.what.is_unreported()).count();
+        self.again_to = unsent.saturating_sub(optional as u64);
         self.transaction.end_soon();
         kept.into_iter().map(|(_, pending)| pending).collect()
     }
 
-    /// Lets go of what was kept of one that counts.
-    pub(super) fn forget_counted(&mut self) {
-        self.counted_kept.clear();
+    /// Drops the kept records of the last committed transaction.
+    pub(super) fn forget_committed(&mut self) {
+        self.committed_records.clear();
     }
 }
 
@@ -199,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// Does what it is asked at once.
+    /// Ends each transaction at once, as asked.
     struct AtOnce;
 
     impl Transactions for AtOnce {
@@ -208,7 +210,7 @@ mod tests {
         }
     }
 
-    /// Nothing waits to be read.
+    /// Returns a load without a backlog.
     fn load() -> Load {
         Load::new(Duration::from_secs(5))
     }
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_holds_much_ends_before_it_is_due() {
+    fn transaction_buffer_ends_a_large_transaction_early() {
         let mut transaction_buffer = transaction_buffer(Duration::from_secs(3600), 2000);
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let begun = Timestamp::from_millis(0);
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_passed_with_the_transaction_that_holds_what_is_before_it() {
+    fn transaction_buffer_passes_a_mark_with_the_commit_before_it() {
         let mut transaction_buffer = transaction_buffer(Duration::ZERO, u64::MAX);
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let partition = PartitionId { input: InputId(0), partition: 0 };
@@ -254,38 +256,39 @@ mod tests {
                     .unwrap();
                 transaction_buffer.ended(Timestamp::from_millis(now), &inbox, unsent).is_some()
             };
-        assert!(step(&mut transaction_buffer, &mut ledger, 0, false, 0), "the first has begun");
+        assert!(step(&mut transaction_buffer, &mut ledger, 0, false, 0), "the first transaction has begun");
         for offset in 0..3 {
             ledger.open(Position { partition, offset: Offset(offset) }, 1);
         }
-        // The first record has ended, and of what was sent for it not all has been told of yet. Another waits.
+        // The first record has ended; one of its deliveries is outstanding. Another record waits.
         ledger.end(Position { partition, offset: Offset(0) }, 1);
         assert!(!step(&mut transaction_buffer, &mut ledger, 1, true, 5));
-        let (mark, sent) = (transaction_buffer.next_to_count(), 6);
+        let (mark, sent) = (transaction_buffer.next_commit(), 6);
         assert!(
-            step(&mut transaction_buffer, &mut ledger, 2, false, 5) && !transaction_buffer.counts(5, mark)
+            step(&mut transaction_buffer, &mut ledger, 2, false, 5)
+                && !transaction_buffer.has_committed(5, mark)
         );
         for (offset, unsent, passes) in [(1, 5, false), (2, 6, true)] {
             ledger.end(Position { partition, offset: Offset(offset) }, 1);
             assert!(step(&mut transaction_buffer, &mut ledger, 3 + offset, false, unsent));
-            assert_eq!(transaction_buffer.counts(sent, mark), passes);
+            assert_eq!(transaction_buffer.has_committed(sent, mark), passes);
         }
     }
 
     #[test]
-    fn a_transaction_is_counted_when_it_has_ended_and_not_when_the_first_begins() {
+    fn transaction_buffer_counts_ended_transactions_only() {
         let mut transaction_buffer = transaction_buffer(Duration::ZERO, u64::MAX);
         let (mut ledger, inbox) = (Ledger::new(4096), Arc::new(Inbox::default()));
         let partition = PartitionId { input: InputId(0), partition: 0 };
         let position = Position { partition, offset: Offset(0) };
         ledger.assign(partition, NextOffset(0), &Progress::default(), 1);
         ledger.open(position, 1);
-        for counted in [0, 1] {
+        for committed in [0, 1] {
             transaction_buffer
-                .step(Timestamp::from_millis(counted), (false, 0), &mut ledger, &inbox)
+                .step(Timestamp::from_millis(committed), (false, 0), &mut ledger, &inbox)
                 .unwrap();
-            assert!(transaction_buffer.ended(Timestamp::from_millis(counted), &inbox, 0).is_some());
-            assert_eq!(transaction_buffer.counted, counted.cast_unsigned());
+            assert!(transaction_buffer.ended(Timestamp::from_millis(committed), &inbox, 0).is_some());
+            assert_eq!(transaction_buffer.committed, committed.cast_unsigned());
             ledger.end(position, 1);
         }
     }

@@ -1,4 +1,4 @@
-//! How a pipeline leaves its group: drained as far as time allows, and with its positions committed.
+//! The orderly stop of a pipeline: drains it within the deadline, commits its positions and leaves the group.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use lockstep_engine::ingest::source::SourceControl;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Ended;
+use super::outcome::Ended;
 use crate::failure::Remedy;
-use crate::ingest::IngestMessage;
 use crate::mailbox::Mailbox;
-use crate::publish::PublishMessage;
+use crate::message::{IngestMessage, PublishMessage};
 
-/// Stops intake, lets what is under way come to its end, commits, and leaves the group.
+/// Stops reading, waits for the records in flight, commits, and leaves the group.
 pub(super) async fn stop_in_order(
     source: &Arc<dyn SourceControl>,
     (ingest, publish): (&Mailbox<IngestMessage>, &Mailbox<PublishMessage>),
@@ -21,7 +20,7 @@ pub(super) async fn stop_in_order(
     within: Duration,
 ) -> Ended {
     let since = Instant::now();
-    tracing::info!("stopping: no more records are taken in");
+    tracing::info!("stopping, no more records are read");
     source.stop();
     let drained = async {
         ingest.send(IngestMessage::Stop).await;
@@ -31,15 +30,15 @@ pub(super) async fn stop_in_order(
         drained = tokio::time::timeout(within, drained) => {
             leave(source, publish, drained == Ok(true), since, within).await
         }
-        // Without that actor the rest of the work cannot end: what has ended is committed.
+        // Without the failed actor the other records cannot end. The positions of ended records are committed.
         Some((why, _)) = failed.recv() => {
             let _cut_short = leave(source, publish, false, since, within).await;
-            Ended::CutShort(format!("{why}; what had not ended by then is not committed and will be read again"))
+            Ended::CutShort(format!("{why}; records that had not ended are not committed and will be read again"))
         }
     }
 }
 
-/// Commits and leaves the group, when a stop has begun at a time.
+/// Commits and leaves the group. The deadline counts from `since`, the begin of the stop.
 pub(super) async fn leave(
     source: &Arc<dyn SourceControl>,
     publish: &Mailbox<PublishMessage>,
@@ -61,10 +60,10 @@ pub(super) async fn leave(
             Ended::InOrder
         }
         (false, _) => Ended::CutShort(format!(
-            "bundles were still under way after {within:?} (limits.stop_within); they are not committed and will be read again"
+            "bundles were still in flight after {within:?} (limits.stop_within); they are not committed and will be read again"
         )),
         (true, Err(error)) => {
-            Ended::CutShort(format!("the last commit failed, so some results will be made again: {error}"))
+            Ended::CutShort(format!("the last commit failed, so some results will be repeated: {error}"))
         }
     }
 }

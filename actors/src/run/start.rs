@@ -1,4 +1,4 @@
-//! Starts the sync actors, and those of the steps with their instances.
+//! Starts the shards, the batch actors of the steps and their instances.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,63 +13,117 @@ use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::supervision::breaker::BreakerState;
+use lockstep_engine::supervision::restart::RestartPolicy;
 use parking_lot::Mutex;
 
-use super::{ALIGN_LINK, BATCH_LINK};
 use crate::align::Align;
-use crate::batch::{BatchRoom, CrewParts};
+use crate::batch::{BatchStage, PoolParts, PrepareBatch};
 use crate::decoding::Decoding;
 use crate::failure::Failures;
 use crate::ingest::StartShard;
-use crate::instance::Watchdog;
-use crate::prepare::StepRuntime;
+use crate::instance::{InstanceParts, Watchdog, Watched, WatchedInstance};
+use crate::instance_handle::MakeInstance;
+use crate::prepare::prepare;
 use crate::route::Routes;
 use crate::stage_actor::StageActor;
-use crate::status::Status;
+use crate::status::{Status, shard_name};
+use crate::step_runtime::StepRuntime;
 use crate::stop::Stop;
 
-/// What starts a sync actor, at the start and when shards become more. The bounds are those of the process, and each shard
-/// has its share of the streams.
+/// The capacities of the mailboxes, in messages: enough to keep the next actor busy, few enough that backpressure acts at once.
+pub(super) const INGEST_MAILBOX: usize = 4;
+const ALIGN_MAILBOX: usize = 4;
+const BATCH_MAILBOX: usize = 8;
+pub(super) const PUBLISH_MAILBOX: usize = 32;
+
+/// Returns the function that starts a shard, at the start and when the number of shards grows. The bounds are those of the
+/// process; each shard gets its share.
 pub(super) fn start_shards(
     pipeline: &Pipeline,
     routes: &Routes,
     status: &Arc<Status>,
     failures: &Failures,
     clock: Arc<Mutex<IntakeClock>>,
-    of_shards: Arc<Mutex<Vec<Arbiter>>>,
+    shard_threads: Arc<Mutex<Vec<Arbiter>>>,
 ) -> StartShard {
     let ids = Arc::new(AtomicU64::new(0));
     let (align, routes, status) = (pipeline.align.clone(), routes.clone(), status.clone());
     let failures = failures.clone();
     Box::new(move |shard, of| {
         let policy = Arc::new(AlignPolicy { bounds: align.bounds.share_of(of), ..align.clone() });
-        let room = Align::new(shard, policy, clock.clone(), routes.clone(), &status, ids.clone());
-        let name = Align::name(shard);
-        StageActor::start(name, "align", room, ALIGN_LINK, thread(&mut of_shards.lock()), failures.clone())
+        let align = Align::new(shard, policy, clock.clone(), routes.clone(), &status, ids.clone());
+        let name = shard_name(shard);
+        StageActor::start(
+            name,
+            "align",
+            align,
+            ALIGN_MAILBOX,
+            thread(&mut shard_threads.lock()),
+            failures.clone(),
+        )
     })
 }
 
-/// A thread of actors of its own.
+/// Starts a thread for one actor.
 pub(super) fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
     arbiters.push(Arbiter::new());
     &arbiters[arbiters.len() - 1]
 }
 
-/// What all steps are given.
-pub(super) struct Given<'a> {
+/// The parts that all steps share.
+pub(super) struct Shared<'a> {
     pub(super) backends: &'a [Arc<dyn Backend>],
     pub(super) restored: &'a Arc<Mutex<Restored>>,
     pub(super) decoding: &'a Decoding,
 }
 
+/// The parts of a step's instances.
+struct InstanceSource {
+    runtime: Arc<StepRuntime>,
+    backend: Arc<dyn Backend>,
+    fallback: Option<Arc<dyn Backend>>,
+    routes: Routes,
+    failures: Failures,
+    restarts: RestartPolicy,
+    watched: Watched,
+}
+
+impl InstanceSource {
+    /// Returns the function that creates an instance of the step.
+    fn into_make(self) -> MakeInstance {
+        Box::new(move |number, orders| {
+            let parts = InstanceParts {
+                runtime: self.runtime.clone(),
+                number,
+                backend: self.backend.clone(),
+                fallback: self.fallback.clone(),
+                orders,
+                routes: self.routes.clone(),
+                failures: self.failures.clone(),
+                restarts: self.restarts,
+                notify: self.watched.notify().clone(),
+            };
+            Arc::new(WatchedInstance::new(parts, self.watched.clone()))
+        })
+    }
+}
+
+/// Returns the function that prepares a batch of a step.
+fn prepare_with(runtime: Arc<StepRuntime>, routes: Routes) -> PrepareBatch {
+    Arc::new(move |waiting, cut_at, slot| prepare(&runtime, &routes, waiting, cut_at, slot))
+}
+
 /// Starts the batch actors and the instances, and waits until all models are loaded.
+///
+/// # Errors
+/// The models that could not be loaded, or the steps that could not be made ready.
 pub(super) fn start_steps(
     pipeline: &Pipeline,
-    Given { backends, restored, decoding }: Given<'_>,
+    Shared { backends, restored, decoding }: Shared<'_>,
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,
-    watch: &mut Watchdog,
+    watchdog: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
 ) -> Result<Vec<Arc<StepRuntime>>, String> {
     let supervision = &pipeline.supervision;
@@ -77,7 +131,7 @@ pub(super) fn start_steps(
         let found = backends.iter().find(|backend| backend.name() == name);
         found.cloned().ok_or_else(|| format!("step {step}: there is no backend {name:?}"))
     };
-    let mut links = Vec::new();
+    let mut mailboxes = Vec::new();
     let mut loading = Vec::new();
     let mut runtimes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
@@ -87,25 +141,32 @@ pub(super) fn start_steps(
             OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => None,
         };
         let runtime = Arc::new(StepRuntime::new(pipeline, index, restored.clone(), decoding.clone())?);
-        runtime.tell_of_breaker(BreakerState::Closed, failures.status());
+        runtime.report_breaker(BreakerState::Closed, failures.status());
         runtimes.push(runtime.clone());
-        let (room, first) = BatchRoom::start(CrewParts {
-            runtime,
+        let instances = InstanceSource {
+            runtime: runtime.clone(),
             backend,
             fallback,
             routes: routes.clone(),
             failures: failures.clone(),
             restarts: supervision.restarts,
-            watched: watch.watched().clone(),
-        })
-        .map_err(|error| format!("no thread for step {}: {error}", step.name))?;
+            watched: watchdog.watched().clone(),
+        };
+        let parts = PoolParts {
+            runtime: runtime.clone(),
+            failures: failures.clone(),
+            restarts: supervision.restarts,
+            make: instances.into_make(),
+        };
+        let (batch, first) = BatchStage::start(parts, prepare_with(runtime, routes.clone()))
+            .map_err(|error| format!("step {}: the system gives no thread: {error}", step.name))?;
         loading.extend(first.into_iter().map(|(number, answer)| (step.name.clone(), number, answer)));
         let name = format!("batch-{}", step.name);
         // Each of a full batch's bundles may come in a message of its own.
-        let capacity = BATCH_LINK.max(step.batch.max_size);
-        links.push(StageActor::start(name, "batch", room, capacity, thread(arbiters), failures.clone()));
+        let capacity = BATCH_MAILBOX.max(step.batch.max_size);
+        mailboxes.push(StageActor::start(name, "batch", batch, capacity, thread(arbiters), failures.clone()));
     }
-    let _ = routes.steps.set(links);
+    let _ = routes.steps.set(mailboxes);
     let mut wrong = Vec::new();
     for (step, number, answer) in loading {
         let answer = loop {
@@ -127,6 +188,6 @@ pub(super) fn start_steps(
     if !wrong.is_empty() {
         return Err(wrong.join("\n"));
     }
-    watch.start().map_err(|error| format!("no thread to watch the instances: {error}"))?;
+    watchdog.start().map_err(|error| format!("the system gives no thread for the watchdog: {error}"))?;
     Ok(runtimes)
 }

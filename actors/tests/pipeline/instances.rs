@@ -201,7 +201,7 @@ fn an_instance_that_hangs_while_the_number_changes_is_replaced_and_nothing_is_lo
         }
         world.allowed.store(0, Ordering::SeqCst);
         world.wait_for("the commit", |world| world.committed() == Some(STREAMS * 60));
-        // What those that were left behind say in the end is not heard any more.
+        // The late answers of the abandoned threads are ignored.
         world.hanging_is_over.store(true, Ordering::SeqCst);
         world.notify();
         world.wait_for("the late answers", |world| world.came_back.load(Ordering::SeqCst) == 6);

@@ -79,7 +79,7 @@ fn a_hanging_model_is_replaced_and_its_batch_done_again() {
     let running = Running::start_with(world.clone(), (0..40).map(|n| record(n, "a", 1)).collect(), pipeline);
     world.wait_for("the commit", |world| world.committed() == Some(40));
     assert_eq!(world.loads(), 2);
-    // What the thread that was left behind says in the end is not heard any more.
+    // The late answer of the abandoned thread is ignored.
     world.hanging_is_over.store(true, Ordering::SeqCst);
     world.notify();
     world.wait_for("the late answer", |world| world.came_back.load(Ordering::SeqCst) == 1);
@@ -279,7 +279,7 @@ fn an_actor_that_stands_still_is_replaced_and_nothing_is_lost() {
     let _ = running.stop();
     assert_eq!(offsets(&world.sent_to("results")), all_but(100, &[]));
     let health = world.status.actors();
-    assert!(health["publish"].last_error.as_deref().unwrap().contains("stood still"), "{health:?}");
+    assert!(health["publish"].last_error.as_deref().unwrap().contains("stalled"), "{health:?}");
     for innocent in ["ingest", "align-0", "align-1", "batch-echo"] {
         assert_eq!(health[innocent].last_error, None, "{innocent} only waited");
     }
@@ -296,7 +296,7 @@ fn a_loop_of_failures_ends_with_a_reason() {
     let world = running.world.clone();
     match running.end() {
         Err(PipelineError::Final(why)) => {
-            assert!(why.contains("told to") && why.contains("given up after 2 restarts"), "{why}");
+            assert!(why.contains("told to") && why.contains("gave up after 2 restarts"), "{why}");
         }
         other => panic!("{other:?}"),
     }

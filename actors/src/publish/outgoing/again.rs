@@ -1,4 +1,4 @@
-//! What is sent again.
+//! Records that are sent again.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::Outgoing;
 use crate::publish::pending::{Dead, Delivered, Outbound, Pending};
 
 impl Outgoing {
-    /// Puts what was refused together with others before all that waits, as soon as nothing is under way. A result that cannot be
-    /// made again has come to its end.
+    /// Puts the records of a refused batch before all waiting ones, once none is in flight. A result that cannot be made again
+    /// ends here.
     pub(in crate::publish) fn take_turns(&mut self, maker: &ResultMaker, ended: &mut Vec<Delivered>) {
         if self.in_turn.is_empty() || self.queue.is_under_way() {
             return;
@@ -21,7 +21,7 @@ impl Outgoing {
         in_turn.sort_by_key(|(number, _)| *number);
         let made = in_turn.into_iter().filter_map(|(_, pending)| self.remake(pending, maker, ended));
         let again: Vec<Pending> = made.collect();
-        // They get the last numbers of what was sent. What was sent again before may wait behind them.
+        // These records get the last numbers before the waiting ones. Records repeated earlier may wait behind them.
         self.sent_again = self.sent_again.max(self.queue.unsent());
         self.queue.push_again(again.into_iter());
         self.sink.resume();
@@ -41,13 +41,13 @@ impl Outgoing {
                 None
             }
             (Err(why), _) => {
-                tracing::error!("a record cannot be made again: {why}");
+                tracing::error!(why, "record cannot be made again");
                 None
             }
         }
     }
 
-    /// Sends again what the broker did not take. A result that cannot be made again has come to its end.
+    /// Sends refused records again. A result that cannot be made again ends here.
     pub(in crate::publish) fn again(&mut self, maker: &ResultMaker) -> Vec<Delivered> {
         self.again_at = None;
         let mut ended = Vec::new();
@@ -67,16 +67,16 @@ impl Outgoing {
             Outbound::LeftOut { sample, topic, why, keeps } => {
                 Ok(side_output::left_out(self.late(), &sample.record, topic, *why, *keeps))
             }
-            Outbound::Carried { .. } | Outbound::Told { .. } => Err("it was not kept".into()),
+            Outbound::State { .. } | Outbound::Reported { .. } => Err("its content was not kept".into()),
         }
     }
 
     pub(super) fn dead(&self, dead: &Dead) -> OutRecord {
-        let Dead { letter, topic, fault, keeps } = dead;
-        side_output::dead_letter(&self.dead_letters, letter.record(), topic, fault, *keeps)
+        let Dead { dead_letter, topic, fault, keeps } = dead;
+        side_output::dead_letter(&self.dead_letters, dead_letter.record(), topic, fault, *keeps)
     }
 
-    /// Without a topic nothing is left out on its way to it.
+    /// Returns the topic of late records. No record is on its way there without such a topic.
     pub(super) fn late(&self) -> &Arc<str> {
         self.late.as_ref().unwrap_or(&self.dead_letters)
     }

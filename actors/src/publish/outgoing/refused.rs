@@ -1,4 +1,4 @@
-//! What the broker did not take.
+//! Records that the broker refused.
 
 use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::pipeline::OnUndeliverable;
@@ -9,7 +9,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use super::{AGAIN_AFTER, Outgoing};
-use crate::publish::PublishMessage;
+use crate::message::PublishMessage;
 use crate::publish::pending::{Dead, Delivered, Outbound, Pending};
 use crate::stage_actor::Outbox;
 
@@ -29,33 +29,33 @@ impl Outgoing {
         {
             transaction_buffer.transaction.doom(&error.message);
             if is_poison {
-                // The next goes without it.
+                // The next transaction goes without this record.
                 transaction_buffer.transaction.has_progressed();
             }
         }
         match error.refusal {
-            Refusal::Poison | Refusal::Unsent if matches!(pending.what, Outbound::Told { .. }) => {
-                // It has been told as delivered: only reading it again can tell otherwise.
-                out.fail(format!("the broker now refuses what it took before: {}", error.message));
+            Refusal::Poison | Refusal::Unsent if matches!(pending.what, Outbound::Reported { .. }) => {
+                // Its delivery was reported, so only a new pipeline that reads it again can correct the outcome.
+                out.fail(format!("the broker refuses a record that it accepted before: {}", error.message));
             }
             Refusal::Poison | Refusal::Unsent => ended.extend(self.poison(pending, error, out)),
             Refusal::Batch if self.transaction_buffer.is_none() => {
-                tracing::debug!("a batch was refused; its records are sent again: {}", error.message);
+                tracing::debug!(error = error.message, "batch refused, sending its records again");
                 self.in_turn.push((number, pending));
             }
-            // It has neither ended nor been committed, and is read again by whoever comes next.
+            // The record has not ended and its position is not committed: the next pipeline reads it again.
             Refusal::Fatal => {
-                out.fail(format!("Kafka's producer has failed for good: {}", error.message));
+                out.fail(format!("the Kafka producer has failed for good: {}", error.message));
                 self.refused.push(pending);
             }
             Refusal::Passing | Refusal::Batch => match &mut self.transaction_buffer {
                 Some(transaction_buffer) => {
-                    tracing::debug!("a record of a transaction was not delivered: {}", error.message);
+                    tracing::debug!(error = error.message, "record of a transaction not delivered");
                     transaction_buffer.keep(number, pending);
                 }
                 None => {
-                    // The sink has reported it, once.
-                    tracing::debug!("the broker did not take a record; it is sent again: {}", error.message);
+                    // The sink has already reported the refusal as a condition.
+                    tracing::debug!(error = error.message, "record refused, sending it again");
                     self.refused.push(pending);
                     self.again_at.get_or_insert(now.after(AGAIN_AFTER));
                 }
@@ -63,7 +63,7 @@ impl Outgoing {
         }
     }
 
-    /// The broker will never take this record as it is.
+    /// Handles a record that the broker will never accept as it is.
     fn poison(
         &mut self,
         Pending { what, record }: Pending,
@@ -78,7 +78,7 @@ impl Outgoing {
                 Some(Delivered::Poison { job, fault })
             }
             Outbound::Dead(dead) => {
-                let position = dead.letter.record().position;
+                let position = dead.dead_letter.record().position;
                 match dead.keeps.less() {
                     Some(keeps) => {
                         warn_reduced(&self.dead_letters, &dead.topic, position, keeps, why);
@@ -86,7 +86,7 @@ impl Outgoing {
                         None
                     }
                     None => {
-                        let assignment = dead.letter.assignment();
+                        let assignment = dead.dead_letter.assignment();
                         let topic = dead.topic.clone();
                         let to = self.dead_letters.clone();
                         let pending = Pending { what: Outbound::Dead(dead), record };
@@ -110,21 +110,21 @@ impl Outgoing {
                     }
                 }
             }
-            Outbound::Carried { .. } => {
+            Outbound::State { .. } => {
                 let key =
                     record.as_ref().and_then(|record| record.key.as_deref()).map(String::from_utf8_lossy);
                 tracing::error!(
                     ?key,
-                    "what a stream carries on is refused, and begins anew after a restart: {}",
-                    error.message
+                    error = error.message,
+                    "stream state refused, the stream begins anew after a restart"
                 );
-                Some(Delivered::Carried)
+                Some(Delivered::State)
             }
-            Outbound::Told { .. } => None,
+            Outbound::Reported { .. } => None,
         }
     }
 
-    /// Nothing of a record can be kept: it has ended only if the settings say that it may be lost.
+    /// Handles a record that not even a stub can replace. It ends only if `delivery.on_undeliverable` permits the loss.
     fn undeliverable(
         &mut self,
         to: &str,
@@ -136,7 +136,7 @@ impl Outgoing {
         match self.on_undeliverable {
             OnUndeliverable::Drop => {
                 telemetry::delivery::undeliverable(to);
-                tracing::error!(to, topic, %position, why, "a record is dropped: not even a stub of it is taken");
+                tracing::error!(to, topic, %position, why, "record dropped, the topic takes not even a stub");
                 Some(Delivered::DeadLetter { position, assignment })
             }
             OnUndeliverable::Stop => {
@@ -153,5 +153,5 @@ impl Outgoing {
 
 fn warn_reduced(to: &str, topic: &str, position: Position, keeps: Keeps, why: &str) {
     let keeps = if keeps == Keeps::Stub { "stub" } else { "no-value" };
-    tracing::warn!(to, topic, %position, keeps, why, "a record is refused, and less of it is sent");
+    tracing::warn!(to, topic, %position, keeps, why, "record refused, sending less of it");
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::super::transaction_buffer::Measure;
 use super::*;
-use crate::autoscaler::Load;
+use crate::load::Load;
 
 /// Takes so many records at a time, and keeps what it has taken.
 #[derive(Clone, Default)]
@@ -77,7 +77,7 @@ fn record(payload: u8) -> OutRecord {
 }
 
 fn of(partition: i32) -> Outbound {
-    Outbound::Carried { partition: PartitionId { input: InputId(0), partition }, assignment: 1 }
+    Outbound::State { partition: PartitionId { input: InputId(0), partition }, assignment: 1 }
 }
 
 fn deliveries(outgoing: &mut Outgoing) -> usize {

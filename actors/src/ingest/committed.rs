@@ -1,12 +1,12 @@
-//! What was done before a partition came here.
+//! The progress that a partition's last commit holds.
 
 use lockstep_engine::completion::Progress;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::Assigned;
 
-/// What the last commit of a partition says of records that are read again: which have ended, and which are
-/// published.
-pub(super) fn known_before(inputs: &[InputSpec], assigned: &Assigned) -> Progress {
+/// Returns the progress in the metadata of a partition's last commit: the records after the position that have ended, and those
+/// that are published.
+pub(super) fn committed_progress(inputs: &[InputSpec], assigned: &Assigned) -> Progress {
     let Some(commit) = &assigned.committed else { return Progress::default() };
     Progress::decode(commit.next, &commit.metadata).unwrap_or_else(|error| {
         let id = assigned.partition;
@@ -15,7 +15,8 @@ pub(super) fn known_before(inputs: &[InputSpec], assigned: &Assigned) -> Progres
             topic,
             partition = id.partition,
             offset = commit.next.0,
-            "the metadata of the committed position is ignored, so some records may be processed twice: {error}"
+            error = %error,
+            "commit metadata ignored, some records may be processed twice"
         );
         Progress::default()
     })

@@ -1,4 +1,4 @@
-//! The rows of one tensor, made in parallel. What goes wrong with one, a panic included, is that row's alone.
+//! The rows of one tensor, made in parallel. A fault or a panic in one row fails that row alone.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -15,24 +15,24 @@ use lockstep_engine::telemetry;
 use rayon::prelude::*;
 
 use crate::decoding::Decoding;
-use crate::stage_actor::panic_text;
+use crate::panic_text::panic_text;
 
 thread_local! {
-    /// Each thread of the pool uses its memory over and over.
+    /// Memory that each thread of the pool reuses.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// What makes the rows of one tensor.
+/// Makes the rows of one tensor.
 pub(super) struct RowMaker<'a> {
     pub(super) input: InputId,
-    /// The input's name.
+    /// The name of the input.
     pub(super) name: &'a str,
     pub(super) preprocessor: &'a Preprocessor,
     pub(super) decoding: &'a Decoding,
 }
 
 impl RowMaker<'_> {
-    /// Fills each row from the job of the same place.
+    /// Fills each row from the job at the same place.
     pub(super) fn fill(&self, rows: Vec<RowMut<'_>>, jobs: &[&Arc<Job>]) -> Vec<Result<RowInfo, Failure>> {
         each(rows, jobs, self.preprocessor.rows_per_task(), |row, job| {
             let Some(part) = job.bundle.parts.get(self.input.index()) else {
@@ -40,7 +40,7 @@ impl RowMaker<'_> {
                 return Err(Failure { fault: undecodable(message), culprit: None });
             };
             let made = apart(|| self.make(part, row)).unwrap_or_else(|panic| {
-                // It may have stopped in the middle of anything.
+                // The panic may have left the scratch memory half written.
                 SCRATCH.with_borrow_mut(|scratch| *scratch = Scratch::default());
                 let message = format!("decoding it panicked: {}", panic_text(panic.as_ref()));
                 Err(RowFault { sample: self.preprocessor.sole_sample(part), fault: undecodable(message) })
@@ -57,11 +57,11 @@ impl RowMaker<'_> {
 
     fn make(&self, part: &Part<Arc<Sample>>, row: RowMut<'_>) -> Result<RowInfo, RowFault> {
         let memory = self.preprocessor.memory(part)?;
-        let room = match memory {
+        let reservation = match memory {
             0 => None,
-            memory => Some(self.decoding.room(memory)),
+            memory => Some(self.decoding.reserve(memory)),
         };
-        let _room = room
+        let _reservation = reservation
             .transpose()
             .map_err(|fault| RowFault { sample: self.preprocessor.sole_sample(part), fault })?;
         let made = SCRATCH.with_borrow_mut(|scratch| self.preprocessor.write_row(part, row, scratch));
@@ -72,7 +72,7 @@ impl RowMaker<'_> {
     }
 }
 
-/// Makes each row with the job of the same place, in parallel.
+/// Makes each row from the job at the same place, in parallel.
 fn each<T: Sync>(
     rows: Vec<RowMut<'_>>,
     jobs: &[T],
@@ -91,7 +91,7 @@ fn each<T: Sync>(
         .collect()
 }
 
-/// Does something that may panic, which is counted.
+/// Catches and counts a panic of `work`.
 pub(super) fn apart<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     catch_unwind(AssertUnwindSafe(work)).inspect_err(|_| telemetry::panicked("prepare"))
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_that_panics_is_to_blame_alone() {
+    fn row_maker_fails_only_the_row_that_panics() {
         let mut tensor = Tensor::zeros(DType::U8, &[64, 4]);
         let jobs: Vec<u8> = (0..64).collect();
         let made = each(rows(&mut tensor), &jobs, 4, |row, job| {

@@ -1,29 +1,35 @@
-//! How many instances a step has and is to have: what those who ask share with the batch actor, which sees to it.
+//! The desired and current numbers of shards and instances.
 
 use std::ops::Deref;
 
 use lockstep_engine::scaling::MOST_INSTANCES;
+use lockstep_engine::sharding::MOST_SHARDS;
 use parking_lot::Mutex;
 
 use crate::desired::Desired;
 
-/// How many instances a step has and is to have. A pipeline that is started again begins with as many as the file says.
+/// The desired and current number of shards. Streams begin to move within a tenth of a second after the desired number
+/// changes. If streams move already, the next move begins after that one.
+pub type ShardCount = Desired<MOST_SHARDS>;
+
+/// The desired and current number of instances of a step. The batch actor shares it with the autoscaler and the operator.
+/// A restarted pipeline begins with the number in its configuration.
 #[derive(Debug, Default)]
 pub struct Instances {
     count: Desired<MOST_INSTANCES>,
     coming: Mutex<Coming>,
 }
 
-/// What is known of the instance that comes, or did not.
+/// The state of the instance that is being added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coming {
-    /// Whether a model is being loaded for it.
+    /// True while the instance loads its model.
     pub is_loading: bool,
-    /// How often that has failed.
+    /// The number of failed loads.
     pub failures: u64,
-    /// Why, the last time.
+    /// The reason of the last failed load.
     pub last_error: Option<String>,
-    /// There can be no more than so many, since loading has failed too often. Holds until somebody asks by hand.
+    /// The most instances that are possible, since loading has failed too often. An operator's next request lifts it.
     pub most: Option<usize>,
 }
 
@@ -36,13 +42,14 @@ impl Deref for Instances {
 }
 
 impl Instances {
-    /// Asks for so many by hand, as [`Desired::ask`] does, and for what could not be loaded once more.
+    /// Sets the desired number on behalf of an operator, as [`Desired::ask`] does, and permits failed loads to be tried
+    /// again.
     pub fn ask(&self, instances: usize) {
         self.coming.lock().most = None;
         self.count.ask(instances);
     }
 
-    /// What is known of the one that comes.
+    /// Returns the state of the instance that is being added.
     pub fn coming(&self) -> Coming {
         self.coming.lock().clone()
     }
@@ -51,20 +58,20 @@ impl Instances {
         self.coming.lock().is_loading = is_loading;
     }
 
-    /// A model could not be loaded.
+    /// Counts a model that could not be loaded.
     pub(crate) fn load_failed(&self, why: &str) {
         let mut coming = self.coming.lock();
         coming.failures += 1;
         coming.last_error = Some(why.to_owned());
     }
 
-    /// No more than so many can be had.
+    /// Limits the number of instances to `most`.
     pub(crate) fn give_up(&self, most: usize) {
         self.coming.lock().most = Some(most);
         self.lower_to(most);
     }
 
-    /// The pipeline is put together anew.
+    /// Resets the counts for a new pipeline.
     pub(crate) fn begin(&self) {
         self.set_current(0);
         *self.coming.lock() = Coming::default();

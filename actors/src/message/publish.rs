@@ -1,4 +1,4 @@
-//! What the publish actor is told.
+//! Messages to the publish stage.
 
 use std::sync::Arc;
 
@@ -14,51 +14,50 @@ use lockstep_engine::sample::{Record, Sample, StreamKey};
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
-/// Partitions that are taken away.
+/// Partitions that the group has taken away from this process.
 #[derive(Debug)]
 pub struct Revocation {
-    /// Each with the number of the assignment that ends.
+    /// The partitions, each with the number of the assignment that ends.
     pub partitions: Vec<(PartitionId, u32)>,
-    /// Whether others may have them already.
+    /// True if other processes may own them already.
     pub lost: bool,
-    /// When the source told of it.
-    pub told_at: Timestamp,
-    /// How many sync actors are to tell of it.
+    /// The time at which the source reported the revocation.
+    pub reported_at: Timestamp,
+    /// The number of shards that report the revocation to publish.
     pub shards: usize,
 }
 
-/// What the publish actor takes.
+/// A message to the publish stage.
 pub enum PublishMessage {
-    /// Partitions that are ours, where reading starts, what is known of what follows, and the number of the assignment.
+    /// Assigned partitions: the start of reading, the progress that the last commit holds, and the assignment's number.
     Assigned(Vec<(PartitionId, NextOffset, Arc<Progress>, u32)>),
-    /// Records were consumed.
+    /// Consumed records.
     Opened {
-        /// Their partition.
+        /// The partition of the records.
         partition: PartitionId,
-        /// Its assignment.
+        /// The number of the partition's assignment.
         assignment: u32,
-        /// Their offsets, ascending.
+        /// The offsets, ascending.
         offsets: Vec<Offset>,
     },
-    /// Records that cannot become samples, all of one assignment.
+    /// Records of one assignment that cannot become samples.
     Faults(u32, Vec<Faulty>),
-    /// What a sync actor said.
+    /// Outcomes of alignment in one shard.
     Aligned(Aligned),
-    /// Samples that were put aside unread.
+    /// Samples that ingest shed.
     Shed(Vec<Unread>),
     /// Jobs that have been through all steps.
     Finished(Vec<Arc<Job>>),
-    /// Partitions that are no longer ours, with the number of the assignment that has ended; told by every sync
-    /// actor.
+    /// Partitions that this process has lost, each with the number of the assignment that ended. Every shard sends it.
     Revoked(Arc<Revocation>, Arc<Acknowledge>),
-    /// A sync actor will say nothing more, of so many that were told to stop.
+    /// A shard sends nothing more.
     ShardDone {
-        /// How many.
+        /// The number of shards that received the stop.
         of: usize,
     },
-    /// The sink has told what became of records.
+    /// The sink has put deliveries into the inbox.
     Deliveries,
-    /// Say where every partition stands, if that is still to be committed.
+    /// A request for the position of every partition that is still to be committed.
     Positions(oneshot::Sender<Vec<Commit>>),
 }
 
@@ -66,38 +65,38 @@ pub enum PublishMessage {
 pub struct Faulty {
     /// The record.
     pub record: Record,
-    /// The memory set aside for it until it is among the dead letters.
+    /// The memory reserved for the record until its dead letter is acknowledged.
     pub reservation: Reservation,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// A sample that was put aside unread.
+/// A sample that ingest shed.
 pub struct Unread {
-    /// Its record.
+    /// The position of the sample's record.
     pub position: Position,
-    /// The assignment that it was read under.
+    /// The assignment under which the record was read.
     pub assignment: u32,
-    /// The rule that says so.
+    /// The rule that shed the sample.
     pub why: Shed,
-    /// The sample and its age in nanoseconds, if it is to be reported.
+    /// The sample and its age in nanoseconds, if the policy reports shed samples.
     pub report: Option<(Arc<Sample>, u64)>,
 }
 
-/// What a sync actor says at a time.
+/// The outcomes that one shard reports at a time.
 #[derive(Default)]
 pub struct Aligned {
-    /// Bundles that are on their way, in the order of their streams.
+    /// Bundles on their way to the steps, in the order of their streams.
     pub admitted: Vec<(StreamKey, u64)>,
-    /// Records that have left the buffers: position, assignment, and how many bundles contain it.
+    /// Records that have left the buffers: position, assignment, and the number of bundles that contain the record.
     pub released: Vec<(Position, u32, u32)>,
-    /// Samples that came too late, and by how many nanoseconds.
+    /// Samples that came too late, each with its lateness in nanoseconds.
     pub late: Vec<(Arc<Sample>, u64)>,
     /// Samples with the event time of another, or delivered twice.
     pub duplicates: Vec<Arc<Sample>>,
-    /// Samples that had to make room, the bound that asked for it, and how many bundles contain them.
+    /// Evicted samples, each with the bound that evicted it and the number of bundles that contain it.
     pub evicted: Vec<(Arc<Sample>, Bound, u32)>,
-    /// Samples that are at fault by themselves.
+    /// Samples that are faulty by themselves.
     pub outliers: Vec<(Arc<Sample>, Fault)>,
     /// Bundles that a policy drops.
     pub dropped: Vec<Bundle<Arc<Sample>>>,
@@ -106,7 +105,7 @@ pub struct Aligned {
 }
 
 impl Aligned {
-    /// Whether there is nothing in it.
+    /// Returns true if the shard has nothing to report.
     pub fn is_empty(&self) -> bool {
         self.admitted.is_empty()
             && self.released.is_empty()

@@ -1,0 +1,156 @@
+//! Fills the input tensors of a batch, its rows in parallel. Prepare fills a new batch; an instance fills a part of one again.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::job::{Failure, Job, Outcome};
+use lockstep_engine::infer::rows::{assemble, batch_shape};
+use lockstep_engine::infer::signature::TensorSpec;
+use lockstep_engine::infer::step::Binding;
+use lockstep_engine::preprocess::{Placement, RowInfo, rows};
+use lockstep_engine::tensor::Tensor;
+
+use crate::panic_text::panic_text;
+use crate::step_runtime::StepRuntime;
+
+mod row;
+
+use row::{RowMaker, apart, undecodable};
+
+/// The tensor of each binding, and the placement of each row's image.
+pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
+
+/// Fills all inputs except stream state.
+///
+/// # Errors
+/// The rows that cannot be filled, in ascending order.
+pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, Failure)>> {
+    let count = jobs.len();
+    let mut placements = vec![None; count];
+    let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
+    let mut failures: Vec<(usize, Failure)> = Vec::new();
+    let specs = &runtime.step.model.signature.inputs;
+    for ((binding, spec), preprocessor) in runtime.step.bindings.iter().zip(specs).zip(&runtime.preprocessors)
+    {
+        tensors.push(match binding {
+            Binding::Input { input, .. } => {
+                let Some(preprocessor) = preprocessor else { continue };
+                let shape = batch_shape(spec, preprocessor.shape(), count);
+                let mut tensor = runtime.tensors.take(preprocessor.dtype(), &shape);
+                let name = runtime.inputs.get(input.index()).map_or("?", String::as_str);
+                let maker = RowMaker { input: *input, name, preprocessor, decoding: &runtime.decoding };
+                let outcomes = maker.fill(rows(&mut tensor), jobs);
+                for (row, outcome) in outcomes.into_iter().enumerate() {
+                    match outcome {
+                        Ok(RowInfo::Image(placement)) => placements[row] = Some(placement),
+                        Ok(_) => {}
+                        Err(failure) => failures.push((row, failure)),
+                    }
+                }
+                Some(tensor)
+            }
+            Binding::Output { step, output } => {
+                let found: Vec<&Tensor> =
+                    jobs.iter().filter_map(|job| earlier(job, *step, *output)).collect();
+                match assemble(spec, &found) {
+                    Ok(tensor) if found.len() == count => Some(tensor),
+                    Ok(_) => return Err(all(count, "an earlier step's output is missing".into())),
+                    // One bundle's output may differ in shape, so each bundle is judged alone.
+                    Err(mismatch) if count == 1 => return Err(all(1, mismatch.to_string())),
+                    Err(mismatch) => return Err(misfits(&found, spec, &mismatch.to_string())),
+                }
+            }
+            Binding::Zeros => {
+                let row: Vec<usize> =
+                    Extents::default().row(spec).into_iter().map(|extent| extent.unwrap_or(1)).collect();
+                Some(Tensor::zeros(spec.dtype, &batch_shape(spec, &row, count)))
+            }
+            Binding::State { .. } => None,
+        });
+    }
+    if failures.is_empty() {
+        return Ok((tensors, placements));
+    }
+    failures.sort_by_key(|(row, _)| *row);
+    failures.dedup_by_key(|(row, _)| *row);
+    Err(failures)
+}
+
+fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {
+    match &job.at(step)?.outcome {
+        Outcome::Done { output: done, .. } => done.get(output),
+        _ => None,
+    }
+}
+
+/// Returns the rows that do not fit the tensor, else those whose shape differs from the first row's, else all rows.
+fn misfits(found: &[&Tensor], spec: &TensorSpec, why: &str) -> Vec<(usize, Failure)> {
+    let wrong: Vec<usize> =
+        (0..found.len()).filter(|row| assemble(spec, &found[*row..=*row]).is_err()).collect();
+    let rows = if !wrong.is_empty() {
+        wrong
+    } else {
+        (1..found.len()).filter(|row| found[*row].shape() != found[0].shape()).collect()
+    };
+    if rows.is_empty() {
+        return all(found.len(), why.to_owned());
+    }
+    let failure = Failure { fault: undecodable(why.to_owned()), culprit: None };
+    rows.into_iter().map(|row| (row, failure.clone())).collect()
+}
+
+fn all(count: usize, why: String) -> Vec<(usize, Failure)> {
+    let failure = Failure { fault: undecodable(why), culprit: None };
+    (0..count).map(|row| (row, failure.clone())).collect()
+}
+
+/// Fills a batch. If filling panics outside of a row, each bundle is filled alone to find the cause. If none panics alone, all
+/// bundles fail.
+///
+/// # Errors
+/// The rows that fail, in ascending order.
+pub(crate) fn fill_or_blame<J, F>(
+    jobs: &[J],
+    fill: impl Fn(&[J]) -> Result<F, Vec<(usize, Failure)>>,
+) -> Result<F, Vec<(usize, Failure)>> {
+    let attempt = |jobs: &[J]| apart(|| fill(jobs));
+    let panic = match attempt(jobs) {
+        Ok(filled) => return filled,
+        Err(panic) => panic,
+    };
+    let blamed = |panic: &(dyn Any + Send)| {
+        let message = format!("preparing the batch panicked: {}", panic_text(panic));
+        Failure { fault: undecodable(message), culprit: None }
+    };
+    let alone = jobs.chunks(1).enumerate().filter(|_| jobs.len() > 1);
+    let panicked: Vec<(usize, Failure)> =
+        alone.filter_map(|(row, job)| Some((row, blamed(attempt(job).err()?.as_ref())))).collect();
+    match panicked.is_empty() {
+        false => Err(panicked),
+        true => Err((0..jobs.len()).map(|row| (row, blamed(panic.as_ref()))).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills batches of numbers and panics on 13.
+    fn fill(jobs: &[u32]) -> Result<u32, Vec<(usize, Failure)>> {
+        assert!(!jobs.contains(&13), "13 is poison");
+        Ok(jobs.iter().sum())
+    }
+
+    #[test]
+    fn panicking_batch_fails_only_bundles_that_panic_alone() {
+        assert_eq!(fill_or_blame(&[1, 2], fill).ok(), Some(3));
+        let rows = |found: Result<u32, Vec<(usize, Failure)>>| {
+            found.expect_err("the fill panics").into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(fill_or_blame(&[1, 13, 2, 13], fill)), [1, 3]);
+        assert_eq!(rows(fill_or_blame(&[13], fill)), [0]);
+        let together = |jobs: &[u32]| if jobs.len() > 1 { panic!("too many") } else { Ok(0) };
+        assert_eq!(rows(fill_or_blame(&[1, 2, 3], together)), [0, 1, 2]);
+    }
+}

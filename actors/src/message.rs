@@ -1,0 +1,15 @@
+//! The message types of all stages, one file a stage. Stages import these and never one another.
+
+mod align;
+mod batch;
+mod ingest;
+mod instance;
+mod prepare;
+mod publish;
+
+pub use align::{AlignMessage, ShardMove};
+pub use batch::{BatchMessage, Change};
+pub use ingest::IngestMessage;
+pub use instance::{Batch, Order};
+pub use prepare::Waiting;
+pub use publish::{Aligned, Faulty, PublishMessage, Revocation, Unread};

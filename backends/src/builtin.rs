@@ -1,5 +1,5 @@
-//! Models that need no runtime. There is one, the identity: each output is the input in its place. It is
-//! for pipelines that only align and convert, and for measuring what everything but the model costs.
+//! Models that need no runtime. There is one, the identity: each output is the input at its place. It serves pipelines
+//! that only align and convert, and measurements of everything but the model.
 
 #[cfg(debug_assertions)]
 mod fault;
@@ -60,12 +60,12 @@ impl Model for Identity {
     }
 }
 
-/// Name and version, for messages.
+/// The name and version, for messages.
 pub(crate) fn named(model: &LoadModel) -> String {
     format!("{}/{}", model.name, model.version)
 }
 
-/// Holds a batch against the signature, and learns what its names stand for.
+/// Checks a batch against the signature, and learns the values of its names.
 pub(crate) fn check_inputs(model: &LoadModel, inputs: &[Tensor]) -> Result<Extents, BackendError> {
     let refuse = |message: String| BackendError::Run { model: named(model), message };
     let specs = &model.signature.inputs;
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_gives_what_it_takes() {
+    fn identity_returns_its_inputs() {
         let mut identity = Builtin.load(&model(DType::U8)).expect("loads");
         let input = [Tensor::zeros(DType::U8, &[4, 3])];
         assert_eq!(identity.run(&mut input.to_vec()).expect("runs"), input);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_that_would_change_its_input_is_refused() {
+    fn identity_that_would_change_its_input_is_refused() {
         assert!(Builtin.load(&model(DType::F32)).is_err());
         assert!(Builtin.load(&LoadModel { device: Device::Cuda(0), ..model(DType::U8) }).is_err());
     }

@@ -1,4 +1,4 @@
-//! The benchmarks' models can be used as any other, and the bare loop runs them.
+//! Tests that the benchmarks' models work like any other, and that the bare loop runs them.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
@@ -38,17 +38,17 @@ fn runs(traced: &Traced, expected: &[usize]) {
 }
 
 #[test]
-fn a_stack_of_convolutions_is_a_model_like_any_other() {
+fn conv_stack_works_like_any_model() {
     runs(&conv_stack(3, 8, 12).expect("traced"), &[3, 8]);
 }
 
 #[test]
-fn resnet50_is_a_model_like_any_other() {
+fn resnet50_works_like_any_model() {
     runs(&resnet50().expect("traced"), &[3, 1000]);
 }
 
 #[test]
-fn a_loop_ends_when_its_time_is_up() {
+fn baseline_loop_ends_on_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let traced = conv_stack(1, 4, 4).expect("traced");
     let spec = BaselineLoop {

@@ -1,5 +1,5 @@
-//! The models of the repository give on real frames and real speech what their golden files say, which were
-//! made in Python with the same files.
+//! Compares the repository's models, on real frames and real speech, with golden files made in Python with the same
+//! model files.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
@@ -29,7 +29,7 @@ fn close(what: &str, found: &Tensor, expected: &Value, tolerance: f32) {
 }
 
 #[test]
-fn faces_are_the_golden_ones_alone_and_in_a_batch() {
+fn faces_match_the_golden_file_alone_and_in_a_batch() {
     let model = model("faces", &[]);
     let mut faces = load(&model);
     let golden = golden("faces");
@@ -66,7 +66,7 @@ fn faces_are_the_golden_ones_alone_and_in_a_batch() {
 }
 
 #[test]
-fn a_batch_without_faces_gives_rows_without_faces() {
+fn batch_without_faces_gives_empty_rows() {
     let model = model("faces", &[]);
     let outputs =
         load(&model).run(&mut [Tensor::zeros(lockstep_engine::tensor::DType::F32, &[2, 3, 48, 64])]);
@@ -77,7 +77,7 @@ fn a_batch_without_faces_gives_rows_without_faces() {
 }
 
 #[test]
-fn voice_is_the_golden_one_in_one_call() {
+fn voice_matches_the_golden_file_in_one_call() {
     let golden = golden("voice");
     let samples = golden["samples"].as_u64().expect("a count") as usize;
     let audio = sound()[..samples].to_vec();
@@ -90,9 +90,9 @@ fn voice_is_the_golden_one_in_one_call() {
     close("probabilities", &outputs.expect("runs")[0], &golden["probabilities"], 0.01);
 }
 
-/// Streams of other sound come and go beside the golden one; each call takes two chunks of 512 samples.
+/// Other streams come and go beside the golden one; each call takes two chunks of 512 samples.
 #[test]
-fn voice_is_the_golden_one_when_its_state_is_carried_in_changing_batches() {
+fn voice_matches_the_golden_file_with_state_across_batches() {
     const LENGTH: usize = 1024;
     let golden = golden("voice");
     let sound = sound();

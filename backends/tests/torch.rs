@@ -1,5 +1,5 @@
-//! What the libtorch backend promises whatever the model: errors that say what is wrong, types that are
-//! converted, threads that keep their settings, memory that comes back.
+//! Tests of the libtorch backend with any model: errors name the fault, types are converted, threads keep their
+//! settings, memory is released.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
@@ -32,7 +32,7 @@ fn refused(model: &LoadModel) -> String {
 }
 
 #[test]
-fn a_traced_model_is_saved_and_loaded_and_gives_what_it_gave() {
+fn traced_model_gives_the_same_after_saving_and_loading() {
     let folder = tempfile::tempdir().expect("a folder");
     let traced = Traced::new("double", &[2, 3], &|x| x.f_mul_scalar(2.0)).expect("traced");
     let mut double = load(&LoadModel { warm_up: vec![1, 2], ..written(&traced, folder.path()) });
@@ -43,7 +43,7 @@ fn a_traced_model_is_saved_and_loaded_and_gives_what_it_gave() {
 }
 
 #[test]
-fn a_model_that_writes_into_its_input_leaves_the_callers_alone() {
+fn model_that_writes_into_its_input_spares_the_callers_tensor() {
     let folder = tempfile::tempdir().expect("a folder");
     let traced = Traced::new("writer", &[4], &|x| x.shallow_clone().f_mul_scalar_(3.0)).expect("traced");
     let mut writer = load(&written(&traced, folder.path()));
@@ -55,7 +55,7 @@ fn a_model_that_writes_into_its_input_leaves_the_callers_alone() {
 }
 
 #[test]
-fn other_types_come_out_as_the_three_that_the_engine_has() {
+fn output_types_are_converted_to_the_engines_three() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = [f32s(&[1, 3], vec![0.0, 1.0, 2.5])];
     for (kind, dtype, expected) in [
@@ -73,7 +73,7 @@ fn other_types_come_out_as_the_three_that_the_engine_has() {
 }
 
 #[test]
-fn what_is_not_contiguous_comes_out_in_row_major_order() {
+fn non_contiguous_output_comes_out_in_row_major_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let traced = Traced::new("turned", &[2, 3], &|x| x.f_transpose(1, 2)).expect("traced");
     let input = [f32s(&[1, 2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])];
@@ -82,7 +82,7 @@ fn what_is_not_contiguous_comes_out_in_row_major_order() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_no_model_is_named() {
+fn missing_or_invalid_model_file_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let missing = LoadModel { file: folder.path().join("none.pt"), ..model("voice", &[]) };
     assert!(refused(&missing).contains("none.pt"), "{}", refused(&missing));
@@ -93,7 +93,7 @@ fn a_file_that_is_missing_or_no_model_is_named() {
 }
 
 #[test]
-fn warm_up_finds_what_the_signature_says_wrongly() {
+fn warm_up_finds_errors_in_the_signature() {
     let good = LoadModel { warm_up: vec![1, 2], ..model("voice", &[("n", 2)]) };
     drop(load(&good));
 
@@ -131,7 +131,7 @@ fn warm_up_finds_what_the_signature_says_wrongly() {
 }
 
 #[test]
-fn a_batch_that_does_not_fit_fails_alone() {
+fn batch_that_does_not_fit_fails_alone() {
     let model = model("voice", &[]);
     let mut voice = load(&model);
     let good = [
@@ -148,7 +148,7 @@ fn a_batch_that_does_not_fit_fails_alone() {
 }
 
 #[test]
-fn a_gpu_that_is_not_there_is_said_and_auto_goes_on_without() {
+fn missing_gpu_is_reported_and_auto_uses_the_cpu() {
     if TorchBackend::new([Device::Auto]).devices().len() > 1 {
         return; // There is one.
     }
@@ -159,7 +159,7 @@ fn a_gpu_that_is_not_there_is_said_and_auto_goes_on_without() {
 }
 
 #[test]
-fn each_thread_keeps_its_own_count_of_threads() {
+fn threads_keep_their_own_thread_counts() {
     let barrier = std::sync::Barrier::new(2);
     let counted = |threads: usize| {
         let loaded = load(&LoadModel { threads, ..model("voice", &[]) });
@@ -179,7 +179,7 @@ fn each_thread_keeps_its_own_count_of_threads() {
 /// tch keeps the arguments of a call that fails for ever; see `Staged`.
 #[cfg(target_os = "linux")]
 #[test]
-fn batches_that_fail_give_their_memory_back() {
+fn failed_batches_release_their_memory() {
     let mut model = model("voice", &[]);
     model.signature.inputs[0].shape[1] = Dim::Named("any".into());
     let mut voice = load(&model);

@@ -1,5 +1,5 @@
-//! The bare forward loop of libtorch: one thread, one batch after the other, nothing around it. What the
-//! engine is measured against.
+//! The bare forward loop of libtorch: one thread, one batch after the other, nothing around it. The benchmarks compare
+//! the engine with it.
 
 #![allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
 
@@ -12,39 +12,39 @@ use tch::{CModule, IValue, TchError};
 
 use crate::torch::{Staged, TorchBackend, ready_thread, said};
 
-/// What to run.
+/// The settings of a loop.
 #[derive(Clone, Debug)]
 pub struct BaselineLoop {
     /// The TorchScript file.
     pub file: PathBuf,
-    /// Where it runs.
+    /// The device.
     pub device: Device,
     /// Threads inside one operation.
     pub threads: usize,
-    /// Batches that are run first and not measured.
+    /// Batches that run first and are not measured.
     pub warm_up: usize,
-    /// When it ends.
+    /// The end of the loop.
     pub until: Until,
-    /// On a GPU: whether batches are put into its queue without waiting for each, which gives the highest
-    /// throughput and makes the latencies those of putting them there. On the CPU it changes nothing.
+    /// On a GPU, true if batches are queued without waiting for each: that gives the highest throughput, and the
+    /// latencies are those of queuing. No effect on the CPU.
     pub ahead: bool,
 }
 
-/// When a loop ends.
+/// The end of a loop.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After so many batches.
+    /// After this number of batches.
     Batches(u64),
-    /// When so much time has gone by.
+    /// After this time.
     Elapsed(Duration),
 }
 
-/// What a loop took.
+/// The measurements of a loop.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     /// Batches run.
     pub batches: u64,
-    /// Seconds for all of them.
+    /// Total seconds.
     pub seconds: f64,
     /// The median of a batch, in seconds.
     pub p50: f64,
@@ -53,11 +53,11 @@ pub struct Baseline {
 }
 
 impl BaselineLoop {
-    /// Runs it on the calling thread over one batch, again and again. The batch is on the device from the
-    /// start: only `forward` is measured.
+    /// Runs the loop on the calling thread over one batch, again and again. The batch is on the device from the start:
+    /// only `forward` is measured.
     ///
     /// # Errors
-    /// What libtorch said.
+    /// libtorch's message.
     pub fn run(&self, backend: &TorchBackend, inputs: &[Tensor]) -> Result<Baseline, String> {
         let device = backend.place(self.device)?;
         ready_thread(self.threads)?;

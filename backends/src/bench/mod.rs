@@ -1,5 +1,4 @@
-//! What the benchmarks compare the engine with: models traced in process, the bare forward loop of
-//! libtorch, and how busy the GPU is.
+//! References for the benchmarks: models traced in process, the bare forward loop of libtorch, and the load of the GPU.
 
 pub mod baseline;
 pub mod networks;

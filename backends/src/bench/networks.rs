@@ -4,12 +4,11 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::traced::Traced;
 
-/// A stack of 3 x 3 convolutions at one size, `[3, side, side]` in, `[channels]` out: a model that takes about
-/// as long as it is told to. 3 layers of 32 channels at 28 x 28 take a few milliseconds for a batch of 8
-/// on one core.
+/// A stack of 3 x 3 convolutions at one size, `[3, side, side]` in, `[channels]` out: a model of adjustable cost. 3
+/// layers of 32 channels at 28 x 28 take a few milliseconds for a batch of 8 on one core.
 ///
 /// # Errors
-/// What libtorch said.
+/// libtorch's message.
 pub fn conv_stack(layers: usize, channels: usize, side: usize) -> Result<Traced, String> {
     let across = channels as i64;
     let from = |layer| if layer == 0 { 3 } else { across };
@@ -29,13 +28,13 @@ pub fn conv_stack(layers: usize, channels: usize, side: usize) -> Result<Traced,
 /// convolution, as torchvision has it): `[3, 224, 224]` in, `[1000]` out.
 ///
 /// # Errors
-/// What libtorch said.
+/// libtorch's message.
 pub fn resnet50() -> Result<Traced, String> {
     let net = ResNet::new().map_err(|error| error.to_string())?;
     Traced::new("resnet50", &[3, 224, 224], &|input| net.forward(input))
 }
 
-/// What follows a convolution and its normalisation.
+/// The operation after a convolution and its normalisation.
 #[derive(Clone, Copy)]
 enum Then {
     Relu,

@@ -1,5 +1,5 @@
-//! How busy a GPU is, as NVIDIA's management library (NVML) tells it: the share of the last sampling period
-//! in which at least one kernel ran. <https://docs.nvidia.com/deploy/nvml-api/>
+//! The load of a GPU from NVIDIA's management library (NVML): the share of the last sampling period in which at least
+//! one kernel ran. <https://docs.nvidia.com/deploy/nvml-api/>
 
 #![allow(clippy::disallowed_methods, reason = "it samples at a steady rate: there is no event to wait for")]
 
@@ -32,12 +32,11 @@ impl Nvml {
     /// Loads `libnvidia-ml.so.1`, which comes with NVIDIA's driver.
     ///
     /// # Errors
-    /// That it is not there, or does not work.
+    /// If the library is missing or fails.
     pub fn load() -> Result<Self, String> {
         // SAFETY: the library's initialisers are NVIDIA's and ask nothing of the program that loads it.
-        let library = unsafe { Library::new("libnvidia-ml.so.1") }.map_err(|error| {
-            format!("NVML cannot be loaded, so how busy the GPU is is not known: {error}")
-        })?;
+        let library = unsafe { Library::new("libnvidia-ml.so.1") }
+            .map_err(|error| format!("NVML cannot be loaded, so the load of the GPU is unknown: {error}"))?;
         // SAFETY: the type is that of nvmlInit_v2 in nvml.h, `nvmlReturn_t nvmlInit_v2(void)`, and the library
         // outlives the call. It may be called more than once.
         let status = unsafe { library.get::<Init>(b"nvmlInit_v2").map(|init| init()) };
@@ -49,7 +48,7 @@ impl Nvml {
     /// does not change.
     ///
     /// # Errors
-    /// What NVML said.
+    /// NVML's message.
     pub fn busy(&self, gpu: u32) -> Result<f64, String> {
         let mut handle = std::ptr::null_mut();
         // SAFETY: the type is that of nvmlDeviceGetHandleByIndex_v2 in nvml.h; NVML is initialised, and writes
@@ -72,8 +71,8 @@ impl Nvml {
         Ok(f64::from(rates.gpu) / 100.0)
     }
 
-    /// Does some work and says how busy the GPU was meanwhile: the mean of samples, taken ten times a second
-    /// on a thread of its own. `None` when there was no sample.
+    /// Runs `work` and returns the load of the GPU meanwhile: the mean of samples, taken ten times a second on a thread
+    /// of its own. `None` without a sample.
     pub fn busy_while<T>(&self, gpu: u32, work: impl FnOnce() -> T) -> (T, Option<f64>) {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {

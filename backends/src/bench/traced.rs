@@ -1,12 +1,12 @@
-//! Models made in process by tracing: no file has to be shipped for a benchmark or a test. The weights are
-//! random, and are constants of the traced graph.
+//! Models traced in process: a benchmark or a test needs no model file. The weights are random constants of the traced
+//! graph.
 
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::manifest::Manifest;
 use tch::{CModule, Kind, TchError, Tensor};
 
-/// The class of the module, which has to be an identifier; the model's own name need not be one.
+/// The class of the module, which must be an identifier; the model's own name need not be one.
 const CLASS: &str = "Traced";
 
 /// A traced model: one f32 input `input`, one f32 output `output`, both batched on axis 0.
@@ -19,11 +19,11 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Traces `forward` over a batch of two rows of random numbers. Whatever `forward` draws or makes itself
-    /// would be drawn again in every run: weights are made before.
+    /// Traces `forward` over a batch of two rows of random numbers. Tensors that `forward` draws or creates itself
+    /// would be drawn again in every run: create weights before.
     ///
     /// # Errors
-    /// What libtorch said.
+    /// libtorch's message.
     pub fn new(
         name: &str,
         row: &[usize],
@@ -76,7 +76,7 @@ impl Traced {
     /// Its `model.toml`.
     ///
     /// # Errors
-    /// None that a traced model has: they are those of [`Manifest::parse`].
+    /// The errors of [`Manifest::parse`], none of which occurs for a traced model.
     pub fn manifest(&self) -> Result<Manifest, String> {
         Manifest::parse(&self.manifest).map_err(|errors| errors.join("; "))
     }
@@ -84,7 +84,7 @@ impl Traced {
     /// Writes `<repository>/<name>/1/model.pt` and `model.toml`; the path of the former is returned.
     ///
     /// # Errors
-    /// What the file system or libtorch said.
+    /// The message of the file system or libtorch.
     pub fn write(&self, repository: &Path) -> Result<PathBuf, String> {
         let folder = repository.join(&self.name).join("1");
         let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", folder.display());

@@ -1,5 +1,5 @@
-//! A model that misbehaves on command, to prove what becomes of that. In builds with debug assertions alone, and with
-//! `LOCKSTEP_FAULT_MODEL` set: then the ninth byte of a row says what to do.
+//! A model that fails on command, to test the consequences. It exists only in builds with debug assertions and with
+//! `LOCKSTEP_FAULT_MODEL` set: then the ninth byte of a row selects the fault.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use lockstep_engine::tensor::Tensor;
 
 use super::named;
 
-/// Longer than the deadline of whoever tries it, and not for ever: such threads are left behind.
+/// Longer than the deadlines of tests, and finite: such threads are abandoned.
 const HANG: Duration = Duration::from_secs(3);
 
-/// Does what the rows say.
+/// Produces the faults that the rows ask for.
 pub(super) fn obey(model: &LoadModel, inputs: &[Tensor]) -> Result<(), BackendError> {
     static IS_ASKED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("LOCKSTEP_FAULT_MODEL").is_some());
     static DEVICE_WAS_LOST: AtomicBool = AtomicBool::new(false);

@@ -99,7 +99,7 @@ pub(crate) fn flatten(value: IValue, into: &mut Vec<tch::Tensor>) -> Result<(), 
     Ok(())
 }
 
-/// What libtorch said, without the traces of its own source files.
+/// libtorch's message, without the traces of its own source files.
 pub(crate) fn said(error: &TchError) -> String {
     let text = match error {
         TchError::Torch(text) => text.clone(),

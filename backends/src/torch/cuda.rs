@@ -1,5 +1,5 @@
-//! Finds CUDA at run time. The binary links only libtorch's CPU part. `libtorch_cuda` of a full libtorch
-//! registers itself when it is loaded; libtorch looks once for what has registered.
+//! Finds CUDA at run time. The binary links only libtorch's CPU part. `libtorch_cuda` of a full libtorch registers
+//! itself on loading; libtorch looks for registrations once.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -41,7 +41,7 @@ fn open() -> Result<(), String> {
             path.display()
         )
     })?;
-    // What it registered points into it for as long as the process lives.
+    // Its registrations point into the library for as long as the process lives.
     std::mem::forget(library);
     Ok(())
 }

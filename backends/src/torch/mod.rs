@@ -1,11 +1,10 @@
 //! libtorch: TorchScript files, on a CPU or an NVIDIA GPU.
 //!
-//! Threads. `threads` is what libtorch calls intra-op threads. It is OpenMP's count of the *calling*
-//! thread, and beside that the default of threads that have not used libtorch yet. A model sets it on the
-//! thread that loads it, which is the one that runs it: so each instance has its own, and of two models
-//! on one thread the one loaded last decides. One is the default: on busy cores more are mostly slower, at
-//! worst by far. The graph executor's optimisation, a setting of the thread as well, is off: it makes
-//! the first calls slow and the later ones hardly faster.
+//! Threads. `threads` is the number of libtorch's intra-op threads. It is OpenMP's count for the *calling* thread, and
+//! also the default for threads that have not used libtorch yet. A model sets it on the thread that loads it, which
+//! also runs it, so each instance has its own. Of two models on one thread, the one loaded last decides. The default is
+//! one: on busy cores more threads are mostly slower, sometimes by far. The graph executor's optimisation, a setting of
+//! the thread as well, is off: it makes the first calls slow and the later ones hardly faster.
 
 mod convert;
 mod cuda;
@@ -19,15 +18,15 @@ pub(crate) use model::ready_thread;
 /// The backend `libtorch`.
 #[derive(Debug)]
 pub struct TorchBackend {
-    /// Whether CUDA can be used; else why not.
+    /// Ok if CUDA is available; else the reason.
     cuda: Result<(), String>,
 }
 
 impl TorchBackend {
-    /// Readies libtorch for the devices that the models of this process will ask for. libtorch looks for
-    /// CUDA once, so this comes before anything else that uses it: `libtorch_cuda` is loaded here when a
-    /// device is [`Device::Auto`] or [`Device::Cuda`]. That it cannot be is no error yet: `auto` goes
-    /// on to the CPU, and [`Backend::load`] says it for a model that insists on CUDA.
+    /// Prepares libtorch for the devices that the models of this process will use. libtorch looks for CUDA once, so
+    /// this call precedes any other use. It loads `libtorch_cuda` if a device is [`Device::Auto`] or [`Device::Cuda`].
+    /// A failure is no error yet: `auto` falls back to the CPU, and [`Backend::load`] reports it for a model that
+    /// requires CUDA.
     pub fn new(devices: impl IntoIterator<Item = Device>) -> Self {
         let wanted = devices.into_iter().any(|device| device != Device::Cpu);
         let cuda =

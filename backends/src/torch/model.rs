@@ -50,7 +50,7 @@ impl TorchModel {
         Ok(loaded)
     }
 
-    /// Inputs of zeros for so many rows.
+    /// Inputs of zeros for a batch of `rows` rows.
     fn zeros(&self, rows: usize) -> Result<Vec<Tensor>, String> {
         let extents = self.model.extents.with_batch(rows);
         let zeros = |spec: &lockstep_engine::infer::signature::TensorSpec| {
@@ -73,7 +73,7 @@ impl TorchModel {
         outputs.iter().map(to_host).collect()
     }
 
-    /// What an error of libtorch means for this model.
+    /// The meaning of an error of libtorch for this model.
     fn error(&self, error: &TchError) -> BackendError {
         let message = said(error);
         let (model, device) = (named(&self.model), self.device_name.clone());
@@ -105,8 +105,9 @@ impl Model for TorchModel {
     }
 }
 
-/// Whether libtorch says that there is no memory: on a GPU "CUDA out of memory" or "CUDA error: out of memory", on a
-/// CPU "DefaultCPUAllocator: can't allocate memory" (c10/cuda/CUDACachingAllocator.cpp, c10/core/impl/alloc_cpu.cpp).
+/// True if libtorch reports a lack of memory. On a GPU the message has "CUDA out of memory" or "CUDA error: out of
+/// memory"; on a CPU "DefaultCPUAllocator: can't allocate memory" (c10/cuda/CUDACachingAllocator.cpp,
+/// c10/core/impl/alloc_cpu.cpp).
 fn is_out_of_memory(message: &str) -> bool {
     ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|said| message.contains(said))
 }
@@ -115,8 +116,8 @@ fn is_out_of_memory(message: &str) -> bool {
 pub(crate) fn ready_thread(threads: usize) -> Result<(), String> {
     let count = i32::try_from(threads).ok().filter(|count| (1..=1024).contains(count));
     let count = count.ok_or_else(|| format!("threads is {threads}; it must be from 1 to 1024"))?;
-    // A thread's first use of libtorch takes over the process's default, which another thread may have
-    // set; asking comes first, so that it cannot undo what is set next.
+    // A thread's first use of libtorch takes over the process's default, which another thread may have set. The query
+    // comes first, so that this cannot undo the setting.
     let _ = tch::get_num_threads();
     tch::set_num_threads(count);
     tch::jit::f_set_graph_executor_optimize(false).map_err(|error| said(&error))
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn want_of_memory_is_told_from_a_lost_device() {
+    fn out_of_memory_is_distinguished_from_a_lost_device() {
         for said in [
             "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB",
             "CUDA error: out of memory",

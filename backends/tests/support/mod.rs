@@ -1,4 +1,4 @@
-//! What the tests of real models share: the models of the repository, and the clip that set-up fetches.
+//! Shared code of the tests of real models: the models of the repository, and the clip that set-up fetches.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 

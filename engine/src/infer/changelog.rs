@@ -1,11 +1,11 @@
-//! What recurrent models carry on, as records of a compacted topic: one for each step and stream, the latest of which
-//! counts. It is written together with the results that it led to, so a process that takes a partition over goes on
-//! with what the streams had at its last commit.
+//! Stream state as records of a compacted topic: one record for each step and stream, of which the latest counts. The
+//! publisher writes it together with the results that it led to. So a process that takes over a partition continues
+//! with the state as of the last commit.
 //!
-//! Rebuilding it by replay instead would mean running every model over a past whose length nobody knows.
+//! Rebuilding the state by replay instead would mean running every model over a past of unknown length.
 //!
-//! A key is `step:stream`; a step's name has no colon. A value is a byte that tells the version, and after it
-//! [`Carried`] in the [postcard wire format](https://postcard.jamesmunns.com/wire-format).
+//! A key is `step:stream`; a step's name has no colon. A value is a version byte, followed by [`Carried`] in the
+//! [postcard wire format](https://postcard.jamesmunns.com/wire-format).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,26 +20,26 @@ use crate::time::Timestamp;
 
 const VERSION: u8 = 1;
 
-/// States that are kept for streams that have not come yet; beyond that the one that was read first is forgotten.
+/// The most restored states kept for streams without a bundle yet; beyond that the state read first is dropped.
 const MOST: usize = 100_000;
 
-/// What a step carries on in one stream.
+/// The state of a step in one stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Carried {
-    /// The event time of the bundle after which it was so.
+    /// The event time of the bundle that led to this state.
     pub event_time: Timestamp,
     /// One row for each pair of the model's signature, in its order.
     pub rows: Vec<Tensor>,
 }
 
-/// What of a record cannot be understood.
+/// The reason why a record cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangelogError {
-    /// Another version of Lockstep wrote it.
-    #[error("it is of version {0}, and this is version {VERSION}")]
+    /// Another version of Lockstep wrote the record.
+    #[error("the record has version {0}; this Lockstep reads version {VERSION}")]
     Version(u8),
-    /// It is not one of ours, or broken.
-    #[error("it cannot be read: {0}")]
+    /// The record is foreign or corrupt.
+    #[error("the record is corrupt: {0}")]
     Broken(String),
 }
 
@@ -68,7 +68,7 @@ pub fn key(step: &str, stream: &StreamKey) -> Bytes {
 }
 
 impl Carried {
-    /// As the value of a record.
+    /// Encodes the state as the value of a record.
     pub fn encode(&self) -> Bytes {
         let row = |tensor: &Tensor| Row {
             shape: tensor.shape().iter().map(|extent| *extent as u64).collect(),
@@ -80,14 +80,14 @@ impl Carried {
         };
         let wire =
             Wire { event_time_ns: self.event_time.as_nanos(), rows: self.rows.iter().map(row).collect() };
-        // Writing to memory fails only for what has no length known beforehand, and here all has.
+        // Writing to memory fails only for values whose length is unknown beforehand; all lengths are known here.
         postcard::to_extend(&wire, vec![VERSION]).unwrap_or_default().into()
     }
 
-    /// From the value of a record.
+    /// Decodes the state from the value of a record.
     ///
     /// # Errors
-    /// When it is of another version or broken.
+    /// If the record has another version or is corrupt.
     pub fn decode(value: &[u8]) -> Result<Self, ChangelogError> {
         let broken = |why: &str| ChangelogError::Broken(why.to_owned());
         let rest = match value.split_first() {
@@ -98,7 +98,7 @@ impl Carried {
         let (wire, left): (Wire, _) =
             postcard::take_from_bytes(rest).map_err(|error| broken(&error.to_string()))?;
         if !left.is_empty() {
-            return Err(broken("there is something behind it"));
+            return Err(broken("it has trailing bytes"));
         }
         let row = |row: Row| {
             let shape: Option<Vec<usize>> =
@@ -119,25 +119,26 @@ impl Carried {
     }
 }
 
-/// What was read of the changelog and no bundle has asked for yet.
+/// Restored states that no bundle has used yet.
 #[derive(Debug, Default)]
 pub struct Restored {
-    /// By key: the partition and the value.
+    /// The partition and the value, by key.
     states: FxHashMap<Bytes, (i32, Bytes)>,
-    /// In the order in which they were read, so that what is too many can be forgotten.
+    /// Keys in the order of reading, so that the oldest can be dropped.
     order: VecDeque<Bytes>,
-    /// What is further from the state's event time than that is of another epoch; none where there are no epochs.
+    /// The largest distance in event time at which the state still counts; a bundle further away is of another epoch.
+    /// `None` without epochs.
     near: Option<Duration>,
 }
 
 impl Restored {
-    /// Nothing yet. A bundle whose event time is further than `near` from that of its stream's state begins anew, as a
-    /// stream does whose clock has stepped.
+    /// An empty collection. A bundle whose event time is further than `near` from that of its stream's state begins
+    /// anew, as a stream does after a step of its clock.
     pub fn new(near: Option<Duration>) -> Self {
         Self { near, ..Self::default() }
     }
 
-    /// A partition is ours, and this is what its changelog says: by key, the latest value.
+    /// Adds the changelog of an assigned partition: the latest value of each key.
     pub fn put(&mut self, partition: i32, states: impl IntoIterator<Item = (Bytes, Bytes)>) {
         self.forget(partition);
         for (key, value) in states {
@@ -151,17 +152,17 @@ impl Restored {
         }
     }
 
-    /// A partition is no longer ours.
+    /// Removes the states of a revoked partition.
     pub fn forget(&mut self, partition: i32) {
         self.states.retain(|_, (of, _)| *of != partition);
         self.order.retain(|key| self.states.contains_key(key));
     }
 
-    /// What a step carries on in a stream, if that is known: for its next bundle, which is of that event time. It is
-    /// given once.
+    /// Takes the state of a step in a stream, if known, for the stream's next bundle, which has this event time. The
+    /// state is returned once.
     ///
     /// # Errors
-    /// When there is something that cannot be understood, which is not given again either.
+    /// If the record cannot be decoded; it is not returned again either.
     pub fn take(
         &mut self,
         step: &str,
@@ -180,12 +181,12 @@ impl Restored {
         Ok(self.near.is_none_or(|near| apart <= near).then_some(carried.rows))
     }
 
-    /// How many states wait for their streams.
+    /// The number of states not used yet.
     pub fn len(&self) -> usize {
         self.states.len()
     }
 
-    /// Whether none does.
+    /// True if no state is left.
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
     }

@@ -39,7 +39,7 @@ fn tensor() -> impl Strategy<Value = Tensor> {
 
 proptest! {
     #[test]
-    fn what_is_carried_comes_back_as_it_was(
+    fn state_decodes_as_it_was_encoded(
         rows in prop::collection::vec(tensor(), 0..4),
         nanos: i64,
     ) {
@@ -48,40 +48,40 @@ proptest! {
     }
 
     #[test]
-    fn whatever_stands_in_a_record_is_read_or_refused(mut value: Vec<u8>, ours: bool) {
+    fn any_record_is_decoded_or_refused(mut value: Vec<u8>, ours: bool) {
         if let (true, Some(version)) = (ours, value.first_mut()) {
             *version = VERSION;
         }
         if let Ok(carried) = Carried::decode(&value) {
-            // Not compared as numbers, since one may be none.
+            // Not compared as numbers, since one may be NaN.
             let written = carried.encode();
             prop_assert_eq!(Carried::decode(&written).map(|carried| carried.encode()), Ok(written));
         }
     }
 
     #[test]
-    fn a_record_that_was_cut_is_refused(values in prop::collection::vec(any::<f32>(), 1..9), cut in 1_usize..9) {
+    fn truncated_record_is_refused(values in prop::collection::vec(any::<f32>(), 1..9), cut in 1_usize..9) {
         let whole = carried(1, &values).encode();
         prop_assert!(Carried::decode(&whole[..whole.len().saturating_sub(cut)]).is_err());
     }
 }
 
 #[test]
-fn another_version_is_named() {
+fn record_of_another_version_is_refused_with_its_version() {
     let mut value = carried(1, &[1.0]).encode().to_vec();
     value[0] = 9;
     assert_eq!(Carried::decode(&value), Err(ChangelogError::Version(9)));
 }
 
 #[test]
-fn a_shape_larger_than_memory_is_refused_and_not_allocated() {
+fn shape_larger_than_memory_is_refused_before_allocation() {
     let row = Row { shape: vec![u64::MAX, 2], elements: Elements::U8(vec![1]) };
     let value = postcard::to_extend(&Wire { event_time_ns: 0, rows: vec![row] }, vec![VERSION]).unwrap();
     assert!(matches!(Carried::decode(&value), Err(ChangelogError::Broken(_))));
 }
 
 #[test]
-fn a_state_is_given_to_the_next_bundle_of_its_stream_and_no_other() {
+fn restored_state_goes_to_the_next_bundle_of_its_stream() {
     let mut restored = restored(None, &[(0, "a", carried(5, &[2.0]).encode())]);
     assert_eq!(restored.take("voice", &stream("b"), at(6)), Ok(None));
     assert_eq!(restored.take("faces", &stream("a"), at(6)), Ok(None));
@@ -91,7 +91,7 @@ fn a_state_is_given_to_the_next_bundle_of_its_stream_and_no_other() {
 }
 
 #[test]
-fn a_partition_that_goes_takes_its_states_along() {
+fn revoked_partition_loses_its_restored_states() {
     let value = carried(5, &[2.0]).encode();
     let mut restored = restored(None, &[(0, "a", value.clone()), (1, "b", value)]);
     restored.forget(0);
@@ -100,7 +100,7 @@ fn a_partition_that_goes_takes_its_states_along() {
 }
 
 #[test]
-fn a_stream_in_another_epoch_begins_anew() {
+fn stream_in_another_epoch_begins_anew() {
     for (seconds, is_near) in [(94, false), (95, true), (105, true), (106, false)] {
         let mut restored = restored(Some(5), &[(0, "a", carried(100, &[2.0]).encode())]);
         let taken = restored.take("voice", &stream("a"), at(seconds)).unwrap();
@@ -109,7 +109,7 @@ fn a_stream_in_another_epoch_begins_anew() {
 }
 
 #[test]
-fn no_more_states_wait_than_there_is_room_for() {
+fn restored_states_are_bounded() {
     let mut restored = Restored::new(None);
     let value = carried(1, &[1.0]).encode();
     let name = |n: usize| stream(&n.to_string());

@@ -1,5 +1,5 @@
-//! Holds the steps of a pipeline against the signatures of their models, before anything starts: every
-//! mismatch at once, each with the tensor, what it is and what was expected.
+//! Checks the steps of a pipeline against the signatures of their models before anything starts. It reports all
+//! mismatches at once, each with the tensor, its type and shape, and those expected.
 
 use crate::infer::extents::Extents;
 use crate::infer::signature::{Extent, RowsOf, Signature, TensorSpec};
@@ -7,34 +7,34 @@ use crate::infer::step::{Binding, Step, View};
 use crate::preprocess::Preprocess;
 use crate::tensor::DType;
 
-/// What a preprocessing makes of one row: type and shape.
+/// A function from a preprocessing to the type and shape of the row it makes.
 pub type RowOf<'a> = &'a dyn Fn(&Preprocess) -> (DType, Vec<usize>);
 
-/// The type of a row and its shape, as far as that is known.
+/// The type of a row and its shape, as far as known.
 type Row = (DType, Vec<Option<usize>>);
 
 /// The part of a step that a mismatch is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What its model takes.
+    /// The model's inputs.
     Inputs,
-    /// What is shown of what its model gives.
+    /// The views of the model's outputs.
     Outputs,
 }
 
-/// Something that does not fit.
+/// A step that does not fit its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// The index of the step.
     pub step: usize,
-    /// Where in it.
+    /// The part of the step.
     pub part: Part,
-    /// What does not fit, beginning with the step's name.
+    /// The message, beginning with the step's name.
     pub what: String,
 }
 
-/// Checks the steps in their order. On success the result holds, for each step, what the names in its
-/// signature stand for as far as the settings tell: the extents to warm its model up with.
+/// Checks the steps in order. On success returns the extents to warm up each step's model: the values of the names in
+/// its signature, as far as the settings determine them.
 ///
 /// # Errors
 /// Every mismatch, each beginning with the step's name.
@@ -45,7 +45,8 @@ pub fn check_steps(steps: &[Step], row_of: RowOf<'_>) -> Result<Vec<Extents>, Ve
     if errors.is_empty() { Ok(known) } else { Err(errors) }
 }
 
-/// The same where some steps are not known, because something else is wrong with them: what takes from them is taken to fit.
+/// Checks steps of which some are unknown, because their settings have other errors. Steps that take from an unknown
+/// step count as fitting.
 pub fn check_known(steps: &[Option<&Step>], row_of: RowOf<'_>) -> (Vec<Extents>, Vec<Mismatch>) {
     let mut mismatches = Vec::new();
     let mut known: Vec<Extents> = Vec::with_capacity(steps.len());
@@ -128,7 +129,7 @@ fn inputs(
             errors.push(mismatch.to_string());
         }
     }
-    // Only now are all the names known that the other inputs give.
+    // Names are fully known only after all other inputs.
     for (binding, spec) in step.bindings.iter().zip(&signature.inputs) {
         if *binding == Binding::Zeros && extents.row(spec).contains(&None) {
             errors.push(format!(
@@ -141,9 +142,9 @@ fn inputs(
 }
 
 fn not_carried(signature: &Signature, spec: &TensorSpec, output: usize) -> String {
-    let output = signature.outputs.get(output).map_or("an output that it lacks", |output| &output.name);
+    let output = signature.outputs.get(output).map_or("an unknown output", |output| &output.name);
     format!(
-        "input {} cannot carry {output} on: model.toml has no [[state]] with this input and output",
+        "input {} cannot be bound to the state {output}: model.toml has no [[state]] with this input and output",
         spec.name
     )
 }
@@ -167,7 +168,7 @@ fn earlier(
     match signature.rows_of(output) {
         Some(RowsOf::Axis(_)) => Ok(Some((spec.dtype, extents.row(spec)))),
         _ => Err(format!(
-            "output {} of step {} is ragged, {spec}: it has another number of things for each bundle and \
+            "output {} of step {} is ragged, {spec}: the number of its items differs between bundles, so it \
              cannot be the input of a model",
             spec.name, step.name
         )),
@@ -189,7 +190,7 @@ fn views(step: &Step, errors: &mut Vec<String>) {
                     signature.outputs.len(),
                     step.model.name
                 )),
-                // Of a ragged output the first axis stays in each row, of a batched one the batch's goes.
+                // In each row a ragged output keeps its first axis, a batched output loses the batch axis.
                 Some(spec) => {
                     let axes = spec.shape.len() - usize::from(spec.batch_axis().is_some());
                     if !fits(spec, axes) {
@@ -200,7 +201,7 @@ fn views(step: &Step, errors: &mut Vec<String>) {
         };
         let f32s = |spec: &TensorSpec| spec.dtype == DType::F32;
         let last = |spec: &TensorSpec, extent: usize| {
-            // A name may stand for any extent: what comes out is looked at again when it is shown.
+            // A name may have any value: the view checks the actual extent again.
             spec.shape.last().is_some_and(|dim| match dim.extent() {
                 Extent::Exactly(found) => found == extent,
                 Extent::Named { .. } => true,

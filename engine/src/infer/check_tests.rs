@@ -35,7 +35,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
     }
 }
 
-/// The tests tell a row's shape by the length of bytes: the tables of preprocessing are another room's.
+/// The tests encode a row's shape in the length of bytes: the tables of preprocessing belong to another module.
 fn bytes(length: usize) -> Binding {
     Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length } }
 }
@@ -79,7 +79,7 @@ fn refused(steps: &[Step], said: &str) {
 }
 
 #[test]
-fn steps_that_fit_tell_the_extents_for_the_warm_up() {
+fn steps_that_fit_give_the_extents_for_the_warm_up() {
     let [state, context] = carried();
     let known = check_steps(&[faces(vec![bytes(1)]), voice(vec![bytes(1024), state, context])], &row_of);
     let known = known.expect("they fit");
@@ -88,7 +88,7 @@ fn steps_that_fit_tell_the_extents_for_the_warm_up() {
 }
 
 #[test]
-fn a_mismatch_says_which_tensor_which_shape_and_what_was_expected() {
+fn mismatch_names_the_tensor_and_both_shapes() {
     let [state, context] = carried();
     refused(
         &[voice(vec![bytes(1000), state.clone(), context.clone()])],
@@ -98,11 +98,11 @@ fn a_mismatch_says_which_tensor_which_shape_and_what_was_expected() {
     refused(&[faces(vec![])], "0 inputs are bound, the model model takes 1: frames");
     refused(
         &[voice(vec![bytes(512), context.clone(), state.clone()])],
-        "input state cannot carry context on",
+        "input state cannot be bound to the state context",
     );
     refused(
         &[voice(vec![state.clone(), state.clone(), context.clone()])],
-        "input audio cannot carry state on",
+        "input audio cannot be bound to the state state",
     );
     refused(&[voice(vec![bytes(512), bytes(64), context.clone()])], "input state carries the model's state");
     refused(
@@ -113,7 +113,7 @@ fn a_mismatch_says_which_tensor_which_shape_and_what_was_expected() {
 }
 
 #[test]
-fn a_step_takes_rows_of_earlier_steps_only() {
+fn step_takes_rows_of_earlier_steps_only() {
     let [state, context] = carried();
     let first = voice(vec![bytes(1024), state.clone(), context.clone()]);
     let from = |step, output| voice(vec![Binding::Output { step, output }, state.clone(), context.clone()]);
@@ -124,7 +124,7 @@ fn a_step_takes_rows_of_earlier_steps_only() {
 }
 
 #[test]
-fn views_are_held_against_the_outputs_that_they_show() {
+fn views_are_checked_against_their_outputs() {
     let with = |view: View| {
         let mut step = faces(vec![bytes(1)]);
         step.outputs = vec![OutputView { name: "shown".to_owned(), view }];
@@ -151,7 +151,7 @@ fn views_are_held_against_the_outputs_that_they_show() {
 }
 
 #[test]
-fn batches_larger_than_the_model_takes_are_refused() {
+fn batches_beyond_the_models_limit_are_refused() {
     let mut step = faces(vec![bytes(1)]);
     step.model.signature.max_batch = Some(4);
     refused(&[step], "batches of up to 8 are asked for, the model model takes at most 4");

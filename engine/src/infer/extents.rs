@@ -1,5 +1,5 @@
-//! Fits the shapes of real tensors to those of a signature, and remembers what each name stands for:
-//! a name has one extent in all tensors of one call.
+//! Matches the shapes of tensors with those of a signature, and remembers the value of each name: a name has one extent
+//! in all tensors of one call.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,19 +7,19 @@ use std::fmt::Write;
 use crate::infer::signature::{Dim, Extent, TensorSpec};
 use crate::tensor::DType;
 
-/// A tensor that is not what a signature says.
+/// A tensor that differs from its signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{tensor} is {found}, expected {expected}")]
 pub struct Mismatch {
-    /// Which: `output boxes`.
+    /// The tensor: `output boxes`.
     pub tensor: String,
-    /// What it is: `f32 [3, 5]`.
+    /// Its type and shape: `f32 [3, 5]`.
     pub found: String,
-    /// What it should be: `f32 [faces, 4]`.
+    /// The expected type and shape: `f32 [faces, 4]`.
     pub expected: String,
 }
 
-/// What the names of a signature stand for in one call.
+/// The values of a signature's names in one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extents {
     batch: Option<usize>,
@@ -27,7 +27,7 @@ pub struct Extents {
 }
 
 impl Extents {
-    /// Nothing known but the number of rows.
+    /// Extents of which only the number of rows is known.
     pub fn of_batch(rows: usize) -> Self {
         Self { batch: Some(rows), named: BTreeMap::new() }
     }
@@ -37,25 +37,25 @@ impl Extents {
         Self { batch: Some(rows), named: self.named.clone() }
     }
 
-    /// The number of rows, when known.
+    /// The number of rows, if known.
     pub fn batch(&self) -> Option<usize> {
         self.batch
     }
 
-    /// Names and what they stand for.
+    /// The values of the names.
     pub fn named(&self) -> &BTreeMap<String, usize> {
         &self.named
     }
 
-    /// Says what a name stands for.
+    /// Sets the value of a name.
     pub fn set(&mut self, name: &str, extent: usize) {
         self.named.insert(name.to_owned(), extent);
     }
 
-    /// Fits a whole tensor, learning what was not known. On a mismatch nothing is learned.
+    /// Matches a whole tensor and learns unknown names from it. A mismatch changes nothing.
     ///
     /// # Errors
-    /// What it is and what was expected. `kind` is `input` or `output`, for the message.
+    /// The found and the expected type and shape. `kind` is `input` or `output`, for the message.
     pub fn fit(
         &mut self,
         kind: &str,
@@ -77,8 +77,8 @@ impl Extents {
         })
     }
 
-    /// Fits one row, which is a tensor without its batch axis; `None` stands for an extent that is not
-    /// known before the model runs.
+    /// Matches one row, which is a tensor without its batch axis; `None` is an extent that is unknown before the model
+    /// runs.
     ///
     /// # Errors
     /// As [`Self::fit`].
@@ -105,7 +105,7 @@ impl Extents {
         })
     }
 
-    /// The shape of a tensor as far as the names are known: `None` where one is not.
+    /// The shape of a tensor, as far as its names are known: `None` for an unknown name.
     pub fn shape(&self, spec: &TensorSpec) -> Vec<Option<usize>> {
         spec.shape.iter().map(|dim| self.extent(dim)).collect()
     }
@@ -152,7 +152,7 @@ impl Extents {
         true
     }
 
-    /// The specification with what is known of its names: `f32 [batch=2, 3, height=240, width]`.
+    /// The specification with the known values of its names: `f32 [batch=2, 3, height=240, width]`.
     fn expected(&self, spec: &TensorSpec, row: bool) -> String {
         let mut text = format!("{} [", spec.dtype);
         let dims = spec.shape.iter().filter(|dim| !(row && dim.extent() == Extent::Batch));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_one_extent_in_all_tensors_of_a_call() {
+    fn name_has_one_extent_in_all_tensors_of_a_call() {
         let mut extents = Extents::default();
         let audio = spec(&["batch", "512*n"]);
         extents.fit("input", &audio, DType::F32, &[4, 1024]).expect("4 rows, n = 2");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_multiple_does_not_fit_and_teaches_nothing() {
+    fn shape_that_is_no_multiple_does_not_fit() {
         let mut extents = Extents::default();
         assert!(extents.fit("input", &spec(&["batch", "512*n"]), DType::F32, &[4, 1000]).is_err());
         assert!(extents.fit("input", &spec(&["batch", "m", "3"]), DType::F32, &[4, 7, 5]).is_err());
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_extent_of_a_row_fits_anything() {
+    fn unknown_extent_of_a_row_fits_anything() {
         let mut extents = Extents::default();
         extents.fit_row("input", &spec(&["2", "batch", "n"]), DType::F32, &[Some(2), None]).expect("fits");
         let error = extents

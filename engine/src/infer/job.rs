@@ -1,5 +1,5 @@
-//! A bundle on its way through the steps of a pipeline. Steps that do not need one another run side by
-//! side; whoever completes the last thing that a step waits for is told to send it on, exactly once.
+//! A bundle on its way through the steps of a pipeline. Independent steps run side by side. The report that completes
+//! the last input of a step returns that step, exactly once.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -17,22 +17,21 @@ use crate::preprocess::Placement;
 use crate::sample::{Sample, StreamKey};
 use crate::time::Timestamp;
 
-/// Which step waits for which.
+/// The dependencies between steps.
 #[derive(Clone, Debug)]
 pub struct Graph {
     names: Vec<String>,
-    /// For each step, how many others it takes from.
+    /// For each step, the number of steps that it takes from.
     needs: Vec<usize>,
-    /// For each step, those that take from it.
+    /// For each step, the steps that take from it.
     feeds: Vec<Vec<usize>>,
-    /// For each step, the inputs that it cannot do without.
+    /// For each step, the inputs that it requires.
     inputs: Vec<Vec<InputId>>,
     input_names: Vec<String>,
 }
 
 impl Graph {
-    /// The graph of a pipeline's steps, each of which comes after those that it takes from, and the names of
-    /// its inputs.
+    /// The graph of a pipeline's steps and the names of its inputs. Each step comes after those that it takes from.
     pub fn new(steps: &[Step], input_names: Vec<String>) -> Self {
         let mut graph = Self {
             names: steps.iter().map(|step| step.name.clone()).collect(),
@@ -58,62 +57,61 @@ impl Graph {
     }
 }
 
-/// What became of a bundle at one step.
+/// The report of one step on a bundle.
 #[derive(Debug)]
 pub struct Report {
-    /// What came out.
+    /// The outcome.
     pub outcome: Outcome,
-    /// When what happened.
+    /// The times of its parts.
     pub timing: StepTiming,
 }
 
-/// What came out of a step.
+/// The outcome of a step for one bundle.
 #[derive(Debug)]
 pub enum Outcome {
     /// The model ran.
     Done {
-        /// What it gave.
+        /// The model's outputs.
         output: StepOutput,
-        /// Where the source image lies in the model's input, if it takes one.
+        /// The position of the source image in the model's input, if it takes one.
         placement: Option<Placement>,
     },
-    /// The step cannot run on this bundle, and that is as configured: an input is missing, or a step
-    /// before it was skipped.
+    /// The step cannot run on this bundle, as configured: an input is missing, or an earlier step was skipped.
     Skipped(String),
-    /// Something is wrong.
+    /// The step failed.
     Failed(Failure),
 }
 
-/// What is wrong with a bundle.
+/// A fault of a bundle.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The fault.
     pub fault: Fault,
-    /// The sample that is to blame, if one is.
+    /// The sample that caused the fault, if known.
     pub culprit: Option<Position>,
 }
 
-/// When a step did what, in wall time; all the same where it did nothing.
+/// The times of a step, in wall time; all equal if the step did not run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepTiming {
-    /// It had everything it needs.
+    /// All inputs were available.
     pub ready_at: Timestamp,
-    /// Its batch was cut.
+    /// The batch was cut.
     pub cut_at: Timestamp,
-    /// Its batch's memory was filled.
+    /// The batch's memory was filled.
     pub prepared_at: Timestamp,
     /// The model began.
     pub started_at: Timestamp,
-    /// The model was done.
+    /// The model finished.
     pub finished_at: Timestamp,
 }
 
-/// What to do after a report.
+/// The next actions after a report.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Next {
-    /// Steps that have everything they need now.
+    /// Steps whose inputs are now complete.
     pub steps: SmallVec<[usize; 4]>,
-    /// Whether nothing is left to do: the bundle goes to be published.
+    /// True if all steps are done: the bundle is ready to publish.
     pub finished: bool,
 }
 
@@ -122,9 +120,9 @@ pub struct Next {
 pub struct Job {
     /// Unique in the process.
     pub id: u64,
-    /// What was aligned.
+    /// The aligned samples.
     pub bundle: Bundle<Arc<Sample>>,
-    /// One inline: most pipelines have one model, and a job is made for every bundle.
+    /// One inline: most pipelines have one model, and every bundle makes a job.
     reports: SmallVec<[OnceLock<Report>; 1]>,
     waiting: SmallVec<[AtomicUsize; 2]>,
     unfinished: AtomicUsize,
@@ -141,8 +139,8 @@ impl Batchable for Arc<Job> {
 }
 
 impl Job {
-    /// Takes a bundle, and tells which steps can begin. Steps that lack an input are skipped, with
-    /// all that follow from them.
+    /// Starts a job for a bundle, and returns the steps that can begin. Steps that lack an input are skipped, with all
+    /// that depend on them.
     pub fn start(id: u64, bundle: Bundle<Arc<Sample>>, graph: &Graph, now: Timestamp) -> (Arc<Self>, Next) {
         let job = Self {
             id,
@@ -160,26 +158,25 @@ impl Job {
         (Arc::new(job), next)
     }
 
-    /// Takes what became of the bundle at a step, and tells what can go on now. A second report of the
-    /// same step is ignored.
+    /// Stores the report of a step, and returns the next actions. A second report of the same step is ignored.
     pub fn report(&self, step: usize, report: Report, graph: &Graph, now: Timestamp) -> Next {
         let mut next = Next::default();
         self.leave(step, report, graph, now, &mut next);
         next
     }
 
-    /// What became of it at a step, once that is known.
+    /// The report of a step, once it is there.
     pub fn at(&self, step: usize) -> Option<&Report> {
         self.reports.get(step).and_then(OnceLock::get)
     }
 
-    /// The assignment that it was read under, as [`Sample::assignment`] counts them: that of its first sample.
+    /// The assignment under which the first sample was read, as [`Sample::assignment`] counts them.
     pub fn assignment(&self) -> u32 {
         let mut samples = self.bundle.parts.iter().flat_map(|part| &part.samples);
         samples.next().map_or(0, |sample| sample.assignment)
     }
 
-    /// The first failure in the order of the steps, if there is one.
+    /// The first failure in the order of the steps, if any.
     pub fn failure(&self) -> Option<&Failure> {
         self.reports.iter().filter_map(OnceLock::get).find_map(|report| match &report.outcome {
             Outcome::Failed(failure) => Some(failure),
@@ -203,7 +200,7 @@ impl Job {
         }
     }
 
-    /// Why a step that has everything it waits for cannot run.
+    /// The reason why a step cannot run although its inputs are complete.
     fn obstacle(&self, step: usize, graph: &Graph) -> Option<String> {
         if self.bundle.is_repeated {
             return Some(format!("unchanged since revision {}", self.bundle.revision));
@@ -246,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_that_is_told_again_only_as_final_runs_no_step() {
+    fn bundle_repeated_only_as_final_runs_no_step() {
         let graph = Graph {
             names: vec!["one".into(), "two".into()],
             needs: vec![0, 1],

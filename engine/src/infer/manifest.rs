@@ -1,13 +1,13 @@
-//! Reads `models/<name>/<version>/model.toml`: which backend runs the model, its file, where it comes
-//! from, and its signature. All errors at once, each with what would be right.
+//! Reads `models/<name>/<version>/model.toml`: the model's backend, file, origin and signature. It reports all errors
+//! at once, each with what would be right.
 
 use serde::Deserialize;
 
 use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
 use crate::tensor::DType;
 
-/// The largest row of a tensor in bytes, if each named extent is 1: 4 GiB. The state store allocates rows of zeros and the
-/// backends multiply extents, so that a mistaken extent must not come so far.
+/// The largest row of a tensor in bytes, if each named extent is 1: 4 GiB. The state store allocates rows of zeros and
+/// the backends multiply extents, so a mistaken extent must not reach them.
 pub const MAX_ROW_BYTES: usize = 1 << 32;
 
 /// A model's `model.toml`, checked.
@@ -15,15 +15,15 @@ pub const MAX_ROW_BYTES: usize = 1 << 32;
 pub struct Manifest {
     /// The name of the backend that runs it: `libtorch`, `builtin`.
     pub backend: String,
-    /// The file with its code and weights, beside `model.toml`; none for a model that is built in.
+    /// The file with its code and weights, beside `model.toml`; `None` for a built-in model.
     pub file: Option<String>,
-    /// What it does, for people.
+    /// Its purpose, for humans.
     pub description: String,
     /// Its licence, as an SPDX expression.
     pub licence: String,
-    /// Where it comes from, for people.
+    /// Its origin, for humans.
     pub origin: String,
-    /// What goes in and what comes out.
+    /// Its tensors.
     pub signature: Signature,
 }
 
@@ -51,8 +51,8 @@ impl Manifest {
     /// Reads and checks the text of a `model.toml`.
     ///
     /// # Errors
-    /// Everything that is wrong with it. A text that is not TOML, or has unknown or ill-typed keys, gives
-    /// one error, with its line.
+    /// All errors of the file. A text that is not TOML, or has unknown or ill-typed keys, gives one error, with its
+    /// line.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         let file: File =
             toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
@@ -88,7 +88,7 @@ impl Manifest {
     }
 }
 
-/// Everything that is wrong with a signature in itself.
+/// All errors within a signature.
 pub fn errors_of(signature: &Signature) -> Vec<String> {
     let mut errors = Vec::new();
     if signature.max_batch == Some(0) {

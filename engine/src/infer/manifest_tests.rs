@@ -5,7 +5,7 @@ const FACES: &str = include_str!("../../../models/faces/1/model.toml");
 const VOICE: &str = include_str!("../../../models/voice/1/model.toml");
 
 #[test]
-fn the_models_of_the_repository_are_read() {
+fn manifest_reads_the_models_of_the_repository() {
     let faces = Manifest::parse(FACES).expect("faces");
     assert_eq!((faces.backend.as_str(), faces.file.as_deref()), ("libtorch", Some("model.pt")));
     let rows: Vec<_> = (0..4).map(|output| faces.signature.rows_of(output)).collect();
@@ -20,7 +20,7 @@ fn the_models_of_the_repository_are_read() {
 }
 
 #[test]
-fn a_model_that_is_built_in_needs_no_file() {
+fn built_in_model_needs_no_file() {
     let identity = Manifest::parse(include_str!("../../../models/identity/1/model.toml")).expect("identity");
     assert_eq!((identity.backend.as_str(), identity.file), ("builtin", None));
 }
@@ -33,7 +33,7 @@ fn refused(text: &str, from: &str, to: &str, said: &str) {
 }
 
 #[test]
-fn each_mistake_is_named_with_what_would_be_right() {
+fn manifest_names_each_error_with_its_remedy() {
     refused(FACES, "backend = \"libtorch\"", "backend = \"\"", "backend is empty");
     refused(FACES, "\"model.pt\"", "\"../model.pt\"", "beside model.toml");
     refused(FACES, "\"model.pt\"", "\".\"", "beside model.toml");
@@ -71,7 +71,7 @@ fn each_mistake_is_named_with_what_would_be_right() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn manifest_reports_all_errors_at_once() {
     let text = FACES.replace("\"batch\", 3", "1, 3").replace("name = \"scores\"", "name = \"boxes\"");
     assert_eq!(Manifest::parse(&text).expect_err("two mistakes").len(), 2);
 }

@@ -1,10 +1,9 @@
-//! Models and the steps that run them: what goes in, what comes out, what is carried on.
+//! Models and the steps that run them: inputs, outputs and stream state.
 //!
-//! [`manifest`] reads a model's `model.toml`; [`check`] holds the steps of a pipeline against it before
-//! anything starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into
-//! one batch and take it apart again, [`retry`] finds out which bundle a failure is to be blamed on, and
-//! [`changelog`] keeps what is carried
-//! on across restarts, and [`view`] makes of one bundle's tensors what people read.
+//! [`manifest`] reads a model's `model.toml`; [`check`] compares the steps of a pipeline with it before anything
+//! starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into one batch and take it
+//! apart again. [`retry`] finds the bundle that causes a failure. [`changelog`] keeps stream state across restarts.
+//! [`view`] turns one bundle's tensors into JSON for results.
 
 pub mod backend;
 pub mod changelog;

@@ -1,42 +1,42 @@
-//! What is left to do of a batch that failed: it is split in halves until the bundle that is to blame
-//! stands alone, and its neighbours succeed without it.
+//! Retries of a failed batch: the batch is split in halves until the faulty bundle stands alone, and its neighbours
+//! succeed without it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// What is left of one batch, in the order of its rows.
+/// The remaining rows of one batch, in order.
 #[derive(Clone, Debug)]
 pub struct Remaining {
     pieces: VecDeque<Range<usize>>,
-    /// How often the first piece has failed while it was a single row.
+    /// The number of failures of the first piece since it was a single row.
     failed_alone: u32,
     tries: u32,
 }
 
-/// What follows from a failure.
+/// The consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// The piece is two now.
+    /// The piece was split in two.
     Split,
-    /// The row is tried once more.
+    /// The row is retried.
     Again,
-    /// This row has failed as often as it may. It is left out.
+    /// This row has used up its tries and is left out.
     Poison(usize),
 }
 
 impl Remaining {
-    /// All of a batch of so many rows, each of which may fail so many times alone; at least once.
+    /// All rows of a batch. Each may fail `tries` times alone; at least once.
     pub fn new(rows: usize, tries: u32) -> Self {
         let whole = Some(0..rows).filter(|rows| !rows.is_empty());
         Self { pieces: whole.into_iter().collect(), failed_alone: 0, tries: tries.max(1) }
     }
 
-    /// The rows to run next; none when nothing is left.
+    /// The rows to run next; `None` once no row is left.
     pub fn next(&self) -> Option<Range<usize>> {
         self.pieces.front().cloned()
     }
 
-    /// Cuts what is next, so that it has at most so many rows; at least one.
+    /// Shortens the next piece to at most `most` rows; at least one.
     pub fn cut(&mut self, most: usize) {
         let most = most.max(1);
         if let Some(piece) = self.pieces.front_mut()
@@ -48,13 +48,13 @@ impl Remaining {
         }
     }
 
-    /// What was next is done.
+    /// Records that the next piece succeeded.
     pub fn succeeded(&mut self) {
         self.pieces.pop_front();
         self.failed_alone = 0;
     }
 
-    /// What was next has failed.
+    /// Records that the next piece failed.
     pub fn failed(&mut self) -> AfterFailure {
         let Some(piece) = self.pieces.front().cloned() else { return AfterFailure::Split };
         if piece.len() > 1 {
@@ -69,7 +69,7 @@ impl Remaining {
         AfterFailure::Poison(piece.start)
     }
 
-    /// All rows that are left; they are so no more.
+    /// Removes and returns all remaining rows.
     pub fn drain(&mut self) -> Vec<usize> {
         self.failed_alone = 0;
         self.pieces.drain(..).flatten().collect()
@@ -84,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn just_the_poison_is_left_out_and_all_others_run_once_in_order(
+        fn retry_leaves_out_only_faulty_rows_and_runs_others_once(
             rows in 0usize..40,
             poison in prop::collection::btree_set(0usize..40, 0..4),
             tries in 1u32..4,
@@ -109,13 +109,13 @@ mod tests {
             }
             prop_assert_eq!(&blamed, &poison);
             prop_assert_eq!(done, (0..rows).filter(|row| !poison.contains(row)).collect::<Vec<_>>());
-            // Each costs the way down to it, and its tries alone.
+            // Each faulty row costs the splits down to it, and its tries alone.
             let depth = rows.next_power_of_two().trailing_zeros() as usize;
             prop_assert!(failures <= poison.len() * (depth + tries as usize));
         }
 
         #[test]
-        fn what_is_drained_is_what_has_not_ended(rows in 0usize..20, fails in 0usize..10) {
+        fn drain_returns_all_unfinished_rows(rows in 0usize..20, fails in 0usize..10) {
             let mut left = Remaining::new(rows, 1);
             let mut ended = Vec::new();
             for _ in 0..fails {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_succeeds_at_its_second_try_is_no_poison() {
+    fn row_that_succeeds_on_retry_is_kept() {
         let mut left = Remaining::new(2, 2);
         assert_eq!(left.failed(), AfterFailure::Split);
         assert_eq!(left.failed(), AfterFailure::Again);

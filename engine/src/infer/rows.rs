@@ -6,7 +6,7 @@ use crate::infer::extents::{Extents, Mismatch, described};
 use crate::infer::signature::{RowsOf, Signature, TensorSpec};
 use crate::tensor::{DType, Data, Tensor};
 
-/// What a model gave for one bundle.
+/// The outputs of a model for one bundle.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepOutput {
     tensors: Vec<Option<Tensor>>,
@@ -140,11 +140,11 @@ pub fn split(
     Ok(rows)
 }
 
-/// Holds a model's outputs against its signature: their number, types, shapes and the rows that ragged
-/// ones claim. `extents` holds what is known from the inputs, and learns what only the outputs tell.
+/// Checks a model's outputs against its signature: their number, types, shapes, and the rows that ragged outputs claim.
+/// `extents` has the names known from the inputs, and learns those known only from the outputs.
 ///
 /// # Errors
-/// The first that is not as it should be.
+/// The first output that does not match.
 pub fn check_outputs(
     signature: &Signature,
     extents: &mut Extents,
@@ -209,12 +209,12 @@ fn slice(tensor: &Tensor, axis: usize, row: usize) -> Tensor {
     made(shape, data)
 }
 
-/// The things at the given places of a tensor's first axis.
+/// The items at the given places of a tensor's first axis.
 fn gather(tensor: &Tensor, places: &[usize]) -> Tensor {
     fn pick<T: Copy>(values: &[T], each: usize, places: &[usize]) -> Vec<T> {
         let mut picked = Vec::with_capacity(each * places.len());
         match places {
-            // Models mostly order what they find by row: then it lies in one piece.
+            // Most models order items by row: then they are one contiguous piece.
             [first, .., last] if last - first + 1 == places.len() => {
                 picked.extend_from_slice(values.get(first * each..(last + 1) * each).unwrap_or_default());
             }

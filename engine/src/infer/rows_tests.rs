@@ -46,7 +46,7 @@ fn batched(row: &[usize], axis: usize) -> Signature {
 
 proptest! {
     #[test]
-    fn a_row_of_a_batch_is_where_its_indices_say(
+    fn batch_holds_each_row_at_its_index(
         row in prop::collection::vec(1..4_usize, 0..4),
         axis in 0..4_usize,
         batch in 1..5_usize,
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_found_goes_to_the_row_that_it_is_of_in_its_order(
+    fn ragged_items_go_to_their_rows_in_order(
         indices in prop::collection::vec(0..4_i64, 0..12),
         each in prop::collection::vec(1..4_usize, 0..3),
         sorted: bool,
@@ -106,7 +106,7 @@ proptest! {
 }
 
 #[test]
-fn rows_of_different_shapes_are_not_put_together() {
+fn rows_of_different_shapes_are_refused() {
     let frames = spec("frames", DType::F32, &["batch", "3", "height", "width"], None);
     let small = Tensor::zeros(DType::F32, &[3, 4, 5]);
     let large = Tensor::zeros(DType::F32, &[3, 4, 6]);
@@ -116,7 +116,7 @@ fn rows_of_different_shapes_are_not_put_together() {
 }
 
 #[test]
-fn an_output_of_another_shape_is_named_and_never_a_panic() {
+fn output_of_another_shape_is_a_named_error() {
     let signature = Signature {
         outputs: vec![
             spec("boxes", DType::F32, &["n", "4"], Some("of")),

@@ -1,4 +1,4 @@
-//! What a model takes and gives: `models/<name>/<version>/model.toml`, checked against the model's
+//! The signature of a model: the tensors in `models/<name>/<version>/model.toml`. It is checked against the model's
 //! file at load and against the pipeline before anything starts.
 
 use std::fmt;
@@ -13,12 +13,12 @@ use crate::tensor::DType;
 pub struct Signature {
     /// The arguments of `forward`.
     pub inputs: Vec<TensorSpec>,
-    /// What it returns.
+    /// The values that `forward` returns.
     pub outputs: Vec<TensorSpec>,
-    /// The recurrent state: which output of one bundle is which input of the stream's next.
+    /// The stream state: which output of one bundle is which input of the stream's next.
     #[serde(default)]
     pub state: Vec<StateSpec>,
-    /// The most rows of a batch that the model takes; none when it does not care.
+    /// The most rows of a batch that the model accepts; `None` for no limit.
     #[serde(default)]
     pub max_batch: Option<usize>,
 }
@@ -31,10 +31,10 @@ pub struct TensorSpec {
     pub name: String,
     /// The type of its elements.
     pub dtype: DType,
-    /// Its extents with the batch axis among them.
+    /// Its extents, including the batch axis.
     pub shape: Vec<Dim>,
-    /// For a ragged output, whose first axis counts things found rather than rows of the batch: the
-    /// output (i64, `[N]`) that says to which row of the batch each belongs.
+    /// For a ragged output, whose first axis counts detected items instead of rows of the batch: the output (i64,
+    /// `[N]`) with the batch row of each item.
     #[serde(default)]
     pub rows: Option<String>,
 }
@@ -43,31 +43,31 @@ pub struct TensorSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Dim {
-    /// Exactly so many.
+    /// A fixed extent.
     Fixed(usize),
-    /// `"batch"`: the batch axis. Any other name: any extent, the same wherever the name occurs, and
-    /// `"512*n"`: a multiple.
+    /// `"batch"` is the batch axis. Any other name is any extent, the same wherever the name occurs, and `"512*n"` is a
+    /// multiple.
     Named(String),
 }
 
-/// What a [`Dim`] says.
+/// The meaning of a [`Dim`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent<'a> {
     /// The batch axis.
     Batch,
-    /// Exactly so many.
+    /// A fixed extent.
     Exactly(usize),
     /// Any extent that is a multiple, the same wherever the name occurs.
     Named {
         /// The name.
         name: &'a str,
-        /// The extent is this many times what the name stands for; at least 1.
+        /// The factor between the name's value and the extent; at least 1.
         multiple: usize,
     },
 }
 
 impl Dim {
-    /// What it says. A text that [`crate::infer::manifest`] would refuse counts as a name.
+    /// Its meaning. A text that [`crate::infer::manifest`] would refuse counts as a name.
     pub fn extent(&self) -> Extent<'_> {
         match self {
             Self::Fixed(extent) => Extent::Exactly(*extent),
@@ -104,7 +104,7 @@ impl fmt::Display for TensorSpec {
 }
 
 impl Signature {
-    /// How the rows of one output are told apart.
+    /// The way to separate the rows of one output.
     pub fn rows_of(&self, output: usize) -> Option<RowsOf> {
         let spec = self.outputs.get(output)?;
         if let Some(axis) = spec.batch_axis() {
@@ -117,8 +117,7 @@ impl Signature {
         is_index.then_some(RowsOf::Index(output))
     }
 
-    /// The pairs of input and output that carry the recurrent state, as indices. Pairs whose names
-    /// resolve to nothing are left out.
+    /// The pairs of input and output of the stream state, as indices. Pairs with unknown names are left out.
     pub fn state_pairs(&self) -> Vec<(usize, usize)> {
         let place = |specs: &[TensorSpec], name: &str| specs.iter().position(|spec| spec.name == name);
         let pair = |state: &StateSpec| {
@@ -128,28 +127,28 @@ impl Signature {
     }
 }
 
-/// How the rows of a batch are told apart in an output.
+/// The way to separate the rows of a batch in an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowsOf {
-    /// By their place on this axis.
+    /// By their index on this axis.
     Axis(usize),
-    /// The first axis counts things found; the output of this index says to which row each belongs.
+    /// The first axis counts detected items; the output of this index has the batch row of each.
     Index(usize),
 }
 
 impl TensorSpec {
-    /// Which axis is the batch's, if any.
+    /// The batch axis, if any.
     pub fn batch_axis(&self) -> Option<usize> {
         self.shape.iter().position(|dim| matches!(dim, Dim::Named(name) if name == "batch"))
     }
 }
 
-/// A tensor that is carried from one bundle of a stream to the next. It begins as zeros.
+/// A tensor of stream state. It begins as zeros.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateSpec {
     /// The input that takes it.
     pub input: String,
-    /// The output that gives the next.
+    /// The output with the next value.
     pub output: String,
 }

@@ -1,8 +1,8 @@
-//! What recurrent models carry from one bundle of a stream to the next. A stream that is not known
-//! begins with zeros, so forgetting one costs only its memory of the past.
+//! Stream state: the tensors that a recurrent model carries from one bundle of a stream to the next. An unknown stream
+//! begins with zeros, so evicting a stream costs only its memory of the past.
 //!
-//! What was stored under one assignment of a partition does not count under another: meanwhile the stream may have
-//! gone on elsewhere.
+//! State stored under one assignment of a partition does not count under another: meanwhile another process may have
+//! advanced the stream.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct StateStore {
     carried: Vec<(usize, usize, Tensor)>,
     signature: Signature,
     streams: FxHashMap<StreamKey, Entry>,
-    /// The streams by when they were used last, the longest unused first.
+    /// The streams by their last use, the least recently used first.
     by_use: BTreeMap<u64, StreamKey>,
     uses: u64,
     most: usize,
@@ -32,13 +32,13 @@ pub struct StateStore {
 struct Entry {
     used: u64,
     rows: Vec<Tensor>,
-    /// The assignment that it holds under.
+    /// The assignment under which the state holds.
     assignment: u32,
-    /// It comes from the changelog, and no bundle has gone on from it yet.
+    /// True if the state comes from the changelog and no bundle has used it yet.
     is_restored: bool,
 }
 
-/// What one stream carries on, on its way from one store to another.
+/// The state of one stream, in transfer from one store to another.
 #[derive(Debug)]
 pub struct HandedOver {
     stream: StreamKey,
@@ -46,15 +46,15 @@ pub struct HandedOver {
 }
 
 impl HandedOver {
-    /// Whose it is.
+    /// The stream.
     pub fn stream(&self) -> &StreamKey {
         &self.stream
     }
 }
 
 impl StateStore {
-    /// A store for at most so many streams (at least one). Beyond that the one unused for longest is
-    /// forgotten, but never one of the batch that is being stored.
+    /// A store for at most `most` streams (at least one). Beyond that it evicts the least recently used stream, but
+    /// never one of the batch being stored.
     pub fn new(signature: &Signature, most: usize) -> Self {
         let zeros = |input: usize| {
             let spec = signature.inputs.get(input)?;
@@ -74,9 +74,10 @@ impl StateStore {
         }
     }
 
-    /// A bundle of a stream comes, read under this assignment. If it is the `first` of its stream, or of a new epoch, what
-    /// is carried begins anew; if it is the first under its assignment, with what was `restored` for it, should that fit the
-    /// signature. May be said again of a bundle that is tried again. Whether what was restored had to be refused.
+    /// Prepares the state for a bundle that was read under this assignment. If the bundle is the `first` of its stream
+    /// or of a new epoch, the state begins anew. If it is the first bundle under its assignment, the state begins with
+    /// `restored`, provided that fits the signature. May be called again for a bundle that is retried. Returns true if
+    /// the restored state was refused.
     pub fn admit(
         &mut self,
         stream: &StreamKey,
@@ -88,7 +89,7 @@ impl StateStore {
             return false;
         }
         match self.streams.get(stream) {
-            // It is of an assignment that has ended; nothing will come of it.
+            // The bundle's assignment has ended; its result is discarded.
             Some(entry) if entry.assignment > assignment => return false,
             Some(entry) if entry.assignment == assignment => {
                 if first && !entry.is_restored {
@@ -111,10 +112,10 @@ impl StateStore {
         !fits
     }
 
-    /// The state of a batch, one row for each stream: the index of each carried input with its tensor.
+    /// The state of a batch, one row for each stream: the index of each state input with its tensor.
     ///
     /// # Errors
-    /// When a stream occurs twice: its second bundle needs what its first has yet to give.
+    /// If a stream occurs twice: its second bundle needs the state after its first.
     pub fn batch(&mut self, streams: &[&StreamKey]) -> Result<Vec<(usize, Tensor)>, StateError> {
         let mut seen: Vec<&StreamKey> = streams.to_vec();
         seen.sort_unstable();
@@ -134,9 +135,9 @@ impl StateStore {
         Ok(tensors)
     }
 
-    /// Takes up what the model gave for each stream of a batch, as [`crate::infer::rows::split`] took it
-    /// apart. A batch that failed is not stored: its streams go on with what they had. Each stream comes with the
-    /// assignment that its bundle was read under; one that has ended changes nothing any more.
+    /// Stores the model's new state for each stream of a batch, as split by [`crate::infer::rows::split`]. A failed
+    /// batch is not stored: its streams keep their state. Each stream comes with the assignment under which its bundle
+    /// was read; an assignment that has ended changes nothing.
     pub fn store(&mut self, streams: &[(&StreamKey, u32)], outputs: &[StepOutput]) {
         for ((stream, assignment), output) in streams.iter().zip(outputs) {
             if self.streams.get(*stream).is_some_and(|entry| entry.assignment > *assignment) {
@@ -149,7 +150,7 @@ impl StateStore {
                 .collect();
             self.insert(stream, Entry { used: 0, rows, assignment: *assignment, is_restored: false });
         }
-        // A batch larger than the bound would otherwise forget a part of itself.
+        // A batch larger than the bound would otherwise evict a part of itself.
         self.keep(self.most.max(streams.len()));
     }
 
@@ -169,7 +170,7 @@ impl StateStore {
         }
     }
 
-    /// Gives away what those streams carry on that `moves` picks, the longest unused first, and forgets them.
+    /// Removes and returns the state of the streams that `moves` picks, the least recently used first.
     pub fn hand_over(&mut self, moves: impl Fn(&StreamKey) -> bool) -> Vec<HandedOver> {
         let picked = self.by_use.iter().filter(|(_, stream)| moves(stream));
         let picked: Vec<(u64, StreamKey)> = picked.map(|(used, stream)| (*used, stream.clone())).collect();
@@ -181,7 +182,7 @@ impl StateStore {
         given.collect()
     }
 
-    /// Takes up what a store of the same signature has given away. It counts as used now, in that order.
+    /// Adds state handed over by a store of the same signature. It counts as used now, in that order.
     pub fn adopt(&mut self, given: Vec<HandedOver>) {
         for HandedOver { stream, entry } in given {
             if self.streams.get(&stream).is_none_or(|there| there.assignment <= entry.assignment) {
@@ -191,36 +192,36 @@ impl StateStore {
         self.keep(self.most);
     }
 
-    /// Forgets one stream, as when its partition has gone to another process.
+    /// Removes one stream, as when its partition has moved to another process.
     pub fn forget(&mut self, stream: &StreamKey) {
         if let Some(entry) = self.streams.remove(stream) {
             self.by_use.remove(&entry.used);
         }
     }
 
-    /// Streams with a state.
+    /// The number of streams with state.
     pub fn len(&self) -> usize {
         self.streams.len()
     }
 
-    /// Whether no stream has a state.
+    /// True if no stream has state.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    /// How many streams were forgotten for want of room: a figure above 0 says that the bound is too small.
+    /// The number of evicted streams: above 0, the bound is too small.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
 }
 
-/// Why a batch's state cannot be had.
+/// The reason why the state of a batch cannot be assembled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// Two bundles of one stream in one batch.
     #[error("stream {0} is in the batch twice; a model with state takes one bundle of a stream at a time")]
     Twice(StreamKey),
-    /// What was stored does not fit the signature.
+    /// The stored state does not fit the signature.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
 }

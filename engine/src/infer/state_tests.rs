@@ -5,7 +5,7 @@ use crate::infer::rows::split;
 use crate::infer::signature::{Dim, StateSpec, TensorSpec};
 use crate::tensor::{DType, Data};
 
-/// A model in miniature: `sum` `[2, batch]` and `last` `[batch, 1]` are carried.
+/// A miniature model with the stream state `sum` `[2, batch]` and `last` `[batch, 1]`.
 fn signature() -> Signature {
     let spec = |name: &str, shape: &[Dim]| TensorSpec {
         name: name.to_owned(),
@@ -23,7 +23,7 @@ fn signature() -> Signature {
     }
 }
 
-/// `sum` counts the calls and adds up `x`; `y` depends on all that is carried.
+/// `sum` counts the calls and adds up `x`; `y` depends on all state.
 fn run(inputs: &[Tensor]) -> Vec<Tensor> {
     let values = |input: usize| inputs[input].as_i64().expect("i64").to_vec();
     let (x, sum, last) = (values(0), values(1), values(2));
@@ -47,7 +47,7 @@ fn step(store: &mut StateStore, streams: &[&StreamKey], x: &[i64]) -> Vec<i64> {
 
 proptest! {
     #[test]
-    fn streams_in_changing_batches_give_what_each_gives_alone(
+    fn streams_in_changing_batches_give_the_same_as_alone(
         batches in prop::collection::vec(prop::sample::subsequence((0..5_usize).collect::<Vec<_>>(), 1..5), 1..20),
     ) {
         let keys: Vec<StreamKey> = (0..5).map(|key| StreamKey::from(key.to_string().as_str())).collect();
@@ -65,7 +65,7 @@ proptest! {
 }
 
 #[test]
-fn the_stream_unused_for_longest_is_forgotten_first_and_begins_anew() {
+fn least_recently_used_stream_is_evicted_and_begins_anew() {
     let [a, b, c] = ["a", "b", "c"].map(StreamKey::from);
     let mut store = StateStore::new(&signature(), 2);
     assert_eq!(step(&mut store, &[&a, &b], &[1, 1]), [1_001_000, 1_001_000]);
@@ -75,12 +75,12 @@ fn the_stream_unused_for_longest_is_forgotten_first_and_begins_anew() {
     assert_eq!(step(&mut store, &[&a], &[1]), [3_003_001], "a was used after b");
     assert_eq!(step(&mut store, &[&b], &[1]), [1_001_000], "b begins anew");
     store.forget(&b);
-    assert_eq!(step(&mut store, &[&b], &[1]), [1_001_000], "and when it is told to");
+    assert_eq!(step(&mut store, &[&b], &[1]), [1_001_000], "and when a new epoch begins");
     assert_eq!(store.len(), store.by_use.len());
 }
 
 #[test]
-fn a_batch_larger_than_the_bound_keeps_all_of_its_state() {
+fn batch_larger_than_the_bound_keeps_all_its_state() {
     let [a, b, c] = ["a", "b", "c"].map(StreamKey::from);
     let mut store = StateStore::new(&signature(), 1);
     step(&mut store, &[&a, &b, &c], &[1, 1, 1]);
@@ -88,24 +88,24 @@ fn a_batch_larger_than_the_bound_keeps_all_of_its_state() {
 }
 
 #[test]
-fn a_stream_is_never_in_a_batch_twice() {
+fn batch_refuses_a_stream_twice() {
     let [a, b] = ["a", "b"].map(StreamKey::from);
     let mut store = StateStore::new(&signature(), 2);
     assert_eq!(store.batch(&[&a, &b, &a]), Err(StateError::Twice(a.clone())));
     assert!(store.is_empty());
 }
 
-/// What a stream carries on that has had one bundle of this `x`.
+/// The state of a stream after one bundle of this `x`.
 fn after_one(x: i64) -> Vec<Tensor> {
     let tensor = |shape: &[usize], values: &[i64]| Tensor::new(shape.to_vec(), Data::I64(values.to_vec()));
     vec![tensor(&[2], &[1, x]).expect("as many"), tensor(&[1], &[x]).expect("as many")]
 }
 
 #[test]
-fn what_was_restored_counts_once_and_until_a_bundle_has_gone_on_from_it() {
+fn restored_state_counts_once_and_until_a_bundle_used_it() {
     let (mut store, key) = (StateStore::new(&signature(), 8), StreamKey::from("a"));
     for _ in 0..2 {
-        // The second time it is tried again.
+        // The second time is a retry.
         assert!(!store.admit(&key, 1, true, || Some(after_one(7))));
         assert_eq!(store.len(), 1);
     }
@@ -117,27 +117,27 @@ fn what_was_restored_counts_once_and_until_a_bundle_has_gone_on_from_it() {
 }
 
 #[test]
-fn what_was_stored_under_an_earlier_assignment_does_not_count() {
+fn state_of_an_earlier_assignment_does_not_count() {
     let (mut store, key) = (StateStore::new(&signature(), 8), StreamKey::from("a"));
     step(&mut store, &[&key], &[9]);
     store.admit(&key, 2, false, || Some(after_one(7)));
     let late = [StepOutput::from_iter(after_one(1))];
     store.store(&[(&key, 1)], &late);
-    store.admit(&key, 1, true, || panic!("it is of an assignment that has ended"));
+    store.admit(&key, 1, true, || panic!("the assignment has ended"));
     assert_eq!(step(&mut store, &[&key], &[5]), [2_012_007], "neither the 9 nor the 1");
 }
 
 #[test]
-fn what_does_not_fit_the_signature_is_refused() {
+fn state_that_does_not_fit_the_signature_is_refused() {
     let (mut store, key) = (StateStore::new(&signature(), 8), StreamKey::from("a"));
     assert!(store.admit(&key, 1, true, || Some(after_one(7).split_off(1))));
     assert_eq!(step(&mut store, &[&key], &[5]), [1_005_000]);
 }
 
 proptest! {
-    /// Streams go between two stores as they come; a third, where all stay, says what is right.
+    /// Streams move between two stores at random; a third store, where all stay, is the reference.
     #[test]
-    fn what_moves_from_store_to_store_goes_on_as_if_it_had_stayed(
+    fn state_that_moves_between_stores_is_the_same_as_unmoved(
         rounds in prop::collection::vec((0usize..4, any::<bool>(), 1i64..9), 0..60),
     ) {
         let keys = ["a", "b", "c", "d"].map(StreamKey::from);
@@ -159,7 +159,7 @@ proptest! {
 }
 
 #[test]
-fn what_comes_from_an_earlier_assignment_does_not_take_the_place_of_what_is_there() {
+fn adopted_older_assignment_does_not_replace_newer_state() {
     let key = StreamKey::from("a");
     let (mut earlier, mut later) = (StateStore::new(&signature(), 4), StateStore::new(&signature(), 4));
     step(&mut earlier, &[&key], &[9]);

@@ -1,4 +1,4 @@
-//! Steps: which model runs on which inputs or earlier outputs, and how its outputs are shown.
+//! Steps: the models of a pipeline, their inputs, and the views of their outputs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,26 +17,27 @@ pub struct Step {
     pub model: LoadModel,
     /// The name of the backend that runs it.
     pub backend: String,
-    /// How many copies are loaded.
+    /// The number of loaded copies.
     pub instances: usize,
-    /// How bundles are batched for it.
+    /// The batch policy.
     pub batch: BatchPolicy,
-    /// Where each of the model's inputs comes from, in the signature's order.
+    /// The source of each of the model's inputs, in the signature's order.
     pub bindings: Vec<Binding>,
-    /// How its outputs are shown in the results.
+    /// The views of its outputs in the results.
     pub outputs: Vec<OutputView>,
-    /// What happens when the model fails.
+    /// The treatment of failures.
     pub care: Care,
 }
 
-/// What happens when a step's model fails.
+/// The treatment of failures of a step's model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Care {
-    /// The longest that one call of the model may take. After that it is left behind and another copy loaded.
+    /// The longest time for one call of the model. After that the watchdog abandons the thread and another copy is
+    /// loaded.
     pub deadline: Duration,
-    /// How often a bundle may fail alone before it is dead-lettered; at least once.
+    /// The number of times that a bundle may fail alone before it is dead-lettered; at least once.
     pub tries: u32,
-    /// What becomes of bundles while the model's breaker is open.
+    /// The treatment of bundles while the model's circuit breaker is open.
     pub on_open_circuit: OnOpenCircuit,
 }
 
@@ -46,18 +47,18 @@ impl Default for Care {
     }
 }
 
-/// What becomes of bundles while a model's breaker is open.
+/// The treatment of bundles while a model's circuit breaker is open.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OnOpenCircuit {
-    /// They wait, and with them all before them.
+    /// Bundles wait, and so do all stages before them.
     Wait,
-    /// They are dead-lettered.
+    /// Bundles are dead-lettered.
     DeadLetter,
-    /// Another model of the same signature runs them.
+    /// Another model of the same signature runs the bundles.
     Fallback(Box<Fallback>),
 }
 
-/// A model that stands in for another.
+/// A model that replaces another while its circuit breaker is open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fallback {
     /// The model.
@@ -67,7 +68,7 @@ pub struct Fallback {
 }
 
 impl Step {
-    /// Whether anything is carried from one bundle of a stream to the next.
+    /// True if the model has stream state.
     pub fn is_stateful(&self) -> bool {
         self.bindings.iter().any(|binding| matches!(binding, Binding::State { .. }))
     }
@@ -88,8 +89,8 @@ impl Step {
     }
 }
 
-/// Of the outputs of the step in that place, by their order in its signature, those that anybody looks at:
-/// its results, its own next bundle, or a later step. The others need not be taken apart row by row.
+/// For each output of the step at this place, true if the output is used: by its results, its own next bundle, or a
+/// later step. Unused outputs are not taken apart row by row.
 pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
     let Some(step) = steps.get(index) else { return Vec::new() };
     let shown = step.outputs.iter().flat_map(|shown| shown.view.outputs());
@@ -110,29 +111,29 @@ pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
     kept
 }
 
-/// Where one tensor of a model's inputs comes from.
+/// The source of one tensor of a model's inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Binding {
-    /// From the bundle.
+    /// Samples of the bundle.
     Input {
         /// The input.
         input: InputId,
-        /// What is made of its samples.
+        /// The preprocessing of its samples.
         preprocess: Preprocess,
     },
-    /// From an earlier step's output, row by row.
+    /// An earlier step's output, row by row.
     Output {
         /// The index of the step in the pipeline.
         step: usize,
         /// The index of the output in its signature.
         output: usize,
     },
-    /// Carried from the stream's last bundle; zeros at first.
+    /// Stream state from the stream's last bundle; zeros at first.
     State {
         /// The index of the output in this step's own signature.
         output: usize,
     },
-    /// Zeros, always: a recurrent model used without memory.
+    /// Always zeros: a recurrent model used without memory.
     Zeros,
 }
 
@@ -141,11 +142,11 @@ pub enum Binding {
 pub struct OutputView {
     /// Its name in the result.
     pub name: String,
-    /// What is shown.
+    /// The view.
     pub view: View,
 }
 
-/// How tensors become something that people read. Numbers are indices into the signature's outputs.
+/// The representation of tensors in results. Numbers are indices into the signature's outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum View {
     /// The values themselves, in nested lists, with shape and type.
@@ -153,35 +154,35 @@ pub enum View {
         /// The output.
         output: usize,
     },
-    /// A list of numbers, and optionally only one of them: the maximum, the mean or the last.
+    /// A list of numbers, or only one of them: the maximum, the mean or the last.
     Scores {
         /// The output.
         output: usize,
-        /// Which.
+        /// The reduction.
         reduce: Reduce,
-        /// At or above it, `"detected": true` stands beside the score.
+        /// The score from which on the result has `"detected": true` beside the score.
         threshold: Option<f32>,
     },
     /// The best classes with their labels.
     TopK {
         /// The output, `[classes]` a row.
         output: usize,
-        /// How many.
+        /// The number of classes.
         k: usize,
         /// One label a line, or none for bare indices.
         labels: Option<PathBuf>,
-        /// Whether the output is made of logits, to which softmax is applied first.
+        /// True if the output has logits, to which softmax is applied first.
         softmax: bool,
     },
     /// A vector, as it is or of length 1.
     Embedding {
         /// The output, `[dimensions]` a row.
         output: usize,
-        /// Whether it is divided by its length.
+        /// True if the vector is divided by its length.
         normalize: bool,
     },
-    /// Boxes with scores, and labels or landmarks if the model gives them. Coordinates are those of the
-    /// source image: what resizing did is undone.
+    /// Boxes with scores, and labels or landmarks if the model gives them. Coordinates are those of the source image:
+    /// resizing is undone.
     Detections {
         /// The output with x1, y1, x2, y2 in pixels of the model's input.
         boxes: usize,
@@ -193,7 +194,7 @@ pub enum View {
         labels: Option<PathBuf>,
         /// The output with points, `[N, points, 2]`.
         landmarks: Option<usize>,
-        /// Boxes below it are left out.
+        /// Boxes with a lower score are left out.
         min_score: f32,
     },
 }
@@ -213,10 +214,10 @@ impl View {
     }
 }
 
-/// What is shown of a list of scores.
+/// The reduction of a list of scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduce {
-    /// All of them.
+    /// All scores.
     #[default]
     All,
     /// The greatest.

@@ -8,7 +8,7 @@ use crate::infer::extents::described;
 use crate::preprocess::Placement;
 use crate::tensor::{Data, Tensor};
 
-/// What a detector found in one row.
+/// The detections in one row.
 pub(super) struct Found<'a> {
     /// `[n, 4]`: x1, y1, x2, y2 in pixels of the model's input.
     pub(super) boxes: &'a Tensor,
@@ -54,13 +54,13 @@ impl Found<'_> {
             }
             Some(Value::Object(entry))
         };
-        // Written so that a score that is NaN is left out.
+        // Written so that a score of NaN is left out.
         let good = scores.iter().enumerate().filter(|(_, score)| **score >= min_score);
         Ok(good.filter_map(shown).collect())
     }
 }
 
-/// The coordinates of `[count, points, 2]` landmarks, and how many of them each detection has.
+/// The coordinates of `[count, points, 2]` landmarks, and the number of points of each detection.
 fn points(tensor: &Tensor, count: usize) -> Result<(&[f32], usize), String> {
     let values = floats(tensor, "landmarks")?;
     match tensor.shape() {

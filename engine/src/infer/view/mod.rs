@@ -1,5 +1,5 @@
-//! Makes of one bundle's tensors what people read: JSON values for the results. A number that is none
-//! (NaN, infinite) becomes `null`.
+//! Turns one bundle's tensors into JSON values for the results. A number that JSON cannot express (NaN, infinite)
+//! becomes `null`.
 
 mod detections;
 mod number;
@@ -23,7 +23,7 @@ pub struct Shown {
 }
 
 impl OutputView {
-    /// The file of its labels, which whoever starts the pipeline reads once.
+    /// The file of its labels, which is read once at the start of the pipeline.
     pub fn labels_file(&self) -> Option<&Path> {
         match &self.view {
             View::TopK { labels, .. } | View::Detections { labels, .. } => labels.as_deref(),
@@ -32,13 +32,13 @@ impl OutputView {
     }
 }
 
-/// The labels in a file's text: one a line; empty lines at the end do not count.
+/// The labels in a file's text: one to a line; empty lines at the end do not count.
 pub fn labels(text: &str) -> Arc<[String]> {
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
 }
 
 impl Shown {
-    /// A view with what [`labels`] made of its file, if it has one.
+    /// A view with the labels that [`labels`] read from its file, if it has one.
     pub fn new(view: OutputView, labels: Option<Arc<[String]>>) -> Self {
         Self { view, labels }
     }
@@ -48,8 +48,8 @@ impl Shown {
         &self.view.name
     }
 
-    /// What is shown of one bundle. `placement` says where the source image lies in the model's
-    /// input; without one, what is found is told in pixels of that input.
+    /// The JSON value for one bundle. `placement` is the position of the source image in the model's input; without it,
+    /// coordinates are in pixels of that input.
     ///
     /// - raw: `{"dtype", "shape", "values": nested lists}`
     /// - scores: `{"scores": [...]}`, or `{"score": x}` when reduced; with a threshold also `"detected"`
@@ -58,7 +58,7 @@ impl Shown {
     /// - detections: `[{"box": [x1, y1, x2, y2], "score", "class"?, "label"?, "landmarks"?: [[x, y], ...]}, ...]`
     ///
     /// # Errors
-    /// Which output has another type or shape than the view needs.
+    /// The output whose type or shape does not suit the view.
     pub fn show(&self, outputs: &StepOutput, placement: Option<&Placement>) -> Result<Value, String> {
         let tensor = |output: usize| {
             outputs
@@ -95,7 +95,7 @@ impl Shown {
 /// All views of a step under their names.
 ///
 /// # Errors
-/// The first that cannot be shown.
+/// The first view that cannot be shown.
 pub fn show_all(
     views: &[Shown],
     outputs: &StepOutput,

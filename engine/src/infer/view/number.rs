@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The shortest decimal that reads back as the same f32; `null` for what JSON has no number for.
+/// The shortest decimal that reads back as the same f32; `null` for numbers that JSON cannot express.
 pub(super) fn number(value: f32) -> Value {
     if !value.is_finite() {
         return Value::Null;

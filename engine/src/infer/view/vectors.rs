@@ -31,7 +31,7 @@ pub(super) fn nested(tensor: &Tensor) -> Value {
 pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) -> Result<Value, String> {
     let values = floats(tensor, "scores")?;
     let mut shown = Map::new();
-    // Of no scores there is no maximum, mean or last: the score is null, and nothing is detected.
+    // An empty list has no maximum, mean or last: the score is null, and nothing is detected.
     let reduced = match reduce {
         Reduce::All => None,
         Reduce::Max => Some(greatest(values)),
@@ -57,7 +57,7 @@ pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) ->
     Ok(Value::Object(shown))
 }
 
-/// The greatest of the numbers; NaN is none.
+/// The greatest number, ignoring NaN.
 fn greatest(values: &[f32]) -> Option<f32> {
     values.iter().copied().filter(|value| !value.is_nan()).max_by(f32::total_cmp)
 }
@@ -71,14 +71,14 @@ pub(super) fn top_k(
     let values = floats(tensor, "class scores")?;
     if let Some(labels) = labels.filter(|labels| labels.len() != values.len()) {
         return Err(format!(
-            "there are {} classes and {} labels; they must be as many",
+            "the output has {} classes and the file {} labels; write one label for each class",
             values.len(),
             labels.len()
         ));
     }
     let scores = if softmax { softmaxed(values) } else { values.to_vec() };
     let mut classes: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
-    // The best first, NaN last, of equals the lower class.
+    // The best first, NaN last; among equals the lower class first.
     let better = |a: &(usize, f32), b: &(usize, f32)| match (a.1.is_nan(), b.1.is_nan()) {
         (false, false) => b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)),
         (true, false) => Ordering::Greater,

@@ -21,7 +21,7 @@ fn placed(
 }
 
 #[test]
-fn numbers_have_no_more_digits_than_an_f32_and_none_is_invalid() {
+fn numbers_have_the_digits_of_an_f32_and_are_valid_json() {
     let values = f32s(&[2, 3], &[0.1, 1.0, -2.5e-8, f32::NAN, f32::INFINITY, f32::MAX]);
     let raw = shown(View::Raw { output: 0 }, vec![values]);
     assert_eq!(
@@ -33,7 +33,7 @@ fn numbers_have_no_more_digits_than_an_f32_and_none_is_invalid() {
 }
 
 #[test]
-fn scores_are_reduced_as_asked() {
+fn scores_are_reduced_as_configured() {
     let scores = |reduce, threshold, values: &[f32]| {
         let view = View::Scores { output: 0, reduce, threshold };
         shown(view, vec![f32s(&[values.len()], values)]).expect("scores")
@@ -49,7 +49,7 @@ fn scores_are_reduced_as_asked() {
 }
 
 #[test]
-fn the_best_classes_come_first_with_their_labels() {
+fn best_classes_come_first_with_their_labels() {
     let view = |k, softmax| View::TopK { output: 0, k, labels: None, softmax };
     let values = || vec![f32s(&[4], &[1.0, f32::NAN, 3.0, 1.0])];
     assert_eq!(
@@ -63,7 +63,7 @@ fn the_best_classes_come_first_with_their_labels() {
     let few = placed(view(1, false), values(), Some(labels("cat\ndog")), None);
     assert_eq!(
         few.as_deref().map_err(String::as_str),
-        Err("result it: there are 4 classes and 2 labels; they must be as many")
+        Err("result it: the output has 4 classes and the file 2 labels; write one label for each class")
     );
     // e / (1 + e) of logits that would overflow on their own.
     let sure = shown(view(1, true), vec![f32s(&[2], &[1000.0, 999.0])]).expect("softmax");
@@ -71,7 +71,7 @@ fn the_best_classes_come_first_with_their_labels() {
 }
 
 #[test]
-fn an_embedding_is_brought_to_length_one() {
+fn embedding_is_normalized_to_length_one() {
     let view = |normalize| View::Embedding { output: 0, normalize };
     assert_eq!(shown(view(true), vec![f32s(&[2], &[3.0, 4.0])]).as_deref(), Ok("[0.6,0.8]"));
     assert_eq!(shown(view(false), vec![f32s(&[2], &[3.0, 4.0])]).as_deref(), Ok("[3.0,4.0]"));
@@ -83,7 +83,7 @@ fn found(classes: Option<usize>, landmarks: Option<usize>) -> View {
 }
 
 #[test]
-fn detections_are_told_in_pixels_of_the_source() {
+fn detections_are_in_pixels_of_the_source() {
     let tensors = vec![
         f32s(&[2, 4], &[10.0, 20.0, 30.0, 60.0, 0.0, 0.0, 1.0, 1.0]),
         f32s(&[2], &[0.9, 0.4]),
@@ -106,7 +106,7 @@ fn detections_are_told_in_pixels_of_the_source() {
 }
 
 #[test]
-fn no_detections_are_an_empty_list_and_odd_shapes_an_error() {
+fn no_detections_are_an_empty_list_and_bad_shapes_an_error() {
     let none = vec![Tensor::zeros(DType::F32, &[0, 4]), Tensor::zeros(DType::F32, &[0])];
     assert_eq!(shown(found(None, None), none).as_deref(), Ok("[]"));
     let odd = vec![Tensor::zeros(DType::F32, &[2, 5]), Tensor::zeros(DType::F32, &[2])];

@@ -142,7 +142,8 @@ impl Outgoing {
             OnUndeliverable::Stop => {
                 self.refused.push(pending);
                 out.end(format!(
-                    "the topic {to} takes not even a stub of {topic} {position}: {why}; nothing is committed past that record.                      Mend the topic (max.message.bytes, cleanup.policy), or write delivery.on_undeliverable = \"drop\" to \
+                    "the topic {to} takes not even a stub of {topic} {position}: {why}; nothing is committed past that record. \
+                     Mend the topic (max.message.bytes, cleanup.policy), or write delivery.on_undeliverable = \"drop\" to \
                      lose such records"
                 ));
                 None

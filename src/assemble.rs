@@ -13,7 +13,7 @@ use lockstep_connectors::kafka::admin;
 use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
-use lockstep_connectors::kafka::transactions::TransactionalId;
+use lockstep_connectors::kafka::transactional_id::TransactionalId;
 use lockstep_engine::condition::{Condition, Conditions};
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::view::{Shown, labels};

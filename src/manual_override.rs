@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockstep_actors::Status;
 use lockstep_actors::desired::Desired;
-use lockstep_connectors::http::{Count, Counted, Counts, NotAsked, Scaling};
+use lockstep_connectors::http::{Counted, NotSet, Scaling, ScalingCount, ScalingCounts};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::scaling::{Limits, Scaled, ScalingSpec};
 
@@ -22,24 +22,25 @@ impl ManualOverride {
     }
 
     /// Refuses a number that the settings do not allow. `key` is where they say so.
-    fn check(&self, what: Scaled, key: &str, count: usize) -> Result<(), NotAsked> {
+    fn check(&self, what: Scaled, key: &str, count: usize) -> Result<(), NotSet> {
         let Limits { min, max } = Limits::manual_override(&self.scaling, what);
         if (min..=max).contains(&count) {
             return Ok(());
         }
-        Err(NotAsked::Outside(format!(
-            "there cannot be {count} but {min} to {max}: see {key} in the settings"
-        )))
+        Err(NotSet::Outside(format!("there cannot be {count} but {min} to {max}: see {key} in the settings")))
     }
 }
 
 impl Scaling for ManualOverride {
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> ScalingCounts {
         let of_step = |step: &String| (step.clone(), count(&self.status.instances_of(step)));
-        Counts { shards: count(&self.status.shards), instances: self.steps.iter().map(of_step).collect() }
+        ScalingCounts {
+            shards: count(&self.status.shards),
+            instances: self.steps.iter().map(of_step).collect(),
+        }
     }
 
-    fn ask(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotAsked> {
+    fn set_desired(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotSet> {
         match what {
             Counted::Shards => match count {
                 Some(count) => {
@@ -51,7 +52,7 @@ impl Scaling for ManualOverride {
             Counted::Instances(name) => {
                 let Some(step) = self.steps.iter().position(|step| step == name) else {
                     let steps = self.steps.join(", ");
-                    return Err(NotAsked::Unknown(format!("there is no step {name:?}; there is {steps}")));
+                    return Err(NotSet::Unknown(format!("there is no step {name:?}; there is {steps}")));
                 };
                 let instances = self.status.instances_of(name);
                 match count {
@@ -69,8 +70,8 @@ impl Scaling for ManualOverride {
     }
 }
 
-fn count<const MOST: usize>(of: &Desired<MOST>) -> Count {
-    Count { current: of.current(), asked: of.asked(), manual_override: of.is_overridden() }
+fn count<const MOST: usize>(of: &Desired<MOST>) -> ScalingCount {
+    ScalingCount { current: of.current(), desired: of.asked(), manual_override: of.is_overridden() }
 }
 
 #[cfg(test)]
@@ -88,14 +89,17 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_asked_of_whom_it_concerns_until_it_is_let_go() {
         let hand = manual_override();
-        hand.ask(Counted::Shards, Some(4)).expect("as many as there can be");
-        hand.ask(Counted::Instances("voice"), Some(3)).expect("nothing is said of it");
+        hand.set_desired(Counted::Shards, Some(4)).expect("as many as there can be");
+        hand.set_desired(Counted::Instances("voice"), Some(3)).expect("nothing is said of it");
         let counts = hand.counts();
-        assert_eq!(counts.shards, Count { current: 0, asked: Some(4), manual_override: true });
-        assert_eq!(counts.instances["voice"], Count { current: 0, asked: Some(3), manual_override: true });
+        assert_eq!(counts.shards, ScalingCount { current: 0, desired: Some(4), manual_override: true });
+        assert_eq!(
+            counts.instances["voice"],
+            ScalingCount { current: 0, desired: Some(3), manual_override: true }
+        );
         assert!(!counts.instances["faces"].manual_override);
-        hand.ask(Counted::Shards, None).expect("they are let go");
-        hand.ask(Counted::Instances("voice"), None).expect("they are let go");
+        hand.set_desired(Counted::Shards, None).expect("they are let go");
+        hand.set_desired(Counted::Instances("voice"), None).expect("they are let go");
         assert!(!hand.counts().shards.manual_override && !hand.counts().instances["voice"].manual_override);
     }
 
@@ -110,9 +114,9 @@ mod tests {
             (Counted::Instances("hands"), 1, "there is faces, voice"),
         ];
         for (what, count, says) in refused {
-            let error = hand.ask(what, Some(count)).expect_err("it is refused").to_string();
+            let error = hand.set_desired(what, Some(count)).expect_err("it is refused").to_string();
             assert!(error.contains(says), "{error}");
         }
-        assert_eq!(hand.counts().shards.asked, None);
+        assert_eq!(hand.counts().shards.desired, None);
     }
 }

@@ -1,4 +1,4 @@
-//! The outside world of Lockstep.
+//! Connectors of Lockstep: Kafka, and HTTP for metrics, health and scaling.
 
 pub mod http;
 pub mod kafka;

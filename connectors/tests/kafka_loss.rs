@@ -1,4 +1,4 @@
-//! Records that retention has deleted are noticed. Over the embedded broker, whose retention is small.
+//! Promises of the source about records that retention has deleted. Over the embedded broker, whose retention is small.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -18,7 +18,7 @@ fn fill(writer: &mut Writer, topic: &str) {
 }
 
 #[test]
-fn a_committed_position_that_is_gone_is_data_loss() {
+fn source_reports_a_deleted_position_as_data_loss() {
     let broker = Broker::embedded();
     let topic = broker.topic("in", 1);
     let spec = broker.spec("g");
@@ -34,7 +34,7 @@ fn a_committed_position_that_is_gone_is_data_loss() {
     assert!(start > 1);
     let loss = second.until("data loss", |event| match event {
         SourceEvent::DataLoss { partition, from, to } => Some((partition, from.0, to.0)),
-        SourceEvent::Records { .. } => panic!("records before the loss was told"),
+        SourceEvent::Records { .. } => panic!("records before the loss was reported"),
         _ => None,
     });
     assert_eq!(loss, (partition, 1, start));
@@ -42,7 +42,7 @@ fn a_committed_position_that_is_gone_is_data_loss() {
 }
 
 #[test]
-fn a_reader_that_retention_overtakes_is_told_what_it_missed() {
+fn source_reports_the_records_that_retention_deleted() {
     let broker = Broker::embedded();
     let topic = broker.topic("in", 1);
     let spec = broker.spec("g");
@@ -63,7 +63,7 @@ fn a_reader_that_retention_overtakes_is_told_what_it_missed() {
         reader.until("records or a loss", |event| match event {
             SourceEvent::Records { records, .. } => {
                 for record in records {
-                    assert_eq!(record.position.offset.0, next, "a gap that nobody told");
+                    assert_eq!(record.position.offset.0, next, "a gap without a report");
                     next += 1;
                 }
                 Some(())
@@ -81,7 +81,7 @@ fn a_reader_that_retention_overtakes_is_told_what_it_missed() {
 }
 
 #[test]
-fn a_topic_that_ends_before_the_committed_position_is_a_failure_with_its_remedy() {
+fn source_fails_with_a_remedy_if_a_topic_ends_too_early() {
     let broker = Broker::embedded();
     let topic = broker.topic("in", 1);
     let spec = broker.spec("g");

@@ -1,12 +1,11 @@
-//! What a reader of committed records says of transactions upstream, over a real broker: the embedded one only takes note of
-//! them.
+//! The lag of a reader of committed records behind transactions upstream, over a real broker: the embedded one does not isolate them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
 
 use common::{Broker, Reader, Writer, part};
-use lockstep_connectors::kafka::transactions::TransactionalId;
+use lockstep_connectors::kafka::transactional_id::TransactionalId;
 use lockstep_engine::ingest::source::{End, SourceEvent};
 use lockstep_engine::position::NextOffset;
 use lockstep_engine::publish::sink::{Ended, Ending};
@@ -20,9 +19,9 @@ fn until_end(reader: &Reader, what: &str, is_right: impl Fn(&End) -> bool) {
     });
 }
 
-/// Ten records and a marker, ten that are aborted and a marker, then one that nobody commits, and ten behind it.
+/// Ten records and a marker, ten aborted records and a marker, one in an open transaction, and ten behind it.
 #[test]
-fn lag_ends_behind_markers_and_aborted_records_and_before_an_open_transaction() {
+fn lag_ends_behind_aborted_and_before_open_transactions() {
     if std::env::var("KAFKA_BOOTSTRAP_SERVERS").is_err() {
         return;
     }
@@ -49,5 +48,5 @@ fn lag_ends_behind_markers_and_aborted_records_and_before_an_open_transaction() 
     }
     plain.flush();
     let held_back = End { lag: 0, stable: NextOffset(22), high: NextOffset(33) };
-    until_end(&reader, "what is held back is no lag", |end| *end == held_back);
+    until_end(&reader, "records behind an open transaction are no lag", |end| *end == held_back);
 }

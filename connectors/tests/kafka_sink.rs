@@ -1,4 +1,4 @@
-//! What the sink promises, over a broker.
+//! Promises of the sink, over a broker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -12,7 +12,7 @@ use lockstep_connectors::kafka::admin;
 use lockstep_engine::publish::sink::{Refusal, Sink};
 
 #[test]
-fn every_record_that_is_sent_has_exactly_one_delivery() {
+fn sink_reports_exactly_one_delivery_for_each_record() {
     let broker = Broker::any();
     let topic = broker.topic("out", 3);
     let mut writer = Writer::start(&broker.spec("g"));
@@ -36,7 +36,7 @@ fn every_record_that_is_sent_has_exactly_one_delivery() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_not_sent_and_the_others_go() {
+fn sink_refuses_a_record_that_is_too_large_and_sends_others() {
     let broker = Broker::any();
     let topic = broker.topic("out", 1);
     let mut spec = broker.spec("g");
@@ -54,7 +54,7 @@ fn a_record_that_is_too_large_is_not_sent_and_the_others_go() {
 }
 
 #[test]
-fn what_is_under_way_when_the_sink_is_dropped_is_told_as_failed() {
+fn dropped_sink_reports_records_in_flight_as_failed() {
     let mut spec = Broker::embedded().spec("g");
     spec.brokers = "127.0.0.1:1".into();
     let mut writer = Writer::start(&spec);
@@ -70,7 +70,7 @@ fn what_is_under_way_when_the_sink_is_dropped_is_told_as_failed() {
 }
 
 #[test]
-fn a_key_goes_to_the_partition_that_java_clients_send_it_to() {
+fn sink_chooses_partitions_as_java_clients_do() {
     // From Apache Kafka's UtilsTest (murmur2) and `Utils.toPositive(hash) % partitions`.
     let java =
         [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)];
@@ -91,7 +91,7 @@ fn a_key_goes_to_the_partition_that_java_clients_send_it_to() {
 }
 
 #[test]
-fn the_numbers_of_partitions_are_told_and_asking_makes_no_topic() {
+fn partition_counts_creates_no_topic() {
     let broker = Broker::any();
     let topic = broker.topic("there", 3);
     for _ in 0..2 {
@@ -102,12 +102,12 @@ fn the_numbers_of_partitions_are_told_and_asking_makes_no_topic() {
 }
 
 #[test]
-fn secrets_stay_out_of_errors() {
+fn sink_errors_contain_no_secrets() {
     let broker = Broker::embedded();
     let mut spec = broker.spec("g");
     spec.producer.insert("security.protocol".into(), "hunter2".into());
     let refused =
         lockstep_connectors::kafka::sink::KafkaSink::start(&spec, 1 << 20, std::sync::Arc::new(|_| {}));
-    let told = refused.err().expect("refused").to_string();
-    assert!(!told.contains("hunter2") && told.contains("security.protocol"), "{told}");
+    let text = refused.err().expect("refused").to_string();
+    assert!(!text.contains("hunter2") && text.contains("security.protocol"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What the source promises, over a broker.
+//! Promises of the source, over a broker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -18,7 +18,7 @@ fn numbers(records: &[lockstep_engine::sample::Record]) -> Vec<u32> {
 }
 
 #[test]
-fn records_arrive_in_order_with_keys_and_headers() {
+fn source_delivers_records_in_order_with_keys_and_headers() {
     let broker = Broker::any();
     let topic = broker.topic("in", 1);
     let spec = broker.spec("g");
@@ -43,7 +43,7 @@ fn records_arrive_in_order_with_keys_and_headers() {
 }
 
 #[test]
-fn what_the_sink_refuses_is_offered_again_and_nothing_is_lost() {
+fn source_offers_refused_records_again_and_loses_none() {
     let broker = Broker::any();
     let topic = broker.topic("in", 2);
     let spec = broker.spec("g");
@@ -66,7 +66,7 @@ fn what_the_sink_refuses_is_offered_again_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_paused_partition_delivers_nothing_and_resumes_without_loss_or_repeat() {
+fn paused_partition_resumes_without_loss_or_repeat() {
     let broker = Broker::any();
     let (held, free) = (broker.topic("held", 1), broker.topic("free", 1));
     let spec = broker.spec("g");
@@ -91,7 +91,7 @@ fn a_paused_partition_delivers_nothing_and_resumes_without_loss_or_repeat() {
 }
 
 #[test]
-fn after_a_restart_reading_goes_on_at_what_was_committed() {
+fn source_goes_on_at_the_committed_position_after_a_restart() {
     let broker = Broker::any();
     let topic = broker.topic("in", 1);
     let spec = broker.spec("g");
@@ -111,7 +111,7 @@ fn after_a_restart_reading_goes_on_at_what_was_committed() {
 }
 
 #[test]
-fn a_group_is_joined_by_the_protocol_that_its_brokers_know() {
+fn source_joins_by_the_protocol_that_its_brokers_know() {
     let read_ten = |broker: &Broker| {
         let topic = broker.topic("in", 1);
         let spec = broker.plain_spec("g");
@@ -135,7 +135,7 @@ fn a_group_is_joined_by_the_protocol_that_its_brokers_know() {
 }
 
 #[test]
-fn brokers_that_lack_the_protocol_that_was_asked_for_are_told_of_with_the_remedy() {
+fn source_names_a_missing_group_protocol_with_the_remedy() {
     let broker = Broker::old();
     let topic = broker.topic("in", 1);
     let mut spec = broker.plain_spec("g");
@@ -152,7 +152,7 @@ fn brokers_that_lack_the_protocol_that_was_asked_for_are_told_of_with_the_remedy
 }
 
 #[test]
-fn a_new_group_that_starts_at_the_latest_gets_only_what_comes_afterwards() {
+fn source_that_starts_at_latest_reads_only_newer_records() {
     let broker = Broker::any();
     let topic = broker.topic("in", 1);
     let mut spec = broker.spec("g");
@@ -167,7 +167,7 @@ fn a_new_group_that_starts_at_the_latest_gets_only_what_comes_afterwards() {
 }
 
 #[test]
-fn a_second_member_takes_its_share_only_after_the_first_has_let_go() {
+fn second_member_gets_its_share_after_the_first_releases() {
     let broker = Broker::any();
     let topic = broker.topic("in", 2);
     let spec = broker.spec("g");
@@ -193,7 +193,7 @@ fn a_second_member_takes_its_share_only_after_the_first_has_let_go() {
         _ => None,
     });
     assert_eq!(partitions.len(), 2);
-    assert!(second.events.is_empty(), "partitions were taken before they were let go");
+    assert!(second.events.is_empty(), "partitions were assigned before they were released");
     drop(done);
     // The embedded broker may give one of them everything for a moment, until the other has joined again.
     let share = |reader: &Reader| loop {
@@ -214,11 +214,11 @@ fn a_second_member_takes_its_share_only_after_the_first_has_let_go() {
     }
     assert_eq!(all.len(), expected.len());
     second.source.close(vec![], PATIENCE).expect("closes");
-    assert_eq!(first.assigned().len(), 2, "what the second had comes back when it leaves");
+    assert_eq!(first.assigned().len(), 2, "the partitions of the second come back when it leaves");
 }
 
 #[test]
-fn the_lag_is_told() {
+fn source_reports_the_lag() {
     let broker = Broker::any();
     let topic = broker.topic("in", 1);
     let spec = broker.spec("g");
@@ -235,7 +235,7 @@ fn the_lag_is_told() {
     }
     writer.flush();
     let mut read = 0;
-    reader.until("a lag that fits what was read", |event| match event {
+    reader.until("a lag that fits the records read", |event| match event {
         SourceEvent::Records { records, .. } => {
             read += records.len() as i64;
             None
@@ -249,7 +249,7 @@ fn the_lag_is_told() {
 }
 
 #[test]
-fn source_reports_brokers_that_are_away_and_goes_on_trying() {
+fn source_reports_unreachable_brokers_and_goes_on_trying() {
     let mut spec = Broker::embedded().spec("g");
     spec.brokers = "127.0.0.1:1".into();
     let reader = Reader::start(&spec, &["in"]);
@@ -257,6 +257,6 @@ fn source_reports_brokers_that_are_away_and_goes_on_trying() {
         matches!(event, SourceEvent::Readable(false)).then_some(())
     });
     let cause = reader.reports.of(Work::Connect).expect("a condition");
-    assert_eq!(cause.what, "127.0.0.1:1: nobody listens there");
+    assert_eq!(cause.what, "127.0.0.1:1: no process listens there");
     reader.source.close(vec![], PATIENCE).expect("closes without brokers");
 }

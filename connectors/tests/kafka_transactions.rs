@@ -1,4 +1,4 @@
-//! What transactions promise, over a real broker: the embedded one only takes note of them.
+//! Promises of transactions, over a real broker: the embedded one does not isolate them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use common::{Broker, PATIENCE, Writer};
 use lockstep_connectors::kafka::tail::{From, Tail};
-use lockstep_connectors::kafka::transactions::TransactionalId;
+use lockstep_connectors::kafka::transactional_id::TransactionalId;
 use lockstep_engine::publish::sink::{Ended, Ending};
 
-/// As long as a broker lets a transaction be open that nobody ends: longer than the test waits.
+/// The time for which a broker keeps an abandoned transaction open: longer than the test waits.
 const NEVER: &str = "900000";
 
 #[test]
-fn a_transaction_that_was_left_open_is_aborted_by_the_next_producer_of_its_name() {
+fn next_producer_of_a_name_aborts_an_open_transaction() {
     if std::env::var("KAFKA_BOOTSTRAP_SERVERS").is_err() {
         return;
     }

@@ -1,4 +1,4 @@
-//! What reading a topic to its end and keeping notes about one promise, over a broker.
+//! Promises of topic snapshots and of replay offsets, over a broker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use common::{Broker, PATIENCE, Writer};
 use lockstep_connectors::kafka::replay_offsets::ReplayOffsets;
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::topic_snapshot::{Next, TopicSnapshot};
-use lockstep_connectors::kafka::transactions::TransactionalId;
+use lockstep_connectors::kafka::topic_snapshot::{SnapshotEvent, TopicSnapshot};
+use lockstep_connectors::kafka::transactional_id::TransactionalId;
 use lockstep_engine::position::NextOffset;
 use lockstep_engine::publish::sink::{Ended, Ending};
 
 /// Reads to the end, which must come.
-fn all(mut whole: TopicSnapshot) -> Vec<TailRecord> {
+fn all(mut snapshot: TopicSnapshot) -> Vec<TailRecord> {
     let until = Instant::now() + PATIENCE;
     let mut records = Vec::new();
     while Instant::now() < until {
-        match whole.next(Duration::from_millis(100)).expect("it can be read") {
-            Next::Record(record) => records.push(record),
-            Next::Nothing => {}
-            Next::End => return records,
+        match snapshot.next(Duration::from_millis(100)).expect("it can be read") {
+            SnapshotEvent::Record(record) => records.push(record),
+            SnapshotEvent::Nothing => {}
+            SnapshotEvent::End => return records,
         }
     }
     panic!("no end after {} records", records.len());
@@ -38,7 +38,7 @@ fn values(records: &[TailRecord]) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_topic_is_read_once_from_its_beginning_to_its_end() {
+fn snapshot_reads_a_topic_once_from_beginning_to_end() {
     let broker = Broker::any();
     let topic = broker.topic("whole", 4);
     assert!(all(open(&broker, &topic)).is_empty(), "nothing has been sent");
@@ -64,7 +64,7 @@ fn a_topic_is_read_once_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn markers_of_transactions_and_what_was_aborted_do_not_keep_the_end_away() {
+fn snapshot_ends_behind_markers_and_aborted_records() {
     let broker = Broker::any();
     let topic = broker.topic("whole", 1);
     let spec = broker.spec("g");
@@ -86,7 +86,7 @@ fn markers_of_transactions_and_what_was_aborted_do_not_keep_the_end_away() {
 }
 
 #[test]
-fn notes_are_read_as_they_were_written() {
+fn replay_offsets_are_read_as_they_were_written() {
     let broker = Broker::any();
     let topic = broker.topic("noted", 3);
     let notes = || {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_connectors::kafka::baseline::{self, Baseline};
+use lockstep_connectors::kafka::baseline::{self, ClientBaseline};
 use lockstep_engine::pipeline::Pipeline;
 
 use super::cpu;
@@ -111,9 +111,9 @@ fn bare_loop(
     topics: &Topics,
     partitions: i32,
     records: u64,
-    shape: baseline::Shape,
-) -> Result<Baseline, Failure> {
-    Ok(Baseline {
+    shape: baseline::RecordShape,
+) -> Result<ClientBaseline, Failure> {
+    Ok(ClientBaseline {
         spec: pipeline.kafka.clone(),
         input: topics.input.clone(),
         output: topics.results.clone(),

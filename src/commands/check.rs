@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
-use lockstep_connectors::kafka::preflight::{self, Check, Outcome};
+use lockstep_connectors::kafka::preflight::{self, Check, CheckOutcome};
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
 use lockstep_engine::infer::backend::{Backend, Device, LoadModel};
 use lockstep_engine::infer::step::{Binding, OnOpenCircuit, Step};
@@ -67,9 +67,9 @@ fn connects(pipeline: &Pipeline) -> bool {
     let mut is_fine = true;
     for Check { place, outcome } in preflight::try_all(pipeline, ANSWER_WITHIN) {
         match outcome {
-            Outcome::Fine => println!("{place}: ok"),
-            Outcome::Note(note) => println!("{place}: note: {note}"),
-            Outcome::Wrong(why) => {
+            CheckOutcome::Fine => println!("{place}: ok"),
+            CheckOutcome::Note(note) => println!("{place}: note: {note}"),
+            CheckOutcome::Wrong(why) => {
                 is_fine = false;
                 println!("{place}: {why}");
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::topic_snapshot::{Next, TopicSnapshot};
+use lockstep_connectors::kafka::topic_snapshot::{SnapshotEvent, TopicSnapshot};
 use lockstep_engine::pipeline::KafkaSpec;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -113,13 +113,13 @@ fn read_all(
             return Ok(false);
         }
         match whole.next(Duration::from_millis(100))? {
-            Next::Record(record) => {
+            SnapshotEvent::Record(record) => {
                 if !each(record)? {
                     return Ok(true);
                 }
             }
-            Next::Nothing => {}
-            Next::End => return Ok(true),
+            SnapshotEvent::Nothing => {}
+            SnapshotEvent::End => return Ok(true),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lockstep_connectors::http::{Count, Counts};
+use lockstep_connectors::http::{ScalingCount, ScalingCounts};
 use lockstep_engine::pipeline::HttpToken;
 
 use super::Failure;
@@ -83,7 +83,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         put(address, &format!("/scaling/instances/{step}"), token, wanted)?;
     }
     let answer = ask(address, ("GET", "/scaling"), None, "")?;
-    let counts: Counts = match answer.status {
+    let counts: ScalingCounts = match answer.status {
         200 => serde_json::from_str(&answer.body)
             .map_err(|error| format!("{address} cannot be understood: {error}"))?,
         _ => return Err(answer.unexpected(address).into()),
@@ -107,9 +107,9 @@ fn put(address: &str, path: &str, token: Option<&HttpToken>, wanted: Wanted) -> 
     }
 }
 
-fn table(counts: &Counts) -> String {
-    let line = |name: &str, count: &Count| {
-        let asked = match (count.asked, count.manual_override) {
+fn table(counts: &ScalingCounts) -> String {
+    let line = |name: &str, count: &ScalingCount| {
+        let asked = match (count.desired, count.manual_override) {
             (Some(asked), true) => format!("{asked} asked for by hand"),
             (Some(asked), false) => format!("{asked} asked for by the law of scaling"),
             (None, _) => String::new(),
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn the_table_says_what_there_is_and_who_asked_for_what() {
-        let count = |current, asked, manual_override| Count { current, asked, manual_override };
-        let counts = Counts {
+        let count = |current, desired, manual_override| ScalingCount { current, desired, manual_override };
+        let counts = ScalingCounts {
             shards: count(4, Some(8), true),
             instances: [("faces".to_owned(), count(1, None, false))].into(),
         };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use lockstep_connectors::kafka::admin::{self, Made, TopicSpec};
+use lockstep_connectors::kafka::admin::{self, CreateOutcome, TopicSpec};
 use lockstep_connectors::kafka::describe::Describer;
 use lockstep_engine::pipeline::KafkaSpec;
 
@@ -67,8 +67,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut failed = false;
     for (topic, made) in topics.iter().zip(made) {
         match made {
-            Ok(Made::Created) => println!("{}: created with {partitions} partitions", topic.name),
-            Ok(Made::Existed) => println!("{}: there already, with {partitions} partitions", topic.name),
+            Ok(CreateOutcome::Created) => println!("{}: created with {partitions} partitions", topic.name),
+            Ok(CreateOutcome::Existed) => {
+                println!("{}: there already, with {partitions} partitions", topic.name)
+            }
             Err(error) => {
                 failed = true;
                 eprintln!("error: {error}");

@@ -22,7 +22,7 @@ mod whole;
 
 use std::path::Path;
 
-use lockstep_connectors::kafka::properties::try_clients;
+use lockstep_connectors::kafka::client_trial::try_clients;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_connectors::kafka::transactions::TRANSACTION_TIMEOUT;
+use lockstep_connectors::kafka::transactional_id::TRANSACTION_TIMEOUT;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::{DeliverySpec, Guarantee, KafkaSpec, Limits, PublishSpec};

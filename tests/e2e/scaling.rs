@@ -22,8 +22,8 @@ fn what_is_asked_for_by_hand_comes_while_records_do_and_loses_repeats_and_reorde
     let pipeline = Pipeline::of(broker, BYTES);
     pipeline.create_topics(&["bytes"], 2);
     let mut run = pipeline.run(&[("LOCKSTEP_HTTP", "127.0.0.1:0"), ("LOCKSTEP_HTTP_TOKEN", TOKEN)]);
-    let said = run.says("metrics on http://");
-    let address = said.split("metrics on http://").nth(1).and_then(|rest| rest.split('/').next());
+    let said = run.says("metrics=http://");
+    let address = said.split("metrics=http://").nth(1).and_then(|rest| rest.split('/').next());
     let address = address.expect("an address").to_owned();
     run.says("partitions assigned");
     let mut producer = broker.producer();

@@ -64,7 +64,7 @@ impl<'b> Two<'b> {
 
 /// What a process serves under a path.
 fn get(log: &str, path: &str) -> String {
-    let (_, rest) = log.split_once("metrics on http://").expect("it says where it listens");
+    let (_, rest) = log.split_once("metrics=http://").expect("it says where it listens");
     let address = rest.split('/').next().expect("an address");
     let mut stream = TcpStream::connect(address).expect("it listens");
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("it takes a request");
@@ -90,7 +90,7 @@ fn two_partitioners_are_said_by_each_process_with_the_remedy() {
     let two = Two::new(&broker);
     let mut processes = [two.run("one", &["cam", "sensor"]), two.run("two", &["cam", "sensor"])];
     for process in &mut processes {
-        let log = process.says("metrics on http://");
+        let log = process.says("metrics=http://");
         until(|| get(&log, "/health").contains("\"partitions\":12"));
     }
     let mut producer = broker.producer();

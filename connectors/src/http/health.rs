@@ -1,19 +1,19 @@
-//! What a process says of its own health.
+//! The health of a process.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// How a process is doing, as the JSON of `/health`.
+/// The health of a process, as the JSON of `/health`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Health {
-    /// Whether it takes part: partitions are assigned, models loaded, nothing given up.
+    /// The process takes part: partitions are assigned, models are loaded, nothing has failed for good.
     pub ready: bool,
-    /// Whether it works at all; when false it should be started anew.
+    /// The process works. If false, restart it.
     pub live: bool,
-    /// More, for people and dashboards. No secrets.
+    /// Details for people and dashboards. No secrets.
     pub details: serde_json::Value,
 }
 
-/// Asked for each request, on the server's thread; must not block.
+/// Returns the health. The server's thread calls it for each request; it must not block.
 pub type HealthCheck = Arc<dyn Fn() -> Health + Send + Sync>;

@@ -1,5 +1,5 @@
-//! Histograms that count what they are told at once. Those of the exporter keep each value until somebody scrapes,
-//! which takes memory and time for every value, and none of it ends where nobody does.
+//! Histograms that count each value at once. The exporter's own keep every value until the next scrape. That costs memory and time
+//! for each value, without end where nothing scrapes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::formatting::{
 };
 use parking_lot::Mutex;
 
-/// All histograms of the process, by name and by labels.
+/// All histograms of the process, by name and labels.
 #[derive(Default)]
 pub(super) struct Histograms(Mutex<BTreeMap<String, Family>>);
 
@@ -26,7 +26,7 @@ struct Family {
 pub(super) struct Buckets {
     /// The largest value of each bucket; ascending.
     bounds: &'static [f64],
-    /// What fell into each, and into none.
+    /// The number of values in each bucket, and above the last.
     counts: Box<[AtomicU64]>,
     /// The bits of the sum.
     sum: AtomicU64,
@@ -43,7 +43,7 @@ impl HistogramFn for Buckets {
         bucket.fetch_add(count as u64, Ordering::Relaxed);
         let added = value * count as f64;
         let add = |sum| Some((f64::from_bits(sum) + added).to_bits());
-        // It is tried until it succeeds.
+        // `fetch_update` repeats until it succeeds, as `add` always returns a value.
         let _ = self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
@@ -53,7 +53,7 @@ impl Histograms {
         self.0.lock().entry(name.to_owned()).or_default().help = help.to_owned();
     }
 
-    /// The histogram of that name and those labels; made when it is asked for first.
+    /// Returns the histogram of this name and these labels, and makes it on the first call.
     pub(super) fn of(&self, key: &Key, bounds: &'static [f64]) -> Arc<Buckets> {
         let labels = key.labels().map(|label| {
             format!("{}=\"{}\",", sanitize_label_key(label.key()), sanitize_label_value(label.value()))
@@ -67,7 +67,7 @@ impl Histograms {
         series.entry(labels.collect()).or_insert_with(new).clone()
     }
 
-    /// Appends all of them in Prometheus' text format.
+    /// Appends all histograms in Prometheus' text format.
     /// Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>
     pub(super) fn render(&self, out: &mut String) {
         for (name, Family { help, series }) in &*self.0.lock() {
@@ -108,9 +108,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_counts_each_value_in_its_bucket_and_those_above() {
+    fn histogram_counts_a_value_in_its_bucket_and_those_above() {
         let all = Histograms::default();
-        all.describe("d_seconds", "how long");
+        all.describe("d_seconds", "duration");
         let key = Key::from_parts("d_seconds", vec![Label::new("part", "a\"b")]);
         let histogram = all.of(&key, &[0.5, 1.0]);
         histogram.record(0.5);
@@ -118,7 +118,7 @@ mod tests {
         histogram.record(7.0);
         let mut text = String::new();
         all.render(&mut text);
-        let expected = "# HELP d_seconds how long\n\
+        let expected = "# HELP d_seconds duration\n\
                         # TYPE d_seconds histogram\n\
                         d_seconds_bucket{part=\"a\\\"b\",le=\"0.5\"} 1\n\
                         d_seconds_bucket{part=\"a\\\"b\",le=\"1\"} 4\n\
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_without_labels_has_no_empty_braces() {
+    fn histogram_without_labels_has_no_empty_braces() {
         let all = Histograms::default();
         all.of(&Key::from_name("size"), &[1.0]).record(2.0);
         let mut text = String::new();

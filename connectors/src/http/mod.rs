@@ -1,5 +1,5 @@
 //! Metrics and health over HTTP: `/metrics` for Prometheus, `/health`, `/health/live` and `/health/ready`
-//! as JSON with status 200 or 503; and how many shards and instances there are, [`Scaling`].
+//! as JSON with status 200 or 503; and the numbers of shards and instances, [`Scaling`].
 
 mod health;
 mod histogram;
@@ -9,5 +9,5 @@ mod server;
 
 pub use health::{Health, HealthCheck};
 pub use recorder::{Metrics, RecorderInstalled, install_recorder};
-pub use scaling::{Changes, Count, Counted, Counts, NotAsked, Scaling};
+pub use scaling::{Changes, Counted, NotSet, Scaling, ScalingCount, ScalingCounts};
 pub use server::{HttpError, HttpHandle, HttpServer};

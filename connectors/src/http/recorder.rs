@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::histogram::Histograms;
 
-/// Latencies in seconds: from half a millisecond, where a pass through the engine lies, to half a minute.
+/// Latencies in seconds: from half a millisecond, about one pass through the engine, to half a minute.
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -21,7 +21,7 @@ const BYTES: [f64; 9] =
 /// Shares from 0 to 1.
 const RATIOS: [f64; 10] = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0];
 
-/// The buckets of a histogram: by the unit that its name ends in.
+/// The buckets of a histogram, by the unit at the end of its name.
 fn buckets(name: &str) -> &'static [f64] {
     match name.rsplit('_').next() {
         Some("size") => &SIZES,
@@ -31,13 +31,13 @@ fn buckets(name: &str) -> &'static [f64] {
     }
 }
 
-/// Records counters and gauges as the exporter does, and histograms by buckets.
+/// A recorder that leaves counters and gauges to the exporter, and counts histograms by buckets.
 pub(super) struct Recorder {
     exporter: PrometheusRecorder,
     histograms: Arc<Histograms>,
 }
 
-/// What has been recorded in this process.
+/// The metrics of this process.
 #[derive(Clone)]
 pub struct Metrics {
     exporter: PrometheusHandle,
@@ -45,8 +45,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All of it in Prometheus' text format. A gauge that is not a number is left out, as what it was about is gone: sums over
-    /// the others are right then, and Prometheus ends the series.
+    /// Renders all metrics in Prometheus' text format. A gauge that is not a number is left out, because its subject is gone: sums
+    /// over the other gauges stay right, and Prometheus ends the series.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for line in self.exporter.render().split_inclusive('\n').filter(|line| !is_gone(line)) {
@@ -61,16 +61,16 @@ fn is_gone(line: &str) -> bool {
     !line.starts_with('#') && line.trim_end().ends_with(" NaN")
 }
 
-/// This process has a recorder already.
+/// The error for a process that has a recorder already.
 #[derive(Debug, thiserror::Error)]
 #[error("this process records its metrics already; install the recorder once")]
 pub struct RecorderInstalled;
 
-/// Records this process's metrics from here on. Histograms get their buckets by the unit that their name ends in:
+/// Records the metrics of this process from now on. A histogram gets its buckets by the unit at the end of its name:
 /// `_seconds`, `_size`, `_bytes`, `_ratio`.
 ///
 /// # Errors
-/// When a recorder is there already.
+/// If the process has a recorder already.
 pub fn install_recorder() -> Result<Metrics, RecorderInstalled> {
     let recorder = Recorder::new();
     let metrics = recorder.metrics();
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_ascend() {
+    fn recorder_buckets_ascend() {
         for buckets in [&SECONDS[..], &SIZES, &BYTES, &RATIOS] {
             assert!(buckets.windows(2).all(|pair| pair[0] < pair[1]), "{buckets:?}");
         }

@@ -1,6 +1,7 @@
-//! How many shards and instances there are, to be seen by whoever sees the metrics, and to be changed by who has the token
-//! (`Authorization: Bearer TOKEN`): `GET /scaling`, `PUT /scaling/shards` and `PUT /scaling/instances/STEP`, with `{"count": 4}`, or
-//! `{"count": null}` to leave them to the law of scaling again.
+//! The numbers of shards and instances over HTTP.
+//!
+//! `GET /scaling` shows them to any reader of the metrics. `PUT /scaling/shards` and `PUT /scaling/instances/STEP` change them, with
+//! the token (`Authorization: Bearer TOKEN`) and `{"count": 4}`. `{"count": null}` returns them to the autoscaler.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,30 +12,30 @@ use lockstep_engine::pipeline::HttpToken;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-/// The most that a request may say, in bytes.
+/// The largest body of a request, in bytes.
 const MOST: usize = 1024;
 
-/// How many of something there are and are to be.
+/// The current and the desired number of shards, or of instances of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// How many there are; 0 before the pipeline runs.
+pub struct ScalingCount {
+    /// The current number; 0 before the pipeline runs.
     pub current: usize,
-    /// How many are asked for, if anybody has asked.
-    pub asked: Option<usize>,
-    /// Whether that was by hand, so that the law of scaling leaves them alone.
+    /// The desired number, if one is set.
+    pub desired: Option<usize>,
+    /// True if the desired number is a manual override, which the autoscaler does not change.
     pub manual_override: bool,
 }
 
-/// How many of everything there are, as the JSON of `/scaling`.
+/// The numbers of shards and instances, as the JSON of `/scaling`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct ScalingCounts {
     /// Sync actors.
-    pub shards: Count,
+    pub shards: ScalingCount,
     /// Instances of models, by step.
-    pub instances: BTreeMap<String, Count>,
+    pub instances: BTreeMap<String, ScalingCount>,
 }
 
-/// What can have another number.
+/// The subject of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted<'a> {
     /// Sync actors.
@@ -43,48 +44,48 @@ pub enum Counted<'a> {
     Instances(&'a str),
 }
 
-/// Why there will not be as many as asked for.
+/// The reason why a number is not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAsked {
+pub enum NotSet {
     /// There is no such step.
     #[error("{0}")]
     Unknown(String),
-    /// That many cannot be.
+    /// The number is out of range.
     #[error("{0}")]
     Outside(String),
 }
 
-/// Who sees to it that there are as many as asked for. Called on the server's thread; must not block.
+/// Reads and sets the numbers. The server's thread calls it; it must not block.
 pub trait Scaling: Send + Sync {
-    /// How many there are.
-    fn counts(&self) -> Counts;
+    /// Returns the current and desired numbers.
+    fn counts(&self) -> ScalingCounts;
 
-    /// Asks for so many; `None` leaves them to the law of scaling.
+    /// Sets the desired number; `None` returns it to the autoscaler.
     ///
     /// # Errors
-    /// When there cannot be so many.
-    fn ask(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotAsked>;
+    /// If the number is out of range, or there is no such step.
+    fn set_desired(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotSet>;
 }
 
-/// What can be changed over HTTP, and by whom.
+/// The access to scaling over HTTP.
 #[derive(Clone)]
 pub struct Changes {
-    /// Who does it.
+    /// Reads and sets the numbers.
     pub scaling: Arc<dyn Scaling>,
-    /// What has to be shown; without one nothing can be changed. Where a request comes from says nothing: behind a proxy or
-    /// beside other containers all come from this machine.
+    /// The token that a request must show. Without a token all changes are refused. The source address gives no protection: behind
+    /// a proxy or beside other containers, all requests come from this machine.
     pub token: Option<HttpToken>,
 }
 
-type Shared = web::Data<Changes>;
+type SharedChanges = web::Data<Changes>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct CountRequest {
     count: Option<usize>,
 }
 
-pub(super) fn routes(config: &mut web::ServiceConfig, scaling: &Shared) {
+pub(super) fn routes(config: &mut web::ServiceConfig, scaling: &SharedChanges) {
     config
         .app_data(scaling.clone())
         .app_data(web::PayloadConfig::new(MOST))
@@ -93,55 +94,54 @@ pub(super) fn routes(config: &mut web::ServiceConfig, scaling: &Shared) {
         .route("/scaling/instances/{step}", web::put().to(instances));
 }
 
-async fn counts(scaling: Shared) -> HttpResponse {
+async fn counts(scaling: SharedChanges) -> HttpResponse {
     HttpResponse::Ok().json(scaling.scaling.counts())
 }
 
-async fn shards(request: HttpRequest, scaling: Shared, body: web::Bytes) -> HttpResponse {
+async fn shards(request: HttpRequest, scaling: SharedChanges, body: web::Bytes) -> HttpResponse {
     change(&request, &scaling, Counted::Shards, &body)
 }
 
 async fn instances(
     request: HttpRequest,
-    scaling: Shared,
+    scaling: SharedChanges,
     step: web::Path<String>,
     body: web::Bytes,
 ) -> HttpResponse {
     change(&request, &scaling, Counted::Instances(&step), &body)
 }
 
-fn change(request: &HttpRequest, scaling: &Shared, what: Counted<'_>, body: &[u8]) -> HttpResponse {
-    let said = |mut response: actix_web::HttpResponseBuilder, why: String| {
+fn change(request: &HttpRequest, scaling: &SharedChanges, what: Counted<'_>, body: &[u8]) -> HttpResponse {
+    let text = |mut response: actix_web::HttpResponseBuilder, why: String| {
         response.insert_header(ContentType::plaintext()).body(why + "\n")
     };
     let Some(token) = &scaling.token else {
-        let why = "nothing can be changed over HTTP, as this process was started without a token; set LOCKSTEP_HTTP_TOKEN \
-                   or http.token_file where it is started";
-        return said(HttpResponse::Forbidden(), why.into());
+        let why = "this process was started without a token, so HTTP cannot change its numbers; set LOCKSTEP_HTTP_TOKEN or \
+                   http.token_file and restart it";
+        return text(HttpResponse::Forbidden(), why.into());
     };
     if !shows(request, token) {
         let why = "the token is missing or wrong; set LOCKSTEP_HTTP_TOKEN or LOCKSTEP_HTTP_TOKEN_FILE to the one that the \
                    process was started with (in a request: Authorization: Bearer TOKEN)";
         let mut response = HttpResponse::Unauthorized();
         response.insert_header((WWW_AUTHENTICATE, "Bearer"));
-        return said(response, why.into());
+        return text(response, why.into());
     }
-    let asked: Asked = match serde_json::from_slice(body) {
-        Ok(asked) => asked,
+    let request: CountRequest = match serde_json::from_slice(body) {
+        Ok(request) => request,
         Err(error) => {
-            let why =
-                format!("{error}; write {{\"count\": 4}}, or {{\"count\": null}} for the law of scaling");
-            return said(HttpResponse::BadRequest(), why);
+            let why = format!("{error}; write {{\"count\": 4}}, or {{\"count\": null}} for the autoscaler");
+            return text(HttpResponse::BadRequest(), why);
         }
     };
-    match scaling.scaling.ask(what, asked.count) {
+    match scaling.scaling.set_desired(what, request.count) {
         Ok(()) => HttpResponse::Ok().json(scaling.scaling.counts()),
-        Err(NotAsked::Unknown(why)) => said(HttpResponse::NotFound(), why),
-        Err(NotAsked::Outside(why)) => said(HttpResponse::UnprocessableEntity(), why),
+        Err(NotSet::Unknown(why)) => text(HttpResponse::NotFound(), why),
+        Err(NotSet::Outside(why)) => text(HttpResponse::UnprocessableEntity(), why),
     }
 }
 
-/// Whether a request shows the token. How long the comparison takes tells nothing of how much of it is right.
+/// Returns true if a request shows the token. The comparison takes the same time however much of the token is right.
 fn shows(request: &HttpRequest, token: &HttpToken) -> bool {
     let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| {

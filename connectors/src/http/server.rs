@@ -1,4 +1,4 @@
-//! The server, on a thread of its own.
+//! The HTTP server, on a thread of its own.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc;
@@ -12,25 +12,25 @@ use super::health::HealthCheck;
 use super::recorder::Metrics;
 use super::scaling::{self, Changes};
 
-/// Metrics and health over HTTP.
+/// A server of metrics, health and scaling.
 #[derive(Debug)]
 pub struct HttpServer;
 
-/// Why nothing is served.
+/// The reason why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The address cannot be understood.
-    #[error("http.listen = {listen:?} is no address ({reason}); write host:port, as \"127.0.0.1:9464\"")]
+    /// The setting is not an address.
+    #[error("http.listen: {listen:?} is not an address ({reason}); write host:port, as \"127.0.0.1:9464\"")]
     Address {
         /// As configured.
         listen: String,
         /// In the system's words.
         reason: String,
     },
-    /// The address cannot be had.
+    /// The system refuses the address.
     #[error(
-        "cannot listen on {address} ({reason}); write another http.listen, port 0 for any that is free, or \
-         false to serve nothing"
+        "http.listen: cannot listen on {address} ({reason}); write another address, port 0 for any free port, or false for \
+         no server"
     )]
     Bind {
         /// The address.
@@ -38,7 +38,7 @@ pub enum HttpError {
         /// In the system's words.
         reason: String,
     },
-    /// The server's thread did not come up.
+    /// The server's thread did not start.
     #[error("the HTTP server did not start: {0}")]
     Start(String),
 }
@@ -47,21 +47,21 @@ pub enum HttpError {
 pub struct HttpHandle {
     address: SocketAddr,
     server: ServerHandle,
-    /// The server's thread; taken when it is joined.
+    /// The server's thread; none once it is joined.
     thread: Option<JoinHandle<()>>,
 }
 
-struct State {
+struct ServerState {
     metrics: Metrics,
     health: HealthCheck,
 }
 
 impl HttpServer {
-    /// Starts to listen on `host:port`; port 0 takes any that is free, see [`HttpHandle::address`]. Without `scaling` nothing is
-    /// told of numbers, and none can be asked for.
+    /// Starts to listen on `host:port`. Port 0 takes any free port, see [`HttpHandle::address`]. Without `scaling` the server has no
+    /// `/scaling`.
     ///
     /// # Errors
-    /// When the address is none or cannot be had.
+    /// If `listen` is not an address, or the system refuses it.
     pub fn start(
         listen: &str,
         metrics: Metrics,
@@ -74,22 +74,25 @@ impl HttpServer {
         let address = listener.local_addr().map_err(bind)?;
         if !address.ip().is_loopback() {
             tracing::warn!(
-                "metrics and health on {address} can be read from other machines, without a password"
+                %address,
+                "other machines can read metrics and health without a password: http.listen is not a loopback address"
             );
         }
         let (started, start) = mpsc::sync_channel(1);
-        let (state, scaling) = (web::Data::new(State { metrics, health }), scaling.map(web::Data::new));
+        let (state, scaling) = (web::Data::new(ServerState { metrics, health }), scaling.map(web::Data::new));
         let thread = std::thread::Builder::new()
             .name("lockstep-http".to_owned())
             .spawn(move || actix_web::rt::System::new().block_on(serve(listener, (state, scaling), started)))
             .map_err(|error| HttpError::Start(error.to_string()))?;
         match start.recv() {
             Ok(Ok(server)) => {
-                tracing::info!("metrics on http://{address}/metrics, health on http://{address}/health");
+                let (metrics, health) =
+                    (format!("http://{address}/metrics"), format!("http://{address}/health"));
+                tracing::info!(%metrics, %health, "serving metrics and health");
                 Ok(HttpHandle { address, server, thread: Some(thread) })
             }
             Ok(Err(error)) => Err(HttpError::Start(error)),
-            Err(_) => Err(HttpError::Start("its thread ended".to_owned())),
+            Err(_) => Err(HttpError::Start("its thread has ended".to_owned())),
         }
     }
 }
@@ -102,7 +105,7 @@ fn resolve(listen: &str) -> Result<SocketAddr, HttpError> {
 
 async fn serve(
     listener: TcpListener,
-    (state, scaling): (web::Data<State>, Option<web::Data<Changes>>),
+    (state, scaling): (web::Data<ServerState>, Option<web::Data<Changes>>),
     started: mpsc::SyncSender<Result<ServerHandle, String>>,
 ) {
     let server = actix_web::HttpServer::new(move || {
@@ -117,7 +120,7 @@ async fn serve(
     })
     .workers(1)
     .shutdown_timeout(1)
-    // Signals are the command's business: it stops everything in order.
+    // The command handles signals, and stops all threads in order.
     .disable_signals()
     .listen(listener);
     let server = match server {
@@ -131,29 +134,29 @@ async fn serve(
         return;
     }
     if let Err(error) = server.await {
-        tracing::error!("metrics and health are no longer served: {error}");
+        tracing::error!(%error, "the HTTP server has stopped: metrics and health are no longer served");
     }
 }
 
-async fn metrics(state: web::Data<State>) -> HttpResponse {
+async fn metrics(state: web::Data<ServerState>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(state.metrics.render())
 }
 
-async fn health(state: web::Data<State>) -> HttpResponse {
+async fn health(state: web::Data<ServerState>) -> HttpResponse {
     answer(&state, |ready, live| ready && live)
 }
 
-async fn live(state: web::Data<State>) -> HttpResponse {
+async fn live(state: web::Data<ServerState>) -> HttpResponse {
     answer(&state, |_, live| live)
 }
 
-async fn ready(state: web::Data<State>) -> HttpResponse {
+async fn ready(state: web::Data<ServerState>) -> HttpResponse {
     answer(&state, |ready, _| ready)
 }
 
-fn answer(state: &State, well: fn(bool, bool) -> bool) -> HttpResponse {
+fn answer(state: &ServerState, well: fn(bool, bool) -> bool) -> HttpResponse {
     let health = (state.health)();
     let mut response =
         if well(health.ready, health.live) { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
@@ -167,19 +170,19 @@ async fn nothing() -> HttpResponse {
 }
 
 impl HttpHandle {
-    /// Where it listens, with the port that was found for port 0.
+    /// The address of the server, with the actual port for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops listening, lets requests under way end (for at most a second), and joins the thread.
+    /// Stops listening, waits at most a second for pending requests, and joins the thread.
     pub fn stop(mut self) {
         self.stop_now();
     }
 
     fn stop_now(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // The command is sent when this is called, the future only waits for its end; so does joining.
+            // `stop` sends the command at once. Its future only waits for the end, and so does the join.
             drop(self.server.stop(true));
             if thread.join().is_err() {
                 tracing::error!("the HTTP server's thread panicked");

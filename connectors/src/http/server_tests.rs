@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::http::health::Health;
 use crate::http::recorder::Recorder;
-use crate::http::scaling::{Count, Counted, Counts, NotAsked, Scaling};
+use crate::http::scaling::{Counted, NotSet, Scaling, ScalingCount, ScalingCounts};
 
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
     request(address, &format!("GET {path}"), "", "")
@@ -35,18 +35,18 @@ fn server(health: HealthCheck) -> HttpHandle {
 
 /// Up to four shards.
 impl Scaling for Mutex<Option<usize>> {
-    fn counts(&self) -> Counts {
-        let asked = *self.lock();
-        let shards = Count { current: 1, asked, manual_override: asked.is_some() };
-        Counts { shards, instances: BTreeMap::new() }
+    fn counts(&self) -> ScalingCounts {
+        let desired = *self.lock();
+        let shards = ScalingCount { current: 1, desired, manual_override: desired.is_some() };
+        ScalingCounts { shards, instances: BTreeMap::new() }
     }
 
-    fn ask(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotAsked> {
+    fn set_desired(&self, what: Counted<'_>, count: Option<usize>) -> Result<(), NotSet> {
         if what != Counted::Shards {
-            return Err(NotAsked::Unknown("there is no such step".into()));
+            return Err(NotSet::Unknown("there is no such step".into()));
         }
         if count.is_some_and(|count| count > 4) {
-            return Err(NotAsked::Outside("there can be 1 to 4 shards".into()));
+            return Err(NotSet::Outside("there can be 1 to 4 shards".into()));
         }
         *self.lock() = count;
         Ok(())
@@ -64,7 +64,7 @@ fn changeable(token: Option<&str>) -> (HttpHandle, Arc<Mutex<Option<usize>>>) {
 }
 
 #[test]
-fn server_changes_numbers_for_who_shows_the_token() {
+fn server_changes_numbers_with_the_token() {
     let (server, scaling) = changeable(Some(TOKEN));
     let put =
         |path: &str, more: &str, body: &str| request(server.address(), &format!("PUT {path}"), more, body);
@@ -72,7 +72,7 @@ fn server_changes_numbers_for_who_shows_the_token() {
     let (status, text) = put("/scaling/shards", &authorized, r#"{"count": 3}"#);
     assert_eq!(status, 200, "{text}");
     assert!(
-        text.ends_with(r#"{"shards":{"current":1,"asked":3,"manual_override":true},"instances":{}}"#),
+        text.ends_with(r#"{"shards":{"current":1,"desired":3,"manual_override":true},"instances":{}}"#),
         "{text}"
     );
     assert_eq!(put("/scaling/shards", &authorized, r#"{"count": null}"#).0, 200);
@@ -87,7 +87,7 @@ fn server_changes_numbers_for_who_shows_the_token() {
         assert_eq!(status, expected, "{text}");
         assert!(text.contains(says), "{text}");
     }
-    assert_ne!(put("/scaling/shards", &authorized, &" ".repeat(5_000)).0, 200, "more than a request may say");
+    assert_ne!(put("/scaling/shards", &authorized, &" ".repeat(5_000)).0, 200, "a body larger than allowed");
     assert_eq!(*scaling.lock(), None);
 }
 
@@ -117,7 +117,7 @@ fn server_changes_nothing_without_the_token() {
         assert_eq!(status, 403, "{text}");
         assert!(text.contains("LOCKSTEP_HTTP_TOKEN or http.token_file"), "{text}");
     }
-    assert_eq!(get(server.address(), "/scaling").0, 200, "who sees the metrics sees the numbers");
+    assert_eq!(get(server.address(), "/scaling").0, 200, "any reader of the metrics reads the numbers");
 }
 
 fn well() -> HealthCheck {
@@ -125,7 +125,7 @@ fn well() -> HealthCheck {
 }
 
 #[test]
-fn metrics_are_rendered_with_buckets_by_their_unit() {
+fn server_renders_metrics_with_buckets_by_their_unit() {
     let recorder = Recorder::new();
     let handle = recorder.metrics();
     let server = HttpServer::start("127.0.0.1:0", handle, well(), None).expect("a free port");
@@ -152,7 +152,7 @@ fn observe(recorder: &Recorder, name: &'static str, value: f64) {
 }
 
 #[test]
-fn health_is_200_when_ready_and_503_when_not() {
+fn server_answers_health_with_200_when_ready_else_503() {
     let is_ready = Arc::new(AtomicBool::new(true));
     let seen = Arc::clone(&is_ready);
     let server = server(Arc::new(move || Health {
@@ -170,7 +170,7 @@ fn health_is_200_when_ready_and_503_when_not() {
 }
 
 #[test]
-fn another_path_says_which_there_are() {
+fn server_lists_its_paths_for_an_unknown_path() {
     let server = server(well());
     let (status, text) = get(server.address(), "/metric");
     assert_eq!(status, 404);
@@ -178,7 +178,7 @@ fn another_path_says_which_there_are() {
 }
 
 #[test]
-fn a_stopped_server_lets_go_of_its_port() {
+fn stopped_server_releases_its_port() {
     let server = server(well());
     let address = server.address();
     assert_eq!(get(address, "/health").0, 200);
@@ -187,7 +187,7 @@ fn a_stopped_server_lets_go_of_its_port() {
 }
 
 #[test]
-fn a_port_in_use_is_named_with_what_to_do() {
+fn server_names_a_port_in_use_with_the_remedy() {
     let taken = server(well());
     let listen = taken.address().to_string();
     let error =

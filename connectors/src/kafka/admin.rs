@@ -1,4 +1,4 @@
-//! Topics: which there are, with how many partitions, and making those that are missing.
+//! Topics: looks up their partitions, creates the missing ones, and changes their settings.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,23 +18,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::inquiry::{self, Inquiry};
-use super::{Error, collision, config, diagnosis};
+use super::{Error, client_log, collision, config, diagnosis};
 
-/// A topic to be made.
+/// A topic to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Its name.
     pub name: String,
     /// Its number of partitions.
     pub partitions: i32,
-    /// On how many brokers each partition is kept; the broker's own default when absent.
+    /// The number of replicas of each partition; the broker's own default when absent.
     pub replication: Option<i32>,
-    /// Whether of each key only the latest record counts.
+    /// Compaction keeps only the latest record of each key.
     pub is_compacted: bool,
 }
 
-/// What a compacted topic is made with. A process that takes a partition over reads all that is left of it, so the
-/// broker is to clean up early. What has not been said again for a week is of a stream that has ended.
+/// The settings of a compacted topic. A process reads the whole topic of a newly assigned partition, so the broker cleans up early.
+/// A key without a new record for a week belongs to a stream that has ended.
 const COMPACTED: &[(&str, &str)] = &[
     ("cleanup.policy", "compact,delete"),
     ("retention.ms", "604800000"),
@@ -42,41 +42,41 @@ const COMPACTED: &[(&str, &str)] = &[
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
-/// What became of a topic that was to be made.
+/// The outcome for a topic to be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// It was made.
+pub enum CreateOutcome {
+    /// It was created.
     Created,
-    /// It was there, with so many partitions as wanted.
+    /// It existed, with the wanted number of partitions.
     Existed,
 }
 
-/// How many events of a client are looked at for why it cannot connect.
+/// The most events of a client that are searched for the cause of a failed connection.
 const EVENTS: usize = 256;
 
-/// Keeps what the client says of why it cannot connect.
+/// Keeps the error that explains best why the client cannot connect.
 #[derive(Default)]
-pub(super) struct Heard(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
+pub(super) struct ConnectErrors(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
 
-impl ClientContext for Heard {
+impl ClientContext for ConnectErrors {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::source::log(level, facility, message);
+        client_log::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "the admin client");
-        let (code, mut heard) = (error.rdkafka_error_code(), self.0.lock());
-        // That all brokers are down says nothing of why.
-        if heard.is_none() || !diagnosis::is_summary(code) {
-            *heard = Some((code, reason.to_owned()));
+        tracing::debug!(%error, reason, "error of the admin client");
+        let (code, mut last) = (error.rdkafka_error_code(), self.0.lock());
+        // "All brokers are down" does not say why.
+        if last.is_none() || !diagnosis::is_summary(code) {
+            *last = Some((code, reason.to_owned()));
         }
     }
 }
 
-impl ConsumerContext for Heard {}
+impl ConsumerContext for ConnectErrors {}
 
-impl Heard {
-    /// Why brokers cannot be reached that a request with these settings has failed to reach.
+impl ConnectErrors {
+    /// Returns the cause after a request with these settings has failed to reach the brokers.
     fn cause(&self, settings: ClientConfig, error: &KafkaError) -> Cause {
         let Some((code, reason)) = self.0.lock().take() else {
             let silent = "see that they run and that kafka.brokers names them as host:port,host:port";
@@ -88,21 +88,21 @@ impl Heard {
     }
 }
 
-/// What there is of a topic.
+/// The state of a topic, as a user sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// It has so many partitions.
+pub(super) enum TopicState {
+    /// It exists, with this number of partitions.
     Partitions(i32),
-    /// It is not there.
+    /// It does not exist.
     Missing,
-    /// Whether it is there may not be known.
+    /// The user may not see whether it exists.
     Hidden,
 }
 
-/// The numbers of partitions of topics, in the order asked; none for a topic that is not there.
+/// The numbers of partitions of topics, in the order of `topics`; none for a topic that does not exist.
 ///
 /// # Errors
-/// When the brokers cannot be reached within the time, a topic may not be seen, or librdkafka refuses a property.
+/// When the brokers cannot be reached within the time, the user may not see a topic, or librdkafka refuses a property.
 pub fn partition_counts(
     brokers: &str,
     properties: &BTreeMap<String, String>,
@@ -110,18 +110,18 @@ pub fn partition_counts(
     within: Duration,
 ) -> Result<Vec<Option<i32>>, Error> {
     let found = find(brokers, properties, topics, within)?;
-    let hidden = |(topic, found): (&&str, &Found)| {
-        (*found == Found::Hidden)
+    let hidden = |(topic, found): (&&str, &TopicState)| {
+        (*found == TopicState::Hidden)
             .then(|| ((*topic).to_owned(), diagnosis::lacks("DESCRIBE", &format!("topic {topic}"))))
     };
     let hidden: Vec<(String, Cause)> = topics.iter().zip(&found).filter_map(hidden).collect();
     if !hidden.is_empty() {
         return Err(Error::Hidden(hidden));
     }
-    Ok(found.into_iter().map(Found::count).collect())
+    Ok(found.into_iter().map(TopicState::count).collect())
 }
 
-impl Found {
+impl TopicState {
     fn of(metadata: &Metadata, topic: &str) -> Self {
         let topic = metadata.topics().iter().find(|found| found.name() == topic);
         let error = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
@@ -146,43 +146,44 @@ pub(super) fn find(
     properties: &BTreeMap<String, String>,
     topics: &[&str],
     within: Duration,
-) -> Result<Vec<Found>, Error> {
+) -> Result<Vec<TopicState>, Error> {
     find_with_brokers(brokers, properties, topics, within).map(|(found, _)| found)
 }
 
-/// What there is of topics, and the numbers of the brokers that there are; none where no topic is asked about.
+/// The states of topics, and the ids of all brokers; no ids if there is no topic to ask about.
 pub(super) fn find_with_brokers(
     brokers: &str,
     properties: &BTreeMap<String, String>,
     topics: &[&str],
     within: Duration,
-) -> Result<(Vec<Found>, Vec<i32>), Error> {
+) -> Result<(Vec<TopicState>, Vec<i32>), Error> {
     let mut settings = config::connecting(brokers, properties);
-    // A consumer, as one that asks for a topic by its name does not make it where brokers make topics by themselves; and by their
-    // names, as a cluster may have thousands of others.
+    // A consumer, because its question does not create the topic where brokers create topics automatically. By name, because a
+    // cluster may have thousands of other topics.
     settings.set("allow.auto.create.topics", "false");
-    let client: BaseConsumer<Heard> =
-        settings.create_with_context(Heard::default()).map_err(|error| config::not_made("client", &error))?;
+    let client: BaseConsumer<ConnectErrors> = settings
+        .create_with_context(ConnectErrors::default())
+        .map_err(|error| config::not_made("client", &error))?;
     let (mut found, mut numbers) = (Vec::new(), Vec::new());
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), within).map_err(|error| {
-            // One event at a time, some of which are lines of its log.
+            // One event at a time; some events are log lines.
             (0..EVENTS).for_each(|_| drop(client.poll(Duration::ZERO)));
             let cause = client.context().cause(settings.clone(), &error);
             Error::Unreachable { brokers: brokers.to_owned(), cause }
         })?;
-        found.push(Found::of(&metadata, topic));
+        found.push(TopicState::of(&metadata, topic));
         numbers = metadata.brokers().iter().map(|broker| broker.id()).collect();
     }
     Ok((found, numbers))
 }
 
-/// The topics that a pipeline reads.
+/// The input topics of a pipeline.
 pub fn input_topics(pipeline: &Pipeline) -> Vec<&str> {
     pipeline.inputs.iter().map(|input| input.topic.as_str()).collect()
 }
 
-/// The topics that a pipeline writes, but for [`PublishSpec::state`](lockstep_engine::pipeline::PublishSpec::state).
+/// The output topics of a pipeline without [`PublishSpec::state`](lockstep_engine::pipeline::PublishSpec::state).
 pub fn output_topics(pipeline: &Pipeline) -> Vec<&str> {
     let publish = &pipeline.publish;
     let mut topics = vec![publish.results.as_str(), publish.dead_letters.as_str()];
@@ -191,24 +192,24 @@ pub fn output_topics(pipeline: &Pipeline) -> Vec<&str> {
     topics
 }
 
-/// How long it takes until metadata are asked for again.
+/// The pause between two requests for metadata.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// Makes topics, and says of each what became of it. A topic that is there with another number of
-/// partitions is an error: Kafka can add partitions, but keys would then move.
+/// Creates topics, and returns the outcome of each. A topic that exists with another number of partitions is an error: Kafka can
+/// add partitions, but keys would then move.
 ///
 /// # Errors
-/// One for the client, or one for each topic that could not be made.
+/// One for the client, or one for each topic that could not be created.
 pub fn create_topics(
     brokers: &str,
     properties: &BTreeMap<String, String>,
     topics: &[TopicSpec],
     within: Duration,
-) -> Result<Vec<Result<Made, Error>>, Error> {
+) -> Result<Vec<Result<CreateOutcome, Error>>, Error> {
     create_topics_with(brokers, properties, topics, &[], within)
 }
 
-/// The same, with settings of their own for topics that are made.
+/// Creates topics as [`create_topics`] does, with the settings in `own`.
 ///
 /// # Errors
 /// As [`create_topics`].
@@ -218,26 +219,26 @@ pub fn create_topics_with(
     topics: &[TopicSpec],
     own: &[(&str, String)],
     within: Duration,
-) -> Result<Vec<Result<Made, Error>>, Error> {
+) -> Result<Vec<Result<CreateOutcome, Error>>, Error> {
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-    // What may be made need not be seen.
-    let there: Vec<Option<i32>> =
-        find(brokers, properties, &names, within)?.into_iter().map(Found::count).collect();
+    // A user who may create a topic need not have the right to see it.
+    let counts: Vec<Option<i32>> =
+        find(brokers, properties, &names, within)?.into_iter().map(TopicState::count).collect();
     let client = admin_client(brokers, properties)?;
     let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
-    let made: Vec<Result<Made, Error>> = topics
+    let created: Vec<Result<CreateOutcome, Error>> = topics
         .iter()
-        .zip(there)
-        .map(|(topic, there)| create(&client, &options, (topic, own), there))
+        .zip(counts)
+        .map(|(topic, count)| create(&client, &options, (topic, own), count))
         .collect();
-    let is_new = |made: &Result<Made, Error>| matches!(made, Ok(Made::Created));
+    let is_new = |created: &Result<CreateOutcome, Error>| matches!(created, Ok(CreateOutcome::Created));
     let new: Vec<&str> =
-        names.iter().zip(&made).filter(|(_, made)| is_new(made)).map(|(name, _)| *name).collect();
+        names.iter().zip(&created).filter(|(_, created)| is_new(created)).map(|(name, _)| *name).collect();
     wait_until_known(brokers, properties, &new, within)?;
-    Ok(made)
+    Ok(created)
 }
 
-/// Waits until the broker that answers has the new topics in its metadata: a busy one acknowledges a topic before it knows it, and a
+/// Waits until the metadata of the answering broker contain the new topics. A busy broker acknowledges a topic before that, and a
 /// pipeline that started then would miss the topic. Gives up after the given time.
 fn wait_until_known(
     brokers: &str,
@@ -247,7 +248,7 @@ fn wait_until_known(
 ) -> Result<(), Error> {
     let until = Instant::now() + within;
     while !topics.is_empty()
-        && find(brokers, properties, topics, within)?.contains(&Found::Missing)
+        && find(brokers, properties, topics, within)?.contains(&TopicState::Missing)
         && Instant::now() < until
     {
         std::thread::park_timeout(ASK_AGAIN_AFTER);
@@ -259,11 +260,11 @@ fn create(
     client: &AdminClient<DefaultClientContext>,
     options: &AdminOptions,
     (topic, own): (&TopicSpec, &[(&str, String)]),
-    there: Option<i32>,
-) -> Result<Made, Error> {
-    let what = || format!("cannot make the topic {}", topic.name);
-    match there {
-        Some(count) if count == topic.partitions => return Ok(Made::Existed),
+    count: Option<i32>,
+) -> Result<CreateOutcome, Error> {
+    let what = || format!("cannot create the topic {}", topic.name);
+    match count {
+        Some(count) if count == topic.partitions => return Ok(CreateOutcome::Existed),
         Some(count) => {
             let why = format!(
                 "it exists with {count} partitions, not {}; delete it first, or take --partitions {count}",
@@ -289,8 +290,8 @@ fn create(
             _ => Error::client(what(), error),
         })?;
     match answers.into_iter().next() {
-        Some(Ok(_)) => Ok(Made::Created),
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Made::Existed),
+        Some(Ok(_)) => Ok(CreateOutcome::Created),
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(CreateOutcome::Existed),
         Some(Err((_, RDKafkaErrorCode::InvalidTopic))) => {
             Err(Error::client(what(), collision::named(client, &topic.name)))
         }
@@ -299,10 +300,10 @@ fn create(
     }
 }
 
-/// Changes settings of a topic; all others become those of the brokers.
+/// Changes settings of a topic, and resets all others to the defaults of the brokers.
 ///
 /// # Errors
-/// Why that is not done.
+/// If the brokers refuse the change or cannot be reached.
 pub fn set_topic(
     brokers: &str,
     properties: &BTreeMap<String, String>,
@@ -339,7 +340,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for a future on this thread. librdkafka's own thread completes it, within the request's timeout.
+/// Waits for a future on this thread. A thread of librdkafka completes it, within the timeout of the request.
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = std::task::Context::from_waker(&waker);

@@ -1,5 +1,5 @@
-//! A bare consume-and-produce loop: what a program would do that only moves records with librdkafka. What
-//! the engine is measured against, with the client settings that the engine has.
+//! A loop that only consumes and produces, with librdkafka alone and the client settings of the engine. Benchmarks compare the engine
+//! with it.
 
 #![allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
 
@@ -16,38 +16,38 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::Error;
 use super::config::{self, ReadAhead};
+use super::{Error, client_log};
 
-/// How long to wait for a record or an acknowledgement before something is plainly wrong.
+/// The time without a record or an acknowledgement after which the loop fails.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// After so many records the loop looks at deliveries.
+/// The number of records between two looks at deliveries.
 const SERVE_EVERY: u64 = 128;
 
-/// A loop over all of a topic's records.
+/// A loop over all records of a topic.
 #[derive(Clone, Debug)]
-pub struct Baseline {
+pub struct ClientBaseline {
     /// The brokers and the user's properties.
     pub spec: KafkaSpec,
-    /// Where records come from.
+    /// The topic to read.
     pub input: String,
-    /// Where a record goes for each of them, under its key.
+    /// The topic to write one record to for each record read, under the same key.
     pub output: String,
-    /// The partitions of the former.
+    /// The number of partitions of `input`.
     pub partitions: i32,
-    /// How many records it holds.
+    /// The number of records in `input`.
     pub records: u64,
-    /// What a record that is produced looks like.
-    pub shape: Shape,
-    /// What the client reads ahead, in bytes over all partitions.
+    /// The shape of the produced records.
+    pub shape: RecordShape,
+    /// The read-ahead of the client, in bytes over all partitions.
     pub read_ahead: usize,
-    /// What may wait to be sent or be under way, in bytes.
+    /// The most bytes that are queued or in flight.
     pub send_queue: usize,
 }
 
-/// What records look like beside their keys.
+/// The shape of records, without their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
+pub struct RecordShape {
     /// The size of the value, in bytes.
     pub value: usize,
     /// The names of the headers and the sizes of their values, in bytes.
@@ -55,24 +55,24 @@ pub struct Shape {
 }
 
 #[derive(Default)]
-struct Count {
+struct DeliveryCount {
     acknowledged: AtomicU64,
     failed: AtomicU64,
 }
 
-impl ClientContext for Count {
+impl ClientContext for DeliveryCount {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::source::log(level, facility, message);
+        client_log::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "the bare client has trouble");
+        tracing::warn!(%error, reason, "error of the baseline client");
     }
 }
 
-impl ConsumerContext for Count {}
+impl ConsumerContext for DeliveryCount {}
 
-impl ProducerContext for Count {
+impl ProducerContext for DeliveryCount {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
@@ -85,12 +85,12 @@ impl ProducerContext for Count {
 /// record that a poll returned to the last acknowledgement.
 ///
 /// # Errors
-/// What librdkafka said, or that records or acknowledgements did not come.
-pub fn consume_and_produce(bare: &Baseline) -> Result<f64, Error> {
+/// If librdkafka fails, or records or acknowledgements do not come.
+pub fn consume_and_produce(bare: &ClientBaseline) -> Result<f64, Error> {
     let consumer = reader(&bare.spec, &bare.input, bare.partitions, bare.read_ahead)?;
-    let producer: BaseProducer<Count> =
+    let producer: BaseProducer<DeliveryCount> =
         config::producer(&bare.spec.brokers, &bare.spec.producer, bare.send_queue)?
-            .create_with_context(Count::default())
+            .create_with_context(DeliveryCount::default())
             .map_err(|error| config::not_made("producer", &error))?;
     let value = vec![b'x'; bare.shape.value];
     let (since, read) = (Cell::new(None), Cell::new(0));
@@ -119,7 +119,7 @@ pub fn consume_and_produce(bare: &Baseline) -> Result<f64, Error> {
 /// records' own timestamps) ascend by a millisecond and end now.
 ///
 /// # Errors
-/// What librdkafka said.
+/// If librdkafka fails.
 pub fn fill(
     brokers: &str,
     topic: &str,
@@ -129,8 +129,8 @@ pub fn fill(
 ) -> Result<(), Error> {
     let mut settings = config::producer(brokers, &std::collections::BTreeMap::new(), 64 << 20)?;
     settings.set("linger.ms", "100");
-    let producer: BaseProducer<Count> = settings
-        .create_with_context(Count::default())
+    let producer: BaseProducer<DeliveryCount> = settings
+        .create_with_context(DeliveryCount::default())
         .map_err(|error| config::not_made("producer", &error))?;
     let now = lockstep_engine::time::Timestamp::wall().as_millis();
     let keys: Vec<String> = (0..partitions).map(|partition| format!("stream-{partition}")).collect();
@@ -149,11 +149,11 @@ pub fn fill(
     finish(&producer, records_each * keys.len() as u64)
 }
 
-/// What a topic's records look like: the mean size of the first so many values, and the headers of the last of them.
+/// Measures the shape of the records of a topic: the mean size of the first `records` values, and the headers of the last of them.
 ///
 /// # Errors
-/// What librdkafka said, or that fewer records came.
-pub fn shape(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -> Result<Shape, Error> {
+/// If librdkafka fails, or fewer records come.
+pub fn shape(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -> Result<RecordShape, Error> {
     let consumer = reader(spec, topic, partitions, 1 << 20)?;
     let (bytes, named) = (Cell::new(0_u64), RefCell::new(Vec::new()));
     read_all(&consumer, topic, records, |message| {
@@ -166,23 +166,23 @@ pub fn shape(spec: &KafkaSpec, topic: &str, partitions: i32, records: u64) -> Re
         Ok(())
     })?;
     let value = usize::try_from(bytes.get() / records.max(1)).unwrap_or(usize::MAX);
-    Ok(Shape { value, headers: named.into_inner() })
+    Ok(RecordShape { value, headers: named.into_inner() })
 }
 
-/// A consumer of all partitions from their beginnings, without a group. All partitions share one queue, so
-/// that its bounds are those of the engine's queues, which has one for each, together.
+/// Makes a consumer of all partitions from their beginnings, without a group. All partitions share one queue. Its bounds are the sum
+/// of those of the engine, which has a queue for each partition.
 fn reader(
     spec: &KafkaSpec,
     topic: &str,
     partitions: i32,
     read_ahead: usize,
-) -> Result<BaseConsumer<Count>, Error> {
+) -> Result<BaseConsumer<DeliveryCount>, Error> {
     let mut settings = config::consumer(spec, false, ReadAhead { bytes: read_ahead, partitions: 1 })?;
     settings
         .set("queued.max.messages.kbytes", (read_ahead >> 10).max(1024).to_string())
         .set("queued.min.messages", "1000000");
-    let consumer: BaseConsumer<Count> = settings
-        .create_with_context(Count::default())
+    let consumer: BaseConsumer<DeliveryCount> = settings
+        .create_with_context(DeliveryCount::default())
         .map_err(|error| config::not_made("consumer", &error))?;
     let mut all = TopicPartitionList::new();
     for partition in 0..partitions {
@@ -194,7 +194,7 @@ fn reader(
 }
 
 fn read_all(
-    consumer: &BaseConsumer<Count>,
+    consumer: &BaseConsumer<DeliveryCount>,
     topic: &str,
     records: u64,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Error>,
@@ -214,7 +214,7 @@ fn read_all(
 }
 
 fn send<K: rdkafka::message::ToBytes + ?Sized>(
-    producer: &BaseProducer<Count>,
+    producer: &BaseProducer<DeliveryCount>,
     mut out: BaseRecord<'_, K, [u8]>,
 ) -> Result<(), Error> {
     let until = Instant::now() + PATIENCE;
@@ -230,7 +230,7 @@ fn send<K: rdkafka::message::ToBytes + ?Sized>(
 }
 
 /// Waits for all acknowledgements.
-fn finish(producer: &BaseProducer<Count>, records: u64) -> Result<(), Error> {
+fn finish(producer: &BaseProducer<DeliveryCount>, records: u64) -> Result<(), Error> {
     producer.flush(PATIENCE).map_err(|error| Error::client("waiting for acknowledgements", error))?;
     let count = producer.context();
     let acknowledged = count.acknowledged.load(Ordering::Relaxed);

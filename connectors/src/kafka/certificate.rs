@@ -1,5 +1,7 @@
-//! Why a broker's certificate is not trusted. librdkafka says no more than that it is not, but gives OpenSSL's own code to a
-//! callback: a client of the same properties, with that callback and for nothing else, is made to ask for it.
+//! Finds the reason why a broker's certificate is not trusted.
+//!
+//! librdkafka reports only that the certificate is not trusted, but passes OpenSSL's own code to a callback. So this module makes a
+//! client of the same properties, with that callback, only to read the code.
 
 #![allow(unsafe_code)]
 
@@ -13,24 +15,24 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafka, RDKafkaType};
 
-/// OpenSSL's code for what is wrong with a certificate; 0 as long as nothing is.
+/// OpenSSL's code for the fault of a certificate; 0 if there is none.
 #[derive(Default)]
-struct Verdict(AtomicI32);
+struct VerifyCode(AtomicI32);
 
-impl ClientContext for Verdict {
+impl ClientContext for VerifyCode {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, _: KafkaError, _: &str) {}
 }
 
-/// What is wrong with the certificates that the brokers show to a client of these settings, in words with a remedy; none if
-/// nothing is, or nobody answers.
-pub(super) fn what_is_wrong(config: &ClientConfig, within: Duration) -> Option<(String, &'static str)> {
+/// Returns the fault of the certificates that the brokers show to a client of these settings, with its remedy; none without a fault,
+/// or without an answer.
+pub(super) fn fault(config: &ClientConfig, within: Duration) -> Option<(String, &'static str)> {
     let native = config.create_native_config().ok()?;
-    // SAFETY: `native` owns the configuration, which lives until it is given to the client below. `note` is a function of
-    // the type that is asked for, valid for as long as the program runs.
+    // SAFETY: `native` owns the configuration, which lives until the client below takes it. `note` is a function of the required
+    // type, valid for as long as the program runs.
     unsafe { bindings::rd_kafka_conf_set_ssl_cert_verify_cb(native.ptr(), Some(note)) };
-    let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, Verdict::default()).ok()?;
+    let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, VerifyCode::default()).ok()?;
     let _unreachable = client.fetch_metadata(None, within);
     match client.context().0.load(Ordering::Acquire) {
         0 => None,
@@ -38,7 +40,7 @@ pub(super) fn what_is_wrong(config: &ClientConfig, within: Duration) -> Option<(
     }
 }
 
-/// Keeps the first code that is not 0, and trusts as OpenSSL does.
+/// Keeps the first code that is not 0, and returns the same verdict as OpenSSL.
 unsafe extern "C" fn note(
     _client: *mut RDKafka,
     _broker: *const c_char,
@@ -56,7 +58,7 @@ unsafe extern "C" fn note(
     // SAFETY: `Client::new` makes the address of the context, a `Verdict` behind an `Arc`, the configuration's opaque
     // pointer. The client keeps that `Arc`, and is destroyed, which ends librdkafka's threads, before it. It is shared
     // between them only as a shared reference to an atomic.
-    let verdict = unsafe { &*opaque.cast::<Verdict>() };
+    let verdict = unsafe { &*opaque.cast::<VerifyCode>() };
     if code != 0 {
         let _kept = verdict.0.compare_exchange(0, code, Ordering::AcqRel, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Reads what streams carried on before their partitions came here.
+//! The changelog of the stream state: reads the state of newly assigned partitions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -7,20 +7,20 @@ use bytes::Bytes;
 use lockstep_engine::pipeline::KafkaSpec;
 use rdkafka::consumer::BaseConsumer;
 
-use super::tail::{Quiet, reader};
-use super::topic_snapshot::{Next, TopicSnapshot};
+use super::tail::{ReaderContext, reader};
+use super::topic_snapshot::{SnapshotEvent, TopicSnapshot};
 use super::{Error, config, watermarks};
 
-/// How long one request may take.
+/// The limit for one request.
 const REQUEST: Duration = Duration::from_secs(5);
-/// How long transactions that are open are waited for: longer than brokers leave them open for a process that has
-/// gone (`transaction.timeout.ms`), and look for such (every 10 s).
+/// The limit for open transactions to end. It is longer than the brokers keep the transaction of a dead process open
+/// (`transaction.timeout.ms`) and than their interval of checks for those (10 s).
 const OPEN_FOR: Duration = Duration::from_secs(60);
 
-/// Of each partition, by key the latest value.
+/// The latest value of each key, by partition.
 pub(super) type States = Vec<(i32, Vec<(Bytes, Bytes)>)>;
 
-/// A compacted topic in which the latest value of a key counts.
+/// A compacted topic, in which only the latest value of a key counts.
 #[derive(Clone)]
 pub(super) struct Changelog {
     brokers: String,
@@ -33,32 +33,32 @@ impl Changelog {
         Self { brokers: spec.brokers.clone(), properties: spec.consumer.clone(), topic: topic.to_owned() }
     }
 
-    /// What it says of these partitions now. A transaction that has written to them and has not ended is waited for: it may
-    /// be of a process that has gone, and what others wrote after it cannot be read before its end.
+    /// Reads the state of these partitions. First waits for open transactions in them: such a transaction may belong to a dead
+    /// process, and readers cannot see later records of others before it ends.
     ///
     /// # Errors
-    /// When the brokers cannot be reached, or there is no such topic.
+    /// When the brokers cannot be reached, or the topic does not exist.
     pub(super) fn read(&self, partitions: &[i32]) -> Result<States, Error> {
         self.wait_for_open_transactions(partitions)?;
-        let mut whole =
+        let mut snapshot =
             TopicSnapshot::open_partitions(&self.brokers, &self.properties, &self.topic, |number| {
                 partitions.contains(&number)
             })?;
         let mut states: HashMap<i32, HashMap<Bytes, Bytes>> = HashMap::new();
         loop {
-            match whole.next(Duration::from_millis(100))? {
-                Next::Record(record) => {
+            match snapshot.next(Duration::from_millis(100))? {
+                SnapshotEvent::Record(record) => {
                     let Some(key) = record.key else { continue };
                     let of_partition = states.entry(record.partition).or_default();
-                    // An empty value takes a key away.
+                    // An empty value deletes a key.
                     if record.value.is_empty() {
                         of_partition.remove(&key);
                     } else {
                         of_partition.insert(key, record.value);
                     }
                 }
-                Next::Nothing => {}
-                Next::End => break,
+                SnapshotEvent::Nothing => {}
+                SnapshotEvent::End => break,
             }
         }
         let mut of = |partition: &i32| states.remove(partition).unwrap_or_default().into_iter().collect();
@@ -67,20 +67,20 @@ impl Changelog {
 
     fn wait_for_open_transactions(&self, partitions: &[i32]) -> Result<(), Error> {
         let failed = |error| Error::client(format!("cannot read {}", self.topic), error);
-        let make = |isolation: &str| -> Result<BaseConsumer<Quiet>, Error> {
+        let make = |isolation: &str| -> Result<BaseConsumer<ReaderContext>, Error> {
             let mut settings = reader(&self.brokers, &self.properties, "lockstep-changelog");
             settings.set("isolation.level", isolation);
-            settings.create_with_context(Quiet).map_err(|error| config::not_made("consumer", &error))
+            settings.create_with_context(ReaderContext).map_err(|error| config::not_made("consumer", &error))
         };
         let (all, ended) = (make("read_uncommitted")?, make("read_committed")?);
         let until = Instant::now() + OPEN_FOR;
-        let asked: Vec<(&str, i32)> =
+        let queried: Vec<(&str, i32)> =
             partitions.iter().map(|partition| (self.topic.as_str(), *partition)).collect();
-        let ends = watermarks::high(&all, &asked, REQUEST).map_err(failed)?;
-        let mut open: Vec<_> = asked.into_iter().zip(ends).collect();
+        let ends = watermarks::high(&all, &queried, REQUEST).map_err(failed)?;
+        let mut open: Vec<_> = queried.into_iter().zip(ends).collect();
         loop {
-            let asked: Vec<(&str, i32)> = open.iter().map(|(partition, _)| *partition).collect();
-            let stable = watermarks::high(&ended, &asked, REQUEST).map_err(failed)?;
+            let queried: Vec<(&str, i32)> = open.iter().map(|(partition, _)| *partition).collect();
+            let stable = watermarks::high(&ended, &queried, REQUEST).map_err(failed)?;
             let still = open.into_iter().zip(stable).filter(|((_, end), stable)| stable < end);
             open = still.map(|(partition, _)| partition).collect();
             let Some(((_, partition), _)) = open.first() else { return Ok(()) };

@@ -1,28 +1,29 @@
-//! Names of topics that brokers take for the same.
+//! Names of topics that brokers treat as equal.
 
 use std::time::Duration;
 
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 
-/// Why a legal name is refused: in the names of metrics dots are underscores, so no two topics may differ in these alone.
+/// Explains why the brokers refuse a legal name. Names of metrics have underscores for dots, so two topics may not differ in these
+/// alone.
 pub(super) fn named(client: &AdminClient<DefaultClientContext>, name: &str) -> String {
     let metadata = client.inner().fetch_metadata(None, COLLISIONS_WITHIN);
     let topics = metadata.iter().flat_map(|metadata| metadata.topics());
     let names: Vec<String> = topics.map(|topic| topic.name().to_owned()).collect();
     match colliding(name, &names) {
         Some(other) => format!(
-            "its name collides with that of the topic {other}: brokers take . and _ for the same; choose another name, or \
+            "its name collides with that of the topic {other}: brokers treat . and _ as equal; choose another name, or \
              delete that topic"
         ),
         None => "the broker refuses the name".to_owned(),
     }
 }
 
-/// How long brokers may take to tell the names of topics.
+/// The limit for the list of all topics.
 const COLLISIONS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Of these names the one that differs from another in dots and underscores alone.
+/// Returns the name in `others` that differs from `name` in dots and underscores alone.
 fn colliding<'a>(name: &str, others: &'a [String]) -> Option<&'a str> {
     let plain = |name: &str| name.replace('.', "_");
     others.iter().map(String::as_str).find(|other| *other != name && plain(other) == plain(name))

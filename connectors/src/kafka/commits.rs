@@ -1,11 +1,11 @@
-//! Commits in librdkafka's form.
+//! Commits as librdkafka's lists.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lockstep_engine::position::Commit;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
-/// The list of some commits. `topics` are by input; a commit of an input without one is left out.
+/// Makes the list of commits. `topics` are by input; the list leaves out a commit of an input without a topic.
 pub(super) fn commit_list(
     topics: &[String],
     commits: impl IntoIterator<Item = Commit>,
@@ -14,7 +14,7 @@ pub(super) fn commit_list(
     for commit in commits {
         let Some(topic) = topics.get(commit.partition.input.index()) else { continue };
         let mut element = list.add_partition(topic, commit.partition.partition);
-        // Offsets are of records that were read, so none is negative, which is all that is refused here.
+        // Only a negative offset is refused, and the offset of a record that was read is never negative.
         if element.set_offset(Offset::Offset(commit.next.0)).is_ok() {
             element.set_metadata(commit.metadata);
         }
@@ -22,7 +22,7 @@ pub(super) fn commit_list(
     list
 }
 
-/// What a commit carries beside the offset; nothing if that is no text, over which rdkafka panics.
+/// The metadata of a commit; empty if it is not UTF-8, at which rdkafka panics.
 pub(super) fn metadata(element: &TopicPartitionListElem<'_>) -> String {
     catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default()
 }

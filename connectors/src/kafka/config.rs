@@ -1,4 +1,4 @@
-//! librdkafka's properties: what Lockstep sets, what the user may set, and what its guarantees need.
+//! The librdkafka settings of each client: Lockstep's defaults, the user's properties, and the fixed ones.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 use super::Error;
-use super::properties::{Client, set_by_lockstep};
-use super::transactions::{TRANSACTION_TIMEOUT, TransactionalId};
+use super::properties::{Client, fixed_values, set_by_lockstep};
+use super::transactional_id::{TRANSACTION_TIMEOUT, TransactionalId};
 
-/// What any client is made with.
+/// The settings of any client.
 pub(super) fn client(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -23,7 +23,7 @@ pub(super) fn client(brokers: &str) -> ClientConfig {
     config
 }
 
-/// What a client is made with that does nothing but ask: of the user's properties those about the connection.
+/// The settings of a client that only asks: of the user's properties, those about the connection.
 pub(super) fn connecting(brokers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = client(brokers);
     for (key, value) in properties.iter().filter(|(key, _)| is_of_any_client(key)) {
@@ -32,7 +32,7 @@ pub(super) fn connecting(brokers: &str, properties: &BTreeMap<String, String>) -
     config
 }
 
-/// Whether a property is about the connection, and so of use to any client.
+/// Returns true if a property is about the connection, and so of use to any client.
 fn is_of_any_client(key: &str) -> bool {
     [
         "security.",
@@ -50,58 +50,57 @@ fn is_of_any_client(key: &str) -> bool {
     .any(|prefix| key.starts_with(prefix))
 }
 
-/// How long a broker may take to answer before the request counts as failed, in milliseconds: as long as with Kafka's own
-/// clients. It bounds for how long a commit that is never answered holds up those who want its partitions; librdkafka's
-/// own limit is twice that.
+/// The time in milliseconds after which an unanswered request counts as failed, as with Kafka's own clients. It bounds the time
+/// for which an unanswered commit delays the next owner of its partitions. librdkafka's default is twice that.
 const ANSWERED_WITHIN: &str = "30000";
 
-/// How often the consumer asks about its topics, in milliseconds: partitions that are added to one input alone must be seen before
-/// bundles go out without it. librdkafka's own interval is five minutes.
+/// The interval in milliseconds at which the consumer asks about its topics. It must see partitions that are added to one input
+/// alone before bundles go out without it. librdkafka's default is five minutes.
 const LOOK_AT_TOPICS: &str = "500";
 
-/// What a fetch brings of one partition at most, in bytes. Brokers keep records in the batches that producers sent, a megabyte
-/// at most by default, and Apache Kafka leaves out what does not fit whole: with less, each fetch would bring one
-/// batch of one partition, however many there are.
+/// The most that a fetch brings of one partition, in bytes. Brokers keep records in the batches that producers sent, a megabyte
+/// at most by default. Apache Kafka leaves out a batch that does not fit. With less, each fetch would bring one batch of one
+/// partition, however many partitions there are.
 const FETCH: usize = 1 << 20;
 
-/// What a fetch brings of all partitions at most, in bytes. While it is on its way there is nothing else to do: with
+/// The most that a fetch brings of all partitions, in bytes. The pipeline has nothing to do while a fetch is on its way. With
 /// librdkafka's 50 MB, a pipeline reads large records three times as slowly from Apache Kafka.
 const FETCH_IN_ALL: usize = 8 << 20;
 
-/// By what of all that may be read ahead a fetch brings at most.
+/// The divisor of the read-ahead: a fetch brings at most that part of it.
 const FETCHES: usize = 4;
 
-/// Of a share that is less, in bytes, only half is used: librdkafka counts values alone, and holds what a fetch brought whole
-/// until the last of its records is taken. With 256 KiB for each of 32 partitions it took 24 MiB for 8 MiB of values, with half
-/// of that 5. Where there is more, a batch of large records fits into a fetch or nearly so, and is worth more.
+/// The share of a partition, in bytes, below which only half is used. librdkafka counts values alone, and holds a fetch whole
+/// until the last of its records is taken. With 256 KiB for each of 32 partitions it took 24 MiB for 8 MiB of values, and with
+/// half of that, 5 MiB. In a larger share a batch of large records fits, or nearly so, and the full share is worth more.
 const SCARCE: usize = 512 << 10;
 
-/// The least that is held of a partition and fetched of it, in bytes.
+/// The least that librdkafka holds of a partition, and fetches of it, in bytes.
 const LEAST: usize = 64 << 10;
 
-/// Properties that only the classic group protocol knows: with the other, brokers say these things. And one that both
-/// know: by the other a member with a name of its own that has died gets its place back only when its session is over.
+/// Properties that ask for the classic group protocol. Only the classic one knows the first three: with KIP-848 the brokers set
+/// them. Both know `group.instance.id`, but with KIP-848 a static member that died gets its place back only when its session ends.
 const CLASSIC_ONLY: &[&str] =
     &["session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type", "group.instance.id"];
 
-/// Whether the user has set what asks for the classic group protocol.
+/// Returns true if the user has set a property that asks for the classic group protocol.
 pub(super) fn is_classic(spec: &KafkaSpec) -> bool {
     CLASSIC_ONLY.iter().any(|name| spec.consumer.contains_key(*name))
 }
 
-/// What librdkafka may read ahead of what is taken.
+/// The records that librdkafka may read ahead.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadAhead {
     /// In bytes, over all partitions.
     pub(super) bytes: usize,
-    /// How many there are.
+    /// The number of partitions.
     pub(super) partitions: usize,
 }
 
 impl ReadAhead {
-    /// What a fetch brings of a partition and of all, and what is held of a partition when more is fetched, in bytes.
-    /// Where a partition's share is small the fetch is: a megabyte for each of many partitions is several times as much as all
-    /// of them may hold.
+    /// The bytes that a fetch brings of one partition, those of all partitions, and those held of a partition below which more is
+    /// fetched. A small share makes the fetch small: a megabyte for each of many partitions would be several times the whole
+    /// read-ahead.
     fn sizes(self) -> (usize, usize, usize) {
         let share = self.bytes / self.partitions.max(1);
         let share = if share < SCARCE { share / 2 } else { share };
@@ -111,7 +110,7 @@ impl ReadAhead {
     }
 }
 
-/// What a consumer is made with that joins its group by the protocol of KIP-848 or by the classic one.
+/// The settings of a consumer that joins its group, by the protocol of KIP-848 if `is_incremental`, else by the classic one.
 pub(super) fn consumer(
     spec: &KafkaSpec,
     is_incremental: bool,
@@ -120,26 +119,17 @@ pub(super) fn consumer(
     let (fetch, fetch_in_all, held) = read_ahead.sizes();
     let mut config = client(&spec.brokers);
     config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
-    // A partition whose buffer is full is looked at again after this time: a second, librdkafka's default,
-    // is longer than a buffer lasts.
+    // The pause before librdkafka looks at a full partition again. Its default, a second, is longer than a buffer lasts.
     config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", fetch_in_all.to_string());
     config.set("max.partition.fetch.bytes", fetch.to_string()).set("socket.timeout.ms", ANSWERED_WITHIN);
     config.set("topic.metadata.refresh.interval.ms", LOOK_AT_TOPICS);
     apply(&mut config, ("kafka.consumer", Client::Consumer), &spec.consumer)?;
-    config
-        .set("group.id", &spec.group)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
-        .set("statistics.interval.ms", "1000")
-        .set("enable.partition.eof", "false")
-        .set("queued.min.messages", "10000")
-        .set("queued.max.messages.kbytes", (held / 1000).to_string());
+    set_fixed(&mut config, Client::Consumer);
+    config.set("group.id", &spec.group).set("queued.max.messages.kbytes", (held / 1000).to_string());
     if is_incremental {
         config.set("group.protocol", "consumer").set("group.remote.assignor", "range");
-        // That the coordinator does not know the protocol is said in this log alone: librdkafka asks for ever.
-        let debug = config.get("debug").map_or_else(|| "cgrp".to_owned(), |asked| format!("{asked},cgrp"));
+        // Only this log says that the coordinator does not know the protocol: librdkafka itself retries for ever.
+        let debug = config.get("debug").map_or_else(|| "cgrp".to_owned(), |own| format!("{own},cgrp"));
         config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
     } else {
         config.set("partition.assignment.strategy", "range");
@@ -147,7 +137,7 @@ pub(super) fn consumer(
     Ok(config)
 }
 
-/// What a producer is made with. `queue` bounds the records that wait or are under way, in bytes.
+/// The settings of a producer. `queue` bounds the records that are queued or in flight, in bytes.
 pub(super) fn producer(
     brokers: &str,
     properties: &BTreeMap<String, String>,
@@ -158,18 +148,17 @@ pub(super) fn producer(
     config
         .set("linger.ms", "5")
         .set("queue.buffering.max.kbytes", (queue >> 10).to_string())
-        // The largest record is the broker's to say: librdkafka's own limit would be 1 MB, less than many an
-        // image. Never more than the queue, which would be full for such a record for ever.
+        // The broker decides how large a record may be: librdkafka's default is 1 MB, less than many images. Never more than the
+        // queue, which could never take such a record.
         .set("message.max.bytes", queue.min(64 << 20).to_string())
-        // Bytes bound them.
+        // Unlimited, because the bytes bound the queue.
         .set("queue.buffering.max.messages", "0");
     apply(&mut config, ("kafka.producer", Client::Producer), properties)?;
-    config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
-    config.set("statistics.interval.ms", "1000");
+    set_fixed(&mut config, Client::Producer);
     Ok(config)
 }
 
-/// What a producer of transactions is made with.
+/// The settings of a producer of transactions.
 pub(super) fn transactional_producer(
     spec: &KafkaSpec,
     id: &TransactionalId,
@@ -178,12 +167,19 @@ pub(super) fn transactional_producer(
     let mut properties = spec.producer.clone();
     let timeout = || TRANSACTION_TIMEOUT.as_millis().to_string();
     properties.entry("transaction.timeout.ms".into()).or_insert_with(timeout);
-    // When all brokers have been away, librdkafka 2.16.0 forgets those that it knew ("rebootstrap") and keeps the group's coordinator
-    // among them (`rk_coord_cache` in its rdkafka_coord.c): positions then wait without end for a connection that nobody makes.
+    // After all brokers were away, librdkafka 2.16.0 forgets the brokers that it knew ("rebootstrap"). It keeps the group's
+    // coordinator among them in its cache (`rk_coord_cache` in its rdkafka_coord.c). It never connects to that one again, so
+    // positions wait without end.
     properties.entry("metadata.recovery.strategy".into()).or_insert_with(|| "none".to_owned());
     let mut config = producer(&spec.brokers, &properties, queue)?;
     config.set("transactional.id", id.now());
     Ok(config)
+}
+
+fn set_fixed(config: &mut ClientConfig, client: Client) {
+    for (name, value) in fixed_values(client) {
+        config.set(name, value);
+    }
 }
 
 fn apply(
@@ -201,14 +197,14 @@ fn apply(
     Ok(())
 }
 
-/// A client that could not be made, in words without the value, which may be a secret.
+/// The error for a client that could not be made. Its text leaves the value out, as it may be a secret.
 pub(super) fn not_made(what: &str, error: &KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(_, description, key, value) => Error::Property {
             place: format!("librdkafka's property {key:?}"),
             why: if value.is_empty() { description.clone() } else { description.replace(value, "…") },
         },
-        // librdkafka quotes no values here, but it may name a file or a property.
+        // librdkafka quotes no value here, but may name a file or a property.
         other => Error::client(format!("cannot make a Kafka {what}"), other),
     }
 }
@@ -232,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guarantees_need_cannot_be_overridden() {
+    fn config_refuses_properties_that_the_guarantees_need() {
         for key in ["enable.auto.commit", "auto.offset.reset", "bootstrap.servers", "isolation.level"] {
             let error = consumer(&spec(&[(key, "x")]), false, READ_AHEAD).expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("remove the line"), "{error}");
@@ -242,19 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn other_properties_override_the_defaults() {
+    fn config_lets_other_properties_override_defaults() {
         let config = consumer(&spec(&[("fetch.wait.max.ms", "7")]), false, READ_AHEAD).expect("allowed");
         assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
     }
 
     #[test]
-    fn what_a_partition_holds_and_fetches_is_within_its_share_and_a_fetch_is_little_of_all() {
+    fn partition_holds_and_fetches_no_more_than_its_share() {
         for share in [0, 100 << 10, 256 << 10, 1 << 20, 3 << 20, 1 << 30] {
             for partitions in [1, 32] {
                 let bytes = share * partitions;
                 let config = consumer(&spec(&[]), false, ReadAhead { bytes, partitions }).expect("allowed");
                 let of = |key| config.get(key).and_then(|value| value.parse::<usize>().ok()).expect(key);
-                // librdkafka's kilobytes of what is held have 1000 bytes.
+                // librdkafka counts kilobytes of 1000 bytes here.
                 let (fetch, held) =
                     (of("max.partition.fetch.bytes"), of("queued.max.messages.kbytes") * 1000);
                 assert!(fetch + held <= share.max(2 * LEAST), "{fetch} and {held} of {share}");
@@ -265,11 +261,28 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_value_is_not_repeated_in_the_error() {
+    fn config_overrides_no_property_that_the_user_may_set() {
+        for is_incremental in [false, true] {
+            let settings = consumer(&spec(&[]), is_incremental, READ_AHEAD).expect("allowed");
+            for key in settings.config_map().keys().filter(|key| **key != "debug") {
+                let Ok(own) = consumer(&spec(&[(key, "7")]), is_incremental, READ_AHEAD) else { continue };
+                assert_eq!(own.get(key), Some("7"), "{key} is missing in the list of properties");
+            }
+        }
+        let settings = producer("localhost:9092", &BTreeMap::new(), 1 << 20).expect("allowed");
+        for key in settings.config_map().keys() {
+            let own = BTreeMap::from([((*key).to_owned(), "7".to_owned())]);
+            let Ok(own) = producer("localhost:9092", &own, 1 << 20) else { continue };
+            assert_eq!(own.get(key), Some("7"), "{key} is missing in the list of properties");
+        }
+    }
+
+    #[test]
+    fn error_leaves_out_a_refused_value() {
         let mut config = client("localhost:9092");
         config.set("sasl.mechanism", "PLAIN").set("security.protocol", "hunter2");
         let error = config.create_native_config().map(|_| ()).expect_err("refused");
-        let told = not_made("consumer", &error).to_string();
-        assert!(told.contains("security.protocol") && !told.contains("hunter2"), "{told}");
+        let text = not_made("consumer", &error).to_string();
+        assert!(text.contains("security.protocol") && !text.contains("hunter2"), "{text}");
     }
 }

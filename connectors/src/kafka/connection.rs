@@ -1,4 +1,4 @@
-//! What a client has said of its connections to the brokers, and whether any of them works.
+//! The connections of a client to the brokers, as the condition `connect`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,25 +10,26 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::diagnosis;
 use super::inquiry::{self, Doubt, Inquiry};
 use super::log_throttle::LogThrottle;
-use super::statistics::Statistics;
+use super::statistics::ClientStatistics;
 
 /// The connections of one client.
 pub(super) struct Connection {
-    /// Which client it is, as conditions name it.
+    /// The name of the client in conditions.
     client: &'static str,
     conditions: Arc<dyn Conditions>,
     is_up: bool,
-    /// What was said since a connection last worked.
+    /// The last cause since a connection worked.
     last: Option<Cause>,
     inquiry: Inquiry,
-    /// What was found out since then.
-    found: Arc<Mutex<Found>>,
+    /// The outcome of the inquiry since then.
+    found: Arc<Mutex<InquiryOutcome>>,
     throttle: LogThrottle,
 }
 
 #[derive(Default)]
-struct Found {
-    is_asked: bool,
+struct InquiryOutcome {
+    /// An inquiry is running, or has found a cause.
+    is_started: bool,
     cause: Option<Cause>,
 }
 
@@ -38,16 +39,16 @@ impl Connection {
         Self { client, conditions, is_up: false, last, inquiry, found, throttle }
     }
 
-    /// Takes an error about connections. While another works it is said alone: the work goes on.
+    /// Takes an error about a connection. While another connection works, it is only logged, because the work goes on.
     pub(super) fn error(&mut self, code: Option<RDKafkaErrorCode>, reason: &str, now: Instant) {
-        // A broker may close what is idle; only when connecting again fails is something wrong.
+        // A broker may close an idle connection. Only a failed reconnect is a fault.
         if reason.contains("in state UP") && reason.contains("isconnected") {
             return;
         }
         let cause = diagnosis::cause(code, reason);
         if self.is_up {
             if !diagnosis::is_summary(code)
-                && let Some(repeated) = self.throttle.tell(&cause.what, now)
+                && let Some(repeated) = self.throttle.admit(&cause.what, now)
             {
                 let Cause { what, remedy, .. } = &cause;
                 tracing::warn!(
@@ -60,7 +61,7 @@ impl Connection {
             }
             return;
         }
-        // What says more stays: that all brokers are down says nothing of why.
+        // The cause with more information stays: "all brokers are down" does not say why.
         let says_less = |last: &Cause| diagnosis::is_summary(code) || (last.lasts && !cause.lasts);
         if !self.last.as_ref().is_some_and(says_less) {
             self.last = Some(cause);
@@ -71,9 +72,9 @@ impl Connection {
         self.report();
     }
 
-    /// Finds out, on a thread of its own, what the client does not say.
+    /// Starts a thread that asks the brokers for the cause that the client does not report.
     fn inquire(&self, doubt: Doubt, reason: &str) {
-        if std::mem::replace(&mut self.found.lock().is_asked, true) {
+        if std::mem::replace(&mut self.found.lock().is_started, true) {
             return;
         }
         let (inquiry, found, reason) = (self.inquiry.clone(), self.found.clone(), reason.to_owned());
@@ -82,26 +83,26 @@ impl Connection {
             let cause = inquiry.find(doubt, &reason);
             let mut found = found.lock();
             // A connection has worked meanwhile.
-            if !found.is_asked {
+            if !found.is_started {
                 return;
             }
-            found.is_asked = cause.is_some();
+            found.is_started = cause.is_some();
             if let Some(cause) = cause {
                 found.cause = Some(cause.clone());
                 conditions.report(Work::Connect, client, cause);
             }
         };
         if let Err(error) = std::thread::Builder::new().name("kafka-inquiry".into()).spawn(ask) {
-            tracing::debug!(%error, "no thread to find out why brokers cannot be reached");
+            tracing::debug!(%error, "cannot start the thread that asks why brokers cannot be reached");
         }
     }
 
-    /// Looks at what the client says of itself. One that `must_connect` and does not is in trouble, whether it says so or not.
-    pub(super) fn look(&mut self, statistics: &Statistics, must_connect: bool) {
+    /// Takes the statistics of the client. Without a connection, a client that `must_connect` gets the condition even without an error.
+    pub(super) fn look(&mut self, statistics: &ClientStatistics, must_connect: bool) {
         self.is_up = statistics.is_connected();
         if self.is_up {
             if self.last.take().is_some() {
-                *self.found.lock() = Found::default();
+                *self.found.lock() = InquiryOutcome::default();
             }
             self.conditions.done(Work::Connect, self.client);
         } else if self.last.is_some() || must_connect {
@@ -109,7 +110,7 @@ impl Connection {
         }
     }
 
-    /// Whether a connection works.
+    /// Returns true if a connection works.
     pub(super) fn is_up(&self) -> bool {
         self.is_up
     }
@@ -119,8 +120,8 @@ impl Connection {
         let silent = || Cause::passing("no broker answers", "see that they run and can be reached");
         let cause = match (&found.cause, &self.last) {
             (Some(found), _) => found.clone(),
-            // Until it is known what exactly it is, it is not said for good.
-            (None, Some(last)) if found.is_asked => Cause { lasts: false, ..last.clone() },
+            // Not lasting until the inquiry has found the exact cause.
+            (None, Some(last)) if found.is_started => Cause { lasts: false, ..last.clone() },
             (None, last) => last.clone().unwrap_or_else(silent),
         };
         drop(found);

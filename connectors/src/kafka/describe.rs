@@ -1,4 +1,4 @@
-//! What brokers tell of the settings of topics, and of their own.
+//! Asks the brokers for the settings of topics, and for their own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::Error;
 use super::admin::{admin_client, wait};
 
 /// Names and values.
-pub type Settings = BTreeMap<String, String>;
+pub type DescribedSettings = BTreeMap<String, String>;
 
 /// The rules of topics, or why they are not known.
-pub type Rules = BTreeMap<String, Result<TopicRules, String>>;
+pub type DescribedRules = BTreeMap<String, Result<TopicRules, String>>;
 
 /// Asks brokers for settings.
 pub struct Describer {
@@ -24,10 +24,10 @@ pub struct Describer {
 }
 
 impl Describer {
-    /// Why brokers that cannot tell their settings do not.
+    /// The reason for brokers that cannot answer such questions.
     pub const CANNOT: &str = "the broker cannot be asked";
 
-    /// A client that waits so long for an answer.
+    /// Makes a client that waits this long for an answer.
     ///
     /// # Errors
     /// When librdkafka refuses a property.
@@ -40,8 +40,8 @@ impl Describer {
         Ok(Self { client, within })
     }
 
-    /// The rules of topics. That a topic is not there, or may not be asked about, is said in its place.
-    pub fn topics(&self, topics: &[&str]) -> Rules {
+    /// The rules of topics. A topic that does not exist, or that the user may not ask about, has the reason in its place.
+    pub fn topics(&self, topics: &[&str]) -> DescribedRules {
         let topics: Vec<&str> = topics.to_vec();
         let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let answers = self.ask(&resources);
@@ -61,13 +61,16 @@ impl Describer {
     /// The settings of a broker.
     ///
     /// # Errors
-    /// Why they are not known.
-    pub fn broker(&self, id: i32) -> Result<Settings, String> {
+    /// The reason why they are not known.
+    pub fn broker(&self, id: i32) -> Result<DescribedSettings, String> {
         let answers = self.ask(&[ResourceSpecifier::Broker(id)])?;
         answers.into_iter().next().unwrap_or_else(|| Err("the broker has not answered".into()))
     }
 
-    fn ask(&self, resources: &[ResourceSpecifier<'_>]) -> Result<Vec<Result<Settings, String>>, String> {
+    fn ask(
+        &self,
+        resources: &[ResourceSpecifier<'_>],
+    ) -> Result<Vec<Result<DescribedSettings, String>>, String> {
         let options = AdminOptions::new().request_timeout(Some(self.within));
         let answers = wait(self.client.describe_configs(resources, &options))
             .map_err(|error| error.rdkafka_error_code().map_or_else(|| error.to_string(), in_words))?;

@@ -1,10 +1,10 @@
-//! The true cause of what librdkafka says, with its remedy. librdkafka names the layer that has failed; what is wrong is often
-//! said in OpenSSL's words, or only guessed at.
+//! The causes of librdkafka's errors, with their remedies. librdkafka names the layer that has failed. It often reports the fault
+//! itself in OpenSSL's words, or only guesses.
 
 use lockstep_engine::condition::Cause;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// What an error of a client means. `reason` is what librdkafka says of it.
+/// The cause of a client's error. `reason` is librdkafka's text.
 pub(super) fn cause(code: Option<RDKafkaErrorCode>, reason: &str) -> Cause {
     use RDKafkaErrorCode as Code;
     if let Some(cause) = of_connection(reason) {
@@ -18,7 +18,7 @@ pub(super) fn cause(code: Option<RDKafkaErrorCode>, reason: &str) -> Cause {
             | Code::TransactionalIdAuthorizationFailed),
         ) => missing_right(code, reason),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-            Cause::lasting(plain(reason), "make the topic: lockstep topics create CONFIG")
+            Cause::lasting(plain(reason), "create the topic: lockstep topics create CONFIG")
         }
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => Cause::lasting(
             format!("the broker refuses the credentials: {}", plain(reason)),
@@ -30,7 +30,7 @@ pub(super) fn cause(code: Option<RDKafkaErrorCode>, reason: &str) -> Cause {
         Some(Code::CoordinatorNotAvailable | Code::NotCoordinator | Code::CoordinatorLoadInProgress) => {
             Cause::passing(
                 plain(reason),
-                "the brokers have no coordinator now: where that lasts, see that the topic __consumer_offsets can be made \
+                "the brokers have no coordinator now: where that lasts, see that the topic __consumer_offsets can be created \
                  and has its replicas (offsets.topic.replication.factor)",
             )
         }
@@ -38,14 +38,14 @@ pub(super) fn cause(code: Option<RDKafkaErrorCode>, reason: &str) -> Cause {
     }
 }
 
-/// What an error without more words means.
+/// The cause of an error without a text of its own.
 pub(super) fn of_error(what: &str, error: &KafkaError) -> Cause {
     let code = error.rdkafka_error_code();
     let reason = code.map_or_else(|| error.to_string(), words);
     cause(code, &if what.is_empty() { reason } else { format!("{what}: {reason}") })
 }
 
-/// A code in the words of librdkafka, without what rdkafka writes around them.
+/// The text of librdkafka for a code, without the text that rdkafka adds.
 fn words(code: RDKafkaErrorCode) -> String {
     let text = code.to_string();
     match text.split_once(" (") {
@@ -54,7 +54,7 @@ fn words(code: RDKafkaErrorCode) -> String {
     }
 }
 
-/// A right that the brokers miss. Which, is told by what was done.
+/// The cause for a missing right. The kind of request tells which right.
 fn missing_right(code: RDKafkaErrorCode, reason: &str) -> Cause {
     let (kind, grant) = match code {
         RDKafkaErrorCode::TopicAuthorizationFailed => ("topic", "READ on inputs, WRITE on outputs"),
@@ -70,7 +70,7 @@ fn missing_right(code: RDKafkaErrorCode, reason: &str) -> Cause {
     )
 }
 
-/// A right that is known by its name.
+/// The cause for a missing right that is known by name.
 pub(super) fn lacks(right: &str, resource: &str) -> Cause {
     Cause::lasting(
         format!("the right {right} on {resource} is missing"),
@@ -78,15 +78,15 @@ pub(super) fn lacks(right: &str, resource: &str) -> Cause {
     )
 }
 
-/// A topic that the brokers do not have, and the right by which it could be seen.
+/// The cause for a topic that does not exist or is hidden, with the right to see it.
 pub(super) fn absent(topic: &str, right: &str) -> Cause {
     Cause::lasting(
         format!("topic {topic} does not exist, or this user may not see it"),
-        format!("make it (lockstep topics create CONFIG), or grant {right} on it"),
+        format!("create it (lockstep topics create CONFIG), or grant {right} on it"),
     )
 }
 
-/// What keeps a connection from being made, told by the words for it.
+/// The cause of a failed connection, recognized by librdkafka's text.
 fn of_connection(reason: &str) -> Option<Cause> {
     let at = broker_of(reason);
     let has = |words: &str| reason.contains(words);
@@ -144,7 +144,7 @@ fn of_connection(reason: &str) -> Option<Cause> {
         )
     } else if has("Invalid response size") {
         cause(
-            "what answers there does not speak Kafka's protocol",
+            "the listener there does not speak Kafka's protocol",
             "write a broker's host and port in kafka.brokers",
         )
     } else if has("Failed to resolve") {
@@ -154,7 +154,7 @@ fn of_connection(reason: &str) -> Option<Cause> {
         ))
     } else if has("Connection refused") {
         Some(Cause::passing(
-            format!("{at}: nobody listens there"),
+            format!("{at}: no process listens there"),
             "start the broker, or correct kafka.brokers",
         ))
     } else if has("Connection setup timed out") || has("Network is unreachable") || has("No route to host") {
@@ -169,11 +169,11 @@ fn of_connection(reason: &str) -> Option<Cause> {
     }
 }
 
-/// The broker that a reason begins with, as `ssl://host:9093`, or what it begins with else.
+/// The broker at the beginning of a reason, as `ssl://host:9093`; for other reasons, the text before the first colon.
 pub(super) fn broker_of(reason: &str) -> &str {
     let end = reason.find(": ").unwrap_or(reason.len());
     let name = &reason[..end];
-    // `/bootstrap`, or the broker's number.
+    // After the slash stands `bootstrap`, or the broker's id.
     let scheme = name.find("://").map_or(0, |at| at + 3);
     match name[scheme..].find('/') {
         Some(slash) => &name[..scheme + slash],
@@ -181,22 +181,22 @@ pub(super) fn broker_of(reason: &str) -> &str {
     }
 }
 
-/// Up to what librdkafka adds of how long and how often.
+/// The text before librdkafka's times and counts.
 fn cut(text: &str) -> &str {
     text.split(" (after ").next().unwrap_or(text).trim_end_matches(['.', ' '])
 }
 
-/// A reason without what changes each time: how long it took, and how often it was so.
+/// A reason without the parts that change each time: its duration and its count.
 fn plain(reason: &str) -> String {
     cut(reason).to_owned()
 }
 
-/// Whether an error says no more than that others have come before it.
+/// Returns true if an error only summarizes earlier ones.
 pub(super) fn is_summary(code: Option<RDKafkaErrorCode>) -> bool {
     matches!(code, Some(RDKafkaErrorCode::AllBrokersDown))
 }
 
-/// Whether an error is about the connection to a broker.
+/// Returns true if an error is about the connection to a broker.
 pub(super) fn is_of_connection(code: Option<RDKafkaErrorCode>) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(

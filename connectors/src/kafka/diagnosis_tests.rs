@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn connection_errors_are_told_by_their_cause_and_remedy() {
+fn connection_errors_become_a_cause_with_a_remedy() {
     let cases = [
         (
             "sasl_plaintext://127.0.0.1:9092/bootstrap: SASL PLAIN authentication failed: Authentication failed: Invalid \
@@ -11,12 +11,12 @@ fn connection_errors_are_told_by_their_cause_and_remedy() {
         (
             "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT, 3 \
              identical error(s) suppressed)",
-            "127.0.0.1:9092: nobody listens there",
+            "127.0.0.1:9092: no process listens there",
         ),
         (
             "127.0.0.1:80/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase \
              receive.message.max.bytes",
-            "127.0.0.1:80: what answers there does not speak Kafka's protocol",
+            "127.0.0.1:80: the listener there does not speak Kafka's protocol",
         ),
     ];
     for (reason, expected) in cases {
@@ -27,7 +27,7 @@ fn connection_errors_are_told_by_their_cause_and_remedy() {
 }
 
 #[test]
-fn cause_does_not_change_while_what_is_wrong_stays_the_same() {
+fn cause_does_not_change_with_times_and_counts() {
     let of = |ms: u32| {
         let reason =
             format!("b:1/1: Something odd (after {ms}ms in state UP, {ms} identical error(s) suppressed)");

@@ -1,9 +1,9 @@
-//! Places in the code where a process can be made to die, to prove that nothing is lost there.
+//! Fault points: places in the code at which a test kills the process, to prove that no record is lost there.
 //!
-//! `LOCKSTEP_FAULT_POINT=before-commit:3` ends the process, as SIGKILL would, the third time that it comes by that
-//! place. In builds with debug assertions alone: elsewhere this is nothing.
+//! `LOCKSTEP_FAULT_POINT=before-commit:3` ends the process, as SIGKILL would, when it passes that place for the third time. Only
+//! builds with debug assertions have fault points.
 
-/// The process comes by a place of this name.
+/// Passes the fault point of this name.
 #[cfg(debug_assertions)]
 pub(super) fn pass(name: &str) {
     use std::sync::LazyLock;
@@ -19,12 +19,12 @@ pub(super) fn pass(name: &str) {
         && wanted == name
         && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth
     {
-        // Nothing is dropped, flushed or said to the broker.
+        // Runs no destructor, flushes nothing, and sends nothing to the broker.
         std::process::abort();
     }
 }
 
-/// The process comes by a place of this name.
+/// Passes the fault point of this name.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(super) fn pass(_name: &str) {}

@@ -1,23 +1,23 @@
-//! Whether the topics of a pipeline are there, may be seen, and fit together.
+//! Checks that the topics of a pipeline exist, are visible, and fit together.
 
 use std::time::Duration;
 
 use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::Pipeline;
 
-use super::admin::{Found, find, input_topics, output_topics};
+use super::admin::{TopicState, find, input_topics, output_topics};
 use super::{Error, diagnosis};
 
-/// What there is of a pipeline's topics.
-pub(super) struct Topics {
+/// The topics of a pipeline, as its user sees them.
+pub(super) struct PipelineTopics {
     seen: Vec<String>,
-    /// Those that may not be seen, with the right that is missing.
+    /// Topics that the user may not see, with the missing right.
     hidden: Vec<(String, Cause)>,
-    /// What keeps the others from working together, each with its remedy.
+    /// Problems of the other topics, each with its remedy.
     pub(super) problems: Vec<String>,
 }
 
-impl Topics {
+impl PipelineTopics {
     pub(super) fn is_seen(&self, topic: &str) -> bool {
         self.seen.iter().any(|other| other == topic)
     }
@@ -27,45 +27,45 @@ impl Topics {
     }
 }
 
-/// Looks at a pipeline's topics. All inputs need the same number of partitions, so that all of a stream meets in one process.
+/// Looks up a pipeline's topics. All inputs need the same number of partitions, so that all records of a stream meet in one process.
 ///
 /// # Errors
 /// When the brokers cannot be reached within the time.
-pub(super) fn look(pipeline: &Pipeline, within: Duration) -> Result<Topics, Error> {
+pub(super) fn look(pipeline: &Pipeline, within: Duration) -> Result<PipelineTopics, Error> {
     let inputs = input_topics(pipeline);
     let (outputs, state) = (output_topics(pipeline), pipeline.publish.state.as_deref());
     let all: Vec<&str> = inputs.iter().copied().chain(state).chain(outputs).collect();
     let found = find(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &all, within)?;
-    let hidden = |(place, (topic, found)): (usize, (&&str, &Found))| {
+    let hidden = |(place, (topic, found)): (usize, (&&str, &TopicState))| {
         let right = if place < inputs.len() { "READ" } else { "WRITE" };
-        (*found == Found::Hidden)
+        (*found == TopicState::Hidden)
             .then(|| ((*topic).to_owned(), diagnosis::lacks(right, &format!("topic {topic}"))))
     };
     let hidden: Vec<(String, Cause)> = all.iter().zip(&found).enumerate().filter_map(hidden).collect();
     let alike = inputs.len() + usize::from(state.is_some());
-    let alike = found.iter().take(alike).filter(|found| **found != Found::Hidden).count();
-    let shown = all.into_iter().zip(found).filter(|(_, found)| *found != Found::Hidden);
+    let alike = found.iter().take(alike).filter(|found| **found != TopicState::Hidden).count();
+    let shown = all.into_iter().zip(found).filter(|(_, found)| *found != TopicState::Hidden);
     let shown: Vec<(&str, Option<i32>)> = shown.map(|(topic, found)| (topic, found.count())).collect();
     let seen = shown.iter().filter(|(_, count)| count.is_some()).map(|(topic, _)| (*topic).to_owned());
-    Ok(Topics { seen: seen.collect(), hidden, problems: problems(&shown, alike) })
+    Ok(PipelineTopics { seen: seen.collect(), hidden, problems: problems(&shown, alike) })
 }
 
-/// What keeps a pipeline's topics from working together, each with its remedy; nothing when all is well.
+/// The problems of a pipeline's topics, each with its remedy.
 ///
 /// # Errors
-/// When the brokers cannot be reached within the time, or a topic may not be seen.
+/// When the brokers cannot be reached within the time, or the user may not see a topic.
 pub(super) fn check_topics(pipeline: &Pipeline, within: Duration) -> Result<Vec<String>, Error> {
-    let Topics { hidden, problems, .. } = look(pipeline, within)?;
+    let PipelineTopics { hidden, problems, .. } = look(pipeline, within)?;
     if hidden.is_empty() { Ok(problems) } else { Err(Error::Hidden(hidden)) }
 }
 
-/// `found` has the topics first that need the same number of partitions: the inputs', and that of their state.
+/// Finds the problems. `found` begins with the topics that need the same number of partitions: the inputs and their state.
 fn problems(found: &[(&str, Option<i32>)], alike: usize) -> Vec<String> {
     const REMEDY: &str = "lockstep topics create CONFIG";
     let mut problems: Vec<String> = found
         .iter()
         .filter(|(_, count)| count.is_none())
-        .map(|(topic, _)| format!("the topic {topic} does not exist; `{REMEDY}` makes it"))
+        .map(|(topic, _)| format!("the topic {topic} does not exist; `{REMEDY}` creates it"))
         .collect();
     let counts: Vec<(&str, i32)> =
         found.iter().take(alike).filter_map(|(topic, count)| Some((*topic, (*count)?))).collect();
@@ -73,7 +73,7 @@ fn problems(found: &[(&str, Option<i32>)], alike: usize) -> Vec<String> {
         let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
         let each: Vec<String> = counts.iter().map(|(topic, count)| format!("{topic} has {count}")).collect();
         problems.push(format!(
-            "the topics of the inputs, and of their state, have different numbers of partitions ({}), so that what is of \
+            "the topics of the inputs, and of their state, have different numbers of partitions ({}), so the records of \
              one stream would not meet; give all of them {most} (kafka-topics.sh --alter --partitions {most})",
             each.join(", ")
         ));
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_or_does_not_fit_is_named_with_its_remedy() {
+    fn problems_name_missing_and_unlike_topics_with_a_remedy() {
         assert!(problems(&[("video", Some(4)), ("audio", Some(4)), ("results", Some(1))], 2).is_empty());
         let missing = problems(&[("video", Some(4)), ("audio", None)], 2);
         assert!(

@@ -1,4 +1,4 @@
-//! Finds out what librdkafka does not say of a connection that cannot be made: by asking the broker anew, in other words.
+//! Inquiries: asks the broker again, in other ways, for the cause of a failed connection that librdkafka does not report.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::certificate;
 use super::diagnosis::broker_of;
 use super::probe::{Speaks, speaks};
 
-/// How long a client may take that asks again.
+/// The limit for one question.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// What an error leaves open.
+/// The question that an error leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// What is wrong with the broker's certificate.
+    /// The fault of the broker's certificate.
     Certificate,
-    /// Whether a client certificate is missing or not accepted.
+    /// A client certificate that is missing, or that the broker refuses.
     ClientCertificate,
-    /// Whether client and listener speak the same.
+    /// Client and listener may speak different protocols.
     Protocol,
 }
 
-/// What an error of a client leaves open, if anything.
+/// Returns the question that a client's error leaves open, if any.
 pub(super) fn doubt(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Doubt> {
     let has = |words: &str| reason.contains(words);
     if has("certificate verify failed") {
@@ -36,7 +36,7 @@ pub(super) fn doubt(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Doub
         || has("SSL listener")
         || has("PLAINTEXT broker listener")
         || has("not valid in current SASL state")
-        // Brokers close a connection without a word that is not in their language.
+        // Brokers close a connection of another protocol without an answer.
         || has("Disconnected")
     {
         Some(Doubt::Protocol)
@@ -45,7 +45,7 @@ pub(super) fn doubt(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Doub
     }
 }
 
-/// Asks with the settings of the client that has failed.
+/// An inquiry with the settings of the client that has failed.
 #[derive(Clone, Debug)]
 pub(super) struct Inquiry {
     config: ClientConfig,
@@ -56,17 +56,17 @@ impl Inquiry {
         Self { config }
     }
 
-    /// Asks the brokers for the metadata of the topic of offsets with a new client. True if they answer.
+    /// Asks the brokers with a new client for the metadata of the offsets topic, and returns true if they answer.
     pub(super) fn is_answered(&self) -> bool {
         let client: Result<BaseProducer, _> = self.config.create();
         client.is_ok_and(|client| client.client().fetch_metadata(Some("__consumer_offsets"), WITHIN).is_ok())
     }
 
-    /// The true cause, if it can be found out. Waits for the brokers, a few seconds at most.
+    /// Finds the cause, if the brokers' answers show it. Waits for a few seconds at most.
     pub(super) fn find(&self, doubt: Doubt, reason: &str) -> Option<Cause> {
         match doubt {
             Doubt::Certificate => {
-                let (what, remedy) = certificate::what_is_wrong(&self.config, WITHIN)?;
+                let (what, remedy) = certificate::fault(&self.config, WITHIN)?;
                 Some(Cause::lasting(format!("{}: {what}", broker_of(reason)), remedy))
             }
             Doubt::ClientCertificate => Some(self.client_certificate(broker_of(reason))),
@@ -91,7 +91,7 @@ impl Inquiry {
     }
 
     fn protocol(&self) -> Option<Cause> {
-        // Brokers that were away may be back by now.
+        // The brokers may be reachable again by now.
         let again: BaseProducer = self.config.create().ok()?;
         if again.client().fetch_metadata(Some("__lockstep_probe"), WITHIN).is_ok() {
             return None;
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubt_is_about_what_the_words_leave_open() {
+    fn doubt_follows_from_the_text_of_an_error() {
         let all_down = Some(RDKafkaErrorCode::AllBrokersDown);
         assert_eq!(doubt(all_down, "1/1 brokers are down"), Some(Doubt::Protocol));
         let untrusted = "ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";

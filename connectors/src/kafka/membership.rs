@@ -1,26 +1,26 @@
-//! As which member, of which generation of its group, a process holds its partitions.
+//! The membership under which a process owns its partitions: its member id, and the generation of its group.
 //!
-//! A transaction that commits positions names both, and the broker refuses it when the group has moved on: a process
-//! that was thought dead cannot commit what another has taken over. So what is named is the generation
-//! that gave the partitions, and never a later one.
+//! A transaction that commits positions names both, and the broker refuses it after a newer generation. So a process that the group
+//! has given up cannot commit positions of partitions that another process owns. The transaction names the generation that assigned
+//! the partitions, and never a later one.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rdkafka::consumer::ConsumerGroupMetadata;
 
-/// Told by the source, asked by the sink.
+/// The membership of now. The source writes it and the sink reads it.
 #[derive(Default)]
-pub struct Membership(Mutex<State>);
+pub struct Membership(Mutex<MemberState>);
 
 #[derive(Default)]
-struct State {
+struct MemberState {
     member: Option<Arc<ConsumerGroupMetadata>>,
     is_over: bool,
 }
 
 impl Membership {
-    /// Partitions have been given to this member.
+    /// Sets the member to which the group has assigned partitions.
     pub(super) fn joined(&self, member: Option<ConsumerGroupMetadata>) {
         let mut state = self.0.lock();
         if !state.is_over {
@@ -28,18 +28,18 @@ impl Membership {
         }
     }
 
-    /// They have been let go.
+    /// Clears the member after it has released all partitions.
     pub(super) fn left(&self) {
         self.0.lock().member = None;
     }
 
-    /// They have been let go before all that is under way of them was given up: nothing may be committed any more, or it
-    /// would be in the name of what is held next.
+    /// Ends the membership for good. The member has released partitions of which records are still in flight: a later commit would
+    /// name the next generation.
     pub(super) fn end(&self) {
-        *self.0.lock() = State { member: None, is_over: true };
+        *self.0.lock() = MemberState { member: None, is_over: true };
     }
 
-    /// As whom positions are to be committed; nobody while no partitions are held.
+    /// The member as which transactions commit positions; none while it owns no partitions.
     pub(super) fn current(&self) -> Option<Arc<ConsumerGroupMetadata>> {
         self.0.lock().member.clone()
     }

@@ -1,14 +1,17 @@
-//! Kafka, through librdkafka: where records come from and where results go.
+//! Kafka through librdkafka: the source of records and the sink of results.
 //!
-//! [`source`] reads the inputs' topics as a member of a consumer group; [`sink`] produces; [`admin`]
-//! creates topics and checks that they fit together; [`embedded`] is a broker in this process, for a
-//! first try and for tests. [`tail`] follows a topic, [`topic_snapshot`] reads one to its end, and [`replay_offsets`] keeps what has been
-//! done of one.
+//! - [`source`] reads the inputs' topics as a member of a consumer group.
+//! - [`sink`] produces records.
+//! - [`admin`] creates topics, and [`preflight`] checks topics, settings and rights.
+//! - [`embedded`] is a broker in this process, for a first try and for tests.
+//! - [`tail`] follows a topic, [`topic_snapshot`] reads one to its end, and [`replay_offsets`] keeps the progress of a replay.
 
 pub mod admin;
 pub mod baseline;
 mod certificate;
 mod changelog;
+mod client_log;
+pub mod client_trial;
 mod collision;
 mod commits;
 mod config;
@@ -19,6 +22,8 @@ pub mod embedded;
 pub mod ends;
 mod fault_point;
 mod fitting;
+mod headers;
+mod in_flight;
 mod inquiry;
 mod log_throttle;
 pub mod membership;
@@ -29,47 +34,48 @@ pub mod properties;
 mod publishing;
 pub mod replay_offsets;
 pub mod sink;
+mod sink_context;
 pub mod source;
 mod statistics;
 pub mod tail;
 mod throttling;
 pub mod topic_check;
 pub mod topic_snapshot;
+pub mod transactional_id;
 pub mod transactions;
-mod under_way;
 mod watermarks;
 
 use lockstep_engine::condition::Cause;
 
-/// What keeps a client from being made or a request from being answered: what was asked for, what was
-/// wrong, and what would be right. Values of properties never appear in it, as they may be secrets.
+/// The error of a client that cannot be made, or of a request that fails: the request, its fault, and the remedy. It never contains
+/// the value of a property, which may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A property of librdkafka that is not the user's to set, or that librdkafka refuses.
+    /// A property that Lockstep sets itself, or that librdkafka refuses.
     #[error("{place}: {why}")]
     Property {
         /// The setting, as `kafka.consumer."enable.auto.commit"`.
         place: String,
-        /// What is wrong with it and what would be right.
+        /// The fault and the remedy.
         why: String,
     },
-    /// No broker answers. It may yet.
+    /// No broker answers, for now.
     #[error("cannot reach the brokers {brokers}: {cause}")]
     Unreachable {
         /// As configured.
         brokers: String,
-        /// Why, and what helps.
+        /// The cause with its remedy.
         cause: Cause,
     },
-    /// Topics may not be seen: nobody but those who grant rights can say whether they are there.
+    /// The user may not see topics, and so cannot know whether they exist.
     #[error("{}", listed(.0))]
     Hidden(Vec<(String, Cause)>),
-    /// librdkafka could not do what it was asked.
+    /// A request to librdkafka failed.
     #[error("{what}: {why}")]
     Client {
-        /// What it was asked.
+        /// The request.
         what: String,
-        /// What is wrong, and what may help.
+        /// The fault, and what may help.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The topics that a producer writes to: what each takes, and how much of each is under way.
+//! The topics that a producer writes to: the rules of each, and the bytes in flight to each.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use rdkafka::config::ClientConfig;
 
-use super::describe::{Describer, Rules};
+use super::describe::{DescribedRules, Describer};
 use super::log_throttle::LogThrottle;
 
-/// How long brokers may take to tell the rules of topics.
+/// The limit for an answer about the rules of topics.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// All topics of a producer.
 pub(super) struct Outlets {
     brokers: String,
     properties: BTreeMap<String, String>,
-    /// The largest batch that the client makes.
+    /// The largest batch that the client builds, in bytes.
     largest_batch: usize,
     is_compressed: bool,
     topics: Mutex<HashMap<Arc<str>, Outlet>>,
     is_asking: AtomicBool,
-    told: Mutex<LogThrottle>,
+    log_throttle: Mutex<LogThrottle>,
 }
 
 #[derive(Default)]
@@ -38,20 +38,20 @@ struct Outlet {
     rules: TopicRules,
 }
 
-/// What becomes of a record that is to be sent.
+/// The decision about a record to be sent.
 pub(super) enum Admission {
-    /// It is sent with this timestamp.
+    /// Send it with this timestamp.
     Send(Option<Timestamp>),
-    /// It has to wait.
+    /// Try again later.
     Wait,
-    /// The topic does not take it, and why.
+    /// The topic does not take it, for this reason.
     Refuse(String),
 }
 
 impl Outlets {
-    /// Of a producer with these properties.
+    /// Makes the outlets of a producer with these settings.
     pub(super) fn new(spec: &KafkaSpec, settings: &ClientConfig) -> Self {
-        // librdkafka's own default.
+        // The default of librdkafka.
         const BATCH: usize = 1_000_000;
         let number = |name| settings.get(name).and_then(|value| value.parse().ok());
         let largest_batch =
@@ -66,29 +66,29 @@ impl Outlets {
             is_compressed,
             topics: Mutex::default(),
             is_asking: AtomicBool::new(false),
-            told: Mutex::default(),
+            log_throttle: Mutex::default(),
         }
     }
 
-    /// Asks the brokers for the rules of topics, and goes by them from here on. A topic that tells none is written to all the same.
+    /// Asks the brokers for the rules of topics, and applies them from now on. A topic without an answer keeps the rules it had.
     pub(super) fn learn(&self, topics: &[&str]) {
         let described = match Describer::new(&self.brokers, &self.properties, DESCRIBE_WITHIN) {
             Ok(describer) => describer.topics(topics),
             Err(error) => {
-                tracing::debug!(%error, "the rules of topics are not known");
+                tracing::debug!(%error, "cannot read the rules of topics");
                 return;
             }
         };
         self.know(described);
     }
 
-    fn know(&self, described: Rules) {
+    fn know(&self, described: DescribedRules) {
         let mut outlets = self.topics.lock();
         for (topic, rules) in described {
             let rules = match rules {
                 Ok(rules) => rules,
                 Err(why) => {
-                    tracing::debug!(topic, why, "the rules of a topic are not known");
+                    tracing::debug!(topic, why, "cannot read the rules of a topic");
                     continue;
                 }
             };
@@ -100,14 +100,14 @@ impl Outlets {
         }
     }
 
-    /// Counts a record as under way, if its topic takes it and has room.
+    /// Counts a record as in flight if its topic takes it and its window has space.
     pub(super) fn admit(&self, record: &OutRecord, bytes: usize, number: u64) -> Admission {
         let mut outlets = self.topics.lock();
         let outlet = match outlets.get_mut(&record.topic) {
             Some(outlet) => outlet,
             None => outlets.entry(record.topic.clone()).or_default(),
         };
-        // `bytes` counts more than any batch of one record has, and is known already.
+        // `bytes` is known already, and more than the size of any batch of one record.
         let is_near = |limit: &usize| !self.is_compressed && bytes > *limit;
         if let Some(limit) = outlet.rules.max_batch.filter(is_near) {
             let size = record.batch_size();
@@ -131,36 +131,37 @@ impl Outlets {
             record.timestamp.filter(|timestamp| outlet.rules.keeps(*timestamp, Timestamp::wall()));
         drop(outlets);
         if timestamp != record.timestamp {
-            self.tell_restamped(record);
+            self.report_restamped(record);
         }
         Admission::Send(timestamp)
     }
 
-    fn tell_restamped(&self, record: &OutRecord) {
+    fn report_restamped(&self, record: &OutRecord) {
         telemetry::delivery::restamped(&record.topic);
-        if self.told.lock().tell(&record.topic, Instant::now()).is_some() {
+        if self.log_throttle.lock().admit(&record.topic, Instant::now()).is_some() {
             let event_time = record.timestamp.map(|timestamp| timestamp.to_string());
             tracing::warn!(
                 topic = &*record.topic,
                 event_time,
-                "the topic would refuse records of this event time, or delete them by its retention: they are stamped with \
-                 the time at which they are written; raise retention.ms or message.timestamp.before.max.ms and \
-                 .after.max.ms to keep event times"
+                remedy = "raise retention.ms, or message.timestamp.before.max.ms and message.timestamp.after.max.ms",
+                "records get the time of writing as their timestamp: the topic would refuse their event times, or delete \
+                 the records by its retention"
             );
         }
     }
 
-    /// A record was not sent after all.
+    /// Takes back the count of a record that was not sent.
     pub(super) fn withdraw(&self, topic: &str, bytes: usize) {
         self.with(topic, |window| window.withdraw(bytes));
     }
 
-    /// The broker has taken a record.
+    /// Counts a record that the broker has acknowledged.
     pub(super) fn taken(&self, topic: &str, bytes: usize) {
         self.with(topic, |window| window.taken(bytes));
     }
 
-    /// The broker has refused a record's batch. Whether the record was alone in it. It has a number if it is sent again under that.
+    /// Counts a refused batch, and returns true if the record was alone in it. `number` is set if the record is sent again under the same
+    /// number.
     pub(super) fn refused(
         self: &Arc<Self>,
         topic: &str,
@@ -175,7 +176,7 @@ impl Outlets {
         was_alone
     }
 
-    /// What was refused is sent again.
+    /// Begins to send refused records again.
     pub(super) fn send_again(&self) {
         self.topics.lock().values_mut().for_each(|outlet| outlet.window.send_again());
     }
@@ -186,19 +187,19 @@ impl Outlets {
         }
     }
 
-    /// Asks for a topic's rules on a thread of its own: they are other than they were.
+    /// Asks for a topic's rules on a thread of its own: a refusal shows that they have changed.
     fn learn_again(self: &Arc<Self>, topic: &str) {
         if self.is_asking.swap(true, Ordering::AcqRel) {
             return;
         }
         let (outlets, topic) = (self.clone(), topic.to_owned());
-        let asked = std::thread::Builder::new().name("kafka-describe".into()).spawn(move || {
+        let started = std::thread::Builder::new().name("kafka-describe".into()).spawn(move || {
             outlets.learn(&[&topic]);
             outlets.is_asking.store(false, Ordering::Release);
         });
-        if let Err(error) = asked {
+        if let Err(error) = started {
             self.is_asking.store(false, Ordering::Release);
-            tracing::debug!(%error, "the rules of a topic cannot be asked for");
+            tracing::debug!(%error, "cannot start the thread that reads the rules of a topic");
         }
     }
 }

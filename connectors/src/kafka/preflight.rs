@@ -1,6 +1,5 @@
-//! Tries for real what a pipeline needs of its brokers, and tells all that is wrong at once: whether they let it in, its topics
-//! with their settings, and its rights. `run` looks at brokers, topics and settings by the same code; rights it names when work
-//! fails for one.
+//! Preflight checks of a pipeline against its brokers: the connection, its topics and their settings, and its rights. They report all
+//! problems at once. `run` checks brokers, topics and settings by the same code. It reports a missing right when work fails.
 
 mod group;
 mod operations;
@@ -13,29 +12,30 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::admin;
-use super::fitting::{self, Topics};
+use super::fitting::{self, PipelineTopics};
 use super::topic_check::{self, Findings};
-use super::transactions::{self, TransactionalId};
+use super::transactional_id::TransactionalId;
+use super::transactions;
 use super::{Error, config, diagnosis};
 use operations::Operations;
 
-/// What was tried, and the outcome.
+/// A check and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What it is about, as `topic p.results (WRITE)`.
+    /// The subject, as `topic p.results (WRITE)`.
     pub place: String,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// The outcome.
+    pub outcome: CheckOutcome,
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All is well.
+pub enum CheckOutcome {
+    /// No problem.
     Fine,
-    /// It works, but not in each way that one may expect; or it cannot be known.
+    /// It works with a restriction, or the brokers do not answer the question.
     Note(String),
-    /// It does not work: why, and what helps.
+    /// It does not work, with the reason and the remedy.
     Wrong(String),
 }
 
@@ -44,37 +44,37 @@ pub enum Outcome {
 struct Checks(Vec<Check>);
 
 impl Checks {
-    fn add(&mut self, place: impl Into<String>, outcome: Outcome) {
+    fn add(&mut self, place: impl Into<String>, outcome: CheckOutcome) {
         self.0.push(Check { place: place.into(), outcome });
     }
 
     fn of<T>(&mut self, place: impl Into<String>, result: Result<T, impl std::fmt::Display>) -> Option<T> {
         match result {
             Ok(value) => {
-                self.add(place, Outcome::Fine);
+                self.add(place, CheckOutcome::Fine);
                 Some(value)
             }
             Err(why) => {
-                self.add(place, Outcome::Wrong(why.to_string()));
+                self.add(place, CheckOutcome::Wrong(why.to_string()));
                 None
             }
         }
     }
 
-    /// One check for all that is wrong or to be noted about the same, or that nothing is.
+    /// Adds a check for each problem and note of a subject, or one that is fine.
     fn list(&mut self, place: &str, wrong: &[String], notes: &[String]) {
-        wrong.iter().for_each(|why| self.add(place, Outcome::Wrong(why.clone())));
-        notes.iter().for_each(|note| self.add(place, Outcome::Note(note.clone())));
+        wrong.iter().for_each(|why| self.add(place, CheckOutcome::Wrong(why.clone())));
+        notes.iter().for_each(|note| self.add(place, CheckOutcome::Note(note.clone())));
         if wrong.is_empty() && notes.is_empty() {
-            self.add(place, Outcome::Fine);
+            self.add(place, CheckOutcome::Fine);
         }
     }
 }
 
-/// What is wrong with the topics and their settings; that the brokers lack something yet stands apart.
+/// Checks the topics and their settings. Problems that more brokers would solve are listed apart.
 ///
 /// # Errors
-/// When the brokers cannot be reached within the time, or a topic may not be seen.
+/// When the brokers cannot be reached within the time, or the user may not see a topic.
 pub fn topics_and_settings(pipeline: &Pipeline, within: Duration) -> Result<Findings, Error> {
     let problems = fitting::check_topics(pipeline, within)?;
     if !problems.is_empty() {
@@ -83,7 +83,7 @@ pub fn topics_and_settings(pipeline: &Pipeline, within: Duration) -> Result<Find
     topic_check::check(pipeline, within)
 }
 
-/// Tries everything, each within the time. Changes neither topics nor groups nor records.
+/// Runs all checks, each within the time. Changes neither topics nor groups nor records.
 pub fn try_all(pipeline: &Pipeline, within: Duration) -> Vec<Check> {
     let kafka = &pipeline.kafka;
     let mut checks = Checks::default();
@@ -112,7 +112,7 @@ pub fn try_all(pipeline: &Pipeline, within: Duration) -> Vec<Check> {
             }));
             checks.list("settings", &problems, &notes);
         }
-        Err(error) => checks.add("settings", Outcome::Wrong(reason(error))),
+        Err(error) => checks.add("settings", CheckOutcome::Wrong(reason(error))),
     }
     if pipeline.delivery.guarantee == Guarantee::ExactlyOnce && is_let_in {
         transactional(&mut checks, kafka, within);
@@ -120,7 +120,7 @@ pub fn try_all(pipeline: &Pipeline, within: Duration) -> Vec<Check> {
     checks.0
 }
 
-/// Why brokers cannot be asked, without their address, which stands before it.
+/// The reason of an error without the address of the brokers, which the place of the check contains.
 fn reason(error: Error) -> String {
     match error {
         Error::Unreachable { cause, .. } => cause.to_string(),
@@ -128,8 +128,14 @@ fn reason(error: Error) -> String {
     }
 }
 
-/// The rights on each topic that is there. What each client needs is asked with its own properties.
-fn rights(checks: &mut Checks, pipeline: &Pipeline, topics: &Topics, is_let_in: bool, within: Duration) {
+/// Checks the rights on each topic that exists. Each client asks with its own properties.
+fn rights(
+    checks: &mut Checks,
+    pipeline: &Pipeline,
+    topics: &PipelineTopics,
+    is_let_in: bool,
+    within: Duration,
+) {
     let state = pipeline.publish.state.as_deref();
     let read = admin::input_topics(pipeline).into_iter().chain(state).collect::<Vec<_>>();
     let written = admin::output_topics(pipeline).into_iter().chain(state).collect::<Vec<_>>();
@@ -149,13 +155,13 @@ fn rights(checks: &mut Checks, pipeline: &Pipeline, topics: &Topics, is_let_in: 
             if topics.is_hidden(topic) {
                 checks.add(
                     place,
-                    Outcome::Wrong(diagnosis::lacks(right, &format!("topic {topic}")).to_string()),
+                    CheckOutcome::Wrong(diagnosis::lacks(right, &format!("topic {topic}")).to_string()),
                 );
             } else if topics.is_seen(topic) {
                 let answer = match &answers {
                     Ok(answers) => answers.iter().find(|(name, _)| name == topic).map(|(_, answer)| *answer),
                     Err(why) => {
-                        checks.add(place, untold(why));
+                        checks.add(place, unknown(why));
                         continue;
                     }
                 };
@@ -165,45 +171,44 @@ fn rights(checks: &mut Checks, pipeline: &Pipeline, topics: &Topics, is_let_in: 
     }
 }
 
-fn judge(right: &str, topic: &str, answer: Option<Result<Operations, RDKafkaErrorCode>>) -> Outcome {
-    let lacks = || Outcome::Wrong(diagnosis::lacks(right, &format!("topic {topic}")).to_string());
+fn judge(right: &str, topic: &str, answer: Option<Result<Operations, RDKafkaErrorCode>>) -> CheckOutcome {
+    let lacks = || CheckOutcome::Wrong(diagnosis::lacks(right, &format!("topic {topic}")).to_string());
     match answer {
-        Some(Ok(Operations::Told { reads, writes })) => {
+        Some(Ok(Operations::Known { reads, writes })) => {
             if if right == "READ" { reads } else { writes } {
-                Outcome::Fine
+                CheckOutcome::Fine
             } else {
                 lacks()
             }
         }
         Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => lacks(),
-        Some(Err(code)) => untold(&in_words(code)),
-        Some(Ok(Operations::Untold)) | None => untold("the brokers do not tell"),
+        Some(Err(code)) => unknown(&in_words(code)),
+        Some(Ok(Operations::Unknown)) | None => unknown("the brokers do not report rights"),
     }
 }
 
 fn in_words(code: RDKafkaErrorCode) -> String {
     match code {
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::UnsupportedFeature => {
-            "the brokers do not tell what this user may do".into()
+            "the brokers do not report the rights of this user".into()
         }
         other => other.to_string(),
     }
 }
 
-/// Rights that cannot be known.
-fn untold(why: &str) -> Outcome {
-    Outcome::Note(format!("not checked: {why}"))
+/// The outcome for rights that the brokers do not report.
+fn unknown(why: &str) -> CheckOutcome {
+    CheckOutcome::Note(format!("not checked: {why}"))
 }
 
-/// Begins with transactions under a name that no process has, which brokers forget again. A name of the process's own is not tried:
-/// that would end the transactions of the process that has it now.
+/// Initializes transactions under a name that no process has; the brokers forget it later. The process's own name is not tried: that
+/// would fence the process that has it now.
 fn transactional(checks: &mut Checks, kafka: &KafkaSpec, within: Duration) {
     let id = TransactionalId::new(kafka);
     let place = format!("transactional ids lockstep-{}- (WRITE)", kafka.group);
     if kafka.consumer.contains_key("group.instance.id") {
-        let why =
-            "with group.instance.id, trying would end the transactions of the process that has this name now";
-        checks.add(place, untold(why));
+        let why = "with group.instance.id, the check would fence the process that has this name now";
+        checks.add(place, unknown(why));
         return;
     }
     let tried = config::transactional_producer(kafka, &id, 1 << 20)
@@ -226,20 +231,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn right_is_judged_by_what_brokers_tell() {
-        let told = |reads, writes| Some(Ok(Operations::Told { reads, writes }));
-        assert_eq!(judge("READ", "t", told(true, false)), Outcome::Fine);
-        assert_eq!(judge("WRITE", "t", told(false, true)), Outcome::Fine);
+    fn preflight_judges_rights_by_the_answers_of_brokers() {
+        let known = |reads, writes| Some(Ok(Operations::Known { reads, writes }));
+        assert_eq!(judge("READ", "t", known(true, false)), CheckOutcome::Fine);
+        assert_eq!(judge("WRITE", "t", known(false, true)), CheckOutcome::Fine);
         for (right, answer) in [
-            ("READ", told(false, true)),
-            ("WRITE", told(true, false)),
+            ("READ", known(false, true)),
+            ("WRITE", known(true, false)),
             ("WRITE", Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed))),
         ] {
-            let Outcome::Wrong(why) = judge(right, "t", answer) else { panic!("{right} {answer:?}") };
+            let CheckOutcome::Wrong(why) = judge(right, "t", answer) else { panic!("{right} {answer:?}") };
             assert!(why.contains(&format!("the right {right} on topic t is missing; grant")), "{why}");
         }
-        for answer in [None, Some(Ok(Operations::Untold)), Some(Err(RDKafkaErrorCode::UnsupportedFeature))] {
-            assert!(matches!(judge("READ", "t", answer), Outcome::Note(_)), "{answer:?}");
+        for answer in [None, Some(Ok(Operations::Unknown)), Some(Err(RDKafkaErrorCode::UnsupportedFeature))] {
+            assert!(matches!(judge("READ", "t", answer), CheckOutcome::Note(_)), "{answer:?}");
         }
     }
 }

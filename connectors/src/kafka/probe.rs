@@ -1,23 +1,23 @@
-//! What a port speaks. librdkafka says nothing of why a broker closes a connection at its first request; who asks in both
-//! languages knows.
+//! Probes the protocol of a port. librdkafka does not report why a broker closes a connection at its first request. A probe in both
+//! protocols shows it.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// How long one question may take.
+/// The limit for one question.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// Kafka's `ApiVersions` of version 0, which every broker answers that takes requests without TLS, with or without a user: size,
-/// key 18, version 0, number 7, no client's name.
+/// Kafka's `ApiVersions` request of version 0: size, key 18, version 0, correlation id 7, no client id. Every broker that takes requests
+/// without TLS answers it, with or without a user.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
-/// Its number, as it stands in the answer.
+/// Its correlation id, as the answer repeats it.
 const NUMBER: [u8; 4] = [0, 0, 0, 7];
 
-/// The kinds of a TLS record: an alert, and a handshake's message.
+/// Two types of TLS records: an alert, and a handshake message.
 const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
 
-/// What answers at a port.
+/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
     /// Kafka's protocol without TLS.
@@ -28,7 +28,7 @@ pub(super) enum Speaks {
     Other,
 }
 
-/// Asks who listens at an address, `host:port`.
+/// Probes an address, `host:port`.
 pub(super) fn speaks(address: &str) -> Speaks {
     let answer = ask(address, &API_VERSIONS);
     if answer.get(4..8) == Some(&NUMBER) {
@@ -41,10 +41,10 @@ pub(super) fn speaks(address: &str) -> Speaks {
     }
 }
 
-/// The first bytes of the answer to a question; none without an answer.
+/// Sends a question, and returns the first bytes of the answer; none without an answer.
 fn ask(address: &str, question: &[u8]) -> Vec<u8> {
     let mut answer = [0; 8];
-    let mut asked = || -> std::io::Result<usize> {
+    let mut exchange = || -> std::io::Result<usize> {
         let address = address.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::NotFound)?;
         let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
         stream.set_read_timeout(Some(WITHIN))?;
@@ -59,11 +59,11 @@ fn ask(address: &str, question: &[u8]) -> Vec<u8> {
         }
         Ok(length)
     };
-    let length = asked().unwrap_or(0);
+    let length = exchange().unwrap_or(0);
     answer.get(..length).unwrap_or_default().to_vec()
 }
 
-/// The beginning of a conversation in TLS 1.2 with a few usual ciphers. It is answered with a handshake or an alert: either tells.
+/// A TLS 1.2 ClientHello with a few usual ciphers. A TLS port answers with a handshake or an alert, and either identifies it.
 fn client_hello() -> Vec<u8> {
     let mut hello = vec![3, 3];
     hello.extend([0x5a; 32]);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn probe_tells_what_a_port_speaks() {
+    fn probe_identifies_the_protocol_of_a_port() {
         let cases: [(&'static [u8], Speaks); 4] = [
             (&[0, 0, 0, 4, 0, 0, 0, 7, 0, 0], Speaks::Kafka),
             (&[0x15, 3, 3, 0, 2, 2, 40], Speaks::Tls),

@@ -1,17 +1,9 @@
-//! Which of librdkafka's properties Lockstep sets itself, and whether librdkafka takes the others: one list and one judge for `check`
-//! and `run` alike.
+//! The librdkafka properties that Lockstep sets or forbids, with the reasons: one list for `check` and `run`.
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::BaseProducer;
 
-use lockstep_engine::pipeline::{Guarantee, KafkaSpec};
-
-use super::config::{self, ReadAhead};
-use super::transactions::TransactionalId;
-
-/// Which client a property is for.
+/// The client that a property is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// The consumer.
@@ -22,49 +14,109 @@ pub enum Client {
     Both,
 }
 
-/// Properties of the consumer that the guarantees rest on, with the reason.
-const CONSUMER_FIXED: &[(&str, &str)] = &[
-    ("enable.auto.commit", "a position is committed only when all before it have ended"),
-    ("enable.auto.offset.store", "a position is committed only when all before it have ended"),
-    ("auto.offset.reset", "lost records must be noticed; say where a new group begins with kafka.start"),
-    ("auto.commit.interval.ms", "Lockstep commits by itself; see limits.commit_every"),
-    ("isolation.level", "records of aborted transactions must not be read"),
-    ("partition.assignment.strategy", "all inputs of a stream must meet in one process, which takes range"),
-    ("group.protocol", "write kafka.group_protocol"),
-    ("group.remote.assignor", "all inputs of a stream must meet in one process, which takes range"),
-    ("group.id", "the group is named by kafka.group"),
-    ("enable.partition.eof", "the end of a partition is not an event here"),
-    ("queued.max.messages.kbytes", "prefetched bytes are part of the memory limit; see limits.memory"),
-    ("queued.min.messages", "prefetched records are part of the memory limit; see limits.memory"),
-];
-
-/// Properties of the producer that the guarantees rest on, with the reason.
-const PRODUCER_FIXED: &[(&str, &str)] = &[
-    ("acks", "a result counts only when all in-sync replicas have it"),
-    ("request.required.acks", "a result counts only when all in-sync replicas have it"),
-    ("enable.idempotence", "a retry must not duplicate or reorder records"),
-    ("enable.gapless.guarantee", "one record that fails must not take the others with it"),
-    ("partitioner", "keys must go to the same partitions as the Java clients send them to"),
-    ("transactional.id", "whether results are published in transactions is for delivery.guarantee to say"),
-];
-
-/// Properties of any client that have a place of their own.
-const FIXED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "the brokers are named by kafka.brokers"),
-    ("metadata.broker.list", "the brokers are named by kafka.brokers"),
-    ("client.software.name", "it names Lockstep"),
-    ("statistics.interval.ms", "lag and health are read from statistics once a second"),
-];
-
-/// Why a property is not the user's to set, and what to write instead; none if it is.
-pub fn set_by_lockstep(client: Client, name: &str) -> Option<&'static str> {
-    let of_consumer = CONSUMER_FIXED.iter().filter(|_| client != Client::Producer);
-    let of_producer = PRODUCER_FIXED.iter().filter(|_| client != Client::Consumer);
-    let mut all = FIXED.iter().chain(of_consumer).chain(of_producer);
-    all.find(|(fixed, _)| *fixed == name).map(|(_, why)| *why)
+/// A property that the user may not set.
+struct Fixed {
+    client: Client,
+    name: &'static str,
+    /// The value that Lockstep sets. None if it is computed, or if the property is forbidden.
+    value: Option<&'static str>,
+    why: &'static str,
 }
 
-/// Why librdkafka refuses a property alone: it does not know the name, or not the value, which is not shown.
+const fn set(client: Client, name: &'static str, value: &'static str, why: &'static str) -> Fixed {
+    Fixed { client, name, value: Some(value), why }
+}
+
+const fn no(client: Client, name: &'static str, why: &'static str) -> Fixed {
+    Fixed { client, name, value: None, why }
+}
+
+const POSITIONS: &str = "a position is committed only when all before it have ended";
+const RANGE: &str = "all inputs of a stream must meet in one process, which takes range";
+const ACKS: &str = "a result counts only when all in-sync replicas have it";
+const BROKERS: &str = "the brokers are named by kafka.brokers";
+
+const FIXED: &[Fixed] = &[
+    no(Client::Both, "bootstrap.servers", BROKERS),
+    no(Client::Both, "metadata.broker.list", BROKERS),
+    no(Client::Both, "client.software.name", "it names Lockstep"),
+    set(
+        Client::Both,
+        "statistics.interval.ms",
+        "1000",
+        "lag and health are read from statistics once a second",
+    ),
+    set(Client::Consumer, "enable.auto.commit", "false", POSITIONS),
+    set(Client::Consumer, "enable.auto.offset.store", "false", POSITIONS),
+    set(
+        Client::Consumer,
+        "auto.offset.reset",
+        "error",
+        "lost records must be noticed; say where a new group begins with kafka.start",
+    ),
+    no(Client::Consumer, "auto.commit.interval.ms", "Lockstep commits by itself; see limits.commit_every"),
+    set(
+        Client::Consumer,
+        "isolation.level",
+        "read_committed",
+        "records of aborted transactions must not be read",
+    ),
+    no(Client::Consumer, "partition.assignment.strategy", RANGE),
+    no(Client::Consumer, "group.protocol", "write kafka.group_protocol"),
+    no(Client::Consumer, "group.remote.assignor", RANGE),
+    no(Client::Consumer, "group.id", "the group is named by kafka.group"),
+    set(Client::Consumer, "enable.partition.eof", "false", "the end of a partition is not an event here"),
+    no(
+        Client::Consumer,
+        "queued.max.messages.kbytes",
+        "prefetched bytes are part of the memory limit; see limits.memory",
+    ),
+    set(
+        Client::Consumer,
+        "queued.min.messages",
+        "10000",
+        "prefetched records are part of the memory limit; see limits.memory",
+    ),
+    set(Client::Producer, "acks", "all", ACKS),
+    no(Client::Producer, "request.required.acks", ACKS),
+    set(Client::Producer, "enable.idempotence", "true", "a retry must not duplicate or reorder records"),
+    no(
+        Client::Producer,
+        "enable.gapless.guarantee",
+        "one record that fails must not take the others with it",
+    ),
+    set(
+        Client::Producer,
+        "partitioner",
+        "murmur2_random",
+        "keys must go to the same partitions as the Java clients send them to",
+    ),
+    no(
+        Client::Producer,
+        "transactional.id",
+        "delivery.guarantee says whether results are published in transactions",
+    ),
+];
+
+impl Fixed {
+    fn is_for(&self, client: Client) -> bool {
+        self.client == Client::Both || client == Client::Both || self.client == client
+    }
+}
+
+/// The reason why a property is not the user's to set, and the key to write instead; none if the user may set it.
+pub fn set_by_lockstep(client: Client, name: &str) -> Option<&'static str> {
+    FIXED.iter().find(|fixed| fixed.name == name && fixed.is_for(client)).map(|fixed| fixed.why)
+}
+
+/// The properties whose value is the same in each pipeline, for `config`.
+pub(super) fn fixed_values(client: Client) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_client = FIXED.iter().filter(move |fixed| fixed.is_for(client));
+    of_client.filter_map(|fixed| Some((fixed.name, fixed.value?)))
+}
+
+/// The reason why librdkafka refuses a property on its own: an unknown name, or a wrong value. The text leaves the value out, as it
+/// may be a secret.
 pub fn refused(name: &str, value: &str) -> Option<String> {
     let error = ClientConfig::new().set(name, value).create_native_config().err()?;
     Some(match error {
@@ -74,26 +126,6 @@ pub fn refused(name: &str, value: &str) -> Option<String> {
         }
         other => format!("is refused by librdkafka: {other}"),
     })
-}
-
-/// Why librdkafka refuses the properties together: makes each client as a pipeline does, without brokers to connect to.
-///
-/// # Errors
-/// What the first client says that cannot be made.
-pub fn try_clients(spec: &KafkaSpec, guarantee: Guarantee) -> Result<(), super::Error> {
-    let read_ahead = ReadAhead { bytes: 1 << 20, partitions: 1 };
-    let mut consumer = config::consumer(spec, false, read_ahead)?;
-    consumer.remove("bootstrap.servers");
-    let made = consumer.create::<BaseConsumer>();
-    made.map_err(|error| config::not_made("consumer", &error))?;
-    let mut producer = match guarantee {
-        Guarantee::AtLeastOnce => config::producer(&spec.brokers, &spec.producer, 1 << 20)?,
-        Guarantee::ExactlyOnce => config::transactional_producer(spec, &TransactionalId::new(spec), 1 << 20)?,
-    };
-    producer.remove("bootstrap.servers");
-    let made = producer.create::<BaseProducer>();
-    made.map_err(|error| config::not_made("producer", &error))?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -111,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn librdkafka_judges_names_and_values_and_no_value_is_shown() {
+    fn librdkafka_judges_names_and_values_and_hides_values() {
         assert_eq!(refused("linger.ms", "5"), None);
         let unknown = refused("lingr.ms", "5").expect("there is none of that name");
         assert!(unknown.contains("No such configuration property"), "{unknown}");

@@ -1,4 +1,4 @@
-//! What keeps the sink from publishing, as conditions.
+//! The conditions that keep the sink from publishing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::connection::Connection;
 use super::diagnosis;
 use super::inquiry::Inquiry;
-use super::statistics::{Partition, Statistics};
+use super::statistics::{ClientStatistics, PartitionStatistics};
 use super::throttling::Throttling;
 
-/// A partition whose records wait for so long without one being acknowledged is stuck.
+/// The time without an acknowledgement after which a partition with waiting records is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(3);
 
-/// Shared by the sink, its client's callbacks and its transactions.
+/// The conditions, shared by the sink, the callbacks of its client, and its transactions.
 #[derive(Clone)]
 pub(super) struct Publishing {
     conditions: Arc<dyn Conditions>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PublishingState>>,
 }
 
-struct State {
+struct PublishingState {
     connection: Connection,
-    /// Partitions with records that wait: what was last acknowledged, and since when nothing more is.
+    /// Partitions with waiting records: the last acknowledged message, and the time of the last progress.
     waiting: HashMap<(String, i32), (i64, Instant)>,
-    /// Topics of which a partition is stuck.
+    /// Topics with a stuck partition.
     stuck: BTreeMap<String, ()>,
     throttling: Throttling,
 }
@@ -36,7 +36,7 @@ struct State {
 impl Publishing {
     pub(super) fn new(conditions: Arc<dyn Conditions>, inquiry: Inquiry) -> Self {
         let connection = Connection::new("producer", conditions.clone(), inquiry);
-        let state = State {
+        let state = PublishingState {
             connection,
             waiting: HashMap::new(),
             stuck: BTreeMap::new(),
@@ -45,16 +45,16 @@ impl Publishing {
         Self { conditions, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A record of a topic has been acknowledged.
+    /// Ends the condition of a topic of which a record was acknowledged.
     pub(super) fn publishes(&self, topic: &str) {
         self.conditions.done(Work::Publish, topic);
     }
 
-    /// A record was not taken.
+    /// Reports the cause of a failed record.
     pub(super) fn cannot_publish(&self, topic: &str, error: &KafkaError) {
         use RDKafkaErrorCode as Code;
         let cause = match error.rdkafka_error_code() {
-            // When the client goes, it gives up what is under way. A record that is at fault itself blocks no other.
+            // A client that is dropped purges its records. A record that is itself at fault blocks no other.
             Some(
                 Code::PurgeQueue
                 | Code::PurgeInflight
@@ -76,7 +76,7 @@ impl Publishing {
         self.conditions.report(Work::Publish, topic, cause);
     }
 
-    /// The client has an error that is about no record.
+    /// Reports an error of the client that is about no record.
     pub(super) fn client_error(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
         if diagnosis::is_of_connection(code) {
             self.state.lock().connection.error(code, reason, Instant::now());
@@ -88,13 +88,13 @@ impl Publishing {
         }
     }
 
-    /// Looks, once a second, at what the client says of itself.
-    pub(super) fn look_at(&self, statistics: &Statistics, now: Instant) {
+    /// Observes the statistics of the client, once a second.
+    pub(super) fn look_at(&self, statistics: &ClientStatistics, now: Instant) {
         let state = &mut *self.state.lock();
-        // Without anything to send it need not be connected.
+        // A client without records to send need not be connected.
         state.connection.look(statistics, false);
         state.throttling.look(statistics, now);
-        // Then the broker answers in its own time.
+        // The broker delays its answers to a throttled client.
         let is_throttled = state.throttling.is_on(now);
         let mut waiting = HashMap::new();
         let mut stuck = BTreeMap::new();
@@ -121,7 +121,7 @@ impl Publishing {
                             "see that enough replicas of it are in sync (min.insync.replicas)",
                         )
                     };
-                    // While no broker can be reached at all, that is what is said.
+                    // While no broker can be reached, the connection reports that.
                     if state.connection.is_up() {
                         self.conditions.report(Work::Publish, name, cause);
                     }
@@ -139,6 +139,6 @@ impl Publishing {
     }
 }
 
-fn has_waiting(partition: &Partition) -> bool {
+fn has_waiting(partition: &PartitionStatistics) -> bool {
     partition.msgq_cnt + partition.xmit_msgq_cnt + partition.msgs_inflight > 0
 }

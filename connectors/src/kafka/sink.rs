@@ -1,6 +1,6 @@
-//! Produces records.
+//! The sink: an idempotent or transactional producer of records.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -8,211 +8,44 @@ use lockstep_engine::condition::{Conditions, Unreported};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OutRecord, Refusal, Sink};
-use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, ThreadedProducer};
 
+use super::in_flight::{RecordsInFlight, SendLimit};
 use super::inquiry::Inquiry;
 use super::membership::Membership;
 use super::outlets::{Admission, Outlets};
 use super::publishing::Publishing;
-use super::statistics::Statistics;
-use super::transactions::{KafkaTransactions, TransactionalId};
-use super::under_way::{UnderWay, Window};
+use super::sink_context::{Halt, SendFailure, SinkContext, of_header, size};
+use super::transactional_id::TransactionalId;
+use super::transactions::KafkaTransactions;
 use super::{Error, config, fault_point};
 
-/// Takes deliveries, one at a time. Called on a thread of the client, or of whoever sends what cannot even be queued or
-/// drops the sink, so it must return at once.
-pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
+pub use super::sink_context::OnDelivery;
 
-// A record's number travels through librdkafka in a pointer's place.
-const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");
-
-pub(super) struct Context {
-    on_delivery: OnDelivery,
-    under_way: Arc<UnderWay>,
-    outlets: Arc<Outlets>,
-    halt: Arc<Halt>,
-    publishing: Publishing,
-}
-
-/// Takes back what has been sent and is not on its way yet, when something before it was refused: it must not overtake that.
-#[derive(Default)]
-struct Halt {
-    /// Whether order matters so much.
-    is_wanted: AtomicBool,
-    /// Whether any failure is one of all: nothing of its transaction will count, and librdkafka sends no more of that.
-    on_any_failure: AtomicBool,
-    /// Nothing is taken until this is false.
-    is_on: AtomicBool,
-    /// Until the sink is dropped. The producer holds this. Locked while it is in use: it must not be dropped on its own thread,
-    /// which it waits for.
-    producer: Mutex<Weak<ThreadedProducer<Context>>>,
-}
-
-impl Halt {
-    fn halt(&self) {
-        if self.is_wanted.load(Ordering::Acquire) && !self.is_on.swap(true, Ordering::AcqRel) {
-            let producer = self.producer.lock();
-            if let Some(producer) = producer.upgrade() {
-                // librdkafka waits for what is under way before it sends anything else, so this comes before that.
-                producer.purge(PurgeConfig::default().queue());
-            }
-        }
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::source::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.publishing.client_error(error.rdkafka_error_code(), reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        if let Some(statistics) = Statistics::read(statistics) {
-            self.publishing.look_at(&statistics, Instant::now());
-        }
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
-        let message = match result {
-            Ok(message) | Err((_, message)) => message,
-        };
-        // Before it is told, or whoever waits for room would look too early.
-        let headers = message
-            .headers()
-            .map_or(0, |headers| headers.iter().map(|header| of_header(header.key, header.value)).sum());
-        let bytes = size(message.payload(), message.key(), headers);
-        self.under_way.makes_room(bytes, result.is_ok());
-        let outcome = match result {
-            Ok(_) => {
-                self.outlets.taken(message.topic(), bytes);
-                self.publishing.publishes(message.topic());
-                Ok(())
-            }
-            Err((error, _)) => Err(self.failed(error, message.topic(), (bytes, token as u64))),
-        };
-        (self.on_delivery)(Delivery { token: token as u64, outcome });
-        self.under_way.ended();
-    }
-}
-
-impl Context {
-    fn failed(&self, error: &KafkaError, topic: &str, (bytes, number): (usize, u64)) -> DeliveryError {
-        self.publishing.cannot_publish(topic, error);
-        let mut message = error.to_string();
-        let refusal = match Failure::of(error) {
-            Failure::Batch { for_size } => {
-                // In a transaction all is sent again under the same numbers.
-                let number = self.halt.on_any_failure.load(Ordering::Acquire).then_some(number);
-                match self.outlets.refused(topic, (bytes, number), for_size) {
-                    true => {
-                        if for_size {
-                            message = format!(
-                                "it is larger than the topic {topic} takes (max.message.bytes of it, message.max.bytes of the \
-                                 brokers)"
-                            );
-                        }
-                        Refusal::Poison
-                    }
-                    false => Refusal::Batch,
-                }
-            }
-            // Before it, or beside it, something was refused.
-            Failure::Beside if self.halt.is_on.load(Ordering::Acquire) => {
-                self.outlets.withdraw(topic, bytes);
-                Refusal::Batch
-            }
-            Failure::Beside | Failure::Passing => {
-                self.outlets.withdraw(topic, bytes);
-                Refusal::Passing
-            }
-            Failure::Fatal => {
-                self.outlets.withdraw(topic, bytes);
-                Refusal::Fatal
-            }
-        };
-        if refusal == Refusal::Batch || self.halt.on_any_failure.load(Ordering::Acquire) {
-            self.halt.halt();
-        }
-        DeliveryError { message, refusal }
-    }
-}
-
-/// What a record's failure is about.
-enum Failure {
-    /// The batch was refused, for its size or for what one of its records is.
-    Batch {
-        for_size: bool,
-    },
-    /// It is not this record's own.
-    Beside,
-    Passing,
-    Fatal,
-}
-
-impl Failure {
-    fn of(error: &KafkaError) -> Self {
-        match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::MessageSizeTooLarge
-                | RDKafkaErrorCode::InvalidMessageSize
-                | RDKafkaErrorCode::MessageBatchTooLarge,
-            ) => Self::Batch { for_size: true },
-            Some(
-                RDKafkaErrorCode::InvalidRecord
-                | RDKafkaErrorCode::InvalidDifferentRecord
-                | RDKafkaErrorCode::InvalidTimestamp
-                | RDKafkaErrorCode::UnsupportedForMessageFormat,
-            ) => Self::Batch { for_size: false },
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => Self::Beside,
-            Some(RDKafkaErrorCode::Fatal) => Self::Fatal,
-            _ => Self::Passing,
-        }
-    }
-}
-
-/// What counts of a record against the window, in bytes: with about what librdkafka takes beside these.
-fn size(payload: Option<&[u8]>, key: Option<&[u8]>, headers: usize) -> usize {
-    payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len) + headers + 500
-}
-
-/// What counts of a header: with the lengths that stand before both parts.
-fn of_header(name: &str, value: Option<&[u8]>) -> usize {
-    name.len() + value.map_or(0, <[u8]>::len) + 10
-}
-
-/// A producer.
+/// A producer that counts its records in flight.
 pub struct KafkaSink {
-    producer: Arc<ThreadedProducer<Context>>,
+    producer: Arc<ThreadedProducer<SinkContext>>,
     on_delivery: OnDelivery,
-    under_way: Arc<UnderWay>,
+    in_flight: Arc<RecordsInFlight>,
     publishing: Publishing,
     outlets: Arc<Outlets>,
     halt: Arc<Halt>,
 }
 
 impl KafkaSink {
-    /// An idempotent producer for `spec`'s brokers, with at most `queue` bytes of records waiting or under way. When it is dropped,
-    /// records under way fail, and their deliveries are told, before that returns.
+    /// Starts an idempotent producer for `spec`'s brokers, with at most `queue` bytes of records queued or in flight. When the sink
+    /// is dropped, records in flight fail, and their deliveries are reported, before the drop returns.
     ///
     /// # Errors
-    /// When a property is not the user's to set, or librdkafka refuses one.
+    /// When Lockstep sets a property itself, or librdkafka refuses one.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
         Self::start_reporting(spec, queue, on_delivery, Arc::new(Unreported))
     }
 
-    /// The same, and reports what keeps it from publishing.
+    /// Starts a producer as [`Self::start`] does, and reports the conditions that keep it from publishing.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -222,31 +55,32 @@ impl KafkaSink {
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
-        // Only a record larger than the window can reach the client's own limit. The client counts a record until some time
-        // after its delivery has been told, and whoever waits for that waits long.
+        // Twice the queue, so that only a record larger than the queue can reach the client's own limit. The client counts a
+        // record until some time after it reports the delivery, and a sender that waits for that waits long.
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
-        Self::make(spec, (config, inquiring), Window::Fixed(queue), on_delivery, conditions)
+        Self::make(spec, (config, inquiring), SendLimit::Fixed(queue), on_delivery, conditions)
     }
 
-    /// After a refused batch it takes back what follows, and takes nothing until it is told to [resume](Sink::resume), so that
-    /// all of it can be sent again in its order.
+    /// Keeps the order of records across refusals. After a refused batch the sink takes back the records that follow, and takes
+    /// no more until [`Sink::resume`], so that the publisher can send all of them again in order.
     #[must_use]
     pub fn keeping_order(self) -> Self {
         self.halt.is_wanted.store(true, Ordering::Release);
         self
     }
 
-    /// Asks the brokers what these topics take, so that no batch is larger. Waits for a few seconds at most; what is not known is
-    /// found out when a batch is refused.
+    /// Asks the brokers for the limits of these topics, so that no batch is larger. Waits for a few seconds at most. A limit that
+    /// stays unknown is learned when a broker refuses a batch.
     #[must_use]
     pub fn for_topics(self, topics: &[&str]) -> Self {
         self.outlets.learn(topics);
         self
     }
 
-    /// The same, with as many of them under way as the brokers take soon, and its transactions, one of which must have begun before anything is
-    /// sent. Positions of `inputs` are committed as the member that `membership` says. One of the same `id` is fenced.
+    /// Starts a transactional producer, and the thread that makes its transactions. A transaction must have begun before the first
+    /// record is sent. The bytes in flight follow the rate at which the brokers acknowledge, up to `queue`. A transaction commits
+    /// the positions of `inputs` as the group member in `membership`. The brokers fence an older producer of the same `id`.
     ///
     /// # Errors
     /// As [`Self::start`], or when the system gives no thread.
@@ -260,8 +94,8 @@ impl KafkaSink {
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
         let inquiry = Inquiry::new(inquiring.clone());
         let config = (config::transactional_producer(spec, id, 2 * queue)?, inquiring);
-        let window = Window::Following(id.window(), queue);
-        let sink = Self::make(spec, config, window, on_delivery, conditions.clone())?;
+        let limit = SendLimit::Following(id.window(), queue);
+        let sink = Self::make(spec, config, limit, on_delivery, conditions.clone())?;
         sink.halt.on_any_failure.store(true, Ordering::Release);
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
         let transactions = KafkaTransactions::start(
@@ -275,52 +109,52 @@ impl KafkaSink {
     fn make(
         spec: &KafkaSpec,
         (settings, inquiring): (ClientConfig, ClientConfig),
-        window: Window,
+        limit: SendLimit,
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
         let publishing = Publishing::new(conditions, Inquiry::new(inquiring));
-        let (under_way, halt) = (Arc::new(UnderWay::new(window)), Arc::new(Halt::default()));
+        let (in_flight, halt) = (Arc::new(RecordsInFlight::new(limit)), Arc::new(Halt::default()));
         let outlets = Arc::new(Outlets::new(spec, &settings));
-        let context = Context {
+        let context = SinkContext {
             on_delivery: on_delivery.clone(),
-            under_way: under_way.clone(),
+            in_flight: in_flight.clone(),
             outlets: outlets.clone(),
             halt: halt.clone(),
             publishing: publishing.clone(),
         };
-        let producer: ThreadedProducer<Context> =
+        let producer: ThreadedProducer<SinkContext> =
             settings.create_with_context(context).map_err(|error| config::not_made("producer", &error))?;
         let producer = Arc::new(producer);
         *halt.producer.lock() = Arc::downgrade(&producer);
-        Ok(Self { producer, on_delivery, under_way, outlets, halt, publishing })
+        Ok(Self { producer, on_delivery, in_flight, outlets, halt, publishing })
     }
 
-    /// How many records have been sent and have no delivery yet.
+    /// The number of records that were sent and have no delivery yet.
     pub fn in_flight(&self) -> usize {
-        self.under_way.count.load(Ordering::Acquire)
+        self.in_flight.count.load(Ordering::Acquire)
     }
 }
 
 impl Sink for KafkaSink {
     fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
-        // Counted before it is sent, as its delivery may come before this returns.
+        // Counted before the send: the delivery may come before the send returns.
         let headers = record.headers.iter().map(|header| of_header(&header.name, header.value.as_deref()));
         let bytes = size(Some(&record.payload), record.key.as_deref(), headers.sum());
-        if self.halt.is_on.load(Ordering::Acquire) || !self.under_way.takes_room(bytes) {
+        if self.halt.is_on.load(Ordering::Acquire) || !self.in_flight.reserve(bytes) {
             return Err(Full);
         }
         let timestamp = match self.outlets.admit(record, bytes, token) {
             Admission::Send(timestamp) => timestamp,
             Admission::Wait => {
-                self.under_way.withdraw(bytes);
+                self.in_flight.withdraw(bytes);
                 return Err(Full);
             }
             Admission::Refuse(why) => {
-                self.under_way.makes_room(bytes, false);
+                self.in_flight.release(bytes, false);
                 let error = DeliveryError { message: why, refusal: Refusal::Unsent };
                 (self.on_delivery)(Delivery { token, outcome: Err(error) });
-                self.under_way.ended();
+                self.in_flight.ended();
                 return Ok(());
             }
         };
@@ -347,21 +181,21 @@ impl Sink for KafkaSink {
             }
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                 self.outlets.withdraw(&record.topic, bytes);
-                self.under_way.withdraw(bytes);
+                self.in_flight.withdraw(bytes);
                 Err(Full)
             }
             Err((error, _)) => {
                 self.publishing.cannot_publish(&record.topic, &error);
                 self.outlets.withdraw(&record.topic, bytes);
-                self.under_way.makes_room(bytes, false);
-                let refusal = match Failure::of(&error) {
-                    Failure::Batch { .. } => Refusal::Unsent,
-                    Failure::Fatal => Refusal::Fatal,
-                    Failure::Beside | Failure::Passing => Refusal::Passing,
+                self.in_flight.release(bytes, false);
+                let refusal = match SendFailure::of(&error) {
+                    SendFailure::Batch { .. } => Refusal::Unsent,
+                    SendFailure::Fatal => Refusal::Fatal,
+                    SendFailure::Beside | SendFailure::Passing => Refusal::Passing,
                 };
                 let error = DeliveryError { message: error.to_string(), refusal };
                 (self.on_delivery)(Delivery { token, outcome: Err(error) });
-                self.under_way.ended();
+                self.in_flight.ended();
                 Ok(())
             }
         }
@@ -369,12 +203,12 @@ impl Sink for KafkaSink {
 
     fn flush(&mut self, within: Duration) -> Result<(), usize> {
         let until = Instant::now() + within;
-        let mut locked = self.under_way.lock.lock();
+        let mut locked = self.in_flight.lock.lock();
         loop {
             match self.in_flight() {
                 0 => return Ok(()),
                 left => {
-                    if self.under_way.none.wait_until(&mut locked, until).timed_out() {
+                    if self.in_flight.none.wait_until(&mut locked, until).timed_out() {
                         return if self.in_flight() == 0 { Ok(()) } else { Err(left) };
                     }
                 }

@@ -1,10 +1,9 @@
 //! Reads the inputs' topics as a member of a consumer group.
 //!
-//! A thread of its own polls librdkafka and never waits for anything else, so that a pipeline that is
-//! busy for minutes stays in its group. Each partition has a queue of its own inside librdkafka: a
-//! partition that is paused is simply not read, and librdkafka stops fetching for it when its prefetch
-//! is full. (librdkafka's own pause would throw away what is prefetched and fetch it again.) Everything
-//! that Kafka has to say arrives as a [`SourceEvent`](lockstep_engine::ingest::source::SourceEvent), in order.
+//! A thread of its own polls librdkafka and never waits for anything else, so that a pipeline that is busy for minutes stays in
+//! its group. Each partition has a queue of its own inside librdkafka. The thread does not read a paused partition, and
+//! librdkafka stops fetching for it when its prefetch is full. (librdkafka's own pause would discard prefetched records and fetch
+//! them again.) Records and group changes arrive as [`SourceEvent`](lockstep_engine::ingest::source::SourceEvent)s, in order.
 
 mod committer;
 mod context;
@@ -12,10 +11,11 @@ mod join;
 mod message;
 mod partition;
 mod poll;
+mod requests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::condition::Conditions;
@@ -26,57 +26,42 @@ use lockstep_engine::position::{Commit, InputId, PartitionId};
 use parking_lot::Mutex;
 
 use self::context::{Notices, Wake};
-use self::join::Join;
+use self::join::GroupJoin;
+use self::requests::{Close, Requests};
 use super::changelog::Changelog;
 use super::config::ReadAhead;
 use super::membership::Membership;
 use super::{Error, admin};
 
-pub(super) use self::context::log;
-pub(super) use self::message::headers;
-
-/// What the pipeline has asked for and the thread has not yet done. Later requests replace earlier ones,
-/// so it is bounded by the number of partitions.
-#[derive(Default)]
-struct Mailbox {
-    /// For want of memory, and for what the map has no room for.
-    paused: [Vec<PartitionId>; 2],
-    paused_changed: bool,
-    commit: BTreeMap<PartitionId, Commit>,
-    stopped: bool,
-    close: Option<Close>,
-}
-
-struct Close {
-    until: Instant,
-    done: SyncSender<Result<(), String>>,
-}
-
 /// A consumer of the inputs' topics, and the thread that polls it.
 pub struct KafkaSource {
-    mailbox: Arc<Mutex<Mailbox>>,
+    requests: Arc<Mutex<Requests>>,
     wake: Arc<Wake>,
-    /// Disconnected when the thread has ended. Behind a lock only to be shared.
+    /// Disconnected once the thread has ended. Behind a lock only so that the source can be shared.
     ended: Mutex<Receiver<()>>,
 }
 
 impl KafkaSource {
-    /// Joins the group and delivers to `sink` from a thread of its own. `prefetch` bounds what librdkafka
-    /// reads ahead, in bytes over all partitions (softly: a fetch brings a batch at least, however
-    /// large, and a partition's share is never less than 128 KiB, nor used whole where it is scarce); take it out of the
-    /// memory limit. `state` is the topic of what streams carry on, if that is kept. `membership` is told of every assignment, for a sink that commits
-    /// positions in transactions. That brokers are away is not an error here but a condition: the thread goes on trying. With
-    /// `tells_ends` it tells each time that it has read all of a partition.
+    /// Joins the group and delivers events to `sink` from a thread of its own.
+    ///
+    /// - `prefetch` bounds the records that librdkafka reads ahead, in bytes over all partitions; take it out of the memory limit.
+    ///   The bound is soft: a fetch brings at least one batch, however large. A partition's share is never less than 128 KiB, and
+    ///   a small share is not used whole.
+    /// - `state` is the topic of the stream state, if the pipeline keeps any.
+    /// - `membership` receives every assignment, for a sink that commits positions in transactions.
+    /// - With `reports_ends` the source sends an event each time that it has read a partition to its end.
+    ///
+    /// Unreachable brokers are a condition and no error: the thread goes on trying.
     ///
     /// # Errors
-    /// When a property is not the user's to set, or librdkafka refuses one.
+    /// When Lockstep sets a property itself, or librdkafka refuses one.
     pub fn start(
         spec: &KafkaSpec,
         inputs: &[InputSpec],
         state: Option<&str>,
         prefetch: usize,
         (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
-        tells_ends: bool,
+        reports_ends: bool,
         sink: Box<dyn SourceSink>,
     ) -> Result<Arc<Self>, Error> {
         let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
@@ -84,17 +69,17 @@ impl KafkaSource {
         let read_ahead = ReadAhead { bytes: prefetch, partitions: partitions(spec, &names) };
         let notices = Arc::new(Mutex::new(Notices::default()));
         let wake = Arc::new(Wake::default());
-        let join = Join {
+        let join = GroupJoin {
             spec: spec.clone(),
             topics,
             read_ahead,
-            tells_ends,
+            reports_ends,
             notices: notices.clone(),
             wake: wake.clone(),
             stamped_by_broker: Vec::new(),
         };
         let member = join.join(join.tries_incremental())?;
-        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let requests = Arc::new(Mutex::new(Requests::default()));
         let (alive, ended) = sync_channel(0);
         let inputs: HashMap<String, InputId> = join
             .topics
@@ -106,7 +91,7 @@ impl KafkaSource {
             (join, member),
             sink,
             notices,
-            mailbox.clone(),
+            requests.clone(),
             (wake.clone(), membership, conditions),
             inputs,
             (spec.start, state.map(|topic| Changelog::new(spec, topic))),
@@ -118,16 +103,16 @@ impl KafkaSource {
                 poller.run();
             })
             .map_err(|error| Error::client("cannot start the poll thread", error))?;
-        Ok(Arc::new(Self { mailbox, wake, ended: Mutex::new(ended) }))
+        Ok(Arc::new(Self { requests, wake, ended: Mutex::new(ended) }))
     }
 
-    fn ask(&self, change: impl FnOnce(&mut Mailbox)) {
-        change(&mut self.mailbox.lock());
+    fn ask(&self, change: impl FnOnce(&mut Requests)) {
+        change(&mut self.requests.lock());
         self.wake.wake();
     }
 }
 
-/// How many partitions the topics have in all; a guess where that cannot be known now.
+/// The number of partitions of all topics; a guess while the brokers do not answer.
 fn partitions(spec: &KafkaSpec, topics: &[&str]) -> usize {
     const GUESS: usize = 32;
     let counts = admin::partition_counts(&spec.brokers, &spec.consumer, topics, Duration::from_secs(3));
@@ -144,35 +129,35 @@ fn by_partition(commits: Vec<Commit>) -> impl Iterator<Item = (PartitionId, Comm
 
 impl SourceControl for KafkaSource {
     fn set_paused(&self, why: Pause, paused: Vec<PartitionId>) {
-        self.ask(|mailbox| {
-            let [memory, map] = &mut mailbox.paused;
+        self.ask(|requests| {
+            let [memory, map] = &mut requests.paused;
             match why {
                 Pause::Memory => *memory = paused,
                 Pause::Map => *map = paused,
             }
-            mailbox.paused_changed = true;
+            requests.paused_changed = true;
         });
     }
 
     fn commit(&self, commits: Vec<Commit>) {
         if !commits.is_empty() {
-            self.ask(|mailbox| mailbox.commit.extend(by_partition(commits)));
+            self.ask(|requests| requests.commit.extend(by_partition(commits)));
         }
     }
 
     fn stop(&self) {
-        self.ask(|mailbox| mailbox.stopped = true);
+        self.ask(|requests| requests.stopped = true);
     }
 
     fn close(&self, commits: Vec<Commit>, within: Duration) -> Result<(), String> {
         let until = Instant::now() + within;
         let (done, answer) = sync_channel(1);
-        self.ask(|mailbox| {
-            mailbox.stopped = true;
-            mailbox.commit.extend(by_partition(commits));
-            mailbox.close = Some(Close { until, done });
+        self.ask(|requests| {
+            requests.stopped = true;
+            requests.commit.extend(by_partition(commits));
+            requests.close = Some(Close { until, done });
         });
-        // A little longer than the thread takes, so that its own words for what failed arrive.
+        // A little longer than the thread waits, so that its own error text arrives.
         let left = || (until + Duration::from_millis(200)).saturating_duration_since(Instant::now());
         let outcome = answer.recv_timeout(left()).unwrap_or_else(|error| {
             Err(match error {
@@ -180,7 +165,7 @@ impl SourceControl for KafkaSource {
                 RecvTimeoutError::Disconnected => "the consumer has been closed already".into(),
             })
         });
-        // librdkafka may take its time to give its threads back; nothing depends on it.
+        // librdkafka may take long to end its threads; nothing depends on it.
         let _ended = self.ended.lock().recv_timeout(left());
         outcome
     }
@@ -191,10 +176,10 @@ impl Drop for KafkaSource {
     fn drop(&mut self) {
         let (done, _) = sync_channel(1);
         let until = Instant::now() + Duration::from_secs(2);
-        self.ask(|mailbox| {
-            mailbox.stopped = true;
-            if mailbox.close.is_none() {
-                mailbox.close = Some(Close { until, done });
+        self.ask(|requests| {
+            requests.stopped = true;
+            if requests.close.is_none() {
+                requests.close = Some(Close { until, done });
             }
         });
     }

@@ -7,56 +7,56 @@ use lockstep_engine::ingest::source::End;
 use lockstep_engine::position::NextOffset;
 use serde::Deserialize;
 
-/// A broker that owes an answer and sends nothing for so long, in microseconds, is away.
+/// The silence in microseconds after which a broker that owes an answer counts as disconnected.
 const ANSWERS_WITHIN: i64 = 5_000_000;
 
-/// What a client says of itself.
+/// The statistics of a client.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Statistics {
+pub(super) struct ClientStatistics {
     #[serde(default)]
-    brokers: HashMap<String, Broker>,
+    brokers: HashMap<String, BrokerStatistics>,
     #[serde(default)]
-    pub(super) topics: HashMap<String, Topic>,
-    /// Of a consumer alone.
-    pub(super) cgrp: Option<Group>,
+    pub(super) topics: HashMap<String, TopicStatistics>,
+    /// The consumer group; none for a producer.
+    pub(super) cgrp: Option<GroupState>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Broker {
+struct BrokerStatistics {
     #[serde(default = "unknown_id")]
     nodeid: i32,
     #[serde(default)]
     state: String,
     #[serde(default)]
     source: String,
-    /// Requests that wait for an answer.
+    /// The number of requests without an answer.
     #[serde(default)]
     waitresp_cnt: i64,
-    /// For how long nothing has come, in microseconds.
+    /// The time since the last answer, in microseconds.
     #[serde(default = "unknown")]
     rxidle: i64,
     #[serde(default)]
     throttle: Throttle,
 }
 
-/// For how long the broker has said that it delays the client, in milliseconds, since the last time.
+/// The delays of the client by the broker since the last statistics, in milliseconds.
 #[derive(Debug, Default, Deserialize)]
 struct Throttle {
     #[serde(default)]
     max: i64,
 }
 
-/// What is known of a topic.
+/// The statistics of a topic.
 #[derive(Debug, Deserialize)]
-pub(super) struct Topic {
+pub(super) struct TopicStatistics {
     #[serde(default)]
-    pub(super) partitions: HashMap<String, Partition>,
+    pub(super) partitions: HashMap<String, PartitionStatistics>,
 }
 
-/// What is known of a partition.
+/// The statistics of a partition.
 #[derive(Debug, Deserialize)]
-pub(super) struct Partition {
-    /// Below 0 for the place where a producer keeps records whose partition is not known yet.
+pub(super) struct PartitionStatistics {
+    /// Negative for the queue in which a producer keeps records whose partition is not known yet.
     pub(super) partition: i32,
     #[serde(default = "unknown_id")]
     leader: i32,
@@ -64,36 +64,36 @@ pub(super) struct Partition {
     hi_offset: i64,
     #[serde(default = "unknown")]
     ls_offset: i64,
-    /// Whether the brokers have not told of it: it was assigned before the client has heard that there is one.
+    /// The metadata of the brokers does not contain it yet: it was assigned before the client received them.
     #[serde(default)]
     unknown: bool,
-    /// From where it is fetched next: behind markers of transactions and records of aborted ones.
+    /// The offset of the next fetch: behind markers of transactions and records of aborted ones.
     #[serde(default = "unknown")]
     next_offset: i64,
-    /// Records that were fetched and not taken.
+    /// The number of records that were fetched and not read.
     #[serde(default)]
     fetchq_cnt: i64,
-    /// Records that wait to be sent.
+    /// The number of records that wait to be sent.
     #[serde(default)]
     pub(super) msgq_cnt: i64,
-    /// Records that are to be sent with the next request.
+    /// The number of records in the next request.
     #[serde(default)]
     pub(super) xmit_msgq_cnt: i64,
-    /// Records that have been sent and not been answered.
+    /// The number of records that were sent and not acknowledged.
     #[serde(default)]
     pub(super) msgs_inflight: i64,
-    /// Up to which record the broker has acknowledged.
+    /// The id of the last acknowledged record.
     #[serde(default)]
     pub(super) acked_msgid: i64,
 }
 
-/// What is known of the consumer group.
+/// The state of the consumer group.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Group {
+pub(super) struct GroupState {
     /// `up` when the coordinator is known and connected.
     #[serde(default)]
     pub(super) state: String,
-    /// `steady` when the group waits for nothing.
+    /// `steady` while no rebalance is in progress.
     #[serde(default)]
     pub(super) join_state: String,
 }
@@ -106,20 +106,20 @@ fn unknown_id() -> i32 {
     -1
 }
 
-impl Statistics {
-    /// Reads them. What cannot be read is as if nothing were known.
+impl ClientStatistics {
+    /// Parses statistics; none if they cannot be parsed.
     pub(super) fn read(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json)
             .inspect_err(|error| tracing::debug!(%error, "librdkafka's statistics cannot be read"))
             .ok()
     }
 
-    /// Whether a connection to any broker works.
+    /// Returns true if a connection to any broker works.
     pub(super) fn is_connected(&self) -> bool {
         self.brokers.values().any(|broker| broker.source != "internal" && broker.is_up())
     }
 
-    /// Whether the leader of a partition is known and the connection to it works.
+    /// Returns true if the leader of a partition is known and the connection to it works.
     pub(super) fn is_reachable(&self, topic: &str, number: i32) -> bool {
         let partition = self.topics.get(topic).and_then(|topic| topic.partitions.get(&number.to_string()));
         let leader = partition.map_or(-1, |partition| partition.leader);
@@ -130,13 +130,13 @@ impl Statistics {
                 .any(|broker| broker.nodeid == leader && broker.source != "logical" && broker.is_up())
     }
 
-    /// The longest delay by which a broker has throttled the client since the last time.
+    /// The longest delay by which a broker has throttled the client since the last statistics.
     pub(super) fn throttled(&self) -> Duration {
         let longest = self.brokers.values().map(|broker| broker.throttle.max).max();
         Duration::from_millis(longest.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0))
     }
 
-    /// Whether a producer has nothing to send.
+    /// Returns true if a producer has no records to send.
     pub(super) fn is_idle(&self) -> bool {
         self.topics
             .values()
@@ -144,37 +144,37 @@ impl Statistics {
             .all(|partition| partition.msgq_cnt + partition.xmit_msgq_cnt + partition.msgs_inflight == 0)
     }
 
-    /// How many partitions a topic has; none when the client does not know it.
+    /// The number of partitions of a topic; none if the client does not know it.
     pub(super) fn partitions(&self, topic: &str) -> Option<i32> {
         let known = self.topics.get(topic)?.partitions.values();
         let count = known.filter(|partition| partition.partition >= 0 && !partition.unknown).count();
         i32::try_from(count).ok().filter(|count| *count > 0)
     }
 
-    /// Where a partition ends that was read up to `next`.
+    /// The end and the lag of a partition that was read up to `next`.
     pub(super) fn end(&self, topic: &str, number: i32, next: NextOffset) -> Option<End> {
         self.topics.get(topic)?.partitions.get(&number.to_string())?.end(next)
     }
 }
 
-impl Partition {
+impl PartitionStatistics {
     fn end(&self, next: NextOffset) -> Option<End> {
-        // A reader of committed records sees no further than the last stable offset.
+        // A reader of committed records reads up to the last stable offset.
         let stable = if self.ls_offset >= 0 { self.ls_offset } else { self.hi_offset };
         if stable < 0 {
             return None;
         }
-        // Nothing that was fetched is left to take, so all before that has been read or is not to be read.
+        // No fetched record is left, so all offsets before that were read, or are not for readers.
         let next = if self.fetchq_cnt == 0 { next.0.max(self.next_offset) } else { next.0 };
         let lag = stable.saturating_sub(next).max(0);
         Some(End { lag, stable: NextOffset(stable), high: NextOffset(self.hi_offset.max(stable)) })
     }
 }
 
-impl Broker {
+impl BrokerStatistics {
     fn is_up(&self) -> bool {
-        // UPDATE: connected, and about to look at its name again. Brokers answer fetches at once or after 100 ms: one that is
-        // frozen, or behind a network that drops everything, is connected until a request times out.
+        // UPDATE: connected, and about to resolve its name again. Brokers answer fetches at once or after 100 ms. A frozen broker, or one
+        // behind a network that drops all packets, stays connected until a request times out.
         matches!(self.state.as_str(), "UP" | "UPDATE")
             && (self.waitresp_cnt == 0 || self.rxidle < ANSWERS_WITHIN)
     }
@@ -184,9 +184,9 @@ impl Broker {
 mod tests {
     use super::*;
 
-    fn partitions(partitions: &str) -> Statistics {
+    fn partitions(partitions: &str) -> ClientStatistics {
         let json = format!(r#"{{"topics":{{"t":{{"partitions":{{{partitions}}}}}}},"more":{{}}}}"#);
-        Statistics::read(json.as_bytes()).expect("reads")
+        ClientStatistics::read(json.as_bytes()).expect("reads")
     }
 
     fn end(lag: i64, stable: i64, high: i64) -> Option<End> {
@@ -208,9 +208,9 @@ mod tests {
         assert_eq!((known.partitions("t"), known.partitions("u")), (Some(2), None));
     }
 
-    /// As librdkafka 2.16 says it behind a transaction of 50 records, one of as many that was aborted, and an open one.
+    /// Statistics of librdkafka 2.16 behind a transaction of 50 records, an aborted one of 50, and an open one.
     #[test]
-    fn markers_and_aborted_records_are_no_lag() {
+    fn lag_leaves_out_markers_and_aborted_records() {
         let known = partitions(
             r#""0":{"partition":0,"next_offset":102,"app_offset":50,"ls_offset":102,"hi_offset":133,"fetchq_cnt":0}"#,
         );
@@ -229,11 +229,11 @@ mod tests {
             ":0/internal":{"nodeid":-1,"state":"UP","source":"internal"}},
             "topics":{"t":{"partitions":{
             "0":{"partition":0,"leader":1},"1":{"partition":1,"leader":2},"2":{"partition":2,"leader":-1}}}}}"#;
-        let statistics = Statistics::read(json).expect("reads");
+        let statistics = ClientStatistics::read(json).expect("reads");
         assert!(statistics.is_connected() && statistics.is_reachable("t", 0));
         assert!(!statistics.is_reachable("t", 1) && !statistics.is_reachable("t", 2));
         assert!(!statistics.is_reachable("t", 3) && !statistics.is_reachable("u", 0));
         let none = br#"{"brokers":{":0/internal":{"nodeid":-1,"state":"UP","source":"internal"}}}"#;
-        assert!(!Statistics::read(none).expect("reads").is_connected());
+        assert!(!ClientStatistics::read(none).expect("reads").is_connected());
     }
 }

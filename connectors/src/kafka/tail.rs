@@ -1,4 +1,4 @@
-//! Follows a topic, for people: no group, no commits, all partitions.
+//! Follows all partitions of a topic, for people, without a group and without commits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,33 +13,33 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{Error, admin, config};
+use super::{Error, admin, client_log, config, headers};
 
-pub(super) struct Quiet;
+pub(super) struct ReaderContext;
 
-impl ClientContext for Quiet {
+impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::source::log(level, facility, message);
+        client_log::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is no trouble: who asks for it hears of it. Nor is the connection to a coordinator, which closes
-        // with the client: without a group it serves single questions, and each returns an error of its own.
+        // The end of a partition is no error: the read returns it. Nor is a closed connection to a coordinator. Without a group, that
+        // connection serves single requests, and each returns an error of its own.
         let of_coordinator = reason.starts_with("GroupCoordinator: ");
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) && !of_coordinator {
-            tracing::warn!(%error, reason, "reading the topic");
+            tracing::warn!(%error, reason, "cannot read the topic for now");
         }
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for ReaderContext {}
 
-/// Where following begins.
+/// The position at which following begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum From {
     /// At the oldest record that the broker has.
     Beginning,
-    /// At what comes from now on.
+    /// At the next new record.
     #[default]
     End,
 }
@@ -68,14 +68,14 @@ impl TailRecord {
             offset: message.offset(),
             key: message.key().map(Bytes::copy_from_slice),
             value: message.payload().map(Bytes::copy_from_slice).unwrap_or_default(),
-            headers: super::source::headers(message),
+            headers: headers::headers(message),
             timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
         }
     }
 }
 
-/// A client that reads partitions without joining a group. librdkafka wants a group's name even so. Properties about
-/// the connection are taken, others ignored.
+/// The settings of a client that reads partitions without joining a group. librdkafka requires the name of a group all the same. Uses
+/// the properties about the connection, and ignores others.
 pub(super) fn reader(brokers: &str, properties: &BTreeMap<String, String>, group: &str) -> ClientConfig {
     let mut settings = config::connecting(brokers, properties);
     settings
@@ -89,11 +89,11 @@ pub(super) fn reader(brokers: &str, properties: &BTreeMap<String, String>, group
 
 /// Follows all partitions of a topic, each in order.
 pub struct Tail {
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<ReaderContext>,
 }
 
 impl Tail {
-    /// Begins to follow a topic. Properties about the connection are taken, others ignored.
+    /// Begins to follow a topic. Uses the properties about the connection, and ignores others.
     ///
     /// # Errors
     /// When the brokers cannot be reached within 10 s, or the topic does not exist.
@@ -110,8 +110,8 @@ impl Tail {
                 "the brokers have no topic of that name",
             ));
         };
-        let consumer: BaseConsumer<Quiet> = reader(brokers, properties, "lockstep-tail")
-            .create_with_context(Quiet)
+        let consumer: BaseConsumer<ReaderContext> = reader(brokers, properties, "lockstep-tail")
+            .create_with_context(ReaderContext)
             .map_err(|error| config::not_made("consumer", &error))?;
         let start = match from {
             From::Beginning => Offset::Beginning,
@@ -129,7 +129,7 @@ impl Tail {
     /// The next record, if one comes within the time.
     ///
     /// # Errors
-    /// When following cannot go on. Brokers that are away are waited for and logged.
+    /// When the client has failed for good. It logs unreachable brokers, and waits for them.
     pub fn next(&mut self, within: Duration) -> Result<Option<TailRecord>, Error> {
         match self.consumer.poll(within) {
             None => Ok(None),
@@ -137,7 +137,7 @@ impl Tail {
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                 Err(Error::client("following has failed", error))
             }
-            // Told through the context.
+            // The context logs it.
             Some(Err(_)) => Ok(None),
         }
     }

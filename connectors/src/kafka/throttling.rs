@@ -1,18 +1,18 @@
-//! Brokers that delay a client by a quota.
+//! Throttling: the delays by which brokers enforce a quota on a client.
 
 use std::time::{Duration, Instant};
 
 use lockstep_engine::telemetry;
 
 use super::log_throttle::LogThrottle;
-use super::statistics::Statistics;
+use super::statistics::ClientStatistics;
 
 /// The delays of one client.
 pub(super) struct Throttling {
     client: &'static str,
     /// The quota that delays it, as brokers name it.
     quota: &'static str,
-    /// The latest delay, and until when it lasts.
+    /// The latest delay, and the time at which it ends.
     last: Option<(Duration, Instant)>,
     throttle: LogThrottle,
 }
@@ -26,12 +26,12 @@ impl Throttling {
         Self { client: "consumer", quota: "consumer_byte_rate", last: None, throttle: LogThrottle::default() }
     }
 
-    /// Looks, once a second, at what the client says of itself.
-    pub(super) fn look(&mut self, statistics: &Statistics, now: Instant) {
+    /// Observes the statistics of the client, once a second.
+    pub(super) fn look(&mut self, statistics: &ClientStatistics, now: Instant) {
         let delay = statistics.throttled();
         if !delay.is_zero() {
             self.last = Some((delay, now + delay));
-            if let Some(repeated) = self.throttle.tell("", now) {
+            if let Some(repeated) = self.throttle.admit("", now) {
                 let (client, remedy) = (
                     self.client,
                     format!("raise {} or request_percentage of its user or client.id", self.quota),
@@ -45,7 +45,7 @@ impl Throttling {
         telemetry::delivery::throttled(self.client, delay);
     }
 
-    /// Whether a delay lasts.
+    /// Returns true while a delay lasts.
     pub(super) fn is_on(&self, now: Instant) -> bool {
         self.last.is_some_and(|(_, until)| now < until)
     }
@@ -56,13 +56,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delay_lasts_for_as_long_as_the_broker_says() {
+    fn throttling_lasts_as_long_as_the_delay_of_the_broker() {
         let (mut throttling, now) = (Throttling::of_producer(), Instant::now());
         let statistics = |millis: u32| {
             let json = format!(
                 r#"{{"brokers":{{"a":{{"throttle":{{"max":{millis}}}}},"b":{{"throttle":{{"max":0}}}}}}}}"#
             );
-            Statistics::read(json.as_bytes()).expect("reads")
+            ClientStatistics::read(json.as_bytes()).expect("reads")
         };
         let after = |seconds| now + Duration::from_secs(seconds);
         throttling.look(&statistics(0), now);

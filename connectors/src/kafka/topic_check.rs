@@ -1,4 +1,4 @@
-//! Holds the settings of a pipeline's topics and brokers against what it will write.
+//! Checks the settings of a pipeline's topics and brokers against the records that it will write.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::publish::topic_rules::Purpose;
 
 use super::Error;
-use super::admin::{Found, find_with_brokers};
-use super::describe::{Describer, Rules, Settings};
+use super::admin::{TopicState, find_with_brokers};
+use super::describe::{DescribedRules, DescribedSettings, Describer};
 
-/// What was found.
+/// The findings of the check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Why the pipeline cannot work, each with its remedy.
+    /// Reasons why the pipeline cannot work, each with its remedy.
     pub problems: Vec<String>,
-    /// Why it cannot work yet: the cluster lacks brokers.
+    /// Reasons why it cannot work yet, because the cluster lacks brokers.
     pub not_yet: Vec<String>,
-    /// What its users may not expect.
+    /// Effects that users may not expect.
     pub notes: Vec<String>,
-    /// How many characters a commit's metadata may have, if that is less than the pipeline takes.
+    /// The most characters of a commit's metadata, if the brokers take fewer than the pipeline is configured for.
     pub metadata_limit: Option<usize>,
 }
 
-/// The least that a commit's metadata must hold: see `delivery.metadata_limit`.
+/// The least space for a commit's metadata, in characters: see `delivery.metadata_limit`.
 const LEAST_METADATA: usize = 256;
 
-/// Asks the brokers. What may not be asked is noted once, and is no problem.
+/// Asks the brokers. A question that the user may not ask becomes one note and no problem.
 ///
 /// # Errors
 /// When the brokers cannot be reached within the time.
@@ -48,15 +48,15 @@ pub fn check(pipeline: &Pipeline, within: Duration) -> Result<Findings, Error> {
             .filter(|limit| *limit < pipeline.delivery.metadata_limit);
         if let Some(limit) = findings.metadata_limit.filter(|limit| *limit < LEAST_METADATA) {
             findings.problems.push(format!(
-                "the brokers take {limit} characters of metadata with a commit (offset.metadata.max.bytes), and {LEAST_METADATA} \
-                 is the least that is needed; raise it there"
+                "the brokers take {limit} characters of metadata with a commit (offset.metadata.max.bytes), fewer than \
+                 the {LEAST_METADATA} that Lockstep needs; raise it there"
             ));
         }
     }
     Ok(findings)
 }
 
-/// The topics that a pipeline writes, and what for.
+/// The topics that a pipeline writes, with their purposes.
 fn purposes(pipeline: &Pipeline) -> Vec<(&str, Purpose)> {
     let publish = &pipeline.publish;
     let mut purposes = vec![
@@ -68,7 +68,7 @@ fn purposes(pipeline: &Pipeline) -> Vec<(&str, Purpose)> {
     purposes
 }
 
-fn of_topics(findings: &mut Findings, inputs: &[&str], outputs: &[(&str, Purpose)], rules: &Rules) {
+fn of_topics(findings: &mut Findings, inputs: &[&str], outputs: &[(&str, Purpose)], rules: &DescribedRules) {
     let largest = inputs.iter().filter_map(|input| {
         let rules = rules.get(*input)?.as_ref().ok()?;
         Some((*input, rules.max_batch?))
@@ -93,42 +93,42 @@ fn of_topics(findings: &mut Findings, inputs: &[&str], outputs: &[(&str, Purpose
     }
 }
 
-/// Topics that brokers make for themselves when they are first needed, and the setting that says how many brokers that takes.
+/// Topics that brokers create on the first use, and the setting for the number of brokers that this takes.
 const INTERNAL: [(&str, &str); 2] = [
     ("__consumer_offsets", "offsets.topic.replication.factor"),
     ("__transaction_state", "transaction.state.log.replication.factor"),
 ];
 
-/// Holds the settings of a broker against how many there are, and what was `found` of [`INTERNAL`]: whether a topic is missing that
-/// may not be seen nobody can tell.
+/// Checks the settings of a broker against the number of brokers, and against the state of the topics in [`INTERNAL`]. A hidden topic
+/// brings no finding, because it may exist.
 fn of_brokers(
     findings: &mut Findings,
-    settings: &Settings,
-    (brokers, found): (usize, &[Found]),
+    settings: &DescribedSettings,
+    (brokers, found): (usize, &[TopicState]),
     is_exact: bool,
 ) {
-    let needed = [("commit positions", true), ("begin a transaction", is_exact)];
+    let needed = [("commits", true), ("transactions", is_exact)];
     for (((topic, setting), found), (what, is_needed)) in INTERNAL.into_iter().zip(found).zip(needed) {
         let needs = number(settings, setting).filter(|needs| *needs > brokers);
-        if let Some(needs) = needs.filter(|_| is_needed && *found == Found::Missing) {
+        if let Some(needs) = needs.filter(|_| is_needed && *found == TopicState::Missing) {
             findings.not_yet.push(format!(
-                "nobody can {what}: the brokers cannot make the topic {topic}, which needs {needs} brokers \
-                 ({setting}={needs}) where there are {brokers}; add brokers, or set {setting}={brokers} on them and start \
-                 them again"
+                "{what} are impossible: the brokers cannot create the topic {topic}, which needs {needs} brokers \
+                 ({setting}={needs}) where there are {brokers}; add brokers, or set {setting}={brokers} on them and restart \
+                 them"
             ));
         }
     }
     let least = number(settings, "transaction.state.log.min.isr").filter(|least| *least > brokers);
     if let Some(least) = least.filter(|_| is_exact) {
         findings.not_yet.push(format!(
-            "nobody can begin a transaction: the topic __transaction_state needs {least} replicas in sync \
-             (transaction.state.log.min.isr={least}) where there are {brokers} brokers; add brokers, or lower it and start \
-             them again"
+            "transactions are impossible: the topic __transaction_state needs {least} replicas in sync \
+             (transaction.state.log.min.isr={least}) where there are {brokers} brokers; add brokers, or lower it and restart \
+             them"
         ));
     }
 }
 
-fn number(settings: &Settings, name: &str) -> Option<usize> {
+fn number(settings: &DescribedSettings, name: &str) -> Option<usize> {
     settings.get(name)?.parse().ok()
 }
 
@@ -138,23 +138,23 @@ mod tests {
 
     use super::*;
 
-    fn settings(of: &[(&str, &str)]) -> Settings {
+    fn settings(of: &[(&str, &str)]) -> DescribedSettings {
         of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
-    fn topics_of_the_brokers_that_cannot_be_made_are_named_with_their_remedy() {
+    fn check_names_internal_topics_that_brokers_cannot_create() {
         let three = settings(&[
             ("offsets.topic.replication.factor", "3"),
             ("transaction.state.log.replication.factor", "3"),
             ("transaction.state.log.min.isr", "2"),
         ]);
-        let found = |brokers, found: [Found; 2], is_exact| {
+        let found = |brokers, found: [TopicState; 2], is_exact| {
             let mut findings = Findings::default();
             of_brokers(&mut findings, &three, (brokers, &found), is_exact);
             findings.not_yet
         };
-        let (there, missing, hidden) = (Found::Partitions(50), Found::Missing, Found::Hidden);
+        let (there, missing, hidden) = (TopicState::Partitions(50), TopicState::Missing, TopicState::Hidden);
         assert_eq!((found(3, [missing; 2], true).len(), found(1, [there, missing], false).len()), (0, 0));
         let one = found(1, [missing; 2], false);
         assert!(
@@ -163,13 +163,13 @@ mod tests {
         );
         assert_eq!(found(1, [missing; 2], true).len(), 3);
         assert_eq!(found(1, [there; 2], true).len(), 1);
-        assert!(found(1, [hidden; 2], false).is_empty(), "nobody can tell that it is missing");
+        assert!(found(1, [hidden; 2], false).is_empty(), "a hidden topic may exist");
     }
 
     #[test]
-    fn settings_that_may_not_be_read_are_noted_once() {
+    fn check_notes_unreadable_settings_once() {
         let outputs = [("a", Purpose::Results), ("b", Purpose::DeadLetters), ("c", Purpose::Late)];
-        let mut rules: Rules =
+        let mut rules: DescribedRules =
             outputs.iter().map(|(topic, _)| ((*topic).to_owned(), Err("no right".into()))).collect();
         let mut findings = Findings::default();
         of_topics(&mut findings, &[], &outputs, &rules);

@@ -1,4 +1,4 @@
-//! Reads what a topic holds, from its beginning to its end as it is now, and then ends.
+//! Topic snapshots: reads a topic from its beginning to its end at the time of opening.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,39 +7,39 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::tail::{Quiet, TailRecord, reader};
+use super::tail::{ReaderContext, TailRecord, reader};
 use super::{Error, admin, config, watermarks};
 
-/// How long brokers that are away are waited for.
+/// The limit for unreachable brokers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The offsets that a partition has: from the first to, not including, the last.
+/// The offsets of a partition: from the first one to the one after the last.
 pub type Range = std::ops::Range<i64>;
 
-/// Reads a topic. Records of transactions that are open or were aborted are not among it.
+/// A reader of a topic. It leaves out the records of open and of aborted transactions.
 pub struct TopicSnapshot {
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<ReaderContext>,
     topic: String,
-    /// By partition, as they were at the beginning.
+    /// The ranges at the time of opening, by partition.
     ranges: Vec<Range>,
-    /// Where reading a partition ends, of those that are still read.
+    /// The ends of the partitions that are not read to their end yet.
     left: BTreeMap<i32, i64>,
-    heard_at: Instant,
+    received_at: Instant,
 }
 
-/// What reading on has brought.
+/// The outcome of one read.
 #[derive(Debug)]
-pub enum Next {
-    /// A record. Those of a partition come in order.
+pub enum SnapshotEvent {
+    /// A record. The records of a partition come in order.
     Record(TailRecord),
     /// Nothing within the time.
     Nothing,
-    /// All has been read.
+    /// All partitions are read to their end.
     End,
 }
 
 impl TopicSnapshot {
-    /// Begins to read all partitions. Properties about the connection are taken, others ignored.
+    /// Opens a snapshot of all partitions. Uses the properties about the connection, and ignores others.
     ///
     /// # Errors
     /// When the brokers cannot be reached within 10 s, or the topic does not exist.
@@ -47,7 +47,7 @@ impl TopicSnapshot {
         Self::make(brokers, properties, topic, |_| true, |_, range| Some(range))
     }
 
-    /// Begins to read some partitions, and asks for the offsets of these alone.
+    /// Opens a snapshot of some partitions, and asks for the offsets of these alone.
     pub(super) fn open_partitions(
         brokers: &str,
         properties: &BTreeMap<String, String>,
@@ -57,7 +57,7 @@ impl TopicSnapshot {
         Self::make(brokers, properties, topic, wanted, |_, range| Some(range))
     }
 
-    /// Begins to read what stands at one place, if anything does.
+    /// Opens a snapshot of one position: one record, or none.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -79,7 +79,7 @@ impl TopicSnapshot {
         brokers: &str,
         properties: &BTreeMap<String, String>,
         topic: &str,
-        asked: impl Fn(i32) -> bool,
+        queried: impl Fn(i32) -> bool,
         wanted: impl Fn(i32, Range) -> Option<Range>,
     ) -> Result<Self, Error> {
         let within = Duration::from_secs(10);
@@ -91,15 +91,16 @@ impl TopicSnapshot {
         };
         let mut settings = reader(brokers, properties, "lockstep-whole");
         settings.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "16384");
-        let consumer: BaseConsumer<Quiet> =
-            settings.create_with_context(Quiet).map_err(|error| config::not_made("consumer", &error))?;
+        let consumer: BaseConsumer<ReaderContext> = settings
+            .create_with_context(ReaderContext)
+            .map_err(|error| config::not_made("consumer", &error))?;
         let (mut assignment, mut left) = (TopicPartitionList::new(), BTreeMap::new());
         let mut ranges = Vec::new();
         let partitions: Vec<(&str, i32)> =
-            (0..count).filter(|number| asked(*number)).map(|number| (topic, number)).collect();
+            (0..count).filter(|number| queried(*number)).map(|number| (topic, number)).collect();
         let mut known = watermarks::ranges(&consumer, &partitions, within).map_err(failed)?.into_iter();
         for partition in 0..count {
-            let range = if asked(partition) { known.next().unwrap_or(0..0) } else { 0..0 };
+            let range = if queried(partition) { known.next().unwrap_or(0..0) } else { 0..0 };
             ranges.push(range.clone());
             let Some(range) = wanted(partition, range).filter(|range| !range.is_empty()) else {
                 continue;
@@ -108,43 +109,43 @@ impl TopicSnapshot {
             left.insert(partition, range.end);
         }
         consumer.assign(&assignment).map_err(failed)?;
-        Ok(Self { consumer, topic: topic.into(), ranges, left, heard_at: Instant::now() })
+        Ok(Self { consumer, topic: topic.into(), ranges, left, received_at: Instant::now() })
     }
 
-    /// The offsets that each partition had when reading began. Not all of them are those of records.
+    /// The offsets of each partition at the time of opening. Some of them may belong to no record.
     pub fn ranges(&self) -> &[Range] {
         &self.ranges
     }
 
-    /// Reads on.
+    /// Reads the next record.
     ///
     /// # Errors
-    /// When reading cannot go on, or nothing has been heard of the brokers for 30 s.
-    pub fn next(&mut self, within: Duration) -> Result<Next, Error> {
+    /// When reading fails for good, or the brokers send nothing for 30 s.
+    pub fn next(&mut self, within: Duration) -> Result<SnapshotEvent, Error> {
         let what = || format!("reading {}", self.topic);
         if self.left.is_empty() {
-            return Ok(Next::End);
+            return Ok(SnapshotEvent::End);
         }
         match self.consumer.poll(within) {
             Some(Ok(message)) => {
                 let record = TailRecord::of(&message);
-                self.heard_at = Instant::now();
-                let Some(end) = self.left.get(&record.partition) else { return Ok(Next::Nothing) };
+                self.received_at = Instant::now();
+                let Some(end) = self.left.get(&record.partition) else { return Ok(SnapshotEvent::Nothing) };
                 if record.offset >= *end {
-                    // What came after reading had begun, or in the place of a record that is not there.
+                    // A record after the end: newer than the snapshot, or the first one behind a missing record.
                     self.left.remove(&record.partition);
-                    return Ok(Next::Nothing);
+                    return Ok(SnapshotEvent::Nothing);
                 }
                 if record.offset + 1 == *end {
                     self.left.remove(&record.partition);
                 }
-                Ok(Next::Record(record))
+                Ok(SnapshotEvent::Record(record))
             }
-            // Where the last offsets are no records but markers of transactions, only this tells of the end.
+            // If the last offsets are markers of transactions and no records, only this event marks the end.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.heard_at = Instant::now();
+                self.received_at = Instant::now();
                 self.left.remove(&partition);
-                Ok(Next::Nothing)
+                Ok(SnapshotEvent::Nothing)
             }
             Some(Err(
                 error @ (KafkaError::MessageConsumptionFatal(_)
@@ -154,8 +155,8 @@ impl TopicSnapshot {
                     | RDKafkaErrorCode::UnknownTopic,
                 )),
             )) => Err(Error::client(what(), error)),
-            // Other trouble passes, or is told by the silence that follows.
-            Some(Err(_)) | None if self.heard_at.elapsed() < PATIENCE => Ok(Next::Nothing),
+            // Other errors pass, or the timeout below reports the silence that follows.
+            Some(Err(_)) | None if self.received_at.elapsed() < PATIENCE => Ok(SnapshotEvent::Nothing),
             Some(Err(_)) | None => {
                 let why = format!("nothing came for {} s; see that the brokers run", PATIENCE.as_secs());
                 Err(Error::client(what(), why))

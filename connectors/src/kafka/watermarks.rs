@@ -1,4 +1,4 @@
-//! Which offsets partitions have now: one request to each leader for all of its partitions, and not one for each.
+//! The first and last offsets of partitions, by one request to each leader for all of its partitions.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -16,12 +16,11 @@ pub(super) fn low<C: ConsumerContext>(
     partitions: &[(&str, i32)],
     within: Duration,
 ) -> Result<Vec<i64>, KafkaError> {
-    // What the protocol calls the timestamps -2 and -1 (`ListOffsets`) are these offsets to librdkafka.
+    // librdkafka turns these offsets into the timestamps -2 and -1 of the protocol (`ListOffsets`).
     ask(consumer, partitions, Offset::Beginning, within)
 }
 
-/// The offset behind the last record of each partition: for a reader of committed records, behind the last one that
-/// no open transaction stands before.
+/// The offset behind the last record of each partition. For a reader of committed records, that is the last stable offset.
 ///
 /// # Errors
 /// As [`low`].
@@ -33,7 +32,7 @@ pub(super) fn high<C: ConsumerContext>(
     ask(consumer, partitions, Offset::End, within)
 }
 
-/// Both.
+/// The ranges from [`low`] to [`high`].
 ///
 /// # Errors
 /// As [`low`].
@@ -56,11 +55,11 @@ fn ask<C: ConsumerContext>(
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    let mut queried = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
-        asked.add_partition_offset(topic, *partition, which)?;
+        queried.add_partition_offset(topic, *partition, which)?;
     }
-    let answered = consumer.offsets_for_times(asked, within)?;
+    let answered = consumer.offsets_for_times(queried, within)?;
     let offset = |(topic, partition): &(&str, i32)| {
         let unknown = || KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
         let element = answered.find_partition(topic, *partition).ok_or_else(unknown)?;

@@ -1,5 +1,5 @@
-//! What the Kafka tests share. They run over the embedded broker, and those that can over a real one too,
-//! named by KAFKA_BOOTSTRAP_SERVERS.
+//! Helpers of the Kafka tests. The tests run over the embedded broker. Where possible they also run over a real one, named by
+//! KAFKA_BOOTSTRAP_SERVERS.
 
 #![allow(unreachable_pub, missing_docs, dead_code, reason = "each test file uses a part")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
@@ -17,7 +17,8 @@ use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_connectors::kafka::membership::Membership;
 use lockstep_connectors::kafka::sink::{KafkaSink, OnDelivery};
 use lockstep_connectors::kafka::source::KafkaSource;
-use lockstep_connectors::kafka::transactions::{KafkaTransactions, TransactionalId};
+use lockstep_connectors::kafka::transactional_id::TransactionalId;
+use lockstep_connectors::kafka::transactions::KafkaTransactions;
 use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
@@ -27,10 +28,10 @@ use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
 use lockstep_engine::publish::sink::{Delivery, Ended, Ending, OutRecord, Sink, Transactions};
 use lockstep_engine::sample::{Header, Record};
 
-/// Long enough for a busy machine: only reached when something is wrong.
+/// The limit for a busy machine. A test reaches it only if it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A commit of the first input, with metadata that says where it stands.
+/// A commit of the first input, with its position as metadata.
 pub fn commit(partition: i32, next: i64) -> Commit {
     Commit {
         partition: PartitionId { input: InputId(0), partition },
@@ -39,7 +40,7 @@ pub fn commit(partition: i32, next: i64) -> Commit {
     }
 }
 
-/// A broker, and names that no other test uses.
+/// A broker, with names that no other test uses.
 pub struct Broker {
     embedded: Option<EmbeddedBroker>,
     pub address: String,
@@ -47,14 +48,14 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The embedded one, whatever the environment says.
+    /// The embedded broker, in any environment.
     pub fn embedded() -> Self {
         let broker = EmbeddedBroker::start(&[]).expect("the embedded broker starts");
         let address = broker.address().to_owned();
         Self { embedded: Some(broker), address, suffix: String::new() }
     }
 
-    /// The one that KAFKA_BOOTSTRAP_SERVERS names, else the embedded one.
+    /// The broker in KAFKA_BOOTSTRAP_SERVERS, else the embedded one.
     pub fn any() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Ok(address) = std::env::var("KAFKA_BOOTSTRAP_SERVERS") else { return Self::embedded() };
@@ -63,14 +64,14 @@ impl Broker {
         Self { embedded: None, address, suffix }
     }
 
-    /// The embedded one, which knows no other group protocol than the classic one.
+    /// The embedded broker, limited to the classic group protocol.
     pub fn old() -> Self {
         let broker = Self::embedded();
         broker.embedded.iter().for_each(EmbeddedBroker::grow_old);
         broker
     }
 
-    /// As a group is by default, which takes the protocol that the brokers know.
+    /// A group with the default settings, which uses the protocol that the brokers know.
     pub fn plain_spec(&self, group: &str) -> KafkaSpec {
         KafkaSpec { consumer: BTreeMap::new(), ..self.spec(group) }
     }
@@ -126,7 +127,7 @@ pub fn part(input: u16, partition: i32) -> PartitionId {
     PartitionId { input: InputId(input), partition }
 }
 
-/// Forwards events; refuses records while closed.
+/// A sink that forwards events, and refuses records while it is shut.
 pub struct Gate {
     events: Sender<SourceEvent>,
     pub shut: Arc<AtomicBool>,
@@ -144,7 +145,7 @@ impl SourceSink for Gate {
     }
 }
 
-/// A source and what it says.
+/// A source, with its events and its reports.
 pub struct Reader {
     pub source: Arc<KafkaSource>,
     pub events: Receiver<SourceEvent>,
@@ -166,7 +167,7 @@ impl Reader {
         Self { source, events, reports, shut, refused }
     }
 
-    /// The next event that `want` takes something from; others are dropped, and so acknowledged.
+    /// Waits for an event that `want` takes. Drops the others, which acknowledges them.
     pub fn until<T>(&self, what: &str, mut want: impl FnMut(SourceEvent) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -215,7 +216,7 @@ impl Writer {
         Self::of(|tell| (KafkaSink::start(spec, 64 << 20, tell).expect("starts"), None))
     }
 
-    /// One that sends in transactions, the first of which has begun.
+    /// A writer that sends in transactions, the first of which has begun.
     pub fn transactional(spec: &KafkaSpec, id: &TransactionalId) -> Self {
         let mut writer = Self::of(|tell| {
             let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, unwatched(), tell);
@@ -233,12 +234,12 @@ impl Writer {
         Self { sink, deliveries, transactions, next: 0 }
     }
 
-    /// Ends the transaction under way, and begins the next.
+    /// Ends the open transaction, and begins the next.
     pub fn end(&mut self, how: Ending) -> Ended {
-        let (told, outcome) = sync_channel(1);
+        let (sender, outcome) = sync_channel(1);
         let transactions = self.transactions.as_mut().expect("it has transactions");
-        transactions.end(how, Box::new(move |ended| told.send(ended).expect("somebody waits")));
-        outcome.recv_timeout(PATIENCE).expect("it is told")
+        transactions.end(how, Box::new(move |ended| sender.send(ended).expect("the test waits")));
+        outcome.recv_timeout(PATIENCE).expect("an outcome")
     }
 
     pub fn send(&mut self, topic: &str, key: &str, payload: impl Into<Bytes>, headers: &[(&str, &str)]) {
@@ -261,16 +262,16 @@ impl Writer {
     }
 
     pub fn flush(&mut self) {
-        self.sink.flush(PATIENCE).expect("all told");
+        self.sink.flush(PATIENCE).expect("all deliveries");
     }
 }
 
-/// Keeps what is reported and what is done.
+/// Conditions that keep all reports.
 #[derive(Default)]
 pub struct Reports(Mutex<Vec<(Work, String, Option<Cause>)>>);
 
 impl Reports {
-    /// The cause of what was reported last, if nothing was done since.
+    /// The last reported cause, if no work succeeded since.
     pub fn of(&self, work: Work) -> Option<Cause> {
         let reports = self.0.lock().unwrap();
         reports.iter().rev().find(|report| report.0 == work).and_then(|report| report.2.clone())
@@ -287,7 +288,7 @@ impl Conditions for Reports {
     }
 }
 
-/// No membership, and nobody who takes reports.
+/// An empty membership, and conditions that no test reads.
 fn unwatched() -> (Arc<Membership>, Arc<dyn Conditions>) {
     (Arc::default(), Arc::new(Reports::default()))
 }

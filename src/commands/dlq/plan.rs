@@ -61,7 +61,7 @@ impl Track {
         self.note.put_back(Offset(offset), following);
     }
 
-    fn written(&self) -> Option<replay_offsets::Note> {
+    fn written(&self) -> Option<replay_offsets::ReplayOffset> {
         self.note.written(Offset(self.there.first().copied().unwrap_or(0)), LIMIT)
     }
 }
@@ -177,7 +177,7 @@ impl Plan {
     }
 
     /// The notes of the partitions that letters are put back from; and whether any is too long as things stand.
-    pub(super) fn notes(&self) -> (BTreeMap<i32, replay_offsets::Note>, bool) {
+    pub(super) fn notes(&self) -> (BTreeMap<i32, replay_offsets::ReplayOffset>, bool) {
         let mut too_long = false;
         let mut notes = BTreeMap::new();
         for (partition, track) in self.tracks.iter().filter(|(_, track)| track.touched) {

@@ -115,6 +115,7 @@ fn check_names_why_brokers_do_not_let_it_in() {
         &["check", "--connect", "--no-load", &pipeline.config, "--brokers", "127.0.0.1:1"],
         &[],
     );
-    let away = "brokers 127.0.0.1:1: sasl_plaintext://127.0.0.1:1: nobody listens there; start the broker";
+    let away =
+        "brokers 127.0.0.1:1: sasl_plaintext://127.0.0.1:1: no process listens there; start the broker";
     assert!(nobody.code == Some(1) && nobody.out.contains(away), "{}{}", nobody.out, nobody.err);
 }

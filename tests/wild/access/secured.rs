@@ -111,9 +111,8 @@ impl Pipeline {
 
 /// What health says: whether it is ready, and what it says of trouble.
 pub(super) fn health(process: &mut Lockstep) -> (bool, String) {
-    let log = process.says("health on http://");
-    let at =
-        log.split("health on http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let log = process.says("health=http://");
+    let at = log.split("health=http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
     let mut stream = TcpStream::connect(at).expect("it listens");
     write!(stream, "GET /health HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n").expect("sent");
     let mut answer = String::new();

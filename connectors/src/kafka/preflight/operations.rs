@@ -1,4 +1,4 @@
-//! The operations that a user may do to topics, as brokers tell them. librdkafka asks for them; rdkafka has no words for that.
+//! The operations on topics that the brokers allow a user. librdkafka asks for them; rdkafka has no binding for that.
 
 #![allow(unsafe_code)]
 
@@ -11,24 +11,24 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
-/// What a broker tells of a topic.
+/// The answer of a broker about a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operations {
-    /// These are allowed.
-    Told {
+    /// The allowed operations.
+    Known {
         /// READ.
         reads: bool,
         /// WRITE.
         writes: bool,
     },
-    /// The broker does not tell.
-    Untold,
+    /// The broker does not report them.
+    Unknown,
 }
 
-/// What is told of a topic, or why nothing is.
-pub(super) type Answer = (String, Result<Operations, RDKafkaErrorCode>);
+/// A topic with its allowed operations, or the reason why they are not known.
+pub(super) type TopicOperations = (String, Result<Operations, RDKafkaErrorCode>);
 
-/// Something of librdkafka's that is destroyed at the end; nothing where it is null.
+/// An object of librdkafka that is destroyed at the end, unless it is null.
 struct Owned<T> {
     it: *mut T,
     destroy: unsafe extern "C" fn(*mut T),
@@ -37,22 +37,22 @@ struct Owned<T> {
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         if !self.it.is_null() {
-            // SAFETY: `it` came from the function that goes with `destroy`, nobody else destroys it, and it is used by this
-            // module alone, through this owner.
+            // SAFETY: `it` came from the function that goes with `destroy`, no other code destroys it, and only this module
+            // uses it, through this owner.
             unsafe { (self.destroy)(self.it) };
         }
     }
 }
 
-/// Asks for the operations that are allowed on topics. Topics are not made by asking.
+/// Asks for the operations that are allowed on topics. The question creates no topic.
 ///
 /// # Errors
-/// When no answer comes within the time, or it is a refusal.
+/// If no answer comes within the time, or the brokers refuse.
 pub(super) fn of_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
     within: Duration,
-) -> Result<Vec<Answer>, RDKafkaErrorCode> {
+) -> Result<Vec<TopicOperations>, RDKafkaErrorCode> {
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| CString::new(*topic))
@@ -61,9 +61,9 @@ pub(super) fn of_topics<C: ClientContext>(
     let mut names_of: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = c_int::try_from(within.as_millis()).unwrap_or(c_int::MAX / 2);
     let handle = client.native_ptr();
-    // SAFETY: `handle` is the handle of a client that is borrowed, so that it lives until this function ends, and all that is
-    // made with it is destroyed before. `names_of` holds as many pointers to C strings as said, which `names` owns; librdkafka
-    // copies them. A buffer for errors of size 0 is not written to.
+    // SAFETY: `handle` belongs to a borrowed client, so it lives until this function ends. All objects made with it are destroyed
+    // before that. `names_of` holds as many pointers to C strings as its length says. `names` owns the strings; librdkafka copies
+    // them. librdkafka does not write to an error buffer of size 0.
     let (collection, options, queue) = unsafe {
         let collection = Owned {
             it: rd::rd_kafka_TopicCollection_of_topic_names(names_of.as_mut_ptr(), names_of.len()),
@@ -78,7 +78,7 @@ pub(super) fn of_topics<C: ClientContext>(
         if collection.it.is_null() || options.it.is_null() || queue.it.is_null() {
             return Err(RDKafkaErrorCode::InvalidArgument);
         }
-        // It refuses times that are out of range, and then has its own.
+        // librdkafka refuses a time out of range, and then uses its default.
         let _refused = rd::rd_kafka_AdminOptions_set_request_timeout(options.it, millis, ptr::null_mut(), 0);
         let _refused = Owned {
             it: rd::rd_kafka_AdminOptions_set_include_authorized_operations(options.it, 1),
@@ -86,8 +86,8 @@ pub(super) fn of_topics<C: ClientContext>(
         };
         (collection, options, queue)
     };
-    // SAFETY: none of the four is null, as looked at above. The call copies the topics and the options. The event that comes is
-    // owned by who polls for it.
+    // SAFETY: none of the four is null, as checked above. The call copies the topics and the options. The caller of the poll owns the
+    // event.
     let event = unsafe {
         rd::rd_kafka_DescribeTopics(handle, collection.it, options.it, queue.it);
         Owned {
@@ -98,8 +98,8 @@ pub(super) fn of_topics<C: ClientContext>(
     if event.it.is_null() {
         return Err(RDKafkaErrorCode::OperationTimedOut);
     }
-    // SAFETY: the event is not null; it lives until this function ends, and with it all that is read from it, which is copied.
-    // A result is null if the event is of another kind. An array has as many entries as its function says, none of them null.
+    // SAFETY: the event is not null. It lives until this function ends, and so do its parts, which are copied. A result is null if
+    // the event is of another kind. An array has as many entries as its function says, and none of them is null.
     unsafe {
         let error = rd::rd_kafka_event_error(event.it);
         if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -116,10 +116,10 @@ pub(super) fn of_topics<C: ClientContext>(
 }
 
 /// # Safety
-/// `topic` is the description of a topic that lives.
-unsafe fn answer(topic: *const rd::rd_kafka_TopicDescription_t) -> Answer {
-    // SAFETY: as the function asks. A name is a C string. An error is owned by the description. Operations are integers of
-    // C's `enum`, read as such: what this module does not know must not become a value of a Rust `enum`.
+/// `topic` points to a live description of a topic.
+unsafe fn answer(topic: *const rd::rd_kafka_TopicDescription_t) -> TopicOperations {
+    // SAFETY: as the function requires. A name is a C string. The description owns the error. Operations are integers of a C `enum`,
+    // and are read as integers: an unknown one must not become a value of a Rust `enum`.
     unsafe {
         let name = CStr::from_ptr(rd::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
         let error = rd::rd_kafka_TopicDescription_error(topic);
@@ -134,23 +134,23 @@ unsafe fn answer(topic: *const rd::rd_kafka_TopicDescription_t) -> Answer {
         let list = rd::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
         let allowed = entries(list.cast::<c_uint>(), count);
         let has = |operation: rd::rd_kafka_AclOperation_t| allowed.contains(&(operation as c_uint));
-        let told = match list.is_null() {
-            true => Operations::Untold,
-            false => Operations::Told {
+        let operations = match list.is_null() {
+            true => Operations::Unknown,
+            false => Operations::Known {
                 reads: has(rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ),
                 writes: has(rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE),
             },
         };
-        (name, Ok(told))
+        (name, Ok(operations))
     }
 }
 
 /// # Safety
-/// `list` is null, or points to so many entries that live as long as is read from them.
+/// `list` is null, or points to `count` entries that live as long as `'a`.
 unsafe fn entries<'a, T>(list: *const T, count: usize) -> &'a [T] {
     if list.is_null() || count == 0 {
         return &[];
     }
-    // SAFETY: as the function asks.
+    // SAFETY: as the function requires.
     unsafe { std::slice::from_raw_parts(list, count) }
 }

@@ -1,5 +1,5 @@
-//! Commits, on a thread of its own: librdkafka tells the outcome of a commit only to one who waits for it
-//! (with events, an asynchronous commit is never answered), and the poll thread must not wait.
+//! The commit thread. librdkafka reports the outcome of a commit only to a caller that waits for it: with events, an asynchronous
+//! commit is never answered. The poll thread must not wait.
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -8,24 +8,24 @@ use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::context::{Context, Notices, Wake};
+use super::context::{Notices, SourceContext, Wake};
 use crate::kafka::fault_point;
 
-/// Makes one commit at a time.
+/// A thread that makes one commit at a time.
 pub(super) struct Committer {
     lists: SyncSender<TopicPartitionList>,
 }
 
 impl Committer {
-    /// Ends when dropped, after the commit that it is making.
+    /// Starts the thread. It ends when this is dropped, after the pending commit.
     pub(super) fn start(
-        consumer: Arc<BaseConsumer<Context>>,
+        consumer: Arc<BaseConsumer<SourceContext>>,
         notices: Arc<Mutex<Notices>>,
         wake: Arc<Wake>,
     ) -> std::io::Result<Self> {
-        let (lists, asked) = sync_channel::<TopicPartitionList>(1);
+        let (lists, received) = sync_channel::<TopicPartitionList>(1);
         std::thread::Builder::new().name("kafka-commit".into()).spawn(move || {
-            for list in asked {
+            for list in received {
                 fault_point::pass("before-commit");
                 let outcome = consumer.commit(&list, CommitMode::Sync);
                 fault_point::pass("after-commit");
@@ -36,7 +36,7 @@ impl Committer {
         Ok(Self { lists })
     }
 
-    /// Whether the commit was taken. The caller makes sure that none is under way.
+    /// Hands a commit to the thread, and returns false if the thread did not take it. The caller ensures that none is pending.
     pub(super) fn commit(&self, list: TopicPartitionList) -> bool {
         match self.lists.try_send(list) {
             Ok(()) => true,

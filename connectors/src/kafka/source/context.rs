@@ -1,9 +1,8 @@
-//! What librdkafka says beside records. Nothing is decided in a callback: it is noted, and the poll
-//! thread acts on it after the poll has returned, so that no callback can wait for anything.
+//! The callbacks of the consumer: rebalances, errors, statistics and log lines. A callback decides nothing. It keeps a notice, and
+//! the poll thread acts on it after the poll has returned, so that no callback can wait for anything.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
@@ -13,8 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::log_throttle::LogThrottle;
-use crate::kafka::statistics::Statistics;
+use crate::kafka::client_log;
+use crate::kafka::statistics::ClientStatistics;
 
 /// Wakes the poll thread.
 #[derive(Default)]
@@ -32,7 +31,7 @@ impl Wake {
         }
     }
 
-    /// Returns when woken, at once if that has happened since the last call, or when the time is up. Says which.
+    /// Waits to be woken, at most this long. Returns at once if that happened since the last call. True if woken.
     pub(super) fn wait(&self, at_most: std::time::Duration) -> bool {
         let mut woken = self.woken.lock();
         if !*woken {
@@ -45,57 +44,57 @@ impl Wake {
 /// A topic's name and a partition's number.
 pub(super) type TopicPartition = (String, i32);
 
-/// The group gives or takes partitions, and waits until it is told that this has been done.
+/// An assignment or a revocation; the group waits until it is answered.
 pub(super) enum Rebalance {
     Assign(Vec<TopicPartition>),
-    /// With whether others may have them already.
+    /// True if other members may own the partitions already.
     Revoke(Vec<TopicPartition>, bool),
 }
 
-/// What has been noted and not yet been acted on.
+/// Notices that the poll thread has not acted on yet.
 #[derive(Default)]
 pub(super) struct Notices {
     pub(super) rebalances: VecDeque<Rebalance>,
     pub(super) errors: VecDeque<(Option<RDKafkaErrorCode>, String)>,
-    /// Whether the coordinator of the group has turned out not to know the protocol of KIP-848.
+    /// The coordinator of the group does not know the protocol of KIP-848.
     pub(super) lacks_protocol: bool,
-    /// How often anything was noted: whether a poll has found something.
+    /// The number of notices so far, which shows whether a poll has brought any.
     pub(super) noted: u64,
-    /// What became of the commit that was under way.
+    /// The outcome of the pending commit.
     pub(super) committed: Option<Result<(), KafkaError>>,
-    /// What the client says of itself, once a second.
-    pub(super) statistics: Option<Statistics>,
+    /// The statistics of the client, once a second.
+    pub(super) statistics: Option<ClientStatistics>,
 }
 
-/// The most errors kept until the poll thread looks: a storm repeats itself.
+/// The most errors kept until the poll thread looks. A storm of errors repeats itself.
 const MAX_ERRORS: usize = 64;
 
-/// What librdkafka logs of a coordinator that does not know the protocol of KIP-848 (its `rdkafka_request.c`).
+/// The log text of librdkafka for a coordinator that does not know the protocol of KIP-848 (its `rdkafka_request.c`).
 const LACKS_PROTOCOL: &str = "ConsumerGroupHeartbeatRequest not supported by broker";
 
 /// The consumer's callbacks.
-pub(super) struct Context {
+pub(super) struct SourceContext {
     pub(super) notices: Arc<Mutex<Notices>>,
 }
 
-impl ClientContext for Context {
+impl ClientContext for SourceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let mut notices = self.notices.lock();
         notices.noted += 1;
         notices.lacks_protocol |= facility == "COORD" && message.contains(LACKS_PROTOCOL);
         drop(notices);
-        log(level, facility, message);
+        client_log::log(level, facility, message);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        let statistics = Statistics::read(statistics);
+        let statistics = ClientStatistics::read(statistics);
         let mut notices = self.notices.lock();
         notices.noted += 1;
         notices.statistics = statistics;
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // An event that was asked for, and no error: whoever reads the partition gets it too.
+        // The end of a partition is an event and no error: the read of the partition brings it too.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
@@ -107,7 +106,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for SourceContext {
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -122,33 +121,5 @@ impl ConsumerContext for Context {
         let mut notices = self.notices.lock();
         notices.noted += 1;
         notices.rebalances.push_back(rebalance);
-    }
-}
-
-/// What librdkafka says of a client certificate that the broker will not accept; then it cannot connect, which is said.
-const FOREIGN_CERTIFICATE: &str = "No matching issuer found in server trusted certificate authorities";
-
-/// librdkafka's own log, in ours. What has failed (`FAIL`, `ERROR`) it tells as an error as well, which becomes a condition.
-pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        _ if matches!(facility, "FAIL" | "ERROR") || message.contains(FOREIGN_CERTIFICATE) => {
-            tracing::debug!(target: "librdkafka", facility, "{message}");
-        }
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => {
-            static THROTTLE: LazyLock<Mutex<LogThrottle>> = LazyLock::new(Mutex::default);
-            // What has happened is the same, whatever the numbers in it.
-            let alike: String = message.chars().filter(|c| !c.is_ascii_digit()).collect();
-            if let Some(repeated) = THROTTLE.lock().tell(&alike, Instant::now()) {
-                tracing::warn!(target: "librdkafka", facility, repeated, "{message}");
-            }
-        }
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(target: "librdkafka", facility, "{message}");
-        }
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
     }
 }

@@ -1,7 +1,7 @@
-//! How a consumer is made and joins its group, and by which protocol.
+//! Makes consumers, and chooses the protocol by which they join their group.
 //!
-//! librdkafka does not tell what brokers know before it has tried, so the protocol of KIP-848 is tried first, and a
-//! consumer whose brokers do not know it, which has failed for good, is replaced by one of the classic protocol.
+//! librdkafka cannot say which protocols the brokers know before it has tried one. So the first consumer tries KIP-848. If the
+//! brokers do not know it, that consumer has failed for good, and one of the classic protocol replaces it.
 
 use std::sync::Arc;
 
@@ -12,31 +12,31 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::committer::Committer;
-use super::context::{Context, Notices, Wake};
+use super::context::{Notices, SourceContext, Wake};
 use crate::kafka::Error;
 use crate::kafka::config::{self, ReadAhead};
 
-/// The property by which a process keeps its place in the group.
+/// The property that makes a process a static member of the group.
 const NAME: &str = "group.instance.id";
 
 /// A consumer, and the thread that makes its commits.
-pub(super) type Member = (Arc<BaseConsumer<Context>>, Committer);
+pub(super) type Member = (Arc<BaseConsumer<SourceContext>>, Committer);
 
 /// Makes consumers for the same topics and the same group.
-pub(super) struct Join {
+pub(super) struct GroupJoin {
     pub(super) spec: KafkaSpec,
-    /// By input.
+    /// The topics, by input.
     pub(super) topics: Vec<String>,
     pub(super) read_ahead: ReadAhead,
-    pub(super) tells_ends: bool,
+    pub(super) reports_ends: bool,
     pub(super) notices: Arc<Mutex<Notices>>,
     pub(super) wake: Arc<Wake>,
-    /// Topics of which it was said that the broker stamps their records.
+    /// Topics for which the warning about broker timestamps was logged.
     pub(super) stamped_by_broker: Vec<String>,
 }
 
-impl Join {
-    /// Whether the protocol of KIP-848 is tried.
+impl GroupJoin {
+    /// Returns true if the first consumer tries the protocol of KIP-848.
     pub(super) fn tries_incremental(&self) -> bool {
         match self.spec.group_protocol {
             GroupProtocol::Auto => !config::is_classic(&self.spec),
@@ -45,12 +45,12 @@ impl Join {
         }
     }
 
-    /// Whether the classic protocol is right where brokers know no other.
+    /// Returns true if the classic protocol may be used with brokers that know no other.
     pub(super) fn may_fall_back(&self) -> bool {
         self.spec.group_protocol == GroupProtocol::Auto
     }
 
-    /// What is wrong where another member has taken the name of this one, which librdkafka never gets over.
+    /// The error after another member has taken the name of this one. librdkafka never recovers from it.
     pub(super) fn fenced(&self, code: RDKafkaErrorCode) -> Option<String> {
         (code == RDKafkaErrorCode::FencedInstanceId).then(|| {
             format!(
@@ -62,8 +62,8 @@ impl Join {
         })
     }
 
-    /// Why the group does not take this process in while it holds a place for another of its name: one that runs, or one that has
-    /// died and is not given up yet.
+    /// The cause while the group refuses this process because another member has its name. That member runs, or it has died and its
+    /// session has not ended.
     pub(super) fn name_is_held(&self) -> Cause {
         Cause::lasting(
             format!(
@@ -80,7 +80,7 @@ impl Join {
         self.spec.consumer.get(NAME).map_or("?", String::as_str)
     }
 
-    /// Says once of a topic that the broker stamps its records: with that, event time is when they arrived there.
+    /// Warns once of a topic whose records have the broker's timestamps: their event time is then their time of arrival.
     pub(super) fn say_stamped_by_broker(&mut self, topic: &str) {
         if !self.stamped_by_broker.iter().any(|known| known == topic) {
             self.stamped_by_broker.push(topic.to_owned());
@@ -93,17 +93,17 @@ impl Join {
         }
     }
 
-    /// A consumer that is about to join the group.
+    /// Makes a consumer, which joins the group when it is polled.
     ///
     /// # Errors
-    /// When a property is not the user's to set, or librdkafka refuses one.
+    /// When Lockstep sets a property itself, or librdkafka refuses one.
     pub(super) fn join(&self, is_incremental: bool) -> Result<Member, Error> {
         let mut settings = config::consumer(&self.spec, is_incremental, self.read_ahead)?;
-        if self.tells_ends {
+        if self.reports_ends {
             settings.set("enable.partition.eof", "true");
         }
-        let mut consumer: BaseConsumer<Context> = settings
-            .create_with_context(Context { notices: self.notices.clone() })
+        let mut consumer: BaseConsumer<SourceContext> = settings
+            .create_with_context(SourceContext { notices: self.notices.clone() })
             .map_err(|error| config::not_made("consumer", &error))?;
         let woken = self.wake.clone();
         consumer.set_nonempty_callback(move || woken.wake());

@@ -1,20 +1,15 @@
-//! From librdkafka's messages to records: one copy of what has to outlive the message.
-
-#![allow(unsafe_code)]
-
-use std::ffi::CStr;
-use std::ptr;
+//! Turns librdkafka's messages into records, with one copy of each part that has to outlive the message.
 
 use bytes::Bytes;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::position::{Offset, PartitionId, Position};
-use lockstep_engine::sample::{Header, Record};
+use lockstep_engine::sample::Record;
 use lockstep_engine::time::Timestamp;
-use rdkafka::bindings;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::types::RDKafkaRespErr;
 
-/// The keys seen last, so that a stream's key is allocated once and not once a record.
+use crate::kafka::headers::headers;
+
+/// A cache of recent keys, so that the key of a stream is allocated once and not for each record.
 pub(super) struct Keys([Option<Bytes>; Keys::SLOTS]);
 
 impl Keys {
@@ -41,7 +36,7 @@ impl Keys {
     }
 }
 
-/// Copies a message that was polled then, in wall time and by the runtime's clock.
+/// Copies a message that was polled at these times: wall time, and the runtime's clock.
 pub(super) fn record(
     message: &BorrowedMessage<'_>,
     partition: PartitionId,
@@ -59,43 +54,11 @@ pub(super) fn record(
     }
 }
 
-/// Whether the only event time of a record is when the broker appended it.
+/// Returns true if the only event time of a record is the time at which the broker appended it.
 pub(super) fn is_stamped_by_broker(message: &BorrowedMessage<'_>, record: &Record) -> bool {
     matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_))
         && record.header(wire::CE_TIME).is_none()
         && record.header(wire::EVENT_TIME_NS).is_none()
-}
-
-/// The message's headers. Not through rdkafka's own reader, which panics at a name that is not UTF-8;
-/// such a name is kept with its bad bytes replaced.
-pub(in crate::kafka) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
-    let mut list = ptr::null_mut();
-    // SAFETY: `ptr()` is the live message that `message` borrows; on success librdkafka stores a pointer
-    // to headers that the message owns, so they live as long as `message`.
-    let found = unsafe { bindings::rd_kafka_message_headers(message.ptr(), &mut list) };
-    if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || list.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: `list` was just given by librdkafka for a message that is still borrowed.
-    let count = unsafe { bindings::rd_kafka_header_cnt(list) };
-    let mut headers = Vec::with_capacity(count);
-    for index in 0..count {
-        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: as above; the three places are valid for writes.
-        let found =
-            unsafe { bindings::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut size) };
-        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
-            break;
-        }
-        // SAFETY: on success `name` is a NUL-terminated string owned by the headers.
-        let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-        let value = (!value.is_null()).then(|| {
-            // SAFETY: on success a value that is not null has `size` bytes, owned by the headers.
-            Bytes::copy_from_slice(unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) })
-        });
-        headers.push(Header { name: name.into_owned().into(), value });
-    }
-    headers
 }
 
 #[cfg(test)]
@@ -103,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_returns_is_shared_and_never_mistaken() {
+    fn keys_are_shared_and_never_mistaken() {
         let mut keys = Keys::new();
         let first = keys.shared(b"cam-1");
         assert_eq!(first.as_ptr(), keys.shared(b"cam-1").as_ptr());

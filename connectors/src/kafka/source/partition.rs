@@ -1,4 +1,4 @@
-//! One assigned partition: its queue inside librdkafka and how far it has been read.
+//! An assigned partition: its queue inside librdkafka, and the position of the reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,47 +11,47 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 
-use super::context::{Context, Wake};
+use super::context::{SourceContext, Wake};
 use super::message::{self, Keys};
 
-/// A chunk is handed over when it has so many records…
+/// The most records in a chunk.
 const CHUNK_RECORDS: usize = 256;
-/// …or so many bytes of payload, or when there is nothing more at the moment.
+/// The bytes of payload that complete a chunk. An empty queue completes it too.
 const CHUNK_BYTES: usize = 1 << 20;
 
-pub(super) struct Partition {
+pub(super) struct AssignedPartition {
     pub(super) id: PartitionId,
     pub(super) topic: Arc<str>,
     pub(super) paused: bool,
     /// The offset of the next record to deliver.
     pub(super) next: NextOffset,
-    /// Reading has stopped because `next` is not among the offsets that the broker has.
+    /// Reading has stopped, because the broker does not have the offset `next`.
     pub(super) out_of_range: bool,
-    /// A record told its event time by nothing but when the broker appended it.
+    /// A record had no event time but the time at which the broker appended it.
     pub(super) stamped_by_broker: bool,
-    /// Its end has been reached, and that has not been told.
+    /// The end was reached, and not reported yet.
     at_end: bool,
-    queue: PartitionQueue<Context>,
-    /// Whether there may be something in the queue: with hundreds of partitions, looking into each at every turn
-    /// would take longer than reading those that have something.
+    queue: PartitionQueue<SourceContext>,
+    /// The queue may hold records. With hundreds of partitions, a look into each queue on every turn would take longer than
+    /// reading the queues that have records.
     nonempty: Arc<AtomicBool>,
     keys: Keys,
 }
 
-/// What reading a partition has brought.
-pub(super) enum Read {
+/// The outcome of reading a partition.
+pub(super) enum ReadOutcome {
     Nothing,
     Chunk(Vec<Record>),
-    /// There is nothing more at the moment, and all before has been read.
+    /// The reader has reached the end of the partition.
     End,
     Error(KafkaError),
 }
 
-impl Partition {
-    /// Splits the partition's queue off the consumer's. To be called before the partition is assigned,
-    /// so that none of its records are delivered through the consumer's queue.
+impl AssignedPartition {
+    /// Splits the partition's queue off the consumer's. Call this before the partition is assigned, so that none of its records
+    /// come through the consumer's queue.
     pub(super) fn split(
-        consumer: &Arc<BaseConsumer<Context>>,
+        consumer: &Arc<BaseConsumer<SourceContext>>,
         id: PartitionId,
         topic: Arc<str>,
         next: NextOffset,
@@ -69,20 +69,20 @@ impl Partition {
         Some(Self { id, topic, paused, next, out_of_range, stamped_by_broker, at_end, queue, nonempty, keys })
     }
 
-    /// Whether a look into the queue may find something; forgotten by asking.
+    /// Returns true if the queue may hold records, and clears that mark.
     pub(super) fn take_nonempty(&self) -> bool {
         self.nonempty.load(Ordering::Relaxed) && self.nonempty.swap(false, Ordering::Acquire)
     }
 
-    /// The queue is to be looked into again.
+    /// Marks the queue as one that may hold records.
     pub(super) fn look_again(&self) {
         self.nonempty.store(true, Ordering::Release);
     }
 
-    /// What is there without waiting, up to a chunk.
-    pub(super) fn read(&mut self, held_error: &mut Option<KafkaError>) -> Read {
+    /// Reads the records that are in the queue, up to a chunk, without waiting.
+    pub(super) fn read(&mut self, held_error: &mut Option<KafkaError>) -> ReadOutcome {
         if let Some(error) = held_error.take() {
-            return Read::Error(error);
+            return ReadOutcome::Error(error);
         }
         let mut records = Vec::new();
         let mut bytes = 0;
@@ -91,7 +91,7 @@ impl Partition {
             match self.queue.poll(std::time::Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
-                    // What was fetched before a seek may still be there.
+                    // Records fetched before a seek may still be in the queue.
                     if message.offset() < self.next.0 {
                         continue;
                     }
@@ -109,7 +109,7 @@ impl Partition {
                 Some(Err(error)) => {
                     self.look_again();
                     if records.is_empty() {
-                        return Read::Error(error);
+                        return ReadOutcome::Error(error);
                     }
                     *held_error = Some(error);
                     break;
@@ -117,10 +117,10 @@ impl Partition {
             }
         }
         if records.is_empty() {
-            return if std::mem::take(&mut self.at_end) { Read::End } else { Read::Nothing };
+            return if std::mem::take(&mut self.at_end) { ReadOutcome::End } else { ReadOutcome::Nothing };
         }
         self.look_again();
-        Read::Chunk(records)
+        ReadOutcome::Chunk(records)
     }
 
     pub(super) fn is_out_of_range(error: &KafkaError) -> bool {

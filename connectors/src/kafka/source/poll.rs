@@ -1,14 +1,20 @@
-//! The poll thread. One loop: do what was asked, serve the group, hand over what is there, wait.
+//! The poll thread. Its loop serves requests and the group, hands records over, and waits.
 
 mod assignment;
 mod commits;
+mod conditions;
 mod ends;
 mod group;
 mod offset_query;
 mod offset_reset;
 mod presence;
 mod recovery;
-mod standing;
+mod report_conditions;
+mod send_commits;
+mod step;
+mod timing;
+mod watch_presence;
+mod watch_recovery;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,84 +30,73 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use self::commits::Commits;
-use self::group::Step;
-use self::offset_query::OffsetQuery;
-use self::offset_reset::Left;
+use self::conditions::SourceConditions;
+use self::offset_query::{AvailableOffsets, OffsetQuery};
 use self::presence::Presence;
 use self::recovery::Recovery;
-use self::standing::Standing;
+use self::step::RebalanceStep;
+use self::timing::{IDLE, OFFER_AGAIN, REJOIN};
 use super::committer::Committer;
-use super::context::{Context, Notices, Wake};
-use super::join::{Join, Member};
-use super::partition::{Partition, Read};
-use super::{Close, Mailbox};
+use super::context::{Notices, SourceContext, Wake};
+use super::join::{GroupJoin, Member};
+use super::partition::{AssignedPartition, ReadOutcome};
+use super::requests::{Close, Requests};
 use crate::kafka::changelog::Changelog;
 use crate::kafka::config;
 use crate::kafka::inquiry::Inquiry;
 use crate::kafka::membership::Membership;
 
-/// How long the thread sleeps at most: well within any session's and poll interval's limits.
-const IDLE: Duration = Duration::from_millis(100);
-/// How soon an event that was given back is offered again.
-const OFFER_AGAIN: Duration = Duration::from_millis(1);
-/// How long a request to the brokers may take.
-const REQUEST: Duration = Duration::from_secs(3);
-/// How soon a group that has refused this member is joined anew.
-const REJOIN: Duration = Duration::from_secs(5);
-/// How soon a request that failed is made again.
-const RETRY: Duration = Duration::from_millis(500);
-
 pub(super) struct Poller {
-    join: Join,
-    consumer: Arc<BaseConsumer<Context>>,
+    join: GroupJoin,
+    consumer: Arc<BaseConsumer<SourceContext>>,
     committer: Committer,
-    /// Whether only partitions that move are taken and given: the protocol of KIP-848.
+    /// The group uses the protocol of KIP-848: a rebalance revokes and assigns only partitions that move.
     is_incremental: bool,
     sink: Box<dyn SourceSink>,
     notices: Arc<Mutex<Notices>>,
-    mailbox: Arc<Mutex<Mailbox>>,
+    requests: Arc<Mutex<Requests>>,
     wake: Arc<Wake>,
     membership: Arc<Membership>,
     inputs: Arc<HashMap<String, InputId>>,
     start: StartAt,
     next_epoch: Instant,
-    /// What streams carry on; none where nothing is kept of it.
+    /// The changelog of the stream state; none if the pipeline keeps none.
     changelog: Option<Changelog>,
-    /// Assigned now, in the order in which they are read.
-    partitions: Vec<Partition>,
-    /// Errors of partitions that came behind records.
+    /// The assigned partitions, in the order of reading.
+    partitions: Vec<AssignedPartition>,
+    /// Errors that followed records of a partition.
     errors: HashMap<PartitionId, KafkaError>,
-    /// Those that may be committed: assigned, or revoked and not yet let go.
+    /// Partitions that may be committed: assigned, or revoked and not released yet.
     owned: HashSet<PartitionId>,
     paused: HashSet<PartitionId>,
-    /// Events that had no room. No record is read while there are any.
+    /// Events that the pipeline has not taken. The thread reads no record while there are any.
     held: VecDeque<SourceEvent>,
-    step: Step,
+    step: RebalanceStep,
     commits: Commits,
     stopped: bool,
-    /// Where the next round over the partitions begins, so that none is always last.
+    /// The partition at which the next round begins, so that none is always last.
     first: usize,
-    standing: Standing,
-    /// When the group is joined anew, as it has refused this member.
+    conditions: SourceConditions,
+    /// The time at which the consumer joins again, after the group refused this member.
     rejoin_at: Option<Instant>,
-    /// When partitions out of range are looked at again.
+    /// The time at which the next offset reset is tried.
     look_again: Instant,
-    /// Which offsets the brokers have of them.
-    left: Option<OffsetQuery<Left>>,
+    /// The query for the offsets of partitions out of range.
+    available: Option<OffsetQuery<AvailableOffsets>>,
     recovery: Recovery,
     presence: Presence,
-    /// Whether the brokers answer another client, while this one does not recover.
+    /// The query by another client, while this one does not recover.
     another: Option<OffsetQuery<()>>,
-    /// How many partitions the inputs have, as told last.
+    /// The numbers of partitions of the inputs, as reported last.
     counts: Vec<i32>,
 }
 
 impl Poller {
     pub(super) fn new(
-        (join, (consumer, committer)): (Join, Member),
+        (join, (consumer, committer)): (GroupJoin, Member),
         sink: Box<dyn SourceSink>,
         notices: Arc<Mutex<Notices>>,
-        mailbox: Arc<Mutex<Mailbox>>,
+        requests: Arc<Mutex<Requests>>,
         (wake, membership, conditions): (Arc<Wake>, Arc<Membership>, Arc<dyn Conditions>),
         inputs: HashMap<String, InputId>,
         (start, changelog): (StartAt, Option<Changelog>),
@@ -114,7 +109,7 @@ impl Poller {
             committer,
             sink,
             notices,
-            mailbox,
+            requests,
             wake,
             membership,
             inputs: Arc::new(inputs),
@@ -126,14 +121,14 @@ impl Poller {
             owned: HashSet::new(),
             paused: HashSet::new(),
             held: VecDeque::new(),
-            step: Step::Settled,
+            step: RebalanceStep::Settled,
             commits: Commits::default(),
             stopped: false,
             first: 0,
-            standing: Standing::new(conditions, inquiry),
+            conditions: SourceConditions::new(conditions, inquiry),
             rejoin_at: None,
             look_again: Instant::now(),
-            left: None,
+            available: None,
             recovery: Recovery::default(),
             presence: Presence::default(),
             another: None,
@@ -143,7 +138,7 @@ impl Poller {
 
     pub(super) fn run(mut self) {
         loop {
-            if let Some(close) = self.serve_mailbox() {
+            if let Some(close) = self.serve_requests() {
                 self.close(&close);
                 return;
             }
@@ -157,18 +152,18 @@ impl Poller {
             if !self.held.is_empty() {
                 self.wake.wait(OFFER_AGAIN);
             } else if !read && !self.wake.wait(IDLE) {
-                self.partitions.iter().for_each(Partition::look_again);
+                self.partitions.iter().for_each(AssignedPartition::look_again);
             }
         }
     }
 
-    fn serve_mailbox(&mut self) -> Option<Close> {
+    fn serve_requests(&mut self) -> Option<Close> {
         let (paused, commit, close) = {
-            let mut mailbox = self.mailbox.lock();
-            self.stopped |= mailbox.stopped;
-            let changed = std::mem::take(&mut mailbox.paused_changed);
-            let paused = changed.then(|| mailbox.paused.iter().flatten().copied().collect());
-            (paused, std::mem::take(&mut mailbox.commit), mailbox.close.take())
+            let mut requests = self.requests.lock();
+            self.stopped |= requests.stopped;
+            let changed = std::mem::take(&mut requests.paused_changed);
+            let paused = changed.then(|| requests.paused.iter().flatten().copied().collect());
+            (paused, std::mem::take(&mut requests.commit), requests.close.take())
         };
         if let Some(paused) = paused {
             self.paused = paused;
@@ -181,14 +176,14 @@ impl Poller {
         close
     }
 
-    /// Serves the group's queue, which keeps the member alive. Records do not come this way.
+    /// Serves the group's queue, which keeps the member alive. Records do not come through it.
     fn poll_group(&mut self, timeout: Duration) {
         loop {
             let noted = self.notices.lock().noted;
             let consumer = self.consumer.clone();
             match consumer.poll(timeout) {
                 Some(polled) => self.unexpected(polled),
-                // Nothing, or an event that has been noted: then there may be more behind it.
+                // Nothing, or an event that left a notice: more events may follow it.
                 None if self.notices.lock().noted == noted => return,
                 None => {}
             }
@@ -201,14 +196,14 @@ impl Poller {
     fn unexpected(&mut self, polled: Result<BorrowedMessage<'_>, KafkaError>) {
         match polled {
             Ok(message) => {
-                // Cannot be, as the queues are split before partitions are assigned. If it is,
-                // nothing may be lost: partitions are read again from where they stand.
-                tracing::error!(topic = message.topic(), "a record came through the group's queue");
+                // Impossible, because the queues are split before the assignment. If it happens all the same, no record may be
+                // lost: the thread reads the partitions again from their positions.
+                tracing::error!(topic = message.topic(), "unexpected record in the queue of the group");
                 self.assign_again();
             }
             Err(KafkaError::MessageConsumptionFatal(code)) => {
                 let why = self.consumer.client().fatal_error().map_or_else(String::new, |(_, why)| why);
-                // The last: brokers can be set up without the assignor that keeps the inputs of a stream together.
+                // UnsupportedAssignor: brokers can be configured without the range assignor.
                 let unknown = self.is_incremental
                     && matches!(
                         code,
@@ -234,12 +229,12 @@ impl Poller {
                     self.fail(format!("the consumer has failed: {code}: {why}"));
                 }
             }
-            // Told through the context, with more words.
+            // The context reports it with more details.
             Err(_) => {}
         }
     }
 
-    /// Joins by the classic protocol, as the brokers know no other. Nothing has been assigned until then.
+    /// Joins by the classic protocol, because the brokers know no other. No partition is assigned before.
     fn lacks_protocol(&mut self) {
         if !self.join.may_fall_back() {
             return self.fail(
@@ -251,8 +246,7 @@ impl Poller {
         match self.join.join(false) {
             Ok((consumer, committer)) => {
                 tracing::info!(
-                    "the brokers do not know the group protocol of KIP-848, or not its range assignor: the classic one \
-                     is used"
+                    "using the classic group protocol: the brokers do not know that of KIP-848, or not its range assignor"
                 );
                 (self.consumer, self.committer) = (consumer, committer);
                 self.is_incremental = false;
@@ -262,8 +256,8 @@ impl Poller {
         }
     }
 
-    /// Joins anew where the group has refused this member, for want of a right or as its name is taken: for librdkafka that is for
-    /// good.
+    /// Joins again after the group refused this member, because a right is missing or its name is taken. For librdkafka such a
+    /// refusal is final.
     fn rejoin(&mut self) {
         if self.stopped || self.rejoin_at.is_none_or(|at| Instant::now() < at) {
             return;
@@ -289,7 +283,7 @@ impl Poller {
                 notices.statistics.take(),
             )
         };
-        // Of a group that has been joined, a coordinator that does not know it is one of several that are being replaced.
+        // After the join, a coordinator that does not know the protocol is one of a cluster in a rolling upgrade or downgrade.
         if lacks_protocol && self.is_incremental && self.owned.is_empty() && !self.stopped {
             self.lacks_protocol();
         }
@@ -299,11 +293,11 @@ impl Poller {
         }
         if let Some(statistics) = statistics {
             self.look_at(&statistics);
-            self.tell_ends(&statistics);
+            self.report_ends(&statistics);
             self.watch_recovery(&statistics);
             self.watch_presence();
         } else if any {
-            self.tell_readable();
+            self.report_readable();
         }
     }
 
@@ -316,7 +310,7 @@ impl Poller {
         }
     }
 
-    /// Reads a chunk of every partition that is not paused. Says whether there was anything.
+    /// Reads a chunk of every partition that is not paused. Returns true if there was any record.
     fn read_round(&mut self) -> bool {
         let count = self.partitions.len();
         let mut any = false;
@@ -336,16 +330,16 @@ impl Poller {
                 self.errors.insert(partition.id, error);
             }
             match read {
-                Read::Nothing => {}
-                read @ (Read::Chunk(_) | Read::End) => {
+                ReadOutcome::Nothing => {}
+                read @ (ReadOutcome::Chunk(_) | ReadOutcome::End) => {
                     any = true;
-                    self.standing.reads(&partition.topic);
+                    self.conditions.reads(&partition.topic);
                     if partition.stamped_by_broker {
                         self.join.say_stamped_by_broker(&partition.topic);
                     }
                     let partition = partition.id;
                     let event = match read {
-                        Read::Chunk(records) => SourceEvent::Records { partition, records },
+                        ReadOutcome::Chunk(records) => SourceEvent::Records { partition, records },
                         _ => SourceEvent::AtEnd(partition),
                     };
                     if let Err(event) = self.sink.offer(event) {
@@ -354,11 +348,11 @@ impl Poller {
                         break;
                     }
                 }
-                Read::Error(error) if Partition::is_out_of_range(&error) => {
+                ReadOutcome::Error(error) if AssignedPartition::is_out_of_range(&error) => {
                     partition.out_of_range = true;
                     self.look_again = Instant::now();
                 }
-                Read::Error(error) => stopped_at.push((partition.topic.clone(), error)),
+                ReadOutcome::Error(error) => stopped_at.push((partition.topic.clone(), error)),
             }
         }
         if self.held.is_empty() {
@@ -370,10 +364,10 @@ impl Poller {
                 self.held.push_back(SourceEvent::Failed(format!("reading {topic} has failed: {error}")));
             } else {
                 self.read_error(&topic, &error);
-                self.tell_readable();
+                self.report_readable();
             }
         }
-        self.find_what_is_left();
+        self.reset_offsets();
         any
     }
 }

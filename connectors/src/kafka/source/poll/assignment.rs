@@ -1,4 +1,4 @@
-//! What has to be known before partitions are taken over: where reading begins, and what streams carried on before.
+//! The lookup before an assignment: the positions at which reading begins, and the stream state of the partitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::REQUEST;
+use super::timing::REQUEST;
 use crate::kafka::changelog::{Changelog, States};
 use crate::kafka::commits::metadata;
-use crate::kafka::source::context::{Context, TopicPartition};
+use crate::kafka::source::context::{SourceContext, TopicPartition};
 use crate::kafka::{diagnosis, watermarks};
 
-/// A partition to be taken over: where reading begins, and what was last committed.
+/// A newly assigned partition: its first offset, and its last commit.
 pub(super) struct AssignmentStart {
     pub(super) id: PartitionId,
     pub(super) topic: Arc<str>,
@@ -24,26 +24,26 @@ pub(super) struct AssignmentStart {
     pub(super) committed: Option<Commit>,
 }
 
-/// All that has to be known.
-pub(super) struct Found {
-    pub(super) takeovers: Vec<AssignmentStart>,
-    /// None where nothing is kept of it.
+/// The outcome of the lookup.
+pub(super) struct AssignmentStarts {
+    pub(super) partitions: Vec<AssignmentStart>,
+    /// None if the pipeline keeps no stream state.
     pub(super) states: Option<States>,
 }
 
-/// Who looks.
-pub(super) struct Looker {
-    pub(super) consumer: Arc<BaseConsumer<Context>>,
+/// A lookup with its client.
+pub(super) struct AssignmentLookup {
+    pub(super) consumer: Arc<BaseConsumer<SourceContext>>,
     pub(super) inputs: Arc<HashMap<String, InputId>>,
     pub(super) start: StartAt,
     pub(super) changelog: Option<Changelog>,
 }
 
-impl Looker {
-    /// Asks the brokers, and waits for them.
-    pub(super) fn look_up(&self, list: &[TopicPartition]) -> Result<Found, Cause> {
-        let takeovers = self.positions(list).map_err(|error| match error.rdkafka_error_code() {
-            // It is asked for what is settled: the client waits, too, while positions are part of an open transaction.
+impl AssignmentLookup {
+    /// Asks the brokers, and waits for the answers.
+    pub(super) fn run(&self, list: &[TopicPartition]) -> Result<AssignmentStarts, Cause> {
+        let starts = self.positions(list).map_err(|error| match error.rdkafka_error_code() {
+            // The query asks for stable offsets, so it also waits while positions are part of an open transaction.
             Some(RDKafkaErrorCode::OperationTimedOut) => Cause::passing(
                 "looking up where to read: the broker does not answer, or positions of the group are part of a \
                  transaction that has not ended",
@@ -52,21 +52,21 @@ impl Looker {
             ),
             _ => diagnosis::of_error("looking up where to read", &error),
         })?;
-        // After the positions: what led to them is in the changelog by then.
+        // After the positions: the changelog then holds all the state that led to them.
         let states = match &self.changelog {
-            Some(changelog) if !takeovers.is_empty() => {
-                let mut numbers: Vec<i32> = takeovers.iter().map(|t| t.id.partition).collect();
+            Some(changelog) if !starts.is_empty() => {
+                let mut numbers: Vec<i32> = starts.iter().map(|t| t.id.partition).collect();
                 numbers.sort_unstable();
                 numbers.dedup();
                 Some(
                     changelog
                         .read(&numbers)
-                        .map_err(|error| Cause::passing(format!("taking partitions over: {error}"), ""))?,
+                        .map_err(|error| Cause::passing(format!("assigning partitions: {error}"), ""))?,
                 )
             }
             _ => None,
         };
-        Ok(Found { takeovers, states })
+        Ok(AssignmentStarts { partitions: starts, states })
     }
 
     fn positions(&self, list: &[TopicPartition]) -> Result<Vec<AssignmentStart>, KafkaError> {
@@ -78,7 +78,7 @@ impl Looker {
             wanted.add_partition(topic, *partition);
         }
         let committed = self.consumer.committed_offsets(wanted, REQUEST)?;
-        let mut takeovers = Vec::with_capacity(list.len());
+        let mut starts = Vec::with_capacity(list.len());
         for element in committed.elements() {
             element.error()?;
             let Some(input) = self.inputs.get(element.topic()) else { continue };
@@ -89,24 +89,24 @@ impl Looker {
                 }
                 _ => None,
             };
-            takeovers.push(AssignmentStart {
+            starts.push(AssignmentStart {
                 id,
                 topic: Arc::from(element.topic()),
                 from: NextOffset(0),
                 committed,
             });
         }
-        let topics: Vec<Arc<str>> = takeovers.iter().map(|t| t.topic.clone()).collect();
-        let partitions: Vec<(&str, i32)> =
-            topics.iter().zip(&takeovers).map(|(topic, t)| (&**topic, t.id.partition)).collect();
-        let ranges = watermarks::ranges(&self.consumer, &partitions, REQUEST)?;
-        for (takeover, range) in takeovers.iter_mut().zip(ranges) {
-            takeover.from = match (&takeover.committed, self.start) {
+        let topics: Vec<Arc<str>> = starts.iter().map(|t| t.topic.clone()).collect();
+        let ids: Vec<(&str, i32)> =
+            topics.iter().zip(&starts).map(|(topic, t)| (&**topic, t.id.partition)).collect();
+        let ranges = watermarks::ranges(&self.consumer, &ids, REQUEST)?;
+        for (start, range) in starts.iter_mut().zip(ranges) {
+            start.from = match (&start.committed, self.start) {
                 (Some(commit), _) => NextOffset(commit.next.0.max(range.start)),
                 (None, StartAt::Earliest) => NextOffset(range.start),
                 (None, StartAt::Latest) => NextOffset(range.end),
             };
         }
-        Ok(takeovers)
+        Ok(starts)
     }
 }

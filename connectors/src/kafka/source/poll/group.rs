@@ -1,11 +1,10 @@
-//! The poll thread's part in its group: taking partitions over, letting them go, leaving.
+//! Group membership of the poll thread: assignments, revocations, leaving.
 //!
-//! librdkafka waits, for as long as the group lets it, until a rebalance is answered by an assignment. So
-//! nothing is done in its callback: the loop goes on polling while the positions are looked up, or while
-//! the pipeline finishes and commits what it has of partitions that are being revoked.
+//! librdkafka waits, for as long as the group permits, until an assignment answers a rebalance. So its callback does no work. The
+//! loop goes on polling while it looks up positions, or while the pipeline finishes and commits the records of revoked partitions.
 //!
-//! In the classic protocol every rebalance takes all partitions and gives all. In the one of KIP-848 only those that move
-//! are taken and given, and the others are read on meanwhile.
+//! In the classic protocol every rebalance revokes and assigns all partitions. In the one of KIP-848 it revokes and assigns only
+//! the partitions that move, and the thread goes on reading the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,118 +16,109 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::assignment::{AssignmentStart, Found, Looker};
-use super::commits::Failure;
+use super::assignment::{AssignmentLookup, AssignmentStart};
+use super::commits::CommitFailure;
 use super::offset_query::OffsetQuery;
-use super::{Partition, Poller, RETRY};
-use crate::kafka::source::Close;
+use super::step::RebalanceStep;
+use super::timing::RETRY;
+use super::{AssignedPartition, Poller};
 use crate::kafka::source::context::{Rebalance, TopicPartition};
+use crate::kafka::source::requests::Close;
 use crate::kafka::{diagnosis, fault_point};
 
-/// How long a revocation waits for the pipeline, which lets partitions go by a deadline of its own
-/// (`delivery.revoke_within`, a minute at most): this one is for a pipeline that hangs.
+/// The time that a revocation waits for a pipeline that hangs. The pipeline itself releases partitions by a deadline of its own
+/// (`delivery.revoke_within`, a minute at most).
 const REVOKE_WITHIN: Duration = Duration::from_secs(90);
 
-/// How often the member's epoch is looked at.
+/// The interval at which the thread reads the member's epoch.
 const EPOCH_EVERY: Duration = Duration::from_millis(50);
-
-/// What the group is waiting for.
-pub(super) enum Step {
-    Settled,
-    /// For partitions to be taken over: not before the given time.
-    Assigning(Vec<TopicPartition>, Instant),
-    /// For what has to be known of them before.
-    LookingUp(Vec<TopicPartition>, OffsetQuery<Found>),
-    /// For the pipeline to let partitions go: no longer than until the given time.
-    Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),
-}
 
 impl Poller {
     pub(super) fn serve_rebalance(&mut self) {
-        if let Step::Settled = self.step {
+        if let RebalanceStep::Settled = self.step {
             let next = self.notices.lock().rebalances.pop_front();
             match next {
                 None => return,
-                Some(Rebalance::Assign(list)) => self.step = Step::Assigning(list, Instant::now()),
+                Some(Rebalance::Assign(list)) => self.step = RebalanceStep::Assigning(list, Instant::now()),
                 Some(Rebalance::Revoke(list, lost)) => self.begin_revoke(list, lost),
             }
         }
-        match std::mem::replace(&mut self.step, Step::Settled) {
-            Step::Assigning(list, not_before) => {
+        match std::mem::replace(&mut self.step, RebalanceStep::Settled) {
+            RebalanceStep::Assigning(list, not_before) => {
                 self.step = if Instant::now() < not_before {
-                    Step::Assigning(list, not_before)
+                    RebalanceStep::Assigning(list, not_before)
                 } else {
                     self.look_up(list)
                 };
             }
-            Step::LookingUp(list, lookup) => {
-                let Some(answer) = lookup.answer() else {
-                    self.step = Step::LookingUp(list, lookup);
+            RebalanceStep::LookingUp(list, query) => {
+                let Some(answer) = query.answer() else {
+                    self.step = RebalanceStep::LookingUp(list, query);
                     return;
                 };
-                let taken_over = answer.and_then(|found| {
+                let assigned = answer.and_then(|found| {
                     self.held.extend(found.states.map(SourceEvent::Carried));
-                    self.take_over(found.takeovers)
-                        .map_err(|error| diagnosis::of_error("taking partitions over", &error))
+                    self.assign(found.partitions)
+                        .map_err(|error| diagnosis::of_error("assigning partitions", &error))
                 });
-                match taken_over {
-                    Ok(()) => self.standing.begins(),
+                match assigned {
+                    Ok(()) => self.conditions.begins(),
                     Err(error) => {
-                        self.standing.cannot_begin(error);
-                        self.step = Step::Assigning(list, Instant::now() + RETRY);
+                        self.conditions.cannot_begin(error);
+                        self.step = RebalanceStep::Assigning(list, Instant::now() + RETRY);
                     }
                 }
             }
-            Step::Revoking(list, done, until) => {
+            RebalanceStep::Revoking(list, done, until) => {
                 let finished = done.load(Ordering::Acquire);
                 if finished {
-                    let last = std::mem::take(&mut self.mailbox.lock().commit);
+                    let last = std::mem::take(&mut self.requests.lock().commit);
                     self.commits.add(last);
                     self.commit();
                 }
                 if finished && (self.commits.is_done() || Instant::now() >= until) {
-                    self.let_go(&list);
+                    self.release(&list);
                 } else if Instant::now() >= until {
-                    // What it still holds would be committed in the name of what is held next.
+                    // The pipeline would commit its records of these partitions under the next membership.
                     self.membership.end();
                     self.stopped = true;
                     self.held.push_back(SourceEvent::Failed(
-                        "revoked partitions were not let go in time, as if the pipeline stood still".into(),
+                        "the pipeline did not release revoked partitions in time: it has stalled".into(),
                     ));
-                    self.let_go(&list);
+                    self.release(&list);
                 } else {
-                    self.step = Step::Revoking(list, done, until);
+                    self.step = RebalanceStep::Revoking(list, done, until);
                 }
             }
             other => self.step = other,
         }
     }
 
-    /// Begins to ask for what has to be known of these partitions.
-    fn look_up(&self, list: Vec<TopicPartition>) -> Step {
-        let looker = Looker {
+    /// Starts the lookup for an assignment of these partitions.
+    fn look_up(&self, list: Vec<TopicPartition>) -> RebalanceStep {
+        let lookup = AssignmentLookup {
             consumer: self.consumer.clone(),
             inputs: self.inputs.clone(),
             start: self.start,
             changelog: self.changelog.clone(),
         };
-        let asked = list.clone();
-        let lookup = OffsetQuery::start("kafka-takeover", &self.wake, move || looker.look_up(&asked));
-        Step::LookingUp(list, lookup)
+        let queried = list.clone();
+        let query = OffsetQuery::start("kafka-assign", &self.wake, move || lookup.run(&queried));
+        RebalanceStep::LookingUp(list, query)
     }
 
-    fn take_over(&mut self, takeovers: Vec<AssignmentStart>) -> Result<(), KafkaError> {
-        let mut assignment = TopicPartitionList::with_capacity(takeovers.len());
-        let mut partitions = Vec::with_capacity(takeovers.len());
-        for t in &takeovers {
+    fn assign(&mut self, partitions: Vec<AssignmentStart>) -> Result<(), KafkaError> {
+        let mut assignment = TopicPartitionList::with_capacity(partitions.len());
+        let mut split = Vec::with_capacity(partitions.len());
+        for t in &partitions {
             assignment.add_partition_offset(&t.topic, t.id.partition, Offset::Offset(t.from.0))?;
-            // Before the assignment: afterwards records may already be on their way to the group's queue.
-            let split = Partition::split(&self.consumer, t.id, t.topic.clone(), t.from, &self.wake);
-            let Some(mut partition) = split else {
+            // Before the assignment: after it, records may already be on their way to the group's queue.
+            let queue = AssignedPartition::split(&self.consumer, t.id, t.topic.clone(), t.from, &self.wake);
+            let Some(mut partition) = queue else {
                 return Err(KafkaError::Subscription(format!("no queue for {} {}", t.topic, t.id.partition)));
             };
             partition.paused = self.paused.contains(&t.id);
-            partitions.push(partition);
+            split.push(partition);
         }
         if self.is_incremental {
             self.consumer.incremental_assign(&assignment)?;
@@ -137,16 +127,16 @@ impl Poller {
             self.owned.clear();
             self.partitions.clear();
         }
-        self.owned.extend(takeovers.iter().map(|t| t.id));
-        // What could not be subscribed to can be now; whether it can be read is told by reading.
-        takeovers.iter().for_each(|t| self.standing.reads(&t.topic));
-        self.partitions.extend(partitions);
+        self.owned.extend(partitions.iter().map(|t| t.id));
+        // The subscription to these topics has succeeded. Reading shows whether they can be read.
+        partitions.iter().for_each(|t| self.conditions.reads(&t.topic));
+        self.partitions.extend(split);
         self.first = 0;
         self.membership.joined(self.consumer.group_metadata());
         let assigned =
             |t: &AssignmentStart| Assigned { partition: t.id, start: t.from, committed: t.committed.clone() };
-        self.held.push_back(SourceEvent::Assigned(takeovers.iter().map(assigned).collect()));
-        for t in takeovers {
+        self.held.push_back(SourceEvent::Assigned(partitions.iter().map(assigned).collect()));
+        for t in partitions {
             if let Some(wanted) = t.committed.map(|commit| commit.next).filter(|wanted| *wanted < t.from) {
                 self.held.push_back(SourceEvent::DataLoss { partition: t.id, from: wanted, to: t.from });
             }
@@ -157,24 +147,24 @@ impl Poller {
     fn begin_revoke(&mut self, list: Vec<TopicPartition>, lost: bool) {
         fault_point::pass("in-rebalance");
         let ids = self.ids(&list);
-        // Records that had no room are the next member's: they are not committed.
+        // Records that the pipeline has not taken belong to the next member: this one does not commit them.
         self.held.retain(
             |event| !matches!(event, SourceEvent::Records { partition, .. } if ids.contains(partition)),
         );
         self.partitions.retain(|partition| !ids.contains(&partition.id));
         self.errors.retain(|id, _| !ids.contains(id));
         if lost {
-            // Whoever has them now commits them.
+            // Their new owner commits them.
             self.owned.retain(|id| !ids.contains(id));
         }
         let done = Arc::new(AtomicBool::new(false));
-        let (told, wake) = (done.clone(), self.wake.clone());
+        let (released, wake) = (done.clone(), self.wake.clone());
         let acknowledge = Acknowledge::new(move || {
-            told.store(true, Ordering::Release);
+            released.store(true, Ordering::Release);
             wake.wake();
         });
         self.held.push_back(SourceEvent::Revoked { partitions: ids, lost, done: acknowledge });
-        self.step = Step::Revoking(list, done, Instant::now() + REVOKE_WITHIN);
+        self.step = RebalanceStep::Revoking(list, done, Instant::now() + REVOKE_WITHIN);
     }
 
     fn ids(&self, list: &[TopicPartition]) -> Vec<PartitionId> {
@@ -185,7 +175,7 @@ impl Poller {
     }
 
     /// Answers a revocation.
-    fn let_go(&mut self, list: &[TopicPartition]) {
+    fn release(&mut self, list: &[TopicPartition]) {
         let ids = self.ids(list);
         self.owned.retain(|id| !ids.contains(id));
         self.commits.forget(&ids);
@@ -202,16 +192,17 @@ impl Poller {
             self.membership.left();
         }
         if let Err(error) = answered {
-            tracing::warn!(%error, "partitions were not let go as they should");
+            tracing::warn!(%error, "cannot release revoked partitions");
         }
-        self.step = Step::Settled;
+        self.step = RebalanceStep::Settled;
     }
 
-    /// In the protocol of KIP-848 the member's epoch moves on without anything being taken or given. As whom positions are
-    /// committed follows it while nothing is: what has been lost is told before the epoch that follows is known.
+    /// Updates the membership for commits. In the protocol of KIP-848 the member's epoch also moves on without a change of partitions.
+    /// The update waits for a rebalance: librdkafka reports a lost partition before it knows the epoch that follows.
     pub(super) fn follow_epoch(&mut self) {
         let is_time = self.is_incremental && !self.owned.is_empty() && Instant::now() >= self.next_epoch;
-        if is_time && matches!(self.step, Step::Settled) && self.notices.lock().rebalances.is_empty() {
+        if is_time && matches!(self.step, RebalanceStep::Settled) && self.notices.lock().rebalances.is_empty()
+        {
             self.next_epoch = Instant::now() + EPOCH_EVERY;
             self.membership.joined(self.consumer.group_metadata());
         }
@@ -224,10 +215,10 @@ impl Poller {
         let mut last = None;
         loop {
             match self.commit() {
-                Some((Failure::NotOurs | Failure::Lasting, error)) => {
-                    outcome = Err(format!("the last commit did not succeed: {error}"));
+                Some((CommitFailure::NotOurs | CommitFailure::Lasting, error)) => {
+                    outcome = Err(format!("the last commit failed: {error}"));
                 }
-                Some((Failure::Passing, error)) => last = Some(error),
+                Some((CommitFailure::Passing, error)) => last = Some(error),
                 None => {}
             }
             if self.commits.is_done() {
@@ -235,8 +226,8 @@ impl Poller {
             }
             if left().is_zero() {
                 outcome = Err(match last {
-                    Some(error) => format!("the last commit did not succeed in time: {error}"),
-                    None => "the last commit was not answered in time".into(),
+                    Some(error) => format!("the last commit failed until the deadline: {error}"),
+                    None => "the brokers did not answer the last commit in time".into(),
                 });
                 break;
             }
@@ -256,9 +247,9 @@ impl Poller {
                 }
             }
             if !self.consumer.closed() && outcome.is_ok() {
-                tracing::warn!("the group was not left in time; its session will time out");
+                tracing::warn!("cannot leave the group in time; its session will time out");
             }
         }
-        let _nobody_waits = close.done.try_send(outcome);
+        let _abandoned = close.done.try_send(outcome);
     }
 }

@@ -1,42 +1,46 @@
-//! A question to the brokers, on a thread of its own: the poll thread must not wait, as partitions that stay are read
-//! meanwhile.
+//! Queries to the brokers on a thread of their own: the poll thread must not wait, because it goes on reading partitions meanwhile.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use lockstep_engine::condition::Cause;
+use lockstep_engine::position::PartitionId;
 
 use crate::kafka::source::context::Wake;
 
-/// What has been asked for and is not known yet.
+/// The offsets that the broker has of partitions.
+pub(super) type AvailableOffsets = Vec<(PartitionId, Range<i64>)>;
+
+/// A query that may not be answered yet.
 pub(super) struct OffsetQuery<T>(Receiver<Result<T, Cause>>);
 
 impl<T: Send + 'static> OffsetQuery<T> {
-    /// Asks. The poll thread is woken by the answer.
+    /// Sends the query. Its answer wakes the poll thread.
     pub(super) fn start(
         thread: &str,
         wake: &Arc<Wake>,
         ask: impl FnOnce() -> Result<T, Cause> + Send + 'static,
     ) -> Self {
-        let (answer, answered) = sync_channel(1);
-        let (wake, asked) = (wake.clone(), answer.clone());
+        let (answer, receiver) = sync_channel(1);
+        let (wake, answered) = (wake.clone(), answer.clone());
         let run = move || {
-            let _nobody_waits = asked.try_send(ask());
+            let _abandoned = answered.try_send(ask());
             wake.wake();
         };
         if let Err(error) = std::thread::Builder::new().name(thread.into()).spawn(run) {
-            let _nobody_waits = answer.try_send(Err(Cause::passing(format!("no thread: {error}"), "")));
+            let _abandoned = answer.try_send(Err(Cause::passing(format!("no thread: {error}"), "")));
         }
-        Self(answered)
+        Self(receiver)
     }
 
-    /// The answer, once, when it is there.
+    /// Takes the answer if it has arrived.
     pub(super) fn answer(&self) -> Option<Result<T, Cause>> {
         match self.0.try_recv() {
             Ok(answer) => Some(answer),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => {
-                Some(Err(Cause::passing("the thread that asked has ended", "")))
+                Some(Err(Cause::passing("the thread of the query has ended", "")))
             }
         }
     }

@@ -1,6 +1,5 @@
-//! What the broker deleted before it was read.
+//! Offset reset after data loss: the broker has deleted records before the poll thread read them.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,32 +8,30 @@ use lockstep_engine::position::{NextOffset, PartitionId};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::offset_query::OffsetQuery;
-use super::{Poller, REQUEST, RETRY};
+use super::Poller;
+use super::offset_query::{AvailableOffsets, OffsetQuery};
+use super::timing::{REQUEST, RETRY};
 use crate::kafka::{diagnosis, watermarks};
 
-/// Which offsets the broker has of partitions.
-pub(super) type Left = Vec<(PartitionId, Range<i64>)>;
-
 impl Poller {
-    /// Partitions whose next offset the broker does not have go on at the earliest that it has.
-    pub(super) fn find_what_is_left(&mut self) {
-        let Some(lookup) = &self.left else { return self.ask_what_is_left() };
-        let Some(answer) = lookup.answer() else { return };
-        self.left = None;
+    /// Moves partitions whose next offset the broker does not have to the earliest offset that it has.
+    pub(super) fn reset_offsets(&mut self) {
+        let Some(query) = &self.available else { return self.query_available() };
+        let Some(answer) = query.answer() else { return };
+        self.available = None;
         match answer {
             Ok(found) => {
-                self.standing.begins();
-                self.read_what_is_left(found);
+                self.conditions.begins();
+                self.reset_to(found);
             }
             Err(error) => {
                 self.look_again = Instant::now() + RETRY;
-                self.standing.cannot_begin(error);
+                self.conditions.cannot_begin(error);
             }
         }
     }
 
-    fn ask_what_is_left(&mut self) {
+    fn query_available(&mut self) {
         if Instant::now() < self.look_again {
             return;
         }
@@ -44,7 +41,7 @@ impl Poller {
             return;
         }
         let consumer = self.consumer.clone();
-        self.left = Some(OffsetQuery::start("kafka-offsets", &self.wake, move || {
+        self.available = Some(OffsetQuery::start("kafka-offsets", &self.wake, move || {
             let partitions: Vec<(&str, i32)> =
                 lost.iter().map(|(id, topic)| (&**topic, id.partition)).collect();
             let ranges = watermarks::ranges(&consumer, &partitions, REQUEST);
@@ -54,10 +51,10 @@ impl Poller {
         }));
     }
 
-    fn read_what_is_left(&mut self, found: Left) {
+    fn reset_to(&mut self, found: AvailableOffsets) {
         let mut any = false;
         for (id, range) in found {
-            // It may have gone, or gone and come back, since it was asked about.
+            // The partition may have been revoked since the query, or revoked and assigned again.
             let lost = self.partitions.iter_mut().find(|p| p.id == id && p.out_of_range);
             let Some(partition) = lost else { continue };
             let next = partition.next;
@@ -83,8 +80,8 @@ impl Poller {
         }
     }
 
-    /// Starts reading of all partitions again, each where it stands. A seek would not do: librdkafka has
-    /// stopped a partition that is out of range (`FETCH_NONE`), and refuses to seek there.
+    /// Assigns all partitions again, each at its position. A seek would not do: librdkafka has stopped a partition that is out of
+    /// range (`FETCH_NONE`), and refuses to seek there.
     pub(super) fn assign_again(&mut self) {
         let mut assignment = TopicPartitionList::with_capacity(self.partitions.len());
         for p in &self.partitions {
@@ -97,7 +94,7 @@ impl Poller {
             self.consumer.assign(&assignment)
         };
         if let Err(error) = assigned {
-            self.standing.cannot_begin(diagnosis::of_error("reading on after data loss", &error));
+            self.conditions.cannot_begin(diagnosis::of_error("reading on after data loss", &error));
         }
     }
 }

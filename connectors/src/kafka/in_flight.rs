@@ -1,4 +1,4 @@
-//! What a producer has been given and has not told of.
+//! Records in flight: sent, and not acknowledged yet.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,26 +8,26 @@ use lockstep_engine::publish::transaction_window::TransactionWindow;
 use lockstep_engine::time::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
-/// How many bytes may be under way.
-pub(super) enum Window {
+/// The limit on bytes in flight.
+pub(super) enum SendLimit {
     Fixed(usize),
-    /// As the brokers take them, and no more than so many.
+    /// Follows the rate at which the brokers acknowledge, up to this maximum.
     Following(Arc<Mutex<TransactionWindow>>, usize),
 }
 
-/// How many records are under way, and word when there are none.
-pub(super) struct UnderWay {
-    window: Window,
+/// Counts the records in flight, and signals when none are left.
+pub(super) struct RecordsInFlight {
+    limit: SendLimit,
     pub(super) count: AtomicUsize,
     bytes: AtomicUsize,
     pub(super) none: Condvar,
     pub(super) lock: Mutex<()>,
 }
 
-impl UnderWay {
-    pub(super) fn new(window: Window) -> Self {
+impl RecordsInFlight {
+    pub(super) fn new(limit: SendLimit) -> Self {
         Self {
-            window,
+            limit,
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             none: Condvar::new(),
@@ -35,31 +35,31 @@ impl UnderWay {
         }
     }
 
-    /// Counts a record of so many bytes if the window has room for it: for one alone it always has. Only one thread at a time
-    /// takes room.
-    pub(super) fn takes_room(&self, bytes: usize) -> bool {
+    /// Counts a record of `bytes` if it fits under the limit; a record that is alone always fits. Only one thread at a time may
+    /// call this.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
         let there = self.bytes.load(Ordering::Acquire);
-        let has_room = |width| there == 0 || there.saturating_add(bytes) <= width;
-        match &self.window {
-            Window::Fixed(width) if has_room(*width) => {}
-            Window::Following(window, most) => {
+        let fits = |limit| there == 0 || there.saturating_add(bytes) <= limit;
+        match &self.limit {
+            SendLimit::Fixed(limit) if fits(*limit) => {}
+            SendLimit::Following(window, most) => {
                 let (mut window, now) = (window.lock(), Timestamp::now());
-                if !has_room(window.width(now).min(*most)) {
+                if !fits(window.width(now).min(*most)) {
                     return false;
                 }
                 window.sent(bytes, now);
             }
-            Window::Fixed(_) => return false,
+            SendLimit::Fixed(_) => return false,
         }
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.count.fetch_add(1, Ordering::AcqRel);
         true
     }
 
-    /// A record was acknowledged, or was not taken.
-    pub(super) fn makes_room(&self, bytes: usize, is_acknowledged: bool) {
+    /// Releases the bytes of a record that was acknowledged, or not taken. The record counts until [`Self::ended`].
+    pub(super) fn release(&self, bytes: usize, is_acknowledged: bool) {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        if let Window::Following(window, _) = &self.window {
+        if let SendLimit::Following(window, _) = &self.limit {
             match is_acknowledged {
                 true => window.lock().acknowledged(bytes, Timestamp::now()),
                 false => window.lock().withdrawn(bytes),
@@ -67,15 +67,15 @@ impl UnderWay {
         }
     }
 
-    /// A record was not sent.
+    /// Takes back the count of a record that was not sent.
     pub(super) fn withdraw(&self, bytes: usize) {
-        self.makes_room(bytes, false);
+        self.release(bytes, false);
         self.count.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(super) fn ended(&self) {
         if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Whoever has just seen one left waits by now.
+            // A thread that has just seen one record left waits by the time this lock is taken.
             drop(self.lock.lock());
             self.none.notify_all();
         }

@@ -5,26 +5,27 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::account::{Account, Amount};
+use super::arrival::Arrival;
 use super::event::{Event, Stamp, ended};
 use super::held::Held;
-use super::matching::Arrival;
 use super::policy::AlignPolicy;
 use super::rules::Rules;
-use super::stream::{NEVER, Stream};
+use super::stream::Stream;
+use super::view::NEVER;
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::{Timestamp, nanos};
 
 mod ahead;
 mod compact;
-mod hand_over;
+pub(super) mod hand_over;
+mod incoming;
 mod observe;
 mod room;
 mod slots;
 mod streams;
 
-pub use ahead::Incoming;
-pub use hand_over::{Handover, NotAdopted};
+pub use incoming::Incoming;
 use streams::Streams;
 
 /// Joins samples into bundles by the policy's [`Method`](super::Method). Each bundle closes as soon as no expected sample

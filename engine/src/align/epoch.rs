@@ -7,8 +7,8 @@
 
 use smallvec::SmallVec;
 
+use super::arrival::Arrival;
 use super::held::Held;
-use super::matching::Arrival;
 
 /// The number of samples in a row that make a step if they agree with one another.
 const IN_A_ROW: usize = 3;

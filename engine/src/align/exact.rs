@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use smallvec::{SmallVec, smallvec};
 
+use super::arrival::Arrival;
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
-use super::matching::Arrival;
 use super::moment::Moment;
 use super::queue::Queue;
 use super::same_time::{OfInput, SameTimeIds};
-use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, cut_short};
+use super::view::{NEVER, View};
 use crate::position::InputId;
 use crate::sample::TieBreak;
 use crate::time::Timestamp;

@@ -1,6 +1,7 @@
 //! The interface between a stream and the method that joins its samples into bundles.
 
 use super::approximate::Approximate;
+use super::arrival::Arrival;
 use super::bounds::Bound;
 use super::event::Event;
 use super::exact::Exact;
@@ -9,28 +10,7 @@ use super::moment::Moment;
 use super::pivot::Pivot;
 use super::policy::{AlignPolicy, Method};
 use super::spans::Spans;
-use super::stream::View;
-use crate::sample::TieBreak;
-
-/// A sample that has just arrived.
-#[derive(Debug)]
-pub(super) struct Arrival<T> {
-    pub(super) input: usize,
-    /// Its event time.
-    pub(super) time: i64,
-    /// Its end, exclusive; the same as `time` for a sample without length.
-    pub(super) end: i64,
-    /// The tie-break among samples of its input and event time.
-    pub(super) tie_break: TieBreak,
-    pub(super) item: T,
-}
-
-impl<T> Arrival<T> {
-    /// Its place among those of its input.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { time: self.time, tie_break: self.tie_break }
-    }
-}
+use super::view::View;
 
 /// The samples of one stream, held by the method that joins them.
 ///
@@ -61,7 +41,7 @@ impl<T: Held + Clone> Matching<T> {
     }
 
     /// Takes a sample and emits the resulting events. Returns the time by which [`Self::tick`] has to be called if that may
-    /// be earlier than before, or [`super::stream::NEVER`].
+    /// be earlier than before, or [`super::view::NEVER`].
     #[inline]
     pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
         match self {
@@ -172,9 +152,4 @@ impl<T: Held + Clone> Matching<T> {
             Self::Spans(spans) => spans.is_empty(),
         }
     }
-}
-
-/// The earliest and the latest of several ranges.
-pub(super) fn reach(each: impl Iterator<Item = Option<(i64, i64)>>) -> Option<(i64, i64)> {
-    each.flatten().reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)))
 }

@@ -13,7 +13,9 @@
 //! - `bounds` limits the memory, `account` counts the held samples and bytes, and `held` is the trait of the items.
 //! - `clock` is the watermark of an input, and `epoch` handles a source whose clock steps.
 //! - `moment` is the place of a sample among those of its input, `same_time` the ids of samples of one event time that left.
-//! - `rules` is the policy made ready for all of them, and `verdict` decides the outcome of a bundle that closes.
+//! - `rules` is the policy made ready for all of them, with the `limits` of approximate time and the `cut` of spans.
+//! - `arrival` is a sample on its way to a method, and `view` the rules, clocks and time that the method sees.
+//! - `verdict` decides the outcome of a bundle that closes.
 //! - `queue` holds a handful of samples in place.
 //!
 //! [`offset`] estimates the offset between the clocks of two inputs, and [`drift`] the error of an input's rate.
@@ -22,16 +24,19 @@
 mod account;
 mod aligner;
 mod approximate;
+mod arrival;
 pub mod bounds;
 pub mod bundle;
 mod clock;
 mod cover;
+mod cut;
 pub mod drift;
 mod epoch;
 pub mod event;
 mod exact;
 pub mod held;
 mod input_buffer;
+mod limits;
 mod matching;
 mod moment;
 pub mod monitor;
@@ -45,8 +50,10 @@ mod same_time;
 mod spans;
 mod stream;
 mod verdict;
+mod view;
 
-pub use aligner::{Aligner, Handover, Incoming, NotAdopted};
+pub use aligner::hand_over::{Handover, NotAdopted};
+pub use aligner::{Aligner, Incoming};
 pub use bounds::{Bound, Bounds, Overflow};
 pub use bundle::{Bundle, Lack, Part, Shortfall};
 pub use event::{Event, Stamp};

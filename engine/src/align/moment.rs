@@ -25,3 +25,8 @@ impl Moment {
         self.time.saturating_add(i64::from(!self.tie_break.is_some()))
     }
 }
+
+/// The earliest and the latest of several ranges.
+pub(super) fn reach(each: impl Iterator<Item = Option<(i64, i64)>>) -> Option<(i64, i64)> {
+    each.flatten().reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)))
+}

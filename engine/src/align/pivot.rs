@@ -2,19 +2,20 @@
 
 use smallvec::SmallVec;
 
+use super::arrival::Arrival;
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
 use super::input_buffer::{Ahead, InputBuffer, Refused};
-use super::matching::{Arrival, reach};
 use super::moment::Moment;
+use super::moment::reach;
 use super::queue::Queue;
 use super::revise::Told;
 use super::rules::Rule;
 use super::same_time::SameTimeIds;
-use super::stream::{NEVER, View};
 use super::verdict::{Closing, begin, cut_short, is_silent, may_be_cut};
+use super::view::{NEVER, View};
 use crate::position::{InputId, Position};
 use crate::sample::TieBreak;
 use crate::time::Timestamp;

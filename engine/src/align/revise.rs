@@ -16,8 +16,8 @@ use super::event::Event;
 use super::input_buffer::{Found, InputBuffer};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;
-use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, counts, cut_short, lack};
+use super::view::{NEVER, View};
 
 /// The last emitted result of a bundle that is not final.
 #[derive(Debug)]

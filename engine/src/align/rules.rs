@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::approximate::Limits;
 use super::cover::Slack;
+use super::cut::Cut;
+use super::limits::Limits;
 use super::policy::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs};
-use super::spans::Cut;
 use crate::position::InputId;
 use crate::time::nanos;
 

@@ -6,7 +6,7 @@ use super::bundle::{Bundle, Lack, Shortfall};
 use super::event::Event;
 use super::policy::Missing;
 use super::rules::Rule;
-use super::stream::View;
+use super::view::View;
 use crate::position::{InputId, Position};
 use crate::time::Timestamp;
 

@@ -1,75 +1,13 @@
 //! Samples in bulk: the aligner looks up the streams of several samples ahead of the first push.
 
-use std::sync::Arc;
-
-use super::super::event::{Event, Stamp};
+use super::super::event::Event;
 use super::super::held::Held;
-use super::Aligner;
-use crate::position::InputId;
-use crate::sample::{Sample, StreamKey};
+use super::{Aligner, Incoming};
 use crate::time::Timestamp;
 
 /// The number of streams looked up at a time. It is more than the processor can have under way, and few enough that the
 /// found slots are still in its nearest cache when they are used.
 const AHEAD: usize = 32;
-
-/// A sample on its way into the aligner: the arguments of [`Aligner::push`] in one.
-pub trait Incoming {
-    /// The item that the aligner holds.
-    type Item;
-
-    /// The key of its stream.
-    fn stream(&self) -> &StreamKey;
-
-    /// The input that it came through.
-    fn input(&self) -> InputId;
-
-    /// Its event time, length, partition and tie-break.
-    fn stamp(&self) -> Stamp;
-
-    /// The item to hold.
-    fn into_item(self) -> Self::Item;
-}
-
-impl Incoming for Arc<Sample> {
-    type Item = Self;
-
-    fn stream(&self) -> &StreamKey {
-        &self.stream
-    }
-
-    fn input(&self) -> InputId {
-        (**self).input()
-    }
-
-    fn stamp(&self) -> Stamp {
-        Stamp::from(&**self)
-    }
-
-    fn into_item(self) -> Self {
-        self
-    }
-}
-
-impl<T> Incoming for (&StreamKey, InputId, Stamp, T) {
-    type Item = T;
-
-    fn stream(&self) -> &StreamKey {
-        self.0
-    }
-
-    fn input(&self) -> InputId {
-        self.1
-    }
-
-    fn stamp(&self) -> Stamp {
-        self.2
-    }
-
-    fn into_item(self) -> T {
-        self.3
-    }
-}
 
 impl<T: Held + Clone> Aligner<T> {
     /// Takes samples that arrived at `now`: the same as a [`Self::push`] of each in turn, and faster when there are many

@@ -1,5 +1,6 @@
 //! Samples pushed in bulk, against a push of each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,6 +10,9 @@ use super::super::super::policy::{
 };
 use super::super::super::{Bounds, Overflow};
 use super::*;
+use crate::align::Stamp;
+use crate::position::InputId;
+use crate::sample::StreamKey;
 
 fn policy(method: Method, bounds: Bounds) -> Arc<AlignPolicy> {
     let ms = Duration::from_millis;

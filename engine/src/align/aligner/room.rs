@@ -1,10 +1,10 @@
 //! Bounded memory: which samples are taken, and which are evicted.
 
 use super::super::account::Account;
+use super::super::arrival::Arrival;
 use super::super::bounds::Overflow;
 use super::super::event::Event;
 use super::super::held::Held;
-use super::super::matching::Arrival;
 use super::super::stream::Stream;
 use super::Aligner;
 

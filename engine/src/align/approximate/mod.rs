@@ -70,17 +70,17 @@ mod tests;
 
 use smallvec::SmallVec;
 
+use super::arrival::Arrival;
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
-use super::matching::{Arrival, reach};
-use super::stream::{NEVER, View};
+use super::moment::reach;
 use super::verdict::{Closing, Telling, begin, cut_short};
+use super::view::{NEVER, View};
 use crate::position::InputId;
 use crate::time::Timestamp;
 use line::{Entry, Line, Refused};
-pub(super) use search::Limits;
 use search::{Found, Search};
 
 /// The samples of one stream, joined into the sets that lie closest together.

@@ -3,56 +3,9 @@
 use smallvec::SmallVec;
 
 use super::super::held::Held;
+use super::super::limits::Limits;
 use super::super::moment::Moment;
-use super::super::policy::{ApproximateTime, Method};
 use super::line::{Entry, Line, Refused};
-use crate::time::nanos;
-
-/// The limits for all streams, in nanoseconds.
-#[derive(Clone, Debug)]
-pub(in crate::align) struct Limits {
-    /// The most samples of an input that are held.
-    pub(in crate::align) queue: usize,
-    /// The widest set that is formed.
-    pub(in crate::align) max_interval: i64,
-    /// In millionths, so that the choice is the same on every machine.
-    pub(in crate::align) age_penalty: u32,
-    /// The shortest time between two samples, by input.
-    pub(in crate::align) min_period: SmallVec<[i64; 4]>,
-}
-
-impl Limits {
-    pub(in crate::align) fn new(method: &Method) -> Self {
-        let asked = match method {
-            Method::ApproximateTime(asked) => asked,
-            Method::Pivot(_) | Method::Exact | Method::Tumbling { .. } | Method::Session { .. } => {
-                &ApproximateTime::default()
-            }
-        };
-        Self {
-            queue: asked.queue.max(1),
-            max_interval: asked.max_interval.map_or(i64::MAX, nanos),
-            // A cast to an integer saturates, and makes 0 of a NaN.
-            age_penalty: (asked.age_penalty * 1e6).round() as u32,
-            min_period: asked.min_periods.iter().copied().map(nanos).collect(),
-        }
-    }
-
-    /// Returns true if ending later by `later` is worth starting later by `gain`, where later sets have to be better by the
-    /// penalty's factor.
-    #[inline]
-    fn pays(&self, later: i64, gain: i64) -> bool {
-        if self.age_penalty == 0 {
-            return later < gain;
-        }
-        let factor = 1_000_000 + i128::from(self.age_penalty);
-        i128::from(later) * factor < i128::from(gain) * 1_000_000
-    }
-
-    fn min_period(&self, input: usize) -> i64 {
-        self.min_period.get(input).copied().unwrap_or(0)
-    }
-}
 
 /// The samples of one stream, and the state of the search among them.
 #[derive(Debug)]

@@ -45,7 +45,6 @@
 //! The cost is constant for a sample in order, plus one step for each span that it is in. A sample out of order moves those
 //! after it.
 
-mod cut;
 mod span_buffer;
 
 #[cfg(test)]
@@ -55,18 +54,18 @@ mod tests;
 
 use smallvec::SmallVec;
 
+use super::arrival::Arrival;
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::cover::Slack;
+use super::cut::{Cut, Open};
 use super::event::Event;
 use super::held::Held;
-use super::matching::{Arrival, reach};
+use super::moment::reach;
 use super::queue::Queue;
-use super::stream::{NEVER, View};
 use super::verdict::{Closing, Telling, begin, cut_short};
+use super::view::{NEVER, View};
 use crate::time::Timestamp;
-pub(super) use cut::Cut;
-use cut::Open;
 use span_buffer::{Entry, SpanBuffer};
 
 /// The samples of one stream whose bundles are spans of time.

@@ -1,7 +1,7 @@
 //! The boundaries of spans.
 
-use crate::align::policy::Method;
-use crate::align::queue::Queue;
+use super::policy::Method;
+use super::queue::Queue;
 use crate::time::nanos;
 
 /// The most spans in a row that a sample is in; a longer sample counts as ended there. So a record that claims to last
@@ -10,7 +10,7 @@ pub(super) const MOST_SPANS: i64 = 10_000;
 
 /// The rule that cuts event time into spans, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::align) enum Cut {
+pub(super) enum Cut {
     Tumbling { size: i64 },
     Session { gap: i64, max: i64 },
 }
@@ -26,7 +26,7 @@ pub(super) struct Open {
 }
 
 impl Cut {
-    pub(in crate::align) fn new(method: &Method) -> Self {
+    pub(super) fn new(method: &Method) -> Self {
         match method {
             Method::Session { gap, max } => Self::Session { gap: nanos(*gap), max: nanos(*max).max(1) },
             Method::Tumbling { size } => Self::Tumbling { size: nanos(*size).max(1) },

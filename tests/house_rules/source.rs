@@ -1,6 +1,6 @@
-//! Rust source as the rules see it: code without comments and literals, and the paths that it names.
+//! Rust source for the rules: code without comments and literals, and the paths that it names.
 
-/// The code with every comment, string and character literal blanked out, line for line.
+/// Returns the code with every comment, string and character literal blanked out, line by line.
 pub(crate) fn code_only(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
@@ -17,7 +17,7 @@ pub(crate) fn code_only(text: &str) -> String {
             }
             b'\'' if is_char_literal(bytes, at) => end_of_char(bytes, at),
             byte => {
-                // What is not ASCII is no part of a path that a rule knows.
+                // The rules know only paths in ASCII.
                 out.push(if byte.is_ascii() { char::from(byte) } else { ' ' });
                 at += 1;
                 continue;
@@ -61,7 +61,7 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     at + 1
 }
 
-/// How many `#` a raw string that starts here has; none if no raw string starts here.
+/// Returns the number of `#` of the raw string that starts here, if one does.
 fn raw_hashes(bytes: &[u8], start: usize) -> Option<usize> {
     let hashes = bytes[start + 1..].iter().take_while(|&&b| b == b'#').count();
     (bytes.get(start + 1 + hashes) == Some(&b'"')).then_some(hashes)
@@ -75,12 +75,12 @@ fn end_of_raw_string(bytes: &[u8], start: usize) -> usize {
     length.map_or(bytes.len(), |length| body + length + close.len())
 }
 
-/// `'x'` and `'\n'`, but not the lifetime `'a`.
+/// Returns true for `'x'` and `'\n'`, but not for the lifetime `'a`.
 fn is_char_literal(bytes: &[u8], at: usize) -> bool {
     match bytes.get(at + 1) {
         Some(b'\\') => true,
         Some(_) => bytes[at + 1..].iter().take(6).skip(1).position(|&b| b == b'\'').is_some_and(|gap| {
-            // One character: as many bytes as its UTF-8 form has.
+            // One character has as many bytes as its UTF-8 form.
             std::str::from_utf8(&bytes[at + 1..at + 2 + gap]).is_ok_and(|s| s.chars().count() == 1)
         }),
         None => false,
@@ -95,8 +95,8 @@ fn end_of_char(bytes: &[u8], start: usize) -> usize {
     at + 1
 }
 
-/// Every path that the code names, groups written out: `use a::{b, c::d}` gives `a::b` and `a::c::d`.
-/// A name that stands alone is a path only in a `use`.
+/// Returns every path that the code names, with groups expanded: `use a::{b, c::d}` gives `a::b` and `a::c::d`. A single name is
+/// a path only in a `use`.
 pub(crate) fn paths(code: &str) -> Vec<String> {
     let tokens = tokens(code);
     let mut found = Vec::new();
@@ -139,7 +139,7 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
-/// Reads one path or group at `at`, adds what it names, and returns where it ends.
+/// Reads one path or group at `at`, adds its paths, and returns its end.
 fn path_at(tokens: &[String], mut at: usize, prefix: &str, found: &mut Vec<String>) -> usize {
     let mut path = prefix.to_owned();
     while let Some(token) = tokens.get(at) {
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_literals_are_no_code() {
+    fn code_only_blanks_comments_and_literals() {
         let text =
             "a /* b /* c */ d */ e // f\n\"g \\\" h\" i 'j' k '\\'' l r#\"m \" n\"# o<'p>(q: &'p str) 'é' r";
         let code: String = code_only(text).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_written_out() {
+    fn paths_expands_groups() {
         let code = "use a::{b, c::{d, e as f}, g::*}; use h; let x = i::j(k); struct L { m: n::O }";
         assert_eq!(paths(code), ["a::b", "a::c::d", "a::c::e", "a::g::*", "h", "i::j", "n::O"]);
     }

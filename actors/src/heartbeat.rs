@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::supervision::stall::Tally;
+use lockstep_engine::supervision::stall::MessageCounts;
 
 /// Counts an actor's work.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ impl Heartbeat {
         tally.given.saturating_sub(tally.done)
     }
 
-    pub(crate) fn tally(&self) -> Tally {
-        Tally {
+    pub(crate) fn tally(&self) -> MessageCounts {
+        MessageCounts {
             given: self.given.load(Ordering::Relaxed),
             done: self.done.load(Ordering::Relaxed),
             waits: self.is_blocked.load(Ordering::Relaxed),

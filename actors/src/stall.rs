@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_engine::supervision::stall::Progress;
+use lockstep_engine::supervision::stall::StallTimer;
 use lockstep_engine::time::Timestamp;
 
 use crate::heartbeat::Heartbeat;
@@ -11,7 +11,7 @@ use crate::status::Status;
 
 /// Finds stalled actors by their heartbeats.
 pub(crate) struct StallDetector {
-    actors: Vec<(String, Arc<Heartbeat>, Progress)>,
+    actors: Vec<(String, Arc<Heartbeat>, StallTimer)>,
     limit: Duration,
 }
 
@@ -28,7 +28,7 @@ impl StallDetector {
         self.actors.retain(|(_, heartbeat, _)| is_present(heartbeat));
         for (who, heartbeat) in heartbeats {
             if !self.actors.iter().any(|(_, known, _)| Arc::ptr_eq(known, &heartbeat)) {
-                self.actors.push((who, heartbeat, Progress::default()));
+                self.actors.push((who, heartbeat, StallTimer::default()));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The supervisor replaces a failed pipeline as a whole: source, actors and sink. The new pipeline begins at the last committed
 //! positions and repeats the work in flight.
 
-use lockstep_engine::supervision::restart::{Decision, RestartPolicy, Restarts};
+use lockstep_engine::supervision::restart::{RestartDecision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
@@ -35,7 +35,7 @@ pub fn supervise(
             }
         };
         match restarts.failed(Timestamp::now()) {
-            Decision::Again { after } => {
+            RestartDecision::Again { after } => {
                 tracing::warn!(?after, why, "restarting pipeline");
                 status.failed(PIPELINE, &why);
                 telemetry::restarted(PIPELINE);
@@ -43,7 +43,7 @@ pub fn supervise(
                     return Ok(Ended::CutShort(format!("stopped while waiting for a restart: {why}")));
                 }
             }
-            Decision::GiveUp => {
+            RestartDecision::GiveUp => {
                 let why = format!("{why}; gave up after {} restarts within {:?}", policy.most, policy.within);
                 status.set_failure(&why);
                 return Err(PipelineError::Final(why));

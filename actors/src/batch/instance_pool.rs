@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use lockstep_engine::infer::backend::BackendError;
-use lockstep_engine::supervision::restart::{Decision, RestartPolicy, Restarts};
+use lockstep_engine::supervision::restart::{RestartDecision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
@@ -157,11 +157,11 @@ impl InstancePool {
         self.counts.load_failed(&why);
         telemetry::instances::load_failed(self.step());
         match self.loads.failed(now) {
-            Decision::Again { after } => {
+            RestartDecision::Again { after } => {
                 self.not_before = Some(now.after(after));
                 tracing::warn!(step = self.step(), ?after, why, "further model not loaded, trying again");
             }
-            Decision::GiveUp => {
+            RestartDecision::GiveUp => {
                 let RestartPolicy { most, within, .. } = *self.loads.policy();
                 self.loads = Restarts::new(self.parts.restarts, self.parts.runtime.index as u64);
                 let instances = self.len();

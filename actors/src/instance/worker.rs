@@ -13,7 +13,7 @@ use lockstep_engine::infer::rows::StepOutput;
 use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::supervision::breaker::Admit;
-use lockstep_engine::supervision::restart::Decision;
+use lockstep_engine::supervision::restart::RestartDecision;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
@@ -149,11 +149,11 @@ impl Worker {
                 }
                 return gone;
             }
-            Leave::Reload(why) => (Decision::Again { after: Duration::ZERO }, why),
+            Leave::Reload(why) => (RestartDecision::Again { after: Duration::ZERO }, why),
             Leave::Failed(why) => (slot.restarts.failed(Timestamp::now()), why),
         };
         match decision {
-            Decision::Again { after } => {
+            RestartDecision::Again { after } => {
                 slot.generation += 1;
                 slot.occupant = Occupant::Vacant(Instant::now() + after);
                 drop(slot);
@@ -162,7 +162,7 @@ impl Worker {
                 telemetry::restarted(&self.instance.name);
                 self.parts().notify.notify();
             }
-            Decision::GiveUp => {
+            RestartDecision::GiveUp => {
                 slot.occupant = Occupant::Closed;
                 let policy = *slot.restarts.policy();
                 drop(slot);

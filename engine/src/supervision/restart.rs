@@ -31,7 +31,7 @@ impl Default for RestartPolicy {
 
 /// The consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum RestartDecision {
     /// Start the part again.
     Again {
         /// The wait before the start.
@@ -61,20 +61,20 @@ impl Restarts {
     }
 
     /// Records a failure.
-    pub fn failed(&mut self, now: Timestamp) -> Decision {
+    pub fn failed(&mut self, now: Timestamp) -> RestartDecision {
         let since = now.before(self.policy.within);
         while self.failures.front().is_some_and(|at| *at <= since) {
             self.failures.pop_front();
         }
         if self.failures.len() >= usize::try_from(self.policy.most).unwrap_or(usize::MAX) {
-            return Decision::GiveUp;
+            return RestartDecision::GiveUp;
         }
         let doublings = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
         self.failures.push_back(now);
         self.total += 1;
         let factor = 2u32.checked_pow(doublings).unwrap_or(u32::MAX);
         let longest = self.policy.backoff.saturating_mul(factor).min(self.policy.backoff_max);
-        Decision::Again { after: self.jittered(longest) }
+        RestartDecision::Again { after: self.jittered(longest) }
     }
 
     /// The number of restarts so far.
@@ -123,8 +123,8 @@ mod tests {
 
     fn wait(restarts: &mut Restarts, at: i64) -> Duration {
         match restarts.failed(Timestamp::from_millis(at)) {
-            Decision::Again { after } => after,
-            Decision::GiveUp => panic!("the policy gave up"),
+            RestartDecision::Again { after } => after,
+            RestartDecision::GiveUp => panic!("the policy gave up"),
         }
     }
 
@@ -148,7 +148,7 @@ mod tests {
     fn failures_older_than_the_window_do_not_count() {
         let mut restarts = Restarts::new(policy(2), 1);
         let _ = (wait(&mut restarts, 0), wait(&mut restarts, 1));
-        assert_eq!(restarts.failed(Timestamp::from_millis(59_999)), Decision::GiveUp);
+        assert_eq!(restarts.failed(Timestamp::from_millis(59_999)), RestartDecision::GiveUp);
         assert!(wait(&mut restarts, 60_001) <= Duration::from_millis(100), "the backoff begins anew");
     }
 
@@ -162,11 +162,11 @@ mod tests {
             for gap in gaps {
                 at += gap;
                 match restarts.failed(Timestamp::from_millis(at)) {
-                    Decision::Again { after } => {
+                    RestartDecision::Again { after } => {
                         prop_assert!(after <= Duration::from_secs(1));
                         again.push(at);
                     }
-                    Decision::GiveUp => {
+                    RestartDecision::GiveUp => {
                         let recent = again.iter().filter(|then| **then > at - 60_000).count();
                         prop_assert_eq!(recent, most as usize, "the policy gave up early");
                     }

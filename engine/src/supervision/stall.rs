@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 
 /// Message counts of an actor. Both only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct MessageCounts {
     /// Messages sent to the actor.
     pub given: u64,
     /// Messages that the actor has completed.
@@ -15,9 +15,9 @@ pub struct Tally {
     pub waits: bool,
 }
 
-/// Stall detector of one actor.
+/// Measures how long one actor has stalled.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
+pub struct StallTimer {
     done: u64,
     /// The last look, if messages were pending then.
     looked: Option<Timestamp>,
@@ -25,14 +25,14 @@ pub struct Progress {
     still: Duration,
 }
 
-impl Progress {
+impl StallTimer {
     /// Compares the counts with those of the last look. Returns how long the actor has stalled if that is longer than
     /// `limit`.
     ///
     /// An actor stalls from one look to the next if messages are pending, it waits for no other actor, and it has
     /// completed none. One interval between looks counts as at most half of `limit`. A suspended process suspends its
     /// actors and the caller alike, so that time proves no stall.
-    pub fn look(&mut self, tally: Tally, now: Timestamp, limit: Duration) -> Option<Duration> {
+    pub fn look(&mut self, tally: MessageCounts, now: Timestamp, limit: Duration) -> Option<Duration> {
         let has_work = tally.given > tally.done && !tally.waits;
         let before = self.looked.replace(now).filter(|_| has_work && tally.done == self.done);
         self.done = tally.done;
@@ -53,56 +53,56 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn look(progress: &mut Progress, seconds: i64, given: u64, done: u64, waits: bool) -> bool {
+    fn look(timer: &mut StallTimer, seconds: i64, given: u64, done: u64, waits: bool) -> bool {
         let now = Timestamp::from_millis(seconds * 1000);
-        progress.look(Tally { given, done, waits }, now, LIMIT).is_some()
+        timer.look(MessageCounts { given, done, waits }, now, LIMIT).is_some()
     }
 
     #[test]
     fn actor_with_pending_messages_and_no_progress_stalls() {
-        let mut progress = Progress::default();
+        let mut timer = StallTimer::default();
         for seconds in [0, 4, 8, 10] {
-            assert!(!look(&mut progress, seconds, 1 + seconds as u64, 0, false), "after {seconds} s");
+            assert!(!look(&mut timer, seconds, 1 + seconds as u64, 0, false), "after {seconds} s");
         }
-        assert!(look(&mut progress, 11, 5, 0, false));
+        assert!(look(&mut timer, 11, 5, 0, false));
     }
 
     #[test]
     fn suspended_process_has_not_stalled() {
-        let mut progress = Progress::default();
-        assert!(!look(&mut progress, 0, 1, 0, false));
-        assert!(!look(&mut progress, 1000, 1, 0, false), "the detector was suspended too");
-        assert!(!look(&mut progress, 1004, 1, 0, false));
-        assert!(look(&mut progress, 1008, 1, 0, false), "the actor had time since");
+        let mut timer = StallTimer::default();
+        assert!(!look(&mut timer, 0, 1, 0, false));
+        assert!(!look(&mut timer, 1000, 1, 0, false), "the detector was suspended too");
+        assert!(!look(&mut timer, 1004, 1, 0, false));
+        assert!(look(&mut timer, 1008, 1, 0, false), "the actor had time since");
     }
 
     #[test]
     fn idle_actor_never_stalls() {
-        let mut progress = Progress::default();
-        assert!(!look(&mut progress, 0, 3, 3, false));
-        assert!(!look(&mut progress, 1000, 3, 3, false));
-        assert!(!look(&mut progress, 1001, 4, 3, false), "the time begins with the message");
-        assert!(!look(&mut progress, 1006, 4, 3, false));
-        assert!(!look(&mut progress, 1011, 4, 3, false));
-        assert!(look(&mut progress, 1012, 4, 3, false));
+        let mut timer = StallTimer::default();
+        assert!(!look(&mut timer, 0, 3, 3, false));
+        assert!(!look(&mut timer, 1000, 3, 3, false));
+        assert!(!look(&mut timer, 1001, 4, 3, false), "the time begins with the message");
+        assert!(!look(&mut timer, 1006, 4, 3, false));
+        assert!(!look(&mut timer, 1011, 4, 3, false));
+        assert!(look(&mut timer, 1012, 4, 3, false));
     }
 
     #[test]
     fn any_progress_resets_the_stall_detector() {
-        let mut progress = Progress::default();
+        let mut timer = StallTimer::default();
         for step in 0..100 {
-            assert!(!look(&mut progress, step as i64 * 9, 1000, step, false));
+            assert!(!look(&mut timer, step as i64 * 9, 1000, step, false));
         }
     }
 
     #[test]
     fn actor_that_waits_for_another_does_not_stall() {
-        let mut progress = Progress::default();
-        assert!(!look(&mut progress, 0, 5, 2, false));
-        assert!(!look(&mut progress, 100, 5, 2, true));
-        assert!(!look(&mut progress, 105, 5, 2, false), "the time begins when the wait ends");
-        assert!(!look(&mut progress, 110, 5, 2, false));
-        assert!(!look(&mut progress, 115, 5, 2, false));
-        assert!(look(&mut progress, 116, 5, 2, false));
+        let mut timer = StallTimer::default();
+        assert!(!look(&mut timer, 0, 5, 2, false));
+        assert!(!look(&mut timer, 100, 5, 2, true));
+        assert!(!look(&mut timer, 105, 5, 2, false), "the time begins when the wait ends");
+        assert!(!look(&mut timer, 110, 5, 2, false));
+        assert!(!look(&mut timer, 115, 5, 2, false));
+        assert!(look(&mut timer, 116, 5, 2, false));
     }
 }

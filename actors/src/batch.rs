@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::sharding::{Awaiting, Resize, owner};
+use lockstep_engine::sharding::{Awaiting, ShardResize, owner};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
@@ -51,7 +51,7 @@ pub struct BatchStage {
 
 /// Streams that move between queues because the number of instances changes.
 struct QueueMove {
-    resize: Resize,
+    resize: ShardResize,
     /// Bundles that wait for the state of their stream, each with its time of arrival.
     awaiting: Awaiting<(Timestamp, Waiting)>,
 }

@@ -50,14 +50,14 @@ fn mix(number: u64) -> u64 {
 
 /// A change of the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resize {
+pub struct ShardResize {
     /// The number of shards before.
     pub from: usize,
     /// The number of shards afterwards.
     pub to: usize,
 }
 
-impl Resize {
+impl ShardResize {
     /// The shards that hand streams over: all previous shards when the number grows, the removed shards when it
     /// shrinks.
     pub fn givers(&self) -> Range<usize> {
@@ -83,7 +83,7 @@ impl Resize {
 
 /// The reason why a resize is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum ResizeRefusal {
     /// The previous resize is not over.
     #[error("shards: streams of the previous resize are still moving; try again when they have moved")]
     Moving,
@@ -99,12 +99,12 @@ pub enum Refused {
 #[derive(Clone, Debug)]
 pub struct Router {
     shards: usize,
-    moving: Option<Moving>,
+    moving: Option<ResizeInProgress>,
 }
 
 #[derive(Clone, Debug)]
-struct Moving {
-    resize: Resize,
+struct ResizeInProgress {
+    resize: ShardResize,
     /// Takers that have not adopted all their streams.
     left: Vec<usize>,
 }
@@ -126,7 +126,7 @@ impl Router {
     }
 
     /// The resize that is not over yet.
-    pub fn moving(&self) -> Option<Resize> {
+    pub fn moving(&self) -> Option<ShardResize> {
         self.moving.as_ref().map(|moving| moving.resize)
     }
 
@@ -135,25 +135,25 @@ impl Router {
     ///
     /// # Errors
     /// The reason for a refusal.
-    pub fn resize(&mut self, to: usize) -> Result<Resize, Refused> {
+    pub fn resize(&mut self, to: usize) -> Result<ShardResize, ResizeRefusal> {
         if self.moving.is_some() {
-            return Err(Refused::Moving);
+            return Err(ResizeRefusal::Moving);
         }
         if to == 0 {
-            return Err(Refused::None);
+            return Err(ResizeRefusal::None);
         }
-        let resize = Resize { from: self.shards, to };
+        let resize = ShardResize { from: self.shards, to };
         if resize.from == to {
-            return Err(Refused::AsItIs);
+            return Err(ResizeRefusal::AsItIs);
         }
-        self.moving = Some(Moving { resize, left: resize.takers().collect() });
+        self.moving = Some(ResizeInProgress { resize, left: resize.takers().collect() });
         self.shards = to;
         Ok(resize)
     }
 
     /// Records that a taker has adopted all its streams. Returns the resize if this was the last taker: the resize is
     /// over.
-    pub fn adopted(&mut self, taker: usize) -> Option<Resize> {
+    pub fn adopted(&mut self, taker: usize) -> Option<ShardResize> {
         let moving = self.moving.as_mut()?;
         moving.left.retain(|left| *left != taker);
         if !moving.left.is_empty() {
@@ -167,14 +167,14 @@ impl Router {
 /// order of arrival.
 #[derive(Debug)]
 pub struct Awaiting<S> {
-    resize: Resize,
+    resize: ShardResize,
     /// Givers that have not handed over all their streams, each with the samples that wait for it.
     givers: Vec<(usize, FxHashMap<StreamKey, Vec<S>>)>,
 }
 
 impl<S> Awaiting<S> {
     /// A state in which no giver has handed over a stream.
-    pub fn new(resize: Resize) -> Self {
+    pub fn new(resize: ShardResize) -> Self {
         Self { resize, givers: resize.givers().map(|giver| (giver, FxHashMap::default())).collect() }
     }
 
@@ -244,7 +244,7 @@ mod tests {
             from in 1_usize..40,
             to in 1_usize..40,
         ) {
-            let resize = Resize { from, to };
+            let resize = ShardResize { from, to };
             if let Some((giver, taker)) = resize.moves(&key(&name)) {
                 prop_assert!(resize.givers().contains(&giver) && resize.takers().contains(&taker));
                 if to > from {
@@ -261,7 +261,7 @@ mod tests {
             from in 1_usize..40,
             to in 1_usize..40,
         ) {
-            let stays = Resize { from, to }.moves(&key(&name)).is_none();
+            let stays = ShardResize { from, to }.moves(&key(&name)).is_none();
             prop_assert_eq!(stays, owner(&key(&name), from) == owner(&key(&name), to));
         }
     }
@@ -291,15 +291,15 @@ mod tests {
     #[test]
     fn router_refuses_a_resize_until_the_previous_one_is_over() {
         let mut router = Router::new(2);
-        assert_eq!(router.resize(2), Err(Refused::AsItIs));
-        assert_eq!(router.resize(0), Err(Refused::None));
+        assert_eq!(router.resize(2), Err(ResizeRefusal::AsItIs));
+        assert_eq!(router.resize(0), Err(ResizeRefusal::None));
         let resize = router.resize(4).expect("nothing moves");
         assert_eq!((resize.givers(), resize.takers()), (0..2, 2..4));
         assert_eq!(router.shards(), 4, "new samples go to the new owner");
-        assert_eq!(router.resize(3), Err(Refused::Moving));
+        assert_eq!(router.resize(3), Err(ResizeRefusal::Moving));
         assert_eq!(router.adopted(2), None);
         assert_eq!(router.adopted(2), None, "one counts once");
-        assert_eq!(router.resize(3), Err(Refused::Moving));
+        assert_eq!(router.resize(3), Err(ResizeRefusal::Moving));
         assert_eq!(router.adopted(3), Some(resize));
         assert_eq!(router.adopted(3), None);
         let resize = router.resize(1).expect("all have adopted");
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn taker_holds_back_only_samples_of_streams_not_yet_here() {
-        let resize = Resize { from: 2, to: 3 };
+        let resize = ShardResize { from: 2, to: 3 };
         let names: Vec<StreamKey> = (0..200).map(|number| key(&format!("cam-{number}"))).collect();
         let of = |giver: usize| {
             let moves = |name: &&StreamKey| resize.moves(name).is_some_and(|(who, _)| who == giver);

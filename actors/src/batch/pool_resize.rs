@@ -12,7 +12,7 @@
 use lockstep_engine::infer::state::HandedOver;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::scaling::MOST_INSTANCES;
-use lockstep_engine::sharding::{Awaiting, Resize, owner};
+use lockstep_engine::sharding::{Awaiting, ShardResize, owner};
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -88,12 +88,12 @@ impl BatchStage {
             return self.pool.publish_count();
         };
         self.add_queue(to, 1);
-        self.begin(Resize { from: present, to: present + 1 }, out);
+        self.begin(ShardResize { from: present, to: present + 1 }, out);
     }
 
     fn fewer(&mut self, to: usize, out: &mut Outbox<BatchMessage>) {
         if self.shared.is_none() {
-            return self.begin(Resize { from: self.pool.len(), to }, out);
+            return self.begin(ShardResize { from: self.pool.len(), to }, out);
         }
         while self.pool.len() > to {
             self.queues.iter_mut().for_each(BatchQueue::shrink);
@@ -103,7 +103,7 @@ impl BatchStage {
     }
 
     /// Orders the giving queues to hand over the streams that move.
-    fn begin(&mut self, resize: Resize, out: &mut Outbox<BatchMessage>) {
+    fn begin(&mut self, resize: ShardResize, out: &mut Outbox<BatchMessage>) {
         let mut awaiting = Awaiting::new(resize);
         for giver in resize.givers() {
             let Some(queue) = self.queues.get_mut(giver) else { continue };

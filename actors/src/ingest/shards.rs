@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockstep_engine::align::Bounds;
 use lockstep_engine::sample::Sample;
-use lockstep_engine::sharding::{MOST_SHARDS, Refused, Router};
+use lockstep_engine::sharding::{MOST_SHARDS, ResizeRefusal, Router};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -129,7 +129,7 @@ impl Shards {
         let resize = match self.router.resize(to) {
             Ok(resize) => resize,
             // The next check after this move asks again.
-            Err(Refused::Moving | Refused::AsItIs | Refused::None) => return,
+            Err(ResizeRefusal::Moving | ResizeRefusal::AsItIs | ResizeRefusal::None) => return,
         };
         tracing::info!(from = resize.from, to = resize.to, "resizing shards");
         while self.mailboxes.len() < to {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockstep_engine::align::{Bounds, Handover};
 use lockstep_engine::ingest::source::Acknowledge;
 use lockstep_engine::sample::Sample;
-use lockstep_engine::sharding::Resize;
+use lockstep_engine::sharding::ShardResize;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
@@ -57,7 +57,7 @@ pub enum AlignMessage {
 /// why no circle of shards waits, are in [`lockstep_engine::sharding`].
 pub struct ShardMove {
     /// The old and the new number of shards.
-    pub(crate) resize: Resize,
+    pub(crate) resize: ShardResize,
     /// The bounds of alignment of the whole process.
     pub(crate) bounds: Bounds,
     /// The mailboxes of all shards, new and leaving ones included.

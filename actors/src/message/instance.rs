@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::HandedOver;
 use lockstep_engine::preprocess::Placement;
-use lockstep_engine::sharding::Resize;
+use lockstep_engine::sharding::ShardResize;
 use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -33,7 +33,7 @@ pub enum Order {
     /// Hand over the state of the streams that move.
     HandOver {
         /// The old and the new number of queues.
-        resize: Resize,
+        resize: ShardResize,
         /// Receives the state.
         reply: oneshot::Sender<Vec<HandedOver>>,
     },

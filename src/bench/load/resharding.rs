@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockstep_engine::scaling::Policy;
-use lockstep_engine::sharding::Resize;
+use lockstep_engine::sharding::ShardResize;
 use lockstep_engine::time::Timestamp;
 
 use super::pairs::{Feeder, Topics, Workload, fill};
@@ -50,7 +50,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let every = (lasts / 16).clamp(Duration::from_millis(500), Duration::from_secs(1));
     let pairs = (rate * lasts.as_secs_f64()).ceil() as u64;
     let before = Scrape::parse(&ground.metrics.render());
-    let mut asked: Vec<(Timestamp, Resize)> = Vec::new();
+    let mut asked: Vec<(Timestamp, ShardResize)> = Vec::new();
     let round = drive(pipeline, pairs, true, |live| {
         let mut feeder = Feeder::start(&kafka, &topics, &workload.values)?;
         let (mut next, mut numbers) = (Timestamp::now().after(every), SHARDS.into_iter().cycle());
@@ -58,7 +58,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
             if due >= next
                 && let Some(to) = numbers.next()
             {
-                asked.push((Timestamp::now(), Resize { from: live.status.shards.current(), to }));
+                asked.push((Timestamp::now(), ShardResize { from: live.status.shards.current(), to }));
                 live.status.shards.ask(to);
                 next = due.after(every);
             }
@@ -81,7 +81,7 @@ fn waits<'a>(spans: impl Iterator<Item = &'a Span>) -> Vec<f64> {
 
 fn cases(
     spans: &[Span],
-    asked: &[(Timestamp, Resize)],
+    asked: &[(Timestamp, ShardResize)],
     every: Duration,
     told: Option<(f64, f64)>,
 ) -> Vec<Case> {

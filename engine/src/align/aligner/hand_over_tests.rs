@@ -12,7 +12,7 @@ use super::super::super::bounds_property_tests::{Item, Run, Told, arrivals, boun
 use super::super::super::event::Event;
 use super::*;
 use crate::position::InputId;
-use crate::sharding::{Awaiting, Resize, Router};
+use crate::sharding::{Awaiting, Router, ShardResize};
 
 /// The events of each stream, in their order.
 type ByStream = BTreeMap<String, Vec<String>>;
@@ -162,8 +162,8 @@ proptest! {
 /// A message to a shard's mailbox.
 enum Message {
     Sample(Item),
-    Expect(Resize),
-    HandOver(Resize),
+    Expect(ShardResize),
+    HandOver(ShardResize),
     /// One stream, or none when all have been handed over.
     Adopt {
         giver: usize,
@@ -176,7 +176,7 @@ struct Shard {
     link: VecDeque<Message>,
     awaiting: Option<Awaiting<Item>>,
     /// The streams that it still has to hand over.
-    giving: Option<(Resize, Vec<StreamKey>)>,
+    giving: Option<(ShardResize, Vec<StreamKey>)>,
 }
 
 impl Shard {

@@ -6,7 +6,7 @@ use lockstep_actors::Status;
 use lockstep_actors::desired::Desired;
 use lockstep_connectors::http::{Counted, NotSet, Scaling, ScalingCount, ScalingCounts};
 use lockstep_engine::pipeline::Pipeline;
-use lockstep_engine::scaling::{Limits, Scaled, ScalingSpec};
+use lockstep_engine::scaling::{CountLimits, Scaled, ScalingSpec};
 
 /// What a pipeline may be asked for.
 pub(crate) struct ManualOverride {
@@ -23,7 +23,7 @@ impl ManualOverride {
 
     /// Refuses a number that the settings do not allow. `key` is where they say so.
     fn check(&self, what: Scaled, key: &str, count: usize) -> Result<(), NotSet> {
-        let Limits { min, max } = Limits::manual_override(&self.scaling, what);
+        let CountLimits { min, max } = CountLimits::manual_override(&self.scaling, what);
         if (min..=max).contains(&count) {
             return Ok(());
         }
@@ -76,12 +76,12 @@ fn count<const MOST: usize>(of: &Desired<MOST>) -> ScalingCount {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_engine::scaling::Bounds;
+    use lockstep_engine::scaling::CountBounds;
 
     use super::*;
 
     fn manual_override() -> ManualOverride {
-        let bounds = |max| Bounds { min: None, max: Some(max) };
+        let bounds = |max| CountBounds { min: None, max: Some(max) };
         let scaling = ScalingSpec { shards: bounds(8), instances: vec![bounds(2)], ..ScalingSpec::default() };
         ManualOverride { status: Arc::default(), scaling, steps: vec!["faces".into(), "voice".into()] }
     }

@@ -15,7 +15,7 @@ use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::backend::Device;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::PartitionId;
-use lockstep_engine::scaling::{Decision, Law, Machine, Scaled, Work};
+use lockstep_engine::scaling::{Decision, Law, MachineResources, Scaled, StageWork};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
@@ -67,7 +67,7 @@ impl Autoscaler {
             |step: &Arc<StepRuntime>| (Scaled::Instances(step.index), status.instances_of(&step.step.name));
         Self {
             instances: steps.iter().map(counts).collect(),
-            law: Law::new(pipeline.scaling.clone(), Machine { cores, memory }),
+            law: Law::new(pipeline.scaling.clone(), MachineResources { cores, memory }),
             load,
             budget,
             status,
@@ -165,8 +165,8 @@ impl Autoscaler {
         counts.map(|counts| counts.current()).filter(|count| *count > 0).unwrap_or(runtime.step.instances)
     }
 
-    fn work(&self) -> Vec<Work> {
-        let shards = Work {
+    fn work(&self) -> Vec<StageWork> {
+        let shards = StageWork {
             what: Scaled::Shards,
             name: "shards".into(),
             count: self.status.shards.asked().unwrap_or_else(|| self.status.shards.current()).max(1),
@@ -175,7 +175,7 @@ impl Autoscaler {
             cores: 1.0,
             bytes: None,
         };
-        let steps = self.steps.iter().zip(&self.sizes).map(|(runtime, size)| Work {
+        let steps = self.steps.iter().zip(&self.sizes).map(|(runtime, size)| StageWork {
             what: Scaled::Instances(runtime.index),
             name: format!("instances of {}", runtime.step.name).into(),
             count: self.present(runtime),
@@ -204,7 +204,7 @@ fn size(runtime: &StepRuntime) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use lockstep_engine::position::InputId;
-    use lockstep_engine::scaling::{Bounds, ScalingSpec};
+    use lockstep_engine::scaling::{CountBounds, ScalingSpec};
 
     use super::*;
 
@@ -214,11 +214,11 @@ mod tests {
         let status = Arc::new(Status::default());
         status.shards.set_current(1);
         let heartbeat = status.heartbeat("align-0");
-        let shards = Bounds { min: Some(1), max: Some(8) };
+        let shards = CountBounds { min: Some(1), max: Some(8) };
         let autoscaler = Autoscaler {
             law: Law::new(
                 ScalingSpec { shards, ..ScalingSpec::default() },
-                Machine { cores: 8, memory: None },
+                MachineResources { cores: 8, memory: None },
             ),
             load: Load::new(Duration::from_secs(5)),
             budget: Budget::new(1 << 20),

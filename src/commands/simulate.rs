@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lockstep_engine::scaling::model::{Course, Plant, Summary, run as run_model};
-use lockstep_engine::scaling::{Law, Machine, Policy, ScalingSpec};
+use lockstep_engine::scaling::model::{Plant, SimulationRun, SimulationSummary, run as run_model};
+use lockstep_engine::scaling::{Law, MachineResources, Policy, ScalingSpec};
 
 use super::Failure;
 use crate::plot::course;
@@ -124,8 +124,8 @@ fn rate(text: &str) -> Result<f64, String> {
 /// A run with one policy.
 struct Simulated {
     policy: Policy,
-    course: Course,
-    summary: Summary,
+    course: SimulationRun,
+    summary: SimulationSummary,
 }
 
 /// All that was simulated, and under what.
@@ -156,7 +156,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(Wanted::Target) => &[Policy::Target],
         None => &[spec.policy],
     };
-    let machine = Machine { cores, memory: None };
+    let machine = MachineResources { cores, memory: None };
     let runs = policies.iter().map(|policy| {
         let law = Law::new(ScalingSpec { policy: *policy, ..spec.clone() }, machine);
         let course = run_model(&plant, law, &load, seconds, args.seed);

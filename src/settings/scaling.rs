@@ -1,7 +1,7 @@
 //! How counts follow the load: `[scaling]`.
 
 use lockstep_engine::infer::step::Step;
-use lockstep_engine::scaling::{self, Bounds, Level, Policy, ScalingSpec};
+use lockstep_engine::scaling::{self, CountBounds, Level, Policy, ScalingSpec};
 use lockstep_engine::sharding;
 use toml::de::{DeTable, DeValue};
 
@@ -16,7 +16,7 @@ pub(super) const MOST_INSTANCES: u64 = scaling::MOST_INSTANCES as u64;
 
 /// `[scaling]`. `steps` are those that could be read; all of them, if nothing is wrong.
 pub(super) fn scaling(root: &Section<'_>, steps: &[Step]) -> ScalingSpec {
-    let instances = vec![Bounds::default(); steps.len()];
+    let instances = vec![CountBounds::default(); steps.len()];
     let mut spec = ScalingSpec { instances, ..ScalingSpec::default() };
     let Some(section) = root.table("scaling") else { return spec };
     let policies = Policy::ALL.map(|policy| (policy.as_str(), policy));
@@ -62,7 +62,7 @@ fn decimal(number: f32) -> f64 {
     (f64::from(number) * 1e6).round() / 1e6
 }
 
-fn bounds(section: &Section<'_>, most: u64) -> Bounds {
+fn bounds(section: &Section<'_>, most: u64) -> CountBounds {
     let min = section.optional("min", count(1..=most));
     let max = section.optional("max", count(1..=most));
     if let (Some(min), Some(max)) = (min, max)
@@ -71,7 +71,7 @@ fn bounds(section: &Section<'_>, most: u64) -> Bounds {
         section.wrong("max", format!("is {max}, less than min, which is {min}"));
     }
     section.finish();
-    Bounds { min, max }
+    CountBounds { min, max }
 }
 
 /// `{ lag = 10000, shards = 16 }`
@@ -127,7 +127,7 @@ fn rising(levels: Vec<Level>) -> Result<Vec<Level>, String> {
 
 /// A level that cannot be reached is a mistake.
 fn within_bounds(section: &Section<'_>, spec: &ScalingSpec) {
-    let (Bounds { min, max }, levels) = (spec.shards, &spec.levels);
+    let (CountBounds { min, max }, levels) = (spec.shards, &spec.levels);
     if let (Some(max), Some(last)) = (max, levels.last())
         && last.shards > max
     {

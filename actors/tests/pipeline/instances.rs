@@ -8,7 +8,7 @@ use std::time::Duration;
 use lockstep_actors::Ended;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::sample::Record;
-use lockstep_engine::scaling::Bounds;
+use lockstep_engine::scaling::CountBounds;
 use lockstep_engine::supervision::restart::RestartPolicy;
 
 use super::world::{Running, World, counting_pipeline, first_value, pipeline, record};
@@ -248,7 +248,7 @@ fn a_pipeline_that_takes_the_place_of_another_comes_to_the_number_that_was_asked
 #[test]
 fn what_the_law_of_scaling_decides_of_instances_is_done() {
     let mut pipeline = pipeline(1, 4);
-    pipeline.scaling.instances = vec![Bounds { min: Some(2), max: Some(2) }];
+    pipeline.scaling.instances = vec![CountBounds { min: Some(2), max: Some(2) }];
     let running = Running::start_with(Arc::default(), records(1), pipeline);
     let world = running.world.clone();
     wait_for_instances(&world, 2);

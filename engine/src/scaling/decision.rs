@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::limits::Limits;
+use super::limits::CountLimits;
 use super::measures::Scaled;
 use super::spec::Policy;
 
@@ -22,9 +22,9 @@ pub struct Decision {
     /// The desired number.
     pub to: usize,
     /// The reason.
-    pub reason: Reason,
+    pub reason: ScalingReason,
     /// The limits that applied.
-    pub limits: Limits,
+    pub limits: CountLimits,
     /// The consumer lag, in records.
     pub lag: u64,
     /// The age of the oldest record that waits, if known.
@@ -39,7 +39,7 @@ pub struct Decision {
 
 /// The reason for a decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reason {
+pub enum ScalingReason {
     /// The lag has reached the threshold of a level.
     Reached {
         /// The threshold, in records.
@@ -67,7 +67,7 @@ pub enum Reason {
     Limits,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ScalingReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reached { lag } => write!(f, "the lag has reached {lag} records"),

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::measures::Measures;
-use super::spec::Target;
+use super::spec::ScalingTarget;
 
 /// Records to process, in addition to those that arrive, until the oldest event is under its target age.
 ///
 /// The backlog is assumed to be spread evenly over its age: `lag × (1 − target / age)`. If the age is unknown, it is
 /// estimated as the lag divided by the arrival rate (J. Little, "A Proof for the Queuing Formula L = λW", 1961). The
 /// result never exceeds the lag, so a wrong age alone, as of a source with a wrong clock, requires no units.
-fn excess(measures: &Measures, target: &Target) -> f64 {
+fn excess(measures: &Measures, target: &ScalingTarget) -> f64 {
     let lag = measures.lag as f64;
     let arrival = measures.arrival.unwrap_or(0.0).max(0.0);
     let age = match measures.age {
@@ -32,7 +32,7 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Looks at the measures.
-    pub(super) fn look(&mut self, measures: &Measures, target: &Target) {
+    pub(super) fn look(&mut self, measures: &Measures, target: &ScalingTarget) {
         let excess = excess(measures, target);
         self.peak = if excess > 0.0 { self.peak.max(excess) } else { 0.0 };
     }
@@ -48,8 +48,8 @@ impl Backlog {
 mod tests {
     use super::*;
 
-    const TARGET: Target =
-        Target { age: Duration::from_secs(5), drain_within: Duration::from_secs(60), busy: 0.8 };
+    const TARGET: ScalingTarget =
+        ScalingTarget { age: Duration::from_secs(5), drain_within: Duration::from_secs(60), busy: 0.8 };
 
     fn measures(lag: u64, age: Option<u64>, arrival: f64) -> Measures {
         Measures { lag, age: age.map(Duration::from_secs), arrival: Some(arrival), ..Measures::default() }

@@ -4,28 +4,28 @@ use std::collections::BTreeMap;
 
 use crate::time::Timestamp;
 
-use super::decision::{Decision, Reason};
+use super::decision::{Decision, ScalingReason};
 use super::excess::Backlog;
-use super::limits::{Limits, Machine};
+use super::limits::{CountLimits, MachineResources};
 use super::measures::{Measures, Scaled, StageLoad};
 use super::replicas::desired_replicas;
 use super::spec::{Policy, ScalingSpec};
-use super::tracks::Track;
+use super::tracks::StageMemory;
 
 /// Decides on the number of shards and instances. The caller asks about once a second; a decision counts as under way
 /// and shows in the counts of later measures.
 #[derive(Clone, Debug)]
 pub struct Law {
     spec: ScalingSpec,
-    machine: Machine,
+    machine: MachineResources,
     backlog: Backlog,
-    tracks: BTreeMap<Scaled, Track>,
+    tracks: BTreeMap<Scaled, StageMemory>,
     held: BTreeMap<Scaled, usize>,
     most: BTreeMap<Scaled, usize>,
 }
 
 /// Hysteresis of scaling down: a smaller number is chosen only if its units would work for at most this part of
-/// [`super::Target::busy`]. Between the two thresholds the number stays. So a load at the border between two numbers
+/// [`super::ScalingTarget::busy`]. Between the two thresholds the number stays. So a load at the border between two numbers
 /// does not change the number again and again.
 const DEAD_BAND: f64 = 0.75;
 /// Rounding tolerance when a need is compared with a whole number.
@@ -33,7 +33,7 @@ const ROUNDING: f64 = 1e-9;
 
 impl Law {
     /// A law for a process on a machine.
-    pub fn new(spec: ScalingSpec, machine: Machine) -> Self {
+    pub fn new(spec: ScalingSpec, machine: MachineResources) -> Self {
         let (tracks, held, most) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { spec, machine, backlog: Backlog::default(), tracks, held, most }
     }
@@ -79,25 +79,25 @@ impl Law {
         Some(arrival / busy.max(0.01) + self.backlog.drain(self.spec.target.drain_within))
     }
 
-    fn limits(&self, stage: &StageLoad) -> Limits {
+    fn limits(&self, stage: &StageLoad) -> CountLimits {
         let start = self.tracks.get(&stage.what).map_or(stage.count, |track| track.start);
         // After a manual override ends, the number stays where the override left it.
         let start = if self.spec.policy == Policy::Fixed { stage.count } else { start };
-        self.possible(stage.what, Limits::of(&self.spec, &self.machine, stage, start))
+        self.possible(stage.what, CountLimits::of(&self.spec, &self.machine, stage, start))
     }
 
-    fn possible(&self, what: Scaled, limits: Limits) -> Limits {
+    fn possible(&self, what: Scaled, limits: CountLimits) -> CountLimits {
         let most = self.most.get(&what).copied().unwrap_or(usize::MAX);
-        Limits { min: limits.min.min(most), max: limits.max.min(most) }
+        CountLimits { min: limits.min.min(most), max: limits.max.min(most) }
     }
 
     fn decide_stage(&mut self, measures: &Measures, stage: &StageLoad, now: Timestamp) -> Option<Decision> {
         let count = stage.count;
-        let mut track = *self.tracks.entry(stage.what).or_insert_with(|| Track::new(count));
+        let mut track = *self.tracks.entry(stage.what).or_insert_with(|| StageMemory::new(count));
         let (limits, to, reason) = match self.held.get(&stage.what) {
             Some(held) => {
-                let limits = self.possible(stage.what, Limits::manual_override(&self.spec, stage.what));
-                (limits, limits.clamp(*held), Reason::Held)
+                let limits = self.possible(stage.what, CountLimits::manual_override(&self.spec, stage.what));
+                (limits, limits.clamp(*held), ScalingReason::Held)
             }
             None => {
                 let limits = self.limits(stage);
@@ -108,7 +108,7 @@ impl Law {
                         let wanted = limits.clamp(wanted);
                         (limits, track.settle(count, wanted, self.spec.cooldown, now), reason)
                     }
-                    _ => (limits, inside, Reason::Limits),
+                    _ => (limits, inside, ScalingReason::Limits),
                 }
             }
         };
@@ -133,7 +133,12 @@ impl Law {
     }
 
     /// The number that the policy wants; `None` to leave the number as it is.
-    fn wanted(&self, measures: &Measures, stage: &StageLoad, track: &mut Track) -> Option<(usize, Reason)> {
+    fn wanted(
+        &self,
+        measures: &Measures,
+        stage: &StageLoad,
+        track: &mut StageMemory,
+    ) -> Option<(usize, ScalingReason)> {
         match self.spec.policy {
             Policy::Fixed => None,
             Policy::Step => {
@@ -149,7 +154,7 @@ impl Law {
     }
 
     /// The smallest number of units that can do in a second the work that arrives in a second.
-    fn needed(&self, measures: &Measures, stage: &StageLoad) -> Option<(usize, Reason)> {
+    fn needed(&self, measures: &Measures, stage: &StageLoad) -> Option<(usize, ScalingReason)> {
         let cost = stage.demand(measures.slowdown(self.machine.cores))?;
         let busy = self.spec.target.busy;
         let at_least = self.rate(measures, busy)? * cost;
@@ -159,6 +164,6 @@ impl Law {
             if whole(at_least) > stage.count { whole(at_least) } else { whole(roomy).min(stage.count) };
         let arrival = measures.arrival?;
         let drain = self.backlog.drain(self.spec.target.drain_within);
-        Some((wanted, Reason::Needed { arrival, drain, cost, units: (arrival + drain) * cost }))
+        Some((wanted, ScalingReason::Needed { arrival, drain, cost, units: (arrival + drain) * cost }))
     }
 }

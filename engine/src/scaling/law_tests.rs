@@ -9,7 +9,7 @@ use super::*;
 use crate::position::{InputId, PartitionId};
 use crate::time::Timestamp;
 
-const MACHINE: Machine = Machine { cores: 16, memory: None };
+const MACHINE: MachineResources = MachineResources { cores: 16, memory: None };
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -30,9 +30,11 @@ fn measures(lag: u64, arrival: f64, stages: Vec<StageLoad>) -> Measures {
 }
 
 fn any_spec() -> impl Strategy<Value = ScalingSpec> {
-    let bounds =
-        || (1_usize..8, 0_usize..12).prop_map(|(min, more)| Bounds { min: Some(min), max: Some(min + more) });
-    let bounds = || prop_oneof![bounds(), Just(Bounds::default())];
+    let bounds = || {
+        (1_usize..8, 0_usize..12)
+            .prop_map(|(min, more)| CountBounds { min: Some(min), max: Some(min + more) })
+    };
+    let bounds = || prop_oneof![bounds(), Just(CountBounds::default())];
     let policy = prop_oneof![Just(Policy::Fixed), Just(Policy::Step), Just(Policy::Target)];
     let levels = prop::collection::vec((1_u64..20_000, 0_usize..20, 0_usize..6), 0..4);
     (policy, bounds(), bounds(), levels, any::<bool>(), 0_u64..10, 0_u64..40).prop_map(
@@ -91,7 +93,7 @@ proptest! {
             for decision in &decisions {
                 prop_assert!(decision.from != decision.to);
                 let place = usize::from(decision.what != Scaled::Shards);
-                let limits = Limits::of(&spec, &MACHINE, &measures.stages[place], [start, 2][place]);
+                let limits = CountLimits::of(&spec, &MACHINE, &measures.stages[place], [start, 2][place]);
                 prop_assert!((limits.min..=limits.max).contains(&decision.to), "{decision} {limits:?}");
             }
             prop_assert!(spec.policy != Policy::Fixed || decisions.is_empty());
@@ -104,8 +106,8 @@ proptest! {
         spec in any_spec(), looks in any_looks(),
     ) {
         let mut law = Law::new(spec.clone(), MACHINE);
-        let start = Limits::of(&spec, &MACHINE, &stage(Scaled::Shards, 4, None), 4).clamp(4);
-        let mut counts = [start, Limits::of(&spec, &MACHINE, &stage(Scaled::Instances(0), 2, None), 2).clamp(2)];
+        let start = CountLimits::of(&spec, &MACHINE, &stage(Scaled::Shards, 4, None), 4).clamp(4);
+        let mut counts = [start, CountLimits::of(&spec, &MACHINE, &stage(Scaled::Instances(0), 2, None), 2).clamp(2)];
         let mut changed: [Option<i64>; 2] = [None; 2];
         for (second, values) in looks.into_iter().enumerate() {
             let second = second as i64;
@@ -150,7 +152,7 @@ proptest! {
 }
 
 /// One partition and shards that work its records off one by one, each costing the same time.
-struct Queue {
+struct SimulatedPartition {
     now: i64,
     waiting: VecDeque<i64>,
     arrived: f64,
@@ -162,7 +164,7 @@ struct Queue {
 
 const TICK: i64 = 10;
 
-impl Queue {
+impl SimulatedPartition {
     fn new() -> Self {
         Self {
             now: 0,
@@ -201,25 +203,25 @@ impl Queue {
 }
 
 /// The course of a queue under the law, second by second.
-struct Course {
+struct LawCourse {
     counts: Vec<usize>,
     ages: Vec<Duration>,
 }
 
-fn run(spec: ScalingSpec, cost: f64, until: i64, rate: impl Fn(i64) -> f64) -> Course {
+fn run(spec: ScalingSpec, cost: f64, until: i64, rate: impl Fn(i64) -> f64) -> LawCourse {
     let partition = PartitionId { input: InputId(0), partition: 0 };
-    let (mut queue, mut meter) = (Queue::new(), Meter::new(spec.smooth));
+    let (mut queue, mut meter) = (SimulatedPartition::new(), Meter::new(spec.smooth));
     meter.assign(partition);
     let mut law = Law::new(spec, MACHINE);
     let mut shards = 1;
-    let mut course = Course { counts: Vec::new(), ages: Vec::new() };
+    let mut course = LawCourse { counts: Vec::new(), ages: Vec::new() };
     for second in 0..until {
         for _ in 0..1_000 / TICK {
             queue.tick(rate(second), shards, cost);
         }
         meter.read(partition, std::mem::take(&mut queue.read), queue.read_last.map(at));
         meter.lag(partition, queue.waiting.len() as u64);
-        let work = Work {
+        let work = StageWork {
             what: Scaled::Shards,
             name: "shards".into(),
             count: shards,
@@ -239,7 +241,7 @@ fn run(spec: ScalingSpec, cost: f64, until: i64, rate: impl Fn(i64) -> f64) -> C
 }
 
 fn targeted() -> ScalingSpec {
-    ScalingSpec { shards: Bounds { min: Some(1), max: Some(16) }, ..ScalingSpec::default() }
+    ScalingSpec { shards: CountBounds { min: Some(1), max: Some(16) }, ..ScalingSpec::default() }
 }
 
 proptest! {
@@ -366,7 +368,7 @@ fn count_falls_to_the_largest_need_of_the_down_cooldown() {
 #[test]
 fn stages_follow_their_own_costs() {
     let mut law = Law::new(
-        ScalingSpec { instances: vec![Bounds { min: Some(1), max: Some(4) }], ..targeted() },
+        ScalingSpec { instances: vec![CountBounds { min: Some(1), max: Some(4) }], ..targeted() },
         MACHINE,
     );
     let decisions = law.decide(&look([1, 1], (0, 1_000.0, 0.0001, 0.0021)), at(0));
@@ -377,7 +379,7 @@ fn stages_follow_their_own_costs() {
 #[test]
 fn law_counts_on_full_batches_until_instances_saturate() {
     let mut law = Law::new(
-        ScalingSpec { instances: vec![Bounds { min: Some(1), max: Some(4) }], ..targeted() },
+        ScalingSpec { instances: vec![CountBounds { min: Some(1), max: Some(4) }], ..targeted() },
         MACHINE,
     );
     let mut instances = stage(Scaled::Instances(0), 1, Some(0.002));
@@ -409,14 +411,14 @@ fn manual_override_applies_at_once_until_it_is_released() {
         let mut law = Law::new(ScalingSpec { policy, ..ScalingSpec::default() }, MACHINE);
         law.hold(Scaled::Shards, Some(7));
         let decisions = law.decide(&measures(0, 0.0, vec![stage(Scaled::Shards, 4, Some(0.001))]), at(0));
-        assert_eq!((decisions[0].to, decisions[0].reason), (7, Reason::Held));
+        assert_eq!((decisions[0].to, decisions[0].reason), (7, ScalingReason::Held));
         let there = measures(100_000, 5_000.0, vec![stage(Scaled::Shards, 7, Some(0.001))]);
         assert_eq!(law.decide(&there, at(1_000)), []);
         law.hold(Scaled::Shards, None);
         let after = law.decide(&there, at(60_000));
         assert_eq!(after.is_empty(), policy == Policy::Fixed, "{after:?}");
     }
-    let bounds = Bounds { min: Some(2), max: Some(3) };
+    let bounds = CountBounds { min: Some(2), max: Some(3) };
     let mut law = Law::new(ScalingSpec { shards: bounds, ..ScalingSpec::default() }, MACHINE);
     law.hold(Scaled::Shards, Some(7));
     let decisions = law.decide(&measures(0, 0.0, vec![stage(Scaled::Shards, 2, None)]), at(0));
@@ -433,7 +435,7 @@ fn count_stays_while_its_cost_is_unknown() {
 
 #[test]
 fn law_never_asks_for_more_than_can_be_had() {
-    let instances = vec![Bounds { min: Some(2), max: Some(8) }];
+    let instances = vec![CountBounds { min: Some(2), max: Some(8) }];
     let mut law = Law::new(ScalingSpec { instances, ..ScalingSpec::default() }, MACHINE);
     let what = Scaled::Instances(0);
     // Ten instances would be needed, and eight are allowed.

@@ -1,12 +1,12 @@
 //! Limits on the number of shards and instances.
 
 use super::measures::{Scaled, StageLoad};
-use super::spec::{Bounds, Policy, ScalingSpec};
+use super::spec::{CountBounds, Policy, ScalingSpec};
 use crate::sharding::MOST_SHARDS;
 
 /// Resources of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineResources {
     /// Cores; at least 1.
     pub cores: usize,
     /// Bytes of memory for further instances; `None` if unbounded.
@@ -15,7 +15,7 @@ pub struct Machine {
 
 /// Bounds of a number, both at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct CountLimits {
     /// The least.
     pub min: usize,
     /// The most; not below `min`.
@@ -33,13 +33,13 @@ const fn most(what: Scaled) -> usize {
     }
 }
 
-impl Limits {
+impl CountLimits {
     /// Takes the limits from the settings, else derives them from the machine and the number at the start.
     ///
     /// Without a configured maximum there are at most as many shards as cores, or as the highest level asks for. A step
     /// without bounds keeps its number of instances. The memory caps the instances. With [`Policy::Fixed`] the number
     /// at the start is the only one allowed.
-    pub fn of(spec: &ScalingSpec, machine: &Machine, stage: &StageLoad, start: usize) -> Self {
+    pub fn of(spec: &ScalingSpec, machine: &MachineResources, stage: &StageLoad, start: usize) -> Self {
         let there_can_be = most(stage.what);
         let start = start.clamp(1, there_can_be);
         if spec.policy == Policy::Fixed {
@@ -55,7 +55,7 @@ impl Limits {
             Scaled::Shards => (spec.shards, 1, machine.cores.max(start)),
             Scaled::Instances(step) => (spec.instances.get(step).copied().unwrap_or_default(), start, start),
         };
-        let Bounds { min, max } = bounds;
+        let CountBounds { min, max } = bounds;
         let max_said = max.unwrap_or_else(|| most.max(min.unwrap_or(1)));
         let fits = match (stage.what, stage.bytes, machine.memory) {
             (Scaled::Instances(_), Some(bytes), Some(memory)) if bytes > 0 => {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::scaling::spec::Level;
 
-    const MACHINE: Machine = Machine { cores: 8, memory: None };
+    const MACHINE: MachineResources = MachineResources { cores: 8, memory: None };
 
     fn stage(what: Scaled) -> StageLoad {
         StageLoad {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn limits(spec: &ScalingSpec, what: Scaled, start: usize) -> (usize, usize) {
-        let limits = Limits::of(spec, &MACHINE, &stage(what), start);
+        let limits = CountLimits::of(spec, &MACHINE, &stage(what), start);
         (limits.min, limits.max)
     }
 
@@ -125,12 +125,12 @@ mod tests {
 
     #[test]
     fn configured_limits_win() {
-        let bounds = Bounds { min: Some(2), max: Some(5) };
+        let bounds = CountBounds { min: Some(2), max: Some(5) };
         let mut spec = ScalingSpec { shards: bounds, instances: vec![bounds], ..ScalingSpec::default() };
         assert_eq!(limits(&spec, Scaled::Shards, 1), (2, 5));
         assert_eq!(limits(&spec, Scaled::Instances(0), 1), (2, 5));
         assert_eq!(limits(&spec, Scaled::Instances(1), 4), (4, 4), "it has no bounds");
-        spec.shards = Bounds { min: Some(20), max: None };
+        spec.shards = CountBounds { min: Some(20), max: None };
         assert_eq!(limits(&spec, Scaled::Shards, 1), (20, 20));
         spec.policy = Policy::Step;
         spec.levels = vec![Level { lag: 0, shards: 1, instances: None }];
@@ -139,12 +139,12 @@ mod tests {
 
     #[test]
     fn memory_caps_the_instances() {
-        let bounds = Bounds { min: Some(1), max: Some(10) };
+        let bounds = CountBounds { min: Some(1), max: Some(10) };
         let spec = ScalingSpec { instances: vec![bounds], ..ScalingSpec::default() };
         let stage = StageLoad { bytes: Some(100), ..stage(Scaled::Instances(0)) };
-        let machine = Machine { cores: 8, memory: Some(350) };
-        assert_eq!(Limits::of(&spec, &machine, &stage, 2), Limits { min: 1, max: 5 });
-        let machine = Machine { cores: 8, memory: Some(0) };
-        assert_eq!(Limits::of(&spec, &machine, &stage, 2), Limits { min: 1, max: 2 });
+        let machine = MachineResources { cores: 8, memory: Some(350) };
+        assert_eq!(CountLimits::of(&spec, &machine, &stage, 2), CountLimits { min: 1, max: 5 });
+        let machine = MachineResources { cores: 8, memory: Some(0) };
+        assert_eq!(CountLimits::of(&spec, &machine, &stage, 2), CountLimits { min: 1, max: 2 });
     }
 }

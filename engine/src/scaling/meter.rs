@@ -15,7 +15,7 @@ use super::rate::Rate;
 #[derive(Clone, Debug)]
 pub struct Meter {
     smooth: Duration,
-    partitions: BTreeMap<PartitionId, Partition>,
+    partitions: BTreeMap<PartitionId, PartitionMeter>,
     arrived: u64,
     arrival: Option<Rate>,
     read: u64,
@@ -25,7 +25,7 @@ pub struct Meter {
 
 /// The work of a stage, as counted so far.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Work {
+pub struct StageWork {
     /// The stage.
     pub what: Scaled,
     /// Its name in logs.
@@ -43,7 +43,7 @@ pub struct Work {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Partition {
+struct PartitionMeter {
     /// Records between the position read and the end, at the last report.
     lag: Option<u64>,
     /// Records read since that report.
@@ -61,7 +61,7 @@ struct Worked {
     cost: Option<f64>,
 }
 
-impl Partition {
+impl PartitionMeter {
     /// Records that wait now, as far as known: records read since the last report no longer wait.
     fn waits(&self) -> u64 {
         self.lag.unwrap_or(0).saturating_sub(self.read)
@@ -99,7 +99,7 @@ impl Meter {
 
     /// Adds an assigned partition. Its backlog does not count as arrivals.
     pub fn assign(&mut self, partition: PartitionId) {
-        self.partitions.insert(partition, Partition::default());
+        self.partitions.insert(partition, PartitionMeter::default());
     }
 
     /// Removes a revoked partition.
@@ -138,13 +138,13 @@ impl Meter {
     /// The time to read the backlog at the last measured reading rate, without partitions that are not being read. Zero
     /// if no record waits, or if the rate is unknown.
     pub fn backlog(&self) -> Duration {
-        let waits: u64 = self.partitions.values().map(Partition::backlog).sum();
+        let waits: u64 = self.partitions.values().map(PartitionMeter::backlog).sum();
         let rate = self.served.per_second().filter(|rate| waits > 0 && *rate > 0.0);
         rate.and_then(|rate| Duration::try_from_secs_f64(waits as f64 / rate).ok()).unwrap_or_default()
     }
 
     /// The current measures. `bytes` counts payload bytes in flight.
-    pub fn measures(&mut self, work: &[Work], bytes: u64, now: Timestamp) -> Measures {
+    pub fn measures(&mut self, work: &[StageWork], bytes: u64, now: Timestamp) -> Measures {
         self.served.add(std::mem::take(&mut self.read) as f64, now);
         if let Some(arrival) = &mut self.arrival {
             arrival.add(std::mem::take(&mut self.arrived) as f64, now);
@@ -156,7 +156,7 @@ impl Meter {
             *of_inputs.entry(partition.input).or_default() += 1;
         }
         Measures {
-            lag: self.partitions.values().map(Partition::waits).sum(),
+            lag: self.partitions.values().map(PartitionMeter::waits).sum(),
             age: self.ages(now).map(|(_, age)| age).max(),
             arrival: self.arrival.as_ref().and_then(Rate::per_second),
             served,
@@ -166,7 +166,7 @@ impl Meter {
         }
     }
 
-    fn stage(&mut self, work: &Work, served: Option<f64>, now: Timestamp) -> StageLoad {
+    fn stage(&mut self, work: &StageWork, served: Option<f64>, now: Timestamp) -> StageLoad {
         let smooth = self.smooth;
         let worked = self.stages.entry(work.what).or_insert_with(|| Worked {
             busy: work.busy,
@@ -206,8 +206,8 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    fn shards(count: usize, busy_millis: u64) -> [Work; 1] {
-        [Work {
+    fn shards(count: usize, busy_millis: u64) -> [StageWork; 1] {
+        [StageWork {
             what: Scaled::Shards,
             name: "shards".into(),
             count,

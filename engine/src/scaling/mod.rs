@@ -17,14 +17,14 @@ mod replicas;
 mod spec;
 mod tracks;
 
-pub use decision::{Decision, Reason};
+pub use decision::{Decision, ScalingReason};
 pub use law::Law;
-pub use limits::{Limits, MOST_INSTANCES, Machine};
+pub use limits::{CountLimits, MOST_INSTANCES, MachineResources};
 pub use measures::{Measures, Scaled, StageLoad};
-pub use meter::{Meter, Work};
+pub use meter::{Meter, StageWork};
 pub use rate::Rate;
 pub use replicas::desired_replicas;
-pub use spec::{Bounds, Cooldown, Level, Policy, ScalingSpec, Target};
+pub use spec::{Cooldown, CountBounds, Level, Policy, ScalingSpec, ScalingTarget};
 
 #[cfg(test)]
 mod law_tests;

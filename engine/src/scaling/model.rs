@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 use super::law::Law;
 use super::measures::Scaled;
-use super::meter::{Meter, Work};
+use super::meter::{Meter, StageWork};
 
 mod course;
 mod load;
@@ -22,11 +22,11 @@ mod queue;
 mod random;
 mod step;
 
-pub use course::{Course, Point, Summary};
-pub use load::{Load, Shape};
-use queue::Queue;
-use random::Random;
-use step::Step;
+pub use course::{SimulationPoint, SimulationRun, SimulationSummary};
+pub use load::{LoadProfile, LoadShape};
+use queue::RecordQueue;
+use random::ArrivalGenerator;
+use step::SimulatedStep;
 
 /// A pipeline in the model. Times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,13 +98,13 @@ const LOOK: i64 = 1_000;
 const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
 
 /// The state of a simulation.
-struct Run {
+struct SimulationState {
     plant: Plant,
     /// Ticks since the start.
     now: i64,
-    random: Random,
-    kafka: Queue,
-    steps: Vec<Step>,
+    random: ArrivalGenerator,
+    kafka: RecordQueue,
+    steps: Vec<SimulatedStep>,
     shards: usize,
     /// The tick from which a new number of shards works, and that number.
     shards_asked: Option<(i64, usize)>,
@@ -119,15 +119,15 @@ struct Run {
 }
 
 /// Runs the model for `seconds` seconds.
-pub fn run(plant: &Plant, law: Law, load: &Load, seconds: u32, seed: u64) -> Course {
+pub fn run(plant: &Plant, law: Law, load: &LoadProfile, seconds: u32, seed: u64) -> SimulationRun {
     let mut meter = Meter::new(law.spec().smooth);
     for partition in 0..plant.partitions.max(1) {
         meter.assign(PartitionId { partition: i32::try_from(partition).unwrap_or(i32::MAX), ..PARTITION });
     }
     meter.lag(PARTITION, plant.backlog);
     let mut law = law;
-    let mut run = Run::new(plant, load.rate(0.0), seed);
-    let mut course = Course::new(plant);
+    let mut run = SimulationState::new(plant, load.rate(0.0), seed);
+    let mut course = SimulationRun::new(plant);
     for second in 0..seconds {
         for _ in 0..LOOK {
             run.tick(load, &mut course);
@@ -148,9 +148,9 @@ pub fn run(plant: &Plant, law: Law, load: &Load, seconds: u32, seed: u64) -> Cou
     course
 }
 
-impl Run {
+impl SimulationState {
     fn new(plant: &Plant, rate: f64, seed: u64) -> Self {
-        let mut kafka = Queue::default();
+        let mut kafka = RecordQueue::default();
         for record in (1..=plant.backlog).rev() {
             let before = if rate > 0.0 { record as f64 / rate } else { 0.0 };
             let arrived = -((before / TICK).min(1e15) as i64);
@@ -159,9 +159,9 @@ impl Run {
         Self {
             plant: plant.clone(),
             now: 0,
-            random: Random::new(seed),
+            random: ArrivalGenerator::new(seed),
             kafka,
-            steps: plant.steps.iter().map(Step::new).collect(),
+            steps: plant.steps.iter().map(SimulatedStep::new).collect(),
             shards: plant.shards.max(1),
             shards_asked: None,
             credit: 0.0,
@@ -173,14 +173,14 @@ impl Run {
         }
     }
 
-    fn tick(&mut self, load: &Load, course: &mut Course) {
+    fn tick(&mut self, load: &LoadProfile, course: &mut SimulationRun) {
         self.now += 1;
         let arrived = self.random.poisson(load.rate(self.now as f64 * TICK) * TICK);
         self.kafka.push(self.now, self.now, arrived);
         if let Some((_, shards)) = self.shards_asked.take_if(|(from, _)| *from <= self.now) {
             self.shards = shards;
         }
-        let at_work = self.shards_at_work + self.steps.iter().map(Step::cores_at_work).sum::<f64>();
+        let at_work = self.shards_at_work + self.steps.iter().map(SimulatedStep::cores_at_work).sum::<f64>();
         let speed = (self.plant.cores.max(1) as f64 / at_work.max(1e-9)).min(1.0);
         let mut bundles = self.shard(speed);
         for step in &mut self.steps {
@@ -215,8 +215,8 @@ impl Run {
         taken
     }
 
-    fn work(&self) -> Vec<Work> {
-        let shards = Work {
+    fn work(&self) -> Vec<StageWork> {
+        let shards = StageWork {
             what: Scaled::Shards,
             name: "shards".into(),
             count: self.shards_asked.map_or(self.shards, |(_, shards)| shards),
@@ -225,7 +225,7 @@ impl Run {
             cores: 1.0,
             bytes: None,
         };
-        let steps = self.steps.iter().enumerate().map(|(place, step)| Work {
+        let steps = self.steps.iter().enumerate().map(|(place, step)| StageWork {
             what: Scaled::Instances(place),
             name: format!("instances of {}", step.plant().name).into(),
             count: step.asked(),
@@ -251,16 +251,16 @@ impl Run {
         }
     }
 
-    fn point(&self, at: f64, load: &Load, replicas: Option<f64>) -> Point {
-        Point {
+    fn point(&self, at: f64, load: &LoadProfile, replicas: Option<f64>) -> SimulationPoint {
+        SimulationPoint {
             at,
             rate: load.rate(at),
             lag: self.kafka.len(),
             age: self.kafka.first().map_or(0.0, |arrived| (self.now - arrived) as f64 * TICK),
             shards: self.shards,
-            instances: self.steps.iter().map(Step::running).collect(),
+            instances: self.steps.iter().map(SimulatedStep::running).collect(),
             replicas,
-            ..Point::default()
+            ..SimulationPoint::default()
         }
     }
 }

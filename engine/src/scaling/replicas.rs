@@ -1,6 +1,6 @@
 //! The desired number of processes.
 
-use super::limits::{Limits, Machine};
+use super::limits::{CountLimits, MachineResources};
 use super::measures::{Measures, StageLoad};
 
 /// The number of processes like this one that its work requires, from 0 to the number of its partitions. `rate` is the
@@ -12,8 +12,8 @@ use super::measures::{Measures, StageLoad};
 pub fn desired_replicas(
     measures: &Measures,
     rate: f64,
-    limits: impl Fn(&StageLoad) -> Limits,
-    machine: &Machine,
+    limits: impl Fn(&StageLoad) -> CountLimits,
+    machine: &MachineResources,
 ) -> Option<f64> {
     let slowdown = measures.slowdown(machine.cores);
     let mut cores = 0.0;
@@ -40,8 +40,9 @@ mod tests {
     fn desired(rate: f64, partitions: usize) -> f64 {
         let stages = vec![stage(Scaled::Shards, 1e-3, 1.0), stage(Scaled::Instances(0), 4e-3, 0.0)];
         let measures = Measures { partitions, stages, ..Measures::default() };
-        let machine = Machine { cores: 2, memory: None };
-        desired_replicas(&measures, rate, |_| Limits { min: 1, max: 4 }, &machine).expect("costs are known")
+        let machine = MachineResources { cores: 2, memory: None };
+        desired_replicas(&measures, rate, |_| CountLimits { min: 1, max: 4 }, &machine)
+            .expect("costs are known")
     }
 
     #[test]
@@ -55,8 +56,8 @@ mod tests {
     fn cores_bound_the_work_of_shards() {
         let stages = vec![stage(Scaled::Shards, 1e-3, 1.0)];
         let measures = Measures { partitions: 12, stages, ..Measures::default() };
-        let machine = Machine { cores: 2, memory: None };
-        let desired = desired_replicas(&measures, 8_000.0, |_| Limits { min: 1, max: 16 }, &machine);
+        let machine = MachineResources { cores: 2, memory: None };
+        let desired = desired_replicas(&measures, 8_000.0, |_| CountLimits { min: 1, max: 16 }, &machine);
         assert_eq!(desired, Some(4.0), "16 shards on 2 cores do the work of 2");
     }
 

@@ -8,15 +8,15 @@ pub struct ScalingSpec {
     /// The policy that determines the numbers.
     pub policy: Policy,
     /// Bounds of the number of shards.
-    pub shards: Bounds,
+    pub shards: CountBounds,
     /// Bounds of each step's instances, by the step's place in the pipeline. A step without bounds keeps its number.
-    pub instances: Vec<Bounds>,
+    pub instances: Vec<CountBounds>,
     /// For [`Policy::Step`]: the numbers for each consumer lag, ascending by lag. The first level has the lag 0.
     pub levels: Vec<Level>,
     /// For [`Policy::Step`]: a level ends when the lag is at most this share of its threshold, from 0 to 1.
     pub drained: f64,
     /// For [`Policy::Target`], and for the number of processes with any policy.
-    pub target: Target,
+    pub target: ScalingTarget,
     /// How long a number stays after a change.
     pub cooldown: Cooldown,
     /// The time constant of the averages of rates.
@@ -28,14 +28,14 @@ impl Default for ScalingSpec {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
-            shards: Bounds::default(),
+            shards: CountBounds::default(),
             instances: Vec::new(),
             levels: vec![
                 Level { lag: 0, shards: 4, instances: None },
                 Level { lag: 10_000, shards: 16, instances: None },
             ],
             drained: 0.1,
-            target: Target::default(),
+            target: ScalingTarget::default(),
             cooldown: Cooldown::default(),
             smooth: Duration::from_secs(5),
         }
@@ -68,9 +68,9 @@ impl Policy {
     }
 }
 
-/// Configured bounds of a number. [`super::Limits::of`] derives those that are not configured.
+/// Configured bounds of a number. [`super::CountLimits::of`] derives those that are not configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
+pub struct CountBounds {
     /// At least 1.
     pub min: Option<usize>,
     /// Not less than `min`.
@@ -90,7 +90,7 @@ pub struct Level {
 
 /// The goals of [`Policy::Target`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Target {
+pub struct ScalingTarget {
     /// The highest age of the oldest event that has not been processed.
     pub age: Duration,
     /// The time to drain a backlog that is older.
@@ -99,7 +99,7 @@ pub struct Target {
     pub busy: f64,
 }
 
-impl Default for Target {
+impl Default for ScalingTarget {
     fn default() -> Self {
         Self { age: Duration::from_secs(5), drain_within: Duration::from_secs(60), busy: 0.8 }
     }
@@ -125,7 +125,7 @@ impl ScalingSpec {
     /// The time within which the age of the oldest event is back under its target after the load has risen. It holds
     /// for [`Policy::Target`] if the limits suffice. It is the sum of these times:
     ///
-    /// - three times `smooth`, after which the average shows 95 % of a step; the idle share of [`Target::busy`] makes
+    /// - three times `smooth`, after which the average shows 95 % of a step; the idle share of [`ScalingTarget::busy`] makes
     ///   up for the rest;
     /// - a cooldown;
     /// - `start`, until a new unit works;

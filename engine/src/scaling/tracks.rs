@@ -2,12 +2,12 @@
 
 use crate::time::Timestamp;
 
-use super::decision::Reason;
+use super::decision::ScalingReason;
 use super::spec::{Cooldown, Level};
 
 /// The law's memory of one stage.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Track {
+pub(super) struct StageMemory {
     /// The number of units when the law first saw the stage.
     pub(super) start: usize,
     /// The current level.
@@ -25,7 +25,7 @@ struct Fewer {
     most: usize,
 }
 
-impl Track {
+impl StageMemory {
     pub(super) fn new(start: usize) -> Self {
         Self { start, level: 0, changed: None, fewer: None }
     }
@@ -36,7 +36,7 @@ impl Track {
         levels: &'a [Level],
         lag: u64,
         drained: f64,
-    ) -> Option<(&'a Level, Reason)> {
+    ) -> Option<(&'a Level, ScalingReason)> {
         let below = |level: &Level| (level.lag as f64 * drained) as u64;
         let reached = levels.iter().rposition(|level| lag >= level.lag).unwrap_or(0);
         self.level = self.level.min(levels.len().saturating_sub(1)).max(reached);
@@ -45,8 +45,8 @@ impl Track {
         }
         let level = levels.get(self.level)?;
         let reason = match levels.get(self.level + 1) {
-            Some(above) if lag <= below(above) => Reason::Drained { lag: below(above) },
-            _ => Reason::Reached { lag: level.lag },
+            Some(above) if lag <= below(above) => ScalingReason::Drained { lag: below(above) },
+            _ => ScalingReason::Reached { lag: level.lag },
         };
         Some((level, reason))
     }

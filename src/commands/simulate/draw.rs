@@ -1,6 +1,6 @@
 //! `--plot`: the course of a simulation, with a line for each policy.
 
-use lockstep_engine::scaling::model::Point;
+use lockstep_engine::scaling::model::SimulationPoint;
 
 use super::Simulation;
 use crate::plot::course::{Count, Course, Moment, Picture};
@@ -21,7 +21,7 @@ pub(super) fn picture(simulation: &Simulation) -> Picture {
     }
 }
 
-fn moment(point: &Point) -> Moment {
+fn moment(point: &SimulationPoint) -> Moment {
     let count = |now: usize| Count { now: now as f64, wanted: f64::NAN };
     Moment {
         at: point.at,

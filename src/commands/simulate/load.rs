@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lockstep_engine::scaling::model::{Load, Shape};
+use lockstep_engine::scaling::model::{LoadProfile, LoadShape};
 
 use super::Args;
 
@@ -20,20 +20,20 @@ const LINES: usize = 1_000_000;
 ///
 /// # Errors
 /// What is wrong with the word or the file.
-pub(super) fn load(args: &Args, sustainable: f64) -> Result<(Load, u32), String> {
+pub(super) fn load(args: &Args, sustainable: f64) -> Result<(LoadProfile, u32), String> {
     let shape = match args.load.as_str() {
-        "step" => Shape::Step,
-        "burst" => Shape::Burst,
-        "sine" => Shape::Sine,
+        "step" => LoadShape::Step,
+        "burst" => LoadShape::Burst,
+        "sine" => LoadShape::Sine,
         path => return trace(args, path),
     };
     let seconds = args.seconds.unwrap_or(SECONDS);
     let base = args.rate.unwrap_or(BASE * sustainable);
     let peak = args.peak.unwrap_or(PEAK * sustainable);
-    Ok((Load::Shaped { shape, base, peak, seconds: f64::from(seconds) }, seconds))
+    Ok((LoadProfile::Shaped { shape, base, peak, seconds: f64::from(seconds) }, seconds))
 }
 
-fn trace(args: &Args, path: &str) -> Result<(Load, u32), String> {
+fn trace(args: &Args, path: &str) -> Result<(LoadProfile, u32), String> {
     if !Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         return Err(format!(
             "--load: {path:?} is none; write step, burst, sine or the path of a file that ends in .csv"
@@ -48,7 +48,7 @@ fn trace(args: &Args, path: &str) -> Result<(Load, u32), String> {
     let points = read(&text).map_err(|error| format!("--load {path}: {error}"))?;
     let last = points.last().map_or(0.0, |(from, _)| *from);
     let seconds = args.seconds.unwrap_or((last + 1.0).ceil().clamp(1.0, f64::from(LONGEST)) as u32);
-    Ok((Load::Trace(points), seconds))
+    Ok((LoadProfile::Trace(points), seconds))
 }
 
 /// Lines of `seconds,records_per_second`.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use lockstep_engine::scaling::model::{Point, Summary};
+use lockstep_engine::scaling::model::{SimulationPoint, SimulationSummary};
 use serde_json::{Value, json};
 
 use super::{Simulated, Simulation};
@@ -44,7 +44,7 @@ fn write_tables(to: &mut String, simulation: &Simulation) -> fmt::Result {
     )
 }
 
-type Row = (&'static str, fn(&Summary) -> String);
+type Row = (&'static str, fn(&SimulationSummary) -> String);
 
 const ROWS: [Row; 12] = [
     ("results", |summary| summary.done.to_string()),
@@ -76,7 +76,7 @@ fn over_time(to: &mut String, run: &Simulated) -> fmt::Result {
     writeln!(to, "{:>11}{:>11}{:>11}", "mean s", "p99 s", "processes")?;
     let every = points.len().div_ceil(LINES).max(1);
     for point in points.iter().skip(every - 1).step_by(every) {
-        let Point { at, rate, done, lag, age, shards, .. } = point;
+        let SimulationPoint { at, rate, done, lag, age, shards, .. } = point;
         write!(to, "{at:>7.0}{rate:>11.1}{done:>10}{lag:>9}{age:>10.1}{shards:>8}")?;
         for (step, count) in run.course.steps.iter().zip(&point.instances) {
             write!(to, "{:>w$}", count, w = width(step))?;
@@ -120,7 +120,7 @@ pub(super) fn json(simulation: &Simulation) -> Value {
 
 fn json_of_run(run: &Simulated) -> Value {
     let Simulated { policy, course, summary } = run;
-    let point = |point: &Point| {
+    let point = |point: &SimulationPoint| {
         let (mean, p99) = point.latency.unzip();
         json!({
             "at": point.at, "rate": point.rate, "done": point.done, "lag": point.lag, "age": point.age,

@@ -1,6 +1,6 @@
 //! Promises of `[scaling]`.
 
-use lockstep_engine::scaling::{Bounds, Level, Policy, ScalingSpec};
+use lockstep_engine::scaling::{CountBounds, Level, Policy, ScalingSpec};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn read(scaling: &str) -> ScalingSpec {
 #[test]
 fn without_a_word_the_age_of_the_oldest_event_is_followed() {
     let spec = read("");
-    assert_eq!(spec, ScalingSpec { instances: vec![Bounds::default(); 2], ..ScalingSpec::default() });
+    assert_eq!(spec, ScalingSpec { instances: vec![CountBounds::default(); 2], ..ScalingSpec::default() });
     assert_eq!(spec.policy, Policy::Target);
     assert_eq!(
         spec.levels.iter().map(|level| (level.lag, level.shards)).collect::<Vec<_>>(),
@@ -32,8 +32,8 @@ fn what_is_written_is_read() {
          target_age = \"2s\"\ndrain_within = \"30s\"\nbusy = 0.7\ncooldown_up = \"0s\"\ncooldown_down = \"1m\"\nsmooth = \"3s\"",
     );
     assert_eq!((spec.policy, spec.drained, spec.target.busy), (Policy::Step, 0.2, 0.7));
-    assert_eq!(spec.shards, Bounds { min: Some(2), max: Some(8) });
-    assert_eq!(spec.instances, [Bounds::default(), Bounds { min: None, max: Some(3) }]);
+    assert_eq!(spec.shards, CountBounds { min: Some(2), max: Some(8) });
+    assert_eq!(spec.instances, [CountBounds::default(), CountBounds { min: None, max: Some(3) }]);
     assert_eq!(spec.levels[1], Level { lag: 500, shards: 8, instances: Some(3) });
     let seconds =
         [spec.target.age, spec.target.drain_within, spec.cooldown.up, spec.cooldown.down, spec.smooth];

@@ -7,11 +7,11 @@ use crate::scaling::Decision;
 
 /// The course of a simulation.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct SimulationRun {
     /// The names of the steps.
     pub steps: Vec<String>,
     /// One point for each second.
-    pub points: Vec<Point>,
+    pub points: Vec<SimulationPoint>,
     /// The decisions, each with its second.
     pub decisions: Vec<(f64, Decision)>,
     /// Results by latency in ticks, to three digits: since the last look, and in total.
@@ -22,7 +22,7 @@ pub struct Course {
 
 /// One second of a simulation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Point {
+pub struct SimulationPoint {
     /// Seconds since the start.
     pub at: f64,
     /// Records that arrive, per second.
@@ -46,7 +46,7 @@ pub struct Point {
 
 /// A simulation as a whole. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Summary {
+pub struct SimulationSummary {
     /// Results.
     pub done: u64,
     /// Records without a result at the end.
@@ -69,7 +69,7 @@ pub struct Summary {
     pub unit_seconds: (f64, f64),
 }
 
-impl Course {
+impl SimulationRun {
     pub(super) fn new(plant: &Plant) -> Self {
         Self { steps: plant.steps.iter().map(|step| step.name.clone()).collect(), ..Self::default() }
     }
@@ -78,10 +78,10 @@ impl Course {
         *self.fresh.entry(coarse(ticks)).or_default() += count;
     }
 
-    pub(super) fn look(&mut self, point: Point, decisions: Vec<Decision>) {
+    pub(super) fn look(&mut self, point: SimulationPoint, decisions: Vec<Decision>) {
         let fresh = std::mem::take(&mut self.fresh);
         self.decisions.extend(decisions.into_iter().map(|decision| (point.at, decision)));
-        self.points.push(Point { done: fresh.values().sum(), latency: latency(&fresh), ..point });
+        self.points.push(SimulationPoint { done: fresh.values().sum(), latency: latency(&fresh), ..point });
         for (ticks, count) in fresh {
             *self.all.entry(ticks).or_default() += count;
         }
@@ -92,7 +92,7 @@ impl Course {
     }
 
     /// Summarizes the simulation; `target` is the highest age of an event, in seconds.
-    pub fn summary(&self, target: f64) -> Summary {
+    pub fn summary(&self, target: f64) -> SimulationSummary {
         let points = || self.points.iter();
         let mut ages: Vec<f64> = points().map(|point| point.age).collect();
         ages.sort_by(f64::total_cmp);
@@ -105,7 +105,7 @@ impl Course {
         let (sum, count) = calm
             .filter_map(|point| Some((point.latency?.0, point.done)))
             .fold((0.0, 0_u64), |(sum, count), (mean, done)| (sum + mean * done as f64, count + done));
-        Summary {
+        SimulationSummary {
             done: self.all.values().sum(),
             left: self.left,
             most_lag: points().map(|point| point.lag).max().unwrap_or(0),

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 /// Waiting records. Equal records are kept together. Times are in ticks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct RecordQueue {
     /// When records arrived in Kafka and when in this queue, and their number.
     records: VecDeque<(i64, i64, u64)>,
     len: u64,
 }
 
-impl Queue {
+impl RecordQueue {
     pub(super) fn push(&mut self, arrived: i64, entered: i64, count: u64) {
         if count == 0 {
             return;

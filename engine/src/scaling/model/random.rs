@@ -2,9 +2,9 @@
 
 /// A pseudorandom generator (SplitMix64: G. Steele and others, "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct ArrivalGenerator(u64);
 
-impl Random {
+impl ArrivalGenerator {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn arrivals_have_the_moments_of_a_poisson_distribution() {
         for mean in [0.01, 0.7, 12.0, 200.0] {
-            let mut random = Random::new(7);
+            let mut random = ArrivalGenerator::new(7);
             let counts: Vec<f64> = (0..100_000).map(|_| random.poisson(mean) as f64).collect();
             let found = counts.iter().sum::<f64>() / counts.len() as f64;
             let variance =
@@ -57,6 +57,6 @@ mod tests {
             assert!((found / mean - 1.0).abs() < 0.1, "{found} for {mean}");
             assert!((variance / mean - 1.0).abs() < 0.1, "{variance} for {mean}");
         }
-        assert_eq!(Random::new(7).poisson(0.0), 0);
+        assert_eq!(ArrivalGenerator::new(7).poisson(0.0), 0);
     }
 }

@@ -1,14 +1,14 @@
 //! A step of the model: a queue, and instances that run batches.
 
 use super::PlantStep;
-use super::queue::Queue;
+use super::queue::RecordQueue;
 
 /// A step. Points in time are in ticks, work is in seconds.
-pub(super) struct Step {
+pub(super) struct SimulatedStep {
     plant: PlantStep,
-    queue: Queue,
+    queue: RecordQueue,
     /// Instances that have started and not ended.
-    running: Vec<Instance>,
+    running: Vec<SimulatedInstance>,
     asked: usize,
     /// The start times of the instances still to come.
     coming: Vec<i64>,
@@ -17,19 +17,19 @@ pub(super) struct Step {
 
 /// An instance with its current batch.
 #[derive(Default)]
-struct Instance {
+struct SimulatedInstance {
     /// Seconds of work left.
     left: f64,
     batch: Vec<(i64, u64)>,
 }
 
-impl Step {
+impl SimulatedStep {
     pub(super) fn new(plant: &PlantStep) -> Self {
         let asked = plant.instances.max(1);
         Self {
             plant: plant.clone(),
-            queue: Queue::default(),
-            running: (0..asked).map(|_| Instance::default()).collect(),
+            queue: RecordQueue::default(),
+            running: (0..asked).map(|_| SimulatedInstance::default()).collect(),
             asked,
             coming: Vec::new(),
             busy: 0.0,
@@ -79,7 +79,7 @@ impl Step {
     pub(super) fn tick(&mut self, now: i64, tick: f64, speed: f64) -> Vec<(i64, u64)> {
         let before = self.coming.len();
         self.coming.retain(|ready| *ready > now);
-        self.running.extend((self.coming.len()..before).map(|_| Instance::default()));
+        self.running.extend((self.coming.len()..before).map(|_| SimulatedInstance::default()));
         let mut ended = Vec::new();
         let speed = if self.plant.cores > 0.0 { speed } else { 1.0 };
         for instance in &mut self.running {

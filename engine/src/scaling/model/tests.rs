@@ -1,7 +1,7 @@
 //! Tests of the model, and of the law in it.
 
 use super::*;
-use crate::scaling::{Bounds, Machine, Policy, ScalingSpec};
+use crate::scaling::{CountBounds, MachineResources, Policy, ScalingSpec};
 
 fn plant() -> Plant {
     Plant {
@@ -26,17 +26,17 @@ fn plant() -> Plant {
 }
 
 fn law(policy: Policy) -> Law {
-    let bounds = Bounds { min: Some(1), max: Some(16) };
+    let bounds = CountBounds { min: Some(1), max: Some(16) };
     let spec = ScalingSpec { policy, shards: bounds, instances: vec![bounds], ..ScalingSpec::default() };
-    Law::new(spec, Machine { cores: 16, memory: None })
+    Law::new(spec, MachineResources { cores: 16, memory: None })
 }
 
-fn constant(rate: f64) -> Load {
-    Load::Trace(vec![(0.0, rate)])
+fn constant(rate: f64) -> LoadProfile {
+    LoadProfile::Trace(vec![(0.0, rate)])
 }
 
-fn step(base: f64, peak: f64) -> Load {
-    Load::Shaped { shape: Shape::Step, base, peak, seconds: 300.0 }
+fn step(base: f64, peak: f64) -> LoadProfile {
+    LoadProfile::Shaped { shape: LoadShape::Step, base, peak, seconds: 300.0 }
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn every_arrived_record_is_done_or_left() {
     for policy in Policy::ALL {
         let course = run(&backlog, law(policy), &step(300.0, 3_000.0), 300, 1);
         let summary = course.summary(5.0);
-        let mut random = Random::new(1);
+        let mut random = ArrivalGenerator::new(1);
         let load = step(300.0, 3_000.0);
         let arrived: u64 =
             (1..=300_000).map(|tick| random.poisson(load.rate(f64::from(tick) * TICK) * TICK)).sum();
@@ -119,7 +119,7 @@ fn overload_asks_for_processes_up_to_the_partitions() {
     plant.cores = 2;
     plant.steps[0].cores = 1.0;
     let desired = |partitions| {
-        let law = Law::new(law(Policy::Target).spec().clone(), Machine { cores: 2, memory: None });
+        let law = Law::new(law(Policy::Target).spec().clone(), MachineResources { cores: 2, memory: None });
         let course =
             run(&Plant { partitions, ..plant.clone() }, law, &constant(3.0 * plant.sustainable()), 30, 1);
         course.points.last().and_then(|point| point.replicas).expect("costs are known")

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::job::{Failure, Job, Outcome};
+use lockstep_engine::infer::job::{Job, StepFailure, StepOutcome};
 use lockstep_engine::infer::rows::{assemble, batch_shape};
 use lockstep_engine::infer::signature::TensorSpec;
 use lockstep_engine::infer::step::Binding;
@@ -25,11 +25,11 @@ pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
 ///
 /// # Errors
 /// The rows that cannot be filled, in ascending order.
-pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, Failure)>> {
+pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, StepFailure)>> {
     let count = jobs.len();
     let mut placements = vec![None; count];
     let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
-    let mut failures: Vec<(usize, Failure)> = Vec::new();
+    let mut failures: Vec<(usize, StepFailure)> = Vec::new();
     let specs = &runtime.step.model.signature.inputs;
     for ((binding, spec), preprocessor) in runtime.step.bindings.iter().zip(specs).zip(&runtime.preprocessors)
     {
@@ -79,13 +79,13 @@ pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, 
 
 fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {
     match &job.at(step)?.outcome {
-        Outcome::Done { output: done, .. } => done.get(output),
+        StepOutcome::Done { output: done, .. } => done.get(output),
         _ => None,
     }
 }
 
 /// Returns the rows that do not fit the tensor, else those whose shape differs from the first row's, else all rows.
-fn misfits(found: &[&Tensor], spec: &TensorSpec, why: &str) -> Vec<(usize, Failure)> {
+fn misfits(found: &[&Tensor], spec: &TensorSpec, why: &str) -> Vec<(usize, StepFailure)> {
     let wrong: Vec<usize> =
         (0..found.len()).filter(|row| assemble(spec, &found[*row..=*row]).is_err()).collect();
     let rows = if !wrong.is_empty() {
@@ -96,12 +96,12 @@ fn misfits(found: &[&Tensor], spec: &TensorSpec, why: &str) -> Vec<(usize, Failu
     if rows.is_empty() {
         return all(found.len(), why.to_owned());
     }
-    let failure = Failure { fault: undecodable(why.to_owned()), culprit: None };
+    let failure = StepFailure { fault: undecodable(why.to_owned()), culprit: None };
     rows.into_iter().map(|row| (row, failure.clone())).collect()
 }
 
-fn all(count: usize, why: String) -> Vec<(usize, Failure)> {
-    let failure = Failure { fault: undecodable(why), culprit: None };
+fn all(count: usize, why: String) -> Vec<(usize, StepFailure)> {
+    let failure = StepFailure { fault: undecodable(why), culprit: None };
     (0..count).map(|row| (row, failure.clone())).collect()
 }
 
@@ -112,8 +112,8 @@ fn all(count: usize, why: String) -> Vec<(usize, Failure)> {
 /// The rows that fail, in ascending order.
 pub(crate) fn fill_or_blame<J, F>(
     jobs: &[J],
-    fill: impl Fn(&[J]) -> Result<F, Vec<(usize, Failure)>>,
-) -> Result<F, Vec<(usize, Failure)>> {
+    fill: impl Fn(&[J]) -> Result<F, Vec<(usize, StepFailure)>>,
+) -> Result<F, Vec<(usize, StepFailure)>> {
     let attempt = |jobs: &[J]| apart(|| fill(jobs));
     let panic = match attempt(jobs) {
         Ok(filled) => return filled,
@@ -121,10 +121,10 @@ pub(crate) fn fill_or_blame<J, F>(
     };
     let blamed = |panic: &(dyn Any + Send)| {
         let message = format!("preparing the batch panicked: {}", panic_text(panic));
-        Failure { fault: undecodable(message), culprit: None }
+        StepFailure { fault: undecodable(message), culprit: None }
     };
     let alone = jobs.chunks(1).enumerate().filter(|_| jobs.len() > 1);
-    let panicked: Vec<(usize, Failure)> =
+    let panicked: Vec<(usize, StepFailure)> =
         alone.filter_map(|(row, job)| Some((row, blamed(attempt(job).err()?.as_ref())))).collect();
     match panicked.is_empty() {
         false => Err(panicked),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     /// Fills batches of numbers and panics on 13.
-    fn fill(jobs: &[u32]) -> Result<u32, Vec<(usize, Failure)>> {
+    fn fill(jobs: &[u32]) -> Result<u32, Vec<(usize, StepFailure)>> {
         assert!(!jobs.contains(&13), "13 is poison");
         Ok(jobs.iter().sum())
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn panicking_batch_fails_only_bundles_that_panic_alone() {
         assert_eq!(fill_or_blame(&[1, 2], fill).ok(), Some(3));
-        let rows = |found: Result<u32, Vec<(usize, Failure)>>| {
+        let rows = |found: Result<u32, Vec<(usize, StepFailure)>>| {
             found.expect_err("the fill panics").into_iter().map(|(row, _)| row).collect::<Vec<_>>()
         };
         assert_eq!(rows(fill_or_blame(&[1, 13, 2, 13], fill)), [1, 3]);

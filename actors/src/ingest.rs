@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
 use lockstep_engine::completion::Progress;
-use lockstep_engine::infer::changelog::Restored;
+use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::{Hold, IntakeClock};
 use lockstep_engine::ingest::gate::Gate;
@@ -73,7 +73,7 @@ pub struct Ingest {
     assigned_ever: u32,
     streams: KnownStreams,
     /// Stream state that was restored from before the partitions came to this process.
-    restored: Arc<Mutex<Restored>>,
+    restored: Arc<Mutex<RestoredStates>>,
     next_check: Option<Timestamp>,
     /// The end of reading, if the pipeline ends by itself.
     until: Option<UntilEnd>,

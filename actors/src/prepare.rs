@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_engine::infer::job::{Job, Outcome, Report, StepTiming};
+use lockstep_engine::infer::job::{Job, StepOutcome, StepReport, StepTiming};
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -40,7 +40,7 @@ pub fn prepare(
                 started_at: now,
                 finished_at: now,
             };
-            let report = Report { outcome: Outcome::Failed(failure), timing };
+            let report = StepReport { outcome: StepOutcome::Failed(failure), timing };
             onward.report(&failed.job, runtime.index, report, &routes.graph, now);
         }
     };

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use lockstep_engine::infer::job::{Graph, Job, Next, Report};
+use lockstep_engine::infer::job::{Graph, Job, NextSteps, StepReport};
 use lockstep_engine::time::Timestamp;
 
 use crate::mailbox::Mailbox;
@@ -48,7 +48,7 @@ pub struct Onward {
 
 impl Onward {
     /// Adds a job for its next steps.
-    pub fn add(&mut self, job: &Arc<Job>, next: &Next) {
+    pub fn add(&mut self, job: &Arc<Job>, next: &NextSteps) {
         for step in &next.steps {
             match self.steps.iter_mut().find(|(to, _)| to == step) {
                 Some((_, jobs)) => jobs.push(job.clone()),
@@ -61,7 +61,7 @@ impl Onward {
     }
 
     /// Records a job's report at a step and adds the job for its next steps.
-    pub fn report(&mut self, job: &Arc<Job>, step: usize, report: Report, graph: &Graph, now: Timestamp) {
+    pub fn report(&mut self, job: &Arc<Job>, step: usize, report: StepReport, graph: &Graph, now: Timestamp) {
         let next = job.report(step, report, graph, now);
         self.add(job, &next);
     }

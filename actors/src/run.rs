@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix::{Arbiter, System};
 use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::backend::Backend;
-use lockstep_engine::infer::changelog::Restored;
+use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::job::Graph;
 use lockstep_engine::infer::view::Shown;
 use lockstep_engine::ingest::InputSpec;
@@ -179,7 +179,7 @@ async fn start_and_watch(
     let routes = Routes { graph, publish: publish.clone(), steps: Arc::new(OnceLock::new()) };
     // State from further away belongs to another epoch, which begins without state.
     let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
-    let restored = Arc::new(Mutex::new(Restored::new(near)));
+    let restored = Arc::new(Mutex::new(RestoredStates::new(near)));
     let decoding = Decoding::new(budget.clone());
     let shared = Shared { backends: &backends, restored: &restored, decoding: &decoding };
     let steps =

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lockstep_engine::batch::Costs;
-use lockstep_engine::infer::changelog::Restored;
+use lockstep_engine::batch::BatchCosts;
+use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::infer::step::{Binding, OnOpenCircuit, Step, kept_outputs};
@@ -37,13 +37,13 @@ pub struct StepRuntime {
     /// The most bundles of a batch that fit into memory.
     most: AtomicUsize,
     /// The measured costs of batches.
-    costs: Mutex<Costs>,
+    costs: Mutex<BatchCosts>,
     /// The working time of the instances.
     heartbeat: Heartbeat,
     /// One entry per binding; none unless the binding comes from an input.
     pub(crate) preprocessors: Vec<Option<Preprocessor>>,
     /// Stream state that was restored from before the partitions came to this process.
-    restored: Arc<Mutex<Restored>>,
+    restored: Arc<Mutex<RestoredStates>>,
     /// The names of the inputs.
     pub(crate) inputs: Vec<String>,
     /// The memory for decoding payloads.
@@ -58,7 +58,7 @@ impl StepRuntime {
     pub(crate) fn new(
         pipeline: &Pipeline,
         index: usize,
-        restored: Arc<Mutex<Restored>>,
+        restored: Arc<Mutex<RestoredStates>>,
         decoding: Decoding,
     ) -> Result<Self, String> {
         let steps = &pipeline.steps;
@@ -148,7 +148,7 @@ impl StepRuntime {
     }
 
     /// Returns the measured costs of batches.
-    pub fn costs(&self) -> Costs {
+    pub fn costs(&self) -> BatchCosts {
         *self.costs.lock()
     }
 

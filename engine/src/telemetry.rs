@@ -11,12 +11,12 @@ use metrics::{
 };
 
 use crate::align::{Bound, Quantity};
-use crate::batch::{Chosen, CostModel};
+use crate::batch::{BatchDecision, CostModel};
 use crate::fault::{Reason, StageKind};
 use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
-use crate::publish::transaction::Ask;
+use crate::publish::transaction::TransactionRequest;
 use crate::scaling::{Decision, Measures};
 use crate::supervision::breaker::BreakerState;
 
@@ -244,12 +244,12 @@ pub fn delivery_failed() {
 }
 
 /// Counts an ended transaction, and records the time of its end. The first `Begin` ends none and is not counted.
-pub fn transaction(asked: Ask, ended: &Ended, took: Duration) {
+pub fn transaction(asked: TransactionRequest, ended: &Ended, took: Duration) {
     let outcome = match (asked, ended) {
-        (Ask::Begin, Ended::AsAsked) => return,
-        (Ask::Commit, Ended::AsAsked) => "committed",
+        (TransactionRequest::Begin, Ended::AsAsked) => return,
+        (TransactionRequest::Commit, Ended::AsAsked) => "committed",
         (_, Ended::Failed(_)) => "failed",
-        (Ask::Abort, _) | (_, Ended::Aborted(_)) => "aborted",
+        (TransactionRequest::Abort, _) | (_, Ended::Aborted(_)) => "aborted",
     };
     counter!("lockstep_transactions_total", "outcome" => outcome).increment(1);
     histogram!("lockstep_transaction_end_seconds").record(took.as_secs_f64());
@@ -313,7 +313,7 @@ pub fn batch_limit(step: &str, most: usize) {
 }
 
 /// Sets the size and delay of the batch that was cut last, and the cost model of the step.
-pub fn batch_chosen(step: &str, chosen: Chosen, cost: &CostModel) {
+pub fn batch_chosen(step: &str, chosen: BatchDecision, cost: &CostModel) {
     let (fixed, per_item) = cost.parts();
     gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "fixed").set(fixed);
     gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "item").set(per_item);

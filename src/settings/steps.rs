@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::backend::{Device, LoadModel};
-use lockstep_engine::infer::check::{Part, check_known};
+use lockstep_engine::infer::check::{StepPart, check_known};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
 use lockstep_engine::infer::step::{Binding, Care, Step};
@@ -88,8 +88,8 @@ fn check_shapes(steps: &mut [Option<Read>], section: &Section<'_>) {
     for mismatch in mismatches {
         let read = steps.get(mismatch.step).and_then(Option::as_ref);
         let is_new = read.is_some_and(|read| match mismatch.part {
-            Part::Inputs => read.is_bound,
-            Part::Outputs => read.is_shown,
+            StepPart::Inputs => read.is_bound,
+            StepPart::Outputs => read.is_shown,
         });
         if is_new {
             section.wrong_here(mismatch.what);

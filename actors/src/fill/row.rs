@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lockstep_engine::align::Part;
 use lockstep_engine::fault::{Fault, Reason, StageKind};
-use lockstep_engine::infer::job::{Failure, Job};
+use lockstep_engine::infer::job::{Job, StepFailure};
 use lockstep_engine::position::InputId;
 use lockstep_engine::preprocess::{Preprocessor, RowFault, RowInfo, RowMut, Scratch};
 use lockstep_engine::sample::Sample;
@@ -33,11 +33,15 @@ pub(super) struct RowMaker<'a> {
 
 impl RowMaker<'_> {
     /// Fills each row from the job at the same place.
-    pub(super) fn fill(&self, rows: Vec<RowMut<'_>>, jobs: &[&Arc<Job>]) -> Vec<Result<RowInfo, Failure>> {
+    pub(super) fn fill(
+        &self,
+        rows: Vec<RowMut<'_>>,
+        jobs: &[&Arc<Job>],
+    ) -> Vec<Result<RowInfo, StepFailure>> {
         each(rows, jobs, self.preprocessor.rows_per_task(), |row, job| {
             let Some(part) = job.bundle.parts.get(self.input.index()) else {
                 let message = format!("the bundle has no part for input {}", self.input.0);
-                return Err(Failure { fault: undecodable(message), culprit: None });
+                return Err(StepFailure { fault: undecodable(message), culprit: None });
             };
             let made = apart(|| self.make(part, row)).unwrap_or_else(|panic| {
                 // The panic may have left the scratch memory half written.
@@ -45,7 +49,7 @@ impl RowMaker<'_> {
                 let message = format!("decoding it panicked: {}", panic_text(panic.as_ref()));
                 Err(RowFault { sample: self.preprocessor.sole_sample(part), fault: undecodable(message) })
             });
-            made.map_err(|found| Failure {
+            made.map_err(|found| StepFailure {
                 culprit: found
                     .sample
                     .and_then(|sample| part.samples.get(sample))
@@ -77,15 +81,15 @@ fn each<T: Sync>(
     rows: Vec<RowMut<'_>>,
     jobs: &[T],
     rows_per_task: usize,
-    make: impl Fn(RowMut<'_>, &T) -> Result<RowInfo, Failure> + Sync,
-) -> Vec<Result<RowInfo, Failure>> {
+    make: impl Fn(RowMut<'_>, &T) -> Result<RowInfo, StepFailure> + Sync,
+) -> Vec<Result<RowInfo, StepFailure>> {
     rows.into_par_iter()
         .zip(jobs)
         .with_min_len(rows_per_task)
         .map(|(row, job)| {
             apart(|| make(row, job)).unwrap_or_else(|panic| {
                 let message = format!("preparing it panicked: {}", panic_text(panic.as_ref()));
-                Err(Failure { fault: undecodable(message), culprit: None })
+                Err(StepFailure { fault: undecodable(message), culprit: None })
             })
         })
         .collect()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lockstep_engine::budget::Budget;
-use lockstep_engine::infer::changelog::Restored;
+use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::ingest::gate::Gate;
@@ -36,7 +36,7 @@ pub struct IngestParts {
     /// The meter of the load.
     pub load: Load,
     /// Stream state that was restored from before the partitions came to this process.
-    pub restored: Arc<Mutex<Restored>>,
+    pub restored: Arc<Mutex<RestoredStates>>,
     /// The end of reading, if the pipeline ends by itself.
     pub until: Option<Ends>,
     /// The pipeline's health.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use lockstep_engine::infer::job::{Graph, Job, Outcome, Report, StepTiming};
+use lockstep_engine::infer::job::{Graph, Job, StepOutcome, StepReport, StepTiming};
 use lockstep_engine::infer::retry::Remaining;
 use lockstep_engine::preprocess::Placement;
 use lockstep_engine::tensor::Tensor;
@@ -77,7 +77,7 @@ impl Work {
     pub(super) fn report(
         &self,
         row: usize,
-        outcome: impl FnOnce(Option<Placement>) -> Outcome,
+        outcome: impl FnOnce(Option<Placement>) -> StepOutcome,
         (started_at, finished_at): (Timestamp, Timestamp),
         (step, graph): (usize, &Graph),
         onward: &mut Onward,
@@ -86,7 +86,7 @@ impl Work {
         let (ready_at, cut_at, prepared_at) = (*ready_at, self.cut_at, self.prepared_at);
         let timing = StepTiming { ready_at, cut_at, prepared_at, started_at, finished_at };
         let placement = self.placements.get(row).copied().flatten();
-        onward.report(job, step, Report { outcome: outcome(placement), timing }, graph, finished_at);
+        onward.report(job, step, StepReport { outcome: outcome(placement), timing }, graph, finished_at);
     }
 
     /// Releases the slot when no row is left, so that the next batch can be cut while the results of this one are being sent.

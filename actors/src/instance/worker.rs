@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lockstep_engine::fault::{Fault, Reason, StageKind};
-use lockstep_engine::infer::job::{Failure, Outcome};
+use lockstep_engine::infer::job::{StepFailure, StepOutcome};
 use lockstep_engine::infer::retry::AfterFailure;
 use lockstep_engine::infer::rows::StepOutput;
 use lockstep_engine::infer::step::OnOpenCircuit;
@@ -358,7 +358,7 @@ impl Worker {
         let of = (runtime.index, &*self.parts().routes.graph);
         let mut onward = Onward::default();
         for (row, output) in rows.zip(outputs) {
-            work.report(row, |placement| Outcome::Done { output, placement }, times, of, &mut onward);
+            work.report(row, |placement| StepOutcome::Done { output, placement }, times, of, &mut onward);
         }
         onward.send_blocking(&self.parts().routes);
     }
@@ -393,7 +393,7 @@ impl Worker {
         let message = format!("step {}: {why}", self.step());
         let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
         let of = (self.parts().runtime.index, &*self.parts().routes.graph);
-        let failed = Outcome::Failed(Failure { fault, culprit: None });
+        let failed = StepOutcome::Failed(StepFailure { fault, culprit: None });
         work.report(row, |_| failed, (now, now), of, onward);
     }
 }

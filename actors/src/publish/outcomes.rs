@@ -8,7 +8,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::position::Position;
 use lockstep_engine::publish::side_output::LeftOut;
-use lockstep_engine::publish::{Settled, Verdict};
+use lockstep_engine::publish::{RecordOutcome, Settled};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::telemetry::samples::DropReason;
@@ -133,15 +133,15 @@ impl Publish {
         self.verdict(sample.position(), verdict);
     }
 
-    fn verdict(&mut self, position: Position, verdict: Option<Verdict<Arc<Sample>>>) {
+    fn verdict(&mut self, position: Position, verdict: Option<RecordOutcome<Arc<Sample>>>) {
         match verdict {
             None => {}
-            Some(Verdict::Published) => self.observer.used(position.input()),
-            Some(Verdict::Dropped { used }) => {
+            Some(RecordOutcome::Published) => self.observer.used(position.input()),
+            Some(RecordOutcome::Dropped { used }) => {
                 let reason = if used { DropReason::BundleDropped } else { DropReason::Unused };
                 self.drop_sample(position, reason);
             }
-            Some(Verdict::DeadLetter(sample, fault)) => {
+            Some(RecordOutcome::DeadLetter(sample, fault)) => {
                 self.dead_letter(DeadLetter::Sample(sample), fault);
             }
         }

@@ -11,7 +11,7 @@ use lockstep_engine::publish::Ledger;
 use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::side_output::{self, Keeps, LeftOut};
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Sink};
-use lockstep_engine::publish::transaction::Then;
+use lockstep_engine::publish::transaction::AfterTransaction;
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -277,8 +277,8 @@ impl Outgoing {
     ) -> Option<bool> {
         let unsent = self.queue.unsent();
         match self.transaction_buffer.as_mut()?.ended(now, &self.inbox, unsent)? {
-            Then::GoOn => Some(true),
-            Then::Again(why) => {
+            AfterTransaction::GoOn => Some(true),
+            AfterTransaction::Again(why) => {
                 tracing::warn!(why, "transaction aborted, sending its records again");
                 let kept = self
                     .transaction_buffer
@@ -289,7 +289,7 @@ impl Outgoing {
                 self.queue.push_again(kept.into_iter());
                 Some(false)
             }
-            Then::Fail(why) => {
+            AfterTransaction::Fail(why) => {
                 out.fail(format!("no further transaction is possible: {why}"));
                 None
             }

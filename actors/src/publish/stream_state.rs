@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use lockstep_engine::infer::changelog::{Carried, key};
-use lockstep_engine::infer::job::{Job, Outcome};
+use lockstep_engine::infer::job::{Job, StepOutcome};
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::sink::OutRecord;
@@ -48,7 +48,7 @@ impl StreamStateLog {
         let bundle = &job.bundle;
         let Some(sample) = bundle.parts.iter().flat_map(|part| &part.samples).next() else { return };
         for (place, (step, _, outputs)) in self.steps.iter().enumerate() {
-            let Some(Outcome::Done { output, .. }) = job.at(*step).map(|report| &report.outcome) else {
+            let Some(StepOutcome::Done { output, .. }) = job.at(*step).map(|report| &report.outcome) else {
                 continue;
             };
             let rows: Option<Vec<Tensor>> = outputs.iter().map(|place| output.get(*place).cloned()).collect();

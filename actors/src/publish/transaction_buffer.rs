@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_engine::budget::{Budget, Reservation};
 use lockstep_engine::publish::sink::{OutRecord, Transactions};
-use lockstep_engine::publish::transaction::{Ask, Then};
+use lockstep_engine::publish::transaction::{AfterTransaction, TransactionRequest};
 use lockstep_engine::publish::{Ledger, Transaction};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
@@ -137,8 +137,8 @@ impl TransactionBuffer {
             }
             return Ok(());
         };
-        let mut commits = if ask == Ask::Commit { ledger.committable() } else { Vec::new() };
-        if commits.is_empty() && ask == Ask::Commit {
+        let mut commits = if ask == TransactionRequest::Commit { ledger.committable() } else { Vec::new() };
+        if commits.is_empty() && ask == TransactionRequest::Commit {
             // Without positions the broker could not fence the transaction by its consumer group.
             commits = ledger.positions();
         }
@@ -159,12 +159,12 @@ impl TransactionBuffer {
     }
 
     /// Returns the next action if the transaction has ended. Records that were not sent have numbers from `unsent` on.
-    pub(super) fn ended(&mut self, now: Timestamp, inbox: &Inbox, unsent: u64) -> Option<Then> {
+    pub(super) fn ended(&mut self, now: Timestamp, inbox: &Inbox, unsent: u64) -> Option<AfterTransaction> {
         let ended = inbox.take_ended()?;
         // The first call only begins a transaction.
         let had_transaction = self.transaction.is_ending();
         let then = self.transaction.ended(ended, now, self.load.lock().backlog());
-        if had_transaction && then == Then::GoOn {
+        if had_transaction && then == AfterTransaction::GoOn {
             self.committed += 1;
             self.committed_to = unsent;
             std::mem::swap(&mut self.kept, &mut self.committed_records);

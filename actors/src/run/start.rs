@@ -8,7 +8,7 @@ use actix::Arbiter;
 use crossbeam_channel::RecvTimeoutError;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::infer::backend::Backend;
-use lockstep_engine::infer::changelog::Restored;
+use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::pipeline::Pipeline;
@@ -73,7 +73,7 @@ pub(super) fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
 /// The parts that all steps share.
 pub(super) struct Shared<'a> {
     pub(super) backends: &'a [Arc<dyn Backend>],
-    pub(super) restored: &'a Arc<Mutex<Restored>>,
+    pub(super) restored: &'a Arc<Mutex<RestoredStates>>,
     pub(super) decoding: &'a Decoding,
 }
 

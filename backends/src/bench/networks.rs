@@ -13,7 +13,7 @@ pub fn conv_stack(layers: usize, channels: usize, side: usize) -> Result<Traced,
     let across = channels as i64;
     let from = |layer| if layer == 0 { 3 } else { across };
     let made: Result<Vec<Conv>, TchError> =
-        (0..layers).map(|layer| Conv::new(from(layer), across, 3, 1, Then::Relu)).collect();
+        (0..layers).map(|layer| Conv::new(from(layer), across, 3, 1, Activation::Relu)).collect();
     let stack = made.map_err(|error| error.to_string())?;
     Traced::new("conv-stack", &[3, side, side], &|input| {
         let mut x = input.shallow_clone();
@@ -36,7 +36,7 @@ pub fn resnet50() -> Result<Traced, String> {
 
 /// The operation after a convolution and its normalisation.
 #[derive(Clone, Copy)]
-enum Then {
+enum Activation {
     Relu,
     Nothing,
 }
@@ -48,11 +48,11 @@ struct Conv {
     norm: [Tensor; 4],
     stride: i64,
     padding: i64,
-    then: Then,
+    then: Activation,
 }
 
 impl Conv {
-    fn new(from: i64, to: i64, kernel: i64, stride: i64, then: Then) -> Result<Self, TchError> {
+    fn new(from: i64, to: i64, kernel: i64, stride: i64, then: Activation) -> Result<Self, TchError> {
         let float = (Kind::Float, Device::Cpu);
         let ones = || Tensor::f_ones([to], float);
         let zeros = || Tensor::f_zeros([to], float);
@@ -72,8 +72,8 @@ impl Conv {
         let x =
             x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), false, 0.1, 1e-5, true)?;
         match self.then {
-            Then::Relu => x.f_relu(),
-            Then::Nothing => Ok(x),
+            Activation::Relu => x.f_relu(),
+            Activation::Nothing => Ok(x),
         }
     }
 }
@@ -95,11 +95,11 @@ impl Bottleneck {
         let shortcut = from != to || stride != 1;
         Ok(Self {
             main: [
-                Conv::new(from, inner, 1, 1, Then::Relu)?,
-                Conv::new(inner, inner, 3, stride, Then::Relu)?,
-                Conv::new(inner, to, 1, 1, Then::Nothing)?,
+                Conv::new(from, inner, 1, 1, Activation::Relu)?,
+                Conv::new(inner, inner, 3, stride, Activation::Relu)?,
+                Conv::new(inner, to, 1, 1, Activation::Nothing)?,
             ],
-            shortcut: shortcut.then(|| Conv::new(from, to, 1, stride, Then::Nothing)).transpose()?,
+            shortcut: shortcut.then(|| Conv::new(from, to, 1, stride, Activation::Nothing)).transpose()?,
         })
     }
 
@@ -133,7 +133,7 @@ impl ResNet {
             }
         }
         Ok(Self {
-            stem: Conv::new(3, 64, 7, 2, Then::Relu)?,
+            stem: Conv::new(3, 64, 7, 2, Activation::Relu)?,
             blocks,
             weight: random(&[1000, from], from)?,
             bias: Tensor::f_zeros([1000], (Kind::Float, Device::Cpu))?,

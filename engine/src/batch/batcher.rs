@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
-use crate::batch::pace::Pace;
-use crate::batch::{BatchMode, BatchPolicy, Costs};
+use crate::batch::pace::BatchPace;
+use crate::batch::{BatchCosts, BatchMode, BatchPolicy};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
@@ -29,17 +29,17 @@ pub struct Batcher<T> {
     /// A model with stream state takes one bundle of a stream at a time.
     one_per_stream: bool,
     queue: VecDeque<(Timestamp, T)>,
-    pace: Pace,
+    pace: BatchPace,
     is_behind: bool,
     /// See [`Self::set_wall_ahead`].
     wall_ahead_ns: i64,
     flushes: bool,
-    chosen: Chosen,
+    chosen: BatchDecision,
 }
 
 /// The decision on a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Chosen {
+pub struct BatchDecision {
     /// The largest number of bundles allowed.
     pub size: usize,
     /// The wait of its oldest bundle.
@@ -48,7 +48,7 @@ pub struct Chosen {
 
 /// The condition that a batch waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+enum DueRule {
     /// The batch is full, or has a preferred size.
     Full,
     /// The batch is full; a longer delay and no preferred sizes.
@@ -64,11 +64,11 @@ impl<T: Batchable> Batcher<T> {
             policy,
             one_per_stream,
             queue: VecDeque::new(),
-            pace: Pace::new(instances),
+            pace: BatchPace::new(instances),
             is_behind: false,
             wall_ahead_ns: 0,
             flushes: false,
-            chosen: Chosen::default(),
+            chosen: BatchDecision::default(),
         }
     }
 
@@ -105,7 +105,7 @@ impl<T: Batchable> Batcher<T> {
     }
 
     /// Takes over the measured costs of batches.
-    pub fn learn(&mut self, costs: Costs) {
+    pub fn learn(&mut self, costs: BatchCosts) {
         self.pace.learn(costs);
     }
 
@@ -145,14 +145,14 @@ impl<T: Batchable> Batcher<T> {
         let oldest = self.queue.front()?.0;
         let rule = self.rule(now);
         let reaches = |size: &usize| self.queue.len() >= *size;
-        let is_preferred = rule != Rule::OnlyFull && self.policy.preferred.first().is_some_and(reaches);
+        let is_preferred = rule != DueRule::OnlyFull && self.policy.preferred.first().is_some_and(reaches);
         if self.flushes || is_preferred || reaches(&self.size(rule)) {
             return Some(now);
         }
         let latest = oldest.after(self.longest(rule));
         Some(match rule {
-            Rule::Full | Rule::OnlyFull => latest,
-            Rule::Worth => {
+            DueRule::Full | DueRule::OnlyFull => latest,
+            DueRule::Worth => {
                 latest.min(self.pace.go_at(self.queue.len(), oldest, self.policy.target_latency, now))
             }
         })
@@ -168,7 +168,7 @@ impl<T: Batchable> Batcher<T> {
         let mut size = self.queue.len().min(most);
         let overdue = self.flushes || now >= oldest.after(self.longest(rule));
         if !overdue
-            && rule != Rule::OnlyFull
+            && rule != DueRule::OnlyFull
             && size < most
             && let Some(preferred) = self.policy.preferred.iter().rev().find(|preferred| **preferred <= size)
         {
@@ -176,18 +176,18 @@ impl<T: Batchable> Batcher<T> {
         }
         let batch = self.take(size);
         self.pace.cut(batch.len(), now);
-        self.chosen = Chosen { size: most, waited: now.since(oldest) };
+        self.chosen = BatchDecision { size: most, waited: now.since(oldest) };
         batch
     }
 
     /// The decision on the last batch.
-    pub fn chosen(&self) -> Chosen {
+    pub fn chosen(&self) -> BatchDecision {
         self.chosen
     }
 
     /// The condition for the next batch. Hysteresis: a backlog ends once it has shrunk to half of the age that makes it
     /// one.
-    fn rule(&mut self, now: Timestamp) -> Rule {
+    fn rule(&mut self, now: Timestamp) -> DueRule {
         let wall = now.ahead(self.wall_ahead_ns);
         let threshold = if self.is_behind { self.policy.behind / 2 } else { self.policy.behind };
         if let Some((_, item)) = self.queue.front() {
@@ -195,26 +195,26 @@ impl<T: Batchable> Batcher<T> {
         }
         let is_time = || self.policy.static_between.is_some_and(|hours| hours.contains(wall));
         match self.policy.mode {
-            BatchMode::Delay => Rule::Full,
-            BatchMode::Static => Rule::OnlyFull,
-            BatchMode::Hybrid if self.is_behind || is_time() => Rule::OnlyFull,
-            BatchMode::Dynamic if self.is_behind => Rule::Full,
-            BatchMode::Hybrid | BatchMode::Dynamic => Rule::Worth,
+            BatchMode::Delay => DueRule::Full,
+            BatchMode::Static => DueRule::OnlyFull,
+            BatchMode::Hybrid if self.is_behind || is_time() => DueRule::OnlyFull,
+            BatchMode::Dynamic if self.is_behind => DueRule::Full,
+            BatchMode::Hybrid | BatchMode::Dynamic => DueRule::Worth,
         }
     }
 
-    fn longest(&self, rule: Rule) -> Duration {
+    fn longest(&self, rule: DueRule) -> Duration {
         match rule {
-            Rule::OnlyFull => self.policy.static_max_delay,
-            Rule::Full | Rule::Worth => self.policy.max_delay,
+            DueRule::OnlyFull => self.policy.static_max_delay,
+            DueRule::Full | DueRule::Worth => self.policy.max_delay,
         }
     }
 
-    fn size(&self, rule: Rule) -> usize {
+    fn size(&self, rule: DueRule) -> usize {
         let most = self.policy.max_size.max(1);
         match rule {
-            Rule::Full | Rule::OnlyFull => most,
-            Rule::Worth => self.pace.size(most, self.policy.target_latency),
+            DueRule::Full | DueRule::OnlyFull => most,
+            DueRule::Worth => self.pace.size(most, self.policy.target_latency),
         }
     }
 

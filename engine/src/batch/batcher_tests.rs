@@ -53,7 +53,7 @@ fn is_ready(batcher: &mut Batcher<Item>, now: Timestamp) -> bool {
 
 /// Sets the cost of a batch to `fixed`, whatever its size.
 fn costly(batcher: &mut Batcher<Item>, fixed: Duration) {
-    let mut costs = Costs::default();
+    let mut costs = BatchCosts::default();
     for size in 1..50 {
         costs.model.observe(size, fixed);
     }
@@ -69,7 +69,7 @@ fn backlog_batch_goes_when_full_or_after_the_delay() {
     batcher.push(old(2), at(4));
     assert!(is_ready(&mut batcher, at(4)));
     assert_eq!(batcher.cut(at(4)).len(), 3);
-    assert_eq!(batcher.chosen(), Chosen { size: 3, waited: ms(4) });
+    assert_eq!(batcher.chosen(), BatchDecision { size: 3, waited: ms(4) });
     assert_eq!(batcher.go_at(at(99), 0), None);
 }
 
@@ -135,7 +135,7 @@ fn batch_waits_the_full_delay_for_an_instance_of_unknown_cost() {
 fn target_latency_makes_batches_small_if_instances_keep_up() {
     let sized = |gap_us: i64| {
         let mut batcher = batcher(BatchPolicy { target_latency: Some(ms(20)), ..policy(64, &[]) });
-        let mut costs = Costs::default();
+        let mut costs = BatchCosts::default();
         for size in 1..100 {
             costs.model.observe(size, Duration::from_micros(2_000 + 500 * size as u64));
         }

@@ -107,7 +107,7 @@ impl CostModel {
 
 /// All measured costs of a step's batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Costs {
+pub struct BatchCosts {
     /// The time in the model.
     pub model: CostModel,
     /// The recent time to fill a batch's memory, in seconds.
@@ -116,7 +116,7 @@ pub struct Costs {
     recent: (f64, f64),
 }
 
-impl Costs {
+impl BatchCosts {
     /// Records that a batch of `size` bundles took this time in the model.
     pub fn ran(&mut self, size: usize, took: Duration) {
         self.model.observe(size, took);

@@ -133,9 +133,9 @@ proptest! {
 
 #[test]
 fn full_batch_share_follows_the_sizes_of_recent_batches() {
-    let mut costs = Costs::default();
+    let mut costs = BatchCosts::default();
     assert_eq!(costs.share_in(8), None);
-    let run = |costs: &mut Costs, size: usize| costs.ran(size, took(4.0 * MS + 0.5 * MS * size as f64));
+    let run = |costs: &mut BatchCosts, size: usize| costs.ran(size, took(4.0 * MS + 0.5 * MS * size as f64));
     for round in 0..400 {
         run(&mut costs, 1 + round % 8);
     }

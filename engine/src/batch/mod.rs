@@ -9,6 +9,6 @@ pub mod policy;
 #[cfg(test)]
 mod simulation_tests;
 
-pub use batcher::{Batchable, Batcher, Chosen};
-pub use cost::{CostModel, Costs};
+pub use batcher::{BatchDecision, Batchable, Batcher};
+pub use cost::{BatchCosts, CostModel};
 pub use policy::{BatchMode, BatchPolicy, Hours};

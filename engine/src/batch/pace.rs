@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::batch::Costs;
+use crate::batch::BatchCosts;
 use crate::time::Timestamp;
 
 /// The weight of a new gap in the mean gap between arrivals: some 30 arrivals count.
@@ -29,9 +29,9 @@ const BUSY: f64 = 0.8;
 
 /// Estimates of arrivals, costs and instances.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct BatchPace {
     instances: usize,
-    costs: Costs,
+    costs: BatchCosts,
     last: Option<Timestamp>,
     /// The mean gap between arrivals, in seconds.
     gap: Option<f64>,
@@ -40,10 +40,10 @@ pub struct Pace {
     under_way: usize,
 }
 
-impl Pace {
+impl BatchPace {
     /// A pace for `instances` instances that serve one queue; at least one.
     pub fn new(instances: usize) -> Self {
-        let (costs, ends) = (Costs::default(), VecDeque::new());
+        let (costs, ends) = (BatchCosts::default(), VecDeque::new());
         Self { instances: instances.max(1), costs, last: None, gap: None, ends, under_way: 0 }
     }
 
@@ -53,7 +53,7 @@ impl Pace {
     }
 
     /// Takes over the measured costs of batches.
-    pub fn learn(&mut self, costs: Costs) {
+    pub fn learn(&mut self, costs: BatchCosts) {
         self.costs = costs;
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{BatchMode, BatchPolicy, Batchable, Batcher, Costs};
+use super::{BatchCosts, BatchMode, BatchPolicy, Batchable, Batcher};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
@@ -25,13 +25,13 @@ impl Batchable for Item {
 
 /// A model; costs are in seconds.
 #[derive(Clone, Copy)]
-struct Model {
+struct SimulatedModel {
     fixed: f64,
     per_item: f64,
     instances: usize,
 }
 
-impl Model {
+impl SimulatedModel {
     fn takes(&self, size: usize) -> f64 {
         self.fixed + self.per_item * size as f64
     }
@@ -42,18 +42,18 @@ impl Model {
     }
 }
 
-const MODEL: Model = Model { fixed: 8e-3, per_item: 1e-3, instances: 1 };
+const MODEL: SimulatedModel = SimulatedModel { fixed: 8e-3, per_item: 1e-3, instances: 1 };
 /// Batches that an instance may hold, as in the actor.
 const SLOTS: usize = 2;
 
-struct Outcome {
+struct SimulatedLatencies {
     /// Latencies in seconds, ascending.
     latencies: Vec<f64>,
     /// Bundles per second, from the first arrival to the last end.
     rate: f64,
 }
 
-impl Outcome {
+impl SimulatedLatencies {
     fn mean(&self) -> f64 {
         self.latencies.iter().sum::<f64>() / self.latencies.len() as f64
     }
@@ -68,7 +68,13 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 /// Runs `bundles` bundles that arrive at a rate with exponential gaps; `age` is the age of their events at arrival.
-fn simulate(policy: &BatchPolicy, model: Model, rate: f64, bundles: usize, age: Duration) -> Outcome {
+fn simulate(
+    policy: &BatchPolicy,
+    model: SimulatedModel,
+    rate: f64,
+    bundles: usize,
+    age: Duration,
+) -> SimulatedLatencies {
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let mut gap = move || {
         random ^= random << 13;
@@ -77,7 +83,7 @@ fn simulate(policy: &BatchPolicy, model: Model, rate: f64, bundles: usize, age: 
         -(((random >> 11) as f64 + 1.0) / (1u64 << 53) as f64).ln() / rate
     };
     let mut batcher = Batcher::new(policy.clone(), model.instances, false);
-    let mut costs = Costs::default();
+    let mut costs = BatchCosts::default();
     let mut free = vec![Timestamp::default(); model.instances];
     let mut running: Vec<(Timestamp, f64, Vec<Item>)> = Vec::new();
     let mut next_arrival = Timestamp::default();
@@ -116,7 +122,7 @@ fn simulate(policy: &BatchPolicy, model: Model, rate: f64, bundles: usize, age: 
     }
     let rate = done.len() as f64 / now.since(Timestamp::default()).as_secs_f64();
     done.sort_by(f64::total_cmp);
-    Outcome { latencies: done, rate }
+    SimulatedLatencies { latencies: done, rate }
 }
 
 const LIVE: Duration = Duration::ZERO;
@@ -138,7 +144,7 @@ fn idle_latency_is_that_of_a_single_bundle() {
 #[test]
 fn overload_reaches_the_throughput_of_full_batches() {
     for (max_size, instances) in [(8, 1), (8, 3), (64, 1)] {
-        let model = Model { instances, ..MODEL };
+        let model = SimulatedModel { instances, ..MODEL };
         let most = model.rate(max_size);
         for age in [LIVE, OLD] {
             let outcome = simulate(&policy(max_size), model, 2.0 * most, 20_000, age);
@@ -150,7 +156,7 @@ fn overload_reaches_the_throughput_of_full_batches() {
 #[test]
 fn dynamic_latency_is_never_worse_than_with_a_fixed_delay() {
     for instances in [1, 2] {
-        let model = Model { instances, ..MODEL };
+        let model = SimulatedModel { instances, ..MODEL };
         for part in [0.05, 0.2, 0.4, 0.6, 0.8, 0.9] {
             let rate = part * model.rate(8);
             let ours = simulate(&policy(8), model, rate, 20_000, LIVE).mean();

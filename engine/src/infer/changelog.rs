@@ -46,11 +46,11 @@ pub enum ChangelogError {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     event_time_ns: i64,
-    rows: Vec<Row>,
+    rows: Vec<WireRow>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct WireRow {
     shape: Vec<u64>,
     elements: Elements,
 }
@@ -70,7 +70,7 @@ pub fn key(step: &str, stream: &StreamKey) -> Bytes {
 impl Carried {
     /// Encodes the state as the value of a record.
     pub fn encode(&self) -> Bytes {
-        let row = |tensor: &Tensor| Row {
+        let row = |tensor: &Tensor| WireRow {
             shape: tensor.shape().iter().map(|extent| *extent as u64).collect(),
             elements: match tensor.data() {
                 Data::F32(v) => Elements::F32(v.clone()),
@@ -100,7 +100,7 @@ impl Carried {
         if !left.is_empty() {
             return Err(broken("it has trailing bytes"));
         }
-        let row = |row: Row| {
+        let row = |row: WireRow| {
             let shape: Option<Vec<usize>> =
                 row.shape.iter().map(|extent| usize::try_from(*extent).ok()).collect();
             let shape = shape.ok_or_else(|| broken("an extent is too large"))?;
@@ -121,7 +121,7 @@ impl Carried {
 
 /// Restored states that no bundle has used yet.
 #[derive(Debug, Default)]
-pub struct Restored {
+pub struct RestoredStates {
     /// The partition and the value, by key.
     states: FxHashMap<Bytes, (i32, Bytes)>,
     /// Keys in the order of reading, so that the oldest can be dropped.
@@ -131,7 +131,7 @@ pub struct Restored {
     near: Option<Duration>,
 }
 
-impl Restored {
+impl RestoredStates {
     /// An empty collection. A bundle whose event time is further than `near` from that of its stream's state begins
     /// anew, as a stream does after a step of its clock.
     pub fn new(near: Option<Duration>) -> Self {

@@ -17,8 +17,8 @@ fn stream(name: &str) -> StreamKey {
     StreamKey::from(name)
 }
 
-fn restored(near: Option<u64>, of: &[(i32, &str, Bytes)]) -> Restored {
-    let mut restored = Restored::new(near.map(Duration::from_secs));
+fn restored(near: Option<u64>, of: &[(i32, &str, Bytes)]) -> RestoredStates {
+    let mut restored = RestoredStates::new(near.map(Duration::from_secs));
     for (partition, name, value) in of {
         restored.put(*partition, [(key("voice", &stream(name)), value.clone())]);
     }
@@ -75,7 +75,7 @@ fn record_of_another_version_is_refused_with_its_version() {
 
 #[test]
 fn shape_larger_than_memory_is_refused_before_allocation() {
-    let row = Row { shape: vec![u64::MAX, 2], elements: Elements::U8(vec![1]) };
+    let row = WireRow { shape: vec![u64::MAX, 2], elements: Elements::U8(vec![1]) };
     let value = postcard::to_extend(&Wire { event_time_ns: 0, rows: vec![row] }, vec![VERSION]).unwrap();
     assert!(matches!(Carried::decode(&value), Err(ChangelogError::Broken(_))));
 }
@@ -110,7 +110,7 @@ fn stream_in_another_epoch_begins_anew() {
 
 #[test]
 fn restored_states_are_bounded() {
-    let mut restored = Restored::new(None);
+    let mut restored = RestoredStates::new(None);
     let value = carried(1, &[1.0]).encode();
     let name = |n: usize| stream(&n.to_string());
     restored.put(0, (0..MOST + 10).map(|n| (key("voice", &name(n)), value.clone())));

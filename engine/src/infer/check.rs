@@ -11,11 +11,11 @@ use crate::tensor::DType;
 pub type RowOf<'a> = &'a dyn Fn(&Preprocess) -> (DType, Vec<usize>);
 
 /// The type of a row and its shape, as far as known.
-type Row = (DType, Vec<Option<usize>>);
+type RowShape = (DType, Vec<Option<usize>>);
 
 /// The part of a step that a mismatch is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum StepPart {
     /// The model's inputs.
     Inputs,
     /// The views of the model's outputs.
@@ -24,11 +24,11 @@ pub enum Part {
 
 /// A step that does not fit its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
+pub struct StepMismatch {
     /// The index of the step.
     pub step: usize,
     /// The part of the step.
-    pub part: Part,
+    pub part: StepPart,
     /// The message, beginning with the step's name.
     pub what: String,
 }
@@ -47,7 +47,7 @@ pub fn check_steps(steps: &[Step], row_of: RowOf<'_>) -> Result<Vec<Extents>, Ve
 
 /// Checks steps of which some are unknown, because their settings have other errors. Steps that take from an unknown
 /// step count as fitting.
-pub fn check_known(steps: &[Option<&Step>], row_of: RowOf<'_>) -> (Vec<Extents>, Vec<Mismatch>) {
+pub fn check_known(steps: &[Option<&Step>], row_of: RowOf<'_>) -> (Vec<Extents>, Vec<StepMismatch>) {
     let mut mismatches = Vec::new();
     let mut known: Vec<Extents> = Vec::with_capacity(steps.len());
     for (place, step) in steps.iter().enumerate() {
@@ -58,9 +58,9 @@ pub fn check_known(steps: &[Option<&Step>], row_of: RowOf<'_>) -> (Vec<Extents>,
         let (mut taken, mut given) = (Vec::new(), Vec::new());
         known.push(inputs(place, step, steps, &known, row_of, &mut taken));
         views(step, &mut given);
-        for (part, wrong) in [(Part::Inputs, taken), (Part::Outputs, given)] {
+        for (part, wrong) in [(StepPart::Inputs, taken), (StepPart::Outputs, given)] {
             let named = |error| format!("step {}: {error}", step.name);
-            mismatches.extend(wrong.into_iter().map(|error| Mismatch {
+            mismatches.extend(wrong.into_iter().map(|error| StepMismatch {
                 step: place,
                 part,
                 what: named(error),
@@ -100,7 +100,7 @@ fn inputs(
     for (input, (binding, spec)) in step.bindings.iter().zip(&signature.inputs).enumerate() {
         let carried = pairs.iter().find(|(taker, _)| *taker == input).map(|(_, giver)| *giver);
         let known_here = |row: Vec<usize>| row.into_iter().map(Some).collect();
-        let found: Option<Row> = match binding {
+        let found: Option<RowShape> = match binding {
             Binding::Input { preprocess, .. } => {
                 let (dtype, row) = row_of(preprocess);
                 Some((dtype, known_here(row)))
@@ -156,7 +156,7 @@ fn earlier(
     output: usize,
     steps: &[Option<&Step>],
     known: &[Extents],
-) -> Result<Option<Row>, String> {
+) -> Result<Option<RowShape>, String> {
     let (Some(step), Some(extents)) = (steps.get(from).filter(|_| from < place), known.get(from)) else {
         return Err(format!("step number {} does not come before this one", from + 1));
     };

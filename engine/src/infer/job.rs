@@ -59,16 +59,16 @@ impl Graph {
 
 /// The report of one step on a bundle.
 #[derive(Debug)]
-pub struct Report {
+pub struct StepReport {
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// The times of its parts.
     pub timing: StepTiming,
 }
 
 /// The outcome of a step for one bundle.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum StepOutcome {
     /// The model ran.
     Done {
         /// The model's outputs.
@@ -79,12 +79,12 @@ pub enum Outcome {
     /// The step cannot run on this bundle, as configured: an input is missing, or an earlier step was skipped.
     Skipped(String),
     /// The step failed.
-    Failed(Failure),
+    Failed(StepFailure),
 }
 
 /// A fault of a bundle.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct StepFailure {
     /// The fault.
     pub fault: Fault,
     /// The sample that caused the fault, if known.
@@ -108,7 +108,7 @@ pub struct StepTiming {
 
 /// The next actions after a report.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Next {
+pub struct NextSteps {
     /// Steps whose inputs are now complete.
     pub steps: SmallVec<[usize; 4]>,
     /// True if all steps are done: the bundle is ready to publish.
@@ -123,7 +123,7 @@ pub struct Job {
     /// The aligned samples.
     pub bundle: Bundle<Arc<Sample>>,
     /// One inline: most pipelines have one model, and every bundle makes a job.
-    reports: SmallVec<[OnceLock<Report>; 1]>,
+    reports: SmallVec<[OnceLock<StepReport>; 1]>,
     waiting: SmallVec<[AtomicUsize; 2]>,
     unfinished: AtomicUsize,
 }
@@ -141,7 +141,12 @@ impl Batchable for Arc<Job> {
 impl Job {
     /// Starts a job for a bundle, and returns the steps that can begin. Steps that lack an input are skipped, with all
     /// that depend on them.
-    pub fn start(id: u64, bundle: Bundle<Arc<Sample>>, graph: &Graph, now: Timestamp) -> (Arc<Self>, Next) {
+    pub fn start(
+        id: u64,
+        bundle: Bundle<Arc<Sample>>,
+        graph: &Graph,
+        now: Timestamp,
+    ) -> (Arc<Self>, NextSteps) {
         let job = Self {
             id,
             bundle,
@@ -149,7 +154,7 @@ impl Job {
             waiting: graph.needs.iter().map(|needs| AtomicUsize::new(*needs)).collect(),
             unfinished: AtomicUsize::new(graph.needs.len()),
         };
-        let mut next = Next::default();
+        let mut next = NextSteps::default();
         for step in 0..graph.needs.len() {
             if graph.needs[step] == 0 {
                 job.enter(step, graph, now, &mut next);
@@ -159,14 +164,14 @@ impl Job {
     }
 
     /// Stores the report of a step, and returns the next actions. A second report of the same step is ignored.
-    pub fn report(&self, step: usize, report: Report, graph: &Graph, now: Timestamp) -> Next {
-        let mut next = Next::default();
+    pub fn report(&self, step: usize, report: StepReport, graph: &Graph, now: Timestamp) -> NextSteps {
+        let mut next = NextSteps::default();
         self.leave(step, report, graph, now, &mut next);
         next
     }
 
     /// The report of a step, once it is there.
-    pub fn at(&self, step: usize) -> Option<&Report> {
+    pub fn at(&self, step: usize) -> Option<&StepReport> {
         self.reports.get(step).and_then(OnceLock::get)
     }
 
@@ -177,14 +182,14 @@ impl Job {
     }
 
     /// The first failure in the order of the steps, if any.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub fn failure(&self) -> Option<&StepFailure> {
         self.reports.iter().filter_map(OnceLock::get).find_map(|report| match &report.outcome {
-            Outcome::Failed(failure) => Some(failure),
+            StepOutcome::Failed(failure) => Some(failure),
             _ => None,
         })
     }
 
-    fn enter(&self, step: usize, graph: &Graph, now: Timestamp, next: &mut Next) {
+    fn enter(&self, step: usize, graph: &Graph, now: Timestamp, next: &mut NextSteps) {
         match self.obstacle(step, graph) {
             None => next.steps.push(step),
             Some(why) => {
@@ -195,7 +200,7 @@ impl Job {
                     started_at: now,
                     finished_at: now,
                 };
-                self.leave(step, Report { outcome: Outcome::Skipped(why), timing }, graph, now, next);
+                self.leave(step, StepReport { outcome: StepOutcome::Skipped(why), timing }, graph, now, next);
             }
         }
     }
@@ -214,13 +219,13 @@ impl Job {
         }
         let before = (0..step).filter(|before| graph.feeds[*before].contains(&step));
         before.into_iter().find_map(|before| match &self.at(before)?.outcome {
-            Outcome::Done { .. } => None,
-            Outcome::Skipped(_) => Some(format!("step {} was skipped", graph.names[before])),
-            Outcome::Failed(_) => Some(format!("step {} failed", graph.names[before])),
+            StepOutcome::Done { .. } => None,
+            StepOutcome::Skipped(_) => Some(format!("step {} was skipped", graph.names[before])),
+            StepOutcome::Failed(_) => Some(format!("step {} failed", graph.names[before])),
         })
     }
 
-    fn leave(&self, step: usize, report: Report, graph: &Graph, now: Timestamp, next: &mut Next) {
+    fn leave(&self, step: usize, report: StepReport, graph: &Graph, now: Timestamp, next: &mut NextSteps) {
         let Some(slot) = self.reports.get(step) else { return };
         if slot.set(report).is_err() {
             return;

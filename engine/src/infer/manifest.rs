@@ -29,7 +29,7 @@ pub struct Manifest {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ManifestFile {
     backend: String,
     file: Option<String>,
     #[serde(default)]
@@ -54,7 +54,7 @@ impl Manifest {
     /// All errors of the file. A text that is not TOML, or has unknown or ill-typed keys, gives one error, with its
     /// line.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let file: File =
+        let file: ManifestFile =
             toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
         let mut errors = Vec::new();
         if file.backend.is_empty() {

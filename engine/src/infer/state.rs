@@ -20,7 +20,7 @@ pub struct StateStore {
     /// For each pair of the signature: the input, the output, and the row that a new stream begins with.
     carried: Vec<(usize, usize, Tensor)>,
     signature: Signature,
-    streams: FxHashMap<StreamKey, Entry>,
+    streams: FxHashMap<StreamKey, StreamState>,
     /// The streams by their last use, the least recently used first.
     by_use: BTreeMap<u64, StreamKey>,
     uses: u64,
@@ -29,7 +29,7 @@ pub struct StateStore {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct StreamState {
     used: u64,
     rows: Vec<Tensor>,
     /// The assignment under which the state holds.
@@ -42,7 +42,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct HandedOver {
     stream: StreamKey,
-    entry: Entry,
+    entry: StreamState,
 }
 
 impl HandedOver {
@@ -107,7 +107,7 @@ impl StateStore {
                 .zip(&self.carried)
                 .all(|(row, (.., zeros))| row.dtype() == zeros.dtype() && row.shape() == zeros.shape());
         if fits {
-            self.insert(stream, Entry { used: 0, rows, assignment, is_restored: true });
+            self.insert(stream, StreamState { used: 0, rows, assignment, is_restored: true });
         }
         !fits
     }
@@ -148,15 +148,15 @@ impl StateStore {
                 .iter()
                 .map(|(_, place, zeros)| output.get(*place).unwrap_or(zeros).clone())
                 .collect();
-            self.insert(stream, Entry { used: 0, rows, assignment: *assignment, is_restored: false });
+            self.insert(stream, StreamState { used: 0, rows, assignment: *assignment, is_restored: false });
         }
         // A batch larger than the bound would otherwise evict a part of itself.
         self.keep(self.most.max(streams.len()));
     }
 
-    fn insert(&mut self, stream: &StreamKey, entry: Entry) {
+    fn insert(&mut self, stream: &StreamKey, entry: StreamState) {
         self.uses += 1;
-        if let Some(before) = self.streams.insert(stream.clone(), Entry { used: self.uses, ..entry }) {
+        if let Some(before) = self.streams.insert(stream.clone(), StreamState { used: self.uses, ..entry }) {
             self.by_use.remove(&before.used);
         }
         self.by_use.insert(self.uses, stream.clone());

@@ -36,7 +36,7 @@ pub enum Settled<T> {
 
 /// The end of a record, once it is decided.
 #[derive(Debug)]
-pub enum Verdict<T> {
+pub enum RecordOutcome<T> {
     /// The record is in a published result, maybe one from before a restart, and has ended.
     Published,
     /// The record was in no bundle, or only in dropped bundles, and has ended.
@@ -121,12 +121,17 @@ impl<T> Ledger<T> {
     }
 
     /// Records that the buffers have released a record that `used` bundles contained.
-    pub fn release(&mut self, position: Position, assignment: u32, used: u32) -> Option<Verdict<T>> {
+    pub fn release(&mut self, position: Position, assignment: u32, used: u32) -> Option<RecordOutcome<T>> {
         self.track(position.partition, assignment)?.release(position.offset, used)
     }
 
     /// Records that one bundle that contained a record has ended.
-    pub fn settle(&mut self, position: Position, assignment: u32, how: Settled<T>) -> Option<Verdict<T>> {
+    pub fn settle(
+        &mut self,
+        position: Position,
+        assignment: u32,
+        how: Settled<T>,
+    ) -> Option<RecordOutcome<T>> {
         self.track(position.partition, assignment)?.settle(position.offset, how)
     }
 

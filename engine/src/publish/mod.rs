@@ -11,6 +11,6 @@ pub mod topic_rules;
 pub mod transaction;
 pub mod transaction_window;
 
-pub use ledger::{Ledger, MetadataPressure, Settled, Verdict};
+pub use ledger::{Ledger, MetadataPressure, RecordOutcome, Settled};
 pub use order::InOrder;
 pub use transaction::Transaction;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use crate::align::{Bundle, Part, Shortfall};
-use crate::infer::job::{Job, Outcome, StepTiming};
+use crate::infer::job::{Job, StepOutcome, StepTiming};
 use crate::infer::step::Step;
 use crate::infer::view::{Shown, show_all};
 use crate::ingest::wire;
@@ -155,23 +155,28 @@ impl ResultMaker {
     }
 
     /// The content to report for each step.
-    fn told<'a>(&'a self, job: &'a Job) -> Result<SmallVec<[(&'a StepShown, Told<'a>); 2]>, String> {
+    fn told<'a>(&'a self, job: &'a Job) -> Result<SmallVec<[(&'a StepShown, StepContent<'a>); 2]>, String> {
         let mut all = SmallVec::new();
         for (index, step) in self.steps.iter().enumerate() {
             let told = match job.at(index).map(|report| &report.outcome) {
-                Some(Outcome::Done { output, placement }) => Told::Shown(
+                Some(StepOutcome::Done { output, placement }) => StepContent::Shown(
                     show_all(&step.views, output, placement.as_ref())
                         .map_err(|why| format!("step {}: {why}", step.name))?,
                 ),
-                Some(Outcome::Skipped(why)) => Told::Skipped(why),
-                Some(Outcome::Failed(_)) | None => continue,
+                Some(StepOutcome::Skipped(why)) => StepContent::Skipped(why),
+                Some(StepOutcome::Failed(_)) | None => continue,
             };
             all.push((step, told));
         }
         Ok(all)
     }
 
-    fn write(&self, result: &mut Object<'_>, bundle: &Bundle<Arc<Sample>>, told: &[(&StepShown, Told<'_>)]) {
+    fn write(
+        &self,
+        result: &mut Object<'_>,
+        bundle: &Bundle<Arc<Sample>>,
+        told: &[(&StepShown, StepContent<'_>)],
+    ) {
         result.put("event_time_ns", &bundle.event_time.as_nanos());
         result.put("revision", &bundle.revision);
         result.put("final", &bundle.is_final);
@@ -256,23 +261,23 @@ impl Timing {
 }
 
 /// The content to report for a step.
-enum Told<'a> {
+enum StepContent<'a> {
     Shown(Map<String, Value>),
     Skipped(&'a str),
 }
 
 impl StepShown {
-    fn write(&self, out: &mut Vec<u8>, told: &Told<'_>) {
+    fn write(&self, out: &mut Vec<u8>, told: &StepContent<'_>) {
         let mut of_step = Object::open(out);
         of_step.written("model", &self.model);
         of_step.written("version", &self.version);
         match told {
-            Told::Shown(shown) => {
+            StepContent::Shown(shown) => {
                 for (name, value) in shown {
                     put(of_step.named(&Written::of(name)), value);
                 }
             }
-            Told::Skipped(why) => of_step.put("skipped", why),
+            StepContent::Skipped(why) => of_step.put("skipped", why),
         }
     }
 }

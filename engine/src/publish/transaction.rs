@@ -39,14 +39,14 @@ enum Phase {
     /// The transaction accepts no more records, and ends once all delivery reports are there.
     Draining,
     /// The client was asked for this end.
-    Ending(Ask),
+    Ending(TransactionRequest),
     /// No further transaction begins.
     Over,
 }
 
 /// A request to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum TransactionRequest {
     /// Begin the first transaction.
     Begin,
     /// Commit the transaction with the positions that may be committed now.
@@ -57,7 +57,7 @@ pub enum Ask {
 
 /// The publisher's next action once a transaction has ended and the next has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum AfterTransaction {
     /// Continue: the records are committed.
     GoOn,
     /// Send all records again, and report the commits again: the transaction was aborted.
@@ -101,7 +101,7 @@ impl Transaction {
 
     /// True if the client was asked for an end and has not answered.
     pub fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::Ending(Ask::Commit | Ask::Abort))
+        matches!(self.phase, Phase::Ending(TransactionRequest::Commit | TransactionRequest::Abort))
     }
 
     /// True if the transaction may be committed without any record sent from now on.
@@ -129,7 +129,7 @@ impl Transaction {
 
     /// The request to make now, if any. `worth` is true if there is something to commit, `under_way` if delivery
     /// reports are missing.
-    pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<Ask> {
+    pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<TransactionRequest> {
         if self.phase == Phase::Open {
             let due = self.is_time(now);
             if self.doomed.is_some() || (due && worth) {
@@ -139,10 +139,10 @@ impl Transaction {
             }
         }
         let ask = match self.phase {
-            Phase::Unbegun => Ask::Begin,
+            Phase::Unbegun => TransactionRequest::Begin,
             Phase::Draining if under_way => return None,
-            Phase::Draining if self.doomed.is_some() => Ask::Abort,
-            Phase::Draining => Ask::Commit,
+            Phase::Draining if self.doomed.is_some() => TransactionRequest::Abort,
+            Phase::Draining => TransactionRequest::Commit,
             Phase::Open | Phase::Ending(_) | Phase::Over => return None,
         };
         self.phase = Phase::Ending(ask);
@@ -151,29 +151,31 @@ impl Transaction {
 
     /// Processes the outcome of an end. `backlog` is the time to process the waiting records. Under a long backlog the
     /// next transaction stays open for longer, up to a second, since nothing is sent while a transaction ends.
-    pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration) -> Then {
+    pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration) -> AfterTransaction {
         let doomed = self.doomed.take();
         self.soon = false;
         self.due = now.after((backlog / PART_OF_BACKLOG).max(self.every).min(Self::longest(self.every)));
         let was_asked = std::mem::replace(&mut self.phase, Phase::Open);
         let why = match how {
-            Ended::AsAsked if was_asked != Phase::Ending(Ask::Abort) => {
+            Ended::AsAsked if was_asked != Phase::Ending(TransactionRequest::Abort) => {
                 (self.aborted, self.progressed) = (0, false);
-                return Then::GoOn;
+                return AfterTransaction::GoOn;
             }
             Ended::AsAsked => doomed.unwrap_or_default(),
             Ended::Aborted(why) => why,
             Ended::Failed(why) => {
                 self.phase = Phase::Over;
-                return Then::Fail(why);
+                return AfterTransaction::Fail(why);
             }
         };
         self.aborted = if std::mem::take(&mut self.progressed) { 0 } else { self.aborted + 1 };
         if self.aborted < MOST_ABORTED {
-            return Then::Again(why);
+            return AfterTransaction::Again(why);
         }
         self.phase = Phase::Over;
-        Then::Fail(format!("{MOST_ABORTED} transactions in a row were aborted, the last because of: {why}"))
+        AfterTransaction::Fail(format!(
+            "{MOST_ABORTED} transactions in a row were aborted, the last because of: {why}"
+        ))
     }
 
     /// The time at which the transaction is due; `None` while it ends.
@@ -182,7 +184,7 @@ impl Transaction {
     }
 }
 
-impl Ask {
+impl TransactionRequest {
     /// Builds the request, with the positions that may be committed.
     pub fn with(self, commits: Vec<Commit>) -> Ending {
         match self {
@@ -207,8 +209,8 @@ mod tests {
     fn open() -> Transaction {
         let mut it = Transaction::new(EVERY);
         assert!(!it.is_open());
-        assert_eq!(it.step(at(0), false, false), Some(Ask::Begin));
-        assert_eq!(it.ended(Ended::AsAsked, at(0), NONE), Then::GoOn);
+        assert_eq!(it.step(at(0), false, false), Some(TransactionRequest::Begin));
+        assert_eq!(it.ended(Ended::AsAsked, at(0), NONE), AfterTransaction::GoOn);
         it
     }
 
@@ -217,13 +219,13 @@ mod tests {
         let mut it = open();
         assert_eq!((it.step(at(99), true, true), it.is_open()), (None, true));
         assert_eq!((it.step(at(100), true, true), it.is_open()), (None, false));
-        assert_eq!(it.step(at(101), true, false), Some(Ask::Commit));
+        assert_eq!(it.step(at(101), true, false), Some(TransactionRequest::Commit));
         assert_eq!(
             (it.step(at(102), true, false), it.is_open()),
             (None, false),
             "the commit is requested once"
         );
-        assert_eq!(it.ended(Ended::AsAsked, at(110), NONE), Then::GoOn);
+        assert_eq!(it.ended(Ended::AsAsked, at(110), NONE), AfterTransaction::GoOn);
         assert_eq!((it.is_open(), it.due()), (true, Some(at(210))));
     }
 
@@ -233,8 +235,11 @@ mod tests {
             [(100, 999, 100), (100, 3_000, 300), (100, 60_000, 1_000), (5_000, 60_000, 5_000)]
         {
             let mut it = Transaction::new(Duration::from_millis(every));
-            assert_eq!(it.step(at(0), false, false), Some(Ask::Begin));
-            assert_eq!(it.ended(Ended::AsAsked, at(7), Duration::from_millis(backlog)), Then::GoOn);
+            assert_eq!(it.step(at(0), false, false), Some(TransactionRequest::Begin));
+            assert_eq!(
+                it.ended(Ended::AsAsked, at(7), Duration::from_millis(backlog)),
+                AfterTransaction::GoOn
+            );
             assert_eq!(it.due(), Some(at(7 + gathers)), "{every} ms and a backlog of {backlog} ms");
         }
     }
@@ -249,7 +254,7 @@ mod tests {
     fn transaction_asked_to_end_soon_does_not_wait() {
         let mut it = open();
         it.end_soon();
-        assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+        assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
     }
 
     #[test]
@@ -258,20 +263,23 @@ mod tests {
         it.doom("no");
         assert!(!it.is_open());
         assert_eq!(it.step(at(1), true, true), None, "delivery reports come first");
-        assert_eq!(it.step(at(2), true, false), Some(Ask::Abort));
-        assert_eq!(it.ended(Ended::AsAsked, at(3), NONE), Then::Again("no".into()));
+        assert_eq!(it.step(at(2), true, false), Some(TransactionRequest::Abort));
+        assert_eq!(it.ended(Ended::AsAsked, at(3), NONE), AfterTransaction::Again("no".into()));
         assert!(it.is_open());
-        assert_eq!(it.step(at(103), true, false), Some(Ask::Commit));
-        assert_eq!(it.ended(Ended::Aborted("fenced".into()), at(104), NONE), Then::Again("fenced".into()));
+        assert_eq!(it.step(at(103), true, false), Some(TransactionRequest::Commit));
+        assert_eq!(
+            it.ended(Ended::Aborted("fenced".into()), at(104), NONE),
+            AfterTransaction::Again("fenced".into())
+        );
     }
 
     #[test]
     fn transaction_being_committed_cannot_be_doomed() {
         let mut it = open();
         it.end_soon();
-        assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+        assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
         it.doom("too late");
-        assert_eq!((it.ended(Ended::AsAsked, at(2), NONE), it.is_open()), (Then::GoOn, true));
+        assert_eq!((it.ended(Ended::AsAsked, at(2), NONE), it.is_open()), (AfterTransaction::GoOn, true));
     }
 
     #[test]
@@ -279,18 +287,18 @@ mod tests {
         let mut it = open();
         let mut end = |how: Ended| {
             it.end_soon();
-            assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
+            assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
             it.ended(how, at(2), NONE)
         };
         for _ in 1..MOST_ABORTED {
-            assert_eq!(end(Ended::Aborted("no".into())), Then::Again("no".into()));
+            assert_eq!(end(Ended::Aborted("no".into())), AfterTransaction::Again("no".into()));
         }
-        assert_eq!(end(Ended::AsAsked), Then::GoOn);
+        assert_eq!(end(Ended::AsAsked), AfterTransaction::GoOn);
         for _ in 1..MOST_ABORTED {
-            assert_eq!(end(Ended::Aborted("no".into())), Then::Again("no".into()));
+            assert_eq!(end(Ended::Aborted("no".into())), AfterTransaction::Again("no".into()));
         }
         assert!(
-            matches!(end(Ended::Aborted("no".into())), Then::Fail(why) if why.ends_with("the last because of: no"))
+            matches!(end(Ended::Aborted("no".into())), AfterTransaction::Fail(why) if why.ends_with("the last because of: no"))
         );
     }
 
@@ -300,8 +308,8 @@ mod tests {
         for _ in 0..2 * MOST_ABORTED {
             it.doom("too large");
             it.has_progressed();
-            assert_eq!(it.step(at(1), true, false), Some(Ask::Abort));
-            assert_eq!(it.ended(Ended::AsAsked, at(2), NONE), Then::Again("too large".into()));
+            assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Abort));
+            assert_eq!(it.ended(Ended::AsAsked, at(2), NONE), AfterTransaction::Again("too large".into()));
         }
     }
 
@@ -309,8 +317,11 @@ mod tests {
     fn failed_transaction_sends_nothing_more() {
         let mut it = open();
         it.end_soon();
-        assert_eq!(it.step(at(1), true, false), Some(Ask::Commit));
-        assert_eq!(it.ended(Ended::Failed("gone".into()), at(2), NONE), Then::Fail("gone".into()));
+        assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
+        assert_eq!(
+            it.ended(Ended::Failed("gone".into()), at(2), NONE),
+            AfterTransaction::Fail("gone".into())
+        );
         assert_eq!((it.is_open(), it.due(), it.step(at(900), true, false)), (false, None, None));
     }
 }

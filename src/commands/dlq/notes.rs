@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lockstep_connectors::kafka::replay_offsets::ReplayOffsets;
 use lockstep_connectors::kafka::topic_snapshot::Range;
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::publish::side_output::note::{self, Note};
+use lockstep_engine::publish::side_output::note::{self, ReplayNote};
 
 use super::Failure;
 
@@ -19,7 +19,7 @@ pub(super) fn read(
     notes: &ReplayOffsets,
     topic: &str,
     ranges: &[Range],
-) -> Result<BTreeMap<i32, Note>, Failure> {
+) -> Result<BTreeMap<i32, ReplayNote>, Failure> {
     let mut read = BTreeMap::new();
     for (partition, (next, metadata)) in notes.read((0..).zip(ranges).map(|(partition, _)| partition))? {
         let high = usize::try_from(partition).ok().and_then(|index| ranges.get(index)).map(|range| range.end);
@@ -32,7 +32,7 @@ pub(super) fn read(
             );
             continue;
         }
-        let note = Note::read(next, &metadata).map_err(|error| {
+        let note = ReplayNote::read(next, &metadata).map_err(|error| {
             format!(
                 "the note of what was put back, which the group {group} keeps, cannot be read for partition \
                  {partition}: {error}; delete that group if all may be put back once more"
@@ -44,7 +44,7 @@ pub(super) fn read(
 }
 
 /// Whether a letter has been put back.
-pub(super) fn contains(notes: &BTreeMap<i32, Note>, place: super::Place) -> bool {
+pub(super) fn contains(notes: &BTreeMap<i32, ReplayNote>, place: super::Place) -> bool {
     let offset = lockstep_engine::position::Offset(place.offset);
     notes.get(&place.partition).is_some_and(|note| note.contains(offset))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use lockstep_connectors::kafka::replay_offsets;
 use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
 use lockstep_engine::position::{NextOffset, Offset};
-use lockstep_engine::publish::side_output::note::Note;
+use lockstep_engine::publish::side_output::note::ReplayNote;
 use lockstep_engine::publish::side_output::replay::DeadLetter;
 
 use super::filter::{Filter, Place};
@@ -46,7 +46,7 @@ pub(super) struct Plan {
 /// What is known of a partition of the letters' topic.
 #[derive(Clone, Default)]
 struct Track {
-    note: Note,
+    note: ReplayNote,
     /// The offsets of its records, ascending.
     there: Vec<i64>,
     /// Whether one of them is to be put back.
@@ -70,7 +70,7 @@ impl Plan {
     /// Reads the topic and chooses. `None` if that was cut short by Ctrl-C.
     pub(super) fn make(
         whole: &mut TopicSnapshot,
-        noted: BTreeMap<i32, Note>,
+        noted: BTreeMap<i32, ReplayNote>,
         wanted: &Wanted<'_>,
         cancelled: &AtomicBool,
     ) -> Result<Option<Self>, Failure> {
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(plan.notes().0[&0].0, NextOffset(5));
         // Nothing had come after 1 when it was put back.
         let mut late = Plan::default();
-        let mut note = Note::default();
+        let mut note = ReplayNote::default();
         note.put_back(Offset(0), NextOffset(1));
         note.put_back(Offset(1), NextOffset(2));
         late.tracks.insert(0, Track { note, there: vec![0, 1, 5, 6], touched: true });

@@ -9,7 +9,7 @@ use crate::preprocess::Placement;
 use crate::tensor::{Data, Tensor};
 
 /// The detections in one row.
-pub(super) struct Found<'a> {
+pub(super) struct DetectorOutputs<'a> {
     /// `[n, 4]`: x1, y1, x2, y2 in pixels of the model's input.
     pub(super) boxes: &'a Tensor,
     /// `[n]`
@@ -20,7 +20,7 @@ pub(super) struct Found<'a> {
     pub(super) landmarks: Option<&'a Tensor>,
 }
 
-impl Found<'_> {
+impl DetectorOutputs<'_> {
     pub(super) fn show(
         &self,
         min_score: f32,

@@ -80,13 +80,15 @@ impl Shown {
             }
             View::TopK { output, k, softmax, .. } => vectors::top_k(tensor(*output)?, *k, *softmax, labels),
             View::Embedding { output, normalize } => vectors::embedding(tensor(*output)?, *normalize),
-            View::Detections { boxes, scores, classes, landmarks, min_score, .. } => detections::Found {
-                boxes: tensor(*boxes)?,
-                scores: tensor(*scores)?,
-                classes: classes.map(tensor).transpose()?,
-                landmarks: landmarks.map(tensor).transpose()?,
+            View::Detections { boxes, scores, classes, landmarks, min_score, .. } => {
+                detections::DetectorOutputs {
+                    boxes: tensor(*boxes)?,
+                    scores: tensor(*scores)?,
+                    classes: classes.map(tensor).transpose()?,
+                    landmarks: landmarks.map(tensor).transpose()?,
+                }
+                .show(*min_score, labels, placement)
             }
-            .show(*min_score, labels, placement),
         };
         shown.map_err(|error| format!("result {}: {error}", self.view.name))
     }

@@ -8,7 +8,7 @@ pub(super) const OFFSETS: i64 = 64;
 
 /// The state of a record that has not ended.
 #[derive(Debug, Default)]
-pub(super) struct Slot {
+pub(super) struct RecordState {
     /// The number of its bundles that have ended.
     pub(super) settled: u32,
     /// The number of all its bundles, once the buffers have released the record.
@@ -25,7 +25,7 @@ pub(super) enum Before {
 
 /// Bit `i` of a mask is the offset `start + i`.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct OffsetBlock {
     pub(super) start: i64,
     /// Consumed records. The other offsets do not exist: compacted away, a transaction's marker, or before the first
     /// record.
@@ -34,7 +34,7 @@ pub(super) struct Block {
     /// Records in a published result, ended or not.
     published: u64,
     /// One slot for each record, in order; none once all have ended.
-    slots: Vec<Slot>,
+    slots: Vec<RecordState>,
     /// True once the block takes no more records and all have ended.
     pub(super) is_closed: bool,
 }
@@ -44,9 +44,9 @@ pub(super) fn start_of(offset: Offset) -> i64 {
     offset.0 & !(OFFSETS - 1)
 }
 
-impl Block {
+impl OffsetBlock {
     /// An empty block from `start` on. `slots` is empty memory to reuse.
-    pub(super) fn new(start: i64, slots: Vec<Slot>) -> Self {
+    pub(super) fn new(start: i64, slots: Vec<RecordState>) -> Self {
         Self { start, present: 0, ended: 0, published: 0, slots, is_closed: false }
     }
 
@@ -63,11 +63,11 @@ impl Block {
             Before::Published => self.published |= bit,
             Before::Ended => self.ended |= bit,
         }
-        self.slots.push(Slot::default());
+        self.slots.push(RecordState::default());
     }
 
     /// The state of a record; `None` if it has ended or does not exist.
-    pub(super) fn slot(&mut self, offset: Offset) -> Option<&mut Slot> {
+    pub(super) fn slot(&mut self, offset: Offset) -> Option<&mut RecordState> {
         let bit = self.bit(offset);
         if self.open_mask() & bit == 0 {
             return None;
@@ -112,7 +112,7 @@ impl Block {
     }
 
     /// Closes the block: no more records come, and all have ended. Returns its memory.
-    pub(super) fn close(&mut self) -> Vec<Slot> {
+    pub(super) fn close(&mut self) -> Vec<RecordState> {
         self.is_closed = true;
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
@@ -138,20 +138,23 @@ impl Block {
 
 /// Builds runs from the records of consecutive blocks.
 #[derive(Debug)]
-pub(super) struct Runs<'a> {
-    ended: Row<'a>,
-    published: Row<'a>,
+pub(super) struct MapBuilder<'a> {
+    ended: RunBuilder<'a>,
+    published: RunBuilder<'a>,
 }
 
-impl<'a> Runs<'a> {
+impl<'a> MapBuilder<'a> {
     pub(super) fn new(progress: &'a mut Progress) -> Self {
         progress.clear();
         let Progress { ended, published } = progress;
-        Self { ended: Row { set: ended, run: None }, published: Row { set: published, run: None } }
+        Self {
+            ended: RunBuilder { set: ended, run: None },
+            published: RunBuilder { set: published, run: None },
+        }
     }
 
     /// Adds the records of a block.
-    pub(super) fn add(&mut self, block: &Block) {
+    pub(super) fn add(&mut self, block: &OffsetBlock) {
         let open = block.open_mask();
         self.ended.add(block, block.ended, open);
         let published = open & block.published;
@@ -176,15 +179,15 @@ impl<'a> Runs<'a> {
 
 /// Builds one set.
 #[derive(Debug)]
-struct Row<'a> {
+struct RunBuilder<'a> {
     set: &'a mut CompletionMap,
     /// The run that may still grow.
     run: Option<Run>,
 }
 
-impl Row<'_> {
+impl RunBuilder<'_> {
     /// Adds the `those` records of a block. A run grows until one of `others`, whatever offsets are missing.
-    fn add(&mut self, block: &Block, mut those: u64, mut others: u64) {
+    fn add(&mut self, block: &OffsetBlock, mut those: u64, mut others: u64) {
         while those | others != 0 {
             // The bits below the next of the others.
             let below = (others & others.wrapping_neg()).wrapping_sub(1);

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::block::{Before, Block, OFFSETS, Runs, Slot, start_of};
+use super::block::{Before, MapBuilder, OFFSETS, OffsetBlock, RecordState, start_of};
 use super::metadata_pressure::MetadataPressure;
-use super::restored::Restored;
-use super::{Settled, Verdict};
+use super::restored::RestoredMap;
+use super::{RecordOutcome, Settled};
 use crate::completion::{Progress, varint_len};
 use crate::fault::Fault;
 use crate::position::{NextOffset, Offset};
@@ -26,16 +26,16 @@ pub(super) struct PartitionTracker<T> {
     /// The number of records that have not ended.
     open: usize,
     /// Blocks by offset. The first is not closed, and the last never is.
-    blocks: VecDeque<Block>,
+    blocks: VecDeque<OffsetBlock>,
     /// Records of failed bundles that no other bundle has published.
     failed: FxHashMap<Offset, (T, Fault)>,
-    restored: Restored,
+    restored: RestoredMap,
     /// Open blocks, and rows of adjacent open blocks.
     live: usize,
     rows: usize,
     /// The average number of records in a block, times 256: a moving average.
     fill: u32,
-    spare: Vec<Vec<Slot>>,
+    spare: Vec<Vec<RecordState>>,
     /// True if the position or the map may have changed since the last report.
     pub(super) is_dirty: bool,
     /// True if the bounds may have changed since [`Self::pressure`] was last decided.
@@ -64,7 +64,7 @@ impl<T> PartitionTracker<T> {
             open: 0,
             blocks: VecDeque::new(),
             failed: FxHashMap::default(),
-            restored: Restored::new(start, progress),
+            restored: RestoredMap::new(start, progress),
             live: 0,
             rows: 0,
             fill: 64 << 8,
@@ -100,13 +100,13 @@ impl<T> PartitionTracker<T> {
     }
 
     /// Records that the buffers have released a record that `used` bundles contained.
-    pub(super) fn release(&mut self, offset: Offset, used: u32) -> Option<Verdict<T>> {
+    pub(super) fn release(&mut self, offset: Offset, used: u32) -> Option<RecordOutcome<T>> {
         let index = self.find(offset)?;
         self.blocks.get_mut(index)?.slot(offset)?.used = Some(used);
         self.verdict(index, offset)
     }
 
-    pub(super) fn settle(&mut self, offset: Offset, how: Settled<T>) -> Option<Verdict<T>> {
+    pub(super) fn settle(&mut self, offset: Offset, how: Settled<T>) -> Option<RecordOutcome<T>> {
         let index = self.find(offset)?;
         let block = self.blocks.get_mut(index)?;
         block.slot(offset)?.settled += 1;
@@ -120,7 +120,7 @@ impl<T> PartitionTracker<T> {
         self.verdict(index, offset)
     }
 
-    fn verdict(&mut self, index: usize, offset: Offset) -> Option<Verdict<T>> {
+    fn verdict(&mut self, index: usize, offset: Offset) -> Option<RecordOutcome<T>> {
         let block = self.blocks.get_mut(index)?;
         let published = block.is_published(offset);
         let slot = block.slot(offset)?;
@@ -130,10 +130,14 @@ impl<T> PartitionTracker<T> {
         }
         let failed = if self.failed.is_empty() { None } else { self.failed.remove(&offset) };
         match failed {
-            Some((record, fault)) if !published => Some(Verdict::DeadLetter(record, fault)),
+            Some((record, fault)) if !published => Some(RecordOutcome::DeadLetter(record, fault)),
             _ => {
                 self.end_in(index, offset);
-                Some(if published { Verdict::Published } else { Verdict::Dropped { used: settled > 0 } })
+                Some(if published {
+                    RecordOutcome::Published
+                } else {
+                    RecordOutcome::Dropped { used: settled > 0 }
+                })
             }
         }
     }
@@ -182,7 +186,7 @@ impl<T> PartitionTracker<T> {
 
     fn append(&mut self, start: i64) {
         self.is_reshaped = true;
-        self.blocks.push_back(Block::new(start, self.spare.pop().unwrap_or_default()));
+        self.blocks.push_back(OffsetBlock::new(start, self.spare.pop().unwrap_or_default()));
         self.live += 1;
         let index = self.blocks.len() - 1;
         self.rows += usize::from(self.begins_row(index));
@@ -221,7 +225,7 @@ impl<T> PartitionTracker<T> {
 
     /// The position of the first record that has not ended.
     pub(super) fn position(&mut self) -> NextOffset {
-        let front = self.blocks.front().and_then(Block::next);
+        let front = self.blocks.front().and_then(OffsetBlock::next);
         self.next = front.unwrap_or(self.next).max(self.next);
         if self.open == 0 {
             self.next = self.restored.through(self.next);
@@ -231,7 +235,7 @@ impl<T> PartitionTracker<T> {
 
     /// Writes the ended records, and the published ones that have not ended, into `progress`, replacing its content.
     pub(super) fn progress(&self, progress: &mut Progress) {
-        let mut runs = Runs::new(progress);
+        let mut runs = MapBuilder::new(progress);
         for block in &self.blocks {
             runs.add(block);
         }

@@ -182,7 +182,7 @@ impl World {
             assert!(life.ledger.settle(at(offset), assignment, last).is_none());
         }
         match life.ledger.release(at(offset), assignment, used) {
-            Some(Verdict::Published) => assert!(life.published.contains(&offset), "{offset}"),
+            Some(RecordOutcome::Published) => assert!(life.published.contains(&offset), "{offset}"),
             Some(verdict) => {
                 assert!(
                     !life.published.contains(&offset),
@@ -350,11 +350,14 @@ fn record_published_before_a_crash_ends_as_published() {
     for offset in [0, 1] {
         assert!(after.settle(at(offset), 1, Settled::Failed((), fault())).is_none());
     }
-    assert!(matches!(after.release(at(0), 1, 1), Some(Verdict::DeadLetter(..))));
-    assert!(matches!(after.release(at(1), 1, 1), Some(Verdict::Published)), "a later bundle failed");
-    assert!(matches!(after.release(at(2), 1, 0), Some(Verdict::Published)), "no later bundle used it");
+    assert!(matches!(after.release(at(0), 1, 1), Some(RecordOutcome::DeadLetter(..))));
+    assert!(matches!(after.release(at(1), 1, 1), Some(RecordOutcome::Published)), "a later bundle failed");
+    assert!(matches!(after.release(at(2), 1, 0), Some(RecordOutcome::Published)), "no later bundle used it");
     assert!(after.settle(at(4), 1, Settled::Dropped).is_none());
-    assert!(matches!(after.release(at(4), 1, 1), Some(Verdict::Published)), "a later bundle was dropped");
+    assert!(
+        matches!(after.release(at(4), 1, 1), Some(RecordOutcome::Published)),
+        "a later bundle was dropped"
+    );
     assert!(after.end_if_published(at(5), 1), "late, say");
     assert!(after.end_if_published(at(6), 1));
     assert!(!after.end_if_published(at(7), 1), "it is in no result");

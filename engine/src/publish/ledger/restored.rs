@@ -8,9 +8,9 @@ use crate::position::{NextOffset, Offset};
 
 /// The restored map, without the records read again since.
 #[derive(Debug, Default)]
-pub(super) struct Restored {
-    ended: Left,
-    published: Left,
+pub(super) struct RestoredMap {
+    ended: RemainingRuns,
+    published: RemainingRuns,
     /// The best encoding of the map: where each stretch ends, and how many bytes it and all later stretches take at
     /// most.
     cost: VecDeque<(NextOffset, usize)>,
@@ -18,9 +18,9 @@ pub(super) struct Restored {
 
 /// The rest of one set.
 #[derive(Debug, Default)]
-struct Left(VecDeque<Run>);
+struct RemainingRuns(VecDeque<Run>);
 
-impl Left {
+impl RemainingRuns {
     fn new(start: NextOffset, set: &CompletionMap) -> Self {
         Self(set.runs().iter().filter(|run| run.to > start).copied().collect())
     }
@@ -46,7 +46,7 @@ impl Left {
     }
 }
 
-impl Restored {
+impl RestoredMap {
     pub(super) fn new(start: NextOffset, progress: &Progress) -> Self {
         let mut after = 0;
         let segments = progress.segments(start);
@@ -56,7 +56,8 @@ impl Restored {
         });
         let mut cost: VecDeque<_> = cost.collect();
         cost.make_contiguous().reverse();
-        let (ended, published) = (Left::new(start, &progress.ended), Left::new(start, &progress.published));
+        let (ended, published) =
+            (RemainingRuns::new(start, &progress.ended), RemainingRuns::new(start, &progress.published));
         Self { ended, published, cost }
     }
 

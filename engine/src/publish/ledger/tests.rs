@@ -36,7 +36,7 @@ fn commit_never_passes_a_buffered_record() {
     let (mut ledger, a) = ledger(10..13);
     for offset in [11, 12] {
         ledger.settle(at(offset), a, Settled::Published);
-        assert!(matches!(ledger.release(at(offset), a, 1), Some(Verdict::Published)));
+        assert!(matches!(ledger.release(at(offset), a, 1), Some(RecordOutcome::Published)));
     }
     ledger.settle(at(10), a, Settled::Published);
     assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(10))], "with a map that has changed");
@@ -52,8 +52,8 @@ fn record_is_dead_lettered_only_if_no_result_contains_it() {
         assert!(ledger.settle(at(offset), a, Settled::Failed(offset, fault())).is_none());
     }
     assert!(ledger.settle(at(0), a, Settled::Published).is_none());
-    assert!(matches!(ledger.release(at(0), a, 2), Some(Verdict::Published)));
-    assert!(matches!(ledger.release(at(1), a, 1), Some(Verdict::DeadLetter(1, _))));
+    assert!(matches!(ledger.release(at(0), a, 2), Some(RecordOutcome::Published)));
+    assert!(matches!(ledger.release(at(1), a, 1), Some(RecordOutcome::DeadLetter(1, _))));
     assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(1))]);
     ledger.end(at(1), a);
     assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(2))]);
@@ -142,7 +142,7 @@ proptest! {
             let count = left.get_mut(&offset).expect("opened");
             *count -= 1;
             prop_assert_eq!(verdict.is_some(), *count == 0);
-            if let Some(Verdict::DeadLetter(record, _)) = verdict {
+            if let Some(RecordOutcome::DeadLetter(record, _)) = verdict {
                 prop_assert_eq!(record, offset);
                 ledger.end(at(offset), a);
             }

@@ -11,11 +11,11 @@ pub fn group(topic: &str) -> String {
 
 /// The dead letters of one partition that have been put back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Note {
+pub struct ReplayNote {
     done: CompletionMap,
 }
 
-impl Note {
+impl ReplayNote {
     /// Reads the committed offset and its metadata.
     ///
     /// # Errors

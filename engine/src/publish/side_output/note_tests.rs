@@ -9,7 +9,7 @@ const LIMIT: usize = 4096;
 
 #[test]
 fn note_of_all_dead_letters_is_the_offset_alone() {
-    let mut note = Note::default();
+    let mut note = ReplayNote::default();
     // 0, 1, 4 and 9 are no records.
     for (letter, following) in [(2, 3), (3, 5), (5, 9), (8, 10)] {
         note.put_back(Offset(letter), NextOffset(following));
@@ -21,18 +21,18 @@ fn note_of_all_dead_letters_is_the_offset_alone() {
 
 #[test]
 fn remaining_dead_letter_holds_back_only_the_offset() {
-    let mut note = Note::default();
+    let mut note = ReplayNote::default();
     note.put_back(Offset(0), NextOffset(1));
     note.put_back(Offset(2), NextOffset(3));
     let (next, text) = note.written(Offset(0), LIMIT).unwrap();
     assert_eq!(next, NextOffset(1));
-    let read = Note::read(next, &text).unwrap();
+    let read = ReplayNote::read(next, &text).unwrap();
     assert_eq!([0, 1, 2, 3].map(|offset| read.contains(Offset(offset))), [true, false, true, false]);
 }
 
 #[test]
 fn note_that_does_not_fit_is_not_cut() {
-    let mut note = Note::default();
+    let mut note = ReplayNote::default();
     let mut state = 1_u64;
     for offset in 1..40_000 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -56,8 +56,8 @@ proptest! {
         let mut committed = None::<(NextOffset, String)>;
         for (share, seed) in runs {
             let mut note = match &committed {
-                Some((next, text)) => Note::read(*next, text).unwrap(),
-                None => Note::default(),
+                Some((next, text)) => ReplayNote::read(*next, text).unwrap(),
+                None => ReplayNote::default(),
             };
             let mut state = seed;
             for (place, letter) in there.iter().enumerate() {

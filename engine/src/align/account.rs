@@ -79,11 +79,11 @@ impl Account {
     }
 
     /// Subtracts the samples of a stream that ended, by its events.
-    pub(super) fn settle<T: Held>(&mut self, slot: u32, told: &[Event<T>]) {
-        let mut gone = Amount::default();
-        told.iter().filter_map(Event::ended).for_each(|item| gone.add(item.weight()));
-        if gone.items > 0 {
-            self.take(slot, gone);
+    pub(super) fn settle<T: Held>(&mut self, slot: u32, events: &[Event<T>]) {
+        let mut freed = Amount::default();
+        events.iter().filter_map(Event::ended).for_each(|item| freed.add(item.weight()));
+        if freed.items > 0 {
+            self.take(slot, freed);
         }
     }
 
@@ -122,10 +122,10 @@ impl Account {
         ((self.total.items, self.total.bytes), sum)
     }
 
-    fn take(&mut self, slot: u32, gone: Amount) {
+    fn take(&mut self, slot: u32, freed: Amount) {
         if let Some(held) = self.held.get_mut(slot as usize) {
-            held.take(gone);
-            self.total.take(gone);
+            held.take(freed);
+            self.total.take(freed);
         }
         self.rank(slot);
     }

@@ -148,15 +148,15 @@ impl<T: Held + Clone> Aligner<T> {
         let slot = slot.unwrap_or_else(|| self.slot_of(sample.stream(), now));
         let item = sample.into_item();
         let Some(held) = self.streams.get_mut(slot) else { return };
-        let told = out.len();
+        let start = out.len();
         let arrival = Arrival { input, time, end, tie_break: stamp.tie_break, item };
         if self.account.is_some() {
             self.push_bounded(slot, stamp.partition, arrival, now, out);
-            self.buffered = self.buffered + 1 - ended(out, told);
+            self.buffered = self.buffered + 1 - ended(out, start);
             return;
         }
         let deadline = held.push(&self.rules, stamp.partition, arrival, now, out);
-        self.buffered = self.buffered + 1 - ended(out, told);
+        self.buffered = self.buffered + 1 - ended(out, start);
         if deadline < held.scheduled {
             held.scheduled = deadline;
             self.schedule(slot, deadline);
@@ -174,11 +174,11 @@ impl<T: Held + Clone> Aligner<T> {
             }
             self.deadlines.pop();
             let Some(held) = self.streams.get_mut(slot).filter(|_| counts) else { continue };
-            let told = out.len();
+            let start = out.len();
             held.tick(&self.rules, now, out);
-            self.buffered -= ended(out, told);
+            self.buffered -= ended(out, start);
             if let Some(account) = &mut self.account {
-                account.settle(slot, out.get(told..).unwrap_or_default());
+                account.settle(slot, out.get(start..).unwrap_or_default());
             }
             if held.is_forgettable(&self.rules, now) {
                 self.remove(slot);

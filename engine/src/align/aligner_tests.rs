@@ -107,7 +107,7 @@ fn a_part_between_pivots_has_its_bounds_and_skew() {
     let ns = |ms: i64, ns: i64| Timestamp::from_nanos(ms * 1_000_000 + ns);
     let part = rig.bundle_after(OTHER, 130, 0).parts[1].clone();
     assert_eq!((part.from, part.to, part.skew_ns), (ns(80, 0), ns(100, 1), Some(-15_000_000)));
-    rig.told();
+    rig.emitted();
     rig.push(PIVOT, 140, 0);
     let part = rig.bundle_after(OTHER, 150, 0).parts[1].clone();
     assert_eq!((part.from, part.to, part.skew_ns), (ns(100, 1), ns(140, 1), Some(-10_000_000)));
@@ -170,7 +170,7 @@ fn a_window_with_gaps_within_the_slack_closes_early_and_whole() {
     rig.push_as(OTHER, 60, 20, 60, 0);
     rig.push_as(PIVOT, 100, 0, 100, 0);
     rig.give(OTHER, 81, 19, 81, 0);
-    let Some(Event::Bundle(bundle)) = rig.out.first() else { panic!("no bundle but: {}", rig.told()) };
+    let Some(Event::Bundle(bundle)) = rig.out.first() else { panic!("no bundle but: {}", rig.emitted()) };
     assert_eq!(bundle.parts[usize::from(OTHER)].coverage, Some(1.0));
     assert!(bundle.is_complete());
 }
@@ -184,8 +184,8 @@ fn sound_that_repeats_its_neighbours_is_always_left_out() {
         if early {
             rig.push_as(OTHER, 99, 20, 99, 0);
         }
-        let told = rig.push_as(PIVOT, 100, 0, 100, 0);
-        assert!(told.starts_with("100:[100][60, 80] 100x1"), "{told}");
+        let emitted = rig.push_as(PIVOT, 100, 0, 100, 0);
+        assert!(emitted.starts_with("100:[100][60, 80] 100x1"), "{emitted}");
     }
 }
 
@@ -344,14 +344,14 @@ fn a_sample_behind_the_watermark_that_can_take_part_still_does() {
 
 #[test]
 fn bundles_follow_the_policy_for_missing_samples() {
-    for (missing, told) in [
+    for (missing, emitted) in [
         (Missing::Emit, "100:[100][] 100x1"),
         (Missing::Drop, "dropped 100:[100][] by 1 100x1"),
         (Missing::DeadLetter, "dead 100:[100][] by 1 100x1"),
     ] {
         let mut rig = Rig::new(policy(nearest(5), missing));
         rig.push(PIVOT, 100, 0);
-        assert_eq!(rig.push(OTHER, 120, 0), told);
+        assert_eq!(rig.push(OTHER, 120, 0), emitted);
     }
 }
 
@@ -390,7 +390,7 @@ fn fewer_samples_than_asked_for_count_as_missing() {
 
 #[test]
 fn coverage_below_the_minimum_is_missing_else_only_reported() {
-    for (min_coverage, told) in [(None, "100:"), (Some(0.5), "100:"), (Some(0.6), "dead 100:")] {
+    for (min_coverage, emitted) in [(None, "100:"), (Some(0.5), "100:"), (Some(0.6), "dead 100:")] {
         let needs = Needs { min_coverage, ..Needs::default() };
         let mut rig = rig_with(window(100, 0), Missing::DeadLetter, needs);
         rig.push_as(OTHER, 0, 55, 1, 0);
@@ -405,7 +405,7 @@ fn coverage_below_the_minimum_is_missing_else_only_reported() {
             shortfalls(&bundle),
             if bundle.is_complete() { vec![] } else { vec![(1, "min-coverage")] }
         );
-        assert!(rig.told().starts_with(told));
+        assert!(rig.emitted().starts_with(emitted));
     }
 }
 
@@ -428,7 +428,7 @@ fn the_last_value_is_held_up_to_its_age_where_there_is_none() {
     let part = &bundle.parts[1];
     assert_eq!((part.samples.as_slice(), part.held, part.skew_ns), (&[80][..], true, Some(-20_000_000)));
     assert!(bundle.is_complete());
-    rig.told();
+    rig.emitted();
     rig.push(PIVOT, 137, 0);
     let bundle = rig.bundle_after(OTHER, 143, 0);
     assert_eq!((bundle.parts[1].samples.len(), bundle.parts[1].held), (0, false), "31 is too old");
@@ -452,12 +452,12 @@ fn a_bundle_says_why_an_input_brought_too_little() {
     let mut rig = rig(nearest(10));
     rig.push(PIVOT, 100, 0);
     assert_eq!(shortfalls(&rig.bundle_after(OTHER, 120, 0)), [(1, "missing")]);
-    rig.told();
+    rig.emitted();
     rig.push(PIVOT, 200, 0);
     rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
     let Some(Event::Bundle(bundle)) = rig.out.first() else { panic!("no bundle") };
     assert_eq!((shortfalls(bundle), bundle.wait_ns()), (vec![(1, "idle")], 100_000_000));
-    rig.told();
+    rig.emitted();
     rig.push(OTHER, 280, 1_000);
     rig.push(PIVOT, 300, 1_000);
     for now in (1_050..2_000).step_by(50) {
@@ -473,10 +473,10 @@ fn a_silent_pivot_does_not_make_the_others_pile_up() {
     let mut rig = rig(latest(500));
     for time in 0..50 {
         rig.push(OTHER, time * 100, time * 100);
-        let told = rig.tick(time * 100);
+        let emitted = rig.tick(time * 100);
         // Kept for max_wait and max_age: 1 000 + 500.
         let gone = time - 15;
-        assert_eq!(told, if gone >= 0 { format!("{}x0", gone * 100) } else { String::new() });
+        assert_eq!(emitted, if gone >= 0 { format!("{}x0", gone * 100) } else { String::new() });
     }
     assert_eq!(rig.aligner.buffered(), 15);
     assert_eq!(rig.due(), Some(5_000));
@@ -551,7 +551,7 @@ fn revoked_streams_are_forgotten_silently_even_when_empty() {
     rig.aligner.forget_partitions(|partition| partition.partition == 4);
     assert_eq!(rig.aligner.buffered(), 1);
     rig.aligner.forget_partitions(|it| it == PartitionId { input: InputId(OTHER), partition: 0 });
-    assert_eq!((rig.aligner.buffered(), rig.aligner.streams(), rig.told()), (0, 0, String::new()));
+    assert_eq!((rig.aligner.buffered(), rig.aligner.streams(), rig.emitted()), (0, 0, String::new()));
     assert_eq!(rig.tick(5_000), "");
     // A record that is read again is new, not late and no duplicate.
     rig.push(PIVOT, 100, 5_000);
@@ -618,5 +618,5 @@ fn a_first_sample_at_the_earliest_time_of_all_is_not_late() {
     rig.out.clear();
     let stamp = Stamp::new(Timestamp::MIN, Duration::ZERO);
     rig.aligner.push(&"s".into(), InputId(PIVOT), stamp, 8, Timestamp::from_nanos(0), &mut rig.out);
-    assert_eq!(rig.told(), "duplicate 8");
+    assert_eq!(rig.emitted(), "duplicate 8");
 }

@@ -53,17 +53,17 @@ fn all() -> Vec<AlignPolicy> {
 }
 
 /// The times of the emitted bundles, each with true if it says that the second input was idle.
-fn told(rig: &mut Rig) -> Vec<(i64, bool)> {
-    let told = rig.out.iter().filter_map(|event| match event {
+fn emitted(rig: &mut Rig) -> Vec<(i64, bool)> {
+    let emitted = rig.out.iter().filter_map(|event| match event {
         Event::Bundle(bundle) => {
             let idle = bundle.incomplete.iter().any(|it| it.input == InputId(1) && it.lack == Lack::Idle);
             Some((bundle.event_time.as_millis(), idle))
         }
         _ => None,
     });
-    let told = told.collect();
+    let emitted = emitted.collect();
     rig.out.clear();
-    told
+    emitted
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn an_input_too_far_behind_another_is_idle_until_it_brings_more() {
         }
         rig.out.clear();
         rig.give(0, 1_210, 0, 3, 0);
-        let told_of = told(&mut rig);
-        assert!(told_of.contains(&(1_100, true)), "{:?}: {told_of:?}", policy.method);
+        let emitted_of = emitted(&mut rig);
+        assert!(emitted_of.contains(&(1_100, true)), "{:?}: {emitted_of:?}", policy.method);
         rig.give(1, 1_190, 0, 4, 0);
-        told(&mut rig);
+        emitted(&mut rig);
         rig.give(0, 1_300, 0, 5, 0);
-        assert_eq!(told(&mut rig), [], "{:?}: it is waited for again", policy.method);
+        assert_eq!(emitted(&mut rig), [], "{:?}: it is waited for again", policy.method);
     }
 }
 
@@ -92,9 +92,9 @@ fn an_input_without_samples_is_behind_the_streams_first() {
         for time in [1_000, 1_050, 1_150] {
             rig.give(0, time, 0, 1, 0);
         }
-        assert_eq!(told(&mut rig), [], "{:?}", policy.method);
+        assert_eq!(emitted(&mut rig), [], "{:?}", policy.method);
         rig.give(0, 1_201, 0, 2, 0);
-        assert!(told(&mut rig).contains(&(1_000, true)), "{:?}", policy.method);
+        assert!(emitted(&mut rig).contains(&(1_000, true)), "{:?}", policy.method);
     }
 }
 
@@ -106,7 +106,7 @@ fn without_idle_behind_others_may_be_ahead_by_any_time() {
         for time in [1_000, 2_000, 9_000, 90_000] {
             rig.give(0, time, 0, 1, 0);
         }
-        assert_eq!(told(&mut rig), []);
+        assert_eq!(emitted(&mut rig), []);
     }
 }
 
@@ -129,7 +129,7 @@ proptest! {
                 pivots.insert(times[input]);
             }
             rig.give(u16::from(second), times[input], 0, 1, 0);
-            bundles.extend(told(&mut rig).into_iter().map(|(time, _)| time));
+            bundles.extend(emitted(&mut rig).into_iter().map(|(time, _)| time));
             prop_assert!(bundles.is_sorted_by(|a, b| a < b), "{:?}", bundles);
             let reached = latest[1].max(first).unwrap_or_default();
             if latest[0].is_some_and(|ahead| ahead > reached + 200) {

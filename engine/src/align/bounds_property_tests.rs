@@ -134,22 +134,22 @@ pub(super) fn arrivals() -> impl Strategy<Value = Arrivals> {
 }
 
 /// The last result of a bundle: its number, its samples, and true if it is final.
-type Telling = (u32, Vec<Vec<usize>>, bool);
+type LastResult = (u32, Vec<Vec<usize>>, bool);
 
 /// The observations of a run so far.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Emitted {
     /// The held samples by number.
     pub(super) held: BTreeMap<usize, Item>,
     uses: BTreeMap<usize, u32>,
     /// The bundles by stream and event time.
-    bundles: BTreeMap<(String, i64), Telling>,
+    bundles: BTreeMap<(String, i64), LastResult>,
     pub(super) ended: usize,
 }
 
-impl Told {
+impl Emitted {
     /// Takes the events after `pushed` has come, and checks the rules that always hold.
-    pub(super) fn hear(
+    pub(super) fn observe(
         &mut self,
         policy: &AlignPolicy,
         events: &mut Vec<Event<Item>>,
@@ -283,16 +283,16 @@ pub(super) fn key(stream: usize) -> StreamKey {
 }
 
 fn run(policy: &AlignPolicy, arrivals: &Arrivals) -> Result<(), TestCaseError> {
-    let (mut run, mut told) = (Run::new(policy), Told::default());
+    let (mut run, mut emitted) = (Run::new(policy), Emitted::default());
     for (item, after) in arrivals {
         let mut item = *item;
         item.input %= policy.inputs.len();
         run.tick(run.now + after);
-        told.hear(policy, &mut run.out, None)?;
+        emitted.observe(policy, &mut run.out, None)?;
         let same = |other: &Item| {
             (other.stream, other.input, other.time, other.id) == (item.stream, item.input, item.time, item.id)
         };
-        let repeats = told.held.values().any(same);
+        let repeats = emitted.held.values().any(same);
         run.push(item);
         let is_duplicate =
             run.out.iter().any(|event| matches!(event, Event::Duplicate(it) if it.number == item.number));
@@ -301,16 +301,16 @@ fn run(policy: &AlignPolicy, arrivals: &Arrivals) -> Result<(), TestCaseError> {
             .iter()
             .any(|event| matches!(event, Event::Evicted { item: it, .. } if it.number == item.number));
         prop_assert!(!repeats || is_duplicate || is_evicted, "{item:?} was delivered twice: {:?}", run.out);
-        told.hear(policy, &mut run.out, Some(item))?;
-        told.check_bounds(policy.bounds)?;
-        prop_assert_eq!(run.aligner.buffered(), told.held.len());
+        emitted.observe(policy, &mut run.out, Some(item))?;
+        emitted.check_bounds(policy.bounds)?;
+        prop_assert_eq!(run.aligner.buffered(), emitted.held.len());
     }
     // Every deadline that matters is known: time alone ends the run.
     run.tick(run.now + 2_000);
-    told.hear(policy, &mut run.out, None)?;
-    prop_assert_eq!((told.held.len(), run.aligner.buffered(), run.aligner.streams()), (0, 0, 0));
-    prop_assert_eq!(told.ended, arrivals.len());
-    prop_assert!(told.bundles.values().all(|(_, _, is_final)| *is_final), "a bundle is left open");
+    emitted.observe(policy, &mut run.out, None)?;
+    prop_assert_eq!((emitted.held.len(), run.aligner.buffered(), run.aligner.streams()), (0, 0, 0));
+    prop_assert_eq!(emitted.ended, arrivals.len());
+    prop_assert!(emitted.bundles.values().all(|(_, _, is_final)| *is_final), "a bundle is left open");
     Ok(())
 }
 

@@ -77,7 +77,7 @@ fn an_idle_input_is_not_reported_as_cut_by_overflow() {
         first.and_then(|bundle| bundle.incomplete.first()).map(|it| it.lack)
     };
     assert_eq!(lack(&rig), Some(Lack::Overflow));
-    rig.told();
+    rig.emitted();
     rig.give(PIVOT, 1_200, 0, 0, 101);
     assert_eq!(lack(&rig), Some(Lack::Idle));
 }
@@ -166,7 +166,7 @@ fn an_arriving_sample_is_refused_unless_it_makes_room_itself() {
     assert_eq!(rig.push(OTHER, 50, 0), "evicted 50 stream-items");
     assert_eq!(rig.push(OTHER, 250, 0), "100:[100][] 100x1", "there is room once that has closed");
     assert_eq!(rig.push(PIVOT, 400, 0), "evicted 400 stream-items");
-    assert_eq!(rig.push(OTHER, 310, 0), "300:[300][250] 300x1 250x1", "they were heard all the same");
+    assert_eq!(rig.push(OTHER, 310, 0), "300:[300][250] 300x1 250x1", "their event times count all the same");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn the_largest_stream_loses_samples_to_bounds_over_all() {
         rig.give_to("flood", OTHER, time, 0, 7, 0);
     }
     assert_eq!((rig.aligner.buffered(), rig.aligner.streams()), (10, 3));
-    assert_eq!(rig.told(), vec!["evicted 7 items"; 92].join(" "));
+    assert_eq!(rig.emitted(), vec!["evicted 7 items"; 92].join(" "));
     // Now by weight: a few samples may weigh much.
     let bounds = Bounds { bytes: Some(1_000), ..Bounds::default() };
     let mut rig = with_pivot(WINDOW, bounds);
@@ -261,7 +261,7 @@ fn the_largest_stream_loses_samples_to_bounds_over_all() {
     for time in 0..101 {
         rig.give_to("light", OTHER, time, 0, 1, 0);
     }
-    assert_eq!(rig.told(), "evicted 900 bytes");
+    assert_eq!(rig.emitted(), "evicted 900 bytes");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn the_deadline_of_a_stream_that_evicts_for_another_is_kept() {
     rig.give_to("one", PIVOT, 200, 0, 2, 0);
     rig.give_to("one", PIVOT, 300, 0, 3, 0);
     rig.give_to("other", PIVOT, 100, 0, 4, 0);
-    assert_eq!(rig.told(), "100:[1][] 1x1");
+    assert_eq!(rig.emitted(), "100:[1][] 1x1");
     assert_eq!(rig.due(), Some(100));
     assert_eq!(rig.tick(100), "200:[2][] 2x1 300:[3][] 3x1 100:[4][] 4x1");
 }
@@ -293,8 +293,8 @@ fn the_bundle_after_a_forced_close_closes_at_once_if_it_can() {
     rig.push(OTHER, 200, 0);
     rig.push(PIVOT, 100, 0);
     assert_eq!(rig.push(PIVOT, 200, 0), "");
-    let told = rig.push(PIVOT, 300, 0);
-    assert_eq!(told, "100:[100][200][] 100x1 200:[200][200][] 200x1");
+    let emitted = rig.push(PIVOT, 300, 0);
+    assert_eq!(emitted, "100:[100][200][] 100x1 200:[200][200][] 200x1");
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn ten_thousand_streams_that_come_and_go_leave_no_memory_behind() {
         assert!(rig.aligner.capacity() < 1_000, "room for {}", rig.aligner.capacity());
         rig.give_to("s77", PIVOT, 400, 0, 8, 18_000);
         rig.give_to("new", PIVOT, 400, 0, 9, 18_000);
-        assert_eq!(rig.told(), "400:[8][] 8x1", "its other input is idle");
+        assert_eq!(rig.emitted(), "400:[8][] 8x1", "its other input is idle");
         assert_eq!(rig.tick(18_200), "400:[9][] 9x1");
         rig.tick(30_000);
         assert_eq!((rig.aligner.streams(), rig.due()), (0, None));

@@ -10,7 +10,7 @@ pub(super) struct Clock {
     /// No sample with an earlier event time is expected. It never goes back.
     pub(super) watermark: i64,
     /// The arrival of its last sample, in wall time; before its first sample, the stream's first arrival.
-    pub(super) heard: i64,
+    pub(super) last_arrival: i64,
     /// The partition that the last sample came from, if there was one.
     pub(super) partition: Option<i32>,
 }
@@ -67,13 +67,13 @@ impl Disorders {
 
 impl Clock {
     pub(super) fn new(now: i64) -> Self {
-        Self { latest: i64::MIN, watermark: i64::MIN, heard: now, partition: None }
+        Self { latest: i64::MIN, watermark: i64::MIN, last_arrival: now, partition: None }
     }
 
     /// Follows a sample. The watermark has to stay `allowed` behind the latest event time.
     #[inline]
-    pub(super) fn hear(&mut self, time: i64, allowed: i64, partition: i32, now: i64) {
-        self.heard = now;
+    pub(super) fn follow(&mut self, time: i64, allowed: i64, partition: i32, now: i64) {
+        self.last_arrival = now;
         self.partition = Some(partition);
         if time > self.latest {
             self.latest = time;
@@ -94,7 +94,7 @@ impl Clock {
 
     /// Forgets all event times, but not the last arrival.
     pub(super) fn restart(&mut self) {
-        *self = Self { partition: self.partition, ..Self::new(self.heard) };
+        *self = Self { partition: self.partition, ..Self::new(self.last_arrival) };
     }
 }
 
@@ -125,30 +125,30 @@ mod tests {
     }
 
     /// Follows a sample as a stream does whose input learns. Returns the watermark.
-    fn hear(rule: &Rule, (clock, disorders): &mut (Clock, Disorders), time: i64) -> i64 {
+    fn follow(rule: &Rule, (clock, disorders): &mut (Clock, Disorders), time: i64) -> i64 {
         let allowed = disorders.learn(rule, (0, 1), clock.step_to(time));
-        clock.hear(time, allowed, 0, 0);
+        clock.follow(time, allowed, 0, 0);
         clock.watermark
     }
 
     #[test]
     fn the_watermark_lags_by_the_seen_disorder_and_a_quarter_more() {
         let (rule, mut clock) = (learning(10, 1_000), (Clock::new(0), Disorders::default()));
-        let mut hear = |time| hear(&rule, &mut clock, time);
-        assert_eq!(hear(1_000), 990, "the least at first");
-        assert_eq!(hear(900), 990, "100 behind: the watermark does not go back");
-        assert_eq!(hear(1_100), 990, "but waits until it is 125 behind");
-        assert_eq!(hear(2_000), 1_875);
+        let mut follow = |time| follow(&rule, &mut clock, time);
+        assert_eq!(follow(1_000), 990, "the least at first");
+        assert_eq!(follow(900), 990, "100 behind: the watermark does not go back");
+        assert_eq!(follow(1_100), 990, "but waits until it is 125 behind");
+        assert_eq!(follow(2_000), 1_875);
         for time in 2_001..4_001 {
-            hear(time);
+            follow(time);
         }
-        assert_eq!(hear(5_000), 4_990, "two thousand in order: forgotten");
+        assert_eq!(follow(5_000), 4_990, "two thousand in order: forgotten");
     }
 
     #[test]
     fn the_learned_disorder_stays_within_its_limit() {
         let (rule, mut clock) = (learning(0, 50), (Clock::new(0), Disorders::default()));
-        let watermarks = [10_000, 1, 20_000].map(|time| hear(&rule, &mut clock, time));
+        let watermarks = [10_000, 1, 20_000].map(|time| follow(&rule, &mut clock, time));
         assert_eq!(watermarks[2], 19_950);
     }
 
@@ -158,7 +158,7 @@ mod tests {
             let (rule, mut clock) = (learning(5, 400), (Clock::new(0), Disorders::default()));
             let mut before = i64::MIN;
             for time in times {
-                let watermark = hear(&rule, &mut clock, time);
+                let watermark = follow(&rule, &mut clock, time);
                 prop_assert!(watermark >= before && watermark <= clock.0.latest - 5);
                 before = watermark;
             }

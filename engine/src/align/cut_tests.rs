@@ -51,7 +51,7 @@ fn is_latest(join: Join) -> bool {
 }
 
 /// The reason why the first emitted bundle is incomplete, by input.
-fn told(rig: &mut Rig) -> Vec<(u16, &'static str)> {
+fn emitted(rig: &mut Rig) -> Vec<(u16, &'static str)> {
     let bundle = rig.out.iter().find_map(|event| match event {
         Event::Bundle(bundle) => Some(bundle),
         _ => None,
@@ -80,7 +80,7 @@ fn a_bundle_cut_by_max_wait_names_the_inputs_it_waited_for() {
     for join in joins() {
         let mut rig = open(with_pivot(join, 50_000));
         rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
-        assert_eq!(told(&mut rig), [(OTHER, "max-wait")], "{join:?}");
+        assert_eq!(emitted(&mut rig), [(OTHER, "max-wait")], "{join:?}");
     }
 }
 
@@ -91,7 +91,7 @@ fn a_bundle_cut_by_overflow_names_the_inputs_it_waited_for() {
         policy.bounds.stream_items = Some(2);
         let mut rig = open(policy);
         rig.give(PIVOT, 110, 0, 110, 1);
-        assert_eq!(told(&mut rig), [(OTHER, "overflow")], "{join:?}");
+        assert_eq!(emitted(&mut rig), [(OTHER, "overflow")], "{join:?}");
     }
 }
 
@@ -101,10 +101,10 @@ fn a_bundle_names_its_idle_inputs_unless_their_latest_is_asked() {
         let expected: &[_] = if is_latest(join) { &[] } else { &[(OTHER, "idle")] };
         let mut rig = open(with_pivot(join, 100));
         rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
-        assert_eq!(told(&mut rig), expected, "{join:?}");
+        assert_eq!(emitted(&mut rig), expected, "{join:?}");
         let mut rig = open(with_pivot(join, 50_000));
         rig.aligner.finish(Timestamp::from_millis(1), &mut rig.out);
-        assert_eq!(told(&mut rig), expected, "at the end, {join:?}");
+        assert_eq!(emitted(&mut rig), expected, "at the end, {join:?}");
     }
 }
 
@@ -117,7 +117,7 @@ fn a_bundle_cut_for_one_input_does_not_name_a_settled_one() {
         rig.give(OTHER, 200, 0, 200, 0);
         rig.give(2, 95, 0, 95, 0);
         rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
-        assert_eq!(told(&mut rig), [(2, "max-wait")], "{join:?}");
+        assert_eq!(emitted(&mut rig), [(2, "max-wait")], "{join:?}");
     }
 }
 
@@ -129,13 +129,13 @@ fn a_cut_bundle_names_neither_optional_nor_held_inputs() {
         policy.inputs[1].missing = Missing::Emit;
         let mut rig = open(policy);
         rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
-        assert_eq!(told(&mut rig), [], "{join:?}");
+        assert_eq!(emitted(&mut rig), [], "{join:?}");
     }
     let mut policy = with_pivot(Join::Nearest { tolerance: ms(5), reuse: true }, 50_000);
     policy.inputs[1].missing = Missing::Hold { max_age: ms(50) };
     let mut rig = open(policy);
     rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
-    assert_eq!(told(&mut rig), []);
+    assert_eq!(emitted(&mut rig), []);
 }
 
 #[test]
@@ -145,14 +145,14 @@ fn a_span_that_is_cut_short_says_so() {
         let given = |idle| open(policy(method.clone(), Join::Pivot, idle));
         let mut rig = given(50_000);
         rig.aligner.tick(Timestamp::from_millis(5_000), &mut rig.out);
-        assert_eq!(told(&mut rig), [(PIVOT, "max-wait"), (OTHER, "max-wait")], "{method:?}");
+        assert_eq!(emitted(&mut rig), [(PIVOT, "max-wait"), (OTHER, "max-wait")], "{method:?}");
         let mut rig = given(100);
         rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
-        assert_eq!(told(&mut rig), [(PIVOT, "idle"), (OTHER, "idle")], "{method:?}");
+        assert_eq!(emitted(&mut rig), [(PIVOT, "idle"), (OTHER, "idle")], "{method:?}");
         let mut rig = given(50_000);
         rig.give(PIVOT, 300, 0, 1, 1);
         rig.aligner.tick(Timestamp::from_millis(1_350), &mut rig.out);
-        assert_eq!(told(&mut rig), [(OTHER, "max-wait")], "the first had gone on, {method:?}");
+        assert_eq!(emitted(&mut rig), [(OTHER, "max-wait")], "the first had gone on, {method:?}");
     }
 }
 
@@ -179,7 +179,7 @@ fn an_exact_set_with_all_its_samples_is_never_cut_short() {
     rig.give(PIVOT, 100, 0, 1, 0);
     rig.give(OTHER, 100, 0, 2, 0);
     rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
-    assert_eq!(told(&mut rig), []);
+    assert_eq!(emitted(&mut rig), []);
 }
 
 #[test]
@@ -188,17 +188,17 @@ fn an_approximate_set_names_the_input_that_could_improve_it() {
     let mut rig = open(policy(approximate(), Join::Pivot, 50_000));
     rig.aligner.tick(Timestamp::from_millis(1_000), &mut rig.out);
     assert_eq!(
-        told(&mut rig),
+        emitted(&mut rig),
         [(OTHER, "max-wait")],
         "one at 100 would lie closer to the first, and none to the second"
     );
     let mut rig = open(policy(approximate(), Join::Pivot, 100));
     rig.aligner.tick(Timestamp::from_millis(100), &mut rig.out);
-    assert_eq!(told(&mut rig), [(OTHER, "idle")]);
+    assert_eq!(emitted(&mut rig), [(OTHER, "idle")]);
     let mut rig = Rig::new(policy(approximate(), Join::Pivot, 50_000));
     rig.give(PIVOT, 100, 0, 1, 0);
     rig.give(OTHER, 100, 0, 2, 0);
-    assert_eq!(told(&mut rig), [], "none lies closer");
+    assert_eq!(emitted(&mut rig), [], "none lies closer");
 }
 
 #[test]
@@ -211,14 +211,14 @@ fn only_results_on_time_are_cut_short_early_ones_are_not() {
     let mut early = rig(true);
     early.give(OTHER, 90, 0, 90, 0);
     early.give(PIVOT, 100, 0, 100, 0);
-    assert_eq!(told(&mut early), []);
+    assert_eq!(emitted(&mut early), []);
     let mut on_time = rig(false);
     on_time.give(OTHER, 90, 0, 90, 0);
     on_time.give(PIVOT, 100, 0, 100, 0);
     assert!(on_time.out.is_empty());
     on_time.aligner.tick(Timestamp::from_millis(1_000), &mut on_time.out);
-    assert_eq!(told(&mut on_time), [(OTHER, "max-wait")]);
+    assert_eq!(emitted(&mut on_time), [(OTHER, "max-wait")]);
     on_time.give(OTHER, 700, 0, 7, 1_001);
     on_time.give(PIVOT, 700, 0, 7, 1_001);
-    assert_eq!(told(&mut on_time), [], "the final bundle had all of it");
+    assert_eq!(emitted(&mut on_time), [], "the final bundle had all of it");
 }

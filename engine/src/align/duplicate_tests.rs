@@ -73,10 +73,10 @@ fn records_of_one_time_with_different_ids_are_both_kept() {
     for id in [1, 2, 2, ID, ID + 1, ID, 1] {
         rig.push_as(1, 100, 0, id, 0);
     }
-    let told = rig.push_as(0, 150, 0, 9, 0);
-    assert_eq!(told, "");
-    let told = rig.finish(0);
-    assert!(told.starts_with(&format!("150:[9][1, 2, 2, {ID}, {}, 1]", ID + 1)), "{told}");
+    let emitted = rig.push_as(0, 150, 0, 9, 0);
+    assert_eq!(emitted, "");
+    let emitted = rig.finish(0);
+    assert!(emitted.starts_with(&format!("150:[9][1, 2, 2, {ID}, {}, 1]", ID + 1)), "{emitted}");
 }
 
 #[test]
@@ -165,11 +165,11 @@ fn a_used_up_record_that_repeats_late_is_a_duplicate_too() {
     rig.push_as(0, 80, 0, 1, 0);
     rig.push_as(1, 100, 0, ID, 0);
     rig.push_as(1, 260, 0, 5, 0);
-    let told = rig.push_as(0, 400, 0, 2, 0);
-    assert!(told.starts_with(&format!("80:[1][{ID}] 1x1 {ID}x1")), "{told}");
+    let emitted = rig.push_as(0, 400, 0, 2, 0);
+    assert!(emitted.starts_with(&format!("80:[1][{ID}] 1x1 {ID}x1")), "{emitted}");
     assert_eq!(rig.push_as(1, 100, 0, ID, 0), format!("duplicate {ID}"));
-    let told = rig.push_as(1, 100, 0, ID + 1, 0);
-    assert!(told.starts_with(&format!("late {}", ID + 1)), "{told}");
+    let emitted = rig.push_as(1, 100, 0, ID + 1, 0);
+    assert!(emitted.starts_with(&format!("late {}", ID + 1)), "{emitted}");
 }
 
 #[test]

@@ -57,8 +57,8 @@ fn a_clock_set_back_begins_an_epoch_without_late_samples() {
     rig.push(1, 99_995, 0);
     assert_eq!(rig.push(0, 40, 1), "");
     assert_eq!(rig.push(0, 80, 2), "");
-    let told = rig.push(0, 120, 3);
-    assert_eq!(told, "epoch 100000 to 40 of 0 100000:[100000][99995] 100000x1 99995x1");
+    let emitted = rig.push(0, 120, 3);
+    assert_eq!(emitted, "epoch 100000 to 40 of 0 100000:[100000][99995] 100000x1 99995x1");
     assert_eq!(rig.push(1, 50, 4), "40:[40][50] 40x1 50x1", "the other input goes by its own clock");
 }
 
@@ -95,8 +95,8 @@ fn a_sparse_input_goes_on_where_the_others_stand() {
     for time in 2..=90 {
         rig.push(0, time * 900, 0);
     }
-    let told = rig.push(1, 81_010, 0);
-    assert!(!told.contains("epoch") && told.contains("81000:[81000][81010]"), "{told}");
+    let emitted = rig.push(1, 81_010, 0);
+    assert!(!emitted.contains("epoch") && emitted.contains("81000:[81000][81010]"), "{emitted}");
 }
 
 #[test]

@@ -123,6 +123,6 @@ impl<T> Event<T> {
 /// The number of samples that have left the buffers, by the events from `from` on.
 #[inline]
 pub(super) fn ended<T>(out: &[Event<T>], from: usize) -> usize {
-    let told = out.get(from..).unwrap_or_default();
-    told.iter().filter(|event| event.ended().is_some()).count()
+    let events = out.get(from..).unwrap_or_default();
+    events.iter().filter(|event| event.ended().is_some()).count()
 }

@@ -13,7 +13,7 @@ use super::held::Held;
 use super::moment::Moment;
 use super::queue::Queue;
 use super::same_time::{OfInput, SameTimeIds};
-use super::verdict::{Closing, Telling, begin, cut_short};
+use super::verdict::{Closing, Emission, begin, cut_short};
 use super::view::{NEVER, View};
 use crate::position::InputId;
 use crate::sample::TieBreak;
@@ -363,9 +363,9 @@ impl<T: Held + Clone> Exact<T> {
             first,
             opened_at: set.arrived,
             cut_short: cut_short(waited, cut),
-            telling: Telling::ONLY,
+            emission: Emission::ONLY,
         };
-        out.push(closing.tell(view, |input| {
+        out.push(closing.into_event(view, |input| {
             let is_there = set.samples.get(input).is_some_and(|place| !place.is_free());
             is_there || view.watermark(input) > set.time
         }));

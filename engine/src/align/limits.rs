@@ -20,18 +20,18 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new(method: &Method) -> Self {
-        let asked = match method {
-            Method::ApproximateTime(asked) => asked,
+        let settings = match method {
+            Method::ApproximateTime(settings) => settings,
             Method::Pivot(_) | Method::Exact | Method::Tumbling { .. } | Method::Session { .. } => {
                 &ApproximateTime::default()
             }
         };
         Self {
-            queue: asked.queue.max(1),
-            max_interval: asked.max_interval.map_or(i64::MAX, nanos),
+            queue: settings.queue.max(1),
+            max_interval: settings.max_interval.map_or(i64::MAX, nanos),
             // A cast to an integer saturates, and makes 0 of a NaN.
-            age_penalty: (asked.age_penalty * 1e6).round() as u32,
-            min_period: asked.min_periods.iter().copied().map(nanos).collect(),
+            age_penalty: (settings.age_penalty * 1e6).round() as u32,
+            min_period: settings.min_periods.iter().copied().map(nanos).collect(),
         }
     }
 

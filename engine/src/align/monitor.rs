@@ -78,14 +78,14 @@ struct Watch {
     progress: Progress,
     /// The time at which an offset was last reported, while it counts.
     found: Option<Timestamp>,
-    told_drift: bool,
+    drift_reported: bool,
 }
 
 #[derive(Debug)]
 struct Followed {
     estimator: DriftEstimator,
     since: Timestamp,
-    heard: Timestamp,
+    last_arrival: Timestamp,
 }
 
 /// The progress of event time beside the wall clock.
@@ -105,7 +105,7 @@ impl ClockMonitor {
             offset: OffsetEstimator::with_window(EVENTS),
             progress: Progress::default(),
             found: None,
-            told_drift: false,
+            drift_reported: false,
         };
         Self {
             reference: policy.pivot().map_or(0, InputId::index),
@@ -161,10 +161,10 @@ impl ClockMonitor {
             self.look_at = now.after(LOOK_EVERY);
             for (input, watch) in ids(&mut self.inputs) {
                 let drift = watch.drift(now);
-                if drift.is_some() || watch.told_drift {
+                if drift.is_some() || watch.drift_reported {
                     readings.push(Reading { input, quantity: Quantity::DriftPpm, value: drift });
                 }
-                watch.told_drift = drift.is_some();
+                watch.drift_reported = drift.is_some();
                 if watch.found.is_some_and(|found| now.since(found) > KEPT) {
                     watch.found = None;
                     readings.push(Reading { input, quantity: Quantity::OffsetSeconds, value: None });
@@ -219,7 +219,7 @@ impl ClockMonitor {
 impl Watch {
     fn follow(&mut self, stream: &StreamKey, stamp: Stamp, now: Timestamp) {
         if let Some(followed) = self.drifts.get_mut(stream) {
-            followed.heard = followed.heard.max(now);
+            followed.last_arrival = followed.last_arrival.max(now);
             followed.estimator.observe(stamp.event_time, stamp.duration);
             return;
         }
@@ -228,7 +228,8 @@ impl Watch {
                 return;
             }
             self.drifts.retain(|_, followed| !followed.is_over(now));
-            let next = |followed: &Followed| followed.since.after(TURN).min(followed.heard.after(SILENT));
+            let next =
+                |followed: &Followed| followed.since.after(TURN).min(followed.last_arrival.after(SILENT));
             let free = self.drifts.values().map(next).min().unwrap_or(now);
             // Limits this search, or each sample of the many streams without a place would repeat it.
             self.full_until = free.max(now.after(Duration::from_secs(1)));
@@ -238,12 +239,12 @@ impl Watch {
         }
         let mut estimator = DriftEstimator::new();
         estimator.observe(stamp.event_time, stamp.duration);
-        self.drifts.insert(stream.clone(), Followed { estimator, since: now, heard: now });
+        self.drifts.insert(stream.clone(), Followed { estimator, since: now, last_arrival: now });
     }
 
     /// The drift that is furthest from 0.
     fn drift(&mut self, now: Timestamp) -> Option<f64> {
-        self.drifts.retain(|_, followed| now.since(followed.heard) <= SILENT);
+        self.drifts.retain(|_, followed| now.since(followed.last_arrival) <= SILENT);
         let drifts = self.drifts.values().filter_map(|followed| followed.estimator.estimate());
         drifts.map(|drift| drift.ppm).max_by(|one, other| one.abs().total_cmp(&other.abs()))
     }
@@ -263,7 +264,7 @@ impl Watch {
 
 impl Followed {
     fn is_over(&self, now: Timestamp) -> bool {
-        now.since(self.since) >= TURN || now.since(self.heard) >= SILENT
+        now.since(self.since) >= TURN || now.since(self.last_arrival) >= SILENT
     }
 }
 

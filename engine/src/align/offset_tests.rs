@@ -157,10 +157,15 @@ fn by_arrivals(mut delay: impl FnMut(Side, i64) -> i64, clock: i64, duration: Du
     for n in 0..200 {
         for side in [Side::Input, Side::Reference] {
             let truly = NOON + n * 100 * MS;
-            let told = if side == Side::Input { truly - clock } else { truly };
+            let emitted = if side == Side::Input { truly - clock } else { truly };
             let lasts = if side == Side::Input { duration } else { Duration::ZERO };
             let arrival = truly + lasts.as_nanos() as i64 + delay(side, n);
-            estimator.observe(side, Timestamp::from_nanos(told), lasts, Some(Timestamp::from_nanos(arrival)));
+            estimator.observe(
+                side,
+                Timestamp::from_nanos(emitted),
+                lasts,
+                Some(Timestamp::from_nanos(arrival)),
+            );
         }
     }
     estimator.by_arrivals()
@@ -189,12 +194,12 @@ fn a_clock_that_drifts_is_not_given_as_an_offset() {
 fn arrivals_choose_among_offsets_that_events_leave_open() {
     let estimate = |offset_ns, spread_ns| Estimate { offset_ns, spread_ns, confidence: 0.1, events: 100 };
     let events = Outcome::Ambiguous { nearest: estimate(-3 * MS, 100), period_ns: Some(40 * MS as u64) };
-    let told =
+    let emitted =
         |rough| agree(&events, &Outcome::Found(rough)).map(|(estimate, basis)| (estimate.offset_ns, basis));
-    assert_eq!(told(estimate(120 * MS, 5)), Some((117 * MS, Basis::Both)));
-    assert_eq!(told(estimate(-82 * MS, 5)), Some((-83 * MS, Basis::Both)));
+    assert_eq!(emitted(estimate(120 * MS, 5)), Some((117 * MS, Basis::Both)));
+    assert_eq!(emitted(estimate(-82 * MS, 5)), Some((-83 * MS, Basis::Both)));
     // Arrivals that scatter as much as the period choose nothing.
-    assert_eq!(told(estimate(120 * MS, 15 * MS as u64)), Some((120 * MS, Basis::Arrivals)));
+    assert_eq!(emitted(estimate(120 * MS, 15 * MS as u64)), Some((120 * MS, Basis::Arrivals)));
     assert_eq!(agree(&events, &Outcome::Unclear), None);
 }
 

@@ -11,7 +11,7 @@ use super::input_buffer::{Ahead, InputBuffer, Refused};
 use super::moment::Moment;
 use super::moment::reach;
 use super::queue::Queue;
-use super::revise::Told;
+use super::revise::Provisional;
 use super::rules::Rule;
 use super::same_time::SameTimeIds;
 use super::verdict::{Closing, begin, cut_short, is_silent, may_be_cut};
@@ -47,7 +47,7 @@ pub(super) struct Open<T> {
     /// one has waited long enough, those before it have to close too.
     pub(super) waits_since: i64,
     /// The results of its bundle that were emitted before it is final.
-    pub(super) told: Option<Box<Told>>,
+    pub(super) emitted: Option<Box<Provisional>>,
     /// None if it ended before a restart: then its bundle is over, and only its time is used.
     pub(super) item: Option<T>,
 }
@@ -104,7 +104,7 @@ impl<T> Pivot<T> {
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
         let Moment { time, tie_break } = moment;
-        let pivot = Open { time, tie_break, arrived: view.now, waits_since, told: None, item };
+        let pivot = Open { time, tie_break, arrived: view.now, waits_since, emitted: None, item };
         self.open.insert(at, pivot);
         Ok(at == 0 || self.blocker == view.rules.pivot)
     }
@@ -225,7 +225,7 @@ impl<T: Held + Clone> Pivot<T> {
             self.sweep(view, out);
         }
         if view.rules.revises() && !self.open.is_empty() {
-            self.tell_ahead(view, out);
+            self.emit_ahead(view, out);
             return self.deadline(view);
         }
         if may_close {
@@ -269,7 +269,7 @@ impl<T: Held + Clone> Pivot<T> {
         self.sweep(view, out);
         self.release_unasked(view, out);
         if view.rules.revises() {
-            self.tell_ahead(view, out);
+            self.emit_ahead(view, out);
         }
     }
 
@@ -290,7 +290,7 @@ impl<T: Held + Clone> Pivot<T> {
             (Some((first, buffer)), pivot) if pivot.is_none_or(|pivot| first <= pivot.time) => {
                 buffer.evict_first(bound, out);
             }
-            (_, Some(pivot)) if pivot.told.is_some() || pivot.item.is_none() => {
+            (_, Some(pivot)) if pivot.emitted.is_some() || pivot.item.is_none() => {
                 self.close_first(view, Some(Lack::Overflow), out);
             }
             _ => {
@@ -307,7 +307,7 @@ impl<T: Held + Clone> Pivot<T> {
         self.close_settled(view, out);
         self.sweep(view, out);
         if view.rules.revises() {
-            self.tell_ahead(view, out);
+            self.emit_ahead(view, out);
         }
     }
 
@@ -343,7 +343,7 @@ impl<T: Held + Clone> Pivot<T> {
             self.same_time.add(pivot.time, &item);
         }
         let mut bundle = begin(view, pivot.time, record, view.rules.inputs.len());
-        let mut content = pivot.told.as_ref().map(|_| Vec::new());
+        let mut content = pivot.emitted.as_ref().map(|_| Vec::new());
         let cut_short = cut_short(pivot.waits_since.saturating_add(view.rules.max_wait) <= view.now, cut);
         let mut cut_inputs = SmallVec::<[usize; 4]>::new();
         for (buffer, (input, rule)) in self.buffers.iter_mut().zip(&view.rules.asked) {
@@ -359,18 +359,18 @@ impl<T: Held + Clone> Pivot<T> {
                 cut_inputs.push(*input);
             }
             if let Some(content) = &mut content {
-                Told::note(content, buffer, &found);
+                Provisional::note(content, buffer, &found);
             }
             bundle.parts.push(buffer.take(&found, true));
         }
         if bundle.parts.len() == view.rules.pivot {
             bundle.parts.push(part_of_pivot(pivot.time, item.clone()));
         }
-        let telling = Told::last(pivot.told.as_deref(), content);
-        let used = 1 + pivot.told.as_ref().map_or(0, |told| told.times);
+        let emission = Provisional::last(pivot.emitted.as_deref(), content);
+        let used = 1 + pivot.emitted.as_ref().map_or(0, |emitted| emitted.times);
         let closing =
-            Closing { bundle, first: before == i64::MIN, opened_at: pivot.arrived, cut_short, telling };
-        out.push(closing.tell(view, |input| !cut_inputs.contains(&input)));
+            Closing { bundle, first: before == i64::MIN, opened_at: pivot.arrived, cut_short, emission };
+        out.push(closing.into_event(view, |input| !cut_inputs.contains(&input)));
         out.push(Event::Released { item, used });
         true
     }

@@ -345,7 +345,7 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
             match event {
                 Event::Bundle(bundle) if !bundle.is_final => {
                     let t = bundle.event_time.as_nanos();
-                    prop_assert!(!bundles.contains_key(&t), "told after it was final");
+                    prop_assert!(!bundles.contains_key(&t), "emitted after it was final");
                     let ids: Parts =
                         bundle.parts.iter().map(|part| (part.samples.to_vec(), part.held)).collect();
                     for id in ids.iter().flat_map(|(ids, _)| ids) {
@@ -442,13 +442,13 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
             let before = &known[..index];
             let finds = |i: usize| find(&plans[i], joins[i], &seen[i], before, *t);
             all_on_time &= (0..plans.len()).all(|i| settled(&on_time[i], joins[i], &seen[i], before, *t));
-            let told = ahead.get(t);
+            let emitted = ahead.get(t);
             if all_on_time && revise.revises() {
                 prop_assert!(
-                    told.is_some(),
+                    emitted.is_some(),
                     "the bundle at {t} is on time and not emitted after step {step}"
                 );
-                for (i, ids) in told.iter().flat_map(|(_, ids)| ids.iter().enumerate()) {
+                for (i, ids) in emitted.iter().flat_map(|(_, ids)| ids.iter().enumerate()) {
                     let fuzzy = plans[i].sound == Sound::Overlapping && i != pivot;
                     prop_assert!(fuzzy || *ids == finds(i), "input {i} at {t} is {:?}", finds(i));
                 }
@@ -462,9 +462,12 @@ fn check(plans: &[InputPlan], pivot: usize, revise: Revise) -> Result<Run, TestC
                     i == pivot || held || lack(needs, ids.len(), None).is_none()
                 };
                 let is_sound = plans.iter().any(|plan| plan.sound != Sound::No);
-                prop_assert!(is_sound || told.is_some() || !(0..plans.len()).all(enough), "{t} has enough");
+                prop_assert!(
+                    is_sound || emitted.is_some() || !(0..plans.len()).all(enough),
+                    "{t} has enough"
+                );
             } else if !revise.revises() {
-                prop_assert!(told.is_none());
+                prop_assert!(emitted.is_none());
             }
         }
         // As early as the definition allows: the first pivot that is open has something to wait for.

@@ -143,7 +143,7 @@ impl Plan {
 
 /// The events of an aligner.
 #[derive(Debug, Default)]
-struct Told {
+struct Emitted {
     /// The samples of each input, by event time.
     bundles: Bundles,
     /// The number of samples that had come when a bundle was emitted, by event time.
@@ -154,12 +154,12 @@ struct Told {
 struct Life {
     aligner: Aligner<usize>,
     come: usize,
-    told: Told,
+    emitted: Emitted,
 }
 
 impl Life {
     fn new(plan: &Plan) -> Self {
-        Self { aligner: Aligner::new(plan.policy()), come: 0, told: Told::default() }
+        Self { aligner: Aligner::new(plan.policy()), come: 0, emitted: Emitted::default() }
     }
 
     fn take(&mut self, item: &Item, had_ended: bool) {
@@ -187,12 +187,12 @@ impl Life {
             match event {
                 Event::Bundle(bundle) => {
                     let parts = bundle.parts.iter().map(|part| part.samples.to_vec());
-                    self.told.after.insert(bundle.event_time.as_nanos(), self.come);
-                    self.told.bundles.push((bundle.event_time.as_nanos(), parts.collect()));
+                    self.emitted.after.insert(bundle.event_time.as_nanos(), self.come);
+                    self.emitted.bundles.push((bundle.event_time.as_nanos(), parts.collect()));
                 }
                 event => {
                     let item = *event.ended().expect("no bundle is dropped, and no clock steps");
-                    assert!(self.told.gone.insert(item), "{item} ends twice");
+                    assert!(self.emitted.gone.insert(item), "{item} ends twice");
                 }
             }
         }
@@ -200,9 +200,9 @@ impl Life {
 }
 
 /// The samples that have ended once some of the bundles are over: they are released, and all their bundles are over.
-fn ended(told: &Told, open: &[&(i64, Vec<Vec<usize>>)]) -> BTreeSet<usize> {
+fn ended(emitted: &Emitted, open: &[&(i64, Vec<Vec<usize>>)]) -> BTreeSet<usize> {
     let held: BTreeSet<usize> = open.iter().flat_map(|(_, parts)| parts.iter().flatten().copied()).collect();
-    told.gone.difference(&held).copied().collect()
+    emitted.gone.difference(&held).copied().collect()
 }
 
 type Bundles = Vec<(i64, Vec<Vec<usize>>)>;
@@ -219,9 +219,9 @@ fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, 
     let mut before = Life::new(plan);
     arrivals.iter().take(taken).for_each(|item| before.take(item, false));
     let (settled, open): (Vec<_>, Vec<_>) =
-        before.told.bundles.iter().enumerate().partition(|(index, _)| is_settled(*index));
+        before.emitted.bundles.iter().enumerate().partition(|(index, _)| is_settled(*index));
     let open: Vec<_> = open.into_iter().map(|(_, bundle)| bundle).collect();
-    let ended = ended(&before.told, &open);
+    let ended = ended(&before.emitted, &open);
 
     let mut after = Life::new(plan);
     let mut is_behind: Vec<bool> = plan.inputs.iter().map(|_| true).collect();
@@ -240,11 +240,11 @@ fn restart(plan: &Plan, is_settled: impl Fn(usize) -> bool) -> Result<(Bundles, 
     after.finish();
     let left: BTreeSet<usize> =
         arrivals.iter().map(|item| item.id).filter(|id| !ended.contains(id)).collect();
-    prop_assert_eq!(&after.told.gone, &left);
+    prop_assert_eq!(&after.emitted.gone, &left);
     prop_assert_eq!(after.aligner.buffered(), 0);
 
     let settled = settled.into_iter().map(|(_, bundle)| bundle.clone());
-    Ok((settled.chain(after.told.bundles).collect(), undisturbed.told.bundles))
+    Ok((settled.chain(after.emitted.bundles).collect(), undisturbed.emitted.bundles))
 }
 
 proptest! {
@@ -252,10 +252,10 @@ proptest! {
 
     #[test]
     fn bundles_across_a_restart_are_complete_and_never_repeat(plan in plans()) {
-        let (mut told, mut expected) = restart(&plan, |index| plan.settled >> (index % 64) & 1 == 1)?;
-        told.sort();
+        let (mut emitted, mut expected) = restart(&plan, |index| plan.settled >> (index % 64) & 1 == 1)?;
+        emitted.sort();
         expected.sort();
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(emitted, expected);
     }
 
     #[test]
@@ -267,20 +267,20 @@ proptest! {
         let taken = plan.taken.index(arrivals.len() + 1);
         arrivals.iter().take(taken).for_each(|item| before.take(item, false));
         let is_settled = |index: usize| plan.settled >> (index % 64) & 1 == 1;
-        let told = before.told.bundles.iter().enumerate();
-        let (settled, open): (Vec<_>, Vec<_>) = told.partition(|(index, _)| is_settled(*index));
+        let emitted = before.emitted.bundles.iter().enumerate();
+        let (settled, open): (Vec<_>, Vec<_>) = emitted.partition(|(index, _)| is_settled(*index));
         let open: Vec<_> = open.into_iter().map(|(_, bundle)| bundle).collect();
-        let ended = ended(&before.told, &open);
+        let ended = ended(&before.emitted, &open);
 
         let mut after = Life::new(&plan);
         for (index, item) in arrivals.iter().enumerate() {
             after.take(item, index < taken && ended.contains(&item.id));
         }
-        let mut expected = undisturbed.told.after;
+        let mut expected = undisturbed.emitted.after;
         expected.retain(|time, _| !settled.iter().any(|(_, (settled, _))| settled == time));
         // Earlier where the bundle before it, which is over, had to wait.
         for (time, sample) in expected {
-            let again = after.told.after.get(&time).copied();
+            let again = after.emitted.after.get(&time).copied();
             prop_assert!(again.is_some_and(|again| again <= sample), "{time}: {sample}, then {again:?}");
         }
     }
@@ -290,9 +290,9 @@ proptest! {
     fn approximate_sets_across_a_restart_share_no_sample(plan in plans()) {
         let settled = plan.settled;
         let plan = Plan { method: Method::ApproximateTime(ApproximateTime::default()), ..plan };
-        let (told, _) = restart(&plan, |index| settled >> (index % 64) & 1 == 1)?;
+        let (emitted, _) = restart(&plan, |index| settled >> (index % 64) & 1 == 1)?;
         let mut seen = BTreeSet::new();
-        let samples = told.iter().flat_map(|(_, parts)| parts.iter().flatten());
+        let samples = emitted.iter().flat_map(|(_, parts)| parts.iter().flatten());
         for sample in samples {
             prop_assert!(seen.insert(sample), "{sample} is in two sets");
         }
@@ -324,7 +324,7 @@ fn observe(rig: &mut Rig, input: u16, time: i64, now: i64) -> String {
     let stamp = Stamp::new(Timestamp::from_millis(time), Duration::ZERO);
     let now = Timestamp::from_millis(now);
     rig.aligner.observe(&StreamKey::from("s"), InputId(input), stamp, now, &mut rig.out);
-    rig.told()
+    rig.emitted()
 }
 
 #[test]

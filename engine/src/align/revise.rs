@@ -16,12 +16,12 @@ use super::event::Event;
 use super::input_buffer::{Found, InputBuffer};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;
-use super::verdict::{Closing, Telling, begin, counts, cut_short, lack};
+use super::verdict::{Closing, Emission, begin, counts, cut_short, lack};
 use super::view::{NEVER, View};
 
 /// The last emitted result of a bundle that is not final.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Provisional {
     /// The number of times it was emitted.
     pub(super) times: u32,
     /// Set if it was emitted on time, and not only early.
@@ -38,7 +38,7 @@ type Finds = SmallVec<[Found; 3]>;
 /// Some of the inputs.
 type Inputs = SmallVec<[usize; 4]>;
 
-impl Told {
+impl Provisional {
     /// Adds the found samples of one input.
     pub(super) fn note<T>(content: &mut Content, buffer: &InputBuffer<T>, found: &Found) {
         content.push(if found.held { u32::MAX } else { u32::MAX - 1 });
@@ -46,17 +46,17 @@ impl Told {
     }
 
     /// The place of the final result, given the earlier results and the content that the bundle has now.
-    pub(super) fn last(told: Option<&Self>, content: Option<Content>) -> Telling {
-        let Some((told, content)) = told.zip(content) else { return Telling::ONLY };
-        let is_repeated = told.content == content;
-        let revision = if is_repeated { told.times.saturating_sub(1) } else { told.times };
-        Telling { revision, is_final: true, is_repeated }
+    pub(super) fn last(emitted: Option<&Self>, content: Option<Content>) -> Emission {
+        let Some((emitted, content)) = emitted.zip(content) else { return Emission::ONLY };
+        let is_repeated = emitted.content == content;
+        let revision = if is_repeated { emitted.times.saturating_sub(1) } else { emitted.times };
+        Emission { revision, is_final: true, is_repeated }
     }
 }
 
 impl<T: Clone> Pivot<T> {
     /// Emits the bundles that are on time or early for the first time, and those that have changed.
-    pub(super) fn tell_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn emit_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
         let mut reserved: SmallVec<[Places; 3]> = self.buffers.iter().map(|_| Places::new()).collect();
         let mut before = self.closed.time;
         let mut all_on_time = true;
@@ -81,7 +81,7 @@ impl<T: Clone> Pivot<T> {
                     reserved.extend_from_slice(&found.places);
                 }
             }
-            self.tell_one(view, index, before, finds, (all_on_time, waited, &cut_inputs), out);
+            self.emit_one(view, index, before, finds, (all_on_time, waited, &cut_inputs), out);
             before = time;
         }
     }
@@ -124,7 +124,7 @@ impl<T: Clone> Pivot<T> {
     }
 
     /// Emits one bundle if it is due.
-    fn tell_one(
+    fn emit_one(
         &mut self,
         view: &View<'_>,
         index: usize,
@@ -136,7 +136,7 @@ impl<T: Clone> Pivot<T> {
         let mut content = Content::new();
         let (mut enough, mut withheld) = (true, false);
         for ((buffer, (_, rule)), found) in self.buffers.iter().zip(&view.rules.asked).zip(&finds) {
-            Told::note(&mut content, buffer, found);
+            Provisional::note(&mut content, buffer, found);
             if let Some(lack) = lack(rule, found.places.len(), found.coverage, found.held) {
                 enough = false;
                 withheld |= counts(lack, rule) && matches!(rule.missing, Missing::Drop | Missing::DeadLetter);
@@ -144,18 +144,18 @@ impl<T: Clone> Pivot<T> {
         }
         let Some(pivot) = self.open.get_mut(index) else { return };
         let Some(item) = pivot.item.clone() else { return };
-        let (times, due) = match pivot.told.as_deref_mut() {
+        let (times, due) = match pivot.emitted.as_deref_mut() {
             None => (0, !withheld && (on_time || (view.rules.early && enough))),
-            Some(told) => {
-                told.on_time |= on_time;
-                (told.times, told.on_time && told.content != content)
+            Some(emitted) => {
+                emitted.on_time |= on_time;
+                (emitted.times, emitted.on_time && emitted.content != content)
             }
         };
         if !due {
             return;
         }
-        let on_time = on_time || pivot.told.as_ref().is_some_and(|told| told.on_time);
-        pivot.told = Some(Box::new(Told { times: times.saturating_add(1), on_time, content }));
+        let on_time = on_time || pivot.emitted.as_ref().is_some_and(|emitted| emitted.on_time);
+        pivot.emitted = Some(Box::new(Provisional { times: times.saturating_add(1), on_time, content }));
         let (time, arrived, record) = (pivot.time, pivot.arrived, pivot.record(view));
         let mut bundle = begin(view, time, record, view.rules.inputs.len());
         let buffers = self.buffers.iter_mut().zip(finds);
@@ -167,9 +167,9 @@ impl<T: Clone> Pivot<T> {
             opened_at: arrived,
             // Late samples do not count here.
             cut_short: cut_short(waited, (!cut_inputs.is_empty()).then_some(Lack::Idle)),
-            telling: Telling { revision: times, is_final: false, is_repeated: false },
+            emission: Emission { revision: times, is_final: false, is_repeated: false },
         };
-        out.push(closing.tell(view, |input| !cut_inputs.contains(&input)));
+        out.push(closing.into_event(view, |input| !cut_inputs.contains(&input)));
     }
 }
 
@@ -179,7 +179,8 @@ impl<T> Pivot<T> {
         let lateness = view.rules.lateness;
         let to_come = |at: i64| Some(at.saturating_sub(lateness)).filter(|at| *at > view.now);
         let idle = (0..view.rules.inputs.len()).filter_map(|input| to_come(view.idle_at(input)));
-        let waits = self.open.iter().filter(|pivot| pivot.told.as_ref().is_none_or(|told| !told.on_time));
+        let waits =
+            self.open.iter().filter(|pivot| pivot.emitted.as_ref().is_none_or(|emitted| !emitted.on_time));
         let waited = waits.filter_map(|pivot| to_come(pivot.waits_since.saturating_add(view.rules.max_wait)));
         idle.chain(waited).min().unwrap_or(NEVER)
     }

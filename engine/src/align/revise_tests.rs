@@ -48,8 +48,8 @@ fn a_late_sample_makes_a_new_revision_and_the_last_one_is_final() {
     assert_eq!(rig.push(OTHER, 40, 0), "", "late, but nothing of this bundle");
     assert_eq!(rig.push(PIVOT, 201, 0), "40x0");
     assert_eq!(rig.push(OTHER, 90, 0), "100:[100][60, 80, 90] r2");
-    let told = rig.push(OTHER, 201, 0);
-    assert_eq!(told, "100:[100][60, 80, 90] r2 final again 100x4 201:[201][] r0");
+    let emitted = rig.push(OTHER, 201, 0);
+    assert_eq!(emitted, "100:[100][60, 80, 90] r2 final again 100x4 201:[201][] r0");
     assert_eq!(rig.finish(0), "201:[201][] r0 final again 201x2 60x4 80x3 90x2 100x0 201x0");
 }
 

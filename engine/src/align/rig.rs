@@ -47,13 +47,13 @@ impl Rig {
         self.give(input, time, 0, 0, now);
         match self.out.first() {
             Some(Event::Bundle(bundle)) => (**bundle).clone(),
-            _ => panic!("no bundle but: {}", self.told()),
+            _ => panic!("no bundle but: {}", self.emitted()),
         }
     }
 
     pub(super) fn push_as(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) -> String {
         self.give(input, time, lasts, item, now);
-        self.told()
+        self.emitted()
     }
 
     pub(super) fn give(&mut self, input: u16, time: i64, lasts: u64, item: u32, now: i64) {
@@ -68,12 +68,12 @@ impl Rig {
 
     pub(super) fn tick(&mut self, now: i64) -> String {
         self.aligner.tick(Timestamp::from_millis(now), &mut self.out);
-        self.told()
+        self.emitted()
     }
 
     pub(super) fn finish(&mut self, now: i64) -> String {
         self.aligner.finish(Timestamp::from_millis(now), &mut self.out);
-        self.told()
+        self.emitted()
     }
 
     pub(super) fn due(&self) -> Option<i64> {
@@ -82,7 +82,7 @@ impl Rig {
 
     /// The events since the last call, in short form. `100:[100][90]` is a bundle, with its revision if there can be
     /// several, `90x1` a release after one use.
-    pub(super) fn told(&mut self) -> String {
+    pub(super) fn emitted(&mut self) -> String {
         let revises = self.aligner.policy().revise.revises();
         let bundle = |bundle: &Bundle<u32>| {
             let parts: String = bundle.parts.iter().map(|part| format!("{:?}", part.samples)).collect();
@@ -94,7 +94,7 @@ impl Rig {
             };
             format!("{}:{parts}{revision}", bundle.event_time.as_millis())
         };
-        let told = self.out.drain(..).map(|event| match &event {
+        let emitted = self.out.drain(..).map(|event| match &event {
             Event::Bundle(it) => bundle(it),
             Event::Dropped { bundle: it, missing } => format!("dropped {} by {}", bundle(it), missing.0),
             Event::DeadLetter { bundle: it, missing } => format!("dead {} by {}", bundle(it), missing.0),
@@ -108,6 +108,6 @@ impl Rig {
             }
             Event::Released { item, used } => format!("{item}x{used}"),
         });
-        told.collect::<Vec<_>>().join(" ")
+        emitted.collect::<Vec<_>>().join(" ")
     }
 }

@@ -39,9 +39,9 @@ impl Item {
         Position::new(InputId(self.input), 3, self.offset)
     }
 
-    fn stamp(&self, told_apart: bool) -> Stamp {
+    fn stamp(&self, has_tie_breaks: bool) -> Stamp {
         let stamp = Stamp::new(Timestamp::from_nanos(self.time), Duration::ZERO);
-        let tie_break = if told_apart { TieBreak::by(self.position()) } else { TieBreak::NONE };
+        let tie_break = if has_tie_breaks { TieBreak::by(self.position()) } else { TieBreak::NONE };
         Stamp { partition: 3, tie_break, ..stamp }
     }
 }
@@ -68,13 +68,13 @@ fn policy(method: Method, join: Join, inputs: usize) -> AlignPolicy {
 
 /// The events: the identities of the bundles in their order with their samples, and the end of each record.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
+struct Emitted {
     bundles: Vec<(i64, Option<Position>, Vec<Vec<i64>>)>,
     ended: BTreeMap<Position, &'static str>,
 }
 
-impl Told {
-    fn hear(&mut self, out: &mut Vec<Event<Item>>) -> Result<(), TestCaseError> {
+impl Emitted {
+    fn observe(&mut self, out: &mut Vec<Event<Item>>) -> Result<(), TestCaseError> {
         for event in out.drain(..) {
             let (item, how) = match event {
                 Event::Bundle(bundle) => {
@@ -103,32 +103,32 @@ impl Told {
 struct Run {
     aligner: Aligner<Item>,
     out: Vec<Event<Item>>,
-    told_apart: bool,
-    told: Told,
+    has_tie_breaks: bool,
+    emitted: Emitted,
 }
 
 impl Run {
-    fn new(policy: &AlignPolicy, told_apart: bool) -> Self {
+    fn new(policy: &AlignPolicy, has_tie_breaks: bool) -> Self {
         let aligner = Aligner::new(Arc::new(policy.clone()));
-        Self { aligner, out: Vec::new(), told_apart, told: Told::default() }
+        Self { aligner, out: Vec::new(), has_tie_breaks, emitted: Emitted::default() }
     }
 
     fn push(&mut self, item: Item) -> Result<(), TestCaseError> {
-        let (stamp, now) = (item.stamp(self.told_apart), Timestamp::from_nanos(0));
+        let (stamp, now) = (item.stamp(self.has_tie_breaks), Timestamp::from_nanos(0));
         self.aligner.push(&StreamKey::from("s"), InputId(item.input), stamp, item, now, &mut self.out);
-        self.told.hear(&mut self.out)
+        self.emitted.observe(&mut self.out)
     }
 
     fn observe(&mut self, item: Item) -> Result<(), TestCaseError> {
-        let (stamp, now) = (item.stamp(self.told_apart), Timestamp::from_nanos(0));
+        let (stamp, now) = (item.stamp(self.has_tie_breaks), Timestamp::from_nanos(0));
         self.aligner.observe(&StreamKey::from("s"), InputId(item.input), stamp, now, &mut self.out);
-        self.told.hear(&mut self.out)
+        self.emitted.observe(&mut self.out)
     }
 
-    fn finish(mut self) -> Result<Told, TestCaseError> {
+    fn finish(mut self) -> Result<Emitted, TestCaseError> {
         self.aligner.finish(Timestamp::from_nanos(0), &mut self.out);
-        self.told.hear(&mut self.out)?;
-        Ok(self.told)
+        self.emitted.observe(&mut self.out)?;
+        Ok(self.emitted)
     }
 }
 
@@ -179,11 +179,11 @@ proptest! {
             for item in items.iter().take(cut) {
                 before.push(*item)?;
             }
-            let mut ids: BTreeSet<_> = before.told.ids().into_iter().collect();
+            let mut ids: BTreeSet<_> = before.emitted.ids().into_iter().collect();
             // All before `from` are committed, and some of the others are known to have ended.
             let mut after = Run::new(&policy, true);
             for (index, item) in items.iter().enumerate().skip(from.min(cut)) {
-                let had_ended = index < cut && known >> index & 1 == 1 && before.told.ended.contains_key(&item.position());
+                let had_ended = index < cut && known >> index & 1 == 1 && before.emitted.ended.contains_key(&item.position());
                 if had_ended { after.observe(*item)? } else { after.push(*item)? }
             }
             let again = after.finish()?;
@@ -202,10 +202,10 @@ proptest! {
             for item in &items {
                 run.push(*item)?;
             }
-            let told = run.finish()?;
+            let emitted = run.finish()?;
             let times: BTreeSet<i64> = items.iter().map(|item| item.time).collect();
-            prop_assert!(told.ids().into_iter().eq(times.iter().map(|time| (*time, None))));
-            let duplicates = told.ended.values().filter(|how| **how == "duplicate").count();
+            prop_assert!(emitted.ids().into_iter().eq(times.iter().map(|time| (*time, None))));
+            let duplicates = emitted.ended.values().filter(|how| **how == "duplicate").count();
             prop_assert_eq!(duplicates, items.len() - times.len());
         }
     }
@@ -221,12 +221,12 @@ proptest! {
                 let again = !seen.insert((item.input, item.time, item.id));
                 // A pivot knows only the held samples of other inputs; see `InputBuffer`.
                 if item.input == 0 || !matches!(method, Method::Pivot(_)) {
-                    let how = run.told.ended.get(&item.position()).copied();
-                    prop_assert_eq!(again, how == Some("duplicate"), "{:?} {:?}", item, run.told);
+                    let how = run.emitted.ended.get(&item.position()).copied();
+                    prop_assert_eq!(again, how == Some("duplicate"), "{:?} {:?}", item, run.emitted);
                 }
             }
-            let told = run.finish()?;
-            prop_assert_eq!(told.ended.len(), items.len());
+            let emitted = run.finish()?;
+            prop_assert_eq!(emitted.ended.len(), items.len());
         }
     }
 
@@ -239,13 +239,13 @@ proptest! {
             for item in &items {
                 run.push(*item)?;
             }
-            let told = run.finish()?;
-            prop_assert_eq!(told.ended.len(), items.len());
-            let ids = told.ids();
+            let emitted = run.finish()?;
+            prop_assert_eq!(emitted.ended.len(), items.len());
+            let ids = emitted.ids();
             prop_assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "ids of their own: {:?}", ids);
             prop_assert!(ids.iter().map(|(time, _)| time).is_sorted());
-            prop_assert!(told.ended.values().all(|how| *how != "duplicate"), "{:?}", told);
-            prop_assert!(of(0).all(|item| told.ended[&item.position()] != "late"), "{:?}", told);
+            prop_assert!(emitted.ended.values().all(|how| *how != "duplicate"), "{:?}", emitted);
+            prop_assert!(of(0).all(|item| emitted.ended[&item.position()] != "late"), "{:?}", emitted);
             match method {
                 // Each pivot has a bundle, with the first sample of exactly its time.
                 Method::Pivot(_) => {
@@ -253,7 +253,7 @@ proptest! {
                         let other = of(1).find(|item| item.time == pivot.time).map(|item| item.offset);
                         (pivot.time, Some(pivot.position()), vec![vec![pivot.offset], other.into_iter().collect()])
                     });
-                    prop_assert_eq!(told.bundles, expected.collect::<Vec<_>>());
+                    prop_assert_eq!(emitted.bundles, expected.collect::<Vec<_>>());
                 }
                 // The first of a time with the first, the second with the second.
                 Method::Exact => {
@@ -269,11 +269,11 @@ proptest! {
                             expected.push((time, record, parts.to_vec()));
                         }
                     }
-                    prop_assert_eq!(told.bundles, expected);
+                    prop_assert_eq!(emitted.bundles, expected);
                 }
                 _ => {
                     let used: Vec<Vec<i64>> = (0..2)
-                        .map(|input| told.bundles.iter().flat_map(|(_, _, parts)| parts[input].clone()).collect())
+                        .map(|input| emitted.bundles.iter().flat_map(|(_, _, parts)| parts[input].clone()).collect())
                         .collect();
                     prop_assert!(used.iter().all(|offsets| offsets.is_sorted_by(|a, b| a < b)), "once, and uncrossed");
                 }
@@ -290,8 +290,8 @@ fn a_sample_that_comes_before_others_of_its_time_moves_them_on() {
     for (input, offset, time) in [(0, 7, 100), (0, 5, 100), (1, 1, 100), (1, 2, 100), (0, 6, 100)] {
         run.push(Item { input, offset, time, id: None }).expect("nothing is wrong");
     }
-    let told = run.finish().expect("nothing is wrong");
-    let parts: Vec<_> = told.bundles.into_iter().map(|(_, _, parts)| parts).collect();
+    let emitted = run.finish().expect("nothing is wrong");
+    let parts: Vec<_> = emitted.bundles.into_iter().map(|(_, _, parts)| parts).collect();
     assert_eq!(parts, [[vec![5], vec![1]], [vec![6], vec![2]], [vec![7], vec![]]]);
 }
 
@@ -306,7 +306,7 @@ fn a_limited_number_of_ids_of_one_time_is_remembered() {
                 .expect("nothing is wrong");
         }
     }
-    let told = run.finish().expect("nothing is wrong");
-    let duplicates = told.ended.values().filter(|how| **how == "duplicate").count();
+    let emitted = run.finish().expect("nothing is wrong");
+    let duplicates = emitted.ended.values().filter(|how| **how == "duplicate").count();
     assert_eq!(i64::try_from(duplicates), Ok(most), "one more is beyond recognition");
 }

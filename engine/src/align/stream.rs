@@ -58,7 +58,7 @@ impl<T: Held + Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if !self.hear(rules, partition, (arrival.input, arrival.time), now) {
+        if !self.follow(rules, partition, (arrival.input, arrival.time), now) {
             return self.put_aside(rules, partition, arrival, now, out);
         }
         if self.aside.is_some() {
@@ -70,7 +70,7 @@ impl<T: Held + Clone> Stream<T> {
 
     /// Advances the clock of an input by a sample, unless its event time is so far off that it has to be put aside.
     #[inline]
-    fn hear(&mut self, rules: &Rules, partition: i32, (input, time): (usize, i64), now: i64) -> bool {
+    fn follow(&mut self, rules: &Rules, partition: i32, (input, time): (usize, i64), now: i64) -> bool {
         if let (Some(clock), Some(rule)) = (self.clocks.get(input), rules.inputs.get(input)) {
             if clock.step_to(time).unsigned_abs() > rule.epoch_after
                 && !self.has_gone_on(input, time, rule.epoch_after, now)
@@ -82,7 +82,7 @@ impl<T: Held + Clone> Stream<T> {
                 _ => self.disorders.learn(rule, (input, self.clocks.len()), clock.step_to(time)),
             };
             if let Some(clock) = self.clocks.get_mut(input) {
-                clock.hear(time, allowed, partition, now);
+                clock.follow(time, allowed, partition, now);
             }
             if self.began == i64::MIN {
                 self.began = time;
@@ -114,7 +114,7 @@ impl<T: Held + Clone> Stream<T> {
     /// Moves the clock by a sample that exceeds a bound, and emits what that settles. Returns true if the sample can be
     /// taken once there is room, and need not be put aside.
     #[cold]
-    pub(super) fn hear_only(
+    pub(super) fn follow_only(
         &mut self,
         rules: &Rules,
         partition: i32,
@@ -122,8 +122,8 @@ impl<T: Held + Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> bool {
-        if !self.hear(rules, partition, (arrival.input, arrival.time), now) {
-            self.hear_aside(partition, arrival.input, now);
+        if !self.follow(rules, partition, (arrival.input, arrival.time), now) {
+            self.end_silence(partition, arrival.input, now);
             return false;
         }
         self.timestamp_outlier(arrival.input, out);
@@ -142,8 +142,8 @@ impl<T: Held + Clone> Stream<T> {
         now: i64,
         out: &mut Vec<Event<T>>,
     ) -> i64 {
-        if !self.hear(rules, partition, (input, moment.time), now) {
-            self.hear_aside(partition, input, now);
+        if !self.follow(rules, partition, (input, moment.time), now) {
+            self.end_silence(partition, input, now);
             return self.deadline(rules, now);
         }
         self.timestamp_outlier(input, out);
@@ -178,9 +178,9 @@ impl<T: Held + Clone> Stream<T> {
     ) -> bool {
         let (view, matching) = self.parts(rules, now);
         if overflow == Overflow::Close {
-            let (told, before) = (out.len(), matching.reach());
-            let lets_go = matching.close_now(&view, out) && ended(out, told) > 0;
-            if lets_go && (bound != Bound::StreamSpan || matching.reach() != before) {
+            let (start, before) = (out.len(), matching.reach());
+            let released = matching.close_now(&view, out) && ended(out, start) > 0;
+            if released && (bound != Bound::StreamSpan || matching.reach() != before) {
                 return true;
             }
         }
@@ -209,7 +209,7 @@ impl<T: Held + Clone> Stream<T> {
     #[cold]
     fn has_gone_on(&self, input: usize, time: i64, near: u64, now: i64) -> bool {
         let Some(clock) = self.clocks.get(input) else { return false };
-        let elapsed = now.saturating_sub(clock.heard);
+        let elapsed = now.saturating_sub(clock.last_arrival);
         let with_others = self.clocks.iter().any(|other| other.is_near(time, near));
         time > clock.latest && (with_others || clock.step_to(time).abs_diff(elapsed) <= near)
     }
@@ -227,7 +227,7 @@ impl<T: Held + Clone> Stream<T> {
         let input = arrival.input;
         let near =
             rules.inputs.get(input).map_or(0, |rule| i64::try_from(rule.epoch_after).unwrap_or(i64::MAX));
-        self.hear_aside(partition, input, now);
+        self.end_silence(partition, input, now);
         let aside = self.aside.get_or_insert_default();
         if aside.has(&arrival) {
             out.push(Event::Duplicate(arrival.item));
@@ -242,9 +242,9 @@ impl<T: Held + Clone> Stream<T> {
     }
 
     /// Ends the silence of an input by a sample put aside, whatever its event time.
-    fn hear_aside(&mut self, partition: i32, input: usize, now: i64) {
+    fn end_silence(&mut self, partition: i32, input: usize, now: i64) {
         if let Some(clock) = self.clocks.get_mut(input) {
-            (clock.heard, clock.partition) = (now, Some(partition));
+            (clock.last_arrival, clock.partition) = (now, Some(partition));
         }
     }
 
@@ -341,7 +341,7 @@ impl<T: Held + Clone> Stream<T> {
         if self.aside.is_some() {
             return NEVER;
         }
-        let heard = self.clocks.iter().map(|clock| clock.heard).max().unwrap_or(i64::MIN);
-        heard.saturating_add(rules.forget_after)
+        let last_arrival = self.clocks.iter().map(|clock| clock.last_arrival).max().unwrap_or(i64::MIN);
+        last_arrival.saturating_add(rules.forget_after)
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Closing<T> {
     /// The reason why it does not wait for more: `MaxWait` or `Overflow`, or `Idle` where all inputs count as idle. None
     /// if nothing can come or inputs are idle.
     pub(super) cut_short: Option<Lack>,
-    pub(super) telling: Telling,
+    pub(super) emission: Emission,
 }
 
 /// The reason that cuts a bundle short: the longest wait if it has `waited`, else the given one.
@@ -46,18 +46,18 @@ pub(super) fn is_silent(view: &View<'_>, input: usize, cut_short: Option<Lack>) 
 
 /// The place of a result among all that are emitted of one bundle.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Telling {
+pub(super) struct Emission {
     pub(super) revision: u32,
     pub(super) is_final: bool,
     pub(super) is_repeated: bool,
 }
 
-impl Telling {
+impl Emission {
     /// The only result of its bundle.
     pub(super) const ONLY: Self = Self { revision: 0, is_final: true, is_repeated: false };
 
     /// Returns true if the bundle was emitted before: then it cannot be withdrawn.
-    fn was_told(self) -> bool {
+    fn was_emitted(self) -> bool {
         self.revision > 0 || self.is_repeated
     }
 }
@@ -65,7 +65,7 @@ impl Telling {
 /// The outcome of a bundle, with the first input to blame if it is not emitted.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
-    Goes,
+    Emit,
     Dropped(InputId),
     DeadLetter(InputId),
 }
@@ -98,14 +98,14 @@ impl<T> Closing<T> {
     /// Judges the bundle by the inputs that brought too little, and makes its event, with the inputs that were cut short.
     /// `settled` returns true for an input whose samples can no longer change.
     #[inline]
-    pub(super) fn tell(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
-        let mut verdict = Verdict::Goes;
+    pub(super) fn into_event(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
+        let mut verdict = Verdict::Emit;
         let mut bundle = self.bundle;
         let Bundle { parts, incomplete, .. } = &mut *bundle;
         for (input, (part, rule)) in (0_u16..).zip(parts.iter().zip(&view.rules.inputs)) {
             let id = InputId(input);
             let too_little = lack(rule, part.samples.len(), part.coverage, part.held);
-            if too_little.is_some_and(|lack| !self.telling.was_told() && counts(lack, rule)) {
+            if too_little.is_some_and(|lack| !self.emission.was_emitted() && counts(lack, rule)) {
                 verdict = verdict.graver(rule.missing, id);
             }
             let is_asked = rule.needs.required && !part.held;
@@ -120,11 +120,11 @@ impl<T> Closing<T> {
         }
         bundle.first = self.first;
         bundle.opened_at = Timestamp::from_nanos(self.opened_at);
-        bundle.revision = self.telling.revision;
-        bundle.is_final = self.telling.is_final;
-        bundle.is_repeated = self.telling.is_repeated;
+        bundle.revision = self.emission.revision;
+        bundle.is_final = self.emission.is_final;
+        bundle.is_repeated = self.emission.is_repeated;
         match verdict {
-            Verdict::Goes => Event::Bundle(bundle),
+            Verdict::Emit => Event::Bundle(bundle),
             Verdict::Dropped(missing) => Event::Dropped { bundle, missing },
             Verdict::DeadLetter(missing) => Event::DeadLetter { bundle, missing },
         }
@@ -157,8 +157,8 @@ impl Verdict {
     /// The graver of two verdicts wins: dead-lettering keeps the samples that dropping would lose.
     fn graver(self, missing: Missing, input: InputId) -> Self {
         match (missing, self) {
-            (Missing::Drop, Self::Goes) => Self::Dropped(input),
-            (Missing::DeadLetter, Self::Goes | Self::Dropped(_)) => Self::DeadLetter(input),
+            (Missing::Drop, Self::Emit) => Self::Dropped(input),
+            (Missing::DeadLetter, Self::Emit | Self::Dropped(_)) => Self::DeadLetter(input),
             _ => self,
         }
     }

@@ -31,7 +31,7 @@ impl View<'_> {
     pub(super) fn idle_at(&self, input: usize) -> i64 {
         match (self.clocks.get(input), self.rules.inputs.get(input)) {
             (Some(clock), Some(rule)) => {
-                let silent = clock.heard.saturating_add(rule.idle_timeout);
+                let silent = clock.last_arrival.saturating_add(rule.idle_timeout);
                 match rule.idle_behind {
                     Some(most) if self.is_behind(clock, most) => silent.min(self.now),
                     _ => silent,
@@ -47,7 +47,7 @@ impl View<'_> {
             return true;
         };
         let lateness = self.rules.lateness;
-        let silent = clock.heard.saturating_add(rule.idle_timeout).saturating_sub(lateness);
+        let silent = clock.last_arrival.saturating_add(rule.idle_timeout).saturating_sub(lateness);
         silent <= self.now
             || rule.idle_behind.is_some_and(|most| self.is_behind(clock, most.saturating_sub(lateness)))
     }

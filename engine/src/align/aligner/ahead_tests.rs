@@ -84,26 +84,26 @@ proptest! {
         let keys: Vec<StreamKey> = (0..48).map(|i| StreamKey::from(format!("camera-{i}").as_str())).collect();
         let policy = policy(method, bounds);
         let (mut one_by_one, mut together) = (Aligner::new(Arc::clone(&policy)), Aligner::new(policy));
-        let (mut told_one_by_one, mut told_together) = (Vec::new(), Vec::new());
+        let (mut emitted_one_by_one, mut emitted_together) = (Vec::new(), Vec::new());
         let (mut now, mut number) = (Timestamp::from_millis(0), 0_u32);
         for (later, samples) in messages {
             now = now.after(Duration::from_millis(later));
-            one_by_one.tick(now, &mut told_one_by_one);
-            together.tick(now, &mut told_together);
+            one_by_one.tick(now, &mut emitted_one_by_one);
+            together.tick(now, &mut emitted_together);
             let mut message = Vec::new();
             for (stream, input, ahead) in samples {
                 number += 1;
                 let stamp = Stamp::new(now.after(Duration::from_millis(ahead)), Duration::ZERO);
                 message.push((&keys[usize::from(stream)], InputId(input), stamp, number));
-                one_by_one.push(&keys[usize::from(stream)], InputId(input), stamp, number, now, &mut told_one_by_one);
+                one_by_one.push(&keys[usize::from(stream)], InputId(input), stamp, number, now, &mut emitted_one_by_one);
             }
-            together.push_all(message, now, &mut told_together);
+            together.push_all(message, now, &mut emitted_together);
             prop_assert_eq!(together.buffered(), one_by_one.buffered());
             prop_assert_eq!(together.streams(), one_by_one.streams());
             prop_assert_eq!(together.next_deadline(), one_by_one.next_deadline());
         }
-        one_by_one.finish(now, &mut told_one_by_one);
-        together.finish(now, &mut told_together);
-        prop_assert_eq!(format!("{told_together:?}"), format!("{told_one_by_one:?}"));
+        one_by_one.finish(now, &mut emitted_one_by_one);
+        together.finish(now, &mut emitted_together);
+        prop_assert_eq!(format!("{emitted_together:?}"), format!("{emitted_one_by_one:?}"));
     }
 }

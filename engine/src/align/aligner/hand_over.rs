@@ -43,7 +43,7 @@ impl<T: Held + Clone> Handover<T> {
 
 /// The aligner that was to adopt the stream knows it already: its samples went to both.
 #[derive(Debug, thiserror::Error)]
-#[error("stream {} was handed over to a shard that has it already", .0.stream.key)]
+#[error("stream {}: handed over to a shard that has it already", .0.stream.key)]
 pub struct NotAdopted<T>(pub Handover<T>);
 
 impl<T: Held + Clone> Aligner<T> {

@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::super::super::bounds::Overflow;
-use super::super::super::bounds_property_tests::{Item, Run, Told, arrivals, bounds, key, policies};
+use super::super::super::bounds_property_tests::{Emitted, Item, Run, arrivals, bounds, key, policies};
 use super::super::super::event::Event;
 use super::*;
 use crate::position::InputId;
@@ -49,7 +49,7 @@ impl Several {
         let from = std::mem::replace(&mut self.owners[stream], to);
         if let Some(handover) = self.runs[from].aligner.hand_over(&key(stream)) {
             assert_eq!(handover.stream(), &key(stream));
-            self.runs[to].aligner.adopt(handover).expect("nobody else has it");
+            self.runs[to].aligner.adopt(handover).expect("no other aligner has it");
         }
     }
 
@@ -61,8 +61,8 @@ impl Several {
         self.runs.iter().map(|run| of(&run.aligner)).sum()
     }
 
-    fn check_totals(&self, told: &Told) -> Result<(), TestCaseError> {
-        prop_assert_eq!(self.sum(Aligner::buffered), told.held.len());
+    fn check_totals(&self, emitted: &Emitted) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.sum(Aligner::buffered), emitted.held.len());
         let mut sum = (0, 0);
         for account in self.runs.iter().filter_map(|run| run.aligner.account.as_ref()) {
             let (total, of_streams) = account.totals();
@@ -70,8 +70,8 @@ impl Several {
             sum = (sum.0 + total.0, sum.1 + total.1);
         }
         if self.runs[0].aligner.account.is_some() {
-            let bytes = told.held.values().map(|item| item.weight).sum::<u64>();
-            prop_assert_eq!(sum, (told.held.len() as u64, bytes));
+            let bytes = emitted.held.values().map(|item| item.weight).sum::<u64>();
+            prop_assert_eq!(sum, (emitted.held.len() as u64, bytes));
         }
         Ok(())
     }
@@ -133,29 +133,29 @@ proptest! {
         let refuses = bounds.overflow == Overflow::DropNewest;
         let bounds = if refuses { Bounds { items: None, bytes: None, ..bounds } } else { bounds };
         let policy = AlignPolicy { bounds, ..policy };
-        let (mut several, mut told, mut now) = (Several::new(&policy), Told::default(), 0);
+        let (mut several, mut emitted, mut now) = (Several::new(&policy), Emitted::default(), 0);
         let count = arrivals.len();
         for ((item, after), moves) in arrivals.into_iter().zip(moves) {
             now += after;
             several.tick(now);
             for run in &mut several.runs {
-                told.hear(&policy, &mut run.out, None)?;
+                emitted.observe(&policy, &mut run.out, None)?;
             }
             let moves: Move = moves;
             moves.into_iter().for_each(|it| several.go(it));
-            several.check_totals(&told)?;
+            several.check_totals(&emitted)?;
             let item = Item { input: item.input % policy.inputs.len(), ..item };
             let run = &mut several.runs[several.owners[item.stream]];
             run.push(item);
-            told.hear(&policy, &mut run.out, Some(item))?;
-            several.check_totals(&told)?;
+            emitted.observe(&policy, &mut run.out, Some(item))?;
+            several.check_totals(&emitted)?;
         }
         several.tick(now + 2_000);
         for run in &mut several.runs {
-            told.hear(&policy, &mut run.out, None)?;
+            emitted.observe(&policy, &mut run.out, None)?;
         }
-        several.check_totals(&told)?;
-        prop_assert_eq!((told.held.len(), told.ended), (0, count));
+        several.check_totals(&emitted)?;
+        prop_assert_eq!((emitted.held.len(), emitted.ended), (0, count));
     }
 }
 
@@ -214,7 +214,7 @@ impl Sharded {
         let resize = *resize;
         match streams.pop() {
             Some(stream) => {
-                let (giver, taker) = resize.moves(&stream).expect("it was asked for");
+                let (giver, taker) = resize.moves(&stream).expect("the stream was to move");
                 assert_eq!(giver, which);
                 if let Some(handover) = shard.run.aligner.hand_over(&stream) {
                     self.shards[taker].link.push_back(Message::Adopt { giver, stream: Some(handover) });
@@ -266,11 +266,11 @@ impl Sharded {
             }
             Message::Adopt { giver, stream } => {
                 let Shard { run, awaiting, .. } = shard;
-                let awaiting = awaiting.as_mut().expect("it was told before");
+                let awaiting = awaiting.as_mut().expect("the resize came before");
                 let go_on = match stream {
                     Some(handover) => {
                         let stream = handover.stream().clone();
-                        run.aligner.adopt(handover).expect("nobody else has it");
+                        run.aligner.adopt(handover).expect("no other aligner has it");
                         awaiting.adopted(&stream)
                     }
                     None => awaiting.handed_over(giver),

@@ -32,12 +32,12 @@ impl<T: Held + Clone> Aligner<T> {
         *latest = (*latest).max(time);
         let slot = self.slot_of(stream, now);
         let Some(held) = self.streams.get_mut(slot) else { return };
-        let told = out.len();
+        let start = out.len();
         let moment = Moment { time, tie_break: stamp.tie_break };
         let deadline = held.observe(&self.rules, stamp.partition, (input, moment), now, out);
-        self.buffered -= ended(out, told);
+        self.buffered -= ended(out, start);
         if let Some(account) = &mut self.account {
-            account.settle(slot, out.get(told..).unwrap_or_default());
+            account.settle(slot, out.get(start..).unwrap_or_default());
         }
         if deadline < held.scheduled {
             held.scheduled = deadline;

@@ -21,7 +21,7 @@ impl<T: Held + Clone> Aligner<T> {
     ) {
         let Some(held) = self.streams.get_mut(slot) else { return };
         let Some(account) = &mut self.account else { return };
-        let (told, weight, time) = (out.len(), arrival.item.weight(), arrival.time);
+        let (start, weight, time) = (out.len(), arrival.item.weight(), arrival.time);
         let refuses = |account: &Account, held: &Stream<T>| {
             if account.overflow != Overflow::DropNewest {
                 return None;
@@ -35,19 +35,19 @@ impl<T: Held + Clone> Aligner<T> {
             None => {
                 let deadline = held.push(&self.rules, partition, arrival, now, out);
                 account.add(slot, weight);
-                account.settle(slot, out.get(told..).unwrap_or_default());
+                account.settle(slot, out.get(start..).unwrap_or_default());
                 deadline
             }
             Some(bound) => {
-                let is_heard = held.hear_only(&self.rules, partition, &arrival, now, out);
-                account.settle(slot, out.get(told..).unwrap_or_default());
-                let told = out.len();
-                match refuses(account, held).or((!is_heard).then_some(bound)) {
+                let can_be_taken = held.follow_only(&self.rules, partition, &arrival, now, out);
+                account.settle(slot, out.get(start..).unwrap_or_default());
+                let start = out.len();
+                match refuses(account, held).or((!can_be_taken).then_some(bound)) {
                     Some(bound) => out.push(Event::Evicted { item: arrival.item, bound, used: 0 }),
                     None => {
                         held.take(&self.rules, arrival, now, out);
                         account.add(slot, weight);
-                        account.settle(slot, out.get(told..).unwrap_or_default());
+                        account.settle(slot, out.get(start..).unwrap_or_default());
                     }
                 }
                 held.deadline(&self.rules, now)
@@ -71,9 +71,9 @@ impl<T: Held + Clone> Aligner<T> {
             (None, None) => return false,
         };
         let Some(held) = self.streams.get_mut(slot) else { return false };
-        let told = out.len();
+        let start = out.len();
         let found = held.shed(&self.rules, account.overflow, bound, now, out);
-        account.settle(slot, out.get(told..).unwrap_or_default());
+        account.settle(slot, out.get(start..).unwrap_or_default());
         let deadline = held.deadline(&self.rules, now);
         if deadline < held.scheduled {
             held.scheduled = deadline;

@@ -76,7 +76,7 @@ use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
 use super::moment::reach;
-use super::verdict::{Closing, Telling, begin, cut_short};
+use super::verdict::{Closing, Emission, begin, cut_short};
 use super::view::{NEVER, View};
 use crate::position::InputId;
 use crate::time::Timestamp;
@@ -226,9 +226,9 @@ impl<T: Held + Clone> Approximate<T> {
         }
         let waited = waits_since.is_some_and(|since| since.saturating_add(view.rules.max_wait) <= view.now);
         let cut_short = cut_short(waited, cut);
-        let closing = Closing { bundle, first, opened_at, cut_short, telling: Telling::ONLY };
+        let closing = Closing { bundle, first, opened_at, cut_short, emission: Emission::ONLY };
         // A set lacks an input only if the search gave that input up.
-        out.push(closing.tell(view, |input| !given_up.get(input).copied().unwrap_or(true)));
+        out.push(closing.into_event(view, |input| !given_up.get(input).copied().unwrap_or(true)));
         out.extend(items.into_iter().map(|item| Event::Released { item, used: 1 }));
     }
 }

@@ -175,7 +175,7 @@ fn every_set(left: &[BTreeSet<i64>]) -> Vec<Set> {
 
 /// The events of some samples.
 #[derive(Default)]
-struct Told {
+struct Emitted {
     sets: Vec<Set>,
     ended: BTreeMap<usize, Option<u32>>,
     uses: BTreeMap<usize, u32>,
@@ -183,9 +183,9 @@ struct Told {
     restarted: bool,
 }
 
-impl Told {
+impl Emitted {
     /// Takes the events, and checks the rules that always hold.
-    fn hear(
+    fn observe(
         &mut self,
         events: &mut Vec<Event<Item>>,
         max_interval: Option<i64>,
@@ -240,35 +240,35 @@ fn push(aligner: &mut Aligner<Item>, item: Item, now: i64, out: &mut Vec<Event<I
 }
 
 /// Runs one order of arrival. After `cut` samples the process ends, and another goes on with those that had not ended.
-fn run(plan: &Plan, cut: Option<usize>) -> Result<Told, TestCaseError> {
+fn run(plan: &Plan, cut: Option<usize>) -> Result<Emitted, TestCaseError> {
     let mut aligner = Aligner::new(Arc::new(plan.policy()));
-    let (mut out, mut told) = (Vec::new(), Told::default());
+    let (mut out, mut emitted) = (Vec::new(), Emitted::default());
     let items = plan.arrivals();
     for (step, item) in items.iter().enumerate() {
         if cut == Some(step) {
             aligner = Aligner::new(Arc::new(plan.policy()));
-            for again in items.iter().take(step).filter(|item| !told.ended.contains_key(&item.id)) {
+            for again in items.iter().take(step).filter(|item| !emitted.ended.contains_key(&item.id)) {
                 push(&mut aligner, *again, 0, &mut out);
             }
             prop_assert!(out.is_empty(), "it would have come before");
-            told.restarted = true;
+            emitted.restarted = true;
         }
         push(&mut aligner, *item, 0, &mut out);
-        told.hear(&mut out, plan.max_interval)?;
+        emitted.observe(&mut out, plan.max_interval)?;
         if cut.is_none() {
-            prop_assert_eq!(aligner.buffered() + told.ended.len(), step + 1);
-            check_earliness(plan, &items[..=step], &told)?;
+            prop_assert_eq!(aligner.buffered() + emitted.ended.len(), step + 1);
+            check_earliness(plan, &items[..=step], &emitted)?;
         }
     }
     aligner.finish(Timestamp::from_nanos(0), &mut out);
-    told.hear(&mut out, plan.max_interval)?;
-    prop_assert_eq!(told.ended.len(), items.len());
-    prop_assert!(told.ended.values().all(Option::is_some), "none is late or a duplicate");
-    Ok(told)
+    emitted.observe(&mut out, plan.max_interval)?;
+    prop_assert_eq!(emitted.ended.len(), items.len());
+    prop_assert!(emitted.ended.values().all(Option::is_some), "none is late or a duplicate");
+    Ok(emitted)
 }
 
 /// Checks that the next set was still open: future samples would make it one or another.
-fn check_earliness(plan: &Plan, seen: &[Item], told: &Told) -> Result<(), TestCaseError> {
+fn check_earliness(plan: &Plan, seen: &[Item], emitted: &Emitted) -> Result<(), TestCaseError> {
     if plan.inputs.len() > 3 {
         return Ok(());
     }
@@ -281,7 +281,7 @@ fn check_earliness(plan: &Plan, seen: &[Item], told: &Told) -> Result<(), TestCa
         let watermark = of.last().map_or(0, |last| last - rule.out_of_orderness);
         let known = || of.range(..=watermark).copied();
         coming.push(known().last().map_or(watermark, |last| watermark.max(last + rule.min_period.max(1))));
-        let used = told.sets.iter().filter_map(|set| set[input]).max();
+        let used = emitted.sets.iter().filter_map(|set| set[input]).max();
         left[input] = known().filter(|time| used.is_none_or(|used| *time > used)).collect();
     }
     let next = |at: Option<i64>| {
@@ -339,7 +339,7 @@ proptest! {
             approximate.queue = queue;
         }
         let mut aligner = Aligner::new(Arc::new(policy));
-        let (mut out, mut told, mut now) = (Vec::new(), Told::default(), 0);
+        let (mut out, mut emitted, mut now) = (Vec::new(), Emitted::default(), 0);
         let items = plan.arrivals();
         for (item, (shift, pause)) in items.iter().zip(&times) {
             now += pause;
@@ -347,14 +347,14 @@ proptest! {
             // Out of order by more than is allowed too, and duplicates.
             let item = Item { time: item.time + shift % 9 - 4, ..*item };
             push(&mut aligner, item, now, &mut out);
-            told.hear(&mut out, plan.max_interval)?;
+            emitted.observe(&mut out, plan.max_interval)?;
             prop_assert!(aligner.buffered() <= queue * plan.inputs.len());
         }
         let pushed = items.len().min(times.len());
-        prop_assert_eq!(aligner.buffered() + told.ended.len(), pushed);
+        prop_assert_eq!(aligner.buffered() + emitted.ended.len(), pushed);
         aligner.tick(Timestamp::from_nanos(now + wait), &mut out);
-        told.hear(&mut out, plan.max_interval)?;
+        emitted.observe(&mut out, plan.max_interval)?;
         prop_assert_eq!(aligner.buffered(), 0);
-        prop_assert_eq!(told.ended.len(), pushed);
+        prop_assert_eq!(emitted.ended.len(), pushed);
     }
 }

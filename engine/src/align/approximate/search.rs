@@ -167,14 +167,14 @@ impl<T: Held> Search<T> {
         }
         let pivot_lossy = self.lines.get(heads.last).is_some_and(Line::is_lossy);
         let good = heads.end.saturating_sub(heads.start) <= limits.max_interval
-            && (heads.end > self.closed || !self.has_closed() || self.are_told_apart(heads.end))
+            && (heads.end > self.closed || !self.has_closed() || self.differ_by_tie_break(heads.end))
             && !pivot_lossy;
         good.then_some(Best { start: heads.start, end: heads.end, pivot: heads.end })
     }
 
     /// Returns true if a set that ends at the time of the last one differs from it by the offset of its last sample.
     #[cold]
-    fn are_told_apart(&self, end: i64) -> bool {
+    fn differ_by_tie_break(&self, end: i64) -> bool {
         end == self.closed
             && self
                 .lines

@@ -71,15 +71,15 @@ fn sets_do_not_cross_though_others_would_be_closer() {
 fn samples_that_decide_contiguity_are_held_until_a_set_is_made() {
     let given = [(0, 10), (1, 1), (2, 8), (1, 15)];
     let mut rig = plain(3);
-    let told: String = given.iter().map(|(input, time)| rig.push(*input, *time, 0)).collect();
+    let emitted: String = given.iter().map(|(input, time)| rig.push(*input, *time, 0)).collect();
     // {10, 15, 8} is better than {10, 1, 8}. Without the 1 the 15 were the first of its input, and {17, 15, 16} contiguous.
     let mut restarted = plain(3);
-    for (input, time) in given.iter().filter(|(_, time)| !told.contains(&format!("{time}x"))) {
+    for (input, time) in given.iter().filter(|(_, time)| !emitted.contains(&format!("{time}x"))) {
         assert_eq!(restarted.push(*input, *time, 0), "");
     }
     for rig in [&mut rig, &mut restarted] {
-        let told = [rig.push(2, 16, 0), rig.push(0, 17, 0)].concat();
-        assert_eq!(told, "1x0 8x0 16:[10][15][16] 10x1 15x1 16x1");
+        let emitted = [rig.push(2, 16, 0), rig.push(0, 17, 0)].concat();
+        assert_eq!(emitted, "1x0 8x0 16:[10][15][16] 10x1 15x1 16x1");
     }
 }
 
@@ -181,14 +181,14 @@ fn samples_of_an_idle_input_take_part() {
 
 #[test]
 fn sets_follow_the_policy_for_missing_samples() {
-    for (missing, told) in
+    for (missing, emitted) in
         [(Missing::Drop, "dropped 10:[10][] by 1 10x1"), (Missing::DeadLetter, "dead 10:[10][] by 1 10x1")]
     {
         let mut policy = policy(2, |_| {});
         policy.inputs[1].missing = missing;
         let mut rig = Rig::new(policy);
         rig.push(0, 10, 0);
-        assert_eq!(rig.tick(100), told);
+        assert_eq!(rig.tick(100), emitted);
     }
 }
 

@@ -63,7 +63,7 @@ use super::event::Event;
 use super::held::Held;
 use super::moment::reach;
 use super::queue::Queue;
-use super::verdict::{Closing, Telling, begin, cut_short};
+use super::verdict::{Closing, Emission, begin, cut_short};
 use super::view::{NEVER, View};
 use crate::time::Timestamp;
 use span_buffer::{Entry, SpanBuffer};
@@ -230,13 +230,13 @@ impl<T: Held + Clone> Spans<T> {
         let firsts = self.buffers.iter_mut().filter_map(|buffer| Some((buffer.first()?.time, buffer)));
         let Some((_, buffer)) = firsts.min_by_key(|(first, _)| *first) else { return false };
         let Some((_, over)) = buffer.evict_first(bound, out) else { return false };
-        self.mend_first(view.rules.cut, over);
+        self.correct_first(view.rules.cut, over);
         self.close_settled(view, out);
         true
     }
 
     /// Corrects the first span after its earliest sample left, whose first time after was `over`.
-    fn mend_first(&mut self, cut: Cut, over: i64) {
+    fn correct_first(&mut self, cut: Cut, over: i64) {
         let Some(span) = self.open.pop_front() else { return };
         let last = match cut {
             Cut::Tumbling { .. } => cut.limit(span.from).saturating_sub(1),
@@ -299,10 +299,10 @@ impl<T: Held + Clone> Spans<T> {
             }
         }
         let waited = Self::due(view, &span) <= view.now;
-        let (first, telling) = (!self.has_closed, Telling::ONLY);
+        let (first, emission) = (!self.has_closed, Emission::ONLY);
         let cut_short = cut_short(waited, cut_by);
-        let closing = Closing { bundle, first, opened_at, cut_short, telling };
-        out.push(closing.tell(view, |input| {
+        let closing = Closing { bundle, first, opened_at, cut_short, emission };
+        out.push(closing.into_event(view, |input| {
             let place = self.buffers.get(input).zip(view.rules.inputs.get(input));
             place.is_none_or(|(buffer, rule)| self.settled(view, &span, input, buffer, rule.slack))
         }));

@@ -344,8 +344,13 @@ fn check(plans: &[InputPlan], cutting: Cutting) -> Result<(), TestCaseError> {
 }
 
 /// A span that is open after these events, though its time was over at `since`, by the arrival of its first sample.
-fn overdue(cutting: Cutting, seen: &[(Item, i64)], told: &[Event<Item>], since: i64) -> Option<(i64, i64)> {
-    let mut floor = told.iter().rev().find_map(|event| match event {
+fn overdue(
+    cutting: Cutting,
+    seen: &[(Item, i64)],
+    emitted: &[Event<Item>],
+    since: i64,
+) -> Option<(i64, i64)> {
+    let mut floor = emitted.iter().rev().find_map(|event| match event {
         Event::Bundle(bundle) => Some(bundle.parts[0].to.as_nanos()),
         _ => None,
     });
@@ -391,7 +396,7 @@ proptest! {
         let at = Timestamp::from_nanos;
         // One aligner ticks all the time, the other at its deadlines.
         let (mut eager, mut lazy) = (Aligner::new(policy.clone()), Aligner::new(policy));
-        let (mut all, mut told) = (Vec::new(), Vec::new());
+        let (mut all, mut emitted) = (Vec::new(), Vec::new());
         let (stream, mut now, mut seen) = (StreamKey::from("s"), 0, Vec::new());
         let items = arrivals(&plans);
         for (item, pause) in items.iter().zip(&pauses) {
@@ -403,20 +408,20 @@ proptest! {
             now += pause;
             seen.push((*item, now));
             while let Some(due) = lazy.next_deadline().filter(|due| *due <= at(now)) {
-                lazy.tick(due, &mut told);
+                lazy.tick(due, &mut emitted);
             }
             let lasts = Duration::from_nanos(u64::try_from(item.end - item.time).expect("not negative"));
             let stamp = Stamp::new(at(item.time), lasts);
             let input = InputId(u16::try_from(item.input).expect("few"));
             eager.push(&stream, input, stamp, *item, at(now), &mut all);
-            lazy.push(&stream, input, stamp, *item, at(now), &mut told);
-            prop_assert_eq!(format!("{all:?}"), format!("{told:?}"));
+            lazy.push(&stream, input, stamp, *item, at(now), &mut emitted);
+            prop_assert_eq!(format!("{all:?}"), format!("{emitted:?}"));
         }
         while let Some(due) = lazy.next_deadline().filter(|due| *due <= at(now + 200)) {
-            lazy.tick(due, &mut told);
+            lazy.tick(due, &mut emitted);
         }
         (now..=now + 200).for_each(|now| eager.tick(at(now), &mut all));
-        prop_assert_eq!(format!("{all:?}"), format!("{told:?}"));
+        prop_assert_eq!(format!("{all:?}"), format!("{emitted:?}"));
         prop_assert_eq!(lazy.buffered(), 0, "all are idle");
 
         let (mut floor, mut uses, mut ended) = (i64::MIN, BTreeMap::new(), 0);

@@ -91,7 +91,7 @@ fn a_sample_that_lasts_is_in_every_span_that_it_overlaps() {
     rig.give(0, 400, 20, 2, 0);
     let shares: Vec<_> = bundles(&rig.out).iter().map(|bundle| bundle.parts[0].coverage).collect();
     assert_eq!(shares, [Some(0.5), Some(1.0), Some(0.1)]);
-    assert_eq!(rig.told(), "100:[1] 200:[1] 300:[1] 1x3");
+    assert_eq!(rig.emitted(), "100:[1] 200:[1] 300:[1] 1x3");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_late_sample_joins_two_sessions() {
     let found = bundles(&rig.out);
     let part = &found[0].parts[0];
     assert_eq!((found.len(), part.from.as_millis(), part.to.as_nanos()), (1, 100, 200_000_001));
-    assert_eq!(rig.told(), "100:[100, 1, 130, 2, 165, 200] 100x1 1x1 130x1 2x1 165x1 200x1");
+    assert_eq!(rig.emitted(), "100:[100, 1, 130, 2, 165, 200] 100x1 1x1 130x1 2x1 165x1 200x1");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_long_session_is_cut_and_samples_across_begin_the_next() {
     let spans =
         bundles(&rig.out).into_iter().map(|b| (b.parts[0].from.as_millis(), b.parts[0].to.as_millis()));
     assert_eq!(spans.collect::<Vec<_>>(), [(310, 375)]);
-    assert_eq!(rig.told(), "310:[1] 1x3");
+    assert_eq!(rig.emitted(), "310:[1] 1x3");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The ledger: endings a second, each with all that comes before it, over 12 partitions; and the writing of maps.
+//! Benchmark of the ledger: ended records a second, with all steps before the end, over 12 partitions; and the
+//! encoding of completion maps.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 #![allow(clippy::expect_used, reason = "a benchmark may stop")]
@@ -13,7 +14,7 @@ use lockstep_engine::publish::{Ledger, Settled};
 const PARTITIONS: i32 = 12;
 /// Endings in one iteration; a multiple of the partitions and of [`WINDOW`].
 const RECORDS: i64 = 240_000;
-/// Out of order are at most so many records of a partition.
+/// The number of records of a partition that end out of order.
 const WINDOW: i64 = 1_000;
 
 fn mixed(i: i64) -> u64 {
@@ -93,7 +94,7 @@ fn maps(criterion: &mut Criterion) {
             bencher.iter(|| Progress::decode(base, black_box(&text)));
         });
     }
-    // With what the ledger does to make the map: half of what is in flight has ended, and one more ends.
+    // The map including the ledger's work: half of the records in flight have ended, and one more ends.
     let mut ledger: Ledger<u64> = Ledger::new(4096);
     let partition = Position::new(InputId(0), 0, 0).partition;
     group.bench_function("ledger-20000", |bencher| {

@@ -19,8 +19,7 @@ impl Budget {
     }
 
     /// Counts `bytes` until the reservation is dropped. It never refuses: a polled record takes its memory whether it
-    /// is
-    /// counted or not. The gate compares [`Self::used`] with the limit and pauses partitions before it is reached.
+    /// is counted or not. The gate compares [`Self::used`] with the limit and pauses partitions before it is reached.
     pub fn reserve(&self, bytes: usize) -> Reservation {
         let bytes = bytes as u64;
         self.used.fetch_add(bytes, Ordering::Relaxed);

@@ -1,11 +1,9 @@
 //! The completion map: the records at or after a committed position that have ended, or that are published and have
-//! not
-//! ended. A commit carries it in its metadata, beside the position.
+//! not ended. A commit carries it in its metadata, beside the position.
 //!
 //! [`Progress`] holds both sets. `completion/text.rs` has its [`encode`](Progress::encode) and
 //! [`decode`](Progress::decode), `completion/body.rs` the format of the bytes, and `completion/plan.rs` the search
-//! for
-//! the shortest encoding.
+//! for the shortest encoding.
 
 use crate::position::{NextOffset, Offset};
 
@@ -20,8 +18,7 @@ pub use text::{MAX_BODY, MAX_TEXT, MapError};
 pub(crate) use text::{capacity, varint_len};
 
 /// A range of offsets whose records are in the same state. Offsets without a record (compacted away, or the marker of
-/// a
-/// transaction) count as part of it.
+/// a transaction) count as part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The first.
@@ -59,8 +56,7 @@ impl CompletionMap {
     }
 
     /// Adds the records from `from` up to, not including, `to`. Takes constant time if they come after all others; an
-    /// empty
-    /// range changes nothing.
+    /// empty range changes nothing.
     pub fn insert(&mut self, from: Offset, to: NextOffset) {
         if to.0 <= from.0 {
             return;

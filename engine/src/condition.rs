@@ -2,8 +2,8 @@
 //!
 //! The component that does a kind of [`Work`] reports a [`Cause`] when it fails and progress when it succeeds. The
 //! [`Board`] holds the present conditions. A condition ends by progress alone, never because the last error is a
-//! while
-//! ago. Each is logged once. One that lasts is logged again every ten seconds, with the number of reports since then.
+//! while ago. Each is logged once. One that lasts is logged again every ten seconds, with the number of reports since
+//! then.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,8 +68,7 @@ impl std::fmt::Display for Cause {
 /// Takes reports. Calls return at once, from any thread.
 pub trait Conditions: Send + Sync {
     /// Reports that work fails. `on` names the part that fails, if it is not all of the work: a topic, a group, a
-    /// client.
-    /// For the same work on the same part, the last cause holds.
+    /// client. For the same work on the same part, the last cause holds.
     fn report(&self, work: Work, on: &str, cause: Cause);
 
     /// Reports progress: the work succeeds again. Cheap when nothing was reported.

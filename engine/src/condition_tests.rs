@@ -19,7 +19,7 @@ fn changes(said: impl IntoIterator<Item = Said>) -> Vec<Change> {
 }
 
 #[test]
-fn board_says_a_condition_once_and_counts_what_is_repeated() {
+fn board_logs_a_condition_once_and_counts_its_reports() {
     let mut board = Board::default();
     assert_eq!(changes(board.report(Work::Publish, "results", denied(), s(0))), [Change::Begins]);
     for _ in 0..2_600 {
@@ -34,7 +34,7 @@ fn board_says_a_condition_once_and_counts_what_is_repeated() {
 }
 
 #[test]
-fn board_blocks_at_once_for_what_lasts_and_after_a_while_for_what_may_pass() {
+fn board_blocks_at_once_only_for_a_lasting_cause() {
     let mut board = Board::default();
     let _said = board.report(Work::Connect, "", away(), s(0));
     assert!(!board.blocks(s(4)) && board.blocks(s(5)));
@@ -47,7 +47,7 @@ fn board_blocks_at_once_for_what_lasts_and_after_a_while_for_what_may_pass() {
 }
 
 #[test]
-fn board_keeps_a_cause_to_be_mended_before_one_that_may_pass() {
+fn board_keeps_a_lasting_cause_over_one_that_may_pass() {
     let mut board = Board::default();
     let _said = board.report(Work::Connect, "", away(), s(0));
     assert_eq!(changes(board.report(Work::Connect, "", denied(), s(1))), [Change::Begins]);
@@ -57,7 +57,7 @@ fn board_keeps_a_cause_to_be_mended_before_one_that_may_pass() {
 }
 
 #[test]
-fn board_says_what_may_pass_only_when_it_has_not() {
+fn board_logs_a_passing_cause_only_after_a_while() {
     let mut board = Board::default();
     assert_eq!(board.report(Work::Connect, "", away(), s(0)), None);
     assert_eq!(board.due(s(1)), []);
@@ -68,7 +68,7 @@ fn board_says_what_may_pass_only_when_it_has_not() {
 }
 
 #[test]
-fn board_does_not_say_each_time_what_comes_and_goes() {
+fn board_does_not_log_each_return_of_a_condition() {
     let mut board = Board::default();
     let mut said = 0;
     for half in 0..200 {
@@ -83,10 +83,10 @@ fn board_does_not_say_each_time_what_comes_and_goes() {
 }
 
 proptest! {
-    /// Whatever is reported: a condition holds exactly from a report to the next progress, and none holds for more than
-    /// ten seconds without being said.
+    /// For any reports, a condition holds exactly from a report to the next progress, and none holds for more than
+    /// ten seconds without a log entry.
     #[test]
-    fn board_holds_what_was_reported_last_and_is_never_silent(
+    fn board_holds_the_last_report_and_is_never_silent(
         steps in prop::collection::vec((0..4_i64, 0..3_usize, any::<bool>(), any::<bool>()), 0..80)
     ) {
         let (mut board, mut now) = (Board::default(), 0);

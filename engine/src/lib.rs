@@ -1,11 +1,14 @@
 //! The rules of Lockstep, apart from everything that can fail for reasons of its own.
 //!
-//! Nothing in this crate does I/O, starts a thread or reads a clock: `now` is an argument. The tour
-//! follows the data. A Kafka record becomes a *sample* in [`ingest`]; [`align`] joins the samples of
-//! a stream into *bundles*; [`batch`] cuts batches; [`preprocess`] fills a batch's memory;
-//! [`infer`] describes models, the steps that run them and their outputs; [`publish`] makes results
-//! and keeps the ledger: the outcome of every record. [`scaling`] decides how many shards, instances and processes
-//! a load needs. [`sharding`] assigns streams to shards. [`supervision`] decides when failed parts start again.
+//! Nothing in this crate does I/O, starts a thread or reads a clock: `now` is an argument. The tour follows the data:
+//! - [`ingest`] turns a Kafka record into a *sample*;
+//! - [`align`] joins the samples of a stream into *bundles*;
+//! - [`batch`] cuts batches, and [`preprocess`] fills a batch's memory;
+//! - [`infer`] describes models, the steps that run them and their outputs;
+//! - [`publish`] makes results and keeps the ledger: the outcome of every record.
+//!
+//! [`scaling`] decides how many shards, instances and processes a load needs. [`sharding`] assigns streams to shards.
+//! [`supervision`] decides when failed parts start again.
 //!
 //! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`],
 //! [`sample`], [`tensor`], [`fault`]) and the stages before it, never a later one. [`pipeline`] combines the settings

@@ -1,4 +1,4 @@
-//! What a payload is: the MIME types that Lockstep understands.
+//! Media types: the MIME types of payloads that Lockstep supports.
 
 pub mod container;
 mod parameters;
@@ -11,16 +11,16 @@ use std::str::FromStr;
 use self::parameters::{Parts, short};
 pub use self::pcm::{Pcm, PcmFormat};
 
-/// The kind of thing that an input carries.
+/// The kind of data that an input carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Modality {
-    /// Still images, as the frames of a camera.
+    /// Still images, such as the frames of a camera.
     Image,
     /// Sound.
     Audio,
     /// UTF-8 text.
     Text,
-    /// Bytes that Lockstep does not look into.
+    /// Bytes that Lockstep does not interpret.
     Binary,
 }
 
@@ -52,13 +52,13 @@ pub enum Media {
     Binary,
 }
 
-/// The types that can be named, for messages.
+/// The list of supported types, for messages.
 pub const KNOWN: &str = "image/jpeg, image/png, image/webp, image/x-rgb;width=W;height=H, \
     audio/pcm;rate=R;channels=C;format=F, audio/L16;rate=R, audio/L24;rate=R, audio/PCMU, audio/PCMA, audio/basic, \
     audio/x-raw, audio/wav, audio/flac, text/plain, application/octet-stream";
 
 impl Media {
-    /// The kind of thing that it is.
+    /// The modality of the type.
     pub fn modality(&self) -> Modality {
         match self {
             Self::Jpeg | Self::Png | Self::WebP | Self::Rgb { .. } => Modality::Image,
@@ -87,9 +87,9 @@ impl fmt::Display for Media {
     }
 }
 
-/// Names are matched without regard to case. Where the payload has no header of its own, a parameter that is not known
-/// is refused, since it may change what the bytes mean. Of what has one (JPEG, WAV, FLAC), parameters tell nothing that
-/// the payload does not tell itself, and they are not looked at.
+/// Parses a content type; case does not matter. If the payload has no header, an unknown parameter is refused, since
+/// it may change the meaning of the bytes. If the payload has a header (JPEG, WAV, FLAC), parameters are ignored: the
+/// header already contains their information.
 impl FromStr for Media {
     type Err = String;
 
@@ -112,7 +112,7 @@ impl FromStr for Media {
             "audio/wav" | "audio/wave" | "audio/x-wav" | "audio/vnd.wave" => Ok(Self::Wav),
             "audio/flac" | "audio/x-flac" => Ok(Self::Flac),
             "text/plain" => {
-                // RFC 3676: flowed text has line breaks that are none.
+                // RFC 3676: in flowed text some line breaks do not count.
                 parts.only(&["charset", "format", "lang", "language"])?;
                 if let Some(format) =
                     parts.get(&["format"]).filter(|p| !p.value.eq_ignore_ascii_case("fixed"))

@@ -133,8 +133,7 @@ pub struct Sample {
     /// The meaning of another sample of its stream and input with the same event time.
     pub same_time: SameTime,
     /// The assignment of its partition under which it was read. A partition that is revoked and assigned again is
-    /// read
-    /// again; its records from the earlier assignment must not count twice.
+    /// read again; its records from the earlier assignment must not count twice.
     pub assignment: u32,
     /// The damage that was found when its payload was decoded.
     pub damage: Damage,

@@ -1,6 +1,5 @@
 //! The names of all metrics. Other crates report metrics only through these functions: a lint bans the raw macros. So
-//! a
-//! metric's name, unit and labels are defined once.
+//! a metric's name, unit and labels are defined once.
 #![allow(clippy::disallowed_macros, reason = "the one place where metrics are named")]
 
 use std::sync::OnceLock;

@@ -78,8 +78,7 @@ impl Tensor {
     }
 
     /// Reuses its memory for a tensor of another shape, grown or cut as needed. The old elements have no meaning in
-    /// the
-    /// new shape.
+    /// the new shape.
     pub fn reshaped(mut self, shape: &[usize]) -> Self {
         let count = shape.iter().product();
         match &mut self.data {

@@ -77,8 +77,7 @@ impl Timestamp {
     }
 
     /// Reads the runtime's clock: the wall time of the first call plus the time that has passed since. It never
-    /// steps, so
-    /// all waiting uses it. Only code outside the engine calls this: the rules take `now` as an argument.
+    /// steps, so all waiting uses it. Only code outside the engine calls this: the rules take `now` as an argument.
     pub fn now() -> Self {
         static BEGAN: LazyLock<(Instant, Timestamp)> = LazyLock::new(|| (Instant::now(), Timestamp::wall()));
         let (began, wall) = *BEGAN;
@@ -86,8 +85,7 @@ impl Timestamp {
     }
 
     /// Reads the wall clock, which may step in either direction. It is for comparison with event times and for
-    /// timestamps.
-    /// Only code outside the engine calls this.
+    /// timestamps. Only code outside the engine calls this.
     #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub fn wall() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Ten hours of two inputs that wait in Kafka are replayed, one of them read much faster than the other: how much memory
-//! that takes with and without a bound on the drift, over the gate, the budget and the aligner as they are.
+//! The memory of a replay: ten hours of two inputs wait in Kafka, and one input is read much faster than the other.
+//! It is measured with and without a bound on the drift, over the real gate, budget and aligner.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what went wrong")]
 
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use lockstep_engine::time::Timestamp;
 
 const VIDEO: usize = 0;
 const SOUND: usize = 1;
-/// Of each input, in milliseconds of event time.
+/// The period of each input, in milliseconds of event time.
 const PERIODS: [i64; 2] = [1_000, 500];
 const HOURS: i64 = 10 * 3_600 * 1_000;
-/// Of each input, in bytes.
+/// The size of each input's records, in bytes.
 const WEIGHTS: [usize; 2] = [50_000, 16_000];
 const LIMIT: u64 = 256 << 20;
 
@@ -65,7 +65,7 @@ struct Outcome {
     paused: bool,
 }
 
-/// Replays all; in each millisecond of wall time so many records of each input that is not paused are read.
+/// Replays all records. In each millisecond of wall time it reads `read` records of each input that is not paused.
 fn replay(most: Option<Duration>, read: [usize; 2]) -> Outcome {
     let budget = Budget::new(LIMIT);
     let mut gate = Gate::new(LIMIT, Drift { most, idle: vec![Duration::from_secs(2); 2] });
@@ -76,16 +76,16 @@ fn replay(most: Option<Duration>, read: [usize; 2]) -> Outcome {
     let counts = PERIODS.map(|period| HOURS / period);
     let mut next = [0i64; 2];
     (0..2).for_each(|input| gate.assign(partition(input), now));
-    let (mut events, mut told) = (Vec::new(), 0i64);
+    let (mut events, mut reported) = (Vec::new(), 0i64);
     let mut outcome = Outcome { peak: 0, bundles: 0, complete: 0, paused: false };
     let mut rounds = 0;
     while next != counts {
         rounds += 1;
-        assert!(rounds < 10_000_000, "it stands still at {next:?} of {counts:?}");
+        assert!(rounds < 10_000_000, "the replay is stalled at {next:?} of {counts:?}");
         now = now.after(Duration::from_millis(1));
-        // The source tells of the lag once a second.
-        if now.as_millis() / 1_000 != told {
-            told = now.as_millis() / 1_000;
+        // The source reports the lag once a second.
+        if now.as_millis() / 1_000 != reported {
+            reported = now.as_millis() / 1_000;
             (0..2).for_each(|input| gate.lag(partition(input), counts[input] - next[input]));
         }
         aligner.tick(now, &mut events);
@@ -119,8 +119,8 @@ fn replay(most: Option<Duration>, read: [usize; 2]) -> Outcome {
 }
 
 #[test]
-fn ten_hours_of_skewed_backlog_stay_within_the_budget_and_the_drift_bound_keeps_them_far_below() {
-    // Sixty seconds of the one input ahead of the other, whichever is ahead, and a chunk of what is read at once.
+fn drift_bound_keeps_a_skewed_backlog_far_below_the_budget() {
+    // With the bound: at most sixty seconds of the input ahead, whichever it is, and one chunk of a read.
     for (read, ahead) in [([1, 64], SOUND), ([64, 1], VIDEO)] {
         let free = replay(None, read);
         let bound = replay(Some(Duration::from_secs(60)), read);
@@ -129,8 +129,12 @@ fn ten_hours_of_skewed_backlog_stay_within_the_budget_and_the_drift_bound_keeps_
             assert_eq!(outcome.bundles as i64, HOURS / PERIODS[VIDEO]);
             assert!(outcome.paused);
         }
-        assert!(free.peak > LIMIT / 5 * 4, "without it all that the gate allows is used: {}", free.peak);
-        // Until the source tells of the lag for the first time, and until it tells that the other is at its end.
+        assert!(
+            free.peak > LIMIT / 5 * 4,
+            "without the bound the gate's whole budget is used: {}",
+            free.peak
+        );
+        // The rest is read before the source first reports the lag, and before it reports the end of the other input.
         let held = 60_000 / PERIODS[ahead] + 64;
         let most = held as u64 * WEIGHTS[ahead] as u64 + (4 << 20);
         assert!(bound.peak <= most, "{} of {most} bytes", bound.peak);

@@ -1,5 +1,5 @@
-//! What the fuzz targets check, over random bytes and random changes of good files: on any toolchain, without libFuzzer.
-//! `LOCKSTEP_FUZZ_CASES=2000000 cargo test --release --workspace --test fuzz_smoke` looks for longer.
+//! The properties of the fuzz targets, over random bytes and random changes of good files: on any toolchain, without
+//! libFuzzer. `LOCKSTEP_FUZZ_CASES=2000000 cargo test --release --workspace --test fuzz_smoke` runs longer.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may stop, as tests do")]
 #![allow(missing_docs, unreachable_pub, reason = "what the fuzz targets share is no part of a crate")]
@@ -9,14 +9,14 @@ use proptest::prelude::*;
 #[path = "../../fuzz/checks/mod.rs"]
 mod checks;
 
-/// A few changes of a few bytes, and perhaps a cut or bytes behind.
+/// A payload with a few changed bytes, and perhaps cut or with bytes appended.
 fn changed(
     mut bytes: Vec<u8>,
     changes: &[(prop::sample::Index, u8)],
     cut: Option<prop::sample::Index>,
 ) -> Vec<u8> {
     for (at, byte) in changes {
-        // Headers are where lies are told.
+        // Most changes that matter are in headers.
         let reach = if byte % 2 == 0 { bytes.len().min(120) } else { bytes.len() };
         bytes[at.index(reach)] = *byte;
     }
@@ -32,7 +32,7 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(path).expect(name)
 }
 
-/// How many cases each property is tried with.
+/// The number of cases of each property.
 fn cases() -> ProptestConfig {
     let said = std::env::var("LOCKSTEP_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig::with_cases(said.unwrap_or(4_000))
@@ -46,7 +46,7 @@ fn changes() -> impl Strategy<Value = Changes> {
     (some, prop::option::weighted(0.3, any::<prop::sample::Index>()))
 }
 
-/// Manifests of which a good part is right.
+/// Random manifests, many of them valid.
 fn manifest() -> impl Strategy<Value = String> {
     const NAMES: [&str; 4] = ["a", "b", "c", ""];
     let wrong = || prop::bool::weighted(0.05);

@@ -1,5 +1,5 @@
-//! Content types: a type that is understood can be written and read again, and whatever is said of raw sound is taken
-//! or refused.
+//! The property of content types: an accepted type can be written and parsed again. Any parameter of raw sound is
+//! accepted or refused.
 
 use lockstep_engine::media::Media;
 

@@ -1,4 +1,5 @@
-//! FLAC: what is accepted are frames within the payload that follow one another, and they last as long as is said.
+//! The property of FLAC: accepted frames lie within the payload and follow one another, and the duration is their
+//! length.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Headers of records: a record is understood or comes back with the reason, whatever its headers.
+//! The property of headers: a record with any headers is accepted, or returned with the reason.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use lockstep_engine::position::{InputId, Position};
 use lockstep_engine::sample::{Header, Record};
 use lockstep_engine::time::Timestamp;
 
-/// The names that are looked at; the first byte of a header chooses one, or says that its name follows.
+/// The names that ingest reads. The first byte of a header chooses one, or declares that its name follows.
 const NAMES: [&str; 10] = [
     "content-type",
     "contentType",
@@ -25,7 +25,7 @@ const NAMES: [&str; 10] = [
     "ce_source",
 ];
 
-/// `data` is headers that are parted by zeros.
+/// Checks `data`, which is headers separated by zeros.
 pub fn check(data: &[u8]) {
     let now = Timestamp::from_millis(1_772_366_400_000);
     let headers: Vec<Header> = data.split(|byte| *byte == 0).take(32).filter_map(header).collect();
@@ -45,16 +45,16 @@ pub fn check(data: &[u8]) {
             assert_eq!(sample.media.modality(), Modality::Text);
             assert!(sample.event_time >= now.before(spec.max_past));
             assert!(sample.event_time <= now.after(spec.max_future));
-            // No header that says a content type says another one.
+            // All headers with a content type have the same one.
             let names = ["content-type", "ce_datacontenttype"];
             for header in headers.iter().filter(|header| names.iter().any(|name| header.is(name))) {
                 let Some(value) = header.value.as_deref() else { continue };
-                let said = std::str::from_utf8(value).map(str::parse::<Media>);
-                assert_eq!(said, Ok(Ok(sample.media)));
+                let declared = std::str::from_utf8(value).map(str::parse::<Media>);
+                assert_eq!(declared, Ok(Ok(sample.media)));
             }
         }
         Err((record, fault)) => {
-            assert_eq!(record.headers, headers, "the record comes back as it was");
+            assert_eq!(record.headers, headers, "the record is returned unchanged");
             assert!(!fault.message.is_empty());
         }
     }

@@ -1,5 +1,5 @@
-//! JPEG: whatever the bytes, the checks of the markers and libjpeg answer with pixels or a reason, of the size that the header
-//! says, and nothing is taken for whole that libjpeg warns of.
+//! The property of JPEG: for any bytes, the checks and libjpeg return pixels of the header's size, or a reason. A
+//! file that libjpeg warns of is never accepted as intact.
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
@@ -74,7 +74,7 @@ pub fn check(data: &[u8]) {
         assert!(made.is_err() || memory.is_ok());
         made.ok().map(|_| part.samples[0].damage.is_found())
     });
-    // What is refused by one is marked by the other, or refused as well; what is taken by one is taken by the other as it is.
+    // A file that the first policy refuses is marked or refused by the second; an accepted one is accepted unmarked.
     match made {
         [Some(damaged), other] => assert!(!damaged && other == Some(false)),
         [None, other] => assert!(other != Some(false)),

@@ -1,5 +1,5 @@
-//! Model manifests (`model.toml`): each error says where it is, and an accepted manifest is consistent in itself and reads as
-//! the same when it is written again.
+//! The property of model manifests (`model.toml`): each error names its place. An accepted manifest is consistent,
+//! and can be written and parsed again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -45,7 +45,7 @@ fn consistent(manifest: &Manifest) {
     assert!(!backend.is_empty());
     assert!(signature.max_batch != Some(0));
     if let Some(file) = file {
-        // The file lies in the folder itself, under the name that is said.
+        // The file is in the folder itself, under the declared name.
         let path = Path::new("folder").join(file);
         assert_eq!(path.file_name(), Some(file.as_ref()));
         assert_eq!(path.parent(), Some(Path::new("folder")));
@@ -68,11 +68,11 @@ fn consistent(manifest: &Manifest) {
             None => panic!("nothing tells the rows of output {} apart", spec.name),
         }
     }
-    carried(signature);
+    state_matches(signature);
     can_be_met(signature);
 }
 
-fn carried(signature: &Signature) {
+fn state_matches(signature: &Signature) {
     let pairs = signature.state_pairs();
     assert_eq!(pairs.len(), signature.state.len());
     let (inputs, outputs): (BTreeSet<_>, BTreeSet<_>) = pairs.iter().copied().unzip();
@@ -80,12 +80,13 @@ fn carried(signature: &Signature) {
     for (input, output) in pairs {
         let (input, output) = (&signature.inputs[input], &signature.outputs[output]);
         assert_eq!((input.dtype, &input.shape), (output.dtype, &output.shape));
-        // It begins as zeros, so that its size is known.
+        // State begins as zeros, so its size must be known.
         assert!(Extents::default().row(input).iter().all(Option::is_some));
     }
 }
 
-/// With one row, and one thing for each name, there are tensors that fit, and their sizes are within what is allowed.
+/// Checks that tensors with one row, and the least extent for each name, fit, and that their sizes are within the
+/// limit.
 fn can_be_met(signature: &Signature) {
     let mut extents = Extents::default();
     for (kind, specs) in [("input", &signature.inputs), ("output", &signature.outputs)] {

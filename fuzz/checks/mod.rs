@@ -1,5 +1,5 @@
-//! What holds whatever the bytes. The fuzz targets run these under libFuzzer, and `engine/tests/fuzz_smoke.rs` over random
-//! changes of good files, on any toolchain.
+//! Properties that hold for any bytes. The fuzz targets check them under libFuzzer, and `engine/tests/fuzz_smoke.rs`
+//! checks them over random changes of good files, on any toolchain.
 
 pub mod content_type;
 pub mod flac;

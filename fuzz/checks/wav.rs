@@ -1,4 +1,5 @@
-//! WAV headers: what is accepted are whole frames within the payload, and they last as long as is said.
+//! The property of WAV headers: accepted samples are whole frames within the payload, and the duration is their
+//! length.
 
 use lockstep_engine::ingest::duration::duration;
 use lockstep_engine::ingest::wav::WavHeader;
@@ -11,7 +12,7 @@ pub fn check(data: &[u8]) {
         Ok(header) => {
             assert!(!header.data.is_empty() && header.data.end <= data.len());
             assert_eq!(header.data.len() % header.pcm.frame_size(), 0);
-            // The same samples as raw sound last as long, unless they begin as a file does.
+            // The same samples as raw sound have the same duration, unless they begin like a file.
             let raw = duration(&Media::Pcm(header.pcm), &data[header.data]);
             assert!(raw == lasts || raw.is_err_and(|why| why.contains("not raw sound")));
         }

@@ -1,4 +1,4 @@
-//! The decoder of completion maps: whatever a commit's metadata, it answers with a map or an error, and a map can be
+//! The decoder of completion maps: for any metadata of a commit it returns a map or an error, and a map can be
 //! written and read again.
 
 #![no_main]
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use lockstep_engine::completion::Progress;
 use lockstep_engine::position::NextOffset;
 
-/// Text as it would be committed: few inputs would come past the checksum otherwise.
+/// Metadata with a correct checksum: otherwise few inputs would pass it.
 fn sealed(base: i64, version_and_form: [u8; 2], body: &[u8]) -> String {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&base.to_le_bytes());
@@ -27,7 +27,7 @@ fn look(base: i64, text: &str) {
         assert!(set.runs().windows(2).all(|two| two[0].to.0 < two[1].from.0));
     }
     assert!(map.published.runs().iter().all(|run| !map.ended.contains(run.from)));
-    // What a bitmap or deflating wrote in few bytes may be too much for any other way.
+    // A map that was short as a bitmap or deflated may be too long in another encoding.
     if let Some(again) = map.encode(base, usize::MAX) {
         assert_eq!(Progress::decode(base, &again), Ok(map));
     }

@@ -1,4 +1,4 @@
-//! What is pushed into an aligner: inputs of one rate, poll by poll, in streams that take turns.
+//! The load of an aligner: inputs of one rate, poll by poll, in streams that take turns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
 
 const MS: i64 = 1_000_000;
-/// From one sample of an input to the next.
+/// The time from one sample of an input to the next.
 pub(super) const PERIOD: Duration = Duration::from_millis(40);
-/// The most samples that a poll of a partition brings here.
+/// The most samples of a poll of a partition.
 const POLL: usize = 256;
-/// When each input's sample comes after the pivot's, in milliseconds.
+/// The delay of each input's sample after the pivot's, in milliseconds.
 const OFFSETS: [i64; 16] = [0, 7, -11, 3, 13, -5, 9, -17, 1, 15, -7, 5, 11, -3, 17, -13];
 
 /// A pivot and an input for each join.
@@ -43,13 +43,13 @@ pub(super) fn policy(joins: &[Join], out_of_orderness: Duration) -> Arc<AlignPol
     })
 }
 
-/// Another method over inputs that no pivot asks.
+/// A policy without a pivot.
 pub(super) fn without_pivot(method: Method, inputs: usize, out_of_orderness: Duration) -> Arc<AlignPolicy> {
     let joins = vec![Join::Pivot; inputs - 1];
     Arc::new(AlignPolicy { method, ..(*policy(&joins, out_of_orderness)).clone() })
 }
 
-/// What is aligned: nobody looks into it.
+/// The aligned item, which has no content.
 pub(super) struct Item;
 
 impl Held for Item {
@@ -58,7 +58,7 @@ impl Held for Item {
     }
 }
 
-/// A run that goes on and on: [`Load::step`] pushes the next samples.
+/// An endless run: [`Load::step`] pushes the next samples.
 pub(super) struct Load {
     aligner: Aligner<Arc<Item>>,
     streams: Vec<StreamKey>,
@@ -66,21 +66,21 @@ pub(super) struct Load {
     lasts: Duration,
     round: i64,
     turn: usize,
-    /// Samples that were pushed beyond those that were asked for.
+    /// The number of samples pushed beyond the requested ones.
     ahead: usize,
     out: Vec<Event<Arc<Item>>>,
 }
 
 impl Load {
-    /// Samples of every second input last so long.
+    /// Creates a load; `lasts` is the duration of the samples of every second input.
     pub(super) fn new(policy: Arc<AlignPolicy>, streams: usize, lasts: Duration) -> Self {
         let streams = (0..streams).map(|i| StreamKey::from(format!("camera-{i:06}").as_str())).collect();
         let (item, out) = (Arc::new(Item), Vec::new());
         Self { aligner: Aligner::new(policy), streams, item, lasts, round: 0, turn: 0, ahead: 0, out }
     }
 
-    /// For some streams at a time, a poll of each input that brings one sample of each of them. After that the
-    /// events are taken away. Returns how many bundles there were.
+    /// Pushes, for some streams at a time, a poll of each input with one sample of each of them. Then it drops the
+    /// events. Returns the number of bundles.
     pub(super) fn step(&mut self, samples: usize) -> usize {
         let inputs = self.aligner.policy().inputs.len();
         let same_time = self.aligner.policy().method == Method::Exact;
@@ -109,19 +109,19 @@ impl Load {
         bundles
     }
 
-    /// Until each stream has had so many samples of each input.
+    /// Pushes `rounds` samples of each input of each stream.
     pub(super) fn rounds(&mut self, rounds: usize) {
         self.step(self.streams.len() * self.aligner.policy().inputs.len() * rounds);
     }
 
-    /// Nothing comes for so long.
+    /// Advances the clock by `span` without samples.
     pub(super) fn fall_silent(&mut self, span: Duration) {
         let now = Timestamp::from_nanos(self.round * PERIOD.as_millis() as i64 * MS).after(span);
         self.aligner.tick(now, &mut self.out);
         self.out = Vec::new();
     }
 
-    /// Samples held.
+    /// The number of held samples.
     pub(super) fn buffered(&self) -> usize {
         self.aligner.buffered()
     }

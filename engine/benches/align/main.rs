@@ -1,10 +1,10 @@
-//! The aligner: samples a second on one core, by method and number of streams, by number of inputs, and by how much is
-//! held; and the bytes that a held sample and an idle stream take.
+//! Benchmark of the aligner. It measures samples a second on one core, by method and number of streams, by number of
+//! inputs, and by number of held samples. It also prints the bytes of a held sample and of an idle stream.
 //!
-//! Each stream has a pivot every 40 ms and for each pivot one sample of each other input, in between, or for `exact` at
-//! the same time. Spans are 200 ms long, sessions end after each pivot's samples. Samples
-//! come as a sync actor gets them, a poll of a partition at a time: of one input, and of up to 256 streams one each. Then the
-//! next streams take their turn, so that with many of them every poll meets cold ones. The clock runs with the event times.
+//! Each stream has a pivot every 40 ms. For each pivot it has one sample of each other input, in between, or for
+//! `exact` at the same time. Spans are 200 ms long; sessions end after each pivot's samples. Samples arrive as at a
+//! sync actor, one poll of a partition at a time: of one input, and one sample each of up to 256 streams. Then come
+//! the next streams, so that with many of them every poll meets cold ones. The clock runs with the event times.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const ONCE: Join = Join::Nearest { tolerance: Duration::from_millis(40), reuse: 
 const BETWEEN: Join = Join::AllBetweenPivots { max_age: Duration::from_millis(1_000) };
 const LATEST: Join = Join::Latest { max_age: Duration::from_millis(1_000) };
 
-/// Each method over three inputs, and how long the samples of the second last.
+/// Each method over three inputs, and the duration of the samples of the second.
 fn methods(out_of_orderness: Duration) -> [(&'static str, Arc<AlignPolicy>, Duration); 7] {
     let ms = Duration::from_millis;
     let windows = [
@@ -59,14 +59,14 @@ fn by_streams(criterion: &mut Criterion) {
     for (name, policy, lasts) in methods(Duration::from_millis(20)) {
         for streams in [1, 1_000, 100_000] {
             let mut load = Load::new(Arc::clone(&policy), streams, lasts);
-            // Buffers have found their size by then.
+            // By then the buffers have reached their size.
             load.rounds(10);
             measure(criterion, "align", BenchmarkId::new(name, streams), load);
         }
     }
 }
 
-/// A pivot, and of the others by turns one whose nearest and one whose latest sample is taken.
+/// A pivot; the other inputs join their nearest and their latest sample by turns.
 fn by_inputs(criterion: &mut Criterion) {
     for inputs in [2, 3, 4, 8, 16] {
         let joins: Vec<Join> = [NEAREST, LATEST].into_iter().cycle().take(inputs - 1).collect();
@@ -76,7 +76,7 @@ fn by_inputs(criterion: &mut Criterion) {
     }
 }
 
-/// So many samples are held of each input, since that is how far they may be out of order.
+/// Measures by the number of held samples of each input, set by the out-of-orderness.
 fn by_depth(criterion: &mut Criterion) {
     for depth in [1, 10, 100, 1_000] {
         for (name, policy, lasts) in methods(PERIOD * depth) {

@@ -1,5 +1,5 @@
-//! What a buffered sample takes, beside the sample itself: the growth of the process's memory by samples held. And what a
-//! stream takes that has fallen silent.
+//! The memory of a buffered sample, beside the sample itself: the growth of the process's memory by held samples. And
+//! the memory of a silent stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::load::Load;
 
 const STREAMS: usize = 1_000;
 
-/// Resident memory in bytes; `None` where the system does not tell it as Linux does.
+/// Resident memory in bytes; `None` where the system does not report it as Linux does.
 fn resident() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
 }
 
-/// Prints the bytes of memory for each sample that is held when an input holds about so many in a stream.
+/// Prints the bytes of memory of each held sample when an input holds about `depth` samples of a stream.
 pub(super) fn print(depth: u32) {
     println!("bytes of a buffered sample, {STREAMS} streams, about {depth} of each of 3 inputs in each:");
     for (name, policy, lasts) in super::methods(super::load::PERIOD * depth) {
@@ -31,14 +31,14 @@ pub(super) fn print(depth: u32) {
             }
             _ => println!("  {name:<18} this system does not tell"),
         }
-        // What is given back is taken again by the next: each is measured against what the process has had, so the
-        // memory of this one stays.
+        // The next load would reuse freed memory, and is measured by the growth of the process: so this one is not
+        // freed.
         std::mem::forget(load);
     }
 }
 
-/// Prints the bytes of memory for each stream of which nothing is held any more, so many streams there are. What was given
-/// back to the allocator counts as long as that does not give it back to the system.
+/// Prints the bytes of memory of each stream without held samples, for this number of streams. Memory that was freed
+/// counts until the allocator returns it to the system.
 pub(super) fn print_idle(streams: usize) {
     println!("bytes of an idle stream, {streams} streams of 3 inputs, its key included:");
     for (name, policy, lasts) in super::methods(super::load::PERIOD) {

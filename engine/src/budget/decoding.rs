@@ -38,11 +38,9 @@ impl Turns {
         Some(turn)
     }
 
-    /// Begins decoding if the turn has come. `used` is the number of taken bytes of the budget, including decoding
-    /// under
-    /// way. The first request in the queue begins if it fits, or if no other decoding is under way: the rest of the
-    /// budget
-    /// may be held by records that wait for it.
+    /// Begins decoding if the turn has come. `used` is the number of taken bytes of the budget, including decoding under
+    /// way. The first request in the queue begins if it fits. It also begins if no other decoding is under way: the
+    /// rest of the budget may be held by records that wait for it.
     pub fn begin(&mut self, turn: Turn, used: u64) -> bool {
         let is_first = self.waiting.front() == Some(&turn);
         let fits = used.saturating_add(turn.bytes) <= self.limit;
@@ -91,8 +89,7 @@ mod tests {
 
     proptest! {
         /// Random requests and ends, beside payloads that come and go. All requests get their turn, in order. Decoded
-        /// bytes
-        /// fit into the space that the payloads leave, except for a single decoder alone.
+        /// bytes fit into the space that the payloads leave, except for a single decoder alone.
         #[test]
         fn decoding_serves_every_request_and_fits_or_runs_alone(
             requests in prop::collection::vec((1u64..=100, 0u64..150, any::<bool>()), 1..60),

@@ -1,8 +1,7 @@
 //! The shortest encoding of stretches: one by one, or as a map with a place for each offset.
 //!
 //! A stretch by itself takes a byte or more for its length and for the gap before it. In a bitmap of ended records
-//! each
-//! offset takes a bit. Where some records are published and have not ended, an offset has three states, and five
+//! each offset takes a bit. Where some records are published and have not ended, an offset has three states, and five
 //! offsets take a byte. The plan picks the cheapest of the three encodings, stretch by stretch. So one record that
 //! stays unfinished far behind costs a few bytes, and the thousands in flight at the head cost a bit or two each. The
 //! choice is a shortest path through three states (Viterbi, IEEE Trans. Inf. Theory 13(2), 1967), in linear time.

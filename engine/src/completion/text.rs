@@ -1,6 +1,7 @@
 //! The completion map as text, for the metadata of a commit.
 //!
-//! The text is `lockstep:`, followed by these parts in base64 for URLs without padding (RFC 4648, section 5):
+//! The text is `lockstep:`, followed by base64 for URLs without padding (RFC 4648, section 5). The encoded bytes are:
+//!
 //! - the version of all that follows (1 byte, now 1);
 //! - the form (1 byte: 0 plain, 1 deflated by RFC 1951);
 //! - a checksum (4 bytes, little endian): CRC-32 as in ISO 3309 of the committed position as 8 bytes, little endian,
@@ -67,8 +68,7 @@ pub(crate) const fn varint_len(value: u64) -> u64 {
 
 impl Progress {
     /// Encodes the map as metadata of a commit of `base`: ASCII, at most `limit` characters long. It leaves out
-    /// records
-    /// before `base`, and no others. Returns `None` if the text does not fit.
+    /// records before `base`, and no others. Returns `None` if the text does not fit.
     pub fn encode(&self, base: NextOffset, limit: usize) -> Option<String> {
         let body = body::write(&self.stretches(base), base.0, MAX_BODY)?;
         let deflated = (body.len() >= DEFLATE_FROM).then(|| compress_to_vec(&body, DEFLATE_LEVEL));

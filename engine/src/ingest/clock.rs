@@ -23,8 +23,7 @@ pub enum Hold {
 }
 
 /// A clock that runs like the wall clock, but stops while there is a [`Hold`]. It is behind the wall clock by the
-/// total
-/// time of its stops.
+/// total time of its stops.
 #[derive(Debug, Default)]
 pub struct IntakeClock {
     stopped: Duration,

@@ -1,10 +1,9 @@
 //! The check of co-partitioning, from the records themselves.
 //!
 //! Several processes share the partitions of all inputs by number, so a stream must have the same number in every
-//! input.
-//! Producers that use different partitioners break that. If the other half of a stream goes to another process, no
-//! process sees both. So each input is judged by its own records: if a partitioner does not explain their partitions,
-//! the producers do not use it.
+//! input. Producers that use different partitioners break that. If the other half of a stream goes to another
+//! process, no process sees both. So each input is judged by its own records: if a partitioner does not explain their
+//! partitions, the producers do not use it.
 
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault};

@@ -173,8 +173,7 @@ fn after_metadata(stream: &[u8]) -> Option<usize> {
 }
 
 /// The length of the frame that begins here; `header` is the length of its header. The checksum over a frame and its
-/// own
-/// checksum is 0.
+/// own checksum is 0.
 fn length_of(here: &[u8], header: usize, zeros: usize) -> Option<usize> {
     let mut sum = Checksum::default();
     for (index, byte) in here.iter().enumerate() {

@@ -1,17 +1,15 @@
 //! The gate: it pauses partitions when the byte budget is used up, or when an input is too far ahead of another.
 //!
 //! Alignment waits for the input that is furthest behind in event time. So when the budget is used up, the gate
-//! pauses
-//! the inputs ahead first: to pause the one behind while the buffers hold the memory would wait for ever. The gate
-//! pauses that one only when the last byte is used and bundles are under way whose end frees some.
+//! pauses the inputs ahead first: to pause the one behind while the buffers hold the memory would wait for ever. The
+//! gate pauses that one only when the last byte is used and bundles are under way whose end frees some.
 //!
 //! A bound on the drift between inputs ([`Drift`]) pauses the inputs ahead before the budget is used up. So hours of
 //! one topic are not read while the other is still at its first minute. Flink calls that watermark alignment
 //! (FLIP-182).
 //!
 //! The gate compares inputs by partition number: the topics of a pipeline are co-partitioned, so partitions of the
-//! same
-//! number wait for one another.
+//! same number wait for one another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,12 +21,10 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// The most event time by which a partition may be ahead of another input's partition of the same number. One
-    /// further
-    /// ahead is paused until it is at most half as far ahead. None to pause none.
+    /// further ahead is paused until it is at most half as far ahead. None to pause none.
     pub most: Option<Duration>,
     /// The idle timeout of each input. Others do not wait for a partition that is read and brings no sample for this
-    /// time,
-    /// nor for one whose end the source has reported.
+    /// time, nor for one whose end the source has reported.
     pub idle: Vec<Duration>,
 }
 
@@ -61,8 +57,7 @@ struct Reached {
 
 impl Gate {
     /// Creates a gate for a budget of `limit` bytes. It closes at four fifths, since records that have been polled
-    /// still
-    /// arrive, and opens again at three fifths.
+    /// still arrive, and opens again at three fifths.
     pub fn new(limit: u64, drift: Drift) -> Self {
         Self {
             high: limit / 5 * 4,
@@ -105,8 +100,7 @@ impl Gate {
     }
 
     /// Returns the partitions to pause now, or `None` if they are the same as at the last call. `busy` is true while
-    /// bundles
-    /// are under way.
+    /// bundles are under way.
     pub fn decide(&mut self, used: u64, busy: bool, now: Timestamp) -> Option<&[PartitionId]> {
         self.is_spent = used > if self.is_spent { self.low } else { self.high };
         self.update_drift(now);
@@ -130,8 +124,7 @@ impl Gate {
     }
 
     /// True if [`Self::decide`] is to be called again even without new samples: memory may become free, and a
-    /// partition that
-    /// others wait for may become idle.
+    /// partition that others wait for may become idle.
     pub fn is_closed(&self) -> bool {
         self.is_spent || !self.paused.is_empty()
     }
@@ -191,8 +184,7 @@ impl Gate {
 }
 
 /// True if others wait for a partition: it is not idle, and it has or may have more to read. If it has brought no
-/// sample
-/// yet, they wait only when it certainly has more, so that no start waits for a silent input.
+/// sample yet, they wait only when it certainly has more, so that no start waits for a silent input.
 fn is_waited_for(reached: &Reached, idle: Option<&Duration>, now: Timestamp) -> bool {
     let is_idle = idle.is_none_or(|idle| now.since(reached.active) >= *idle);
     match reached.has_more {

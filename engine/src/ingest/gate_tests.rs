@@ -1,4 +1,4 @@
-//! Promises of the gate: who is paused, and that nobody waits for ever.
+//! Tests of the gate: the partitions that it pauses, and that none waits for ever.
 
 use proptest::prelude::*;
 

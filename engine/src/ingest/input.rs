@@ -23,11 +23,10 @@ pub struct InputSpec {
     pub max_past: Duration,
     /// The limit of event times in the future; a later one is a fault.
     pub max_future: Duration,
-    /// The offset added to its event times, in nanoseconds: by so much the clock of its source is behind the others.
+    /// The offset added to its event times, in nanoseconds: the lag of its source's clock behind the others.
     pub clock_offset: i64,
     /// The meaning of records of one stream whose headers have the same event time. Records whose event time is
-    /// Kafka's own
-    /// timestamp are always distinct: it has milliseconds only, and no producer chose it.
+    /// Kafka's own timestamp are always distinct: it has milliseconds only, and no producer chose it.
     pub same_time: SameTime,
     /// The treatment of sound whose source drifts.
     pub drift: OnDrift,
@@ -79,8 +78,7 @@ pub enum OnDataLoss {
 }
 
 /// The treatment of sound whose source drifts: its real sample rate is not the nominal one. Then its chunks are a
-/// little
-/// too short or too long for the time from one to the next.
+/// little too short or too long for the time from one to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDrift {
     /// Chunks are used as they are. The error adds up to a gap or an overlap of a millisecond now and then.
@@ -91,9 +89,8 @@ pub enum OnDrift {
 }
 
 impl OnDrift {
-    /// The most nanoseconds between the end of a chunk and the beginning of the next for them to be one sound,
-    /// whatever the
-    /// source: a millisecond, the resolution of Kafka's own timestamps.
+    /// The most nanoseconds between the end of a chunk and the beginning of the next for them to be one sound. It
+    /// holds for any source, and is a millisecond: the resolution of Kafka's own timestamps.
     pub const JITTER_NS: i64 = 1_000_000;
 
     /// The reciprocal of the largest drift that is assumed of a source: one part in 50, or 2 %.
@@ -101,8 +98,7 @@ impl OnDrift {
 
     /// The longest gap after a chunk, in nanoseconds, that does not split the sound; `lasts` is the chunk's length in
     /// nanoseconds. It is the jitter of timestamps, plus the drift of the source during the chunk if that is
-    /// corrected.
-    /// Alignment and preprocessing share this rule.
+    /// corrected. Alignment and preprocessing share this rule.
     pub const fn slack(self, lasts: i64) -> i64 {
         match self {
             Self::Ignore => Self::JITTER_NS,

@@ -2,9 +2,8 @@
 //! it.
 //!
 //! Shedding depends on the time of arrival, not on event times alone. So the same records need not give the same
-//! bundles
-//! twice if an input sheds. The rule goes by key, event time and age, before anything is decoded. A shed sample still
-//! advances its stream's watermark in alignment, so that no bundle waits for it.
+//! bundles twice if an input sheds. The rule goes by key, event time and age, before anything is decoded. A shed
+//! sample still advances its stream's watermark in alignment, so that no bundle waits for it.
 
 use std::time::Duration;
 
@@ -27,9 +26,8 @@ pub enum ShedRule {
     /// Sheds samples older than this.
     KeepLatest(Duration),
     /// Keeps one of `one_of` samples. A hash of stream and event time selects it, so that inputs with the same event
-    /// times
-    /// keep the same ones. Shedding begins with a sample older than `above` and ends with one of at most half that
-    /// age.
+    /// times keep the same ones. Shedding begins with a sample older than `above` and ends with one of at most half
+    /// that age.
     Sample {
         /// The number of samples of which one is kept; at least 2.
         one_of: u32,
@@ -37,10 +35,8 @@ pub enum ShedRule {
         above: Duration,
     },
     /// Sheds streams whose key matches a pattern. Shedding of the first pattern begins with a sample older than
-    /// `above`,
-    /// that of the second with one older than twice `above`, and so on. Each ends with a sample of at most half of
-    /// its age.
-    /// If several patterns match, the last counts. All other streams are kept.
+    /// `above`, that of the second with one older than twice `above`, and so on. Each ends with a sample of at most
+    /// half of its age. If several patterns match, the last counts. All other streams are kept.
     Priority {
         /// The least important first.
         patterns: Vec<Pattern>,
@@ -120,8 +116,7 @@ impl Shedder {
     }
 
     /// Decides if a sample that arrives now is shed, and returns the reason. To be called for each sample of the
-    /// partition,
-    /// in order.
+    /// partition, in order.
     pub fn decide(&mut self, stream: &StreamKey, event_time: Timestamp, now: Timestamp) -> Option<Shed> {
         let age = now.since(event_time);
         match &self.rule {

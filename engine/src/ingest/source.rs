@@ -16,8 +16,7 @@ pub enum SourceEvent {
         records: Vec<Record>,
     },
     /// The stream state in the changelog of partitions that are about to be assigned: for each partition number, the
-    /// latest
-    /// value of each key.
+    /// latest value of each key.
     Carried(Vec<(i32, Vec<(Bytes, Bytes)>)>),
     /// Partitions that have been assigned.
     Assigned(Vec<Assigned>),
@@ -47,8 +46,7 @@ pub enum SourceEvent {
     /// The present number of partitions of each input's topic, by input.
     Partitions(Vec<i32>),
     /// True if all inputs can be read. While one cannot, because brokers are unreachable or a permission is missing,
-    /// no
-    /// input counts as silent. The cause is a [condition](crate::condition).
+    /// no input counts as silent. The cause is a [condition](crate::condition).
     Readable(bool),
     /// The source has failed; a new one may succeed.
     Failed(String),
@@ -100,8 +98,7 @@ impl Drop for Acknowledge {
 /// The receiver of a source's events. Called on the source's own thread; never blocks.
 pub trait SourceSink: Send {
     /// Takes an event, or returns it when the mailbox is full. The source then keeps it and reads no more records. It
-    /// goes
-    /// on polling so as to stay in its group, and offers the event again.
+    /// goes on polling so as to stay in its group, and offers the event again.
     ///
     /// # Errors
     /// The event itself, when the mailbox is full.
@@ -130,8 +127,7 @@ pub trait SourceControl: Send + Sync {
     fn stop(&self);
 
     /// Commits these positions synchronously, leaves the group and ends the source's thread. May block for up to the
-    /// given
-    /// time.
+    /// given time.
     ///
     /// # Errors
     /// When the last commit fails: the records since the commit before it are read again.

@@ -12,8 +12,7 @@ pub struct KnownStreams(Box<[Option<StreamKey>]>);
 
 impl KnownStreams {
     /// The binary logarithm of the number of places. They take half a mebibyte. Of ten thousand streams three in four
-    /// have a
-    /// place of their own.
+    /// have a place of their own.
     const BITS: u32 = 15;
 
     /// The key of the stream with that name.

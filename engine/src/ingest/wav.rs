@@ -52,8 +52,7 @@ impl WavHeader {
     }
 
     /// Reads the chunks. Writers that cannot seek put placeholders into the size: 0, or sizes near 2 and 4 GiB. Then
-    /// the
-    /// samples reach to the end of the payload. Any other size beyond the payload's end is refused.
+    /// the samples reach to the end of the payload. Any other size beyond the payload's end is refused.
     ///
     /// # Errors
     /// A description of the mistake in the header.

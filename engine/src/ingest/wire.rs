@@ -13,8 +13,7 @@ pub const CE_TIME: &str = "ce_time";
 /// The event time in nanoseconds since the epoch, in decimal.
 pub const EVENT_TIME_NS: &str = "event-time-ns";
 /// The duration of a sample other than sound: nanoseconds, in decimal, at most [`MAX_DURATION`]. The duration of
-/// sound
-/// is in its payload.
+/// sound is in its payload.
 pub const DURATION_NS: &str = "duration-ns";
 /// The W3C trace context, copied to the result.
 pub const TRACEPARENT: &str = "traceparent";
@@ -54,8 +53,7 @@ pub const SOURCE_PARTITION: &str = "lockstep-source-partition";
 /// Its offset in the input topic.
 pub const SOURCE_OFFSET: &str = "lockstep-source-offset";
 /// The timestamp of a dead or late record in the input topic, in milliseconds since the epoch. Its own timestamp is
-/// the
-/// time of writing.
+/// the time of writing.
 pub const SOURCE_TIMESTAMP: &str = "lockstep-source-timestamp-ms";
 /// The lateness of a late sample, in nanoseconds.
 pub const LATE_BY_NS: &str = "lockstep-late-by-ns";

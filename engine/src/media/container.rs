@@ -1,7 +1,7 @@
-//! Which file format a payload is in by its first bytes, so that a message can tell what was sent instead of what was
-//! announced.
+//! Recognition of file formats by a payload's first bytes, so that an error message can name the format that was
+//! sent.
 
-/// The file format that a payload begins as, and what to say to send it as such; none if it begins as none that is known.
+/// The file format of a payload by its first bytes, with its content type if it is supported; none if it is unknown.
 pub fn recognise(payload: &[u8]) -> Option<&'static str> {
     let starts = |magic: &[u8]| payload.starts_with(magic);
     let at = |from: usize, magic: &[u8]| payload.get(from..).is_some_and(|rest| rest.starts_with(magic));
@@ -43,7 +43,8 @@ pub fn recognise(payload: &[u8]) -> Option<&'static str> {
     Some(named)
 }
 
-/// The sound file that a payload of raw sound begins as. Raw sound may begin with any bytes, so that only long marks count.
+/// The file format of a payload that should be raw sound. Raw sound may begin with any bytes, so only long signatures
+/// count.
 pub fn recognise_in_raw(payload: &[u8]) -> Option<&'static str> {
     let short_mark = payload.starts_with(b"\xff\xd8\xff")
         || payload.starts_with(b"\x1f\x8b\x08")
@@ -52,7 +53,7 @@ pub fn recognise_in_raw(payload: &[u8]) -> Option<&'static str> {
     recognise(payload).filter(|_| !short_mark && !flac)
 }
 
-/// What is in an Ogg file, by its first packet.
+/// The content of an Ogg file, by its first packet.
 fn ogg(payload: &[u8]) -> &'static str {
     // The page's header has 27 bytes and one for each segment.
     let packet = payload.get(26).and_then(|segments| payload.get(27 + usize::from(*segments)..));
@@ -68,7 +69,7 @@ fn ogg(payload: &[u8]) -> &'static str {
     }
 }
 
-/// A message about a payload that is not in the format that was announced.
+/// The message about a payload that is not in the announced format.
 pub fn other_than(announced: &str, begins: &str, payload: &[u8]) -> String {
     match recognise(payload) {
         Some(found) => format!("the payload is {found}, not {announced}; send what the content type says"),

@@ -1,9 +1,9 @@
-//! The parts of a content type: the type itself and its parameters, as MIME writes them and as GStreamer does.
+//! The parts of a content type: the type itself and its parameters, in the syntax of MIME and of GStreamer.
 
-/// Names of parameters that say nothing of the payload's bytes, whatever the type.
+/// Names of parameters that do not change the meaning of the bytes of any type.
 const HARMLESS: [&str; 2] = ["name", "filename"];
 
-/// A content type taken apart.
+/// A parsed content type.
 pub(super) struct Parts {
     /// The type and subtype in lower case.
     pub(super) essence: String,
@@ -18,19 +18,19 @@ pub(super) struct Parameter {
     pub(super) name: String,
     /// The value without quotes and without GStreamer's type.
     pub(super) value: String,
-    /// As it was written, for messages.
+    /// The original text, for messages.
     pub(super) written: String,
 }
 
 impl Parts {
-    /// Takes a content type apart. MIME parts parameters by semicolons, GStreamer by commas; both are taken. Quotes
-    /// around the whole, as some serialisers put them, are left out.
+    /// Parses a content type. MIME separates parameters by semicolons, GStreamer by commas; both are accepted. Quotes
+    /// around the whole text, which some serializers add, are removed.
     pub(super) fn of(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).trim();
         let mut pieces = split(text).into_iter().map(str::trim);
         let essence = pieces.next().unwrap_or_default().to_ascii_lowercase();
-        // Memory that a GStreamer element shares is memory all the same.
+        // GStreamer's shared memory does not change the meaning of the bytes.
         let essence = match essence.strip_suffix("(memory:systemmemory)") {
             Some(plain) => plain.trim_end().to_owned(),
             None => essence,
@@ -57,12 +57,12 @@ impl Parts {
         Ok(Self { essence, parameters })
     }
 
-    /// The parameter of one of these plain names.
+    /// The parameter with one of these plain names.
     pub(super) fn get(&self, names: &[&str]) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| names.contains(&parameter.name.as_str()))
     }
 
-    /// A whole number. Names that mean the same must say the same.
+    /// A whole number. Parameters with the same meaning must have the same value.
     pub(super) fn number(&self, names: &[&str], most: u32) -> Result<Option<u32>, String> {
         let mut found: Option<(u32, &Parameter)> = None;
         for parameter in self.parameters.iter().filter(|p| names.contains(&p.name.as_str())) {
@@ -88,7 +88,7 @@ impl Parts {
         Ok(found.map(|(number, _)| number))
     }
 
-    /// A whole number that must be there.
+    /// A required whole number.
     pub(super) fn required(&self, names: &[&str], most: u32) -> Result<u32, String> {
         let essence = &self.essence;
         let name = names.first().unwrap_or(&"it");
@@ -96,7 +96,7 @@ impl Parts {
             .ok_or_else(|| format!("{essence} needs the parameter {name}, as in {essence};{name}=…"))
     }
 
-    /// Refuses a parameter that is neither one of those nor known to say nothing of the payload's bytes.
+    /// Refuses a parameter that is neither one of `known` nor known to be harmless.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), String> {
         let unknown = self.parameters.iter().find(|parameter| {
             let name = parameter.name.as_str();
@@ -112,12 +112,12 @@ impl Parts {
     }
 }
 
-/// A name in lower case, without hyphens and underscores: `big-endian`, `big_endian` and `bigEndian` are one.
+/// A name in lower case, without hyphens and underscores: `big-endian`, `big_endian` and `bigEndian` are the same.
 pub(super) fn plain(name: &str) -> String {
     name.trim().chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// `(string)S16LE` is GStreamer's way to write `S16LE`.
+/// A value without GStreamer's type: `(string)S16LE` is `S16LE`.
 fn value_of(text: &str) -> String {
     let text = text.trim();
     let text = match text.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
@@ -127,7 +127,7 @@ fn value_of(text: &str) -> String {
     text.trim_matches('"').trim().to_owned()
 }
 
-/// Parts a text at semicolons and commas that stand outside of quotes and of GStreamer's lists.
+/// Splits a text at semicolons and commas outside of quotes and of GStreamer's lists.
 fn split(text: &str) -> Vec<&str> {
     let (mut quoted, mut depth) = (false, 0_usize);
     text.split(|c| {
@@ -142,7 +142,7 @@ fn split(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// As much of a text as a message needs.
+/// The beginning of a text, for a message.
 pub(super) fn short(text: &str) -> &str {
     match text.char_indices().nth(80) {
         Some((end, _)) => text.get(..end).unwrap_or(text),

@@ -1,8 +1,8 @@
-//! The formats of raw sound, by the names that FFmpeg and GStreamer have for them.
+//! The formats of raw sound, with the names that FFmpeg and GStreamer use.
 
 use std::fmt;
 
-/// How raw sound is laid out.
+/// The layout of raw sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pcm {
     /// Frames a second.
@@ -62,7 +62,7 @@ pub enum PcmFormat {
 }
 
 impl PcmFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 18] = [
         Self::U8,
         Self::S8,
@@ -95,7 +95,7 @@ impl PcmFormat {
         }
     }
 
-    /// The name, as `format` takes it.
+    /// The name, as the parameter `format` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::U8 => "u8",
@@ -119,7 +119,7 @@ impl PcmFormat {
         }
     }
 
-    /// Whether a sample may hold what is no finite number, or one beyond full scale.
+    /// True if a sample may be infinite, not a number, or beyond full scale.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F32Le | Self::F32Be | Self::F64Le | Self::F64Be)
     }

@@ -1,33 +1,33 @@
-//! What a content type says of raw sound. Whatever changes what bytes mean is understood or refused.
+//! Content types of raw sound. A parameter that changes the meaning of the bytes is either supported or refused.
 
 use super::parameters::{Parameter, Parts, plain};
 use super::pcm::{Pcm, PcmFormat};
 
-/// The names of parameters, the first as it stands in messages. They are compared without hyphens and underscores.
+/// The names of parameters, the first for messages. They are compared without hyphens and underscores.
 const RATE: [&str; 4] = ["rate", "samplerate", "clockrate", "samplingrate"];
 const CHANNELS: [&str; 3] = ["channels", "channel", "channelcount"];
 const CODING: [&str; 5] = ["format", "encoding", "codec", "codecs", "sampleformat"];
 const BITS: [&str; 5] = ["bits", "bitspersample", "bitdepth", "depth", "samplesize"];
-/// The bits of a sample's place, as GStreamer counts them.
+/// Names for the bits of a sample's place, as GStreamer counts them.
 const WIDTH: &str = "width";
 const ENDIANNESS: [&str; 3] = ["endianness", "endian", "byteorder"];
-/// These say how a sound is heard or sent, and nothing of its bytes.
+/// Parameters about playback or transport, which do not change the meaning of the bytes.
 const HARMLESS: [&str; 5] = ["charset", "channelmask", "channelorder", "ptime", "maxptime"];
 
-/// The most channels that are taken.
+/// The most channels of accepted sound.
 const MAX_CHANNELS: u32 = 64;
 
-/// What a type says by itself, before its parameters are looked at.
+/// The properties of a type before its parameters.
 pub(super) struct Kind {
-    /// The coding and bits that the type is made for, if any.
+    /// The coding and bits of the type, if it fixes them.
     fixed: Option<(Coding, u32)>,
-    /// The order of bytes unless a parameter says otherwise.
+    /// The default byte order.
     big_endian: bool,
-    /// Frames a second unless a parameter says otherwise.
+    /// The default rate in frames a second.
     rate: Option<u32>,
-    /// Whether `rate` and one channel are all that the type allows.
+    /// True if the type allows only its own rate and one channel.
     strict: bool,
-    /// Whether 16-bit signed is meant when nothing is said of the format.
+    /// True if the format is 16-bit signed unless a parameter declares it.
     plain: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn kind(essence: &str) -> Option<Kind> {
     let kind = |fixed, big_endian, rate, strict, plain| Kind { fixed, big_endian, rate, strict, plain };
     let known = match essence {
         "audio/pcm" | "audio/x-pcm" => kind(None, false, None, false, true),
-        // GStreamer always says the format.
+        // GStreamer always declares the format.
         "audio/x-raw" => kind(None, false, None, false, false),
         // RFC 3551 (L8), RFC 2586 (L16) and RFC 3190 (L24): in network order.
         "audio/l8" => kind(Some((Coding::Unsigned, 8)), true, None, false, false),
@@ -55,10 +55,10 @@ pub(super) fn kind(essence: &str) -> Option<Kind> {
     Some(known)
 }
 
-/// How a sample's bits are meant.
+/// The meaning of a sample's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
-    /// Integers of which nothing was said but that.
+    /// Integers, signed or unsigned.
     Integer,
     Signed,
     Unsigned,
@@ -67,15 +67,15 @@ enum Coding {
     Alaw,
 }
 
-/// Something said, and by which part of the content type.
+/// A declared value, and the part of the content type that declares it.
 type Said<T> = Option<(T, String)>;
 
-/// All that was said of the samples' format.
+/// All declarations of the samples' format.
 #[derive(Default)]
 struct Layout {
     coding: Said<Coding>,
     bits: Said<u32>,
-    /// The bits of a sample's place, where they are more than the sample has: only the low ones count.
+    /// The bits of a sample's place if it is larger than the sample: only the low ones count.
     place: Said<u32>,
     width: Said<u32>,
     big_endian: Said<bool>,
@@ -158,7 +158,7 @@ impl Layout {
         }
     }
 
-    /// Signed and unsigned say more than integer does, and go with it.
+    /// Adds a coding. Signed and unsigned are more specific than integer, and agree with it.
     fn say_coding(&mut self, coding: Coding, by: &str) -> Result<(), String> {
         let integer = |coding| matches!(coding, Coding::Integer | Coding::Signed | Coding::Unsigned);
         match &self.coding {
@@ -172,7 +172,7 @@ impl Layout {
     fn format(self, kind: &Kind) -> Result<PcmFormat, String> {
         let Self { coding, mut bits, mut place, width, big_endian } = self;
         if let Some((width, by)) = width {
-            // Unless a format says that samples have more place than bits, the two are the same.
+            // A sample's place has as many bits as the sample, unless a format declares more.
             say(if place.is_some() { &mut place } else { &mut bits }, Some(width), &by)?;
         }
         let big = big_endian.map_or(kind.big_endian, |(big, _)| big);
@@ -257,7 +257,7 @@ fn truth(value: &str, written: &str) -> Result<bool, String> {
     }
 }
 
-/// What one word says of a format.
+/// The meaning of one word of a format.
 #[derive(Default)]
 struct Word {
     coding: Option<Coding>,
@@ -266,8 +266,8 @@ struct Word {
     big_endian: Option<bool>,
 }
 
-/// Understands the names of FFmpeg (`pcm_s16le`), GStreamer (`S24_32LE`), ALSA (`FLOAT_LE`), SoX (`signed-integer`) and
-/// of speech services (`linear16`, `mulaw`). None for a word that is not known.
+/// Parses the names of FFmpeg (`pcm_s16le`), GStreamer (`S24_32LE`), ALSA (`FLOAT_LE`), SoX (`signed-integer`) and of
+/// speech services (`linear16`, `mulaw`). None for an unknown word.
 fn coding(value: &str) -> Option<Result<Word, String>> {
     if matches!(value, "s24_le" | "s24_be") {
         return Some(Err(format!(

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Every type of raw sound and picture survives being written and read.
+/// Every type of raw sound and picture can be written and parsed again.
 #[test]
 fn content_types_survive_the_round_trip() {
     let formats = PcmFormat::ALL.map(|format| format!("audio/pcm;rate=16000;channels=2;format={format}"));
@@ -22,7 +22,7 @@ fn content_types_survive_the_round_trip() {
 }
 
 #[test]
-fn a_parameter_that_is_missing_or_out_of_range_is_named() {
+fn missing_or_out_of_range_parameter_is_named() {
     for (text, named) in [
         ("audio/pcm", "rate"),
         ("audio/pcm;rate=0", "rate=0"),
@@ -40,9 +40,9 @@ fn a_parameter_that_is_missing_or_out_of_range_is_named() {
     }
 }
 
-/// What clients of speech services, GStreamer, FFmpeg, SoX and RFCs write.
+/// The parameters of clients of speech services, GStreamer, FFmpeg, SoX and RFCs.
 #[test]
-fn parameters_that_change_what_bytes_mean_are_understood() {
+fn parameters_that_change_the_meaning_of_bytes_are_parsed() {
     let s16 = PcmFormat::S16Le;
     for (text, rate, channels, format) in [
         ("audio/pcm;rate=16000", 16_000, 1, s16),
@@ -95,7 +95,7 @@ fn parameters_that_change_what_bytes_mean_are_understood() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_refused_by_name() {
+fn unsupported_content_type_is_refused_by_name() {
     for (text, named) in [
         ("audio/pcm;rate=16000;format=u24le", "format=u24le"),
         ("audio/pcm;rate=16000;encoding=opus", "encoding=opus"),
@@ -139,13 +139,13 @@ fn case_quotes_and_harmless_parameters_do_not_matter() {
     assert_eq!("audio/flac;codecs=flac".parse(), Ok(Media::Flac));
     assert_eq!("audio/wav; codecs=\"1\"; samplerate=16000".parse(), Ok(Media::Wav));
     assert_eq!("text/plain; Charset=\"UTF-8\";".parse(), Ok(Media::Text));
-    // As a JSON serialiser of headers writes it.
+    // A JSON serializer of headers writes it so.
     assert_eq!("\"image/jpeg\"".parse(), Ok(Media::Jpeg));
     assert_eq!("image/x-rgb;width=2;height=3;name=\"a;b\"".parse(), Ok(Media::Rgb { width: 2, height: 3 }));
 }
 
 #[test]
-fn a_file_is_recognised_by_its_first_bytes() {
+fn file_format_is_recognised_by_its_first_bytes() {
     for (payload, named) in [
         (&b"RIFF\0\0\0\0WAVEfmt "[..], "WAV"),
         (b"RF64\xff\xff\xff\xffWAVEds64", "WAV"),
@@ -167,8 +167,8 @@ fn recognise_both(payload: &[u8]) -> Option<&'static str> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Whatever is added to a content type of raw sound, it is refused or changes what is understood or is known to be
-    /// harmless: nothing is ignored in silence.
+    /// Any parameter added to a content type of raw sound is refused, changes the parsed type, or is known to be
+    /// harmless: none is ignored silently.
     #[test]
     fn no_parameter_of_raw_sound_is_ignored(name in "[a-z]{1,12}", value in "[a-z0-9]{1,8}") {
         let plain = "audio/pcm;rate=16000".parse::<Media>();

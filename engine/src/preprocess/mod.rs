@@ -1,8 +1,8 @@
-//! Makes tensors of payloads, straight into a batch's memory.
+//! Preprocessing: decodes payloads into tensors, directly in a batch's memory.
 //!
-//! A [`Preprocessor`] is made once for each binding of a model and shared by the worker threads; each
-//! thread brings its own [`Scratch`]. A batch's tensor is split by [`rows`] into disjoint [`RowMut`]s,
-//! which can then be filled in parallel by [`Preprocessor::write_row`].
+//! A [`Preprocessor`] is created once for each binding of a model and shared by the worker threads. Each thread has
+//! its own [`Scratch`]. [`rows`] splits a batch's tensor into disjoint [`RowMut`]s, which [`Preprocessor::write_row`]
+//! fills in parallel.
 
 mod image;
 pub mod placement;
@@ -23,32 +23,32 @@ use crate::fault::{Fault, Reason, StageKind};
 use crate::sample::Sample;
 use crate::tensor::DType;
 
-/// What is known of a row beside its elements.
+/// Properties of a row beside its elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RowInfo {
-    /// Where the source image lies in the row.
+    /// The placement of the source image in the row.
     Image(Placement),
-    /// Of sound.
+    /// The row is sound.
     Sound {
         /// The share of the row that chunks cover, 0 to 1; the rest is silence.
         coverage: f64,
     },
-    /// Of text.
+    /// The row is text.
     Text {
-        /// Tokens, special ones included, before truncation. Of a long text whose end was left out beforehand, those of its
-        /// beginning: more than the row takes.
+        /// The number of tokens before truncation, including special ones. If the end of a long text was cut before
+        /// tokenization, it is the number of tokens of the beginning: more than the row takes.
         tokens: usize,
     },
-    /// Of bytes there is nothing more to know.
+    /// The row is bytes, which have no other properties.
     Bytes,
 }
 
-/// Why a row could not be made.
+/// The reason why a row could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowFault {
-    /// The index of the faulty sample in the part's samples; none when no single one is to blame.
+    /// The index of the faulty sample in the part's samples; none if the cause is not a single sample.
     pub sample: Option<usize>,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -62,15 +62,15 @@ impl RowFault {
     }
 }
 
-/// Memory that one thread uses over and over, so that in the steady state nothing is allocated. It keeps
-/// the size of the largest row made with it, but nothing of images above a few megabytes.
+/// Memory that one thread reuses, so that nothing is allocated in the steady state. It keeps the size of the largest
+/// row made with it, except for images above a few megabytes.
 #[derive(Default)]
 pub struct Scratch {
     image: image::ImageScratch,
     sound: sound::SoundScratch,
 }
 
-/// Settings made ready: files are read, filters and transforms are planned. Shared by threads.
+/// Prepared settings: files are read, filters and transforms are planned. Threads share it.
 pub struct Preprocessor {
     shape: Vec<usize>,
     dtype: DType,
@@ -86,10 +86,10 @@ enum Kind {
 }
 
 impl Preprocessor {
-    /// Makes settings ready. Reads the tokenizer's file, if there is one.
+    /// Prepares settings. Reads the tokenizer's file, if there is one.
     ///
     /// # Errors
-    /// What is wrong with the settings or the file, and what would be right.
+    /// A description of the mistake in the settings or the file, and the remedy.
     pub fn new(settings: &Preprocess) -> Result<Self, String> {
         settings.check()?;
         let kind = match settings {
@@ -117,8 +117,8 @@ impl Preprocessor {
         self.dtype
     }
 
-    /// How many rows are worth a task of their own, when a batch's rows are made in parallel: handing over a
-    /// row that only has to be copied costs more than the copy.
+    /// The least number of rows worth a task of their own when a batch's rows are made in parallel. To hand over a
+    /// row that is only copied costs more than the copy.
     pub fn rows_per_task(&self) -> usize {
         const BYTES_PER_TASK: usize = 1 << 18;
         let bytes = self.shape.iter().product::<usize>() * self.dtype.size();
@@ -129,11 +129,11 @@ impl Preprocessor {
         }
     }
 
-    /// The most bytes that [`Self::write_row`] takes for a while to make a row of that, beside the row itself, by what its
-    /// header says. Nothing is decoded.
+    /// The most bytes that [`Self::write_row`] needs for a while to make a row of that part, beside the row itself.
+    /// It comes from the payload's header; nothing is decoded.
     ///
     /// # Errors
-    /// What [`Self::write_row`] would say, where the header shows it.
+    /// The error of [`Self::write_row`], if the header already shows it.
     pub fn memory(&self, part: &Part<Arc<Sample>>) -> Result<u64, RowFault> {
         match (&self.kind, part.samples.iter().enumerate().next_back()) {
             (Kind::Image(plan), Some((last, sample))) => {
@@ -143,7 +143,7 @@ impl Preprocessor {
         }
     }
 
-    /// The one sample that a row is made of, by its index; none when it is made of several.
+    /// The index of the only sample of which a row is made; none if it is made of several.
     pub fn sole_sample(&self, part: &Part<Arc<Sample>>) -> Option<usize> {
         match (&self.kind, part.samples.len()) {
             (_, 0) | (Kind::Waveform(_) | Kind::LogMel(..), 2..) => None,
@@ -151,13 +151,13 @@ impl Preprocessor {
         }
     }
 
-    /// Fills one row of a batch from what an input brought to a bundle. Every element is written. Images,
-    /// texts and bytes are made of the last sample, sound of all of them.
+    /// Fills one row of a batch from an input's part of a bundle. Every element is written. Images, texts and bytes
+    /// are made of the last sample, sound of all samples.
     ///
     /// # Errors
-    /// When a payload is not what its type says or would take more memory than allowed: which sample, and
-    /// why. The row's elements are then of no meaning. Also when the part has no sample, or the row is not
-    /// of the shape and type that the settings give.
+    /// When a payload does not match its type or would need more memory than allowed. The error has the sample and
+    /// the reason, and the row's elements have no meaning. Also when the part has no sample, or the row is not of the
+    /// shape and type of the settings.
     pub fn write_row(
         &self,
         part: &Part<Arc<Sample>>,

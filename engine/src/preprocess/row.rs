@@ -32,7 +32,7 @@ impl RowMut<'_> {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_without_elements_has_no_rows() {
+    fn tensor_without_elements_has_no_rows() {
         assert!(rows(&mut Tensor::zeros(DType::F32, &[0, 4])).is_empty());
         assert!(rows(&mut Tensor::zeros(DType::F32, &[4, 0])).is_empty());
         assert!(rows(&mut Tensor::zeros(DType::F32, &[])).is_empty());

@@ -1,10 +1,10 @@
-//! What settings alone say of a row, and whether they make sense.
+//! The shape and type of a row by its settings, and the check of these settings.
 
 use super::spec::{ImageSpec, Layout, LogMelSpec, MelLog, Preprocess, TextSpec, WaveformSpec};
 use crate::ingest::duration::check_rate;
 use crate::tensor::DType;
 
-/// The most elements of a row: 256 MiB of `f32`. Anything above is a slip of the pen.
+/// The most elements of a row: 256 MiB of `f32`. Anything above is a mistake in the settings.
 const MAX_ELEMENTS: usize = 1 << 26;
 
 impl Preprocess {
@@ -35,10 +35,10 @@ impl Preprocess {
         }
     }
 
-    /// Whether the settings make sense, without reading any file.
+    /// Checks the settings, without reading any file.
     ///
     /// # Errors
-    /// What does not, and what would.
+    /// A description of the mistake, and the remedy.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Image(spec) => check_image(spec)?,

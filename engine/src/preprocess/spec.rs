@@ -1,11 +1,11 @@
-//! What is made of a bundle's part before a model sees it. Every variant gives tensors whose shape
-//! is known from the settings alone, so that a batch's memory is laid out before anything is decoded.
+//! Settings of preprocessing: the tensors that are made of a bundle's part. Their shape follows from the settings
+//! alone, so a batch's memory is laid out before anything is decoded.
 
 use std::path::PathBuf;
 
 use crate::ingest::{OnDrift, PictureCare};
 
-/// How the samples of one input become one row of one tensor (for text, of several).
+/// The preprocessing of one input: its samples become one row of one tensor (for text, of several).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preprocess {
     /// One image to `[3, height, width]` (or `[height, width, 3]`).
@@ -25,22 +25,22 @@ pub enum Preprocess {
     },
 }
 
-/// Images: decode, resize, scale, normalise, lay out.
+/// The preprocessing of images: decode, resize, scale, normalize, lay out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageSpec {
     /// Pixels of a row of the result.
     pub width: u32,
     /// Rows of the result.
     pub height: u32,
-    /// How an image of another size is made to fit.
+    /// The treatment of an image of another size.
     pub resize: Resize,
     /// The order of the colours.
     pub color: Color,
     /// `value = (pixel * scale - mean) / std`, pixels from 0 to 255. 1/255 for models trained on 0 to 1.
     pub scale: f32,
-    /// By channel, in the order of `color`.
+    /// The mean of each channel, in the order of `color`.
     pub mean: [f32; 3],
-    /// By channel, in the order of `color`; none is 0.
+    /// The standard deviation of each channel, in the order of `color`; none is 0.
     pub std: [f32; 3],
     /// The order of the axes.
     pub layout: Layout,
@@ -48,33 +48,33 @@ pub struct ImageSpec {
     pub dtype: crate::tensor::DType,
     /// The largest image that is decoded, in pixels: the bound on memory.
     pub max_pixels: u64,
-    /// What the input says of its pictures.
+    /// The input's treatment of its pictures.
     pub care: PictureCare,
 }
 
-/// How an image is brought to another size. All resample with a filter that averages over the source
-/// pixels when it shrinks (as PIL and torchvision with antialias), by `filter`.
+/// The way to resize an image. All ways resample with `filter`, which averages over the source pixels when it shrinks
+/// (as PIL and torchvision with antialias).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Resize {
-    /// To the size asked for, whatever that does to its proportions.
+    /// Stretch to the requested size, without regard to proportions.
     Stretch(Filter),
-    /// As large as it goes with its proportions kept, centred; the rest is filled.
+    /// Scale to the largest size that fits, proportions kept, centred; fill the rest.
     Fit {
-        /// How it is resampled.
+        /// The resampling filter.
         filter: Filter,
-        /// What the rest is filled with, red, green, blue.
+        /// The colour of the rest: red, green, blue.
         fill: [u8; 3],
     },
-    /// Shorter side to the size asked for, proportions kept, the middle cut out.
+    /// Scale the shorter side to the requested size, proportions kept, and cut out the middle.
     CenterCrop(Filter),
-    /// Not at all: an image of another size is at fault.
+    /// No resizing: an image of another size is a fault.
     Exact,
 }
 
 /// The resampling filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filter {
-    /// The nearest pixel.
+    /// Nearest pixel.
     Nearest,
     /// Triangle.
     #[default]
@@ -108,16 +108,16 @@ pub enum Layout {
 pub struct WaveformSpec {
     /// Samples a second of the result.
     pub rate: u32,
-    /// The exact number of samples of the result; the window, `length / rate` seconds long, begins where
-    /// the part's does. What no chunk covers, or lies beyond the part's window, is silence.
+    /// The exact number of samples of the result. Its window is `length / rate` seconds long and begins with the
+    /// part's window. Time that no chunk covers, or beyond the part's window, is silence.
     pub length: usize,
-    /// What full scale becomes: 1 for -1 to 1.
+    /// The value of full scale: 1 for a range of -1 to 1.
     pub scale: f32,
-    /// What becomes of chunks that are too short or too long for the time from one to the next.
+    /// The treatment of chunks that are too short or too long for the time from one to the next.
     pub drift: OnDrift,
 }
 
-/// Sound as a log-mel spectrogram, of a waveform made as `wave` says.
+/// Sound as a log-mel spectrogram of the waveform `wave`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogMelSpec {
     /// The waveform under it.
@@ -136,13 +136,13 @@ pub struct LogMelSpec {
     pub f_max: f32,
     /// The scale of the bands.
     pub scale: MelScale,
-    /// Whether each band is normalised by its width, as librosa's `norm="slaney"`.
+    /// True if each band is normalized by its width, as librosa's `norm="slaney"`.
     pub slaney_norm: bool,
-    /// Whether the signal is padded by reflection so that frame `i` is centred on sample `i * hop`.
+    /// True if the signal is padded by reflection so that frame `i` is centred on sample `i * hop`.
     pub center: bool,
     /// Magnitude to the power of this: 1 or 2.
     pub power: f32,
-    /// How the logarithm is taken.
+    /// The logarithm.
     pub log: MelLog,
 }
 
@@ -156,7 +156,7 @@ pub enum MelScale {
     Htk,
 }
 
-/// How the energies of the bands are made logarithmic.
+/// The logarithm of the energies of the bands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MelLog {
     /// `10 log10(max(x, floor))`, as librosa's `power_to_db(ref=1, top_db=None)`.
@@ -169,8 +169,8 @@ pub enum MelLog {
         /// The smallest energy.
         floor: f32,
     },
-    /// `log10(max(x, 1e-10))`, no lower than 8 below the maximum of this spectrogram, then `(x + 4) / 4`: Whisper's.
-    /// As Whisper does, the last frame is left out (with `center`, 30 s at a hop of 10 ms give 3000 frames).
+    /// Whisper's: `log10(max(x, 1e-10))`, no lower than 8 below the maximum of this spectrogram, then `(x + 4) / 4`.
+    /// As in Whisper, the last frame is left out (with `center`, 30 s at a hop of 10 ms give 3000 frames).
     Whisper,
 }
 
@@ -181,8 +181,8 @@ pub struct TextSpec {
     pub tokenizer: PathBuf,
     /// Tokens of a row: longer texts are cut, shorter ones padded.
     pub length: usize,
-    /// Whether the tokenizer's special tokens are added (inside `length`).
+    /// True if the tokenizer's special tokens are added (inside `length`).
     pub special_tokens: bool,
-    /// The id that pads; none for the one that the tokenizer's file names.
+    /// The id of the padding token; none for the one in the tokenizer's file.
     pub pad_id: Option<i64>,
 }

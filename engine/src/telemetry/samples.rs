@@ -1,6 +1,5 @@
 //! Metrics of single samples. Their handles are kept: a lookup by labels takes a lock that all threads share, and
-//! memory
-//! for the labels.
+//! memory for the labels.
 
 use std::sync::OnceLock;
 

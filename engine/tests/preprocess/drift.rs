@@ -1,4 +1,4 @@
-//! Sound of a source whose real rate is not the nominal one.
+//! Tests of sound from a source whose real rate is not the nominal one.
 
 use std::f64::consts::TAU;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::{floats_of, make, sample, window};
 const BASE: i64 = 1_700_000_000_123_456_789;
 const SECOND: i64 = 1_000_000_000;
 
-/// A microphone before which a tone sounds.
+/// A microphone that records a tone.
 #[derive(Clone, Copy, Debug)]
 struct Microphone {
     nominal: u32,
@@ -25,12 +25,12 @@ struct Microphone {
     hertz: f64,
     /// Frames of a chunk.
     chunk: i64,
-    /// What stamps are counted in.
+    /// The resolution of timestamps, in nanoseconds.
     grain: i64,
 }
 
 impl Microphone {
-    /// Seconds since the beginning at which it takes a frame.
+    /// The time of a frame, in seconds since the beginning.
     fn time_of(&self, frame: i64) -> f64 {
         frame as f64 / (f64::from(self.nominal) * (1.0 + self.ppm / 1e6))
     }
@@ -57,7 +57,7 @@ impl Microphone {
         window((first..=last).map(|index| self.chunk(index)).collect(), nanos(from), nanos(to))
     }
 
-    /// The furthest that a row of one second is off the tone itself, from one second on, and the share that is covered.
+    /// The largest error of a row of one second against the tone, from one second on, and the covered share.
     fn error(&self, rate: u32, seconds: f64, drift: OnDrift) -> (f64, f64) {
         let from = 1.0037;
         let length = (f64::from(rate) * seconds).round() as usize;
@@ -77,9 +77,9 @@ fn wave(input: &Part<Arc<Sample>>, rate: u32, length: usize, drift: OnDrift) -> 
     (floats_of(row), coverage)
 }
 
-/// With 0.5 as the tone's amplitude: a tenth of a percent of it at the same rate.
+/// The error is at most a tenth of a percent of the tone's amplitude of 0.5, at the same rate.
 #[test]
-fn sound_of_a_source_that_drifts_is_the_sound_itself_after_correction() {
+fn drift_correction_restores_the_sound() {
     for (ppm, chunk, seconds) in [
         (150.0, 320, 1.0),
         (-150.0, 320, 1.0),
@@ -100,7 +100,7 @@ fn sound_of_a_source_that_drifts_is_the_sound_itself_after_correction() {
 }
 
 #[test]
-fn it_is_resampled_to_another_rate_as_well() {
+fn drift_correction_works_with_another_rate() {
     for nominal in [8_000, 44_100, 48_000] {
         for ppm in [150.0, -10_000.0] {
             let chunk = i64::from(nominal) / 50;
@@ -114,7 +114,7 @@ fn it_is_resampled_to_another_rate_as_well() {
 
 /// Half a minute of a drift of 150 ppm are 4.5 ms: without correction there are four gaps or overlaps of one.
 #[test]
-fn stamps_in_milliseconds_move_the_sound_by_less_than_one() {
+fn millisecond_timestamps_move_the_sound_by_less_than_one() {
     for ppm in [150.0, -150.0, 2_000.0] {
         let microphone = Microphone { nominal: 16_000, ppm, hertz: 50.0, chunk: 1_024, grain: 1_000_000 };
         // A tone of 50 Hz moves by 0.157 in a millisecond.
@@ -126,7 +126,7 @@ fn stamps_in_milliseconds_move_the_sound_by_less_than_one() {
 
 /// The second difference of a tone of 100 Hz is below 8e-4 everywhere; a gap or a doubled frame makes it far larger.
 #[test]
-fn borders_of_chunks_are_not_heard() {
+fn drift_correction_leaves_no_borders_of_chunks() {
     for (ppm, grain) in [(150.0, 1), (-10_000.0, 1), (10_000.0, 1_000_000), (-500.0, 1_000_000)] {
         let microphone = Microphone { nominal: 16_000, ppm, hertz: 100.0, chunk: 320, grain };
         let (row, _) = wave(&microphone.part(1.0, 9.0), 16_000, 128_000, OnDrift::Resample);
@@ -140,7 +140,7 @@ fn borders_of_chunks_are_not_heard() {
 }
 
 #[test]
-fn what_is_lost_stays_a_gap() {
+fn lost_chunk_stays_a_gap() {
     let microphone = Microphone { nominal: 16_000, ppm: 150.0, hertz: 440.0, chunk: 320, grain: 1 };
     let mut part = microphone.part(1.0, 2.0);
     part.samples.remove(25);
@@ -148,7 +148,7 @@ fn what_is_lost_stays_a_gap() {
     assert!((coverage - 0.98).abs() < 2e-4, "{coverage}");
     let silent = row.iter().filter(|value| **value == 0.0).count();
     assert!((318..=325).contains(&silent), "{silent}");
-    // Around it, but for the filter's reach at its edges, there is the tone.
+    // Around the gap, except within the filter's reach, is the tone.
     let first = row.iter().position(|value| *value == 0.0).expect("a gap");
     for (n, found) in row.iter().enumerate().filter(|(n, _)| !(first - 40..first + 360).contains(n)) {
         let expected = microphone.tone(1.0 + n as f64 / 16_000.0);
@@ -156,9 +156,9 @@ fn what_is_lost_stays_a_gap() {
     }
 }
 
-/// What is lost within a chunk is not made up for by stretching all that was not.
+/// Frames lost within a chunk are not compensated by stretching the others.
 #[test]
-fn a_jump_is_not_stretched_away() {
+fn jump_is_not_stretched_away() {
     let steady = Microphone { nominal: 16_000, ppm: 0.0, hertz: 440.0, chunk: 1_600, grain: 1 };
     let mut part = steady.part(0.0, 2.0);
     for (index, sample) in part.samples.iter_mut().enumerate().skip(10) {
@@ -173,9 +173,9 @@ fn a_jump_is_not_stretched_away() {
     assert!(corrected.1 < 1.0);
 }
 
-/// The same for any cutting: what lies beyond a window is not in it.
+/// The row is the same for any cut into chunks: it has no sound beyond its window.
 #[test]
-fn beyond_the_end_of_a_part_there_is_silence() {
+fn row_is_silent_beyond_the_end_of_a_part() {
     let microphone = Microphone { nominal: 16_000, ppm: 0.0, hertz: 440.0, chunk: 16_000, grain: 1 };
     for drift in [OnDrift::Ignore, OnDrift::Resample] {
         let (row, coverage) = wave(&microphone.part(0.25, 0.75), 16_000, 16_000, drift);
@@ -188,7 +188,7 @@ fn beyond_the_end_of_a_part_there_is_silence() {
     assert!(row[8_000..].iter().all(|value| *value == 0.0));
     assert!((microphone.tone(0.25 + 7_999.0 / 16_000.0) - row[7_999]).abs() < 1e-3, "no edge is heard");
     assert_eq!(coverage, 0.5);
-    // A window that ends between two samples has the one before it.
+    // A window that ends between two samples includes the first of them.
     let (_, coverage) = wave(&microphone.part(0.0, 100.4 / 16_000.0), 16_000, 16_000, OnDrift::Ignore);
     assert_eq!(coverage, 101.0 / 16_000.0);
 }
@@ -196,9 +196,9 @@ fn beyond_the_end_of_a_part_there_is_silence() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// For stamps that jitter by less than a quarter of a frame, or are rounded to milliseconds.
+    /// Timestamps jitter by less than a quarter of a frame, or are rounded to milliseconds.
     #[test]
-    fn nothing_is_changed_where_nothing_drifts(
+    fn drift_correction_changes_nothing_without_drift(
         nominal in prop::sample::select(vec![8_000u32, 16_000, 22_050, 44_100, 48_000]),
         chunk in 100i64..3_000,
         begin in 0.0f64..3.0,

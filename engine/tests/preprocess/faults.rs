@@ -1,4 +1,4 @@
-//! What is not what it says is a fault, never a panic, and takes no memory before it is checked.
+//! Tests of broken payloads: each is a fault, never a panic, and takes no memory before it is checked.
 
 use lockstep_engine::fault::Reason;
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
@@ -83,7 +83,7 @@ proptest! {
     fn garbled_payloads_never_panic(
         name in prop::sample::select([PICTURES.as_slice(), SOUNDS.as_slice()].concat()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
-        // Headers are where lies are told.
+        // Most changes that matter are in headers.
         in_header in any::<bool>(),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
@@ -109,9 +109,9 @@ proptest! {
     }
 }
 
-/// The PNG's end chunk, which holds nothing, may be missing; so may a byte of padding after a WebP.
+/// The PNG's empty end chunk may be missing; so may a byte of padding after a WebP.
 #[test]
-fn a_cut_payload_is_undecodable() {
+fn cut_payload_is_undecodable() {
     for name in [PICTURES.as_slice(), SOUNDS.as_slice()].concat() {
         let whole = golden(name);
         assert_eq!(outcome(media_of(name), whole.clone()), Ok(()), "{name}");
@@ -123,9 +123,9 @@ fn a_cut_payload_is_undecodable() {
     }
 }
 
-/// IHDR with its checksum, and no more: 60000 x 60000 would be 10 GB.
+/// Only IHDR with its checksum: 60000 x 60000 would be 10 GB.
 #[test]
-fn a_png_that_claims_to_be_huge_is_refused_by_its_header() {
+fn huge_png_is_refused_by_its_header() {
     let mut payload = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     payload.extend(60_000u32.to_be_bytes());
     payload.extend(60_000u32.to_be_bytes());
@@ -134,7 +134,7 @@ fn a_png_that_claims_to_be_huge_is_refused_by_its_header() {
 }
 
 #[test]
-fn a_jpeg_that_claims_to_be_huge_is_refused_by_its_header() {
+fn huge_jpeg_is_refused_by_its_header() {
     let mut payload = golden("scene.jpg");
     let frame = payload.windows(2).position(|two| two == [0xff, 0xc0]).expect("a frame header");
     payload[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
@@ -142,12 +142,12 @@ fn a_jpeg_that_claims_to_be_huge_is_refused_by_its_header() {
 }
 
 #[test]
-fn a_webp_that_claims_to_be_huge_is_refused_by_its_bitstream() {
+fn huge_webp_is_refused_by_its_bitstream() {
     let mut payload = golden("scene.webp");
     let start = payload.windows(3).position(|three| three == [0x9d, 0x01, 0x2a]).expect("a start code");
     payload[start + 3..start + 7].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
     assert_eq!(reason(Media::WebP, payload.clone()), Reason::DecodedTooLarge);
-    // The same behind a canvas that claims to be small.
+    // The same after a canvas that claims to be small.
     let mut extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x09\0\0\x09\0\0".to_vec();
     extended.extend(&payload[12..]);
     let size = (extended.len() - 8) as u32;
@@ -156,7 +156,7 @@ fn a_webp_that_claims_to_be_huge_is_refused_by_its_bitstream() {
 }
 
 #[test]
-fn the_limit_on_pixels_is_exact() {
+fn pixel_limit_is_exact() {
     let at = |max_pixels| {
         let spec = ImageSpec { max_pixels, ..picture() };
         let input = part(vec![sample(Media::Jpeg, golden("scene.jpg"), 0)]);
@@ -167,7 +167,7 @@ fn the_limit_on_pixels_is_exact() {
 }
 
 #[test]
-fn sound_headers_that_lie_are_refused() {
+fn wrong_sound_headers_are_refused() {
     let mut wav = golden("speechlike-16k.wav");
     wav[40..44].copy_from_slice(&0x7000_0000u32.to_le_bytes());
     assert_eq!(reason(Media::Wav, wav), Reason::Undecodable);
@@ -177,7 +177,7 @@ fn sound_headers_that_lie_are_refused() {
 }
 
 #[test]
-fn raw_payloads_have_exactly_the_length_that_they_say() {
+fn raw_payload_of_another_length_is_refused() {
     let media = Media::Rgb { width: 8, height: 4 };
     assert_eq!(outcome(media, vec![7; 96]), Ok(()));
     assert_eq!(reason(media, vec![7; 95]), Reason::Undecodable);
@@ -189,7 +189,7 @@ fn raw_payloads_have_exactly_the_length_that_they_say() {
 }
 
 #[test]
-fn numbers_that_are_not_numbers_are_refused() {
+fn samples_that_are_not_finite_are_refused() {
     let media = Media::Pcm(Pcm { rate: 16_000, channels: 1, format: PcmFormat::F32Le });
     let payload = [0.5f32, f32::NAN].iter().flat_map(|value| value.to_le_bytes()).collect();
     assert_eq!(reason(media, payload), Reason::Undecodable);
@@ -205,7 +205,7 @@ fn text_that_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn the_faulty_sample_is_named() {
+fn fault_names_its_sample() {
     let pcm = Media::Pcm(Pcm { rate: 16_000, channels: 1, format: PcmFormat::S16Le });
     let samples = vec![sample(pcm, vec![0; 320], 0), sample(pcm, vec![0; 321], 10_000_000)];
     let settings = Preprocess::Waveform(WaveformSpec {
@@ -218,7 +218,7 @@ fn the_faulty_sample_is_named() {
 }
 
 #[test]
-fn a_part_without_samples_or_a_row_of_another_shape_is_no_ones_fault() {
+fn fault_names_no_sample_if_none_is_faulty() {
     let preprocessor = Preprocessor::new(&Preprocess::Bytes { length: 2 }).expect("settings");
     let error = make_with(&preprocessor, &part(Vec::new()), &mut Scratch::default()).expect_err("missing");
     assert_eq!((error.sample, error.fault.reason), (None, Reason::InputMissing));
@@ -231,7 +231,7 @@ fn a_part_without_samples_or_a_row_of_another_shape_is_no_ones_fault() {
 }
 
 #[test]
-fn settings_without_sense_are_refused_with_a_remedy() {
+fn wrong_settings_are_refused_with_a_remedy() {
     let mel = LogMelSpec { log: MelLog::Whisper, ..log_mel() };
     let wave = mel.wave.clone();
     let text = TextSpec { tokenizer: path("tokenizer.json"), length: 2, special_tokens: true, pad_id: None };

@@ -1,5 +1,5 @@
-//! Preprocessing against what Pillow, librosa and Hugging Face tokenizers give. The inputs and the expected
-//! numbers are made by `tests/golden/preprocess/make.py`.
+//! Tests of preprocessing against Pillow, librosa and Hugging Face tokenizers. `tests/golden/preprocess/make.py`
+//! makes the inputs and the expected numbers.
 
 use crate::support::{
     bytes_of, floats_of, golden, image, log_mel, make, make_with, media_of, part, path, sample,
@@ -36,10 +36,11 @@ fn floats_in(name: &str) -> Vec<f32> {
     golden(name).chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four"))).collect()
 }
 
-/// What is without loss is equal, and so is JPEG, by the same library. Decoders of lossy WebP may round the inverse transform, the
-/// upsampling of colour and its conversion in different ways: a few levels at hard edges, far less on average.
+/// Lossless formats are equal, and so is JPEG, which uses the same library. Decoders of lossy WebP may round the
+/// inverse transform, the upsampling of colour and its conversion in different ways: a few levels at hard edges, far
+/// less on average.
 #[test]
-fn every_format_decodes_as_in_pillow() {
+fn image_formats_decode_as_in_pillow() {
     for (name, most, mean) in [
         ("scene.png", 0, 0.0),
         ("lossless.webp", 0, 0.0),
@@ -59,7 +60,7 @@ fn every_format_decodes_as_in_pillow() {
 }
 
 #[test]
-fn of_sixteen_bits_the_high_byte_is_kept() {
+fn sixteen_bit_images_keep_the_high_byte() {
     assert_eq!(pixels("gray16.png", image(40, 30, Resize::Exact)), golden("gray16.u8"));
 }
 
@@ -67,7 +68,7 @@ fn of_sixteen_bits_the_high_byte_is_kept() {
 /// level, in at most one value of six. Bicubic overshoots at hard edges, where cutting off at 0 and 255 after the
 /// first pass depends on whether rows or columns come first.
 #[test]
-fn resizing_is_pillows() {
+fn resizing_agrees_with_pillow() {
     for (name, filter) in FILTERS {
         let fill = [10, 200, 30];
         for (kind, spec) in [
@@ -101,11 +102,10 @@ fn imagenet(color: Color, layout: Layout) -> ImageSpec {
     ImageSpec { scale: 1.0 / 255.0, mean, std, color, layout, dtype: DType::F32, ..base }
 }
 
-/// One level of 255 over the smallest deviation is 0.0175: no pixel of a PNG is further off. A JPEG's pixels
-/// are averages of 25, in which the decoders' differences (see above) mostly
-/// cancel out: two levels.
+/// One level of 255 over the smallest deviation is 0.0175: no pixel of a PNG is further off. A JPEG's pixels are
+/// averages of 25, in which the decoders' differences (see above) mostly cancel out: two levels.
 #[test]
-fn normalised_images_are_torchvisions() {
+fn normalised_images_agree_with_torchvision() {
     for (name, expected, spec, most) in [
         ("scene.png", "normalised-chw.f32", imagenet(Color::Rgb, Layout::Chw), 0.018),
         ("scene.png", "normalised-hwc-bgr.f32", imagenet(Color::Bgr, Layout::Hwc), 0.018),
@@ -127,18 +127,18 @@ fn wave(name: &str, rate: u32, length: usize) -> Vec<f32> {
     floats_of(row)
 }
 
-/// libsndfile and we divide the same integers by the same powers of two.
+/// libsndfile and Lockstep divide the same integers by the same powers of two.
 #[test]
-fn wav_of_every_format_is_read_exactly() {
+fn wav_formats_are_read_exactly() {
     for format in ["u8", "s16", "s24", "s32", "f32"] {
         let ours = wave(&format!("short-{format}.wav"), 8_000, 800);
         assert_eq!(greatest(&ours, &floats_in(&format!("short-{format}.f32"))), 0.0, "{format}");
     }
 }
 
-/// What devices and tools write: companded, 64-bit, large, extensible, and 24 bits at either end of 4 bytes.
+/// Files of devices and tools: companded, 64-bit, large, extensible, and 24 bits at either end of 4 bytes.
 #[test]
-fn wav_of_the_wild_is_read_exactly() {
+fn wav_of_devices_and_tools_is_read_exactly() {
     for (name, expected) in [
         ("wild-ulaw.wav", "wild-ulaw.f32"),
         ("wild-alaw.wav", "wild-alaw.f32"),
@@ -152,9 +152,9 @@ fn wav_of_the_wild_is_read_exactly() {
     }
 }
 
-/// From a pipe, without a total; and from a recorder, without a minimum block, with tags on both sides.
+/// A file from a pipe, without a total; and one from a recorder, without a minimum block, with tags on both sides.
 #[test]
-fn flac_of_the_wild_is_read_exactly() {
+fn flac_of_pipes_and_recorders_is_read_exactly() {
     for name in ["wild-pipe.flac", "wild-tagged.flac"] {
         assert!(greatest(&wave(name, 8_000, 400), &floats_in("wild-flac.f32")) <= f32::EPSILON, "{name}");
     }
@@ -185,9 +185,9 @@ fn g711_is_read_exactly() {
     }
 }
 
-/// The same numbers in every format that holds them, by the definition of each format.
+/// The same numbers in every format that can represent them, by the definition of each format.
 #[test]
-fn raw_sound_of_every_format_is_the_same_sound() {
+fn raw_sound_is_the_same_in_every_format() {
     let values = [0i32, 1, -1, 127, -128, 64, -77];
     let expected: Vec<f32> = values.iter().map(|value| *value as f32 / 128.0).collect();
     let bytes = |value: &dyn Fn(i32) -> Vec<u8>| values.iter().flat_map(|v| value(*v)).collect::<Vec<u8>>();
@@ -224,10 +224,10 @@ fn flac_is_read_exactly_and_mixed_down() {
     assert!(greatest(&ours[4_000..], &floats_in("flac-mixed.f32")) <= f32::EPSILON);
 }
 
-/// Filters of different length differ most where the sound begins and ends; the sound fades in and out, and
+/// Filters of different length differ most at the beginning and the end of the sound, so it fades in and out. It also
 /// stays below the last kilohertz. Full scale is 1.
 #[test]
-fn resampling_is_librosas() {
+fn resampling_agrees_with_librosa() {
     let down = greatest(&wave("stereo-44k1.flac", 16_000, 6_400), &floats_in("resampled-16k.f32"));
     let up = greatest(&wave("short-f32.wav", 16_000, 1_600), &floats_in("short-up-16k.f32"));
     println!("down {down}, up {up}");
@@ -235,10 +235,10 @@ fn resampling_is_librosas() {
     assert!(up <= 1e-3, "{up}");
 }
 
-/// Single-precision transforms of different design; the noise in the sound keeps the logarithm away from
-/// the floor, where it would magnify them.
+/// The transforms are single-precision and differ in design. The noise in the sound keeps the logarithm away from the
+/// floor, which would magnify the differences.
 #[test]
-fn spectrograms_are_librosas() {
+fn spectrograms_agree_with_librosa() {
     let htk = LogMelSpec {
         n_fft: 512,
         hop_length: 200,
@@ -269,7 +269,7 @@ fn spectrograms_are_librosas() {
 }
 
 #[test]
-fn pcm_and_wav_of_the_same_sound_give_the_same_spectrogram() {
+fn spectrogram_is_the_same_for_pcm_and_wav() {
     let settings = Preprocess::LogMel(log_mel());
     let file = golden("speechlike-16k.wav");
     let pcm = Media::Pcm(Pcm { rate: 16_000, channels: 1, format: PcmFormat::S16Le });
@@ -289,7 +289,7 @@ struct Tokens {
 }
 
 #[test]
-fn tokens_are_hugging_faces() {
+fn tokens_agree_with_hugging_face() {
     let cases: Vec<Tokens> = serde_json::from_slice(&golden("tokens.json")).expect("json");
     assert!(cases.len() > 20);
     for case in cases {
@@ -308,9 +308,9 @@ fn tokens_are_hugging_faces() {
     }
 }
 
-/// Also that one scratch serves rows of all kinds and sizes, on any thread.
+/// It also shows that one scratch serves rows of all kinds and sizes, on any thread.
 #[test]
-fn what_a_scratch_was_used_for_leaves_no_trace() {
+fn scratch_keeps_no_trace_of_earlier_rows() {
     fn shared<T: Send + Sync>() {}
     fn sent<T: Send>() {}
     shared::<Preprocessor>();
@@ -340,9 +340,10 @@ fn what_a_scratch_was_used_for_leaves_no_trace() {
     }
 }
 
-/// What a box is put back by: the corners of the model's input are where they were cut out of the source.
+/// Converts boxes of a model back: the corners of the model's input are the corners of the region cut out of the
+/// source.
 #[test]
-fn the_placement_leads_back_to_the_source() {
+fn placement_leads_back_to_the_source() {
     let fit = Resize::Fit { filter: Filter::Bilinear, fill: [0; 3] };
     for (resize, x, y, found) in [
         (Resize::Stretch(Filter::Bilinear), 40.0, 10.0, (80.0, 20.0 * 120.0 / 160.0)),

@@ -1,4 +1,4 @@
-//! What is known of a picture before it is decoded: which way is up, and how much memory it takes.
+//! Tests of the properties of a picture before it is decoded: its orientation and the memory that it needs.
 
 use lockstep_engine::fault::Reason;
 use lockstep_engine::ingest::UseOrientation;
@@ -25,9 +25,9 @@ fn png_chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn png_and_webp_are_turned_as_their_exif_block_says() {
+fn png_and_webp_are_rotated_by_their_exif_orientation() {
     let png = golden("scene.png");
-    // Behind the header, which is 13 bytes long.
+    // After the header, which is 13 bytes long.
     let turned_png = [&png[..33], &png_chunk(b"eXIf", ON_ITS_SIDE), &png[33..]].concat();
     let plain = golden("lossless.webp");
     let mut webp = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x08\0\0\0".to_vec();
@@ -57,7 +57,7 @@ fn png_and_webp_are_turned_as_their_exif_block_says() {
     }
 }
 
-/// The memory that a payload is said to take, or why it is refused. Nothing is decoded for it.
+/// The predicted memory of a payload, or the reason of its refusal. Nothing is decoded for it.
 fn memory(media: Media, payload: &[u8], spec: ImageSpec) -> Result<u64, Reason> {
     let preprocessor = Preprocessor::new(&Preprocess::Image(spec)).expect("settings");
     let input = part(vec![sample(media, payload.to_vec(), 0)]);
@@ -65,17 +65,17 @@ fn memory(media: Media, payload: &[u8], spec: ImageSpec) -> Result<u64, Reason> 
 }
 
 #[test]
-fn what_decoding_takes_is_known_from_the_header() {
+fn memory_of_decoding_is_known_from_the_header() {
     let exact = |name: &str| memory(media_of(name), &golden(name), large_image(160, 120, Resize::Exact));
     assert_eq!(exact("scene.jpg"), Ok(160 * 120 * 3));
     assert_eq!(exact("gray.jpg"), Ok(160 * 120));
-    // The coefficients as well, of 16 bits each.
+    // Plus the coefficients, of 16 bits each.
     assert_eq!(exact("scene-progressive.jpg"), Ok(160 * 120 * 9));
-    // And the picture the right way up.
+    // Plus the picture rotated upright.
     let jpeg = golden("scene.jpg");
     let turned = [&jpeg[..2], b"\xff\xe1\0\x22Exif\0\0", ON_ITS_SIDE, &jpeg[2..]].concat();
     assert_eq!(memory(Media::Jpeg, &turned, large_image(120, 160, Resize::Exact)), Ok(160 * 120 * 6));
-    // Resized across and then down.
+    // Plus the picture resized across and then down.
     let smaller = large_image(16, 12, Resize::Stretch(Filter::Bilinear));
     assert_eq!(memory(Media::Jpeg, &jpeg, smaller), Ok(160 * 120 * 3 + 16 * 3 * (120 + 12)));
     let wide = memory(Media::Png, &golden("gray16.png"), large_image(40, 30, Resize::Exact));
@@ -84,9 +84,9 @@ fn what_decoding_takes_is_known_from_the_header() {
     assert_eq!(memory(raw, &[0; 24], large_image(4, 2, Resize::Exact)), Ok(0), "it is the payload itself");
 }
 
-/// A PNG of 16 million pixels, of which there is only the header.
+/// Only the header of a PNG of 16 million pixels.
 #[test]
-fn a_picture_of_another_size_than_the_exact_one_is_refused_by_its_header() {
+fn picture_of_another_size_is_refused_by_its_header() {
     let mut header = 4_000u32.to_be_bytes().repeat(2);
     header.extend([16, 6, 0, 0, 0]);
     let payload =

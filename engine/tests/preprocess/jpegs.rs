@@ -1,5 +1,5 @@
-//! JPEGs of all kinds against Pillow, pixel by pixel, and what is damaged or refused. `tests/golden/preprocess/jpegs.py` makes
-//! them.
+//! Tests of JPEGs of all kinds against Pillow, pixel by pixel, and of damaged and refused ones.
+//! `tests/golden/preprocess/jpegs.py` makes them.
 
 use lockstep_engine::fault::Reason;
 use lockstep_engine::ingest::{OnDamage, PictureCare, UseOrientation};
@@ -51,7 +51,7 @@ fn spec(size: (u32, u32), resize: Resize, care: PictureCare) -> Preprocess {
     Preprocess::Image(ImageSpec { care, ..image(size.0, size.1, resize) })
 }
 
-/// The pixels of a payload as they are, and whether it was noted as damaged.
+/// The pixels of a payload without resizing, and the flag of damage.
 fn pixels(payload: &[u8], size: (u32, u32), damaged: OnDamage) -> Result<(Vec<u8>, bool), (Reason, String)> {
     let care = PictureCare { damaged, ..PictureCare::default() };
     let sample = sample(Media::Jpeg, payload.to_vec(), 0);
@@ -61,7 +61,7 @@ fn pixels(payload: &[u8], size: (u32, u32), damaged: OnDamage) -> Result<(Vec<u8
 }
 
 #[test]
-fn sound_files_of_all_kinds_have_the_pixels_of_pillow() {
+fn intact_jpegs_agree_with_pillow() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for case in cases().into_iter().filter(|case| case.outcome == "ok") {
@@ -76,9 +76,10 @@ fn sound_files_of_all_kinds_have_the_pixels_of_pillow() {
     assert!(count > 290, "{count}");
 }
 
-/// Whatever was decoded by the same thread before. libjpeg keeps tables from one file to the next.
+/// The pixels do not depend on the files that the same thread has decoded before. libjpeg keeps tables from one file
+/// to the next.
 #[test]
-fn a_file_is_the_same_after_any_other() {
+fn jpeg_decodes_the_same_after_any_other() {
     let cases = cases();
     let settings = spec((24, 24), Resize::Stretch(Filter::Nearest), PictureCare::default());
     let preprocessor = Preprocessor::new(&settings).expect("settings");
@@ -98,7 +99,7 @@ fn a_file_is_the_same_after_any_other() {
 }
 
 #[test]
-fn damaged_files_are_dead_letters_that_say_so() {
+fn damaged_jpeg_is_refused_as_damaged() {
     let mut wrong = Vec::new();
     for case in cases().into_iter().filter(|case| case.outcome == "damaged") {
         match pixels(&case.payload, case.size.expect("a size"), OnDamage::Refuse) {
@@ -117,15 +118,15 @@ fn damaged_files_are_dead_letters_that_say_so() {
 }
 
 #[test]
-fn damaged_files_are_taken_where_the_input_says_so_and_are_marked() {
+fn damaged_jpeg_is_marked_where_damage_is_accepted() {
     for case in cases().into_iter().filter(|case| case.outcome == "damaged") {
         match pixels(&case.payload, case.size.expect("a size"), OnDamage::Accept) {
             Ok((_, damaged)) => assert!(damaged, "{}", case.name),
-            // Its colours are not known at all.
+            // Its colours are unknown.
             Err((_, message)) => assert_eq!(case.name, "adobe-unknown", "{message}"),
         }
     }
-    // What is left of half a file is its upper half.
+    // The pixels of half a file are its upper half.
     let whole = pixels(&case("without-end-baseline-444").payload, (48, 48), OnDamage::Accept).expect("whole");
     let half =
         pixels(&case("cut-baseline-444-0.5-with-end").payload, (48, 48), OnDamage::Accept).expect("half");
@@ -134,7 +135,7 @@ fn damaged_files_are_taken_where_the_input_says_so_and_are_marked() {
 }
 
 #[test]
-fn sound_files_are_not_marked_where_damage_is_accepted() {
+fn intact_jpeg_is_not_marked_where_damage_is_accepted() {
     for case in cases().into_iter().filter(|case| case.outcome == "ok") {
         let (row, damaged) =
             pixels(&case.payload, case.size.expect("a size"), OnDamage::Accept).expect(&case.name);
@@ -143,7 +144,7 @@ fn sound_files_are_not_marked_where_damage_is_accepted() {
 }
 
 #[test]
-fn what_is_not_decoded_says_why_and_is_refused_in_any_case() {
+fn unsupported_jpeg_is_refused_with_its_reason() {
     for (name, expected) in [
         ("bits-12", "its samples have 12 bits; 8 are decoded"),
         (
@@ -152,7 +153,7 @@ fn what_is_not_decoded_says_why_and_is_refused_in_any_case() {
         ),
         ("height-0", "its frame header leaves the height to a later segment (DNL), which is not decoded"),
         ("two-frames", "it has two frame headers"),
-        ("unknown-marker", "begins with the marker 0xff42, which no decoder knows"),
+        ("unknown-marker", "begins with the marker 0xff42, which no decoder supports"),
         ("without-quantization", "libjpeg says \"Quantization table 0x00 was not defined\""),
         ("headers-only", "within its headers: it was cut"),
         ("no-scan", "it has no scan, and so no pixels"),
@@ -172,7 +173,7 @@ fn what_is_not_decoded_says_why_and_is_refused_in_any_case() {
 }
 
 #[test]
-fn a_file_of_very_many_scans_is_too_large() {
+fn jpeg_with_very_many_scans_is_too_large() {
     let case = case("progressive-1x1");
     let (size, plain) = (case.size.expect("a size"), case.payload);
     let scan = plain.windows(2).rposition(|two| two == [0xff, 0xda]).expect("a scan");
@@ -183,7 +184,7 @@ fn a_file_of_very_many_scans_is_too_large() {
 }
 
 #[test]
-fn an_orientation_is_ignored_where_the_input_says_so() {
+fn jpeg_orientation_is_ignored_if_configured() {
     let care = PictureCare { orientation: UseOrientation::Ignore, ..PictureCare::default() };
     let input = |name: &str| part(vec![sample(Media::Jpeg, case(name).payload, 0)]);
     let upright = make(&spec((37, 29), Resize::Exact, care), &input("exif-1-little")).expect("as stored");
@@ -197,9 +198,9 @@ fn an_orientation_is_ignored_where_the_input_says_so() {
     assert!(message.contains("29 x 37"), "{message}");
 }
 
-/// What is found in a picture is told in pixels of the picture the right way up.
+/// Coordinates of a model are converted to pixels of the upright picture.
 #[test]
-fn geometry_is_that_of_the_turned_picture() {
+fn placement_refers_to_the_upright_picture() {
     let input = part(vec![sample(Media::Jpeg, case("exif-6-big").payload, 0)]);
     let (_, info) = make(&spec((58, 74), Resize::Stretch(Filter::Bilinear), PictureCare::default()), &input)
         .expect("a picture");
@@ -211,9 +212,9 @@ fn geometry_is_that_of_the_turned_picture() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// Whatever is done to a file, it is decoded or refused, within the memory that was said before.
+    /// After any change, a file is decoded or refused, within the predicted memory.
     #[test]
-    fn garbled_files_never_panic(
+    fn garbled_jpegs_never_panic(
         place in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
         cut in prop::option::of(any::<prop::sample::Index>()),
@@ -246,10 +247,10 @@ proptest! {
     }
 }
 
-/// Bits that change without any trace in the structure cannot be seen, and stretches that are lost or garbled can by chance be as long
-/// as what they replace: in files as small as these, with some blocks in all, now and then.
+/// Changed bits that leave the structure intact cannot be detected. By chance, a lost or garbled stretch can be as
+/// long as the data that it replaces. In files as small as these, with only some blocks, that happens now and then.
 #[test]
-fn stretches_that_are_garbled_are_seen_wherever_they_are() {
+fn garbled_stretches_of_a_jpeg_are_detected() {
     type Garble = fn(&mut Vec<u8>, usize);
     let kinds: [(&str, f64, Garble); 3] = [
         ("zeroed", 0.99, |payload, at| payload[at..at + 100].fill(0)),

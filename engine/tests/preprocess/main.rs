@@ -1,4 +1,4 @@
-//! The promises of preprocessing.
+//! Tests of preprocessing.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may stop, as tests do")]
 

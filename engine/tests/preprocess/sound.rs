@@ -1,4 +1,4 @@
-//! Sound is cut to the sample, however it was cut before.
+//! Tests of sound rows: they are exact to the sample, for any cut into chunks.
 
 use lockstep_engine::align::Part;
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
@@ -24,7 +24,7 @@ fn time_of(frame: i64, rate: u32) -> i64 {
     (i128::from(frame) * 1_000_000_000).div_euclid(i128::from(rate)) as i64
 }
 
-/// A signal in which no two neighbours are equal and none is zero.
+/// A signal in which no two neighbours are equal and no value is zero.
 fn value(frame: i64) -> i16 {
     (frame.wrapping_mul(7919) % 16_000) as i16 * 2 + 1
 }
@@ -44,7 +44,7 @@ fn wave(input: &Part<Arc<Sample>>, rate: u32, length: usize) -> (Vec<f32>, f64) 
     (floats_of(row), coverage)
 }
 
-/// Chunk lengths, each with what lies before it: nothing, a gap or an overlap.
+/// Lengths of chunks, each with the gap before it: none, a positive one, or an overlap.
 fn chunks() -> impl Strategy<Value = Vec<(i64, i64)>> {
     let before = prop_oneof![4 => Just(0), 1 => 100i64..500, 1 => -500i64..-100];
     prop::collection::vec((501i64..3_000, before), 1..8)
@@ -53,9 +53,9 @@ fn chunks() -> impl Strategy<Value = Vec<(i64, i64)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Against the whole signal, laid out frame by frame.
+    /// Compared with the whole signal, frame by frame.
     #[test]
-    fn a_window_is_exact_for_any_chunks_in_any_order(
+    fn window_is_exact_for_any_chunks_in_any_order(
         rate in prop::sample::select(vec![8_000u32, 16_000, 22_050, 44_100, 48_000]),
         chunks in chunks(),
         begin in -2_000i64..6_000,
@@ -67,7 +67,7 @@ proptest! {
         let (mut at, mut samples) = (0, Vec::new());
         for (index, (length, before)) in chunks.iter().enumerate() {
             at = (at + before).max(0);
-            // Each time is off by less than a quarter of a sample.
+            // The error of each time is less than a quarter of a sample.
             let off = (seed >> (index % 60)) as i64 % 4_000;
             samples.push(chunk(at, *length, rate, BASE + time_of(at, rate) + off));
             covered.extend(at..at + length);
@@ -85,10 +85,10 @@ proptest! {
     }
 }
 
-/// Kafka's own timestamps are in milliseconds: at 44.1 kHz chunks of 1024 frames begin up to 44 frames before
-/// where their times say.
+/// Kafka's own timestamps are in milliseconds: at 44.1 kHz chunks of 1024 frames begin up to 44 frames before their
+/// timestamps.
 #[test]
-fn times_in_milliseconds_leave_neither_gap_nor_doubled_sample() {
+fn millisecond_times_leave_neither_gap_nor_doubled_sample() {
     let rate = 44_100;
     let samples = (0..40)
         .map(|index| {
@@ -103,7 +103,7 @@ fn times_in_milliseconds_leave_neither_gap_nor_doubled_sample() {
 }
 
 #[test]
-fn where_chunks_overlap_the_earlier_one_wins() {
+fn earlier_chunk_wins_where_chunks_overlap() {
     let rate = 16_000;
     let loud = |level: i16| (0..800).flat_map(|_| level.to_le_bytes()).collect::<Vec<u8>>();
     let first = sample(pcm(rate), loud(16_384), BASE);
@@ -117,7 +117,7 @@ fn where_chunks_overlap_the_earlier_one_wins() {
 }
 
 #[test]
-fn the_earlier_chunk_wins_whatever_the_rates() {
+fn earlier_chunk_wins_for_any_rates() {
     let loud = |level: i16, count: i64| (0..count).flat_map(|_| level.to_le_bytes()).collect::<Vec<u8>>();
     let first = sample(pcm(16_000), loud(16_384, 800), BASE);
     let second = sample(pcm(8_000), loud(-8_192, 800), BASE + time_of(400, 16_000));
@@ -128,7 +128,7 @@ fn the_earlier_chunk_wins_whatever_the_rates() {
 }
 
 #[test]
-fn a_part_without_a_window_gives_its_first_sample_from_its_start() {
+fn part_without_window_gives_its_first_sample() {
     let rate = 16_000;
     let (row, coverage) = wave(&part(vec![chunk(5, 100, rate, BASE)]), rate, 200);
     assert_eq!(coverage, 0.5);
@@ -139,7 +139,7 @@ fn a_part_without_a_window_gives_its_first_sample_from_its_start() {
 }
 
 #[test]
-fn channels_are_mixed_down_to_their_mean_and_scaled() {
+fn channels_are_mixed_to_their_mean_and_scaled() {
     let media = Media::Pcm(Pcm { rate: 8_000, channels: 3, format: PcmFormat::F32Le });
     let payload = [0.3f32, 0.6, 0.9, -1.0, 0.0, 0.25].iter().flat_map(|v| v.to_le_bytes()).collect();
     let spec = WaveformSpec { rate: 8_000, length: 3, scale: 100.0, drift: Default::default() };
@@ -158,7 +158,7 @@ fn sine(rate: u32, hertz: f64, frames: i64, at: i64) -> Arc<Sample> {
     sample(Media::Pcm(Pcm { rate, channels: 1, format: PcmFormat::F32Le }), payload, at)
 }
 
-/// The second pair has no common block worth the name and goes the other way.
+/// The second pair of rates has only a very long common block, and the ratio is reversed.
 #[test]
 fn resampling_keeps_a_tone_in_its_place() {
     for (from, to) in
@@ -173,9 +173,9 @@ fn resampling_keeps_a_tone_in_its_place() {
     }
 }
 
-/// What lies beyond the window's edges takes part in it, whatever chunks it comes in.
+/// The resampler uses the samples beyond the window's edges, for any cut into chunks.
 #[test]
-fn a_resampled_window_is_a_piece_of_the_whole() {
+fn resampled_window_is_a_piece_of_the_whole() {
     let file = golden("stereo-44k1.flac");
     let whole = wave(&part(vec![sample(Media::Flac, file.clone(), BASE)]), 16_000, 6_400).0;
     for begin in [0, 1, 777, 2_500, 3_999] {
@@ -190,16 +190,16 @@ fn a_resampled_window_is_a_piece_of_the_whole() {
 }
 
 #[test]
-fn borders_of_chunks_are_not_heard_in_resampled_sound() {
+fn resampled_sound_has_no_borders_of_chunks() {
     let rate = 48_000;
     let whole = wave(&part(vec![chunk(0, 12_000, rate, BASE)]), 16_000, 4_000).0;
     let pieces = (0..12).map(|n| chunk(n * 1_000, 1_000, rate, BASE + time_of(n * 1_000, rate))).collect();
     assert_eq!(wave(&window(pieces, BASE, BASE + MINUTE), 16_000, 4_000).0, whole);
 }
 
-/// What alignment is told of a payload's length is what comes of it, to the frame.
+/// The duration that alignment uses is the length of the decoded sound, to the frame.
 #[test]
-fn a_payload_lasts_as_long_as_it_sounds() {
+fn duration_equals_the_length_of_the_decoded_sound() {
     for name in [
         "short-u8.wav",
         "short-s24.wav",

@@ -1,4 +1,4 @@
-//! What the tests of preprocessing share.
+//! Helpers of the tests of preprocessing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use lockstep_engine::sample::{Record, Sample};
 use lockstep_engine::tensor::{DType, Data, Tensor};
 use lockstep_engine::time::Timestamp;
 
-/// Where a golden file is.
+/// The path of a golden file.
 pub(crate) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess").join(name)
 }
@@ -75,13 +75,13 @@ pub(crate) fn window(samples: Vec<Arc<Sample>>, from: i64, to: i64) -> Part<Arc<
     Part { samples: samples.into(), from, to, skew_ns: Some(0), coverage: Some(1.0), held: false }
 }
 
-/// One row, made from scratch.
+/// Makes one row with new memory.
 pub(crate) fn make(settings: &Preprocess, part: &Part<Arc<Sample>>) -> Result<(Tensor, RowInfo), RowFault> {
     let preprocessor = Preprocessor::new(settings).expect("settings");
     make_with(&preprocessor, part, &mut Scratch::default())
 }
 
-/// One row, made by what is there.
+/// Makes one row with a given preprocessor and scratch.
 pub(crate) fn make_with(
     preprocessor: &Preprocessor,
     part: &Part<Arc<Sample>>,
@@ -89,7 +89,7 @@ pub(crate) fn make_with(
 ) -> Result<(Tensor, RowInfo), RowFault> {
     let shape: Vec<usize> = [1].iter().chain(preprocessor.shape()).copied().collect();
     let mut tensor = Tensor::zeros(preprocessor.dtype(), &shape);
-    // Batches are made in memory that was used before: what is there must not show through.
+    // Batches reuse memory: old values must not show through.
     match tensor.data_mut() {
         Data::F32(values) => values.fill(777.0),
         Data::I64(values) => values.fill(-777),
@@ -113,7 +113,7 @@ pub(crate) fn bytes_of(tensor: Tensor) -> Vec<u8> {
     }
 }
 
-/// Half a second at 16 kHz to 80 bands, in decibels as librosa gives them.
+/// Half a second at 16 kHz to 80 bands, in decibels as in librosa.
 pub(crate) fn log_mel() -> LogMelSpec {
     LogMelSpec {
         wave: WaveformSpec { rate: 16_000, length: 8_000, scale: 1.0, drift: Default::default() },
@@ -131,7 +131,7 @@ pub(crate) fn log_mel() -> LogMelSpec {
     }
 }
 
-/// RGB bytes as they are decoded, row by row, resized so; of up to a megapixel.
+/// RGB bytes of a picture of up to a megapixel, row by row, resized but not normalized.
 pub(crate) fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
     ImageSpec {
         width,

@@ -1,5 +1,5 @@
-//! Payloads to 8-bit pixels. The header is read first: what would take more memory than allowed is
-//! refused before any is taken.
+//! Decoding of payloads to 8-bit pixels. The header is read first: an image that would need more memory than allowed
+//! is refused before any memory is taken.
 
 use std::io::Cursor;
 
@@ -15,10 +15,10 @@ use crate::fault::Fault;
 use crate::ingest::{OnDamage, PictureCare, UseOrientation};
 use crate::media::Media;
 
-/// Room for a decoder's own tables beside the pixels.
+/// Memory of a decoder's own tables, beside the pixels.
 const DECODER_OVERHEAD: u64 = 8 << 20;
 
-/// What a pixel is made of.
+/// The channels of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channels {
     Gray,
@@ -38,30 +38,30 @@ impl Channels {
 pub(super) struct Pixels {
     pub(super) size: (u32, u32),
     pub(super) channels: Channels,
-    /// Whether some of it is not what was sent.
+    /// True if some pixels are damaged.
     pub(super) is_damaged: bool,
 }
 
-/// What an image is to be taken for, and how much of it.
+/// The limit on an image, and its treatment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) max_pixels: u64,
-    /// What becomes of what is damaged, and which way is up.
+    /// The treatment of damage and of the orientation.
     pub(super) care: PictureCare,
 }
 
-/// What is known of an image before it is decoded.
+/// The properties of an image in its header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     /// Width and height as they are stored.
     pub(super) size: (u32, u32),
-    /// How it is to be turned.
+    /// The rotation to apply.
     pub(super) orientation: Orientation,
     /// The most bytes that its pixels take until they are laid out.
     pub(super) bytes: u64,
 }
 
-/// Reads the header, and refuses what is not to be decoded.
+/// Reads the header, and refuses an image that must not be decoded.
 pub(super) fn look(media: &Media, payload: &[u8], bounds: Bounds) -> Result<Seen, Fault> {
     if let Some(why) = sniff::mistaken(media, payload) {
         return Err(undecodable(why));
@@ -112,7 +112,7 @@ pub(super) fn look(media: &Media, payload: &[u8], bounds: Bounds) -> Result<Seen
     }
 }
 
-/// Decodes a payload that [`look`] has found acceptable into `buffer`, but for raw pixels, which are the payload itself.
+/// Decodes a payload that [`look`] has accepted into `buffer`, except raw pixels, which are the payload itself.
 pub(super) fn decode(
     media: &Media,
     payload: &[u8],
@@ -154,7 +154,7 @@ fn png(payload: &[u8], max_pixels: u64) -> Result<PngDecoder<Cursor<&[u8]>>, Ima
     PngDecoder::with_limits(Cursor::new(payload), limits(max_pixels))
 }
 
-/// An EXIF block that cannot be read says nothing.
+/// The orientation of an image. An EXIF block that cannot be parsed is ignored.
 fn upright(decoder: &mut impl ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
@@ -176,11 +176,11 @@ fn check_pixels((width, height): (u32, u32), max_pixels: u64) -> Result<(), Faul
     Ok(())
 }
 
-/// Decodes and brings to 8 bits without alpha, in place.
+/// Decodes and converts to 8 bits without alpha, in place.
 fn read(decoder: impl ImageDecoder, buffer: &mut Vec<u8>) -> Result<Pixels, ImageError> {
     let size = decoder.dimensions();
     let color = decoder.color_type();
-    // At most 8 bytes for each of `max_pixels`: checked before.
+    // At most 8 bytes for each of `max_pixels`; the caller has checked that.
     buffer.resize(usize::try_from(decoder.total_bytes()).unwrap_or(0), 0);
     decoder.read_image(buffer)?;
     let (channels, step, wide) = match color {
@@ -191,7 +191,7 @@ fn read(decoder: impl ImageDecoder, buffer: &mut Vec<u8>) -> Result<Pixels, Imag
         ColorType::Rgba8 => (Channels::Rgb, 4, false),
         ColorType::Rgb16 => (Channels::Rgb, 6, true),
         ColorType::Rgba16 => (Channels::Rgb, 8, true),
-        // What else there is are floating-point pixels, which none of these formats has.
+        // The other types are 8-bit RGB and floating point; none of these formats has the latter.
         _ => (Channels::Rgb, 3, false),
     };
     let count = channels.count();
@@ -201,7 +201,7 @@ fn read(decoder: impl ImageDecoder, buffer: &mut Vec<u8>) -> Result<Pixels, Imag
     Ok(Pixels { size, channels, is_damaged: false })
 }
 
-/// Keeps the first `count` channels of every pixel of `step` bytes; of 16-bit ones the high byte.
+/// Keeps the first `count` channels of every pixel of `step` bytes; of 16-bit channels the high byte.
 fn pack(buffer: &mut [u8], count: usize, step: usize, wide: bool) {
     let mut to = 0;
     for from in (0..buffer.len() / step).map(|pixel| pixel * step) {
@@ -223,8 +223,8 @@ fn png_size(payload: &[u8]) -> Option<(u32, u32)> {
     (payload.get(12..16)? == b"IHDR").then_some((number(16)?, number(20)?))
 }
 
-/// Checks the size in the bitstream of a lossy WebP, which the decoder believes before it compares it with
-/// the canvas (RFC 9649; frame header: RFC 6386, section 9.1), and refuses animations.
+/// Checks the size in the bitstream of a lossy WebP, and refuses animations. The decoder uses that size before it
+/// compares it with the canvas (RFC 9649; frame header: RFC 6386, section 9.1).
 fn check_webp(payload: &[u8], check: &impl Fn((u32, u32)) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut at = 12;
     while let Some([a, b, c, d, l0, l1, l2, l3, body @ ..]) = payload.get(at..) {

@@ -1,22 +1,22 @@
-//! Which part of the source goes where in the row, and back.
+//! The geometry of resizing: the part of the source, its place in the row, and the way back.
 
 use super::super::placement::Placement;
 use super::super::spec::Resize;
 
-/// What is cut out of the source, the size to which it is brought, and where in the row it is put.
+/// The region cut out of the source, its size after resizing, and its place in the row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Geometry {
-    /// Left, top, width and height of what is cut out of the source, in its pixels.
+    /// Left, top, width and height of the region, in pixels of the source.
     pub(super) source: [f64; 4],
-    /// Width and height to which it is brought.
+    /// Width and height after resizing.
     pub(super) inner: [u32; 2],
-    /// Left and top of where it is put.
+    /// Left and top of its place in the row.
     pub(super) at: [u32; 2],
     pub(super) placement: Placement,
 }
 
 impl Geometry {
-    /// `size` and `target` are width and height.
+    /// Computes the geometry; `size` and `target` are width and height.
     pub(super) fn new(resize: Resize, size: (u32, u32), target: (u32, u32)) -> Result<Self, String> {
         let (from_w, from_h) = (f64::from(size.0), f64::from(size.1));
         let (to_w, to_h) = (f64::from(target.0), f64::from(target.1));
@@ -41,8 +41,8 @@ impl Geometry {
                     [target.0 - inner[0], target.1 - inner[1]].map(|n| round(f64::from(n) / 2.0));
                 (whole, inner, [left, top])
             }
-            // As torchvision's `Resize` of the shorter side and `CenterCrop`: the whole would become `full`, of
-            // which only the middle is ever computed.
+            // As torchvision's `Resize` of the shorter side and `CenterCrop`: the whole image would become `full`,
+            // but only its middle is computed.
             Resize::CenterCrop(_) => {
                 let [sw, sh, tw, th] = [size.0, size.1, target.0, target.1].map(u64::from);
                 let full = if tw * sh >= th * sw { [tw, sh * tw / sw] } else { [sw * th / sh, th] };
@@ -50,7 +50,7 @@ impl Geometry {
                 let (step_x, step_y) = (from_w / full_w, from_h / full_h);
                 let left = ((full_w - to_w) / 2.0).round_ties_even() * step_x;
                 let top = ((full_h - to_h) / 2.0).round_ties_even() * step_y;
-                // Rounding must not push the window over the edge by a trillionth of a pixel.
+                // Rounding must not move the window over the edge by a trillionth of a pixel.
                 let (width, height) = ((to_w * step_x).min(from_w - left), (to_h * step_y).min(from_h - top));
                 ([left, top, width, height], [target.0, target.1], [0, 0])
             }
@@ -67,7 +67,7 @@ impl Geometry {
         Ok(Self { source, inner, at, placement })
     }
 
-    /// Whether the source goes into the row as it is, pixel by pixel.
+    /// True if the source is copied into the row pixel by pixel.
     pub(super) fn is_identity(&self) -> bool {
         let p = &self.placement;
         self.source == [0.0, 0.0, f64::from(p.source_width), f64::from(p.source_height)]
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_any_shape_finds_its_place() {
+    fn geometry_fits_an_image_of_any_shape() {
         for size in [(1, 1), (1, 65_535), (65_535, 1), (3, 2), (224, 224), (500, 499)] {
             for target in [(224, 224), (1, 1), (1, 300), (300, 1)] {
                 for resize in [

@@ -1,8 +1,8 @@
 //! Images: decoded, resized, scaled, normalised, laid out.
 //!
-//! Everything stays 8-bit until the last pass, which writes the row's own memory. An image with one
-//! channel is resized as one. An alpha channel is dropped, as Pillow's `convert("RGB")` does; of 16 bits the upper 8 are
-//! kept; and an image is turned as its EXIF block says, unless the input says otherwise.
+//! Everything stays 8-bit until the last pass, which writes the row's own memory. An image with one channel is
+//! resized with one channel. An alpha channel is dropped, as Pillow's `convert("RGB")` does. Of 16 bits the upper 8
+//! are kept. An image is rotated by its EXIF orientation, unless the input configures otherwise.
 
 mod decode;
 mod geometry;
@@ -36,7 +36,7 @@ impl ImageScratch {
     /// The largest buffer that is kept, in bytes.
     const KEPT: usize = 16 << 20;
 
-    /// Lets go of what a large image has taken, which would not be counted any more.
+    /// Frees the memory of large images, which the byte budget would no longer count.
     pub(super) fn trim(&mut self) {
         for buffer in [&mut self.decoded, &mut self.turned, &mut self.resized] {
             if buffer.capacity() > Self::KEPT {
@@ -49,7 +49,7 @@ impl ImageScratch {
     }
 }
 
-/// Image settings made ready.
+/// Prepared image settings.
 pub(super) struct ImagePlan {
     width: u32,
     height: u32,
@@ -58,7 +58,7 @@ pub(super) struct ImagePlan {
     bounds: Bounds,
     /// For each place in the result, the channel of the source: 0, 1, 2 for red first, 2, 1, 0 for blue first.
     order: [usize; 3],
-    /// For each place in the result, what each value of a pixel becomes.
+    /// For each place in the result, the value of each of the 256 pixel values.
     values: Box<[[f32; 256]; 3]>,
 }
 
@@ -85,7 +85,7 @@ impl ImagePlan {
         }
     }
 
-    /// What the header says, and where the image goes. Nothing is decoded that does not fit.
+    /// Reads the header and computes the geometry. An image that does not fit is refused before it is decoded.
     fn look(&self, sample: &Sample) -> Result<(Seen, Geometry), Fault> {
         let seen = decode::look(&sample.media, &sample.record.payload, self.bounds)?;
         let size = orient::turned_size(seen.size, seen.orientation);
@@ -93,7 +93,7 @@ impl ImagePlan {
         Ok((seen, geometry))
     }
 
-    /// The most bytes that making a row takes beside it.
+    /// The most bytes that are needed to make a row, beside the row itself.
     pub(super) fn bytes(&self, sample: &Sample) -> Result<u64, Fault> {
         let (seen, geometry) = self.look(sample)?;
         if geometry.is_identity() {
@@ -183,7 +183,7 @@ impl ImagePlan {
                 self.spread(pixels, channels, geometry, fill, row, map);
             }
             RowMut::U8(row) => self.spread(pixels, channels, geometry, fill, row, |_, pixel| pixel),
-            // Refused by the caller: no setting gives images of this type.
+            // The caller refuses it: no setting gives images of this type.
             RowMut::I64(_) => {}
         }
     }

@@ -1,10 +1,10 @@
-//! The way up: EXIF's orientation, applied to decoded pixels.
+//! EXIF orientation, applied to decoded pixels.
 
 use ::image::metadata::Orientation;
 
 use super::decode::Channels;
 
-/// Whether width and height change places.
+/// True if width and height are swapped.
 pub(super) fn is_sideways(orientation: Orientation) -> bool {
     matches!(
         orientation,
@@ -20,7 +20,7 @@ pub(super) fn turned_size((width, height): (u32, u32), orientation: Orientation)
     if is_sideways(orientation) { (height, width) } else { (width, height) }
 }
 
-/// Copies `from`, of that size, to `to` the right way up.
+/// Copies `from`, of that size, to `to`, rotated upright.
 pub(super) fn turn(
     from: &[u8],
     (width, height): (u32, u32),
@@ -44,7 +44,7 @@ fn turn_pixels<const N: usize>(from: &[u8], w: usize, h: usize, orientation: Ori
         to.extend(places.filter_map(|place| from.get(place)).flatten());
     };
     let (across, down) = (1isize, w as isize);
-    // The source's row or column that becomes each row, from where and in which direction it is read.
+    // Each row of the result is a row or a column of the source, read from one of its ends.
     match orientation {
         Orientation::NoTransforms => (0..h).for_each(|y| line(y * w, across, w)),
         Orientation::FlipHorizontal => (0..h).for_each(|y| line(y * w + w - 1, -across, w)),
@@ -63,7 +63,7 @@ fn turn_pixels<const N: usize>(from: &[u8], w: usize, h: usize, orientation: Ori
 mod tests {
     use super::*;
 
-    /// The letter F in five rows of four, as EXIF's eight orientations store it: turned, each is the same F.
+    /// The character F in five rows of four, stored in each of EXIF's eight orientations: all become the same F.
     #[test]
     fn each_orientation_of_exif_becomes_the_same_picture() {
         let f = ["XXXX", "X   ", "XXX ", "X   ", "X   "];

@@ -1,8 +1,8 @@
-//! What bytes are by how they begin, for messages that are true.
+//! Recognition of image formats by the first bytes, for exact error messages.
 
 use crate::media::Media;
 
-/// The name of what begins so, and the content type under which it is taken, if it is.
+/// The format of a payload by its first bytes, and its content type if it is supported.
 fn kind(payload: &[u8]) -> Option<(&'static str, Option<&'static str>)> {
     let is = |at: usize, magic: &[u8]| payload.get(at..).is_some_and(|rest| rest.starts_with(magic));
     let any_of = |at: usize, all: &[&[u8]]| all.iter().any(|magic| is(at, magic));
@@ -32,7 +32,7 @@ fn kind(payload: &[u8]) -> Option<(&'static str, Option<&'static str>)> {
     })
 }
 
-/// Why a payload does not begin as its type asks, or none if it does as far as can be seen.
+/// The mistake if a payload does not begin as its type requires; none if it does.
 pub(super) fn mistaken(media: &Media, payload: &[u8]) -> Option<String> {
     let (name, begins) = match media {
         Media::Jpeg => ("a JPEG", payload.starts_with(b"\xff\xd8")),
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_of_another_kind_is_named_with_its_right_type() {
+    fn payload_of_another_format_is_named_with_its_type() {
         for (media, payload, expected) in [
             (
                 Media::Jpeg,

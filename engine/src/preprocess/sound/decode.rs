@@ -1,4 +1,4 @@
-//! Payloads to samples of one channel, only those that are asked for.
+//! Decoding of payloads to samples of one channel, only of the requested range.
 
 use std::ops::Range;
 
@@ -65,7 +65,7 @@ impl<'a> Source<'a> {
                 let (begin, end) = (range.start as usize * size, range.end as usize * size);
                 let bytes = self.payload.get(data.start + begin..data.start + end).unwrap_or_default();
                 mix_plain(bytes, *format, *channels, out);
-                // What comes of integers is always finite.
+                // Integer samples are always finite.
                 let added = (range.end - range.start) as usize;
                 let fresh = out.get(out.len().saturating_sub(added)..).unwrap_or_default();
                 match fresh.iter().position(|value| !value.is_finite()) {

@@ -1,4 +1,4 @@
-//! Frames of FLAC decoded. Each stands for itself, so that only those that are asked for are looked at.
+//! Decoding of FLAC frames. Each frame is independent, so only the frames of the requested range are decoded.
 
 use std::ops::Range;
 
@@ -44,7 +44,8 @@ pub(super) fn read(flac: &Flac, payload: &[u8], range: Range<u64>, out: &mut Vec
     Ok(())
 }
 
-/// A STREAMINFO block as its frames are: encoders that cannot seek leave in the payload's own what they do not know.
+/// A STREAMINFO block made from the frames: in the payload's own block, encoders that cannot seek leave fields
+/// unknown.
 fn stream_info(flac: &Flac) -> [u8; 34] {
     let mut info = [0; 34];
     let longest = flac.longest().max(16) as u16;

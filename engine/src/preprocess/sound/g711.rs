@@ -1,4 +1,4 @@
-//! ITU-T G.711: 8 bits to the 16 bits that they stand for.
+//! ITU-T G.711: decoding of 8 bits to 16 bits.
 
 /// Mu-law.
 pub(super) fn ulaw(byte: u8) -> i16 {
@@ -23,7 +23,7 @@ pub(super) fn alaw(byte: u8) -> i16 {
 mod tests {
     use super::{alaw, ulaw};
 
-    /// By the tables 1a to 2b of the recommendation, scaled to 16 bits.
+    /// The values of the tables 1a to 2b of the recommendation, scaled to 16 bits.
     #[test]
     fn g711_gives_the_values_of_the_recommendation() {
         assert_eq!([0xff, 0x7f, 0x80, 0x00, 0x8f, 0x70].map(ulaw), [0, 0, 32_124, -32_124, 16_764, -120]);

@@ -20,7 +20,7 @@ pub(super) struct MelScratch {
     transform: Vec<Complex<f32>>,
 }
 
-/// Spectrogram settings made ready.
+/// Prepared spectrogram settings.
 pub(in super::super) struct MelPlan {
     transform: Arc<dyn RealToComplex<f32>>,
     window: Vec<f32>,

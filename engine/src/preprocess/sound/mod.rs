@@ -1,17 +1,16 @@
-//! Sound: decoded, mixed down, resampled, cut to a part's window sample by sample.
+//! Sound: decoded, mixed down, resampled, and cut to a part's window, exact to the sample.
 //!
-//! The row is a line of samples at the target rate, the first at the window's beginning. A chunk's first
-//! sample stands where its event time says, rounded to the nearest sample; but a chunk that begins within
-//! [`JITTER_NS`] of where the one before it ends is taken to follow it directly, so that event times of
-//! coarse resolution leave neither gap nor doubled sample. Where chunks overlap, the earlier one wins.
-//! What no chunk covers is silence.
+//! The row is a sequence of samples at the target rate, the first at the window's beginning. The place of a chunk's
+//! first sample is its event time, rounded to the nearest sample. But a chunk that begins within [`JITTER_NS`] of the
+//! end of the one before it follows that one directly, so that coarse event times leave neither gap nor doubled
+//! sample. Where chunks overlap, the earlier one wins. Time that no chunk covers is silence.
 //!
-//! A source may drift, so that its chunks are a little too short or too long for the time from one to the next. Where
-//! that is asked for they are stretched to it: `run` joins chunks, `pace` finds the drift, `stretch` takes it out.
+//! A source may drift, so that its chunks are a little too short or too long for the time from one to the next. If
+//! the input configures it, they are stretched to that time: `run` joins chunks, `pace` estimates the drift,
+//! `stretch` corrects it.
 //!
-//! Chunks that follow one another are joined before they are resampled, and what they have beyond the
-//! window's edges takes part, so that neither borders of chunks nor, where there is more sound, the
-//! window's own are heard.
+//! Consecutive chunks are joined before they are resampled, and the resampler also uses their samples beyond the
+//! window's edges. So neither borders of chunks nor, where there is more sound, the window's edges are audible.
 
 mod decode;
 mod flac;
@@ -36,7 +35,7 @@ use crate::align::Part;
 use crate::ingest::OnDrift;
 use crate::sample::Sample;
 
-/// As alignment has it; but at rates below 500 Hz, half a sample.
+/// The jitter that alignment allows; at rates below 500 Hz it is half a sample.
 const JITTER_NS: i128 = OnDrift::JITTER_NS as i128;
 
 const SECOND: i128 = 1_000_000_000;
@@ -70,8 +69,8 @@ impl Window {
         self.length
     }
 
-    /// Fills a row and tells the share that chunks cover. A part without a window (the pivot's own, or one
-    /// that is nearest or latest) gives its first sample from its start.
+    /// Fills a row and returns the share that chunks cover. A part without a window (the pivot's own, or one that is
+    /// nearest or latest) gives its first sample from its start.
     pub(super) fn write(
         &self,
         part: &Part<Arc<Sample>>,
@@ -86,15 +85,15 @@ impl Window {
             Some(first) if !windowed => first.event_time,
             _ => part.from,
         };
-        // Of a window shorter than the row what lies beyond its end is silence, though the last chunk may have more: what a
-        // model sees does not depend on how sound was cut into chunks.
+        // If a window is shorter than the row, the rest is silence, even if the last chunk has more sound: the
+        // model's input must not depend on the borders of chunks.
         let length = if windowed {
             let long = i128::from(part.to.nanos_since(part.from)) * i128::from(self.rate);
             to_index((long + SECOND - 1).div_euclid(SECOND), self.length)
         } else {
             self.length
         };
-        // `filled` is where the last run ended: of the next, what lies before it is left out.
+        // `filled` is the end of the last run: the samples of the next run before it are left out.
         let (mut filled, mut covered) = (0, 0);
         for run in runs(samples, from, self.rate, self.drift)? {
             let end =
@@ -112,7 +111,7 @@ impl Window {
         Ok(covered as f64 / self.length.max(1) as f64)
     }
 
-    /// Fills `row` with a run's samples at the row's rate, from the one numbered `first` on.
+    /// Fills `row` with a run's samples at the row's rate, from sample `first` on.
     fn write_run(
         &self,
         run: &Run<'_>,
@@ -142,7 +141,7 @@ fn div_round(value: i128, by: i128) -> i128 {
     (2 * value + by).div_euclid(2 * by)
 }
 
-/// A position brought into the row.
+/// A position limited to the row.
 fn to_index(position: i128, length: usize) -> usize {
     usize::try_from(position.max(0)).unwrap_or(usize::MAX).min(length)
 }

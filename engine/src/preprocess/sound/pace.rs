@@ -1,18 +1,19 @@
-//! How chunks of a source that drifts lie in time.
+//! The pace of a source that drifts, estimated from the event times of its chunks.
 //!
-//! Chunks that follow one another begin at event times `t` after `x` of nominal time. A source that keeps its rate has them
-//! on a line of slope 1, one that drifts on another: the line is found by least squares over all chunks of the run, so
-//! that stamps may jitter and the sound does not waver. It counts only where it explains what the chunks are off.
+//! Consecutive chunks begin at event times `t` after `x` of nominal time. The points of a source without drift lie on
+//! a line of slope 1, those of a drifting source on a line of another slope. Least squares over all chunks of the run
+//! find the line, so that jitter of timestamps does not make the sound waver. The line counts only if it explains the
+//! deviations.
 
 use super::{JITTER_NS, SECOND, div_round};
 use crate::ingest::OnDrift;
 
-/// The most that a source can drift, as a share.
+/// The largest drift of a source, as a share.
 const MOST: f64 = 1.0 / OnDrift::MOST as f64;
-/// Chunks from which on a drift is seen that is hidden within the jitter of single stamps.
+/// The least number of chunks that show a drift smaller than the jitter of single timestamps.
 const MANY: usize = 8;
 
-/// When the frames of a run are, in nanoseconds since its first chunk's event time.
+/// The times of a run's frames, in nanoseconds since its first chunk's event time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Line {
     begin: f64,
@@ -20,18 +21,18 @@ pub(super) struct Line {
     slope: f64,
 }
 
-/// Which frame of the chunks stands where a frame of the run is.
+/// The map from a frame of the run to a place among the frames of the chunks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
-    /// For the run's first.
+    /// The place of the run's first frame.
     pub(super) begin: f64,
-    /// For each further one.
+    /// The distance from one frame to the next.
     pub(super) step: f64,
 }
 
 impl Line {
-    /// The line through chunks that begin with a frame and at a time each, at a nominal rate. None where they lie as they
-    /// would without a drift, to within half a frame or what the stamps resolve, or as no drift would have them.
+    /// Fits a line to chunks, each with its first frame and its time, at a nominal rate. Returns none if the times
+    /// agree with no drift, to within half a frame or the resolution of timestamps, or if no drift explains them.
     pub(super) fn through(chunks: &[(u64, i64)], rate: u32) -> Option<Self> {
         let rate = f64::from(rate);
         let points = chunks.iter().map(|(frame, time)| {
@@ -56,18 +57,18 @@ impl Line {
         }
         let slope = sum_xr / sum_xx;
         let rest = range(points.map(|(x, r)| r - slope * x));
-        // Of a jump or of jitter a line leaves as much as there was.
+        // If the cause is a jump or jitter, a line does not reduce the deviations.
         let is_line = slope.abs() <= MOST && rest <= off / 2.0;
         is_line.then_some(Self { begin: mean_r - slope * mean_x, slope: 1.0 + slope })
     }
 
-    /// Where in a row the run begins, how its frames lie among those of the chunks, and how many there are, for a row that
-    /// begins `before` nanoseconds earlier than its first chunk says.
+    /// The beginning of the run in a row, its pace and its number of frames. The row begins `before` nanoseconds
+    /// before the first chunk's event time.
     pub(super) fn laid_out(&self, before: i128, row_rate: u32, rate: u32, frames: u64) -> (i128, Pace, u64) {
         let (row_rate, step) = (i128::from(row_rate), self.slope.recip());
         let begin = before + self.begin.round() as i128;
         let at = div_round(begin * row_rate, SECOND);
-        // What the run's beginning is off the row's sample that stands for it goes into the place of its first frame.
+        // The distance from the run's beginning to its sample in the row is added to the place of its first frame.
         let off = (at * SECOND - begin * row_rate) as f64 / (SECOND * row_rate) as f64;
         let pace = Pace { begin: off * f64::from(rate) * step, step };
         let last = (frames as f64 - 0.5 - pace.begin) / step;
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_is_a_line() {
+    fn drift_is_fitted_by_a_line() {
         let line = through(50, |x| x / 1.000_15).expect("a drift");
         assert!((line.slope - 1.0 / 1.000_15).abs() < 1e-8 && line.begin.abs() < 2.0, "{line:?}");
         let line = through(50, |x| x * 1.01).expect("a drift");
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_its_rate_has_none_however_its_stamps_are_rounded() {
+    fn source_without_drift_has_no_line_for_any_rounding() {
         assert_eq!(through(500, |x| x), None);
         assert_eq!(through(500, |x| x + (x * 0.37).sin() * 15e3), None, "less than half a frame");
         assert_eq!(through(500, |x| x + (x * 0.37).sin() * 9e5), None, "jitter");
@@ -113,13 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_not_a_drift() {
+    fn jump_is_not_a_drift() {
         assert_eq!(through(50, |x| if x > 4e8 { x + 1.3e6 } else { x }), None);
         assert_eq!(through(2, |x| x * 1.1), None, "more than any source drifts");
     }
 
     #[test]
-    fn of_few_chunks_only_what_would_leave_a_gap_counts() {
+    fn few_chunks_show_only_a_drift_that_would_leave_a_gap() {
         assert_eq!(through(4, |x| x * 1.01), None);
         let chunks = [(0, 0), (1_600, 101_700_000)];
         assert!(Line::through(&chunks, 16_000).is_some());

@@ -1,15 +1,15 @@
-//! From one rate to another.
+//! Resampling from one rate to another.
 
 use std::ops::Range;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, Fft, FixedAsync, FixedSync, SincInterpolationParameters, WindowFunction};
 
-/// Pairs of rates for which a thread keeps its resampler.
+/// The number of resamplers that a thread keeps.
 const KEPT: usize = 8;
 
-/// The least number of input frames of one Fourier transform; the filter is as long, which sets how sharp
-/// it is and how far around a sample it reaches.
+/// The least number of input frames of one Fourier transform. The filter is as long, which sets its sharpness and its
+/// reach around a sample.
 const BLOCK: usize = 1024;
 
 /// Pairs of rates whose smallest common block is longer than this are resampled in the time domain.
@@ -18,13 +18,13 @@ const BLOCK_MAX: usize = 8192;
 /// Taps of the filter in the time domain, at the lower of the two rates.
 const SINC: usize = 256;
 
-/// How many frames are tried for one that lies near an output sample: it then lies within about 1/500 of one.
+/// The number of frames among which the one nearest to an output sample is searched: it is then off by about 1/500.
 const NEAR: u64 = 512;
 
-/// How many times one rate may be the other.
+/// The largest ratio of two rates.
 const RATIO_MAX: u32 = 64;
 
-/// The resamplers of one thread, the last used first.
+/// The resamplers of one thread, the most recently used first.
 #[derive(Default)]
 pub(super) struct Resamplers(Vec<Resampler>);
 
@@ -32,20 +32,20 @@ pub(super) struct Resamplers(Vec<Resampler>);
 pub(super) struct Resampler {
     from: u32,
     to: u32,
-    /// Input frames after which input and output meet on a sample again; none where that takes too long.
+    /// The number of input frames after which input and output coincide on a sample again; none if it is too large.
     block: Option<u64>,
     /// Silent frames to put before the input, so that the filter's delay ends on an output sample.
     lead: usize,
-    /// Output samples of that delay which the resampler does not take out by itself.
+    /// The output samples of that delay that the resampler does not remove by itself.
     late: u64,
-    /// Input frames around a sample that have a part in it.
+    /// The number of input frames around a sample that contribute to it.
     reach: u64,
     inner: Box<dyn rubato::Resampler<f32>>,
     output: Vec<f32>,
 }
 
 impl Resamplers {
-    /// The resampler for a pair of rates; it is made when it is not there.
+    /// The resampler for a pair of rates, created if it does not exist.
     pub(super) fn get(&mut self, from: u32, to: u32) -> Result<&mut Resampler, String> {
         match self.0.iter().position(|resampler| (resampler.from, resampler.to) == (from, to)) {
             Some(at) => self.0.get_mut(..=at).unwrap_or_default().rotate_right(1),
@@ -90,8 +90,8 @@ impl Resampler {
         Ok(Self { from, to, block, lead, late, reach, inner, output: Vec::new() })
     }
 
-    /// The input frames that have a part in `count` output samples from the one numbered `first` on, when
-    /// output sample 0 stands at input frame 0. It begins where input and output meet on a sample.
+    /// The input frames that contribute to `count` output samples from sample `first` on. Output sample 0 is at input
+    /// frame 0. The range begins where input and output coincide on a sample.
     pub(super) fn input_for(&self, first: u64, count: u64) -> Range<u64> {
         let (from, to) = (u128::from(self.from), u128::from(self.to));
         let begin = (u128::from(first) * from / to) as u64;
@@ -99,7 +99,7 @@ impl Resampler {
         let begin = begin.saturating_sub(self.reach);
         let begin = match self.block {
             Some(block) => begin - begin % block,
-            // Of the frames shortly before, the one that lies nearest to an output sample.
+            // Among the frames shortly before, it takes the one nearest to an output sample.
             None => (begin.saturating_sub(NEAR)..=begin)
                 .min_by_key(|frame| {
                     let past = u128::from(*frame) * to % from;
@@ -115,9 +115,9 @@ impl Resampler {
         self.lead
     }
 
-    /// Fills `row` with output samples from the one numbered `first` on; `input` is [`Self::lead`] silent frames
-    /// and then those from the one numbered `start` on, as [`Self::input_for`] says. The filter's delay is taken out, and around the input
-    /// there is silence.
+    /// Fills `row` with output samples from sample `first` on. `input` is [`Self::lead`] silent frames and then the
+    /// frames from `start` on, as returned by [`Self::input_for`]. The filter's delay is removed. Before and after
+    /// the input is silence.
     pub(super) fn run(
         &mut self,
         input: &[f32],
@@ -147,9 +147,9 @@ impl Resampler {
     }
 }
 
-/// Rubato's `Async` delays by `taps / 2 * ratio - 1` output samples, of which it takes out `taps / 2 * ratio`
-/// rounded down: half a sample too many, on average. Some silence before the input makes it a whole number of
-/// samples too few. Gives the frames of silence and those samples.
+/// The frames of silence before the input, and the samples of delay that remain. Rubato's `Async` delays by
+/// `taps / 2 * ratio - 1` output samples and removes `taps / 2 * ratio`, rounded down: half a sample too many, on
+/// average. With the silence, it removes a whole number of samples too few.
 fn sinc_delay(taps: usize, ratio: f64) -> (usize, u64) {
     let delay = taps as f64 * ratio / 2.0;
     let rest = |lead: usize| delay - 1.0 + lead as f64 * ratio - delay.floor();

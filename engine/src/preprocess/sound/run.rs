@@ -1,4 +1,4 @@
-//! Chunks joined to runs: sound without a gap.
+//! Runs: consecutive chunks joined to sound without a gap.
 
 use std::sync::Arc;
 
@@ -13,39 +13,39 @@ use crate::ingest::OnDrift;
 use crate::sample::Sample;
 use crate::time::Timestamp;
 
-/// Chunks of one rate that follow one another without a gap.
+/// Consecutive chunks of one rate without a gap.
 pub(super) struct Run<'a> {
-    /// Samples of the row from its beginning to the run's; negative when the run begins before.
+    /// The place of its beginning in the row, in samples of the row; negative if the run begins before the row.
     pub(super) at: i128,
-    /// When it begins.
+    /// The time of its beginning.
     from: Timestamp,
     pub(super) rate: u32,
     /// Its length in frames at its own rate.
     pub(super) length: u64,
     pieces: SmallVec<[Piece<'a>; 4]>,
-    /// Where its frames stand among those of the chunks, if the source drifts.
+    /// The pace of its frames, if the source drifts.
     pace: Option<Pace>,
 }
 
-/// What a chunk gives to its run.
+/// The share of one chunk in its run.
 struct Piece<'a> {
     /// The index of the sample in its part.
     sample: usize,
     source: Source<'a>,
     /// Frames of the source that the chunk before it has already given.
     skip: u64,
-    /// Where in the run it begins, in frames of chunks.
+    /// Its beginning in the run, in frames of chunks.
     at: u64,
 }
 
-/// A chunk that was opened.
+/// An opened chunk.
 struct Chunk<'a> {
     sample: usize,
     time: Timestamp,
     source: Source<'a>,
 }
 
-/// Joins chunks that follow one another. `from` is the time of the row's first sample, and `rate` that of the row.
+/// Joins consecutive chunks. `from` is the time of the row's first sample, and `rate` the rate of the row.
 pub(super) fn runs<'a>(
     samples: &'a [Arc<Sample>],
     from: Timestamp,
@@ -53,7 +53,7 @@ pub(super) fn runs<'a>(
     drift: OnDrift,
 ) -> Result<Vec<Run<'a>>, RowFault> {
     let mut order: SmallVec<[usize; 8]> = (0..samples.len()).collect();
-    // Stable: of two at the same time, the one that arrived first comes first.
+    // The sort is stable: of two chunks with the same time, the one that arrived first comes first.
     order.sort_by_key(|index| samples.get(*index).map(|sample| sample.event_time));
     let mut made = Runs { runs: Vec::new(), from, rate };
     let mut group: Vec<Chunk<'a>> = Vec::new();
@@ -115,7 +115,7 @@ impl<'a> Runs<'a> {
         });
     }
 
-    /// Joins chunks that may be one sound but for a drift: as one run if they are.
+    /// Joins chunks that may be one sound of a drifting source. They become one run if a drift explains their times.
     fn join_drifting(&mut self, group: &mut Vec<Chunk<'a>>) {
         let Some((first, rate)) = group.first().map(|chunk| (chunk.time, chunk.source.rate)) else { return };
         let mut frames = 0;
@@ -138,7 +138,7 @@ impl<'a> Runs<'a> {
 }
 
 impl Chunk<'_> {
-    /// Whether it begins about where the one before it ends, a drift of at most 2 % allowed for.
+    /// True if it begins near the end of the one before it, with a drift of at most 2 %.
     fn may_follow(&self, last: &Self) -> bool {
         let duration = div_round(i128::from(last.source.frames) * SECOND, i128::from(last.source.rate));
         let gap = since(self.time, last.time) - duration;
@@ -148,7 +148,7 @@ impl Chunk<'_> {
 }
 
 impl Run<'_> {
-    /// The sample that its first chunk is.
+    /// The index of the sample of its first chunk.
     pub(super) fn sample(&self) -> usize {
         self.pieces.first().map_or(0, |piece| piece.sample)
     }
@@ -171,7 +171,7 @@ impl Run<'_> {
         }
     }
 
-    /// Appends frames as the chunks have them.
+    /// Appends the frames of the chunks without correction.
     fn read_chunks(&self, begin: u64, end: u64, out: &mut Vec<f32>) -> Result<(), RowFault> {
         for piece in &self.pieces {
             let length = piece.source.frames - piece.skip;

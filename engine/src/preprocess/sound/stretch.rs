@@ -1,34 +1,34 @@
-//! Reads sound at another pace: a few parts in a million, or in a hundred.
+//! Correction of drift: it reads sound at another pace, different by parts in a million or in a hundred.
 //!
-//! Each sample is the sum of the frames around its place, weighed with a sinc under a Kaiser window; its values between
-//! those of a table are found on a line (J. O. Smith, "Digital Audio Resampling", CCRMA, Stanford). The resampler
-//! between rates cannot be used for it: it begins on a frame and never between two, and each pace would need filters
-//! of its own.
+//! Each sample is the weighted sum of the frames around its place. The weights are a sinc under a Kaiser window, from
+//! a table with linear interpolation (J. O. Smith, "Digital Audio Resampling", CCRMA, Stanford). The resampler
+//! between rates cannot do this: it begins on a frame and never between two frames, and each pace would need its own
+//! filters.
 
 use std::ops::Range;
 
 use super::super::RowFault;
 use super::pace::Pace;
 
-/// Frames to each side that have a part in a sample.
+/// The number of frames on each side that contribute to a sample.
 const REACH: u64 = 32;
 const TAPS: usize = 2 * REACH as usize;
-/// Places between two frames for which there are filters: between them the error is below 2e-6.
+/// The number of places between two frames that have a filter: in between, the error is below 2e-6.
 const PLACES: usize = 512;
 /// The Kaiser window's shape: side lobes 90 dB down.
 const BETA: f64 = 9.0;
 
-/// The buffers of one thread, and the filters when they were needed once.
+/// The buffers of one thread, and the filters once they have been needed.
 #[derive(Default)]
 pub(super) struct Stretcher {
-    /// By place from 0 to 1, both included.
+    /// The filters by place, from 0 to 1 inclusive.
     filters: Vec<[f32; TAPS]>,
     raw: Vec<f32>,
 }
 
 impl Stretcher {
-    /// Appends the frames of a range at a pace. `read` appends those from one to another as they were, of `frames` in all;
-    /// around them there is silence.
+    /// Appends the frames of a range at a pace. `read` appends a range of the original frames, of which there are
+    /// `frames`; before and after them is silence.
     pub(super) fn stretch(
         &mut self,
         pace: &Pace,
@@ -67,7 +67,7 @@ impl Stretcher {
     }
 }
 
-/// The sum of frames by their weights, in eight lanes so that they are added at the same time.
+/// The weighted sum of frames, in eight lanes so that the compiler can add them in parallel.
 fn weighed(filter: &[f32; TAPS], around: &[f32]) -> f32 {
     let mut lanes = [0.0; 8];
     for (weights, frames) in filter.as_chunks::<8>().0.iter().zip(around.as_chunks::<8>().0) {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_is_found_between_the_frames() {
+    fn stretcher_finds_a_tone_between_the_frames() {
         for (hertz, allowed) in [(50.0, 1e-4), (440.0, 1e-4), (3_000.0, 1e-4), (6_800.0, 2e-4)] {
             let pace = Pace { begin: 100.3, step: 1.000_15 };
             let mut out = Vec::new();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_a_piece_of_the_whole() {
+    fn stretched_range_is_a_piece_of_the_whole() {
         let pace = Pace { begin: -0.4, step: 0.99 };
         let mut stretcher = Stretcher::default();
         let mut cut = |range: Range<u64>| {

@@ -1,24 +1,27 @@
-//! Where a text may be cut before it is tokenised, so that the tokens before the cut are those of the whole text.
+//! Safe cuts of a text before tokenization: the tokens before the cut are the tokens of the whole text.
 //!
-//! It may where a tokenizer looks at each word by itself: its normaliser changes characters one by one, or joins them only
-//! to marks that follow them; its pre-tokenizer parts text at spaces; its model sees one piece at a time. Then a cut before
-//! a single space between two letters or digits is a border of pieces. Of a tokenizer that is not known to be such
-//! a one, texts are not cut.
+//! A cut is safe if a tokenizer handles each word by itself:
+//! - its normalizer changes characters one by one, or joins them only to marks that follow them;
+//! - its pre-tokenizer splits text at spaces;
+//! - its model sees one piece at a time.
+//!
+//! Then a single space between two letters or digits is a border of pieces. If a tokenizer is not known to work so,
+//! texts are not cut.
 
 use serde_json::Value;
 use tokenizers::{ModelWrapper, Tokenizer};
 
-/// Normalisers that look at characters alone, or at those with the marks that follow them, or at the beginning only.
+/// Normalizers that handle single characters, or characters with the marks that follow them, or the beginning only.
 const NORMALISERS: [&str; 10] =
     ["BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Prepend", "Strip", "StripAccents"];
 
-/// Pre-tokenizers that part text at every space.
+/// Pre-tokenizers that split text at every space.
 const AT_SPACES: [&str; 3] = ["BertPreTokenizer", "Whitespace", "WhitespaceSplit"];
 
-/// Pre-tokenizers that look at characters alone.
+/// Pre-tokenizers that handle single characters.
 const AT_CHARACTERS: [&str; 2] = ["Digits", "Punctuation"];
 
-/// Whether texts may be cut for this tokenizer.
+/// True if texts may be cut for this tokenizer.
 pub(super) fn is_safe(tokenizer: &Tokenizer) -> bool {
     let of = |part: Result<Value, serde_json::Error>| part.unwrap_or(Value::String("unknown".into()));
     let normaliser =
@@ -30,11 +33,11 @@ pub(super) fn is_safe(tokenizer: &Tokenizer) -> bool {
             && parts.iter().any(parts_at_spaces)
     });
     let model = match tokenizer.get_model() {
-        // With dropout the tokens are drawn by chance.
+        // With dropout the tokens are random.
         ModelWrapper::BPE(model) => model.dropout.is_none(),
         ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) | ModelWrapper::Unigram(_) => true,
     };
-    // A token of several words could begin before the cut and end behind it.
+    // A token of several words could begin before the cut and end after it.
     let words = tokenizer
         .get_added_tokens_decoder()
         .into_values()
@@ -69,7 +72,7 @@ fn kind(part: &Value) -> &str {
     part.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The longest beginning of a text that ends at a safe border and has at most so many bytes.
+/// The longest beginning of a text that ends at a safe border and has at most `most` bytes.
 pub(super) fn beginning(text: &str, most: usize) -> Option<&str> {
     let mut reach = most.saturating_add(1).min(text.len());
     while !text.is_char_boundary(reach) {
@@ -83,7 +86,7 @@ pub(super) fn beginning(text: &str, most: usize) -> Option<&str> {
     border.map(|(before, _)| before)
 }
 
-/// Letters and digits that no normaliser makes a space of: those of the scripts in use, without forms for compatibility.
+/// True for letters and digits that no normalizer turns into a space: common scripts, without compatibility forms.
 fn is_plain(c: char) -> bool {
     let script = matches!(
         c,

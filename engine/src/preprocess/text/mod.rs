@@ -1,4 +1,4 @@
-//! Text to tokens.
+//! Tokenization of text.
 
 mod cut;
 
@@ -12,31 +12,31 @@ use super::undecodable;
 use crate::fault::Fault;
 use crate::sample::Sample;
 
-/// Which of a text's tensors is written.
+/// The tensor of a text to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
     Ids,
     Mask,
 }
 
-/// A tokenizer made ready to cut texts to a length.
+/// A prepared tokenizer that cuts texts to a length.
 pub(super) struct TextPlan {
     tokenizer: Tokenizer,
     special_tokens: bool,
     added: usize,
     length: usize,
-    /// Whether a long text may be cut before it is tokenised.
+    /// True if a long text may be cut before tokenization.
     may_cut: bool,
     pad_id: i64,
     pad_left: bool,
     output: Output,
 }
 
-/// How much of a text is tokenised at first for each token that is kept, and at least, in bytes.
+/// The number of bytes of a text that are tokenized at first, for each token of the row, and the least number.
 const BYTES_PER_TOKEN: usize = 8;
 const BYTES_AT_LEAST: usize = 4_096;
 
-/// What tokenizers that name no padding call the token for it.
+/// The usual names of the padding token, for tokenizers that do not declare padding.
 const PADDINGS: [&str; 8] = [
     "[PAD]",
     "<pad>",
@@ -93,8 +93,8 @@ impl TextPlan {
         })
     }
 
-    /// Fills a row and tells how many tokens there were before truncation; of a text that was cut before it was tokenised,
-    /// how many were seen.
+    /// Fills a row and returns the number of tokens before truncation. If the text was cut before tokenization, it is
+    /// the number of tokens before the cut.
     pub(super) fn write(&self, sample: &Sample, row: &mut [i64]) -> Result<usize, Fault> {
         let text = std::str::from_utf8(&sample.record.payload).map_err(|error| {
             undecodable(format!("the text is not UTF-8: byte {} cannot be read", error.valid_up_to()))
@@ -124,8 +124,7 @@ impl TextPlan {
         Ok(tokens_in_all)
     }
 
-    /// The tokens of a text, and how many there are. Of a long text its beginning is enough, as long as that fills the
-    /// row.
+    /// The tokens of a text, and their number. The beginning of a long text is enough if it fills the row.
     fn encode(&self, text: &str) -> tokenizers::Result<(Encoding, usize)> {
         let mut most = self.length.saturating_mul(BYTES_PER_TOKEN).max(BYTES_AT_LEAST);
         while self.may_cut && most < text.len() / 2 {
@@ -142,14 +141,14 @@ impl TextPlan {
 
     fn encode_whole(&self, text: &str) -> tokenizers::Result<(Encoding, usize)> {
         let encoding = self.tokenizer.encode_fast(text, self.special_tokens)?;
-        // What was cut off comes in pieces of the same length, each with its own special tokens.
+        // The tokenizer returns the rest in pieces of the same length, each with its own special tokens.
         let cut = encoding.get_overflowing().iter().map(|piece| piece.len().saturating_sub(self.added));
         let tokens = encoding.len() + cut.sum::<usize>();
         Ok((encoding, tokens))
     }
 }
 
-/// The id that pads, as the tokenizer's file says it.
+/// The id of the padding token in the tokenizer's file.
 fn own_padding(tokenizer: &Tokenizer) -> Result<i64, String> {
     let remedy = "write pad_id = N";
     if let Some(padding) = tokenizer.get_padding() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A tokenizer of the parts given, with words and letters for its vocabulary.
+/// A tokenizer of the given parts, with a vocabulary of words and single characters.
 fn tokenizer(normaliser: Value, pre_tokenizer: Value, more: Value) -> Tokenizer {
     let mut vocabulary = serde_json::Map::new();
     let pieces = [
@@ -79,7 +79,7 @@ fn safe() -> Vec<Tokenizer> {
 }
 
 #[test]
-fn texts_are_cut_for_tokenizers_that_look_at_words_alone() {
+fn texts_are_cut_only_for_tokenizers_of_single_words() {
     assert!(safe().iter().all(cut::is_safe));
     let split =
         json!({"type": "Split", "pattern": {"Regex": "\\s+"}, "behavior": "Removed", "invert": false});
@@ -115,7 +115,7 @@ fn plan(tokenizer: Tokenizer, length: usize) -> TextPlan {
 }
 
 #[test]
-fn of_a_long_text_its_beginning_is_tokenised() {
+fn tokenizer_reads_only_the_beginning_of_a_long_text() {
     let mut tokenizer = safe().swap_remove(0);
     let truncation = TruncationParams { max_length: 16, ..TruncationParams::default() };
     tokenizer.with_truncation(Some(truncation)).expect("truncation");
@@ -135,9 +135,9 @@ fn of_a_long_text_its_beginning_is_tokenised() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Held against the tokens of the whole text, at every border that there is.
+    /// Compared with the tokens of the whole text, at every border.
     #[test]
-    fn tokens_before_a_cut_are_those_of_the_whole_text(
+    fn tokens_before_a_cut_equal_tokens_of_the_whole_text(
         words in prop::collection::vec(
             prop::sample::select(vec![
                 "the", "cat", "sat", "a", "É", "e\u{301}", "ﬁ", "東京", "<mask>", "12", "'s", ".", "\n", "\t", "  ", "▁", "\u{a0}",
@@ -175,7 +175,7 @@ fn padded(id: u32, token: &str) -> Value {
 }
 
 #[test]
-fn the_padding_is_the_tokenizers_own() {
+fn padding_comes_from_the_tokenizer() {
     assert_eq!(padding(json!({})), Ok(1), "[PAD] is the second of the vocabulary");
     assert_eq!(padding(padded(7, "not in it")), Ok(7));
     assert_eq!(padding(padded(1, "[PAD]")), Ok(1));
@@ -188,7 +188,7 @@ fn the_padding_is_the_tokenizers_own() {
 }
 
 #[test]
-fn a_setting_wins_over_the_tokenizers_padding() {
+fn padding_setting_overrides_the_tokenizer() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/tokenizer.json");
     let spec = |pad_id| TextSpec { tokenizer: file.clone(), length: 8, special_tokens: true, pad_id };
     assert_eq!(TextPlan::new(&spec(None), Output::Ids).expect("a plan").pad_id, 0);

@@ -1,15 +1,17 @@
-//! The data of a sequential Huffman scan, followed to its end without decoding a pixel.
+//! The check of a sequential Huffman scan: it parses the data to its end without decoding a pixel.
 //!
-//! libjpeg notices neither a few bytes too many nor a block with more than 64 coefficients, and it cannot tell padding from
-//! blocks that went wrong. This can: the data of a sound scan ends with its last block, up to the padding of the last byte.
+//! libjpeg notices neither a few extra bytes nor a block with more than 64 coefficients, and it cannot distinguish
+//! padding from broken blocks. This check can: the data of an intact scan ends with its last block, up to the padding
+//! of the last byte.
 
 use std::ops::Range;
 
 use super::huffman::Table;
 
-/// Bytes of zeros behind the last block that are padding. Some cameras fill up to the length that their hardware moves.
+/// The most bytes of zeros after the last block that count as padding. Some cameras fill up to their hardware's
+/// transfer length.
 const MOST_PADDING: usize = 16;
-/// So many bytes of zeros in a row are no picture where zeros stand for coefficients.
+/// The length of a run of zeros, in bytes, that is no picture if a code of zeros stands for coefficients.
 const ZEROS: usize = 32;
 
 /// One component of the scan.
@@ -20,17 +22,17 @@ pub(super) struct Part<'a> {
     pub(super) ac: &'a Table,
 }
 
-/// What following a scan has shown.
+/// The findings in a scan.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Followed {
     pub(super) damage: Option<String>,
-    /// Where there are zeros that belong to nothing, within the data.
+    /// Ranges of padding zeros within the data.
     pub(super) padding: Vec<Range<usize>>,
 }
 
-/// Follows the data of a scan of so many MCUs, with a restart marker after each `interval` of them if that is not 0.
+/// Checks the data of a scan of `mcus` MCUs, with a restart marker after each `interval` of them if that is not 0.
 pub(super) fn follow(data: &[u8], parts: &[Part<'_>], mcus: u64, interval: u16) -> Followed {
-    // Any number of these may stand before the marker that comes next.
+    // Any number of 0xff may precede the next marker.
     let length = data.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
     let data = data.get(..length).unwrap_or_default();
     let mut followed = Followed::default();
@@ -71,10 +73,10 @@ pub(super) fn follow(data: &[u8], parts: &[Part<'_>], mcus: u64, interval: u16) 
     followed
 }
 
-/// Where the first long run of zeros is.
+/// The place of the first long run of zeros.
 fn zeros(data: &[u8]) -> Option<usize> {
     let mut at = 0;
-    // Of each so many bytes one is looked at: within a run it is zero, and then its beginning is searched for.
+    // It reads one byte in `ZEROS`: within a run that byte is zero, and then the beginning of the run is searched.
     while let Some(byte) = data.get(at + ZEROS - 1) {
         if *byte != 0 {
             at += ZEROS;
@@ -115,7 +117,7 @@ struct Bits<'a> {
 impl Bits<'_> {
     const SHORT: &'static str = "its data ends";
 
-    /// Brings at least 32 bits into the buffer, if there are as many.
+    /// Fills the buffer with at least 32 bits, if there are as many.
     fn fill(&mut self) {
         if let Some(four) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<4>())
             && !four.contains(&0xff)
@@ -139,7 +141,8 @@ impl Bits<'_> {
         }
     }
 
-    /// Passes over a code and over the bits that follow it, as many as the lower half of its symbol says: 31 at most.
+    /// Skips a code and the bits after it, at most 31 in all. The lower half of its symbol is the number of these
+    /// bits.
     fn coefficient(&mut self, table: &Table) -> Result<u8, &'static str> {
         if self.count < 32 {
             self.fill();
@@ -160,7 +163,7 @@ impl Bits<'_> {
         Ok(symbol)
     }
 
-    /// Leaves the padding of the last byte, and zeros behind it up to the next marker.
+    /// Skips the padding of the last byte, and zeros after it up to the next marker.
     fn end_of_interval(&mut self, padding: &mut Vec<Range<usize>>) -> Result<(), String> {
         let in_buffer = (self.count / 8) as usize;
         let rest = self.data.get(self.at..).unwrap_or_default();
@@ -180,7 +183,7 @@ impl Bits<'_> {
         }
     }
 
-    /// Whether that restart marker comes next.
+    /// Reads the next marker. True if it is that restart marker.
     fn restart(&mut self, number: u8) -> bool {
         let rest = self.data.get(self.at..).unwrap_or_default();
         let fill = rest.iter().take_while(|byte| **byte == 0xff).count();

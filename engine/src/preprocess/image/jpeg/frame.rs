@@ -4,13 +4,13 @@ use smallvec::SmallVec;
 
 use super::scans::Component;
 
-/// What the frame header says.
+/// The content of the frame header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) progressive: bool,
-    /// Whether scans are sequential and Huffman-coded.
+    /// True if scans are sequential and Huffman-coded.
     pub(super) huffman: bool,
     pub(super) components: Vec<Component>,
 }
@@ -60,7 +60,7 @@ impl Frame {
         })
     }
 
-    /// How many MCUs a scan of these components has. None if their sampling is out of range.
+    /// The number of MCUs of a scan of these components. None if their sampling is out of range.
     pub(super) fn mcus(&self, places: &[usize]) -> Option<u64> {
         let sampling =
             |of: &Component| Some(of.sampling).filter(|(h, v)| (1..=4).contains(h) && (1..=4).contains(v));

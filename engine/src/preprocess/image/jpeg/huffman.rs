@@ -1,23 +1,24 @@
-//! Huffman tables (ITU-T T.81, annexes C and F), as far as is needed to follow a scan.
+//! Huffman tables (ITU-T T.81, annexes C and F), as far as the check of a scan needs them.
 
 use std::sync::LazyLock;
 
-/// Bits that are looked up at once.
+/// The number of bits of one lookup.
 const AHEAD: u32 = 9;
 
 /// A table: the symbol of each code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
-    /// By the next bits: length and symbol of their code; a length of 0 where the code is longer.
+    /// Length and symbol of the code at the next bits; a length of 0 if the code is longer.
     short: Vec<(u8, u8)>,
-    /// By the length less 1: the first code beyond those of that length, aligned to 16 bits; and what is added to a code of
-    /// that length to have the place of its symbol.
+    /// The entry of each length, at the length less 1. It has the first code after the codes of that length, aligned
+    /// to 16 bits, and the offset from a code of that length to the place of its symbol.
     long: [(u32, i32); 16],
     symbols: Vec<u8>,
 }
 
 impl Table {
-    /// The table of a segment: how many codes each length has, and the symbols in their order. None if those are no codes.
+    /// Creates the table of a segment from the number of codes of each length and the symbols in order. None if there
+    /// are more codes than fit.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
         let mut short = vec![(0, 0); 1 << AHEAD];
         let mut long = [(0, 0); 16];
@@ -42,7 +43,7 @@ impl Table {
         Some(Self { short, long, symbols: symbols.get(..place)?.to_vec() })
     }
 
-    /// The symbol of the code that the next 16 bits begin with, and its length.
+    /// The symbol and the length of the code at the beginning of the next 16 bits.
     pub(super) fn look_up(&self, next: u16) -> Option<(u8, u32)> {
         match self.short.get(usize::from(next >> (16 - AHEAD))) {
             Some((length, symbol)) if *length > 0 => return Some((*symbol, u32::from(*length))),
@@ -58,7 +59,7 @@ impl Table {
 /// The tables of a file: for DC and for AC, each by its number.
 pub(super) type Tables = [[Option<Table>; 4]; 2];
 
-/// Those of a file that brings none (T.81, annex K.3): for luminance and for chrominance.
+/// The tables of a file without its own (T.81, annex K.3): for luminance and for chrominance.
 pub(super) static USUAL: LazyLock<Tables> = LazyLock::new(|| {
     let table = |counts, symbols| Table::new(counts, symbols);
     let dc: Vec<u8> = (0..=11).collect();
@@ -74,7 +75,7 @@ pub(super) fn find(tables: &Tables, ac: bool, number: u8) -> Option<&Table> {
     own.or_else(|| USUAL.get(usize::from(ac))?.get(usize::from(number))?.as_ref())
 }
 
-/// Takes over the tables of a DHT segment. What is malformed is left to libjpeg to refuse.
+/// Reads the tables of a DHT segment. Malformed ones are skipped: libjpeg refuses them.
 pub(super) fn read(mut body: &[u8], tables: &mut Tables) {
     while let Some((kind, rest)) = body.split_first()
         && let Some((counts, rest)) = rest.split_first_chunk::<16>()
@@ -143,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_code_has_its_symbol_whatever_follows(
+        fn huffman_table_finds_each_code_before_any_bits(
             counts in prop::collection::vec(0u8..5, 16),
             noise in any::<u16>(),
         ) {

@@ -1,9 +1,9 @@
-//! The markers of a JPEG (ITU-T T.81, annex B), read before libjpeg sees it: what it would not warn of, and what it would warn
-//! of though no pixel is in doubt.
+//! The markers of a JPEG (ITU-T T.81, annex B), checked before libjpeg reads the file. They show damage that libjpeg
+//! does not warn of, and harmless mistakes that it does warn of.
 //!
-//! Harmless, and made good in a copy: bytes between segments that belong to none, a JFIF version that nobody knows, and scan
-//! headers of sequential files whose unused fields are zero. Files without Huffman tables, as webcams send them, are left as
-//! they are: libjpeg has the usual tables.
+//! Harmless mistakes are repaired in a copy: bytes between segments that belong to none, an unknown JFIF version, and
+//! scan headers of sequential files whose unused fields are zero. Files without Huffman tables, which webcams send,
+//! stay as they are: libjpeg has the usual tables.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,14 +15,14 @@ use super::frame::Frame;
 use super::huffman::{self, Tables};
 use super::scans::Coverage;
 
-/// A picture with more scans is refused: each is a pass over all of it, however few bytes it has.
+/// The most scans of an accepted picture. Each scan is a pass over the whole picture, however few bytes it has.
 pub(super) const MOST_SCANS: usize = 100;
 
-/// What comes before the first scan, the header of that scan included.
+/// The headers of the file, up to and including the header of the first scan.
 #[derive(Clone, Debug)]
 pub(super) struct Head<'a> {
     pub(super) frame: Frame,
-    /// Whether libjpeg keeps all coefficients until the last scan has come.
+    /// True if libjpeg keeps all coefficients until the last scan.
     pub(super) in_scans: bool,
     /// The first EXIF block, from its TIFF header on.
     pub(super) exif: Option<&'a [u8]>,
@@ -32,13 +32,13 @@ pub(super) struct Head<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Walked<'a> {
     pub(super) head: Head<'a>,
-    /// What libjpeg is to be given.
+    /// The bytes for libjpeg.
     pub(super) bytes: Cow<'a, [u8]>,
-    /// What is wrong with it though it can be decoded, seen before it is.
+    /// Damage that the markers show although the file can be decoded.
     pub(super) damage: Option<String>,
 }
 
-/// Why a file is not decoded.
+/// The reason why a file is not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Undecodable(String),
@@ -57,7 +57,7 @@ impl From<&str> for Refusal {
     }
 }
 
-/// Reads as far as to the first scan.
+/// Reads the file up to the first scan.
 pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, Refusal> {
     let mut walk = Walk::new(payload, false);
     while walk.scans == 0 {
@@ -98,7 +98,7 @@ pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
     damage = damage.or(walk.damage.take()).or_else(|| walk.coverage.missing());
     let mut bytes = walk.mended();
     if matches!(end, End::NextImage) {
-        // libjpeg would not stop there.
+        // libjpeg would read on into the next image.
         let bytes = bytes.to_mut();
         bytes.truncate(bytes.len() - behind.len());
         bytes.extend([0xff, 0xd9]);
@@ -114,7 +114,7 @@ enum Step {
 enum End {
     /// The end-of-image marker.
     Marker,
-    /// There are no more bytes.
+    /// The end of the bytes.
     Bytes,
     /// Another start-of-image marker.
     NextImage,
@@ -129,17 +129,17 @@ struct Walk<'a> {
     scans: usize,
     in_scans: bool,
     coverage: Coverage,
-    /// Whether the data of scans is followed.
+    /// True if the data of scans is checked as well.
     follows: bool,
     tables: Tables,
     interval: u16,
-    /// What the data of scans has shown.
+    /// Damage in the data of scans.
     damage: Option<String>,
-    /// An AVI1 block calls it one field of two.
+    /// True if an AVI1 block declares it one field of two.
     is_field: bool,
-    /// What is left out of the copy that libjpeg gets.
+    /// Ranges to leave out of the copy for libjpeg.
     stray: Vec<Range<usize>>,
-    /// What is written over in that copy.
+    /// Bytes to overwrite in that copy.
     patches: Vec<(usize, u8)>,
 }
 
@@ -164,10 +164,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// One segment, a scan's data included.
+    /// Reads one segment, including a scan's data.
     fn step(&mut self) -> Result<Step, Refusal> {
         let from = self.at;
-        // Any number of 0xff may stand before a marker; 0xff 0x00 is none.
+        // Any number of 0xff may precede a marker; 0xff 0x00 is no marker.
         let (start, marker) = loop {
             let rest = self.payload.get(self.at..).unwrap_or_default();
             let Some(skipped) = rest.iter().position(|byte| *byte == 0xff) else {
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
             self.stray.push(from..start);
         }
         match marker {
-            // Restart markers outside a scan, and TEM: nothing follows them.
+            // Restart markers outside a scan, and TEM, have no segment.
             0x01 | 0xd0..=0xd7 => return Ok(Step::Segment),
             0xd8 => {
                 self.at = start;
@@ -206,7 +206,7 @@ impl<'a> Walk<'a> {
             0xc0..=0xcf | 0xda..=0xdf | 0xe0..=0xef | 0xfe => {}
             _ => {
                 return Err(format!(
-                    "byte {start} begins with the marker 0xff{marker:02x}, which no decoder knows"
+                    "byte {start} begins with the marker 0xff{marker:02x}, which no decoder supports"
                 )
                 .into());
             }
@@ -228,8 +228,8 @@ impl<'a> Walk<'a> {
         Ok(Step::Segment)
     }
 
-    /// The body of the segment whose length comes next and where it begins, behind which reading goes on; none when
-    /// the file ends before.
+    /// Reads the segment whose length comes next: its body and the place of the body. None if the file ends before
+    /// its end.
     fn segment(&mut self) -> Option<Result<(usize, &'a [u8]), Refusal>> {
         let high = *self.payload.get(self.at)?;
         let low = *self.payload.get(self.at + 1)?;
@@ -257,7 +257,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A scan's header, and its data up to the next marker that is not a restart.
+    /// Reads a scan's header, and its data up to the next marker that is not a restart.
     fn scan(&mut self, begins: usize, body: &[u8]) -> Result<(), Refusal> {
         let Some(frame) = &self.frame else {
             return Err("a scan comes before the frame header".into());
@@ -269,7 +269,7 @@ impl<'a> Walk<'a> {
         if self.scans == MOST_SCANS {
             return Err(Refusal::TooManyScans);
         }
-        // Some encoders leave zeros where nothing but 0, 63, 0 is allowed. Sequential decoders do not look.
+        // Some encoders leave zeros where only 0, 63, 0 is allowed. Sequential decoders ignore these fields.
         if !frame.progressive && [*from, *to, *approximation] == [0; 3] {
             self.patches.push((begins + 1 + selectors.len() + 1, 63));
         }
@@ -299,7 +299,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Sees whether the data of the scan that was read last is sound, and notes the padding in it.
+    /// Checks the data of the last scan, and records its damage and its padding.
     fn follow(&mut self, begins: usize, places: &[usize], selectors: &[u8]) {
         let Some(frame) = self.frame.as_ref().filter(|frame| frame.huffman) else { return };
         let found = places.iter().zip(selectors.chunks_exact(2)).map(|(place, selector)| {
@@ -310,7 +310,7 @@ impl<'a> Walk<'a> {
                 ac: huffman::find(&self.tables, true, tables & 15)?,
             })
         });
-        // Without them libjpeg refuses it.
+        // Without these tables libjpeg refuses the file.
         let Some(parts) = found.collect::<Option<SmallVec<[Part<'_>; 4]>>>() else { return };
         let Some(mcus) = frame.mcus(places) else { return };
         let data = self.payload.get(begins..self.at).unwrap_or_default();
@@ -343,7 +343,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The file without what belongs to no segment, and patched.
+    /// The file without the bytes outside segments, and patched.
     fn mended(&self) -> Cow<'a, [u8]> {
         if self.stray.is_empty() && self.patches.is_empty() {
             return Cow::Borrowed(self.payload);

@@ -1,5 +1,5 @@
-//! JPEG, by libjpeg-turbo. Whatever leaves a pixel in doubt is damage: what the file's markers show (`markers`, `scans`), what
-//! the data of sequential scans shows (`entropy`), and any warning that libjpeg then still has.
+//! JPEG, decoded by libjpeg-turbo. If any pixel may be wrong, the file is damaged. The file's markers show damage
+//! (`markers`, `scans`), and so do the data of sequential scans (`entropy`) and any remaining warning of libjpeg.
 
 mod entropy;
 mod frame;
@@ -14,7 +14,7 @@ use super::super::{too_large, undecodable};
 use super::decode::{Channels, Pixels};
 use crate::fault::Fault;
 
-/// What is known before anything is decoded.
+/// The properties of a file in its headers.
 pub(super) struct Seen<'a> {
     pub(super) size: (u32, u32),
     /// The first EXIF block, from its TIFF header on.
@@ -32,8 +32,8 @@ pub(super) fn look(payload: &[u8]) -> Result<Seen<'_>, Fault> {
     Ok(Seen { size: (frame.width, frame.height), exif, bytes })
 }
 
-/// Decodes a file of which [`look`] has said that it is acceptable. What is damaged is refused, or with `accept` becomes what
-/// libjpeg makes of it.
+/// Decodes a file that [`look`] has accepted. A damaged file is refused, or with `accept` decoded as far as libjpeg
+/// can.
 pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Result<Pixels, Fault> {
     let walked = markers::walk(payload).map_err(refused)?;
     let size = (walked.head.frame.width, walked.head.frame.height);
@@ -47,7 +47,7 @@ pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Resu
             is_damaged = true;
             match turbo::decode(&walked.bytes, size, false, buffer) {
                 Ok(colors) => colors,
-                // It says the same again if it came to the end. Had it given up, it would say that.
+                // The same warning again means that libjpeg reached the end; had it given up, it would report that.
                 Err(Failure::Warning(again, Some(colors))) if again == first => colors,
                 Err(Failure::Warning(why, _) | Failure::Fatal(why)) => return Err(unreadable(&why)),
             }
@@ -67,13 +67,13 @@ pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Resu
     Ok(Pixels { size, channels, is_damaged })
 }
 
-/// Four inks to red, green and blue in place, as Pillow does it.
+/// Converts four inks to red, green and blue in place, as Pillow does.
 fn mix(buffer: &mut Vec<u8>) {
     let mut to = 0;
     for from in (0..buffer.len() / 4).map(|pixel| pixel * 4) {
         let key = u32::from(buffer[from + 3]);
         for ink in 0..3 {
-            // Of the light that black leaves, what the ink takes away; over 255, rounded.
+            // The share of the light left by black that the ink absorbs; divided by 255, rounded.
             let taken = u32::from(255 - buffer[from + ink]) * key + 128;
             let taken = (taken + (taken >> 8)) >> 8;
             // `to` never overtakes `from`.

@@ -1,4 +1,5 @@
-//! What the scans of a JPEG have brought of each component. libjpeg fills what is missing with zeros and says nothing.
+//! The coefficients that the scans of a JPEG contain, by component. libjpeg fills missing ones with zeros, without a
+//! warning.
 
 use std::ops::RangeInclusive;
 
@@ -8,25 +9,25 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Component {
     id: u8,
-    /// How many blocks it has for one of the least sampled, across and down.
+    /// The number of its blocks for one block of the least sampled component, across and down.
     pub(super) sampling: (u8, u8),
-    /// For each coefficient how many low bits are still to come; none has come before the first scan with it.
+    /// For each coefficient, the number of low bits that are still missing; none before the first scan with it.
     bits_left: [Option<u8>; 64],
 }
 
 impl Component {
-    /// A component of that id, its sampling as the frame header has it.
+    /// Creates a component with that id; `sampling` is as in the frame header.
     pub(super) fn new(id: u8, sampling: u8) -> Self {
         Self { id, sampling: (sampling >> 4, sampling & 15), bits_left: [None; 64] }
     }
 }
 
-/// What has come so far.
+/// The coefficients of the scans so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coverage {
     progressive: bool,
     components: Vec<Component>,
-    /// The first scan that does not follow from those before it.
+    /// The first mistake in the order of scans.
     outliers: Option<String>,
 }
 
@@ -35,7 +36,8 @@ impl Coverage {
         Self { progressive, components, outliers: None }
     }
 
-    /// A scan of these components, by their ids, whose places in the frame are returned: so many coefficients, from bit `high` down to bit `low`.
+    /// Adds a scan of these components, by their ids: the coefficients `band`, from bit `high` down to bit `low`.
+    /// Returns the places of the components in the frame.
     pub(super) fn scan(
         &mut self,
         ids: impl Iterator<Item = u8>,
@@ -48,7 +50,7 @@ impl Coverage {
         if *band.end() > 63 || band.is_empty() {
             return Err(format!("a scan claims the coefficients {} to {} of 64", band.start(), band.end()));
         }
-        // Components of one id are told apart by their order, as libjpeg does it.
+        // Components with the same id are distinguished by their order, as in libjpeg.
         let mut taken = [false; 4];
         for id in ids {
             let found = self.components.iter().zip(&mut taken).enumerate();
@@ -81,7 +83,7 @@ impl Coverage {
         Ok(places)
     }
 
-    /// What has not come, or should not have.
+    /// The first missing or repeated coefficient, in words.
     pub(super) fn missing(&self) -> Option<String> {
         if self.outliers.is_some() {
             return self.outliers.clone();
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn complete_scan_scripts_lack_nothing() {
+    fn complete_scan_scripts_are_accepted() {
         assert_eq!(coverage(false, &[(&[1, 2], 0, 63, 0, 0)]), None);
         assert_eq!(coverage(false, &[(&[2], 0, 63, 0, 0), (&[1], 0, 0, 0, 0)]), None);
         let progressive: [(&[u8], u8, u8, u8, u8); 6] = [
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_comes_twice_is_named() {
+    fn missing_or_repeated_coefficients_are_named() {
         for (progressive, scans, expected) in [
             (false, vec![(&[1][..], 0, 63, 0, 0)], "no scan has component 2"),
             (

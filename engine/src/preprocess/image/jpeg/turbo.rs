@@ -1,6 +1,6 @@
-//! libjpeg-turbo, by its TurboJPEG interface. The crate's safe interface neither stops at a warning nor tells warnings from
-//! errors, on which the whole judgement of damage rests; so this module calls the C functions. All `unsafe` of the engine
-//! is here.
+//! libjpeg-turbo, by its TurboJPEG interface. The crate's safe interface neither stops at a warning nor distinguishes
+//! warnings from errors. The detection of damage depends on both, so this module calls the C functions. All `unsafe`
+//! of the engine is here.
 #![allow(unsafe_code, reason = "calls libjpeg-turbo; each call says why it is sound")]
 
 use std::ffi::CStr;
@@ -9,12 +9,12 @@ use std::ptr::NonNull;
 
 use turbojpeg::raw;
 
-/// What libjpeg makes of a file's colours.
+/// The colours of a file, as libjpeg decodes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colors {
     Gray,
     Rgb,
-    /// Four inks, each with 255 for none (as Adobe writes them, and everybody else after it).
+    /// Four inks, each with 255 for none (as Adobe and all other writers write them).
     Cmyk,
 }
 
@@ -37,22 +37,22 @@ impl Colors {
     }
 }
 
-/// Why there are no pixels that are to be trusted, in libjpeg's words.
+/// The reason why there are no reliable pixels, in libjpeg's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Something is wrong, with which it stopped, or went on: to the end, or to where it gave up. The colours are known if it was not in
-    /// the headers.
+    /// A mistake at which libjpeg stopped, or after which it went on, to the end or until it gave up. The colours are
+    /// known if the mistake is not in the headers.
     Warning(String, Option<Colors>),
-    /// It cannot go on.
+    /// An error after which libjpeg cannot continue.
     Fatal(String),
 }
 
-/// Decodes into `buffer`, which becomes as long as the pixels are. `size` is what the caller has read from the file's header
-/// and found to be acceptable: another is refused. With `stop` the first warning ends it.
+/// Decodes into `buffer`, which is resized to the pixels. `size` is the size that the caller has read from the file's
+/// header and accepted: another is refused. With `stop` the first warning ends decoding.
 ///
-/// Each file has a decompressor of its own: libjpeg keeps tables from one file to the next, so that one without tables would
-/// be decoded by those of the one before. The DCT is libjpeg's accurate one and chroma is interpolated, as by default in
-/// libjpeg, and so in Pillow and OpenCV.
+/// Each file has its own decompressor: libjpeg keeps tables from one file to the next, so a file without tables would
+/// be decoded with the tables of the file before. The DCT is libjpeg's accurate one and chroma is interpolated: the
+/// defaults of libjpeg, Pillow and OpenCV.
 pub(super) fn decode(
     jpeg: &[u8],
     size: (u32, u32),
@@ -64,12 +64,12 @@ pub(super) fn decode(
 
 /// A decompressor.
 ///
-/// Invariant: the handle is one that `tj3Init` has made for decompression and `tj3Destroy` has not seen, and nobody else
-/// has it. It is used by `&mut self` alone, and on one thread, as libjpeg keeps its last message by thread.
+/// Invariant: `tj3Init` has made the handle for decompression, `tj3Destroy` has not been called with it, and no other
+/// code has it. It is used by `&mut self` alone, and on one thread, as libjpeg keeps its last message by thread.
 struct Turbo(NonNull<std::os::raw::c_void>);
 
 impl Turbo {
-    /// None when there is no memory for one.
+    /// Creates a decompressor; none if there is no memory for one.
     fn new() -> Option<Self> {
         // SAFETY: `tj3Init` takes any number, and answers with a handle or null.
         let handle = unsafe { raw::tj3Init(raw::TJINIT_TJINIT_DECOMPRESS as c_int) };
@@ -101,10 +101,12 @@ impl Turbo {
             .and_then(|pixels| pixels.checked_mul(colors.step()))
             .ok_or_else(|| Failure::Fatal("its pixels are more than can be addressed".into()))?;
         buffer.resize(length, 0);
-        // SAFETY: the handle is valid, and libjpeg reads `jpeg.len()` bytes. It parses the same bytes as above once more and
-        // so finds the same size; this handle has neither a scaling factor nor a crop, so that it writes `height` rows of
-        // `width` pixels of `step` bytes, one after the other since the pitch is 0: `length` bytes, which `buffer` has.
-        // It leaves by longjmp within C frames only.
+        // SAFETY: the handle is valid, and libjpeg reads `jpeg.len()` bytes. It parses the same bytes again and so
+        // finds the same size. This handle has neither a scaling factor nor a crop, so that it writes `height` rows
+        // of
+        // `width` pixels of `step` bytes, one after the other since the pitch is 0: `length` bytes, which `buffer`
+        // has. It
+        // leaves by longjmp within C frames only.
         let done = unsafe {
             raw::tj3Decompress8(
                 self.handle(),
@@ -118,7 +120,7 @@ impl Turbo {
         if done == 0 { Ok(colors) } else { Err(self.failure(Some(colors))) }
     }
 
-    /// The colours of the file that was decoded last.
+    /// The colours of the last file.
     fn colors(&mut self) -> Colors {
         match self.get(raw::TJPARAM_TJPARAM_COLORSPACE) {
             space if space == i64::from(raw::TJCS_TJCS_GRAY) => Colors::Gray,
@@ -143,7 +145,7 @@ impl Turbo {
         i64::from(unsafe { raw::tj3Get(self.handle(), parameter as c_int) })
     }
 
-    /// What the call before has said. Of several warnings libjpeg keeps the first one's words.
+    /// The error of the last call. Of several warnings libjpeg keeps the text of the first.
     fn failure(&mut self, colors: Option<Colors>) -> Failure {
         // SAFETY: the handle is valid; the text is that of the handle or of this thread, ends with a zero, and stays until
         // the next call.

@@ -1,5 +1,8 @@
-//! Metrics and health over HTTP: `/metrics` for Prometheus, `/health`, `/health/live` and `/health/ready`
-//! as JSON with status 200 or 503; and the numbers of shards and instances, [`Scaling`].
+//! Metrics, health and scaling over HTTP.
+//!
+//! - `/metrics` for Prometheus.
+//! - `/health`, `/health/live` and `/health/ready` as JSON with status 200 or 503.
+//! - `/scaling`: the numbers of shards and instances, see [`Scaling`].
 
 mod health;
 mod histogram;

@@ -45,7 +45,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Renders all metrics in Prometheus' text format. A gauge that is not a number is left out, because its subject is gone: sums
+    /// Renders all metrics in Prometheus' text format. Leaves out a gauge that is not a number, because its subject is gone. So sums
     /// over the other gauges stay right, and Prometheus ends the series.
     pub fn render(&self) -> String {
         let mut text = String::new();

@@ -115,8 +115,8 @@ pub fn consume_and_produce(bare: &ClientBaseline) -> Result<f64, Error> {
     Ok(since.get().map_or(0.0, |since| since.elapsed().as_secs_f64()))
 }
 
-/// Fills each partition of a topic with records of one value, one stream a partition, whose event times (the
-/// records' own timestamps) ascend by a millisecond and end now.
+/// Fills each partition of a topic with records of one value, one stream a partition. Their event times (the records' own
+/// timestamps) ascend by a millisecond and end now.
 ///
 /// # Errors
 /// If librdkafka fails.

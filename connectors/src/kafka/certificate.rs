@@ -25,8 +25,8 @@ impl ClientContext for VerifyCode {
     fn error(&self, _: KafkaError, _: &str) {}
 }
 
-/// Returns the fault of the certificates that the brokers show to a client of these settings, with its remedy; none without a fault,
-/// or without an answer.
+/// Returns the fault of the brokers' certificates, with its remedy, as a client of these settings sees it. None without a fault or
+/// without an answer.
 pub(super) fn fault(config: &ClientConfig, within: Duration) -> Option<(String, &'static str)> {
     let native = config.create_native_config().ok()?;
     // SAFETY: `native` owns the configuration, which lives until the client below takes it. `note` is a function of the required

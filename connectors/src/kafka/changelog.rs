@@ -33,8 +33,8 @@ impl Changelog {
         Self { brokers: spec.brokers.clone(), properties: spec.consumer.clone(), topic: topic.to_owned() }
     }
 
-    /// Reads the state of these partitions. First waits for open transactions in them: such a transaction may belong to a dead
-    /// process, and readers cannot see later records of others before it ends.
+    /// Reads the state of these partitions. First waits for open transactions in them. Such a transaction may belong to a dead
+    /// process, and hides later records of other processes until it ends.
     ///
     /// # Errors
     /// When the brokers cannot be reached, or the topic does not exist.

@@ -99,7 +99,7 @@ fn of_connection(reason: &str) -> Option<Cause> {
         )
     } else if has("connecting to a SSL listener") {
         cause(
-            "the broker closes the connection at the first request, as one does that expects TLS or a user",
+            "the broker closes the connection at the first request: it may expect TLS or a user",
             "write security.protocol as the listener has it (\"ssl\", \"sasl_ssl\" or \"sasl_plaintext\"), or another port",
         )
     } else if has("certificate verify failed") || has("broker certificate could not be verified") {

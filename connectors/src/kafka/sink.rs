@@ -62,8 +62,8 @@ impl KafkaSink {
         Self::make(spec, (config, inquiring), SendLimit::Fixed(queue), on_delivery, conditions)
     }
 
-    /// Keeps the order of records across refusals. After a refused batch the sink takes back the records that follow, and takes
-    /// no more until [`Sink::resume`], so that the publisher can send all of them again in order.
+    /// Keeps the order of records across refusals. After a refused batch the sink takes back the records that follow. It takes no
+    /// more until [`Sink::resume`]. So the publisher can send all of them again in order.
     #[must_use]
     pub fn keeping_order(self) -> Self {
         self.halt.is_wanted.store(true, Ordering::Release);

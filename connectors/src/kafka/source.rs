@@ -1,7 +1,7 @@
 //! Reads the inputs' topics as a member of a consumer group.
 //!
-//! A thread of its own polls librdkafka and never waits for anything else, so that a pipeline that is busy for minutes stays in
-//! its group. Each partition has a queue of its own inside librdkafka. The thread does not read a paused partition, and
+//! A thread of its own polls librdkafka and never waits for anything else. So a pipeline that is busy for minutes stays in its
+//! group. Each partition has a queue of its own inside librdkafka. The thread does not read a paused partition, and
 //! librdkafka stops fetching for it when its prefetch is full. (librdkafka's own pause would discard prefetched records and fetch
 //! them again.) Records and group changes arrive as [`SourceEvent`](lockstep_engine::ingest::source::SourceEvent)s, in order.
 

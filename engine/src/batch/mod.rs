@@ -1,5 +1,5 @@
-//! Batching: the settings ([`policy`]), the cost of batches ([`cost`]), the time to send a batch by that cost and the
-//! rate of arrival ([`pace`]), and the queue that applies them ([`batcher`]).
+//! Batching: the settings ([`policy`]), the cost of batches ([`cost`]) and the queue ([`batcher`]). [`pace`] times
+//! batches by their cost and the rate of arrival.
 
 pub mod batcher;
 pub mod cost;

@@ -37,7 +37,7 @@ pub enum BatchMode {
     /// with the rest of the pipeline.
     #[default]
     Delay,
-    /// By rate of arrival and measured cost: at once if waiting does not pay, full batches under a backlog.
+    /// The rate of arrival and the measured cost decide: at once if waiting does not pay, full batches under a backlog.
     Dynamic,
     /// Full batches only.
     Static,

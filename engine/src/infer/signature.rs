@@ -130,7 +130,7 @@ impl Signature {
 /// The way to separate the rows of a batch in an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowsOf {
-    /// By their index on this axis.
+    /// The index on this axis.
     Axis(usize),
     /// The first axis counts detected items; the output of this index has the batch row of each.
     Index(usize),

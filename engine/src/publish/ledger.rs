@@ -86,7 +86,7 @@ impl<T> Ledger<T> {
     }
 
     /// Adds an assigned partition, read from `start`. `progress` is the completion map from the metadata of the commit
-    /// of `start`, and stays part of every later map: its ended records count as ended when they are read again, its
+    /// of `start`, and stays part of every later map. Its ended records count as ended when they are read again, its
     /// published records as published. `assignment` distinguishes this assignment from earlier ones.
     pub fn assign(
         &mut self,

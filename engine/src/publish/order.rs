@@ -14,8 +14,8 @@ pub struct InOrder<T> {
     /// Empty queues, kept for reuse. If each of many streams has one item at a time, every new queue would allocate
     /// memory.
     spare: Vec<VecDeque<Admitted<T>>>,
-    /// The numbers of unfinished items, by the mark before which they were admitted, from the oldest mark that has any
-    /// left; the last number is that of items since the last mark.
+    /// The numbers of unfinished items by the mark before which they were admitted, from the oldest mark that has any
+    /// left. The last number is that of items since the last mark.
     admitted: VecDeque<usize>,
     /// The number of marks that have no item left.
     passed: u64,

@@ -17,7 +17,7 @@ pub struct ScalingSpec {
     pub drained: f64,
     /// For [`Policy::Target`], and for the number of processes with any policy.
     pub target: ScalingTarget,
-    /// How long a number stays after a change.
+    /// The pauses between changes of a number.
     pub cooldown: Cooldown,
     /// The time constant of the averages of rates.
     pub smooth: Duration,
@@ -125,11 +125,11 @@ impl ScalingSpec {
     /// The time within which the age of the oldest event is back under its target after the load has risen. It holds
     /// for [`Policy::Target`] if the limits suffice. It is the sum of these times:
     ///
-    /// - three times `smooth`, after which the average shows 95 % of a step; the idle share of [`ScalingTarget::busy`] makes
-    ///   up for the rest;
-    /// - a cooldown;
-    /// - `start`, until a new unit works;
-    /// - the time to drain.
+    /// - Three times `smooth`: then the average shows 95 % of a step. The idle share of [`ScalingTarget::busy`] makes
+    ///   up for the rest.
+    /// - A cooldown.
+    /// - `start`, until a new unit works.
+    /// - The time to drain.
     pub fn recovers_within(&self, start: Duration) -> Duration {
         self.smooth * 3 + self.cooldown.up + start + self.target.drain_within
     }

@@ -21,7 +21,7 @@ pub struct StallTimer {
     done: u64,
     /// The last look, if messages were pending then.
     looked: Option<Timestamp>,
-    /// How long messages have been pending with none completed.
+    /// The time for which messages have been pending with none completed.
     still: Duration,
 }
 

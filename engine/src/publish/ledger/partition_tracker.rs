@@ -255,7 +255,7 @@ impl<T> PartitionTracker<T> {
     /// The largest size of the map if `under_way` more records are consumed before intake has paused.
     ///
     /// Two ways to write the map are always possible. In the first, each row of open blocks is a stretch with a base-3
-    /// digit for each offset, five to a byte; between rows, where all records have ended, are runs, which only grow. In
+    /// digit for each offset, five to a byte. Between rows, where all records have ended, are runs, which only grow. In
     /// the second, the whole map is one such stretch. The map is never longer than the shorter of the two.
     pub(super) fn worst(&self, under_way: usize) -> Worst {
         let read_to = self.read_to();

@@ -1,5 +1,5 @@
-//! Tracks the dead letters that have been put back: the committed offset of a consumer group of its own, and the
-//! completion map in the commit's metadata, as pipelines keep for their inputs.
+//! Tracks the dead letters that have been put back. The note is the committed offset of a consumer group of its own,
+//! and the completion map in the commit's metadata, as pipelines keep for their inputs.
 
 use crate::completion::{CompletionMap, MapError, Progress};
 use crate::position::{NextOffset, Offset};

@@ -1,5 +1,4 @@
-//! The one place that names concrete types: a pipeline's source and sink are Kafka's, its backends are
-//! those that there are.
+//! The only module that names concrete types: Kafka's source and sink, and all backends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,13 +24,13 @@ use lockstep_engine::telemetry;
 use crate::commands::Failure;
 use crate::manual_override::ManualOverride;
 
-/// The shares of the memory limit that Kafka's client may take for itself: what it reads ahead, and what
-/// waits to be sent. The rest is the budget of records in flight.
+/// The shares of the memory limit for Kafka's client: records read ahead, and records that wait to be sent. The rest is the
+/// budget of records in flight.
 pub(crate) const READ_AHEAD: u64 = 4;
 pub(crate) const SEND_QUEUE: u64 = 8;
 
-/// Runs a pipeline on this thread until it is stopped, and a new one in its place when it fails, as
-/// `[supervision]` says; up to some ends, or until it is stopped.
+/// Runs a pipeline on this thread until it reaches the given ends or is stopped. A pipeline that fails is replaced within
+/// `[supervision]`.
 pub(crate) fn run(
     mut pipeline: Pipeline,
     observer: Box<dyn Observer>,
@@ -43,7 +42,7 @@ pub(crate) fn run(
     let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
     pipeline.limits.memory -= (read_ahead + send_queue) as u64;
     let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), Shared::new(observer));
-    // A pipeline that is replaced leaves no transaction open for those who follow.
+    // A replaced pipeline must not leave a transaction open, which would block readers.
     let id = TransactionalId::new(&pipeline.kafka);
     let parts = || {
         let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
@@ -110,7 +109,7 @@ pub(crate) fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
     vec![Arc::new(torch), Arc::new(Builtin)]
 }
 
-/// The views of each step, with their labels read.
+/// The views of each step, with the labels from their files.
 fn views(pipeline: &Pipeline) -> Result<Vec<Vec<Shown>>, Failure> {
     let mut all = Vec::new();
     for step in &pipeline.steps {
@@ -130,7 +129,7 @@ fn views(pipeline: &Pipeline) -> Result<Vec<Vec<Shown>>, Failure> {
     Ok(all)
 }
 
-/// Records metrics from here on, and serves them and the pipeline's health where the pipeline says, if it does.
+/// Starts to record metrics. Serves them and the pipeline's health if `[http]` has an address.
 pub(crate) fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<HttpHandle>, Failure> {
     let recorder = install_recorder()?;
     telemetry::describe();
@@ -143,7 +142,7 @@ pub(crate) fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<
     Ok(Some(HttpServer::start(listen, recorder, health, Some(scaling))?))
 }
 
-/// What the health endpoint says of a pipeline.
+/// The answer of the health endpoint.
 pub(crate) fn health(name: String, status: Arc<Status>) -> HealthCheck {
     Arc::new(move || Health {
         ready: status.is_ready(),
@@ -191,7 +190,7 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
     })
 }
 
-/// What keeps work from being done, for people.
+/// A condition that blocks work, for people.
 fn shown(condition: &Condition) -> serde_json::Value {
     serde_json::json!({
         "work": condition.work.as_str(),
@@ -216,7 +215,7 @@ mod tests {
         status.running.store(true, Ordering::Relaxed);
         for who in ["pipeline", "publish", "infer-faces-0"] {
             status.starting(who);
-            assert!(!check().ready, "{who} is made ready");
+            assert!(!check().ready, "{who} is not ready yet");
             status.running(who);
         }
         assert!(check().ready && check().live);
@@ -225,19 +224,19 @@ mod tests {
         status.starting("infer-faces-0");
         status.running("infer-faces-0");
         assert!(check().ready);
-        let told = check().details["actors"]["infer-faces-0"].to_string();
-        assert_eq!(told, r#"{"last_error":"the device is gone","restarts":1,"state":"running"}"#);
+        let shown = check().details["actors"]["infer-faces-0"].to_string();
+        assert_eq!(shown, r#"{"last_error":"the device is gone","restarts":1,"state":"running"}"#);
         status.set_breaker("faces", BreakerState::Open, true);
         assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
         status.set_breaker("faces", BreakerState::Open, false);
-        assert!(check().ready, "what goes to a fallback does not wait");
+        assert!(check().ready, "bundles that take the fallback do not wait");
         status.instances_of("faces").ask(3);
-        let told = &check().details["instances"]["faces"];
+        let shown = &check().details["instances"]["faces"];
         assert_eq!(
-            (&told["current"], &told["asked"], &told["loading"]),
+            (&shown["current"], &shown["asked"], &shown["loading"]),
             (&0.into(), &3.into(), &false.into())
         );
-        assert!(check().ready, "who comes is waited for by nobody");
+        assert!(check().ready, "readiness does not wait for a new instance");
         status.set_failure("it failed too often");
         assert!(!check().ready && !check().live);
         assert_eq!(check().details["actors"]["pipeline"]["state"], "failed");

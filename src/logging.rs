@@ -1,17 +1,17 @@
-//! Logs: readable on a terminal, JSON where a machine reads them.
+//! Logs: text for people, JSON for machines.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// What is logged, and how.
+/// The options of logging.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How logs look on standard error
+    /// Format of the log on standard error
     #[arg(long = "log", global = true, value_enum, default_value_t = Format::Text, env = "LOCKSTEP_LOG_FORMAT")]
     format: Format,
-    /// What is logged: a level, or levels by module, as `info,lockstep_connectors=debug`
+    /// Log level, or levels by module, as `info,lockstep_connectors=debug`
     #[arg(long = "log-level", global = true, default_value = "info,actix_server=warn", env = "LOCKSTEP_LOG")]
     filter: String,
 }
@@ -24,7 +24,7 @@ enum Format {
     Json,
 }
 
-/// Sends logs to standard error, so that standard output stays for results.
+/// Sends logs to standard error; standard output is for results.
 pub(crate) fn init(args: &Args) {
     let filter = EnvFilter::try_new(&args.filter).unwrap_or_else(|error| {
         eprintln!("warning: --log-level {:?}: {error}; using info", args.filter);

@@ -1,4 +1,4 @@
-//! The `lockstep` command: the front door. Each subcommand is a file under `commands`.
+//! The `lockstep` command. Each subcommand is a file under `commands`.
 
 use std::process::ExitCode;
 
@@ -16,12 +16,12 @@ mod token;
 #[cfg(debug_assertions)]
 mod wall_clock;
 
-/// Records are allocated by one thread and freed by another all the time, which the system's allocator on Linux
-/// pays for with locks. It takes the place of `malloc` as well, for what librdkafka and libtorch allocate.
+/// Records are allocated by one thread and freed by another, for which the system's allocator on Linux needs locks.
+/// mimalloc also replaces `malloc`, for the memory of librdkafka and libtorch.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Aligns video, sound and text from Kafka topics by event time and runs models on what belongs together.
+/// Aligns video, sound and text from Kafka topics by event time and runs models on each bundle.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100, propagate_version = true)]
 struct Cli {
@@ -35,7 +35,7 @@ struct Cli {
 enum Command {
     /// Show the main job on an embedded broker with real models and a real clip
     Demo(commands::demo::Args),
-    /// Run a pipeline against the brokers that it names
+    /// Run a pipeline against its brokers
     Run(commands::run::Args),
     /// Check a pipeline's configuration and its models without running anything
     Check(commands::check::Args),
@@ -43,7 +43,7 @@ enum Command {
     Publish(commands::publish::Args),
     /// Follow a result topic
     Tail(commands::tail::Args),
-    /// List dead letters, look into them, and put them back after a fix
+    /// List, show and replay dead letters
     Dlq(commands::dlq::Args),
     /// Run the embedded broker in the foreground
     Broker(commands::broker::Args),
@@ -53,9 +53,9 @@ enum Command {
     Align(commands::align::Args),
     /// Show the load of a running process, live
     Top(commands::top::Args),
-    /// Show how many shards and instances a running process has, or ask for others
+    /// Show or set the numbers of shards and instances of a running process
     Scale(commands::scale::Args),
-    /// Try how shards, instances and processes would follow a load, in virtual time
+    /// Simulate how shards, instances and processes follow a load, in virtual time
     Simulate(commands::simulate::Args),
     /// Measure Lockstep against the bare libraries
     Bench(bench::Args),

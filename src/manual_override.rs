@@ -8,7 +8,7 @@ use lockstep_connectors::http::{Counted, NotSet, Scaling, ScalingCount, ScalingC
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::scaling::{CountLimits, Scaled, ScalingSpec};
 
-/// What a pipeline may be asked for.
+/// The numbers that a request may set.
 pub(crate) struct ManualOverride {
     status: Arc<Status>,
     scaling: ScalingSpec,

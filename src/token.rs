@@ -32,7 +32,7 @@ pub(crate) fn from_environment() -> Result<Option<HttpToken>, String> {
 /// The token that stands in a file.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The mistake in the file.
 pub(crate) fn from_file(path: &Path) -> Result<HttpToken, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {

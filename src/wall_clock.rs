@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockstep_engine::time::step_wall;
 
-/// How often the file is looked at.
+/// The interval at which the file is read.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Follows the file, if one is named.

@@ -13,7 +13,7 @@ pub(super) fn seconds() -> Option<f64> {
     Some((user + system) / TICKS)
 }
 
-/// Runs something and says what it gave and what processor time it took.
+/// Runs a closure and returns its result and the processor time that it took.
 pub(super) fn measured<T>(run: impl FnOnce() -> T) -> (T, Option<f64>) {
     let before = seconds();
     let outcome = run();

@@ -1,4 +1,4 @@
-//! `lockstep bench delivery`: what it costs that nothing is done twice.
+//! `lockstep bench delivery`: the cost of exactly-once delivery.
 
 use lockstep_engine::pipeline::Guarantee;
 
@@ -24,7 +24,7 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
                     `config/kafka/kafka run -- sh -c 'lockstep bench delivery --brokers $KAFKA_BOOTSTRAP_SERVERS'`"
             .into());
     }
-    // So much in a partition that a round takes some seconds: a transaction more or less must not matter.
+    // Enough records in a partition that a round takes some seconds: one transaction more or less must not matter.
     let cases = [("1kB", 1000, 256, 64 << 20), ("100kB", 100_000, 16, 256 << 20)]
         .into_iter()
         .map(|(name, bytes, batch, in_a_partition)| size(ground, name, (bytes, in_a_partition), batch))

@@ -1,4 +1,4 @@
-//! Runs a pipeline over so many records and says when what happened to them.
+//! A run of a pipeline over a number of records, with the time of each event in it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use super::live::Live;
 use crate::assemble;
 use crate::commands::Failure;
 
-/// How long starting, or the records of a round, may take before something is plainly wrong.
+/// The longest that starting, or the records of a round, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Acknowledgements that a feeder has not looked at yet.
 const ACKNOWLEDGED: usize = 100_000;
@@ -34,7 +34,7 @@ pub(super) struct Span {
     /// When the last of its records was polled.
     pub(super) complete_at: Timestamp,
     pub(super) acknowledged_at: Timestamp,
-    /// From the poll to handing the result to Kafka's client, less the model's run and that part of the wait
+    /// From the poll until Kafka's client has the result, less the model's run and that part of the wait
     /// for a batch that the batch delay allows, and less [`Self::model_busy`]. Its parts:
     pub(super) added: i64,
     /// From the poll to everything being there that the model needs.
@@ -55,7 +55,7 @@ pub(super) struct Span {
 pub(super) struct Round {
     /// From the first poll to the last acknowledgement.
     pub(super) seconds: f64,
-    /// Of every bundle, if they were asked for.
+    /// The spans of every bundle, if they are recorded.
     pub(super) spans: Vec<Span>,
     /// The most shards that there were.
     pub(super) shards: usize,

@@ -20,7 +20,7 @@ const LAYERS: usize = 4;
 const CHANNELS: usize = 32;
 const SIDE: usize = 28;
 const PARTITIONS: i32 = 16;
-/// How long a round takes, in seconds.
+/// The length of a round, in seconds.
 const ROUND: f64 = 3.0;
 
 const ABOUT: &str = "\

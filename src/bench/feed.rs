@@ -19,26 +19,26 @@ use crate::commands::Failure;
 
 /// Streams that the records are spread over.
 const STREAMS: u64 = 16;
-/// What waits to be sent, in bytes.
+/// The producer's queue, in bytes.
 const QUEUE: usize = 64 << 20;
-/// How long what was sent may take to be acknowledged.
+/// The longest wait for acknowledgements.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is sent, and when.
+/// The records to send, and their times.
 pub(super) struct Feed {
     pub(super) topic: Arc<str>,
     pub(super) value: Bytes,
     pub(super) records: u64,
-    /// How far apart records come due; the event time of each is when it was due.
+    /// The interval at which records are due. The due time is the event time.
     pub(super) every: Duration,
-    /// Whether each waits for the result of the one before.
+    /// True if each record waits for the result of the one before.
     pub(super) one_at_a_time: bool,
 }
 
 impl Feed {
     /// Sends everything, on the calling thread, once the first record has its result.
     pub(super) fn run(&self, kafka: &KafkaSpec, live: &Live<'_>) -> Result<(), Failure> {
-        // Records leave at once: their way to the broker is not what is measured.
+        // Records leave at once: their way to the broker is not measured.
         let producer = BTreeMap::from([("linger.ms".to_owned(), "0".to_owned())]);
         let spec = KafkaSpec { producer, ..kafka.clone() };
         let mut sink = KafkaSink::start(&spec, QUEUE, Arc::new(|_| {}))?;
@@ -49,7 +49,7 @@ impl Feed {
             }
             let due = since.after(self.every.mul_f64(number as f64));
             std::thread::sleep(due.since(Timestamp::now()));
-            // Where nothing is due, records are told apart by when they were sent.
+            // Without an interval, the time of sending tells records apart.
             let event_time = if self.every.is_zero() { Timestamp::now() } else { due };
             let record = self.record(number, event_time);
             while sink.send(&record, number).is_err() {

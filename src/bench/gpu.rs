@@ -36,7 +36,7 @@ acknowledgement. `at its rate`: records come due at the rate that one at a time 
 load, and batching is compared with it. Theirs is the bare forward loop at the same batch size over a batch that lies on
 the device. Busy is NVML's share of time with a kernel running.";
 
-/// Whether there is what the bench needs; says so if not.
+/// Returns true if the device and its model are available, and prints the reason if not.
 pub(super) fn is_there(device: &str) -> Result<bool, Failure> {
     let device = parse(device)?;
     let devices = TorchBackend::new([device]).devices();

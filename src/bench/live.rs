@@ -8,7 +8,7 @@ use lockstep_engine::time::Timestamp;
 
 use crate::commands::Failure;
 
-/// How long a result may take before something is plainly wrong.
+/// The longest wait for a result.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pipeline that runs.

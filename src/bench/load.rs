@@ -26,12 +26,12 @@ use super::pipelines::Folder;
 use super::report::{Case, Report};
 use crate::commands::Failure;
 
-/// A model slow enough that what comes at three times the rate that it takes is little for a broker.
+/// The layers of a model slow enough that three times its rate is a small load for a broker.
 const LAYERS: usize = 8;
 const CHANNELS: usize = 64;
 const SIDE: usize = 28;
 const BATCH: usize = 8;
-/// How long what is sustainable is measured, at most.
+/// The longest measurement of the sustainable rate.
 const FLOOD: Duration = Duration::from_secs(10);
 
 const ABOUT: &str = "\
@@ -51,7 +51,7 @@ the bound of a bucket.
 idle_timeout that suits those; by turns, medians. The memory of an idle stream is that by which a process that has read pairs of the most streams
 is larger than one that has read as many pairs of 100, by their number; medians of three of each.";
 
-/// What can be measured alone.
+/// The parts that can be measured alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Part {
     /// A step to three times the sustainable rate and back
@@ -152,7 +152,7 @@ fn bare(folder: &Folder, lasts: Duration) -> Result<f64, Failure> {
     Ok(bare.batches as f64 * BATCH as f64 / bare.seconds)
 }
 
-/// Pairs a second, of about so many that are there already.
+/// Measures the sustainable rate in pairs a second, over about this number of pairs that wait in Kafka.
 fn sustainable(ground: &Ground, folder: &Folder, workload: &Workload, pairs: f64) -> Result<f64, Failure> {
     let topics = Topics::new(ground)?;
     let pipeline = workload.pipeline(ground, folder, &topics, Policy::Target)?;

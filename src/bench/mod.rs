@@ -59,7 +59,7 @@ enum Bench {
     Efficiency,
     /// Exactly-once against at-least-once: the ratio of throughput; takes --brokers, as the embedded one keeps no transactions apart
     Delivery,
-    /// What Lockstep adds to a result's time at half of the rate that it can take
+    /// Latency that Lockstep adds to a result at half of the sustainable rate
     Latency,
     /// ResNet-50 on an NVIDIA GPU: one at a time, asynchronous, and asynchronous with batching
     Gpu {
@@ -67,9 +67,9 @@ enum Bench {
         #[arg(long, hide = true, default_value = "cuda:0")]
         device: String,
     },
-    /// A step to three times the sustainable rate and back, the policies of scaling side by side, shards that change under
-    /// load, and one stream beside a hundred thousand: memory, ages, pauses, and whether anything is lost; takes --brokers, as
-    /// the embedded one takes part of the machine and has little room
+    /// Behaviour under load: a step to three times the sustainable rate, the scaling policies, resharding, and up to 100000
+    /// streams. Measures memory, ages, pauses and losses. Use --brokers: the embedded broker takes part of the machine and has
+    /// little room
     Load {
         /// Measure only this; may be given several times [default: all]
         #[arg(long = "part", value_name = "PART")]
@@ -123,17 +123,17 @@ fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Fail
     }
 }
 
-/// What all benches stand on.
+/// The broker, the metrics and the folder that all benches share.
 struct Ground {
     /// Ends with the bench.
     embedded: Option<EmbeddedBroker>,
     brokers: String,
     budget: Duration,
-    /// Of this process.
+    /// The metrics of this process.
     metrics: Metrics,
 }
 
-/// What fits into a partition of the embedded broker, in bytes, with room to fallback.
+/// The bytes that fit into a partition of the embedded broker, with room to spare.
 const PARTITION_BYTES: usize = 4 << 20;
 
 impl Ground {

@@ -74,7 +74,7 @@ fn size(
     Ok([rate.goal(Goal::RatioAtLeast(0.9))].into_iter().chain(cpu).collect())
 }
 
-/// Topics of which the input has records of so many bytes, and how many these are.
+/// Creates topics and fills the input with records of a size. Returns their number.
 pub(super) fn filled(
     ground: &Ground,
     bytes: usize,
@@ -89,7 +89,7 @@ pub(super) fn filled(
     Ok((topics, each * u64::from(partitions.unsigned_abs())))
 }
 
-/// What one round has shown.
+/// The measurements of one round.
 #[derive(Debug)]
 struct Round {
     /// Records a second.

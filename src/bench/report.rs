@@ -7,15 +7,15 @@ use serde::Serialize;
 use super::load::Look;
 use crate::commands::Failure;
 
-/// What a bench found.
+/// The result of a bench.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) bench: &'static str,
     pub(super) cases: Vec<Case>,
-    /// What was to see each second, of a bench that looks.
+    /// The measures of each second, for a bench that records them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) looks: Vec<Look>,
-    /// What the figures mean and how they were taken.
+    /// The meaning of the figures and how they were measured.
     pub(super) about: String,
     pub(super) machine: Machine,
 }
@@ -35,7 +35,7 @@ pub(super) struct Case {
     pub(super) goal: Option<Goal>,
 }
 
-/// What a figure should be.
+/// The target of a figure.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Goal {

@@ -73,7 +73,7 @@ EXAMPLES
 pub(crate) struct Args {
     /// The pipeline's configuration
     config: PathBuf,
-    /// Tell how samples and bundles fared, on standard error: as a table, or as JSON with --stats=json
+    /// Print statistics of samples and bundles on standard error: as a table, or as JSON with --stats=json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
     stats: Option<Format>,
     /// Draw samples and the bundles that joined them over time
@@ -82,13 +82,13 @@ pub(crate) struct Args {
     /// The stream to draw [default: the first]
     #[arg(long, value_name = "KEY", requires = "plot")]
     plot_stream: Option<String>,
-    /// Draw from so many seconds after the stream's first sample on
+    /// Start of the plot, in seconds after the stream's first sample
     #[arg(long, value_name = "SECONDS", requires = "plot", value_parser = seconds, allow_hyphen_values = true)]
     plot_from: Option<i64>,
-    /// Draw up to so many seconds after the stream's first sample
+    /// End of the plot, in seconds after the stream's first sample
     #[arg(long, value_name = "SECONDS", requires = "plot", value_parser = seconds, allow_hyphen_values = true)]
     plot_to: Option<i64>,
-    /// Estimate how far the clock of an input is off another's, the pivot's unless named; may be given more than once
+    /// Estimate the clock offset of an input from another, by default the pivot; may be given more than once
     #[arg(long, value_name = "INPUT[=REFERENCE]")]
     estimate_offset: Vec<String>,
 }
@@ -103,7 +103,7 @@ enum Format {
 fn seconds(text: &str) -> Result<i64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.abs() <= 1e9 => Ok((seconds * 1e9).round() as i64),
-        _ => Err("seconds are a number, as 12 or 0.5".to_owned()),
+        _ => Err("write a number of seconds, as 12 or 0.5".to_owned()),
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if let (Some(from), Some(to)) = (args.plot_from, args.plot_to)
         && from >= to
     {
-        return Err("--plot-from has to be before --plot-to".into());
+        return Err("--plot-from is not before --plot-to; write a smaller one".into());
     }
     let comparisons: Result<Vec<_>, String> =
         args.estimate_offset.iter().map(|text| Comparison::new(text, &names, &offsets, &policy)).collect();
@@ -124,12 +124,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         recording: args.plot.as_ref().map(|_| Recording::new(wanted)),
         comparisons: comparisons?,
     };
-    // Before the work, so that a wrong path is told at once.
+    // Before the work, so that a wrong path fails at once.
     let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let output = io::BufWriter::new(io::stdout().lock());
     let summary =
         match dry_run(&names, &offsets, policy, &mut watch, io::stdin().lock(), output, &mut io::stderr()) {
-            // Whoever reads the bundles has seen enough.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             outcome => outcome?,
         };
@@ -141,7 +141,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         _ => None,
     };
     let text = watch.report(args.stats, &summary, &names);
-    // Standard error may be closed; the lines are what was asked for.
+    // Standard error may be closed; only the lines on standard output matter.
     let _ = io::stderr().write_all(text.as_bytes());
     if let Some(key) = absent {
         return Err(
@@ -151,7 +151,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(if summary.bad_lines == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Who looks on while the dry run goes.
+/// The observers of a dry run: statistics, plot and clock offsets.
 #[derive(Default)]
 struct Watch {
     statistics: Option<Statistics>,
@@ -181,7 +181,7 @@ impl Watch {
         }
     }
 
-    /// What goes to standard error in the end.
+    /// The report that goes to standard error at the end.
     fn report(&self, format: Option<Format>, summary: &Summary, names: &[String]) -> String {
         if let (Some(Format::Json), Some(statistics)) = (format, &self.statistics) {
             let mut object = report::json(statistics, names, summary.bad_lines);
@@ -205,7 +205,7 @@ impl Watch {
     }
 }
 
-/// What came of a dry run.
+/// The counts of a dry run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Summary {
     samples: u64,
@@ -218,7 +218,7 @@ struct Summary {
     unused: u64,
     evicted: u64,
     outliers: u64,
-    /// Bundles that were told before they were final.
+    /// Bundles that were published before they were final.
     ahead: u64,
     bad_lines: u64,
 }
@@ -253,11 +253,11 @@ impl fmt::Display for Summary {
     }
 }
 
-/// What some editors put at the beginning of a text.
+/// The mark that some editors write at the beginning of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Aligns the samples of `input` and writes what becomes of them to `output`. Bad lines are named in
-/// `errors` and passed over. `offsets` are those of the inputs' clocks.
+/// Aligns the samples of `input` and writes the fate of each to `output`. Bad lines are reported in `errors` and skipped.
+/// `offsets` are the clock offsets of the inputs.
 ///
 /// # Errors
 /// When reading or writing fails.
@@ -302,7 +302,7 @@ fn dry_run(
         summary.samples += 1;
         watch.sample(&item);
         if let Some(arrival) = item.arrival {
-            // One deadline after the other, so that each finds things as they were then.
+            // One deadline after the other, so that each sees the state of its own time.
             while let Some(due) = aligner.next_deadline().filter(|due| *due <= arrival) {
                 aligner.tick(due, &mut events);
             }

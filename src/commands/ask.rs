@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use lockstep_engine::pipeline::HttpToken;
 
-/// How long a process may take to answer.
+/// The longest wait for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// More than any process has to say.
 const MOST: u64 = 64 << 20;
 
-/// What a process answers.
+/// The answer of a process.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -19,7 +19,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What to say of an answer that no process gives that can be asked.
+    /// The error for an answer that no process of Lockstep gives.
     pub(crate) fn unexpected(&self, address: &str) -> String {
         let status = self.status;
         format!("{address} cannot be asked: it answers {status}; is that where Lockstep serves its metrics?")
@@ -40,7 +40,7 @@ pub(crate) fn ask(
     let (mut stream, to) = connect(address).map_err(|error| failed(error.to_string()))?;
     let shown =
         token.map_or_else(String::new, |token| format!("Authorization: Bearer {}\r\n", token.reveal()));
-    // At once: whoever answers the first piece of it alone would close the connection on the rest.
+    // In one write: a server that answers the first piece alone would close the connection before the rest.
     let request = format!(
         "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{shown}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
@@ -53,7 +53,7 @@ pub(crate) fn ask(
     Ok(Answer { status, body: body.to_owned() })
 }
 
-/// Connects to the first of a name's addresses where somebody listens: `localhost` may have two.
+/// Connects to the first address of a name that accepts: `localhost` may have two.
 fn connect(address: &str) -> std::io::Result<(TcpStream, SocketAddr)> {
     let mut last = std::io::Error::other("there is no such address");
     for to in address.to_socket_addrs()? {

@@ -1,4 +1,4 @@
-//! `lockstep check`
+//! `lockstep check`: the configuration, its models, and with `--connect` its brokers.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -15,24 +15,28 @@ use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::Preprocessor;
 
 use super::Failure;
-use crate::settings::{Overrides, load, modality_word, show_size};
+use crate::settings::{Overrides, load, modality_word, schema, show_size};
 
-/// How long brokers may take for one answer.
+/// The longest wait for one answer of the brokers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
-/// Checks the file, the models that it names (each is loaded and run once with zeros), and how they fit
-/// together. Prints every mistake with its place and what would be right, and exits with 1 if there is any.
+/// Checks the file, its models, and how they fit together. Each model is loaded and run once with zeros. Prints every mistake
+/// with its place and its remedy, and exits with 1 if there is any.
 ///
-/// Brokers are not asked, unless with --connect: then it tries for real whether they let the pipeline in, whether its topics exist
-/// and fit together, their settings and limits, and its rights. It prints each with its outcome, and changes no topic, group or record.
+/// With --connect it also tries the brokers: access, topics, settings, limits and rights. It prints the result of each check, and
+/// changes no topic, group or record. Without --connect it contacts no broker.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The pipeline's TOML file
-    config: PathBuf,
-    /// Leave the models unloaded: quicker, but what only their files tell is not checked
+    #[arg(required_unless_present = "schema")]
+    config: Option<PathBuf>,
+    /// Print the JSON Schema of the configuration, with which editors complete and check a pipeline's file
+    #[arg(long, conflicts_with = "config")]
+    schema: bool,
+    /// Load no models: quicker, but mistakes inside their files stay unseen
     #[arg(long)]
     no_load: bool,
-    /// Try brokers, topics and rights for real, within half a minute where brokers do not answer
+    /// Try brokers, topics and rights; takes up to 30 s if brokers do not answer
     #[arg(long)]
     connect: bool,
     #[command(flatten)]
@@ -40,7 +44,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let pipeline = load(&args.config, &args.overrides)?;
+    let Some(config) = args.config else {
+        print!("{}", schema());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let pipeline = load(&config, &args.overrides)?;
     let mut loaded = Vec::new();
     if !args.no_load {
         let torch = TorchBackend::new(pipeline.steps.iter().map(|step| step.model.device));
@@ -54,14 +62,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         if !errors.is_empty() {
             let errors: String = errors.iter().map(|error| format!("\n  {error}")).collect();
-            return Err(format!("{}: the models cannot be used{errors}", args.config.display()).into());
+            return Err(format!("{}: errors in the models{errors}", config.display()).into());
         }
     }
     print!("{}", summary(&pipeline, &loaded));
     if !args.connect || connects(&pipeline) { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
 }
 
-/// Tries what the pipeline needs of its brokers and prints each outcome. Whether all is well.
+/// Checks the brokers for what the pipeline needs, and prints each result. Returns true if every check passed.
 fn connects(pipeline: &Pipeline) -> bool {
     println!();
     let mut is_fine = true;
@@ -78,14 +86,14 @@ fn connects(pipeline: &Pipeline) -> bool {
     is_fine
 }
 
-/// Makes each step's preprocessing ready and loads its model once, with its warm-up, on this thread. In the steps' order, the device that it
-/// went to or what is wrong.
+/// Prepares each step's preprocessing and loads its model once, with its warm-up, on this thread. Returns the device or the
+/// error of each step, in the order of the steps.
 fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, String>> {
     let load = |name: &str, model: &LoadModel| {
         let Some(backend) = backends.iter().find(|backend| backend.name() == name) else {
             let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
             return Err(format!(
-                "model {}/{}: model.toml says backend = {name:?}, which there is not; write one of {}",
+                "model {}/{}: backend = {name:?} in model.toml is unknown; write one of {}",
                 model.name,
                 model.version,
                 names.join(", ")
@@ -108,9 +116,9 @@ fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, 
     steps.iter().map(|step| one(step).map_err(|error| format!("steps.{}: {error}", step.name))).collect()
 }
 
-/// The pipeline for people, in the order of the data. `loaded` are the devices of the steps' models.
+/// Describes the pipeline for people, in the order of the data. `loaded` holds the devices of the steps' models.
 fn summary(pipeline: &Pipeline, loaded: &[String]) -> String {
-    let mut text = format!("{} is right.\n", pipeline.name);
+    let mut text = format!("{}: ok\n", pipeline.name);
     // Writing to a string cannot fail.
     let _ = write_summary(&mut text, pipeline, loaded);
     text
@@ -143,7 +151,7 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
     writeln!(to, "align     waits at most {:?}, in {}", pipeline.align.max_wait, counted(shards, "shard"))?;
     let Revise { allowed_lateness, early } = pipeline.align.revise;
     if early {
-        writeln!(to, "          a bundle goes on early, and again when it is final")?;
+        writeln!(to, "          a bundle is published early, and again when it is final")?;
     }
     if !allowed_lateness.is_zero() {
         writeln!(to, "          samples up to {allowed_lateness:?} late make new revisions of a bundle")?;
@@ -190,7 +198,7 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
             let model = &fallback.model;
             writeln!(
                 to,
-                "{:<9}   has the spare {}/{} by {}",
+                "{:<9}   falls back to {}/{} by {}",
                 "", model.name, model.version, fallback.backend
             )?;
         }
@@ -210,7 +218,7 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
         None => writeln!(to, "{:<9} late samples are dropped and counted", "")?,
     }
     if let Some(state) = &publish.state {
-        writeln!(to, "{:<9} what streams carry on to {state}", "")?;
+        writeln!(to, "{:<9} stream state to {state}", "")?;
     }
     let limits = &pipeline.limits;
     writeln!(
@@ -222,7 +230,7 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
     )?;
     match &pipeline.http {
         Some(listen) => writeln!(to, "http      metrics and health on http://{listen}"),
-        None => writeln!(to, "http      nothing is served"),
+        None => writeln!(to, "http      off"),
     }
 }
 
@@ -290,7 +298,7 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
         },
         Binding::State { output } => {
             let name = step.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
-            format!("carried on from {name}")
+            format!("state from {name}")
         }
         Binding::Zeros => "zeros".to_owned(),
     }
@@ -321,22 +329,22 @@ mod tests {
 
     fn talking_face() -> Pipeline {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/talking-face.toml");
-        load(&path, &Overrides::default()).expect("the shipped pipeline is right")
+        load(&path, &Overrides::default()).expect("the shipped pipeline is valid")
     }
 
     #[test]
-    fn every_model_that_cannot_be_used_is_named_with_its_step() {
+    fn check_names_the_step_of_each_unusable_model() {
         let steps = talking_face().steps;
-        let outcomes = load_models(&steps, &[&Broken]);
-        assert_eq!(outcomes[0], Err("steps.faces: model faces/1: the file is cut short".to_owned()));
-        assert_eq!(outcomes[1], Err("steps.voice: model voice/1: the file is cut short".to_owned()));
+        let loaded = load_models(&steps, &[&Broken]);
+        assert_eq!(loaded[0], Err("steps.faces: model faces/1: the file is cut short".to_owned()));
+        assert_eq!(loaded[1], Err("steps.voice: model voice/1: the file is cut short".to_owned()));
         let none = load_models(&steps, &[&Builtin]);
         let error = none[0].clone().expect_err("builtin does not run TorchScript");
         assert!(error.contains("\"libtorch\"") && error.contains("one of builtin"), "{error}");
     }
 
     #[test]
-    fn the_summary_says_what_goes_where_and_in_which_shape() {
+    fn summary_names_sources_shapes_and_topics() {
         let text = summary(&talking_face(), &["cpu".to_owned(), "cpu".to_owned()]);
         for line in [
             "the pivot: a bundle for each",

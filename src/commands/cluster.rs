@@ -1,4 +1,4 @@
-//! How commands that read or write topics by themselves reach the brokers.
+//! The access to brokers of commands that read or write topics by themselves.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use lockstep_engine::pipeline::{KafkaSpec, StartAt};
 use super::Failure;
 use crate::settings;
 
-/// The brokers, and how to talk to them.
+/// The brokers and the properties of their clients.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Cluster {
-    /// The brokers; those of --config if not said
+    /// Brokers (default: those of --config)
     #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS", required_unless_present = "config")]
     brokers: Option<String>,
     /// A pipeline's configuration, whose `[kafka]` section says how to reach the brokers: TLS, users, where secrets
@@ -21,10 +21,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// What a client is made with.
+    /// The settings of the clients.
     ///
     /// # Errors
-    /// Everything that is wrong with the `[kafka]` section, or with the brokers.
+    /// All mistakes in the `[kafka]` section, or in the brokers.
     pub(crate) fn spec(&self) -> Result<KafkaSpec, Failure> {
         let brokers = self.brokers.as_deref();
         match &self.config {
@@ -60,7 +60,7 @@ mod tests {
         cluster: Cluster,
     }
 
-    /// What a command with these arguments makes clients with. `FILE` is one that holds this text.
+    /// The settings of the clients for these arguments, where `FILE` is a file with this text.
     fn spec(args: &str, text: &str) -> Result<KafkaSpec, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();

@@ -24,7 +24,7 @@ use crate::settings::{Overrides, load};
 
 const CONFIG: &str = "config/talking-face.toml";
 const CLIP: &str = ".setup/clip.mp4";
-/// How long starting and draining may take before something is plainly wrong.
+/// The longest that starting and draining may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const DETAILS: &str = "\
@@ -38,7 +38,7 @@ results came. Ctrl-C stops it in order.";
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
-    /// How long to publish; a longer time than the clip's repeats it [default: the clip once]
+    /// Seconds to publish; if longer than the clip, it is repeated [default: the clip once]
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
     /// Print results as JSON, one a line, and the summary as one JSON object at the end

@@ -1,4 +1,4 @@
-//! `lockstep dlq`
+//! `lockstep dlq`: lists, shows and replays dead letters.
 
 mod filter;
 mod list;
@@ -33,31 +33,29 @@ pub(crate) struct Args {
 enum Action {
     /// List dead letters, one a line, and count them by reason
     ///
-    /// Each line has the letter's place in the topic (PARTITION:OFFSET), the record's own timestamp, the reason, who
-    /// found it, how often it was tried, where it came from (TOPIC/PARTITION@OFFSET), its stream, the size of its
-    /// value and what was found. Letters that have been put back are left out unless --all is given.
+    /// The fields of a line: the place in the topic (PARTITION:OFFSET), the timestamp of the record, the reason, the
+    /// stage that reported it, the number of tries, the source (TOPIC/PARTITION@OFFSET), the stream, the size of the
+    /// value, and the message. Dead letters that have been replayed are left out unless --all is given.
     ///
-    /// With --json each letter is an object on a line of its own, and nothing is counted.
+    /// With --json each dead letter is an object on a line of its own, without the counts.
     List(list::Args),
     /// Show everything about one dead letter, and save its value
     Show(show::Args),
-    /// Put dead letters back where they came from, after a fix
+    /// Replay dead letters to the topics they came from, after a fix
     ///
-    /// Each letter's record goes back to its topic and partition as it was: key, value, headers and timestamp. One
-    /// header is added, `lockstep-replays`: how often it has been put back. Say which letters by filters, by places
-    /// (as `dlq list` prints them), or by --all. A letter that has been put back is not put back again, whichever way
-    /// it is named, unless --again is given.
+    /// Each record returns unchanged to its topic and partition: key, value, headers and timestamp. The replay adds one
+    /// header, `lockstep-replays`, with the number of replays. Choose dead letters by filters, by places (as `dlq list`
+    /// prints them), or by --all. Without --again, none is replayed twice.
     ///
-    /// What was put back is noted in the consumer group TOPIC.replay, after the brokers have acknowledged the records:
-    /// Ctrl-C leaves the note right. A process that is killed may have put back some more than is noted, and these
-    /// come twice when it is run again. The brokers forget the note with the group's offsets
-    /// (`offsets.retention.minutes`, 7 days, after the last replay): let dead letters expire before that. Run one replay
-    /// of a topic at a time.
+    /// Once the brokers have acknowledged the records, the replay notes them in the consumer group TOPIC.replay. After
+    /// Ctrl-C the note is complete. A process that is killed may have replayed more records than it noted; the next
+    /// replay sends these twice. The brokers delete the note with the group's offsets (`offsets.retention.minutes`, 7
+    /// days after the last replay), so let dead letters expire earlier. Run one replay of a topic at a time.
     ///
-    /// A record keeps its event time. Where its stream has gone on, it is late: give the pipeline an
-    /// `align.allowed_lateness` that reaches back, or put the letters back while the producers pause.
+    /// A record keeps its event time, so it is late if its stream has advanced. Give the pipeline an
+    /// `align.allowed_lateness` that reaches back, or replay while the producers pause.
     ///
-    /// The exit code is 1 if a letter could not be put back; each is told, with the reason.
+    /// The exit code is 1 if a dead letter could not be replayed; each is printed with the reason.
     #[command(after_help = "Examples:
   lockstep dlq replay pipeline.dead-letters --reason oversized --dry-run
   lockstep dlq replay pipeline.dead-letters --reason model-failed --stage infer
@@ -66,10 +64,10 @@ enum Action {
     Replay(replay::Args),
 }
 
-/// Which topic, where.
+/// The topic of dead letters and its brokers.
 #[derive(clap::Args)]
 struct Topic {
-    /// The topic of dead letters (`results.dead_letters` of the pipeline)
+    /// The topic of dead letters (the pipeline's `results.dead_letters`)
     topic: String,
     #[command(flatten)]
     cluster: Cluster,
@@ -92,7 +90,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Set by Ctrl-C; a second one ends the process at once.
+/// A flag that Ctrl-C sets. A second Ctrl-C ends the process at once.
 fn cancelled() -> Result<Arc<AtomicBool>, Failure> {
     let cancelled = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -102,7 +100,7 @@ fn cancelled() -> Result<Arc<AtomicBool>, Failure> {
     Ok(cancelled)
 }
 
-/// Reads all records until `each` has enough. Whether that was not cut short by Ctrl-C.
+/// Reads records until the end or until `each` returns false. Returns false if Ctrl-C cut it short.
 fn read_all(
     whole: &mut TopicSnapshot,
     cancelled: &AtomicBool,
@@ -124,7 +122,7 @@ fn read_all(
     }
 }
 
-/// Where a record stands.
+/// The place of a record in the topic.
 fn place(record: &TailRecord) -> Place {
     Place { partition: record.partition, offset: record.offset }
 }

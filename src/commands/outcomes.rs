@@ -1,4 +1,4 @@
-//! How records ended, for what is told at the end of a run until the end.
+//! The counts of records by their end, logged at the end of `lockstep run --until-end`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// so a faster pace can overtake what reads it
     #[arg(long, conflicts_with = "rate")]
     realtime: bool,
-    /// Publish at so many times the pace at which it happened (default: as fast as the brokers take it)
+    /// Speed in multiples of real time (default: as fast as the brokers take records)
     #[arg(long, value_name = "X", value_parser = positive)]
     rate: Option<f64>,
     /// The event time of the beginning: `now`, `original` or RFC 3339
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Samples a second of sound taken from videos
     #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(1_000..=384_000))]
     audio_rate: u32,
-    /// How long a record of sound is, as 100ms or 0.5s
+    /// Length of a record of sound, as 100ms or 0.5s
     #[arg(long, default_value = "100ms", value_parser = span)]
     chunk: Duration,
     /// Frames a second of images without times in their names

@@ -1,4 +1,4 @@
-//! `lockstep run`
+//! `lockstep run`: a pipeline against its brokers.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,34 +22,34 @@ use super::outcomes::Outcomes;
 use crate::assemble;
 use crate::settings::{Overrides, load};
 
-/// How long brokers may take to describe the topics before that is said, and they are asked again.
+/// The longest wait for the brokers to describe the topics. Then the log reports it and the command retries.
 const BROKERS_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait before brokers are asked again: at first, and at most.
+/// The first pause before a retry; each is twice the one before, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How often a run until the end tells how far it has come.
+/// The interval of progress in the log of `--until-end`.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often it is looked whether something is to be said again.
-const SAY_EVERY: Duration = Duration::from_secs(1);
+/// The interval of checks for conditions that are due to be logged again.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 const DETAILS: &str = "\
 Reads the pipeline's input topics as a member of its consumer group and publishes results. Several processes
 with the same configuration share the partitions.
 
-Stops in order on Ctrl-C or SIGTERM: takes nothing more in, finishes what is under way, commits and leaves
-the group, within limits.stop_within. What was not finished is not committed, and is read again at the next
-start. A second Ctrl-C ends it at once; that loses nothing either.
+Ctrl-C or SIGTERM stops it in order, within limits.stop_within: it reads no more, finishes the records in flight,
+commits and leaves the group. Unfinished records are not committed, and the next start reads them again. A second
+Ctrl-C ends it at once; that loses nothing either.
 
-With --until-end it processes the records that its inputs' topics hold when it starts, as fast as it can: batches are full
-(the mode static), however long that takes. Then what is still open closes as if its streams had ended, all is
-committed and the process ends. What is published meanwhile is left to the next run. The log then tells how many results
-there are, and of each input how many records ended in results, late, as duplicates or otherwise.
+With --until-end it processes the records that the topics hold at the start, with full batches (the mode static).
+Then open bundles close as if their streams had ended, it commits all positions, and the process ends. Records that
+arrive meanwhile are left to the next run. At the end the log has the number of results, and for each input the
+number of records that ended in results, late, as duplicates or otherwise.
 
-Brokers that are away are waited for. What fails is replaced, within [supervision]; what fails again and again ends
-the process.
+If the brokers do not answer, it retries. Failed parts are replaced, within [supervision]; the process ends if they
+keep failing.
 
-SIGUSR1 asks for one shard more and SIGUSR2 for one less, and `lockstep scale` for any number of shards, or of instances of a
-model; streams move to them, or from them, while records come.
+SIGUSR1 adds one shard and SIGUSR2 removes one. `lockstep scale` sets any number of shards, or of instances of a
+model. Streams move between shards while records arrive.
 
 Exits with 0 after an orderly stop and with 1 otherwise.";
 
@@ -58,7 +58,7 @@ Exits with 0 after an orderly stop and with 1 otherwise.";
 pub(crate) struct Args {
     /// The pipeline's TOML file
     config: PathBuf,
-    /// Process what is there at the start, in full batches, and end
+    /// Process the records that the topics hold at the start, in full batches, and end
     #[arg(long)]
     until_end: bool,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let status = Arc::new(Status::default());
     resize_on_signals(&status)?;
-    let _saying = say_again(&status)?;
+    let _reporting = report_conditions(&status)?;
     let http = assemble::serve(&pipeline, &status)?;
 
     let Some(findings) = check_topics(&pipeline, &status, &stop)? else { return Ok(ExitCode::SUCCESS) };
@@ -94,8 +94,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
         return Err(format!("the topics do not fit the pipeline {config}:{list}").into());
     }
-    let until = if args.until_end { Some(what_is_there(&mut pipeline)?) } else { None };
-    let _progress = until.as_ref().map(|_| tell_progress(&status)).transpose()?;
+    let until = if args.until_end { Some(read_up_to_now(&mut pipeline)?) } else { None };
+    let _progress = until.as_ref().map(|_| log_progress(&status)).transpose()?;
     let outcomes = until.as_ref().map(|_| Outcomes::default());
     let inputs: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let observer: Box<dyn Observer> = match &outcomes {
@@ -113,8 +113,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Where the inputs' partitions end now; the steps' batches are static from here on.
-fn what_is_there(pipeline: &mut Pipeline) -> Result<Ends, Failure> {
+/// Makes the steps' batches static and returns the current end of each input's partitions.
+fn read_up_to_now(pipeline: &mut Pipeline) -> Result<Ends, Failure> {
     for step in &mut pipeline.steps {
         step.batch.mode = BatchMode::Static;
     }
@@ -123,8 +123,8 @@ fn what_is_there(pipeline: &mut Pipeline) -> Result<Ends, Failure> {
     Ok(ends)
 }
 
-/// Tells now and then how far a run has come and how long the rest will take, until what is returned is dropped.
-fn tell_progress(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
+/// Logs the progress and the time left until the returned sender is dropped.
+fn log_progress(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
     let (alive, ended) = sync_channel(0);
     let (status, since) = (status.clone(), Instant::now());
     std::thread::Builder::new().name("progress".into()).spawn(move || {
@@ -134,25 +134,25 @@ fn tell_progress(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
             let left = time_left(done, total, since.elapsed());
             let left = left.map_or_else(|| "?".to_owned(), |left| format!("{} s", left.as_secs()));
             let percent = (done * 100).checked_div(total).unwrap_or(100);
-            tracing::info!("read {done} of {total} records ({percent} %), about {left} left; {under_way} bundles under way");
+            tracing::info!(read = done, total, percent, left, bundles_in_flight = under_way, "progress");
         }
     })?;
     Ok(alive)
 }
 
-/// Logs again what keeps the pipeline from working, until what is returned is dropped.
-fn say_again(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
+/// Logs lasting conditions again until the returned sender is dropped.
+fn report_conditions(status: &Arc<Status>) -> Result<SyncSender<()>, Failure> {
     let (alive, ended) = sync_channel(0);
     let status = status.clone();
     std::thread::Builder::new().name("conditions".into()).spawn(move || {
-        while ended.recv_timeout(SAY_EVERY) == Err(RecvTimeoutError::Timeout) {
+        while ended.recv_timeout(REPORT_EVERY) == Err(RecvTimeoutError::Timeout) {
             status.say_again();
         }
     })?;
     Ok(alive)
 }
 
-/// Holds the topics against the pipeline. Brokers that are away or too few are waited for; none when asked to stop meanwhile.
+/// Checks that the topics fit the pipeline. Retries while brokers are missing. None if it is stopped meanwhile.
 fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Option<Findings>, Failure> {
     let mut pause = FIRST_PAUSE;
     let mut hidden: BTreeSet<String> = BTreeSet::new();
@@ -167,7 +167,7 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
             }
             Ok(findings) => Cause::lasting(findings.not_yet.join("; "), ""),
             Err(kafka::Error::Unreachable { brokers, cause }) => {
-                // Asked for five seconds already: it has lasted.
+                // The request has been retried for five seconds already, so the condition lasts.
                 let names_them = brokers.split(',').any(|broker| cause.what.contains(broker.trim()));
                 let what = match names_them {
                     true => cause.what,
@@ -196,7 +196,7 @@ fn check_topics(pipeline: &Pipeline, status: &Status, stop: &Stop) -> Result<Opt
     }
 }
 
-/// SIGUSR1 asks for one shard more, SIGUSR2 for one less.
+/// Adds a shard on SIGUSR1 and removes one on SIGUSR2.
 fn resize_on_signals(status: &Arc<Status>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGUSR1, SIGUSR2])?;
     let status = Arc::clone(status);
@@ -208,7 +208,7 @@ fn resize_on_signals(status: &Arc<Status>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first SIGINT or SIGTERM asks for an orderly stop, the second ends the process at once.
+/// Stops in order on the first SIGINT or SIGTERM, and at once on the second.
 pub(crate) fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let stop = stop.clone();

@@ -34,10 +34,10 @@ pub(crate) struct Args {
     /// Where the process serves its metrics
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
     address: String,
-    /// Ask for so many shards, or leave them to the law
+    /// Number of shards, or auto to leave it to [scaling]
     #[arg(long, value_name = "N|auto", value_parser = count)]
     shards: Option<Wanted>,
-    /// Ask for so many instances of a step's model, or leave them to the law
+    /// Number of instances of a step's model, or auto to leave it to [scaling]
     #[arg(long, value_name = "STEP=N|auto", value_parser = of_step)]
     instances: Vec<(String, Wanted)>,
     /// The file that holds the token, instead of LOCKSTEP_HTTP_TOKEN and LOCKSTEP_HTTP_TOKEN_FILE
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// How many are asked for; none to leave it to the law of scaling.
+/// The desired number. None leaves it to `[scaling]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wanted(Option<usize>);
 

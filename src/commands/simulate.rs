@@ -59,7 +59,7 @@ EXAMPLES
 pub(crate) struct Args {
     /// The pipeline's TOML file
     config: PathBuf,
-    /// What arrives: step, burst, sine or a CSV file
+    /// Load: step, burst, sine or a CSV file
     #[arg(long, value_name = "LOAD")]
     load: String,
     /// Records per second at the base of step, burst and sine
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// Records that wait at the start
     #[arg(long, value_name = "RECORDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
     backlog: u64,
-    /// How long, in virtual time [default: 300, or as long as the CSV file]
+    /// Virtual time to simulate [default: 300, or the length of the CSV file]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(load::LONGEST)))]
     seconds: Option<u32>,
     /// Another number, another chance
@@ -89,7 +89,7 @@ pub(crate) struct Args {
     /// A shard's work for a record
     #[arg(long, value_name = "TIME", default_value = "10us", value_parser = plant::cost)]
     record_cost: Duration,
-    /// What a step's batch takes, and what each bundle adds; may be given for each step
+    /// Time of a step's batch, plus time of each bundle; may be given for each step
     #[arg(long, value_name = "STEP=TIME+TIME", value_parser = plant::batch_cost)]
     batch_cost: Vec<(String, Duration, Duration)>,
     /// Until a new shard works
@@ -134,7 +134,7 @@ struct Simulation {
     spec: ScalingSpec,
     seconds: u32,
     seed: u64,
-    /// How long a recovery may take, in seconds.
+    /// The predicted recovery time, in seconds.
     predicted: f64,
     runs: Vec<Simulated>,
 }
@@ -146,7 +146,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get), usize::from);
     let plant = plant::plant(&pipeline, &args, cores)?;
     let (load, seconds) = load::load(&args, plant.sustainable())?;
-    // Before the work, so that a wrong path is told at once.
+    // Before the work, so that a wrong path fails at once.
     let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let spec = pipeline.scaling;
     let policies: &[Policy] = match args.policy {
@@ -178,7 +178,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let text =
         if args.json { format!("{}\n", report::json(&simulation)) } else { report::tables(&simulation) };
     match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads it has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }

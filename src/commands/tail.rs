@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Where to begin
     #[arg(long, value_enum, default_value_t = Start::End)]
     from: Start,
-    /// Stop after so many records
+    /// Stop after this number of records
     #[arg(long, value_name = "N")]
     max: Option<u64>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 enum Start {
     /// At the oldest record
     Beginning,
-    /// At what comes from now on
+    /// At the end of the topic
     End,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let Some(record) = tail.next(Duration::from_millis(100))? else { continue };
         left -= 1;
         let line = if args.json { raw_line(&record.value) } else { readable(&record) };
-        // Nobody reads any more (`| head`): not an error.
+        // The reader has closed the pipe (`| head`): not an error.
         if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
             break;
         }

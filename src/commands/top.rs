@@ -1,4 +1,4 @@
-//! `lockstep top`
+//! `lockstep top`: the metrics of a running process on a screen, as lines, or as a plot.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -26,21 +26,20 @@ mod metrics;
 mod recording;
 mod view;
 
-/// A process whose picture is drawn and that has answered before is gone after so many looks without an answer.
+/// The number of looks in a row without an answer after which a plotted process counts as gone.
 const AWAY: u32 = 3;
 
 const DETAILS: &str = "\
-Asks a running process for its metrics again and again, and shows where the load is: what arrives and waits, how busy
-shards and instances are and how many of them the law of scaling asks for, where the time of results goes, and what was
-lost to lateness or faults. Rates, latencies and counts are of the time since the last look; the curve of the lag is of
-the last 60 looks. A process that is away is asked again.
+Reads the metrics of a running process again and again, and shows its load: records that arrive and wait, busy shards
+and instances and their desired numbers, the parts of the latency, and records lost to lateness or faults. Rates,
+latencies and counts cover the time since the last look; the curve of the lag covers the last 60 looks. If the process
+does not answer, it retries.
 
-PICTURE
-With --plot what it tells is kept, and drawn at the end as `lockstep simulate --plot` draws a simulation: what arrives,
-results, lag, age, shards, instances and latency over time. The end is Ctrl-C, or --seconds, or when a process that has
-answered does not three times in a row. It works without a terminal too, and prints a line for each look then. However
-long it runs, some 2000 points are kept: each is the greatest of as many looks as it takes. The 99th percentile of the
-latency is the bound of the bucket that it is in.
+PLOT
+With --plot it draws the measures over time at the end, like `lockstep simulate --plot`: arrivals, results, lag, age,
+shards, instances and latency. It ends on Ctrl-C, after --seconds, or if a process that has answered does not answer
+three times in a row. Without a terminal it prints a line for each look. A plot has at most about 2000 points: in a long
+run each point is the maximum of several looks. The 99th percentile of the latency is the bound of its bucket.
 
   lockstep top
   lockstep top 10.0.0.7:9464 --every 5s
@@ -50,19 +49,19 @@ latency is the bound of the bucket that it is in.
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
-    /// Where the process serves its metrics
+    /// Address of the process's metrics
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
     address: String,
-    /// How often to look
+    /// Interval of the looks
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
     every: Duration,
-    /// Look twice, print what was between, and end
+    /// Look twice, print the difference, and end
     #[arg(long, conflicts_with_all = ["plot", "seconds"])]
     once: bool,
-    /// Draw at the end what was seen
+    /// Draw all looks at the end
     #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::file::target())]
     plot: Option<PathBuf>,
-    /// End after so long
+    /// Seconds after which it ends
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
     seconds: Option<u32>,
 }
@@ -70,11 +69,11 @@ pub(crate) struct Args {
 fn every(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|every| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(every))
-        .ok_or_else(|| "write a length of time from 100ms to 1h, as 500ms or 2s".to_owned())
+        .ok_or_else(|| "write a duration from 100ms to 1h, as 500ms or 2s".to_owned())
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    // Before the first look, so that a wrong path is told at once.
+    // Before the first look, so that a wrong path fails at once.
     let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let stop = Stop::default();
     stop_on_signals(&stop)?;
@@ -94,27 +93,27 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if let (Some(plot), Some(recording)) = (plot, top.recording) {
         let Some(picture) = recording.picture() else {
-            return Err(format!("{} has told nothing, so that there is nothing to draw", args.address).into());
+            return Err(format!("{} has not answered, so there is nothing to draw", args.address).into());
         };
         plot.write(&course::draw(&picture))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How looks are shown.
+/// The form in which looks are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
-    /// One screen in place of the other.
+    /// Each screen replaces the one before.
     Screens,
-    /// One after the other.
+    /// Screens one after the other.
     Pages,
-    /// The second, as the last.
+    /// Only the second look.
     Once,
-    /// As a line each.
+    /// A line for each look.
     Lines,
 }
 
-/// What goes on from look to look.
+/// The state that is kept from look to look.
 struct Top {
     shown: Shown,
     began: Instant,
@@ -145,7 +144,7 @@ impl Top {
         }
     }
 
-    /// Shows what the process tells. Says whether to go on.
+    /// Prints a look. Returns false to end.
     fn seen(&mut self, scrape: Scrape) -> bool {
         self.unanswered = 0;
         let at = Instant::now();
@@ -158,7 +157,7 @@ impl Top {
                 print(&format!("{head}{}", lines::line(&moment)))
             }
             (Shown::Once, _) if is_first => {
-                // Its curve begins here.
+                // The curve of the lag begins with this look.
                 self.view.show(&look);
                 true
             }
@@ -172,7 +171,7 @@ impl Top {
         goes_on
     }
 
-    /// Says that the process does not answer, and whether to go on.
+    /// Reports that the process does not answer. Returns false to end.
     fn away(&mut self, error: &str) -> bool {
         self.unanswered += 1;
         let mut is_gone = false;
@@ -180,23 +179,23 @@ impl Top {
             recording.away(Instant::now());
             is_gone = recording.has_answered() && self.unanswered >= AWAY;
         }
-        let next = if is_gone { "it is gone" } else { "asking again" };
-        let told = format!("{error}; {next}\n");
+        let next = if is_gone { "it is gone" } else { "retrying" };
+        let message = format!("{error}; {next}\n");
         if self.shown == Shown::Lines {
             // The lines are for programs. Standard error may be closed.
-            let _ = std::io::stderr().write_all(told.as_bytes());
+            let _ = std::io::stderr().write_all(message.as_bytes());
             return !is_gone;
         }
-        print(&format!("{}{told}", clear(self.shown))) && !is_gone
+        print(&format!("{}{message}", clear(self.shown))) && !is_gone
     }
 }
 
-/// Home, and what was there is gone.
+/// The sequence that moves the cursor home and clears the screen.
 fn clear(shown: Shown) -> &'static str {
     if shown == Shown::Screens { "\x1b[H\x1b[2J" } else { "" }
 }
 
-/// Prints. Says whether somebody reads: nobody does any more after `| head`, which is no error.
+/// Prints. Returns false if the reader has closed the pipe (`| head`), which is no error.
 fn print(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()

@@ -1,4 +1,4 @@
-//! `lockstep topics`
+//! `lockstep topics`: creates the topics of a pipeline.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ enum Action {
         /// Partitions of each topic: the most processes that can share the work
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=10_000))]
         partitions: i32,
-        /// On how many brokers each partition is kept (the brokers' own default if not said)
+        /// Replicas of each partition (default: the brokers' own)
         #[arg(long, value_parser = clap::value_parser!(i32).range(1..=100))]
         replication: Option<i32>,
     },
@@ -50,11 +50,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let copies = admin::output_topics(&pipeline).into_iter().filter(|name| *name != results);
     let copies: Vec<TopicSpec> = copies.map(topic).collect();
     let state = state.map(|name| TopicSpec { is_compacted: true, ..topic(name) });
-    // Records are deleted by their age and never for their key, whatever the brokers' default is.
+    // Records are deleted by age and never compacted, whatever the brokers' default is.
     let deleted = ("cleanup.policy", "delete".to_owned());
     let mut made = make(&inputs, &[])?;
     made.extend(make(&[topic(results)], std::slice::from_ref(&deleted))?);
-    // Dead letters and late records are records of the inputs with some headers more.
+    // A dead letter or late record is a record of an input with more headers.
     let largest = largest_input(kafka, &inputs)?.saturating_add(MORE_HEADERS);
     made.extend(make(&copies, &[deleted, ("max.message.bytes", largest.to_string())])?);
     let mut topics = inputs;
@@ -80,9 +80,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// How many bytes of headers a dead letter has more than its record.
+/// The bytes of headers that a dead letter adds to its record.
 const MORE_HEADERS: usize = 64 << 10;
-/// What Kafka's topics take by default (`max.message.bytes`).
+/// Kafka's default of `max.message.bytes`.
 const USUAL: usize = 1_048_588;
 
 /// The largest batch that an input takes.

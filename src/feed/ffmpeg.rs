@@ -33,7 +33,7 @@ pub(super) fn command(ffmpeg: &Path, file: &Path) -> Command {
     command
 }
 
-/// Whether a file has moving pictures and sound.
+/// Returns whether a file has video, and whether it has sound.
 pub(super) fn probe(ffmpeg: &Path, file: &Path) -> Result<(bool, bool), Failure> {
     let told = command(ffmpeg, file).output()?;
     let told = String::from_utf8_lossy(&told.stderr);

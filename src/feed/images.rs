@@ -54,8 +54,8 @@ pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
     Ok(Source { absolute, file: directory.to_owned(), items: Box::new(items) })
 }
 
-/// The time that a name tells: nanoseconds (19 digits) or milliseconds (13 digits) since the epoch, or
-/// RFC 3339, where `-` or `_` may stand for the colons, which not every file system allows.
+/// The time in a file's name: nanoseconds (19 digits) or milliseconds (13 digits) since the epoch, or
+/// RFC 3339. `-` or `_` may replace the colons, which not every file system allows.
 fn time_in(name: &str) -> Option<i64> {
     let digits = name.rsplit(|c: char| !c.is_ascii_digit()).find(|part| matches!(part.len(), 13 | 19));
     if let Some(digits) = digits {

@@ -27,7 +27,7 @@ use crate::commands::Failure;
 /// Set to stop publishing.
 pub(crate) type CancelFlag = AtomicBool;
 
-/// What is to be published, and how.
+/// The sources to publish, and the settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The brokers, and how to talk to them.
@@ -38,13 +38,13 @@ pub(crate) struct Plan {
     pub topics: BTreeMap<String, String>,
     /// Files and directories.
     pub paths: Vec<PathBuf>,
-    /// How many times faster than real time; none for as fast as the broker takes it.
+    /// The speed in multiples of real time. None is as fast as the broker takes records.
     pub rate: Option<f64>,
     /// The event time of the beginning.
     pub start: Start,
     /// Samples a second of sound taken from videos.
     pub audio_rate: u32,
-    /// How long a record of sound is.
+    /// The length of a record of sound.
     pub chunk: Duration,
     /// Frames a second of directories whose images have no times in their names.
     pub fps: f64,
@@ -61,7 +61,7 @@ pub(crate) enum Start {
     At(Timestamp),
 }
 
-/// What has been published.
+/// The counts of published records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Published {
     /// Records that brokers have acknowledged.
@@ -87,7 +87,7 @@ pub(crate) struct Item {
 pub(crate) struct Source {
     /// The file or directory that it is of.
     file: PathBuf,
-    /// Whether the times are since the epoch.
+    /// True if the times are since the epoch.
     absolute: bool,
     items: Box<dyn Iterator<Item = Result<Item, Failure>>>,
 }
@@ -119,7 +119,7 @@ fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
     Ok(sources)
 }
 
-/// Refuses a FLAC file that `lockstep run` would refuse as a payload: ffmpeg goes over what is garbled.
+/// Refuses a FLAC file that `lockstep run` would refuse as a payload. ffmpeg would skip its damaged parts.
 fn whole_flac(file: &std::path::Path) -> Result<(), Failure> {
     let place = |error: String| format!("{}: {error}", file.display());
     let bytes = std::fs::read(file).map_err(|error| place(error.to_string()))?;
@@ -152,7 +152,7 @@ pub(crate) fn run(
     let began = Instant::now();
     let now = Timestamp::wall().as_nanos();
     let first_absolute = heads.iter().filter(|(_, s)| s.absolute).map(|(item, _)| item.at).min();
-    // What is added to a source's times to make event times.
+    // The shift from a source's times to event times.
     let shift = |absolute: bool| match (plan.start, absolute) {
         (Start::Original, true) => 0,
         (Start::Original | Start::Now, false) => now,
@@ -225,11 +225,11 @@ struct Outbox {
     sent: u64,
 }
 
-/// What helps where records do not arrive: a client waits for a topic that nobody has made as for a broker that is away.
+/// The remedy if records do not arrive. A client waits for a missing topic as it waits for a missing broker.
 const REMEDY: &str =
     "see that the brokers run and that the topics are there (`lockstep topics create`; --topic says which)";
 
-/// How long the last records may take.
+/// The longest wait for the last records.
 const FLUSH: Duration = Duration::from_secs(30);
 
 impl Outbox {

@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// A WAV file of so many frames of one byte each.
+    /// A WAV file of frames of one byte each.
     fn wav(rate: u32, frames: &[u8]) -> Vec<u8> {
         let mut bytes = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x07\0\x01\0".to_vec();
         bytes.extend(rate.to_le_bytes());

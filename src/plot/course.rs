@@ -1,4 +1,4 @@
-//! The course of a load and of what was scaled for it, as SVG: one picture for simulations and for processes that run.
+//! The plot of a load and its scaling over time, as SVG, for simulations and running processes.
 
 use super::scale::Scale;
 use super::svg::Svg;
@@ -14,7 +14,7 @@ const GAP: f64 = 40.0;
 /// More points than that are not told apart: the greatest of each stretch is drawn.
 pub(crate) const POINTS: usize = 1_000;
 
-/// How many of something there are, and how many the law asks for; not a number where that is not known.
+/// An actual and a desired number. NaN if unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Count {
     pub(crate) now: f64,
@@ -25,7 +25,7 @@ impl Count {
     pub(crate) const UNKNOWN: Self = Self { now: f64::NAN, wanted: f64::NAN };
 }
 
-/// What is known at a time; not a number where nothing is.
+/// The measures at one time. NaN if unknown.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Moment {
     /// Seconds since the start.
@@ -39,7 +39,7 @@ pub(crate) struct Moment {
     /// The age of the oldest of them, in seconds.
     pub(crate) age: f64,
     pub(crate) shards: Count,
-    /// By step, in the order of the picture's steps; those beyond the end are not known.
+    /// The instances of each step, in the order of the plot's steps. Steps beyond the end are unknown.
     pub(crate) instances: Vec<Count>,
     /// From Kafka to the result, the 99th percentile in seconds.
     pub(crate) latency: f64,
@@ -83,10 +83,10 @@ impl Moment {
     }
 }
 
-/// What happened in one run, in the order of time.
+/// The measures of one run, in order of time.
 #[derive(Debug)]
 pub(crate) struct Course {
-    /// What it is called in the legend; nothing if there is no other.
+    /// The name in the legend, empty for a single run.
     pub(crate) name: String,
     pub(crate) moments: Vec<Moment>,
 }
@@ -95,9 +95,9 @@ pub(crate) struct Course {
 #[derive(Debug)]
 pub(crate) struct Picture {
     pub(crate) title: String,
-    /// What stands under the title.
+    /// The line under the title.
     pub(crate) words: String,
-    /// How long it is.
+    /// The length in seconds.
     pub(crate) seconds: f64,
     /// The age that is kept to, in seconds.
     pub(crate) target: Option<f64>,
@@ -108,7 +108,7 @@ pub(crate) struct Picture {
 
 type Value = Box<dyn Fn(&Moment) -> f64>;
 
-/// What a panel shows.
+/// One panel of the plot.
 struct Panel {
     title: String,
     /// Counts change at once: they are drawn as stairs.
@@ -116,7 +116,7 @@ struct Panel {
     value: Value,
     /// Dashed beside it.
     wanted: Option<Value>,
-    /// A line across, with what it is.
+    /// A horizontal line with its label.
     mark: Option<(f64, &'static str)>,
 }
 
@@ -219,7 +219,7 @@ fn draw_panel(svg: &mut Svg, courses: &[Course], panel: &Panel, scale: &Scale, (
             (Some(&panel.value), r#"stroke-width="1.8""#),
         ];
         for (value, width) in drawn {
-            // What is not known leaves a gap.
+            // Unknown values leave a gap.
             let lines = value.map(|value| lines(moments, value, panel.stairs, scale, &values));
             for line in lines.unwrap_or_default() {
                 svg.path(&line, &format!("{stroke} {width}"), name);

@@ -18,7 +18,7 @@ pub(crate) fn target() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 /// A file that can be written, opened before the work is done whose picture it is to hold. What stands in it stays until
-/// then; if it comes to nothing, no empty file is left behind.
+/// then. If nothing is drawn, no empty file remains.
 #[derive(Debug)]
 pub(crate) struct PlotFile {
     path: PathBuf,
@@ -39,10 +39,10 @@ impl PlotFile {
         Ok(Self { path: path.to_owned(), file, is_new })
     }
 
-    /// Writes the picture in place of what was there.
+    /// Writes the plot over the file.
     ///
     /// # Errors
-    /// If it could not be written whole.
+    /// The file cannot be written completely.
     pub(crate) fn write(mut self, picture: &str) -> Result<(), String> {
         self.is_new = false;
         // A pipe has no length.

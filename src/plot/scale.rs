@@ -16,7 +16,7 @@ impl Scale {
         self.left + share * (self.right - self.left)
     }
 
-    /// About `wanted` times, evenly apart by 1, 2 or 5 of a decimal unit after `zero`, and what they are called.
+    /// About `wanted` ticks with labels, spaced by 1, 2 or 5 of a decimal unit after `zero`.
     pub(crate) fn ticks(&self, zero: i64, wanted: i64) -> Vec<(i64, String)> {
         let step = step(self.to.saturating_sub(self.from) / wanted.max(1));
         let first = zero.saturating_sub(self.from).div_euclid(step).saturating_neg();

@@ -16,7 +16,7 @@ impl Svg {
         self.write(format_args!(r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" {style}/>"#));
     }
 
-    /// With what is shown when the pointer rests on it.
+    /// Draws a rectangle with a tooltip.
     pub(crate) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), style: &str, title: &str) {
         let title = titled(title);
         self.write(format_args!(
@@ -56,7 +56,7 @@ impl Svg {
         self.write(format_args!("</g>"));
     }
 
-    /// Cuts off what is drawn with `clip-path="url(#plot)"` outside of an area.
+    /// Defines the area outside of which `clip-path="url(#plot)"` cuts shapes off.
     pub(crate) fn clip(&mut self, (x, y): (f64, f64), (width, height): (f64, f64)) {
         self.write(format_args!(
             r#"<clipPath id="plot"><rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"/></clipPath>"#
@@ -84,7 +84,7 @@ fn titled(title: &str) -> String {
     if title.is_empty() { String::new() } else { format!("<title>{}</title>", escaped(title)) }
 }
 
-/// Text as XML 1.0 allows it: what has a meaning there is escaped, what may not occur is replaced.
+/// Escapes text for XML 1.0 and replaces characters that it forbids.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

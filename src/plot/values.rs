@@ -27,7 +27,7 @@ impl Values {
         self.bottom - share * (self.bottom - self.top)
     }
 
-    /// The ticks, and what they are called.
+    /// The ticks with their labels.
     pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         let count = (self.most / self.step).round() as u32;
         (0..=count)

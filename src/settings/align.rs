@@ -1,4 +1,4 @@
-//! The section about how the inputs are joined: `[align]`.
+//! The alignment of the inputs: `[align]`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::kinds::{boolean, count, duration, number, positive_duration, size, st
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
-/// The keys of the section that no input can have for a name.
+/// The keys of the section, which are no names of inputs.
 pub(super) const KEYS: [&str; 13] = [
     "method",
     "pivot",
@@ -29,10 +29,10 @@ pub(super) const KEYS: [&str; 13] = [
     "max",
 ];
 
-/// The ways to join a pivot, of which an input has one.
+/// The joins to a pivot, of which an input has one.
 const JOINS: [&str; 4] = ["window", "nearest", "latest", "all_between_pivots"];
 
-/// The keys that say something to one method only, but for `pivot`.
+/// The keys of a single method, except `pivot`.
 const OWN_KEYS: [(&str, Kind); 6] = [
     ("queue", Kind::ApproximateTime),
     ("max_interval", Kind::ApproximateTime),
@@ -51,12 +51,12 @@ enum Kind {
     Session,
 }
 
-/// Reads the section. None when something in it is wrong, which has been noted.
+/// Reads the section. None if it has a mistake, which has been noted.
 pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
     let max_wait = Duration::from_secs(5);
     let forget_after = Duration::from_secs(600);
     let Some(section) = root.table("align") else {
-        // A single input needs no words about how it is joined.
+        // A single input is the pivot.
         let [only] = inputs else {
             if !inputs.is_empty() {
                 root.wrong(
@@ -90,7 +90,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     let forget_after = section.or("forget_after", forget_after, positive_duration);
     let bounds = read_bounds(&section);
     if section.has("method") && method.is_none() {
-        // What the other keys are to say depends on it.
+        // The other keys depend on it.
         return None;
     }
     let kind = method.unwrap_or(Kind::Pivot);
@@ -100,7 +100,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         for input in inputs.iter().filter(|input| input.min_period.is_some()) {
             root.wrong_at(
                 &["inputs", &input.name, "min_period"],
-                "says something to align.method = \"approximate-time\" only; take this away",
+                "is for align.method = \"approximate-time\"; remove this",
             );
         }
     }
@@ -122,7 +122,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
     Some(AlignPolicy { method: method?, inputs, max_wait, forget_after, revise, bounds })
 }
 
-/// Says of keys that belong to another method to which.
+/// Notes keys of another method, with the method that they belong to.
 fn refuse_foreign(section: &Section<'_>, kinds: &[(&str, Kind)], kind: Kind) {
     let name = |kind: Kind| kinds.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name);
     for (key, owner) in OWN_KEYS.into_iter().filter(|(key, owner)| *owner != kind && section.has(key)) {
@@ -130,12 +130,14 @@ fn refuse_foreign(section: &Section<'_>, kinds: &[(&str, Kind)], kind: Kind) {
         let (owner, here) = (name(owner), name(kind));
         section.wrong(
             key,
-            format!("belongs to method = \"{owner}\", and here it is \"{here}\"; take it away, or write that method"),
+            format!(
+                "belongs to method = \"{owner}\", and here it is \"{here}\"; remove it, or write that method"
+            ),
         );
     }
 }
 
-/// How much is held at most.
+/// The bounds of the buffers.
 fn read_bounds(align: &Section<'_>) -> Bounds {
     let Some(section) = align.table("bounds") else { return Bounds::default() };
     let bounds = Bounds {
@@ -157,13 +159,13 @@ fn read_bounds(align: &Section<'_>) -> Bounds {
     section.finish();
     if !bounds.is_any() && !align.has_problems() {
         section.wrong_here(
-            "has no bound; write one of stream_items, stream_bytes, stream_span, items and bytes, or take it away",
+            "has no bound; write one of stream_items, stream_bytes, stream_span, items and bytes, or remove it",
         );
     }
     bounds
 }
 
-/// When bundles are told, and how long they can change.
+/// The revisions of bundles: when one is published early, and how long it can change.
 fn read_revise(section: &Section<'_>, kind: Kind) -> Revise {
     let allowed_lateness = section.or("allowed_lateness", Duration::ZERO, duration);
     let early = section.or("emit", false, word(&[("final", false), ("early-and-final", true)]));
@@ -172,7 +174,7 @@ fn read_revise(section: &Section<'_>, kind: Kind) -> Revise {
         let key = if early { "emit" } else { "allowed_lateness" };
         section.wrong(
             key,
-            "tells a bundle more than once, which needs a pivot; take it away, or write method = \"pivot\"",
+            "publishes a bundle more than once, which needs a pivot; remove it, or write method = \"pivot\"",
         );
     }
     revise
@@ -195,8 +197,8 @@ fn read_session(section: &Section<'_>) -> Option<Method> {
     let gap = gap?;
     if max < gap {
         let message = format!(
-            "is {max:?}, less than align.gap: every session would be cut before it can end; write a length of time of \
-             {gap:?} or more"
+            "is {max:?}, less than align.gap, so that every session would be cut before it can end; write {gap:?} or \
+             more"
         );
         section.wrong("max", message);
         return None;
@@ -204,13 +206,13 @@ fn read_session(section: &Section<'_>) -> Option<Method> {
     Some(Method::Session { gap, max })
 }
 
-/// What inputs that are not joined to a pivot say, if anything.
+/// Reads the entries of inputs without a pivot; each is optional.
 fn read_inputs(section: &Section<'_>, method: &str, inputs: &[Input]) -> Vec<Option<InputPolicy>> {
     if section.has("pivot") {
         section.skip(&["pivot"]);
         section.wrong(
             "pivot",
-            format!("has no place beside method = \"{method}\", which has no pivot; take one of them away"),
+            format!("contradicts method = \"{method}\", which has no pivot; remove one of them"),
         );
         return vec![None];
     }
@@ -226,7 +228,7 @@ fn read_inputs(section: &Section<'_>, method: &str, inputs: &[Input]) -> Vec<Opt
             own.wrong(
                 join,
                 format!(
-                    "joins a pivot, and method = \"{method}\" has none; take it away, or write pivot = \"…\" in place \
+                    "joins a pivot, and method = \"{method}\" has none; remove it, or write pivot = \"…\" in place \
                      of the method"
                 ),
             );
@@ -250,10 +252,7 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
         let place = names().position(|name| name == pivot);
         if place.is_none() {
             let hint = did_you_mean(pivot, names());
-            section.wrong(
-                "pivot",
-                format!("is {pivot:?}, which is no input{hint} (inputs: {})", listed(names())),
-            );
+            section.wrong("pivot", format!("{pivot:?} is no input{hint} (inputs: {})", listed(names())));
         }
         place
     });
@@ -262,7 +261,7 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
         if Some(index) == place {
             if section.has(&input.name) {
                 section.named(&input.name);
-                section.wrong(&input.name, "is the pivot, which is not joined; take this away");
+                section.wrong(&input.name, "is the pivot, which is not joined; remove this");
             }
             policies.push(Some(policy(input, Join::Pivot, Missing::default(), Needs::default())));
         } else if section.has(&input.name) {
@@ -271,7 +270,7 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
             section.wrong(
                 &input.name,
                 format!(
-                    "is missing: how does {0} join the pivot? write {0} = {{ window = {{ before = \"512ms\", \
+                    "is missing, so that {0} joins the pivot in no way; write {0} = {{ window = {{ before = \"512ms\", \
                      after = \"0ms\" }} }}, {{ nearest = {{ tolerance = \"50ms\" }} }}, {{ latest = {{ max_age \
                      = \"1s\" }} }} or {{ all_between_pivots = {{ max_age = \"1s\" }} }}",
                     input.name
@@ -284,7 +283,7 @@ fn read_pivot(section: &Section<'_>, inputs: &[Input]) -> (Option<Method>, Vec<O
     (pivot.map(Method::Pivot), policies)
 }
 
-/// What becomes of a bundle to which an input brings too little, and what is too little.
+/// The completeness of bundles: the least that an input must bring, and the policy for less.
 fn read_completion(section: &Section<'_>, input: &Input, join: Join) -> (Missing, Needs) {
     let max_age = section.optional("hold_max_age", duration);
     let held = Missing::Hold { max_age: max_age.unwrap_or_default() };
@@ -300,23 +299,23 @@ fn read_completion(section: &Section<'_>, input: &Input, join: Join) -> (Missing
     let window = matches!(join, Join::Window { .. });
     match missing {
         Missing::Hold { .. } if join == Join::Pivot => {
-            section.wrong("missing", "is \"hold\", for which there has to be a pivot; write \"emit\"");
+            section.wrong("missing", "\"hold\" needs a pivot; write \"emit\"");
         }
         Missing::Hold { .. } if window && input.is_sound() => section.wrong(
             "missing",
-            "is \"hold\", but earlier sound cannot fill a later window; write \"emit\", \"drop\" or \"dead-letter\"",
+            "\"hold\" is impossible, as earlier sound cannot fill a later window; write \"emit\", \"drop\" or \"dead-letter\"",
         ),
         Missing::Hold { .. } if max_age.is_none() => section.wrong(
             "missing",
-            "is \"hold\" without how old the last sample may be; write hold_max_age = \"1s\" beside it",
+            "\"hold\" needs the greatest age of the last sample; write hold_max_age = \"1s\" beside it",
         ),
         Missing::Drop | Missing::DeadLetter if !required => section.wrong(
             "required",
-            "is false, so that a bundle is as good without this input, but missing says otherwise; take one away",
+            "false contradicts missing = \"drop\" and \"dead-letter\"; remove one of them",
         ),
         Missing::Hold { .. } => {}
         _ if max_age.is_some() => {
-            section.wrong("hold_max_age", "says something with missing = \"hold\" only; take it away or write that");
+            section.wrong("hold_max_age", "has no effect without missing = \"hold\"; remove it, or write that");
         }
         _ => {}
     }
@@ -324,17 +323,17 @@ fn read_completion(section: &Section<'_>, input: &Input, join: Join) -> (Missing
     if min_count.is_some() && !several {
         section.wrong(
             "min_count",
-            "counts the samples of a window or all_between_pivots, and here there is one at most; take it away",
+            "counts the samples of a window or of all_between_pivots, and here there is one at most; remove it",
         );
     }
     let min_coverage = section.optional("min_coverage", number(0.0..=1.0));
     if min_coverage.is_some() && !window {
-        section.wrong("min_coverage", "is a share of a window, and here there is none; take it away");
+        section.wrong("min_coverage", "is a share of a window, and here there is none; remove it");
     }
     if !required && (min_count.is_some() || min_coverage.is_some()) {
         section.wrong(
             "required",
-            "is false, so that a bundle is as good without this input; take away min_count and min_coverage",
+            "false contradicts min_count and min_coverage; remove min_count and min_coverage",
         );
     }
     let min_coverage = min_coverage.map(f64::from);
@@ -362,7 +361,7 @@ fn read_join(align: &Section<'_>, input: &Input) -> Option<InputPolicy> {
             let after = window.or("after", Duration::ZERO, duration);
             window.finish();
             if before.is_zero() && after.is_zero() {
-                window.wrong_here("is empty; write before or after with a length of time of more than 0");
+                window.wrong_here("is empty; write before or after with a duration above 0");
                 return None;
             }
             Some(Join::Window { before, after })

@@ -1,26 +1,26 @@
-//! How a step's bundles are batched: `batch` of `[steps.<name>]`.
+//! The batching of a step's bundles: `batch` of `[steps.<name>]`.
 
 use lockstep_engine::batch::{BatchMode, BatchPolicy, Hours};
 
 use super::kinds::{count, duration, list, positive_duration, string, word};
 use super::reader::Section;
 
-/// The most bundles of a batch where the model sets no bound.
+/// The most bundles of a batch if the model sets no bound.
 pub(super) const MOST: usize = 4096;
 
-/// What each mode goes without, and why.
+/// The keys that have no effect in each mode, with the error.
 const IDLE_KEYS: [(BatchMode, &str, &str); 11] = [
-    (BatchMode::Delay, "target_latency", "is of dynamic batches; write mode = \"dynamic\" as well"),
-    (BatchMode::Delay, "behind", "is of dynamic and hybrid batches; write mode = \"dynamic\" as well"),
-    (BatchMode::Delay, "static_max_delay", "is of static batches; write max_delay, or mode = \"static\""),
-    (BatchMode::Delay, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
-    (BatchMode::Dynamic, "static_max_delay", "is of static batches; write max_delay, or mode = \"hybrid\""),
-    (BatchMode::Dynamic, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
-    (BatchMode::Static, "static_between", "is of hybrid batches; write mode = \"hybrid\" as well"),
-    (BatchMode::Static, "max_delay", "is of dynamic batches; write static_max_delay, or take mode away"),
-    (BatchMode::Static, "preferred", "is of dynamic batches, as static ones are always full; take it away"),
-    (BatchMode::Static, "behind", "is of dynamic and hybrid batches; take it away"),
-    (BatchMode::Static, "target_latency", "is of dynamic batches; take it away, or write mode = \"hybrid\""),
+    (BatchMode::Delay, "target_latency", "is for dynamic batches; write mode = \"dynamic\" as well"),
+    (BatchMode::Delay, "behind", "is for dynamic and hybrid batches; write mode = \"dynamic\" as well"),
+    (BatchMode::Delay, "static_max_delay", "is for static batches; write max_delay, or mode = \"static\""),
+    (BatchMode::Delay, "static_between", "is for hybrid batches; write mode = \"hybrid\" as well"),
+    (BatchMode::Dynamic, "static_max_delay", "is for static batches; write max_delay, or mode = \"hybrid\""),
+    (BatchMode::Dynamic, "static_between", "is for hybrid batches; write mode = \"hybrid\" as well"),
+    (BatchMode::Static, "static_between", "is for hybrid batches; write mode = \"hybrid\" as well"),
+    (BatchMode::Static, "max_delay", "is for dynamic batches; write static_max_delay, or remove mode"),
+    (BatchMode::Static, "preferred", "is for dynamic batches, as static ones are always full; remove it"),
+    (BatchMode::Static, "behind", "is for dynamic and hybrid batches; remove it"),
+    (BatchMode::Static, "target_latency", "is for dynamic batches; remove it, or write mode = \"hybrid\""),
 ];
 
 pub(super) fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy {
@@ -44,7 +44,10 @@ pub(super) fn batch(step: &Section<'_>, max_batch: Option<usize>) -> BatchPolicy
     policy.max_delay = section.or("max_delay", policy.max_delay, duration);
     policy.preferred = section.or("preferred", Vec::new(), list(count(1..=MOST as u64)));
     if let Some(size) = policy.preferred.iter().find(|size| **size > policy.max_size) {
-        section.wrong("preferred", format!("has {size}, more than max_size, which is {}", policy.max_size));
+        section.wrong(
+            "preferred",
+            format!("has {size}, more than max_size, which is {}; write smaller sizes", policy.max_size),
+        );
     }
     policy.preferred.sort_unstable();
     policy.preferred.dedup();

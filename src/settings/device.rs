@@ -1,4 +1,4 @@
-//! Where a model runs, as it is written.
+//! The device of a model, as the settings write it.
 
 use lockstep_engine::infer::backend::Device;
 use toml::de::DeValue;

@@ -1,4 +1,4 @@
-//! The section about what comes in: `[inputs]`.
+//! The inputs: `[inputs]`.
 
 use std::time::Duration;
 
@@ -14,32 +14,32 @@ use super::service::topic;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What `[inputs]` and `[align]` say.
+/// The content of `[inputs]` and `[align]`.
 pub(super) struct Inputs {
     pub(super) specs: Vec<InputSpec>,
     pub(super) align: AlignPolicy,
 }
 
-/// What one input says of itself.
+/// The settings of one input.
 pub(super) struct Input {
-    /// None when the content type is wrong, which has been noted.
+    /// None if the content type is wrong, which has been noted.
     spec: Option<InputSpec>,
     pub(super) name: String,
     pub(super) out_of_orderness: Duration,
     pub(super) idle_timeout: Duration,
-    /// None when nothing is said.
+    /// None without the key.
     pub(super) min_period: Option<Duration>,
     pub(super) clock: ClockPolicy,
 }
 
 impl Input {
-    /// Whether it carries sound, as far as is known.
+    /// Returns true if the input is known to carry sound.
     pub(super) fn is_sound(&self) -> bool {
         self.spec.as_ref().is_some_and(|spec| spec.modality == Modality::Audio)
     }
 }
 
-/// Reads both sections. None when something in them is wrong that others depend on; it has been noted.
+/// Reads both sections. None if a mistake, which has been noted, leaves something undefined that other sections need.
 pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
     let mut inputs = Vec::new();
     if let Some(section) = root.required_table("inputs", "[inputs.video] with content_type = \"image/jpeg\"")
@@ -49,7 +49,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
             if KEYS.contains(&name) {
                 section.wrong(
                     name,
-                    format!("{name:?} cannot name an input, since [align] has a key of that name"),
+                    format!("{name:?} cannot name an input, since [align] has this key; choose another name"),
                 );
             }
             if let Some(input) = section.named(name) {
@@ -60,21 +60,21 @@ pub(super) fn read(root: &Section<'_>) -> Option<Inputs> {
             section.wrong_here("has no inputs; write [inputs.video] with content_type = \"image/jpeg\"");
         }
         if inputs.len() > usize::from(u16::MAX) {
-            section.wrong_here(format!("has {} inputs; {} are the most", inputs.len(), u16::MAX));
+            section.wrong_here(format!("has {} inputs; write {} at most", inputs.len(), u16::MAX));
             return None;
         }
     }
     let align = read_align(root, &inputs);
     let specs: Option<Vec<InputSpec>> = inputs.into_iter().map(|input| input.spec).collect();
     let mut specs = specs?;
-    // There is nothing that a second sample of the same time could have been meant to be joined with.
+    // With a single input, a second sample of the same time is no duplicate.
     if let [only] = specs.as_mut_slice() {
         only.same_time = SameTime::Distinct;
     }
     Some(Inputs { specs, align: align? })
 }
 
-/// Names are used in references with dots, in metrics and in JSON, so they are kept plain.
+/// Checks a name. Names stand in dotted references, in metrics and in JSON, so they are kept plain.
 pub(super) fn check_name(section: &Section<'_>, name: &str, what: &str) {
     let plain = name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -83,8 +83,8 @@ pub(super) fn check_name(section: &Section<'_>, name: &str, what: &str) {
         section.wrong(
             name,
             format!(
-                "{name:?} cannot name {what}; a name starts with a letter and has at most 64 letters, \
-                 digits, underscores and hyphens"
+                "{name:?} cannot name {what}; write a name that starts with a letter and has at most 64 \
+                 alphanumerics, underscores and hyphens"
             ),
         );
     }
@@ -107,15 +107,15 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
     if let Some(most) = learn_up_to.filter(|most| *most < out_of_orderness) {
         section.wrong(
             "out_of_orderness_max",
-            format!("is {most:?}, less than out_of_orderness, which is where learning begins; write more"),
+            format!("is {most:?}, less than out_of_orderness, where learning begins; write more"),
         );
     }
     let epoch_after = section.or("epoch_after", Some(Duration::from_secs(600)), or_false(positive_duration));
     let disorder = out_of_orderness.max(learn_up_to.unwrap_or_default());
     if epoch_after.is_some_and(|after| after <= disorder) {
         section.wrong_here(format!(
-            "allows {disorder:?} of disorder, and takes a step back of more than epoch_after, {:?}, for a new epoch; write \
-             a longer epoch_after, or epoch_after = false",
+            "allows {disorder:?} of disorder, but a step back of more than epoch_after, {:?}, begins a new epoch; write a \
+             longer epoch_after, or epoch_after = false",
             epoch_after.unwrap_or_default()
         ));
     }
@@ -126,8 +126,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         word(&[("ignore", OnDrift::Ignore), ("resample", OnDrift::Resample)]),
     );
     if drift == OnDrift::Resample && media.is_some_and(|media| media.modality() != Modality::Audio) {
-        section
-            .wrong("drift", "is \"resample\", which is of sound, and this input carries none; take it away");
+        section.wrong("drift", "\"resample\" is for sound, and this input carries none; remove it");
     }
     let pictures = pictures(section, media);
     let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
@@ -154,7 +153,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
     Input { spec, name: name.to_owned(), out_of_orderness, idle_timeout, min_period, clock }
 }
 
-/// How an input's pictures are taken.
+/// The treatment of an input's pictures.
 fn pictures(section: &Section<'_>, media: Option<Media>) -> PictureCare {
     let damaged = section.or(
         "damaged",
@@ -168,7 +167,7 @@ fn pictures(section: &Section<'_>, media: Option<Media>) -> PictureCare {
     );
     if media.is_some_and(|media| media.modality() != Modality::Image) {
         for key in ["damaged", "orientation"].into_iter().filter(|key| section.has(key)) {
-            section.wrong(key, "is of pictures, and this input carries none; take it away");
+            section.wrong(key, "is for pictures, and this input carries none; remove it");
         }
     }
     PictureCare { damaged, orientation }

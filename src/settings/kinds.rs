@@ -1,4 +1,4 @@
-//! The kinds of values: how each is read, and what to write when it is something else.
+//! The kinds of values: the rules by which each is read, and the error for every other value.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use lockstep_engine::time::nanos;
 use toml::de::DeValue;
 
-/// A value as messages show it, shortened.
+/// A value as error messages show it, at most 60 characters of it.
 pub(super) fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if text.chars().count() > 60 => {
@@ -27,7 +27,7 @@ fn text<'v>(value: &'v DeValue<'_>, want: &str) -> Kind<&'v str> {
     value.as_str().ok_or_else(|| format!("is {}; write {want}", shown(value)))
 }
 
-/// Any text but an empty one.
+/// A text of at least one character.
 pub(super) fn string(value: &DeValue<'_>) -> Kind<String> {
     match text(value, "a text in quotes")? {
         "" => Err("is empty; write a text".to_owned()),
@@ -40,7 +40,7 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Kind<bool> {
     value.as_bool().ok_or_else(|| format!("is {}; write true or false, without quotes", shown(value)))
 }
 
-/// A path, without regard to what it is relative to.
+/// A path as written; the caller joins it to its base folder.
 pub(super) fn path(value: &DeValue<'_>) -> Kind<PathBuf> {
     string(value).map(PathBuf::from)
 }
@@ -58,13 +58,14 @@ pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Kin
 /// A whole number.
 pub(super) fn whole(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<u64> {
     move |value| {
-        let number = value
-            .as_integer()
-            .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok())
-            .filter(|number| range.contains(number));
-        number.ok_or_else(|| {
-            format!("is {}; write a whole number from {} to {}", shown(value), range.start(), range.end())
-        })
+        let (least, most) = (range.start(), range.end());
+        let Some(integer) = value.as_integer() else {
+            return Err(format!("{} is no whole number; write one from {least} to {most}", shown(value)));
+        };
+        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("{} is out of range {least}..={most}", shown(value)))
     }
 }
 
@@ -85,7 +86,7 @@ pub(super) fn integer(value: &DeValue<'_>) -> Kind<i64> {
     value
         .as_integer()
         .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
-        .ok_or_else(|| format!("is {}; write a whole number", shown(value)))
+        .ok_or_else(|| format!("{} is no whole number; write one, as 7", shown(value)))
 }
 
 /// A finite number in a range.
@@ -97,23 +98,26 @@ pub(super) fn number(range: RangeInclusive<f32>) -> impl Fn(&DeValue<'_>) -> Kin
             _ => None,
         };
         number.filter(|number| number.is_finite() && range.contains(number)).ok_or_else(|| {
-            if *range.start() == f32::MIN {
-                format!("is {}; write a number", shown(value))
-            } else if *range.end() == f32::MAX {
-                format!("is {}; write a number of {} or more", shown(value), range.start())
-            } else {
-                format!("is {}; write a number from {} to {}", shown(value), range.start(), range.end())
+            let (least, most) = (range.start(), range.end());
+            let is_number = matches!(value, DeValue::Float(_) | DeValue::Integer(_));
+            match (*least == f32::MIN, *most == f32::MAX, is_number) {
+                (true, ..) => {
+                    format!("{} is no number that fits 32 bits; write a number, as 0.5", shown(value))
+                }
+                (_, true, _) => format!("is {}; write a number of {least} or more", shown(value)),
+                (_, _, true) => format!("{} is out of range {least}..={most}", shown(value)),
+                (_, _, false) => format!("{} is no number; write one from {least} to {most}", shown(value)),
             }
         })
     }
 }
 
-/// A finite number, whatever its size.
+/// A finite number of any size.
 pub(super) fn any_number(value: &DeValue<'_>) -> Kind<f32> {
     number(f32::MIN..=f32::MAX)(value)
 }
 
-/// A list of things of one kind.
+/// A list of values of one kind.
 pub(super) fn list<'v, T>(kind: impl Fn(&DeValue<'v>) -> Kind<T>) -> impl Fn(&DeValue<'v>) -> Kind<Vec<T>> {
     move |value| match value {
         DeValue::Array(items) => items
@@ -127,7 +131,7 @@ pub(super) fn list<'v, T>(kind: impl Fn(&DeValue<'v>) -> Kind<T>) -> impl Fn(&De
     }
 }
 
-/// A list of exactly three, one for each colour.
+/// A list of exactly three values, one for each colour.
 pub(super) fn three<'v, T: Copy>(
     kind: impl Fn(&DeValue<'v>) -> Kind<T>,
 ) -> impl Fn(&DeValue<'v>) -> Kind<[T; 3]> {
@@ -139,37 +143,37 @@ pub(super) fn three<'v, T: Copy>(
     }
 }
 
-/// A length of time as `"200ms"`, with units from nanoseconds to days.
+/// A duration such as `"200ms"`, with units from nanoseconds to days.
 pub(super) fn duration(value: &DeValue<'_>) -> Kind<Duration> {
-    let want = "a length of time with its unit, as \"40us\", \"200ms\", \"2s\", \"1m\", \"12h\" or \"30d\"";
+    let want = "a duration with its unit, as \"40us\", \"200ms\", \"2s\", \"1m\", \"12h\" or \"30d\"";
     let text = text(value, want)?;
     parse_duration(text).ok_or_else(|| no_duration(value, text, want))
 }
 
-/// What is wrong with a text that is no length of time that can be kept.
+/// The error for a text that is no duration, or one of more than 2^63 nanoseconds.
 fn no_duration(value: &DeValue<'_>, text: &str, want: &str) -> String {
     if is_too_long(text) {
         // 2^63 nanoseconds, in whole days.
-        format!("is {}, which is too long; the longest is \"106751d\"", shown(value))
+        format!("is {}, which is too long; write \"106751d\" or less", shown(value))
     } else {
         format!("is {}; write {want}", shown(value))
     }
 }
 
-/// A length of time that is more than nothing.
+/// A duration above 0.
 pub(super) fn positive_duration(value: &DeValue<'_>) -> Kind<Duration> {
     duration(value).and_then(|length| {
         if length.is_zero() {
-            Err(format!("is {}; it must be more than 0", shown(value)))
+            Err(format!("is {}; write a duration above 0", shown(value)))
         } else {
             Ok(length)
         }
     })
 }
 
-/// A length of time in nanoseconds, with its sign.
+/// A duration in nanoseconds, with its sign.
 pub(super) fn signed_duration(value: &DeValue<'_>) -> Kind<i64> {
-    let want = "a length of time with its unit, as \"-37ms\" or \"1.5s\"";
+    let want = "a duration with its unit, as \"-37ms\" or \"1.5s\"";
     let text = text(value, want)?;
     let (sign, length) = match text.strip_prefix('-') {
         Some(length) => (-1, length),
@@ -178,7 +182,7 @@ pub(super) fn signed_duration(value: &DeValue<'_>) -> Kind<i64> {
     parse_duration(length).map(|length| sign * nanos(length)).ok_or_else(|| no_duration(value, length, want))
 }
 
-/// Something, or `false` for none.
+/// A value of a kind, or `false` for none.
 pub(super) fn or_false<T>(
     kind: impl Fn(&DeValue<'_>) -> Kind<T>,
 ) -> impl Fn(&DeValue<'_>) -> Kind<Option<T>> {
@@ -200,7 +204,7 @@ const TIMES: [(&str, u64); 8] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// Whether a text would be a length of time, were it not longer than can be kept.
+/// Tells a duration of more than 2^63 nanoseconds from a text that is no duration.
 fn is_too_long(text: &str) -> bool {
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '_');
@@ -209,12 +213,12 @@ fn is_too_long(text: &str) -> bool {
     number.zip(factor).is_some_and(|(number, factor)| number * factor >= i64::MAX as f64)
 }
 
-/// A length of time as the settings have it, without quotes.
+/// Parses a duration as the settings write it, without quotes.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     scaled(text, &TIMES).filter(|nanos| i64::try_from(*nanos).is_ok()).map(Duration::from_nanos)
 }
 
-/// A number of bytes as `"8MiB"`, or a plain whole number.
+/// A size in bytes such as `"8MiB"`, or a plain whole number.
 pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<u64> {
     move |value| {
         let want = "a number of bytes, as 4096, \"64KiB\", \"8MiB\" or \"1GiB\"";
@@ -228,7 +232,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<
             Ok(bytes)
         } else {
             let (least, most) = (show_size(*range.start()), show_size(*range.end()));
-            Err(format!("is {}; write a size from {least} to {most}", shown(value)))
+            Err(format!("{} is out of range; write a size from {least} to {most}", shown(value)))
         }
     }
 }
@@ -247,7 +251,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     scaled(text, &UNITS)
 }
 
-/// Bytes for people: `8 MiB`.
+/// Formats bytes for people: `8 MiB`.
 pub(crate) fn show_size(bytes: u64) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         if bytes >= 1 << shift && bytes.trailing_zeros() >= shift {
@@ -257,7 +261,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// A decimal number and a unit; the number may have a fraction as long as the product is whole.
+/// Parses a decimal number and a unit. The number may have a fraction if the product is whole.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
@@ -285,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time_are_read_to_the_nanosecond() {
+    fn durations_are_read_to_the_nanosecond() {
         for (text, nanos) in [
             ("40us", Some(40_000)),
             ("1.5s", Some(1_500_000_000)),
@@ -307,16 +311,16 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_time_that_is_too_long_is_not_said_to_have_no_unit() {
-        let said = |text: &str| duration(&DeValue::String(text.into())).expect_err("no length of time");
+    fn duration_that_is_too_long_is_not_blamed_on_its_unit() {
+        let error = |text: &str| duration(&DeValue::String(text.into())).expect_err("no duration");
         for text in ["9999999d", "1e999d", "99999999999999999999999999ms", "106752d"] {
             let is_number = !text.contains('e');
-            assert_eq!(said(text).contains("too long; the longest is \"106751d\""), is_number, "{text}");
+            assert_eq!(error(text).contains("too long; write \"106751d\" or less"), is_number, "{text}");
         }
         assert!(duration(&DeValue::String("106751d".into())).is_ok());
-        assert!(said("5").contains("with its unit"));
+        assert!(error("5").contains("with its unit"));
         let signed = signed_duration(&DeValue::String("-9999999d".into())).expect_err("too long");
-        assert_eq!(signed, "is \"-9999999d\", which is too long; the longest is \"106751d\"");
+        assert_eq!(signed, "is \"-9999999d\", which is too long; write \"106751d\" or less");
     }
 
     #[test]

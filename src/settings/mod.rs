@@ -1,5 +1,5 @@
-//! Pipelines from TOML, checked whole: every mistake at once, each with its place and what would be
-//! right. `docs/configuration.md` is the reference; a test holds it against what is read here.
+//! Pipelines from TOML, checked whole: every mistake at once, each with its place and its remedy.
+//! `docs/configuration.md` is the reference; a test compares it with the keys that are read here.
 
 mod align;
 mod batching;
@@ -13,6 +13,7 @@ mod overrides;
 mod problem;
 mod reader;
 mod scaling;
+mod schema;
 mod service;
 mod shed;
 mod steps;
@@ -32,6 +33,7 @@ use toml::de::DeTable;
 pub(crate) use kinds::{parse_duration, show_size};
 pub(crate) use overrides::Overrides;
 pub(crate) use problem::Problems;
+pub(crate) use schema::schema;
 pub(crate) use tensors::modality_word;
 
 use kinds::count;
@@ -40,7 +42,7 @@ use reader::{Notes, Section};
 /// Reads a pipeline from a file. Relative paths in it are relative to the file.
 ///
 /// # Errors
-/// Everything that is wrong with the file, the overrides, and the models and files that it names.
+/// All mistakes in the file, the overrides, and the models and files that it names.
 pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
@@ -51,11 +53,11 @@ pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Probl
     finish(path, notes, pipeline)
 }
 
-/// Reads no more of a pipeline than its inputs and how they are joined. Neither models nor brokers are
-/// looked for, and mistakes elsewhere in the file are left alone.
+/// Reads only the inputs of a pipeline and how they are joined. It looks for no models or brokers, and ignores
+/// mistakes elsewhere in the file.
 ///
 /// # Errors
-/// Everything that is wrong with `[inputs]` and `[align]`.
+/// All mistakes in `[inputs]` and `[align]`.
 pub(crate) fn load_alignment(path: &Path) -> Result<(Vec<InputSpec>, AlignPolicy), Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
@@ -64,11 +66,11 @@ pub(crate) fn load_alignment(path: &Path) -> Result<(Vec<InputSpec>, AlignPolicy
     finish(path, notes, inputs.map(|inputs| (inputs.specs, inputs.align)))
 }
 
-/// Reads no more of a pipeline than how to reach its brokers; `brokers` wins over those that the file names. Mistakes
-/// elsewhere in the file are left alone.
+/// Reads only how to reach a pipeline's brokers. `brokers` replaces those that the file names. Mistakes elsewhere in the
+/// file are ignored.
 ///
 /// # Errors
-/// Everything that is wrong with `[kafka]`, or with `brokers`.
+/// All mistakes in `[kafka]`, or in `brokers`.
 pub(crate) fn load_kafka(path: &Path, brokers: Option<&str>) -> Result<KafkaSpec, Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
@@ -89,7 +91,7 @@ fn read_text(path: &Path) -> Result<String, Problems> {
     })
 }
 
-/// The folder of the file, which relative paths start from.
+/// The folder of the file, to which paths in it are relative.
 fn base_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -102,7 +104,7 @@ fn finish<T>(path: &Path, notes: Notes<'_>, value: Option<T>) -> Result<T, Probl
     }
 }
 
-/// Everything that is wrong with the syntax is noted; then nothing is said of the content.
+/// Notes every mistake of syntax. If there is one, the content is not read.
 fn parse<'a>(text: &'a str, notes: &Notes<'a>) -> Option<toml::Spanned<DeTable<'a>>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -138,7 +140,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let inputs = inputs?;
     whole::check(root, &inputs.specs, &publish, &limits);
     whole::check_delivery(root, &kafka, &inputs.align, &delivery);
-    // Each property alone has been judged where it stands; some are refused with others only.
+    // Each property has been checked alone; librdkafka refuses some only together with others.
     if !root.has_problems()
         && let Err(error) = try_clients(&kafka, delivery.guarantee)
     {

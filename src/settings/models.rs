@@ -7,9 +7,9 @@ use lockstep_engine::infer::signature::Signature;
 
 use super::problem::{did_you_mean, listed};
 
-/// A model as it lies in the repository.
+/// A model of the repository.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct RepositoryModel {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) backend: String,
@@ -17,21 +17,25 @@ pub(super) struct Found {
     pub(super) signature: Signature,
 }
 
-/// Which of the two words of a reference is wrong, and how.
-pub(super) struct Lost {
+/// The error of a reference to a model.
+pub(super) struct LookupError {
     /// The key of the step: `model` or `version`.
     pub(super) key: &'static str,
     pub(super) message: String,
 }
 
 /// Finds a model and reads its manifest; without a version, the one with the highest number.
-pub(super) fn find(repository: &Path, name: &str, version: Option<&str>) -> Result<Found, Lost> {
-    let lost = |key, message| Lost { key, message };
-    let models = folders(repository).map_err(|error| {
-        lost(
+pub(super) fn find(
+    repository: &Path,
+    name: &str,
+    version: Option<&str>,
+) -> Result<RepositoryModel, LookupError> {
+    let error = |key, message| LookupError { key, message };
+    let models = folders(repository).map_err(|io| {
+        error(
             "model",
             format!(
-                "cannot be looked up: the repository {} cannot be read ({error}); see [models] repository",
+                "cannot be looked up: the repository {} cannot be read ({io}); write its path as [models] repository",
                 repository.display()
             ),
         )
@@ -39,14 +43,14 @@ pub(super) fn find(repository: &Path, name: &str, version: Option<&str>) -> Resu
     if !models.iter().any(|model| model == name) {
         let hint = did_you_mean(name, models.iter().map(String::as_str));
         let there = listed(models.iter().map(String::as_str));
-        return Err(lost(
+        return Err(error(
             "model",
-            format!("is {name:?}, which is not in {}{hint} (models there: {there})", repository.display()),
+            format!("{name:?} is not in {}{hint} (models there: {there})", repository.display()),
         ));
     }
     let model = repository.join(name);
     let versions: Vec<String> = folders(&model)
-        .map_err(|error| lost("model", format!("cannot be read: {}: {error}", model.display())))?
+        .map_err(|io| error("model", format!("cannot be read: {}: {io}", model.display())))?
         .into_iter()
         .filter(|version| model.join(version).join("model.toml").is_file())
         .collect();
@@ -54,10 +58,10 @@ pub(super) fn find(repository: &Path, name: &str, version: Option<&str>) -> Resu
     let version = match version {
         Some(version) if versions.iter().any(|there| there == version) => version.to_owned(),
         Some(version) => {
-            return Err(lost(
+            return Err(error(
                 "version",
                 format!(
-                    "is {version:?}, of which there is no {name}/{version}/model.toml; versions there: {}",
+                    "{version:?} has no {name}/{version}/model.toml; write one of the versions there: {}",
                     there()
                 ),
             ));
@@ -68,7 +72,7 @@ pub(super) fn find(repository: &Path, name: &str, version: Option<&str>) -> Resu
             .max()
             .map(|(_, version)| version.clone())
             .ok_or_else(|| {
-                lost(
+                error(
                     "model",
                     format!(
                         "{name} has no version that is a number with a model.toml in {}; write version = \
@@ -80,29 +84,29 @@ pub(super) fn find(repository: &Path, name: &str, version: Option<&str>) -> Resu
             })?,
     };
     let folder = model.join(&version);
-    read_manifest(&folder, name, &version).map_err(|message| lost("model", message))
+    read_manifest(&folder, name, &version).map_err(|message| error("model", message))
 }
 
-fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<Found, String> {
+fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryModel, String> {
     let path = folder.join("model.toml");
     let text = std::fs::read_to_string(&path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let manifest = Manifest::parse(&text)
-        .map_err(|errors| format!("has mistakes in {}: {}", path.display(), errors.join("; ")))?;
+        .map_err(|errors| format!("mistakes in {}: {}", path.display(), errors.join("; ")))?;
     let default = (manifest.backend == "libtorch").then(|| "model.pt".to_owned());
     let file = match manifest.file.or(default) {
         Some(file) => folder.join(file),
-        // What is built in has no file; its folder stands for it in messages.
+        // A builtin model has no file; messages name its folder instead.
         None => folder.to_owned(),
     };
     if !file.exists() {
         return Err(format!(
-            "{} is not there, which {} names as the model's file",
+            "{} does not exist, which {} names as the model's file",
             file.display(),
             path.display()
         ));
     }
-    Ok(Found {
+    Ok(RepositoryModel {
         name: name.to_owned(),
         version: version.to_owned(),
         backend: manifest.backend,

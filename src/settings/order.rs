@@ -1,7 +1,7 @@
-//! Puts steps in an order in which each comes after those that it takes from.
+//! The order of the steps: each comes after the steps that it takes from.
 
-/// The order, as indices, keeping the given one where it can; or the steps of a cycle, the first one
-/// again at the end. `takes[i]` are the steps that step `i` takes from.
+/// Sorts the steps and returns their indices. Independent steps keep the given order. The error is a cycle, with its first
+/// step again at the end. `takes[i]` are the steps that step `i` takes from.
 pub(super) fn sorted(takes: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut order: Vec<usize> = Vec::with_capacity(takes.len());
     while order.len() < takes.len() {
@@ -17,7 +17,7 @@ pub(super) fn sorted(takes: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     Ok(order)
 }
 
-/// Every step that is left waits for another that is left: following them must come back.
+/// Finds a cycle. Every remaining step waits for another remaining step, so following them must come back.
 fn cycle(takes: &[Vec<usize>], done: &[usize]) -> Vec<usize> {
     let waits_for = |step: usize| {
         takes.get(step).and_then(|from| from.iter().copied().find(|other| !done.contains(other)))
@@ -38,14 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_step_comes_after_those_that_it_takes_from() {
+    fn step_comes_after_the_steps_that_it_takes_from() {
         assert_eq!(sorted(&[vec![2], vec![], vec![1]]), Ok(vec![1, 2, 0]));
         assert_eq!(sorted(&[vec![], vec![], vec![0]]), Ok(vec![0, 1, 2]));
         assert_eq!(sorted(&[]), Ok(vec![]));
     }
 
     #[test]
-    fn a_cycle_is_named_and_nothing_else_is() {
+    fn cycle_names_its_own_steps_and_no_others() {
         assert_eq!(sorted(&[vec![], vec![2, 0], vec![3], vec![2]]), Err(vec![2, 3, 2]));
         assert_eq!(sorted(&[vec![0]]), Err(vec![0, 0]));
     }

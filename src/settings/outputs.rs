@@ -1,4 +1,4 @@
-//! How a step's outputs are shown: `[steps.<name>.outputs]`.
+//! The views of a step's outputs: `[steps.<name>.outputs]`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use super::reader::Section;
 
 const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
 
-/// Reads the views of a step; without the table, every output is shown raw that is neither carried on
-/// nor an index of rows. Without a signature all is read that it does not decide.
+/// Reads the views of a step. Without the table, every output is shown raw unless it is stream state or an index of rows.
+/// Without a signature, only the keys are read that do not depend on it.
 pub(super) fn read(
     step: &Section<'_>,
     signature: Option<&Signature>,
@@ -26,7 +26,7 @@ pub(super) fn read(
     for name in section.names() {
         check_name(&section, name, "an output");
         if matches!(name, "model" | "version" | "skipped") {
-            let message = format!("{name:?} stands in every result already; choose another name");
+            let message = format!("{name:?} is a key of every result; choose another name");
             section.wrong(name, message);
         }
         let Some(entry) = section.named(name) else { continue };
@@ -55,7 +55,7 @@ fn all_raw(signature: &Signature) -> Vec<OutputView> {
 
 struct Reader<'a, 's> {
     section: &'s Section<'a>,
-    /// None where the model is not known.
+    /// None if the model was not found.
     signature: Option<&'s Signature>,
     base: &'s Path,
     name: &'s str,
@@ -96,7 +96,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// The key `output`; without it, the output of the entry's own name.
+    /// Resolves the key `output`, by default the entry's own name.
     fn main(&self, dtypes: &[DType], rank: Option<usize>, what: &str) -> Option<usize> {
         let name = self.section.or("output", self.name.to_owned(), string);
         self.resolve("output", &name, dtypes, rank, what)
@@ -105,7 +105,7 @@ impl Reader<'_, '_> {
     fn detections(&self, has_image: bool) -> Option<View> {
         if !has_image {
             self.section.wrong_here(
-                "shows boxes in the coordinates of the source image, but no input of this step is made of an \
+                "shows boxes in the coordinates of the source image, but no input of this step is made from an \
                  image; use raw, or bind an image",
             );
         }
@@ -123,16 +123,14 @@ impl Reader<'_, '_> {
         let landmarks = optional("landmarks", &[DType::F32], 3, "[N, points, 2]");
         let labels = self.labels();
         if labels.is_some() && !self.section.has("classes") {
-            self.section
-                .wrong("labels", "is of no use without classes; write classes = \"…\" or take it away");
+            self.section.wrong("labels", "has no effect without classes; write classes = \"…\" or remove it");
         }
         let min_score = self.section.or("min_score", 0.0, any_number);
         let (boxes, scores) = (boxes?, scores?);
         let rows = |output: usize| self.signature?.outputs.get(output)?.rows.as_deref();
         for (key, other) in [("scores", Some(scores)), ("classes", classes), ("landmarks", landmarks)] {
             if other.is_some_and(|other| rows(other) != rows(boxes)) {
-                self.section
-                    .wrong(key, "does not count the same things as boxes; both must have the same rows");
+                self.section.wrong(key, "has other rows than boxes; choose an output with the same rows");
             }
         }
         Some(View::Detections { boxes, scores, classes, labels, landmarks, min_score })
@@ -142,14 +140,14 @@ impl Reader<'_, '_> {
         let labels = self.base.join(self.section.optional("labels", path)?);
         if !labels.is_file() {
             let message =
-                format!("is {}, which is no file; write a file with one label a line", labels.display());
+                format!("{} is no file; write the path of a file with one label a line", labels.display());
             self.section.wrong("labels", message);
         }
         Some(labels)
     }
 
-    /// An output by its name, with the rank that it must have. Detections may be batched as well as ragged,
-    /// which gives one axis more.
+    /// Finds an output by name and checks its type and rank. A batched output of detections has one axis more than a ragged
+    /// one.
     fn resolve(
         &self,
         key: &str,
@@ -164,7 +162,7 @@ impl Reader<'_, '_> {
             let hint = did_you_mean(name, names());
             self.section.wrong(
                 key,
-                format!("is {name:?}, which is no output of the model{hint} (outputs: {})", listed(names())),
+                format!("{name:?} is no output of the model{hint} (outputs: {})", listed(names())),
             );
             return None;
         };
@@ -176,8 +174,8 @@ impl Reader<'_, '_> {
         let fits =
             (dtypes.is_empty() || dtypes.contains(&spec.dtype)) && rank.is_none_or(|rank| rank == have);
         if !fits {
-            let dtype = dtypes.first().map(|dtype| format!("{dtype} and ")).unwrap_or_default();
-            let message = format!("is {name:?}, which is {spec}; it must be {dtype}hold {what}");
+            let dtype = dtypes.first().map(|dtype| format!("is {dtype} and ")).unwrap_or_default();
+            let message = format!("{name:?} is {spec}; choose an output that {dtype}holds {what}");
             self.section.wrong(key, message);
             return None;
         }

@@ -1,4 +1,4 @@
-//! What the command line and the environment say over the file.
+//! The options and variables that override the file.
 
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::pipeline::{KafkaSpec, Limits};
@@ -9,27 +9,27 @@ use super::reader::Notes;
 use super::service::{MEMORY, check_brokers, check_listen};
 use super::supervision::like_its_model;
 
-/// Values that take the place of those in the file. Meant to be flattened into a command's arguments.
+/// Values that replace those in the file. Commands flatten them into their arguments.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Overrides {
-    /// Kafka's brokers, host:port, comma-separated, instead of those that the file names
+    /// Kafka's brokers, host:port, comma-separated, instead of the file's
     #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_BROKERS")]
     pub(crate) brokers: Option<String>,
     /// The consumer group instead of the file's
     #[arg(long, value_name = "NAME", env = "LOCKSTEP_GROUP")]
     pub(crate) group: Option<String>,
-    /// Where metrics and health are served instead of where the file says; `off` to serve nothing
+    /// Address for metrics and health instead of the file's; `off` serves nothing
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_HTTP")]
     pub(crate) http: Option<String>,
     /// Memory for payloads in flight instead of the file's, as 256MiB
     #[arg(long, value_name = "SIZE", env = "LOCKSTEP_MEMORY")]
     pub(crate) memory: Option<String>,
-    /// Where every model runs instead of where the file says: auto, cpu or cuda:0
+    /// Device of every model instead of the file's: auto, cpu or cuda:0
     #[arg(long, value_name = "DEVICE", env = "LOCKSTEP_DEVICE")]
     pub(crate) device: Option<String>,
 }
 
-/// Puts other brokers in the place of the configuration's.
+/// Replaces the brokers of the configuration.
 pub(super) fn set_brokers(notes: &Notes<'_>, kafka: &mut KafkaSpec, brokers: &str) {
     match check_brokers(brokers) {
         Ok(()) => brokers.clone_into(&mut kafka.brokers),

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where it stands, what it is, and what would be right.
+//! The mistakes of a configuration: the place, the fault and the remedy of each.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    /// Line and column, from 1; none for what stands in no line, as an option of the command line.
+    /// Line and column, from 1. None for a mistake outside the file, as in an option of the command line.
     pub(crate) place: Option<(usize, usize)>,
     /// The key's path, as `steps.faces.batch.max_size`; empty for the file as a whole.
     pub(crate) key: String,
-    /// What is wrong, and after a semicolon what would be right. Never a secret.
+    /// The fault and, after a semicolon, the remedy. Never holds a secret.
     pub(crate) message: String,
 }
 
-/// Everything that is wrong with one configuration; at least one mistake.
+/// All mistakes of one configuration, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problems {
     file: PathBuf,
@@ -22,7 +22,7 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
-    /// The mistakes of a file in the order of its lines; what stands in no line comes last.
+    /// Sorts the mistakes by line. Those without a line come last.
     pub(super) fn new(file: &Path, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.place.unwrap_or((usize::MAX, 0)));
         list.dedup();
@@ -36,7 +36,7 @@ impl Problems {
     }
 }
 
-/// A headline, then a line for each: `file:line:column: key: what is wrong; what would be right`.
+/// A headline, then a line for each mistake: `file:line:column: key: fault; remedy`.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = match self.list.len() {
@@ -61,7 +61,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The one of `known` that is probably meant by `word`, for "did you mean".
+/// The known name nearest to `word`, for "did you mean".
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -76,14 +76,14 @@ pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a s
     nearest(word, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
 }
 
-/// Letters in a row for lists in messages: `a, b, c`, or `none`.
+/// Joins names for messages: `a, b, c`, or `none`.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// How many letters must be put in, taken out, replaced or swapped with their neighbour (optimal string
-/// alignment), over the first 64 letters.
+/// The edit distance over the first 64 characters: insertions, deletions, replacements and swaps of neighbours (optimal
+/// string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.to_lowercase().chars().take(64).collect();
     let b: Vec<char> = b.to_lowercase().chars().take(64).collect();
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_fingers_is_recognised_and_another_word_is_not() {
+    fn nearest_finds_a_typing_mistake_and_no_other_word() {
         let known = ["max_size", "max_delay", "preferred"];
         assert_eq!(nearest("max_szie", known), Some("max_size"));
         assert_eq!(nearest("maxsize", known), Some("max_size"));

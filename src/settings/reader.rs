@@ -1,5 +1,5 @@
-//! Walks a parsed TOML document: takes typed values by key, notes every mistake with its place, and in
-//! the end names the keys that nobody asked for.
+//! The walk over a parsed TOML document. It takes typed values by key, notes every mistake with its place, and at the end
+//! reports the keys that no reader took.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, did_you_mean, listed};
 
-/// What the walk over one document has noted.
+/// The mistakes and the known keys that the walk over one document notes.
 pub(super) struct Notes<'a> {
     text: &'a str,
     problems: RefCell<Vec<Problem>>,
@@ -32,7 +32,7 @@ impl<'a> Notes<'a> {
         self.problems.into_inner()
     }
 
-    /// Every key that was asked for, names that the user chooses written as `<name>`.
+    /// Every key that a reader took. Names that the user chooses are `<name>`.
     #[cfg(test)]
     pub(super) fn known(&self) -> BTreeSet<String> {
         self.known.borrow().clone()
@@ -50,20 +50,20 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// A value with its place.
+/// A value and its place in the text.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
 /// One table of the document.
 pub(super) struct Section<'a> {
     notes: &'a Notes<'a>,
     table: &'a DeTable<'a>,
-    /// Its path, as `steps.faces`.
+    /// The table's path, as `steps.faces`.
     path: String,
-    /// Its path with the names that the user chooses written as `<name>`.
+    /// The table's path, with `<name>` for names that the user chooses.
     pattern: String,
     offset: usize,
     asked: RefCell<BTreeSet<String>>,
-    /// Whether any name may stand in it.
+    /// True if the table takes keys of any name.
     open: bool,
 }
 
@@ -80,17 +80,17 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether any mistake has been noted in the document so far.
+    /// Returns true once a mistake has been noted anywhere in the document.
     pub(super) fn has_problems(&self) -> bool {
         !self.notes.problems.borrow().is_empty()
     }
 
-    /// How many mistakes have been noted in the document so far.
+    /// The number of mistakes noted in the document so far.
     pub(super) fn problem_count(&self) -> usize {
         self.notes.problems.borrow().len()
     }
 
-    /// Its path, as `steps.faces`.
+    /// The table's path, as `steps.faces`.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
@@ -104,7 +104,7 @@ impl<'a> Section<'a> {
         Some((name.span(), value))
     }
 
-    /// Says that a key is known, and gives its value.
+    /// Marks a key as known and returns its value.
     pub(super) fn value(&self, key: &str) -> Option<&'a Value<'a>> {
         self.asked.borrow_mut().insert(key.to_owned());
         let name = if self.open { "<name>" } else { key };
@@ -112,19 +112,18 @@ impl<'a> Section<'a> {
         self.entry(key).map(|(_, value)| value)
     }
 
-    /// Whether a key is there.
+    /// Returns true if the table has a key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
     }
 
-    /// Notes a mistake in the value of a key of this table, or where the table stands if it has no such key.
+    /// Notes a mistake at the value of a key, or at the table itself if it has no such key.
     pub(super) fn wrong(&self, key: &str, message: impl Into<String>) {
         let offset = self.entry(key).map_or(self.offset, |(_, value)| value.span().start);
         self.notes.at(Some(offset), Self::join(&self.path, key), message);
     }
 
-    /// Notes a mistake in a value further down, or at the nearest table above it that there is. Empty
-    /// keys are left out.
+    /// Notes a mistake at a value further down, or at the nearest table above it. Empty keys are left out.
     pub(super) fn wrong_at(&self, keys: &[&str], message: impl Into<String>) {
         let mut offset = self.offset;
         let mut table = Some(self.table);
@@ -137,17 +136,17 @@ impl<'a> Section<'a> {
         self.notes.at(Some(offset), Self::join(&self.path, &Self::dotted(keys)), message);
     }
 
-    /// The keys with dots between them, empty ones left out.
+    /// Joins keys by dots and leaves empty ones out.
     pub(super) fn dotted(keys: &[&str]) -> String {
         keys.iter().copied().filter(|key| !key.is_empty()).collect::<Vec<_>>().join(".")
     }
 
-    /// Notes a mistake of this table as a whole.
+    /// Notes a mistake at this table as a whole.
     pub(super) fn wrong_here(&self, message: impl Into<String>) {
         self.notes.at(Some(self.offset), self.path.clone(), message);
     }
 
-    /// The value of a key if it is there and of the right kind.
+    /// The value of a key if the table has it and it is of the right kind.
     pub(super) fn optional<T>(
         &self,
         key: &str,
@@ -157,12 +156,12 @@ impl<'a> Section<'a> {
         kind(value.get_ref()).map_err(|message| self.wrong(key, message)).ok()
     }
 
-    /// The value of a key, or a default if it is not there. A wrong value is noted and gives the default.
+    /// The value of a key, or a default if the table lacks it. A wrong value is noted and gives the default.
     pub(super) fn or<T>(&self, key: &str, default: T, kind: impl Fn(&DeValue<'a>) -> Result<T, String>) -> T {
         self.optional(key, kind).unwrap_or(default)
     }
 
-    /// The value of a key that must be there; `example` is what to write.
+    /// The value of a required key; `example` is the text to write.
     pub(super) fn required<T>(
         &self,
         key: &str,
@@ -175,13 +174,13 @@ impl<'a> Section<'a> {
         self.optional(key, kind)
     }
 
-    /// The table under a key, if it is there.
+    /// The table under a key, if there is one.
     pub(super) fn table(&self, key: &str) -> Option<Section<'a>> {
         self.value(key)?;
         self.sub(key, if self.open { "<name>" } else { key }, false)
     }
 
-    /// The table under a key that must be there; `example` is what to write.
+    /// The table under a required key; `example` is the text to write.
     pub(super) fn required_table(&self, key: &str, example: &str) -> Option<Section<'a>> {
         if self.value(key).is_none() {
             self.wrong(key, format!("is missing; write {example}"));
@@ -189,7 +188,7 @@ impl<'a> Section<'a> {
         self.table(key)
     }
 
-    /// A table in which any name may stand: its keys in the order of the file.
+    /// A table under a key that takes keys of any name.
     pub(super) fn open_table(&self, key: &str) -> Option<Section<'a>> {
         self.value(key)?;
         self.sub(key, if self.open { "<name>" } else { key }, true)
@@ -202,12 +201,12 @@ impl<'a> Section<'a> {
         keys.into_iter().map(|key| key.get_ref().as_ref()).collect()
     }
 
-    /// Says that keys are known whose values cannot be judged.
+    /// Marks keys as known whose values cannot be judged.
     pub(super) fn skip(&self, keys: &[&str]) {
         self.asked.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
     }
 
-    /// The text under a key of the table under a name, if both are there; nothing is noted.
+    /// The text under a key of the table under a name, if both exist. Notes no mistake.
     pub(super) fn text_at(&self, name: &str, key: &str) -> Option<&'a str> {
         let (_, value) = self.entry(name)?;
         value.get_ref().as_table()?.get(key)?.get_ref().as_str()
@@ -235,14 +234,14 @@ impl<'a> Section<'a> {
                 let name = Self::join(&self.path, key);
                 self.wrong(
                     key,
-                    format!("is {}; it must be a table, as [{name}] or {{ … }}", super::kinds::shown(other)),
+                    format!("is {}; write a table, as [{name}] or {{ … }}", super::kinds::shown(other)),
                 );
                 None
             }
         }
     }
 
-    /// The one of several keys that is there; a mistake when there are several, or none.
+    /// The only one of several keys that the table has. Notes a mistake if it has several or none.
     pub(super) fn one_of(&self, keys: &[&'static str], example: &str) -> Option<&'static str> {
         for key in keys {
             self.value(key);
@@ -262,7 +261,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Notes every key that nobody has asked for.
+    /// Notes every key that no reader took as unknown.
     pub(super) fn finish(&self) {
         if self.open {
             return;
@@ -274,9 +273,9 @@ impl<'a> Section<'a> {
                 continue;
             }
             let known = || asked.iter().map(String::as_str);
-            let mut message = format!("is no key here{}", did_you_mean(name, known()));
+            let mut message = format!("unknown key{}", did_you_mean(name, known()));
             if !message.ends_with('?') {
-                message = format!("{message}; known are {}", listed(known()));
+                message = format!("{message}; known keys are {}", listed(known()));
             }
             self.notes.at(Some(key.span().start), Self::join(&self.path, name), message);
         }

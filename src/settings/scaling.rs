@@ -1,4 +1,4 @@
-//! How counts follow the load: `[scaling]`.
+//! The scaling of shards and instances: `[scaling]`.
 
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::scaling::{self, CountBounds, Level, Policy, ScalingSpec};
@@ -14,7 +14,7 @@ pub(super) const MOST_SHARDS: u64 = sharding::MOST_SHARDS as u64;
 /// The most instances of a step.
 pub(super) const MOST_INSTANCES: u64 = scaling::MOST_INSTANCES as u64;
 
-/// `[scaling]`. `steps` are those that could be read; all of them, if nothing is wrong.
+/// `[scaling]`. `steps` are the steps that could be read: all of them, if the file has no mistake.
 pub(super) fn scaling(root: &Section<'_>, steps: &[Step]) -> ScalingSpec {
     let instances = vec![CountBounds::default(); steps.len()];
     let mut spec = ScalingSpec { instances, ..ScalingSpec::default() };
@@ -32,7 +32,7 @@ pub(super) fn scaling(root: &Section<'_>, steps: &[Step]) -> ScalingSpec {
             if !known.contains(&name) {
                 let hint = did_you_mean(name, known.iter().copied());
                 let steps = listed(known.iter().copied());
-                of_step.wrong_here(format!("is no step{hint}; the steps are {steps}"));
+                of_step.wrong_here(format!("is no step{hint} (steps: {steps})"));
             }
             let place = steps.iter().position(|step| step.name == name);
             if let Some(of_step) = place.and_then(|place| spec.instances.get_mut(place)) {
@@ -57,7 +57,7 @@ pub(super) fn scaling(root: &Section<'_>, steps: &[Step]) -> ScalingSpec {
     spec
 }
 
-/// The number that was written, which a shorter one is only near to.
+/// The decimal number as written, which its `f32` only approximates.
 fn decimal(number: f32) -> f64 {
     (f64::from(number) * 1e6).round() / 1e6
 }
@@ -68,7 +68,8 @@ fn bounds(section: &Section<'_>, most: u64) -> CountBounds {
     if let (Some(min), Some(max)) = (min, max)
         && max < min
     {
-        section.wrong("max", format!("is {max}, less than min, which is {min}"));
+        section
+            .wrong("max", format!("is {max}, less than min, which is {min}; raise one or lower the other"));
     }
     section.finish();
     CountBounds { min, max }
@@ -80,7 +81,7 @@ fn level(value: &DeValue<'_>) -> Result<Level, String> {
     let DeValue::Table(table) = value else { return Err(format!("is {}; write {want}", shown(value))) };
     let keys = ["lag", "shards", "instances"];
     if let Some(unknown) = table.keys().map(|key| key.get_ref().as_ref()).find(|key| !keys.contains(key)) {
-        return Err(format!("has {unknown:?}, which is no key here{}", did_you_mean(unknown, keys)));
+        return Err(format!("has the unknown key {unknown:?}{}", did_you_mean(unknown, keys)));
     }
     let required = |key: &str| format!("has no {key}; write {want}");
     Ok(Level {
@@ -96,36 +97,38 @@ fn of<'v, T>(
     kind: impl Fn(&DeValue<'v>) -> Result<T, String>,
 ) -> Result<Option<T>, String> {
     let value = table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value.get_ref());
-    value.map(|value| kind(value).map_err(|message| format!("has {key}, which {message}"))).transpose()
+    value.map(|value| kind(value).map_err(|message| format!("has a wrong {key}: {message}"))).transpose()
 }
 
-/// More lag must not ask for less.
+/// Checks that levels rise: more lag never means fewer shards or instances.
 fn rising(levels: Vec<Level>) -> Result<Vec<Level>, String> {
     if levels.first().is_none_or(|first| first.lag != 0) {
-        return Err("does not say what holds without lag; write an entry with lag = 0 first".to_owned());
+        return Err("has no entry for no lag; write an entry with lag = 0 first".to_owned());
     }
     for (place, pair) in levels.windows(2).enumerate() {
         let [before, after] = pair else { continue };
         let entry = place + 2;
         if after.lag <= before.lag {
             return Err(format!(
-                "entry {entry} has lag {}, no more than the entry before; write the entries in the order of their lag",
+                "entry {entry} has lag {}, no more than the entry before; sort the entries by lag",
                 after.lag
             ));
         }
         if after.shards < before.shards || after.instances < before.instances {
-            return Err(format!("entry {entry} asks for less than the entry before; more lag asks for more"));
+            return Err(format!(
+                "entry {entry} has fewer than the entry before; write as many or more for more lag"
+            ));
         }
         if after.instances.is_some() != before.instances.is_some() {
             return Err(format!(
-                "entry {entry} differs from the entry before in whether it has instances; write them in all or in none"
+                "entry {entry} and the entry before: one has instances and one has none; write them in all or in none"
             ));
         }
     }
     Ok(levels)
 }
 
-/// A level that cannot be reached is a mistake.
+/// Notes levels outside the bounds, which could never be reached.
 fn within_bounds(section: &Section<'_>, spec: &ScalingSpec) {
     let (CountBounds { min, max }, levels) = (spec.shards, &spec.levels);
     if let (Some(max), Some(last)) = (max, levels.last())
@@ -133,10 +136,7 @@ fn within_bounds(section: &Section<'_>, spec: &ScalingSpec) {
     {
         section.wrong_at(
             &["shards", "max"],
-            format!(
-                "is {max}, and scaling.levels asks for {} shards; raise one or lower the other",
-                last.shards
-            ),
+            format!("is {max}, but scaling.levels has {} shards; raise one or lower the other", last.shards),
         );
     }
     if let (Some(min), Some(first)) = (min, levels.first())
@@ -144,10 +144,7 @@ fn within_bounds(section: &Section<'_>, spec: &ScalingSpec) {
     {
         section.wrong_at(
             &["shards", "min"],
-            format!(
-                "is {min}, and scaling.levels asks for {} shards; lower one or raise the other",
-                first.shards
-            ),
+            format!("is {min}, but scaling.levels has {} shards; lower one or raise the other", first.shards),
         );
     }
 }

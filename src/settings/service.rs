@@ -1,4 +1,4 @@
-//! The sections about what is around a pipeline: `[kafka]`, `[results]`, `[delivery]`, `[limits]` and `[http]`.
+//! The sections about brokers, topics, bounds and HTTP: `[kafka]`, `[results]`, `[delivery]`, `[limits]` and `[http]`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -62,15 +62,13 @@ pub(super) fn check_brokers(text: &str) -> Result<(), String> {
     for broker in text.split(',').map(str::trim) {
         let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
         if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
-            return Err(format!(
-                "holds {broker:?}, which is no host:port; write brokers as \"host1:9092,host2:9092\""
-            ));
+            return Err(format!("{broker:?} is no host:port; write brokers as \"host1:9092,host2:9092\""));
         }
     }
     Ok(())
 }
 
-/// librdkafka's properties: plain values, or where to find a secret. A value is never shown.
+/// librdkafka's properties: plain values, or the places of secrets. Messages never show a value.
 fn properties(section: &Section<'_>, (key, client): (&str, Client), base: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let Some(table) = section.open_table(key) else { return found };
@@ -78,7 +76,7 @@ fn properties(section: &Section<'_>, (key, client): (&str, Client), base: &Path)
     found
 }
 
-/// TOML reads `security.protocol = …` without quotes as a table in a table: both spellings are meant.
+/// TOML reads `security.protocol = …` without quotes as a table in a table, so both spellings are accepted.
 fn flatten(
     table: &Section<'_>,
     (prefix, client): (&str, Client),
@@ -103,7 +101,7 @@ fn flatten(
             _ => {
                 table.wrong(
                     name,
-                    "has a value of a kind that librdkafka does not take; write a text, a number, true or \
+                    "librdkafka does not take a value of this kind; write a text, a number, true or \
                      false, { env = \"NAME\" } or { file = \"path\" }",
                 );
                 None
@@ -141,7 +139,7 @@ fn secret(table: &Section<'_>, name: &str, base: &Path) -> Option<String> {
     found.map_err(|message| reference.wrong(source, message)).ok()
 }
 
-/// A topic's name within Kafka's own rules: at most 249 letters, digits, dots, underscores and hyphens.
+/// A topic's name by Kafka's own rules: at most 249 ASCII alphanumerics, dots, underscores and hyphens.
 pub(super) fn topic(value: &DeValue<'_>) -> Result<String, String> {
     let name = string(value)?;
     let legal = name.len() <= 249
@@ -152,23 +150,22 @@ pub(super) fn topic(value: &DeValue<'_>) -> Result<String, String> {
         Ok(name)
     } else {
         Err(format!(
-            "is {}; a topic's name has at most 249 letters, digits, dots, underscores and hyphens",
+            "{} is no topic name; write at most 249 letters or digits, dots, underscores and hyphens",
             shown(value)
         ))
     }
 }
 
-/// `[results]`. What streams carry on is kept only where a model `carries` something.
-pub(super) fn results(root: &Section<'_>, pipeline: &str, carries: bool) -> PublishSpec {
+/// `[results]`. The state topic exists only if a model is stateful.
+pub(super) fn results(root: &Section<'_>, pipeline: &str, is_stateful: bool) -> PublishSpec {
     let of = |what: &str| format!("{pipeline}.{what}");
     let (results, dead_letters, late) = (of("results"), of("dead-letters"), of("late"));
-    let state = carries.then(|| of("state"));
+    let state = is_stateful.then(|| of("state"));
     let Some(section) = root.table("results") else {
         return PublishSpec { results, dead_letters, late: Some(late), state };
     };
-    if section.has("state") && !carries {
-        section
-            .wrong("state", "is of no use, as no model of this pipeline carries anything on; take it away");
+    if section.has("state") && !is_stateful {
+        section.wrong("state", "no model of this pipeline carries state; remove the line");
     }
     let spec = PublishSpec {
         results: section.or("topic", results, topic),
@@ -185,7 +182,7 @@ fn unless_false<'v>(
 ) -> impl Fn(&DeValue<'v>) -> Result<Option<String>, String> {
     move |value| match value {
         DeValue::Boolean(false) => Ok(None),
-        DeValue::Boolean(true) => Err("is true; write a text, or false to go without".to_owned()),
+        DeValue::Boolean(true) => Err("is true; write a text, or false for none".to_owned()),
         other => kind(other).map(Some),
     }
 }
@@ -200,7 +197,11 @@ pub(super) fn delivery(root: &Section<'_>) -> DeliverySpec {
     spec.metadata_limit = section.or("metadata_limit", spec.metadata_limit, count(METADATA));
     spec.revoke_within = section.or("revoke_within", spec.revoke_within, |value| {
         let within = duration(value)?;
-        if within > MAX_REVOKE { Err("is more than a minute".to_owned()) } else { Ok(within) }
+        if within > MAX_REVOKE {
+            Err(format!("is {}; write a duration of at most \"1m\"", shown(value)))
+        } else {
+            Ok(within)
+        }
     });
     let words = [("stop", OnUndeliverable::Stop), ("drop", OnUndeliverable::Drop)];
     spec.on_undeliverable = section.or("on_undeliverable", spec.on_undeliverable, word(&words));
@@ -208,10 +209,10 @@ pub(super) fn delivery(root: &Section<'_>) -> DeliverySpec {
     spec
 }
 
-/// The group waits meanwhile.
+/// The longest that a revocation may take: the whole group waits for it.
 const MAX_REVOKE: Duration = Duration::from_secs(60);
 
-/// How many characters of metadata a commit may have. With fewer than these there is not even room for a small map.
+/// The range of `metadata_limit`, in characters. Below the minimum not even a small completion map fits.
 const METADATA: std::ops::RangeInclusive<u64> = 256..=(1 << 20);
 
 /// `[limits]`.
@@ -231,10 +232,11 @@ pub(super) fn limits(root: &Section<'_>) -> Limits {
     limits
 }
 
-/// What the budget for payloads may be.
+/// The range of the byte budget for payloads.
 pub(super) const MEMORY: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 
-/// `[http]`: where to listen, or none, and what has to be shown to change anything. The environment's token wins over the file's.
+/// `[http]`: the address to listen on, if any, and the token that changes need. The environment's token wins over the
+/// file's.
 pub(super) fn http(root: &Section<'_>, base: &Path) -> (Option<String>, Option<HttpToken>) {
     let default = Some("127.0.0.1:9464".to_owned());
     let section = root.table("http");
@@ -269,12 +271,14 @@ pub(super) fn http(root: &Section<'_>, base: &Path) -> (Option<String>, Option<H
     (listen, token)
 }
 
-/// `host:port`; port 0 for any free one.
+/// `host:port`. Port 0 takes any free port.
 pub(super) fn check_listen(text: &str) -> Result<(), String> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().is_ok()) {
         Ok(())
     } else {
-        Err(format!("is {text:?}; write host:port, as \"127.0.0.1:9464\" (port 0 takes any that is free)"))
+        Err(format!(
+            "{text:?} is no host:port; write one, as \"127.0.0.1:9464\" (port 0 takes any free port)"
+        ))
     }
 }

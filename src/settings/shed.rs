@@ -1,4 +1,4 @@
-//! What an input sheds when the pipeline cannot keep up: `shed` and `must_keep` of `[inputs.<name>]`.
+//! The samples that an input sheds when the pipeline cannot keep up: `shed` and `must_keep` of `[inputs.<name>]`.
 
 use std::time::Duration;
 
@@ -7,15 +7,14 @@ use lockstep_engine::ingest::shed::{Pattern, ShedPolicy, ShedRule};
 use super::kinds::{boolean, list, positive_duration, small, string};
 use super::reader::Section;
 
-/// From which age of a backlog on something is shed, where nothing else is said.
+/// The default age of an arriving sample from which there is a backlog.
 const ABOVE: Duration = Duration::from_secs(5);
 
 pub(super) fn shed(input: &Section<'_>) -> Option<ShedPolicy> {
     let must_keep = input.or("must_keep", false, boolean);
     let section = input.table("shed")?;
     if must_keep {
-        input
-            .wrong("shed", "stands beside must_keep = true, which says never to shed; take one of them away");
+        input.wrong("shed", "contradicts must_keep = true, which never sheds; remove one of them");
     }
     let example = "{ keep_latest = \"500ms\" }";
     let rule = match section.one_of(&["keep_latest", "sample", "priority"], example) {

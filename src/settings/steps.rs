@@ -1,4 +1,4 @@
-//! The models that run, and what they take: `[models]` and `[steps]`.
+//! The models and the inputs of each: `[models]` and `[steps]`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::batching::{MOST, batch};
 use super::device::device;
 use super::inputs::{Inputs, check_name};
 use super::kinds::{count, list, path, shown, string};
-use super::models::{Found, find};
+use super::models::{RepositoryModel, find};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 use super::scaling::MOST_INSTANCES;
@@ -23,15 +23,15 @@ use super::supervision::{care, like_its_model};
 use super::tensors;
 use super::{order, outputs};
 
-/// A step as written: references to other steps are names still.
+/// A step as written: references to other steps are still names.
 struct Draft<'a> {
     section: Section<'a>,
     name: String,
-    found: Option<Found>,
+    found: Option<RepositoryModel>,
     care: Care,
 }
 
-/// Reads `[models]` and `[steps]`; the steps come sorted, each after those that it takes from.
+/// Reads `[models]` and `[steps]`. The steps come sorted, each after the steps that it takes from.
 pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> Vec<Step> {
     let repository = repository(root, base);
     let example = "[steps.faces] with model = \"faces\"";
@@ -56,7 +56,7 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
             cycle.iter().filter_map(|step| drafts.get(*step)).map(|draft| draft.name.as_str()).collect();
         if let Some(draft) = cycle.first().and_then(|step| drafts.get(*step)) {
             draft.section.wrong_here(format!(
-                "takes from itself, by way of {}; a step can take from steps only that do not wait for it",
+                "takes from itself through {}; take from steps only that do not wait for it",
                 names.join(" -> ")
             ));
         }
@@ -75,13 +75,13 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
 /// A step that could be read.
 struct Read {
     step: Step,
-    /// Whether no mistake was noted in what it takes: a shape that does not fit would be named twice.
+    /// True if its bindings have no mistake yet: a shape that does not fit would be noted twice.
     is_bound: bool,
-    /// The same of what it shows.
+    /// True if its outputs have no mistake yet.
     is_shown: bool,
 }
 
-/// Notes which shapes do not fit across the steps, as far as the steps could be read, and tells each the extents that are known.
+/// Notes the shapes that do not fit across the steps that could be read, and sets the known extents of each.
 fn check_shapes(steps: &mut [Option<Read>], section: &Section<'_>) {
     let known: Vec<Option<&Step>> = steps.iter().map(|read| read.as_ref().map(|read| &read.step)).collect();
     let (extents, mismatches) = check_known(&known, &tensors::row_of);
@@ -111,25 +111,25 @@ fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
     repository
 }
 
-fn model(step: &Section<'_>, repository: &Path) -> Option<Found> {
+fn model(step: &Section<'_>, repository: &Path) -> Option<RepositoryModel> {
     let version = step.optional("version", |value| match value {
         DeValue::Integer(number) => Ok(number.to_string()),
         _ => plain(value),
     });
     let name = step.required("model", "model = \"…\" with the name of a folder of the repository", plain)?;
-    find(repository, &name, version.as_deref()).map_err(|lost| step.wrong(lost.key, lost.message)).ok()
+    find(repository, &name, version.as_deref()).map_err(|error| step.wrong(error.key, error.message)).ok()
 }
 
-/// A name that is one folder: a path that leaves the repository would make a model of any file.
+/// The name of one folder. A path could leave the repository and load any file as a model.
 fn plain(value: &DeValue<'_>) -> Result<String, String> {
     let name = string(value)?;
     if name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
-        return Err(format!("is {}; write the name of one folder", shown(value)));
+        return Err(format!("{} is no folder's name; write the name of one folder", shown(value)));
     }
     Ok(name)
 }
 
-/// The drafts that a draft takes from, by the text of its bindings. What is wrong there is noted later.
+/// The drafts that a draft takes from, by the text of its bindings. Mistakes in them are noted later.
 fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
     let Some(inputs) = draft.section.table("inputs") else { return Vec::new() };
     let from = |name: &str| {
@@ -144,7 +144,7 @@ mod unfitted;
 
 struct Reader<'a, 'd> {
     drafts: &'d [Draft<'a>],
-    /// From a draft's index to its index in the pipeline.
+    /// Each draft's index in the pipeline, by its index here.
     place: &'d BTreeMap<usize, usize>,
     inputs: Option<&'d Inputs>,
     base: &'d Path,
@@ -161,7 +161,7 @@ impl Reader<'_, '_> {
         let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
         let batch = batch(section, max_batch);
         let Some(found) = &draft.found else {
-            // Without a signature nothing can be said of what fits it. What is wrong in itself is.
+            // Without a signature only mistakes that do not depend on it can be noted.
             self.unfitted(section);
             outputs::read(section, None, self.base, true);
             section.finish();
@@ -173,7 +173,7 @@ impl Reader<'_, '_> {
         let has_image = bindings.iter().any(|binding| {
             let image =
                 |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
-            // What could not be read may be one.
+            // A binding that could not be read may be one.
             binding.is_none()
                 || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
         });
@@ -222,7 +222,7 @@ impl Reader<'_, '_> {
                     let hint = remedy(spec, signature);
                     section.wrong(
                         &spec.name,
-                        format!("is missing: the model takes {} as {spec}; write {hint}", spec.name),
+                        format!("is missing, and the model takes {} as {spec}; write {hint}", spec.name),
                     );
                     return None;
                 }
@@ -236,17 +236,16 @@ impl Reader<'_, '_> {
         let stateful = bindings.iter().any(|binding| matches!(binding, Some(Binding::State { .. })));
         if stateful && self.inputs.is_some_and(|inputs| inputs.align.revise.revises()) {
             section.wrong_here(
-                "carries state from bundle to bundle, so no bundle can go through it twice, as [align] says with \
-                 allowed_lateness or emit = \"early-and-final\"; take those away, or write { zeros = true } instead of \
-                 carry",
+                "carries state from bundle to bundle, so no bundle may pass it twice, but [align] has allowed_lateness or \
+                 emit = \"early-and-final\"; remove those, or write { zeros = true } instead of carry",
             );
         }
         let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
         if stateful && chained {
             section.wrong_here(
-                "carries state from bundle to bundle, in the order of event time, and takes from another step as \
-                 well, whose batches do not keep that order; take from inputs only, or write { zeros = true } \
-                 instead of carry",
+                "carries state from bundle to bundle in the order of event time, but also takes from another step, \
+                 whose batches do not keep that order; take from inputs only, or write { zeros = true } instead of \
+                 carry",
             );
         }
         bindings
@@ -274,10 +273,7 @@ impl Reader<'_, '_> {
                     let hint = did_you_mean(&name, names());
                     section.wrong(
                         "carry",
-                        format!(
-                            "is {name:?}, which is no output of the model{hint} (outputs: {})",
-                            listed(names())
-                        ),
+                        format!("{name:?} is no output of the model{hint} (outputs: {})", listed(names())),
                     );
                     return None;
                 };
@@ -287,8 +283,8 @@ impl Reader<'_, '_> {
                     section.wrong(
                         "carry",
                         format!(
-                            "is {name:?}, but the model's model.toml has no [[state]] with input = {:?} and output = \
-                             {name:?}; {}",
+                            "{name:?} is no state: the model's model.toml has no [[state]] with input = {:?} and output = \
+                             {name:?}; write {}",
                             spec.name,
                             remedy(spec, signature)
                         ),
@@ -300,7 +296,7 @@ impl Reader<'_, '_> {
                 if section.optional("zeros", super::kinds::boolean)? {
                     Some(Binding::Zeros)
                 } else {
-                    section.wrong("zeros", "is false; write true, or bind something else instead");
+                    section.wrong("zeros", "is false; write true, or another binding");
                     None
                 }
             }
@@ -334,10 +330,8 @@ impl Reader<'_, '_> {
         let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
         let Some(draft) = steps().position(|name| name == step) else {
             let hint = did_you_mean(step, steps());
-            section.wrong(
-                "from",
-                format!("is {from:?}, but there is no step {step:?}{hint} (steps: {})", listed(steps())),
-            );
+            section
+                .wrong("from", format!("{from:?} names no step {step:?}{hint} (steps: {})", listed(steps())));
             return None;
         };
         let source = &self.drafts.get(draft)?.found.as_ref()?.signature;
@@ -347,7 +341,7 @@ impl Reader<'_, '_> {
             section.wrong(
                 "from",
                 format!(
-                    "is {from:?}, but {step} has no output {output:?}{hint} (outputs: {})",
+                    "{from:?} is unknown: {step} has no output {output:?}{hint} (outputs: {})",
                     listed(names())
                 ),
             );
@@ -367,16 +361,15 @@ impl Reader<'_, '_> {
             section.wrong(
                 "from",
                 format!(
-                    "is {from:?}, which is {gives} and so has no row for each bundle; take an output with a \
-                     batch axis"
+                    "{from:?} is {gives}, which has no row for each bundle; take an output with a batch axis"
                 ),
             );
         } else if !fits {
             section.wrong(
                 "from",
                 format!(
-                    "is {from:?}, which gives {gives}, but the model's input {} takes {spec}; take an output of \
-                     that type and shape",
+                    "{from:?} is {gives}, but the model's input {} takes {spec}; take an output of that type and \
+                     shape",
                     spec.name
                 ),
             );
@@ -385,7 +378,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// What to write for an input of a model.
+/// The text to write for an input of a model.
 fn remedy(spec: &TensorSpec, signature: &Signature) -> String {
     match signature.state.iter().find(|state| state.input == spec.name) {
         Some(state) => format!(

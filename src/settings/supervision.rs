@@ -1,5 +1,4 @@
-//! What happens when something fails: `[supervision]`, and of a step `deadline`, `tries`, `on_open_circuit` and
-//! `fallback`.
+//! The handling of failures: `[supervision]`, and `deadline`, `tries`, `on_open_circuit` and `fallback` of a step.
 
 use lockstep_engine::infer::backend::LoadModel;
 use lockstep_engine::infer::extents::Extents;
@@ -7,7 +6,7 @@ use lockstep_engine::infer::step::{Care, Fallback, OnOpenCircuit};
 use lockstep_engine::pipeline::Supervision;
 
 use super::kinds::{duration, positive_duration, small, word};
-use super::models::Found;
+use super::models::RepositoryModel;
 use super::reader::Section;
 
 /// `[supervision]`.
@@ -22,7 +21,10 @@ pub(super) fn supervision(root: &Section<'_>) -> Supervision {
     if restarts.backoff_max < restarts.backoff {
         section.wrong(
             "backoff_max",
-            format!("is {:?}, less than backoff, which is {:?}", restarts.backoff_max, restarts.backoff),
+            format!(
+                "is {:?}, less than backoff, which is {:?}; write more",
+                restarts.backoff_max, restarts.backoff
+            ),
         );
     }
     let breaker = &mut supervision.breaker;
@@ -33,11 +35,11 @@ pub(super) fn supervision(root: &Section<'_>) -> Supervision {
     supervision
 }
 
-/// What a step says of its model's failures. `find` looks the fallback model up.
+/// The settings of a step for its model's failures. `find` looks the fallback model up.
 pub(super) fn care(
     step: &Section<'_>,
-    found: Option<&Found>,
-    find: impl Fn(&Section<'_>) -> Option<Found>,
+    found: Option<&RepositoryModel>,
+    find: impl Fn(&Section<'_>) -> Option<RepositoryModel>,
 ) -> Care {
     let mut care = Care::default();
     care.deadline = step.or("deadline", care.deadline, positive_duration);
@@ -54,20 +56,20 @@ pub(super) fn care(
         let fallback = find(&section);
         section.finish();
         if on_open_circuit != Word::Fallback {
-            section.wrong_here("is never used; write on_open_circuit = \"fallback\" beside it, or leave it out");
+            section.wrong_here("is never used; write on_open_circuit = \"fallback\" beside it, or remove it");
         }
         let (found, fallback) = (found?, fallback?);
-        let takes = |found: &Found| (found.signature.inputs.clone(), found.signature.outputs.clone());
+        let takes = |found: &RepositoryModel| (found.signature.inputs.clone(), found.signature.outputs.clone());
         if takes(found) != takes(&fallback) {
             section.wrong_here(format!(
-                "is {}/{}, whose model.toml names other inputs or outputs than that of {}/{}; a fallback takes and gives the \
-                 same tensors under the same names",
+                "is {}/{}, whose model.toml names other inputs or outputs than that of {}/{}; choose a model with the same \
+                 tensors under the same names",
                 fallback.name, fallback.version, found.name, found.version
             ));
         }
         if !found.signature.state.is_empty() {
             section.wrong_here(format!(
-                "stands in for {}, which carries state that no other model can go on with; write on_open_circuit = \"wait\" or \
+                "replaces {}, whose state no other model can continue; write on_open_circuit = \"wait\" or \
                  \"dead-letter\"",
                 found.name
             ));
@@ -94,7 +96,7 @@ pub(super) fn care(
             if !step.has("fallback") {
                 step.wrong(
                     "on_open_circuit",
-                    "is \"fallback\", but there is none; write fallback = { model = \"…\" } beside it",
+                    "\"fallback\" needs a fallback model; write fallback = { model = \"…\" } beside it",
                 );
             }
             OnOpenCircuit::Wait
@@ -103,7 +105,7 @@ pub(super) fn care(
     care
 }
 
-/// A fallback model runs where and how the model does that it stands in for.
+/// Gives the fallback model the device, threads, warm-up and extents of the model that it replaces.
 pub(super) fn like_its_model(care: &mut Care, model: &LoadModel) {
     if let OnOpenCircuit::Fallback(fallback) = &mut care.on_open_circuit {
         fallback.model.device = model.device;

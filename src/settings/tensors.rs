@@ -1,5 +1,4 @@
-//! What is made of an input for a model: `image`, `waveform`, `log_mel`, `token_ids`,
-//! `attention_mask` and `bytes` of a step's inputs.
+//! The preprocessing of a step's inputs: `image`, `waveform`, `log_mel`, `token_ids`, `attention_mask` and `bytes`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,17 +15,17 @@ use lockstep_engine::tensor::DType;
 use super::kinds::{any_number, boolean, count, integer, number, path, shown, small, three, whole, word};
 use super::reader::Section;
 
-/// The keys, one of which says what is made of an input.
+/// The keys of preprocessing, of which a binding has one.
 pub(super) const MAKERS: [&str; 6] = ["image", "waveform", "log_mel", "token_ids", "attention_mask", "bytes"];
 
-/// The input that a tensor is made of.
+/// The input that a tensor is made from.
 pub(super) struct Made<'a> {
     pub(super) input: &'a str,
     pub(super) modality: Modality,
     pub(super) join: Join,
     pub(super) drift: OnDrift,
     pub(super) pictures: PictureCare,
-    /// The folder that paths are relative to.
+    /// The base folder of relative paths.
     pub(super) base: &'a Path,
 }
 
@@ -50,7 +49,7 @@ pub(super) fn read(binding: &Section<'_>, made: &Made<'_>) -> Option<Preprocess>
         binding.wrong(
             maker,
             format!(
-                "cannot be made of {}, which carries {}; write {example}",
+                "cannot be made from {}, which carries {}; write {example}",
                 made.input,
                 modality_word(made.modality)
             ),
@@ -70,7 +69,7 @@ pub(super) fn read(binding: &Section<'_>, made: &Made<'_>) -> Option<Preprocess>
     preprocess
 }
 
-/// The kind of thing that an input carries, for people.
+/// The name of a modality, for people.
 pub(crate) fn modality_word(modality: Modality) -> &'static str {
     match modality {
         Modality::Image => "images",
@@ -100,8 +99,7 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
         ]),
     );
     if section.has("fill") && !matches!(resize, Resize::Fit { .. }) {
-        section
-            .wrong("fill", "is of no use without resize = \"fit\"; take it away, or write resize = \"fit\"");
+        section.wrong("fill", "has no effect without resize = \"fit\"; remove it, or write resize = \"fit\"");
     }
     let spec = ImageSpec {
         width: width.unwrap_or(1),
@@ -117,7 +115,7 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
         care,
     };
     if spec.std.contains(&0.0) {
-        section.wrong("std", "has a 0, by which nothing can be divided; write 1 to leave a channel as it is");
+        section.wrong("std", "has a 0, and pixels are divided by it; write 1 to leave a channel as it is");
     }
     if spec.scale == 0.0 {
         section
@@ -126,13 +124,13 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
     if spec.dtype == DType::U8 && (spec.scale, spec.mean, spec.std) != (1.0, [0.0; 3], [1.0; 3]) {
         section.wrong(
             "dtype",
-            "is \"u8\", which leaves pixels as they are; take away scale, mean and std, or write dtype = \"f32\"",
+            "\"u8\" leaves pixels as they are; remove scale, mean and std, or write dtype = \"f32\"",
         );
     }
     width.and(height).map(|_| spec)
 }
 
-/// The samples that a window is long at a rate, rounded.
+/// The length of a window in samples at a rate, rounded.
 fn samples_of(length: Duration, rate: u32) -> u128 {
     (length.as_nanos() * u128::from(rate) + 500_000_000) / 1_000_000_000
 }
@@ -150,7 +148,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
                     "samples",
                     format!(
                         "is {samples}, but the window of {} is {window:?} long, which at {rate} Hz makes {right}; \
-                         write samples = {right} or take it away",
+                         write samples = {right} or remove it",
                         made.input
                     ),
                 );
@@ -162,7 +160,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
             section.wrong(
                 "samples",
                 format!(
-                    "is missing: {} is taken as it comes, without a window; write how many samples a record holds, as \
+                    "is missing: {} is the pivot and has no window; write the samples of a record, as \
                      samples = 512",
                     made.input
                 ),
@@ -171,7 +169,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
         }
         (Join::Nearest { .. } | Join::Latest { .. } | Join::AllBetweenPivots { .. }, _) => {
             section.wrong_here(format!(
-                "needs a window to cut sound from, but {0} is joined without; write {0} = {{ window = {{ before = \
+                "needs a window to cut sound from, but {0} has none; write {0} = {{ window = {{ before = \
                  \"512ms\" }} }} in [align]",
                 made.input
             ));
@@ -205,7 +203,7 @@ fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {
         _ => Err(format!("is {}; write 1 (magnitude) or 2 (power)", shown(value))),
     });
     let floor = section.or("floor", 1e-10, |value| match number(0.0..=f32::MAX)(value)? {
-        0.0 => Err("is 0, of which there is no logarithm; write a small number, as 1e-10".to_owned()),
+        0.0 => Err("0 has no logarithm; write a small number, as 1e-10".to_owned()),
         floor => Ok(floor),
     });
     let log = section.or(
@@ -227,14 +225,17 @@ fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {
         section.wrong("f_min", format!("is {f_min}, not below f_max, which is {f_max}; write a lower one"));
     }
     if win_length > n_fft {
-        section.wrong("win_length", format!("is {win_length}; it is at most n_fft, which is {n_fft}"));
+        section.wrong(
+            "win_length",
+            format!("is {win_length}, more than n_fft, which is {n_fft}; write {n_fft} or less"),
+        );
     }
     let least = if center { n_fft / 2 + 1 } else { n_fft };
     if wave.length < least {
         section.wrong(
             "n_fft",
             format!(
-                "is {n_fft}, but the sound has {} samples; it needs {least} of them or more",
+                "is {n_fft}, which needs {least} samples or more, but the sound has {}; write a smaller one",
                 wave.length
             ),
         );
@@ -264,16 +265,13 @@ fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
     if !tokenizer.is_file() {
         section.wrong(
             "tokenizer",
-            format!(
-                "is {}, which is no file; write the path of a Hugging Face tokenizer.json",
-                tokenizer.display()
-            ),
+            format!("{} is no file; write the path of a Hugging Face tokenizer.json", tokenizer.display()),
         );
     }
     Some(TextSpec { tokenizer, length: length?, special_tokens, pad_id })
 }
 
-/// The type and the shape of one row of what is made.
+/// The type and the shape of one row of a preprocessed tensor.
 pub(super) fn row_of(preprocess: &Preprocess) -> (DType, Vec<usize>) {
     (preprocess.dtype(), preprocess.shape())
 }

@@ -1,4 +1,4 @@
-//! What must hold between the sections.
+//! The checks across sections.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use lockstep_engine::publish::Transaction;
 use super::kinds::show_size;
 use super::reader::Section;
 
-/// Notes topics that coincide and payloads that could never be held.
+/// Notes topics that coincide, and payloads larger than the byte budget.
 pub(super) fn check(root: &Section<'_>, inputs: &[InputSpec], publish: &PublishSpec, limits: &Limits) {
     let of_inputs = inputs.iter().map(|input| (["inputs", &input.name, "topic"], input.topic.as_str()));
     let mut topics: Vec<([&str; 3], &str)> = of_inputs.collect();
@@ -29,7 +29,7 @@ pub(super) fn check(root: &Section<'_>, inputs: &[InputSpec], publish: &PublishS
             root.wrong_at(
                 key,
                 format!(
-                    "is {topic:?}, which is the topic of {} already; each needs a topic of its own",
+                    "{topic:?} is already the topic of {}; write a topic of its own for each",
                     Section::dotted(other)
                 ),
             );
@@ -49,11 +49,11 @@ pub(super) fn check(root: &Section<'_>, inputs: &[InputSpec], publish: &PublishS
     }
 }
 
-/// So many times as long as a transaction gathers at most is the least that brokers may keep one open: it has to end, too.
+/// The brokers' transaction timeout is at least this many times the longest `transaction_every`: the commit takes time too.
 const SPARE: u32 = 4;
 
-/// What is told before it is final is told again after a crash, as the position of its pivot is not committed before. And a
-/// transaction must not be given up by the broker while it gathers.
+/// Notes settings that break exactly-once. A bundle that is published before it is final is published again after a crash,
+/// because its pivot's position is not committed before. The broker must not abort a transaction while it gathers results.
 pub(super) fn check_delivery(
     root: &Section<'_>,
     kafka: &KafkaSpec,
@@ -72,15 +72,15 @@ pub(super) fn check_delivery(
             Some(_) => root.wrong_at(
                 &["kafka", "producer", TIMEOUT],
                 format!(
-                    "is less than {least}, {SPARE} times as long as a transaction may gather: the broker would give up \
-                     transactions under way"
+                    "is less than {least}, which is {SPARE} times as long as a transaction may gather, so the broker would \
+                     abort open transactions; write {least} or more"
                 ),
             ),
             None => root.wrong_at(
                 &["delivery", "transaction_every"],
                 format!(
-                    "is too long: brokers keep a transaction open for {} ms, and that has to be {SPARE} times as long; \
-                     shorten it, or set kafka.producer.\"{TIMEOUT}\" to {least} at least",
+                    "is too long: brokers keep a transaction open for {} ms, which must be {SPARE} times as long; \
+                     shorten it, or set kafka.producer.\"{TIMEOUT}\" to {least} or more",
                     TRANSACTION_TIMEOUT.as_millis()
                 ),
             ),
@@ -89,8 +89,8 @@ pub(super) fn check_delivery(
     if align.revise.revises() {
         root.wrong_at(
             &["delivery", "guarantee"],
-            "is \"exactly-once\", and [align] asks for bundles before they are final (allowed_lateness, emit): those could \
-             come twice; do without the one or the other",
+            "\"exactly-once\" contradicts [align], which publishes bundles before they are final (allowed_lateness, emit), so \
+             that they could come twice; remove one of them",
         );
     }
 }

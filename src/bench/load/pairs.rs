@@ -22,16 +22,16 @@ use crate::bench::{Ground, PARTITION_BYTES};
 use crate::commands::Failure;
 use crate::settings::{Overrides, load};
 
-/// Of each input.
+/// The partitions of each input.
 pub(super) const PARTITIONS: i32 = 16;
 /// Each partition has as many of them.
 pub(super) const STREAMS: u64 = 16;
-/// What waits to be sent, in bytes.
+/// The producer's queue, in bytes.
 const QUEUE: usize = 8 << 20;
-/// How long everything sent may take to be acknowledged.
+/// The longest wait for all acknowledgements.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is measured over pairs.
+/// The topics and the model of a measurement over pairs.
 pub(super) struct Workload {
     pub(super) content_type: String,
     /// One sample of the input that the model takes, and one of the other.
@@ -40,7 +40,7 @@ pub(super) struct Workload {
     pub(super) step: String,
 }
 
-/// How a pipeline over them is to be.
+/// The settings of a pipeline over pairs.
 pub(super) struct Settings<'a> {
     pub(super) policy: Policy,
     /// `limits.memory` in MiB; as it is by default if not said.
@@ -65,12 +65,12 @@ impl Workload {
         }
     }
 
-    /// How many pairs the embedded broker holds before it drops the oldest; none where there is another.
+    /// The number of pairs that the embedded broker holds before it drops the oldest. None with another broker.
     pub(super) fn room(&self, ground: &Ground) -> Option<u64> {
         self.room_of(ground, PARTITIONS)
     }
 
-    /// The same, in so many partitions of each input.
+    /// The same for a number of partitions of each input.
     pub(super) fn room_of(&self, ground: &Ground, partitions: i32) -> Option<u64> {
         let largest = self.values.iter().map(Bytes::len).max().unwrap_or(0);
         let each = (PARTITION_BYTES / (largest + 150)) as u64;
@@ -133,7 +133,7 @@ pub(super) struct Topics {
     pub(super) results: String,
     dead_letters: String,
     partitions: i32,
-    /// How many streams there are pairs of.
+    /// The number of streams.
     pub(super) streams: u64,
 }
 
@@ -142,7 +142,7 @@ impl Topics {
         Self::with(ground, PARTITIONS, STREAMS)
     }
 
-    /// With so many partitions of each input and of the results, for pairs of so many streams.
+    /// Creates the topics with a number of partitions of each input and of the results, for a number of streams.
     pub(super) fn with(ground: &Ground, partitions: i32, streams: u64) -> Result<Self, Failure> {
         Ok(Self {
             inputs: [ground.topic("first", partitions)?, ground.topic("second", partitions)?],
@@ -184,7 +184,7 @@ impl<'a> Feeder<'a> {
         Ok(Self { sink, topics, values, streams, partitions, sent: 0, last: Timestamp::MIN, failed })
     }
 
-    /// How many pairs have been sent.
+    /// The number of pairs sent.
     pub(super) fn sent(&self) -> u64 {
         self.sent
     }
@@ -211,8 +211,7 @@ impl<'a> Feeder<'a> {
         self.sent += 1;
     }
 
-    /// Sends pairs as they come due, so many a second, for as long as `on` says. It is given when the pair before was due,
-    /// which is its event time.
+    /// Sends pairs at a rate while `on` returns true. `on` gets the due time of the pair before, which is its event time.
     pub(super) fn pace(&mut self, rate: f64, mut on: impl FnMut(Timestamp) -> bool) {
         let since = Timestamp::now();
         for number in 1_u64.. {
@@ -225,8 +224,8 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Sends so many pairs, the first at once and the others so many a second from its result on: until clients have met
-    /// their broker, which takes up to a second, pairs would pile up.
+    /// Sends a number of pairs: the first at once, the others at a rate once its result is there. Clients take up to a second
+    /// to connect to their broker, during which pairs would pile up.
     pub(super) fn pace_behind_first(
         &mut self,
         live: &Live<'_>,
@@ -257,7 +256,7 @@ impl<'a> Feeder<'a> {
     }
 }
 
-/// Sends so many pairs at once, as if they had come at that rate until now. Says when that was.
+/// Sends a number of pairs at once, with event times as if they had come at a rate until now. Returns that time.
 pub(super) fn fill(mut feeder: Feeder<'_>, pairs: u64, rate: f64) -> Result<Timestamp, Failure> {
     let now = Timestamp::now();
     for number in 0..pairs {

@@ -13,12 +13,12 @@ use crate::commands::Failure;
 
 /// Pairs a second when idle.
 const TRICKLE: f64 = 20.0;
-/// The backlog came at so many times the rate that is sustainable.
+/// The rate of the backlog, in multiples of the sustainable rate.
 const CAME_AT: f64 = 3.0;
-/// Of each policy: as many as there are, so that each is once the first, once between the others and once the last.
+/// The rounds of each policy: as many as policies, so that each is once first, once in the middle and once last.
 const ROUNDS: usize = Policy::ALL.len();
 
-/// What was found of one policy, by round.
+/// The measurements of one policy, by round.
 #[derive(Default)]
 struct Found {
     drained: Vec<f64>,

@@ -1,4 +1,4 @@
-//! `lockstep run` as a process of its own, of which is asked what it does and what memory it takes.
+//! `lockstep run` as a process of its own, with requests for its metrics and its memory.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use lockstep_actors::Stop;
 use crate::commands::Failure;
 use crate::commands::top::{Scrape, fetch};
 
-/// How long it may take to come up, and to end.
+/// The longest that it may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -28,7 +28,7 @@ pub(super) struct Memory {
     pub(super) most: f64,
 }
 
-/// An address of the loopback that nobody listens on.
+/// A free address on the loopback interface.
 pub(super) fn free_address() -> Result<String, Failure> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
@@ -53,7 +53,7 @@ impl Process {
         Ok(process)
     }
 
-    /// What it says of itself.
+    /// Requests its metrics.
     pub(super) fn ask(&self) -> Result<Scrape, Failure> {
         Ok(fetch(&self.address)?)
     }
@@ -82,7 +82,7 @@ impl Process {
         let id = self.child.id().to_string();
         let told = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status()?;
         if !told.success() {
-            return Err("the pipeline under load had ended before it was told to".into());
+            return Err("the pipeline under load ended too early".into());
         }
         for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
             match self.child.try_wait()? {

@@ -1,4 +1,4 @@
-//! What it costs streams that shards become more and fewer while records come.
+//! The cost for streams of resharding while records arrive.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::bench::report::{Case, Goal, quantile};
 use crate::commands::Failure;
 use crate::commands::top::Scrape;
 
-/// What is asked for, again and again.
+/// The numbers of shards that are requested in turn.
 const SHARDS: [usize; 4] = [3, 2, 4, 1];
-/// The load: so much of what it can take, but no more pairs a second than that, which a feeder beside it keeps up.
+/// The load as a share of the sustainable rate. The constant below bounds it to the pairs a second that a feeder can send.
 const LOAD: f64 = 0.5;
 const MOST: f64 = 4000.0;
 /// In the flood that finds out.
 const FLOOD: u64 = 20_000;
-/// How long, after shards were asked for, samples count as those of then: until it is seen takes up to 100 ms.
+/// The time after a request during which samples count as affected. The process sees it within 100 ms.
 const WINDOW: Duration = Duration::from_millis(250);
 
 /// Streams do this when a number of shards is asked for.

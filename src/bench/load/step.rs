@@ -21,20 +21,20 @@ use crate::settings::{Overrides, load};
 
 /// `limits.memory`, in MiB: so little that the backlog is many times as much.
 const MEMORY: u64 = 32;
-/// The load before and after the step, and in it, by what is sustainable.
+/// The load before and after the step, and below in the step, in multiples of the sustainable rate.
 const CALM: f64 = 0.5;
 const STEP: f64 = 3.0;
-/// The age is back when the oldest event is no older than this, in seconds: with one look a second at figures that are up to
-/// a second old, one that waits for nothing may seem as old.
+/// The age of the oldest event, in seconds, at which the age has recovered. Looks are a second apart and figures up to a
+/// second old, so an event that waits for nothing may seem this old.
 const RECOVERED: f64 = 2.0;
-/// Given up after so many times the predicted time, and at least so long.
+/// The time after which a measurement gives up, in multiples of the predicted time; below it the minimum.
 const GIVEN_UP: f64 = 4.0;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the rate of the step is not yet what it will be, in seconds: it takes in what the budget holds.
+/// The seconds in which the rate of the step settles: first the pipeline fills its budget.
 const SETTLES: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
 
-/// What came of it.
+/// The result of the measurement.
 pub(super) struct Outcome {
     pub(super) cases: Vec<Case>,
     pub(super) looks: Vec<Look>,
@@ -85,7 +85,7 @@ pub(super) fn run(
     Ok(Outcome { cases: cases(&course, &looks, memory, &ends), looks })
 }
 
-/// Half of what is sustainable, three times that, and half again until all has been made up for.
+/// Drives half of the sustainable rate, then three times the sustainable rate, then half again until the backlog is gone.
 fn drive(
     ground: &Ground,
     workload: &Workload,
@@ -153,14 +153,14 @@ fn wait_for_all(process: &mut Process, pairs: u64) -> Result<(), Failure> {
         let now = results(&process.ask()?);
         match outcome {
             Ok(()) => return Ok(()),
-            // What is missing then is told as lost.
+            // Pairs that are missing then count as lost.
             Err(_) if before == Some(now) => return Ok(()),
             Err(_) => before = Some(now),
         }
     }
 }
 
-/// What became of everything that was sent.
+/// The fate of all pairs that were sent.
 #[derive(Debug, Default)]
 struct Ends {
     pairs: u64,
@@ -170,7 +170,7 @@ struct Ends {
     dead_letters: f64,
     /// Results that were there already.
     twice: u64,
-    /// Those of one sample alone.
+    /// Bundles of a single sample.
     incomplete: u64,
 }
 
@@ -242,10 +242,10 @@ fn cases(course: &Course, looks: &[Look], memory: Option<Memory>, ends: &Ends) -
         Case::alone("step: most shards", most(|look| look.shards, &any), "shards"),
     ]);
     let took = course.recovered.map_or(f64::NAN, |at| at.since(course.ended).as_secs_f64());
-    let recovered = "step: age recovered in, by what was predicted";
+    let recovered = "step: age recovered in, by the prediction";
     cases.extend(match service_rate(course, looks) {
         Some(rate) if rate > course.calm => vec![
-            Case::against("step: served in it, by what is sustainable", rate, course.sustainable, "pairs/s"),
+            Case::against("step: served in it, by the sustainable rate", rate, course.sustainable, "pairs/s"),
             Case::against(recovered, took, course.backlog / (rate - course.calm), "s")
                 .goal(Goal::RatioAtMost(1.0)),
         ],

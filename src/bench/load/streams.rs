@@ -14,20 +14,21 @@ use crate::bench::pipelines::Folder;
 use crate::bench::report::{Case, Goal, median};
 use crate::commands::Failure;
 
-/// Of each input and of the results. A stream is in one: with more of them not only the number of streams would differ.
+/// The partitions of each input and of the results. One stream fills one partition, so with more of them the runs would differ in
+/// more than the number of streams.
 const PARTITIONS: i32 = 1;
-/// Of those for which there are pairs enough.
+/// The numbers of streams; those with too few pairs are skipped.
 const COUNTS: [u64; 4] = [1, 100, 10_000, 100_000];
-/// Each stream has so many pairs at least.
+/// The least number of pairs of a stream.
 const PAIRS_EACH: u64 = 2;
 /// Pairs for each second that the bench may take.
 const PAIRS: f64 = 10_000.0;
 /// The rate at which they are said to have come.
 const CAME_AT: f64 = 10_000.0;
 const ROUNDS: usize = 3;
-/// Memory is compared with that of so many streams.
+/// The number of streams with which memory is compared.
 const FEW: u64 = 100;
-/// What the allocator is given back goes back to the system at once: it would count as taken else.
+/// Makes the allocator return freed memory to the system at once; it would count as used otherwise.
 const FREED_AT_ONCE: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 /// The last results are acknowledged, and timers fire.
 const SETTLES: Duration = Duration::from_secs(2);
@@ -87,7 +88,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     Ok(cases)
 }
 
-/// What a process takes that has read them all, in bytes. None where the system does not say.
+/// The memory of a process that has read all pairs, in bytes. None if the system does not report it.
 fn memory(
     ground: &Ground,
     folder: &Folder,

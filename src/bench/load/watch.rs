@@ -15,7 +15,7 @@ use crate::commands::top::Scrape;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What there was to see at a time.
+/// The measures at one time.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Look {
     #[serde(skip)]
@@ -27,8 +27,8 @@ pub(crate) struct Look {
     pub(super) results: u64,
     /// Records that wait in Kafka.
     pub(super) lag: f64,
-    /// How old the oldest event is that has not been processed, in seconds. The process knows of those that wait in Kafka;
-    /// of those in flight it is told how long ago the pair was sent whose result is the next.
+    /// The age of the oldest unprocessed event, in seconds. The process reports records that wait in Kafka. For records in
+    /// flight it is the time since the pair of the next result was sent.
     pub(super) age: f64,
     /// Bytes of the budget in flight, and the budget.
     pub(super) in_flight: f64,

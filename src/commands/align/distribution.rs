@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Values are told apart to one part in 2^6, as in an HDR histogram.
+/// The relative precision of values: one part in 2^6, as in an HDR histogram.
 const BITS: u32 = 6;
 
 /// A histogram of values of at least 0, such as nanoseconds. Percentiles are right to 1.6 %, the largest exactly.

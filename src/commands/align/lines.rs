@@ -1,4 +1,4 @@
-//! The dry run's lines: samples in, what became of them out, one JSON object each.
+//! The dry run's lines: samples in, their fates out, one JSON object each.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,9 +25,9 @@ pub(super) struct Item {
     pub(super) id: Value,
     pub(super) stamp: Stamp,
     pub(super) arrival: Option<Timestamp>,
-    /// Whether the id was given.
+    /// True if the line has an id.
     pub(super) named: bool,
-    /// How much memory it takes.
+    /// The memory of the sample.
     pub(super) bytes: u64,
 }
 
@@ -64,9 +64,9 @@ struct Line {
 /// Reads the `number`th line, counted from 1. `offsets` are added to the event times of the inputs.
 ///
 /// # Errors
-/// What is wrong with it and what would be right.
+/// The mistake in the line and its remedy.
 pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) -> Result<Item, String> {
-    // What is read as fields might be a list of their values just as well.
+    // serde would also accept a list of the values of the fields.
     if !line.starts_with('{') {
         return Err(wrong::in_line(line, ""));
     }
@@ -110,7 +110,7 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
     })
 }
 
-/// What becomes of a bundle.
+/// The fate of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Goes,
@@ -155,18 +155,18 @@ struct BundleLine<'a> {
     /// The inputs whose sample is an earlier one that is used again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held: Vec<&'a str>,
-    /// How long it was open, if anything is said of arrivals.
+    /// The time that it was open, if the lines have arrivals.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait_ns: Option<i64>,
     /// The input whose absence dropped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<&'a str>,
-    /// The input whose absence made a dead letter of it.
+    /// The missing input because of which it was dead-lettered.
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<&'a str>,
 }
 
-/// A bundle's line, without its end. Revisions are told of if bundles can be told more than once.
+/// A bundle's line, without its end. It has a revision if bundles can be published more than once.
 pub(super) fn bundle(
     bundle: &Bundle<Arc<Item>>,
     verdict: Verdict,

@@ -12,20 +12,20 @@ use serde_json::{Map, Value, json};
 use super::lines::Item;
 use super::report::{columns, printable, show, show_signed};
 
-/// So many streams have a line for people.
+/// The most streams that have a line for people.
 const STREAMS: usize = 20;
 
 /// An input that is compared with another, in every stream.
 pub(super) struct Comparison {
     input: InputId,
     reference: InputId,
-    /// What the configuration adds to the input's times already, in nanoseconds: the estimate is in its place.
+    /// The configured `clock_offset` in nanoseconds, which the estimate replaces.
     configured: i64,
     streams: BTreeMap<StreamKey, OffsetEstimator>,
 }
 
-/// What both ways say, and together.
-struct Told {
+/// The estimates of both methods, and of both together.
+struct OffsetEstimates {
     by_events: Outcome,
     by_arrivals: Outcome,
 }
@@ -86,20 +86,26 @@ impl Comparison {
         }
     }
 
-    /// By stream, and over all.
-    fn tell(&self) -> (Vec<(&StreamKey, Told)>, Told) {
-        let streams: Vec<(&StreamKey, Told)> = self
+    /// The estimates by stream, and over all streams.
+    fn estimates(&self) -> (Vec<(&StreamKey, OffsetEstimates)>, OffsetEstimates) {
+        let streams: Vec<(&StreamKey, OffsetEstimates)> = self
             .streams
             .iter()
             .map(|(stream, estimator)| {
-                (stream, Told { by_events: estimator.by_events(), by_arrivals: estimator.by_arrivals() })
+                (
+                    stream,
+                    OffsetEstimates {
+                        by_events: estimator.by_events(),
+                        by_arrivals: estimator.by_arrivals(),
+                    },
+                )
             })
             .collect();
-        let all = |pick: &dyn Fn(&Told) -> Outcome| {
+        let all = |pick: &dyn Fn(&OffsetEstimates) -> Outcome| {
             let outcomes: Vec<Outcome> = streams.iter().map(|(_, told)| pick(told)).collect();
             together(&outcomes)
         };
-        let all = Told {
+        let all = OffsetEstimates {
             by_events: all(&|told| told.by_events.clone()),
             by_arrivals: all(&|told| told.by_arrivals.clone()),
         };
@@ -109,7 +115,7 @@ impl Comparison {
     /// For people.
     pub(super) fn report(&self, names: &[String]) -> String {
         let (input, reference) = (name(names, self.input), name(names, self.reference));
-        let (streams, all) = self.tell();
+        let (streams, all) = self.estimates();
         let mut text =
             format!("clock offset of {input} against {reference}: what to add to the times of {input}\n\n");
         let mut rows = vec![["stream", "by events", "by arrivals"].map(String::from).to_vec()];
@@ -163,7 +169,7 @@ impl Comparison {
 
     /// For programs. Times are in nanoseconds.
     pub(super) fn json(&self, names: &[String]) -> Value {
-        let (streams, all) = self.tell();
+        let (streams, all) = self.estimates();
         let told = |told: &Told| {
             let best = agree(&told.by_events, &told.by_arrivals).map(|(estimate, _)| estimate.offset_ns);
             json!({

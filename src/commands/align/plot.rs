@@ -1,4 +1,4 @@
-//! `--plot`: what is to be seen, gathered while the dry run goes on.
+//! `--plot`: the samples and bundles that the dry run records for its plot.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ pub(super) mod draw;
 
 /// A picture of more bundles than that is not readable, unless a range was asked for.
 const BUNDLES: usize = 10;
-/// Without bundles, so many samples.
+/// The number of samples that are drawn if there are no bundles.
 const SAMPLES: usize = 60;
 /// No picture has more samples, nor more bundles.
 const MOST: usize = 5_000;
 
-/// What was asked for: the first stream, and the first bundles, unless said.
+/// The part to draw: by default the first stream and its first bundles.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) stream: Option<String>,
@@ -26,7 +26,7 @@ pub(super) struct Wanted {
     pub(super) to: Option<i64>,
 }
 
-/// What became of a sample.
+/// The fate of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Used,
@@ -49,7 +49,7 @@ impl Mark {
         self.item.stamp.event_time.as_nanos()
     }
 
-    /// The same as its time for what has no length.
+    /// The end of the sample, which is its time if it has no length.
     pub(super) fn end(&self) -> i64 {
         self.time().saturating_add(nanos(self.item.stamp.duration))
     }
@@ -59,8 +59,7 @@ impl Mark {
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) time: i64,
-    /// By input, from when to when it took: the window, or the samples. None where the input is missing and was asked
-    /// for one time only.
+    /// The range of each input: the window, or the samples. None if the input is missing and has no window.
     pub(super) parts: Vec<Option<Part>>,
     pub(super) outcome: Outcome,
 }
@@ -81,7 +80,7 @@ pub(super) enum Outcome {
     Lost,
 }
 
-/// What happened in one stream.
+/// The events of one stream.
 #[derive(Debug)]
 pub(super) struct Recording {
     wanted: Wanted,
@@ -94,7 +93,7 @@ pub(super) struct Recording {
     pub(super) shapes: Vec<Shape>,
     /// All bundles of the stream.
     pub(super) bundles: usize,
-    /// Whether there was more in the range than a picture holds.
+    /// True if the range has more than a plot can hold.
     pub(super) cut: bool,
 }
 

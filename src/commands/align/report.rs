@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::statistics::{Counts, Drifts, OfInput, Statistics};
 
-/// So many streams have a line in the table: those with the least share complete.
+/// The most streams in the table: those with the smallest share of complete bundles.
 const STREAMS: usize = 20;
 
 /// The table's text.

@@ -12,10 +12,10 @@ use lockstep_engine::time::Timestamp;
 use super::distribution::Distribution;
 use super::lines::Item;
 
-/// What became of samples and bundles, of a stream or of all.
+/// The fates of samples and bundles, of one stream or of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// By input.
+    /// Samples by input.
     pub(super) samples: Vec<u64>,
     pub(super) bundles: u64,
     pub(super) complete: u64,
@@ -28,11 +28,11 @@ pub(super) struct Counts {
     pub(super) unused: u64,
 }
 
-/// What one input brought, over all streams.
+/// The samples of one input, over all streams.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OfInput {
     pub(super) samples: u64,
-    /// How many bundles closed without it.
+    /// The number of bundles that closed without it.
     pub(super) missing: u64,
     pub(super) late: u64,
     pub(super) duplicates: u64,
@@ -44,23 +44,23 @@ pub(super) struct OfInput {
     /// With their signs.
     skews: f64,
     skewed: u64,
-    /// How long a bundle was open when the last of its samples of this input arrived.
+    /// The age of a bundle when the last of its samples of this input arrived.
     pub(super) after: Distribution,
     pub(super) coverage: Coverage,
-    /// By stream, of what lasts.
+    /// The drift of each stream whose samples have a length.
     drifts: BTreeMap<StreamKey, DriftEstimator>,
 }
 
-/// How far the rates of an input's sources are off, over the streams of which that is known.
+/// The drift of an input's sources, over the streams whose drift is known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Drifts {
     /// From the slowest source to the quickest.
     pub(super) streams: Vec<Drift>,
-    /// How many more streams have sound whose drift is not known yet.
+    /// The number of streams with sound whose drift is not known yet.
     pub(super) unknown: usize,
 }
 
-/// How windows were covered.
+/// The coverage of windows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Coverage {
     pub(super) windows: u64,
@@ -78,7 +78,7 @@ pub(super) struct Statistics {
     /// From when a bundle opened to when it closed, of those that closed before the end of the input.
     pub(super) wait: Distribution,
     pub(super) late_by: Distribution,
-    /// How many samples had to make room, by the bound.
+    /// The number of evicted samples, by bound.
     pub(super) evicted_by: BTreeMap<&'static str, u64>,
     /// Bundles that only the end of the input closed.
     pub(super) closed_by_end: u64,
@@ -202,7 +202,7 @@ impl Statistics {
     }
 
     fn bundle(&mut self, bundle: &Bundle<Arc<Item>>, at_end: bool) {
-        // Without arrivals time stands still and a wait says nothing.
+        // Without arrivals the clock does not advance, and a wait has no meaning.
         let opened = (self.timed && bundle.opened_at > Timestamp::MIN).then_some(bundle.opened_at);
         if at_end {
             self.closed_by_end += 1;

@@ -36,7 +36,7 @@ fn policy(missing: Missing) -> AlignPolicy {
     }
 }
 
-/// What is written for some lines, what is complained of, and the summary.
+/// The output, the errors and the summary for some lines.
 fn try_out(policy: AlignPolicy, input: &str) -> (Vec<String>, String, Summary) {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let summary =
@@ -81,7 +81,7 @@ fn samples_go_in_and_bundles_come_out_in_the_order_in_which_they_close() {
 
 #[test]
 fn arrivals_drive_the_timers() {
-    // A bundle that closed by the clock makes what comes after it late; one that is open does not.
+    // After a bundle has closed by the clock, samples for it are late; while it is open they are not.
     for (arrival, late) in [(1_004, 0), (1_005, 1)] {
         let text = format!(
             r#"{}
@@ -339,7 +339,7 @@ fn the_picture_in_the_docs_is_what_is_drawn() {
     if std::fs::read_to_string(&path).ok().as_deref() != Some(picture.as_str()) {
         let drawn = std::env::temp_dir().join("alignment.svg");
         std::fs::write(&drawn, picture).expect("a place for the picture");
-        panic!("{} is not what is drawn now; look at {} and copy it", path.display(), drawn.display());
+        panic!("{} differs from the plot drawn now; look at {} and copy it", path.display(), drawn.display());
     }
 }
 

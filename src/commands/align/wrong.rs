@@ -1,13 +1,13 @@
-//! What is wrong with a line of the dry run that cannot be read: which field, what was found there, and what would be right.
+//! The error of a line of the dry run that cannot be read: the field, its value, and the remedy.
 
 use serde_json::Value;
 
-/// What a text is shortened to, in characters.
+/// The most characters of a text in an error.
 const SHOWN: usize = 40;
 
 const EXAMPLE: &str = r#"{"stream":"cam-1","input":"video","event_time_ns":0}"#;
 
-/// The fields of a line, and what is right for each.
+/// The fields of a line, and the kind of each.
 const FIELDS: [(&str, Kind); 7] = [
     ("stream", Kind::Text),
     ("input", Kind::Text),
@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// Says what is wrong with a line that is no sample, given what its reader said.
+/// Explains the error of a line that is no sample, given the message of serde.
 pub(super) fn in_line(line: &str, said: &str) -> String {
     let fields = match serde_json::from_str(line) {
         Ok(Value::Object(fields)) => fields,
@@ -93,7 +93,7 @@ pub(super) fn in_line(line: &str, said: &str) -> String {
     if let Some((name, _)) = missing {
         return format!("{name} is missing; a sample is {EXAMPLE}");
     }
-    // What is given once is right.
+    // A field that is given once is no mistake.
     let twice = FIELDS.iter().find(|(name, _)| said.contains(&format!("`{name}`")));
     format!("{} is given twice; write it once", twice.map_or("a field", |(name, _)| *name))
 }

@@ -28,7 +28,7 @@ struct Counts {
     bundles: u64,
     complete: u64,
     inputs: Vec<OfInput>,
-    /// By part, in nanoseconds.
+    /// Latencies by part, in nanoseconds.
     times: [Vec<i64>; 7],
 }
 

@@ -1,4 +1,4 @@
-//! Which letters are meant.
+//! The choice of dead letters by filters and places.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,37 +7,37 @@ use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::publish::side_output::replay::{DeadLetter, own_timestamp};
 use lockstep_engine::time::Timestamp;
 
-/// Filters. A letter passes if it passes each that is given; of one that is given several times, any value.
+/// Filters. A dead letter passes if it passes every given filter. A filter with several values passes any of them.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Filter {
-    /// Those of this reason, as oversized or model-failed; may be given more than once, as the others
+    /// Reason, as oversized or model-failed; each filter may be given more than once
     #[arg(long, value_name = "REASON", help_heading = "Filters")]
     reason: Vec<String>,
-    /// Those found by this stage: ingest, align, preprocess, infer or publish
+    /// Stage that reported it: ingest, align, preprocess, infer or publish
     #[arg(long, value_name = "STAGE", help_heading = "Filters")]
     stage: Vec<String>,
-    /// Those that came from this topic
+    /// Topic of the original record
     #[arg(long, value_name = "TOPIC", help_heading = "Filters")]
     source: Vec<String>,
-    /// Those of this stream
+    /// Stream key
     #[arg(long, value_name = "KEY", help_heading = "Filters")]
     stream: Vec<String>,
-    /// Those whose records have a timestamp of this time (RFC 3339) or later
+    /// Records with this timestamp (RFC 3339) or a later one
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339, help_heading = "Filters")]
     since: Option<Timestamp>,
-    /// Those whose records have a timestamp before this time
+    /// Records with a timestamp before this one
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339, help_heading = "Filters")]
     until: Option<Timestamp>,
 }
 
 impl Filter {
-    /// Whether none is given.
+    /// Returns true if no filter is given.
     pub(super) fn is_empty(&self) -> bool {
         let lists = [&self.reason, &self.stage, &self.source, &self.stream];
         lists.iter().all(|list| list.is_empty()) && self.since.is_none() && self.until.is_none()
     }
 
-    /// Whether a letter passes.
+    /// Returns true if a dead letter passes.
     pub(super) fn passes(&self, letter: &DeadLetter, record: &TailRecord) -> bool {
         let timestamp = own_timestamp(&record.headers, record.timestamp);
         let any = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|one| one == is);
@@ -51,7 +51,7 @@ impl Filter {
     }
 }
 
-/// Where a letter stands: `PARTITION:OFFSET`.
+/// The place of a dead letter in its topic: `PARTITION:OFFSET`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) partition: i32,
@@ -67,8 +67,7 @@ impl FromStr for Place {
             let place = Self { partition: partition.parse().ok()?, offset: offset.parse().ok()? };
             (place.partition >= 0 && place.offset >= 0).then_some(place)
         };
-        parse()
-            .ok_or_else(|| "PARTITION:OFFSET would be right, as 0:17; `lockstep dlq list` prints it".into())
+        parse().ok_or_else(|| "write PARTITION:OFFSET, as 0:17; `lockstep dlq list` prints it".into())
     }
 }
 
@@ -93,7 +92,7 @@ mod tests {
     }
 
     fn filter(args: &[&str]) -> Filter {
-        Line::try_parse_from([&["dlq"], args].concat()).expect("right").filter
+        Line::try_parse_from([&["dlq"], args].concat()).expect("valid").filter
     }
 
     fn letter() -> (DeadLetter, TailRecord) {
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_passes_if_it_passes_each_filter_with_any_of_its_values() {
+    fn filters_pass_any_value_of_each_filter() {
         let (letter, record) = letter();
         for (args, passes) in [
             (&[][..], true),
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_read_as_it_is_printed() {
+    fn place_is_read_as_it_is_printed() {
         let place = Place { partition: 3, offset: 17 };
         assert_eq!(place.to_string().parse(), Ok(place));
         for wrong in ["", "3", "3:", ":17", "-1:3", "3:-1", "a:b"] {

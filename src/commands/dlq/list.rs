@@ -1,4 +1,4 @@
-//! `lockstep dlq list`
+//! `lockstep dlq list`: a line for each dead letter, and counts by reason.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,14 +14,14 @@ pub(super) struct Args {
     topic: Topic,
     #[command(flatten)]
     filter: Filter,
-    /// List those as well that have been put back
+    /// List replayed dead letters too
     #[arg(long)]
     all: bool,
 }
 
-/// What has been seen.
+/// The counts of one listing.
 #[derive(Default)]
-struct Seen {
+struct ListingCounts {
     by_reason: BTreeMap<String, u64>,
     hidden: u64,
     foreign: u64,
@@ -34,14 +34,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut whole = args.topic.open(&kafka)?;
     let noted = notes::read(&notes::open(&args.topic.topic, &kafka)?, &args.topic.topic, whole.ranges())?;
     let mut out = std::io::stdout().lock();
-    let mut seen = Seen::default();
-    let mut heard = true;
+    let mut counts = ListingCounts::default();
+    let mut is_read = true;
     let complete = super::read_all(&mut whole, &cancelled, |record| {
         let letter = match DeadLetter::read(&record.headers) {
             Ok(letter) => letter,
             Err(why) => {
-                seen.foreign += 1;
-                seen.first_foreign.get_or_insert_with(|| format!("{}: {why}", place(&record)));
+                counts.foreign += 1;
+                counts.first_foreign.get_or_insert_with(|| format!("{}: {why}", place(&record)));
                 return Ok(true);
             }
         };
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         let put_back = notes::contains(&noted, place(&record));
         if put_back && !args.all {
-            seen.hidden += 1;
+            counts.hidden += 1;
             return Ok(true);
         }
         let line = if args.topic.json {
@@ -58,31 +58,31 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         } else {
             render::line(&record, &letter, put_back)
         };
-        *seen.by_reason.entry(letter.reason).or_default() += 1;
-        // Nobody reads any more (`| head`): not an error.
-        heard = writeln!(out, "{line}").is_ok();
-        Ok(heard)
+        *counts.by_reason.entry(letter.reason).or_default() += 1;
+        // The reader has closed the pipe (`| head`): not an error.
+        is_read = writeln!(out, "{line}").is_ok();
+        Ok(is_read)
     })?;
     if !complete {
         return Ok(ExitCode::from(130));
     }
-    if heard && !args.topic.json {
-        let _nobody_reads = writeln!(out, "{}", summary(&seen));
+    if is_read && !args.topic.json {
+        let _closed = writeln!(out, "{}", summary(&counts));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn summary(seen: &Seen) -> String {
-    let total = render::letters(seen.by_reason.values().sum());
-    let mut text = match seen.by_reason.is_empty() {
+fn summary(counts: &ListingCounts) -> String {
+    let total = render::letters(counts.by_reason.values().sum());
+    let mut text = match counts.by_reason.is_empty() {
         true => total,
-        false => format!("{total}: {}", render::counts(&seen.by_reason)),
+        false => format!("{total}: {}", render::counts(&counts.by_reason)),
     };
-    if seen.hidden > 0 {
-        text.push_str(&format!("; {} put back already (--all lists them)", render::letters(seen.hidden)));
+    if counts.hidden > 0 {
+        text.push_str(&format!("; {} put back already (--all lists them)", render::letters(counts.hidden)));
     }
-    if let Some(first) = &seen.first_foreign {
-        let number = seen.foreign;
+    if let Some(first) = &counts.first_foreign {
+        let number = counts.foreign;
         text.push_str(&format!("; {number} of the topic's records left out, the first at {first}"));
     }
     text

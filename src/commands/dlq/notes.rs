@@ -1,4 +1,4 @@
-//! The notes of which letters have been put back, read from the brokers and understood.
+//! The notes of replayed dead letters, read from the brokers.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use lockstep_engine::publish::side_output::note::{self, ReplayNote};
 
 use super::Failure;
 
-/// Where the notes of a topic are kept.
+/// Opens the consumer group that keeps the notes of a topic.
 pub(super) fn open(topic: &str, kafka: &KafkaSpec) -> Result<ReplayOffsets, Failure> {
     Ok(ReplayOffsets::open(&kafka.brokers, &kafka.consumer, topic, &note::group(topic))?)
 }
 
-/// Which letters of each partition have been put back. `ranges` are the offsets that the partitions have.
+/// Reads the note of each partition. `ranges` are the offsets that the partitions have.
 pub(super) fn read(
     notes: &ReplayOffsets,
     topic: &str,
@@ -43,7 +43,7 @@ pub(super) fn read(
     Ok(read)
 }
 
-/// Whether a letter has been put back.
+/// Returns true if a dead letter has been replayed.
 pub(super) fn contains(notes: &BTreeMap<i32, ReplayNote>, place: super::Place) -> bool {
     let offset = lockstep_engine::position::Offset(place.offset);
     notes.get(&place.partition).is_some_and(|note| note.contains(offset))

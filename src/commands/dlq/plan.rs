@@ -1,4 +1,4 @@
-//! Which letters are to be put back: looked up, and judged, before anything is produced.
+//! The plan of a replay: the dead letters to replay, looked up and checked before any record is produced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -12,49 +12,49 @@ use lockstep_engine::publish::side_output::replay::DeadLetter;
 use super::filter::{Filter, Place};
 use super::{Failure, place};
 
-/// How long a note may be, in characters: the brokers' `offset.metadata.max.bytes`, unless they are configured.
+/// The longest note in characters: the default of the brokers' `offset.metadata.max.bytes`.
 const LIMIT: usize = 4096;
 
-/// Which letters are meant.
+/// The choice of dead letters.
 pub(super) struct Wanted<'a> {
     pub(super) filter: &'a Filter,
-    /// These alone, if there are any.
+    /// The only places to replay, unless empty.
     pub(super) places: &'a BTreeSet<Place>,
-    /// Those as well that have been put back.
+    /// Replays dead letters that have been replayed before, too.
     pub(super) again: bool,
 }
 
-/// A letter to be put back.
+/// A dead letter to replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub(super) reason: String,
     pub(super) topic: String,
 }
 
-/// What is to be done.
+/// The dead letters to replay, and the reasons for the others.
 #[derive(Default)]
 pub(super) struct Plan {
-    /// What is left of it.
+    /// The dead letters that remain to be replayed.
     pub(super) chosen: BTreeMap<Place, Chosen>,
-    /// Letters that are meant and cannot be put back, and why.
+    /// Chosen dead letters that cannot be replayed, with the reason.
     pub(super) stay: Vec<(Place, String)>,
-    /// How many are meant and have been put back already.
+    /// The number of chosen dead letters that have been replayed before.
     pub(super) already: u64,
-    tracks: BTreeMap<i32, Track>,
+    tracks: BTreeMap<i32, PartitionPlan>,
 }
 
-/// What is known of a partition of the letters' topic.
+/// The records and the note of one partition of the topic of dead letters.
 #[derive(Clone, Default)]
-struct Track {
+struct PartitionPlan {
     note: ReplayNote,
     /// The offsets of its records, ascending.
     there: Vec<i64>,
-    /// Whether one of them is to be put back.
+    /// True if one of its records is to be replayed.
     touched: bool,
 }
 
-impl Track {
-    /// The record at an offset has been put back, and so has nothing between it and the next.
+impl PartitionPlan {
+    /// Marks the record at an offset as replayed, and the gap up to the next record as done.
     fn put_back(&mut self, offset: i64) {
         let after = self.there.partition_point(|there| *there <= offset);
         let following = self.there.get(after).map_or(Offset(offset).next(), |next| NextOffset(*next));
@@ -67,7 +67,7 @@ impl Track {
 }
 
 impl Plan {
-    /// Reads the topic and chooses. `None` if that was cut short by Ctrl-C.
+    /// Reads the topic and chooses dead letters. `None` if Ctrl-C cut it short.
     pub(super) fn make(
         whole: &mut TopicSnapshot,
         noted: BTreeMap<i32, ReplayNote>,
@@ -76,7 +76,7 @@ impl Plan {
     ) -> Result<Option<Self>, Failure> {
         let mut plan = Self::default();
         for (partition, note) in noted {
-            plan.tracks.insert(partition, Track { note, ..Track::default() });
+            plan.tracks.insert(partition, PartitionPlan { note, ..PartitionPlan::default() });
         }
         let complete = super::read_all(whole, cancelled, |record| {
             let place = place(&record);
@@ -96,7 +96,7 @@ impl Plan {
                         plan.chosen.insert(place, chosen);
                     }
                 }
-                // Filters are of letters.
+                // A record that is no dead letter passes no filter.
                 Err(why) if wanted.filter.is_empty() => plan.stay.push((place, why.to_string())),
                 _ => {}
             }
@@ -114,7 +114,7 @@ impl Plan {
         track.is_some_and(|track| track.there.binary_search(&place.offset).is_ok())
     }
 
-    /// Where records have come after those that were put back, what lies between is known by now to be none.
+    /// Closes the gaps in the notes: between a replayed record and the next one there is none, as later records show.
     fn close_gaps(&mut self) {
         for track in self.tracks.values_mut() {
             for offset in track.there.clone() {
@@ -125,12 +125,12 @@ impl Plan {
         }
     }
 
-    /// The topics that letters are to be put back to.
+    /// The topics that the replay produces to.
     pub(super) fn topics(&self) -> BTreeSet<String> {
         self.chosen.values().map(|chosen| chosen.topic.clone()).collect()
     }
 
-    /// A topic does not exist: its letters stay.
+    /// Removes the dead letters of a topic that does not exist.
     pub(super) fn without_topic(&mut self, topic: &str) {
         let (stay, chosen) =
             std::mem::take(&mut self.chosen).into_iter().partition(|(_, chosen)| chosen.topic == topic);
@@ -141,7 +141,7 @@ impl Plan {
         self.stay.extend(stay.into_keys().map(|place| (place, why.clone())));
     }
 
-    /// Sees that there will be room for the notes.
+    /// Checks that the notes will fit into the metadata of a commit.
     ///
     /// # Errors
     /// If one would be longer than brokers take.
@@ -169,14 +169,14 @@ impl Plan {
         }
     }
 
-    /// A letter has been put back.
+    /// Marks a dead letter as replayed.
     pub(super) fn put_back(&mut self, place: Place) {
         if let Some(track) = self.tracks.get_mut(&place.partition) {
             track.put_back(place.offset);
         }
     }
 
-    /// The notes of the partitions that letters are put back from; and whether any is too long as things stand.
+    /// The notes of the partitions with replayed dead letters, and true if any is too long for now.
     pub(super) fn notes(&self) -> (BTreeMap<i32, replay_offsets::ReplayOffset>, bool) {
         let mut too_long = false;
         let mut notes = BTreeMap::new();
@@ -196,7 +196,7 @@ mod tests {
 
     fn plan(there: impl IntoIterator<Item = i64>, chosen: impl Fn(i64) -> bool) -> Plan {
         let mut plan = Plan::default();
-        let track = Track { there: there.into_iter().collect(), ..Track::default() };
+        let track = PartitionPlan { there: there.into_iter().collect(), ..PartitionPlan::default() };
         for offset in track.there.iter().copied().filter(|offset| chosen(*offset)) {
             let letter = Chosen { reason: "oversized".into(), topic: "video".into() };
             plan.chosen.insert(Place { partition: 0, offset }, letter);
@@ -210,25 +210,25 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_a_transactions_marker_leaves_no_gap_in_the_note() {
+    fn note_has_no_gap_at_a_transaction_marker() {
         let mut plan = plan([0, 1, 5, 6], |offset| offset < 2);
         plan.check_notes().expect("there is room");
         plan.put_back(at(0));
         plan.put_back(at(1));
         assert_eq!(plan.notes().0[&0].0, NextOffset(5));
-        // Nothing had come after 1 when it was put back.
+        // At the time of the replay, 1 was the last record.
         let mut late = Plan::default();
         let mut note = ReplayNote::default();
         note.put_back(Offset(0), NextOffset(1));
         note.put_back(Offset(1), NextOffset(2));
-        late.tracks.insert(0, Track { note, there: vec![0, 1, 5, 6], touched: true });
+        late.tracks.insert(0, PartitionPlan { note, there: vec![0, 1, 5, 6], touched: true });
         late.close_gaps();
         assert_eq!(late.notes().0[&0].0, NextOffset(5));
     }
 
     #[test]
-    fn a_note_without_room_is_told_before_anything_is_put_back() {
-        // By no pattern that could be deflated.
+    fn plan_refuses_a_note_without_room_first() {
+        // A choice without a pattern, which compresses badly.
         let by_chance = |offset: i64| {
             let mixed = (offset as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             (mixed ^ (mixed >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 63 == 1
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_a_topic_that_is_gone_stay() {
+    fn plan_keeps_dead_letters_of_a_missing_topic() {
         let mut plan = plan(0..3, |_| true);
         plan.without_topic("audio");
         assert_eq!((plan.chosen.len(), plan.stay.len()), (3, 0));

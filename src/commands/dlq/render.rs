@@ -1,4 +1,4 @@
-//! Letters as lines, for people and as JSON.
+//! Dead letters as lines, for people and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) fn line(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> 
     parts.join("  ")
 }
 
-/// Everything but the value.
+/// All fields except the value.
 pub(super) fn object(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> Value {
     json!({
         "partition": record.partition,
@@ -87,7 +87,7 @@ pub(super) fn header(header: &Header) -> String {
     }
 }
 
-/// What was found by its producers may hold anything: nothing of it steers the terminal.
+/// Escapes control characters. Text from producers may hold anything, and must not control the terminal.
 pub(super) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -112,7 +112,7 @@ pub(super) fn letters(count: u64) -> String {
     if count == 1 { "1 letter".into() } else { format!("{count} letters") }
 }
 
-/// `3 oversized, 1 undecodable`: the most first.
+/// `3 oversized, 1 undecodable`: the largest count first.
 pub(super) fn counts(by: &BTreeMap<String, u64>) -> String {
     let mut sorted: Vec<(&String, &u64)> = by.iter().collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_producer_sent_steers_the_terminal() {
+    fn render_escapes_control_characters_of_producers() {
         let evil = "a\u{1b}[2Jb\nc\u{9b}d é";
         assert_eq!(plain(evil), "a\\u{1b}[2Jb\\nc\\u{9b}d é");
         let bytes = Header::new("x\u{7}", vec![0xff, 0x1b]);

@@ -1,4 +1,4 @@
-//! `lockstep dlq replay`
+//! `lockstep dlq replay`: sends the records of dead letters back to their topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -21,32 +21,32 @@ use serde_json::json;
 use super::plan::{Chosen, Plan, Wanted};
 use super::{Failure, Filter, Place, Topic, notes, place, render};
 
-/// So many letters are under way, or so many bytes of them, before the note is written.
+/// The most records, and below the most bytes, in flight before the note is written.
 const AT_ONCE: usize = 256;
 const BYTES_AT_ONCE: usize = 8 << 20;
-/// So much may wait to be sent: the largest letter fits.
+/// The bytes of the producer's queue. The largest dead letter fits.
 const QUEUE: usize = 64 << 20;
-/// How long the brokers are given to take a record.
+/// The longest wait for the brokers to acknowledge a record.
 const DELIVER_WITHIN: Duration = Duration::from_secs(60);
-/// So many letters that stay are told one by one.
-const TOLD: usize = 20;
+/// The most failed dead letters that are printed one by one.
+const PRINTED: usize = 20;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     topic: Topic,
-    /// Which letters, as `dlq list` prints their places
+    /// Places of dead letters, as `dlq list` prints them
     #[arg(value_name = "PARTITION:OFFSET")]
     places: Vec<Place>,
     #[command(flatten)]
     filter: Filter,
-    /// All letters that have not been put back
+    /// Replay all dead letters that have not been replayed
     #[arg(long, conflicts_with = "places")]
     all: bool,
-    /// Only list what would be put back
+    /// List the dead letters without replaying them
     #[arg(long)]
     dry_run: bool,
-    /// Put those back as well that have been put back before
+    /// Replay dead letters that have been replayed before, too
     #[arg(long)]
     again: bool,
 }
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         replay.start(&kafka)?;
         replay.put_all_back(args, &kafka, &cancelled)?
     };
-    replay.tell(args);
+    replay.print(args);
     Ok(match (interrupted, replay.plan.stay.is_empty() && replay.failed.is_none()) {
         (true, _) => ExitCode::from(130),
         (false, true) => ExitCode::SUCCESS,
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
-/// How many partitions the topics have that letters go to. Letters of a topic that does not exist stay.
+/// The partition counts of the target topics. Dead letters of a topic that does not exist stay.
 fn partitions(plan: &mut Plan, kafka: &KafkaSpec) -> Result<BTreeMap<String, i32>, Failure> {
     let topics = plan.topics();
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -114,15 +114,15 @@ fn partitions(plan: &mut Plan, kafka: &KafkaSpec) -> Result<BTreeMap<String, i32
     Ok(partitions)
 }
 
-/// Sends a record as soon as there is room.
+/// Sends a record as soon as the producer's queue has room.
 fn send(sink: &mut Option<KafkaSink>, record: &OutRecord, token: u64) {
     let Some(sink) = sink else { return };
     while sink.send(record, token).is_err() {
-        let _some_room = sink.flush(Duration::from_millis(100));
+        let _unused = sink.flush(Duration::from_millis(100));
     }
 }
 
-/// Letters on their way.
+/// A replay in progress.
 struct Replay {
     json: bool,
     plan: Plan,
@@ -130,14 +130,14 @@ struct Replay {
     partitions: BTreeMap<String, i32>,
     sink: Option<KafkaSink>,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
-    /// Sent and not noted, by the number that each was sent with.
+    /// Records that were sent and are not noted yet, by token.
     under_way: BTreeMap<u64, (Place, Chosen, OutRecord)>,
     bytes: usize,
-    /// How many, by reason and topic.
+    /// The number of replayed dead letters by reason and topic.
     put_back: BTreeMap<String, u64>,
-    /// A note is too long as long as some letters between others are not put back.
+    /// True while a note is too long: dead letters between replayed ones are missing.
     owed: bool,
-    /// Why it does not go on.
+    /// The reason for which it stopped.
     failed: Option<String>,
     bar: ProgressBar,
 }
@@ -152,7 +152,7 @@ impl Replay {
         let topics: Vec<&str> = self.partitions.keys().map(String::as_str).collect();
         let sink = sink.for_topics(&topics);
         self.sink = Some(sink);
-        // Who may not write notes hears of it before anything is produced.
+        // Without the right to write notes, this fails before anything is produced.
         self.write_notes()?;
         if std::io::stderr().is_terminal() {
             self.bar = ProgressBar::new(self.plan.chosen.len() as u64);
@@ -160,7 +160,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Whether that was cut short by Ctrl-C.
+    /// Replays all chosen dead letters. Returns true if Ctrl-C cut it short.
     fn put_all_back(
         &mut self,
         args: &Args,
@@ -168,7 +168,7 @@ impl Replay {
         cancelled: &AtomicBool,
     ) -> Result<bool, Failure> {
         let mut whole = args.topic.open(kafka)?;
-        // A note that is too long for the moment is made good first.
+        // Ctrl-C must not stop it while a note is too long.
         let never = AtomicBool::new(false);
         let mut token = 0;
         let read = super::read_all(&mut whole, &never, |record| {
@@ -201,7 +201,7 @@ impl Replay {
 
     fn put_back(&mut self, record: TailRecord, chosen: Chosen, token: u64) {
         let place = place(&record);
-        let letter = OutRecord {
+        let record = OutRecord {
             topic: "".into(),
             partition: None,
             key: record.key,
@@ -209,7 +209,7 @@ impl Replay {
             headers: record.headers,
             timestamp: record.timestamp,
         };
-        let (told, mut record) = match replay::put_back(letter) {
+        let (letter, mut record) = match replay::put_back(record) {
             Ok(done) => done,
             Err(why) => {
                 self.plan.stay.push((place, why.to_string()));
@@ -217,14 +217,14 @@ impl Replay {
             }
         };
         let there =
-            self.partitions.get(&told.source_topic).is_some_and(|count| told.source_partition < *count);
-        record.partition = there.then_some(told.source_partition);
+            self.partitions.get(&letter.source_topic).is_some_and(|count| letter.source_partition < *count);
+        record.partition = there.then_some(letter.source_partition);
         self.bytes += record.payload.len();
         send(&mut self.sink, &record, token);
         self.under_way.insert(token, (place, chosen, record));
     }
 
-    /// Waits for what is under way, and notes what the brokers have.
+    /// Waits for all records in flight, and notes those that the brokers acknowledged.
     fn settle(&mut self) {
         while self.settles() {}
         for (place, ..) in std::mem::take(&mut self.under_way).into_values() {
@@ -241,12 +241,12 @@ impl Replay {
         }
     }
 
-    /// Waits for what is under way, and sends again what was refused for what others are. Whether that was any: each time at
-    /// least one goes alone.
+    /// Waits for all records in flight, and sends those again that were refused because of others in their batch. Returns true
+    /// if there were any. At least one of them then goes alone, so this ends.
     fn settles(&mut self) -> bool {
         if let Some(sink) = &mut self.sink {
-            // The client gives up by itself before that, and tells.
-            let _told = sink.flush(2 * DELIVER_WITHIN);
+            // The client times out earlier and reports it.
+            let _unused = sink.flush(2 * DELIVER_WITHIN);
         }
         let deliveries = std::mem::take(&mut *self.deliveries.lock());
         let is_again = |delivery: &Delivery| {
@@ -304,27 +304,27 @@ impl Replay {
         Ok(!self.plan.chosen.is_empty())
     }
 
-    /// Says what was done, and what not.
-    fn tell(&self, args: &Args) {
+    /// Prints the result and the failures.
+    fn print(&self, args: &Args) {
         let verb = if args.dry_run { "Would put back" } else { "Put back" };
         let total = render::letters(self.put_back.values().sum());
-        let mut told = match self.put_back.is_empty() {
+        let mut summary = match self.put_back.is_empty() {
             true => "Nothing to put back".to_owned(),
             false => format!("{verb} {total}: {}", render::counts(&self.put_back)),
         };
         if self.plan.already > 0 {
             let already = render::letters(self.plan.already);
-            told.push_str(&format!("; {already} put back already (--again puts them back once more)"));
+            summary.push_str(&format!("; {already} put back already (--again puts them back once more)"));
         }
         if self.json {
-            eprintln!("{told}")
+            eprintln!("{summary}")
         } else {
-            println!("{told}")
+            println!("{summary}")
         }
-        for (place, why) in self.plan.stay.iter().take(TOLD) {
+        for (place, why) in self.plan.stay.iter().take(PRINTED) {
             eprintln!("error: {place} was not put back: {why}");
         }
-        if let Some(more) = self.plan.stay.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        if let Some(more) = self.plan.stay.len().checked_sub(PRINTED).filter(|more| *more > 0) {
             eprintln!("error: {} more were not put back", render::letters(more as u64));
         }
         if let Some(why) = &self.failed {
@@ -337,7 +337,7 @@ impl Replay {
     }
 }
 
-/// A letter that was put back, as JSON.
+/// A replayed dead letter, as JSON.
 fn done(place: Place, chosen: &Chosen) -> serde_json::Value {
     json!({ "partition": place.partition, "offset": place.offset, "reason": chosen.reason, "to": chosen.topic })
 }

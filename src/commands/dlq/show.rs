@@ -1,4 +1,4 @@
-//! `lockstep dlq show`
+//! `lockstep dlq show`: all fields of one dead letter, and its value as a file.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::{Failure, Place, Topic, notes, render};
 pub(super) struct Args {
     #[command(flatten)]
     topic: Topic,
-    /// Where it stands, as `dlq list` prints it
+    /// Place in the topic, as `dlq list` prints it
     #[arg(value_name = "PARTITION:OFFSET")]
     place: Place,
     /// Save the value to a file; `-` writes it to standard output, and the rest to standard error
@@ -47,8 +47,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let text =
         if *json { object(&record, &letter, put_back).to_string() } else { page(&record, &letter, put_back) };
     let to_stdout = args.value.as_deref() == Some(Path::new("-"));
-    // Nobody reads any more (`| head`): not an error.
-    let _nobody_reads =
+    // The reader has closed the pipe (`| head`): not an error.
+    let _closed =
         if to_stdout { writeln!(std::io::stderr(), "{text}") } else { writeln!(std::io::stdout(), "{text}") };
     if let Some(file) = &args.value {
         if let Some(why) = letter.stays() {

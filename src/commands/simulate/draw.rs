@@ -5,7 +5,7 @@ use lockstep_engine::scaling::model::SimulationPoint;
 use super::Simulation;
 use crate::plot::course::{Count, Course, Moment, Picture};
 
-/// What is drawn of a simulation.
+/// The plot of a simulation.
 pub(super) fn picture(simulation: &Simulation) -> Picture {
     let courses = simulation.runs.iter().map(|run| Course {
         name: run.policy.as_str().to_owned(),

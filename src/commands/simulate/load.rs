@@ -1,4 +1,4 @@
-//! `--load`: a shape, or what was recorded.
+//! `--load`: a shape, or a recording.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use lockstep_engine::scaling::model::{LoadProfile, LoadShape};
 
 use super::Args;
 
-/// How long the shapes are, in seconds.
+/// The length of the shapes, in seconds.
 const SECONDS: u32 = 300;
 /// The least and the most of the shapes unless said, by what can be sustained.
 const BASE: f64 = 0.6;
@@ -19,7 +19,7 @@ const LINES: usize = 1_000_000;
 /// The load, and how long it is to be simulated in seconds. `sustainable` are records per second.
 ///
 /// # Errors
-/// What is wrong with the word or the file.
+/// The mistake in the word or the file.
 pub(super) fn load(args: &Args, sustainable: f64) -> Result<(LoadProfile, u32), String> {
     let shape = match args.load.as_str() {
         "step" => LoadShape::Step,

@@ -11,7 +11,7 @@ use crate::settings::parse_duration;
 
 /// Records inside at most: four chunks of 256 in the link to ingest, and four in each to the shards.
 const INSIDE: u64 = 2048;
-/// What a batch takes unless that is said, and what each of its bundles adds.
+/// The default time of a batch, and the time that each of its bundles adds.
 const BATCH_COST: (Duration, Duration) = (Duration::from_millis(1), Duration::from_micros(500));
 /// Nothing costs less: a cost of nothing would be a rate without end.
 const LEAST: Duration = Duration::from_micros(1);

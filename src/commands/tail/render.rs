@@ -1,4 +1,4 @@
-//! A result in one line, for people. What has another shape is shown as it is.
+//! A result in one line, for people. A value of another shape is shown as JSON.
 
 use serde_json::{Map, Value};
 
@@ -87,7 +87,7 @@ fn shown(value: &Value) -> String {
             _ => number.to_string(),
         },
         Value::Array(items) if items.is_empty() => "none".into(),
-        // People, boxes, labels: how many, and what is known of the first few.
+        // People, boxes, labels: their number, and the fields of the first few.
         Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
             let first: Vec<String> = items.iter().take(3).map(brief).collect();
             format!("{} ({})", items.len(), first.join(" "))

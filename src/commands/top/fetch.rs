@@ -1,4 +1,4 @@
-//! Asks a process for its metrics.
+//! The request for the metrics of a process.
 
 use super::metrics::Scrape;
 use crate::commands::ask::ask;
@@ -6,7 +6,7 @@ use crate::commands::ask::ask;
 /// Gets a process's metrics.
 ///
 /// # Errors
-/// If it cannot be asked, or gives none.
+/// The process cannot be reached, or serves no metrics.
 pub(crate) fn fetch(address: &str) -> Result<Scrape, String> {
     let answer = ask(address, ("GET", "/metrics"), None, "")?;
     match answer.status {
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_fetched_and_what_is_none_is_said() {
+    fn fetch_reads_metrics_and_reports_other_answers() {
         let scrape = fetch(&answers("HTTP/1.0 200 OK\r\na: b\r\n\r\n# HELP x y\nx 3\n")).expect("metrics");
         assert_eq!(scrape.sum("x"), Some(3.0));
         let error = fetch(&answers("HTTP/1.0 404 Not Found\r\n\r\n")).expect_err("no metrics");

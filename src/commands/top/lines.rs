@@ -1,14 +1,14 @@
-//! A line for each look, for those who read no screens.
+//! A line for each look, for files and programs.
 
 use crate::plot::course::Moment;
 
-/// What stands above the lines.
+/// The heading of the lines.
 pub(super) fn head() -> String {
     let counts = format!("{:>8}{:>11}{:>11}{:>10}{:>10}", "s", "arrive/s", "results/s", "lag", "oldest s");
     format!("{counts}{:>8}{:>8}{:>13}{:>11}\n", "shards", "wanted", "p99 up to s", "processes")
 }
 
-/// What is kept of a look.
+/// The line of a look.
 pub(super) fn line(moment: &Moment) -> String {
     let number = |value: f64, digits: usize| match value.is_nan() {
         true => "-".to_owned(),
@@ -36,7 +36,7 @@ mod tests {
     use crate::plot::course::Count;
 
     #[test]
-    fn every_number_stands_under_its_name_and_what_is_not_known_is_a_dash() {
+    fn lines_align_with_their_heading_and_show_unknown_as_dash() {
         let known = Moment {
             results: 99.95,
             lag: 1_234.0,

@@ -1,10 +1,10 @@
-//! One look at a process: what it tells, and what it told before.
+//! One look at a process: its metrics now, and at the look before.
 
 use std::time::Instant;
 
 use super::metrics::Scrape;
 
-/// What a process tells, beside what it told at the look before.
+/// The metrics of a process now and at the look before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look<'a> {
     pub(super) now: &'a Scrape,
@@ -13,19 +13,19 @@ pub(super) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// A look at a time, after another or as the first.
+    /// A look at a time, with the look before if there was one.
     pub(super) fn new(now: &'a Scrape, at: Instant, before: Option<&'a (Scrape, Instant)>) -> Self {
         let before = before.map(|(before, then)| (before, at.duration_since(*then).as_secs_f64()));
         Self { now, at, before }
     }
 
-    /// By how much a counter has grown in a second since the last look; none at the first.
+    /// The rate of a counter since the last look. None at the first.
     pub(super) fn per_second(&self, name: &str) -> Option<f64> {
         let (before, seconds) = self.before?;
         Some(self.now.grown(before, name) / seconds.max(1e-3))
     }
 
-    /// As [`Scrape::recorded`] since the last look; none at the first.
+    /// [`Scrape::recorded`] since the last look. None at the first.
     pub(super) fn recorded(&self, name: &str, label: (&str, &str)) -> Option<(f64, f64)> {
         self.before.and_then(|(before, _)| self.now.recorded(before, name, Some(label)))
     }

@@ -1,19 +1,19 @@
-//! Metrics as a process tells them: Prometheus' text format.
+//! Metrics as a process serves them: Prometheus' text format.
 //! Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use std::collections::BTreeMap;
 
 type Labels = BTreeMap<String, String>;
 
-/// What a process told at a time.
+/// The metrics of a process at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Scrape {
-    /// By name, each series with its labels.
+    /// The series with their labels, by name.
     families: BTreeMap<String, Vec<(Labels, f64)>>,
 }
 
 impl Scrape {
-    /// Reads what can be read.
+    /// Parses the lines that are series, and skips all others.
     pub(crate) fn parse(text: &str) -> Self {
         let mut scrape = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -28,12 +28,12 @@ impl Scrape {
         self.families.get(name).into_iter().flatten().filter(|(_, value)| value.is_finite())
     }
 
-    /// All series together; none if there are none.
+    /// The sum of all series. None if there are none.
     pub(crate) fn sum(&self, name: &str) -> Option<f64> {
         self.values(name).map(|(_, value)| *value).reduce(|a, b| a + b)
     }
 
-    /// By the value of a label, all its series put together.
+    /// The series of each value of a label, joined.
     pub(crate) fn by(&self, name: &str, label: &str, join: fn(f64, f64) -> f64) -> BTreeMap<String, f64> {
         let mut found: BTreeMap<String, f64> = BTreeMap::new();
         for (labels, value) in self.values(name) {
@@ -44,14 +44,14 @@ impl Scrape {
         found
     }
 
-    /// By how much a counter has grown since; all of it where it began anew.
+    /// The growth of a counter since an earlier time; its whole value if the process restarted.
     pub(crate) fn grown(&self, before: &Self, name: &str) -> f64 {
         let (now, then) = (self.sum(name).unwrap_or(0.0), before.sum(name).unwrap_or(0.0));
         if now >= then { now - then } else { now }
     }
 
-    /// Of a histogram, what was recorded since, with this label if one is named: the mean and the 99th percentile, which is the bound
-    /// of the bucket that it is in. None if nothing was.
+    /// The mean and the 99th percentile of a histogram since an earlier time, for a label if one is named. The percentile is
+    /// the bound of its bucket. None if nothing was recorded.
     pub(crate) fn recorded(
         &self,
         before: &Self,
@@ -111,7 +111,7 @@ fn series(line: &str) -> Option<(String, Labels, f64)> {
     Some((name.to_owned(), labels, value))
 }
 
-/// What stands before the closing quote, and what after it.
+/// Splits at the closing quote: the value without escapes, and the rest.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = text.char_indices();
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn series_are_read_with_their_labels_and_what_is_none_is_passed_over() {
+    fn scrape_reads_series_and_skips_other_lines() {
         let scrape = Scrape::parse(
             "# TYPE lag gauge\nlag{input=\"a\\\"b\",partition=\"0\"} 3\nlag{input=\"a\\\"b\",partition=\"1\"} 4\n\
              lag{input=\"c\"} NaN\nup 1\nbroken{x=\"1\nworse\n\n",
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_is_told_since_the_last_look() {
+    fn histogram_covers_the_time_since_the_last_look() {
         let at = |counts: [u32; 3], sum: f64| {
             let [a, b, c] = counts;
             Scrape::parse(&format!(
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_began_anew_has_not_shrunk() {
+    fn counter_of_a_restarted_process_has_not_shrunk() {
         let (before, now) = (Scrape::parse("n 100"), Scrape::parse("n 7"));
         assert_eq!((now.grown(&before, "n"), before.grown(&now, "n")), (7.0, 93.0));
     }

@@ -1,4 +1,4 @@
-//! What is kept of a process for its picture: from the first look to the last, in bounded memory.
+//! The recording of a process for its plot: from the first look to the last, in bounded memory.
 
 use std::time::Instant;
 
@@ -7,9 +7,9 @@ use lockstep_engine::time::Timestamp;
 use super::look::Look;
 use crate::plot::course::{Count, Course, Moment, POINTS, Picture};
 
-/// When there are so many points, each two become one.
+/// The number of points at which each two are merged into one.
 const MOST: usize = 2 * POINTS;
-/// No more steps are drawn: their names are from outside.
+/// The most steps that are drawn: their names come from outside.
 const STEPS: usize = 16;
 
 /// The looks at a process, drawn as points in time.
@@ -18,14 +18,14 @@ pub(super) struct Recording {
     address: String,
     began: Instant,
     began_at: Timestamp,
-    /// The steps that have instances, in the order in which they were seen first.
+    /// The steps that have instances, in order of first appearance.
     steps: Vec<String>,
     moments: Vec<Moment>,
-    /// Looks that become one point.
+    /// The number of looks merged into one point.
     looks_each: u32,
-    /// Those of the next point, and how many they are.
+    /// The maximum of the looks of the next point, and their number.
     next: Option<(Moment, u32)>,
-    /// Whether the process has answered.
+    /// True once the process has answered.
     answered: bool,
 }
 
@@ -43,12 +43,12 @@ impl Recording {
         }
     }
 
-    /// Whether the process has answered once.
+    /// Returns true once the process has answered.
     pub(super) fn has_answered(&self) -> bool {
         self.answered
     }
 
-    /// The process has answered: gives what is kept of that.
+    /// Records an answer and returns its measures.
     pub(super) fn seen(&mut self, look: &Look<'_>) -> Moment {
         self.answered = true;
         let moment = self.moment(look);
@@ -56,12 +56,12 @@ impl Recording {
         moment
     }
 
-    /// It has not: the lines of the picture have a gap.
+    /// Records a look without an answer, a gap in the lines of the plot.
     pub(super) fn away(&mut self, at: Instant) {
         self.add(Moment::unknown(self.seconds(at)));
     }
 
-    /// The picture of all of it; none of a process that has never answered.
+    /// The plot of all looks. None if the process has never answered.
     pub(super) fn picture(mut self) -> Option<Picture> {
         self.moments.extend(self.next.take().map(|(moment, _)| moment));
         let seconds = self.moments.last().filter(|_| self.answered)?.at;
@@ -112,7 +112,7 @@ impl Recording {
                 wanted: known(wanted.get("shards").copied()),
             },
             instances: instances.collect(),
-            // Beyond the last bucket nothing is known.
+            // A value beyond the last bucket is unknown.
             latency: known(latency.filter(|p99| p99.is_finite())),
             replicas: known(now.sum("lockstep_desired_replicas")),
         }

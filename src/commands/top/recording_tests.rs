@@ -1,4 +1,4 @@
-//! Promises of what is kept of a process: bounded, in order, and with every peak.
+//! Promises of the recording of a process: bounded, in order, and with every peak.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn look(recording: &mut Recording, scrape: &Scrape, at: Instant) -> Moment {
 }
 
 #[test]
-fn a_moment_has_the_measures_of_the_picture() {
+fn moment_has_the_measures_of_the_plot() {
     let began = Instant::now();
     let scrape = |results: u32| {
         Scrape::parse(&format!(
@@ -50,7 +50,7 @@ fn a_moment_has_the_measures_of_the_picture() {
 }
 
 #[test]
-fn a_process_that_never_answered_has_no_picture() {
+fn process_that_never_answered_has_no_plot() {
     let began = Instant::now();
     let mut recording = recording(began);
     recording.away(began);
@@ -58,7 +58,7 @@ fn a_process_that_never_answered_has_no_picture() {
 }
 
 #[test]
-fn names_from_outside_take_bounded_room() {
+fn recording_bounds_the_number_of_steps() {
     let began = Instant::now();
     let names: String =
         (0..1_000).map(|step| format!("lockstep_scaling_wanted{{of=\"instances of {step}\"}} 1\n")).collect();
@@ -68,7 +68,7 @@ fn names_from_outside_take_bounded_room() {
 }
 
 #[test]
-fn memory_is_bounded_and_no_peak_is_lost_however_long_it_runs() {
+fn recording_bounds_memory_and_keeps_every_peak() {
     let (quiet, busy) = (of_lag(5), of_lag(900));
     for looks in [1, 2, 3, MOST - 1, MOST, MOST + 1, 2 * MOST - 1, 2 * MOST, 2 * MOST + 3, 7 * MOST + 77] {
         for peak in [0, looks / 3, looks - 1] {

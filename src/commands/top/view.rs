@@ -5,10 +5,10 @@ use std::fmt::{self, Write};
 
 use super::look::Look;
 
-/// Looks that the curve remembers.
+/// The number of looks in the curve of the lag.
 const LOOKS: usize = 60;
 const PARTS: [&str; 7] = ["kafka", "align", "batch", "preprocess", "model", "publish", "total"];
-/// Of each, what it counts.
+/// The counters of losses, with the words for each.
 const LOSSES: [(&str, &str); 6] = [
     ("lockstep_late_total", "late"),
     ("lockstep_dropped_total", "dropped"),
@@ -18,7 +18,7 @@ const LOSSES: [(&str, &str); 6] = [
     ("lockstep_restarts_total", "restarts"),
 ];
 
-/// What is shown of a process.
+/// The screen of a process.
 pub(super) struct View {
     address: String,
     lags: VecDeque<f64>,
@@ -29,7 +29,7 @@ impl View {
         Self { address: address.to_owned(), lags: VecDeque::new() }
     }
 
-    /// The next screen.
+    /// Formats the next screen.
     pub(super) fn show(&mut self, look: &Look<'_>) -> String {
         if self.lags.len() >= LOOKS {
             self.lags.pop_front();
@@ -108,7 +108,7 @@ impl View {
     }
 }
 
-/// Names are from outside: what could move the cursor is shown as what it is.
+/// Escapes control characters: names come from outside and must not move the cursor.
 fn shown(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

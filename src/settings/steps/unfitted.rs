@@ -1,4 +1,4 @@
-//! What can be said of a step's inputs whether its model is known or not.
+//! The checks of a step's inputs that do not need its model.
 
 use lockstep_engine::preprocess::Preprocess;
 
@@ -9,7 +9,7 @@ use crate::settings::reader::Section;
 use crate::settings::tensors::{self, Made};
 
 impl Reader<'_, '_> {
-    /// Reads the inputs of a step whose model is not known: all mistakes are noted but those that only its signature shows.
+    /// Reads the inputs of a step whose model was not found. Notes all mistakes except those that only its signature shows.
     pub(super) fn unfitted(&self, step: &Section<'_>) {
         let Some(section) = step.table("inputs") else { return };
         for name in section.names() {
@@ -36,17 +36,15 @@ impl Reader<'_, '_> {
         let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
         if !steps().any(|name| name == step) {
             let hint = did_you_mean(step, steps());
-            section.wrong(
-                "from",
-                format!("is {from:?}, but there is no step {step:?}{hint} (steps: {})", listed(steps())),
-            );
+            section
+                .wrong("from", format!("{from:?} names no step {step:?}{hint} (steps: {})", listed(steps())));
         }
     }
 
-    /// The number of an input and what is made of it.
+    /// The index of an input and its preprocessing.
     pub(super) fn made_of(&self, section: &Section<'_>, from: &str) -> Option<(usize, Preprocess)> {
         let Some(inputs) = self.inputs else {
-            // What is wrong with the inputs has been noted; nothing can be said of what is made of them.
+            // The mistakes of the inputs have been noted; without the inputs, their preprocessing cannot be checked.
             section.skip(&tensors::MAKERS);
             return None;
         };
@@ -54,11 +52,10 @@ impl Reader<'_, '_> {
         let Some(place) = names().position(|name| name == from) else {
             let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
             let hint = match steps().find(|step| *step == from) {
-                Some(step) => format!("; of a step say which output, as \"{step}.scores\""),
+                Some(step) => format!("; for a step write an output, as \"{step}.scores\""),
                 None => did_you_mean(from, names()),
             };
-            section
-                .wrong("from", format!("is {from:?}, which is no input{hint} (inputs: {})", listed(names())));
+            section.wrong("from", format!("{from:?} is no input{hint} (inputs: {})", listed(names())));
             section.skip(&tensors::MAKERS);
             return None;
         };

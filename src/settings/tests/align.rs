@@ -8,7 +8,7 @@ use lockstep_engine::ingest::OnDrift;
 use super::*;
 
 #[test]
-fn what_becomes_of_a_drift_is_known_where_sound_is_cut() {
+fn drift_of_an_input_reaches_its_waveforms() {
     let text = shipped("talking-face.toml").replace("[inputs.audio]", "[inputs.audio]\ndrift = \"resample\"");
     let pipeline = load_text(&text, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(pipeline.inputs[1].drift, OnDrift::Resample);
@@ -24,23 +24,23 @@ fn what_becomes_of_a_drift_is_known_where_sound_is_cut() {
 }
 
 #[test]
-fn the_alignment_alone_needs_neither_models_nor_steps() {
+fn alignment_alone_needs_neither_models_nor_steps() {
     let text = shipped("talking-face.toml").replace("model = \"faces\"", "model = \"not there\"");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("p.toml");
-    std::fs::write(&path, text).expect("it can be written");
+    std::fs::write(&path, text).expect("a writable file");
     let (inputs, align) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((inputs.len(), align.inputs.len()), (2, 2));
 }
 
 #[test]
-fn the_methods_without_a_pivot_are_read() {
+fn methods_without_a_pivot_are_read() {
     let align = |text: &str| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
         let inputs =
             "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"";
-        std::fs::write(&path, format!("{inputs}\n{text}")).expect("it can be written");
+        std::fs::write(&path, format!("{inputs}\n{text}")).expect("a writable file");
         load_alignment(&path).unwrap_or_else(|error| panic!("{error}")).1
     };
     let exact = align("[align]\nmethod = \"exact\"\nright = { missing = \"drop\" }");
@@ -71,12 +71,12 @@ fn the_methods_without_a_pivot_are_read() {
 }
 
 #[test]
-fn samples_of_the_very_same_time_can_be_asked_for() {
+fn exact_method_is_read_with_its_policies() {
     let text = "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"\n\
                 [align]\nmethod = \"exact\"\nmax_wait = \"1s\"\nright = { missing = \"drop\" }\n";
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("p.toml");
-    std::fs::write(&path, text).expect("it can be written");
+    std::fs::write(&path, text).expect("a writable file");
     let (_, policy) = load_alignment(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((&policy.method, policy.pivot()), (&Method::Exact, None));
     assert_eq!(policy.max_wait, Duration::from_secs(1));
@@ -84,7 +84,7 @@ fn samples_of_the_very_same_time_can_be_asked_for() {
 }
 
 #[test]
-fn bundles_that_are_told_more_than_once_cannot_carry_state() {
+fn stateful_step_refuses_revised_bundles() {
     for key in ["allowed_lateness = \"1s\"", "emit = \"early-and-final\""] {
         let text = shipped("voice.toml");
         let text = match text.contains("[align]") {
@@ -92,20 +92,17 @@ fn bundles_that_are_told_more_than_once_cannot_carry_state() {
             false => format!("{text}\n[align]\n{key}\n"),
         };
         let found = problems(&text);
-        assert!(
-            found.iter().any(|it| it.message.contains("no bundle can go through it twice")),
-            "{found:#?}"
-        );
+        assert!(found.iter().any(|it| it.message.contains("no bundle may pass it twice")), "{found:#?}");
     }
 }
 
 #[test]
-fn bounds_are_read_and_a_table_without_any_is_wrong() {
+fn bounds_are_read_and_an_empty_table_is_refused() {
     let read = |bounds: &str| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
         let input = "[inputs.a]\ncontent_type = \"image/jpeg\"\n";
-        std::fs::write(&path, format!("{input}{bounds}")).expect("it can be written");
+        std::fs::write(&path, format!("{input}{bounds}")).expect("a writable file");
         load_alignment(&path).map(|(_, align)| align.bounds).map_err(|error| error.to_string())
     };
     assert_eq!(read(""), Ok(Bounds::default()));
@@ -123,7 +120,7 @@ fn bounds_are_read_and_a_table_without_any_is_wrong() {
     assert_eq!(read(text), Ok(bounds));
     for (text, says) in [
         ("overflow = \"close\"", "has no bound; write one of stream_items"),
-        ("stream_items = 0", "write a whole number from 1"),
+        ("stream_items = 0", "is out of range 1..="),
         ("items = 5\noverflow = \"drop\"", "\"drop-newest\""),
         ("itmes = 5\nbytes = 1", "itmes"),
     ] {
@@ -139,24 +136,24 @@ fn lateness_and_early_bundles_need_a_pivot() {
         let path = folder.path().join("p.toml");
         let inputs =
             "[inputs.a]\ncontent_type = \"image/jpeg\"\n[inputs.b]\ncontent_type = \"image/jpeg\"\n[align]";
-        std::fs::write(&path, format!("{inputs}\n{align}")).expect("it can be written");
+        std::fs::write(&path, format!("{inputs}\n{align}")).expect("a writable file");
         load_alignment(&path).map(|(_, align)| align.revise).map_err(|error| error.to_string())
     };
     let both = "allowed_lateness = \"3s\"\nemit = \"early-and-final\"";
     let revise = read(&format!("{both}\npivot = \"a\"\nb = {{ latest = {{ max_age = \"1s\" }} }}"));
     assert_eq!(revise, Ok(Revise { allowed_lateness: Duration::from_secs(3), early: true }));
-    let error = read(&format!("{both}\nmethod = \"exact\"")).expect_err("there is no pivot");
+    let error = read(&format!("{both}\nmethod = \"exact\"")).expect_err("no pivot");
     assert!(error.contains("which needs a pivot"), "{error}");
 }
 
 #[test]
-fn what_a_bundle_needs_of_an_input_is_read() {
+fn needs_of_an_input_are_read() {
     let read = |text: &str| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
         let inputs = "[inputs.video]\ncontent_type = \"image/jpeg\"\n[inputs.text]\ncontent_type = \"text/plain\"\n\
                       [inputs.sound]\ncontent_type = \"audio/wav\"\n[align]\npivot = \"video\"";
-        std::fs::write(&path, format!("{inputs}\n{text}")).expect("it can be written");
+        std::fs::write(&path, format!("{inputs}\n{text}")).expect("a writable file");
         load_alignment(&path).map(|(_, align)| align.inputs).map_err(|error| error.to_string())
     };
     let sound =
@@ -165,25 +162,22 @@ fn what_a_bundle_needs_of_an_input_is_read() {
     let second = Duration::from_secs(1);
     let inputs =
         of("nearest = { tolerance = \"1s\", reuse = false }, missing = \"hold\", hold_max_age = \"1s\"")
-            .expect("it is right");
+            .expect("valid settings");
     assert_eq!(inputs[1].join, Join::Nearest { tolerance: second, reuse: false });
     assert_eq!(inputs[1].missing, Missing::Hold { max_age: second });
     let needs = Needs { required: true, min_count: 2, min_coverage: Some(0.5) };
     assert_eq!((inputs[2].missing, inputs[2].needs), (Missing::Drop, needs));
-    let inputs = of("all_between_pivots = { max_age = \"1s\" }, required = false").expect("it is right");
+    let inputs = of("all_between_pivots = { max_age = \"1s\" }, required = false").expect("valid settings");
     assert_eq!(inputs[1].join, Join::AllBetweenPivots { max_age: second });
     assert_eq!(inputs[1].needs, Needs { required: false, ..Needs::default() });
     for (text, says) in [
         ("latest = { max_age = \"1s\" }, missing = \"hold\"", "write hold_max_age"),
-        (
-            "latest = { max_age = \"1s\" }, hold_max_age = \"1s\"",
-            "says something with missing = \"hold\" only",
-        ),
-        ("latest = { max_age = \"1s\" }, required = false, missing = \"drop\"", "take one away"),
+        ("latest = { max_age = \"1s\" }, hold_max_age = \"1s\"", "no effect without missing = \"hold\""),
+        ("latest = { max_age = \"1s\" }, required = false, missing = \"drop\"", "remove one of them"),
         ("latest = { max_age = \"1s\" }, min_count = 2", "there is one at most"),
         ("all_between_pivots = { max_age = \"1s\" }, min_coverage = 0.5", "here there is none"),
-        ("window = { before = \"1s\" }, required = false, min_count = 2", "take away min_count"),
-        ("window = { before = \"1s\" }, min_coverage = 1.5", "from 0 to 1"),
+        ("window = { before = \"1s\" }, required = false, min_count = 2", "remove min_count"),
+        ("window = { before = \"1s\" }, min_coverage = 1.5", "1.5 is out of range 0..=1"),
     ] {
         let error = of(text).expect_err(text);
         assert!(error.contains(says), "{text}: {error}");
@@ -193,25 +187,28 @@ fn what_a_bundle_needs_of_an_input_is_read() {
     assert!(error.contains("earlier sound cannot fill a later window"), "{error}");
 }
 
-/// What is wrong with two inputs that are aligned like that.
+/// The mistakes of two inputs with this `[align]`.
 fn wrong(align: &str) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("p.toml");
     let inputs =
         "[inputs.left]\ncontent_type = \"image/jpeg\"\n[inputs.right]\ncontent_type = \"image/jpeg\"";
-    std::fs::write(&path, format!("{inputs}\n[align]\n{align}")).expect("it can be written");
-    let error = load_alignment(&path).expect_err("something is wrong").to_string();
+    std::fs::write(&path, format!("{inputs}\n[align]\n{align}")).expect("a writable file");
+    let error = load_alignment(&path).expect_err("a mistake").to_string();
     error.lines().skip(1).map(str::to_owned).collect()
 }
 
 #[test]
-fn of_a_method_that_there_is_not_only_that_is_told() {
-    let told = wrong("method = \"approximate\"\nqueue = 5\nage_penalty = 0.5");
-    assert!(matches!(told.as_slice(), [one] if one.contains("align.method: is \"approximate\"")), "{told:?}");
+fn unknown_method_is_the_only_mistake_reported() {
+    let mistakes = wrong("method = \"approximate\"\nqueue = 5\nage_penalty = 0.5");
+    assert!(
+        matches!(mistakes.as_slice(), [one] if one.contains("align.method: is \"approximate\"")),
+        "{mistakes:?}"
+    );
 }
 
 #[test]
-fn a_key_of_another_method_is_said_to_be_of_that() {
+fn key_of_another_method_is_reported_with_that_method() {
     for (key, owner) in [
         ("queue = 5", "approximate-time"),
         ("max_interval = \"1s\"", "approximate-time"),
@@ -220,10 +217,14 @@ fn a_key_of_another_method_is_said_to_be_of_that() {
         ("gap = \"1s\"", "session"),
         ("max = \"1s\"", "session"),
     ] {
-        let told = wrong(&format!("pivot = \"left\"\nright = {{ latest = {{ max_age = \"1s\" }} }}\n{key}"));
+        let mistakes =
+            wrong(&format!("pivot = \"left\"\nright = {{ latest = {{ max_age = \"1s\" }} }}\n{key}"));
         let says = format!("belongs to method = \"{owner}\", and here it is \"pivot\"");
-        assert!(matches!(told.as_slice(), [one] if one.contains(&says)), "{told:?}");
+        assert!(matches!(mistakes.as_slice(), [one] if one.contains(&says)), "{mistakes:?}");
     }
-    let told = wrong("method = \"session\"\ngap = \"1s\"\nsize = \"1s\"");
-    assert!(matches!(told.as_slice(), [one] if one.contains("belongs to method = \"tumbling\"")), "{told:?}");
+    let mistakes = wrong("method = \"session\"\ngap = \"1s\"\nsize = \"1s\"");
+    assert!(
+        matches!(mistakes.as_slice(), [one] if one.contains("belongs to method = \"tumbling\"")),
+        "{mistakes:?}"
+    );
 }

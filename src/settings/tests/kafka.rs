@@ -7,7 +7,7 @@ fn with_kafka(kafka: &str) -> Vec<problem::Problem> {
 }
 
 #[test]
-fn check_refuses_what_lockstep_sets_itself_in_each_table() {
+fn check_refuses_properties_that_lockstep_sets_itself() {
     for (table, name) in [
         ("properties", "isolation.level"),
         ("properties", "acks"),
@@ -25,7 +25,7 @@ fn check_refuses_what_lockstep_sets_itself_in_each_table() {
 }
 
 #[test]
-fn check_has_librdkafka_judge_names_values_and_the_whole() {
+fn check_reports_the_errors_of_librdkafka() {
     let found = with_kafka("[kafka.properties]\n\"lingr.ms\" = 5\n\"security.protocol\" = \"tls\"");
     let [name, value] = found.as_slice() else { panic!("{found:#?}") };
     assert!(name.message.contains("No such configuration property"), "{name:?}");
@@ -44,14 +44,14 @@ fn check_has_librdkafka_judge_names_values_and_the_whole() {
 }
 
 #[test]
-fn mistakes_of_a_step_are_named_even_if_its_model_is_missing() {
+fn step_without_its_model_still_reports_other_mistakes() {
     let text = shipped("talking-face.toml").replace("model = \"faces\"", "model = \"fcaes\"").replace(
         "frames = { from = \"video\", image = { width = 320, height = 240, resize = \"fit\" } }",
         "frames = { from = \"vdeo\", image = { width = 320, height = 240 } }\nmore = { from = \"video\", image = { width = \
          0, height = 240 } }\nother = { from = \"vioce.scores\" }\nlast = { zero = true }",
     );
     let found = problems(&text);
-    for words in ["is \"fcaes\"", "is \"vdeo\", which is no input", "width", "no step \"vioce\"", "zero"] {
+    for words in ["\"fcaes\" is not in", "\"vdeo\" is no input", "width", "no step \"vioce\"", "zero"] {
         let is_named = |problem: &problem::Problem| {
             problem.message.contains(words) || problem.key.rsplit('.').next() == Some(words)
         };

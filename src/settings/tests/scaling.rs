@@ -13,7 +13,7 @@ fn read(scaling: &str) -> ScalingSpec {
 }
 
 #[test]
-fn without_a_word_the_age_of_the_oldest_event_is_followed() {
+fn default_policy_follows_the_age_of_the_oldest_event() {
     let spec = read("");
     assert_eq!(spec, ScalingSpec { instances: vec![CountBounds::default(); 2], ..ScalingSpec::default() });
     assert_eq!(spec.policy, Policy::Target);
@@ -25,7 +25,7 @@ fn without_a_word_the_age_of_the_oldest_event_is_followed() {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn scaling_is_read_as_written() {
     let spec = read(
         "[scaling]\npolicy = \"step\"\nshards = { min = 2, max = 8 }\ninstances = { voice = { max = 3 } }\ndrained = 0.2\n\
          levels = [{ lag = 0, shards = 2, instances = 1 }, { lag = 500, shards = 8, instances = 3 }]\n\
@@ -41,13 +41,13 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn what_cannot_be_is_named_with_what_would_be_right() {
+fn scaling_reports_each_mistake_with_a_remedy() {
     for (scaling, key, words) in [
         ("policy = \"lag\"", "policy", &["is \"lag\"", "\"target\""][..]),
         ("shards = { min = 4, max = 2 }", "shards.max", &["is 2, less than min, which is 4"]),
-        ("shards = { max = 300 }", "shards.max", &["from 1 to 256"]),
+        ("shards = { max = 300 }", "shards.max", &["300 is out of range 1..=256"]),
         ("instances = { voices = { max = 2 } }", "instances.voices", &["no step", "\"voice\"?"]),
-        ("instances = { voice = { most = 2 } }", "instances.voice.most", &["no key here"]),
+        ("instances = { voice = { most = 2 } }", "instances.voice.most", &["unknown key"]),
         ("instances = { voice = 2 }", "instances.voice", &["is 2", "a table"]),
         ("levels = 4", "levels", &["is 4", "a list"]),
         ("levels = [4]", "levels", &["entry 1 is 4", "{ lag = 10000, shards = 16 }"]),
@@ -55,20 +55,20 @@ fn what_cannot_be_is_named_with_what_would_be_right() {
         ("levels = [{ lag = 5, shards = 4 }]", "levels", &["lag = 0"]),
         ("levels = [{ lag = 0 }]", "levels", &["entry 1 has no shards"]),
         ("levels = [{ lag = 0, shard = 4 }]", "levels", &["\"shard\"", "\"shards\"?"]),
-        ("levels = [{ lag = 0, shards = 0 }]", "levels", &["has shards, which is 0", "from 1 to 256"]),
+        ("levels = [{ lag = 0, shards = 0 }]", "levels", &["has a wrong shards: 0 is out of range 1..=256"]),
         ("levels = [{ lag = 0, shards = 4 }, { lag = 0, shards = 8 }]", "levels", &["entry 2 has lag 0"]),
-        ("levels = [{ lag = 0, shards = 4 }, { lag = 9, shards = 2 }]", "levels", &["entry 2 asks for less"]),
+        ("levels = [{ lag = 0, shards = 4 }, { lag = 9, shards = 2 }]", "levels", &["entry 2 has fewer"]),
         (
             "levels = [{ lag = 0, shards = 4 }, { lag = 9, shards = 8, instances = 2 }]",
             "levels",
-            &["entry 2 differs", "in all or in none"],
+            &["one has instances and one has none", "in all or in none"],
         ),
         ("policy = \"step\"\nshards = { max = 8 }", "shards.max", &["is 8", "16 shards"]),
         ("policy = \"step\"\nshards = { min = 8 }", "shards.min", &["is 8", "4 shards"]),
-        ("busy = 0", "busy", &["from 0.1 to 1"]),
-        ("drained = 2", "drained", &["from 0 to 1"]),
-        ("target_age = \"0s\"", "target_age", &["more than 0"]),
-        ("cooldown = \"5s\"", "cooldown", &["no key here", "\"cooldown_up\""]),
+        ("busy = 0", "busy", &["0 is out of range 0.1..=1"]),
+        ("drained = 2", "drained", &["2 is out of range 0..=1"]),
+        ("target_age = \"0s\"", "target_age", &["above 0"]),
+        ("cooldown = \"5s\"", "cooldown", &["unknown key", "\"cooldown_up\""]),
     ] {
         let found = problems(&with(&format!("[scaling]\n{scaling}")));
         let [problem] = found.as_slice() else { panic!("{scaling}: {found:#?}") };

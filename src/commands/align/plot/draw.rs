@@ -1,4 +1,4 @@
-//! Draws what was recorded: a row_of_input for each input with its samples, and the bundles that joined them.
+//! The plot of a recording: a row for each input with its samples, and the bundles that joined them.
 
 use super::{Fate, Mark, Outcome, Part, Recording, Shape};
 use crate::commands::align::report::{printable, show};
@@ -11,7 +11,7 @@ const MARGIN: f64 = 24.0;
 /// Where the bundles' own marks are.
 const BUNDLES: f64 = 92.0;
 const SAMPLES: f64 = 26.0;
-/// What bundles take is drawn below the samples, in rows, so that windows that overlap can be told apart.
+/// The height of a row of windows below the samples. Overlapping windows are in different rows.
 const ROW: f64 = 8.0;
 const ROWS: usize = 24;
 const GAP: f64 = 26.0;
@@ -200,7 +200,7 @@ fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: boo
     }
 }
 
-/// A bundle: its mark on top, and from there down to what it took of each input.
+/// Draws a bundle: its mark on top, and lines down to its samples or window of each input.
 fn bundle(svg: &mut Svg, scale: &Scale, input_rows: &[InputRow<'_>], place: usize, shape: &Shape, zero: i64) {
     let colour = colour(place);
     let seconds = shape.time.saturating_sub(zero) as f64 / 1e9;
@@ -256,7 +256,7 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// What stands for a bundle.
+/// Draws the mark of a bundle.
 fn head(svg: &mut Svg, (x, y): (f64, f64), colour: &str, outcome: Outcome, title: &str) {
     let fill = if outcome == Outcome::Complete { colour } else { "#fff" };
     svg.circle((x, y), 6.0, &format!(r#"fill="{fill}" stroke="{colour}" stroke-width="2""#), title);
@@ -267,7 +267,7 @@ fn head(svg: &mut Svg, (x, y): (f64, f64), colour: &str, outcome: Outcome, title
     }
 }
 
-/// What the picture shows, and nothing else. Returns where it ends.
+/// Draws the legend of everything in the plot. Returns its end.
 fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
     let (mut x, mut y) = (MARGIN, top);
     let mut entry = |svg: &mut Svg, text: &str, show: &dyn Fn(&mut Svg, f64, f64)| {

@@ -1,5 +1,5 @@
-//! `config/kubernetes` against the pipeline, the image, the code and one another: no cluster is asked, but what is named
-//! on both sides of a border can be compared.
+//! `config/kubernetes` compared with the pipeline, the image and the code. No cluster is used: the tests compare names that
+//! two sides share.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 

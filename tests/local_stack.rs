@@ -1,5 +1,5 @@
-//! The local stack (compose, Prometheus, Grafana) against the pipeline, the code and one another: it cannot be
-//! run in a test, but what is named on both sides of a border can be compared.
+//! The local stack (compose, Prometheus, Grafana) compared with the pipeline and the code. It cannot run in a test: the tests
+//! compare names that two sides share.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 

@@ -49,7 +49,7 @@ fn policies_are_compared_side_by_side_under_the_same_load() {
         assert_eq!(of(place, "results") + of(place, "left"), arrived);
         assert_eq!(run["points"].as_array().map(Vec::len), Some(300));
     }
-    assert!(of(0, "too_old") > 100.0, "one shard does not do three times what it can");
+    assert!(of(0, "too_old") > 100.0, "one shard cannot sustain three times its rate");
     assert!(of(2, "too_old") <= told["predicted"].as_f64().expect("a number"));
     assert_eq!(runs[2]["summary"]["too_old_at_end"], false);
     assert_eq!(runs[0]["decisions"].as_array().map(Vec::len), Some(0));

@@ -22,7 +22,7 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A process that answers so many looks, each with what is said of it, and is gone then.
+/// A process that answers a number of looks with the given metrics, and is gone then.
 fn played(looks: u32, metrics: impl Fn(u32) -> String + Send + 'static) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -30,14 +30,14 @@ fn played(looks: u32, metrics: impl Fn(u32) -> String + Send + 'static) -> (Stri
         for look in 0..looks {
             let (stream, _) = listener.accept().expect("a look");
             let mut stream = BufReader::new(stream);
-            // All of it: what is left unread when the connection closes takes the answer along.
+            // Read the whole request: unread bytes at the close would reset the connection before the answer.
             let mut line = String::from("asked");
             while !line.trim().is_empty() {
                 line.clear();
                 stream.read_line(&mut line).expect("a request");
             }
             let mut stream = stream.into_inner();
-            // Whoever has asked may have been told to end.
+            // The client may have been stopped meanwhile.
             let _ = write!(stream, "HTTP/1.0 200 OK\r\n\r\n{}", metrics(look));
         }
     });
@@ -68,7 +68,7 @@ fn svg(path: &Path) -> String {
     svg
 }
 
-/// What is drawn: the title of each panel.
+/// The titles of the panels.
 fn panels(svg: &str) -> BTreeSet<&str> {
     let titles = svg.lines().filter(|line| line.contains(r#"font-size="12" font-weight="600""#));
     let texts = titles.filter_map(|line| line.split_once('>')?.1.split_once('<'));
@@ -196,7 +196,7 @@ fn of_a_process_that_never_answers_nothing_is_drawn() {
     let output =
         top(&[&address, "--every", "500ms", "--seconds", "1", "--plot", path.to_str().expect("UTF-8")]);
     assert!(
-        !output.status.success() && told(&output).contains("has told nothing") && !path.exists(),
+        !output.status.success() && told(&output).contains("has not answered") && !path.exists(),
         "{}",
         told(&output)
     );

@@ -62,7 +62,7 @@ pub(super) struct Round {
 }
 
 #[derive(Default)]
-struct Seen {
+struct RoundRecords {
     results: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
@@ -71,8 +71,8 @@ struct Seen {
     lost: Option<String>,
 }
 
-struct Watch {
-    seen: Arc<Mutex<Seen>>,
+struct RoundObserver {
+    seen: Arc<Mutex<RoundRecords>>,
     wanted: u64,
     with_spans: bool,
     max_delay: i64,
@@ -81,7 +81,7 @@ struct Watch {
     stop: Stop,
 }
 
-impl Watch {
+impl RoundObserver {
     fn lost(&self, what: String) {
         self.seen.lock().lost.get_or_insert(what);
         self.stop.stop();
@@ -113,7 +113,7 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for RoundObserver {
     fn published(&mut self, job: &Job, _timing: &Timing, publish: Duration) {
         let now = Timestamp::now();
         let sample = job.bundle.parts.iter().flat_map(|part| &part.samples).next();
@@ -161,9 +161,9 @@ pub(super) fn drive(
     feed: impl FnOnce(&Live<'_>) -> Result<(), Failure>,
 ) -> Result<Round, Failure> {
     let (stop, status) = (Stop::default(), Arc::new(Status::default()));
-    let seen = Arc::new(Mutex::new(Seen::default()));
+    let seen = Arc::new(Mutex::new(RoundRecords::default()));
     let (acknowledged, told) = bounded(ACKNOWLEDGED);
-    let watch = Watch {
+    let watch = RoundObserver {
         seen: seen.clone(),
         wanted: records,
         with_spans,
@@ -205,10 +205,10 @@ pub(super) fn drive(
     Ok(Round { seconds, spans: std::mem::take(&mut seen.spans), shards: seen.shards })
 }
 
-type Outcome = Result<Ended, String>;
+type RunResult = Result<Ended, String>;
 
 /// Waits until the pipeline runs and has its partitions; gives its end when that comes first.
-fn until_ready(status: &Status, ended: &Receiver<Outcome>) -> Option<Outcome> {
+fn until_ready(status: &Status, ended: &Receiver<RunResult>) -> Option<RunResult> {
     for _ in 0..PATIENCE.as_millis() {
         if status.is_ready() && status.partitions.load(Ordering::Relaxed) > 0 {
             return None;
@@ -224,7 +224,12 @@ fn until_ready(status: &Status, ended: &Receiver<Outcome>) -> Option<Outcome> {
 }
 
 /// Waits for the end; a pipeline that makes no result any more is stopped.
-fn until_over(seen: &Mutex<Seen>, status: &Status, ended: &Receiver<Outcome>, stop: &Stop) -> Outcome {
+fn until_over(
+    seen: &Mutex<RoundRecords>,
+    status: &Status,
+    ended: &Receiver<RunResult>,
+    stop: &Stop,
+) -> RunResult {
     let mut before = None;
     loop {
         match ended.recv_timeout(PATIENCE) {

@@ -70,9 +70,9 @@ pub(super) fn run(ground: &Ground, parts: &[Part]) -> Result<Report, Failure> {
     let mut cases = Vec::new();
     let mut looks = Vec::new();
     if wanted(Part::Step) || wanted(Part::Policy) {
-        let load = Load::measure(ground)?;
+        let load = LoadSetup::measure(ground)?;
         cases.push(load.rate());
-        let Load { folder, workload, sustainable, .. } = load;
+        let LoadSetup { folder, workload, sustainable, .. } = load;
         if wanted(Part::Step) {
             let step = step::run(ground, &folder, &workload, sustainable)?;
             cases.extend(step.cases);
@@ -92,7 +92,7 @@ pub(super) fn run(ground: &Ground, parts: &[Part]) -> Result<Report, Failure> {
 }
 
 /// A model slow enough to be overrun, and what of it can be sustained.
-struct Load {
+struct LoadSetup {
     folder: Folder,
     workload: Workload,
     /// Images a second of the model alone.
@@ -101,7 +101,7 @@ struct Load {
     sustainable: f64,
 }
 
-impl Load {
+impl LoadSetup {
     fn measure(ground: &Ground) -> Result<Self, Failure> {
         let folder = Folder::new()?;
         let workload = convolutions();

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Failure;
 use crate::plot::file::PlotFile;
 use crate::settings::load_alignment;
-use lines::{Fate, Item, Verdict};
+use lines::{BundleOutcome, Fate, Item};
 use offset::Comparison;
 use plot::{Recording, Wanted};
 use statistics::Statistics;
@@ -119,7 +119,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let comparisons: Result<Vec<_>, String> =
         args.estimate_offset.iter().map(|text| Comparison::new(text, &names, &offsets, &policy)).collect();
     let wanted = Wanted { stream: args.plot_stream, from: args.plot_from, to: args.plot_to };
-    let mut watch = Watch {
+    let mut watch = DryRunObservers {
         statistics: args.stats.map(|_| Statistics::new(names.len())),
         recording: args.plot.as_ref().map(|_| Recording::new(wanted)),
         comparisons: comparisons?,
@@ -153,13 +153,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// The observers of a dry run: statistics, plot and clock offsets.
 #[derive(Default)]
-struct Watch {
+struct DryRunObservers {
     statistics: Option<Statistics>,
     recording: Option<Recording>,
     comparisons: Vec<Comparison>,
 }
 
-impl Watch {
+impl DryRunObservers {
     fn sample(&mut self, item: &Arc<Item>) {
         if let Some(statistics) = &mut self.statistics {
             statistics.sample(item);
@@ -265,7 +265,7 @@ fn dry_run(
     names: &[String],
     offsets: &[i64],
     policy: AlignPolicy,
-    watch: &mut Watch,
+    watch: &mut DryRunObservers,
     mut input: impl BufRead,
     mut output: impl Write,
     errors: &mut impl Write,
@@ -320,7 +320,7 @@ fn dry_run(
 fn write_events(
     events: &mut Vec<Event<Arc<Item>>>,
     (names, revises): (&[String], bool),
-    (summary, watch): (&mut Summary, &mut Watch),
+    (summary, watch): (&mut Summary, &mut DryRunObservers),
     at_end: bool,
     output: &mut impl Write,
 ) -> io::Result<()> {
@@ -329,20 +329,20 @@ fn write_events(
         let line = match event {
             Event::Bundle(bundle) if !bundle.is_final => {
                 summary.ahead += 1;
-                lines::bundle(&bundle, Verdict::Goes, names, revises)
+                lines::bundle(&bundle, BundleOutcome::Goes, names, revises)
             }
             Event::Bundle(bundle) => {
                 summary.bundles += 1;
                 summary.complete += u64::from(bundle.is_complete());
-                lines::bundle(&bundle, Verdict::Goes, names, revises)
+                lines::bundle(&bundle, BundleOutcome::Goes, names, revises)
             }
             Event::Dropped { bundle, missing } => {
                 summary.dropped += 1;
-                lines::bundle(&bundle, Verdict::Dropped(missing), names, revises)
+                lines::bundle(&bundle, BundleOutcome::Dropped(missing), names, revises)
             }
             Event::DeadLetter { bundle, missing } => {
                 summary.dead_letters += 1;
-                lines::bundle(&bundle, Verdict::DeadLetter(missing), names, revises)
+                lines::bundle(&bundle, BundleOutcome::DeadLetter(missing), names, revises)
             }
             Event::Late { item, by_ns } => {
                 summary.late += 1;

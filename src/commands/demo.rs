@@ -15,7 +15,7 @@ use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_connectors::kafka::tail::{From, Tail};
 use lockstep_connectors::kafka::{admin, embedded};
 
-use self::summary::Tally;
+use self::summary::DemoCounts;
 use super::tail::render_line;
 use super::{Failure, cluster, run::stop_on_signals};
 use crate::assemble;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let status = Arc::new(Status::default());
     let http = assemble::serve(&pipeline, &status)?;
-    let tally = Arc::new(Tally::new(pipeline.inputs.iter().map(|input| input.name.clone()).collect()));
+    let tally = Arc::new(DemoCounts::new(pipeline.inputs.iter().map(|input| input.name.clone()).collect()));
     let mut tail =
         Tail::open(broker.address(), &BTreeMap::new(), &pipeline.publish.results, From::Beginning)?;
 

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-/// What Apache Kafka (4.4.0 at least) says when it takes a transaction for ended and writes none of its markers: the
-/// partitions have no leader at that moment, as their only replica is on a broker that is starting, and are taken for
-/// deleted. Results and positions in it stay open for good then, whoever asks for them, though the transaction was committed.
+/// The log line of Apache Kafka (4.4.0 at least) when it ends a transaction without its markers. The partitions have no leader
+/// at that moment, as their only replica is on a broker that is starting, and Kafka takes them for deleted. Results and
+/// positions of the committed transaction then stay open for good.
 const MARKERS_LEFT_OUT: &str = "these partitions are likely deleted already";
 
 /// From a place on.

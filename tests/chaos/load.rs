@@ -1,4 +1,4 @@
-//! Numbered samples of several streams for two inputs, and the account of what became of each.
+//! Numbered samples of several streams for two inputs, and the account of the fate of each.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,11 +15,11 @@ const STEP: i64 = 10_000_000;
 /// When the first sample of every stream happened, in nanoseconds. Not long ago: Kafka deletes by the time that records have, and
 /// would take results away before they were read.
 static BEGAN: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_nanos());
-/// How many bytes a sample has: its number, and nothing else of interest.
+/// The bytes of a sample, which hold its number.
 pub(crate) const BYTES: usize = 16;
 
 /// Publishes samples, a round at a time: one of each stream for each input.
-pub(crate) struct Load {
+pub(crate) struct NumberedLoad {
     producer: Producer,
     topics: [String; 2],
     streams: usize,
@@ -31,12 +31,12 @@ pub(crate) struct Load {
     trouble_every: usize,
 }
 
-/// What a model does with a sample in which the ninth byte is this: errs, panics, does not come back, finds no memory,
-/// loses its device. And a sample that is cut short.
+/// The faults of a model, by the ninth byte of a sample: error, panic, hang, no memory, lost device. The last is a sample
+/// that is cut short.
 const TROUBLE: [u8; 6] = [1, 2, 3, 4, 5, CUT];
 const CUT: u8 = 6;
 
-impl Load {
+impl NumberedLoad {
     pub(crate) fn new(broker: &Broker, topics: [String; 2], streams: usize) -> Self {
         Self {
             producer: broker.producer(),
@@ -105,7 +105,7 @@ impl Load {
         (0..self.streams).map(of_stream).min().unwrap_or_default()
     }
 
-    /// How many bundles all that was published makes.
+    /// The number of bundles of all published samples.
     pub(crate) fn expected(&self) -> usize {
         self.published.len() * self.streams
     }
@@ -117,10 +117,10 @@ impl Load {
     }
 }
 
-/// What became of the samples.
+/// The fates of the samples.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Samples in no result and in no dead letter.
+    /// Samples in neither a result nor a dead-letter record.
     pub(crate) lost: usize,
     /// Samples in more than one.
     pub(crate) duplicated: usize,
@@ -128,7 +128,7 @@ pub(crate) struct Account {
     pub(crate) out_of_order: usize,
 }
 
-/// Accounts for every sample of so many rounds: by stream, input and number.
+/// Accounts for every sample of a number of rounds: by stream, input and number.
 pub(crate) fn account(results: &[TailRecord], dead: &[TailRecord], rounds: usize, streams: usize) -> Account {
     let mut seen: BTreeMap<(String, &str, usize), usize> = BTreeMap::new();
     let mut latest: BTreeMap<String, i64> = BTreeMap::new();
@@ -147,7 +147,7 @@ pub(crate) fn account(results: &[TailRecord], dead: &[TailRecord], rounds: usize
         }
         let time = result["event_time_ns"].as_i64().expect("a time");
         let before = latest.entry(stream).or_insert(i64::MIN);
-        // What comes again after a crash comes late by nature; it counts as a duplicate.
+        // A repetition after a crash comes late by nature and counts as a duplicate.
         account.out_of_order += usize::from(is_new && time < *before);
         *before = time.max(*before);
     }

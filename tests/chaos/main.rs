@@ -2,8 +2,8 @@
 //! published, and every sample is accounted for afterwards.
 //!
 //! `LOCKSTEP_CHAOS=short` is a short round, as for CI, and `LOCKSTEP_CHAOS=full` (`make chaos`) the long one, which writes
-//! its table to `target/chaos.json` too; without either nothing is done. `LOCKSTEP_CHAOS_SEED` runs a round again that failed, and further words
-//! on the command line choose scenarios by what is printed of them (`"zombie, exactly-once"`).
+//! its table to `target/chaos.json` too; without either nothing runs. `LOCKSTEP_CHAOS_SEED` repeats a round that
+//! failed. Further words on the command line choose scenarios by their printed names (`"zombie, exactly-once"`).
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may end with a panic")]
 #![allow(
@@ -27,7 +27,7 @@ mod report;
 mod round;
 mod scenarios;
 
-/// What the shared modules know of the clip, which is not played here.
+/// A stand-in for the clip that the shared modules name; it is not played here.
 mod clip {
     pub(crate) const CLIP: &str = "";
 }
@@ -90,11 +90,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// How often a scenario is played again at most.
+/// The most repetitions of a scenario.
 const AGAIN: usize = 2;
 
-/// Plays a scenario, and again if the broker left a transaction open for good and results are missing or it went no further:
-/// nobody can keep the promise then.
+/// Plays a scenario. Repeats it if it stalled or lost results because the broker left a transaction open for good: no client
+/// can keep the promise then.
 fn unless_the_broker_fails(play: impl Fn() -> Row) -> Row {
     for runs in 1..=AGAIN {
         let log = BrokerLog::from_here();

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// That of `LOCKSTEP_CHAOS_SEED`, or another each time.
+    /// The seed of `LOCKSTEP_CHAOS_SEED`, or a new one each time.
     pub(crate) fn seed() -> u64 {
         let given = std::env::var("LOCKSTEP_CHAOS_SEED").ok();
         let another = || lockstep_engine::time::Timestamp::now().as_nanos().unsigned_abs();

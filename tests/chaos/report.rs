@@ -8,24 +8,24 @@ use crate::load::Account;
 pub(crate) struct Row {
     pub(crate) scenario: String,
     pub(crate) guarantee: &'static str,
-    /// How often a process was killed, stopped or frozen.
+    /// The number of times that a process was killed, stopped or frozen.
     pub(crate) kills: usize,
     pub(crate) samples: usize,
-    /// How many of them are dead letters.
+    /// The number of samples that were dead-lettered.
     pub(crate) dead: usize,
     pub(crate) account: Account,
     /// The longest that a sample waited for its result after each of these, in milliseconds.
     pub(crate) recoveries: Vec<u128>,
     /// The same of the stream that waited least: one whose partition did not move, if there was such.
     pub(crate) calm: Vec<u128>,
-    /// Whether it went no further at some point, so that its samples were not accounted for.
+    /// True if the scenario stalled, so that its samples were not accounted for.
     pub(crate) has_stopped: bool,
-    /// How often it was played: more than once if the broker failed.
+    /// The number of plays: more than one if the broker failed.
     pub(crate) runs: usize,
 }
 
 impl Row {
-    /// Of a scenario that went no further.
+    /// The row of a scenario that stalled.
     pub(crate) fn stopped(scenario: String, guarantee: &'static str) -> Self {
         Self {
             scenario,
@@ -41,7 +41,7 @@ impl Row {
         }
     }
 
-    /// Whether it broke its promise in a way that hidden results and positions explain.
+    /// Returns true if hidden results and positions explain the broken promise.
     pub(crate) fn may_be_hidden(&self) -> bool {
         let Account { duplicated, out_of_order, .. } = self.account;
         self.guarantee == "exactly-once" && duplicated == 0 && out_of_order == 0 && !self.keeps_its_promise()

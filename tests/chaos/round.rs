@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::broker::{Broker, header};
 use crate::broker_log;
-use crate::load::{BYTES, Load, account};
+use crate::load::{BYTES, NumberedLoad, account};
 use crate::pipeline::Pipeline;
 use crate::process::{Ended, Lockstep, PATIENCE};
 use crate::report::Row;
@@ -54,7 +54,7 @@ payload = { from = "left", bytes = { length = 16 } }
 
 pub(crate) struct Round<'b> {
     pipeline: Pipeline<'b>,
-    load: Load,
+    load: NumberedLoad,
     next: Instant,
     address: String,
     results: Tail,
@@ -71,11 +71,11 @@ pub(crate) struct Round<'b> {
     calm: Vec<u128>,
     pub(crate) kills: usize,
     guarantee: Guarantee,
-    /// What processes have said that have ended.
+    /// The output of ended processes.
     said: Said,
 }
 
-/// What is promised of results, and the protocol of the group.
+/// The delivery guarantee of results, and the protocol of the group.
 #[derive(Clone, Copy)]
 pub(crate) struct Guarantee {
     pub(crate) name: &'static str,
@@ -83,7 +83,7 @@ pub(crate) struct Guarantee {
 }
 
 impl Guarantee {
-    /// What a scenario is called under it.
+    /// The name of a scenario under this guarantee.
     pub(crate) fn scenario(&self, name: &str) -> String {
         let more = if self.protocol == "classic" { "" } else { " (KIP-848)" };
         format!("{name}{more}")
@@ -103,7 +103,7 @@ impl<'b> Round<'b> {
         };
         let (results, letters) = (tail("results"), tail("dead-letters"));
         Self {
-            load: Load::new(broker, topics, STREAMS),
+            load: NumberedLoad::new(broker, topics, STREAMS),
             pipeline,
             next: Instant::now(),
             address: broker.address.clone(),
@@ -131,7 +131,7 @@ impl<'b> Round<'b> {
         self.pipeline.run(&[("LOCKSTEP_FAULT_POINT", point)])
     }
 
-    /// Publishes, and reads results, for so long.
+    /// Publishes and reads results for a time.
     pub(crate) fn go_on(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until {
@@ -139,7 +139,7 @@ impl<'b> Round<'b> {
         }
     }
 
-    /// Goes on until everything has recovered from what was done to it.
+    /// Goes on until all processes have recovered.
     pub(crate) fn recover(&mut self) {
         let until = Instant::now() + PATIENCE;
         while self.disturbed.is_some() {
@@ -189,7 +189,7 @@ impl<'b> Round<'b> {
             self.ended.entry(id).or_insert_with(Instant::now);
             self.records.push(record);
         }
-        while let Some(record) = self.letters.next(Duration::ZERO).expect("the dead letters can be read") {
+        while let Some(record) = self.letters.next(Duration::ZERO).expect("a readable topic") {
             let stream = String::from_utf8_lossy(record.key.as_deref().expect("a key")).into_owned();
             let id = format!("{stream}@{}", header(&record, "event-time-ns"));
             self.ended.entry(id).or_insert_with(Instant::now);
@@ -286,7 +286,7 @@ impl<'b> Round<'b> {
             assert_eq!(ended.code, Some(0), "{ended:?}");
             self.said.0.push(ended.err);
         }
-        // What may come twice would have come by now, but for what was on its way.
+        // Repetitions have arrived by now, except those in flight.
         self.read(Duration::from_secs(1));
         let rounds = self.load.finish();
         let row = Row {
@@ -309,7 +309,7 @@ impl<'b> Round<'b> {
     }
 }
 
-/// What processes have said that have ended. Shown on a panic.
+/// The output of ended processes. Printed on a panic.
 #[derive(Default)]
 struct Said(Vec<String>);
 
@@ -330,7 +330,7 @@ impl Drop for Said {
     }
 }
 
-/// Shows the results of a stream around one that is missing, by the places of what is in them.
+/// Prints the results of a stream around a missing one, by the places of their samples.
 fn around(records: &[TailRecord], missing: &str) {
     let Some((stream, time)) = missing.rsplit_once('@') else { return };
     let time: i64 = time.parse().expect("a time");

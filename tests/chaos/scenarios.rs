@@ -1,4 +1,4 @@
-//! What is done to the processes.
+//! The scenarios: the faults that each injects into processes and broker.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::random::Random;
 use crate::report::Row;
 use crate::round::{Guarantee, PARTITIONS, Round};
 
-/// How often things are done.
+/// The number of faults in each scenario.
 pub(crate) struct Scale {
     kills: usize,
     zombies: usize,
@@ -75,8 +75,8 @@ fn die_at_a_point(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: 
             let mut doomed = round.doomed(&format!("{point}:{nth}"));
             round.until_it_has_partitions(&mut doomed);
             if point == "in-rebalance" {
-                // It dies when it has to share with another: with one for each partition at the latest, as where only those
-                // partitions move that have to, the first may get its share from others.
+                // It dies when it must share with another process, at the latest when each partition has one. Where only
+                // the necessary partitions move, the first new process may get its share from others.
                 while !doomed.has_ended() && processes.len() < PARTITIONS as usize {
                     processes.push(round.process());
                     let newest = processes.last_mut().expect("it was just put there");
@@ -147,8 +147,8 @@ fn join_one_by_one(broker: &Broker, guarantee: Guarantee, scale: &Scale, random:
     round.end("join one by one", processes)
 }
 
-/// The broker is killed, or stopped in order, and comes back. What it has promised is in its files either way: only a
-/// machine that fails takes along what is not on the disk yet.
+/// The broker is killed, or stopped in order, and restarts. Its files hold all acknowledged records either way; only a failed
+/// machine loses those that are not on disk yet.
 fn broker_restarts(broker: &Broker, guarantee: Guarantee, scale: &Scale, random: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let processes = vec![round.process(), round.process()];
@@ -173,8 +173,8 @@ fn broker_restarts(broker: &Broker, guarantee: Guarantee, scale: &Scale, random:
     round.end("broker restarts", processes)
 }
 
-/// Models err, panic, hang, find no memory and lose their device, and payloads are broken: those samples become dead
-/// letters, if need be, and no others.
+/// Models fail, panic, hang, find no memory and lose their device, and payloads are broken. Only the samples concerned may be
+/// dead-lettered.
 fn bad_models(broker: &Broker, guarantee: Guarantee, scale: &Scale, _: &mut Random) -> Row {
     let mut round = Round::new(broker, guarantee);
     let processes = vec![round.obedient(), round.obedient()];

@@ -17,7 +17,7 @@ struct Bad {
     reason: &'static str,
     key: Option<&'static str>,
     content_type: &'static str,
-    /// That of its sending if none: a sample from before its stream's last would be late.
+    /// The event time. None is the time of sending: an earlier sample than the last of its stream would be late.
     time: Option<&'static str>,
     payload: Bytes,
 }
@@ -77,7 +77,7 @@ fn bad_records_are_dead_lettered_and_the_rest_goes_on(broker: &Broker) {
     for (place, Bad { reason, key, content_type, payload, .. }) in bad.iter().enumerate() {
         // After the first good record, and from the fifth on after the second.
         let offset = place + if place < 4 { 1 } else { 2 };
-        let letter = by_offset.get(&offset).unwrap_or_else(|| panic!("no letter for {reason} at {offset}"));
+        let letter = by_offset.get(&offset).unwrap_or_else(|| panic!("no record for {reason} at {offset}"));
         assert_eq!(header(letter, "lockstep-reason"), *reason);
         assert_eq!(header(letter, "lockstep-source-topic"), topic);
         assert_eq!(header(letter, "lockstep-source-partition"), "0");

@@ -178,7 +178,7 @@ impl Follower {
         }
     }
 
-    /// Reads on until there are so many.
+    /// Reads until there is a number of records.
     pub(crate) fn count(&mut self, process: &mut Lockstep, count: usize) {
         self.until(&mut [process], |records| records.len() >= count);
     }

@@ -9,7 +9,7 @@ use lockstep_engine::time::Timestamp;
 use crate::broker::Broker;
 use crate::pipeline::{BYTES, Pipeline};
 
-/// Sends records that the embedded broker needs so much room for: 16 bytes and a header of 32 KiB.
+/// Sends records of 16 bytes with a header of 32 KiB, which the embedded broker must keep.
 fn publish(broker: &Broker, pipeline: &Pipeline<'_>, count: usize) {
     let mut producer = broker.producer();
     for _ in 0..count {
@@ -21,7 +21,7 @@ fn publish(broker: &Broker, pipeline: &Pipeline<'_>, count: usize) {
 
 /// Over the embedded broker alone, which keeps 5 MiB a partition.
 #[test]
-fn records_that_were_deleted_unread_are_counted_and_said() {
+fn records_that_were_deleted_unread_are_counted_and_logged() {
     const TOO_MANY: usize = 400;
     let broker = Broker::embedded();
     let pipeline = Pipeline::of(&broker, BYTES);
@@ -62,7 +62,7 @@ fn records_that_were_deleted_unread_are_counted_and_said() {
     assert!(ended.err.contains("stopping, as on_data_loss of input bytes asks"), "{}", ended.err);
 }
 
-/// What `/metrics` says, at the address that the log names.
+/// The answer of `/metrics`, at the address in the log.
 fn metrics(log: &str) -> String {
     let address = log.split_once("http://").and_then(|(_, rest)| rest.split_once("/metrics"));
     let (address, _) = address.expect("the log names the address");

@@ -1,4 +1,4 @@
-//! Dead letters, and what `lockstep dlq` does with them.
+//! Dead letters, and `lockstep dlq` on them.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::pipeline::{BYTES, Pipeline};
 use crate::process::{Ended, Lockstep};
 
 over_each_broker!(
-    a_dead_letter_put_back_after_a_fix_gets_its_result,
-    each_letter_is_put_back_once_however_it_is_named,
+    dead_letter_put_back_after_a_fix_gets_its_result,
+    replay_puts_each_dead_letter_back_once,
     a_replay_that_is_stopped_goes_on_and_one_that_is_killed_loses_nothing,
 );
 
@@ -50,7 +50,7 @@ fn send(
     time
 }
 
-fn a_dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
+fn dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
     const BINARY: &str = "application/octet-stream";
     const VALUE: &[u8] = b"more than 8 bytes";
     let fixed = BYTES.replace("length = 16", "length = 17");
@@ -68,7 +68,13 @@ fn a_dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
     assert_eq!(run.terminate().code, Some(0));
     assert_eq!(header(&letters.records[0], "lockstep-attempts"), "1");
 
-    says(broker, "list", &dead, &[], &["2 letters", "1 oversized", "1 unknown-content-type", "bytes/0@0"]);
+    says(
+        broker,
+        "list",
+        &dead,
+        &[],
+        &["2 dead letters", "1 oversized", "1 unknown-content-type", "bytes/0@0"],
+    );
     let listed = json(&says(broker, "list", &dead, &["--json", "--stream", "cam-1"], &[]));
     assert_eq!((listed.len(), &listed[0]["reason"]), (1, &"oversized".into()), "{listed:?}");
     assert_eq!(listed[0]["source"]["topic"], Value::from(input.as_str()), "{listed:?}");
@@ -80,11 +86,17 @@ fn a_dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
 
     let unsaid = dlq(broker, "replay", &dead, &[]);
     assert_eq!(unsaid.code, Some(1), "{unsaid:?}");
-    assert!(unsaid.err.contains("say which letters"), "{unsaid:?}");
-    let counted = format!("1 letter: 1 oversized to {input}");
+    assert!(unsaid.err.contains("no dead letters are chosen"), "{unsaid:?}");
+    let counted = format!("1 dead letter: 1 oversized to {input}");
     says(broker, "replay", &dead, &["--reason", "oversized", "--dry-run"], &["Would put back", &counted]);
     says(broker, "replay", &dead, &["--reason", "oversized"], &["Put back", &counted]);
-    says(broker, "list", &dead, &[], &["1 letter: 1 unknown-content-type; 1 letter put back already"]);
+    says(
+        broker,
+        "list",
+        &dead,
+        &[],
+        &["1 dead letter: 1 unknown-content-type; 1 dead letter put back already"],
+    );
 
     let mut run = pipeline.run_file(&pipeline.again("fixed.toml", &fixed), &[]);
     let mut results = broker.follow(&pipeline.topic("results"));
@@ -102,19 +114,19 @@ fn a_dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
         "replay",
         &dead,
         &["--reason", "oversized"],
-        &["Nothing to put back; 1 letter put back already"],
+        &["Nothing to put back; 1 dead letter put back already"],
     );
-    // The other one dies again, and tells that it had been put back. What comes next is what was sent next.
+    // The other record is dead-lettered again, with the number of replays. The next dead letter is the next record.
     says(
         broker,
         "replay",
         &dead,
         &["--all"],
-        &["1 letter: 1 unknown-content-type", "1 letter put back already"],
+        &["1 dead letter: 1 unknown-content-type", "1 dead letter put back already"],
     );
     letters.count(&mut run, 3);
     assert_eq!(header(&letters.records[2], "lockstep-replays"), "1");
-    says(broker, "list", &dead, &[], &["put back once before", "2 letters put back already"]);
+    says(broker, "list", &dead, &[], &["put back once before", "2 dead letters put back already"]);
     let mut producer = broker.producer();
     send(&mut producer, &pipeline, "cam-3", BINARY, VALUE);
     producer.finish();
@@ -123,7 +135,7 @@ fn a_dead_letter_put_back_after_a_fix_gets_its_result(broker: &Broker) {
     assert_eq!(run.terminate().code, Some(0));
 }
 
-/// Fills a topic with letters as Lockstep writes them, each with its number.
+/// Fills a topic with dead letters as Lockstep writes them, each with its number.
 fn send_letters<'t>(broker: &Broker, dead: &str, count: usize, source: impl Fn(usize) -> &'t str) {
     let mut producer = broker.producer();
     for number in 0..count {
@@ -144,7 +156,7 @@ fn number(record: &TailRecord) -> usize {
     header(record, "number").parse().expect("a number")
 }
 
-fn each_letter_is_put_back_once_however_it_is_named(broker: &Broker) {
+fn replay_puts_each_dead_letter_back_once(broker: &Broker) {
     const LETTERS: usize = 600;
     let pipeline = Pipeline::of(broker, BYTES);
     pipeline.create_topics(&["bytes"], 3);
@@ -166,13 +178,13 @@ fn each_letter_is_put_back_once_however_it_is_named(broker: &Broker) {
     let rest = dlq(broker, "replay", &dead, &["--all"]);
     assert_eq!(rest.code, Some(1), "{rest:?}");
     assert!(rest.err.contains("the topic nowhere") && rest.err.matches("error:").count() == 1, "{rest:?}");
-    says(broker, "list", &dead, &[], &["1 letter: 1 ", "599 letters put back already"]);
+    says(broker, "list", &dead, &[], &["1 dead letter: 1 ", "599 dead letters put back already"]);
 
     let mut back = broker.follow(&input);
     back.until(&mut [], |records| records.len() >= LETTERS - 1);
     let nothing = says(broker, "replay", &dead, &["--reason", "oversized"], &["Nothing to put back"]);
-    assert!(nothing.contains("letters put back already"), "{nothing}");
-    let again = says(broker, "replay", &dead, &[&places[5], "--again"], &["Put back 1 letter"]);
+    assert!(nothing.contains("dead letters put back already"), "{nothing}");
+    let again = says(broker, "replay", &dead, &[&places[5], "--again"], &["Put back 1 dead letter"]);
     assert!(!again.contains("already"), "{again}");
     back.until(&mut [], |records| records.len() >= LETTERS);
     let mut numbers: Vec<usize> = back.records.iter().map(number).collect();
@@ -210,6 +222,6 @@ fn a_replay_that_is_stopped_goes_on_and_one_that_is_killed_loses_nothing(broker:
     let last = start().wait();
     assert_eq!(last.code, Some(0), "{last:?}");
     back.until(&mut [], |records| records.iter().map(number).collect::<BTreeSet<_>>().len() == LETTERS);
-    says(broker, "replay", &dead, &["--all"], &["Nothing to put back; 6000 letters put back already"]);
+    says(broker, "replay", &dead, &["--all"], &["Nothing to put back; 6000 dead letters put back already"]);
     assert!(back.records.len() <= LETTERS + 256, "{} were put back", back.records.len());
 }

@@ -29,7 +29,7 @@ fn nothing_is_lost_when_the_process_is_stopped_in_the_middle(broker: &Broker) {
 
 fn nothing_is_lost_when_the_process_dies_in_the_middle(broker: &Broker) {
     let results = interrupted(broker, |process| drop(process.kill()));
-    // What is published again is the same: of an id there is one event time and one place.
+    // A repeated result is the same: an id has one event time and one place.
     let mut frames = BTreeMap::new();
     for result in &results {
         let place = &result["inputs"]["video"]["samples"];

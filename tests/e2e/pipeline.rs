@@ -76,7 +76,7 @@ impl<'b> Pipeline<'b> {
         pipeline
     }
 
-    /// The same topics with another file. Use what is returned instead of [`Self::file`].
+    /// Writes another file for the same topics. Use the returned path instead of [`Self::file`].
     pub(crate) fn again(&self, name: &str, text: &str) -> PathBuf {
         let file = self.directory.path().join(name);
         self.write(&file, text);

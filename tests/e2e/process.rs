@@ -23,7 +23,7 @@ enum Line {
     Err(String),
 }
 
-/// What a process has left behind.
+/// The output and the exit status of an ended process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// The exit code; none after a signal.
@@ -104,7 +104,7 @@ impl Lockstep {
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id();
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
-        assert!(sent.expect("sh runs").success(), "it had ended before it was told to");
+        assert!(sent.expect("sh runs").success(), "it ended too early");
     }
 
     /// Asks for an orderly stop and waits for it.
@@ -113,7 +113,7 @@ impl Lockstep {
         self.wait()
     }
 
-    /// Whether its log has these words by now.
+    /// Returns true if its log has these words by now.
     pub(crate) fn has_said(&mut self, words: &str) -> bool {
         while let Ok(line) = self.lines.try_recv() {
             self.take(line);
@@ -121,7 +121,7 @@ impl Lockstep {
         self.err.contains(words)
     }
 
-    /// Whether it has ended.
+    /// Returns true if it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         while let Ok(line) = self.lines.try_recv() {
             self.take(line);

@@ -1,4 +1,4 @@
-//! What comes out when all is well.
+//! The results of a pipeline without faults.
 
 use lockstep_engine::time::Timestamp;
 use serde_json::Value;
@@ -13,7 +13,7 @@ over_each_broker!(
     a_silent_microphone_gives_partial_results,
 );
 
-/// A JPEG of a JPEG: what was decoded, encoded and decoded again gives boxes a little elsewhere.
+/// The tolerance in pixels: decoding, encoding and decoding a JPEG again moves boxes a little.
 const PIXELS: f64 = 5.0;
 
 fn golden(model: &str) -> Value {

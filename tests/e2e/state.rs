@@ -1,4 +1,4 @@
-//! What a recurrent model carries on when its process is stopped or dies, and another takes its streams over.
+//! The state of a recurrent model when its process stops or dies and another takes its streams over.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl Sound {
     }
 }
 
-/// What was heard: by bundle, to the last digit.
+/// The model's outputs by bundle, to the last digit.
 fn heard(follower: &Follower) -> BTreeMap<String, String> {
     let results = follower.json();
     let one = |result: &Value| (result["id"].to_string(), result["outputs"]["voice"]["speech"].to_string());

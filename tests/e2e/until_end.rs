@@ -1,4 +1,4 @@
-//! Runs that process what is there and end by themselves.
+//! Runs with `--until-end`, which process the records in the topics and end by themselves.
 
 use bytes::Bytes;
 use lockstep_engine::time::Timestamp;

@@ -41,7 +41,7 @@ fn set(pipeline: &Pipeline<'_>, broker: &Broker, what: &str, settings: &[(&str, 
         .expect("it is set");
 }
 
-/// Sends so many records, of 10 streams, each a millisecond after the one before.
+/// Sends a number of records of 10 streams, each a millisecond after the one before.
 fn send(pipeline: &Pipeline<'_>, broker: &Broker, count: i64) {
     let records = (0..count).map(|number| (Some(format!("cam-{}", number % 10)), format!("{number:08}")));
     send_each(pipeline, broker, records);
@@ -61,7 +61,7 @@ fn send_each(
     producer.finish();
 }
 
-/// What is on one of its topics now.
+/// The current records of one of its topics.
 fn all(pipeline: &Pipeline<'_>, broker: &Broker, what: &str) -> Follower {
     let mut follower = broker.follow(&pipeline.topic(what));
     follower.for_now();

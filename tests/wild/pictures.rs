@@ -32,7 +32,7 @@ fn without_tables(jpeg: &[u8]) -> Vec<u8> {
 const ON_ITS_SIDE: &[u8] =
     b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
 
-/// What is sent, by the offset that it gets: the payload, and the words of its dead letter if it becomes one.
+/// The records to send, by offset: the payload, and the words of the reason if it is dead-lettered.
 fn sent() -> Vec<(Vec<u8>, &'static str)> {
     let whole = golden("scene.jpg");
     let turned = [&whole[..2], ON_ITS_SIDE, &whole[2..]].concat();
@@ -54,7 +54,7 @@ fn sent() -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-/// Sends all of it, and gives the results and the messages of the dead letters by offset.
+/// Sends all records. Returns the results, and the messages of dead-lettered records, by offset.
 fn outcomes(broker: &Broker, damaged: &str, letters: usize) -> (BTreeMap<i64, Value>, BTreeMap<i64, String>) {
     let text = FACES.replace("max_bytes", &format!("damaged = {damaged:?}\nmax_bytes"));
     let pipeline = Pipeline::of(broker, &text);

@@ -150,7 +150,7 @@ fn a_wall_clock_that_steps_by_an_hour_stalls_nothing() {
             "{result}"
         );
     }
-    // What was committed meanwhile is not read again.
+    // Committed records are not read again.
     let again = pipeline.run_until_end();
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.err.contains("read up to the ends results=0"), "{}", again.err);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::broker::{Broker, header};
 use crate::process::{Ended, Lockstep};
 
-/// A pipeline that shows the first samples of each record of sound, through a model that gives what it takes.
+/// A pipeline that shows the first samples of each record of sound, through an identity model.
 struct Samples<'b> {
     broker: &'b Broker,
     name: String,
@@ -58,7 +58,7 @@ impl<'b> Samples<'b> {
         Lockstep::run(&args, &variables)
     }
 
-    /// What comes of all records so far: samples by stream, and messages of dead letters by stream.
+    /// The outcome of all records so far: samples, and messages of dead-lettered records, by stream.
     fn outcome(&self) -> (BTreeMap<String, Vec<f64>>, BTreeMap<String, String>) {
         let ended = self.lockstep(&["run", "--until-end"], &[]);
         assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -89,7 +89,7 @@ impl<'b> Samples<'b> {
     }
 }
 
-/// A stream, the headers and the payload of its record, and what is expected of it.
+/// A stream, the headers and the payload of its record, and the expected outcome.
 type Case<T> = (&'static str, &'static [(&'static str, &'static str)], Vec<u8>, T);
 
 /// Numbers of lists within lists, in order.
@@ -219,7 +219,7 @@ fn sound_is_right_or_refused_by_a_true_message() {
     }
 }
 
-/// Each WAV that `run` takes is published, and what comes of it is the same.
+/// `publish` takes each WAV that `run` takes, with the same outcome.
 #[test]
 fn publish_and_run_read_the_same_files() {
     let Some(broker) = Broker::apache_kafka() else { return };

@@ -13,7 +13,7 @@ use crate::process::{Lockstep, PATIENCE};
 
 const PARTITIONS: i32 = 12;
 
-/// A pipeline of two inputs whose pivot waits for what is nearest, and names that no other test uses.
+/// A pipeline of two inputs whose pivot waits for the nearest sample, under names of its own.
 struct Two<'b> {
     broker: &'b Broker,
     name: String,
@@ -62,7 +62,7 @@ impl<'b> Two<'b> {
     }
 }
 
-/// What a process serves under a path.
+/// The answer of a process under a path.
 fn get(log: &str, path: &str) -> String {
     let (_, rest) = log.split_once("metrics=http://").expect("it says where it listens");
     let address = rest.split('/').next().expect("an address");
@@ -73,7 +73,7 @@ fn get(log: &str, path: &str) -> String {
     answer
 }
 
-/// Waits for what nobody says.
+/// Waits for a condition that no log line reports.
 fn until(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {

@@ -20,7 +20,7 @@ const ROUNDS: usize = Policy::ALL.len();
 
 /// The measurements of one policy, by round.
 #[derive(Default)]
-struct Found {
+struct PolicyRounds {
     drained: Vec<f64>,
     age: Vec<f64>,
     latency: Vec<f64>,
@@ -37,9 +37,9 @@ pub(super) fn run(
     let wanted = (sustainable * part).ceil() as u64;
     let pairs = workload.room(ground).map_or(wanted, |room| wanted.min(room)).max(1);
     eprintln!("load: {pairs} pairs wait for each policy");
-    let mut found = Policy::ALL.map(|_| Found::default());
+    let mut found = Policy::ALL.map(|_| PolicyRounds::default());
     for round in 0..ROUNDS {
-        let mut order: Vec<(Policy, &mut Found)> = Policy::ALL.into_iter().zip(&mut found).collect();
+        let mut order: Vec<(Policy, &mut PolicyRounds)> = Policy::ALL.into_iter().zip(&mut found).collect();
         order.rotate_left(round);
         for (policy, found) in order {
             let (seconds, age, shards) = drain(ground, folder, workload, policy, pairs, sustainable)?;
@@ -104,9 +104,9 @@ fn idle(
     Ok(whole.iter().sum::<Duration>().as_secs_f64() / whole.len().max(1) as f64)
 }
 
-fn cases(found: &[Found]) -> Vec<Case> {
+fn cases(found: &[PolicyRounds]) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add = |what: &str, unit: &'static str, of: &dyn Fn(&Found) -> f64| {
+    let mut add = |what: &str, unit: &'static str, of: &dyn Fn(&PolicyRounds) -> f64| {
         let fixed = found.first().map_or(0.0, of);
         for (policy, found) in Policy::ALL.into_iter().zip(found) {
             let name = format!("policy {}: {what}", policy.as_str());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::pairs::{Feeder, PARTITIONS, STREAMS, Settings, Topics, Workload};
 use super::process::{Memory, Process, free_address};
-use super::watch::{Look, Sent, Watch, results};
+use super::watch::{Look, ProcessWatch, Sent, results};
 use crate::bench::Ground;
 use crate::bench::pipelines::Folder;
 use crate::bench::report::{Case, Goal};
@@ -35,7 +35,7 @@ const SETTLES: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
 
 /// The result of the measurement.
-pub(super) struct Outcome {
+pub(super) struct StepReport {
     pub(super) cases: Vec<Case>,
     pub(super) looks: Vec<Look>,
 }
@@ -57,7 +57,7 @@ pub(super) fn run(
     folder: &Folder,
     workload: &Workload,
     sustainable: f64,
-) -> Result<Outcome, Failure> {
+) -> Result<StepReport, Failure> {
     let topics = Topics::new(ground)?;
     let address = free_address()?;
     let settings = Settings { policy: Policy::Target, memory: Some(MEMORY), listen: Some(&address) };
@@ -72,7 +72,7 @@ pub(super) fn run(
         sent.add(now);
     }
     process.wait_for("has no results", |scrape| results(scrape) >= STREAMS)?;
-    let watch = Watch::start(process, sent.clone())?;
+    let watch = ProcessWatch::start(process, sent.clone())?;
     let course = drive(ground, workload, sustainable, &mut feeder, &sent, &watch);
     let pairs = feeder.sent();
     feeder.finish()?;
@@ -82,7 +82,7 @@ pub(super) fn run(
     let (scrape, memory) = (process.ask()?, process.memory());
     process.end()?;
     let ends = Ends::count(ground, &topics, &scrape, pairs)?;
-    Ok(Outcome { cases: cases(&course, &looks, memory, &ends), looks })
+    Ok(StepReport { cases: cases(&course, &looks, memory, &ends), looks })
 }
 
 /// Drives half of the sustainable rate, then three times the sustainable rate, then half again until the backlog is gone.
@@ -92,7 +92,7 @@ fn drive(
     sustainable: f64,
     feeder: &mut Feeder<'_>,
     sent: &Sent,
-    watch: &Watch,
+    watch: &ProcessWatch,
 ) -> Result<Course, Failure> {
     let (calm, steep) = (sustainable * CALM, sustainable * STEP);
     let seconds = step_lasts(ground, workload, sustainable);
@@ -175,7 +175,7 @@ struct Ends {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct PublishedResult {
     id: String,
     complete: bool,
 }
@@ -193,7 +193,7 @@ impl Ends {
             && let Some(record) = tail.next(Duration::from_secs(10))?
         {
             read += 1;
-            let Told { id, complete } = serde_json::from_slice(&record.value)?;
+            let PublishedResult { id, complete } = serde_json::from_slice(&record.value)?;
             match known.entry(id) {
                 Entry::Vacant(new) => _ = new.insert(complete),
                 Entry::Occupied(_) => ends.twice += 1,

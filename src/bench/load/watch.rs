@@ -79,13 +79,13 @@ impl Sent {
 }
 
 /// Looks on a thread of its own.
-pub(super) struct Watch {
+pub(super) struct ProcessWatch {
     looks: Arc<Mutex<Vec<Look>>>,
     stop: Stop,
     thread: JoinHandle<Process>,
 }
 
-impl Watch {
+impl ProcessWatch {
     pub(super) fn start(process: Process, sent: Sent) -> Result<Self, Failure> {
         let (looks, stop) = (Arc::<Mutex<Vec<Look>>>::default(), Stop::default());
         let (seen, until, first) = (looks.clone(), stop.clone(), Timestamp::now());

@@ -112,7 +112,7 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
 
 /// The fate of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum BundleOutcome {
     Goes,
     Dropped(InputId),
     DeadLetter(InputId),
@@ -169,7 +169,7 @@ struct BundleLine<'a> {
 /// A bundle's line, without its end. It has a revision if bundles can be published more than once.
 pub(super) fn bundle(
     bundle: &Bundle<Arc<Item>>,
-    verdict: Verdict,
+    verdict: BundleOutcome,
     inputs: &[String],
     revises: bool,
 ) -> serde_json::Result<String> {
@@ -192,8 +192,8 @@ pub(super) fn bundle(
         incomplete: bundle.incomplete.iter().map(incomplete).collect(),
         held: named().filter(|(_, part)| part.held).map(|(name, _)| name).collect(),
         wait_ns: (bundle.opened_at > Timestamp::MIN).then(|| bundle.wait_ns()),
-        dropped: if let Verdict::Dropped(input) = verdict { name(input) } else { None },
-        dead_letter: if let Verdict::DeadLetter(input) = verdict { name(input) } else { None },
+        dropped: if let BundleOutcome::Dropped(input) = verdict { name(input) } else { None },
+        dead_letter: if let BundleOutcome::DeadLetter(input) = verdict { name(input) } else { None },
     })
 }
 

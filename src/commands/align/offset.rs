@@ -119,8 +119,9 @@ impl Comparison {
         let mut text =
             format!("clock offset of {input} against {reference}: what to add to the times of {input}\n\n");
         let mut rows = vec![["stream", "by events", "by arrivals"].map(String::from).to_vec()];
-        let row =
-            |name: &str, told: &Told| vec![name.to_owned(), say(&told.by_events), say(&told.by_arrivals)];
+        let row = |name: &str, told: &OffsetEstimates| {
+            vec![name.to_owned(), say(&told.by_events), say(&told.by_arrivals)]
+        };
         rows.extend(
             streams.iter().take(STREAMS).map(|(stream, told)| row(&printable(stream.as_str()), told)),
         );
@@ -170,7 +171,7 @@ impl Comparison {
     /// For programs. Times are in nanoseconds.
     pub(super) fn json(&self, names: &[String]) -> Value {
         let (streams, all) = self.estimates();
-        let told = |told: &Told| {
+        let told = |told: &OffsetEstimates| {
             let best = agree(&told.by_events, &told.by_arrivals).map(|(estimate, _)| estimate.offset_ns);
             json!({
                 "offset_ns": best,

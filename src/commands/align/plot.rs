@@ -61,7 +61,7 @@ pub(super) struct Shape {
     pub(super) time: i64,
     /// The range of each input: the window, or the samples. None if the input is missing and has no window.
     pub(super) parts: Vec<Option<Part>>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: PlottedOutcome,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ pub(super) struct Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum PlottedOutcome {
     Complete,
     Incomplete,
     /// Dropped or dead-lettered.
@@ -131,11 +131,12 @@ impl Recording {
     pub(super) fn event(&mut self, event: &Event<Arc<Item>>) {
         match event {
             Event::Bundle(bundle) => {
-                let outcome = if bundle.is_complete() { Outcome::Complete } else { Outcome::Incomplete };
+                let outcome =
+                    if bundle.is_complete() { PlottedOutcome::Complete } else { PlottedOutcome::Incomplete };
                 self.bundle(bundle, outcome);
             }
             Event::Dropped { bundle, .. } | Event::DeadLetter { bundle, .. } => {
-                self.bundle(bundle, Outcome::Lost);
+                self.bundle(bundle, PlottedOutcome::Lost);
             }
             Event::Late { item, by_ns } => self.fate(item, Fate::Late(*by_ns)),
             Event::Duplicate(item) => self.fate(item, Fate::Duplicate),
@@ -157,7 +158,7 @@ impl Recording {
         }
     }
 
-    fn bundle(&mut self, bundle: &Bundle<Arc<Item>>, outcome: Outcome) {
+    fn bundle(&mut self, bundle: &Bundle<Arc<Item>>, outcome: PlottedOutcome) {
         if self.stream.as_ref() != Some(&bundle.stream) {
             return;
         }

@@ -39,9 +39,16 @@ fn policy(missing: Missing) -> AlignPolicy {
 /// The output, the errors and the summary for some lines.
 fn try_out(policy: AlignPolicy, input: &str) -> (Vec<String>, String, Summary) {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let summary =
-        dry_run(&names(), &[], policy, &mut Watch::default(), input.as_bytes(), &mut output, &mut errors)
-            .expect("nothing to fail here");
+    let summary = dry_run(
+        &names(),
+        &[],
+        policy,
+        &mut DryRunObservers::default(),
+        input.as_bytes(),
+        &mut output,
+        &mut errors,
+    )
+    .expect("nothing to fail here");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (text(output).lines().map(String::from).collect(), text(errors), summary)
 }
@@ -161,7 +168,7 @@ fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
     );
     assert!(lines[2].contains(r#"{"input":"text","reason":"overflow"}"#), "{}", lines[2]);
     assert_eq!((summary.evicted, summary.bundles), (2, 2));
-    let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
+    let watch = DryRunObservers { statistics: Some(Statistics::new(3)), ..DryRunObservers::default() };
     let (watch, summary) = watched(policy, &names(), watch, input);
     let told = json(&watch, &summary, &names());
     assert_eq!(told["evicted_by"], serde_json::json!({"stream-bytes": 1, "stream-items": 1}));
@@ -226,7 +233,12 @@ fn samples_of_the_very_same_time_are_joined_without_a_pivot() {
 }
 
 /// A dry run under watch, its output thrown away.
-fn watched(policy: AlignPolicy, names: &[String], mut watch: Watch, input: &str) -> (Watch, Summary) {
+fn watched(
+    policy: AlignPolicy,
+    names: &[String],
+    mut watch: DryRunObservers,
+    input: &str,
+) -> (DryRunObservers, Summary) {
     let summary = dry_run(names, &[], policy, &mut watch, input.as_bytes(), io::sink(), &mut io::sink())
         .expect("nothing to fail here");
     (watch, summary)
@@ -240,14 +252,14 @@ fn talking_face() -> (Vec<String>, AlignPolicy, String) {
     (inputs.into_iter().map(|input| input.name).collect(), policy, samples)
 }
 
-fn json(watch: &Watch, summary: &Summary, names: &[String]) -> Value {
+fn json(watch: &DryRunObservers, summary: &Summary, names: &[String]) -> Value {
     serde_json::from_str(&watch.report(Some(Format::Json), summary, names)).expect("one object")
 }
 
 #[test]
 fn the_statistics_count_what_the_lines_say() {
     let (names, policy, samples) = talking_face();
-    let watch = Watch { statistics: Some(Statistics::new(2)), ..Watch::default() };
+    let watch = DryRunObservers { statistics: Some(Statistics::new(2)), ..DryRunObservers::default() };
     let (watch, summary) = watched(policy, &names, watch, &samples);
     let told = json(&watch, &summary, &names);
     for (name, count) in [
@@ -291,7 +303,7 @@ fn the_drift_of_a_source_is_told_by_input() {
     let input: String =
         (0..1_500).flat_map(|n| [line("a", n, 20_002_000), line("b", n, 20_000_400)]).collect();
     let short = line("c", 0, 1);
-    let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
+    let watch = DryRunObservers { statistics: Some(Statistics::new(3)), ..DryRunObservers::default() };
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &(input + &short));
     let told = json(&watch, &summary, &names());
     let drift = &told["inputs"]["audio"]["drift_ppm"];
@@ -305,7 +317,7 @@ fn the_drift_of_a_source_is_told_by_input() {
 
 #[test]
 fn waits_are_not_made_up_where_no_arrival_is_known() {
-    let watch = Watch { statistics: Some(Statistics::new(3)), ..Watch::default() };
+    let watch = DryRunObservers { statistics: Some(Statistics::new(3)), ..DryRunObservers::default() };
     let lines =
         "{\"stream\":\"\u{1b}[2J\",\"input\":\"video\",\"event_time_ns\":1000}".replace('\u{1b}', "\\u001b");
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &lines);
@@ -317,7 +329,7 @@ fn waits_are_not_made_up_where_no_arrival_is_known() {
 
 #[test]
 fn an_empty_input_has_statistics_and_a_picture_too() {
-    let watch = Watch {
+    let watch = DryRunObservers {
         statistics: Some(Statistics::new(3)),
         recording: Some(Recording::new(Wanted::default())),
         comparisons: vec![Comparison::new("audio", &names(), &[], &policy(Missing::Emit)).expect("an input")],
@@ -332,7 +344,8 @@ fn an_empty_input_has_statistics_and_a_picture_too() {
 #[test]
 fn the_picture_in_the_docs_is_what_is_drawn() {
     let (names, policy, samples) = talking_face();
-    let watch = Watch { recording: Some(Recording::new(Wanted::default())), ..Watch::default() };
+    let watch =
+        DryRunObservers { recording: Some(Recording::new(Wanted::default())), ..DryRunObservers::default() };
     let (watch, _) = watched(policy, &names, watch, &samples);
     let picture = plot::draw::draw(watch.recording.as_ref().expect("a picture"), &names);
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alignment.svg");
@@ -351,7 +364,7 @@ fn a_range_and_a_stream_can_be_drawn_and_names_cannot_become_markup() {
     let input: String =
         (0..30).flat_map(|n| [line("a", n * 1_000_000), line("</text><b>", n * 1_000_000)]).collect();
     let wanted = Wanted { stream: Some("</text><b>".into()), from: Some(10_000_000), to: Some(12_000_000) };
-    let watch = Watch { recording: Some(Recording::new(wanted)), ..Watch::default() };
+    let watch = DryRunObservers { recording: Some(Recording::new(wanted)), ..DryRunObservers::default() };
     let (watch, _) = watched(policy(Missing::Emit), &names(), watch, &input);
     let recording = watch.recording.as_ref().expect("a picture");
     assert_eq!((recording.shown().len(), recording.bundles, recording.absent()), (3, 30, None));
@@ -360,7 +373,7 @@ fn a_range_and_a_stream_can_be_drawn_and_names_cannot_become_markup() {
     assert!(picture.contains("3 of 30 bundles lie in this range"), "{picture}");
 
     let wanted = Wanted { stream: Some("cam-9".into()), ..Wanted::default() };
-    let watch = Watch { recording: Some(Recording::new(wanted)), ..Watch::default() };
+    let watch = DryRunObservers { recording: Some(Recording::new(wanted)), ..DryRunObservers::default() };
     let (watch, _) = watched(policy(Missing::Emit), &names(), watch, &input);
     assert_eq!(watch.recording.as_ref().and_then(Recording::absent), Some("cam-9"));
 }
@@ -377,8 +390,11 @@ fn a_clock_that_is_off_is_told_with_the_line_that_corrects_it() {
         }
     }
     let comparison = Comparison::new("audio", &names(), &[], &policy(Missing::Emit)).expect("an input");
-    let watch =
-        Watch { statistics: Some(Statistics::new(3)), comparisons: vec![comparison], ..Watch::default() };
+    let watch = DryRunObservers {
+        statistics: Some(Statistics::new(3)),
+        comparisons: vec![comparison],
+        ..DryRunObservers::default()
+    };
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &input);
     let text = watch.report(None, &summary, &names());
     assert!(text.ends_with("[inputs.audio]\nclock_offset = \"37ms\"\n"), "{text}");

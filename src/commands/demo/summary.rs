@@ -18,7 +18,7 @@ const PARTS: [&str; 7] =
     ["in Kafka", "alignment wait", "batch wait", "preprocessing", "model", "publishing", "whole"];
 
 /// Counts, shared with the pipeline's observer.
-pub(super) struct Tally {
+pub(super) struct DemoCounts {
     inputs: Vec<String>,
     counts: Arc<Mutex<Counts>>,
 }
@@ -47,7 +47,7 @@ impl OfInput {
     }
 }
 
-impl Tally {
+impl DemoCounts {
     pub(super) fn new(inputs: Vec<String>) -> Self {
         let counts = Counts { inputs: vec![OfInput::default(); inputs.len()], ..Counts::default() };
         Self { inputs, counts: Arc::new(Mutex::new(counts)) }

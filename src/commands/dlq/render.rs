@@ -107,9 +107,9 @@ pub(super) fn times(count: u32) -> String {
     }
 }
 
-/// `1 letter`, `2 letters`
+/// `1 dead letter`, `2 dead letters`
 pub(super) fn letters(count: u64) -> String {
-    if count == 1 { "1 letter".into() } else { format!("{count} letters") }
+    if count == 1 { "1 dead letter".into() } else { format!("{count} dead letters") }
 }
 
 /// `3 oversized, 1 undecodable`: the largest count first.

@@ -53,7 +53,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.places.is_empty() && args.filter.is_empty() && !args.all {
-        let which = "say which letters to put back: --all, filters as --reason oversized, or places as 0:17";
+        let which =
+            "no dead letters are chosen; write --all, filters as --reason oversized, or places as 0:17";
         return Err(format!("{which}; `lockstep dlq list {}` lists them", args.topic.topic).into());
     }
     let cancelled = super::cancelled()?;
@@ -192,7 +193,7 @@ impl Replay {
             self.plan.stay.extend(gone.into_keys().map(|place| (place, "it has just expired".into())));
         }
         if self.owed {
-            let why = "not every letter was put back, and the note of those that were has no room; they are listed \
+            let why = "not every dead letter was put back, and the note of the others has no room; they are listed \
                        as not put back";
             self.failed.get_or_insert_with(|| why.into());
         }

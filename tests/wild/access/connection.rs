@@ -1,4 +1,4 @@
-//! Who is let in works, and who is not is told why: once, with what to do, and not ready meanwhile.
+//! Authorized clients work. Others log the cause once, with the remedy, and are not ready meanwhile.
 
 use super::secured::{Secured, blocked_lines, health, until_health};
 use crate::process::Lockstep;

@@ -158,7 +158,7 @@ fn input_that_may_not_be_read_is_not_silent() {
     assert_eq!(process.terminate().code, Some(0));
 }
 
-/// Who may not read a topic's settings learns from refusals alone which record is at fault.
+/// A client without the right to read a topic's settings finds the refused record from refusals alone.
 #[test]
 #[ignore = "slow: make wild"]
 fn transaction_finds_the_refused_record_without_knowing_why_it_is() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::broker::Broker;
 use crate::process::{Lockstep, PATIENCE};
 
-/// What `KAFKA_SECURED` describes.
+/// The brokers that `KAFKA_SECURED` describes.
 pub(super) struct Secured {
     description: serde_json::Value,
 }
@@ -109,7 +109,7 @@ impl Pipeline {
     }
 }
 
-/// What health says: whether it is ready, and what it says of trouble.
+/// The readiness and the field `trouble` of the health endpoint.
 pub(super) fn health(process: &mut Lockstep) -> (bool, String) {
     let log = process.says("health=http://");
     let at = log.split("health=http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
@@ -137,7 +137,7 @@ pub(super) fn until_health(process: &mut Lockstep, wanted: impl Fn(bool, &str) -
     }
 }
 
-/// How many lines say that something begins to block, with these words.
+/// The number of lines in which a condition with these words begins.
 pub(super) fn blocked_lines(log: &str, words: &str) -> usize {
     log.lines()
         .filter(|line| line.contains(" blocked ") && !line.contains("still") && line.contains(words))

@@ -1,6 +1,6 @@
 //! The plot of a recording: a row for each input with its samples, and the bundles that joined them.
 
-use super::{Fate, Mark, Outcome, Part, Recording, Shape};
+use super::{Fate, Mark, Part, PlottedOutcome, Recording, Shape};
 use crate::commands::align::report::{printable, show};
 use crate::plot::scale::Scale;
 use crate::plot::svg::Svg;
@@ -205,7 +205,7 @@ fn bundle(svg: &mut Svg, scale: &Scale, input_rows: &[InputRow<'_>], place: usiz
     let colour = colour(place);
     let seconds = shape.time.saturating_sub(zero) as f64 / 1e9;
     let title = format!("bundle at {seconds} s, {}", word(shape.outcome));
-    let dashes = if shape.outcome == Outcome::Complete { "" } else { r#" stroke-dasharray="4 3""# };
+    let dashes = if shape.outcome == PlottedOutcome::Complete { "" } else { r#" stroke-dasharray="4 3""# };
     let x = scale.x(shape.time);
     let mut points = vec![(x, BUNDLES)];
     let mut above: Option<(f64, &InputRow<'_>, &Part)> = None;
@@ -248,19 +248,19 @@ fn bundle(svg: &mut Svg, scale: &Scale, input_rows: &[InputRow<'_>], place: usiz
     head(svg, (x, BUNDLES), colour, shape.outcome, &title);
 }
 
-fn word(outcome: Outcome) -> &'static str {
+fn word(outcome: PlottedOutcome) -> &'static str {
     match outcome {
-        Outcome::Complete => "complete",
-        Outcome::Incomplete => "not complete",
-        Outcome::Lost => "dropped or dead-lettered",
+        PlottedOutcome::Complete => "complete",
+        PlottedOutcome::Incomplete => "not complete",
+        PlottedOutcome::Lost => "dropped or dead-lettered",
     }
 }
 
 /// Draws the mark of a bundle.
-fn head(svg: &mut Svg, (x, y): (f64, f64), colour: &str, outcome: Outcome, title: &str) {
-    let fill = if outcome == Outcome::Complete { colour } else { "#fff" };
+fn head(svg: &mut Svg, (x, y): (f64, f64), colour: &str, outcome: PlottedOutcome, title: &str) {
+    let fill = if outcome == PlottedOutcome::Complete { colour } else { "#fff" };
     svg.circle((x, y), 6.0, &format!(r#"fill="{fill}" stroke="{colour}" stroke-width="2""#), title);
-    if outcome == Outcome::Lost {
+    if outcome == PlottedOutcome::Lost {
         let style = format!(r#"stroke="{RED}" stroke-width="2""#);
         svg.line((x - 4.0, y - 4.0), (x + 4.0, y + 4.0), &style);
         svg.line((x - 4.0, y + 4.0), (x + 4.0, y - 4.0), &style);
@@ -298,7 +298,7 @@ fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
         }
     }
     let colour = colour(0);
-    for outcome in [Outcome::Complete, Outcome::Incomplete, Outcome::Lost] {
+    for outcome in [PlottedOutcome::Complete, PlottedOutcome::Incomplete, PlottedOutcome::Lost] {
         if recording.shown().iter().any(|shape| shape.outcome == outcome) {
             let text = format!("bundle, {}", word(outcome));
             entry(svg, &text, &|svg, x, y| head(svg, (x + 9.0, y), colour, outcome, ""));

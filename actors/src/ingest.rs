@@ -157,7 +157,7 @@ impl Ingest {
                 let which = listed(&self.inputs, assigned.iter().map(|it| it.0));
                 tracing::info!(partitions = assigned.len(), which, "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(assigned));
-                self.look_upstream(now, out);
+                self.check_upstream(now, out);
             }
             SourceEvent::Carried(states) => {
                 let mut restored = self.restored.lock();
@@ -183,7 +183,7 @@ impl Ingest {
                     self.load.lock().revoke(*partition);
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
-                self.look_upstream(now, out);
+                self.check_upstream(now, out);
                 let which = listed(&self.inputs, partitions.iter().map(|it| it.0));
                 tracing::info!(partitions = partitions.len(), which, lost, "partitions revoked");
                 let shards = self.shards.mailboxes().len();
@@ -223,11 +223,11 @@ impl Ingest {
             self.load.lock().lag(partition, u64::try_from(end.lag).unwrap_or(0));
             self.upstream.end(partition, &end, now);
         }
-        self.look_upstream(now, out);
+        self.check_upstream(now, out);
     }
 
-    fn look_upstream(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
-        if let Err(why) = self.upstream.look(self.assignments.keys().copied(), now) {
+    fn check_upstream(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+        if let Err(why) = self.upstream.check(self.assignments.keys().copied(), now) {
             out.end(why);
         }
         self.clock.lock().set(Hold::Apart, self.upstream.is_apart(), now);

@@ -1,4 +1,4 @@
-//! What the actors promise, held without Kafka or libtorch.
+//! Tests of a whole pipeline of actors, without Kafka or libtorch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "pipeline/instances.rs"]
@@ -31,7 +31,7 @@ fn numbers(records: &[lockstep_engine::publish::sink::OutRecord], stream: &str) 
 }
 
 #[test]
-fn every_record_is_published_once_in_the_order_of_its_stream_and_then_committed() {
+fn pipeline_publishes_each_record_once_in_order_then_commits() {
     let streams = ["a", "b", "c"];
     let records = (0..300).map(|n| record(n, streams[n as usize % 3], 1)).collect();
     let running = Running::start(Arc::default(), records, 3, 4);
@@ -42,22 +42,22 @@ fn every_record_is_published_once_in_the_order_of_its_stream_and_then_committed(
     for (place, stream) in streams.iter().enumerate() {
         let expected: Vec<i64> = (0..300).filter(|n| n % 3 == place as i64).collect();
         let mut told = numbers(&world.sent_to("results"), stream);
-        // The test's sink acknowledges in any order; what counts is that each is there once.
+        // The test's sink acknowledges in any order, so only the set of records is compared.
         told.sort_unstable();
         assert_eq!(told, expected);
     }
 }
 
 #[test]
-fn a_model_that_stands_still_stops_the_intake_and_nothing_is_lost() {
+fn stalled_model_stops_reading_and_loses_nothing() {
     let world = Arc::new(World::default());
     world.model_held.store(true, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..2_000).map(|n| record(n, "a", 1)).collect(), 1, 2);
-    // Refused for so long that whatever was going to move has moved.
+    // After 200 refusals every message that could move has moved.
     world.wait_for("refusals", |world| world.refusals.load(Ordering::SeqCst) > 200);
     let taken = world.accepted.load(Ordering::SeqCst);
-    // Links of 4 to ingest, 4 to align and 8 to batch, one in the hands of each, 2 batches of 2, and the assignment.
-    assert!(taken <= 4 + 4 + 8 + 3 + 4 + 1, "{taken} messages were taken in while the model stood still");
+    // Mailboxes of 4 (ingest), 4 (align) and 8 (batch), one message in each actor, 2 batches of 2, and the assignment.
+    assert!(taken <= 4 + 4 + 8 + 3 + 4 + 1, "{taken} messages were accepted while the model stalled");
     assert_eq!(world.committed().unwrap_or(0), 0, "no further than where reading began");
     world.model_held.store(false, Ordering::SeqCst);
     world.notify();
@@ -67,7 +67,7 @@ fn a_model_that_stands_still_stops_the_intake_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_full_sink_makes_everything_wait_and_neither_loses_nor_reorders() {
+fn full_sink_blocks_the_pipeline_without_loss_or_reorder() {
     let world = Arc::new(World::default());
     world.sink_room.store(1, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..200).map(|n| record(n, "a", 1)).collect(), 1, 8);
@@ -78,7 +78,7 @@ fn a_full_sink_makes_everything_wait_and_neither_loses_nor_reorders() {
 }
 
 #[test]
-fn a_batch_that_panics_or_errs_is_dead_lettered_and_the_rest_goes_on() {
+fn failing_batch_is_dead_lettered_and_the_others_go_on() {
     let records = (0..50).map(|n| {
         let byte = match n {
             10 => PANIC,
@@ -101,7 +101,7 @@ fn a_batch_that_panics_or_errs_is_dead_lettered_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_payload_of_the_wrong_size_is_dead_lettered_alone_though_it_was_in_a_batch() {
+fn wrong_payload_in_a_batch_is_dead_lettered_alone() {
     let mut records: Vec<_> = (0..40).map(|n| record(n, "a", 1)).collect();
     records[7].payload = bytes::Bytes::from_static(b"12345");
     let running = Running::start(Arc::default(), records, 1, 8);
@@ -113,10 +113,10 @@ fn a_payload_of_the_wrong_size_is_dead_lettered_alone_though_it_was_in_a_batch()
 }
 
 #[test]
-fn what_has_to_make_room_is_committed_and_goes_to_the_late_topic_if_there_is_one_with_the_bound() {
+fn evicted_samples_are_committed_and_go_to_the_late_topic() {
     for late in [Some("late".to_owned()), None] {
         let mut pipeline = pipeline(1, 1);
-        // Nothing closes before ten more have come, and there is room for five.
+        // No bundle closes before ten more records have come, and the bound is five.
         pipeline.align.inputs[0].out_of_orderness = std::time::Duration::from_millis(10);
         pipeline.align.bounds =
             Bounds { stream_items: Some(5), overflow: Overflow::DropOldest, ..Bounds::default() };
@@ -140,7 +140,7 @@ fn what_has_to_make_room_is_committed_and_goes_to_the_late_topic_if_there_is_one
     }
 }
 
-/// A world in which, at the last commit, all of the first ten records were in results, and none had ended.
+/// Returns a world whose last commit marks the first ten records as published and none as ended.
 fn ten_were_published() -> Arc<World> {
     let mut progress = Progress::default();
     progress.published.insert(Offset(0), NextOffset(10));
@@ -152,7 +152,7 @@ fn ten_were_published() -> Arc<World> {
 }
 
 #[test]
-fn what_was_in_a_result_before_a_restart_is_not_told_as_evicted_after_it() {
+fn restart_does_not_report_published_records_as_evicted() {
     let mut pipeline = pipeline(1, 1);
     pipeline.align.inputs[0].out_of_orderness = std::time::Duration::from_millis(10);
     pipeline.align.bounds =
@@ -169,7 +169,7 @@ fn what_was_in_a_result_before_a_restart_is_not_told_as_evicted_after_it() {
 }
 
 #[test]
-fn what_was_in_a_result_before_a_restart_is_not_told_as_late_or_dead_after_it() {
+fn restart_does_not_report_published_records_as_late_or_dead() {
     let mut pipeline = pipeline(1, 1);
     pipeline.publish.late = Some("late".to_owned());
     let mut records: Vec<_> =
@@ -177,7 +177,7 @@ fn what_was_in_a_result_before_a_restart_is_not_told_as_late_or_dead_after_it() 
     for (late, after) in [(9, 5), (19, 15)] {
         records[late].timestamp = records[after].timestamp;
     }
-    // Without a value they are at fault by themselves.
+    // Records without a value are faulty by themselves.
     for empty in [7, 17] {
         records[empty].payload = bytes::Bytes::new();
     }
@@ -193,7 +193,7 @@ fn what_was_in_a_result_before_a_restart_is_not_told_as_late_or_dead_after_it() 
 }
 
 #[test]
-fn what_the_broker_does_not_take_is_sent_again() {
+fn refused_records_are_sent_again() {
     let world = Arc::new(World::default());
     world.failing_deliveries.store(5, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
@@ -203,7 +203,7 @@ fn what_the_broker_does_not_take_is_sent_again() {
 }
 
 #[test]
-fn a_producer_that_has_failed_for_good_ends_the_pipeline_and_nothing_is_committed() {
+fn failed_producer_ends_the_pipeline_without_a_commit() {
     let world = Arc::new(World::default());
     world.producer_failed.store(true, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
@@ -215,7 +215,7 @@ fn a_producer_that_has_failed_for_good_ends_the_pipeline_and_nothing_is_committe
 }
 
 #[test]
-fn a_stop_in_the_middle_finishes_what_was_taken_in_and_commits_just_that() {
+fn stop_finishes_and_commits_exactly_the_consumed_records() {
     let running = Running::start(Arc::default(), (0..100_000).map(|n| record(n, "a", 1)).collect(), 1, 4);
     let world = running.world.clone();
     world.wait_for("some results", |world| world.sent_to("results").len() > 50);
@@ -229,13 +229,13 @@ fn a_stop_in_the_middle_finishes_what_was_taken_in_and_commits_just_that() {
 }
 
 #[test]
-fn a_failure_during_a_stop_ends_it_with_the_reason() {
+fn failure_during_a_stop_ends_it_with_the_reason() {
     let world = Arc::new(World::default());
     world.model_held.store(true, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
     world.wait_for("bundles under way", |world| world.status.bundles_in_flight() > 0);
     running.ask_to_stop();
-    // It is not ready from when the stop has begun.
+    // The pipeline is unready from the begin of the stop.
     world.wait_for("the stop", |world| !world.status.is_ready());
     world.producer_failed.store(true, Ordering::SeqCst);
     world.model_held.store(false, Ordering::SeqCst);

@@ -108,7 +108,7 @@ pub(crate) fn circles(files: &[File<'_>], allowed: &[&str]) -> Vec<String> {
     for file in imports.keys() {
         match (others(file), allowed.contains(file)) {
             (others, false) if !others.is_empty() => wrong.push(format!(
-                "{file}: imports {} in a circle; move what they share to a file below both",
+                "{file}: imports {} in a circle; move the shared part to a file below both",
                 others.join(", ")
             )),
             (others, true) if others.is_empty() => {

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_are_listed_by_input_in_runs() {
+    fn listed_groups_partitions_by_input_in_runs() {
         let of = |input, partition| PartitionId { input: InputId(input), partition };
         let text = listed(&[], [of(1, 7), of(1, 2), of(0, 0), of(1, 1), of(1, 3)]);
         assert_eq!(text, "? 0, ? 1-3 7");

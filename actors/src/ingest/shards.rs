@@ -25,7 +25,7 @@ pub type StartShard = Box<dyn FnMut(usize, usize) -> Mailbox<AlignMessage> + Sen
 
 /// The shards of the align stage.
 pub struct Shards {
-    /// By shard. Leaving shards are included until their streams have moved.
+    /// One mailbox a shard. Leaving shards are included until their streams have moved.
     mailboxes: Vec<Mailbox<AlignMessage>>,
     router: Router,
     start: StartShard,

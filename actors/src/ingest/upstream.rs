@@ -1,5 +1,5 @@
-//! What others do to the inputs while they are read: partitioners that differ, partitions that are added or go to
-//! another pipeline, transactions that stay open.
+//! Faults of the producers and the group while the inputs are read: partitioners that differ, partitions that are added or go
+//! to another pipeline, transactions that stay open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,29 +18,29 @@ use super::listed::listed;
 use crate::input_name::input_name;
 use crate::status::Status;
 
-/// What lasts is logged again after this time.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-/// How long partitions of one input may be here without those of another: while a group changes, they may come one after
-/// another.
+/// The period after which a lasting fault is logged again.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+/// The time for which partitions of one input may be here without those of another: while a group changes, they may come one
+/// after another.
 const SETTLED_WITHIN: Duration = Duration::from_secs(1);
-/// Under which names they stand in what health says.
+/// The subjects of these faults in the health document.
 const PARTITIONERS: &str = "partitioners";
 const OPEN_TRANSACTIONS: &str = "open_transactions";
 
-/// Watches the inputs.
+/// Watches the inputs for faults of others.
 pub(super) struct Upstream {
     inputs: Arc<[InputSpec]>,
     status: Arc<Status>,
     copartition: Copartition,
     open: OpenTransactions,
-    /// By input, how many partitions it has; empty until that is known.
+    /// The number of partitions of each input; empty until it is known.
     counts: Vec<i32>,
-    /// Of each partition that is ours, whether anything was said to be held back.
+    /// The assigned partitions with a reported lag, and those with a reported open transaction.
     lagging: BTreeSet<PartitionId>,
     held_back: BTreeSet<PartitionId>,
-    /// Since when partitions of one input are here without those of another.
+    /// The time since when partitions of one input are here without those of another.
     apart_since: Option<Timestamp>,
-    said: BTreeMap<String, Timestamp>,
+    logged: BTreeMap<String, Timestamp>,
 }
 
 impl Upstream {
@@ -54,16 +54,16 @@ impl Upstream {
             lagging: BTreeSet::new(),
             held_back: BTreeSet::new(),
             apart_since: None,
-            said: BTreeMap::new(),
+            logged: BTreeMap::new(),
         }
     }
 
-    /// A record of a stream was read.
+    /// Observes a record of a stream.
     pub(super) fn observe(&mut self, partition: PartitionId, stream: &StreamKey, now: Timestamp) {
         self.copartition.observe(partition, stream, now);
     }
 
-    /// A partition is no longer ours.
+    /// Removes a revoked partition.
     pub(super) fn revoke(&mut self, partition: PartitionId) {
         self.open.revoke(partition);
         let input = input_name(&self.inputs, partition.input);
@@ -75,17 +75,17 @@ impl Upstream {
         }
     }
 
-    /// Where a partition of ours ends.
+    /// Observes the end of an assigned partition.
     pub(super) fn end(&mut self, partition: PartitionId, end: &End, now: Timestamp) {
         self.open.observe(partition, end, now);
         self.lagging.insert(partition);
         metrics::lag(input_name(&self.inputs, partition.input), partition, Some(end.lag));
     }
 
-    /// How many partitions each input has now.
+    /// Sets the present number of partitions of each input.
     ///
     /// # Errors
-    /// Why the pipeline cannot go on with that.
+    /// The numbers differ between inputs, so that the pipeline cannot go on.
     pub(super) fn partitions(&mut self, counts: Vec<i32>) -> Result<(), String> {
         self.copartition.set_partitions(&counts);
         let each = || {
@@ -111,21 +111,21 @@ impl Upstream {
         Ok(())
     }
 
-    /// Looks at all of it, about once a second.
+    /// Checks the inputs, about once a second.
     ///
     /// # Errors
-    /// Why the pipeline cannot go on.
-    pub(super) fn look(
+    /// The assignment lacks partitions of an input, so that the pipeline cannot go on.
+    pub(super) fn check(
         &mut self,
         ours: impl Iterator<Item = PartitionId>,
         now: Timestamp,
     ) -> Result<(), String> {
-        self.look_at_partitioners(now);
-        self.look_at_transactions(now);
-        self.look_at_assignment(ours, now)
+        self.check_partitioners(now);
+        self.check_transactions(now);
+        self.check_assignment(ours, now)
     }
 
-    fn look_at_partitioners(&mut self, now: Timestamp) {
+    fn check_partitioners(&mut self, now: Timestamp) {
         let conflict = self.copartition.conflict(now);
         for (input, fit) in self.copartition.fits(now) {
             let is_conflict =
@@ -134,26 +134,26 @@ impl Upstream {
         }
         let found = conflict.as_ref().map(|it| it.describe(|input| input_name(&self.inputs, input)));
         self.status.set_upstream(PARTITIONERS, found.clone());
-        let was_said = self.said.keys().any(|what| what.starts_with(PARTITIONERS));
+        let was_logged = self.logged.keys().any(|what| what.starts_with(PARTITIONERS));
         if let Some(conflict) = &conflict {
-            // At first streams may be too few to tell by which rule: it is said again when that is known.
+            // A few streams may not show the partitioner. The fault is logged again once it is known.
             let rules = conflict.inputs.map(|(_, _, rule)| rule);
-            if self.is_to_say(&format!("{PARTITIONERS} {rules:?}"), now) {
+            if self.is_log_due(&format!("{PARTITIONERS} {rules:?}"), now) {
                 tracing::warn!(found, "the producers of two inputs choose partitions differently");
             }
-        } else if was_said {
-            self.said.retain(|what, _| !what.starts_with(PARTITIONERS));
+        } else if was_logged {
+            self.logged.retain(|what, _| !what.starts_with(PARTITIONERS));
             tracing::info!("the producers of all inputs choose partitions alike again");
         }
     }
 
-    fn look_at_transactions(&mut self, now: Timestamp) {
+    fn check_transactions(&mut self, now: Timestamp) {
         let held: Vec<(PartitionId, Held)> = self.open.held(now).collect();
         for gone in std::mem::take(&mut self.held_back) {
             if !held.iter().any(|(partition, _)| *partition == gone) {
                 let input = input_name(&self.inputs, gone.input);
                 metrics::held_back(input, gone, None);
-                self.said.remove(&open_in(gone));
+                self.logged.remove(&open_in(gone));
                 tracing::info!(input, partition = gone.partition, "the transaction upstream has ended");
             }
         }
@@ -162,7 +162,7 @@ impl Upstream {
             self.held_back.insert(partition);
             let input = input_name(&self.inputs, partition.input);
             metrics::held_back(input, partition, Some(held.offsets));
-            if self.is_to_say(&open_in(partition), now) {
+            if self.is_log_due(&open_in(partition), now) {
                 let Held { at, offsets, since } = held;
                 tracing::warn!(
                     input = input_name(&self.inputs, partition.input),
@@ -186,7 +186,7 @@ impl Upstream {
         self.status.set_upstream(OPEN_TRANSACTIONS, (!all.is_empty()).then(|| all.join("; ")));
     }
 
-    fn look_at_assignment(
+    fn check_assignment(
         &mut self,
         ours: impl Iterator<Item = PartitionId>,
         now: Timestamp,
@@ -205,7 +205,7 @@ impl Upstream {
         if now.since(*self.apart_since.get_or_insert(now)) < SETTLED_WITHIN {
             return Ok(());
         }
-        // Of a topic that was deleted the group takes all partitions away.
+        // The group takes away all partitions of a deleted topic.
         let gone = numbers.iter().zip(&*self.inputs).find(|(numbers, _)| numbers.is_empty());
         let (deleted, made) = gone.map_or_else(Default::default, |(_, input)| {
             let topic = &input.topic;
@@ -222,22 +222,22 @@ impl Upstream {
         ))
     }
 
-    /// Whether partitions of one input are here without those of another: nobody may take that for silence.
+    /// Returns true while partitions of one input are here without those of another. Shards must not treat that as silence.
     pub(super) fn is_apart(&self) -> bool {
         self.apart_since.is_some()
     }
 
-    fn is_to_say(&mut self, what: &str, now: Timestamp) -> bool {
-        let is_due = self.said.get(what).is_none_or(|said| now.since(*said) >= SAY_AGAIN);
+    fn is_log_due(&mut self, what: &str, now: Timestamp) -> bool {
+        let is_due = self.logged.get(what).is_none_or(|logged| now.since(*logged) >= LOG_AGAIN);
         if is_due {
-            self.said.insert(what.to_owned(), now);
+            self.logged.insert(what.to_owned(), now);
         }
         is_due
     }
 }
 
 impl Drop for Upstream {
-    /// What took its place, if anything, has partitions of its own.
+    /// Clears the metrics and faults; the next pipeline reports its own partitions.
     fn drop(&mut self) {
         let all: Vec<PartitionId> = self.lagging.union(&self.held_back).copied().collect();
         all.into_iter().for_each(|partition| self.revoke(partition));

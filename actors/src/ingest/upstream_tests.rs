@@ -36,7 +36,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 #[test]
-fn inputs_with_different_numbers_of_partitions_cannot_go_on() {
+fn upstream_refuses_inputs_with_different_partition_counts() {
     let (mut upstream, _) = upstream();
     assert_eq!(upstream.partitions(vec![4, 4]), Ok(()));
     assert_eq!(upstream.partitions(vec![8, 8]), Ok(()), "both have grown");
@@ -45,32 +45,32 @@ fn inputs_with_different_numbers_of_partitions_cannot_go_on() {
 }
 
 #[test]
-fn partitions_that_lack_their_partners_are_waited_for_and_then_refused() {
+fn upstream_waits_for_partner_partitions_and_then_refuses() {
     let (mut upstream, _) = upstream();
     let whole = [of(0, 0), of(0, 1), of(1, 0), of(1, 1)];
-    assert_eq!(upstream.look(whole.into_iter(), at(0)), Ok(()));
+    assert_eq!(upstream.check(whole.into_iter(), at(0)), Ok(()));
     assert!(!upstream.is_apart());
-    assert_eq!(upstream.look([of(0, 1), of(1, 0), of(1, 1)].into_iter(), at(100)), Ok(()));
+    assert_eq!(upstream.check([of(0, 1), of(1, 0), of(1, 1)].into_iter(), at(100)), Ok(()));
     assert!(upstream.is_apart());
-    assert_eq!(upstream.look(whole.into_iter(), at(900)), Ok(()), "its partner has come");
+    assert_eq!(upstream.check(whole.into_iter(), at(900)), Ok(()), "its partner has come");
     assert!(!upstream.is_apart());
-    assert_eq!(upstream.look([of(0, 0)].into_iter(), at(1_000)), Ok(()));
-    let why = upstream.look([of(0, 0)].into_iter(), at(2_000)).expect_err("it does not come");
+    assert_eq!(upstream.check([of(0, 0)].into_iter(), at(1_000)), Ok(()));
+    let why = upstream.check([of(0, 0)].into_iter(), at(2_000)).expect_err("it does not come");
     assert!(why.contains("(cam 0)") && why.contains("kafka.group"), "{why}");
 }
 
 #[test]
-fn an_open_transaction_stands_in_health_until_it_ends_or_its_partition_goes() {
+fn upstream_reports_an_open_transaction_until_its_end() {
     let (mut upstream, status) = upstream();
     let held = End { lag: 0, stable: NextOffset(26), high: NextOffset(140) };
     for second in 0..=10 {
         assert_eq!(status.upstream(), BTreeMap::new());
         upstream.end(of(0, 3), &held, at(second * 1_000));
-        assert_eq!(upstream.look(std::iter::empty(), at(second * 1_000)), Ok(()));
+        assert_eq!(upstream.check(std::iter::empty(), at(second * 1_000)), Ok(()));
     }
-    let said = status.upstream().get("open_transactions").cloned().expect("said");
-    assert!(said.contains("partition 3 of input cam can be read up to offset 26 only"), "{said}");
+    let report = status.upstream().get("open_transactions").cloned().expect("a report");
+    assert!(report.contains("partition 3 of input cam can be read up to offset 26 only"), "{report}");
     upstream.revoke(of(0, 3));
-    assert_eq!(upstream.look(std::iter::empty(), at(11_000)), Ok(()));
+    assert_eq!(upstream.check(std::iter::empty(), at(11_000)), Ok(()));
     assert_eq!(status.upstream(), BTreeMap::new());
 }

@@ -1,4 +1,4 @@
-//! Offset-metadata pressure: pauses partitions with so many records ended out of order that the commit's metadata may not fit.
+//! Offset-metadata pressure: pauses partitions whose many records ended out of order may not fit into the metadata of a commit.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -304,7 +304,7 @@ impl Outgoing {
         }
     }
 
-    /// Returns true if so many bytes wait that publish must take no more messages.
+    /// Returns true if the waiting bytes exceed the limit, so that publish takes no more messages.
     pub(super) fn is_overfull(&self) -> bool {
         self.queue.unsent_bytes() > self.most_waiting
     }

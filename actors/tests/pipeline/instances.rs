@@ -1,4 +1,4 @@
-//! Instances that become more and fewer while records come.
+//! Tests of instances that are resized while records arrive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::world::{Running, World, counting_pipeline, first_value, pipeline, rec
 
 const STREAMS: i64 = 20;
 
-/// Records of each stream in turn.
+/// Returns records of each stream in turn.
 fn records(each: i64) -> Vec<Record> {
     (0..STREAMS * each).map(|offset| record(offset, &format!("camera-{}", offset % STREAMS), 1)).collect()
 }
 
-/// Holds that each record has its result once, and that those of a stream were given to the sink in their order.
+/// Asserts that each record has one result and that the sink got each stream's results in order.
 fn assert_once_and_in_order(world: &World, each: i64) {
     let mut given = BTreeMap::<String, Vec<i64>>::new();
     for (key, timestamp) in world.given.lock().unwrap().iter() {
@@ -33,7 +33,7 @@ fn assert_once_and_in_order(world: &World, each: i64) {
     assert!(world.sent_to("dead").is_empty());
 }
 
-/// Holds that the model has counted each bundle of each stream once, in its order.
+/// Asserts that the model has counted each bundle of each stream once, in order.
 fn assert_counted_through(world: &World, each: i64) {
     let mut counts = BTreeMap::<_, Vec<_>>::new();
     for result in world.sent_to("results") {
@@ -59,12 +59,12 @@ fn wait_for_instances(world: &World, instances: usize) {
     world.wait_for("another number of instances", |world| current(world) == instances);
 }
 
-/// The instances that health knows of.
+/// Returns the instances in the health document.
 fn names(world: &World) -> Vec<String> {
     world.status.actors().into_keys().filter(|name| name.starts_with("infer-")).collect()
 }
 
-/// Other numbers of instances all the time. The last number is 2.
+/// Resizes the instances all the time. The last number is 2.
 fn hammer(pipeline: Pipeline, each: i64) -> Arc<World> {
     let world = Arc::new(World::default());
     world.allowed.store(1, Ordering::SeqCst);
@@ -78,7 +78,7 @@ fn hammer(pipeline: Pipeline, each: i64) -> Arc<World> {
     }
     world.allowed.store(0, Ordering::SeqCst);
     world.wait_for("the commit", |world| world.committed() == Some(STREAMS * each));
-    // Those that have gone are missed by nobody, and have taken their models with them.
+    // Removed instances are not in the health document and have released their models.
     world.wait_for("the others to go", |world| {
         world.models.load(Ordering::SeqCst) == 2 && names(world).len() == 2
     });
@@ -88,20 +88,20 @@ fn hammer(pipeline: Pipeline, each: i64) -> Arc<World> {
 }
 
 #[test]
-fn grown_and_shrunk_under_load_instances_give_each_result_once_and_in_order() {
+fn instances_resized_under_load_give_each_result_once_in_order() {
     let world = hammer(pipeline(1, 4), 100);
     assert_once_and_in_order(&world, 100);
 }
 
 #[test]
-fn what_streams_carry_on_is_right_through_all_changes_of_the_number_of_instances() {
+fn stream_state_stays_right_while_instances_are_resized() {
     let world = hammer(counting_pipeline(4), 100);
     assert_once_and_in_order(&world, 100);
     assert_counted_through(&world, 100);
 }
 
 #[test]
-fn an_instance_is_counted_on_when_its_model_is_there_and_meanwhile_the_others_work() {
+fn new_instance_takes_batches_once_its_model_is_loaded() {
     let world = Arc::new(World::default());
     let running = Running::start_with(world.clone(), records(50), pipeline(1, 4));
     world.wait_for("a result", |world| !world.sent_to("results").is_empty());
@@ -122,7 +122,7 @@ fn an_instance_is_counted_on_when_its_model_is_there_and_meanwhile_the_others_wo
 }
 
 #[test]
-fn an_instance_that_is_not_wanted_any_more_when_its_model_is_there_goes_again() {
+fn unwanted_new_instance_leaves_after_loading() {
     for pipeline in [pipeline(1, 4), counting_pipeline(4)] {
         let world = Arc::new(World::default());
         let running = Running::start_with(world.clone(), records(20), pipeline);
@@ -146,7 +146,7 @@ fn an_instance_that_is_not_wanted_any_more_when_its_model_is_there_goes_again() 
 }
 
 #[test]
-fn an_instance_that_cannot_be_loaded_leaves_the_others_at_work_and_is_not_tried_for_ever() {
+fn failed_instance_load_is_not_retried_for_ever() {
     let mut pipeline = counting_pipeline(4);
     let moment = Duration::from_millis(1);
     pipeline.supervision.restarts =
@@ -168,7 +168,7 @@ fn an_instance_that_cannot_be_loaded_leaves_the_others_at_work_and_is_not_tried_
     world.wait_for("the commit", |world| world.committed() == Some(STREAMS * 50));
     assert_eq!(world.loads(), 4, "nobody tries again");
 
-    // Who asks by hand knows better.
+    // An operator's request lifts the limit.
     world.failing_loads.store(1, Ordering::SeqCst);
     ask(&world, 3);
     wait_for_instances(&world, 3);
@@ -179,17 +179,17 @@ fn an_instance_that_cannot_be_loaded_leaves_the_others_at_work_and_is_not_tried_
 }
 
 #[test]
-fn an_instance_that_hangs_while_the_number_changes_is_replaced_and_nothing_is_lost() {
+fn hung_instance_is_replaced_during_a_resize_without_loss() {
     for (mut pipeline, carries) in [(pipeline(2, 4), false), (counting_pipeline(4), true)] {
         pipeline.steps[0].care.deadline = Duration::from_millis(50);
         pipeline.supervision.restarts.most = 1000;
-        // The same bundle may be struck again and again.
+        // The same bundle may hang several times.
         pipeline.steps[0].care.tries = 1000;
         let world = Arc::new(World::default());
         world.allowed.store(1, Ordering::SeqCst);
         let running = Running::start_with(world.clone(), records(60), pipeline);
         for (round, instances) in [4, 1, 3, 2, 1, 4].into_iter().enumerate() {
-            // Some call of these does not come back, and the number changes beside it.
+            // One of these calls hangs while the number changes.
             world.hanging_calls.store(1, Ordering::SeqCst);
             world.allowed.fetch_add(STREAMS as usize * 6, Ordering::SeqCst);
             ask(&world, instances);
@@ -215,7 +215,7 @@ fn an_instance_that_hangs_while_the_number_changes_is_replaced_and_nothing_is_lo
 }
 
 #[test]
-fn a_stop_while_the_number_changes_ends_what_was_taken_in() {
+fn stop_during_a_resize_ends_the_consumed_records() {
     for (round, instances) in [4, 1, 3].into_iter().enumerate() {
         let world = Arc::new(World::default());
         let running = Running::start_with(world.clone(), records(60), counting_pipeline(4));
@@ -223,12 +223,12 @@ fn a_stop_while_the_number_changes_ends_what_was_taken_in() {
         ask(&world, instances);
         assert_eq!(running.stop().unwrap(), Ended::InOrder);
         let taken = world.committed().unwrap_or(0);
-        assert_eq!(world.sent_to("results").len() as i64, taken, "what was taken in, and no more");
+        assert_eq!(world.sent_to("results").len() as i64, taken, "the consumed records and no more");
     }
 }
 
 #[test]
-fn a_pipeline_that_takes_the_place_of_another_comes_to_the_number_that_was_asked_for() {
+fn restarted_pipeline_reaches_the_desired_instances() {
     let mut pipeline = pipeline(1, 1);
     pipeline.supervision.restarts.backoff = Duration::from_millis(1);
     let world = Arc::new(World::default());
@@ -246,7 +246,7 @@ fn a_pipeline_that_takes_the_place_of_another_comes_to_the_number_that_was_asked
 }
 
 #[test]
-fn what_the_law_of_scaling_decides_of_instances_is_done() {
+fn autoscaler_decisions_change_the_instances() {
     let mut pipeline = pipeline(1, 4);
     pipeline.scaling.instances = vec![CountBounds { min: Some(2), max: Some(2) }];
     let running = Running::start_with(Arc::default(), records(1), pipeline);

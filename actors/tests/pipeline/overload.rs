@@ -1,4 +1,4 @@
-//! Promises about what is put aside, and about runs that end by themselves.
+//! Tests of shedding, and of runs that end by themselves.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use crate::world::{PARTITION, Running, World, pipeline, record};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Of two streams by turns: what the one tells of is an hour ago, and what the other tells of in an hour.
+/// Returns records of two streams in turn: event times of one are an hour ago, those of the other an hour ahead.
 fn old_and_new(count: i64) -> Vec<Record> {
     let now = Timestamp::now();
     let of = |offset: i64| {
@@ -41,7 +41,7 @@ fn shedding(rule: ShedRule, report: bool) -> Pipeline {
 }
 
 #[test]
-fn what_is_shed_ends_without_a_result_and_holds_nothing_up() {
+fn shed_samples_end_without_a_result_and_block_nothing() {
     for report in [false, true] {
         let rule = ShedRule::KeepLatest(HOUR / 2);
         let running = Running::start_with(Arc::default(), old_and_new(40), shedding(rule, report));
@@ -57,14 +57,14 @@ fn what_is_shed_ends_without_a_result_and_holds_nothing_up() {
     }
 }
 
-/// The text of a header.
-fn told<'a>(record: &'a OutRecord, name: &str) -> &'a str {
+/// Returns the text of a header.
+fn header<'a>(record: &'a OutRecord, name: &str) -> &'a str {
     let header = record.headers.iter().find(|header| &*header.name == name).unwrap();
     std::str::from_utf8(header.value.as_deref().unwrap()).unwrap()
 }
 
 #[test]
-fn what_is_shed_ends_by_its_rule_once_and_its_report_says_which_and_how_old_it_was() {
+fn shed_samples_end_once_and_report_rule_and_age() {
     let rules = [
         (ShedRule::KeepLatest(HOUR / 2), "too-old"),
         (ShedRule::Sample { one_of: u32::MAX, above: HOUR / 2 }, "sampled"),
@@ -78,19 +78,19 @@ fn what_is_shed_ends_by_its_rule_once_and_its_report_says_which_and_how_old_it_w
             world.wait_for("the commit", |world| world.committed() == Some(40));
             assert_eq!(running.stop().unwrap(), Ended::InOrder);
             assert_eq!(*world.dropped.lock().unwrap(), [code; 20], "each ends once, and by its rule");
-            assert_eq!(world.late.load(Ordering::SeqCst), 0, "what is shed is not late");
+            assert_eq!(world.late.load(Ordering::SeqCst), 0, "a shed sample is not late");
             let reports = world.sent_to("late");
             assert_eq!(reports.len(), if report { 20 } else { 0 });
             for shed in &reports {
-                assert_eq!((told(shed, wire::REASON), told(shed, wire::RULE)), (wire::SHED, code));
-                let age: u64 = told(shed, wire::AGE_NS).parse().unwrap();
+                assert_eq!((header(shed, wire::REASON), header(shed, wire::RULE)), (wire::SHED, code));
+                let age: u64 = header(shed, wire::AGE_NS).parse().unwrap();
                 assert!((1_800_000_000_000..7_200_000_000_000).contains(&age), "{age} ns, of about an hour");
             }
         }
     }
 }
 
-/// Pairs of two inputs, of which the second comes so many pairs later.
+/// Returns pairs of two inputs. The second record of a pair comes `later` pairs later.
 fn pairs(count: i64, later: i64) -> Vec<Record> {
     let of = |input: u16, offset: i64| {
         let mut of = record(offset, "a", 1);
@@ -102,7 +102,7 @@ fn pairs(count: i64, later: i64) -> Vec<Record> {
 }
 
 #[test]
-fn what_waits_for_a_model_is_not_taken_for_silence() {
+fn shards_do_not_take_waiting_for_a_model_for_silence() {
     let patience = Duration::from_secs(2);
     let mut pipeline = pipeline(1, 1);
     pipeline.shards = 1;
@@ -135,7 +135,7 @@ fn what_waits_for_a_model_is_not_taken_for_silence() {
     assert_eq!(world.late.load(Ordering::SeqCst), 0);
 }
 
-/// A pipeline whose bundles stay open, and whose batches wait until they are full.
+/// Returns a pipeline whose bundles stay open and whose batches wait until they are full.
 fn open_ended() -> Pipeline {
     let mut pipeline = pipeline(1, 8);
     pipeline.align.inputs[0].out_of_orderness = HOUR;
@@ -145,7 +145,7 @@ fn open_ended() -> Pipeline {
 }
 
 #[test]
-fn a_run_until_the_end_closes_what_is_open_commits_and_ends_by_itself() {
+fn run_until_the_end_closes_open_bundles_commits_and_ends() {
     let world = Arc::new(World::default());
     *world.until.lock().unwrap() = Some(Ends::from([(PARTITION, NextOffset(30))]));
     let streams = ["a", "b", "c"];
@@ -158,7 +158,7 @@ fn a_run_until_the_end_closes_what_is_open_commits_and_ends_by_itself() {
 }
 
 #[test]
-fn a_run_until_the_end_of_nothing_ends() {
+fn run_until_the_end_of_empty_topics_ends() {
     let world = Arc::new(World::default());
     *world.until.lock().unwrap() = Some(Ends::new());
     let running = Running::start_with(world.clone(), Vec::new(), open_ended());
@@ -166,7 +166,7 @@ fn a_run_until_the_end_of_nothing_ends() {
 }
 
 #[test]
-fn a_stop_sends_static_batches_on_as_they_are() {
+fn stop_sends_incomplete_static_batches() {
     let mut pipeline = open_ended();
     pipeline.align.inputs[0].out_of_orderness = Duration::ZERO;
     let running = Running::start_with(Arc::default(), (0..5).map(|n| record(n, "a", 1)).collect(), pipeline);

@@ -1,4 +1,4 @@
-//! Shards that become more and fewer while records come.
+//! Tests of shards that are resized while records arrive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::world::{Running, World, pipeline, record};
 const STREAMS: i64 = 40;
 const BEGIN: i64 = 1_800_000_000_000;
 
-/// Records of each stream every 10 ms, of which every second comes before the one that happened before it.
+/// Returns records of each stream every 10 ms, with each pair in reverse order.
 fn records(each: i64) -> Vec<Record> {
     let one = |offset: i64| {
         let mut record = record(offset, &format!("camera-{}", offset % STREAMS), 1);
@@ -25,14 +25,14 @@ fn records(each: i64) -> Vec<Record> {
     (0..STREAMS * each).map(one).collect()
 }
 
-/// Waits for what comes out of order, so that every stream has something open at any time.
+/// Returns a pipeline that waits for out-of-order records, so that every stream has an open bundle at any time.
 fn waiting_pipeline() -> Pipeline {
     let mut pipeline = pipeline(2, 8);
     pipeline.align.inputs[0].out_of_orderness = Duration::from_millis(10);
     pipeline
 }
 
-/// By stream, the event times of what the sink was given, in that order.
+/// Returns the event times of each stream's records in the order in which the sink got them.
 fn given(world: &World) -> BTreeMap<String, Vec<i64>> {
     let mut given = BTreeMap::<String, Vec<i64>>::new();
     for (key, timestamp) in world.given.lock().unwrap().iter() {
@@ -42,16 +42,16 @@ fn given(world: &World) -> BTreeMap<String, Vec<i64>> {
 }
 
 #[test]
-fn hammered_with_resizes_nothing_is_lost_or_comes_twice_or_out_of_order() {
+fn shards_resized_all_the_time_keep_each_record_once_in_order() {
     hammer(0);
 }
 
 #[test]
-fn what_moves_while_its_partition_is_taken_away_and_given_back_is_neither_lost_nor_told_twice() {
+fn streams_moving_during_a_rebalance_are_reported_once() {
     hammer(3);
 }
 
-/// Other numbers of shards all the time; one time in so many the partition is taken away and comes back.
+/// Resizes the shards all the time, and revokes and reassigns the partition at every `rebalance_each`th resize.
 fn hammer(rebalance_each: usize) {
     const EACH: i64 = 200;
     let expected = (STREAMS * (EACH - 1)) as usize;
@@ -70,7 +70,7 @@ fn hammer(rebalance_each: usize) {
     }
     world.allowed.store(0, Ordering::SeqCst);
     world.wait_for("the results", |world| world.sent_to("results").len() == expected);
-    // Those that have left are missed by nobody.
+    // No health entry of a removed shard is left.
     let names = |world: &World| -> Vec<String> {
         world.status.actors().into_keys().filter(|name| name.starts_with("align-")).collect()
     };
@@ -79,7 +79,7 @@ fn hammer(rebalance_each: usize) {
     assert!(world.status.is_ready());
     assert_eq!(running.stop().unwrap(), Ended::InOrder);
 
-    // The same as with one shard: the definition says what that is. The last of each stream is open still.
+    // The bundles equal those of one shard, by the definition. The last bundle of each stream is still open.
     let of_one: Vec<i64> = (0..EACH - 1).collect();
     let given = given(&world);
     assert_eq!(given.len(), STREAMS as usize);
@@ -90,7 +90,7 @@ fn hammer(rebalance_each: usize) {
 }
 
 #[test]
-fn a_stop_while_streams_move_commits_just_what_has_ended() {
+fn stop_during_a_move_commits_exactly_the_ended_records() {
     for (round, shards) in [8, 1, 5, 3, 1].into_iter().enumerate() {
         let world = Arc::new(World::default());
         let running = Running::start_with(world.clone(), records(100), waiting_pipeline());
@@ -102,7 +102,7 @@ fn a_stop_while_streams_move_commits_just_what_has_ended() {
         for (stream, times) in &given {
             assert!(times.iter().copied().eq(0..times.len() as i64), "of {stream}: {times:?}");
         }
-        // Whatever lies before the position has its result.
+        // Every record before the position has its result.
         for offset in 0..world.committed().unwrap_or(0) {
             let (stream, time) = (format!("camera-{}", offset % STREAMS), (offset / STREAMS) ^ 1);
             assert!(given.get(&stream).is_some_and(|times| times.contains(&time)), "{stream} at {time}");

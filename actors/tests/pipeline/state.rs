@@ -1,4 +1,4 @@
-//! What streams carry on over restarts.
+//! Tests of stream state over restarts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,7 @@ fn records(numbers: std::ops::Range<i64>) -> Vec<Record> {
     numbers.map(|n| record(n, STREAMS[n as usize % 3], 1)).collect()
 }
 
-/// The counts in the results of each stream, in their order.
+/// Asserts that the model counted each bundle of a stream once, in order.
 fn assert_counted_through(world: &World) {
     for stream in STREAMS {
         let mut sent = world.sent_to("results");
@@ -39,7 +39,7 @@ fn assert_counted_through(world: &World) {
 }
 
 #[test]
-fn a_model_goes_on_after_a_restart_as_if_there_had_been_none() {
+fn stream_state_survives_a_restart() {
     for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
         let world = Arc::new(World::default());
         for part in [0..50, 50..51, 51..COUNT] {
@@ -53,7 +53,7 @@ fn a_model_goes_on_after_a_restart_as_if_there_had_been_none() {
 }
 
 #[test]
-fn a_failure_in_the_middle_does_not_show_in_what_a_model_counts() {
+fn stream_state_survives_a_failure() {
     let mut pipeline = pipeline(Guarantee::ExactlyOnce);
     pipeline.supervision.restarts.backoff = Duration::from_millis(1);
     let world = Arc::new(World::default());
@@ -67,7 +67,7 @@ fn a_failure_in_the_middle_does_not_show_in_what_a_model_counts() {
 }
 
 #[test]
-fn what_is_kept_is_what_the_last_bundle_of_each_stream_left() {
+fn changelog_holds_the_state_after_the_last_bundle() {
     let running = Running::start_with(Arc::default(), records(0..COUNT), pipeline(Guarantee::ExactlyOnce));
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(COUNT));
@@ -83,7 +83,7 @@ fn what_is_kept_is_what_the_last_bundle_of_each_stream_left() {
 }
 
 #[test]
-fn without_a_topic_for_it_nothing_is_kept() {
+fn stream_state_is_not_kept_without_a_topic() {
     let mut pipeline = pipeline(Guarantee::AtLeastOnce);
     pipeline.publish.state = None;
     let running = Running::start_with(Arc::default(), records(0..3), pipeline);

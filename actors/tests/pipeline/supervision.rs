@@ -1,4 +1,4 @@
-//! What becomes of a pipeline whose models and actors misbehave.
+//! Tests of pipelines whose models and actors misbehave.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,10 +15,10 @@ use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::supervision::breaker::{BreakerPolicy, BreakerState};
 use lockstep_engine::supervision::restart::RestartPolicy;
 
-/// Longer than any test takes.
+/// A time longer than any test takes.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A pipeline that restarts at once and often, and forms full batches only.
+/// Returns a pipeline that restarts at once and often, and forms full batches only.
 fn pipeline(max_size: usize) -> Pipeline {
     quick(world::pipeline(1, max_size))
 }
@@ -32,7 +32,7 @@ fn quick(mut pipeline: Pipeline) -> Pipeline {
     pipeline
 }
 
-/// The offsets of what was sent, each once.
+/// Returns the offsets of the sent records, each once.
 fn offsets(records: &[OutRecord]) -> Vec<i64> {
     let mut offsets: Vec<i64> = records.iter().map(|record| millis(record) - 1_800_000_000_000).collect();
     offsets.sort_unstable();
@@ -45,7 +45,7 @@ fn all_but(count: i64, left_out: &[i64]) -> Vec<i64> {
 }
 
 #[test]
-fn a_poison_bundle_is_dead_lettered_and_its_neighbours_succeed() {
+fn poison_bundle_is_dead_lettered_and_its_neighbours_succeed() {
     for poison in [ERROR, PANIC, HANG] {
         let mut pipeline = pipeline(8);
         if poison == HANG {
@@ -61,7 +61,7 @@ fn a_poison_bundle_is_dead_lettered_and_its_neighbours_succeed() {
         assert_eq!(offsets(&world.sent_to("dead")), [13], "of poison {poison}");
         assert_eq!(world.sent_to("results").len(), 39);
         assert_eq!(offsets(&world.sent_to("results")), all_but(40, &[13]));
-        // The whole, its halves down to the bundle, and a second try: twice alone.
+        // The whole batch, its halves down to the bundle, and a second try of it alone.
         let alone = world.calls.lock().unwrap().iter().filter(|(_, rows, _)| *rows == 1).count();
         assert_eq!(alone, 3, "the poison twice, its neighbour once");
         let letter = world.sent_to("dead").remove(0);
@@ -71,7 +71,7 @@ fn a_poison_bundle_is_dead_lettered_and_its_neighbours_succeed() {
 }
 
 #[test]
-fn a_hanging_model_is_replaced_and_its_batch_done_again() {
+fn hung_model_is_replaced_and_its_batch_repeated() {
     let mut pipeline = pipeline(4);
     pipeline.steps[0].care.deadline = Duration::from_millis(50);
     let world = Arc::new(World::default());
@@ -93,12 +93,12 @@ fn a_hanging_model_is_replaced_and_its_batch_done_again() {
 }
 
 #[test]
-fn an_answer_that_comes_too_late_is_not_heard_though_another_call_is_under_way() {
+fn late_answer_is_ignored_during_another_call() {
     let mut pipeline = pipeline(4);
     pipeline.steps[0].care.deadline = Duration::from_millis(500);
     let world = Arc::new(World::default());
     world.hanging_calls.store(1, Ordering::SeqCst);
-    // The first does not come back, the second does its work again, the third is under way when the first is back.
+    // The first call hangs, the second repeats its work, and the third runs when the first returns.
     world.free_calls.store(2, Ordering::SeqCst);
     world.model_held.store(true, Ordering::SeqCst);
     let records = (0..40).map(|n| record(n, "a", n as u8)).collect();
@@ -119,7 +119,7 @@ fn an_answer_that_comes_too_late_is_not_heard_though_another_call_is_under_way()
 }
 
 #[test]
-fn what_streams_carry_on_survives_that_a_model_hangs_panics_or_loses_its_device() {
+fn stream_state_survives_a_hang_a_panic_and_a_lost_device() {
     let mut pipeline = quick(counting_pipeline(4));
     // A batch has one bundle of a stream, so the last ones may not be full.
     pipeline.steps[0].batch.max_delay = Duration::ZERO;
@@ -146,7 +146,7 @@ fn what_streams_carry_on_survives_that_a_model_hangs_panics_or_loses_its_device(
 }
 
 #[test]
-fn a_batch_too_large_for_memory_is_halved_and_the_size_remembered() {
+fn batch_too_large_for_memory_is_halved_and_stays_halved() {
     let world = Arc::new(World::default());
     world.memory.store(3, Ordering::SeqCst);
     let records = (0..64).map(|n| record(n, "a", 1)).collect();
@@ -163,7 +163,7 @@ fn a_batch_too_large_for_memory_is_halved_and_the_size_remembered() {
 }
 
 #[test]
-fn a_lost_device_makes_the_pipeline_unready_and_its_batch_is_done_again() {
+fn lost_device_makes_the_pipeline_unready_and_repeats_the_batch() {
     let world = Arc::new(World::default());
     world.lost_devices.store(1, Ordering::SeqCst);
     let running =
@@ -177,7 +177,7 @@ fn a_lost_device_makes_the_pipeline_unready_and_its_batch_is_done_again() {
 }
 
 #[test]
-fn three_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() {
+fn breaker_opens_after_three_failures_and_closes_on_a_probe() {
     let mut pipeline = pipeline(1);
     pipeline.steps[0].care.tries = 1;
     pipeline.supervision.breaker.pause = Duration::from_millis(10);
@@ -199,11 +199,11 @@ fn three_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() {
 }
 
 #[test]
-fn while_a_breaker_is_open_a_probe_is_a_single_bundle() {
+fn open_breaker_probes_with_a_single_bundle() {
     let mut pipeline = pipeline(4);
     pipeline.supervision.breaker = BreakerPolicy { failures: 1, pause: Duration::from_millis(10) };
     let world = Arc::new(World::default());
-    // The whole batch, two of it, one of it twice: that opens it. The first probe fails as well.
+    // The whole batch, two bundles of it and one of it twice fail: the breaker opens. The first probe fails as well.
     world.failing_calls.store(5, Ordering::SeqCst);
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
     world.wait_for("the commit", |world| world.committed() == Some(20));
@@ -215,7 +215,7 @@ fn while_a_breaker_is_open_a_probe_is_a_single_bundle() {
 }
 
 #[test]
-fn while_a_breaker_is_open_bundles_are_dead_lettered_if_so_asked() {
+fn open_breaker_dead_letters_bundles_if_configured() {
     let mut pipeline = pipeline(1);
     pipeline.steps[0].care.tries = 1;
     pipeline.steps[0].care.on_open_circuit = OnOpenCircuit::DeadLetter;
@@ -230,7 +230,7 @@ fn while_a_breaker_is_open_bundles_are_dead_lettered_if_so_asked() {
 }
 
 #[test]
-fn while_a_breaker_is_open_bundles_go_to_the_spare_model_if_there_is_one() {
+fn open_breaker_sends_bundles_to_the_fallback_model() {
     let mut pipeline = pipeline(1);
     let step = &mut pipeline.steps[0];
     let model = lockstep_engine::infer::backend::LoadModel { name: "fallback".into(), ..step.model.clone() };
@@ -249,7 +249,7 @@ fn while_a_breaker_is_open_bundles_go_to_the_spare_model_if_there_is_one() {
 }
 
 #[test]
-fn an_actor_that_panics_is_replaced_and_nothing_is_lost() {
+fn panicking_actor_is_replaced_without_loss() {
     let world = Arc::new(World::default());
     world.panicking_results.store(1, Ordering::SeqCst);
     let records = (0..100).map(|n| record(n, "a", 1)).collect();
@@ -265,7 +265,7 @@ fn an_actor_that_panics_is_replaced_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_actor_that_stands_still_is_replaced_and_nothing_is_lost() {
+fn stalled_actor_is_replaced_without_loss() {
     let world = Arc::new(World::default());
     world.standing_results.store(1, Ordering::SeqCst);
     let mut pipeline = quick(world::pipeline(1, 1));
@@ -286,10 +286,10 @@ fn an_actor_that_stands_still_is_replaced_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_loop_of_failures_ends_with_a_reason() {
+fn supervisor_ends_a_loop_of_failures_with_a_reason() {
     let mut pipeline = pipeline(1);
     pipeline.supervision.restarts.most = 2;
-    // A pipeline that begins with that bundle would find out that it alone is to blame.
+    // A pipeline that begins with that bundle would find it alone to blame.
     pipeline.steps[0].care.tries = 1000;
     let records = (0..50).map(|n| record(n, "a", if n == 10 { DEVICE } else { 1 })).collect();
     let running = Running::supervised(Arc::default(), records, pipeline);
@@ -303,11 +303,11 @@ fn a_loop_of_failures_ends_with_a_reason() {
     // Three pipelines, in each of which the model was loaded three times.
     assert_eq!(world.loads(), 9);
     assert!(!world.status.is_ready() && world.status.failure().is_some());
-    assert!(world.committed().is_none_or(|next| next <= 10), "what had not ended is not committed");
+    assert!(world.committed().is_none_or(|next| next <= 10), "records that had not ended are not committed");
 }
 
 #[test]
-fn a_pipeline_that_cannot_start_is_not_tried_again() {
+fn supervisor_does_not_retry_a_failed_start() {
     let mut pipeline = pipeline(1);
     pipeline.steps[0].backend = "another".into();
     let running = Running::supervised(Arc::default(), Vec::new(), pipeline);

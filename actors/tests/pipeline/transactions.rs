@@ -1,4 +1,4 @@
-//! What is promised of results that go in transactions.
+//! Tests of results in transactions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn exactly_once(max_size: usize) -> Pipeline {
     pipeline
 }
 
-/// Each record once, as a result or, where the model erred, as a dead letter; all of it and the positions committed.
+/// Asserts that each record is committed once, as a result or (after an error of the model) in the dead-letter topic.
 fn assert_each_once(world: &World, dead: usize) {
     let places = |topic: &str| -> Vec<i64> { world.sent_to(topic).iter().map(millis).collect() };
     let (results, letters) = (places("results"), places("dead"));
@@ -30,7 +30,7 @@ fn assert_each_once(world: &World, dead: usize) {
 }
 
 #[test]
-fn results_count_together_with_their_positions() {
+fn transaction_commits_results_with_their_positions() {
     let records = (0..COUNT).map(|n| record(n, "a", if n == 7 { ERROR } else { 1 })).collect();
     let running = Running::start_with(Arc::default(), records, exactly_once(1));
     let world = running.world.clone();
@@ -40,7 +40,7 @@ fn results_count_together_with_their_positions() {
 }
 
 #[test]
-fn a_transaction_that_is_aborted_is_done_again() {
+fn aborted_transaction_is_repeated() {
     let world = Arc::new(World::default());
     world.aborting.store(3, Ordering::SeqCst);
     let running =
@@ -52,7 +52,7 @@ fn a_transaction_that_is_aborted_is_done_again() {
 }
 
 #[test]
-fn a_record_that_is_not_delivered_aborts_its_transaction() {
+fn undelivered_record_aborts_its_transaction() {
     let world = Arc::new(World::default());
     world.failing_deliveries.store(5, Ordering::SeqCst);
     let running =
@@ -63,7 +63,7 @@ fn a_record_that_is_not_delivered_aborts_its_transaction() {
 }
 
 #[test]
-fn a_stop_ends_with_a_transaction() {
+fn stop_ends_with_a_transaction() {
     let mut pipeline = exactly_once(4);
     pipeline.delivery.transaction_every = Duration::from_secs(3600);
     let running =
@@ -77,7 +77,7 @@ fn a_stop_ends_with_a_transaction() {
 }
 
 #[test]
-fn a_partition_is_let_go_when_all_that_was_taken_in_of_it_is_committed() {
+fn revoked_partition_is_released_once_all_is_committed() {
     for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
         let world = Arc::new(World::default());
         world.revoking.store(true, Ordering::SeqCst);
@@ -88,7 +88,7 @@ fn a_partition_is_let_go_when_all_that_was_taken_in_of_it_is_committed() {
         pipeline.delivery.revoke_within = Duration::from_secs(60);
         let records = (0..COUNT).map(|n| record(n, "a", 1)).collect();
         let running = Running::start_with(world.clone(), records, pipeline);
-        // The records, what was carried, the assignment and the revocation.
+        // The records, the stream state, the assignment and the revocation.
         let all = COUNT as usize + 3;
         world.wait_for("the revocation", |world| world.accepted.load(Ordering::SeqCst) == all);
         if guarantee == Guarantee::ExactlyOnce {

@@ -1,5 +1,5 @@
-//! A pipeline without Kafka or libtorch: a source that plays records, a sink that keeps what it is
-//! given, and a model that misbehaves on command. Messages are awaited, never time.
+//! A pipeline without Kafka or libtorch: a source that plays records, a sink that keeps its records, and a model that misbehaves
+//! on command. Tests wait for messages, never for a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -39,90 +39,92 @@ use lockstep_engine::time::Timestamp;
 
 pub(crate) const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
 
-/// The payload of which a model does not come back, panics, errs, or loses its device.
+/// The payloads at which a model hangs, panics, returns an error, or loses its device.
 pub(crate) const HANG: u8 = 249;
 pub(crate) const PANIC: u8 = 250;
 pub(crate) const ERROR: u8 = 251;
 pub(crate) const DEVICE: u8 = 252;
 
-/// What the test sees and steers.
+/// The state that a test observes and controls.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) sent: Mutex<Vec<OutRecord>>,
-    /// The keys and timestamps of what the sink was given, in that order.
+    /// The keys and timestamps of the sink's records, in the order of sending.
     pub(crate) given: Mutex<Vec<(String, i64)>>,
     pub(crate) committed: Mutex<BTreeMap<PartitionId, NextOffset>>,
-    /// What was committed before the first pipeline began.
+    /// The commit before the first pipeline.
     pub(crate) before: Mutex<Option<Commit>>,
-    /// Where a pipeline is to end by itself.
+    /// The end of reading of a pipeline that ends by itself.
     pub(crate) until: Mutex<Option<Ends>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
-    /// How often the source takes its partition away and gives it back, the next time it has something to say.
+    /// The number of rebalances that the source still makes: it revokes and reassigns its partition at its next event.
     pub(crate) rebalances: AtomicUsize,
     /// The last commit of its partition, with its completion map.
     pub(crate) last_commit: Mutex<Option<Commit>>,
-    /// How many messages the source offers before it waits for more to be allowed; 0 for any number.
+    /// The number of messages that the source may offer; 0 for any number.
     pub(crate) allowed: AtomicUsize,
-    /// While set, models wait, but for so many calls.
+    /// While set, models block, except for `free_calls` calls.
     pub(crate) model_held: AtomicBool,
     pub(crate) free_calls: AtomicUsize,
-    /// How many records the sink refuses to deliver at first.
+    /// The number of deliveries that fail first.
     pub(crate) failing_deliveries: AtomicUsize,
-    /// Whether the sink has failed for good.
+    /// True once the producer has failed for good.
     pub(crate) producer_failed: AtomicBool,
-    /// What was sent in the transaction under way, and how many of those to come the broker aborts.
+    /// The records of the open transaction.
     pub(crate) gathered: Mutex<Vec<OutRecord>>,
     /// The number of the latest producer: those before it are fenced.
     producer: AtomicUsize,
+    /// The number of next transactions that the broker aborts.
     pub(crate) aborting: AtomicUsize,
-    /// How many transactions were committed.
+    /// The number of committed transactions.
     pub(crate) transactions: AtomicUsize,
     /// While set, no transaction begins.
     pub(crate) begin_held: AtomicBool,
-    /// Whether the partition is revoked behind the records, and what was committed when it was let go.
+    /// True to revoke the partition after the last record.
     pub(crate) revoking: AtomicBool,
+    /// The commit at the time of the partition's release.
     pub(crate) let_go_at: Mutex<Option<i64>>,
-    /// How many records the sink takes at a time; 0 for any number.
+    /// The number of records that the sink takes at a time; 0 for any number.
     pub(crate) sink_room: AtomicUsize,
-    /// How many calls of a model fail, lose their device or do not come back, the next ones first.
+    /// The number of next calls that fail, lose their device, or hang.
     pub(crate) failing_calls: AtomicUsize,
     pub(crate) lost_devices: AtomicUsize,
     pub(crate) hanging_calls: AtomicUsize,
-    /// Lets calls come back that did not.
+    /// Ends hung calls.
     pub(crate) hanging_is_over: AtomicBool,
-    /// How many of them have come back.
+    /// The number of hung calls that have returned.
     pub(crate) came_back: AtomicUsize,
-    /// The most rows that there is memory for; 0 for any number.
+    /// The most rows that fit into memory; 0 for any number.
     pub(crate) memory: AtomicUsize,
-    /// The calls of models: the model's name, its rows, and what the breaker did meanwhile.
+    /// The calls of models: the model's name, its rows, and the breaker's state.
     pub(crate) calls: Mutex<Vec<(String, usize, Option<BreakerState>)>>,
-    /// How many models cannot be loaded, the next ones first, and whether loading waits.
+    /// The number of next loads that fail, and true to block loading.
     pub(crate) failing_loads: AtomicUsize,
     pub(crate) loading_held: AtomicBool,
-    /// Models that are there.
+    /// The number of loaded models.
     pub(crate) models: AtomicUsize,
-    /// Whether the pipeline was ready when a model was loaded, for each time.
+    /// The pipeline's readiness at each load of a model.
     pub(crate) ready_at_load: Mutex<Vec<bool>>,
-    /// How many results the publish actor panics at, or stands still at, the next ones first.
+    /// The number of next results at which the publish actor panics, or stalls.
     pub(crate) panicking_results: AtomicUsize,
     pub(crate) standing_results: AtomicUsize,
-    /// Why records ended in no result, one for each.
+    /// The reason of each record that ended without a result.
     pub(crate) dropped: Mutex<Vec<&'static str>>,
-    /// Records that came too late.
+    /// The number of late records.
     pub(crate) late: AtomicUsize,
     pub(crate) status: Arc<Status>,
     changed: Condvar,
     lock: Mutex<()>,
 }
 
-/// Whether one more is to be counted down.
+/// Counts down; returns false at 0.
 fn one_of(count: &AtomicUsize) -> bool {
     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
 impl World {
-    /// The number of a new producer. Nothing comes any more of what those before it have under way.
+    /// Returns the number of a new producer. Open transactions of earlier producers are dropped.
     fn fence(&self) -> usize {
         let mut gathered = self.gathered.lock().unwrap();
         gathered.clear();
@@ -134,7 +136,7 @@ impl World {
         self.changed.notify_all();
     }
 
-    /// Waits until something holds; the bound is there only to end a test that has failed.
+    /// Waits until `holds` returns true. The deadline only ends a failed test.
     pub(crate) fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let mut guard = self.lock.lock().unwrap();
         for _ in 0..6_000 {
@@ -146,7 +148,7 @@ impl World {
         panic!("waited in vain for {what}");
     }
 
-    /// Does not come back before it is let.
+    /// Hangs until the test ends it.
     fn hang(&self) {
         self.wait_for("the end of hanging", |world| world.hanging_is_over.load(Ordering::SeqCst));
         self.came_back.fetch_add(1, Ordering::SeqCst);
@@ -161,7 +163,7 @@ impl World {
         self.sent.lock().unwrap().iter().filter(|record| &*record.topic == topic).cloned().collect()
     }
 
-    /// What streams carry on: of each key the latest value, as a compacted topic has it.
+    /// Returns the latest stream state of each key, as a compacted topic holds it.
     pub(crate) fn carried(&self) -> Vec<(Bytes, Bytes)> {
         let mut records = self.sent_to("state");
         // Deliveries come in any order here.
@@ -175,7 +177,7 @@ impl World {
     }
 }
 
-/// A record of a stream; its payload is four times `byte`.
+/// Returns a record of a stream; its payload is four times `byte`.
 pub(crate) fn record(offset: i64, stream: &str, byte: u8) -> Record {
     Record {
         position: Position { partition: PARTITION, offset: lockstep_engine::position::Offset(offset) },
@@ -188,7 +190,7 @@ pub(crate) fn record(offset: i64, stream: &str, byte: u8) -> Record {
     }
 }
 
-/// The first of the values that a result shows.
+/// Returns the first value of a result.
 pub(crate) fn first_value(record: &OutRecord) -> i64 {
     let text = String::from_utf8(record.payload.to_vec()).unwrap();
     let values = text.split("\"values\":[").nth(1).unwrap_or_else(|| panic!("{text}"));
@@ -215,14 +217,14 @@ impl Running {
         Self { world, stop, thread }
     }
 
-    /// A pipeline that is replaced when it fails. Each reads from what was committed on.
+    /// Starts a supervised pipeline. Each new one reads from the last commit on.
     pub(crate) fn supervised(world: Arc<World>, records: Vec<Record>, pipeline: Pipeline) -> Self {
         let stop = Stop::default();
         let (of_parts, asked) = (world.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             let policy = pipeline.supervision.restarts;
             let make = || {
-                // As a group does: what the one before commits from here on does not count.
+                // As in a group, later commits of the old pipeline are rejected.
                 let number = of_parts.fence();
                 let from = of_parts.committed().unwrap_or(0);
                 let left = records.iter().filter(|record| record.position.offset.0 >= from);
@@ -238,7 +240,7 @@ impl Running {
         self.thread.join().unwrap()
     }
 
-    /// Asks for a stop and does not wait for it.
+    /// Requests a stop and does not wait for it.
     pub(crate) fn ask_to_stop(&self) {
         self.stop.stop();
     }
@@ -291,7 +293,7 @@ impl Observer for Troublemaker {
     }
 }
 
-/// A model that gives back what it takes.
+/// Returns the settings of a model that returns its input.
 const ECHO: &str = r#"
         backend = "test"
         [[inputs]]
@@ -389,7 +391,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
     }
 }
 
-/// The timestamp of the record that was sent, or of the one that it is a copy of, in milliseconds.
+/// Returns the timestamp of a record, or of the record that it copies, in milliseconds.
 pub(crate) fn millis(record: &OutRecord) -> i64 {
     let of_source = record.headers.iter().rev().find(|header| header.name == wire::SOURCE_TIMESTAMP);
     match of_source.and_then(|header| header.value.as_deref()) {
@@ -398,7 +400,7 @@ pub(crate) fn millis(record: &OutRecord) -> i64 {
     }
 }
 
-/// A pipeline whose model counts, in what it carries on, how many bundles of a stream it has seen.
+/// Returns a pipeline whose model counts the bundles of a stream in its state.
 pub(crate) fn counting_pipeline(max_size: usize) -> Pipeline {
     let mut pipeline = pipeline(1, max_size);
     let step = &mut pipeline.steps[0];
@@ -421,7 +423,7 @@ pub(crate) fn counting_pipeline(max_size: usize) -> Pipeline {
     pipeline
 }
 
-/// Plays records one a message, and offers again what is refused, as a real source does.
+/// Plays records one a message, and offers refused ones again, as a real source does.
 fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) -> Arc<dyn SourceControl> {
     let stopped = Arc::new(AtomicBool::new(false));
     let control = Arc::new(TestControl { world: world.clone(), stopped: stopped.clone() });
@@ -467,7 +469,7 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
     control
 }
 
-/// Takes the partition away and gives it back. Gives where reading starts anew, unless it was stopped.
+/// Revokes and reassigns the partition. Returns the new start of reading, unless the source was stopped.
 fn rebalance(world: &Arc<World>, stopped: &AtomicBool, sink: &mut dyn SourceSink) -> Option<NextOffset> {
     let over = Arc::new(AtomicBool::new(false));
     let told = over.clone();
@@ -485,7 +487,7 @@ fn rebalance(world: &Arc<World>, stopped: &AtomicBool, sink: &mut dyn SourceSink
     offer(world, stopped, sink, SourceEvent::Assigned(vec![assigned])).then_some(start)
 }
 
-/// Offers an event until it is taken. False when it was stopped.
+/// Offers an event until it is accepted. Returns false if the source was stopped.
 fn offer(world: &World, stopped: &AtomicBool, sink: &mut dyn SourceSink, event: SourceEvent) -> bool {
     let mut event = Some(event);
     while let Some(offered) = event.take() {
@@ -548,7 +550,7 @@ struct TestSink {
     is_transactional: bool,
 }
 
-/// Ends transactions on a thread of its own, as a real client does.
+/// Ends transactions on another thread, as a real client does.
 struct TestTransactions(Arc<World>, usize);
 
 impl Transactions for TestTransactions {
@@ -673,7 +675,7 @@ impl Model for Echo {
         world.wait_for("the model to be let go", |world| {
             number <= world.free_calls.load(Ordering::SeqCst) || !world.model_held.load(Ordering::SeqCst)
         });
-        // As a real model may, it takes the memory of its inputs.
+        // It takes the memory of its inputs, as a real model may.
         let mut taken: Vec<Tensor> = inputs.iter_mut().map(Tensor::take).collect();
         if self.name == "fallback" {
             return Ok(taken);

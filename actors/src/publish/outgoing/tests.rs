@@ -14,18 +14,18 @@ use super::super::transaction_buffer::Measure;
 use super::*;
 use crate::load::Load;
 
-/// Takes so many records at a time, and keeps what it has taken.
+/// A sink that takes `capacity` records at a time and keeps them.
 #[derive(Clone, Default)]
 struct Taken {
-    room: Arc<Mutex<usize>>,
+    capacity: Arc<Mutex<usize>>,
     numbers: Arc<Mutex<VecDeque<u64>>>,
     payloads: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Sink for Taken {
     fn send(&mut self, record: &OutRecord, token: u64) -> Result<(), Full> {
-        let mut room = self.room.lock();
-        *room = room.checked_sub(1).ok_or(Full)?;
+        let mut capacity = self.capacity.lock();
+        *capacity = capacity.checked_sub(1).ok_or(Full)?;
         self.numbers.lock().push_back(token);
         self.payloads.lock().push(record.payload[0]);
         Ok(())
@@ -37,11 +37,11 @@ impl Sink for Taken {
 }
 
 impl Taken {
-    /// Tells the outgoing of so many as delivered.
+    /// Reports the first `count` records as delivered.
     fn deliver(&self, count: usize, inbox: &Inbox) {
         for token in self.numbers.lock().drain(..count) {
             inbox.put(Delivery { token, outcome: Ok(()) });
-            *self.room.lock() += 1;
+            *self.capacity.lock() += 1;
         }
     }
 }
@@ -87,16 +87,16 @@ fn deliveries(outgoing: &mut Outgoing) -> usize {
 }
 
 #[test]
-fn what_finds_no_room_goes_in_its_turn_when_there_is_some() {
+fn outgoing_sends_waiting_records_in_their_order() {
     let sink = Taken::default();
-    *sink.room.lock() = 2;
+    *sink.capacity.lock() = 2;
     let (mut outgoing, inbox) = outgoing(&sink, None);
     for payload in 0..5 {
         outgoing.send(record(payload), of(0));
         assert_eq!(outgoing.is_overfull(), payload >= 2);
     }
-    // There is room again, but it is not the turn of what comes now.
-    *sink.room.lock() += 1;
+    // The sink has capacity again, but the new record must wait for its turn.
+    *sink.capacity.lock() += 1;
     outgoing.send(record(5), of(0));
     let mark = outgoing.mark();
     let mut ended = 0;
@@ -114,14 +114,14 @@ fn what_finds_no_room_goes_in_its_turn_when_there_is_some() {
 }
 
 #[test]
-fn what_waits_is_let_go_when_others_have_its_partition() {
+fn outgoing_drops_waiting_records_of_revoked_partitions() {
     let sink = Taken::default();
     let (mut outgoing, inbox) = outgoing(&sink, None);
     for payload in 0..4 {
         outgoing.send(record(payload), of(i32::from(payload) % 2));
     }
     let mark = outgoing.mark();
-    *sink.room.lock() = 4;
+    *sink.capacity.lock() = 4;
     // None of them is a result.
     assert_eq!(outgoing.send_waiting(|partition, _| partition.partition == 0), 0);
     assert_eq!(*sink.payloads.lock(), [0, 2]);
@@ -131,9 +131,9 @@ fn what_waits_is_let_go_when_others_have_its_partition() {
 }
 
 #[test]
-fn while_a_transaction_ends_so_many_bytes_wait_and_go_into_the_next() {
+fn outgoing_limits_waiting_bytes_while_a_transaction_ends() {
     let sink = Taken::default();
-    *sink.room.lock() = 10;
+    *sink.capacity.lock() = 10;
     let (mut outgoing, inbox) = outgoing(&sink, Some(2 * record(0).weight()));
     let mut ledger = Ledger::new(4096);
     let mut step = |outgoing: &mut Outgoing, at| {
@@ -141,7 +141,7 @@ fn while_a_transaction_ends_so_many_bytes_wait_and_go_into_the_next() {
     };
     for (payload, overfull) in [(0, false), (1, false), (2, true)] {
         outgoing.send(record(payload), of(0));
-        assert_eq!(outgoing.is_overfull(), overfull, "none has begun");
+        assert_eq!(outgoing.is_overfull(), overfull, "no transaction has begun");
     }
     let out = &mut Outbox::new();
     step(&mut outgoing, 0);
@@ -154,14 +154,14 @@ fn while_a_transaction_ends_so_many_bytes_wait_and_go_into_the_next() {
     assert_eq!(deliveries(&mut outgoing), 3);
     step(&mut outgoing, 1);
     outgoing.send(record(3), of(0));
-    assert_eq!(sink.payloads.lock().len(), 3, "it ends");
+    assert_eq!(sink.payloads.lock().len(), 3, "the transaction ends");
     assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(1), out), Some(true));
     assert!(outgoing.has_passed(mark) && !outgoing.has_passed(outgoing.mark()));
     outgoing.send_waiting(|_, _| true);
     assert_eq!(*sink.payloads.lock(), [0, 1, 2, 3]);
 }
 
-/// Aborts the first that is to be committed, and tells of those that are committed.
+/// A client that aborts the first transaction and records the ends of all.
 #[derive(Clone, Default)]
 struct AbortsOne(Arc<Mutex<Vec<&'static str>>>);
 
@@ -185,9 +185,9 @@ impl Transactions for AbortsOne {
 }
 
 #[test]
-fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
+fn aborted_transaction_is_repeated_and_reported_once() {
     let (sink, client) = (Taken::default(), AbortsOne::default());
-    *sink.room.lock() = 2;
+    *sink.capacity.lock() = 2;
     let inbox = Arc::new(Inbox::default());
     let measure = Measure { every: Duration::ZERO, most_held: u64::MAX };
     let transaction_buffer = transaction_buffer(Box::new(client.clone()), measure);
@@ -209,26 +209,26 @@ fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
         outgoing.send_waiting(|_, _| true);
         counts
     };
-    assert_eq!(step(&mut outgoing), Some(true), "the first has begun");
+    assert_eq!(step(&mut outgoing), Some(true), "the first transaction has begun");
     for payload in 0..2 {
         outgoing.send(record(payload), of(0));
     }
-    // In another order than they were sent in.
+    // The deliveries come in another order than the records.
     sink.numbers.lock().make_contiguous().reverse();
     sink.deliver(2, &inbox);
     assert_eq!(deliveries(&mut outgoing), 2);
-    *sink.room.lock() = 1;
+    *sink.capacity.lock() = 1;
     outgoing.send(record(2), of(0));
-    // Of the third nothing has been told: it is sent in the first, too.
+    // The third record's delivery is outstanding: it is part of the first transaction, too.
     sink.deliver(1, &inbox);
     assert_eq!(deliveries(&mut outgoing), 1);
     assert_eq!(step(&mut outgoing), Some(false));
     outgoing.send(record(3), of(0));
-    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 0], "there is room for one");
+    assert_eq!(*sink.payloads.lock(), [0, 1, 2, 0], "the sink takes one");
     for sent in [5, 6] {
         sink.deliver(1, &inbox);
-        assert_eq!(deliveries(&mut outgoing), 0, "they were told before");
-        assert_eq!(step(&mut outgoing), None, "not all of them are in it");
+        assert_eq!(deliveries(&mut outgoing), 0, "they were reported before");
+        assert_eq!(step(&mut outgoing), None, "the transaction lacks some of them");
         assert_eq!(sink.payloads.lock().len(), sent);
     }
     sink.deliver(1, &inbox);
@@ -241,7 +241,7 @@ fn all_of_a_transaction_that_does_not_count_is_in_the_next_and_is_told_once() {
 #[test]
 fn aborted_transaction_need_not_be_the_next_as_a_whole() {
     let sink = Taken::default();
-    *sink.room.lock() = 2;
+    *sink.capacity.lock() = 2;
     let (mut outgoing, inbox) = outgoing(&sink, Some(usize::MAX));
     let (out, mut ledger, mut millis) = (&mut Outbox::new(), Ledger::new(4096), 0);
     let mut step = |outgoing: &mut Outgoing| {
@@ -255,7 +255,7 @@ fn aborted_transaction_need_not_be_the_next_as_a_whole() {
         outgoing.send_waiting(|_, _| true);
         counts
     };
-    assert_eq!(step(&mut outgoing), Some(true), "the first has begun");
+    assert_eq!(step(&mut outgoing), Some(true), "the first transaction has begun");
     for payload in 0..2 {
         let record = Record {
             position: Position {
@@ -278,28 +278,28 @@ fn aborted_transaction_need_not_be_the_next_as_a_whole() {
     }
     sink.deliver(1, &inbox);
     assert_eq!(deliveries(&mut outgoing), 1);
-    // The second has timed out.
+    // The second record has timed out.
     let token = sink.numbers.lock().pop_front().unwrap();
     let error = DeliveryError { message: "timed out".into(), refusal: Refusal::Passing };
     inbox.put(Delivery { token, outcome: Err(error) });
     assert_eq!(deliveries(&mut outgoing), 0);
-    *sink.room.lock() = 1;
+    *sink.capacity.lock() = 1;
     assert_eq!(step(&mut outgoing), Some(false));
     sink.deliver(1, &inbox);
-    assert_eq!(deliveries(&mut outgoing), 0, "the first was told before");
-    assert_eq!(step(&mut outgoing), Some(true), "it counts without the second");
+    assert_eq!(deliveries(&mut outgoing), 0, "the first was reported before");
+    assert_eq!(step(&mut outgoing), Some(true), "it is committed without the second");
     assert_eq!(*sink.payloads.lock(), [0, 1, 0, 1]);
 }
 
 #[test]
-fn a_transaction_closes_with_what_streams_carry_on_and_takes_nothing_behind_it() {
+fn transaction_closes_with_stream_state_and_takes_no_more() {
     let sink = Taken::default();
-    *sink.room.lock() = 10;
+    *sink.capacity.lock() = 10;
     let (mut outgoing, inbox) = outgoing(&sink, Some(usize::MAX));
     let (out, mut ledger) = (&mut Outbox::new(), Ledger::new(4096));
     outgoing.step(Timestamp::from_millis(0), &mut ledger).unwrap();
     outgoing.transaction_ended(Timestamp::from_millis(0), out);
-    *sink.room.lock() = 1;
+    *sink.capacity.lock() = 1;
     for payload in 0..3 {
         outgoing.send(record(payload), of(0));
     }
@@ -312,8 +312,8 @@ fn a_transaction_closes_with_what_streams_carry_on_and_takes_nothing_behind_it()
         assert_eq!(outgoing.transaction_ended(Timestamp::from_millis(2), out), None);
         assert_eq!(sink.payloads.lock().len(), sent);
         if sent == 2 {
-            // For what comes behind it, too.
-            *sink.room.lock() += 1;
+            // Capacity for the records behind it, too.
+            *sink.capacity.lock() += 1;
         }
         sink.deliver(1, &inbox);
         deliveries(&mut outgoing);
@@ -328,7 +328,7 @@ fn a_transaction_closes_with_what_streams_carry_on_and_takes_nothing_behind_it()
 #[test]
 fn mark_waits_for_what_is_sent_again_behind_a_refused_batch() {
     let sink = Taken::default();
-    *sink.room.lock() = 2;
+    *sink.capacity.lock() = 2;
     let (mut outgoing, inbox) = outgoing(&sink, None);
     let maker = ResultMaker::new("p", "results", Vec::new(), None, &[], Vec::new());
     let refuse = |refusal| {
@@ -340,12 +340,12 @@ fn mark_waits_for_what_is_sent_again_behind_a_refused_batch() {
     let mark = outgoing.mark();
     refuse(Refusal::Passing);
     deliveries(&mut outgoing);
-    // There is no room for it, and then the batch before it is refused.
+    // The sink does not take it, and then the batch before it is refused.
     assert!(outgoing.again(&maker).is_empty());
     refuse(Refusal::Batch);
     deliveries(&mut outgoing);
     outgoing.take_turns(&maker, &mut Vec::new());
-    *sink.room.lock() = 2;
+    *sink.capacity.lock() = 2;
     outgoing.send_waiting(|_, _| true);
     assert_eq!(*sink.payloads.lock(), [0, 1, 1, 0]);
     for has_passed in [false, true] {

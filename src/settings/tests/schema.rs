@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::settings::schema::{Kind, keys};
+use crate::settings::schema::keys;
+use crate::settings::schema::kinds::Kind;
 
 /// Values that are wrong for a kind, and values at the ends of its range.
 fn probes(kind: Kind) -> (Vec<Value>, Vec<Value>) {

@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::Error;
 use super::admin::{admin_client, wait};
+use super::embedded::EMBEDDED_CLUSTER;
 
 /// Names and values.
 pub type DescribedSettings = BTreeMap<String, String>;
@@ -71,6 +72,15 @@ impl Describer {
         &self,
         resources: &[ResourceSpecifier<'_>],
     ) -> Result<Vec<Result<DescribedSettings, String>>, String> {
+        // The embedded broker does not answer this question at all.
+        if self
+            .client
+            .inner()
+            .fetch_cluster_id(self.within)
+            .is_some_and(|id| id.starts_with(EMBEDDED_CLUSTER))
+        {
+            return Err(Self::CANNOT.into());
+        }
         let options = AdminOptions::new().request_timeout(Some(self.within));
         let answers = wait(self.client.describe_configs(resources, &options))
             .map_err(|error| error.rdkafka_error_code().map_or_else(|| error.to_string(), in_words))?;

@@ -45,6 +45,9 @@ impl ProducerContext for MockContext {
     fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
 }
 
+/// The start of the cluster's identifier (librdkafka's rdkafka_mock.c).
+pub(super) const EMBEDDED_CLUSTER: &str = "mockCluster";
+
 /// A broker that lives until this is dropped.
 pub struct EmbeddedBroker {
     /// Owns the cluster. It produces nothing.

@@ -7,11 +7,11 @@
 //! 2. [`stage_actor`]: the actor around every stage.
 //! 3. [`message`]: the messages of all stages. Stages import these and never one another.
 //! 4. The stages in the order of the data: [`ingest`], [`align`], [`batch`], [`prepare`], [`instance`], [`publish`].
-//! 5. [`mod@run`] assembles the stages, checks every [`heartbeat`] and stops the stages in order.
+//! 5. [`mod@run`] assembles the stages, detects stalled ones by their [`heartbeat`], and stops the stages in order.
 //! 6. [`autoscaler`] compares the load with the scaling policy and sets the [`desired`] numbers, unless an operator has
 //!    overridden them. [`mod@supervise`] replaces a failed pipeline.
 //!
-//! The other files lie below the stages, which share them. No files import one another in a circle.
+//! The other files hold what several of these share. No files import one another in a circle.
 
 pub mod align;
 pub mod autoscaler;

@@ -60,9 +60,9 @@ impl<M: Send + 'static> fmt::Debug for Mailbox<M> {
 /// A message that was not sent, with the reason.
 #[derive(Debug)]
 pub enum Refused<M> {
-    /// The mailbox is full.
+    /// No credit is free, or [`Mailbox::close`] has closed the mailbox.
     Full(M),
-    /// The receiver is gone.
+    /// The actor has ended.
     Closed(M),
 }
 
@@ -81,7 +81,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Sends if a credit is free.
     ///
     /// # Errors
-    /// The message, if the mailbox is full or the receiver is gone.
+    /// The message, if the mailbox is full or closed, or the actor has ended.
     pub fn try_send(&self, message: M) -> Result<(), Refused<M>> {
         match self.credits.clone().try_acquire_owned() {
             Ok(credit) => self.put(message, credit),
@@ -89,8 +89,8 @@ impl<M: Send + 'static> Mailbox<M> {
         }
     }
 
-    /// Waits for a credit, then sends. A message to an actor that is gone is dropped: its records were never committed and
-    /// will be read again.
+    /// Waits for a credit, then sends. A message to an actor that has ended, or to a closed mailbox, is dropped: its records
+    /// were never committed and will be read again.
     pub async fn send(&self, message: M) {
         let Some(credit) = self.reserve().await else { return };
         if self.put(message, credit).is_err() {
@@ -107,7 +107,7 @@ impl<M: Send + 'static> Mailbox<M> {
         block_on(self.send(message));
     }
 
-    /// Closes the mailbox: waiting senders return, and later messages are dropped.
+    /// Closes the mailbox: waiting senders return, [`Self::send`] drops later messages, and [`Self::try_send`] returns them.
     pub fn close(&self) {
         self.credits.close();
     }

@@ -1,4 +1,4 @@
-//! The publish stage: sends results in order, dead letters and late records, keeps the ledger, and commits positions.
+//! The publish stage: sends results in order, dead letters and late records, keeps the ledger, and commits offsets.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -74,7 +74,8 @@ pub struct PublishParts {
     pub transactions: Option<Box<dyn Transactions>>,
     /// The delivery guarantee.
     pub delivery: DeliverySpec,
-    /// The most bytes that may wait to be sent.
+    /// The most bytes that may wait for the next transaction. Without transactions publish keeps credits as soon as any record
+    /// waits for the sink.
     pub send_queue: usize,
     /// The byte budget, against which the kept records of a transaction count.
     pub budget: Budget,
@@ -82,7 +83,7 @@ pub struct PublishParts {
     pub load: Load,
     /// The inbox for the sink's deliveries.
     pub inbox: Arc<Inbox>,
-    /// The source. It is set once it has started.
+    /// The control of the source: none before the source has started, and none again after the pipeline has failed.
     pub control: Arc<Mutex<Option<Arc<dyn SourceControl>>>>,
     /// The observer of outcomes.
     pub observer: Box<dyn Observer>,
@@ -119,10 +120,11 @@ pub struct Publish {
     latencies: Latencies,
     commit_every: Duration,
     next_commit: Timestamp,
-    /// The number of shards that still send; none before the first shard has stopped.
+    /// The number of shards that have not reported [`PublishMessage::ShardDone`]; none before the first report.
     shards_left: Option<usize>,
     done: Option<oneshot::Sender<()>>,
     status: Arc<Status>,
+    /// True while a [`PublishMessage::Deliveries`] is to come.
     is_listening: bool,
 }
 
@@ -265,7 +267,8 @@ impl Publish {
             }
             telemetry::published(&mut self.latencies);
             self.left_out_log.log(&self.inputs);
-            // Deliveries signal free space, but not if a limit of the producer's configuration counts otherwise.
+            // A delivery signals free space. But if a limit that the operator set for librdkafka is the tighter one, librdkafka
+            // may free the space only after the delivery, without a signal.
             self.send_waiting();
         }
         if self.outgoing.again_at().is_some_and(|at| now >= at) {

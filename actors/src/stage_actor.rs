@@ -21,8 +21,8 @@ pub trait Stage: Send + Unpin + 'static {
     /// The messages that the stage handles.
     type Message: Send + Unpin + 'static;
 
-    /// Handles a message. A stage that keeps the message also keeps its `credit`. Otherwise the actor drops the credit once
-    /// every message in `out` has been accepted.
+    /// Handles a message. A stage that needs more time for the message takes its `credit` and drops it when it has finished.
+    /// Otherwise the actor drops the credit once every message in `out` has been accepted.
     fn handle(
         &mut self,
         message: Self::Message,
@@ -31,7 +31,8 @@ pub trait Stage: Send + Unpin + 'static {
         out: &mut Outbox<Self::Message>,
     );
 
-    /// Does the work that is due. `_waiting` is the number of messages that have arrived and are not handled.
+    /// Does the work that is due. The actor calls it when it starts and at [`Self::next_deadline`]. `_waiting` is the number of
+    /// messages that have arrived and are not handled.
     fn tick(&mut self, _now: Timestamp, _waiting: u64, _out: &mut Outbox<Self::Message>) {}
 
     /// Called when a full mailbox blocks the stage's own messages. No message is handled until they are accepted.
@@ -40,7 +41,7 @@ pub trait Stage: Send + Unpin + 'static {
     /// Called when all blocked messages have been accepted.
     fn unblocked(&mut self, _now: Timestamp) {}
 
-    /// Returns the next time at which work is due.
+    /// Returns the next time at which work is due. The actor asks after each call of [`Self::handle`] and [`Self::tick`].
     fn next_deadline(&self) -> Option<Timestamp> {
         None
     }
@@ -61,7 +62,8 @@ impl<M> Outbox<M> {
         Self { pending: VecDeque::new(), to_self: Vec::new(), failure: None }
     }
 
-    /// Sends a message. If the mailbox is full, the actor handles nothing more until the message is accepted.
+    /// Sends a message. If the mailbox is full, the actor handles nothing more until the message is accepted. A message to an
+    /// actor that has ended is dropped.
     pub fn send<N: Send + 'static>(&mut self, mailbox: &Mailbox<N>, message: N) {
         let message = if self.pending.is_empty() {
             match mailbox.try_send(message) {

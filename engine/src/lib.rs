@@ -1,6 +1,7 @@
-//! The rules of Lockstep, apart from everything that can fail for reasons of its own.
+//! The rules of Lockstep, without threads, Kafka and libtorch.
 //!
-//! Nothing in this crate does I/O, starts a thread or reads a clock: `now` is an argument. The tour follows the data:
+//! The rules do no I/O, start no thread and read no clock: `now` is an argument. Callers read the clock by
+//! [`time::Timestamp::now`]. The tour follows the data:
 //! - [`ingest`] turns a Kafka record into a *sample*;
 //! - [`align`] joins the samples of a stream into *bundles*;
 //! - [`batch`] cuts batches, and [`preprocess`] fills a batch's memory;
@@ -11,8 +12,8 @@
 //! [`supervision`] decides when failed parts start again.
 //!
 //! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`],
-//! [`sample`], [`tensor`], [`fault`]) and the stages before it, never a later one. [`pipeline`] combines the settings
-//! of the stages. [`telemetry`] names the metrics of all of them.
+//! [`sample`], [`tensor`], [`fault`]), the three modules above, and the stages before it, never a later one.
+//! [`pipeline`] combines the settings of the stages. [`telemetry`] names the metrics of all of them.
 
 pub mod budget;
 pub mod completion;

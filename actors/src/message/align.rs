@@ -16,19 +16,21 @@ use crate::mailbox::Mailbox;
 pub enum AlignMessage {
     /// Samples of the shard's streams, in the order of arrival.
     Samples {
-        /// The time of arrival, by the clock of ingest.
+        /// The time of arrival, by the intake clock.
         at: Timestamp,
         /// The samples.
         samples: Vec<Arc<Sample>>,
     },
-    /// Samples that ended before a restart, in the order of arrival. They only show how far their streams have come.
+    /// Samples that ended before a restart, in the order of arrival, or shed samples. They only advance the watermarks of
+    /// their streams.
     Ended {
-        /// The time of arrival, by the clock of ingest.
+        /// The time of arrival, by the intake clock.
         at: Timestamp,
         /// The samples.
         samples: Vec<Arc<Sample>>,
     },
-    /// Partitions that this process has lost, each with the number of the assignment that ended.
+    /// Revoked partitions, each with the number of the assignment that ended. The source releases the partitions when
+    /// the shards and publish have dropped the acknowledgement.
     Revoked(Arc<Revocation>, Arc<Acknowledge>),
     /// Streams move to this shard. Their samples wait here until the shard has adopted them.
     Expect(Arc<ShardMove>),
@@ -60,11 +62,11 @@ pub struct ShardMove {
     pub(crate) resize: ShardResize,
     /// The bounds of alignment of the whole process.
     pub(crate) bounds: Bounds,
-    /// The mailboxes of all shards, new and leaving ones included.
+    /// The mailboxes of all shards, including new ones and those to be removed.
     pub(crate) mailboxes: Vec<Mailbox<AlignMessage>>,
     /// The time at which ingest announced the move.
     pub(crate) began: Timestamp,
     /// Takers that have adopted all their streams and that ingest has not yet seen. They report here and not by message,
-    /// because ingest may be waiting for space in their mailboxes.
+    /// because ingest may be waiting for credits of their mailboxes.
     pub(crate) adopted: Mutex<Vec<usize>>,
 }

@@ -12,7 +12,7 @@ pub enum BatchMessage {
     Jobs(Vec<Arc<Job>>),
     /// A free slot of the instances that serve the queue with this id.
     Slot(u64, OwnedSemaphorePermit),
-    /// A sender has sent its last bundle. From now on batches go without waiting for more bundles.
+    /// A sender has sent its last bundle. From now on batches are cut without waiting for more bundles.
     Flush,
     /// An event of a change in the number of instances.
     Change(Change),

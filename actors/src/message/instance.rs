@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A batch that is ready to run.
 pub struct Batch {
-    /// The bundles, each with the time since when it had everything it needs.
+    /// The bundles, each with the time from which it had everything that the step needs.
     pub jobs: Vec<(Arc<Job>, Timestamp)>,
     /// One tensor a binding. Bindings to stream state have none: the instance adds those.
     pub inputs: Vec<Option<Tensor>>,

@@ -13,7 +13,7 @@ use crate::mailbox::Credit;
 pub struct Waiting {
     /// The bundle.
     pub job: Arc<Job>,
-    /// The time since when the bundle has had everything that the step needs.
+    /// The time from which the bundle had everything that the step needs.
     pub ready_at: Timestamp,
     /// The credit of the message that brought the bundle. All bundles of that message share it.
     pub credit: Option<Arc<Credit>>,

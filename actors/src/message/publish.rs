@@ -14,22 +14,22 @@ use lockstep_engine::sample::{Record, Sample, StreamKey};
 use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
-/// Partitions that the group has taken away from this process.
+/// Partitions that the group has revoked from this process.
 #[derive(Debug)]
 pub struct Revocation {
     /// The partitions, each with the number of the assignment that ends.
     pub partitions: Vec<(PartitionId, u32)>,
-    /// True if other processes may own them already.
+    /// True if the group took this member for dead, so that other processes may own the partitions already.
     pub lost: bool,
     /// The time at which the source reported the revocation.
     pub reported_at: Timestamp,
-    /// The number of shards that report the revocation to publish.
+    /// The number of shards. Each reports the revocation to publish.
     pub shards: usize,
 }
 
 /// A message to the publish stage.
 pub enum PublishMessage {
-    /// Assigned partitions: the start of reading, the progress that the last commit holds, and the assignment's number.
+    /// Assigned partitions, each with the start of reading, the completion map of the last commit, and the assignment's number.
     Assigned(Vec<(PartitionId, NextOffset, Arc<Progress>, u32)>),
     /// Consumed records.
     Opened {
@@ -48,7 +48,7 @@ pub enum PublishMessage {
     Shed(Vec<Unread>),
     /// Jobs that have been through all steps.
     Finished(Vec<Arc<Job>>),
-    /// Partitions that this process has lost, each with the number of the assignment that ended. Every shard sends it.
+    /// Revoked partitions, each with the number of the assignment that ended. Every shard sends it.
     Revoked(Arc<Revocation>, Arc<Acknowledge>),
     /// A shard sends nothing more.
     ShardDone {
@@ -57,7 +57,7 @@ pub enum PublishMessage {
     },
     /// The sink has put deliveries into the inbox.
     Deliveries,
-    /// A request for the position of every partition that is still to be committed.
+    /// A request for the final commits of all partitions. With transactions there are none.
     Positions(oneshot::Sender<Vec<Commit>>),
 }
 
@@ -96,7 +96,7 @@ pub struct Aligned {
     pub duplicates: Vec<Arc<Sample>>,
     /// Evicted samples, each with the bound that evicted it and the number of bundles that contain it.
     pub evicted: Vec<(Arc<Sample>, Bound, u32)>,
-    /// Samples that are faulty by themselves.
+    /// Samples that are faulty by themselves: timestamp outliers.
     pub outliers: Vec<(Arc<Sample>, Fault)>,
     /// Bundles that a policy drops.
     pub dropped: Vec<Bundle<Arc<Sample>>>,

@@ -30,8 +30,8 @@ pub(super) struct TransactionBuffer {
     pub(super) transaction: Transaction,
     /// Records of this transaction, delivered or not, to send again if it is aborted.
     kept: Vec<(u64, Pending)>,
-    /// Records of the last committed transaction. The next one reuses this memory: 100 000 records a second would need 100 MB of
-    /// new memory a second.
+    /// Records of the last committed transaction. Later transactions reuse this memory: 100 000 records a second would need
+    /// 100 MB of new memory a second.
     committed_records: Vec<(u64, Pending)>,
     /// The memory of this transaction's records.
     held: Reservation,
@@ -42,8 +42,8 @@ pub(super) struct TransactionBuffer {
     committed: u64,
     /// All records of committed transactions have lower numbers.
     committed_to: u64,
-    /// Records of an aborted transaction that were reported as delivered have lower numbers. Positions already count them as
-    /// ended, so the next transaction must contain all of them.
+    /// Records of an aborted transaction that were reported as delivered have lower numbers. The offsets to commit already count
+    /// their sources as ended, so the next transaction must contain all of these records.
     again_to: u64,
     /// The transaction ends once it has all records with lower numbers.
     until: Option<u64>,
@@ -93,7 +93,8 @@ impl TransactionBuffer {
         self.until = Some(number.max(self.again_to));
     }
 
-    /// Returns the number of committed transactions after the one that can hold the present positions.
+    /// Returns the value of [`Self::committed`] from which on the present offsets are committed. The open transaction commits
+    /// them, or the next one if the open one is sealed.
     pub(super) fn next_commit(&self) -> u64 {
         self.committed + 1 + u64::from(self.transaction.is_sealed())
     }
@@ -116,10 +117,10 @@ impl TransactionBuffer {
         self.kept.push((number, pending));
     }
 
-    /// Ends the transaction if it is due, with the positions that may be committed.
+    /// Ends the transaction if it is due, with the offsets that may be committed.
     ///
     /// # Errors
-    /// When the metadata of a position does not fit.
+    /// When the metadata of a commit does not fit.
     pub(super) fn step(
         &mut self,
         now: Timestamp,
@@ -139,11 +140,11 @@ impl TransactionBuffer {
         };
         let mut commits = if ask == TransactionRequest::Commit { ledger.committable() } else { Vec::new() };
         if commits.is_empty() && ask == TransactionRequest::Commit {
-            // Without positions the broker could not fence the transaction by its consumer group.
+            // Without offsets the broker could not fence the transaction by its consumer group.
             commits = ledger.positions();
         }
         if ledger.withheld().is_some_and(|withheld| !withheld.is_empty()) {
-            // Without this position its results would be repeated after a restart.
+            // Without this partition's offset, its results would be repeated after a restart.
             return Err(
                 "too many records ended out of order for the metadata of a commit (delivery.metadata_limit)"
                     .into(),

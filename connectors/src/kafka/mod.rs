@@ -1,10 +1,11 @@
 //! Kafka through librdkafka: the source of records and the sink of results.
 //!
 //! - [`source`] reads the inputs' topics as a member of a consumer group.
-//! - [`sink`] produces records.
+//! - [`sink`] produces records, and [`transactions`] ends their transactions.
 //! - [`admin`] creates topics, and [`preflight`] checks topics, settings and rights.
 //! - [`embedded`] is a broker in this process, for a first try and for tests.
-//! - [`tail`] follows a topic, [`topic_snapshot`] reads one to its end, and [`replay_offsets`] keeps the progress of a replay.
+//! - [`tail`] follows a topic, [`topic_snapshot`] reads one to its end, and [`replay_offsets`] keeps the progress of a replay of
+//!   dead letters.
 
 pub mod admin;
 pub mod baseline;
@@ -51,7 +52,7 @@ use lockstep_engine::condition::Cause;
 /// the value of a property, which may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A property that Lockstep sets itself, or that librdkafka refuses.
+    /// A configured property that only Lockstep may set, or that librdkafka refuses.
     #[error("{place}: {why}")]
     Property {
         /// The setting, as `kafka.consumer."enable.auto.commit"`.

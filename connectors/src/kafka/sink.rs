@@ -25,7 +25,7 @@ use super::{Error, config, fault_point};
 
 pub use super::sink_context::OnDelivery;
 
-/// A producer that counts its records in flight.
+/// The sink. It bounds the bytes in flight, in all and for each topic.
 pub struct KafkaSink {
     producer: Arc<ThreadedProducer<SinkContext>>,
     on_delivery: OnDelivery,
@@ -40,7 +40,7 @@ impl KafkaSink {
     /// is dropped, records in flight fail, and their deliveries are reported, before the drop returns.
     ///
     /// # Errors
-    /// When Lockstep sets a property itself, or librdkafka refuses one.
+    /// When `spec` has a property that only Lockstep may set, or that librdkafka refuses.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
         Self::start_reporting(spec, queue, on_delivery, Arc::new(Unreported))
     }
@@ -55,8 +55,8 @@ impl KafkaSink {
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
-        // Twice the queue, so that only a record larger than the queue can reach the client's own limit. The client counts a
-        // record until some time after it reports the delivery, and a sender that waits for that waits long.
+        // The client's own limit is twice the queue, so that only a record larger than the queue can reach it. The client counts
+        // a record for some time after its delivery report, so a sender at that limit would wait long.
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
         Self::make(spec, (config, inquiring), SendLimit::Fixed(queue), on_delivery, conditions)
@@ -80,7 +80,7 @@ impl KafkaSink {
 
     /// Starts a transactional producer, and the thread that makes its transactions. A transaction must have begun before the first
     /// record is sent. The bytes in flight follow the rate at which the brokers acknowledge, up to `queue`. A transaction commits
-    /// the positions of `inputs` as the group member in `membership`. The brokers fence an older producer of the same `id`.
+    /// the offsets of `inputs` as the group member in `membership`. The brokers fence an older producer of the same `id`.
     ///
     /// # Errors
     /// As [`Self::start`], or when the system gives no thread.

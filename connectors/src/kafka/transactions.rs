@@ -1,8 +1,9 @@
-//! Transactions: results and the positions of their records are committed together, or not at all.
+//! Transactions: results and the offsets that they come from are committed together, or not at all.
 //!
 //! librdkafka's calls wait for the brokers, so a thread of its own makes them. It handles errors as librdkafka's INTRODUCTION.md
 //! ("Transactional Producer API") says. It repeats a call after a retriable error, aborts the transaction when the error asks
-//! for that, and ends the client on a fatal error.
+//! for that, and fails for good on any other error. It also fails if a call has not succeeded within `RECOVERS_WITHIN`, though
+//! the brokers answer another client. A watchdog on a second thread (`pending_call`) fails a call that never returns.
 
 mod pending_call;
 
@@ -35,7 +36,7 @@ const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
 /// The time for aborting the last transaction when the client is dropped.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// A request to end a transaction, and the group member as which it commits positions.
+/// A request to end a transaction, and the group member as which it commits offsets.
 struct EndRequest {
     ending: Ending,
     member: Option<Arc<ConsumerGroupMetadata>>,
@@ -86,7 +87,7 @@ impl KafkaTransactions {
 
 impl Transactions for KafkaTransactions {
     fn end(&mut self, ending: Ending, on_ended: OnEnded) {
-        // The membership of now: a revocation still waits for the positions that this transaction commits.
+        // The current membership owns the partitions: a revocation waits until this transaction has committed their offsets.
         let request = EndRequest { ending, member: self.membership.current(), on_ended };
         let refused = match &self.requests {
             Some(thread) => thread.try_send(request).err(),
@@ -100,6 +101,7 @@ impl Transactions for KafkaTransactions {
 
 impl Drop for KafkaTransactions {
     /// Stops the retries and aborts the open transaction. Otherwise readers of committed records would wait until it times out.
+    /// If the thread does not end in time, the next producer gets another transactional id: this one might still use the old.
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Relaxed);
         self.requests = None;
@@ -127,7 +129,7 @@ struct TransactionThread {
 enum CallFailure {
     /// The transaction can only be aborted.
     Abort(String),
-    /// The client can do nothing more.
+    /// The client begins no other transaction.
     Fatal(String),
 }
 
@@ -217,7 +219,7 @@ impl TransactionThread {
                     return Err(CallFailure::Abort(why));
                 }
                 KafkaError::Transaction(error) if error.is_retriable() => {}
-                // The flush before a commit. All deliveries were reported already, so a repeat suffices.
+                // rdkafka flushes before it commits. All deliveries were reported already, so a repeat suffices.
                 KafkaError::Flush(_) => {}
                 _ => return Err(CallFailure::Fatal(why)),
             }

@@ -1,13 +1,14 @@
 //! The ledger: tracks the end of every record, and from that the offsets that may be committed.
 //!
 //! A record *ends* once. It ends when the alignment buffers have released it and every bundle that contained it has
-//! ended. It also ends when the broker has acknowledged its dead letter or late record. The position that a partition
-//! may commit is that of the first record that has not ended. The commit's metadata lists the later records that have
-//! ended, and those others that a published result contains. The latter are read again after a restart, and are never
-//! reported as late, dropped or dead-lettered.
+//! ended. It also ends when the broker has acknowledged its dead letter or late record, or when a policy drops it. The
+//! offset that a partition may commit is that of the first record that has not ended. The commit's metadata holds the
+//! completion map: the later records that have ended, and those others that a published result contains. The latter are
+//! read again after a restart, and are never reported as late, dropped or dead-lettered.
 //!
 //! `partition_tracker` is one partition, in the blocks of `block`; `restored` is the state before a restart.
-//! `metadata_pressure` tells when intake must pause so that the metadata never becomes longer than the broker accepts.
+//! `metadata_pressure` decides when intake must pause, so that the metadata does not become longer than the broker
+//! accepts.
 
 use rustc_hash::FxHashMap;
 
@@ -54,13 +55,15 @@ pub enum RecordOutcome<T> {
 pub struct Ledger<T> {
     partitions: FxHashMap<PartitionId, PartitionTracker<T>>,
     metadata_limit: usize,
-    /// Capacity of the body of a map, in bytes.
+    /// Capacity of the body of a completion map, in bytes.
     capacity: usize,
+    /// The most records of a partition that may still be consumed after its intake was paused.
     under_way: usize,
-    /// True if a partition that was assigned or revoked has changed the answer of [`Self::crowded`].
+    /// True if the answer of [`Self::crowded`] has changed since the last call.
     crowded_changed: bool,
+    /// True if the answer of [`Self::withheld`] has changed since the last call.
     withheld_changed: bool,
-    /// Reused memory for a map.
+    /// Reused memory for a completion map.
     map: Progress,
 }
 
@@ -71,8 +74,8 @@ impl<T> Ledger<T> {
         Self::with_records_under_way(metadata_limit, RECORDS_UNDER_WAY)
     }
 
-    /// As [`Self::new`], if up to `under_way` records of a partition may still be consumed after the ledger reported it
-    /// as [full](MetadataPressure::Full).
+    /// As [`Self::new`]. Up to `under_way` records of a partition may still be consumed after the ledger reported it as
+    /// [full](MetadataPressure::Full).
     pub fn with_records_under_way(metadata_limit: usize, under_way: usize) -> Self {
         Self {
             partitions: FxHashMap::default(),
@@ -120,12 +123,13 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// Records that the buffers have released a record that `used` bundles contained.
+    /// Records that the buffers have released a record that `used` bundles contained. Returns its outcome if that decides
+    /// it.
     pub fn release(&mut self, position: Position, assignment: u32, used: u32) -> Option<RecordOutcome<T>> {
         self.track(position.partition, assignment)?.release(position.offset, used)
     }
 
-    /// Records that one bundle that contained a record has ended.
+    /// Records that one bundle that contained a record has ended. Returns the record's outcome if that decides it.
     pub fn settle(
         &mut self,
         position: Position,
@@ -143,15 +147,15 @@ impl<T> Ledger<T> {
         track.is_some_and(|track| track.end_if_published(position.offset))
     }
 
-    /// Ends a record whose dead letter or late record was acknowledged, or that was dropped.
+    /// Ends a record whose dead letter or late record was acknowledged, or that a policy dropped outside of all bundles.
     pub fn end(&mut self, position: Position, assignment: u32) {
         if let Some(track) = self.track(position.partition, assignment) {
             track.end(position.offset);
         }
     }
 
-    /// Commits of those partitions whose position or map has changed since the last call. A partition whose map exceeds
-    /// the broker's limit is left out until the map fits; see [`Self::withheld`].
+    /// Commits of those partitions whose offset or map has changed since the last call. A partition whose map exceeds the
+    /// broker's limit is left out until the map fits; see [`Self::withheld`].
     pub fn committable(&mut self) -> Vec<Commit> {
         self.commits(|track| track.is_dirty)
     }
@@ -213,7 +217,7 @@ impl<T> Ledger<T> {
         Some(crowded)
     }
 
-    /// Reports all commits again, since the reported ones were not made.
+    /// Makes [`Self::committable`] report all commits again, since the transaction that contained them was aborted.
     pub fn tell_again(&mut self) {
         self.partitions.values_mut().for_each(|track| track.is_dirty = true);
     }

@@ -34,10 +34,10 @@ pub(crate) struct Args {
     /// Where the process serves its metrics
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
     address: String,
-    /// Number of shards, or auto to leave it to [scaling]
+    /// Number of shards, or auto to leave it to the scaling policy
     #[arg(long, value_name = "N|auto", value_parser = count)]
     shards: Option<Wanted>,
-    /// Number of instances of a step's model, or auto to leave it to [scaling]
+    /// Number of instances of a step's model, or auto to leave it to the scaling policy
     #[arg(long, value_name = "STEP=N|auto", value_parser = of_step)]
     instances: Vec<(String, Wanted)>,
     /// The file that holds the token, instead of LOCKSTEP_HTTP_TOKEN and LOCKSTEP_HTTP_TOKEN_FILE

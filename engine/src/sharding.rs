@@ -6,8 +6,8 @@
 //! stays or moves to a new shard. When shards are removed, only the streams of the removed shards move.
 //!
 //! A [`Router`] chooses the shard of each sample. After [`Router::resize`] it sends new samples to the new owner at
-//! once. Each [giver](Resize::givers) gets an order to hand over, behind the samples sent to it before. Each
-//! [taker](Resize::takers) gets its order first, and keeps samples of streams that have not arrived in [`Awaiting`].
+//! once. Each [giver](ShardResize::givers) gets an order to hand over, behind the samples sent to it before. Each
+//! [taker](ShardResize::takers) gets its order first, and keeps samples of streams that have not arrived in [`Awaiting`].
 //! All other streams never wait.
 //!
 //! Streams move from givers to takers only, and no shard is both. The next resize waits until the current one is over.

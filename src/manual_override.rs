@@ -27,7 +27,9 @@ impl ManualOverride {
         if (min..=max).contains(&count) {
             return Ok(());
         }
-        Err(NotSet::Outside(format!("there cannot be {count} but {min} to {max}: see {key} in the settings")))
+        Err(NotSet::Outside(format!(
+            "{count} is out of range {min}..={max}; write a number within it, or change {key} in the configuration"
+        )))
     }
 }
 
@@ -65,7 +67,7 @@ impl Scaling for ManualOverride {
                 }
             }
         }
-        tracing::info!(?what, ?count, "asked for by hand");
+        tracing::info!(?what, ?count, "manual override");
         Ok(())
     }
 }
@@ -107,10 +109,14 @@ mod tests {
     fn what_the_settings_do_not_allow_is_refused_with_the_key_that_says_so() {
         let hand = manual_override();
         let refused = [
-            (Counted::Shards, 9, "1 to 8: see scaling.shards"),
-            (Counted::Shards, 0, "1 to 8"),
-            (Counted::Instances("faces"), 3, "1 to 2: see scaling.instances.faces"),
-            (Counted::Instances("voice"), 65, "1 to 64"),
+            (Counted::Shards, 9, "range 1..=8; write a number within it, or change scaling.shards"),
+            (Counted::Shards, 0, "1..=8"),
+            (
+                Counted::Instances("faces"),
+                3,
+                "1..=2; write a number within it, or change scaling.instances.faces",
+            ),
+            (Counted::Instances("voice"), 65, "1..=64"),
             (Counted::Instances("hands"), 1, "there is faces, voice"),
         ];
         for (what, count, says) in refused {

@@ -22,7 +22,7 @@ pub struct Pipeline {
     pub inputs: Vec<InputSpec>,
     /// The policy that joins them.
     pub align: AlignPolicy,
-    /// The number of sync actors at the start. A hash of a stream's key assigns the stream to one of them.
+    /// The number of align actors at the start. A hash of a stream's key assigns the stream to one of them.
     pub shards: usize,
     /// The rules by which the numbers of shards, instances and processes follow the load.
     pub scaling: ScalingSpec,

@@ -11,13 +11,13 @@ use super::ask::ask;
 use crate::token;
 
 const DETAILS: &str = "\
-Shows how many shards and instances of models a running process has, or asks for others. Streams and what their models carry
-on move while records come; nothing is lost, repeated or out of order by it.
+Shows the numbers of shards and instances of a running process, or sets them. Streams and their models' state move while
+records arrive. No result is lost, repeated or out of order because of it.
 
-What is asked for by hand is held, whatever the load: the law of scaling leaves it alone until it is given back with
+A number set by hand holds, whatever the load: the scaling policy leaves it alone until it is given back with
 `auto`, or the process ends. scaling.shards and scaling.instances bound it.
 
-A process is asked where it serves its metrics (http.listen), and changes numbers only for who shows the token that it was
+The command asks the address that serves the metrics (http.listen). The process changes numbers only with the token that it was
 started with: set the same LOCKSTEP_HTTP_TOKEN, or LOCKSTEP_HTTP_TOKEN_FILE, or write --token-file. In a container or a pod that
 has them a command inside finds them: `kubectl exec POD -- lockstep scale --shards 8`. To look needs none.
 
@@ -26,7 +26,7 @@ has them a command inside finds them: `kubectl exec POD -- lockstep scale --shar
   lockstep scale --instances faces=2 --instances voice=auto
   lockstep scale 127.0.0.1:9465 --shards auto --json
 
-Exits with 1 if there cannot be so many, or nobody answers.";
+Exits with 1 if the number is out of range, or no process answers.";
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
@@ -110,7 +110,7 @@ fn put(address: &str, path: &str, token: Option<&HttpToken>, wanted: Wanted) -> 
 fn table(counts: &ScalingCounts) -> String {
     let line = |name: &str, count: &ScalingCount| {
         let asked = match (count.desired, count.manual_override) {
-            (Some(asked), true) => format!("{asked} asked for by hand"),
+            (Some(asked), true) => format!("{asked} set by hand"),
             (Some(asked), false) => format!("{asked} asked for by the law of scaling"),
             (None, _) => String::new(),
         };
@@ -147,7 +147,7 @@ mod tests {
             instances: [("faces".to_owned(), count(1, None, false))].into(),
         };
         let expected =
-            "shards                          4  8 asked for by hand\ninstances of faces              1\n";
+            "shards                          4  8 set by hand\ninstances of faces              1\n";
         assert_eq!(table(&counts), expected);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Each stream has a pivot every 40 ms. For each pivot it has one sample of each other input, in between, or for
 //! `exact` at the same time. Spans are 200 ms long; sessions end after each pivot's samples. Samples arrive as at a
-//! sync actor, one poll of a partition at a time: of one input, and one sample each of up to 256 streams. Then come
+//! align actor, one poll of a partition at a time: of one input, and one sample each of up to 256 streams. Then come
 //! the next streams, so that with many of them every poll meets cold ones. The clock runs with the event times.
 
 use std::hint::black_box;

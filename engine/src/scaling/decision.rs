@@ -79,7 +79,7 @@ impl fmt::Display for ScalingReason {
                 }
                 write!(f, ", at {:.3} ms of work each: {units:.2} at work", cost * 1e3)
             }
-            Self::Held => f.write_str("asked for by hand"),
+            Self::Held => f.write_str("set by hand"),
             Self::Limits => f.write_str("the limits"),
         }
     }

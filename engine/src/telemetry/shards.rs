@@ -6,8 +6,8 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 pub(super) fn describe() {
-    describe_gauge!("lockstep_shards", "sync actors that hold streams");
-    describe_counter!("lockstep_moved_streams_total", "streams that moved from one sync actor to another");
+    describe_gauge!("lockstep_shards", "align actors that hold streams");
+    describe_counter!("lockstep_moved_streams_total", "streams that moved from one align actor to another");
     describe_histogram!(
         "lockstep_moved_stream_pause_seconds",
         Unit::Seconds,

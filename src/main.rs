@@ -10,6 +10,7 @@ mod commands;
 mod feed;
 mod logging;
 mod manual_override;
+mod output;
 mod plot;
 mod settings;
 mod token;

@@ -26,6 +26,7 @@ use lockstep_engine::telemetry;
 use self::report::Report;
 use crate::assemble;
 use crate::commands::Failure;
+use crate::output::print_line;
 
 const DETAILS: &str = "\
 Each bench runs a pipeline in this process and, by turns with it, what a bare library does on the same data. Figures
@@ -100,9 +101,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     for bench in benches {
         let report = measure(&bench, &args, &recorder)?;
         if args.json {
-            println!("{}", report.json()?);
+            print_line(report.json()?)?;
         } else {
-            println!("{}", report.table());
+            print_line(report.table())?;
         }
     }
     Ok(ExitCode::SUCCESS)

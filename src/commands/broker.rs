@@ -7,6 +7,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
+use crate::output::print_line;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -26,7 +27,7 @@ fn topic(text: &str) -> Result<(String, i32), String> {
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let broker = EmbeddedBroker::start(&args.topics)?;
-    println!("{}", broker.address());
+    print_line(broker.address())?;
     eprintln!("The embedded broker listens on {}. Stop it with Ctrl-C.", broker.address());
     for (name, partitions) in &args.topics {
         eprintln!("  topic {name} with {partitions} partitions");

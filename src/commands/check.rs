@@ -1,6 +1,7 @@
 //! `lockstep check`: the configuration, its models, and with `--connect` its brokers.
 
 use std::fmt::Write;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::Preprocessor;
 
 use super::Failure;
+use crate::output::print_line;
 use crate::settings::{Overrides, load, modality_word, schema, show_size};
 
 /// The longest wait for one answer of the brokers.
@@ -45,7 +47,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let Some(config) = args.config else {
-        print!("{}", schema());
+        print_line(schema().trim_end())?;
         return Ok(ExitCode::SUCCESS);
     };
     let pipeline = load(&config, &args.overrides)?;
@@ -65,25 +67,25 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             return Err(format!("{}: errors in the models{errors}", config.display()).into());
         }
     }
-    print!("{}", summary(&pipeline, &loaded));
-    if !args.connect || connects(&pipeline) { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
+    print_line(summary(&pipeline, &loaded).trim_end())?;
+    if !args.connect || connects(&pipeline)? { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::FAILURE) }
 }
 
 /// Checks the brokers for what the pipeline needs, and prints each result. Returns true if every check passed.
-fn connects(pipeline: &Pipeline) -> bool {
-    println!();
+fn connects(pipeline: &Pipeline) -> io::Result<bool> {
+    print_line("")?;
     let mut is_fine = true;
     for Check { place, outcome } in preflight::try_all(pipeline, ANSWER_WITHIN) {
         match outcome {
-            CheckOutcome::Fine => println!("{place}: ok"),
-            CheckOutcome::Note(note) => println!("{place}: note: {note}"),
+            CheckOutcome::Fine => print_line(format!("{place}: ok"))?,
+            CheckOutcome::Note(note) => print_line(format!("{place}: note: {note}"))?,
             CheckOutcome::Wrong(why) => {
                 is_fine = false;
-                println!("{place}: {why}");
+                print_line(format!("{place}: {why}"))?;
             }
         }
     }
-    is_fine
+    Ok(is_fine)
 }
 
 /// Prepares each step's preprocessing and loads its model once, with its warm-up, on this thread. Returns the device or the

@@ -20,6 +20,7 @@ use super::tail::render_line;
 use super::{Failure, cluster, run::stop_on_signals};
 use crate::assemble;
 use crate::feed::{self, Plan, Start};
+use crate::output::print_line;
 use crate::settings::{Overrides, load};
 
 const CONFIG: &str = "config/talking-face.toml";
@@ -116,9 +117,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     drop(http);
 
     if args.json {
-        println!("{}", tally.json());
+        print_line(tally.json())?;
     } else {
-        println!("\n{}", tally.text());
+        print_line(format!("\n{}", tally.text()))?;
     }
     published?;
     match ended? {

@@ -8,6 +8,7 @@ use lockstep_engine::pipeline::HttpToken;
 
 use super::Failure;
 use super::ask::ask;
+use crate::output::print_line;
 use crate::token;
 
 const DETAILS: &str = "\
@@ -89,9 +90,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         _ => return Err(answer.unexpected(address).into()),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&counts)?);
+        print_line(serde_json::to_string(&counts)?)?;
     } else {
-        print!("{}", table(&counts));
+        print_line(table(&counts).trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,7 @@ use lockstep_connectors::kafka::describe::Describer;
 use lockstep_engine::pipeline::KafkaSpec;
 
 use super::Failure;
+use crate::output::print_line;
 use crate::settings::{self, Overrides};
 
 #[derive(clap::Args)]
@@ -67,9 +68,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut failed = false;
     for (topic, made) in topics.iter().zip(made) {
         match made {
-            Ok(CreateOutcome::Created) => println!("{}: created with {partitions} partitions", topic.name),
+            Ok(CreateOutcome::Created) => {
+                print_line(format!("{}: created with {partitions} partitions", topic.name))?;
+            }
             Ok(CreateOutcome::Existed) => {
-                println!("{}: there already, with {partitions} partitions", topic.name)
+                print_line(format!("{}: there already, with {partitions} partitions", topic.name))?;
             }
             Err(error) => {
                 failed = true;

@@ -1,6 +1,7 @@
 //! `lockstep dlq replay`: sends the records of dead letters back to their topics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use serde_json::json;
 
 use super::plan::{Chosen, Plan, Wanted};
 use super::{Failure, Filter, Place, Topic, notes, place, render};
+use crate::output::print_line;
 
 /// The most records, and below the most bytes, in flight before the note is written.
 const AT_ONCE: usize = 256;
@@ -92,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         replay.start(&kafka)?;
         replay.put_all_back(args, &kafka, &cancelled)?
     };
-    replay.print(args);
+    replay.print(args)?;
     Ok(match (interrupted, replay.plan.stay.is_empty() && replay.failed.is_none()) {
         (true, _) => ExitCode::from(130),
         (false, true) => ExitCode::SUCCESS,
@@ -260,8 +262,10 @@ impl Replay {
                 Ok(()) => {
                     self.plan.put_back(place);
                     self.bar.inc(1);
-                    if self.json {
-                        println!("{}", done(place, &chosen));
+                    if self.json
+                        && let Err(error) = print_line(done(place, &chosen))
+                    {
+                        self.failed.get_or_insert_with(|| format!("standard output: {error}"));
                     }
                     self.count(&chosen);
                 }
@@ -299,14 +303,14 @@ impl Replay {
             } else {
                 render::line(record, &letter, false)
             };
-            println!("{line}");
+            print_line(line)?;
         }
         self.count(&chosen);
         Ok(!self.plan.chosen.is_empty())
     }
 
     /// Prints the result and the failures.
-    fn print(&self, args: &Args) {
+    fn print(&self, args: &Args) -> io::Result<()> {
         let verb = if args.dry_run { "Would put back" } else { "Put back" };
         let total = render::letters(self.put_back.values().sum());
         let mut summary = match self.put_back.is_empty() {
@@ -320,7 +324,7 @@ impl Replay {
         if self.json {
             eprintln!("{summary}")
         } else {
-            println!("{summary}")
+            print_line(summary)?;
         }
         for (place, why) in self.plan.stay.iter().take(PRINTED) {
             eprintln!("error: {place} was not put back: {why}");
@@ -335,6 +339,7 @@ impl Replay {
             let left = render::letters(self.plan.chosen.len() as u64);
             eprintln!("Interrupted with {left} left; run it again to go on");
         }
+        Ok(())
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lockstep_engine::condition::Cause;
 use rdkafka::config::ClientConfig;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::certificate;
@@ -56,10 +57,16 @@ impl Inquiry {
         Self { config }
     }
 
-    /// Asks the brokers with a new client for the metadata of the offsets topic, and returns true if they answer.
+    /// Asks the brokers with a new client, and returns true if they answer.
     pub(super) fn is_answered(&self) -> bool {
-        let client: Result<BaseProducer, _> = self.config.create();
-        client.is_ok_and(|client| client.client().fetch_metadata(Some("__consumer_offsets"), WITHIN).is_ok())
+        self.ask().is_some_and(|answer| answer.is_ok())
+    }
+
+    /// Asks with a new client for the metadata of the offsets topic, which every cluster has of its own: a broker that creates
+    /// topics by itself would create any other. None if librdkafka makes no client.
+    fn ask(&self) -> Option<KafkaResult<Metadata>> {
+        let client: BaseProducer = self.config.create().ok()?;
+        Some(client.client().fetch_metadata(Some("__consumer_offsets"), WITHIN))
     }
 
     /// Finds the cause, if the brokers' answers show it. Waits for a few seconds at most.
@@ -92,8 +99,7 @@ impl Inquiry {
 
     fn protocol(&self) -> Option<Cause> {
         // The brokers may be reachable again by now.
-        let again: BaseProducer = self.config.create().ok()?;
-        if again.client().fetch_metadata(Some("__lockstep_probe"), WITHIN).is_ok() {
+        if self.ask()?.is_ok() {
             return None;
         }
         let brokers = self.config.get("bootstrap.servers").unwrap_or_default();

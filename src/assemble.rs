@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockstep_actors::{Ended, Observer, Parts, PipelineError, Shared, Status, Stop};
+use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, Status, Stop};
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
 use lockstep_connectors::http::{Changes, Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
@@ -15,9 +15,9 @@ use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_connectors::kafka::transactional_id::TransactionalId;
 use lockstep_engine::condition::{Condition, Conditions};
 use lockstep_engine::infer::backend::Backend;
-use lockstep_engine::infer::view::{Shown, labels};
+use lockstep_engine::infer::view::{LabelledView, labels};
 use lockstep_engine::ingest::source::SourceControl;
-use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::telemetry;
 
@@ -36,12 +36,12 @@ pub(crate) fn run(
     observer: Box<dyn Observer>,
     status: Arc<Status>,
     stop: &Stop,
-    until: Option<&Ends>,
-) -> Result<Ended, Failure> {
+    until: Option<&EndOffsets>,
+) -> Result<PipelineEnd, Failure> {
     let read_ahead = usize::try_from(pipeline.limits.memory / READ_AHEAD)?;
     let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
     pipeline.limits.memory -= (read_ahead + send_queue) as u64;
-    let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), Shared::new(observer));
+    let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), SharedObserver::new(observer));
     // A replaced pipeline must not leave a transaction open, which would block readers.
     let id = TransactionalId::new(&pipeline.kafka);
     let parts = || {
@@ -54,7 +54,7 @@ pub(crate) fn run(
         let membership = Arc::new(Membership::default());
         let (member, tells_ends) = (membership.clone(), until.is_some());
         let (source_status, sink_status) = (status.clone(), status.clone());
-        Ok(Parts {
+        Ok(PipelineParts {
             pipeline: pipeline.clone(),
             views: views.clone(),
             backends: backends.clone(),
@@ -110,7 +110,7 @@ pub(crate) fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
 }
 
 /// The views of each step, with the labels from their files.
-fn views(pipeline: &Pipeline) -> Result<Vec<Vec<Shown>>, Failure> {
+fn views(pipeline: &Pipeline) -> Result<Vec<Vec<LabelledView>>, Failure> {
     let mut all = Vec::new();
     for step in &pipeline.steps {
         let mut views = Vec::new();
@@ -122,7 +122,7 @@ fn views(pipeline: &Pipeline) -> Result<Vec<Vec<Shown>>, Failure> {
                 }
                 None => None,
             };
-            views.push(Shown::new(view.clone(), names));
+            views.push(LabelledView::new(view.clone(), names));
         }
         all.push(views);
     }

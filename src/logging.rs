@@ -9,15 +9,15 @@ use tracing_subscriber::EnvFilter;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Format of the log on standard error
-    #[arg(long = "log", global = true, value_enum, default_value_t = Format::Text, env = "LOCKSTEP_LOG_FORMAT")]
-    format: Format,
+    #[arg(long = "log", global = true, value_enum, default_value_t = LogFormat::Text, env = "LOCKSTEP_LOG_FORMAT")]
+    format: LogFormat,
     /// Log level, or levels by module, as `info,lockstep_connectors=debug`
     #[arg(long = "log-level", global = true, default_value = "info,actix_server=warn", env = "LOCKSTEP_LOG")]
     filter: String,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+enum LogFormat {
     /// For people
     Text,
     /// One JSON object a line
@@ -34,7 +34,7 @@ pub(crate) fn init(args: &Args) {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match args.format {
-        Format::Text => builder.with_target(false).init(),
-        Format::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }

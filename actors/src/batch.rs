@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::Failures;
 use crate::mailbox::Credit;
-use crate::message::{Batch, BatchMessage, Order, Waiting};
+use crate::message::{Batch, BatchMessage, Order, QueuedBundle};
 use crate::panic_text::panic_text;
 use crate::stage_actor::{Outbox, Stage};
 use crate::step_runtime::StepRuntime;
@@ -30,7 +30,7 @@ pub use instance_pool::{First, PoolParts};
 
 /// Fills the memory of a batch that was cut at a time and that takes a slot; `None` if no bundle is left.
 pub type PrepareBatch =
-    Arc<dyn Fn(Vec<Waiting>, Timestamp, OwnedSemaphorePermit) -> Option<Batch> + Send + Sync>;
+    Arc<dyn Fn(Vec<QueuedBundle>, Timestamp, OwnedSemaphorePermit) -> Option<Batch> + Send + Sync>;
 
 /// The batch stage of one step.
 pub struct BatchStage {
@@ -53,7 +53,7 @@ pub struct BatchStage {
 struct QueueMove {
     resize: ShardResize,
     /// Bundles that wait for the state of their stream, each with its time of arrival.
-    awaiting: Awaiting<(Timestamp, Waiting)>,
+    awaiting: Awaiting<(Timestamp, QueuedBundle)>,
 }
 
 impl BatchStage {
@@ -102,7 +102,7 @@ impl BatchStage {
     }
 
     /// Returns a bundle's queue, or `None` while the bundle waits for the state of its stream.
-    fn route(&mut self, waiting: Waiting, now: Timestamp) -> Option<(usize, Waiting)> {
+    fn route(&mut self, waiting: QueuedBundle, now: Timestamp) -> Option<(usize, QueuedBundle)> {
         if self.shared.is_some() {
             return Some((0, waiting));
         }
@@ -184,7 +184,7 @@ impl Stage for BatchStage {
             BatchMessage::Jobs(jobs) => {
                 let credit = credit.take().map(Arc::new);
                 for job in jobs {
-                    let waiting = Waiting { job, ready_at: now, credit: credit.clone() };
+                    let waiting = QueuedBundle { job, ready_at: now, credit: credit.clone() };
                     if let Some((queue, waiting)) = self.route(waiting, now)
                         && let Some(queue) = self.queues.get_mut(queue)
                     {

@@ -17,12 +17,12 @@ pub type ShardCount = Desired<MOST_SHARDS>;
 #[derive(Debug, Default)]
 pub struct Instances {
     count: Desired<MOST_INSTANCES>,
-    coming: Mutex<Coming>,
+    coming: Mutex<StartingInstance>,
 }
 
 /// The state of the instance that is being added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coming {
+pub struct StartingInstance {
     /// True while the instance loads its model.
     pub is_loading: bool,
     /// The number of failed loads.
@@ -50,7 +50,7 @@ impl Instances {
     }
 
     /// Returns the state of the instance that is being added.
-    pub fn coming(&self) -> Coming {
+    pub fn coming(&self) -> StartingInstance {
         self.coming.lock().clone()
     }
 
@@ -74,6 +74,6 @@ impl Instances {
     /// Resets the counts for a new pipeline.
     pub(crate) fn begin(&self) {
         self.set_current(0);
-        *self.coming.lock() = Coming::default();
+        *self.coming.lock() = StartingInstance::default();
     }
 }

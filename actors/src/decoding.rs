@@ -11,9 +11,9 @@ use parking_lot::{Condvar, Mutex};
 
 /// The memory in which a pipeline decodes. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Decoding(Arc<Shared>);
+pub(crate) struct Decoding(Arc<DecodingState>);
 
-struct Shared {
+struct DecodingState {
     budget: Budget,
     turns: Mutex<Turns>,
     ended: Condvar,
@@ -23,7 +23,7 @@ impl Decoding {
     /// Creates the memory within a budget that holds payloads as well.
     pub(crate) fn new(budget: Budget) -> Self {
         let turns = Mutex::new(Turns::new(budget.limit()));
-        Self(Arc::new(Shared { budget, turns, ended: Condvar::new() }))
+        Self(Arc::new(DecodingState { budget, turns, ended: Condvar::new() }))
     }
 
     /// Waits until `bytes` fit and reserves them until the reservation is dropped. A thread that holds a reservation must not
@@ -32,7 +32,7 @@ impl Decoding {
     /// # Errors
     /// When `bytes` exceed the whole budget.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<DecodeReservation, Fault> {
-        let Shared { budget, turns, ended } = &*self.0;
+        let DecodingState { budget, turns, ended } = &*self.0;
         let mut turns = turns.lock();
         let Some(turn) = turns.ask(bytes) else {
             let limit = budget.limit();
@@ -63,7 +63,7 @@ impl Decoding {
 /// Reserved memory for one decoding.
 pub(crate) struct DecodeReservation {
     reservation: Reservation,
-    shared: Arc<Shared>,
+    shared: Arc<DecodingState>,
 }
 
 impl Drop for DecodeReservation {

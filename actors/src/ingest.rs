@@ -11,7 +11,7 @@ use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::{Hold, IntakeClock};
 use lockstep_engine::ingest::gate::Gate;
-use lockstep_engine::ingest::source::{Assigned, End, Pause, SourceControl, SourceEvent};
+use lockstep_engine::ingest::source::{Assigned, PartitionEnd, Pause, SourceControl, SourceEvent};
 use lockstep_engine::ingest::streams::KnownStreams;
 use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::until::UntilEnd;
@@ -29,7 +29,7 @@ use crate::status::Status;
 
 use committed::committed_progress;
 use listed::listed;
-use shedding::{Aside, Shedding};
+use shedding::{ShedSamples, Shedding};
 use upstream::Upstream;
 
 mod committed;
@@ -215,7 +215,12 @@ impl Ingest {
         self.end_if_reached(out);
     }
 
-    fn ends(&mut self, ends: Vec<(PartitionId, End)>, now: Timestamp, out: &mut Outbox<IngestMessage>) {
+    fn ends(
+        &mut self,
+        ends: Vec<(PartitionId, PartitionEnd)>,
+        now: Timestamp,
+        out: &mut Outbox<IngestMessage>,
+    ) {
         // Ends of partitions that were revoked meanwhile are ignored.
         for (partition, end) in ends.into_iter().filter(|(id, _)| self.assignments.contains_key(id)) {
             self.gate.lag(partition, end.lag);
@@ -284,7 +289,7 @@ impl Ingest {
         let (at, wall) = (self.clock.lock().at(now), Timestamp::wall());
         let mut samples: Vec<Arc<Sample>> = Vec::new();
         let (mut faults, mut latest, mut read) = (Vec::new(), None, 0);
-        let mut aside = Aside::default();
+        let mut aside = ShedSamples::default();
         for record in records {
             read += 1;
             match understand(record, input, assignment, &self.budget, &mut self.streams) {

@@ -45,8 +45,8 @@ pub mod stop;
 pub mod supervise;
 pub mod tensor_pool;
 
-pub use observer::{Observer, Shared, Unobserved};
-pub use run::{Ended, Parts, PipelineError, run};
+pub use observer::{Observer, SharedObserver, Unobserved};
+pub use run::{PipelineEnd, PipelineError, PipelineParts, run};
 pub use status::Status;
 pub use stop::Stop;
 pub use supervise::supervise;

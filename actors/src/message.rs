@@ -8,8 +8,8 @@ mod prepare;
 mod publish;
 
 pub use align::{AlignMessage, ShardMove};
-pub use batch::{BatchMessage, Change};
+pub use batch::{BatchMessage, PoolChange};
 pub use ingest::IngestMessage;
 pub use instance::{Batch, Order};
-pub use prepare::Waiting;
+pub use prepare::QueuedBundle;
 pub use publish::{Aligned, Faulty, PublishMessage, Revocation, Unread};

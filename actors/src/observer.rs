@@ -25,16 +25,16 @@ pub trait Observer: Send {
 
 /// An observer that a pipeline shares with those that replace it.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Box<dyn Observer>>>);
+pub struct SharedObserver(Arc<Mutex<Box<dyn Observer>>>);
 
-impl Shared {
+impl SharedObserver {
     /// Wraps an observer; each pipeline gets a clone.
     pub fn new(observer: Box<dyn Observer>) -> Self {
         Self(Arc::new(Mutex::new(observer)))
     }
 }
 
-impl Observer for Shared {
+impl Observer for SharedObserver {
     fn published(&mut self, job: &Job, timing: &Timing, publish: Duration) {
         self.0.lock().published(job, timing, publish);
     }

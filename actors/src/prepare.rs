@@ -7,7 +7,7 @@ use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::fill::{fill, fill_or_blame};
-use crate::message::{Batch, Waiting};
+use crate::message::{Batch, QueuedBundle};
 use crate::route::{Onward, Routes};
 use crate::step_runtime::StepRuntime;
 
@@ -16,7 +16,7 @@ use crate::step_runtime::StepRuntime;
 pub fn prepare(
     runtime: &StepRuntime,
     routes: &Routes,
-    mut waiting: Vec<Waiting>,
+    mut waiting: Vec<QueuedBundle>,
     cut_at: Timestamp,
     slot: OwnedSemaphorePermit,
 ) -> Option<Batch> {

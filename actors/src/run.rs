@@ -9,14 +9,14 @@ use lockstep_engine::budget::Budget;
 use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::job::Graph;
-use lockstep_engine::infer::view::Shown;
+use lockstep_engine::infer::view::LabelledView;
 use lockstep_engine::ingest::InputSpec;
-use lockstep_engine::ingest::gate::{Drift, Gate};
+use lockstep_engine::ingest::gate::{DriftLimit, Gate};
 use lockstep_engine::ingest::source::{SourceControl, SourceSink};
-use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::result::ResultMaker;
-use lockstep_engine::publish::sink::{Delivery, Sink, Transactions};
+use lockstep_engine::publish::sink::{OnDelivery, Sink, Transactions};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -36,19 +36,17 @@ use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
 use leave::{leave, stop_in_order};
-use start::{INGEST_MAILBOX, PUBLISH_MAILBOX, Shared, start_shards, start_steps, thread};
+use start::{INGEST_MAILBOX, PUBLISH_MAILBOX, SharedParts, start_shards, start_steps, thread};
 
 mod leave;
 mod outcome;
 mod start;
 
-pub use outcome::{Ended, PipelineError};
+pub use outcome::{PipelineEnd, PipelineError};
 
 /// The time within which the actors' threads must end.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Receives the deliveries of the sink.
-pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 /// Starts a source that puts its events into a sink.
 pub type MakeSource = Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, String> + Send>;
 /// Starts a sink that reports its deliveries, and its transactions if results go in transactions.
@@ -56,11 +54,11 @@ pub type MakeSink =
     Box<dyn FnOnce(OnDelivery) -> Result<(Box<dyn Sink>, Option<Box<dyn Transactions>>), String> + Send>;
 
 /// The parts of a pipeline.
-pub struct Parts {
+pub struct PipelineParts {
     /// The pipeline.
     pub pipeline: Pipeline,
     /// The views of each step, with their labels loaded.
-    pub views: Vec<Vec<Shown>>,
+    pub views: Vec<Vec<LabelledView>>,
     /// The model runtimes.
     pub backends: Vec<Arc<dyn Backend>>,
     /// Starts the source.
@@ -76,14 +74,14 @@ pub struct Parts {
     /// The end of reading, for a source that reports [`SourceEvent::AtEnd`]; none to run until stopped.
     ///
     /// [`SourceEvent::AtEnd`]: lockstep_engine::ingest::source::SourceEvent::AtEnd
-    pub until: Option<Ends>,
+    pub until: Option<EndOffsets>,
 }
 
 /// Runs a pipeline on this thread until it is stopped or fails. [`crate::supervise()`] restarts failed pipelines.
 ///
 /// # Errors
 /// The reason why the pipeline did not start or failed. Records that had not ended are not committed.
-pub fn run(parts: Parts, stop: &Stop) -> Result<Ended, PipelineError> {
+pub fn run(parts: PipelineParts, stop: &Stop) -> Result<PipelineEnd, PipelineError> {
     let system = System::new();
     let mut watchdog = Watchdog::default();
     let join_within = parts.pipeline.limits.stop_within.min(JOIN_WITHIN);
@@ -123,13 +121,14 @@ fn join(arbiters: Vec<Arbiter>, within: Duration) {
 }
 
 async fn start_and_watch(
-    parts: Parts,
+    parts: PipelineParts,
     stop: &Stop,
     watchdog: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
     shard_threads: Arc<Mutex<Vec<Arbiter>>>,
-) -> Result<Ended, PipelineError> {
-    let Parts { pipeline, views, backends, source, sink, send_queue, observer, status, until } = parts;
+) -> Result<PipelineEnd, PipelineError> {
+    let PipelineParts { pipeline, views, backends, source, sink, send_queue, observer, status, until } =
+        parts;
     let start = PipelineError::Start;
     let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
@@ -181,7 +180,7 @@ async fn start_and_watch(
     let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
     let restored = Arc::new(Mutex::new(RestoredStates::new(near)));
     let decoding = Decoding::new(budget.clone());
-    let shared = Shared { backends: &backends, restored: &restored, decoding: &decoding };
+    let shared = SharedParts { backends: &backends, restored: &restored, decoding: &decoding };
     let steps =
         start_steps(&pipeline, shared, &routes, &failures, stop, watchdog, arbiters).map_err(start)?;
 
@@ -189,7 +188,7 @@ async fn start_and_watch(
     let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), shard_threads);
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
-    let gate = Gate::new(budget.limit(), Drift { most: pipeline.limits.max_drift, idle });
+    let gate = Gate::new(budget.limit(), DriftLimit { most: pipeline.limits.max_drift, idle });
     let scaling = Autoscaler::new(Measured {
         pipeline: &pipeline,
         load: load.clone(),
@@ -227,24 +226,24 @@ async fn start_and_watch(
 
     let detector = StallDetector::new(pipeline.supervision.stall_after);
     let cause = tokio::select! {
-        () = stop.stopped() => Cause::Stopped,
-        Ok(()) = &mut all_done => Cause::AtEnd,
-        why = failed.recv() => Cause::of(why),
-        () = stalled(detector, &failures) => Cause::of(failed.recv().await),
+        () = stop.stopped() => EndCause::Stopped,
+        Ok(()) = &mut all_done => EndCause::AtEnd,
+        why = failed.recv() => EndCause::of(why),
+        () = stalled(detector, &failures) => EndCause::of(failed.recv().await),
         never = scaling.run() => match never {},
     };
     status.running.store(false, Ordering::Relaxed);
     let within = pipeline.limits.stop_within;
     match cause {
-        Cause::Stopped => {
+        EndCause::Stopped => {
             Ok(stop_in_order(&source, (&ingest, &publish), all_done, &mut failed, within).await)
         }
-        Cause::AtEnd => {
+        EndCause::AtEnd => {
             tracing::info!("all records processed");
             source.stop();
             Ok(leave(&source, &publish, true, Instant::now(), within).await)
         }
-        Cause::Failed(why, remedy) => {
+        EndCause::Failed(why, remedy) => {
             source.stop();
             // An actor that returns late must not commit beside the next pipeline.
             *control.lock() = None;
@@ -261,14 +260,14 @@ async fn start_and_watch(
 }
 
 /// The cause of a pipeline's end.
-enum Cause {
+enum EndCause {
     Stopped,
     /// Every record to read has been read and has ended.
     AtEnd,
     Failed(String, Remedy),
 }
 
-impl Cause {
+impl EndCause {
     fn of(failure: Option<(String, Remedy)>) -> Self {
         // The channel closes only once all actors have ended.
         failure.map_or(Self::Stopped, |(why, remedy)| Self::Failed(why, remedy))

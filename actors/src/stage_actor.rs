@@ -47,12 +47,12 @@ pub trait Stage: Send + Unpin + 'static {
     }
 }
 
-type Pending = Pin<Box<dyn Future<Output = ()>>>;
+type PendingSend = Pin<Box<dyn Future<Output = ()>>>;
 type PendingMessage<M> = Pin<Box<dyn Future<Output = M>>>;
 
 /// The messages that a stage sends.
 pub struct Outbox<M> {
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingSend>,
     to_self: Vec<PendingMessage<M>>,
     failure: Option<(String, Remedy)>,
 }

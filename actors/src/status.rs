@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use lockstep_engine::condition::{Board, Cause, Change, Condition, Conditions, Said, Work};
+use lockstep_engine::condition::{Board, Cause, Change, Condition, ConditionEntry, Conditions, Work};
 use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -318,7 +318,7 @@ impl Conditions for Status {
 }
 
 /// Logs a change of a condition.
-fn log(Said { condition, change }: &Said) {
+fn log(ConditionEntry { condition, change }: &ConditionEntry) {
     let Condition { work, on, cause, since, reports, .. } = condition;
     let (work, for_s) = (work.as_str(), Timestamp::now().since(*since).as_secs());
     let Cause { what, remedy, .. } = cause;

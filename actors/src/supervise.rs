@@ -5,7 +5,7 @@ use lockstep_engine::supervision::restart::{RestartDecision, RestartPolicy, Rest
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
-use crate::run::{Ended, Parts, PipelineError, run};
+use crate::run::{PipelineEnd, PipelineError, PipelineParts, run};
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
@@ -15,11 +15,11 @@ use crate::stop::Stop;
 /// # Errors
 /// The reason why the first pipeline did not start, or the last failure if a restart does not help or the policy is exhausted.
 pub fn supervise(
-    mut make: impl FnMut() -> Result<Parts, String>,
+    mut make: impl FnMut() -> Result<PipelineParts, String>,
     policy: RestartPolicy,
     status: &Status,
     stop: &Stop,
-) -> Result<Ended, PipelineError> {
+) -> Result<PipelineEnd, PipelineError> {
     // Processes of one group that fail together should not come back together.
     let mut restarts = Restarts::new(policy, u64::from(std::process::id()));
     loop {
@@ -40,7 +40,7 @@ pub fn supervise(
                 status.failed(PIPELINE, &why);
                 telemetry::restarted(PIPELINE);
                 if stop.wait(after) {
-                    return Ok(Ended::CutShort(format!("stopped while waiting for a restart: {why}")));
+                    return Ok(PipelineEnd::CutShort(format!("stopped while waiting for a restart: {why}")));
                 }
             }
             RestartDecision::GiveUp => {

@@ -19,7 +19,7 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockstep_actors::{Ended, PipelineError};
+use lockstep_actors::{PipelineEnd, PipelineError};
 use lockstep_engine::align::{Bounds, Overflow};
 use lockstep_engine::completion::Progress;
 use lockstep_engine::position::{Commit, NextOffset, Offset};
@@ -38,7 +38,7 @@ fn pipeline_publishes_each_record_once_in_order_then_commits() {
     let world = running.world.clone();
     world.wait_for("300 results", |world| world.sent_to("results").len() == 300);
     world.wait_for("the commit", |world| world.committed() == Some(300));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     for (place, stream) in streams.iter().enumerate() {
         let expected: Vec<i64> = (0..300).filter(|n| n % 3 == place as i64).collect();
         let mut told = numbers(&world.sent_to("results"), stream);
@@ -63,7 +63,7 @@ fn stalled_model_stops_reading_and_loses_nothing() {
     world.notify();
     world.wait_for("2000 results", |world| world.sent_to("results").len() == 2_000);
     world.wait_for("the commit", |world| world.committed() == Some(2_000));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn full_sink_blocks_the_pipeline_without_loss_or_reorder() {
     world.sink_room.store(1, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..200).map(|n| record(n, "a", 1)).collect(), 1, 8);
     world.wait_for("200 results", |world| world.sent_to("results").len() == 200);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(numbers(&world.sent_to("results"), "a"), (0..200).collect::<Vec<_>>());
     assert_eq!(world.committed(), Some(200));
 }
@@ -90,7 +90,7 @@ fn failing_batch_is_dead_lettered_and_the_others_go_on() {
     let running = Running::start(Arc::default(), records.collect(), 1, 1);
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(50));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 48);
     let mut dead = numbers(&world.sent_to("dead"), "a");
     dead.sort_unstable();
@@ -107,7 +107,7 @@ fn wrong_payload_in_a_batch_is_dead_lettered_alone() {
     let running = Running::start(Arc::default(), records, 1, 8);
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(40));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(numbers(&world.sent_to("dead"), "a"), [7]);
     assert_eq!(world.sent_to("results").len(), 39);
 }
@@ -126,7 +126,7 @@ fn evicted_samples_are_committed_and_go_to_the_late_topic() {
         let running = Running::start_with(Arc::default(), records, pipeline);
         let world = running.world.clone();
         world.wait_for("the commit", |world| world.committed() == Some(45));
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         let letters = world.sent_to("late");
         let mut told = numbers(&letters, "a");
         told.sort_unstable();
@@ -162,7 +162,7 @@ fn restart_does_not_report_published_records_as_evicted() {
     let running = Running::start_with(ten_were_published(), records, pipeline);
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(45));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     let mut told = numbers(&world.sent_to("late"), "a");
     told.sort_unstable();
     assert_eq!(told, (10..45).collect::<Vec<_>>());
@@ -184,7 +184,7 @@ fn restart_does_not_report_published_records_as_late_or_dead() {
     let running = Running::start_with(ten_were_published(), records, pipeline);
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(40));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(numbers(&world.sent_to("late"), "a"), [15], "as its timestamp says");
     let mut dead = numbers(&world.sent_to("dead"), "a");
     // The test's sink acknowledges in any order.
@@ -198,7 +198,7 @@ fn refused_records_are_sent_again() {
     world.failing_deliveries.store(5, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
     world.wait_for("the commit", |world| world.committed() == Some(20));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 20);
 }
 
@@ -219,7 +219,7 @@ fn stop_finishes_and_commits_exactly_the_consumed_records() {
     let running = Running::start(Arc::default(), (0..100_000).map(|n| record(n, "a", 1)).collect(), 1, 4);
     let world = running.world.clone();
     world.wait_for("some results", |world| world.sent_to("results").len() > 50);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     let results = world.sent_to("results").len() as i64;
     assert_eq!(
         world.committed(),
@@ -240,7 +240,7 @@ fn failure_during_a_stop_ends_it_with_the_reason() {
     world.producer_failed.store(true, Ordering::SeqCst);
     world.model_held.store(false, Ordering::SeqCst);
     match running.end() {
-        Ok(Ended::CutShort(why)) => assert!(why.contains("failed for good: fenced"), "{why}"),
+        Ok(PipelineEnd::CutShort(why)) => assert!(why.contains("failed for good: fenced"), "{why}"),
         other => panic!("{other:?}"),
     }
 }

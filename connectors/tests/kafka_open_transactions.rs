@@ -6,11 +6,11 @@ mod common;
 
 use common::{Broker, Reader, Writer, part};
 use lockstep_connectors::kafka::transactional_id::TransactionalId;
-use lockstep_engine::ingest::source::{End, SourceEvent};
+use lockstep_engine::ingest::source::{PartitionEnd, SourceEvent};
 use lockstep_engine::position::NextOffset;
 use lockstep_engine::publish::sink::{Ended, Ending};
 
-fn until_end(reader: &Reader, what: &str, is_right: impl Fn(&End) -> bool) {
+fn until_end(reader: &Reader, what: &str, is_right: impl Fn(&PartitionEnd) -> bool) {
     reader.until(what, |event| match event {
         SourceEvent::Ends(ends) => {
             ends.iter().any(|(partition, end)| *partition == part(0, 0) && is_right(end)).then_some(())
@@ -38,7 +38,7 @@ fn lag_ends_behind_aborted_and_before_open_transactions() {
         upstream.flush();
         assert_eq!(upstream.end(how), Ended::AsAsked);
     }
-    let read = End { lag: 0, stable: NextOffset(22), high: NextOffset(22) };
+    let read = PartitionEnd { lag: 0, stable: NextOffset(22), high: NextOffset(22) };
     until_end(&reader, "nothing left to read", |end| *end == read);
     upstream.send(&topic, "k", "open", &[]);
     upstream.flush();
@@ -47,6 +47,6 @@ fn lag_ends_behind_aborted_and_before_open_transactions() {
         plain.send(&topic, "k", n.to_string(), &[]);
     }
     plain.flush();
-    let held_back = End { lag: 0, stable: NextOffset(22), high: NextOffset(33) };
+    let held_back = PartitionEnd { lag: 0, stable: NextOffset(22), high: NextOffset(33) };
     until_end(&reader, "records behind an open transaction are no lag", |end| *end == held_back);
 }

@@ -123,7 +123,7 @@ impl Condition {
 
 /// A log entry about a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ConditionEntry {
     /// The condition, as it is or was.
     pub condition: Condition,
     /// The change of the condition.
@@ -154,7 +154,7 @@ pub struct Board {
 
 impl Board {
     /// Takes a report. Returns a log entry if it is to be logged now.
-    pub fn report(&mut self, work: Work, on: &str, cause: Cause, now: Timestamp) -> Option<Said> {
+    pub fn report(&mut self, work: Work, on: &str, cause: Cause, now: Timestamp) -> Option<ConditionEntry> {
         let key = (work, on.to_owned());
         if let Some(held) = self.held.get_mut(&key) {
             held.reports += 1;
@@ -180,17 +180,17 @@ impl Board {
     }
 
     /// Ends a condition. Returns a log entry, unless its beginning was not logged.
-    pub fn progress(&mut self, work: Work, on: &str, now: Timestamp) -> Option<Said> {
+    pub fn progress(&mut self, work: Work, on: &str, now: Timestamp) -> Option<ConditionEntry> {
         let key = (work, on.to_owned());
         let ended = self.held.remove(&key)?;
         let (said_at, _) = ended.said?;
         let is_to_say = said_at >= ended.since;
         self.ended.insert(key, (ended.cause.clone(), if is_to_say { now } else { said_at }));
-        is_to_say.then_some(Said { condition: ended, change: Change::Ends })
+        is_to_say.then_some(ConditionEntry { condition: ended, change: Change::Ends })
     }
 
     /// Log entries that are due: conditions that last and were not logged, or not for a while.
-    pub fn due(&mut self, now: Timestamp) -> Vec<Said> {
+    pub fn due(&mut self, now: Timestamp) -> Vec<ConditionEntry> {
         let mut due = Vec::new();
         for held in self.held.values_mut() {
             match held.said {
@@ -205,9 +205,9 @@ impl Board {
         due
     }
 
-    fn say(condition: &mut Condition, change: Change, now: Timestamp) -> Said {
+    fn say(condition: &mut Condition, change: Change, now: Timestamp) -> ConditionEntry {
         condition.said = Some((now, condition.reports));
-        Said { condition: condition.clone(), change }
+        ConditionEntry { condition: condition.clone(), change }
     }
 
     /// All conditions: those that make the pipeline not ready first, and the oldest of these first.

@@ -14,7 +14,7 @@ fn away() -> Cause {
     Cause::passing("no broker answers", "")
 }
 
-fn changes(said: impl IntoIterator<Item = Said>) -> Vec<Change> {
+fn changes(said: impl IntoIterator<Item = ConditionEntry>) -> Vec<Change> {
     said.into_iter().map(|said| said.change).collect()
 }
 

@@ -8,7 +8,7 @@ mod raw;
 use std::fmt;
 use std::str::FromStr;
 
-use self::parameters::{Parts, short};
+use self::parameters::{ContentType, short};
 pub use self::pcm::{Pcm, PcmFormat};
 
 /// The kind of data that an input carries.
@@ -94,7 +94,7 @@ impl FromStr for Media {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = Parts::of(text)?;
+        let parts = ContentType::of(text)?;
         let essence = parts.essence.as_str();
         if let Some(kind) = raw::kind(essence) {
             return raw::read(&parts, &kind).map(Self::Pcm);

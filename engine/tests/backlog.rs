@@ -9,7 +9,7 @@ use lockstep_engine::align::{
     AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
 };
 use lockstep_engine::budget::{Budget, Reservation};
-use lockstep_engine::ingest::gate::{Drift, Gate};
+use lockstep_engine::ingest::gate::{DriftLimit, Gate};
 use lockstep_engine::position::{InputId, PartitionId};
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
@@ -68,7 +68,7 @@ struct Outcome {
 /// Replays all records. In each millisecond of wall time it reads `read` records of each input that is not paused.
 fn replay(most: Option<Duration>, read: [usize; 2]) -> Outcome {
     let budget = Budget::new(LIMIT);
-    let mut gate = Gate::new(LIMIT, Drift { most, idle: vec![Duration::from_secs(2); 2] });
+    let mut gate = Gate::new(LIMIT, DriftLimit { most, idle: vec![Duration::from_secs(2); 2] });
     let mut aligner: Aligner<Arc<Item>> = Aligner::new(policy());
     let stream = StreamKey::from("cam-1");
     let mut now = Timestamp::from_millis(1_800_000_000_000);

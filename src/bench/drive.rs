@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use lockstep_actors::{Ended, Observer, Status, Stop};
+use lockstep_actors::{Observer, PipelineEnd, Status, Stop};
 use lockstep_engine::fault::Fault;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::pipeline::Pipeline;
@@ -197,7 +197,7 @@ pub(super) fn drive(
     if seen.results < records {
         return Err(format!("{} of {records} results came, then no more", seen.results).into());
     }
-    if let Ended::CutShort(why) = ended {
+    if let PipelineEnd::CutShort(why) = ended {
         return Err(format!("the stop was cut short: {why}").into());
     }
     let (first, last) = (seen.first.unwrap_or_default(), seen.last.unwrap_or_default());
@@ -205,7 +205,7 @@ pub(super) fn drive(
     Ok(Round { seconds, spans: std::mem::take(&mut seen.spans), shards: seen.shards })
 }
 
-type RunResult = Result<Ended, String>;
+type RunResult = Result<PipelineEnd, String>;
 
 /// Waits until the pipeline runs and has its partitions; gives its end when that comes first.
 fn until_ready(status: &Status, ended: &Receiver<RunResult>) -> Option<RunResult> {

@@ -58,7 +58,7 @@ fn parse(device: &str) -> Result<Device, Failure> {
     }
 }
 
-struct Bench<'a> {
+struct GpuBench<'a> {
     ground: &'a Ground,
     folder: Folder,
     device: &'a str,
@@ -76,7 +76,7 @@ pub(super) fn run(ground: &Ground, device: &str) -> Result<Report, Failure> {
     let folder = Folder::new()?;
     let file = resnet50()?.write(folder.path())?;
     let nvml = if small { None } else { Nvml::load().map_err(|why| eprintln!("{why}")).ok() };
-    let bench = Bench {
+    let bench = GpuBench {
         ground,
         folder,
         device,
@@ -127,7 +127,7 @@ pub(super) fn run(ground: &Ground, device: &str) -> Result<Report, Failure> {
     Ok(Report::new("gpu", ABOUT, cases))
 }
 
-impl Bench<'_> {
+impl GpuBench<'_> {
     fn pipeline(&self, topics: &Topics, max_size: usize) -> Result<Pipeline, Failure> {
         let content_type = format!("image/x-rgb;width={SIDE};height={SIDE}");
         let plan = Plan {

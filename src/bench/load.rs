@@ -18,8 +18,8 @@ use lockstep_engine::infer::backend::Device;
 use lockstep_engine::scaling::Policy;
 use lockstep_engine::tensor::{DType, Tensor};
 
-use self::pairs::{Feeder, Topics, Workload, fill};
-pub(super) use self::watch::Look;
+use self::pairs::{Feeder, PairTopics, Workload, fill};
+pub(super) use self::watch::LoadMeasures;
 use super::Ground;
 use super::drive::flood;
 use super::pipelines::Folder;
@@ -53,7 +53,7 @@ is larger than one that has read as many pairs of 100, by their number; medians 
 
 /// The parts that can be measured alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Part {
+pub(super) enum LoadPart {
     /// A step to three times the sustainable rate and back
     Step,
     /// The policies of scaling side by side
@@ -65,27 +65,27 @@ pub(super) enum Part {
 }
 
 /// Measures these parts; all if none is named.
-pub(super) fn run(ground: &Ground, parts: &[Part]) -> Result<Report, Failure> {
-    let wanted = |part: Part| parts.is_empty() || parts.contains(&part);
+pub(super) fn run(ground: &Ground, parts: &[LoadPart]) -> Result<Report, Failure> {
+    let wanted = |part: LoadPart| parts.is_empty() || parts.contains(&part);
     let mut cases = Vec::new();
     let mut looks = Vec::new();
-    if wanted(Part::Step) || wanted(Part::Policy) {
+    if wanted(LoadPart::Step) || wanted(LoadPart::Policy) {
         let load = LoadSetup::measure(ground)?;
         cases.push(load.rate());
         let LoadSetup { folder, workload, sustainable, .. } = load;
-        if wanted(Part::Step) {
+        if wanted(LoadPart::Step) {
             let step = step::run(ground, &folder, &workload, sustainable)?;
             cases.extend(step.cases);
             looks = step.looks;
         }
-        if wanted(Part::Policy) {
+        if wanted(LoadPart::Policy) {
             cases.extend(policies::run(ground, &folder, &workload, sustainable)?);
         }
     }
-    if wanted(Part::Shards) {
+    if wanted(LoadPart::Shards) {
         cases.extend(resharding::run(ground)?);
     }
-    if wanted(Part::Streams) {
+    if wanted(LoadPart::Streams) {
         cases.extend(streams::run(ground)?);
     }
     Ok(Report { looks, ..Report::new("load", ABOUT, cases) })
@@ -154,7 +154,7 @@ fn bare(folder: &Folder, lasts: Duration) -> Result<f64, Failure> {
 
 /// Measures the sustainable rate in pairs a second, over about this number of pairs that wait in Kafka.
 fn sustainable(ground: &Ground, folder: &Folder, workload: &Workload, pairs: f64) -> Result<f64, Failure> {
-    let topics = Topics::new(ground)?;
+    let topics = PairTopics::new(ground)?;
     let pipeline = workload.pipeline(ground, folder, &topics, Policy::Target)?;
     let wanted = pairs.ceil() as u64;
     let pairs = workload.room(ground).map_or(wanted, |room| wanted.min(room)).max(1);

@@ -74,7 +74,7 @@ enum Bench {
     Load {
         /// Measure only this; may be given several times [default: all]
         #[arg(long = "part", value_name = "PART")]
-        parts: Vec<load::Part>,
+        parts: Vec<load::LoadPart>,
     },
     /// `overhead`, `efficiency` and `latency`, one after the other
     All,

@@ -51,7 +51,7 @@ fn size(
     let plan = Plan::identity(&binding, max_size);
     let ours = || {
         let pipeline = plan.pipeline(ground, &folder, &topics)?;
-        Round::of(records, || Ok(flood(pipeline, records, false)?.seconds))
+        OverheadRound::of(records, || Ok(flood(pipeline, records, false)?.seconds))
     };
     // The first round warms up both, and shows how large results are.
     ours()?;
@@ -63,11 +63,13 @@ fn size(
         shape.value + shape.headers.iter().map(|(_, size)| size).sum::<usize>()
     );
     let bare = bare_loop(&pipeline, &topics, partitions, records, shape)?;
-    let theirs = || Round::of(records, || Ok(baseline::consume_and_produce(&bare)?));
+    let theirs = || OverheadRound::of(records, || Ok(baseline::consume_and_produce(&bare)?));
     theirs()?;
 
     let (ours, theirs) = by_turns(ground.budget, ours, theirs)?;
-    let of = |rounds: &[Round], what: fn(&Round) -> f64| median(&rounds.iter().map(what).collect::<Vec<_>>());
+    let of = |rounds: &[OverheadRound], what: fn(&OverheadRound) -> f64| {
+        median(&rounds.iter().map(what).collect::<Vec<_>>())
+    };
     let rate = Case::against(&name, of(&ours, |r| r.rate), of(&theirs, |r| r.rate), "records/s");
     let (ours, theirs) = (of(&ours, |r| r.cpu), of(&theirs, |r| r.cpu));
     let cpu = (theirs > 0.0).then(|| Case::against(format!("{name}, CPU"), ours, theirs, "us/record"));
@@ -91,14 +93,14 @@ pub(super) fn filled(
 
 /// The measurements of one round.
 #[derive(Debug)]
-struct Round {
+struct OverheadRound {
     /// Records a second.
     rate: f64,
     /// Processor time of a record, in microseconds; 0 where the system does not say.
     cpu: f64,
 }
 
-impl Round {
+impl OverheadRound {
     fn of(records: u64, run: impl FnOnce() -> Result<f64, Failure>) -> Result<Self, Failure> {
         let (seconds, cpu) = cpu::measured(run);
         let records = records as f64;

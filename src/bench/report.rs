@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::load::Look;
+use super::load::LoadMeasures;
 use crate::commands::Failure;
 
 /// The result of a bench.
@@ -14,7 +14,7 @@ pub(super) struct Report {
     pub(super) cases: Vec<Case>,
     /// The measures of each second, for a bench that records them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) looks: Vec<Look>,
+    pub(super) looks: Vec<LoadMeasures>,
     /// The meaning of the figures and how they were measured.
     pub(super) about: String,
     pub(super) machine: Machine,

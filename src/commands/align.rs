@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::Failure;
 use crate::plot::file::PlotFile;
 use crate::settings::load_alignment;
-use lines::{BundleOutcome, Fate, Item};
+use lines::{BundleOutcome, DryRunSample, Fate};
 use offset::Comparison;
-use plot::{Recording, Wanted};
+use plot::{PlotSelection, StreamRecording};
 use statistics::Statistics;
 
 mod distribution;
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     config: PathBuf,
     /// Print statistics of samples and bundles on standard error: as a table, or as JSON with --stats=json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
-    stats: Option<Format>,
+    stats: Option<StatisticsFormat>,
     /// Draw samples and the bundles that joined them over time
     #[arg(long, value_name = "FILE.svg", value_parser = crate::plot::file::target())]
     plot: Option<PathBuf>,
@@ -94,7 +94,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum StatisticsFormat {
     Table,
     Json,
 }
@@ -118,10 +118,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let comparisons: Result<Vec<_>, String> =
         args.estimate_offset.iter().map(|text| Comparison::new(text, &names, &offsets, &policy)).collect();
-    let wanted = Wanted { stream: args.plot_stream, from: args.plot_from, to: args.plot_to };
+    let wanted = PlotSelection { stream: args.plot_stream, from: args.plot_from, to: args.plot_to };
     let mut watch = DryRunObservers {
         statistics: args.stats.map(|_| Statistics::new(names.len())),
-        recording: args.plot.as_ref().map(|_| Recording::new(wanted)),
+        recording: args.plot.as_ref().map(|_| StreamRecording::new(wanted)),
         comparisons: comparisons?,
     };
     // Before the work, so that a wrong path fails at once.
@@ -155,12 +155,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 #[derive(Default)]
 struct DryRunObservers {
     statistics: Option<Statistics>,
-    recording: Option<Recording>,
+    recording: Option<StreamRecording>,
     comparisons: Vec<Comparison>,
 }
 
 impl DryRunObservers {
-    fn sample(&mut self, item: &Arc<Item>) {
+    fn sample(&mut self, item: &Arc<DryRunSample>) {
         if let Some(statistics) = &mut self.statistics {
             statistics.sample(item);
         }
@@ -172,7 +172,7 @@ impl DryRunObservers {
         }
     }
 
-    fn event(&mut self, event: &Event<Arc<Item>>, at_end: bool) {
+    fn event(&mut self, event: &Event<Arc<DryRunSample>>, at_end: bool) {
         if let Some(statistics) = &mut self.statistics {
             statistics.event(event, at_end);
         }
@@ -182,8 +182,8 @@ impl DryRunObservers {
     }
 
     /// The report that goes to standard error at the end.
-    fn report(&self, format: Option<Format>, summary: &Summary, names: &[String]) -> String {
-        if let (Some(Format::Json), Some(statistics)) = (format, &self.statistics) {
+    fn report(&self, format: Option<StatisticsFormat>, summary: &Summary, names: &[String]) -> String {
+        if let (Some(StatisticsFormat::Json), Some(statistics)) = (format, &self.statistics) {
             let mut object = report::json(statistics, names, summary.bad_lines);
             let offsets: Vec<Value> =
                 self.comparisons.iter().map(|comparison| comparison.json(names)).collect();
@@ -318,7 +318,7 @@ fn dry_run(
 }
 
 fn write_events(
-    events: &mut Vec<Event<Arc<Item>>>,
+    events: &mut Vec<Event<Arc<DryRunSample>>>,
     (names, revises): (&[String], bool),
     (summary, watch): (&mut Summary, &mut DryRunObservers),
     at_end: bool,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep_actors::{Ended, Status, Stop};
+use lockstep_actors::{PipelineEnd, Status, Stop};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_connectors::kafka::tail::{From, Tail};
 use lockstep_connectors::kafka::{admin, embedded};
@@ -19,7 +19,7 @@ use self::summary::DemoCounts;
 use super::tail::render_line;
 use super::{Failure, cluster, run::stop_on_signals};
 use crate::assemble;
-use crate::feed::{self, Plan, Start};
+use crate::feed::{self, FeedPlan, FeedStart};
 use crate::output::print_line;
 use crate::settings::{Overrides, load};
 
@@ -123,23 +123,23 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     published?;
     match ended? {
-        Ended::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
-        Ended::InOrder if results.load(Ordering::Relaxed) == 0 => {
+        PipelineEnd::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
+        PipelineEnd::InOrder if results.load(Ordering::Relaxed) == 0 => {
             Err("no results came; the log above says why".into())
         }
-        Ended::InOrder => Ok(ExitCode::SUCCESS),
+        PipelineEnd::InOrder => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// Publishes the clip, again and again if so asked, and tells how many records went out to each topic.
 fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<BTreeMap<String, u64>, Failure> {
-    let plan = Plan {
+    let plan = FeedPlan {
         kafka: cluster::plain(brokers),
         stream: "cam-1".into(),
         topics: BTreeMap::new(),
         paths: vec![clip.to_owned()],
         rate: Some(1.0),
-        start: Start::Now,
+        start: FeedStart::Now,
         audio_rate: 16_000,
         chunk: Duration::from_millis(100),
         fps: 25.0,

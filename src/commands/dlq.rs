@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
 use super::cluster::Cluster;
-use filter::{Filter, Place};
+use filter::{DeadLetterFilter, Place};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

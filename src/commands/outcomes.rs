@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 
 /// Counts of results and of records, by input and by how they ended. Shared with the observer that counts.
 #[derive(Clone, Default)]
-pub(super) struct Outcomes(Arc<Mutex<Counts>>);
+pub(super) struct Outcomes(Arc<Mutex<OutcomeCounts>>);
 
 #[derive(Default)]
-struct Counts {
+struct OutcomeCounts {
     results: u64,
     records: BTreeMap<(InputId, &'static str), u64>,
 }

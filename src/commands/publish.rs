@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
 use super::cluster::Cluster;
-use crate::feed::{self, Plan, Start};
+use crate::feed::{self, FeedPlan, FeedStart};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     rate: Option<f64>,
     /// The event time of the beginning: `now`, `original` or RFC 3339
     #[arg(long, default_value = "now", value_parser = start)]
-    start: Start,
+    start: FeedStart,
     /// Samples a second of sound taken from videos
     #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u32).range(1_000..=384_000))]
     audio_rate: u32,
@@ -66,12 +66,12 @@ fn positive(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "a number above 0 would be right".into())
 }
 
-fn start(text: &str) -> Result<Start, String> {
+fn start(text: &str) -> Result<FeedStart, String> {
     match text {
-        "now" => Ok(Start::Now),
-        "original" => Ok(Start::Original),
+        "now" => Ok(FeedStart::Now),
+        "original" => Ok(FeedStart::Original),
         _ => Timestamp::parse_rfc3339(text)
-            .map(Start::At)
+            .map(FeedStart::At)
             .map_err(|_| "now, original or a time as 2026-03-01T12:00:00Z would be right".into()),
     }
 }
@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, cancel.clone())?;
     }
-    let plan = Plan {
+    let plan = FeedPlan {
         kafka: args.cluster.spec()?,
         stream: args.stream,
         topics: args.topics.into_iter().collect(),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use lockstep_actors::{Ended, Observer, Status, Stop, Unobserved};
+use lockstep_actors::{Observer, PipelineEnd, Status, Stop, Unobserved};
 use lockstep_connectors::kafka::topic_check::Findings;
 use lockstep_connectors::kafka::{self, preflight};
 use lockstep_engine::batch::BatchMode;
 use lockstep_engine::condition::{Cause, Conditions, Work};
-use lockstep_engine::ingest::until::{Ends, time_left};
+use lockstep_engine::ingest::until::{EndOffsets, time_left};
 use lockstep_engine::pipeline::Pipeline;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -108,13 +108,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         outcomes.tell(&inputs);
     }
     match ended? {
-        Ended::InOrder => Ok(ExitCode::SUCCESS),
-        Ended::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
+        PipelineEnd::InOrder => Ok(ExitCode::SUCCESS),
+        PipelineEnd::CutShort(why) => Err(format!("the stop was cut short: {why}").into()),
     }
 }
 
 /// Makes the steps' batches static and returns the current end of each input's partitions.
-fn read_up_to_now(pipeline: &mut Pipeline) -> Result<Ends, Failure> {
+fn read_up_to_now(pipeline: &mut Pipeline) -> Result<EndOffsets, Failure> {
     for step in &mut pipeline.steps {
         step.batch.mode = BatchMode::Static;
     }

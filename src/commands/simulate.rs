@@ -79,7 +79,7 @@ pub(crate) struct Args {
     seed: u64,
     /// fixed, step, target, or all of them [default: as configured]
     #[arg(long, value_name = "POLICY")]
-    policy: Option<Wanted>,
+    policy: Option<PolicyChoice>,
     /// The cores of the machine [default: of this one]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     cores: Option<u16>,
@@ -107,7 +107,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Wanted {
+enum PolicyChoice {
     Fixed,
     Step,
     Target,
@@ -150,10 +150,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let plot = args.plot.as_deref().map(PlotFile::open).transpose()?;
     let spec = pipeline.scaling;
     let policies: &[Policy] = match args.policy {
-        Some(Wanted::All) => &Policy::ALL,
-        Some(Wanted::Fixed) => &[Policy::Fixed],
-        Some(Wanted::Step) => &[Policy::Step],
-        Some(Wanted::Target) => &[Policy::Target],
+        Some(PolicyChoice::All) => &Policy::ALL,
+        Some(PolicyChoice::Fixed) => &[Policy::Fixed],
+        Some(PolicyChoice::Step) => &[Policy::Step],
+        Some(PolicyChoice::Target) => &[Policy::Target],
         None => &[spec.policy],
     };
     let machine = MachineResources { cores, memory: None };

@@ -27,15 +27,15 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Where to begin
-    #[arg(long, value_enum, default_value_t = Start::End)]
-    from: Start,
+    #[arg(long, value_enum, default_value_t = TailStart::End)]
+    from: TailStart,
     /// Stop after this number of records
     #[arg(long, value_name = "N")]
     max: Option<u64>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Start {
+enum TailStart {
     /// At the oldest record
     Beginning,
     /// At the end of the topic
@@ -48,8 +48,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         signal_hook::flag::register(signal, cancelled.clone())?;
     }
     let from = match args.from {
-        Start::Beginning => tail::From::Beginning,
-        Start::End => tail::From::End,
+        TailStart::Beginning => tail::From::Beginning,
+        TailStart::End => tail::From::End,
     };
     let kafka = args.cluster.spec()?;
     let mut tail = Tail::open(&kafka.brokers, &kafka.consumer, &args.topic, from)?;

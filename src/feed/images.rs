@@ -4,9 +4,9 @@ use std::path::Path;
 
 use lockstep_engine::time::Timestamp;
 
-use super::{Failure, Item, Source};
+use super::{Failure, FeedRecord, FeedSource};
 
-pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
+pub(super) fn open(directory: &Path, fps: f64) -> Result<FeedSource, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
@@ -49,9 +49,9 @@ pub(super) fn open(directory: &Path, fps: f64) -> Result<Source, Failure> {
         if payload.is_empty() {
             return Err(format!("{}: the file is empty; leave it out", path.display()).into());
         }
-        Ok(Item { at, kind: "video", content_type: content_type.into(), payload: payload.into() })
+        Ok(FeedRecord { at, kind: "video", content_type: content_type.into(), payload: payload.into() })
     });
-    Ok(Source { absolute, file: directory.to_owned(), items: Box::new(items) })
+    Ok(FeedSource { absolute, file: directory.to_owned(), items: Box::new(items) })
 }
 
 /// The time in a file's name: nanoseconds (19 digits) or milliseconds (13 digits) since the epoch, or
@@ -82,7 +82,7 @@ mod tests {
         let none = super::open(directory.path(), 25.0).err().unwrap().to_string();
         assert!(none.contains("hidden files are left out"), "{none}");
         write("a.jpg", b"a picture");
-        let names = |source: super::Source| {
+        let names = |source: super::FeedSource| {
             source.items.map(|item| item.map(|item| item.payload)).collect::<Vec<_>>()
         };
         let found = names(super::open(directory.path(), 25.0).unwrap());

@@ -29,7 +29,7 @@ pub(crate) type CancelFlag = AtomicBool;
 
 /// The sources to publish, and the settings.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct FeedPlan {
     /// The brokers, and how to talk to them.
     pub kafka: KafkaSpec,
     /// The key of every record.
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
     /// The speed in multiples of real time. None is as fast as the broker takes records.
     pub rate: Option<f64>,
     /// The event time of the beginning.
-    pub start: Start,
+    pub start: FeedStart,
     /// Samples a second of sound taken from videos.
     pub audio_rate: u32,
     /// The length of a record of sound.
@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 
 /// The event time of the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum FeedStart {
     /// The moment at which publishing begins.
     Now,
     /// As the sources say; those without absolute times begin now.
@@ -75,7 +75,7 @@ pub(crate) struct Published {
 }
 
 /// One record to be.
-pub(crate) struct Item {
+pub(crate) struct FeedRecord {
     /// Nanoseconds since the source's beginning, or since the epoch if the source is absolute.
     at: i64,
     kind: &'static str,
@@ -84,15 +84,15 @@ pub(crate) struct Item {
 }
 
 /// Items in the order of their times.
-pub(crate) struct Source {
+pub(crate) struct FeedSource {
     /// The file or directory that it is of.
     file: PathBuf,
     /// True if the times are since the epoch.
     absolute: bool,
-    items: Box<dyn Iterator<Item = Result<Item, Failure>>>,
+    items: Box<dyn Iterator<Item = Result<FeedRecord, Failure>>>,
 }
 
-fn open(plan: &Plan) -> Result<Vec<Source>, Failure> {
+fn open(plan: &FeedPlan) -> Result<Vec<FeedSource>, Failure> {
     let mut sources = Vec::new();
     for path in &plan.paths {
         let place = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -132,7 +132,7 @@ fn whole_flac(file: &std::path::Path) -> Result<(), Failure> {
 /// # Errors
 /// When a source cannot be read, or a record was not delivered.
 pub(crate) fn run(
-    plan: &Plan,
+    plan: &FeedPlan,
     cancel: &CancelFlag,
     progress: &mut dyn FnMut(&Published),
 ) -> Result<Published, Failure> {
@@ -154,13 +154,13 @@ pub(crate) fn run(
     let first_absolute = heads.iter().filter(|(_, s)| s.absolute).map(|(item, _)| item.at).min();
     // The shift from a source's times to event times.
     let shift = |absolute: bool| match (plan.start, absolute) {
-        (Start::Original, true) => 0,
-        (Start::Original | Start::Now, false) => now,
-        (Start::At(at), false) => at.as_nanos(),
-        (Start::Now, true) => now.saturating_sub(first_absolute.unwrap_or(0)),
-        (Start::At(at), true) => at.as_nanos().saturating_sub(first_absolute.unwrap_or(0)),
+        (FeedStart::Original, true) => 0,
+        (FeedStart::Original | FeedStart::Now, false) => now,
+        (FeedStart::At(at), false) => at.as_nanos(),
+        (FeedStart::Now, true) => now.saturating_sub(first_absolute.unwrap_or(0)),
+        (FeedStart::At(at), true) => at.as_nanos().saturating_sub(first_absolute.unwrap_or(0)),
     };
-    let mut out = Outbox::start(plan)?;
+    let mut out = FeedProducer::start(plan)?;
     let mut published = Published::default();
     let mut first_time = None;
     while !cancel.load(Ordering::Relaxed) {
@@ -213,7 +213,7 @@ fn pace(rate: Option<f64>, began: Instant, since_first: i64, cancel: &CancelFlag
 }
 
 /// Sends, and remembers the first record that was not delivered.
-struct Outbox {
+struct FeedProducer {
     sink: KafkaSink,
     failed: Arc<Mutex<Option<String>>>,
     failures: Arc<AtomicU64>,
@@ -232,8 +232,8 @@ const REMEDY: &str =
 /// The longest wait for the last records.
 const FLUSH: Duration = Duration::from_secs(30);
 
-impl Outbox {
-    fn start(plan: &Plan) -> Result<Self, Failure> {
+impl FeedProducer {
+    fn start(plan: &FeedPlan) -> Result<Self, Failure> {
         let mut spec = plan.kafka.clone();
         spec.producer.entry("message.timeout.ms".into()).or_insert_with(|| "30000".into());
         let failed = Arc::new(Mutex::new(None));
@@ -262,7 +262,7 @@ impl Outbox {
         })
     }
 
-    fn send(&mut self, item: Item, at: Timestamp, cancel: &CancelFlag) -> Result<Arc<str>, Failure> {
+    fn send(&mut self, item: FeedRecord, at: Timestamp, cancel: &CancelFlag) -> Result<Arc<str>, Failure> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use lockstep_engine::time::Timestamp;
 
-use super::{Failure, Item, Source};
+use super::{Failure, FeedRecord, FeedSource};
 
-pub(super) fn open(file: &Path) -> Result<Source, Failure> {
+pub(super) fn open(file: &Path) -> Result<FeedSource, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let (absolute, items) = parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(Source { absolute, file: file.to_owned(), items: Box::new(items.into_iter().map(Ok)) })
+    Ok(FeedSource { absolute, file: file.to_owned(), items: Box::new(items.into_iter().map(Ok)) })
 }
 
-fn parse(text: &str) -> Result<(bool, Vec<Item>), String> {
+fn parse(text: &str) -> Result<(bool, Vec<FeedRecord>), String> {
     let mut absolute = None;
     let mut items = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -34,7 +34,7 @@ fn parse(text: &str) -> Result<(bool, Vec<Item>), String> {
             return Err(place("mixes seconds and dates; all lines must have the same kind of time"));
         }
         let payload = words.trim().to_owned().into();
-        items.push(Item { at, kind: "text", content_type: "text/plain".into(), payload });
+        items.push(FeedRecord { at, kind: "text", content_type: "text/plain".into(), payload });
     }
     items.sort_by_key(|item| item.at);
     Ok((absolute.unwrap_or(false), items))

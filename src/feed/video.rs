@@ -6,21 +6,21 @@ use std::process::{Child, ChildStdout};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use super::{Failure, Item, Source, chunk_bytes, ffmpeg, frame_time, jpeg};
+use super::{Failure, FeedRecord, FeedSource, chunk_bytes, ffmpeg, frame_time, jpeg};
 
 /// A source each for the pictures and the sound, as far as the file has them. Times are those of the
 /// container, from its beginning.
-pub(super) fn open(file: &Path, rate: u32, chunk: Duration) -> Result<Vec<Source>, Failure> {
+pub(super) fn open(file: &Path, rate: u32, chunk: Duration) -> Result<Vec<FeedSource>, Failure> {
     let ffmpeg = ffmpeg::find()?;
     let (pictures, sound) = ffmpeg::probe(&ffmpeg, file)?;
     let mut sources = Vec::new();
     if pictures {
         let frames = Frames::start(&ffmpeg, file)?;
-        sources.push(Source { absolute: false, file: file.to_owned(), items: Box::new(frames) });
+        sources.push(FeedSource { absolute: false, file: file.to_owned(), items: Box::new(frames) });
     }
     if sound {
-        let sound = Sound::start(&ffmpeg, file, rate, chunk)?;
-        sources.push(Source { absolute: false, file: file.to_owned(), items: Box::new(sound) });
+        let sound = VideoSound::start(&ffmpeg, file, rate, chunk)?;
+        sources.push(FeedSource { absolute: false, file: file.to_owned(), items: Box::new(sound) });
     }
     Ok(sources)
 }
@@ -55,15 +55,15 @@ impl Frames {
         Ok(Self { child, file: file.into(), pictures: BufReader::with_capacity(1 << 18, pictures), times })
     }
 
-    fn read(&mut self) -> Result<Option<Item>, Failure> {
+    fn read(&mut self) -> Result<Option<FeedRecord>, Failure> {
         let Some(payload) = jpeg::next(&mut self.pictures)? else { return ended(&mut self.child) };
         let at = self.times.recv().map_err(|_| "ffmpeg told no time for a frame")?;
-        Ok(Some(Item { at, kind: "video", content_type: "image/jpeg".into(), payload: payload.into() }))
+        Ok(Some(FeedRecord { at, kind: "video", content_type: "image/jpeg".into(), payload: payload.into() }))
     }
 }
 
 /// At the end of what ffmpeg has written: whether it came to its own end.
-fn ended(child: &mut Child) -> Result<Option<Item>, Failure> {
+fn ended(child: &mut Child) -> Result<Option<FeedRecord>, Failure> {
     let status = child.wait()?;
     if status.success() {
         return Ok(None);
@@ -81,7 +81,7 @@ fn frame_time_of(line: &str) -> Option<i64> {
 }
 
 impl Iterator for Frames {
-    type Item = Result<Item, Failure>;
+    type Item = Result<FeedRecord, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.read() {
@@ -98,7 +98,7 @@ impl Drop for Frames {
     }
 }
 
-struct Sound {
+struct VideoSound {
     child: Child,
     file: PathBuf,
     samples: ChildStdout,
@@ -107,7 +107,7 @@ struct Sound {
     frames: u64,
 }
 
-impl Sound {
+impl VideoSound {
     fn start(ffmpeg: &Path, file: &Path, rate: u32, chunk: Duration) -> Result<Self, Failure> {
         // Gaps are filled, so that a sample's number tells its time.
         let mut child = ffmpeg::command(ffmpeg, file)
@@ -120,8 +120,8 @@ impl Sound {
     }
 }
 
-impl Iterator for Sound {
-    type Item = Result<Item, Failure>;
+impl Iterator for VideoSound {
+    type Item = Result<FeedRecord, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut payload = Vec::with_capacity(self.size);
@@ -136,11 +136,11 @@ impl Iterator for Sound {
         let at = frame_time(self.frames, self.rate);
         self.frames += payload.len() as u64 / 2;
         let content_type = format!("audio/pcm;rate={};channels=1;format=s16le", self.rate).into();
-        Some(Ok(Item { at, kind: "audio", content_type, payload: payload.into() }))
+        Some(Ok(FeedRecord { at, kind: "audio", content_type, payload: payload.into() }))
     }
 }
 
-impl Drop for Sound {
+impl Drop for VideoSound {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();

@@ -9,11 +9,11 @@ use std::time::Duration;
 use lockstep_engine::ingest::wav::{ReadAt, WavHeader};
 use lockstep_engine::media::Media;
 
-use super::{Failure, Item, Source, chunk_bytes, frame_time};
+use super::{Failure, FeedRecord, FeedSource, chunk_bytes, frame_time};
 
-pub(super) fn open(file: &Path, chunk: Duration) -> Result<Source, Failure> {
+pub(super) fn open(file: &Path, chunk: Duration) -> Result<FeedSource, Failure> {
     let place = |error: String| -> Failure { format!("{}: {error}", file.display()).into() };
-    let sound = Sound::open(file).map_err(|error| place(error.to_string()))?;
+    let sound = WavBytes::open(file).map_err(|error| place(error.to_string()))?;
     let WavHeader { pcm, data } = WavHeader::read(&sound).map_err(place)?;
     let frame = pcm.frame_size();
     let size = chunk_bytes(chunk, pcm.rate, frame);
@@ -32,23 +32,23 @@ pub(super) fn open(file: &Path, chunk: Duration) -> Result<Source, Failure> {
         }
         let time = frame_time(((at - begin) / frame) as u64, pcm.rate);
         at += length;
-        Some(Ok(Item {
+        Some(Ok(FeedRecord {
             at: time,
             kind: "audio",
             content_type: content_type.clone(),
             payload: payload.into(),
         }))
     });
-    Ok(Source { absolute: false, file: file.to_owned(), items: Box::new(items) })
+    Ok(FeedSource { absolute: false, file: file.to_owned(), items: Box::new(items) })
 }
 
 /// A file's bytes: where they are, or in memory where they come through a pipe.
-enum Sound {
+enum WavBytes {
     There { file: File, length: usize },
     Held(Vec<u8>),
 }
 
-impl Sound {
+impl WavBytes {
     fn open(path: &Path) -> std::io::Result<Self> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -62,7 +62,7 @@ impl Sound {
     }
 }
 
-impl ReadAt for Sound {
+impl ReadAt for WavBytes {
     fn length(&self) -> usize {
         match self {
             Self::There { length, .. } => *length,

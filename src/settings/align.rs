@@ -33,17 +33,17 @@ pub(super) const KEYS: [&str; 13] = [
 const JOINS: [&str; 4] = ["window", "nearest", "latest", "all_between_pivots"];
 
 /// The keys of a single method, except `pivot`.
-const OWN_KEYS: [(&str, Kind); 6] = [
-    ("queue", Kind::ApproximateTime),
-    ("max_interval", Kind::ApproximateTime),
-    ("age_penalty", Kind::ApproximateTime),
-    ("size", Kind::Tumbling),
-    ("gap", Kind::Session),
-    ("max", Kind::Session),
+const OWN_KEYS: [(&str, MethodKind); 6] = [
+    ("queue", MethodKind::ApproximateTime),
+    ("max_interval", MethodKind::ApproximateTime),
+    ("age_penalty", MethodKind::ApproximateTime),
+    ("size", MethodKind::Tumbling),
+    ("gap", MethodKind::Session),
+    ("max", MethodKind::Session),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum MethodKind {
     Pivot,
     Exact,
     ApproximateTime,
@@ -79,11 +79,11 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         });
     };
     let kinds = [
-        ("pivot", Kind::Pivot),
-        ("exact", Kind::Exact),
-        ("approximate-time", Kind::ApproximateTime),
-        ("tumbling", Kind::Tumbling),
-        ("session", Kind::Session),
+        ("pivot", MethodKind::Pivot),
+        ("exact", MethodKind::Exact),
+        ("approximate-time", MethodKind::ApproximateTime),
+        ("tumbling", MethodKind::Tumbling),
+        ("session", MethodKind::Session),
     ];
     let method = section.optional("method", word(&kinds));
     let max_wait = section.or("max_wait", max_wait, positive_duration);
@@ -93,10 +93,10 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         // The other keys depend on it.
         return None;
     }
-    let kind = method.unwrap_or(Kind::Pivot);
+    let kind = method.unwrap_or(MethodKind::Pivot);
     let revise = read_revise(&section, kind);
     refuse_foreign(&section, &kinds, kind);
-    if kind != Kind::ApproximateTime {
+    if kind != MethodKind::ApproximateTime {
         for input in inputs.iter().filter(|input| input.min_period.is_some()) {
             root.wrong_at(
                 &["inputs", &input.name, "min_period"],
@@ -105,17 +105,17 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         }
     }
     let (method, policies) = match kind {
-        Kind::Pivot => read_pivot(&section, inputs),
-        Kind::Exact => (Some(Method::Exact), read_inputs(&section, "exact", inputs)),
-        Kind::ApproximateTime => {
+        MethodKind::Pivot => read_pivot(&section, inputs),
+        MethodKind::Exact => (Some(Method::Exact), read_inputs(&section, "exact", inputs)),
+        MethodKind::ApproximateTime => {
             let method = Method::ApproximateTime(read_approximate(&section, inputs));
             (Some(method), read_inputs(&section, "approximate-time", inputs))
         }
-        Kind::Tumbling => {
+        MethodKind::Tumbling => {
             let size = section.required("size", "size = \"1s\"", positive_duration);
             (size.map(|size| Method::Tumbling { size }), read_inputs(&section, "tumbling", inputs))
         }
-        Kind::Session => (read_session(&section), read_inputs(&section, "session", inputs)),
+        MethodKind::Session => (read_session(&section), read_inputs(&section, "session", inputs)),
     };
     section.finish();
     let inputs = policies.into_iter().collect::<Option<_>>()?;
@@ -123,8 +123,9 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
 }
 
 /// Notes keys of another method, with the method that they belong to.
-fn refuse_foreign(section: &Section<'_>, kinds: &[(&str, Kind)], kind: Kind) {
-    let name = |kind: Kind| kinds.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name);
+fn refuse_foreign(section: &Section<'_>, kinds: &[(&str, MethodKind)], kind: MethodKind) {
+    let name =
+        |kind: MethodKind| kinds.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name);
     for (key, owner) in OWN_KEYS.into_iter().filter(|(key, owner)| *owner != kind && section.has(key)) {
         section.skip(&[key]);
         let (owner, here) = (name(owner), name(kind));
@@ -166,11 +167,11 @@ fn read_bounds(align: &Section<'_>) -> Bounds {
 }
 
 /// The revisions of bundles: when one is published early, and how long it can change.
-fn read_revise(section: &Section<'_>, kind: Kind) -> Revise {
+fn read_revise(section: &Section<'_>, kind: MethodKind) -> Revise {
     let allowed_lateness = section.or("allowed_lateness", Duration::ZERO, duration);
     let early = section.or("emit", false, word(&[("final", false), ("early-and-final", true)]));
     let revise = Revise { allowed_lateness, early };
-    if kind != Kind::Pivot && revise.revises() {
+    if kind != MethodKind::Pivot && revise.revises() {
         let key = if early { "emit" } else { "allowed_lateness" };
         section.wrong(
             key,

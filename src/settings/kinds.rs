@@ -21,14 +21,14 @@ pub(super) fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-type Kind<T> = Result<T, String>;
+type Parsed<T> = Result<T, String>;
 
-fn text<'v>(value: &'v DeValue<'_>, want: &str) -> Kind<&'v str> {
+fn text<'v>(value: &'v DeValue<'_>, want: &str) -> Parsed<&'v str> {
     value.as_str().ok_or_else(|| format!("is {}; write {want}", shown(value)))
 }
 
 /// A text of at least one character.
-pub(super) fn string(value: &DeValue<'_>) -> Kind<String> {
+pub(super) fn string(value: &DeValue<'_>) -> Parsed<String> {
     match text(value, "a text in quotes")? {
         "" => Err("is empty; write a text".to_owned()),
         text => Ok(text.to_owned()),
@@ -36,17 +36,17 @@ pub(super) fn string(value: &DeValue<'_>) -> Kind<String> {
 }
 
 /// `true` or `false`.
-pub(super) fn boolean(value: &DeValue<'_>) -> Kind<bool> {
+pub(super) fn boolean(value: &DeValue<'_>) -> Parsed<bool> {
     value.as_bool().ok_or_else(|| format!("is {}; write true or false, without quotes", shown(value)))
 }
 
 /// A path as written; the caller joins it to its base folder.
-pub(super) fn path(value: &DeValue<'_>) -> Kind<PathBuf> {
+pub(super) fn path(value: &DeValue<'_>) -> Parsed<PathBuf> {
     string(value).map(PathBuf::from)
 }
 
 /// One of a few words.
-pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Kind<T> {
+pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Parsed<T> {
     move |value| {
         let want = || words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
         let text = text(value, &want())?;
@@ -56,7 +56,7 @@ pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Kin
 }
 
 /// A whole number.
-pub(super) fn whole(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<u64> {
+pub(super) fn whole(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Parsed<u64> {
     move |value| {
         let (least, most) = (range.start(), range.end());
         let Some(integer) = value.as_integer() else {
@@ -70,19 +70,19 @@ pub(super) fn whole(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind
 }
 
 /// A whole number as a count of things in memory.
-pub(super) fn count(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<usize> {
+pub(super) fn count(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Parsed<usize> {
     let whole = whole(range);
     move |value| whole(value).and_then(|number| usize::try_from(number).map_err(|error| error.to_string()))
 }
 
 /// A whole number that fits 32 bits.
-pub(super) fn small(range: RangeInclusive<u32>) -> impl Fn(&DeValue<'_>) -> Kind<u32> {
+pub(super) fn small(range: RangeInclusive<u32>) -> impl Fn(&DeValue<'_>) -> Parsed<u32> {
     let whole = whole(u64::from(*range.start())..=u64::from(*range.end()));
     move |value| whole(value).and_then(|number| u32::try_from(number).map_err(|error| error.to_string()))
 }
 
 /// Any whole number, negative ones too.
-pub(super) fn integer(value: &DeValue<'_>) -> Kind<i64> {
+pub(super) fn integer(value: &DeValue<'_>) -> Parsed<i64> {
     value
         .as_integer()
         .and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok())
@@ -90,7 +90,7 @@ pub(super) fn integer(value: &DeValue<'_>) -> Kind<i64> {
 }
 
 /// A finite number in a range.
-pub(super) fn number(range: RangeInclusive<f32>) -> impl Fn(&DeValue<'_>) -> Kind<f32> {
+pub(super) fn number(range: RangeInclusive<f32>) -> impl Fn(&DeValue<'_>) -> Parsed<f32> {
     move |value| {
         let number = match value {
             DeValue::Float(float) => float.as_str().replace('_', "").parse::<f32>().ok(),
@@ -113,12 +113,14 @@ pub(super) fn number(range: RangeInclusive<f32>) -> impl Fn(&DeValue<'_>) -> Kin
 }
 
 /// A finite number of any size.
-pub(super) fn any_number(value: &DeValue<'_>) -> Kind<f32> {
+pub(super) fn any_number(value: &DeValue<'_>) -> Parsed<f32> {
     number(f32::MIN..=f32::MAX)(value)
 }
 
 /// A list of values of one kind.
-pub(super) fn list<'v, T>(kind: impl Fn(&DeValue<'v>) -> Kind<T>) -> impl Fn(&DeValue<'v>) -> Kind<Vec<T>> {
+pub(super) fn list<'v, T>(
+    kind: impl Fn(&DeValue<'v>) -> Parsed<T>,
+) -> impl Fn(&DeValue<'v>) -> Parsed<Vec<T>> {
     move |value| match value {
         DeValue::Array(items) => items
             .iter()
@@ -133,8 +135,8 @@ pub(super) fn list<'v, T>(kind: impl Fn(&DeValue<'v>) -> Kind<T>) -> impl Fn(&De
 
 /// A list of exactly three values, one for each colour.
 pub(super) fn three<'v, T: Copy>(
-    kind: impl Fn(&DeValue<'v>) -> Kind<T>,
-) -> impl Fn(&DeValue<'v>) -> Kind<[T; 3]> {
+    kind: impl Fn(&DeValue<'v>) -> Parsed<T>,
+) -> impl Fn(&DeValue<'v>) -> Parsed<[T; 3]> {
     let list = list(kind);
     move |value| {
         let items = list(value)?;
@@ -144,7 +146,7 @@ pub(super) fn three<'v, T: Copy>(
 }
 
 /// A duration such as `"200ms"`, with units from nanoseconds to days.
-pub(super) fn duration(value: &DeValue<'_>) -> Kind<Duration> {
+pub(super) fn duration(value: &DeValue<'_>) -> Parsed<Duration> {
     let want = "a duration with its unit, as \"40us\", \"200ms\", \"2s\", \"1m\", \"12h\" or \"30d\"";
     let text = text(value, want)?;
     parse_duration(text).ok_or_else(|| no_duration(value, text, want))
@@ -161,7 +163,7 @@ fn no_duration(value: &DeValue<'_>, text: &str, want: &str) -> String {
 }
 
 /// A duration above 0.
-pub(super) fn positive_duration(value: &DeValue<'_>) -> Kind<Duration> {
+pub(super) fn positive_duration(value: &DeValue<'_>) -> Parsed<Duration> {
     duration(value).and_then(|length| {
         if length.is_zero() {
             Err(format!("is {}; write a duration above 0", shown(value)))
@@ -172,7 +174,7 @@ pub(super) fn positive_duration(value: &DeValue<'_>) -> Kind<Duration> {
 }
 
 /// A duration in nanoseconds, with its sign.
-pub(super) fn signed_duration(value: &DeValue<'_>) -> Kind<i64> {
+pub(super) fn signed_duration(value: &DeValue<'_>) -> Parsed<i64> {
     let want = "a duration with its unit, as \"-37ms\" or \"1.5s\"";
     let text = text(value, want)?;
     let (sign, length) = match text.strip_prefix('-') {
@@ -184,8 +186,8 @@ pub(super) fn signed_duration(value: &DeValue<'_>) -> Kind<i64> {
 
 /// A value of a kind, or `false` for none.
 pub(super) fn or_false<T>(
-    kind: impl Fn(&DeValue<'_>) -> Kind<T>,
-) -> impl Fn(&DeValue<'_>) -> Kind<Option<T>> {
+    kind: impl Fn(&DeValue<'_>) -> Parsed<T>,
+) -> impl Fn(&DeValue<'_>) -> Parsed<Option<T>> {
     move |value| match value {
         DeValue::Boolean(false) => Ok(None),
         _ => kind(value).map(Some).map_err(|why| format!("{why}, or false")),
@@ -219,7 +221,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A size in bytes such as `"8MiB"`, or a plain whole number.
-pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Kind<u64> {
+pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Parsed<u64> {
     move |value| {
         let want = "a number of bytes, as 4096, \"64KiB\", \"8MiB\" or \"1GiB\"";
         let bytes = match value {

@@ -34,7 +34,7 @@ pub(super) fn read(
         if let Some(kind) = entry.one_of(&VIEWS, example)
             && let Some(view) = entry.table(kind)
         {
-            let reader = Reader { section: &view, signature, base, name };
+            let reader = OutputReader { section: &view, signature, base, name };
             views.extend(reader.view(kind, has_image).map(|view| OutputView { name: name.to_owned(), view }));
             view.finish();
         }
@@ -53,7 +53,7 @@ fn all_raw(signature: &Signature) -> Vec<OutputView> {
     views.map(|(output, spec)| OutputView { name: spec.name.clone(), view: View::Raw { output } }).collect()
 }
 
-struct Reader<'a, 's> {
+struct OutputReader<'a, 's> {
     section: &'s Section<'a>,
     /// None if the model was not found.
     signature: Option<&'s Signature>,
@@ -61,7 +61,7 @@ struct Reader<'a, 's> {
     name: &'s str,
 }
 
-impl Reader<'_, '_> {
+impl OutputReader<'_, '_> {
     fn view(&self, kind: &str, has_image: bool) -> Option<View> {
         match kind {
             "detections" => self.detections(has_image),

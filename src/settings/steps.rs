@@ -63,8 +63,8 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
         (0..drafts.len()).collect()
     });
     let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-    let reader = Reader { drafts: &drafts, place: &place, inputs, base };
-    let mut steps: Vec<Option<Read>> =
+    let reader = StepReader { drafts: &drafts, place: &place, inputs, base };
+    let mut steps: Vec<Option<ReadStep>> =
         order.iter().map(|step| drafts.get(*step).and_then(|draft| reader.step(draft))).collect();
     if is_sorted {
         check_shapes(&mut steps, &section);
@@ -73,7 +73,7 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
 }
 
 /// A step that could be read.
-struct Read {
+struct ReadStep {
     step: Step,
     /// True if its bindings have no mistake yet: a shape that does not fit would be noted twice.
     is_bound: bool,
@@ -82,7 +82,7 @@ struct Read {
 }
 
 /// Notes the shapes that do not fit across the steps that could be read, and sets the known extents of each.
-fn check_shapes(steps: &mut [Option<Read>], section: &Section<'_>) {
+fn check_shapes(steps: &mut [Option<ReadStep>], section: &Section<'_>) {
     let known: Vec<Option<&Step>> = steps.iter().map(|read| read.as_ref().map(|read| &read.step)).collect();
     let (extents, mismatches) = check_known(&known, &tensors::row_of);
     for mismatch in mismatches {
@@ -96,7 +96,7 @@ fn check_shapes(steps: &mut [Option<Read>], section: &Section<'_>) {
         }
     }
     for (read, extents) in steps.iter_mut().zip(extents) {
-        if let Some(Read { step, .. }) = read {
+        if let Some(ReadStep { step, .. }) = read {
             step.model.extents = extents;
             like_its_model(&mut step.care, &step.model);
         }
@@ -142,7 +142,7 @@ fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
 
 mod unfitted;
 
-struct Reader<'a, 'd> {
+struct StepReader<'a, 'd> {
     drafts: &'d [Draft<'a>],
     /// Each draft's index in the pipeline, by its index here.
     place: &'d BTreeMap<usize, usize>,
@@ -150,8 +150,8 @@ struct Reader<'a, 'd> {
     base: &'d Path,
 }
 
-impl Reader<'_, '_> {
-    fn step(&self, draft: &Draft<'_>) -> Option<Read> {
+impl StepReader<'_, '_> {
+    fn step(&self, draft: &Draft<'_>) -> Option<ReadStep> {
         let section = &draft.section;
         let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
         let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
@@ -200,7 +200,7 @@ impl Reader<'_, '_> {
             outputs,
             care: draft.care.clone(),
         };
-        Some(Read { step, is_bound, is_shown })
+        Some(ReadStep { step, is_bound, is_shown })
     }
 
     fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {

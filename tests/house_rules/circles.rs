@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rules::File;
-use crate::source::{code_only, paths};
+use crate::source::{code, paths};
 
 /// Files that still import one another in a circle, one a line. The list may only shrink: remove a file once its circle is gone.
 const IN_CIRCLES: &str = include_str!("circles.txt");
@@ -33,13 +33,6 @@ fn module(path: &str) -> Option<(&str, Vec<&str>)> {
         names.pop();
     }
     Some((root, names))
-}
-
-/// Returns the code of a file without its inline tests, which import freely.
-fn code(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-    // A visibility such as `pub(in crate::publish)` is no import.
-    code_only(&text[..end]).replace("(in crate::", "(in_crate::").replace("(in super::", "(in_super::")
 }
 
 /// Returns the file that a path names, seen from a module; none outside of the crate and for the module itself.

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod circles;
+mod names;
 mod rules;
 mod source;
 
@@ -11,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use circles::{circles, in_circles, stages_of_actors};
+use names::{allowed, names};
 use rules::{File, judge, manifest};
 
 fn root() -> &'static Path {
@@ -72,6 +74,13 @@ fn source_files_import_in_no_circle_and_stages_no_other_stage() {
     let mut wrong = circles(&files, &in_circles());
     wrong.extend(files.iter().flat_map(stages_of_actors));
     demand(&wrong);
+}
+
+#[test]
+fn type_names_have_one_meaning() {
+    let sources = sources();
+    let files: Vec<File<'_>> = sources.iter().map(|(path, text)| File { path, text }).collect();
+    demand(&names(&files, &allowed()));
 }
 
 #[test]
@@ -203,4 +212,23 @@ fn stages_of_actors_sees_an_import_of_another_stage() {
     assert!(judge("actors/src/load.rs", "use crate::{mailbox, publish::Inbox};").contains("`publish`"));
     assert_eq!(judge("actors/src/ingest/shards.rs", "use crate::ingest::Intake; use crate::message::A;"), "");
     assert_eq!(judge("actors/src/run/start.rs", "use crate::{align, batch};"), "");
+}
+
+#[test]
+fn names_sees_a_second_type_of_a_name() {
+    let files = |texts: [&'static str; 2]| {
+        let one = |(path, text)| File { path, text };
+        [("src/a.rs", texts[0]), ("engine/src/b.rs", texts[1])].map(one)
+    };
+    let twice = files(["pub struct Plan;", "pub(crate) trait Plan {\n}"]);
+    let wrong = names(&twice, &[]).concat();
+    assert!(wrong.contains("Plan: names types in src/a.rs, engine/src/b.rs"), "{wrong}");
+    assert!(names(&twice, &[("Plan", "")]).concat().contains("Plan"), "a reason is demanded");
+    assert!(names(&twice, &[("Plan", "a reason")]).is_empty());
+    let once = files(["enum Plan {}", "// struct Plan\nimpl A for B {\n    type Plan = C;\n}"]);
+    assert!(names(&once, &[]).is_empty());
+    assert!(names(&once, &[("Plan", "a reason")]).concat().contains("remove it from names.txt"));
+    assert!(
+        names(&files(["struct Plan;", "#[cfg(test)]\nmod tests {\n    struct Plan;\n}"]), &[]).is_empty()
+    );
 }

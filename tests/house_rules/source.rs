@@ -1,5 +1,12 @@
 //! Rust source for the rules: code without comments and literals, and the paths that it names.
 
+/// Returns the code of a file without comments, literals and inline tests, which import and name freely.
+pub(crate) fn code(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    // A visibility such as `pub(in crate::publish)` is no import.
+    code_only(&text[..end]).replace("(in crate::", "(in_crate::").replace("(in super::", "(in_super::")
+}
+
 /// Returns the code with every comment, string and character literal blanked out, line by line.
 pub(crate) fn code_only(text: &str) -> String {
     let bytes = text.as_bytes();

@@ -12,7 +12,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use super::Align;
-use super::moving::{Giving, Waiting};
+use super::moving::{Giving, WaitingSample};
 use crate::message::{AlignMessage, ShardMove};
 use crate::stage_actor::Outbox;
 
@@ -92,7 +92,7 @@ impl Align {
             waited.extend(taking.awaiting.handed_over(giver));
         }
         let is_over = taking.awaiting.is_over();
-        for Waiting { sample, had_ended } in waited {
+        for WaitingSample { sample, had_ended } in waited {
             let (stream, input, stamp) = (sample.stream.clone(), sample.input(), Stamp::from(&*sample));
             if had_ended {
                 self.aligner.observe(&stream, input, stamp, self.known_until, &mut self.events);

@@ -18,7 +18,7 @@ pub(super) struct Giving {
 /// Streams that are still to be adopted.
 pub(super) struct Taking {
     pub(super) moving: Arc<ShardMove>,
-    pub(super) awaiting: Awaiting<Waiting>,
+    pub(super) awaiting: Awaiting<WaitingSample>,
     /// Partitions that were revoked during the move: streams of them are outdated.
     pub(super) revoked: Vec<PartitionId>,
     /// Set when ingest has sent its last message: the number of shards that receive the stop.
@@ -26,7 +26,7 @@ pub(super) struct Taking {
 }
 
 /// A sample that waits for its stream.
-pub(super) struct Waiting {
+pub(super) struct WaitingSample {
     pub(super) sample: Arc<Sample>,
     pub(super) had_ended: bool,
 }
@@ -47,7 +47,7 @@ impl Taking {
     ) -> Vec<Arc<Sample>> {
         let keep = |sample: Arc<Sample>| {
             let stream = sample.stream.clone();
-            let waiting = Waiting { sample, had_ended };
+            let waiting = WaitingSample { sample, had_ended };
             let now = self.awaiting.keep(&stream, waiting, || aligner.knows(&stream));
             now.map(|waiting| waiting.sample)
         };

@@ -10,7 +10,7 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::message::{BatchMessage, Order, Waiting};
+use crate::message::{BatchMessage, Order, QueuedBundle};
 use crate::stage_actor::Outbox;
 
 /// Batches that an instance may hold: one that runs and one that is prepared.
@@ -21,7 +21,7 @@ pub(super) const SLOTS: usize = 2;
 pub(super) struct BatchQueue {
     /// An id that no other queue of the step has had, so that slots for a removed queue are dropped.
     pub(super) id: u64,
-    pub(super) batcher: Batcher<Waiting>,
+    pub(super) batcher: Batcher<QueuedBundle>,
     instances: usize,
     slots: Arc<Semaphore>,
     /// Slots of removed instances that still have to be taken out.
@@ -114,20 +114,20 @@ impl BatchQueue {
     }
 
     /// Returns the next place in the sequence of orders.
-    pub(super) fn place(&mut self) -> Place {
+    pub(super) fn place(&mut self) -> QueuePlace {
         let number = self.numbered;
         self.numbered += 1;
-        Place { handoff: self.handoff.clone(), number }
+        QueuePlace { handoff: self.handoff.clone(), number }
     }
 }
 
 /// The place of an order among those of its queue.
-pub(super) struct Place {
+pub(super) struct QueuePlace {
     handoff: Arc<Handoff>,
     number: u64,
 }
 
-impl Place {
+impl QueuePlace {
     /// Fills the place with its order, or leaves it empty.
     pub(super) fn fill(self, order: Option<Order>) {
         self.handoff.put(self.number, order);

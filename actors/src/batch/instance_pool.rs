@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::counts::Instances;
 use crate::failure::Failures;
 use crate::instance_handle::{InstanceHandle, MakeInstance};
-use crate::message::{BatchMessage, Change, Order};
+use crate::message::{BatchMessage, Order, PoolChange};
 use crate::stage_actor::Outbox;
 use crate::step_runtime::StepRuntime;
 
@@ -40,13 +40,13 @@ pub(super) struct InstancePool {
     present: Vec<Arc<dyn InstanceHandle>>,
     /// The numbers of the instances that are present, being added, or still ending.
     numbers: BTreeSet<usize>,
-    coming: Option<Coming>,
+    coming: Option<PendingInstance>,
     loads: Restarts,
     not_before: Option<Timestamp>,
 }
 
 /// An instance that is being added and takes no batches yet.
-struct Coming {
+struct PendingInstance {
     instance: Arc<dyn InstanceHandle>,
     /// The sender of its orders, if it is to have its own queue.
     to: Option<Sender<Order>>,
@@ -126,7 +126,7 @@ impl InstancePool {
             let _ = report.send(outcome.map_err(|error| error.to_string()));
         }));
         self.not_before = None;
-        self.coming = Some(Coming { instance: instance.clone(), to, has_loaded: false });
+        self.coming = Some(PendingInstance { instance: instance.clone(), to, has_loaded: false });
         if let Err(error) = started {
             return self.loaded(Err(format!("the system gives no thread: {error}")), now);
         }
@@ -135,7 +135,7 @@ impl InstancePool {
         out.later(async move {
             let outcome =
                 loaded.await.unwrap_or_else(|_| Err("the instance ended before its model was loaded".into()));
-            BatchMessage::Change(Change::Loaded(outcome))
+            BatchMessage::Change(PoolChange::Loaded(outcome))
         });
     }
 
@@ -185,7 +185,7 @@ impl InstancePool {
 
     /// Admits the added instance to the pool. Returns the sender of its orders, if it has its own queue.
     pub(super) fn join(&mut self) -> Option<Sender<Order>> {
-        let Coming { instance, to, .. } = self.coming.take()?;
+        let PendingInstance { instance, to, .. } = self.coming.take()?;
         self.present.push(instance);
         to
     }
@@ -211,7 +211,7 @@ impl InstancePool {
         instance.leave(gone);
         out.later(async move {
             let _ = has_gone.await;
-            BatchMessage::Change(Change::Gone(number))
+            BatchMessage::Change(PoolChange::Gone(number))
         });
     }
 

@@ -18,16 +18,16 @@ use tokio::sync::oneshot;
 
 use super::batch_queue::{BatchQueue, orders};
 use super::{BatchStage, QueueMove};
-use crate::message::{BatchMessage, Change, Order, Waiting};
+use crate::message::{BatchMessage, Order, PoolChange, QueuedBundle};
 use crate::stage_actor::Outbox;
 
 impl BatchStage {
-    pub(super) fn change(&mut self, change: Change, now: Timestamp, out: &mut Outbox<BatchMessage>) {
+    pub(super) fn change(&mut self, change: PoolChange, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         match change {
-            Change::Desired => self.watch_desired(out),
-            Change::Loaded(outcome) => self.pool.loaded(outcome, now),
-            Change::HandedOver(giver, given) => self.handed_over(giver, given, out),
-            Change::Gone(number) => self.pool.gone(number),
+            PoolChange::Desired => self.watch_desired(out),
+            PoolChange::Loaded(outcome) => self.pool.loaded(outcome, now),
+            PoolChange::HandedOver(giver, given) => self.handed_over(giver, given, out),
+            PoolChange::Gone(number) => self.pool.gone(number),
         }
         self.settle(now, out);
         self.pump_all(now, out);
@@ -38,7 +38,7 @@ impl BatchStage {
         let mut asked = self.pool.counts.changes();
         out.later(async move {
             match asked.changed().await {
-                Ok(()) => BatchMessage::Change(Change::Desired),
+                Ok(()) => BatchMessage::Change(PoolChange::Desired),
                 // The sender outlives all actors, so this does not happen.
                 Err(_) => std::future::pending().await,
             }
@@ -107,7 +107,7 @@ impl BatchStage {
         let mut awaiting = Awaiting::new(resize);
         for giver in resize.givers() {
             let Some(queue) = self.queues.get_mut(giver) else { continue };
-            let moves = |waiting: &Waiting| resize.moves(&waiting.job.bundle.stream).is_some();
+            let moves = |waiting: &QueuedBundle| resize.moves(&waiting.job.bundle.stream).is_some();
             for (since, waiting) in queue.batcher.take_out(moves) {
                 let stream = waiting.job.bundle.stream.clone();
                 awaiting.keep(&stream, (since, waiting), || false);
@@ -116,7 +116,7 @@ impl BatchStage {
             queue.place().fill(Some(Order::HandOver { resize, reply }));
             out.later(async move {
                 match given.await {
-                    Ok(given) => BatchMessage::Change(Change::HandedOver(giver, given)),
+                    Ok(given) => BatchMessage::Change(PoolChange::HandedOver(giver, given)),
                     // The instance has failed, and the pipeline with it.
                     Err(_) => std::future::pending().await,
                 }

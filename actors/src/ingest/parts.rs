@@ -8,7 +8,7 @@ use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::ingest::gate::Gate;
 use lockstep_engine::ingest::source::SourceControl;
-use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::until::EndOffsets;
 use parking_lot::Mutex;
 
 use super::shards::Shards;
@@ -38,7 +38,7 @@ pub struct IngestParts {
     /// Stream state that was restored from before the partitions came to this process.
     pub restored: Arc<Mutex<RestoredStates>>,
     /// The end of reading, if the pipeline ends by itself.
-    pub until: Option<Ends>,
+    pub until: Option<EndOffsets>,
     /// The pipeline's health.
     pub status: Arc<Status>,
 }

@@ -46,13 +46,13 @@ impl Shedding {
 
 /// The samples that were shed of one chunk of records.
 #[derive(Default)]
-pub(super) struct Aside {
+pub(super) struct ShedSamples {
     ended: Vec<Unread>,
     /// The latest shed sample of each stream, unless a kept one followed.
     latest: BTreeMap<StreamKey, Arc<Sample>>,
 }
 
-impl Aside {
+impl ShedSamples {
     /// Adds a shed sample. It ends at once, or goes to the topic of late samples with its age.
     pub(super) fn put(&mut self, sample: Sample, why: Shed, input: &InputSpec, now: Timestamp) {
         let sample = Arc::new(sample);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::copartition::Copartition;
-use lockstep_engine::ingest::open_transaction::{Held, OpenTransactions};
-use lockstep_engine::ingest::source::End;
+use lockstep_engine::ingest::open_transaction::{OpenTransaction, OpenTransactions};
+use lockstep_engine::ingest::source::PartitionEnd;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::telemetry::upstream as metrics;
@@ -76,7 +76,7 @@ impl Upstream {
     }
 
     /// Observes the end of an assigned partition.
-    pub(super) fn end(&mut self, partition: PartitionId, end: &End, now: Timestamp) {
+    pub(super) fn end(&mut self, partition: PartitionId, end: &PartitionEnd, now: Timestamp) {
         self.open.observe(partition, end, now);
         self.lagging.insert(partition);
         metrics::lag(input_name(&self.inputs, partition.input), partition, Some(end.lag));
@@ -148,7 +148,7 @@ impl Upstream {
     }
 
     fn check_transactions(&mut self, now: Timestamp) {
-        let held: Vec<(PartitionId, Held)> = self.open.held(now).collect();
+        let held: Vec<(PartitionId, OpenTransaction)> = self.open.held(now).collect();
         for gone in std::mem::take(&mut self.held_back) {
             if !held.iter().any(|(partition, _)| *partition == gone) {
                 let input = input_name(&self.inputs, gone.input);
@@ -163,7 +163,7 @@ impl Upstream {
             let input = input_name(&self.inputs, partition.input);
             metrics::held_back(input, partition, Some(held.offsets));
             if self.is_log_due(&open_in(partition), now) {
-                let Held { at, offsets, since } = held;
+                let OpenTransaction { at, offsets, since } = held;
                 tracing::warn!(
                     input = input_name(&self.inputs, partition.input),
                     partition = partition.partition,

@@ -62,7 +62,7 @@ fn upstream_waits_for_partner_partitions_and_then_refuses() {
 #[test]
 fn upstream_reports_an_open_transaction_until_its_end() {
     let (mut upstream, status) = upstream();
-    let held = End { lag: 0, stable: NextOffset(26), high: NextOffset(140) };
+    let held = PartitionEnd { lag: 0, stable: NextOffset(26), high: NextOffset(140) };
     for second in 0..=10 {
         assert_eq!(status.upstream(), BTreeMap::new());
         upstream.end(of(0, 3), &held, at(second * 1_000));

@@ -7,12 +7,12 @@ use parking_lot::{Condvar, Mutex};
 /// A notification with a count, so that no notification between a check and a wait is missed.
 #[derive(Debug, Default)]
 pub struct Notify {
-    state: Mutex<State>,
+    state: Mutex<NotifyState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NotifyState {
     count: u64,
     is_closing: bool,
 }

@@ -7,14 +7,14 @@ use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::supervision::restart::Restarts;
 use tokio::sync::oneshot;
 
-use super::work::Work;
+use super::work::BatchRun;
 
 /// The work in flight. A thread puts it into the slot while it calls the model and when it leaves.
 pub(super) struct InFlight {
     /// The stream state.
     pub(super) state: StateStore,
     /// The batch that has not ended.
-    pub(super) work: Option<Work>,
+    pub(super) work: Option<BatchRun>,
     /// The reason of the hung call, if a thread was abandoned in one.
     pub(super) hung: Option<String>,
 }

@@ -16,7 +16,7 @@ use crate::route::Onward;
 use crate::step_runtime::StepRuntime;
 
 /// A batch that has not ended.
-pub(super) struct Work {
+pub(super) struct BatchRun {
     jobs: Vec<(Arc<Job>, Timestamp)>,
     placements: Vec<Option<Placement>>,
     /// The inputs of the whole batch, until they are used.
@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub(super) losses: u32,
 }
 
-impl Work {
+impl BatchRun {
     pub(super) fn new(batch: Batch, tries: u32) -> Self {
         let Batch { jobs, inputs, placements, cut_at, prepared_at, slot } = batch;
         Self {

@@ -22,7 +22,7 @@ use super::call::{Failed, call, with_state};
 use super::core::{Instance, InstanceParts};
 use super::models::Models;
 use super::slot::{InFlight, Occupant};
-use super::work::Work;
+use super::work::BatchRun;
 use crate::instance_handle::Loaded;
 use crate::message::Order;
 use crate::panic_text::panic_text;
@@ -188,7 +188,7 @@ impl Worker {
             match self.instance.next_order() {
                 None => return Err((Some(in_flight), Leave::Ended)),
                 Some(Order::Batch(batch)) => {
-                    in_flight.work = Some(Work::new(batch, self.parts().runtime.step.care.tries));
+                    in_flight.work = Some(BatchRun::new(batch, self.parts().runtime.step.care.tries));
                 }
                 Some(Order::HandOver { resize, reply }) => {
                     let _ = reply.send(in_flight.state.hand_over(|stream| resize.moves(stream).is_some()));
@@ -210,7 +210,7 @@ impl Worker {
 
     /// Waits until the breaker permits a call, or chooses the fallback model, or fails the batch, as `on_open_circuit` says.
     /// Returns `None` if the pipeline ends.
-    fn admitted(&self, work: &mut Work) -> Option<Runner> {
+    fn admitted(&self, work: &mut BatchRun) -> Option<Runner> {
         let runtime = &self.parts().runtime;
         loop {
             let count = self.parts().notify.count();
@@ -230,7 +230,7 @@ impl Worker {
                     let why = "the circuit breaker is open: the model has failed too often in a row";
                     let mut onward = Onward::default();
                     for row in rows {
-                        self.fail(work, row, (why, 0), now, &mut onward);
+                        self.fail(work, row, why, 0, now, &mut onward);
                     }
                     work.release_if_done();
                     onward.send_blocking(&self.parts().routes);
@@ -378,7 +378,7 @@ impl Worker {
                 is_for_good = true;
                 work.release_if_done();
                 let mut onward = Onward::default();
-                self.fail(work, row, (why, tries), now, &mut onward);
+                self.fail(work, row, why, tries, now, &mut onward);
                 onward.send_blocking(&self.parts().routes);
             }
         }
@@ -389,7 +389,7 @@ impl Worker {
     }
 
     /// Fails a bundle after `tries` tries of it alone.
-    fn fail(&self, work: &Work, row: usize, (why, tries): (&str, u32), now: Timestamp, onward: &mut Onward) {
+    fn fail(&self, work: &BatchRun, row: usize, why: &str, tries: u32, now: Timestamp, onward: &mut Onward) {
         let message = format!("step {}: {why}", self.step());
         let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
         let of = (self.parts().runtime.index, &*self.parts().routes.graph);

@@ -15,11 +15,11 @@ pub enum BatchMessage {
     /// A sender has sent its last bundle. From now on batches are cut without waiting for more bundles.
     Flush,
     /// An event of a change in the number of instances.
-    Change(Change),
+    Change(PoolChange),
 }
 
 /// An event of a change in the number of instances.
-pub enum Change {
+pub enum PoolChange {
     /// The desired number changed.
     Desired,
     /// The new instance has loaded its model (with the device), or has not (with the reason).

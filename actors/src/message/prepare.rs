@@ -10,7 +10,7 @@ use lockstep_engine::time::Timestamp;
 use crate::mailbox::Credit;
 
 /// A bundle in a batch queue.
-pub struct Waiting {
+pub struct QueuedBundle {
     /// The bundle.
     pub job: Arc<Job>,
     /// The time from which the bundle had everything that the step needs.
@@ -19,7 +19,7 @@ pub struct Waiting {
     pub credit: Option<Arc<Credit>>,
 }
 
-impl Batchable for Waiting {
+impl Batchable for QueuedBundle {
     fn stream(&self) -> &StreamKey {
         &self.job.bundle.stream
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lockstep_engine::ingest::source::SourceControl;
 use tokio::sync::{mpsc, oneshot};
 
-use super::outcome::Ended;
+use super::outcome::PipelineEnd;
 use crate::failure::Remedy;
 use crate::mailbox::Mailbox;
 use crate::message::{IngestMessage, PublishMessage};
@@ -18,7 +18,7 @@ pub(super) async fn stop_in_order(
     all_done: oneshot::Receiver<()>,
     failed: &mut mpsc::Receiver<(String, Remedy)>,
     within: Duration,
-) -> Ended {
+) -> PipelineEnd {
     let since = Instant::now();
     tracing::info!("stopping, no more records are read");
     source.stop();
@@ -33,7 +33,7 @@ pub(super) async fn stop_in_order(
         // Without the failed actor the other records cannot end. The positions of ended records are committed.
         Some((why, _)) = failed.recv() => {
             let _cut_short = leave(source, publish, false, since, within).await;
-            Ended::CutShort(format!("{why}; records that had not ended are not committed and will be read again"))
+            PipelineEnd::CutShort(format!("{why}; records that had not ended are not committed and will be read again"))
         }
     }
 }
@@ -45,7 +45,7 @@ pub(super) async fn leave(
     drained: bool,
     since: Instant,
     within: Duration,
-) -> Ended {
+) -> PipelineEnd {
     let (answer, positions) = oneshot::channel();
     let ask = async {
         publish.send(PublishMessage::Positions(answer)).await;
@@ -57,13 +57,13 @@ pub(super) async fn leave(
     match (drained, closed) {
         (true, Ok(())) => {
             tracing::info!("stopped in order");
-            Ended::InOrder
+            PipelineEnd::InOrder
         }
-        (false, _) => Ended::CutShort(format!(
+        (false, _) => PipelineEnd::CutShort(format!(
             "bundles were still in flight after {within:?} (limits.stop_within); they are not committed and will be read again"
         )),
-        (true, Err(error)) => {
-            Ended::CutShort(format!("the last commit failed, so some results will be repeated: {error}"))
-        }
+        (true, Err(error)) => PipelineEnd::CutShort(format!(
+            "the last commit failed, so some results will be repeated: {error}"
+        )),
     }
 }

@@ -2,7 +2,7 @@
 
 /// The end of a pipeline that was stopped or has read everything.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum PipelineEnd {
     /// In order: every consumed record has ended and is committed.
     InOrder,
     /// Cut short by the deadline or a failure. Records that had not ended are not committed and will be read again.

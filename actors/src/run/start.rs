@@ -71,7 +71,7 @@ pub(super) fn thread(arbiters: &mut Vec<Arbiter>) -> &Arbiter {
 }
 
 /// The parts that all steps share.
-pub(super) struct Shared<'a> {
+pub(super) struct SharedParts<'a> {
     pub(super) backends: &'a [Arc<dyn Backend>],
     pub(super) restored: &'a Arc<Mutex<RestoredStates>>,
     pub(super) decoding: &'a Decoding,
@@ -119,7 +119,7 @@ fn prepare_with(runtime: Arc<StepRuntime>, routes: Routes) -> PrepareBatch {
 /// The models that could not be loaded, or the steps that could not be made ready.
 pub(super) fn start_steps(
     pipeline: &Pipeline,
-    Shared { backends, restored, decoding }: Shared<'_>,
+    SharedParts { backends, restored, decoding }: SharedParts<'_>,
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_actors::Ended;
+use lockstep_actors::PipelineEnd;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::sample::Record;
 use lockstep_engine::scaling::CountBounds;
@@ -83,7 +83,7 @@ fn hammer(pipeline: Pipeline, each: i64) -> Arc<World> {
         world.models.load(Ordering::SeqCst) == 2 && names(world).len() == 2
     });
     assert!(world.status.is_ready());
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     world
 }
 
@@ -117,7 +117,7 @@ fn new_instance_takes_batches_once_its_model_is_loaded() {
     wait_for_instances(&world, 2);
     assert_eq!(names(&world), ["infer-echo-0", "infer-echo-1"]);
     assert!(world.status.is_ready() && !instances.coming().is_loading);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_once_and_in_order(&world, 50);
 }
 
@@ -140,7 +140,7 @@ fn unwanted_new_instance_leaves_after_loading() {
         });
         world.wait_for("the commit", |world| world.committed() == Some(STREAMS * 20));
         assert_eq!((current(&world), world.loads()), (1, 2));
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         assert_once_and_in_order(&world, 20);
     }
 }
@@ -173,7 +173,7 @@ fn failed_instance_load_is_not_retried_for_ever() {
     ask(&world, 3);
     wait_for_instances(&world, 3);
     assert_eq!((instances.coming().most, instances.coming().failures), (None, 4));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_once_and_in_order(&world, 50);
     assert_counted_through(&world, 50);
 }
@@ -206,7 +206,7 @@ fn hung_instance_is_replaced_during_a_resize_without_loss() {
         world.notify();
         world.wait_for("the late answers", |world| world.came_back.load(Ordering::SeqCst) == 6);
         world.wait_for("the instances", |world| names(world).len() == 4 && world.status.is_ready());
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         assert_once_and_in_order(&world, 60);
         if carries {
             assert_counted_through(&world, 60);
@@ -221,7 +221,7 @@ fn stop_during_a_resize_ends_the_consumed_records() {
         let running = Running::start_with(world.clone(), records(60), counting_pipeline(4));
         world.wait_for("some results", |world| world.sent_to("results").len() > 50 * round);
         ask(&world, instances);
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         let taken = world.committed().unwrap_or(0);
         assert_eq!(world.sent_to("results").len() as i64, taken, "the consumed records and no more");
     }
@@ -241,7 +241,7 @@ fn restarted_pipeline_reaches_the_desired_instances() {
     world.wait_for("the panic", |world| world.panicking_results.load(Ordering::SeqCst) == 0);
     world.wait_for("the commit", |world| world.committed() == Some(STREAMS * 20));
     wait_for_instances(&world, 3);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.status.actors()["pipeline"].restarts, 1);
 }
 
@@ -253,5 +253,5 @@ fn autoscaler_decisions_change_the_instances() {
     let world = running.world.clone();
     wait_for_instances(&world, 2);
     assert!(!world.status.instances_of("echo").is_overridden());
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_actors::{Ended, Stop};
+use lockstep_actors::{PipelineEnd, Stop};
 use lockstep_engine::align::{InputPolicy, Join};
 use lockstep_engine::batch::BatchMode;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::shed::{Pattern, ShedPolicy, ShedRule};
-use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::{InputId, NextOffset};
@@ -47,7 +47,7 @@ fn shed_samples_end_without_a_result_and_block_nothing() {
         let running = Running::start_with(Arc::default(), old_and_new(40), shedding(rule, report));
         let world = running.world.clone();
         world.wait_for("the commit", |world| world.committed() == Some(40));
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         let results = world.sent_to("results");
         assert_eq!(results.len(), 20);
         assert!(results.iter().all(|result| result.key.as_deref() == Some(b"new")));
@@ -76,7 +76,7 @@ fn shed_samples_end_once_and_report_rule_and_age() {
             let running = Running::start_with(Arc::default(), old_and_new(40), pipeline);
             let world = running.world.clone();
             world.wait_for("the commit", |world| world.committed() == Some(40));
-            assert_eq!(running.stop().unwrap(), Ended::InOrder);
+            assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
             assert_eq!(*world.dropped.lock().unwrap(), [code; 20], "each ends once, and by its rule");
             assert_eq!(world.late.load(Ordering::SeqCst), 0, "a shed sample is not late");
             let reports = world.sent_to("late");
@@ -147,11 +147,11 @@ fn open_ended() -> Pipeline {
 #[test]
 fn run_until_the_end_closes_open_bundles_commits_and_ends() {
     let world = Arc::new(World::default());
-    *world.until.lock().unwrap() = Some(Ends::from([(PARTITION, NextOffset(30))]));
+    *world.until.lock().unwrap() = Some(EndOffsets::from([(PARTITION, NextOffset(30))]));
     let streams = ["a", "b", "c"];
     let records = (0..40).map(|n| record(n, streams[n as usize % 3], 1)).collect();
     let running = Running::start_with(world.clone(), records, open_ended());
-    assert_eq!(running.end().unwrap(), Ended::InOrder);
+    assert_eq!(running.end().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 30);
     assert_eq!(world.committed(), Some(30), "what came after is left to the next run");
     assert_eq!(world.status.progress(), Some((30, 30)));
@@ -160,9 +160,9 @@ fn run_until_the_end_closes_open_bundles_commits_and_ends() {
 #[test]
 fn run_until_the_end_of_empty_topics_ends() {
     let world = Arc::new(World::default());
-    *world.until.lock().unwrap() = Some(Ends::new());
+    *world.until.lock().unwrap() = Some(EndOffsets::new());
     let running = Running::start_with(world.clone(), Vec::new(), open_ended());
-    assert_eq!(running.end().unwrap(), Ended::InOrder);
+    assert_eq!(running.end().unwrap(), PipelineEnd::InOrder);
 }
 
 #[test]
@@ -172,6 +172,6 @@ fn stop_sends_incomplete_static_batches() {
     let running = Running::start_with(Arc::default(), (0..5).map(|n| record(n, "a", 1)).collect(), pipeline);
     let world = running.world.clone();
     world.wait_for("the records", |world| world.accepted.load(std::sync::atomic::Ordering::SeqCst) >= 7);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 5);
 }

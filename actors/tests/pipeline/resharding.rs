@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_actors::Ended;
+use lockstep_actors::PipelineEnd;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::sample::Record;
 use lockstep_engine::time::Timestamp;
@@ -77,7 +77,7 @@ fn hammer(rebalance_each: usize) {
     let left: Vec<String> = (0..shards).map(|shard| format!("align-{shard}")).collect();
     world.wait_for("the others to leave", |world| names(world) == left);
     assert!(world.status.is_ready());
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
 
     // The bundles equal those of one shard, by the definition. The last bundle of each stream is still open.
     let of_one: Vec<i64> = (0..EACH - 1).collect();
@@ -97,7 +97,7 @@ fn stop_during_a_move_commits_exactly_the_ended_records() {
         world.wait_for("some results", |world| world.sent_to("results").len() > 40 * round);
         world.status.shards.ask(shards);
         world.wait_for("another number of shards", |world| world.status.shards.current() == shards);
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         let given = given(&world);
         for (stream, times) in &given {
             assert!(times.iter().copied().eq(0..times.len() as i64), "of {stream}: {times:?}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_actors::Ended;
+use lockstep_actors::PipelineEnd;
 use lockstep_engine::infer::changelog::Carried;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::sample::Record;
@@ -46,7 +46,7 @@ fn stream_state_survives_a_restart() {
             let end = part.end;
             let running = Running::start_with(world.clone(), records(part), pipeline(guarantee));
             world.wait_for("the commit", |world| world.committed() == Some(end));
-            assert_eq!(running.stop().unwrap(), Ended::InOrder);
+            assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         }
         assert_counted_through(&world);
     }
@@ -61,7 +61,7 @@ fn stream_state_survives_a_failure() {
     world.aborting.store(2, Ordering::SeqCst);
     let running = Running::supervised(world.clone(), records(0..COUNT), pipeline);
     world.wait_for("the commit", |world| world.committed() == Some(COUNT));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.panicking_results.load(Ordering::SeqCst), 0, "it has panicked");
     assert_counted_through(&world);
 }
@@ -71,7 +71,7 @@ fn changelog_holds_the_state_after_the_last_bundle() {
     let running = Running::start_with(Arc::default(), records(0..COUNT), pipeline(Guarantee::ExactlyOnce));
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(COUNT));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     let carried = world.carried();
     let names: Vec<&[u8]> = carried.iter().map(|(key, _)| &**key).collect();
     assert_eq!(names, [b"echo:a", b"echo:b", b"echo:c"]);
@@ -89,6 +89,6 @@ fn stream_state_is_not_kept_without_a_topic() {
     let running = Running::start_with(Arc::default(), records(0..3), pipeline);
     let world = running.world.clone();
     world.wait_for("the commit", |world| world.committed() == Some(3));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert!(world.carried().is_empty());
 }

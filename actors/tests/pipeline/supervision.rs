@@ -8,7 +8,7 @@ use crate::world::{
     self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, first_value, millis, record,
 };
 use lockstep_actors::status::State;
-use lockstep_actors::{Ended, PipelineError};
+use lockstep_actors::{PipelineEnd, PipelineError};
 use lockstep_engine::infer::step::{Fallback, OnOpenCircuit};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::sink::OutRecord;
@@ -57,7 +57,7 @@ fn poison_bundle_is_dead_lettered_and_its_neighbours_succeed() {
         world.wait_for("the commit", |world| world.committed() == Some(40));
         world.hanging_is_over.store(true, Ordering::SeqCst);
         world.notify();
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         assert_eq!(offsets(&world.sent_to("dead")), [13], "of poison {poison}");
         assert_eq!(world.sent_to("results").len(), 39);
         assert_eq!(offsets(&world.sent_to("results")), all_but(40, &[13]));
@@ -83,7 +83,7 @@ fn hung_model_is_replaced_and_its_batch_repeated() {
     world.hanging_is_over.store(true, Ordering::SeqCst);
     world.notify();
     world.wait_for("the late answer", |world| world.came_back.load(Ordering::SeqCst) == 1);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 40);
     assert!(world.sent_to("dead").is_empty());
     let health = world.status.actors();
@@ -110,7 +110,7 @@ fn late_answer_is_ignored_during_another_call() {
     world.model_held.store(false, Ordering::SeqCst);
     world.notify();
     world.wait_for("the commit", |world| world.committed() == Some(40));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     let sent = world.sent_to("results");
     assert_eq!(offsets(&sent), all_but(40, &[]));
     for result in &sent {
@@ -133,7 +133,7 @@ fn stream_state_survives_a_hang_a_panic_and_a_lost_device() {
     world.wait_for("the commit", |world| world.committed() == Some(40));
     world.hanging_is_over.store(true, Ordering::SeqCst);
     world.notify();
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(offsets(&world.sent_to("dead")), [21]);
     for stream in streams {
         let sent = world.sent_to("results");
@@ -152,7 +152,7 @@ fn batch_too_large_for_memory_is_halved_and_stays_halved() {
     let records = (0..64).map(|n| record(n, "a", 1)).collect();
     let running = Running::start_with(world.clone(), records, pipeline(8));
     world.wait_for("the commit", |world| world.committed() == Some(64));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 64);
     assert!(world.sent_to("dead").is_empty());
     let calls = world.calls.lock().unwrap();
@@ -170,7 +170,7 @@ fn lost_device_makes_the_pipeline_unready_and_repeats_the_batch() {
         Running::start_with(world.clone(), (0..40).map(|n| record(n, "a", 1)).collect(), pipeline(4));
     world.wait_for("the commit", |world| world.committed() == Some(40));
     assert!(world.status.is_ready());
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("results").len(), 40);
     assert!(world.sent_to("dead").is_empty());
     assert_eq!(*world.ready_at_load.lock().unwrap(), [false, false]);
@@ -187,7 +187,7 @@ fn breaker_opens_after_three_failures_and_closes_on_a_probe() {
     world.wait_for("the commit", |world| world.committed() == Some(20));
     assert!(world.status.is_ready());
     assert_eq!(world.status.breakers()["echo"].state, BreakerState::Closed);
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(offsets(&world.sent_to("dead")), [0, 1, 2]);
     assert_eq!(offsets(&world.sent_to("results")), all_but(20, &[0, 1, 2]));
     let calls = world.calls.lock().unwrap();
@@ -207,7 +207,7 @@ fn open_breaker_probes_with_a_single_bundle() {
     world.failing_calls.store(5, Ordering::SeqCst);
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
     world.wait_for("the commit", |world| world.committed() == Some(20));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(offsets(&world.sent_to("dead")), [0], "a probe that fails is tried again");
     let calls = world.calls.lock().unwrap();
     let probes = calls.iter().filter(|(_, _, breaker)| *breaker == Some(BreakerState::HalfOpen));
@@ -224,7 +224,7 @@ fn open_breaker_dead_letters_bundles_if_configured() {
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
     world.wait_for("the commit", |world| world.committed() == Some(20));
     assert!(world.status.is_ready(), "nobody waits");
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.sent_to("dead").len(), 20);
     assert_eq!(world.calls.lock().unwrap().len(), 3);
 }
@@ -241,7 +241,7 @@ fn open_breaker_sends_bundles_to_the_fallback_model() {
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
     world.wait_for("the commit", |world| world.committed() == Some(20));
     assert!(world.status.is_ready());
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(offsets(&world.sent_to("dead")), [0, 1, 2]);
     assert_eq!(offsets(&world.sent_to("results")), all_but(20, &[0, 1, 2]));
     let calls = world.calls.lock().unwrap();
@@ -255,7 +255,7 @@ fn panicking_actor_is_replaced_without_loss() {
     let records = (0..100).map(|n| record(n, "a", 1)).collect();
     let running = Running::supervised(world.clone(), records, quick(world::pipeline(1, 1)));
     world.wait_for("the commit", |world| world.committed() == Some(100));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(offsets(&world.sent_to("results")), all_but(100, &[]));
     assert!(world.sent_to("dead").is_empty());
     let health = world.status.actors();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lockstep_actors::Ended;
+use lockstep_actors::PipelineEnd;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 
 use crate::world::{ERROR, Running, World, millis, pipeline, record};
@@ -35,7 +35,7 @@ fn transaction_commits_results_with_their_positions() {
     let running = Running::start_with(Arc::default(), records, exactly_once(1));
     let world = running.world.clone();
     world.wait_for("all of it", |world| world.committed() == Some(COUNT));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_each_once(&world, 1);
 }
 
@@ -46,7 +46,7 @@ fn aborted_transaction_is_repeated() {
     let running =
         Running::start_with(world.clone(), (0..COUNT).map(|n| record(n, "a", 1)).collect(), exactly_once(4));
     world.wait_for("all of it", |world| world.committed() == Some(COUNT));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.aborting.load(Ordering::SeqCst), 0);
     assert_each_once(&world, 0);
 }
@@ -58,7 +58,7 @@ fn undelivered_record_aborts_its_transaction() {
     let running =
         Running::start_with(world.clone(), (0..COUNT).map(|n| record(n, "a", 1)).collect(), exactly_once(4));
     world.wait_for("all of it", |world| world.committed() == Some(COUNT));
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_each_once(&world, 0);
 }
 
@@ -71,7 +71,7 @@ fn stop_ends_with_a_transaction() {
     let world = running.world.clone();
     world.wait_for("300 results", |world| world.gathered.lock().unwrap().len() == COUNT as usize);
     assert_eq!((world.committed(), world.sent_to("results").len()), (None, 0), "nothing counts yet");
-    assert_eq!(running.stop().unwrap(), Ended::InOrder);
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     assert_eq!(world.transactions.load(Ordering::SeqCst), 1);
     assert_each_once(&world, 0);
 }
@@ -99,6 +99,6 @@ fn revoked_partition_is_released_once_all_is_committed() {
         world.wait_for("letting go", |world| world.let_go_at.lock().unwrap().is_some());
         let at = *world.let_go_at.lock().unwrap();
         assert_eq!(at, Some(COUNT), "{guarantee:?}");
-        assert_eq!(running.stop().unwrap(), Ended::InOrder);
+        assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lockstep_actors::{Ended, Observer, Parts, PipelineError, Status, Stop, run, supervise};
+use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, Status, Stop, run, supervise};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
@@ -17,9 +17,9 @@ use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
-use lockstep_engine::infer::view::Shown;
+use lockstep_engine::infer::view::LabelledView;
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
-use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::ingest::{InputSpec, OnDataLoss};
 use lockstep_engine::media::{Media, Modality};
@@ -55,7 +55,7 @@ pub(crate) struct World {
     /// The commit before the first pipeline.
     pub(crate) before: Mutex<Option<Commit>>,
     /// The end of reading of a pipeline that ends by itself.
-    pub(crate) until: Mutex<Option<Ends>>,
+    pub(crate) until: Mutex<Option<EndOffsets>>,
     pub(crate) accepted: AtomicUsize,
     pub(crate) refusals: AtomicUsize,
     /// The number of rebalances that the source still makes: it revokes and reassigns its partition at its next event.
@@ -201,7 +201,7 @@ pub(crate) fn first_value(record: &OutRecord) -> i64 {
 pub(crate) struct Running {
     pub(crate) world: Arc<World>,
     pub(crate) stop: Stop,
-    thread: JoinHandle<Result<Ended, PipelineError>>,
+    thread: JoinHandle<Result<PipelineEnd, PipelineError>>,
 }
 
 impl Running {
@@ -235,7 +235,7 @@ impl Running {
         Self { world, stop, thread }
     }
 
-    pub(crate) fn stop(self) -> Result<Ended, PipelineError> {
+    pub(crate) fn stop(self) -> Result<PipelineEnd, PipelineError> {
         self.stop.stop();
         self.thread.join().unwrap()
     }
@@ -245,16 +245,18 @@ impl Running {
         self.stop.stop();
     }
 
-    pub(crate) fn end(self) -> Result<Ended, PipelineError> {
+    pub(crate) fn end(self) -> Result<PipelineEnd, PipelineError> {
         self.thread.join().unwrap()
     }
 }
 
-fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: usize) -> Parts {
+fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: usize) -> PipelineParts {
     let (of_source, of_sink) = (world.clone(), world.clone());
     let is_transactional = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
-    Parts {
-        views: vec![pipeline.steps[0].outputs.iter().map(|view| Shown::new(view.clone(), None)).collect()],
+    PipelineParts {
+        views: vec![
+            pipeline.steps[0].outputs.iter().map(|view| LabelledView::new(view.clone(), None)).collect(),
+        ],
         pipeline,
         backends: vec![Arc::new(TestBackend(world.clone()))],
         source: Box::new(move |sink| Ok(play(of_source, records, sink))),
@@ -545,7 +547,7 @@ impl SourceControl for TestControl {
 struct TestSink {
     world: Arc<World>,
     number: usize,
-    on_delivery: lockstep_actors::run::OnDelivery,
+    on_delivery: lockstep_engine::publish::sink::OnDelivery,
     under_way: Arc<AtomicUsize>,
     is_transactional: bool,
 }

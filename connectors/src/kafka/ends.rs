@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::ingest::until::Ends;
+use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::{InputId, NextOffset, PartitionId};
 use rdkafka::consumer::BaseConsumer;
@@ -14,14 +14,14 @@ use super::{Error, admin, config, watermarks};
 ///
 /// # Errors
 /// When the brokers cannot be reached within the time for each question, or a topic does not exist.
-pub fn ends(pipeline: &Pipeline, within: Duration) -> Result<Ends, Error> {
+pub fn ends(pipeline: &Pipeline, within: Duration) -> Result<EndOffsets, Error> {
     let topics = admin::input_topics(pipeline);
     let counts = admin::partition_counts(&pipeline.kafka.brokers, &pipeline.kafka.consumer, &topics, within)?;
     let consumer: BaseConsumer<ReaderContext> =
         reader(&pipeline.kafka.brokers, &pipeline.kafka.consumer, "lockstep-ends")
             .create_with_context(ReaderContext)
             .map_err(|error| config::not_made("consumer", &error))?;
-    let mut ends = Ends::new();
+    let mut ends = EndOffsets::new();
     for (index, (topic, count)) in topics.iter().zip(counts).enumerate() {
         let failed =
             |why: &dyn std::fmt::Display| Error::client(format!("cannot read the ends of {topic}"), why);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+pub use lockstep_engine::publish::sink::OnDelivery;
 use lockstep_engine::publish::sink::{Delivery, DeliveryError, Refusal};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -17,10 +18,6 @@ use super::in_flight::RecordsInFlight;
 use super::outlets::Outlets;
 use super::publishing::Publishing;
 use super::statistics::ClientStatistics;
-
-/// Takes deliveries, one at a time. The client's thread calls it. So does the thread that sends a record which cannot even be
-/// queued, and the thread that drops the sink. It must return at once.
-pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 
 // librdkafka carries a record's number in the place of a pointer.
 const _: () = assert!(usize::BITS == 64, "Lockstep needs a 64-bit machine");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lockstep_engine::ingest::source::End;
+use lockstep_engine::ingest::source::PartitionEnd;
 use lockstep_engine::position::NextOffset;
 use serde::Deserialize;
 
@@ -152,13 +152,13 @@ impl ClientStatistics {
     }
 
     /// The end and the lag of a partition that was read up to `next`.
-    pub(super) fn end(&self, topic: &str, number: i32, next: NextOffset) -> Option<End> {
+    pub(super) fn end(&self, topic: &str, number: i32, next: NextOffset) -> Option<PartitionEnd> {
         self.topics.get(topic)?.partitions.get(&number.to_string())?.end(next)
     }
 }
 
 impl PartitionStatistics {
-    fn end(&self, next: NextOffset) -> Option<End> {
+    fn end(&self, next: NextOffset) -> Option<PartitionEnd> {
         // A reader of committed records reads up to the last stable offset.
         let stable = if self.ls_offset >= 0 { self.ls_offset } else { self.hi_offset };
         if stable < 0 {
@@ -167,7 +167,7 @@ impl PartitionStatistics {
         // No fetched record is left, so all offsets before that were read, or are not for readers.
         let next = if self.fetchq_cnt == 0 { next.0.max(self.next_offset) } else { next.0 };
         let lag = stable.saturating_sub(next).max(0);
-        Some(End { lag, stable: NextOffset(stable), high: NextOffset(self.hi_offset.max(stable)) })
+        Some(PartitionEnd { lag, stable: NextOffset(stable), high: NextOffset(self.hi_offset.max(stable)) })
     }
 }
 
@@ -189,8 +189,8 @@ mod tests {
         ClientStatistics::read(json.as_bytes()).expect("reads")
     }
 
-    fn end(lag: i64, stable: i64, high: i64) -> Option<End> {
-        Some(End { lag, stable: NextOffset(stable), high: NextOffset(high) })
+    fn end(lag: i64, stable: i64, high: i64) -> Option<PartitionEnd> {
+        Some(PartitionEnd { lag, stable: NextOffset(stable), high: NextOffset(high) })
     }
 
     #[test]

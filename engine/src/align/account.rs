@@ -204,11 +204,11 @@ impl Account {
 struct Ranks {
     by_digits: Vec<Vec<u32>>,
     /// The places by slot.
-    places: Vec<Place>,
+    places: Vec<ListPlace>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct ListPlace {
     /// 0 for a slot that no list has.
     digits: u32,
     index: u32,
@@ -217,14 +217,14 @@ struct Place {
 impl Ranks {
     fn set(&mut self, slot: u32, amount: u64) {
         if self.places.len() <= slot as usize {
-            self.places.resize(slot as usize + 1, Place::default());
+            self.places.resize(slot as usize + 1, ListPlace::default());
         }
         let digits = u64::BITS - amount.leading_zeros();
         let Some(place) = self.places.get_mut(slot as usize) else { return };
         if place.digits == digits {
             return;
         }
-        let before = std::mem::replace(place, Place { digits, index: 0 });
+        let before = std::mem::replace(place, ListPlace { digits, index: 0 });
         if before.digits > 0
             && let Some(list) = self.by_digits.get_mut(before.digits as usize)
             && list.len() > before.index as usize

@@ -17,7 +17,7 @@ pub(super) enum Cut {
 
 /// A span that holds something.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Open {
+pub(super) struct OpenSpan {
     pub(super) from: i64,
     /// The end of the last sample, for a session.
     pub(super) end: i64,
@@ -48,7 +48,7 @@ impl Cut {
 
     /// The event time from which on no sample can change the span, if none is expected before it begins.
     #[inline]
-    pub(super) fn closes_at(self, span: &Open) -> i64 {
+    pub(super) fn closes_at(self, span: &OpenSpan) -> i64 {
         let limit = self.limit(span.from);
         match self {
             Self::Tumbling { .. } => limit,
@@ -69,7 +69,13 @@ impl Cut {
 
     /// Puts a sample's time into the open span where it begins. `open` is ordered by time. Sessions that it connects
     /// become one. Returns the span's index, and true if it is new or begins earlier.
-    pub(super) fn open(self, open: &mut Queue<Open, 3>, time: i64, end: i64, delay: i64) -> (usize, bool) {
+    pub(super) fn open(
+        self,
+        open: &mut Queue<OpenSpan, 3>,
+        time: i64,
+        end: i64,
+        delay: i64,
+    ) -> (usize, bool) {
         let (gap, from, end) = match self {
             // Spans of a fixed length connect if they are the same.
             Self::Tumbling { size } => {
@@ -84,12 +90,12 @@ impl Cut {
         {
             after -= 1;
         }
-        let mut span = Open { from, end, delay };
+        let mut span = OpenSpan { from, end, delay };
         let mut first = after;
         while let Some(other) = first.checked_sub(1).and_then(|at| open.get(at))
             && from.saturating_sub(other.end) <= gap
         {
-            span = Open {
+            span = OpenSpan {
                 from: other.from.min(span.from),
                 end: other.end.max(span.end),
                 delay: other.delay.min(span.delay),

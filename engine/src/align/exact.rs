@@ -12,9 +12,9 @@ use super::event::Event;
 use super::held::Held;
 use super::moment::Moment;
 use super::queue::Queue;
-use super::same_time::{OfInput, SameTimeIds};
+use super::same_time::{InputItem, SameTimeIds};
 use super::verdict::{Closing, Emission, begin, cut_short};
-use super::view::{NEVER, View};
+use super::view::{NEVER, StreamView};
 use crate::position::InputId;
 use crate::sample::TieBreak;
 use crate::time::Timestamp;
@@ -68,19 +68,19 @@ struct Set<T> {
     /// The earliest arrival in it and in all open sets after it in event time. They close in that order, so when
     /// one has waited long enough, those before it have to close too.
     waits_since: i64,
-    samples: SmallVec<[Place<T>; 3]>,
+    samples: SmallVec<[SetPlace<T>; 3]>,
 }
 
 /// The place of one input in a set.
 #[derive(Debug)]
-enum Place<T> {
+enum SetPlace<T> {
     Nothing,
     /// A sample that ended before a restart, and its bundle with it.
     Ended(TieBreak),
     Sample(TieBreak, T),
 }
 
-impl<T> Place<T> {
+impl<T> SetPlace<T> {
     fn is_free(&self) -> bool {
         matches!(self, Self::Nothing)
     }
@@ -134,14 +134,14 @@ impl<T> Exact<T> {
     }
 
     /// The next deadline. It may be early, since the first set may have to wait for another input then.
-    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+    pub(super) fn deadline(&self, view: &StreamView<'_>) -> i64 {
         self.open.front().map_or(NEVER, |first| {
             first.waits_since.saturating_add(view.rules.max_wait).min(view.idle_at(self.blocker))
         })
     }
 
     /// The first input that the set has to wait for.
-    fn blocker_of(set: &Set<T>, view: &View<'_>) -> Option<usize> {
+    fn blocker_of(set: &Set<T>, view: &StreamView<'_>) -> Option<usize> {
         set.samples.iter().enumerate().find_map(|(input, sample)| {
             let watermark = view.watermark(input);
             let settled = watermark > set.time || (watermark == set.time && !sample.is_free());
@@ -171,11 +171,11 @@ impl<T> Exact<T> {
     /// so on. They are in the order of their tie-breaks: a sample that comes before others moves those on.
     fn insert(
         &mut self,
-        view: &View<'_>,
+        view: &StreamView<'_>,
         input: usize,
         time: i64,
-        mut item: Place<T>,
-    ) -> Result<bool, Place<T>> {
+        mut item: SetPlace<T>,
+    ) -> Result<bool, SetPlace<T>> {
         let of_time = self.of_time(time);
         let at = of_time.end;
         for place in of_time {
@@ -193,7 +193,7 @@ impl<T> Exact<T> {
             }
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
-        let samples = (0..self.closed_with.len()).map(|_| Place::Nothing).collect();
+        let samples = (0..self.closed_with.len()).map(|_| SetPlace::Nothing).collect();
         let mut set = Set { time, arrived: view.now, waits_since, samples };
         match set.samples.get_mut(input) {
             Some(place) => *place = item,
@@ -205,7 +205,12 @@ impl<T> Exact<T> {
 }
 
 impl<T: Held + Clone> Exact<T> {
-    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+    pub(super) fn push(
+        &mut self,
+        view: &StreamView<'_>,
+        arrival: Arrival<T>,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         let Arrival { input, time, tie_break, item, .. } = arrival;
         if let Some(by_ns) = self.late_by(input, time, tie_break) {
             out.push(match by_ns {
@@ -218,7 +223,7 @@ impl<T: Held + Clone> Exact<T> {
             out.push(Event::Duplicate(item));
             return NEVER;
         }
-        match self.insert(view, input, time, Place::Sample(tie_break, item)) {
+        match self.insert(view, input, time, SetPlace::Sample(tie_break, item)) {
             Ok(may_close) => {
                 self.held += 1;
                 if !may_close {
@@ -265,42 +270,42 @@ impl<T: Held + Clone> Exact<T> {
         }
         let places = self.of_time(time).rev().take(SameTimeIds::MOST);
         let mut there = places.filter_map(|at| self.open.get(at)?.samples.get(input)?.sample());
-        self.same_time.has(time, &OfInput { input, item }) || there.any(|there| item.repeats(there))
+        self.same_time.has(time, &InputItem { input, item }) || there.any(|there| item.repeats(there))
     }
 
     /// Takes the moment of a sample that ended before a restart. Its place is taken until its set would have closed.
     pub(super) fn observe(
         &mut self,
-        view: &View<'_>,
+        view: &StreamView<'_>,
         (input, moment): (usize, Moment),
         out: &mut Vec<Event<T>>,
     ) -> i64 {
         if self.late_by(input, moment.time, moment.tie_break).is_none() {
-            let _known = self.insert(view, input, moment.time, Place::Ended(moment.tie_break));
+            let _known = self.insert(view, input, moment.time, SetPlace::Ended(moment.tie_break));
         }
         self.close_settled(view, out);
         self.deadline(view)
     }
 
-    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn tick(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         self.close_settled(view, out);
     }
 
-    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn close_now(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) -> bool {
         let closed = self.close_first(view, Some(Lack::Overflow), out);
         self.close_settled(view, out);
         closed
     }
 
     /// Evicts the sample of the first input in the first set.
-    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn evict(&mut self, view: &StreamView<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let Some(first) = self.open.get_mut(0) else { return false };
         let Some(place) = first.samples.iter_mut().find(|place| place.sample().is_some()) else {
             // All samples of the set ended before a restart.
             return self.close_now(view, out);
         };
-        let Some(item) = std::mem::replace(place, Place::Nothing).into_sample() else { return false };
-        if first.samples.iter().all(Place::is_free) {
+        let Some(item) = std::mem::replace(place, SetPlace::Nothing).into_sample() else { return false };
+        if first.samples.iter().all(SetPlace::is_free) {
             self.open.pop_front();
         }
         self.held -= 1;
@@ -309,12 +314,12 @@ impl<T: Held + Clone> Exact<T> {
         true
     }
 
-    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn finish(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         while self.close_first(view, Some(Lack::Idle), out) {}
     }
 
     /// Closes every set that may close, in the order of event times.
-    fn close_settled(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    fn close_settled(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         while let Some(first) = self.open.front() {
             if first.waits_since.saturating_add(view.rules.max_wait) > view.now
                 && let Some(blocker) = Self::blocker_of(first, view)
@@ -326,7 +331,7 @@ impl<T: Held + Clone> Exact<T> {
         }
     }
 
-    fn close_first(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &StreamView<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(set) = self.open.pop_front() else { return false };
         let first = self.closed == i64::MIN;
         if self.closed != set.time {
@@ -340,11 +345,11 @@ impl<T: Held + Clone> Exact<T> {
             brought.add(tie_break);
             record = record.or(tie_break.record(InputId(u16::try_from(input).unwrap_or(u16::MAX))));
             if let Some(item) = place.sample().filter(|_| tie_break.is_some()) {
-                self.same_time.add(set.time, &OfInput { input, item });
+                self.same_time.add(set.time, &InputItem { input, item });
             }
         }
-        if set.samples.iter().any(|place| matches!(place, Place::Ended(_))) {
-            for item in set.samples.into_iter().filter_map(Place::into_sample) {
+        if set.samples.iter().any(|place| matches!(place, SetPlace::Ended(_))) {
+            for item in set.samples.into_iter().filter_map(SetPlace::into_sample) {
                 self.held -= 1;
                 out.push(Event::Late { item, by_ns: 1 });
             }
@@ -369,7 +374,7 @@ impl<T: Held + Clone> Exact<T> {
             let is_there = set.samples.get(input).is_some_and(|place| !place.is_free());
             is_there || view.watermark(input) > set.time
         }));
-        for item in set.samples.into_iter().filter_map(Place::into_sample) {
+        for item in set.samples.into_iter().filter_map(SetPlace::into_sample) {
             self.held -= 1;
             out.push(Event::Released { item, used: 1 });
         }

@@ -38,16 +38,16 @@ pub(super) struct Entry<T> {
     pub(super) end: i64,
     arrived: i64,
     used: u32,
-    mark: Mark,
+    mark: InsertNumber,
     item: T,
 }
 
 /// A sample's number among those of its buffer, and a flag that a pivot has taken it for good. They share one word, since
 /// every held sample has one.
 #[derive(Clone, Copy, Debug)]
-struct Mark(u32);
+struct InsertNumber(u32);
 
-impl Mark {
+impl InsertNumber {
     const TAKEN: u32 = 1 << 31;
 
     /// Numbers repeat after 2^31 samples, which are never held at once.
@@ -70,7 +70,7 @@ impl Mark {
 
 /// The reason for which a sample is not inserted.
 #[derive(Debug)]
-pub(super) enum Refused<T> {
+pub(super) enum NotInserted<T> {
     /// The join prefers another sample of the same time.
     Useless(T),
     /// It repeats another.
@@ -88,7 +88,7 @@ pub(super) struct Ahead {
 
 /// The samples that a pivot finds for an input, before it takes them.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundSamples {
     /// The places of the samples, in their order.
     pub(super) places: Places,
     from: i64,
@@ -98,7 +98,7 @@ pub(super) struct Found {
     pub(super) held: bool,
 }
 
-impl Found {
+impl FoundSamples {
     fn empty(from: i64, to: i64) -> Self {
         Self { places: Places::new(), from, to, skew_ns: None, coverage: None, held: false }
     }
@@ -127,7 +127,7 @@ impl<T> InputBuffer<T> {
     }
 
     /// The numbers of the samples that were found, below 2^31. No two held samples have the same.
-    pub(super) fn numbers(&self, found: &Found) -> impl Iterator<Item = u32> {
+    pub(super) fn numbers(&self, found: &FoundSamples) -> impl Iterator<Item = u32> {
         found
             .places
             .iter()
@@ -165,12 +165,12 @@ impl<T> InputBuffer<T> {
         end: i64,
         now: i64,
         item: T,
-    ) -> Result<(), Refused<T>>
+    ) -> Result<(), NotInserted<T>>
     where
         T: Held,
     {
         if self.recent.has(time, &item) {
-            return Err(Refused::Repeated(item));
+            return Err(NotInserted::Repeated(item));
         }
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
@@ -179,17 +179,17 @@ impl<T> InputBuffer<T> {
             }
             if before.time == time {
                 if self.is_repeated(at, time, &item) {
-                    return Err(Refused::Repeated(item));
+                    return Err(NotInserted::Repeated(item));
                 }
                 match ask {
                     Ask::Window { .. } | Ask::NearestOnce { .. } | Ask::Between { .. } => break,
-                    Ask::Nearest { .. } | Ask::Latest { .. } => return Err(Refused::Useless(item)),
+                    Ask::Nearest { .. } | Ask::Latest { .. } => return Err(NotInserted::Useless(item)),
                 }
             }
             at -= 1;
         }
         self.furthest = self.furthest.max(end);
-        let entry = Entry { time, end, arrived: now, used: 0, mark: Mark::new(self.inserted), item };
+        let entry = Entry { time, end, arrived: now, used: 0, mark: InsertNumber::new(self.inserted), item };
         self.inserted = self.inserted.wrapping_add(1);
         self.entries.insert(at, entry);
         Ok(())
@@ -352,7 +352,7 @@ impl<T> InputBuffer<T> {
 impl<T: Clone> InputBuffer<T> {
     /// Makes a part of the found samples. If it is the `last` part of its pivot, samples that may be used once count as
     /// taken.
-    pub(super) fn take(&mut self, found: &Found, last: bool) -> Part<T> {
+    pub(super) fn take(&mut self, found: &FoundSamples, last: bool) -> Part<T> {
         let mut samples = SmallVec::with_capacity(found.places.len());
         for place in &found.places {
             if let Some(entry) = self.entries.get_mut(*place as usize) {

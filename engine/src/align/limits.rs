@@ -7,7 +7,7 @@ use crate::time::nanos;
 
 /// The limits for all streams, in nanoseconds.
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
+pub(super) struct SearchLimits {
     /// The most samples of an input that are held.
     pub(super) queue: usize,
     /// The widest set that is formed.
@@ -18,7 +18,7 @@ pub(super) struct Limits {
     pub(super) min_period: SmallVec<[i64; 4]>,
 }
 
-impl Limits {
+impl SearchLimits {
     pub(super) fn new(method: &Method) -> Self {
         let settings = match method {
             Method::ApproximateTime(settings) => settings,

@@ -10,7 +10,7 @@ use super::moment::Moment;
 use super::pivot::Pivot;
 use super::policy::{AlignPolicy, Method};
 use super::spans::Spans;
-use super::view::View;
+use super::view::StreamView;
 
 /// The samples of one stream, held by the method that joins them.
 ///
@@ -43,7 +43,12 @@ impl<T: Held + Clone> Matching<T> {
     /// Takes a sample and emits the resulting events. Returns the time by which [`Self::tick`] has to be called if that may
     /// be earlier than before, or [`super::view::NEVER`].
     #[inline]
-    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+    pub(super) fn push(
+        &mut self,
+        view: &StreamView<'_>,
+        arrival: Arrival<T>,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         match self {
             Self::Pivot(pivot) => pivot.push(view, arrival, out),
             Self::Exact(exact) => exact.push(view, arrival, out),
@@ -57,7 +62,7 @@ impl<T: Held + Clone> Matching<T> {
     #[cold]
     pub(super) fn observe(
         &mut self,
-        view: &View<'_>,
+        view: &StreamView<'_>,
         sample: (usize, Moment),
         out: &mut Vec<Event<T>>,
     ) -> i64 {
@@ -72,7 +77,7 @@ impl<T: Held + Clone> Matching<T> {
     }
 
     /// Applies what time alone changes.
-    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn tick(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         match self {
             Self::Pivot(pivot) => pivot.tick(view, out),
             Self::Exact(exact) => exact.tick(view, out),
@@ -82,7 +87,7 @@ impl<T: Held + Clone> Matching<T> {
     }
 
     /// The next time at which time alone changes something, while something is held. It may be early, never late.
-    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+    pub(super) fn deadline(&self, view: &StreamView<'_>) -> i64 {
         match self {
             Self::Pivot(pivot) => pivot.deadline(view),
             Self::Exact(exact) => exact.deadline(view),
@@ -92,7 +97,7 @@ impl<T: Held + Clone> Matching<T> {
     }
 
     /// Closes all that is open, as when all inputs are idle, and releases the rest.
-    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn finish(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         match self {
             Self::Pivot(pivot) => pivot.finish(view, out),
             Self::Exact(exact) => exact.finish(view, out),
@@ -102,7 +107,7 @@ impl<T: Held + Clone> Matching<T> {
     }
 
     /// Closes the earliest open bundle as it is, since a bound is exceeded. Returns true if there was one.
-    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn close_now(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) -> bool {
         match self {
             Self::Pivot(pivot) => pivot.close_now(view, out),
             Self::Exact(exact) => exact.close_now(view, out),
@@ -113,7 +118,7 @@ impl<T: Held + Clone> Matching<T> {
 
     /// Evicts the sample with the earliest event time, since a bound is exceeded, and emits the resulting events. Returns
     /// true if there was one.
-    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn evict(&mut self, view: &StreamView<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         match self {
             Self::Pivot(pivot) => pivot.evict(view, bound, out),
             Self::Exact(exact) => exact.evict(view, bound, out),

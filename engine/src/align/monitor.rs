@@ -71,18 +71,18 @@ pub struct ClockMonitor {
 
 #[derive(Debug)]
 struct Watch {
-    drifts: FxHashMap<StreamKey, Followed>,
+    drifts: FxHashMap<StreamKey, FollowedSound>,
     /// No place is free before this, in wall time.
     full_until: Timestamp,
     offset: OffsetEstimator,
-    progress: Progress,
+    progress: EventProgress,
     /// The time at which an offset was last reported, while it counts.
     found: Option<Timestamp>,
     drift_reported: bool,
 }
 
 #[derive(Debug)]
-struct Followed {
+struct FollowedSound {
     estimator: DriftEstimator,
     since: Timestamp,
     last_arrival: Timestamp,
@@ -90,7 +90,7 @@ struct Followed {
 
 /// The progress of event time beside the wall clock.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+struct EventProgress {
     events: usize,
     first: Option<(Timestamp, Timestamp)>,
     last: Option<(Timestamp, Timestamp)>,
@@ -103,7 +103,7 @@ impl ClockMonitor {
             drifts: FxHashMap::default(),
             full_until: Timestamp::MIN,
             offset: OffsetEstimator::with_window(EVENTS),
-            progress: Progress::default(),
+            progress: EventProgress::default(),
             found: None,
             drift_reported: false,
         };
@@ -207,7 +207,7 @@ impl ClockMonitor {
     fn begin_round(&mut self) {
         for watch in &mut self.inputs {
             watch.offset = OffsetEstimator::with_window(EVENTS);
-            watch.progress = Progress::default();
+            watch.progress = EventProgress::default();
         }
         self.before = self.stream.take();
         // From now on the stream that was followed may come again after a while.
@@ -228,8 +228,9 @@ impl Watch {
                 return;
             }
             self.drifts.retain(|_, followed| !followed.is_over(now));
-            let next =
-                |followed: &Followed| followed.since.after(TURN).min(followed.last_arrival.after(SILENT));
+            let next = |followed: &FollowedSound| {
+                followed.since.after(TURN).min(followed.last_arrival.after(SILENT))
+            };
             let free = self.drifts.values().map(next).min().unwrap_or(now);
             // Limits this search, or each sample of the many streams without a place would repeat it.
             self.full_until = free.max(now.after(Duration::from_secs(1)));
@@ -239,7 +240,7 @@ impl Watch {
         }
         let mut estimator = DriftEstimator::new();
         estimator.observe(stamp.event_time, stamp.duration);
-        self.drifts.insert(stream.clone(), Followed { estimator, since: now, last_arrival: now });
+        self.drifts.insert(stream.clone(), FollowedSound { estimator, since: now, last_arrival: now });
     }
 
     /// The drift that is furthest from 0.
@@ -250,7 +251,7 @@ impl Watch {
     }
 
     /// The offset in seconds, if it is clear.
-    fn estimate(&self, reference: &Progress) -> Option<f64> {
+    fn estimate(&self, reference: &EventProgress) -> Option<f64> {
         // While a backlog is read, arrivals do not show the transit times of samples.
         let by_arrivals = if self.progress.is_live() && reference.is_live() {
             self.offset.by_arrivals()
@@ -262,13 +263,13 @@ impl Watch {
     }
 }
 
-impl Followed {
+impl FollowedSound {
     fn is_over(&self, now: Timestamp) -> bool {
         now.since(self.since) >= TURN || now.since(self.last_arrival) >= SILENT
     }
 }
 
-impl Progress {
+impl EventProgress {
     fn add(&mut self, event_time: Timestamp, arrival: Timestamp) {
         self.events += 1;
         self.first.get_or_insert((event_time, arrival));

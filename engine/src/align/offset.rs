@@ -76,8 +76,8 @@ pub struct Estimate {
 /// estimate by events sorts at most 2^19 differences.
 #[derive(Clone, Debug)]
 pub struct OffsetEstimator {
-    input: Window,
-    reference: Window,
+    input: RecentEvents,
+    reference: RecentEvents,
     observed: u64,
     /// The number of events that are kept of each side.
     window: usize,
@@ -85,14 +85,14 @@ pub struct OffsetEstimator {
 
 /// The latest events of one side, in the order in which they were observed.
 #[derive(Clone, Debug, Default)]
-struct Window {
-    events: VecDeque<Seen>,
+struct RecentEvents {
+    events: VecDeque<ObservedEvent>,
     /// Set if earlier ones were dropped.
     full: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct ObservedEvent {
     time: i64,
     /// The time from its end to its arrival; `i64::MAX` when that is not known.
     delay: i64,
@@ -114,7 +114,7 @@ impl OffsetEstimator {
     /// An estimator that keeps this number of events of each side, from 1 to 4096.
     pub fn with_window(events: usize) -> Self {
         let window = events.clamp(1, WINDOW);
-        Self { input: Window::default(), reference: Window::default(), observed: 0, window }
+        Self { input: RecentEvents::default(), reference: RecentEvents::default(), observed: 0, window }
     }
 
     /// Takes an event, in the order of arrival. `duration` counts where an arrival is known: a sample that lasts is sent
@@ -138,7 +138,7 @@ impl OffsetEstimator {
             window.events.pop_front();
             window.full = true;
         }
-        window.events.push_back(Seen { time, delay, number: self.observed });
+        window.events.push_back(ObservedEvent { time, delay, number: self.observed });
         self.observed += 1;
     }
 
@@ -162,7 +162,7 @@ impl OffsetEstimator {
     /// A network only ever adds delay, so the least is the transit time itself (the minimum filter of NTP's clock filter,
     /// RFC 5905, section 10). A difference between the transit times of the two inputs goes into the estimate unseen.
     pub fn by_arrivals(&self) -> Outcome {
-        let delays = |window: &Window| -> Vec<i64> {
+        let delays = |window: &RecentEvents| -> Vec<i64> {
             window.events.iter().map(|seen| seen.delay).filter(|delay| *delay < i64::MAX).collect()
         };
         let (input, reference) = (delays(&self.input), delays(&self.reference));
@@ -194,12 +194,12 @@ impl OffsetEstimator {
 
     /// The event times of both sides, ascending, from when both windows have begun.
     fn common(&self) -> (Vec<i64>, Vec<i64>) {
-        let begun = |window: &Window| match window.events.front() {
+        let begun = |window: &RecentEvents| match window.events.front() {
             Some(first) if window.full => first.number,
             _ => 0,
         };
         let since = begun(&self.input).max(begun(&self.reference));
-        let since_then = |window: &Window| -> usize {
+        let since_then = |window: &RecentEvents| -> usize {
             window.events.len() - window.events.partition_point(|seen| seen.number < since)
         };
         let mut lengths = (since_then(&self.input), since_then(&self.reference));
@@ -213,7 +213,7 @@ impl OffsetEstimator {
     }
 }
 
-impl Window {
+impl RecentEvents {
     /// The times of a share of the `length` events observed last, ascending.
     fn latest(&self, length: usize, share: f64) -> Vec<i64> {
         let length = (length as f64 * share) as usize;

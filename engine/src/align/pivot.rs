@@ -7,7 +7,7 @@ use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::event::Event;
 use super::held::Held;
-use super::input_buffer::{Ahead, InputBuffer, Refused};
+use super::input_buffer::{Ahead, InputBuffer, NotInserted};
 use super::moment::Moment;
 use super::moment::reach;
 use super::queue::Queue;
@@ -15,7 +15,7 @@ use super::revise::Provisional;
 use super::rules::Rule;
 use super::same_time::SameTimeIds;
 use super::verdict::{Closing, begin, cut_short, is_silent, may_be_cut};
-use super::view::{NEVER, View};
+use super::view::{NEVER, StreamView};
 use crate::position::{InputId, Position};
 use crate::sample::TieBreak;
 use crate::time::Timestamp;
@@ -26,7 +26,7 @@ pub(super) struct Pivot<T> {
     /// The buffers of the inputs that the pivot asks, in their order.
     pub(super) buffers: SmallVec<[InputBuffer<T>; 2]>,
     /// Pivots whose bundles are open, by moment; no two have the same.
-    pub(super) open: Queue<Open<T>, 2>,
+    pub(super) open: Queue<OpenPivot<T>, 2>,
     /// The last pivot that closed.
     pub(super) closed: Moment,
     /// The ids of the pivots that closed at the event time of the last one.
@@ -39,7 +39,7 @@ pub(super) struct Pivot<T> {
 
 /// A pivot that waits for the other inputs.
 #[derive(Debug)]
-pub(super) struct Open<T> {
+pub(super) struct OpenPivot<T> {
     pub(super) time: i64,
     tie_break: TieBreak,
     pub(super) arrived: i64,
@@ -52,13 +52,13 @@ pub(super) struct Open<T> {
     pub(super) item: Option<T>,
 }
 
-impl<T> Open<T> {
+impl<T> OpenPivot<T> {
     fn moment(&self) -> Moment {
         Moment { time: self.time, tie_break: self.tie_break }
     }
 
     /// The record that distinguishes its bundle from others of its event time.
-    pub(super) fn record(&self, view: &View<'_>) -> Option<Position> {
+    pub(super) fn record(&self, view: &StreamView<'_>) -> Option<Position> {
         self.tie_break.record(InputId(u16::try_from(view.rules.pivot).unwrap_or(u16::MAX)))
     }
 }
@@ -91,7 +91,12 @@ impl<T> Pivot<T> {
 
     /// Puts a pivot among the open ones. Returns true if the first pivot may now close, or the item as the error if there
     /// is a pivot of the same moment.
-    fn open_pivot(&mut self, view: &View<'_>, moment: Moment, item: Option<T>) -> Result<bool, Option<T>> {
+    fn open_pivot(
+        &mut self,
+        view: &StreamView<'_>,
+        moment: Moment,
+        item: Option<T>,
+    ) -> Result<bool, Option<T>> {
         let mut at = self.open.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.open.get(i)) {
             if before.moment() < moment {
@@ -104,13 +109,13 @@ impl<T> Pivot<T> {
         }
         let waits_since = self.open.get(at).map_or(view.now, |next| next.waits_since);
         let Moment { time, tie_break } = moment;
-        let pivot = Open { time, tie_break, arrived: view.now, waits_since, emitted: None, item };
+        let pivot = OpenPivot { time, tie_break, arrived: view.now, waits_since, emitted: None, item };
         self.open.insert(at, pivot);
         Ok(at == 0 || self.blocker == view.rules.pivot)
     }
 
     /// The first input that a pivot has to wait for.
-    fn blocker_of(&self, view: &View<'_>, pivot: &Open<T>) -> Option<usize> {
+    fn blocker_of(&self, view: &StreamView<'_>, pivot: &OpenPivot<T>) -> Option<usize> {
         let t = pivot.time;
         let waits = |input: usize, settled: bool| !settled && view.idle_at(input) > view.now;
         let own = view.rules.pivot;
@@ -126,7 +131,7 @@ impl<T> Pivot<T> {
     }
 
     /// Releases the samples that no open or future pivot can use.
-    fn sweep(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>)
+    fn sweep(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>)
     where
         T: Held,
     {
@@ -144,7 +149,7 @@ impl<T> Pivot<T> {
 
     /// Releases samples while the pivot is silent, when its event time is taken to advance with the wall clock. A sample is
     /// released after the longest wait of a bundle and the longest reach back of a pivot.
-    fn release_unasked(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    fn release_unasked(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         if !self.open.is_empty() || view.idle_at(view.rules.pivot) > view.now {
             return;
         }
@@ -154,7 +159,7 @@ impl<T> Pivot<T> {
     }
 
     /// The next deadline. With an open pivot it may be early, since the pivot may have to wait for another input then.
-    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+    pub(super) fn deadline(&self, view: &StreamView<'_>) -> i64 {
         if let Some(first) = self.open.front() {
             let waited = first.waits_since.saturating_add(view.rules.max_wait);
             let closes = waited.min(view.idle_at(self.blocker));
@@ -169,7 +174,7 @@ impl<T> Pivot<T> {
 
     /// The release time of the sample that `input` just brought, if no pivot comes.
     #[inline]
-    fn unasked_deadline(&self, view: &View<'_>, input: usize) -> i64 {
+    fn unasked_deadline(&self, view: &StreamView<'_>, input: usize) -> i64 {
         let retention = view.rules.inputs.get(input).map_or(0, |rule| rule.retention);
         view.now.saturating_add(retention).max(view.idle_at(view.rules.pivot))
     }
@@ -177,7 +182,12 @@ impl<T> Pivot<T> {
 
 impl<T: Held + Clone> Pivot<T> {
     #[inline]
-    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+    pub(super) fn push(
+        &mut self,
+        view: &StreamView<'_>,
+        arrival: Arrival<T>,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         let moment = arrival.moment();
         let Arrival { input, time, end, item, .. } = arrival;
         let is_pivot = input == view.rules.pivot;
@@ -211,8 +221,8 @@ impl<T: Held + Clone> Pivot<T> {
             }
             if let Err(refused) = buffer.insert(rule.ask, time, end, view.now, item) {
                 out.push(match refused {
-                    Refused::Useless(item) => Event::Released { item, used: 0 },
-                    Refused::Repeated(item) => Event::Duplicate(item),
+                    NotInserted::Useless(item) => Event::Released { item, used: 0 },
+                    NotInserted::Repeated(item) => Event::Duplicate(item),
                 });
                 return NEVER;
             }
@@ -241,7 +251,7 @@ impl<T: Held + Clone> Pivot<T> {
     /// closed. So later pivots find the one that closed before them, and no other pivot has its time.
     pub(super) fn observe(
         &mut self,
-        view: &View<'_>,
+        view: &StreamView<'_>,
         (input, moment): (usize, Moment),
         out: &mut Vec<Event<T>>,
     ) -> i64 {
@@ -264,7 +274,7 @@ impl<T: Held + Clone> Pivot<T> {
         self.same_time.has(time, item) || same.any(|open| item.repeats(open))
     }
 
-    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn tick(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         self.close_settled(view, out);
         self.sweep(view, out);
         self.release_unasked(view, out);
@@ -273,7 +283,7 @@ impl<T: Held + Clone> Pivot<T> {
         }
     }
 
-    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn close_now(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) -> bool {
         let closed = self.close_first(view, Some(Lack::Overflow), out);
         if closed {
             self.go_on(view, out);
@@ -283,7 +293,7 @@ impl<T: Held + Clone> Pivot<T> {
 
     /// Evicts the earliest sample, a pivot after all others of its time. Its bundle is not made, unless it was emitted
     /// already.
-    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn evict(&mut self, view: &StreamView<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let firsts = self.buffers.iter_mut().filter_map(|buffer| Some((buffer.first()?, buffer)));
         let buffer = firsts.min_by_key(|(first, _)| *first);
         match (buffer, self.open.front()) {
@@ -303,7 +313,7 @@ impl<T: Held + Clone> Pivot<T> {
     }
 
     /// Continues after the first sample was evicted.
-    fn go_on(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    fn go_on(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         self.close_settled(view, out);
         self.sweep(view, out);
         if view.rules.revises() {
@@ -311,7 +321,7 @@ impl<T: Held + Clone> Pivot<T> {
         }
     }
 
-    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn finish(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         while self.close_first(view, Some(Lack::Idle), out) {}
         for buffer in &mut self.buffers {
             buffer.release_arrived_until(NEVER, out);
@@ -319,7 +329,7 @@ impl<T: Held + Clone> Pivot<T> {
     }
 
     /// Closes every pivot that may close, in the order of event times. Returns true if any did.
-    fn close_settled(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_settled(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) -> bool {
         let mut closed = false;
         while let Some(first) = self.open.front() {
             if first.waits_since.saturating_add(view.rules.max_wait) > view.now
@@ -333,7 +343,7 @@ impl<T: Held + Clone> Pivot<T> {
         closed
     }
 
-    fn close_first(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &StreamView<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(pivot) = self.open.pop_front() else { return false };
         let before = self.closed.time;
         self.closed = pivot.moment();

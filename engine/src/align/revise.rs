@@ -13,11 +13,11 @@ use smallvec::SmallVec;
 use super::bundle::Lack;
 use super::cover::Places;
 use super::event::Event;
-use super::input_buffer::{Found, InputBuffer};
+use super::input_buffer::{FoundSamples, InputBuffer};
 use super::pivot::{Pivot, part_of_pivot};
 use super::policy::Missing;
 use super::verdict::{Closing, Emission, begin, counts, cut_short, lack};
-use super::view::{NEVER, View};
+use super::view::{NEVER, StreamView};
 
 /// The last emitted result of a bundle that is not final.
 #[derive(Debug)]
@@ -33,14 +33,14 @@ pub(super) struct Provisional {
 type Content = Vec<u32>;
 
 /// The samples that each asked input has for a pivot.
-type Finds = SmallVec<[Found; 3]>;
+type Finds = SmallVec<[FoundSamples; 3]>;
 
 /// Some of the inputs.
-type Inputs = SmallVec<[usize; 4]>;
+type InputSet = SmallVec<[usize; 4]>;
 
 impl Provisional {
     /// Adds the found samples of one input.
-    pub(super) fn note<T>(content: &mut Content, buffer: &InputBuffer<T>, found: &Found) {
+    pub(super) fn note<T>(content: &mut Content, buffer: &InputBuffer<T>, found: &FoundSamples) {
         content.push(if found.held { u32::MAX } else { u32::MAX - 1 });
         content.extend(buffer.numbers(found));
     }
@@ -56,7 +56,7 @@ impl Provisional {
 
 impl<T: Clone> Pivot<T> {
     /// Emits the bundles that are on time or early for the first time, and those that have changed.
-    pub(super) fn emit_ahead(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn emit_ahead(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         let mut reserved: SmallVec<[Places; 3]> = self.buffers.iter().map(|_| Places::new()).collect();
         let mut before = self.closed.time;
         let mut all_on_time = true;
@@ -74,7 +74,7 @@ impl<T: Clone> Pivot<T> {
             let cut_inputs = if all_on_time {
                 self.cut_on_time(view, time, waited, &finds, &reserved)
             } else {
-                Inputs::new()
+                InputSet::new()
             };
             for (reserved, found) in reserved.iter_mut().zip(&finds) {
                 if !found.held {
@@ -87,7 +87,7 @@ impl<T: Clone> Pivot<T> {
     }
 
     /// Returns true if no sample that comes in time changes what a pivot finds.
-    fn is_on_time(&self, view: &View<'_>, t: i64, reserved: &[Places]) -> bool {
+    fn is_on_time(&self, view: &StreamView<'_>, t: i64, reserved: &[Places]) -> bool {
         let watermark = |input| view.watermark(input).saturating_add(view.rules.lateness);
         let idle = |input| view.is_idle_on_time(input);
         let own = view.rules.pivot;
@@ -101,12 +101,12 @@ impl<T: Clone> Pivot<T> {
     /// The inputs that might have brought more in time to a bundle that is emitted as it is.
     fn cut_on_time(
         &self,
-        view: &View<'_>,
+        view: &StreamView<'_>,
         t: i64,
         waited: bool,
         finds: &Finds,
         reserved: &[Places],
-    ) -> Inputs {
+    ) -> InputSet {
         let buffers = self.buffers.iter().zip(&view.rules.asked).zip(finds).zip(reserved);
         let cut = buffers.filter(|(((buffer, (input, rule)), found), reserved)| {
             let idle = view.is_idle_on_time(*input);
@@ -118,7 +118,7 @@ impl<T: Clone> Pivot<T> {
         cut.map(|(((_, (input, _)), _), _)| *input).collect()
     }
 
-    fn find_all(&self, view: &View<'_>, before: i64, t: i64, reserved: &[Places]) -> Finds {
+    fn find_all(&self, view: &StreamView<'_>, before: i64, t: i64, reserved: &[Places]) -> Finds {
         let buffers = self.buffers.iter().zip(&view.rules.asked).zip(reserved);
         buffers.map(|((buffer, (_, rule)), reserved)| buffer.find(rule, before, t, reserved)).collect()
     }
@@ -126,11 +126,11 @@ impl<T: Clone> Pivot<T> {
     /// Emits one bundle if it is due.
     fn emit_one(
         &mut self,
-        view: &View<'_>,
+        view: &StreamView<'_>,
         index: usize,
         before: i64,
         finds: Finds,
-        (on_time, waited, cut_inputs): (bool, bool, &Inputs),
+        (on_time, waited, cut_inputs): (bool, bool, &InputSet),
         out: &mut Vec<Event<T>>,
     ) {
         let mut content = Content::new();
@@ -175,7 +175,7 @@ impl<T: Clone> Pivot<T> {
 
 impl<T> Pivot<T> {
     /// The time at which time alone makes a bundle on time. It may be early, never late.
-    pub(super) fn ahead_deadline(&self, view: &View<'_>) -> i64 {
+    pub(super) fn ahead_deadline(&self, view: &StreamView<'_>) -> i64 {
         let lateness = view.rules.lateness;
         let to_come = |at: i64| Some(at.saturating_sub(lateness)).filter(|at| *at > view.now);
         let idle = (0..view.rules.inputs.len()).filter_map(|input| to_come(view.idle_at(input)));

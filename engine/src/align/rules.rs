@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cover::Slack;
 use super::cut::Cut;
-use super::limits::Limits;
+use super::limits::SearchLimits;
 use super::policy::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs};
 use crate::position::InputId;
 use crate::time::nanos;
@@ -28,7 +28,7 @@ pub(super) struct Rules {
     pub(super) any_idle_behind: bool,
     pub(super) forget_after: i64,
     /// Used for approximate time only.
-    pub(super) limits: Limits,
+    pub(super) limits: SearchLimits,
     /// Used for spans and sessions only.
     pub(super) cut: Cut,
 }
@@ -162,7 +162,7 @@ impl Rules {
             lateness,
             early: pivot != usize::MAX && policy.revise.early,
             forget_after: nanos(policy.forget_after),
-            limits: Limits::new(&policy.method),
+            limits: SearchLimits::new(&policy.method),
             cut: Cut::new(&policy.method),
             policy,
         }

@@ -9,21 +9,21 @@ use super::held::Held;
 /// The ids of the samples of the latest event time that have left, where that time does not identify them. Samples without
 /// an id cost nothing.
 #[derive(Debug, Default)]
-pub(super) struct SameTimeIds(Option<Box<Seen>>);
+pub(super) struct SameTimeIds(Option<Box<SeenIds>>);
 
 #[derive(Debug)]
-struct Seen {
+struct SeenIds {
     time: i64,
     ids: FxHashSet<u64>,
 }
 
 /// A sample with its input, where the ids of several inputs are remembered together.
-pub(super) struct OfInput<'a, T> {
+pub(super) struct InputItem<'a, T> {
     pub(super) input: usize,
     pub(super) item: &'a T,
 }
 
-impl<T: Held> Held for OfInput<'_, T> {
+impl<T: Held> Held for InputItem<'_, T> {
     fn fingerprint(&self) -> Option<u64> {
         Some(FxBuildHasher.hash_one((self.input, self.item.fingerprint()?)))
     }
@@ -38,7 +38,7 @@ impl SameTimeIds {
     /// Remembers a sample that leaves.
     pub(super) fn add<T: Held>(&mut self, time: i64, item: &T) {
         let Some(id) = item.fingerprint() else { return };
-        let seen = self.0.get_or_insert_with(|| Box::new(Seen { time, ids: FxHashSet::default() }));
+        let seen = self.0.get_or_insert_with(|| Box::new(SeenIds { time, ids: FxHashSet::default() }));
         if seen.time != time {
             seen.time = time;
             seen.ids.clear();

@@ -11,7 +11,7 @@ use super::held::Held;
 use super::matching::Matching;
 use super::moment::Moment;
 use super::rules::Rules;
-use super::view::{NEVER, View};
+use super::view::{NEVER, StreamView};
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
@@ -44,8 +44,11 @@ impl<T: Held + Clone> Stream<T> {
         }
     }
 
-    fn parts<'a>(&'a mut self, rules: &'a Rules, now: i64) -> (View<'a>, &'a mut Matching<T>) {
-        (View { rules, key: &self.key, clocks: &self.clocks, began: self.began, now }, &mut self.matching)
+    fn parts<'a>(&'a mut self, rules: &'a Rules, now: i64) -> (StreamView<'a>, &'a mut Matching<T>) {
+        (
+            StreamView { rules, key: &self.key, clocks: &self.clocks, began: self.began, now },
+            &mut self.matching,
+        )
     }
 
     /// Takes a sample. Returns the latest time at which the wall clock has to be asked for it.

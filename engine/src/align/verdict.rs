@@ -6,7 +6,7 @@ use super::bundle::{Bundle, Lack, Shortfall};
 use super::event::Event;
 use super::policy::Missing;
 use super::rules::Rule;
-use super::view::View;
+use super::view::StreamView;
 use crate::position::{InputId, Position};
 use crate::time::Timestamp;
 
@@ -34,13 +34,13 @@ pub(super) fn cut_short(waited: bool, by: Option<Lack>) -> Option<Lack> {
 /// Returns true if a bundle may close before an input has brought all that it could. If not, the input is settled, and the
 /// costly question to it can be left out.
 #[inline]
-pub(super) fn may_be_cut(view: &View<'_>, input: usize, cut_short: Option<Lack>) -> bool {
+pub(super) fn may_be_cut(view: &StreamView<'_>, input: usize, cut_short: Option<Lack>) -> bool {
     cut_short.is_some() || view.idle_at(input) <= view.now
 }
 
 /// Returns true if the bundle does not wait for an input because of its silence.
 #[inline]
-pub(super) fn is_silent(view: &View<'_>, input: usize, cut_short: Option<Lack>) -> bool {
+pub(super) fn is_silent(view: &StreamView<'_>, input: usize, cut_short: Option<Lack>) -> bool {
     cut_short == Some(Lack::Idle) || view.idle_at(input) <= view.now
 }
 
@@ -74,7 +74,7 @@ enum Verdict {
 /// large, and each move of it costs.
 #[inline]
 pub(super) fn begin<T>(
-    view: &View<'_>,
+    view: &StreamView<'_>,
     event_time: i64,
     record: Option<Position>,
     inputs: usize,
@@ -98,7 +98,7 @@ impl<T> Closing<T> {
     /// Judges the bundle by the inputs that brought too little, and makes its event, with the inputs that were cut short.
     /// `settled` returns true for an input whose samples can no longer change.
     #[inline]
-    pub(super) fn into_event(self, view: &View<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
+    pub(super) fn into_event(self, view: &StreamView<'_>, settled: impl Fn(usize) -> bool) -> Event<T> {
         let mut verdict = Verdict::Emit;
         let mut bundle = self.bundle;
         let Bundle { parts, incomplete, .. } = &mut *bundle;

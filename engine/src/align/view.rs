@@ -9,7 +9,7 @@ pub(super) const NEVER: i64 = i64::MAX;
 
 /// A method's view of its stream, and the time.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(super) struct StreamView<'a> {
     pub(super) rules: &'a Rules,
     pub(super) key: &'a StreamKey,
     pub(super) clocks: &'a [Clock],
@@ -19,7 +19,7 @@ pub(super) struct View<'a> {
     pub(super) now: i64,
 }
 
-impl View<'_> {
+impl StreamView<'_> {
     /// The watermark of an input: no sample with an earlier event time is expected.
     #[inline]
     pub(super) fn watermark(&self, input: usize) -> i64 {

@@ -11,7 +11,7 @@
 //! The last of these bytes is not zero, and the segment ends with its last bit or digit that is not.
 
 use super::plan::{Encoding, plan};
-use super::progress::{Progress, RecordState, Stretch};
+use super::progress::{Progress, Stretch, StretchState};
 use crate::position::{NextOffset, Offset};
 
 /// The number of digits to the base of 3 in a byte.
@@ -29,8 +29,8 @@ pub(super) fn write(stretches: &[Stretch], base: i64, most: usize) -> Option<Vec
         let (first, last) = (own.first()?, own.last()?);
         varint(&mut out, first.run.from.0.abs_diff(at))?;
         let (n, kind) = match (segment.encoding, first.state) {
-            (Encoding::Alone, RecordState::Ended) => (length(own)?, 0),
-            (Encoding::Alone, RecordState::Published) => (length(own)?, 1),
+            (Encoding::Alone, StretchState::Ended) => (length(own)?, 0),
+            (Encoding::Alone, StretchState::Published) => (length(own)?, 1),
             (Encoding::Bits, _) => (length(own)?.div_ceil(8), 2),
             (Encoding::Trits, _) => (length(own)?.div_ceil(TRITS), 3),
         };
@@ -60,8 +60,8 @@ fn map(out: &mut Vec<u8>, own: &[Stretch], from: Offset, bytes: usize, encoding:
         for offset in run.from.0..run.to.0 {
             let place = offset.abs_diff(from.0);
             let (byte, adds) = match (encoding, state) {
-                (Encoding::Trits, RecordState::Ended) => (place / TRITS, trit(place)),
-                (Encoding::Trits, RecordState::Published) => (place / TRITS, 2 * trit(place)),
+                (Encoding::Trits, StretchState::Ended) => (place / TRITS, trit(place)),
+                (Encoding::Trits, StretchState::Published) => (place / TRITS, 2 * trit(place)),
                 _ => (place / 8, 1 << (place % 8)),
             };
             if let Some(byte) = map.get_mut(usize::try_from(byte).unwrap_or(usize::MAX)) {

@@ -6,7 +6,7 @@
 //! stays unfinished far behind costs a few bytes, and the thousands in flight at the head cost a bit or two each. The
 //! choice is a shortest path through three states (Viterbi, IEEE Trans. Inf. Theory 13(2), 1967), in linear time.
 
-use super::progress::{RecordState, Stretch};
+use super::progress::{Stretch, StretchState};
 use super::text::varint_len;
 use crate::position::NextOffset;
 
@@ -44,7 +44,7 @@ pub(crate) struct Segment {
 }
 
 /// The cheapest way to reach a stretch.
-struct Step {
+struct PlanStep {
     /// The encoding of the stretch before it, unless both are in one map.
     before: Encoding,
     /// True if a new map of that kind is cheaper than one continued.
@@ -78,11 +78,11 @@ pub(super) fn plan(stretches: &[Stretch], base: i64) -> Vec<Segment> {
         let begin = |of| least.saturating_add(map(gap, len, of));
         let go_on = |cost: u64, of| cost.saturating_add(gap.saturating_add(len).saturating_mul(of));
         let bits = match state {
-            RecordState::Ended => (begin(OF_BITS), go_on(costs.bits, OF_BITS)),
-            RecordState::Published => (u64::MAX, u64::MAX),
+            StretchState::Ended => (begin(OF_BITS), go_on(costs.bits, OF_BITS)),
+            StretchState::Published => (u64::MAX, u64::MAX),
         };
         let trits = (begin(OF_TRITS), go_on(costs.trits, OF_TRITS));
-        steps.push(Step { before, begins_bits: bits.0 < bits.1, begins_trits: trits.0 < trits.1 });
+        steps.push(PlanStep { before, begins_bits: bits.0 < bits.1, begins_trits: trits.0 < trits.1 });
         costs =
             Costs { alone: least + alone(gap, len), bits: bits.0.min(bits.1), trits: trits.0.min(trits.1) };
         at = run.to.0;

@@ -18,7 +18,7 @@ pub struct Progress {
 
 /// The state of the records of a stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RecordState {
+pub(super) enum StretchState {
     Ended,
     Published,
 }
@@ -27,7 +27,7 @@ pub(super) enum RecordState {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stretch {
     pub(super) run: Run,
-    pub(super) state: RecordState,
+    pub(super) state: StretchState,
 }
 
 impl Progress {
@@ -56,10 +56,10 @@ impl Progress {
     pub(super) fn stretches(&self, base: NextOffset) -> Vec<Stretch> {
         let of = |run, state| Stretch { run, state };
         let mut all: Vec<Stretch> =
-            from_on(&self.ended, base).map(|run| of(run, RecordState::Ended)).collect();
+            from_on(&self.ended, base).map(|run| of(run, StretchState::Ended)).collect();
         if !self.published.is_empty() {
             without(from_on(&self.published, base), self.ended.runs(), |run| {
-                all.push(of(run, RecordState::Published));
+                all.push(of(run, StretchState::Published));
             });
             // The standard library's merge sort merges two ascending rows in linear time.
             all.sort_by_key(|stretch| stretch.run.from);

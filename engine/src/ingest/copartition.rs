@@ -30,19 +30,19 @@ const STRAY: usize = 20;
 /// The partitions of recent streams, and the partitioners that explain them.
 #[derive(Debug)]
 pub struct Copartition {
-    inputs: Vec<Input>,
+    inputs: Vec<InputObservations>,
 }
 
 #[derive(Debug)]
-struct Input {
+struct InputObservations {
     /// The number of partitions of its topic; none until it is known.
     partitions: Option<i32>,
     /// Streams by their hash: a stream has the same place in every input.
-    places: Box<[Option<Seen>]>,
+    places: Box<[Option<StreamPartition>]>,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct StreamPartition {
     stream: StreamKey,
     partition: i32,
     at: Timestamp,
@@ -69,7 +69,7 @@ pub struct Conflict {
 impl Copartition {
     /// Creates the check for a number of inputs.
     pub fn new(inputs: usize) -> Self {
-        let input = || Input { partitions: None, places: vec![None; 1 << PLACES_BITS].into() };
+        let input = || InputObservations { partitions: None, places: vec![None; 1 << PLACES_BITS].into() };
         // One input alone cannot conflict.
         Self { inputs: if inputs > 1 { (0..inputs).map(|_| input()).collect() } else { Vec::new() } }
     }
@@ -97,13 +97,13 @@ impl Copartition {
             // An active stream keeps its place, or streams with the same place would replace each other at each
             // record.
             Some(seen) if seen.stream != *stream && seen.is_recent(now) => {}
-            _ => *place = Some(Seen { stream: stream.clone(), partition: id.partition, at: now }),
+            _ => *place = Some(StreamPartition { stream: stream.clone(), partition: id.partition, at: now }),
         }
     }
 
     /// The fit of each input's streams to the partitioners; empty with one input.
     pub fn fits(&self, now: Timestamp) -> impl Iterator<Item = (InputId, Fit)> {
-        let fit = move |(index, input): (usize, &Input)| {
+        let fit = move |(index, input): (usize, &InputObservations)| {
             Some((InputId(u16::try_from(index).ok()?), input.fit(now)))
         };
         self.inputs.iter().enumerate().filter_map(fit)
@@ -111,7 +111,7 @@ impl Copartition {
 
     /// Two inputs whose streams are in different partitions, if there are any.
     pub fn conflict(&self, now: Timestamp) -> Option<Conflict> {
-        let judged: Vec<(InputId, Fit, Option<Partitioner>, &Input)> = self
+        let judged: Vec<(InputId, Fit, Option<Partitioner>, &InputObservations)> = self
             .fits(now)
             .zip(&self.inputs)
             .map(|((id, fit), input)| (id, fit, fit.followed(input.partitions.unwrap_or(1)), input))
@@ -130,14 +130,14 @@ impl Copartition {
     }
 }
 
-impl Seen {
+impl StreamPartition {
     fn is_recent(&self, now: Timestamp) -> bool {
         now.since(self.at) < REMEMBERED
     }
 }
 
-impl Input {
-    fn recent(&self, now: Timestamp) -> impl Iterator<Item = &Seen> {
+impl InputObservations {
+    fn recent(&self, now: Timestamp) -> impl Iterator<Item = &StreamPartition> {
         self.places.iter().flatten().filter(move |seen| seen.is_recent(now))
     }
 
@@ -196,11 +196,11 @@ impl Fit {
 impl Conflict {
     /// The message to the operator: the conflict and the remedy. `name` returns the name of an input.
     pub fn describe<'a>(&self, name: impl Fn(InputId) -> &'a str) -> String {
-        let [a, b] = self.inputs.map(|(id, fit, rule)| (name(id), Followed(fit, rule)));
+        let [a, b] = self.inputs.map(|(id, fit, rule)| (name(id), DescribedFit(fit, rule)));
         let example = self.example.as_ref().map_or_else(String::new, |(stream, [one, two])| {
             format!("; stream {stream} is in partition {one} of {} and in partition {two} of {}", a.0, b.0)
         });
-        let is_java = |followed: &Followed| followed.1 == Some(Partitioner::Murmur2);
+        let is_java = |followed: &DescribedFit| followed.1 == Some(Partitioner::Murmur2);
         let whose = match (is_java(&a.1), is_java(&b.1)) {
             (true, false) => b.0.to_owned(),
             (false, true) => a.0.to_owned(),
@@ -216,9 +216,9 @@ impl Conflict {
 }
 
 /// A partitioner and its fit, in words.
-struct Followed(Fit, Option<Partitioner>);
+struct DescribedFit(Fit, Option<Partitioner>);
 
-impl fmt::Display for Followed {
+impl fmt::Display for DescribedFit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fit, streams) = (self.0, self.0.streams);
         match self.1 {

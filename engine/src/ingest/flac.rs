@@ -22,12 +22,12 @@ pub struct Flac {
     /// The number of samples of a channel in all; at least 1.
     pub samples: u64,
     /// The frames in order.
-    pub frames: Vec<Frame>,
+    pub frames: Vec<FlacFrame>,
 }
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct FlacFrame {
     /// The number of its first sample, from 0.
     pub first: u64,
     /// The number of its samples of each channel.
@@ -110,7 +110,11 @@ impl Flac {
                     "FLAC frame {count} is cut or garbled: its checksum does not hold before the payload ends"
                 )
             })?;
-            self.frames.push(Frame { first: self.samples, samples: header.samples, bytes: at..at + length });
+            self.frames.push(FlacFrame {
+                first: self.samples,
+                samples: header.samples,
+                bytes: at..at + length,
+            });
             self.samples += u64::from(header.samples);
             if self.samples > most {
                 return Err(format!("the FLAC payload holds more than {most} samples; send shorter ones"));

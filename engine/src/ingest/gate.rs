@@ -4,7 +4,7 @@
 //! pauses the inputs ahead first: to pause the one behind while the buffers hold the memory would wait for ever. The
 //! gate pauses that one only when the last byte is used and bundles are under way whose end frees some.
 //!
-//! A bound on the drift between inputs ([`Drift`]) pauses the inputs ahead before the budget is used up. So hours of
+//! A bound on the drift between inputs ([`DriftLimit`]) pauses the inputs ahead before the budget is used up. So hours of
 //! one topic are not read while the other is still at its first minute. Flink calls that watermark alignment
 //! (FLIP-182).
 //!
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 /// The bound on the drift between inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drift {
+pub struct DriftLimit {
     /// The most event time by which a partition may be ahead of another input's partition of the same number. One
     /// further ahead is paused until it is at most half as far ahead. None to pause none.
     pub most: Option<Duration>,
@@ -35,7 +35,7 @@ pub struct Gate {
     high: u64,
     low: u64,
     limit: u64,
-    drift: Drift,
+    drift: DriftLimit,
     partitions: BTreeMap<PartitionId, Reached>,
     is_spent: bool,
     is_full: bool,
@@ -58,7 +58,7 @@ struct Reached {
 impl Gate {
     /// Creates a gate for a budget of `limit` bytes. It closes at four fifths, since records that have been polled
     /// still arrive, and opens again at three fifths.
-    pub fn new(limit: u64, drift: Drift) -> Self {
+    pub fn new(limit: u64, drift: DriftLimit) -> Self {
         Self {
             high: limit / 5 * 4,
             low: limit / 5 * 3,

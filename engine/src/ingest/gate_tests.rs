@@ -16,16 +16,16 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn no_drift() -> Drift {
-    Drift { most: None, idle: Vec::new() }
+fn no_drift() -> DriftLimit {
+    DriftLimit { most: None, idle: Vec::new() }
 }
 
 /// At most 100 ms apart; idle after a second.
-fn drift() -> Drift {
-    Drift { most: Some(Duration::from_millis(100)), idle: vec![Duration::from_secs(1); 4] }
+fn drift() -> DriftLimit {
+    DriftLimit { most: Some(Duration::from_millis(100)), idle: vec![Duration::from_secs(1); 4] }
 }
 
-fn gate(drift: Drift) -> Gate {
+fn gate(drift: DriftLimit) -> Gate {
     let mut gate = Gate::new(100, drift);
     for input in 0..3 {
         gate.assign(partition(input), at(0));

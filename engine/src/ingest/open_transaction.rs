@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::source::End;
+use super::source::PartitionEnd;
 use crate::position::{NextOffset, PartitionId};
 use crate::time::Timestamp;
 
@@ -14,7 +14,7 @@ pub const REPORT_AFTER: Duration = Duration::from_secs(10);
 
 /// A transaction that holds reading back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct OpenTransaction {
     /// The first offset that cannot be read: the beginning of the transaction.
     pub at: NextOffset,
     /// The number of offsets from there on, including the transaction's own.
@@ -25,18 +25,20 @@ pub struct Held {
 
 /// The partitions that open transactions hold back.
 #[derive(Debug, Default)]
-pub struct OpenTransactions(BTreeMap<PartitionId, (Held, bool)>);
+pub struct OpenTransactions(BTreeMap<PartitionId, (OpenTransaction, bool)>);
 
 impl OpenTransactions {
     /// Takes note of the present end of a partition.
-    pub fn observe(&mut self, partition: PartitionId, end: &End, now: Timestamp) {
+    pub fn observe(&mut self, partition: PartitionId, end: &PartitionEnd, now: Timestamp) {
         let offsets = u64::try_from(end.high.0.saturating_sub(end.stable.0)).unwrap_or(0);
         if offsets == 0 {
             self.0.remove(&partition);
             return;
         }
-        let (held, is_reached) =
-            self.0.entry(partition).or_insert((Held { at: end.stable, offsets, since: now }, false));
+        let (held, is_reached) = self
+            .0
+            .entry(partition)
+            .or_insert((OpenTransaction { at: end.stable, offsets, since: now }, false));
         if held.at != end.stable {
             // The transaction has ended, and another one is open.
             (held.at, held.since) = (end.stable, now);
@@ -51,8 +53,8 @@ impl OpenTransactions {
     }
 
     /// The partitions that have been read up to a transaction that is open for [`REPORT_AFTER`] or longer.
-    pub fn held(&self, now: Timestamp) -> impl Iterator<Item = (PartitionId, Held)> {
-        let is_old = move |held: &Held| now.since(held.since) >= REPORT_AFTER;
+    pub fn held(&self, now: Timestamp) -> impl Iterator<Item = (PartitionId, OpenTransaction)> {
+        let is_old = move |held: &OpenTransaction| now.since(held.since) >= REPORT_AFTER;
         self.0
             .iter()
             .filter(move |(_, (held, is_reached))| *is_reached && is_old(held))
@@ -71,11 +73,11 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    fn end(lag: i64, stable: i64, high: i64) -> End {
-        End { lag, stable: NextOffset(stable), high: NextOffset(high) }
+    fn end(lag: i64, stable: i64, high: i64) -> PartitionEnd {
+        PartitionEnd { lag, stable: NextOffset(stable), high: NextOffset(high) }
     }
 
-    fn held(open: &OpenTransactions, second: i64) -> Vec<Held> {
+    fn held(open: &OpenTransactions, second: i64) -> Vec<OpenTransaction> {
         open.held(at(second)).map(|(_, held)| held).collect()
     }
 
@@ -87,7 +89,7 @@ mod tests {
             assert_eq!(held(&open, second), [], "at {second}");
         }
         open.observe(ONE, &end(0, 100, 550), at(10));
-        assert_eq!(held(&open, 10), [Held { at: NextOffset(100), offsets: 450, since: at(0) }]);
+        assert_eq!(held(&open, 10), [OpenTransaction { at: NextOffset(100), offsets: 450, since: at(0) }]);
         open.observe(ONE, &end(0, 551, 551), at(11));
         assert_eq!(held(&open, 100), []);
     }

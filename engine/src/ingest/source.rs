@@ -42,7 +42,7 @@ pub enum SourceEvent {
     /// All present records of a partition have been delivered. Only a source that was configured so reports it.
     AtEnd(PartitionId),
     /// The ends of the assigned partitions, and their consumer lag.
-    Ends(Vec<(PartitionId, End)>),
+    Ends(Vec<(PartitionId, PartitionEnd)>),
     /// The present number of partitions of each input's topic, by input.
     Partitions(Vec<i32>),
     /// True if all inputs can be read. While one cannot, because brokers are unreachable or a permission is missing,
@@ -56,7 +56,7 @@ pub enum SourceEvent {
 
 /// The end of a partition, as last reported by the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct PartitionEnd {
     /// The consumer lag: the number of readable offsets that have not been read. It is 0 if only the markers of
     /// transactions, or records of aborted ones, follow.
     pub lag: i64,

@@ -44,9 +44,13 @@ pub fn understand(
     }
 }
 
-type Parts = (StreamKey, Media, Timestamp, Duration);
+type RecordFields = (StreamKey, Media, Timestamp, Duration);
 
-fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result<Parts, (Reason, String)> {
+fn read(
+    record: &Record,
+    spec: &InputSpec,
+    streams: &mut KnownStreams,
+) -> Result<RecordFields, (Reason, String)> {
     let stream = stream(record, streams)?;
     if record.payload.is_empty() {
         return Err((Reason::EmptyPayload, "the record has no value; an encoded payload is expected".into()));

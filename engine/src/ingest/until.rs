@@ -7,19 +7,19 @@ use crate::position::{NextOffset, PartitionId};
 use crate::sample::Record;
 
 /// The offset after the last record of each partition of the inputs' topics, at one time.
-pub type Ends = BTreeMap<PartitionId, NextOffset>;
+pub type EndOffsets = BTreeMap<PartitionId, NextOffset>;
 
 /// The read progress of the assigned partitions.
 #[derive(Debug)]
 pub struct UntilEnd {
-    ends: Ends,
+    ends: EndOffsets,
     /// True once the assignment of partitions is known.
     is_assigned: bool,
-    assigned: BTreeMap<PartitionId, Stretch>,
+    assigned: BTreeMap<PartitionId, ReadRange>,
 }
 
 #[derive(Debug)]
-struct Stretch {
+struct ReadRange {
     from: i64,
     next: i64,
     end: i64,
@@ -27,14 +27,14 @@ struct Stretch {
 
 impl UntilEnd {
     /// Creates a read up to these ends.
-    pub fn new(ends: Ends) -> Self {
+    pub fn new(ends: EndOffsets) -> Self {
         Self { ends, is_assigned: false, assigned: BTreeMap::new() }
     }
 
     /// Adds an assigned partition, read from `from` on. One that did not exist when the run began is at its end.
     pub fn assign(&mut self, partition: PartitionId, from: NextOffset) {
         let end = self.ends.get(&partition).map_or(from.0, |end| end.0.max(from.0));
-        self.assigned.insert(partition, Stretch { from: from.0, next: from.0, end });
+        self.assigned.insert(partition, ReadRange { from: from.0, next: from.0, end });
     }
 
     /// Takes note that the assignment is complete: all assigned partitions, if any, have been added.
@@ -77,7 +77,7 @@ impl UntilEnd {
     /// The number of offsets of the assigned partitions that have been read, and their total.
     pub fn progress(&self) -> (u64, u64) {
         let sum =
-            |length: fn(&Stretch) -> i64| self.assigned.values().map(length).sum::<i64>().unsigned_abs();
+            |length: fn(&ReadRange) -> i64| self.assigned.values().map(length).sum::<i64>().unsigned_abs();
         (sum(|stretch| stretch.next - stretch.from), sum(|stretch| stretch.end - stretch.from))
     }
 }
@@ -123,7 +123,7 @@ mod tests {
 
     /// Partition 0 ends at 10, partition 1 at 5.
     fn two() -> UntilEnd {
-        UntilEnd::new(Ends::from([(partition(0), NextOffset(10)), (partition(1), NextOffset(5))]))
+        UntilEnd::new(EndOffsets::from([(partition(0), NextOffset(10)), (partition(1), NextOffset(5))]))
     }
 
     #[test]

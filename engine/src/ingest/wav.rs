@@ -62,7 +62,7 @@ impl WavHeader {
         let mut large_data = None;
         let mut at = 12;
         for _ in 0..MOST_CHUNKS {
-            let Some(Chunk { name, size, body }) = Chunk::at(from, at)? else { break };
+            let Some(RiffChunk { name, size, body }) = RiffChunk::at(from, at)? else { break };
             match &name {
                 b"ds64" if large => large_data = Some(large_data_size(from, body, size)?),
                 b"fmt " if form.is_some() => {
@@ -114,13 +114,13 @@ impl WavHeader {
 }
 
 /// A chunk: its name, its declared size, and the place of its content.
-struct Chunk {
+struct RiffChunk {
     name: [u8; 4],
     size: usize,
     body: usize,
 }
 
-impl Chunk {
+impl RiffChunk {
     /// The chunk at a place; none at the end of the payload.
     fn at(from: &(impl ReadAt + ?Sized), at: usize) -> Result<Option<Self>, String> {
         let Some(body) = at.checked_add(8).filter(|body| *body <= from.length()) else { return Ok(None) };
@@ -185,7 +185,8 @@ fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, Str
         if at >= from.length() {
             return Ok(true);
         }
-        let Some(next) = Chunk::at(from, at)?.filter(Chunk::is_named).and_then(|chunk| chunk.end()) else {
+        let Some(next) = RiffChunk::at(from, at)?.filter(RiffChunk::is_named).and_then(|chunk| chunk.end())
+        else {
             return Ok(false);
         };
         // The byte of padding after the last chunk may be missing.
@@ -200,7 +201,7 @@ fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, Str
 /// Refuses a second data chunk: it would not be clear which one is the sound.
 fn no_second_data(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<(), String> {
     for _ in 0..MOST_CHUNKS {
-        let Some(chunk) = Chunk::at(from, at)?.filter(Chunk::is_named) else { break };
+        let Some(chunk) = RiffChunk::at(from, at)?.filter(RiffChunk::is_named) else { break };
         if &chunk.name == b"data" {
             return Err("the WAV file has several data chunks; one is expected".into());
         }

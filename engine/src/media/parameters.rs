@@ -4,7 +4,7 @@
 const HARMLESS: [&str; 2] = ["name", "filename"];
 
 /// A parsed content type.
-pub(super) struct Parts {
+pub(super) struct ContentType {
     /// The type and subtype in lower case.
     pub(super) essence: String,
     /// The parameters in order.
@@ -22,7 +22,7 @@ pub(super) struct Parameter {
     pub(super) written: String,
 }
 
-impl Parts {
+impl ContentType {
     /// Parses a content type. MIME separates parameters by semicolons, GStreamer by commas; both are accepted. Quotes
     /// around the whole text, which some serializers add, are removed.
     pub(super) fn of(text: &str) -> Result<Self, String> {

@@ -1,6 +1,6 @@
 //! Content types of raw sound. A parameter that changes the meaning of the bytes is either supported or refused.
 
-use super::parameters::{Parameter, Parts, plain};
+use super::parameters::{ContentType, Parameter, plain};
 use super::pcm::{Pcm, PcmFormat};
 
 /// The names of parameters, the first for messages. They are compared without hyphens and underscores.
@@ -18,9 +18,9 @@ const HARMLESS: [&str; 5] = ["charset", "channelmask", "channelorder", "ptime", 
 const MAX_CHANNELS: u32 = 64;
 
 /// The properties of a type before its parameters.
-pub(super) struct Kind {
+pub(super) struct RawType {
     /// The coding and bits of the type, if it fixes them.
-    fixed: Option<(Coding, u32)>,
+    fixed: Option<(SampleCoding, u32)>,
     /// The default byte order.
     big_endian: bool,
     /// The default rate in frames a second.
@@ -32,24 +32,24 @@ pub(super) struct Kind {
 }
 
 /// The kind of a type of raw sound; none for any other type.
-pub(super) fn kind(essence: &str) -> Option<Kind> {
-    let kind = |fixed, big_endian, rate, strict, plain| Kind { fixed, big_endian, rate, strict, plain };
+pub(super) fn kind(essence: &str) -> Option<RawType> {
+    let kind = |fixed, big_endian, rate, strict, plain| RawType { fixed, big_endian, rate, strict, plain };
     let known = match essence {
         "audio/pcm" | "audio/x-pcm" => kind(None, false, None, false, true),
         // GStreamer always declares the format.
         "audio/x-raw" => kind(None, false, None, false, false),
         // RFC 3551 (L8), RFC 2586 (L16) and RFC 3190 (L24): in network order.
-        "audio/l8" => kind(Some((Coding::Unsigned, 8)), true, None, false, false),
-        "audio/l16" => kind(Some((Coding::Signed, 16)), true, None, false, false),
-        "audio/l24" => kind(Some((Coding::Signed, 24)), true, None, false, false),
+        "audio/l8" => kind(Some((SampleCoding::Unsigned, 8)), true, None, false, false),
+        "audio/l16" => kind(Some((SampleCoding::Signed, 16)), true, None, false, false),
+        "audio/l24" => kind(Some((SampleCoding::Signed, 24)), true, None, false, false),
         // RFC 4856; RFC 2046 for audio/basic.
-        "audio/pcmu" => kind(Some((Coding::Ulaw, 8)), false, Some(8_000), false, false),
-        "audio/pcma" => kind(Some((Coding::Alaw, 8)), false, Some(8_000), false, false),
-        "audio/basic" => kind(Some((Coding::Ulaw, 8)), false, Some(8_000), true, false),
+        "audio/pcmu" => kind(Some((SampleCoding::Ulaw, 8)), false, Some(8_000), false, false),
+        "audio/pcma" => kind(Some((SampleCoding::Alaw, 8)), false, Some(8_000), false, false),
+        "audio/basic" => kind(Some((SampleCoding::Ulaw, 8)), false, Some(8_000), true, false),
         "audio/x-mulaw" | "audio/mulaw" | "audio/x-ulaw" => {
-            kind(Some((Coding::Ulaw, 8)), false, None, false, false)
+            kind(Some((SampleCoding::Ulaw, 8)), false, None, false, false)
         }
-        "audio/x-alaw" | "audio/alaw" => kind(Some((Coding::Alaw, 8)), false, None, false, false),
+        "audio/x-alaw" | "audio/alaw" => kind(Some((SampleCoding::Alaw, 8)), false, None, false, false),
         _ => return None,
     };
     Some(known)
@@ -57,7 +57,7 @@ pub(super) fn kind(essence: &str) -> Option<Kind> {
 
 /// The meaning of a sample's bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
+enum SampleCoding {
     /// Integers, signed or unsigned.
     Integer,
     Signed,
@@ -68,21 +68,21 @@ enum Coding {
 }
 
 /// A declared value, and the part of the content type that declares it.
-type Said<T> = Option<(T, String)>;
+type Declared<T> = Option<(T, String)>;
 
 /// All declarations of the samples' format.
 #[derive(Default)]
-struct Layout {
-    coding: Said<Coding>,
-    bits: Said<u32>,
+struct Declarations {
+    coding: Declared<SampleCoding>,
+    bits: Declared<u32>,
     /// The bits of a sample's place if it is larger than the sample: only the low ones count.
-    place: Said<u32>,
-    width: Said<u32>,
-    big_endian: Said<bool>,
+    place: Declared<u32>,
+    width: Declared<u32>,
+    big_endian: Declared<bool>,
 }
 
 /// Reads the parameters of a type of raw sound.
-pub(super) fn read(parts: &Parts, kind: &Kind) -> Result<Pcm, String> {
+pub(super) fn read(parts: &ContentType, kind: &RawType) -> Result<Pcm, String> {
     let known = [&RATE[..], &CHANNELS, &CODING, &BITS, &ENDIANNESS, &HARMLESS].concat();
     let known = [&known[..], &[WIDTH, "bigendian", "littleendian", "signed", "layout", "emphasis"]].concat();
     parts.only(&known)?;
@@ -98,7 +98,7 @@ pub(super) fn read(parts: &Parts, kind: &Kind) -> Result<Pcm, String> {
             parts.essence
         ));
     }
-    let mut layout = Layout::default();
+    let mut layout = Declarations::default();
     if let Some((coding, bits)) = kind.fixed {
         layout.coding = Some((coding, parts.essence.clone()));
         layout.bits = Some((bits, parts.essence.clone()));
@@ -110,7 +110,7 @@ pub(super) fn read(parts: &Parts, kind: &Kind) -> Result<Pcm, String> {
     Ok(Pcm { rate, channels: u16::try_from(channels).unwrap_or(1), format })
 }
 
-impl Layout {
+impl Declarations {
     fn take(&mut self, parameter: &Parameter, channels: u32) -> Result<(), String> {
         let Parameter { name, value, written } = parameter;
         let value = value.to_ascii_lowercase();
@@ -146,8 +146,8 @@ impl Layout {
             match name {
                 "bigendian" => say(&mut self.big_endian, Some(truth(&value, written)?), written),
                 "littleendian" => say(&mut self.big_endian, Some(!truth(&value, written)?), written),
-                "signed" if truth(&value, written)? => self.say_coding(Coding::Signed, written),
-                "signed" => self.say_coding(Coding::Unsigned, written),
+                "signed" if truth(&value, written)? => self.say_coding(SampleCoding::Signed, written),
+                "signed" => self.say_coding(SampleCoding::Unsigned, written),
                 "layout" if value == "interleaved" || channels == 1 => Ok(()),
                 "layout" => Err(format!("{written}: samples of channels must be interleaved; send them so")),
                 "emphasis" if value != "none" => {
@@ -159,24 +159,27 @@ impl Layout {
     }
 
     /// Adds a coding. Signed and unsigned are more specific than integer, and agree with it.
-    fn say_coding(&mut self, coding: Coding, by: &str) -> Result<(), String> {
-        let integer = |coding| matches!(coding, Coding::Integer | Coding::Signed | Coding::Unsigned);
+    fn say_coding(&mut self, coding: SampleCoding, by: &str) -> Result<(), String> {
+        let integer =
+            |coding| matches!(coding, SampleCoding::Integer | SampleCoding::Signed | SampleCoding::Unsigned);
         match &self.coding {
-            Some((Coding::Integer, _)) if integer(coding) => self.coding = Some((coding, by.to_owned())),
-            Some((known, _)) if integer(*known) && coding == Coding::Integer => {}
+            Some((SampleCoding::Integer, _)) if integer(coding) => {
+                self.coding = Some((coding, by.to_owned()))
+            }
+            Some((known, _)) if integer(*known) && coding == SampleCoding::Integer => {}
             _ => say(&mut self.coding, Some(coding), by)?,
         }
         Ok(())
     }
 
-    fn format(self, kind: &Kind) -> Result<PcmFormat, String> {
+    fn format(self, kind: &RawType) -> Result<PcmFormat, String> {
         let Self { coding, mut bits, mut place, width, big_endian } = self;
         if let Some((width, by)) = width {
             // A sample's place has as many bits as the sample, unless a format declares more.
             say(if place.is_some() { &mut place } else { &mut bits }, Some(width), &by)?;
         }
         let big = big_endian.map_or(kind.big_endian, |(big, _)| big);
-        let said = |said: &Said<u32>| said.as_ref().map(|(bits, _)| *bits);
+        let said = |said: &Declared<u32>| said.as_ref().map(|(bits, _)| *bits);
         let by = [coding.as_ref().map(|(_, by)| by.clone()), bits.as_ref().map(|(_, by)| by.clone())];
         let mut by: Vec<String> = by.into_iter().flatten().collect();
         by.dedup();
@@ -189,23 +192,25 @@ impl Layout {
                     formats()
                 ));
             }
-            (None, Some(16 | 24)) => Coding::Signed,
+            (None, Some(16 | 24)) => SampleCoding::Signed,
             (None, Some(bits)) => return Err(undecided(bits)),
         };
         use PcmFormat as P;
         let found = match (coding, said(&bits), said(&place)) {
-            (Coding::Integer, Some(bits @ 8), None) => return Err(undecided(bits)),
-            (Coding::Unsigned, Some(8), None) => [P::U8, P::U8],
-            (Coding::Signed, Some(8), None) => [P::S8, P::S8],
-            (Coding::Unsigned, Some(16), None) => [P::U16Le, P::U16Be],
-            (Coding::Integer | Coding::Signed, Some(16), None) => [P::S16Le, P::S16Be],
-            (Coding::Integer | Coding::Signed, Some(24), None) => [P::S24Le, P::S24Be],
-            (Coding::Integer | Coding::Signed, Some(24), Some(32)) => [P::S24In32Le, P::S24In32Be],
-            (Coding::Integer | Coding::Signed, Some(32), None) => [P::S32Le, P::S32Be],
-            (Coding::Float, Some(32), None) => [P::F32Le, P::F32Be],
-            (Coding::Float, Some(64), None) => [P::F64Le, P::F64Be],
-            (Coding::Ulaw, Some(8) | None, None) => [P::Ulaw, P::Ulaw],
-            (Coding::Alaw, Some(8) | None, None) => [P::Alaw, P::Alaw],
+            (SampleCoding::Integer, Some(bits @ 8), None) => return Err(undecided(bits)),
+            (SampleCoding::Unsigned, Some(8), None) => [P::U8, P::U8],
+            (SampleCoding::Signed, Some(8), None) => [P::S8, P::S8],
+            (SampleCoding::Unsigned, Some(16), None) => [P::U16Le, P::U16Be],
+            (SampleCoding::Integer | SampleCoding::Signed, Some(16), None) => [P::S16Le, P::S16Be],
+            (SampleCoding::Integer | SampleCoding::Signed, Some(24), None) => [P::S24Le, P::S24Be],
+            (SampleCoding::Integer | SampleCoding::Signed, Some(24), Some(32)) => {
+                [P::S24In32Le, P::S24In32Be]
+            }
+            (SampleCoding::Integer | SampleCoding::Signed, Some(32), None) => [P::S32Le, P::S32Be],
+            (SampleCoding::Float, Some(32), None) => [P::F32Le, P::F32Be],
+            (SampleCoding::Float, Some(64), None) => [P::F64Le, P::F64Be],
+            (SampleCoding::Ulaw, Some(8) | None, None) => [P::Ulaw, P::Ulaw],
+            (SampleCoding::Alaw, Some(8) | None, None) => [P::Alaw, P::Alaw],
             (_, None, _) => {
                 return Err(format!(
                     "{} does not say how many bits a sample has; write format=F, where F is one of {}",
@@ -235,7 +240,7 @@ fn undecided(bits: u32) -> String {
     format!("samples of {bits} bits may be meant in several ways; write format={one} or format={other}")
 }
 
-fn say<T: PartialEq>(place: &mut Said<T>, value: Option<T>, by: &str) -> Result<(), String> {
+fn say<T: PartialEq>(place: &mut Declared<T>, value: Option<T>, by: &str) -> Result<(), String> {
     let Some(value) = value else { return Ok(()) };
     match place {
         Some((known, other)) if *known != value => {
@@ -259,8 +264,8 @@ fn truth(value: &str, written: &str) -> Result<bool, String> {
 
 /// The meaning of one word of a format.
 #[derive(Default)]
-struct Word {
-    coding: Option<Coding>,
+struct FormatWord {
+    coding: Option<SampleCoding>,
     bits: Option<u32>,
     place: Option<u32>,
     big_endian: Option<bool>,
@@ -268,32 +273,36 @@ struct Word {
 
 /// Parses the names of FFmpeg (`pcm_s16le`), GStreamer (`S24_32LE`), ALSA (`FLOAT_LE`), SoX (`signed-integer`) and of
 /// speech services (`linear16`, `mulaw`). None for an unknown word.
-fn coding(value: &str) -> Option<Result<Word, String>> {
+fn coding(value: &str) -> Option<Result<FormatWord, String>> {
     if matches!(value, "s24_le" | "s24_be") {
         return Some(Err(format!(
             "{value} is 24 bits in 4 bytes with ALSA and in 3 elsewhere; write s24_32le (4 bytes) or s24le (3 bytes)"
         )));
     }
-    let word = |coding, bits| Some(Ok(Word { coding: Some(coding), bits, ..Word::default() }));
+    let word = |coding, bits| Some(Ok(FormatWord { coding: Some(coding), bits, ..FormatWord::default() }));
     let packed = value.starts_with("s24_3");
     let name = plain(value).replace(['.', ' '], "");
     let name = name.strip_prefix("pcm").filter(|rest| !rest.is_empty() && *rest != "u" && *rest != "a");
     let whole = plain(value).replace(['.', ' '], "");
     let name = name.unwrap_or(&whole);
     match name {
-        "ulaw" | "mulaw" | "pcmu" | "g711u" | "g711ulaw" | "g711mulaw" => return word(Coding::Ulaw, Some(8)),
-        "alaw" | "pcma" | "g711a" | "g711alaw" => return word(Coding::Alaw, Some(8)),
-        "float" | "floatingpoint" | "ieeefloat" => return word(Coding::Float, None),
-        "float32" => return word(Coding::Float, Some(32)),
-        "float64" | "double" => return word(Coding::Float, Some(64)),
-        "pcm" | "lpcm" | "linear" | "linearpcm" | "int" | "integer" => return word(Coding::Integer, None),
-        "signed" | "signedint" | "signedinteger" => return word(Coding::Signed, None),
-        "unsigned" | "unsignedint" | "unsignedinteger" => return word(Coding::Unsigned, None),
-        "linear16" | "lin16" | "int16" | "signed16" => return word(Coding::Signed, Some(16)),
-        "int8" => return word(Coding::Signed, Some(8)),
-        "uint8" => return word(Coding::Unsigned, Some(8)),
-        "int24" => return word(Coding::Signed, Some(24)),
-        "int32" => return word(Coding::Signed, Some(32)),
+        "ulaw" | "mulaw" | "pcmu" | "g711u" | "g711ulaw" | "g711mulaw" => {
+            return word(SampleCoding::Ulaw, Some(8));
+        }
+        "alaw" | "pcma" | "g711a" | "g711alaw" => return word(SampleCoding::Alaw, Some(8)),
+        "float" | "floatingpoint" | "ieeefloat" => return word(SampleCoding::Float, None),
+        "float32" => return word(SampleCoding::Float, Some(32)),
+        "float64" | "double" => return word(SampleCoding::Float, Some(64)),
+        "pcm" | "lpcm" | "linear" | "linearpcm" | "int" | "integer" => {
+            return word(SampleCoding::Integer, None);
+        }
+        "signed" | "signedint" | "signedinteger" => return word(SampleCoding::Signed, None),
+        "unsigned" | "unsignedint" | "unsignedinteger" => return word(SampleCoding::Unsigned, None),
+        "linear16" | "lin16" | "int16" | "signed16" => return word(SampleCoding::Signed, Some(16)),
+        "int8" => return word(SampleCoding::Signed, Some(8)),
+        "uint8" => return word(SampleCoding::Unsigned, Some(8)),
+        "int24" => return word(SampleCoding::Signed, Some(24)),
+        "int32" => return word(SampleCoding::Signed, Some(32)),
         _ => {}
     }
     let (name, big_endian) = match (name.strip_suffix("le"), name.strip_suffix("be")) {
@@ -302,19 +311,19 @@ fn coding(value: &str) -> Option<Result<Word, String>> {
         _ => (name, None),
     };
     let (coding, bits, place) = match name {
-        "u8" => (Coding::Unsigned, 8, None),
-        "s8" => (Coding::Signed, 8, None),
-        "u16" => (Coding::Unsigned, 16, None),
-        "s16" => (Coding::Signed, 16, None),
-        "s24" => (Coding::Signed, 24, None),
-        "s243" if packed => (Coding::Signed, 24, None),
-        "s2432" => (Coding::Signed, 24, Some(32)),
-        "s32" => (Coding::Signed, 32, None),
-        "f32" | "float" => (Coding::Float, 32, None),
-        "f64" | "float64" => (Coding::Float, 64, None),
+        "u8" => (SampleCoding::Unsigned, 8, None),
+        "s8" => (SampleCoding::Signed, 8, None),
+        "u16" => (SampleCoding::Unsigned, 16, None),
+        "s16" => (SampleCoding::Signed, 16, None),
+        "s24" => (SampleCoding::Signed, 24, None),
+        "s243" if packed => (SampleCoding::Signed, 24, None),
+        "s2432" => (SampleCoding::Signed, 24, Some(32)),
+        "s32" => (SampleCoding::Signed, 32, None),
+        "f32" | "float" => (SampleCoding::Float, 32, None),
+        "f64" | "float64" => (SampleCoding::Float, 64, None),
         _ => return None,
     };
-    Some(Ok(Word { coding: Some(coding), bits: Some(bits), place, big_endian }))
+    Some(Ok(FormatWord { coding: Some(coding), bits: Some(bits), place, big_endian }))
 }
 
 /// The names that `format` takes, for messages.

@@ -74,10 +74,10 @@ pub struct Scratch {
 pub struct Preprocessor {
     shape: Vec<usize>,
     dtype: DType,
-    kind: Kind,
+    kind: PlanKind,
 }
 
-enum Kind {
+enum PlanKind {
     Image(Box<image::ImagePlan>),
     Waveform(sound::Window),
     LogMel(sound::Window, Box<sound::MelPlan>),
@@ -93,16 +93,18 @@ impl Preprocessor {
     pub fn new(settings: &Preprocess) -> Result<Self, String> {
         settings.check()?;
         let kind = match settings {
-            Preprocess::Image(spec) => Kind::Image(Box::new(image::ImagePlan::new(spec))),
-            Preprocess::Waveform(spec) => Kind::Waveform(sound::Window::new(spec)),
+            Preprocess::Image(spec) => PlanKind::Image(Box::new(image::ImagePlan::new(spec))),
+            Preprocess::Waveform(spec) => PlanKind::Waveform(sound::Window::new(spec)),
             Preprocess::LogMel(spec) => {
-                Kind::LogMel(sound::Window::new(&spec.wave), Box::new(sound::MelPlan::new(spec)))
+                PlanKind::LogMel(sound::Window::new(&spec.wave), Box::new(sound::MelPlan::new(spec)))
             }
-            Preprocess::TokenIds(spec) => Kind::Text(Box::new(text::TextPlan::new(spec, text::Output::Ids)?)),
+            Preprocess::TokenIds(spec) => {
+                PlanKind::Text(Box::new(text::TextPlan::new(spec, text::Output::Ids)?))
+            }
             Preprocess::AttentionMask(spec) => {
-                Kind::Text(Box::new(text::TextPlan::new(spec, text::Output::Mask)?))
+                PlanKind::Text(Box::new(text::TextPlan::new(spec, text::Output::Mask)?))
             }
-            Preprocess::Bytes { .. } => Kind::Bytes,
+            Preprocess::Bytes { .. } => PlanKind::Bytes,
         };
         Ok(Self { shape: settings.shape(), dtype: settings.dtype(), kind })
     }
@@ -123,9 +125,9 @@ impl Preprocessor {
         const BYTES_PER_TASK: usize = 1 << 18;
         let bytes = self.shape.iter().product::<usize>() * self.dtype.size();
         match self.kind {
-            Kind::Image(_) | Kind::Text(_) => 1,
-            Kind::Waveform(_) | Kind::LogMel(..) => 4,
-            Kind::Bytes => (BYTES_PER_TASK / bytes.max(1)).max(1),
+            PlanKind::Image(_) | PlanKind::Text(_) => 1,
+            PlanKind::Waveform(_) | PlanKind::LogMel(..) => 4,
+            PlanKind::Bytes => (BYTES_PER_TASK / bytes.max(1)).max(1),
         }
     }
 
@@ -136,7 +138,7 @@ impl Preprocessor {
     /// The error of [`Self::write_row`], if the header already shows it.
     pub fn memory(&self, part: &Part<Arc<Sample>>) -> Result<u64, RowFault> {
         match (&self.kind, part.samples.iter().enumerate().next_back()) {
-            (Kind::Image(plan), Some((last, sample))) => {
+            (PlanKind::Image(plan), Some((last, sample))) => {
                 plan.bytes(sample).map_err(|fault| RowFault::of_sample(last, fault))
             }
             _ => Ok(0),
@@ -146,7 +148,7 @@ impl Preprocessor {
     /// The index of the only sample of which a row is made; none if it is made of several.
     pub fn sole_sample(&self, part: &Part<Arc<Sample>>) -> Option<usize> {
         match (&self.kind, part.samples.len()) {
-            (_, 0) | (Kind::Waveform(_) | Kind::LogMel(..), 2..) => None,
+            (_, 0) | (PlanKind::Waveform(_) | PlanKind::LogMel(..), 2..) => None,
             (_, count) => Some(count - 1),
         }
     }
@@ -180,16 +182,16 @@ impl Preprocessor {
         };
         let of_last = |fault| RowFault::of_sample(last, fault);
         match (&self.kind, row) {
-            (Kind::Image(plan), row) => {
+            (PlanKind::Image(plan), row) => {
                 let written = plan.write(sample, row, &mut scratch.image);
                 scratch.image.trim();
                 written.map(RowInfo::Image).map_err(of_last)
             }
-            (Kind::Waveform(window), RowMut::F32(row)) => {
+            (PlanKind::Waveform(window), RowMut::F32(row)) => {
                 let coverage = window.write(part, row, &mut scratch.sound)?;
                 Ok(RowInfo::Sound { coverage })
             }
-            (Kind::LogMel(window, mel), RowMut::F32(row)) => {
+            (PlanKind::LogMel(window, mel), RowMut::F32(row)) => {
                 let mut wave = std::mem::take(&mut scratch.sound.wave);
                 wave.resize(window.length(), 0.0);
                 let coverage = window.write(part, &mut wave, &mut scratch.sound);
@@ -199,10 +201,10 @@ impl Preprocessor {
                 scratch.sound.wave = wave;
                 coverage.map(|coverage| RowInfo::Sound { coverage })
             }
-            (Kind::Text(plan), RowMut::I64(row)) => {
+            (PlanKind::Text(plan), RowMut::I64(row)) => {
                 plan.write(sample, row).map(|tokens| RowInfo::Text { tokens }).map_err(of_last)
             }
-            (Kind::Bytes, RowMut::U8(row)) => {
+            (PlanKind::Bytes, RowMut::U8(row)) => {
                 let payload = &sample.record.payload;
                 if payload.len() != row.len() {
                     return Err(of_last(undecodable(format!(

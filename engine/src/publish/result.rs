@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::align::{Bundle, Part, Shortfall};
 use crate::infer::job::{Job, StepOutcome, StepTiming};
 use crate::infer::step::Step;
-use crate::infer::view::{Shown, show_all};
+use crate::infer::view::{LabelledView, show_all};
 use crate::ingest::wire;
 use crate::position::{InputId, Position};
 use crate::publish::json::{Object, Written, array, put};
@@ -38,7 +38,7 @@ struct StepShown {
     written: Written,
     model: Written,
     version: Written,
-    views: Vec<Shown>,
+    views: Vec<LabelledView>,
     takes_from: Vec<usize>,
 }
 
@@ -83,7 +83,7 @@ impl ResultMaker {
         inputs: Vec<String>,
         pivot: Option<InputId>,
         steps: &[Step],
-        views: Vec<Vec<Shown>>,
+        views: Vec<Vec<LabelledView>>,
     ) -> Self {
         let steps = steps.iter().zip(views).map(|(step, views)| StepShown {
             name: step.name.clone(),

@@ -1,5 +1,7 @@
 //! The destination of finished records. Connectors implement [`Sink`].
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::position::Commit;
@@ -10,7 +12,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct OutRecord {
     /// The topic.
-    pub topic: std::sync::Arc<str>,
+    pub topic: Arc<str>,
     /// The partition; chosen by the key if absent.
     pub partition: Option<i32>,
     /// The key.
@@ -62,6 +64,10 @@ pub struct Delivery {
     /// The broker's acknowledgement, or the reason for a failure.
     pub outcome: Result<(), DeliveryError>,
 }
+
+/// Takes deliveries, one at a time. The thread of the sink's client calls it. So does the thread that sends a record which
+/// cannot even be queued, and the thread that drops the sink. It must return at once.
+pub type OnDelivery = Arc<dyn Fn(Delivery) + Send + Sync>;
 
 /// The reason why a record was not delivered, after the client's own retries.
 #[derive(Clone, Debug)]

@@ -82,11 +82,11 @@ impl Workload {
         &self,
         ground: &Ground,
         folder: &Folder,
-        topics: &Topics,
+        topics: &PairTopics,
         settings: &Settings<'_>,
     ) -> Result<PathBuf, Failure> {
         let Self { content_type, step, .. } = self;
-        let Topics { inputs: [first, second], results, dead_letters, .. } = topics;
+        let PairTopics { inputs: [first, second], results, dead_letters, .. } = topics;
         let group = format!("lockstep-bench-{}", Timestamp::now().as_nanos());
         let listen = settings.listen.map_or_else(|| "false".to_owned(), |at| format!("\"{at}\""));
         let limits =
@@ -119,7 +119,7 @@ impl Workload {
         &self,
         ground: &Ground,
         folder: &Folder,
-        topics: &Topics,
+        topics: &PairTopics,
         policy: Policy,
     ) -> Result<Pipeline, Failure> {
         let settings = Settings { policy, memory: None, listen: None };
@@ -128,7 +128,7 @@ impl Workload {
 }
 
 /// The topics of a pipeline.
-pub(super) struct Topics {
+pub(super) struct PairTopics {
     pub(super) inputs: [String; 2],
     pub(super) results: String,
     dead_letters: String,
@@ -137,7 +137,7 @@ pub(super) struct Topics {
     pub(super) streams: u64,
 }
 
-impl Topics {
+impl PairTopics {
     pub(super) fn new(ground: &Ground) -> Result<Self, Failure> {
         Self::with(ground, PARTITIONS, STREAMS)
     }
@@ -167,7 +167,11 @@ pub(super) struct Feeder<'a> {
 }
 
 impl<'a> Feeder<'a> {
-    pub(super) fn start(kafka: &KafkaSpec, topics: &Topics, values: &'a [Bytes; 2]) -> Result<Self, Failure> {
+    pub(super) fn start(
+        kafka: &KafkaSpec,
+        topics: &PairTopics,
+        values: &'a [Bytes; 2],
+    ) -> Result<Self, Failure> {
         let producer = [("linger.ms".to_owned(), "2".to_owned())].into();
         let spec = KafkaSpec { producer, ..kafka.clone() };
         let failed = Arc::new(AtomicU64::new(0));

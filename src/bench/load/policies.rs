@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_engine::scaling::Policy;
 
-use super::pairs::{Feeder, Topics, Workload, fill};
+use super::pairs::{Feeder, PairTopics, Workload, fill};
 use crate::bench::Ground;
 use crate::bench::drive::{Round, drive, flood};
 use crate::bench::pipelines::Folder;
@@ -62,7 +62,7 @@ fn drain(
     pairs: u64,
     sustainable: f64,
 ) -> Result<(f64, f64, usize), Failure> {
-    let topics = Topics::new(ground)?;
+    let topics = PairTopics::new(ground)?;
     let pipeline = workload.pipeline(ground, folder, &topics, policy)?;
     let feeder = Feeder::start(&pipeline.kafka, &topics, &workload.values)?;
     let filled = fill(feeder, pairs, sustainable * CAME_AT)?;
@@ -85,7 +85,7 @@ fn idle(
     policy: Policy,
     seconds: f64,
 ) -> Result<f64, Failure> {
-    let topics = Topics::new(ground)?;
+    let topics = PairTopics::new(ground)?;
     let pipeline = workload.pipeline(ground, folder, &topics, policy)?;
     let kafka = pipeline.kafka.clone();
     let pairs = (TRICKLE * seconds).ceil().max(10.0) as u64;

@@ -6,7 +6,7 @@ use lockstep_engine::scaling::Policy;
 use lockstep_engine::sharding::ShardResize;
 use lockstep_engine::time::Timestamp;
 
-use super::pairs::{Feeder, Topics, Workload, fill};
+use super::pairs::{Feeder, PairTopics, Workload, fill};
 use crate::bench::Ground;
 use crate::bench::drive::{Span, drive, flood};
 use crate::bench::pipelines::Folder;
@@ -35,7 +35,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let folder = Folder::new()?;
     folder.add_identity()?;
     let workload = Workload::identity();
-    let topics = Topics::new(ground)?;
+    let topics = PairTopics::new(ground)?;
     let pipeline = workload.pipeline(ground, &folder, &topics, Policy::Fixed)?;
     let pairs = workload.room(ground).map_or(FLOOD, |room| room.min(FLOOD));
     fill(Feeder::start(&pipeline.kafka, &topics, &workload.values)?, pairs, MOST)?;
@@ -43,7 +43,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let rate = (takes * LOAD).min(MOST);
     eprintln!("load: the identity takes {takes:.0} pairs/s; shards change at {rate:.0}");
 
-    let topics = Topics::new(ground)?;
+    let topics = PairTopics::new(ground)?;
     let pipeline = workload.pipeline(ground, &folder, &topics, Policy::Fixed)?;
     let kafka = pipeline.kafka.clone();
     let lasts = ground.budget.min(Duration::from_secs(60));

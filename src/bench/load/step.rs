@@ -9,9 +9,9 @@ use lockstep_engine::scaling::Policy;
 use lockstep_engine::time::Timestamp;
 use serde::Deserialize;
 
-use super::pairs::{Feeder, PARTITIONS, STREAMS, Settings, Topics, Workload};
+use super::pairs::{Feeder, PARTITIONS, PairTopics, STREAMS, Settings, Workload};
 use super::process::{Memory, Process, free_address};
-use super::watch::{Look, ProcessWatch, Sent, results};
+use super::watch::{LoadMeasures, ProcessWatch, Sent, results};
 use crate::bench::Ground;
 use crate::bench::pipelines::Folder;
 use crate::bench::report::{Case, Goal};
@@ -35,13 +35,13 @@ const SETTLES: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
 
 /// The result of the measurement.
-pub(super) struct StepReport {
+pub(super) struct StepMeasurement {
     pub(super) cases: Vec<Case>,
-    pub(super) looks: Vec<Look>,
+    pub(super) looks: Vec<LoadMeasures>,
 }
 
 /// When what happened.
-struct Course {
+struct StepTimes {
     began: Timestamp,
     ended: Timestamp,
     /// Pairs without a result when the step ended.
@@ -57,8 +57,8 @@ pub(super) fn run(
     folder: &Folder,
     workload: &Workload,
     sustainable: f64,
-) -> Result<StepReport, Failure> {
-    let topics = Topics::new(ground)?;
+) -> Result<StepMeasurement, Failure> {
+    let topics = PairTopics::new(ground)?;
     let address = free_address()?;
     let settings = Settings { policy: Policy::Target, memory: Some(MEMORY), listen: Some(&address) };
     let path = workload.write(ground, folder, &topics, &settings)?;
@@ -82,7 +82,7 @@ pub(super) fn run(
     let (scrape, memory) = (process.ask()?, process.memory());
     process.end()?;
     let ends = Ends::count(ground, &topics, &scrape, pairs)?;
-    Ok(StepReport { cases: cases(&course, &looks, memory, &ends), looks })
+    Ok(StepMeasurement { cases: cases(&course, &looks, memory, &ends), looks })
 }
 
 /// Drives half of the sustainable rate, then three times the sustainable rate, then half again until the backlog is gone.
@@ -93,7 +93,7 @@ fn drive(
     feeder: &mut Feeder<'_>,
     sent: &Sent,
     watch: &ProcessWatch,
-) -> Result<Course, Failure> {
+) -> Result<StepTimes, Failure> {
     let (calm, steep) = (sustainable * CALM, sustainable * STEP);
     let seconds = step_lasts(ground, workload, sustainable);
     let before = ground.budget.div_f64(2.0).max(Duration::from_secs(3));
@@ -121,7 +121,7 @@ fn drive(
             None => now.since(ended) < patience,
         }
     });
-    Ok(Course { began, ended, backlog, sustainable, calm, recovered })
+    Ok(StepTimes { began, ended, backlog, sustainable, calm, recovered })
 }
 
 fn pace_for(feeder: &mut Feeder<'_>, sent: &Sent, rate: f64, lasts: Duration) {
@@ -182,7 +182,7 @@ struct PublishedResult {
 
 impl Ends {
     /// Reads all results back: what the process says of itself does not count where the topic can tell.
-    fn count(ground: &Ground, topics: &Topics, scrape: &Scrape, pairs: u64) -> Result<Self, Failure> {
+    fn count(ground: &Ground, topics: &PairTopics, scrape: &Scrape, pairs: u64) -> Result<Self, Failure> {
         let of = |name: &str| scrape.sum(name).unwrap_or(0.0);
         let (late, dead_letters) = (of("lockstep_late_total"), of("lockstep_dead_letters_total"));
         let mut ends = Self { pairs, late, dead_letters, ..Self::default() };
@@ -209,11 +209,11 @@ impl Ends {
     }
 }
 
-fn cases(course: &Course, looks: &[Look], memory: Option<Memory>, ends: &Ends) -> Vec<Case> {
-    let most = |what: fn(&Look) -> f64, of: &dyn Fn(&Look) -> bool| {
+fn cases(course: &StepTimes, looks: &[LoadMeasures], memory: Option<Memory>, ends: &Ends) -> Vec<Case> {
+    let most = |what: fn(&LoadMeasures) -> f64, of: &dyn Fn(&LoadMeasures) -> bool| {
         looks.iter().filter(|look| of(look)).map(what).fold(0.0, f64::max)
     };
-    let (any, calm) = (|_: &Look| true, |look: &Look| look.at < course.began);
+    let (any, calm) = (|_: &LoadMeasures| true, |look: &LoadMeasures| look.at < course.began);
     let mut cases = Vec::new();
     if let Some(memory) = memory {
         let base = most(|look| look.rss, &calm) / MIB;
@@ -267,7 +267,7 @@ fn cases(course: &Course, looks: &[Look], memory: Option<Memory>, ends: &Ends) -
 }
 
 /// Results a second while more came than could be taken.
-fn service_rate(course: &Course, looks: &[Look]) -> Option<f64> {
+fn service_rate(course: &StepTimes, looks: &[LoadMeasures]) -> Option<f64> {
     let settled = course.began.after(Duration::from_secs_f64(SETTLES));
     let mut within = looks.iter().filter(|look| look.at >= settled && look.at <= course.ended);
     let first = within.next()?;

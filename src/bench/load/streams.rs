@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockstep_actors::Stop;
 use lockstep_engine::scaling::Policy;
 
-use super::pairs::{Feeder, Settings, Topics, Workload, fill};
+use super::pairs::{Feeder, PairTopics, Settings, Workload, fill};
 use super::process::{Process, free_address};
 use super::watch::results;
 use crate::bench::Ground;
@@ -35,7 +35,7 @@ const SETTLES: Duration = Duration::from_secs(2);
 
 /// Pairs that wait to be read.
 struct Waiting {
-    topics: Topics,
+    topics: PairTopics,
     rates: Vec<f64>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let mut all = Vec::new();
     for streams in COUNTS.into_iter().filter(|streams| streams * PAIRS_EACH <= pairs) {
         eprintln!("load: {pairs} pairs of {streams} streams");
-        let topics = Topics::with(ground, PARTITIONS, streams)?;
+        let topics = PairTopics::with(ground, PARTITIONS, streams)?;
         let kafka = workload.pipeline(ground, &folder, &topics, Policy::Fixed)?.kafka;
         fill(Feeder::start(&kafka, &topics, &workload.values)?, pairs, CAME_AT)?;
         all.push(Waiting { topics, rates: Vec::new() });

@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The measures at one time.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Look {
+pub(crate) struct LoadMeasures {
     #[serde(skip)]
     pub(super) at: Timestamp,
     /// Seconds since the first look.
@@ -38,7 +38,7 @@ pub(crate) struct Look {
     pub(super) shards: f64,
 }
 
-impl Look {
+impl LoadMeasures {
     fn take(process: &Process, sent: &Sent, first: Timestamp) -> Result<Self, Failure> {
         let scrape = process.ask()?;
         let now = Timestamp::now();
@@ -80,18 +80,18 @@ impl Sent {
 
 /// Looks on a thread of its own.
 pub(super) struct ProcessWatch {
-    looks: Arc<Mutex<Vec<Look>>>,
+    looks: Arc<Mutex<Vec<LoadMeasures>>>,
     stop: Stop,
     thread: JoinHandle<Process>,
 }
 
 impl ProcessWatch {
     pub(super) fn start(process: Process, sent: Sent) -> Result<Self, Failure> {
-        let (looks, stop) = (Arc::<Mutex<Vec<Look>>>::default(), Stop::default());
+        let (looks, stop) = (Arc::<Mutex<Vec<LoadMeasures>>>::default(), Stop::default());
         let (seen, until, first) = (looks.clone(), stop.clone(), Timestamp::now());
         let thread = std::thread::Builder::new().name("watch".into()).spawn(move || {
             while !until.wait(EVERY) {
-                match Look::take(&process, &sent, first) {
+                match LoadMeasures::take(&process, &sent, first) {
                     Ok(look) => seen.lock().push(look),
                     Err(error) => tracing::warn!("a look failed: {error}"),
                 }
@@ -101,12 +101,12 @@ impl ProcessWatch {
         Ok(Self { looks, stop, thread })
     }
 
-    pub(super) fn last(&self) -> Option<Look> {
+    pub(super) fn last(&self) -> Option<LoadMeasures> {
         self.looks.lock().last().copied()
     }
 
     /// Looks no more.
-    pub(super) fn end(self) -> Result<(Process, Vec<Look>), Failure> {
+    pub(super) fn end(self) -> Result<(Process, Vec<LoadMeasures>), Failure> {
         self.stop.stop();
         let process = self.thread.join().map_err(|_| "the thread that looks panicked")?;
         Ok((process, std::mem::take(&mut *self.looks.lock())))

@@ -16,7 +16,7 @@ use super::wrong;
 
 /// A sample of the dry run.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Item {
+pub(super) struct DryRunSample {
     /// The number of its line, from 1.
     pub(super) number: u64,
     pub(super) stream: StreamKey,
@@ -31,7 +31,7 @@ pub(super) struct Item {
     pub(super) bytes: u64,
 }
 
-impl Held for Item {
+impl Held for DryRunSample {
     fn weight(&self) -> u64 {
         self.bytes
     }
@@ -51,7 +51,7 @@ impl Held for Item {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct InputLine {
     stream: String,
     input: String,
     event_time_ns: i64,
@@ -65,12 +65,18 @@ struct Line {
 ///
 /// # Errors
 /// The mistake in the line and its remedy.
-pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) -> Result<Item, String> {
+pub(super) fn read(
+    line: &str,
+    number: u64,
+    inputs: &[String],
+    offsets: &[i64],
+) -> Result<DryRunSample, String> {
     // serde would also accept a list of the values of the fields.
     if !line.starts_with('{') {
         return Err(wrong::in_line(line, ""));
     }
-    let line: Line = serde_json::from_str(line).map_err(|error| wrong::in_line(line, &error.to_string()))?;
+    let line: InputLine =
+        serde_json::from_str(line).map_err(|error| wrong::in_line(line, &error.to_string()))?;
     let Some(input) =
         (0_u16..).zip(inputs).find_map(|(id, name)| (*name == line.input).then_some(InputId(id)))
     else {
@@ -98,7 +104,7 @@ pub(super) fn read(line: &str, number: u64, inputs: &[String], offsets: &[i64]) 
         // As in a pipeline, where the offset tells records of the only input apart.
         stamp.tie_break = TieBreak::by(Position::new(input, 0, i64::try_from(number).unwrap_or(i64::MAX)));
     }
-    Ok(Item {
+    Ok(DryRunSample {
         number,
         stream: StreamKey::from(line.stream.as_str()),
         input,
@@ -168,7 +174,7 @@ struct BundleLine<'a> {
 
 /// A bundle's line, without its end. It has a revision if bundles can be published more than once.
 pub(super) fn bundle(
-    bundle: &Bundle<Arc<Item>>,
+    bundle: &Bundle<Arc<DryRunSample>>,
     verdict: BundleOutcome,
     inputs: &[String],
     revises: bool,
@@ -224,7 +230,7 @@ struct SampleLine<'a> {
 }
 
 /// The line of a sample that is in no bundle or had to go before its last, as `{"late":{…}}`, without its end.
-pub(super) fn left_out(item: &Item, fate: Fate, inputs: &[String]) -> serde_json::Result<String> {
+pub(super) fn left_out(item: &DryRunSample, fate: Fate, inputs: &[String]) -> serde_json::Result<String> {
     let (kind, late_by_ns, evicted) = match fate {
         Fate::Late { by_ns } => ("late", Some(by_ns), None),
         Fate::Duplicate => ("duplicate", None, None),

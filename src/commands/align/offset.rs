@@ -9,7 +9,7 @@ use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::lines::Item;
+use super::lines::DryRunSample;
 use super::report::{columns, printable, show, show_signed};
 
 /// The most streams that have a line for people.
@@ -68,7 +68,7 @@ impl Comparison {
         }
     }
 
-    pub(super) fn sample(&mut self, item: &Item) {
+    pub(super) fn sample(&mut self, item: &DryRunSample) {
         let side = match item.input {
             input if input == self.input => Side::Input,
             input if input == self.reference => Side::Reference,

@@ -6,7 +6,7 @@ use lockstep_engine::align::{Bundle, Event};
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::nanos;
 
-use super::lines::Item;
+use super::lines::DryRunSample;
 
 pub(super) mod draw;
 
@@ -19,7 +19,7 @@ const MOST: usize = 5_000;
 
 /// The part to draw: by default the first stream and its first bundles.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct PlotSelection {
     pub(super) stream: Option<String>,
     /// In nanoseconds after the stream's first sample.
     pub(super) from: Option<i64>,
@@ -28,7 +28,7 @@ pub(super) struct Wanted {
 
 /// The fate of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum PlottedFate {
     Used,
     Unused,
     Late(u64),
@@ -39,12 +39,12 @@ pub(super) enum Fate {
 
 /// A sample in the picture.
 #[derive(Debug)]
-pub(super) struct Mark {
-    pub(super) item: Arc<Item>,
-    pub(super) fate: Fate,
+pub(super) struct PlottedSample {
+    pub(super) item: Arc<DryRunSample>,
+    pub(super) fate: PlottedFate,
 }
 
-impl Mark {
+impl PlottedSample {
     pub(super) fn time(&self) -> i64 {
         self.item.stamp.event_time.as_nanos()
     }
@@ -60,12 +60,12 @@ impl Mark {
 pub(super) struct Shape {
     pub(super) time: i64,
     /// The range of each input: the window, or the samples. None if the input is missing and has no window.
-    pub(super) parts: Vec<Option<Part>>,
+    pub(super) parts: Vec<Option<PlottedPart>>,
     pub(super) outcome: PlottedOutcome,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(super) struct PlottedPart {
     pub(super) from: i64,
     pub(super) to: i64,
     /// A window in which nothing was found.
@@ -82,13 +82,13 @@ pub(super) enum PlottedOutcome {
 
 /// The events of one stream.
 #[derive(Debug)]
-pub(super) struct Recording {
-    wanted: Wanted,
+pub(super) struct StreamRecording {
+    wanted: PlotSelection,
     pub(super) stream: Option<StreamKey>,
     /// The event time of the stream's first sample.
     pub(super) zero: i64,
     /// In the order of arrival.
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<PlottedSample>,
     /// In the order of event times.
     pub(super) shapes: Vec<Shape>,
     /// All bundles of the stream.
@@ -97,8 +97,8 @@ pub(super) struct Recording {
     pub(super) cut: bool,
 }
 
-impl Recording {
-    pub(super) fn new(wanted: Wanted) -> Self {
+impl StreamRecording {
+    pub(super) fn new(wanted: PlotSelection) -> Self {
         Self { wanted, stream: None, zero: 0, marks: Vec::new(), shapes: Vec::new(), bundles: 0, cut: false }
     }
 
@@ -107,7 +107,7 @@ impl Recording {
         self.wanted.stream.as_deref().filter(|_| self.stream.is_none())
     }
 
-    pub(super) fn sample(&mut self, item: &Arc<Item>) {
+    pub(super) fn sample(&mut self, item: &Arc<DryRunSample>) {
         if self.stream.is_none()
             && self.wanted.stream.as_deref().is_none_or(|key| key == item.stream.as_str())
         {
@@ -117,7 +117,7 @@ impl Recording {
         if self.stream.as_ref() != Some(&item.stream) {
             return;
         }
-        let mark = Mark { item: Arc::clone(item), fate: Fate::Used };
+        let mark = PlottedSample { item: Arc::clone(item), fate: PlottedFate::Used };
         if !self.in_range(mark.time(), mark.end()) {
             return;
         }
@@ -128,7 +128,7 @@ impl Recording {
         }
     }
 
-    pub(super) fn event(&mut self, event: &Event<Arc<Item>>) {
+    pub(super) fn event(&mut self, event: &Event<Arc<DryRunSample>>) {
         match event {
             Event::Bundle(bundle) => {
                 let outcome =
@@ -138,16 +138,16 @@ impl Recording {
             Event::Dropped { bundle, .. } | Event::DeadLetter { bundle, .. } => {
                 self.bundle(bundle, PlottedOutcome::Lost);
             }
-            Event::Late { item, by_ns } => self.fate(item, Fate::Late(*by_ns)),
-            Event::Duplicate(item) => self.fate(item, Fate::Duplicate),
-            Event::Evicted { item, used: 0, .. } => self.fate(item, Fate::Evicted),
-            Event::TimestampOutlier(item) => self.fate(item, Fate::TimestampOutlier),
-            Event::Released { item, used: 0 } => self.fate(item, Fate::Unused),
+            Event::Late { item, by_ns } => self.fate(item, PlottedFate::Late(*by_ns)),
+            Event::Duplicate(item) => self.fate(item, PlottedFate::Duplicate),
+            Event::Evicted { item, used: 0, .. } => self.fate(item, PlottedFate::Evicted),
+            Event::TimestampOutlier(item) => self.fate(item, PlottedFate::TimestampOutlier),
+            Event::Released { item, used: 0 } => self.fate(item, PlottedFate::Unused),
             Event::Released { .. } | Event::Evicted { .. } | Event::Epoch { .. } => {}
         }
     }
 
-    fn fate(&mut self, item: &Item, fate: Fate) {
+    fn fate(&mut self, item: &DryRunSample, fate: PlottedFate) {
         if self.stream.as_ref() != Some(&item.stream) {
             return;
         }
@@ -158,7 +158,7 @@ impl Recording {
         }
     }
 
-    fn bundle(&mut self, bundle: &Bundle<Arc<Item>>, outcome: PlottedOutcome) {
+    fn bundle(&mut self, bundle: &Bundle<Arc<DryRunSample>>, outcome: PlottedOutcome) {
         if self.stream.as_ref() != Some(&bundle.stream) {
             return;
         }
@@ -166,10 +166,10 @@ impl Recording {
         let parts = bundle.parts.iter().map(|part| {
             let (from, to) = (part.from.as_nanos(), part.to.as_nanos());
             if from < to {
-                return Some(Part { from, to, empty: part.samples.is_empty() });
+                return Some(PlottedPart { from, to, empty: part.samples.is_empty() });
             }
             let times = || part.samples.iter().map(|item| item.stamp.event_time.as_nanos());
-            Some(Part { from: times().min()?, to: times().max()?, empty: false })
+            Some(PlottedPart { from: times().min()?, to: times().max()?, empty: false })
         });
         let shape = Shape { time: bundle.event_time.as_nanos(), parts: parts.collect(), outcome };
         let (from, to) = shape.extent();

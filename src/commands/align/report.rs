@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::statistics::{Counts, Drifts, OfInput, Statistics};
+use super::statistics::{Drifts, FateCounts, InputStatistics, Statistics};
 
 /// The most streams in the table: those with the smallest share of complete bundles.
 const STREAMS: usize = 20;
@@ -135,7 +135,7 @@ fn streams(statistics: &Statistics, names: &[String]) -> String {
     text
 }
 
-fn stream_row(stream: &str, counts: &Counts) -> Vec<String> {
+fn stream_row(stream: &str, counts: &FateCounts) -> Vec<String> {
     let mut cells = vec![printable(stream)];
     cells.extend(counts.samples.iter().map(u64::to_string));
     cells.push(counts.bundles.to_string());
@@ -173,7 +173,7 @@ pub(super) fn json(statistics: &Statistics, names: &[String], bad_lines: u64) ->
     object
 }
 
-fn counts(counts: &Counts, names: &[String]) -> Map<String, Value> {
+fn counts(counts: &FateCounts, names: &[String]) -> Map<String, Value> {
     let samples: Map<String, Value> =
         names.iter().zip(&counts.samples).map(|(name, count)| (name.clone(), (*count).into())).collect();
     let mut object = Map::new();
@@ -195,7 +195,7 @@ fn counts(counts: &Counts, names: &[String]) -> Map<String, Value> {
     object
 }
 
-fn of_input(input: &OfInput) -> Value {
+fn of_input(input: &InputStatistics) -> Value {
     let mut skew = input.skew.json();
     if let (Some(object), Some(mean)) = (skew.as_object_mut(), input.mean_skew()) {
         object.insert("mean".into(), mean.into());

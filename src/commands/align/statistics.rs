@@ -10,11 +10,11 @@ use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
 
 use super::distribution::Distribution;
-use super::lines::Item;
+use super::lines::DryRunSample;
 
 /// The fates of samples and bundles, of one stream or of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct FateCounts {
     /// Samples by input.
     pub(super) samples: Vec<u64>,
     pub(super) bundles: u64,
@@ -30,7 +30,7 @@ pub(super) struct Counts {
 
 /// The samples of one input, over all streams.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OfInput {
+pub(super) struct InputStatistics {
     pub(super) samples: u64,
     /// The number of bundles that closed without it.
     pub(super) missing: u64,
@@ -46,7 +46,7 @@ pub(super) struct OfInput {
     skewed: u64,
     /// The age of a bundle when the last of its samples of this input arrived.
     pub(super) after: Distribution,
-    pub(super) coverage: Coverage,
+    pub(super) coverage: WindowCoverage,
     /// The drift of each stream whose samples have a length.
     drifts: BTreeMap<StreamKey, DriftEstimator>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Drifts {
 
 /// The coverage of windows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Coverage {
+pub(super) struct WindowCoverage {
     pub(super) windows: u64,
     pub(super) full: u64,
     pub(super) least: f64,
@@ -72,9 +72,9 @@ pub(super) struct Coverage {
 /// All that is measured.
 #[derive(Debug)]
 pub(super) struct Statistics {
-    pub(super) all: Counts,
-    pub(super) inputs: Vec<OfInput>,
-    pub(super) streams: BTreeMap<StreamKey, Counts>,
+    pub(super) all: FateCounts,
+    pub(super) inputs: Vec<InputStatistics>,
+    pub(super) streams: BTreeMap<StreamKey, FateCounts>,
     /// From when a bundle opened to when it closed, of those that closed before the end of the input.
     pub(super) wait: Distribution,
     pub(super) late_by: Distribution,
@@ -85,7 +85,7 @@ pub(super) struct Statistics {
     timed: bool,
 }
 
-impl Counts {
+impl FateCounts {
     /// The share of all bundles, those dropped and dead-lettered with them, that went on complete.
     pub(super) fn share_complete(&self) -> Option<f64> {
         let closed = self.bundles + self.dropped + self.dead_letters;
@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-impl OfInput {
+impl InputStatistics {
     /// The mean skew with its sign, in nanoseconds: a clock that is off shows here.
     pub(super) fn mean_skew(&self) -> Option<f64> {
         (self.skewed > 0).then(|| self.skews / self.skewed as f64)
@@ -108,7 +108,7 @@ impl OfInput {
     }
 }
 
-impl Coverage {
+impl WindowCoverage {
     pub(super) fn mean(&self) -> Option<f64> {
         (self.windows > 0).then(|| self.sum / self.windows as f64)
     }
@@ -124,8 +124,8 @@ impl Coverage {
 impl Statistics {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
-            all: Counts { samples: vec![0; inputs], ..Counts::default() },
-            inputs: vec![OfInput::default(); inputs],
+            all: FateCounts { samples: vec![0; inputs], ..FateCounts::default() },
+            inputs: vec![InputStatistics::default(); inputs],
             streams: BTreeMap::new(),
             wait: Distribution::default(),
             late_by: Distribution::default(),
@@ -135,7 +135,7 @@ impl Statistics {
         }
     }
 
-    pub(super) fn sample(&mut self, item: &Item) {
+    pub(super) fn sample(&mut self, item: &DryRunSample) {
         self.timed |= item.arrival.is_some();
         let index = item.input.index();
         self.of_input(item.input, |input| {
@@ -157,7 +157,7 @@ impl Statistics {
         });
     }
 
-    pub(super) fn event(&mut self, event: &Event<Arc<Item>>, at_end: bool) {
+    pub(super) fn event(&mut self, event: &Event<Arc<DryRunSample>>, at_end: bool) {
         match event {
             Event::Bundle(bundle) => {
                 let complete = u64::from(bundle.is_complete());
@@ -201,7 +201,7 @@ impl Statistics {
         }
     }
 
-    fn bundle(&mut self, bundle: &Bundle<Arc<Item>>, at_end: bool) {
+    fn bundle(&mut self, bundle: &Bundle<Arc<DryRunSample>>, at_end: bool) {
         // Without arrivals the clock does not advance, and a wait has no meaning.
         let opened = (self.timed && bundle.opened_at > Timestamp::MIN).then_some(bundle.opened_at);
         if at_end {
@@ -227,19 +227,19 @@ impl Statistics {
         }
     }
 
-    fn of_input(&mut self, input: InputId, change: impl FnOnce(&mut OfInput)) {
+    fn of_input(&mut self, input: InputId, change: impl FnOnce(&mut InputStatistics)) {
         if let Some(of_input) = self.inputs.get_mut(input.index()) {
             change(of_input);
         }
     }
 
-    fn count(&mut self, stream: &StreamKey, change: impl Fn(&mut Counts)) {
+    fn count(&mut self, stream: &StreamKey, change: impl Fn(&mut FateCounts)) {
         change(&mut self.all);
         if let Some(counts) = self.streams.get_mut(stream) {
             change(counts);
             return;
         }
-        let mut counts = Counts { samples: vec![0; self.inputs.len()], ..Counts::default() };
+        let mut counts = FateCounts { samples: vec![0; self.inputs.len()], ..FateCounts::default() };
         change(&mut counts);
         self.streams.insert(stream.clone(), counts);
     }

@@ -172,7 +172,7 @@ fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
     let (watch, summary) = watched(policy, &names(), watch, input);
     let told = json(&watch, &summary, &names());
     assert_eq!(told["evicted_by"], serde_json::json!({"stream-bytes": 1, "stream-items": 1}));
-    let table = watch.report(Some(Format::Table), &summary, &names());
+    let table = watch.report(Some(StatisticsFormat::Table), &summary, &names());
     assert!(table.contains("1 sample had to make room: stream-bytes."), "{table}");
 }
 
@@ -253,7 +253,7 @@ fn talking_face() -> (Vec<String>, AlignPolicy, String) {
 }
 
 fn json(watch: &DryRunObservers, summary: &Summary, names: &[String]) -> Value {
-    serde_json::from_str(&watch.report(Some(Format::Json), summary, names)).expect("one object")
+    serde_json::from_str(&watch.report(Some(StatisticsFormat::Json), summary, names)).expect("one object")
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn the_statistics_count_what_the_lines_say() {
     let waited = told["wait_ns"]["count"].as_u64().expect("waits");
     assert_eq!(waited + told["closed_by_end"].as_u64().expect("a count"), 17);
 
-    let table = watch.report(Some(Format::Table), &summary, &names);
+    let table = watch.report(Some(StatisticsFormat::Table), &summary, &names);
     for start in [
         "input  samples  missing  late",
         "video       18        0     0          1",
@@ -311,7 +311,7 @@ fn the_drift_of_a_source_is_told_by_input() {
     let slowest = drift["slowest"].as_f64().expect("a drift");
     assert!((slowest + 100.0).abs() < 0.1, "{drift}");
     assert_eq!(told["inputs"]["video"]["drift_ppm"], Value::Null);
-    let table = watch.report(Some(Format::Table), &summary, &names());
+    let table = watch.report(Some(StatisticsFormat::Table), &summary, &names());
     assert!(table.contains("drift in ppm") && table.contains("-100.0"), "{table}");
 }
 
@@ -322,7 +322,7 @@ fn waits_are_not_made_up_where_no_arrival_is_known() {
         "{\"stream\":\"\u{1b}[2J\",\"input\":\"video\",\"event_time_ns\":1000}".replace('\u{1b}', "\\u001b");
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, &lines);
     assert_eq!(json(&watch, &summary, &names())["wait_ns"], Value::Null);
-    let table = watch.report(Some(Format::Table), &summary, &names());
+    let table = watch.report(Some(StatisticsFormat::Table), &summary, &names());
     assert!(table.contains("how long bundles wait is not known"), "{table}");
     assert!(!table.contains('\u{1b}'), "{table}");
 }
@@ -331,11 +331,11 @@ fn waits_are_not_made_up_where_no_arrival_is_known() {
 fn an_empty_input_has_statistics_and_a_picture_too() {
     let watch = DryRunObservers {
         statistics: Some(Statistics::new(3)),
-        recording: Some(Recording::new(Wanted::default())),
+        recording: Some(StreamRecording::new(PlotSelection::default())),
         comparisons: vec![Comparison::new("audio", &names(), &[], &policy(Missing::Emit)).expect("an input")],
     };
     let (watch, summary) = watched(policy(Missing::Emit), &names(), watch, "");
-    let text = watch.report(Some(Format::Table), &summary, &names());
+    let text = watch.report(Some(StatisticsFormat::Table), &summary, &names());
     assert!(text.contains("There are too few events to tell"), "{text}");
     let picture = plot::draw::draw(watch.recording.as_ref().expect("a picture"), &names());
     assert!(picture.contains("No samples") && picture.ends_with("</svg>\n"), "{picture}");
@@ -344,8 +344,10 @@ fn an_empty_input_has_statistics_and_a_picture_too() {
 #[test]
 fn the_picture_in_the_docs_is_what_is_drawn() {
     let (names, policy, samples) = talking_face();
-    let watch =
-        DryRunObservers { recording: Some(Recording::new(Wanted::default())), ..DryRunObservers::default() };
+    let watch = DryRunObservers {
+        recording: Some(StreamRecording::new(PlotSelection::default())),
+        ..DryRunObservers::default()
+    };
     let (watch, _) = watched(policy, &names, watch, &samples);
     let picture = plot::draw::draw(watch.recording.as_ref().expect("a picture"), &names);
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alignment.svg");
@@ -363,8 +365,10 @@ fn a_range_and_a_stream_can_be_drawn_and_names_cannot_become_markup() {
     };
     let input: String =
         (0..30).flat_map(|n| [line("a", n * 1_000_000), line("</text><b>", n * 1_000_000)]).collect();
-    let wanted = Wanted { stream: Some("</text><b>".into()), from: Some(10_000_000), to: Some(12_000_000) };
-    let watch = DryRunObservers { recording: Some(Recording::new(wanted)), ..DryRunObservers::default() };
+    let wanted =
+        PlotSelection { stream: Some("</text><b>".into()), from: Some(10_000_000), to: Some(12_000_000) };
+    let watch =
+        DryRunObservers { recording: Some(StreamRecording::new(wanted)), ..DryRunObservers::default() };
     let (watch, _) = watched(policy(Missing::Emit), &names(), watch, &input);
     let recording = watch.recording.as_ref().expect("a picture");
     assert_eq!((recording.shown().len(), recording.bundles, recording.absent()), (3, 30, None));
@@ -372,10 +376,11 @@ fn a_range_and_a_stream_can_be_drawn_and_names_cannot_become_markup() {
     assert!(picture.contains("Stream &lt;/text&gt;&lt;b&gt;") && !picture.contains("<b>"), "{picture}");
     assert!(picture.contains("3 of 30 bundles lie in this range"), "{picture}");
 
-    let wanted = Wanted { stream: Some("cam-9".into()), ..Wanted::default() };
-    let watch = DryRunObservers { recording: Some(Recording::new(wanted)), ..DryRunObservers::default() };
+    let wanted = PlotSelection { stream: Some("cam-9".into()), ..PlotSelection::default() };
+    let watch =
+        DryRunObservers { recording: Some(StreamRecording::new(wanted)), ..DryRunObservers::default() };
     let (watch, _) = watched(policy(Missing::Emit), &names(), watch, &input);
-    assert_eq!(watch.recording.as_ref().and_then(Recording::absent), Some("cam-9"));
+    assert_eq!(watch.recording.as_ref().and_then(StreamRecording::absent), Some("cam-9"));
 }
 
 #[test]

@@ -8,18 +8,18 @@ const SHOWN: usize = 40;
 const EXAMPLE: &str = r#"{"stream":"cam-1","input":"video","event_time_ns":0}"#;
 
 /// The fields of a line, and the kind of each.
-const FIELDS: [(&str, Kind); 7] = [
-    ("stream", Kind::Text),
-    ("input", Kind::Text),
-    ("event_time_ns", Kind::Whole),
-    ("duration_ns", Kind::Amount),
-    ("id", Kind::Any),
-    ("arrival_ns", Kind::WholeIfKnown),
-    ("bytes", Kind::Amount),
+const FIELDS: [(&str, KeyKind); 7] = [
+    ("stream", KeyKind::Text),
+    ("input", KeyKind::Text),
+    ("event_time_ns", KeyKind::Whole),
+    ("duration_ns", KeyKind::Amount),
+    ("id", KeyKind::Any),
+    ("arrival_ns", KeyKind::WholeIfKnown),
+    ("bytes", KeyKind::Amount),
 ];
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum KeyKind {
     Text,
     Whole,
     WholeIfKnown,
@@ -28,7 +28,7 @@ enum Kind {
     Any,
 }
 
-impl Kind {
+impl KeyKind {
     fn is_required(self) -> bool {
         matches!(self, Self::Text | Self::Whole)
     }

@@ -20,20 +20,20 @@ const PARTS: [&str; 7] =
 /// Counts, shared with the pipeline's observer.
 pub(super) struct DemoCounts {
     inputs: Vec<String>,
-    counts: Arc<Mutex<Counts>>,
+    counts: Arc<Mutex<DemoTotals>>,
 }
 
 #[derive(Clone, Default)]
-struct Counts {
+struct DemoTotals {
     bundles: u64,
     complete: u64,
-    inputs: Vec<OfInput>,
+    inputs: Vec<InputCounts>,
     /// Latencies by part, in nanoseconds.
     times: [Vec<i64>; 7],
 }
 
 #[derive(Clone, Default)]
-struct OfInput {
+struct InputCounts {
     published: u64,
     used: u64,
     late: u64,
@@ -41,7 +41,7 @@ struct OfInput {
     dead: BTreeMap<&'static str, u64>,
 }
 
-impl OfInput {
+impl InputCounts {
     fn ended(&self) -> u64 {
         self.used + self.late + self.dropped.values().sum::<u64>() + self.dead.values().sum::<u64>()
     }
@@ -49,7 +49,8 @@ impl OfInput {
 
 impl DemoCounts {
     pub(super) fn new(inputs: Vec<String>) -> Self {
-        let counts = Counts { inputs: vec![OfInput::default(); inputs.len()], ..Counts::default() };
+        let counts =
+            DemoTotals { inputs: vec![InputCounts::default(); inputs.len()], ..DemoTotals::default() };
         Self { inputs, counts: Arc::new(Mutex::new(counts)) }
     }
 
@@ -145,10 +146,10 @@ fn percentiles(times: &[i64]) -> [i64; 3] {
     })
 }
 
-struct Watcher(Arc<Mutex<Counts>>);
+struct Watcher(Arc<Mutex<DemoTotals>>);
 
 impl Watcher {
-    fn of(&self, input: InputId, count: impl FnOnce(&mut OfInput)) {
+    fn of(&self, input: InputId, count: impl FnOnce(&mut InputCounts)) {
         if let Some(of) = self.0.lock().inputs.get_mut(input.index()) {
             count(of);
         }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_engine::publish::side_output::replay::{DeadLetter, own_timestamp};
+use lockstep_engine::publish::side_output::replay::{DeadLetterHeaders, own_timestamp};
 use lockstep_engine::time::Timestamp;
 
 /// Filters. A dead letter passes if it passes every given filter. A filter with several values passes any of them.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct Filter {
+pub(super) struct DeadLetterFilter {
     /// Reason, as oversized or model-failed; each filter may be given more than once
     #[arg(long, value_name = "REASON", help_heading = "Filters")]
     reason: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Filter {
     until: Option<Timestamp>,
 }
 
-impl Filter {
+impl DeadLetterFilter {
     /// Returns true if no filter is given.
     pub(super) fn is_empty(&self) -> bool {
         let lists = [&self.reason, &self.stage, &self.source, &self.stream];
@@ -38,7 +38,7 @@ impl Filter {
     }
 
     /// Returns true if a dead letter passes.
-    pub(super) fn passes(&self, letter: &DeadLetter, record: &TailRecord) -> bool {
+    pub(super) fn passes(&self, letter: &DeadLetterHeaders, record: &TailRecord) -> bool {
         let timestamp = own_timestamp(&record.headers, record.timestamp);
         let any = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|one| one == is);
         any(&self.reason, &letter.reason)
@@ -88,15 +88,15 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        filter: Filter,
+        filter: DeadLetterFilter,
     }
 
-    fn filter(args: &[&str]) -> Filter {
+    fn filter(args: &[&str]) -> DeadLetterFilter {
         Line::try_parse_from([&["dlq"], args].concat()).expect("valid").filter
     }
 
-    fn letter() -> (DeadLetter, TailRecord) {
-        let letter = DeadLetter {
+    fn letter() -> (DeadLetterHeaders, TailRecord) {
+        let letter = DeadLetterHeaders {
             reason: "oversized".into(),
             stage: "ingest".into(),
             message: String::new(),

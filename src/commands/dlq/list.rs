@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
-use lockstep_engine::publish::side_output::replay::DeadLetter;
+use lockstep_engine::publish::side_output::replay::DeadLetterHeaders;
 
-use super::{Failure, Filter, Topic, notes, place, render};
+use super::{DeadLetterFilter, Failure, Topic, notes, place, render};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     topic: Topic,
     #[command(flatten)]
-    filter: Filter,
+    filter: DeadLetterFilter,
     /// List replayed dead letters too
     #[arg(long)]
     all: bool,
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut counts = ListingCounts::default();
     let mut is_read = true;
     let complete = super::read_all(&mut whole, &cancelled, |record| {
-        let letter = match DeadLetter::read(&record.headers) {
+        let letter = match DeadLetterHeaders::read(&record.headers) {
             Ok(letter) => letter,
             Err(why) => {
                 counts.foreign += 1;

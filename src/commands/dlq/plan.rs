@@ -7,17 +7,17 @@ use lockstep_connectors::kafka::replay_offsets;
 use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
 use lockstep_engine::position::{NextOffset, Offset};
 use lockstep_engine::publish::side_output::note::ReplayNote;
-use lockstep_engine::publish::side_output::replay::DeadLetter;
+use lockstep_engine::publish::side_output::replay::DeadLetterHeaders;
 
-use super::filter::{Filter, Place};
+use super::filter::{DeadLetterFilter, Place};
 use super::{Failure, place};
 
 /// The longest note in characters: the default of the brokers' `offset.metadata.max.bytes`.
 const LIMIT: usize = 4096;
 
 /// The choice of dead letters.
-pub(super) struct Wanted<'a> {
-    pub(super) filter: &'a Filter,
+pub(super) struct ReplaySelection<'a> {
+    pub(super) filter: &'a DeadLetterFilter,
     /// The only places to replay, unless empty.
     pub(super) places: &'a BTreeSet<Place>,
     /// Replays dead letters that have been replayed before, too.
@@ -33,7 +33,7 @@ pub(super) struct Chosen {
 
 /// The dead letters to replay, and the reasons for the others.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(super) struct ReplayPlan {
     /// The dead letters that remain to be replayed.
     pub(super) chosen: BTreeMap<Place, Chosen>,
     /// Chosen dead letters that cannot be replayed, with the reason.
@@ -66,12 +66,12 @@ impl PartitionPlan {
     }
 }
 
-impl Plan {
+impl ReplayPlan {
     /// Reads the topic and chooses dead letters. `None` if Ctrl-C cut it short.
     pub(super) fn make(
         whole: &mut TopicSnapshot,
         noted: BTreeMap<i32, ReplayNote>,
-        wanted: &Wanted<'_>,
+        wanted: &ReplaySelection<'_>,
         cancelled: &AtomicBool,
     ) -> Result<Option<Self>, Failure> {
         let mut plan = Self::default();
@@ -85,7 +85,7 @@ impl Plan {
             if !wanted.places.is_empty() && !wanted.places.contains(&place) {
                 return Ok(true);
             }
-            match DeadLetter::read(&record.headers) {
+            match DeadLetterHeaders::read(&record.headers) {
                 Ok(letter) if wanted.filter.passes(&letter, &record) => {
                     if !wanted.again && track.note.contains(Offset(place.offset)) {
                         plan.already += 1;
@@ -194,8 +194,8 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn plan(there: impl IntoIterator<Item = i64>, chosen: impl Fn(i64) -> bool) -> Plan {
-        let mut plan = Plan::default();
+    fn plan(there: impl IntoIterator<Item = i64>, chosen: impl Fn(i64) -> bool) -> ReplayPlan {
+        let mut plan = ReplayPlan::default();
         let track = PartitionPlan { there: there.into_iter().collect(), ..PartitionPlan::default() };
         for offset in track.there.iter().copied().filter(|offset| chosen(*offset)) {
             let letter = Chosen { reason: "oversized".into(), topic: "video".into() };
@@ -217,7 +217,7 @@ mod tests {
         plan.put_back(at(1));
         assert_eq!(plan.notes().0[&0].0, NextOffset(5));
         // At the time of the replay, 1 was the last record.
-        let mut late = Plan::default();
+        let mut late = ReplayPlan::default();
         let mut note = ReplayNote::default();
         note.put_back(Offset(0), NextOffset(1));
         note.put_back(Offset(1), NextOffset(2));

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_engine::publish::side_output::replay::{DeadLetter, own_timestamp};
+use lockstep_engine::publish::side_output::replay::{DeadLetterHeaders, own_timestamp};
 use lockstep_engine::sample::Header;
 use serde_json::{Value, json};
 
 use super::place;
 
 /// `0:17  2026-03-01T12:00:00.25Z  oversized  ingest  tried 1  video/0@34  cam-1  300000 bytes  what was found`
-pub(super) fn line(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> String {
+pub(super) fn line(record: &TailRecord, letter: &DeadLetterHeaders, put_back: bool) -> String {
     let size = match letter.value_left_out {
         Some(bytes) => format!("{bytes} bytes, left out"),
         None => format!("{} bytes", record.value.len()),
@@ -38,7 +38,7 @@ pub(super) fn line(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> 
 }
 
 /// All fields except the value.
-pub(super) fn object(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> Value {
+pub(super) fn object(record: &TailRecord, letter: &DeadLetterHeaders, put_back: bool) -> Value {
     json!({
         "partition": record.partition,
         "offset": record.offset,
@@ -70,7 +70,7 @@ pub(super) fn stream(record: &TailRecord) -> String {
 }
 
 /// `video/0@34`
-fn origin(letter: &DeadLetter) -> String {
+fn origin(letter: &DeadLetterHeaders) -> String {
     format!("{}/{}@{}", plain(&letter.source_topic), letter.source_partition, letter.source_offset.0)
 }
 

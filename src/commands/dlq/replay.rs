@@ -19,8 +19,8 @@ use lockstep_engine::publish::sink::{Delivery, OutRecord, Refusal, Sink};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::plan::{Chosen, Plan, Wanted};
-use super::{Failure, Filter, Place, Topic, notes, place, render};
+use super::plan::{Chosen, ReplayPlan, ReplaySelection};
+use super::{DeadLetterFilter, Failure, Place, Topic, notes, place, render};
 use crate::output::print_line;
 
 /// The most records, and below the most bytes, in flight before the note is written.
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(value_name = "PARTITION:OFFSET")]
     places: Vec<Place>,
     #[command(flatten)]
-    filter: Filter,
+    filter: DeadLetterFilter,
     /// Replay all dead letters that have not been replayed
     #[arg(long, conflicts_with = "places")]
     all: bool,
@@ -65,8 +65,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut whole = args.topic.open(&kafka)?;
     let read = notes::read(&noted, &args.topic.topic, whole.ranges())?;
     let places: BTreeSet<Place> = args.places.iter().copied().collect();
-    let wanted = Wanted { filter: &args.filter, places: &places, again: args.again };
-    let Some(mut plan) = Plan::make(&mut whole, read, &wanted, &cancelled)? else {
+    let wanted = ReplaySelection { filter: &args.filter, places: &places, again: args.again };
+    let Some(mut plan) = ReplayPlan::make(&mut whole, read, &wanted, &cancelled)? else {
         return Ok(ExitCode::from(130));
     };
     let partitions = partitions(&mut plan, &kafka)?;
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// The partition counts of the target topics. Dead letters of a topic that does not exist stay.
-fn partitions(plan: &mut Plan, kafka: &KafkaSpec) -> Result<BTreeMap<String, i32>, Failure> {
+fn partitions(plan: &mut ReplayPlan, kafka: &KafkaSpec) -> Result<BTreeMap<String, i32>, Failure> {
     let topics = plan.topics();
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     let counts = admin::partition_counts(&kafka.brokers, &kafka.consumer, &names, Duration::from_secs(10))?;
@@ -128,7 +128,7 @@ fn send(sink: &mut Option<KafkaSink>, record: &OutRecord, token: u64) {
 /// A replay in progress.
 struct Replay {
     json: bool,
-    plan: Plan,
+    plan: ReplayPlan,
     notes: ReplayOffsets,
     partitions: BTreeMap<String, i32>,
     sink: Option<KafkaSink>,
@@ -297,7 +297,7 @@ impl Replay {
 
     fn only_list(&mut self, record: &TailRecord) -> Result<bool, Failure> {
         let Some(chosen) = self.plan.chosen.remove(&place(record)) else { return Ok(true) };
-        if let Ok(letter) = replay::DeadLetter::read(&record.headers) {
+        if let Ok(letter) = replay::DeadLetterHeaders::read(&record.headers) {
             let line = if self.json {
                 render::object(record, &letter, false).to_string()
             } else {

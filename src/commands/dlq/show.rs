@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
-use lockstep_engine::publish::side_output::replay::DeadLetter;
+use lockstep_engine::publish::side_output::replay::DeadLetterHeaders;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, Topic, notes, render};
@@ -40,8 +40,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Some(record) = found else {
         return Err(format!("there is nothing at {} of {topic}: {}", args.place, ranges(&whole)).into());
     };
-    let letter =
-        DeadLetter::read(&record.headers).map_err(|why| format!("{} of {topic}: {why}", args.place))?;
+    let letter = DeadLetterHeaders::read(&record.headers)
+        .map_err(|why| format!("{} of {topic}: {why}", args.place))?;
     let noted = notes::read(&notes::open(topic, &kafka)?, topic, whole.ranges())?;
     let put_back = notes::contains(&noted, args.place);
     let text =
@@ -78,7 +78,7 @@ fn ranges(whole: &TopicSnapshot) -> String {
     each.join(", ")
 }
 
-fn object(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> Value {
+fn object(record: &TailRecord, letter: &DeadLetterHeaders, put_back: bool) -> Value {
     let mut object = render::object(record, letter, put_back);
     let headers: Vec<Value> = record
         .headers
@@ -94,7 +94,7 @@ fn object(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> Value {
     object
 }
 
-fn page(record: &TailRecord, letter: &DeadLetter, put_back: bool) -> String {
+fn page(record: &TailRecord, letter: &DeadLetterHeaders, put_back: bool) -> String {
     let size = match letter.value_left_out {
         Some(bytes) => format!("left out, being of {bytes} bytes"),
         None => format!("{} bytes", record.value.len()),

@@ -44,9 +44,9 @@ fn write_tables(to: &mut String, simulation: &Simulation) -> fmt::Result {
     )
 }
 
-type Row = (&'static str, fn(&SimulationSummary) -> String);
+type ReportRow = (&'static str, fn(&SimulationSummary) -> String);
 
-const ROWS: [Row; 12] = [
+const ROWS: [ReportRow; 12] = [
     ("results", |summary| summary.done.to_string()),
     ("left at the end", |summary| summary.left.to_string()),
     ("most lag, records", |summary| summary.most_lag.to_string()),

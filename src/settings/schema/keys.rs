@@ -1,7 +1,7 @@
 //! The keys of a pipeline's configuration and the values that each takes.
 
 use super::kinds::Kind::{self, *};
-use super::kinds::Needs::{AllOf, Any, AnyOf, AtMostOneOf, MakerIfFromInput, OneOf};
+use super::kinds::TableRule::{AllOf, Any, AnyOf, AtMostOneOf, MakerIfFromInput, OneOf};
 use crate::settings::scaling::{MOST_INSTANCES, MOST_SHARDS};
 
 const LARGE: u64 = 1_000_000;

@@ -8,7 +8,7 @@ use crate::settings::tensors::MAKERS;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::settings) enum Kind {
     /// A table whose keys are all known, but for one `<name>` that the user chooses.
-    Table(Needs),
+    Table(TableRule),
     /// A table of tables under names that the user chooses and that other keys refer to.
     Named,
     Text,
@@ -49,14 +49,14 @@ pub(in crate::settings) enum Kind {
 
 /// Keys that a table needs or excludes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::settings) enum Needs {
+pub(in crate::settings) enum TableRule {
     Any,
     AnyOf(&'static [&'static str]),
     OneOf(&'static [&'static str]),
     AtMostOneOf(&'static [&'static str]),
     /// One of [`MAKERS`] if `from` names an input, and none if it names a step's output.
     MakerIfFromInput,
-    AllOf(&'static [Needs]),
+    AllOf(&'static [TableRule]),
 }
 
 /// A size in bytes: a number, and a unit with or without a space before it.
@@ -143,7 +143,7 @@ const CONTENT_TYPES: [&str; 9] = [
     "application/octet-stream",
 ];
 
-impl Needs {
+impl TableRule {
     fn add_to(self, schema: &mut Value) {
         let has = |key: &&str| json!({ "required": [key] });
         let each = |keys: &[&str]| keys.iter().map(has).collect::<Vec<_>>();

@@ -2,13 +2,13 @@
 
 use lockstep_engine::preprocess::Preprocess;
 
-use super::Reader;
+use super::StepReader;
 use crate::settings::kinds::{boolean, string};
 use crate::settings::problem::{did_you_mean, listed};
 use crate::settings::reader::Section;
 use crate::settings::tensors::{self, Made};
 
-impl Reader<'_, '_> {
+impl StepReader<'_, '_> {
     /// Reads the inputs of a step whose model was not found. Notes all mistakes except those that only its signature shows.
     pub(super) fn unfitted(&self, step: &Section<'_>) {
         let Some(section) = step.table("inputs") else { return };

@@ -11,7 +11,7 @@ use crate::sample::TieBreak;
 pub(super) struct Line<T> {
     /// The samples by moment; no two have the same. With inputs that are out of order by less than a period, three are held.
     /// One is of the current set, one may be a better partner, and one proves the second to be in order.
-    entries: Queue<Entry<T>, 3>,
+    entries: Queue<SetEntry<T>, 3>,
     /// The number of first samples that the watermark has passed: samples that come in order come after these.
     ready: usize,
     /// The place of the search.
@@ -32,7 +32,7 @@ pub(super) struct Line<T> {
 
 /// A sample and its arrival.
 #[derive(Debug)]
-pub(super) struct Entry<T> {
+pub(super) struct SetEntry<T> {
     /// Its event time.
     pub(super) time: i64,
     /// The tie-break among samples of its event time.
@@ -47,14 +47,14 @@ pub(super) struct Entry<T> {
 
 /// The reason for which a sample is not taken.
 #[derive(Debug)]
-pub(super) enum Refused<T> {
+pub(super) enum NotTaken<T> {
     /// It repeats another, or one of the same moment is held or was the last to leave.
     Duplicate(T),
     /// A sample at or after this event time has left. It is late by this time, in nanoseconds.
     Late(T, u64),
 }
 
-impl<T> Entry<T> {
+impl<T> SetEntry<T> {
     pub(super) fn moment(&self) -> Moment {
         Moment { time: self.time, tie_break: self.tie_break }
     }
@@ -123,14 +123,14 @@ impl<T: Held> Line<T> {
         watermark: i64,
         now: i64,
         item: T,
-    ) -> Result<bool, Refused<T>> {
+    ) -> Result<bool, NotTaken<T>> {
         self.watermark = watermark;
         let known = self.known();
         if moment == self.left || (moment.tie_break.is_some() && self.repeats(moment.time, &item)) {
-            return Err(Refused::Duplicate(item));
+            return Err(NotTaken::Duplicate(item));
         }
         if let Some(by_ns) = moment.late_after(self.left) {
-            return Err(Refused::Late(item, by_ns));
+            return Err(NotTaken::Late(item, by_ns));
         }
         let mut at = self.entries.len();
         while let Some(before) = at.checked_sub(1).and_then(|i| self.entries.get(i)) {
@@ -138,13 +138,13 @@ impl<T: Held> Line<T> {
                 break;
             }
             if before.moment() == moment {
-                return Err(Refused::Duplicate(item));
+                return Err(NotTaken::Duplicate(item));
             }
             at -= 1;
         }
         let waits_since = self.entries.get(at).map_or(now, |next| next.waits_since);
         let Moment { time, tie_break } = moment;
-        let entry = Entry { time, tie_break, arrived: now, waits_since, item };
+        let entry = SetEntry { time, tie_break, arrived: now, waits_since, item };
         self.entries.insert(at, entry);
         self.ready += usize::from(at < self.ready);
         while self.entries.get(self.ready).is_some_and(|next| next.time <= watermark) {
@@ -172,7 +172,7 @@ impl<T: Held> Line<T> {
 
     /// The moment of the sample at the place of the search, if it is known.
     pub(super) fn head_moment(&self) -> Option<Moment> {
-        if self.cursor < self.known() { self.entries.get(self.cursor).map(Entry::moment) } else { None }
+        if self.cursor < self.known() { self.entries.get(self.cursor).map(SetEntry::moment) } else { None }
     }
 
     /// The event time of a sample that the search may look at.
@@ -184,7 +184,7 @@ impl<T: Held> Line<T> {
     /// The earliest event time that the first sample after the known ones can have, if samples are never closer than
     /// `min_period`.
     pub(super) fn coming(&self, min_period: i64) -> i64 {
-        let last = self.ready.checked_sub(1).and_then(|last| self.entries.get(last)).map(Entry::moment);
+        let last = self.ready.checked_sub(1).and_then(|last| self.entries.get(last)).map(SetEntry::moment);
         match last.unwrap_or(self.left) {
             Moment::NEVER => self.watermark,
             last => self.watermark.max(last.time.saturating_add(min_period).max(last.next())),
@@ -207,7 +207,7 @@ impl<T: Held> Line<T> {
     ///
     /// If it is after the pivot, the last of them is kept until the set is made. So the latest of the held first samples
     /// stays the pivot, and a process that restarts with only the held samples finds the same pivot.
-    pub(super) fn prefer(&mut self, pivot: i64, mut passed: impl FnMut(Entry<T>)) {
+    pub(super) fn prefer(&mut self, pivot: i64, mut passed: impl FnMut(SetEntry<T>)) {
         self.kept = usize::from(self.cursor > 0 && self.head().is_some_and(|head| head > pivot));
         while self.cursor > self.kept {
             self.pop().into_iter().for_each(&mut passed);
@@ -215,7 +215,7 @@ impl<T: Held> Line<T> {
     }
 
     /// Takes out a sample that the best set has passed over.
-    pub(super) fn pop_passed(&mut self) -> Option<Entry<T>> {
+    pub(super) fn pop_passed(&mut self) -> Option<SetEntry<T>> {
         self.kept = self.kept.checked_sub(1)?;
         self.pop()
     }
@@ -237,7 +237,7 @@ impl<T: Held> Line<T> {
 
     /// Takes the first sample out.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Entry<T>> {
+    pub(super) fn pop(&mut self) -> Option<SetEntry<T>> {
         let entry = self.entries.pop_front()?;
         self.left = entry.moment();
         if entry.tie_break.is_some() {

@@ -77,11 +77,11 @@ use super::event::Event;
 use super::held::Held;
 use super::moment::reach;
 use super::verdict::{Closing, Emission, begin, cut_short};
-use super::view::{NEVER, View};
+use super::view::{NEVER, StreamView};
 use crate::position::InputId;
 use crate::time::Timestamp;
-use line::{Entry, Line, Refused};
-use search::{Found, Search};
+use line::{Line, NotTaken, SetEntry};
+use search::{Search, SearchOutcome};
 
 /// The samples of one stream, joined into the sets that lie closest together.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl<T: Held> Approximate<T> {
     }
 
     /// The next deadline. It may be early: the search may turn out not to wait for that input.
-    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+    pub(super) fn deadline(&self, view: &StreamView<'_>) -> i64 {
         let Some(oldest) = self.waits_since() else { return NEVER };
         let lines = self.search.lines().iter().enumerate();
         let idle = lines.filter(|(_, line)| line.is_awaited()).map(|(input, _)| view.idle_at(input));
@@ -121,13 +121,18 @@ impl<T: Held> Approximate<T> {
 }
 
 impl<T: Held + Clone> Approximate<T> {
-    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+    pub(super) fn push(
+        &mut self,
+        view: &StreamView<'_>,
+        arrival: Arrival<T>,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         let moment = arrival.moment();
         let Arrival { input, item, .. } = arrival;
         match self.search.insert(input, moment, view.watermark(input), view.now, item) {
             Ok(()) => {}
-            Err(Refused::Duplicate(item)) => out.push(Event::Duplicate(item)),
-            Err(Refused::Late(item, by_ns)) => out.push(Event::Late { item, by_ns }),
+            Err(NotTaken::Duplicate(item)) => out.push(Event::Duplicate(item)),
+            Err(NotTaken::Late(item, by_ns)) => out.push(Event::Late { item, by_ns }),
         }
         self.settle(view, out);
         while self.search.is_over_full(&view.rules.limits, input)
@@ -136,27 +141,33 @@ impl<T: Held + Clone> Approximate<T> {
         self.deadline(view)
     }
 
-    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn tick(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         self.settle(view, out);
     }
 
     /// Makes the set that follows if all inputs count as over, if the earliest sample fits into one then.
-    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn close_now(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) -> bool {
         self.give_up_on(|_| true);
-        let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
+        let unused = |entry: SetEntry<T>| Event::Released { item: entry.item, used: 0 };
         let found = self.search.go_on(&view.rules.limits, |entry| out.push(unused(entry)));
-        if let Found::Set(end) = found {
+        if let SearchOutcome::Set(end) = found {
             self.close(view, end, Some(Lack::Overflow), out);
         }
         self.settle(view, out);
-        matches!(found, Found::Set(_))
+        matches!(found, SearchOutcome::Set(_))
     }
 
-    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn evict(&mut self, view: &StreamView<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         self.search.earliest().is_some_and(|input| self.make_room(view, input, bound, out))
     }
 
-    fn make_room(&mut self, view: &View<'_>, input: usize, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+    fn make_room(
+        &mut self,
+        view: &StreamView<'_>,
+        input: usize,
+        bound: Bound,
+        out: &mut Vec<Event<T>>,
+    ) -> bool {
         let Some((entry, passed)) = self.search.make_room(input) else { return false };
         let (item, used) = (entry.item, 0);
         out.push(if passed { Event::Released { item, used } } else { Event::Evicted { item, bound, used } });
@@ -164,7 +175,7 @@ impl<T: Held + Clone> Approximate<T> {
         true
     }
 
-    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn finish(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         self.give_up_on(|_| true);
         while self.advance(view, Some(Lack::Idle), out) {}
     }
@@ -176,7 +187,7 @@ impl<T: Held + Clone> Approximate<T> {
     }
 
     /// Makes the sets that follow from the held samples, and those that have waited long enough.
-    fn settle(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    fn settle(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         let idle = |input| view.idle_at(input) <= view.now;
         loop {
             self.give_up_on(idle);
@@ -193,18 +204,18 @@ impl<T: Held + Clone> Approximate<T> {
     }
 
     /// Goes on until it finds a set, or a sample that fits into none. Returns true if it did.
-    fn advance(&mut self, view: &View<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
+    fn advance(&mut self, view: &StreamView<'_>, cut: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let limits = &view.rules.limits;
-        let unused = |entry: Entry<T>| Event::Released { item: entry.item, used: 0 };
+        let unused = |entry: SetEntry<T>| Event::Released { item: entry.item, used: 0 };
         match self.search.go_on(limits, |entry| out.push(unused(entry))) {
-            Found::Set(end) => self.close(view, end, cut, out),
-            Found::Useless(input) => out.extend(self.search.take_first(input).map(unused)),
-            Found::Nothing => return false,
+            SearchOutcome::Set(end) => self.close(view, end, cut, out),
+            SearchOutcome::Useless(input) => out.extend(self.search.take_first(input).map(unused)),
+            SearchOutcome::Nothing => return false,
         }
         true
     }
 
-    fn close(&mut self, view: &View<'_>, end: i64, cut: Option<Lack>, out: &mut Vec<Event<T>>) {
+    fn close(&mut self, view: &StreamView<'_>, end: i64, cut: Option<Lack>, out: &mut Vec<Event<T>>) {
         let first = !self.search.has_closed();
         let waits_since = self.waits_since();
         let given_up = self.search.given_up(&view.rules.limits);

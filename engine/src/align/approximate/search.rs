@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::super::held::Held;
-use super::super::limits::Limits;
+use super::super::limits::SearchLimits;
 use super::super::moment::Moment;
-use super::line::{Entry, Line, Refused};
+use super::line::{Line, NotTaken, SetEntry};
 
 /// The samples of one stream, and the state of the search among them.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ struct Best {
 
 /// The outcome of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SearchOutcome {
     /// The set of the first samples of all lines, without those passed over; its latest event time.
     Set(i64),
     /// The first sample of this input can be in no set.
@@ -88,9 +88,9 @@ impl<T: Held> Search<T> {
         watermark: i64,
         now: i64,
         item: T,
-    ) -> Result<(), Refused<T>> {
+    ) -> Result<(), NotTaken<T>> {
         // The aligner passes on no other input.
-        let Some(line) = self.lines.get_mut(input) else { return Err(Refused::Late(item, 1)) };
+        let Some(line) = self.lines.get_mut(input) else { return Err(NotTaken::Late(item, 1)) };
         // The best set was made without this input.
         let stranger = line.is_over() && line.is_empty();
         let outcome = line.insert(moment, watermark, now, item);
@@ -116,7 +116,11 @@ impl<T: Held> Search<T> {
 
     /// Goes on as far as the samples allow. Samples that a better set has passed over go to `passed`, except one that is
     /// kept until [`Self::take_passed`]. The caller takes out the found set or sample before going on.
-    pub(super) fn go_on(&mut self, limits: &Limits, mut passed: impl FnMut(Entry<T>)) -> Found {
+    pub(super) fn go_on(
+        &mut self,
+        limits: &SearchLimits,
+        mut passed: impl FnMut(SetEntry<T>),
+    ) -> SearchOutcome {
         loop {
             let mut heads = Heads::none();
             for (input, line) in self.lines.iter().enumerate() {
@@ -128,7 +132,7 @@ impl<T: Held> Search<T> {
                 }
             }
             if heads.first == usize::MAX {
-                return Found::Nothing;
+                return SearchOutcome::Nothing;
             }
             let best = match self.best {
                 Some(best) => {
@@ -143,13 +147,13 @@ impl<T: Held> Search<T> {
                 }
                 None => match self.begin(limits, heads) {
                     Some(best) => best,
-                    None => return Found::Useless(heads.first),
+                    None => return SearchOutcome::Useless(heads.first),
                 },
             };
             self.best = Some(best);
             // The remaining sets start at the pivot or before, and end where this one does or later.
             if heads.start >= best.pivot || !pays_at_best(limits, best, heads.end) {
-                return Found::Set(best.end);
+                return SearchOutcome::Set(best.end);
             }
             if let Some(line) = self.lines.get_mut(heads.first) {
                 line.step();
@@ -158,7 +162,7 @@ impl<T: Held> Search<T> {
     }
 
     /// The first set that is good enough, unless its earliest sample can be in none.
-    fn begin(&mut self, limits: &Limits, heads: Heads) -> Option<Best> {
+    fn begin(&mut self, limits: &SearchLimits, heads: Heads) -> Option<Best> {
         for (input, line) in self.lines.iter_mut().enumerate() {
             // The evicted sample of this input was earlier than its head, and the set would not be narrower with it.
             if input != heads.last || heads.tied || heads.first == heads.last {
@@ -186,8 +190,8 @@ impl<T: Held> Search<T> {
     /// Decides, when an input has no more known samples, if a future one can still make a better set.
     ///
     /// Takes the earliest event times that future samples may have, which is the best case.
-    fn short_of_samples(&self, limits: &Limits) -> Found {
-        let Some(best) = self.best else { return Found::Nothing };
+    fn short_of_samples(&self, limits: &SearchLimits) -> SearchOutcome {
+        let Some(best) = self.best else { return SearchOutcome::Nothing };
         let mut cursors: SmallVec<[usize; 16]> = self.lines.iter().map(Line::cursor).collect();
         loop {
             let mut heads = Heads::none();
@@ -195,32 +199,32 @@ impl<T: Held> Search<T> {
                 match line.peek(*cursor) {
                     Some(time) => heads.add(input, time),
                     None if line.is_over() && line.is_empty() => {}
-                    None if line.is_over() => return Found::Set(best.end),
+                    None if line.is_over() => return SearchOutcome::Set(best.end),
                     None => heads.add(input, line.coming(limits.min_period(input)).max(best.pivot)),
                 }
             }
             if !pays_at_best(limits, best, heads.end) {
-                return Found::Set(best.end);
+                return SearchOutcome::Set(best.end);
             }
             let gain = heads.start.saturating_sub(best.start);
             if limits.pays(heads.end.saturating_sub(best.end), gain) {
-                return Found::Nothing;
+                return SearchOutcome::Nothing;
             }
             match cursors.get_mut(heads.first) {
                 Some(cursor) => *cursor += 1,
-                None => return Found::Nothing,
+                None => return SearchOutcome::Nothing,
             }
         }
     }
 
     /// The inputs that the search gave up and that might have changed the best set or its sample.
-    pub(super) fn given_up(&mut self, limits: &Limits) -> SmallVec<[bool; 8]> {
+    pub(super) fn given_up(&mut self, limits: &SearchLimits) -> SmallVec<[bool; 8]> {
         if !self.lines.iter().any(Line::is_over) {
             return SmallVec::from_elem(false, self.lines.len());
         }
         let mut over: SmallVec<[bool; 8]> = self.lines.iter().map(Line::is_over).collect();
         self.lines.iter_mut().for_each(|line| line.set_over(false));
-        let proven = matches!(self.short_of_samples(limits), Found::Set(_));
+        let proven = matches!(self.short_of_samples(limits), SearchOutcome::Set(_));
         for (line, over) in self.lines.iter_mut().zip(&mut over) {
             line.set_over(*over);
             *over &= !line.is_settled_first() || (!proven && line.is_short());
@@ -229,12 +233,12 @@ impl<T: Held> Search<T> {
     }
 
     /// Takes out the held samples that the best set so far has passed over.
-    pub(super) fn take_passed(&mut self) -> impl Iterator<Item = Entry<T>> {
+    pub(super) fn take_passed(&mut self) -> impl Iterator<Item = SetEntry<T>> {
         self.lines.iter_mut().filter_map(Line::pop_passed)
     }
 
     /// Takes out the found set, after the samples that it has passed over: a sample, or none, of each input.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Option<Entry<T>>> {
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Option<SetEntry<T>>> {
         if let Some(best) = self.best {
             self.closed = best.end;
         }
@@ -243,7 +247,7 @@ impl<T: Held> Search<T> {
     }
 
     /// Takes out the first sample of an input.
-    pub(super) fn take_first(&mut self, input: usize) -> Option<Entry<T>> {
+    pub(super) fn take_first(&mut self, input: usize) -> Option<SetEntry<T>> {
         self.restart();
         self.lines.get_mut(input)?.pop()
     }
@@ -255,13 +259,13 @@ impl<T: Held> Search<T> {
     }
 
     /// Returns true if an input holds more than it may.
-    pub(super) fn is_over_full(&self, limits: &Limits, input: usize) -> bool {
+    pub(super) fn is_over_full(&self, limits: &SearchLimits, input: usize) -> bool {
         self.lines.get(input).is_some_and(|line| line.len() > limits.queue)
     }
 
     /// Takes out the first sample of an input, to make room for others. Returns with it true if it was passed over: then no
     /// set has lost by it.
-    pub(super) fn make_room(&mut self, input: usize) -> Option<(Entry<T>, bool)> {
+    pub(super) fn make_room(&mut self, input: usize) -> Option<(SetEntry<T>, bool)> {
         let line = self.lines.get_mut(input)?;
         if let Some(entry) = line.pop_passed() {
             return Some((entry, true));
@@ -273,6 +277,6 @@ impl<T: Held> Search<T> {
 
 /// Returns true if a set that starts at the pivot and ends at `end` would be better.
 #[inline]
-fn pays_at_best(limits: &Limits, best: Best, end: i64) -> bool {
+fn pays_at_best(limits: &SearchLimits, best: Best, end: i64) -> bool {
     limits.pays(end.saturating_sub(best.end), best.pivot.saturating_sub(best.start))
 }

@@ -2,12 +2,12 @@
 
 use super::super::cover::{Slack, covering};
 use super::super::rules::{Ask, Rule};
-use super::{Found, InputBuffer};
+use super::{FoundSamples, InputBuffer};
 
 impl<T> InputBuffer<T> {
     /// The samples that a pivot at `t` finds now. `before` is the previous pivot, `i64::MIN` if there is none. Places in
     /// `reserved` count as taken.
-    pub(in crate::align) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> Found {
+    pub(in crate::align) fn find(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> FoundSamples {
         let mut found = self.find_asked(rule, before, t, reserved);
         if let Some(max_age) = rule.hold
             && found.places.is_empty()
@@ -21,7 +21,7 @@ impl<T> InputBuffer<T> {
         found
     }
 
-    fn find_asked(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> Found {
+    fn find_asked(&self, rule: &Rule, before: i64, t: i64, reserved: &[u32]) -> FoundSamples {
         let index = match rule.ask {
             Ask::Window { before, after } => {
                 return self.find_window(t.saturating_sub(before), t.saturating_add(after), rule.slack);
@@ -39,7 +39,7 @@ impl<T> InputBuffer<T> {
                 self.last_at(t).filter(|(_, time)| t.saturating_sub(*time) <= max_age).map(|(index, _)| index)
             }
         };
-        let mut found = Found::empty(t, t);
+        let mut found = FoundSamples::empty(t, t);
         if let Some((index, entry)) = index.and_then(|index| Some((index, self.entries.get(index)?))) {
             found.push(index);
             found.skew_ns = Some(entry.time.saturating_sub(t));
@@ -47,8 +47,8 @@ impl<T> InputBuffer<T> {
         found
     }
 
-    fn find_between(&self, from: i64, t: i64) -> Found {
-        let mut found = Found::empty(from, t.saturating_add(1));
+    fn find_between(&self, from: i64, t: i64) -> FoundSamples {
+        let mut found = FoundSamples::empty(from, t.saturating_add(1));
         let first = self.entries.partition_point(|entry| entry.time < from);
         for index in first..self.entries.len() {
             let Some(entry) = self.entries.get(index).filter(|entry| entry.time <= t) else { break };
@@ -58,8 +58,8 @@ impl<T> InputBuffer<T> {
         found
     }
 
-    fn find_window(&self, from: i64, to: i64, slack: Slack) -> Found {
-        let mut found = Found::empty(from, to);
+    fn find_window(&self, from: i64, to: i64, slack: Slack) -> FoundSamples {
+        let mut found = FoundSamples::empty(from, to);
         (found.places, found.coverage) = covering(self.spans(), from, to, slack);
         found.skew_ns = (!found.places.is_empty()).then_some(0);
         found

@@ -5,10 +5,10 @@ use super::super::held::Held;
 
 /// The samples of one input that were used up last, by event time and id. Samples without an id cost nothing.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Option<Box<Ring>>);
+pub(super) struct Recent(Option<Box<SeenRing>>);
 
 #[derive(Debug, Default)]
-struct Ring {
+struct SeenRing {
     /// Event times and fingerprints.
     seen: [Option<(i64, u64)>; Recent::MOST],
     next: usize,

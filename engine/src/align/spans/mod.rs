@@ -58,22 +58,22 @@ use super::arrival::Arrival;
 use super::bounds::Bound;
 use super::bundle::{Lack, Part};
 use super::cover::Slack;
-use super::cut::{Cut, Open};
+use super::cut::{Cut, OpenSpan};
 use super::event::Event;
 use super::held::Held;
 use super::moment::reach;
 use super::queue::Queue;
 use super::verdict::{Closing, Emission, begin, cut_short};
-use super::view::{NEVER, View};
+use super::view::{NEVER, StreamView};
 use crate::time::Timestamp;
-use span_buffer::{Entry, SpanBuffer};
+use span_buffer::{SpanBuffer, SpanEntry};
 
 /// The samples of one stream whose bundles are spans of time.
 #[derive(Debug)]
 pub(super) struct Spans<T> {
     buffers: SmallVec<[SpanBuffer<T>; 3]>,
     /// The open spans, by time. Of spans of a fixed length that a sample only lasts into, none but the first.
-    open: Queue<Open, 3>,
+    open: Queue<OpenSpan, 3>,
     /// The end of the last span that closed: the time before it is over.
     floor: i64,
     has_closed: bool,
@@ -105,13 +105,13 @@ impl<T> Spans<T> {
     }
 
     /// The time at which the span has waited long enough.
-    fn due(view: &View<'_>, span: &Open) -> i64 {
+    fn due(view: &StreamView<'_>, span: &OpenSpan) -> i64 {
         let over = view.rules.cut.closes_at(span).saturating_add(span.delay);
         over.saturating_add(view.rules.max_wait)
     }
 
     /// The next deadline. It may be early, since the first span may have to wait for another input then.
-    pub(super) fn deadline(&self, view: &View<'_>) -> i64 {
+    pub(super) fn deadline(&self, view: &StreamView<'_>) -> i64 {
         if self.open.is_empty() {
             return NEVER;
         }
@@ -130,7 +130,7 @@ impl<T> Spans<T> {
     }
 
     /// The first input that the span has to wait for.
-    fn blocker_of(&self, view: &View<'_>, span: &Open) -> Option<usize> {
+    fn blocker_of(&self, view: &StreamView<'_>, span: &OpenSpan) -> Option<usize> {
         let rules = view.rules.inputs.iter();
         self.buffers.iter().zip(rules).enumerate().find_map(|(input, (buffer, rule))| {
             let settled = self.settled(view, span, input, buffer, rule.slack);
@@ -142,8 +142,8 @@ impl<T> Spans<T> {
     #[inline]
     fn settled(
         &self,
-        view: &View<'_>,
-        span: &Open,
+        view: &StreamView<'_>,
+        span: &OpenSpan,
         input: usize,
         buffer: &SpanBuffer<T>,
         slack: Slack,
@@ -157,18 +157,18 @@ impl<T> Spans<T> {
     }
 
     /// Keeps the rest of a span open that has closed up to the floor.
-    fn keep_open(&mut self, cut: Cut, closed: &Open) {
+    fn keep_open(&mut self, cut: Cut, closed: &OpenSpan) {
         let to = self.floor;
         let left = match cut {
             Cut::Tumbling { .. } => {
                 let lasting = self.buffers.iter().flat_map(|buffer| buffer.before(to));
                 let delay = lasting.map(|entry| entry.arrived.saturating_sub(entry.time)).min();
-                delay.map(|delay| Open { from: to, end: to, delay })
+                delay.map(|delay| OpenSpan { from: to, end: to, delay })
             }
             Cut::Session { .. } => {
                 let first =
                     self.buffers.iter().filter_map(SpanBuffer::first).map(|entry| entry.time.max(to)).min();
-                first.filter(|from| *from <= closed.end).map(|from| Open { from, ..*closed })
+                first.filter(|from| *from <= closed.end).map(|from| OpenSpan { from, ..*closed })
             }
         };
         let Some(left) = left else { return };
@@ -180,7 +180,12 @@ impl<T> Spans<T> {
 }
 
 impl<T: Held + Clone> Spans<T> {
-    pub(super) fn push(&mut self, view: &View<'_>, arrival: Arrival<T>, out: &mut Vec<Event<T>>) -> i64 {
+    pub(super) fn push(
+        &mut self,
+        view: &StreamView<'_>,
+        arrival: Arrival<T>,
+        out: &mut Vec<Event<T>>,
+    ) -> i64 {
         let Arrival { input, time, end, item, .. } = arrival;
         let cut = view.rules.cut;
         // There has to be a time after the sample.
@@ -195,7 +200,7 @@ impl<T: Held + Clone> Spans<T> {
             out.push(Event::Released { item, used: 0 });
             return NEVER;
         };
-        if let Err(item) = buffer.insert(Entry { time, end, arrived: view.now, used: 0, item }) {
+        if let Err(item) = buffer.insert(SpanEntry { time, end, arrived: view.now, used: 0, item }) {
             out.push(Event::Duplicate(item));
             return NEVER;
         }
@@ -209,9 +214,9 @@ impl<T: Held + Clone> Spans<T> {
         if self.open.is_empty() { NEVER } else { due.min(view.idle_at(self.blocker)) }
     }
 
-    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn tick(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         // A span that has waited long enough closes those before it as well.
-        let overdue = |span: &&Open| Self::due(view, span) <= view.now;
+        let overdue = |span: &&OpenSpan| Self::due(view, span) <= view.now;
         while let Some(until) = self.open.iter().filter(overdue).map(|span| span.from).max() {
             while self.open.front().is_some_and(|first| first.from <= until) {
                 self.close_first(view, Some(Lack::MaxWait), out);
@@ -220,13 +225,13 @@ impl<T: Held + Clone> Spans<T> {
         self.close_settled(view, out);
     }
 
-    pub(super) fn close_now(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn close_now(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) -> bool {
         let closed = self.close_first(view, Some(Lack::Overflow), out);
         self.close_settled(view, out);
         closed
     }
 
-    pub(super) fn evict(&mut self, view: &View<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
+    pub(super) fn evict(&mut self, view: &StreamView<'_>, bound: Bound, out: &mut Vec<Event<T>>) -> bool {
         let firsts = self.buffers.iter_mut().filter_map(|buffer| Some((buffer.first()?.time, buffer)));
         let Some((_, buffer)) = firsts.min_by_key(|(first, _)| *first) else { return false };
         let Some((_, over)) = buffer.evict_first(bound, out) else { return false };
@@ -242,14 +247,14 @@ impl<T: Held + Clone> Spans<T> {
             Cut::Tumbling { .. } => cut.limit(span.from).saturating_sub(1),
             Cut::Session { .. } => span.end,
         };
-        let within = |first: &Entry<T>| first.time <= last;
+        let within = |first: &SpanEntry<T>| first.time <= last;
         let next = self.buffers.iter().filter_map(SpanBuffer::first).filter(|first| within(first));
         match (cut, next.min_by_key(|first| (first.time, -first.end))) {
             (_, None) => {}
             (Cut::Tumbling { .. }, Some(_)) => self.open.insert(0, span),
             // The next sample holds the span together as the removed one did.
             (Cut::Session { .. }, Some(next)) if over <= next.time || next.end >= over => {
-                self.open.insert(0, Open { from: next.time.max(self.floor), ..span });
+                self.open.insert(0, OpenSpan { from: next.time.max(self.floor), ..span });
             }
             (Cut::Session { .. }, Some(_)) => {
                 let entries = self.buffers.iter().flat_map(|buffer| buffer.before(last.saturating_add(1)));
@@ -261,12 +266,12 @@ impl<T: Held + Clone> Spans<T> {
         }
     }
 
-    pub(super) fn finish(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    pub(super) fn finish(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         while self.close_first(view, Some(Lack::Idle), out) {}
     }
 
     /// Closes every span that may close, in the order of event times.
-    fn close_settled(&mut self, view: &View<'_>, out: &mut Vec<Event<T>>) {
+    fn close_settled(&mut self, view: &StreamView<'_>, out: &mut Vec<Event<T>>) {
         while let Some(first) = self.open.front() {
             if let Some(blocker) = self.blocker_of(view, first) {
                 self.blocker = blocker;
@@ -276,7 +281,7 @@ impl<T: Held + Clone> Spans<T> {
         }
     }
 
-    fn close_first(&mut self, view: &View<'_>, cut_by: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
+    fn close_first(&mut self, view: &StreamView<'_>, cut_by: Option<Lack>, out: &mut Vec<Event<T>>) -> bool {
         let Some(span) = self.open.pop_front() else { return false };
         let cut = view.rules.cut;
         let from = span.from;

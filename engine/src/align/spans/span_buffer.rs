@@ -15,11 +15,11 @@ pub(super) struct SpanBuffer<T> {
     /// The latest end of the samples that last: beyond it nothing is covered.
     furthest: i64,
     /// The samples by event time, then in the order of arrival.
-    entries: Queue<Entry<T>, 4>,
+    entries: Queue<SpanEntry<T>, 4>,
 }
 
 #[derive(Debug)]
-pub(super) struct Entry<T> {
+pub(super) struct SpanEntry<T> {
     pub(super) time: i64,
     /// The same as `time` for a sample without length.
     pub(super) end: i64,
@@ -28,7 +28,7 @@ pub(super) struct Entry<T> {
     pub(super) item: T,
 }
 
-impl<T> Entry<T> {
+impl<T> SpanEntry<T> {
     /// The first time after it.
     fn over(&self) -> i64 {
         self.end.max(self.time.saturating_add(1))
@@ -44,7 +44,7 @@ impl<T> SpanBuffer<T> {
         self.entries.len()
     }
 
-    pub(super) fn first(&self) -> Option<&Entry<T>> {
+    pub(super) fn first(&self) -> Option<&SpanEntry<T>> {
         self.entries.front()
     }
 
@@ -62,7 +62,7 @@ impl<T> SpanBuffer<T> {
     }
 
     /// Inserts a sample in order. Returns it as the error if it repeats one with the same time.
-    pub(super) fn insert(&mut self, entry: Entry<T>) -> Result<(), T>
+    pub(super) fn insert(&mut self, entry: SpanEntry<T>) -> Result<(), T>
     where
         T: Held,
     {
@@ -87,7 +87,7 @@ impl<T> SpanBuffer<T> {
 
     /// Returns true if a sample repeats one with the same time, of those before `at`.
     #[cold]
-    fn is_repeated(&self, at: usize, entry: &Entry<T>) -> bool
+    fn is_repeated(&self, at: usize, entry: &SpanEntry<T>) -> bool
     where
         T: Held,
     {
@@ -97,13 +97,13 @@ impl<T> SpanBuffer<T> {
     }
 
     /// The samples that begin before `time`.
-    pub(super) fn before(&self, time: i64) -> impl Iterator<Item = &Entry<T>> {
+    pub(super) fn before(&self, time: i64) -> impl Iterator<Item = &SpanEntry<T>> {
         self.entries.iter().take_while(move |entry| entry.time < time)
     }
 
     /// The first time after all that begin before `time`.
     pub(super) fn over(&self, time: i64) -> Option<i64> {
-        self.before(time).map(Entry::over).max()
+        self.before(time).map(SpanEntry::over).max()
     }
 
     fn times(&self) -> impl Iterator<Item = (i64, i64)> {
@@ -117,7 +117,7 @@ impl<T> SpanBuffer<T> {
 
     /// Releases the samples that have no place after `to`.
     pub(super) fn release(&mut self, to: i64, out: &mut Vec<Event<T>>) {
-        let mut lasting = SmallVec::<[Entry<T>; 2]>::new();
+        let mut lasting = SmallVec::<[SpanEntry<T>; 2]>::new();
         while self.entries.front().is_some_and(|first| first.time < to)
             && let Some(entry) = self.entries.pop_front()
         {

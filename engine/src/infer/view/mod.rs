@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 
 /// An [`OutputView`] with its labels read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shown {
+pub struct LabelledView {
     view: OutputView,
     labels: Option<Arc<[String]>>,
 }
@@ -37,7 +37,7 @@ pub fn labels(text: &str) -> Arc<[String]> {
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
 }
 
-impl Shown {
+impl LabelledView {
     /// A view with the labels that [`labels`] read from its file, if it has one.
     pub fn new(view: OutputView, labels: Option<Arc<[String]>>) -> Self {
         Self { view, labels }
@@ -99,7 +99,7 @@ impl Shown {
 /// # Errors
 /// The first view that cannot be shown.
 pub fn show_all(
-    views: &[Shown],
+    views: &[LabelledView],
     outputs: &StepOutput,
     placement: Option<&Placement>,
 ) -> Result<Map<String, Value>, String> {

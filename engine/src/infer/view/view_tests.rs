@@ -16,7 +16,7 @@ fn placed(
     labels: Option<Arc<[String]>>,
     placement: Option<&Placement>,
 ) -> Result<String, String> {
-    let view = Shown::new(OutputView { name: "it".to_owned(), view }, labels);
+    let view = LabelledView::new(OutputView { name: "it".to_owned(), view }, labels);
     view.show(&tensors.into_iter().collect(), placement).map(|value| value.to_string())
 }
 

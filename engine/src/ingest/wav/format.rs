@@ -49,7 +49,7 @@ impl Form {
             Samples::Plain(format) => return Ok(format),
             Samples::In32 { by_standard } => by_standard,
         };
-        let Seen { low_byte_is_zero, high_byte_is_sign, silent } = Seen::of(from, data)?;
+        let SampleBits { low_byte_is_zero, high_byte_is_sign, silent } = SampleBits::of(from, data)?;
         match (low_byte_is_zero, high_byte_is_sign) {
             (true, false) => Ok(PcmFormat::S32Le),
             (true, true) if silent || by_standard => Ok(PcmFormat::S32Le),
@@ -172,14 +172,14 @@ fn contradiction(bits: u16, channels: u16, align: u16) -> String {
 }
 
 /// The common properties of samples of 4 bytes.
-struct Seen {
+struct SampleBits {
     low_byte_is_zero: bool,
     /// The highest byte only repeats the sign of the other three.
     high_byte_is_sign: bool,
     silent: bool,
 }
 
-impl Seen {
+impl SampleBits {
     fn of(from: &(impl ReadAt + ?Sized), data: Range<usize>) -> Result<Self, String> {
         let mut seen = Self { low_byte_is_zero: true, high_byte_is_sign: true, silent: true };
         let mut block = [0; 1 << 14];

@@ -44,7 +44,7 @@ pub(super) struct Pixels {
 
 /// The limit on an image, and its treatment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct DecodeLimits {
     pub(super) max_pixels: u64,
     /// The treatment of damage and of the orientation.
     pub(super) care: PictureCare,
@@ -52,7 +52,7 @@ pub(super) struct Bounds {
 
 /// The properties of an image in its header.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct ImageHeader {
     /// Width and height as they are stored.
     pub(super) size: (u32, u32),
     /// The rotation to apply.
@@ -62,7 +62,7 @@ pub(super) struct Seen {
 }
 
 /// Reads the header, and refuses an image that must not be decoded.
-pub(super) fn look(media: &Media, payload: &[u8], bounds: Bounds) -> Result<Seen, Fault> {
+pub(super) fn look(media: &Media, payload: &[u8], bounds: DecodeLimits) -> Result<ImageHeader, Fault> {
     if let Some(why) = sniff::mistaken(media, payload) {
         return Err(undecodable(why));
     }
@@ -71,7 +71,7 @@ pub(super) fn look(media: &Media, payload: &[u8], bounds: Bounds) -> Result<Seen
         let turns = bounds.care.orientation == UseOrientation::Exif;
         let orientation = if turns { orientation } else { Orientation::NoTransforms };
         let copy = if orientation == Orientation::NoTransforms { 0 } else { bytes.min(area(size) * 3) };
-        Seen { size, orientation, bytes: bytes + copy }
+        ImageHeader { size, orientation, bytes: bytes + copy }
     };
     match media {
         Media::Rgb { width, height } => {
@@ -116,7 +116,7 @@ pub(super) fn look(media: &Media, payload: &[u8], bounds: Bounds) -> Result<Seen
 pub(super) fn decode(
     media: &Media,
     payload: &[u8],
-    bounds: Bounds,
+    bounds: DecodeLimits,
     buffer: &mut Vec<u8>,
 ) -> Result<Pixels, Fault> {
     let broken = |error| broken(media, error);

@@ -13,7 +13,7 @@ mod sniff;
 use ::image::metadata::Orientation;
 use fast_image_resize as fir;
 
-use self::decode::{Bounds, Channels, Seen};
+use self::decode::{Channels, DecodeLimits, ImageHeader};
 use self::geometry::Geometry;
 use super::placement::Placement;
 use super::row::RowMut;
@@ -55,7 +55,7 @@ pub(super) struct ImagePlan {
     height: u32,
     resize: Resize,
     layout: Layout,
-    bounds: Bounds,
+    bounds: DecodeLimits,
     /// For each place in the result, the channel of the source: 0, 1, 2 for red first, 2, 1, 0 for blue first.
     order: [usize; 3],
     /// For each place in the result, the value of each of the 256 pixel values.
@@ -79,14 +79,14 @@ impl ImagePlan {
             height: spec.height,
             resize: spec.resize,
             layout: spec.layout,
-            bounds: Bounds { max_pixels: spec.max_pixels, care: spec.care },
+            bounds: DecodeLimits { max_pixels: spec.max_pixels, care: spec.care },
             order,
             values,
         }
     }
 
     /// Reads the header and computes the geometry. An image that does not fit is refused before it is decoded.
-    fn look(&self, sample: &Sample) -> Result<(Seen, Geometry), Fault> {
+    fn look(&self, sample: &Sample) -> Result<(ImageHeader, Geometry), Fault> {
         let seen = decode::look(&sample.media, &sample.record.payload, self.bounds)?;
         let size = orient::turned_size(seen.size, seen.orientation);
         let geometry = Geometry::new(self.resize, size, (self.width, self.height)).map_err(undecodable)?;

@@ -14,21 +14,21 @@ use crate::ingest::wav::WavHeader;
 use crate::media::{Media, Pcm, PcmFormat};
 
 /// The header of a payload, read and checked.
-pub(super) struct Source<'a> {
+pub(super) struct SoundHeader<'a> {
     /// Frames a second.
     pub(super) rate: u32,
     /// The number of frames; at least 1.
     pub(super) frames: u64,
     payload: &'a [u8],
-    coding: Coding,
+    coding: SoundCoding,
 }
 
-enum Coding {
+enum SoundCoding {
     Plain { format: PcmFormat, channels: usize, data: Range<usize> },
     Flac(Flac),
 }
 
-impl<'a> Source<'a> {
+impl<'a> SoundHeader<'a> {
     pub(super) fn open(media: &Media, payload: &'a [u8]) -> Result<Self, String> {
         match media {
             Media::Pcm(pcm) => {
@@ -42,7 +42,7 @@ impl<'a> Source<'a> {
             }
             Media::Flac => {
                 let flac = Flac::read(payload)?;
-                Ok(Self { rate: flac.rate, frames: flac.samples, payload, coding: Coding::Flac(flac) })
+                Ok(Self { rate: flac.rate, frames: flac.samples, payload, coding: SoundCoding::Flac(flac) })
             }
             Media::Jpeg | Media::Png | Media::WebP | Media::Rgb { .. } | Media::Text | Media::Binary => {
                 Err(format!("{media} is not sound; send audio/pcm, wav or flac"))
@@ -52,14 +52,14 @@ impl<'a> Source<'a> {
 
     fn plain(pcm: Pcm, payload: &'a [u8], data: Range<usize>) -> Self {
         let frames = (data.len() / pcm.frame_size().max(1)) as u64;
-        let coding = Coding::Plain { format: pcm.format, channels: usize::from(pcm.channels), data };
+        let coding = SoundCoding::Plain { format: pcm.format, channels: usize::from(pcm.channels), data };
         Self { rate: pcm.rate, frames, payload, coding }
     }
 
     /// Appends the frames of a range, each the mean of its channels from -1 to 1.
     pub(super) fn read(&self, range: Range<u64>, out: &mut Vec<f32>) -> Result<(), Fault> {
         match &self.coding {
-            Coding::Plain { format, channels, data } => {
+            SoundCoding::Plain { format, channels, data } => {
                 let size = format.size() * channels;
                 // Within the payload: `frames` comes from its length.
                 let (begin, end) = (range.start as usize * size, range.end as usize * size);
@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
                     _ => Ok(()),
                 }
             }
-            Coding::Flac(flac) => flac::read(flac, self.payload, range, out)
+            SoundCoding::Flac(flac) => flac::read(flac, self.payload, range, out)
                 .map_err(|why| undecodable(format!("the payload is not whole FLAC: {why}"))),
         }
     }

@@ -27,7 +27,7 @@ pub(super) use mel::MelPlan;
 
 use self::mel::MelScratch;
 use self::resample::Resamplers;
-use self::run::{Run, runs};
+use self::run::{SoundRun, runs};
 use self::stretch::Stretcher;
 use super::spec::WaveformSpec;
 use super::{RowFault, undecodable};
@@ -114,7 +114,7 @@ impl Window {
     /// Fills `row` with a run's samples at the row's rate, from sample `first` on.
     fn write_run(
         &self,
-        run: &Run<'_>,
+        run: &SoundRun<'_>,
         first: u64,
         row: &mut [f32],
         scratch: &mut SoundScratch,

@@ -15,7 +15,7 @@ const MANY: usize = 8;
 
 /// The times of a run's frames, in nanoseconds since its first chunk's event time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Line {
+pub(super) struct PaceLine {
     begin: f64,
     /// Nanoseconds of event time for one of nominal time.
     slope: f64,
@@ -30,7 +30,7 @@ pub(super) struct Pace {
     pub(super) step: f64,
 }
 
-impl Line {
+impl PaceLine {
     /// Fits a line to chunks, each with its first frame and its time, at a nominal rate. Returns none if the times
     /// agree with no drift, to within half a frame or the resolution of timestamps, or if no drift explains them.
     pub(super) fn through(chunks: &[(u64, i64)], rate: u32) -> Option<Self> {
@@ -88,10 +88,10 @@ mod tests {
     use super::*;
 
     /// Chunks of 320 frames at 16 kHz whose times are made of their number.
-    fn through(count: u64, time: impl Fn(f64) -> f64) -> Option<Line> {
+    fn through(count: u64, time: impl Fn(f64) -> f64) -> Option<PaceLine> {
         let chunks: Vec<(u64, i64)> =
             (0..count).map(|n| (n * 320, time(n as f64 * 20e6).round() as i64)).collect();
-        Line::through(&chunks, 16_000)
+        PaceLine::through(&chunks, 16_000)
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         // 441 frames at 22.05 kHz and a little: in whole milliseconds they lie on a line for a while.
         let coarse: Vec<(u64, i64)> =
             (0..18).map(|n| (n * 1_105, (n as i64 * 25_056_689) / 1_000_000 * 1_000_000)).collect();
-        assert_eq!(Line::through(&coarse, 44_100), None);
+        assert_eq!(PaceLine::through(&coarse, 44_100), None);
     }
 
     #[test]
@@ -123,6 +123,6 @@ mod tests {
     fn few_chunks_show_only_a_drift_that_would_leave_a_gap() {
         assert_eq!(through(4, |x| x * 1.01), None);
         let chunks = [(0, 0), (1_600, 101_700_000)];
-        assert!(Line::through(&chunks, 16_000).is_some());
+        assert!(PaceLine::through(&chunks, 16_000).is_some());
     }
 }

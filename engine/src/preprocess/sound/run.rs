@@ -5,8 +5,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::super::{RowFault, undecodable};
-use super::decode::Source;
-use super::pace::{Line, Pace};
+use super::decode::SoundHeader;
+use super::pace::{Pace, PaceLine};
 use super::stretch::Stretcher;
 use super::{JITTER_NS, SECOND, div_round};
 use crate::ingest::OnDrift;
@@ -14,7 +14,7 @@ use crate::sample::Sample;
 use crate::time::Timestamp;
 
 /// Consecutive chunks of one rate without a gap.
-pub(super) struct Run<'a> {
+pub(super) struct SoundRun<'a> {
     /// The place of its beginning in the row, in samples of the row; negative if the run begins before the row.
     pub(super) at: i128,
     /// The time of its beginning.
@@ -31,7 +31,7 @@ pub(super) struct Run<'a> {
 struct Piece<'a> {
     /// The index of the sample in its part.
     sample: usize,
-    source: Source<'a>,
+    source: SoundHeader<'a>,
     /// Frames of the source that the chunk before it has already given.
     skip: u64,
     /// Its beginning in the run, in frames of chunks.
@@ -42,7 +42,7 @@ struct Piece<'a> {
 struct Chunk<'a> {
     sample: usize,
     time: Timestamp,
-    source: Source<'a>,
+    source: SoundHeader<'a>,
 }
 
 /// Joins consecutive chunks. `from` is the time of the row's first sample, and `rate` the rate of the row.
@@ -51,7 +51,7 @@ pub(super) fn runs<'a>(
     from: Timestamp,
     rate: u32,
     drift: OnDrift,
-) -> Result<Vec<Run<'a>>, RowFault> {
+) -> Result<Vec<SoundRun<'a>>, RowFault> {
     let mut order: SmallVec<[usize; 8]> = (0..samples.len()).collect();
     // The sort is stable: of two chunks with the same time, the one that arrived first comes first.
     order.sort_by_key(|index| samples.get(*index).map(|sample| sample.event_time));
@@ -59,7 +59,7 @@ pub(super) fn runs<'a>(
     let mut group: Vec<Chunk<'a>> = Vec::new();
     for index in order {
         let Some(sample) = samples.get(index) else { continue };
-        let source = Source::open(&sample.media, &sample.record.payload)
+        let source = SoundHeader::open(&sample.media, &sample.record.payload)
             .map_err(|error| RowFault::of_sample(index, undecodable(error)))?;
         let chunk = Chunk { sample: index, time: sample.event_time, source };
         match drift {
@@ -77,7 +77,7 @@ pub(super) fn runs<'a>(
 }
 
 struct Runs<'a> {
-    runs: Vec<Run<'a>>,
+    runs: Vec<SoundRun<'a>>,
     from: Timestamp,
     rate: u32,
 }
@@ -105,7 +105,7 @@ impl<'a> Runs<'a> {
             }
             _ => {}
         }
-        self.runs.push(Run {
+        self.runs.push(SoundRun {
             at: div_round(since(time, self.from) * i128::from(self.rate), SECOND),
             from: time,
             rate: source.rate,
@@ -124,7 +124,7 @@ impl<'a> Runs<'a> {
             begins.push((frames, since(chunk.time, first) as i64));
             frames += chunk.source.frames;
         }
-        let Some(line) = Line::through(&begins, rate) else {
+        let Some(line) = PaceLine::through(&begins, rate) else {
             group.drain(..).for_each(|chunk| self.join(chunk));
             return;
         };
@@ -133,7 +133,7 @@ impl<'a> Runs<'a> {
         let pieces =
             pieces.map(|(Chunk { sample, source, .. }, (at, _))| Piece { sample, source, skip: 0, at });
         let pieces = pieces.collect();
-        self.runs.push(Run { at, from: first, rate, length, pieces, pace: Some(pace) });
+        self.runs.push(SoundRun { at, from: first, rate, length, pieces, pace: Some(pace) });
     }
 }
 
@@ -147,7 +147,7 @@ impl Chunk<'_> {
     }
 }
 
-impl Run<'_> {
+impl SoundRun<'_> {
     /// The index of the sample of its first chunk.
     pub(super) fn sample(&self) -> usize {
         self.pieces.first().map_or(0, |piece| piece.sample)

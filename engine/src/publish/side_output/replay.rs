@@ -24,7 +24,7 @@ const ADDED: [&str; 10] = [
 
 /// The content of a dead letter's added headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
+pub struct DeadLetterHeaders {
     /// The kind of fault: [`Reason::code`](crate::fault::Reason::code), or that of another version.
     pub reason: String,
     /// The stage that found it: [`StageKind::code`](crate::fault::StageKind::code), or that of another version.
@@ -75,7 +75,7 @@ pub enum Stays {
     },
 }
 
-impl DeadLetter {
+impl DeadLetterHeaders {
     /// Reads the added headers of a dead letter.
     ///
     /// # Errors
@@ -125,8 +125,8 @@ impl DeadLetter {
 ///
 /// # Errors
 /// If the record is not a dead letter of Lockstep, or has no value.
-pub fn put_back(dead_letter: OutRecord) -> Result<(DeadLetter, OutRecord), Stays> {
-    let content = DeadLetter::read(&dead_letter.headers)?;
+pub fn put_back(dead_letter: OutRecord) -> Result<(DeadLetterHeaders, OutRecord), Stays> {
+    let content = DeadLetterHeaders::read(&dead_letter.headers)?;
     if let Some(why) = content.stays() {
         return Err(why);
     }

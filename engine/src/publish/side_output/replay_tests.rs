@@ -32,13 +32,13 @@ fn letter(record: &Record) -> OutRecord {
 
 /// The replay count of a dead letter's record.
 fn replays(letter: &OutRecord) -> u32 {
-    DeadLetter::read(&letter.headers).unwrap().replays
+    DeadLetterHeaders::read(&letter.headers).unwrap().replays
 }
 
 #[test]
 fn dead_letter_reads_back_its_content() {
-    let told = DeadLetter::read(&letter(&record(Vec::new())).headers).unwrap();
-    let expected = DeadLetter {
+    let told = DeadLetterHeaders::read(&letter(&record(Vec::new())).headers).unwrap();
+    let expected = DeadLetterHeaders {
         reason: "model-failed".into(),
         stage: "infer".into(),
         message: "it throws".into(),
@@ -87,7 +87,7 @@ fn dead_letter_without_a_value_names_its_origin() {
 
 #[test]
 fn foreign_record_is_refused_with_a_remedy() {
-    let stranger = DeadLetter::read(&[Header::new("content-type", "text/plain")]).unwrap_err();
+    let stranger = DeadLetterHeaders::read(&[Header::new("content-type", "text/plain")]).unwrap_err();
     assert!(stranger.to_string().contains("results.dead_letters"), "{stranger}");
     for why in [LeftOut::Late(5), LeftOut::Evicted(Bound::StreamItems), LeftOut::Shed(Shed::Sampled, 5)] {
         let late = side_output::left_out(&"late".into(), &record(Vec::new()), "video", why, Keeps::All);
@@ -101,7 +101,7 @@ fn foreign_record_is_refused_with_a_remedy() {
     ] {
         let mut headers = letter(&record(Vec::new())).headers;
         headers.push(Header::new(name, value));
-        assert_eq!(DeadLetter::read(&headers), Err(Stays::Foreign(name)), "{name} {value:?}");
+        assert_eq!(DeadLetterHeaders::read(&headers), Err(Stays::Foreign(name)), "{name} {value:?}");
     }
 }
 
@@ -162,6 +162,6 @@ proptest! {
             topic: "dead".into(), partition: None, key: None, payload: Bytes::new(), headers, timestamp: None,
         };
         prop_assert_eq!(put_back(record.clone()).is_ok(),
-            DeadLetter::read(&record.headers).is_ok_and(|letter| letter.stays().is_none()));
+            DeadLetterHeaders::read(&record.headers).is_ok_and(|letter| letter.stays().is_none()));
     }
 }

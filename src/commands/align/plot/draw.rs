@@ -1,6 +1,6 @@
 //! The plot of a recording: a row for each input with its samples, and the bundles that joined them.
 
-use super::{Fate, Mark, Part, PlottedOutcome, Recording, Shape};
+use super::{PlottedFate, PlottedOutcome, PlottedPart, PlottedSample, Shape, StreamRecording};
 use crate::commands::align::report::{printable, show};
 use crate::plot::scale::Scale;
 use crate::plot::svg::Svg;
@@ -33,7 +33,7 @@ impl InputRow<'_> {
 }
 
 /// The picture as an SVG file.
-pub(in crate::commands::align) fn draw(recording: &Recording, names: &[String]) -> String {
+pub(in crate::commands::align) fn draw(recording: &StreamRecording, names: &[String]) -> String {
     let (from, to) = recording.range();
     let longest = names.iter().map(|name| printable(name).chars().count()).max().unwrap_or(0).max(7);
     let scale = Scale { from, to, left: MARGIN + longest as f64 * 8.0 + 12.0, right: WIDTH - MARGIN };
@@ -84,7 +84,7 @@ fn height(depth: usize) -> f64 {
 }
 
 /// The input_rows from top to bottom, each with a row for what overlaps.
-fn input_rows<'a>(recording: &Recording, names: &'a [String], scale: &Scale) -> Vec<InputRow<'a>> {
+fn input_rows<'a>(recording: &StreamRecording, names: &'a [String], scale: &Scale) -> Vec<InputRow<'a>> {
     let mut top = BUNDLES + 24.0;
     let mut input_rows = Vec::with_capacity(names.len());
     for (input, name) in names.iter().enumerate() {
@@ -110,7 +110,7 @@ fn input_rows<'a>(recording: &Recording, names: &'a [String], scale: &Scale) -> 
     input_rows
 }
 
-fn captions(svg: &mut Svg, recording: &Recording) {
+fn captions(svg: &mut Svg, recording: &StreamRecording) {
     let Some(stream) = &recording.stream else {
         svg.text((MARGIN, 34.0), r#"font-size="18" font-weight="600""#, "No samples");
         return;
@@ -142,7 +142,7 @@ fn axis(svg: &mut Svg, scale: &Scale, zero: i64, bottom: f64) {
 }
 
 /// A sample: a tick or, if it lasts, a bar. What no bundle took is pale and has a mark of its own.
-fn sample(svg: &mut Svg, scale: &Scale, row_of_input: &InputRow<'_>, mark: &Mark, zero: i64) {
+fn sample(svg: &mut Svg, scale: &Scale, row_of_input: &InputRow<'_>, mark: &PlottedSample, zero: i64) {
     let (from, to) = (scale.x(mark.time()), scale.x(mark.end()));
     if to < scale.left - 6.0 || from > scale.right + 6.0 {
         return;
@@ -150,21 +150,21 @@ fn sample(svg: &mut Svg, scale: &Scale, row_of_input: &InputRow<'_>, mark: &Mark
     // Bars far longer than the picture would lose their precision.
     let (from, to) = (from.max(scale.left - 50.0), to.min(scale.right + 50.0));
     let fate = match mark.fate {
-        Fate::Used => String::new(),
-        Fate::Unused => ", in no bundle".to_owned(),
-        Fate::Late(by) => format!(", late by {}", show(by)),
-        Fate::Duplicate => ", a duplicate".to_owned(),
-        Fate::Evicted => ", evicted".to_owned(),
-        Fate::TimestampOutlier => ", outliers".to_owned(),
+        PlottedFate::Used => String::new(),
+        PlottedFate::Unused => ", in no bundle".to_owned(),
+        PlottedFate::Late(by) => format!(", late by {}", show(by)),
+        PlottedFate::Duplicate => ", a duplicate".to_owned(),
+        PlottedFate::Evicted => ", evicted".to_owned(),
+        PlottedFate::TimestampOutlier => ", outliers".to_owned(),
     };
     let seconds = mark.time().saturating_sub(zero) as f64 / 1e9;
     let title = format!("{} {} at {seconds} s{fate}", printable(row_of_input.name), mark.item.id);
     glyph(svg, (from, to), row_of_input.top, mark.fate, mark.end() > mark.time(), &title);
 }
 
-fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: bool, title: &str) {
-    let used = fate == Fate::Used;
-    if fate == Fate::Duplicate {
+fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: PlottedFate, lasts: bool, title: &str) {
+    let used = fate == PlottedFate::Used;
+    if fate == PlottedFate::Duplicate {
         // The one that it repeats lies below it and has to be seen.
     } else if lasts {
         let style = if used {
@@ -179,21 +179,21 @@ fn glyph(svg: &mut Svg, (from, to): (f64, f64), top: f64, fate: Fate, lasts: boo
     }
     let (x, y) = (if lasts { f64::midpoint(from, to) } else { from }, top + SAMPLES / 2.0);
     match fate {
-        Fate::Used | Fate::Unused => {}
-        Fate::Late(_) => {
+        PlottedFate::Used | PlottedFate::Unused => {}
+        PlottedFate::Late(_) => {
             let style = format!(r#"stroke="{RED}" stroke-width="2.2""#);
             svg.line((x - 5.0, y - 5.0), (x + 5.0, y + 5.0), &style);
             svg.line((x - 5.0, y + 5.0), (x + 5.0, y - 5.0), &style);
         }
-        Fate::Duplicate => {
+        PlottedFate::Duplicate => {
             let points = [(x, y - 6.0), (x + 6.0, y), (x, y + 6.0), (x - 6.0, y), (x, y - 6.0)];
             svg.path(&points, r##"fill="#fff" stroke="#555" stroke-width="1.6""##, title);
         }
-        Fate::TimestampOutlier => {
+        PlottedFate::TimestampOutlier => {
             let points = [(x - 6.0, y + 5.0), (x + 6.0, y + 5.0), (x, y - 6.0), (x - 6.0, y + 5.0)];
             svg.path(&points, &format!(r##"fill="#fff" stroke="{RED}" stroke-width="1.6""##), title);
         }
-        Fate::Evicted => {
+        PlottedFate::Evicted => {
             let points = [(x - 6.0, y - 5.0), (x + 6.0, y - 5.0), (x, y + 6.0), (x - 6.0, y - 5.0)];
             svg.path(&points, r##"fill="#fff" stroke="#555" stroke-width="1.6""##, title);
         }
@@ -208,7 +208,7 @@ fn bundle(svg: &mut Svg, scale: &Scale, input_rows: &[InputRow<'_>], place: usiz
     let dashes = if shape.outcome == PlottedOutcome::Complete { "" } else { r#" stroke-dasharray="4 3""# };
     let x = scale.x(shape.time);
     let mut points = vec![(x, BUNDLES)];
-    let mut above: Option<(f64, &InputRow<'_>, &Part)> = None;
+    let mut above: Option<(f64, &InputRow<'_>, &PlottedPart)> = None;
     for (row_of_input, part) in input_rows.iter().zip(&shape.parts) {
         let Some(part) = part else { continue };
         let y = row_of_input.row(place);
@@ -268,7 +268,7 @@ fn head(svg: &mut Svg, (x, y): (f64, f64), colour: &str, outcome: PlottedOutcome
 }
 
 /// Draws the legend of everything in the plot. Returns its end.
-fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
+fn legend(svg: &mut Svg, recording: &StreamRecording, top: f64) -> f64 {
     let (mut x, mut y) = (MARGIN, top);
     let mut entry = |svg: &mut Svg, text: &str, show: &dyn Fn(&mut Svg, f64, f64)| {
         let width = 40.0 + text.chars().count() as f64 * 6.8;
@@ -279,18 +279,18 @@ fn legend(svg: &mut Svg, recording: &Recording, top: f64) -> f64 {
         svg.text((x + 24.0, y + 4.5), r##"font-size="12" fill="#444""##, text);
         x += width;
     };
-    let marks = |is: fn(&Mark) -> bool| recording.marks.iter().any(is);
+    let marks = |is: fn(&PlottedSample) -> bool| recording.marks.iter().any(is);
     for (is, fate, text) in [
-        ((|mark| mark.fate == Fate::Used) as fn(&Mark) -> bool, Fate::Used, "sample"),
-        (|mark| mark.fate == Fate::Unused, Fate::Unused, "in no bundle"),
-        (|mark| matches!(mark.fate, Fate::Late(_)), Fate::Late(0), "late"),
-        (|mark| mark.fate == Fate::Duplicate, Fate::Duplicate, "duplicate"),
-        (|mark| mark.fate == Fate::Evicted, Fate::Evicted, "evicted"),
-        (|mark| mark.fate == Fate::TimestampOutlier, Fate::TimestampOutlier, "outliers"),
+        ((|mark| mark.fate == PlottedFate::Used) as fn(&PlottedSample) -> bool, PlottedFate::Used, "sample"),
+        (|mark| mark.fate == PlottedFate::Unused, PlottedFate::Unused, "in no bundle"),
+        (|mark| matches!(mark.fate, PlottedFate::Late(_)), PlottedFate::Late(0), "late"),
+        (|mark| mark.fate == PlottedFate::Duplicate, PlottedFate::Duplicate, "duplicate"),
+        (|mark| mark.fate == PlottedFate::Evicted, PlottedFate::Evicted, "evicted"),
+        (|mark| mark.fate == PlottedFate::TimestampOutlier, PlottedFate::TimestampOutlier, "outliers"),
     ] {
         if marks(is) {
             let lasts = recording.marks.iter().any(|mark| is(mark) && mark.end() > mark.time());
-            let text = if lasts && fate == Fate::Used { "sample, with its length" } else { text };
+            let text = if lasts && fate == PlottedFate::Used { "sample, with its length" } else { text };
             entry(svg, text, &|svg, x, y| {
                 let until = if lasts { x + 18.0 } else { x + 9.0 };
                 glyph(svg, (if lasts { x } else { x + 9.0 }, until), y - SAMPLES / 2.0, fate, lasts, "");

@@ -1,6 +1,6 @@
 //! Reports the ends and the numbers of partitions, which the statistics of the client contain.
 
-use lockstep_engine::ingest::source::{End, SourceEvent};
+use lockstep_engine::ingest::source::{PartitionEnd, SourceEvent};
 use lockstep_engine::position::PartitionId;
 
 use super::{AssignedPartition, Poller};
@@ -12,7 +12,7 @@ impl Poller {
             let end = statistics.end(&partition.topic, partition.id.partition, partition.next)?;
             Some((partition.id, end))
         };
-        let ends: Vec<(PartitionId, End)> = self.partitions.iter().filter_map(of).collect();
+        let ends: Vec<(PartitionId, PartitionEnd)> = self.partitions.iter().filter_map(of).collect();
         // The client knows nothing of a topic of which it reads no partition.
         let counts = self.join.topics.iter().map(|topic| statistics.partitions(topic));
         if let Some(counts) = counts.collect::<Option<Vec<i32>>>().filter(|counts| *counts != self.counts) {

@@ -15,7 +15,7 @@ const MOST_PADDING: usize = 16;
 const ZEROS: usize = 32;
 
 /// One component of the scan.
-pub(super) struct Part<'a> {
+pub(super) struct ScanComponent<'a> {
     /// Its blocks in each MCU, across and down, if it is not alone.
     pub(super) blocks: Option<(u8, u8)>,
     pub(super) dc: &'a Table,
@@ -24,18 +24,18 @@ pub(super) struct Part<'a> {
 
 /// The findings in a scan.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Followed {
+pub(super) struct ScanFindings {
     pub(super) damage: Option<String>,
     /// Ranges of padding zeros within the data.
     pub(super) padding: Vec<Range<usize>>,
 }
 
 /// Checks the data of a scan of `mcus` MCUs, with a restart marker after each `interval` of them if that is not 0.
-pub(super) fn follow(data: &[u8], parts: &[Part<'_>], mcus: u64, interval: u16) -> Followed {
+pub(super) fn follow(data: &[u8], parts: &[ScanComponent<'_>], mcus: u64, interval: u16) -> ScanFindings {
     // Any number of 0xff may precede the next marker.
     let length = data.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
     let data = data.get(..length).unwrap_or_default();
-    let mut followed = Followed::default();
+    let mut followed = ScanFindings::default();
     let picture_of_zeros = parts.iter().all(|part| part.ac.look_up(0).is_none_or(|(symbol, _)| symbol == 0));
     if !picture_of_zeros && let Some(at) = zeros(data) {
         followed.damage = Some(format!("its scan has {ZEROS} bytes of zeros from byte {at} of it on"));
@@ -91,7 +91,7 @@ fn zeros(data: &[u8]) -> Option<usize> {
     None
 }
 
-fn block(bits: &mut Bits<'_>, part: &Part<'_>) -> Result<(), &'static str> {
+fn block(bits: &mut Bits<'_>, part: &ScanComponent<'_>) -> Result<(), &'static str> {
     bits.coefficient(part.dc)?;
     let mut next = 1;
     while next < 64 {

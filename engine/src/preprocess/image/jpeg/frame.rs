@@ -6,7 +6,7 @@ use super::scans::Component;
 
 /// The content of the frame header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(super) struct JpegFrame {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) progressive: bool,
@@ -15,7 +15,7 @@ pub(super) struct Frame {
     pub(super) components: Vec<Component>,
 }
 
-impl Frame {
+impl JpegFrame {
     /// Reads the segment of that marker.
     pub(super) fn read(marker: u8, body: &[u8]) -> Result<Self, String> {
         let kind = match marker {

@@ -10,10 +10,10 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::entropy::{self, Part};
-use super::frame::Frame;
+use super::entropy::{self, ScanComponent};
+use super::frame::JpegFrame;
 use super::huffman::{self, Tables};
-use super::scans::Coverage;
+use super::scans::ScanCoverage;
 
 /// The most scans of an accepted picture. Each scan is a pass over the whole picture, however few bytes it has.
 pub(super) const MOST_SCANS: usize = 100;
@@ -21,7 +21,7 @@ pub(super) const MOST_SCANS: usize = 100;
 /// The headers of the file, up to and including the header of the first scan.
 #[derive(Clone, Debug)]
 pub(super) struct Head<'a> {
-    pub(super) frame: Frame,
+    pub(super) frame: JpegFrame,
     /// True if libjpeg keeps all coefficients until the last scan.
     pub(super) in_scans: bool,
     /// The first EXIF block, from its TIFF header on.
@@ -40,28 +40,28 @@ pub(super) struct Walked<'a> {
 
 /// The reason why a file is not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum JpegRefusal {
     Undecodable(String),
     TooManyScans,
 }
 
-impl From<String> for Refusal {
+impl From<String> for JpegRefusal {
     fn from(why: String) -> Self {
         Self::Undecodable(why)
     }
 }
 
-impl From<&str> for Refusal {
+impl From<&str> for JpegRefusal {
     fn from(why: &str) -> Self {
         Self::Undecodable(why.into())
     }
 }
 
 /// Reads the file up to the first scan.
-pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, Refusal> {
+pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, JpegRefusal> {
     let mut walk = Walk::new(payload, false);
     while walk.scans == 0 {
-        if let Step::End(end) = walk.step()? {
+        if let MarkerStep::End(end) = walk.step()? {
             return Err(walk.without_scan(&end));
         }
     }
@@ -69,26 +69,28 @@ pub(super) fn head(payload: &[u8]) -> Result<Head<'_>, Refusal> {
 }
 
 /// Reads the whole file.
-pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
+pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, JpegRefusal> {
     let mut walk = Walk::new(payload, true);
     let end = loop {
         match walk.step()? {
-            Step::Segment => {}
-            Step::End(end) if walk.scans == 0 => return Err(walk.without_scan(&end)),
-            Step::End(end) => break end,
+            MarkerStep::Segment => {}
+            MarkerStep::End(end) if walk.scans == 0 => return Err(walk.without_scan(&end)),
+            MarkerStep::End(end) => break end,
         }
     };
     let head = walk.head()?;
     let at = walk.at;
     let mut damage = match end {
-        End::Marker => None,
-        End::Bytes => Some(format!("the file ends at byte {at} without an end-of-image marker: it was cut")),
-        End::NextImage => Some(format!(
+        ImageEnd::Marker => None,
+        ImageEnd::Bytes => {
+            Some(format!("the file ends at byte {at} without an end-of-image marker: it was cut"))
+        }
+        ImageEnd::NextImage => Some(format!(
             "another image begins at byte {at}, before the end-of-image marker of this one: it was cut"
         )),
     };
     let behind = payload.get(at..).unwrap_or_default();
-    if matches!(end, End::Marker) && behind.starts_with(b"\xff\xd8") && walk.is_field {
+    if matches!(end, ImageEnd::Marker) && behind.starts_with(b"\xff\xd8") && walk.is_field {
         return Err(
             "the payload holds two fields of an interlaced Motion JPEG, each with every other line; \
              send deinterlaced frames"
@@ -97,7 +99,7 @@ pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
     }
     damage = damage.or(walk.damage.take()).or_else(|| walk.coverage.missing());
     let mut bytes = walk.mended();
-    if matches!(end, End::NextImage) {
+    if matches!(end, ImageEnd::NextImage) {
         // libjpeg would read on into the next image.
         let bytes = bytes.to_mut();
         bytes.truncate(bytes.len() - behind.len());
@@ -106,12 +108,12 @@ pub(super) fn walk(payload: &[u8]) -> Result<Walked<'_>, Refusal> {
     Ok(Walked { head, bytes, damage })
 }
 
-enum Step {
+enum MarkerStep {
     Segment,
-    End(End),
+    End(ImageEnd),
 }
 
-enum End {
+enum ImageEnd {
     /// The end-of-image marker.
     Marker,
     /// The end of the bytes.
@@ -124,11 +126,11 @@ struct Walk<'a> {
     payload: &'a [u8],
     /// The next byte.
     at: usize,
-    frame: Option<Frame>,
+    frame: Option<JpegFrame>,
     exif: Option<&'a [u8]>,
     scans: usize,
     in_scans: bool,
-    coverage: Coverage,
+    coverage: ScanCoverage,
     /// True if the data of scans is checked as well.
     follows: bool,
     tables: Tables,
@@ -153,7 +155,7 @@ impl<'a> Walk<'a> {
             exif: None,
             scans: 0,
             in_scans: false,
-            coverage: Coverage::default(),
+            coverage: ScanCoverage::default(),
             follows,
             tables: Tables::default(),
             interval: 0,
@@ -165,20 +167,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads one segment, including a scan's data.
-    fn step(&mut self) -> Result<Step, Refusal> {
+    fn step(&mut self) -> Result<MarkerStep, JpegRefusal> {
         let from = self.at;
         // Any number of 0xff may precede a marker; 0xff 0x00 is no marker.
         let (start, marker) = loop {
             let rest = self.payload.get(self.at..).unwrap_or_default();
             let Some(skipped) = rest.iter().position(|byte| *byte == 0xff) else {
                 self.at = self.payload.len();
-                return Ok(Step::End(End::Bytes));
+                return Ok(MarkerStep::End(ImageEnd::Bytes));
             };
             let start = self.at + skipped;
             let fill = self.payload.get(start..).unwrap_or_default();
             let Some(second) = fill.iter().position(|byte| *byte != 0xff) else {
                 self.at = self.payload.len();
-                return Ok(Step::End(End::Bytes));
+                return Ok(MarkerStep::End(ImageEnd::Bytes));
             };
             self.at = start + second + 1;
             match fill.get(second).copied().unwrap_or_default() {
@@ -191,7 +193,7 @@ impl<'a> Walk<'a> {
         }
         match marker {
             // Restart markers outside a scan, and TEM, have no segment.
-            0x01 | 0xd0..=0xd7 => return Ok(Step::Segment),
+            0x01 | 0xd0..=0xd7 => return Ok(MarkerStep::Segment),
             0xd8 => {
                 self.at = start;
                 return match self.scans {
@@ -199,10 +201,10 @@ impl<'a> Walk<'a> {
                         "a second start-of-image marker stands at byte {start}, before any pixel of the first"
                     )
                     .into()),
-                    _ => Ok(Step::End(End::NextImage)),
+                    _ => Ok(MarkerStep::End(ImageEnd::NextImage)),
                 };
             }
-            0xd9 => return Ok(Step::End(End::Marker)),
+            0xd9 => return Ok(MarkerStep::End(ImageEnd::Marker)),
             0xc0..=0xcf | 0xda..=0xdf | 0xe0..=0xef | 0xfe => {}
             _ => {
                 return Err(format!(
@@ -213,7 +215,7 @@ impl<'a> Walk<'a> {
         }
         let Some(body) = self.segment() else {
             self.at = self.payload.len();
-            return Ok(Step::End(End::Bytes));
+            return Ok(MarkerStep::End(ImageEnd::Bytes));
         };
         let (begins, body) = body?;
         match marker {
@@ -225,12 +227,12 @@ impl<'a> Walk<'a> {
             0xe1 if self.exif.is_none() => self.exif = body.strip_prefix(b"Exif\0\0"),
             _ => {}
         }
-        Ok(Step::Segment)
+        Ok(MarkerStep::Segment)
     }
 
     /// Reads the segment whose length comes next: its body and the place of the body. None if the file ends before
     /// its end.
-    fn segment(&mut self) -> Option<Result<(usize, &'a [u8]), Refusal>> {
+    fn segment(&mut self) -> Option<Result<(usize, &'a [u8]), JpegRefusal>> {
         let high = *self.payload.get(self.at)?;
         let low = *self.payload.get(self.at + 1)?;
         let length = usize::from(u16::from_be_bytes([high, low]));
@@ -247,27 +249,27 @@ impl<'a> Walk<'a> {
         Some(Ok((begins, body)))
     }
 
-    fn frame(&mut self, marker: u8, body: &[u8]) -> Result<(), Refusal> {
+    fn frame(&mut self, marker: u8, body: &[u8]) -> Result<(), JpegRefusal> {
         if self.frame.is_some() {
             return Err("it has two frame headers".into());
         }
-        let frame = Frame::read(marker, body)?;
-        self.coverage = Coverage::new(frame.progressive, frame.components.clone());
+        let frame = JpegFrame::read(marker, body)?;
+        self.coverage = ScanCoverage::new(frame.progressive, frame.components.clone());
         self.frame = Some(frame);
         Ok(())
     }
 
     /// Reads a scan's header, and its data up to the next marker that is not a restart.
-    fn scan(&mut self, begins: usize, body: &[u8]) -> Result<(), Refusal> {
+    fn scan(&mut self, begins: usize, body: &[u8]) -> Result<(), JpegRefusal> {
         let Some(frame) = &self.frame else {
             return Err("a scan comes before the frame header".into());
         };
-        let malformed = || Refusal::from(format!("the scan header at byte {} is malformed", begins - 4));
+        let malformed = || JpegRefusal::from(format!("the scan header at byte {} is malformed", begins - 4));
         let (count, rest) = body.split_first().ok_or_else(malformed)?;
         let selectors = rest.get(..2 * usize::from(*count)).ok_or_else(malformed)?;
         let Some([from, to, approximation]) = rest.get(selectors.len()..) else { return Err(malformed()) };
         if self.scans == MOST_SCANS {
-            return Err(Refusal::TooManyScans);
+            return Err(JpegRefusal::TooManyScans);
         }
         // Some encoders leave zeros where only 0, 63, 0 is allowed. Sequential decoders ignore these fields.
         if !frame.progressive && [*from, *to, *approximation] == [0; 3] {
@@ -279,7 +281,7 @@ impl<'a> Walk<'a> {
             self.in_scans = frame.progressive || usize::from(*count) < frame.components.len();
         }
         self.scans += 1;
-        let places = self.coverage.scan(ids, *from..=*to, high, low).map_err(Refusal::from)?;
+        let places = self.coverage.scan(ids, *from..=*to, high, low).map_err(JpegRefusal::from)?;
         let begins = self.at;
         let mut at = self.at;
         self.at = loop {
@@ -304,14 +306,14 @@ impl<'a> Walk<'a> {
         let Some(frame) = self.frame.as_ref().filter(|frame| frame.huffman) else { return };
         let found = places.iter().zip(selectors.chunks_exact(2)).map(|(place, selector)| {
             let tables = selector.get(1).copied().unwrap_or_default();
-            Some(Part {
+            Some(ScanComponent {
                 blocks: frame.components.get(*place).map(|of| of.sampling).filter(|_| places.len() > 1),
                 dc: huffman::find(&self.tables, false, tables >> 4)?,
                 ac: huffman::find(&self.tables, true, tables & 15)?,
             })
         });
         // Without these tables libjpeg refuses the file.
-        let Some(parts) = found.collect::<Option<SmallVec<[Part<'_>; 4]>>>() else { return };
+        let Some(parts) = found.collect::<Option<SmallVec<[ScanComponent<'_>; 4]>>>() else { return };
         let Some(mcus) = frame.mcus(places) else { return };
         let data = self.payload.get(begins..self.at).unwrap_or_default();
         let followed = entropy::follow(data, &parts, mcus, self.interval);
@@ -327,17 +329,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn head(&self) -> Result<Head<'a>, Refusal> {
+    fn head(&self) -> Result<Head<'a>, JpegRefusal> {
         match &self.frame {
             Some(frame) => Ok(Head { frame: frame.clone(), in_scans: self.in_scans, exif: self.exif }),
             None => Err("it has no frame header".into()),
         }
     }
 
-    fn without_scan(&self, end: &End) -> Refusal {
+    fn without_scan(&self, end: &ImageEnd) -> JpegRefusal {
         match end {
-            End::Marker => "it has no scan, and so no pixels".into(),
-            End::Bytes | End::NextImage => {
+            ImageEnd::Marker => "it has no scan, and so no pixels".into(),
+            ImageEnd::Bytes | ImageEnd::NextImage => {
                 format!("the file ends at byte {} within its headers: it was cut", self.payload.len()).into()
             }
         }

@@ -8,14 +8,14 @@ mod markers;
 mod scans;
 mod turbo;
 
-use self::markers::{Head, MOST_SCANS, Refusal};
-use self::turbo::{Colors, Failure};
+use self::markers::{Head, JpegRefusal, MOST_SCANS};
+use self::turbo::{Colors, DecodeFailure};
 use super::super::{too_large, undecodable};
 use super::decode::{Channels, Pixels};
 use crate::fault::Fault;
 
 /// The properties of a file in its headers.
-pub(super) struct Seen<'a> {
+pub(super) struct JpegHeader<'a> {
     pub(super) size: (u32, u32),
     /// The first EXIF block, from its TIFF header on.
     pub(super) exif: Option<&'a [u8]>,
@@ -24,12 +24,12 @@ pub(super) struct Seen<'a> {
 }
 
 /// Reads the headers.
-pub(super) fn look(payload: &[u8]) -> Result<Seen<'_>, Fault> {
+pub(super) fn look(payload: &[u8]) -> Result<JpegHeader<'_>, Fault> {
     let Head { frame, in_scans, exif } = markers::head(payload).map_err(refused)?;
     let components = frame.components.len() as u64;
     let step = components + if in_scans { 2 * components } else { 0 };
     let bytes = u64::from(frame.width) * u64::from(frame.height) * step;
-    Ok(Seen { size: (frame.width, frame.height), exif, bytes })
+    Ok(JpegHeader { size: (frame.width, frame.height), exif, bytes })
 }
 
 /// Decodes a file that [`look`] has accepted. A damaged file is refused, or with `accept` decoded as far as libjpeg
@@ -43,17 +43,19 @@ pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Resu
     }
     let mut is_damaged = damage.is_some();
     let colors = match turbo::decode(&walked.bytes, size, true, buffer) {
-        Err(Failure::Warning(first, _)) if accept => {
+        Err(DecodeFailure::Warning(first, _)) if accept => {
             is_damaged = true;
             match turbo::decode(&walked.bytes, size, false, buffer) {
                 Ok(colors) => colors,
                 // The same warning again means that libjpeg reached the end; had it given up, it would report that.
-                Err(Failure::Warning(again, Some(colors))) if again == first => colors,
-                Err(Failure::Warning(why, _) | Failure::Fatal(why)) => return Err(unreadable(&why)),
+                Err(DecodeFailure::Warning(again, Some(colors))) if again == first => colors,
+                Err(DecodeFailure::Warning(why, _) | DecodeFailure::Fatal(why)) => {
+                    return Err(unreadable(&why));
+                }
             }
         }
-        Err(Failure::Warning(why, _)) => return Err(damaged(&format!("libjpeg says {why:?}"))),
-        Err(Failure::Fatal(why)) => return Err(unreadable(&why)),
+        Err(DecodeFailure::Warning(why, _)) => return Err(damaged(&format!("libjpeg says {why:?}"))),
+        Err(DecodeFailure::Fatal(why)) => return Err(unreadable(&why)),
         Ok(colors) => colors,
     };
     let channels = match colors {
@@ -84,10 +86,10 @@ fn mix(buffer: &mut Vec<u8>) {
     buffer.truncate(to);
 }
 
-fn refused(refusal: Refusal) -> Fault {
+fn refused(refusal: JpegRefusal) -> Fault {
     match refusal {
-        Refusal::Undecodable(why) => undecodable(format!("the JPEG cannot be decoded: {why}")),
-        Refusal::TooManyScans => too_large(format!(
+        JpegRefusal::Undecodable(why) => undecodable(format!("the JPEG cannot be decoded: {why}")),
+        JpegRefusal::TooManyScans => too_large(format!(
             "the JPEG has more than {MOST_SCANS} scans, each of which is a pass over all of it"
         )),
     }

@@ -24,14 +24,14 @@ impl Component {
 
 /// The coefficients of the scans so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Coverage {
+pub(super) struct ScanCoverage {
     progressive: bool,
     components: Vec<Component>,
     /// The first mistake in the order of scans.
     outliers: Option<String>,
 }
 
-impl Coverage {
+impl ScanCoverage {
     pub(super) fn new(progressive: bool, components: Vec<Component>) -> Self {
         Self { progressive, components, outliers: None }
     }
@@ -114,7 +114,8 @@ mod tests {
     use super::*;
 
     fn coverage(progressive: bool, scans: &[(&[u8], u8, u8, u8, u8)]) -> Option<String> {
-        let mut coverage = Coverage::new(progressive, vec![Component::new(1, 0x11), Component::new(2, 0x11)]);
+        let mut coverage =
+            ScanCoverage::new(progressive, vec![Component::new(1, 0x11), Component::new(2, 0x11)]);
         for (ids, from, to, high, low) in scans {
             coverage.scan(ids.iter().copied(), *from..=*to, *high, *low).expect("within the frame");
         }

@@ -39,7 +39,7 @@ impl Colors {
 
 /// The reason why there are no reliable pixels, in libjpeg's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum DecodeFailure {
     /// A mistake at which libjpeg stopped, or after which it went on, to the end or until it gave up. The colours are
     /// known if the mistake is not in the headers.
     Warning(String, Option<Colors>),
@@ -58,8 +58,8 @@ pub(super) fn decode(
     size: (u32, u32),
     stop: bool,
     buffer: &mut Vec<u8>,
-) -> Result<Colors, Failure> {
-    Turbo::new().ok_or_else(|| Failure::Fatal("Out of memory".into()))?.decode(jpeg, size, stop, buffer)
+) -> Result<Colors, DecodeFailure> {
+    Turbo::new().ok_or_else(|| DecodeFailure::Fatal("Out of memory".into()))?.decode(jpeg, size, stop, buffer)
 }
 
 /// A decompressor.
@@ -82,7 +82,7 @@ impl Turbo {
         size: (u32, u32),
         stop: bool,
         buffer: &mut Vec<u8>,
-    ) -> Result<Colors, Failure> {
+    ) -> Result<Colors, DecodeFailure> {
         self.set(raw::TJPARAM_TJPARAM_STOPONWARNING, c_int::from(stop));
         // SAFETY: the handle is valid (invariant), and libjpeg reads `jpeg.len()` bytes from where they begin.
         let read =
@@ -93,13 +93,13 @@ impl Turbo {
         let found = (self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH), self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT));
         if found != (i64::from(size.0), i64::from(size.1)) {
             let (width, height) = found;
-            return Err(Failure::Fatal(format!("its size is {width} x {height} where it is decoded")));
+            return Err(DecodeFailure::Fatal(format!("its size is {width} x {height} where it is decoded")));
         }
         let colors = self.colors();
         let length = (size.0 as usize)
             .checked_mul(size.1 as usize)
             .and_then(|pixels| pixels.checked_mul(colors.step()))
-            .ok_or_else(|| Failure::Fatal("its pixels are more than can be addressed".into()))?;
+            .ok_or_else(|| DecodeFailure::Fatal("its pixels are more than can be addressed".into()))?;
         buffer.resize(length, 0);
         // SAFETY: the handle is valid, and libjpeg reads `jpeg.len()` bytes. It parses the same bytes again and so
         // finds the same size. This handle has neither a scaling factor nor a crop, so that it writes `height` rows
@@ -146,15 +146,15 @@ impl Turbo {
     }
 
     /// The error of the last call. Of several warnings libjpeg keeps the text of the first.
-    fn failure(&mut self, colors: Option<Colors>) -> Failure {
+    fn failure(&mut self, colors: Option<Colors>) -> DecodeFailure {
         // SAFETY: the handle is valid; the text is that of the handle or of this thread, ends with a zero, and stays until
         // the next call.
         let text = unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.handle())) };
         let text = text.to_string_lossy().into_owned();
         // SAFETY: the handle is valid.
         match unsafe { raw::tj3GetErrorCode(self.handle()) } {
-            code if code == raw::TJERR_TJERR_WARNING as c_int => Failure::Warning(text, colors),
-            _ => Failure::Fatal(text),
+            code if code == raw::TJERR_TJERR_WARNING as c_int => DecodeFailure::Warning(text, colors),
+            _ => DecodeFailure::Fatal(text),
         }
     }
 }

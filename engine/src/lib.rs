@@ -21,6 +21,7 @@ pub mod condition;
 pub mod fault;
 pub mod media;
 pub mod position;
+mod random;
 pub mod sample;
 pub mod tensor;
 pub mod time;

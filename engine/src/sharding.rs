@@ -18,6 +18,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
+use crate::random::mix;
 use crate::sample::StreamKey;
 
 /// The most shards of a process: each has a thread.
@@ -37,15 +38,6 @@ pub fn owner(stream: &StreamKey, shards: usize) -> usize {
         }
     }
     best.0
-}
-
-/// Mixes bits: numbers that differ in any bit become numbers that differ in half of them. It is the finalizer of
-/// SplitMix64 (G. Steele, D. Lea and C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
-fn mix(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// A change of the number of shards.

@@ -6,21 +6,18 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::offset::{Basis, Estimate, OffsetEstimator, Outcome, Side, agree, together};
+use crate::random::SplitMix64;
 use crate::time::Timestamp;
 
 const MS: i64 = 1_000_000;
 const NOON: i64 = 1_772_366_400_000_000_000;
 
-/// Numbers that look random and are the same each time (SplitMix64).
-struct Random(u64);
+/// Numbers that look random and are the same each time.
+struct Random(SplitMix64);
 
 impl Random {
     fn below(&mut self, limit: i64) -> i64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.unsigned_abs()) as i64
+        (self.0.next() % limit.unsigned_abs()) as i64
     }
 
     /// Times with exponential gaps of a mean, as of independent events.
@@ -68,7 +65,7 @@ fn periodic_series_are_ambiguous_and_name_the_nearest_to_zero() {
 
 #[test]
 fn a_periodic_series_stays_ambiguous_with_jitter_and_losses() {
-    let mut random = Random(3);
+    let mut random = Random(SplitMix64::new(3));
     let mut series = |period, offset, count| -> Vec<i64> {
         let times = periodic(period, offset, count);
         let times = times.into_iter().filter_map(|time| {
@@ -86,7 +83,7 @@ fn a_periodic_series_stays_ambiguous_with_jitter_and_losses() {
 
 #[test]
 fn too_few_events_are_refused() {
-    let nine = Random(1).happenings(9, 1_000 * MS);
+    let nine = Random(SplitMix64::new(1)).happenings(9, 1_000 * MS);
     assert_eq!(by_events(&nine, &nine), Outcome::TooFew { input: 9, reference: 9 });
     assert_eq!(by_events(&[], &nine), Outcome::TooFew { input: 0, reference: 9 });
     assert_eq!(OffsetEstimator::new().by_arrivals(), Outcome::TooFew { input: 0, reference: 0 });
@@ -95,7 +92,7 @@ fn too_few_events_are_refused() {
 #[test]
 fn unrelated_series_give_no_offset() {
     for seed in 0..40 {
-        let mut random = Random(seed);
+        let mut random = Random(SplitMix64::new(seed));
         for count in [12, 60, 400] {
             let (one, other) = (random.happenings(count, 300 * MS), random.happenings(count, 300 * MS));
             let outcome = by_events(&one, &other);
@@ -114,7 +111,7 @@ fn unrelated_series_give_no_offset() {
 #[test]
 fn an_offset_longer_than_gaps_and_the_other_window_is_found() {
     // An hour off, over ten minutes, after the window has turned over.
-    let times = Random(5).happenings(9_000, 70 * MS);
+    let times = Random(SplitMix64::new(5)).happenings(9_000, 70 * MS);
     let hour = 3_600_000 * MS;
     let mut estimator = OffsetEstimator::new();
     for (place, time) in times.iter().enumerate() {
@@ -131,7 +128,7 @@ fn an_offset_longer_than_gaps_and_the_other_window_is_found() {
 
 #[test]
 fn inputs_observed_one_after_the_other_are_still_compared() {
-    let times = Random(6).happenings(5_000, 70 * MS);
+    let times = Random(SplitMix64::new(6)).happenings(5_000, 70 * MS);
     let mut estimator = OffsetEstimator::new();
     for (side, offset) in [(Side::Input, 0), (Side::Reference, 12 * MS)] {
         for time in &times {
@@ -173,7 +170,7 @@ fn by_arrivals(mut delay: impl FnMut(Side, i64) -> i64, clock: i64, duration: Du
 
 #[test]
 fn arrivals_give_the_offset_for_any_delays_above_the_least() {
-    let mut random = Random(8);
+    let mut random = Random(SplitMix64::new(8));
     let mut delay = |side, _| {
         let queue = random.below(1_000);
         5 * MS + queue * queue * if side == Side::Input { 50 } else { 400 }
@@ -229,7 +226,7 @@ proptest! {
         dropped in 0_i64..40,
         extra in 0_usize..40,
     ) {
-        let mut random = Random(seed);
+        let mut random = Random(SplitMix64::new(seed));
         let truth = random.happenings(count, mean * MS);
         let span = truth[count - 1] - truth[0];
         let offset = (offset * MS).clamp(-span / 4, span / 4);

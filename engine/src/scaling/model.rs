@@ -16,16 +16,16 @@ use super::law::Law;
 use super::measures::Scaled;
 use super::meter::{Meter, StageWork};
 
+mod arrivals;
 mod course;
 mod load;
 mod queue;
-mod random;
 mod step;
 
+use arrivals::ArrivalGenerator;
 pub use course::{SimulationPoint, SimulationRun, SimulationSummary};
 pub use load::{LoadProfile, LoadShape};
 use queue::RecordQueue;
-use random::ArrivalGenerator;
 use step::SimulatedStep;
 
 /// A pipeline in the model. Times are in seconds.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::random::SplitMix64;
 use crate::time::Timestamp;
 
 /// Settings of restarts.
@@ -51,13 +52,13 @@ pub struct Restarts {
     /// The failures within the window, the oldest first.
     failures: VecDeque<Timestamp>,
     total: u64,
-    random: u64,
+    random: SplitMix64,
 }
 
 impl Restarts {
     /// A history without failures. `seed` determines the jitter: two parts with the same seed wait equally long.
     pub fn new(policy: RestartPolicy, seed: u64) -> Self {
-        Self { policy, failures: VecDeque::new(), total: 0, random: seed }
+        Self { policy, failures: VecDeque::new(), total: 0, random: SplitMix64::new(seed) }
     }
 
     /// Records a failure.
@@ -89,18 +90,9 @@ impl Restarts {
 
     /// Draws a wait from half of `longest` to all of it.
     fn jittered(&mut self, longest: Duration) -> Duration {
-        let share = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+        let share = self.random.fraction();
         let half = longest / 2;
         half + half.mul_f64(share)
-    }
-
-    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
     }
 }
 

@@ -1,25 +1,20 @@
-//! Reproducible random numbers.
+//! Reproducible random arrivals.
 
-/// A pseudorandom generator (SplitMix64: G. Steele and others, "Fast Splittable Pseudorandom Number Generators", 2014).
+use crate::random::SplitMix64;
+
+/// A generator of random numbers of arrivals.
 #[derive(Clone, Debug)]
-pub(super) struct ArrivalGenerator(u64);
+pub(super) struct ArrivalGenerator(SplitMix64);
 
 impl ArrivalGenerator {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(SplitMix64::new(seed))
     }
 
     /// A number above 0 and at most 1.
     fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+        // The logarithm of 0 is not finite, so the interval is open below: each fraction moves up by 2⁻⁵³.
+        self.0.fraction() + f64::EPSILON / 2.0
     }
 
     /// A number of independent arrivals with this mean (Poisson distribution). It multiplies uniform numbers (D. Knuth,

@@ -30,7 +30,8 @@ use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId, Positi
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::{
-    Delivery, DeliveryError, Ended as InTransaction, Ending, Full, OutRecord, Refusal, Sink, Transactions,
+    Delivery, DeliveryError, Ended as InTransaction, Ending, Full, OnDelivery, OutRecord, Refusal, Sink,
+    Transactions,
 };
 use lockstep_engine::sample::Record;
 use lockstep_engine::supervision::breaker::BreakerState;
@@ -547,7 +548,7 @@ impl SourceControl for TestControl {
 struct TestSink {
     world: Arc<World>,
     number: usize,
-    on_delivery: lockstep_engine::publish::sink::OnDelivery,
+    on_delivery: OnDelivery,
     under_way: Arc<AtomicUsize>,
     is_transactional: bool,
 }

@@ -147,35 +147,53 @@ pub(super) fn find(
     topics: &[&str],
     within: Duration,
 ) -> Result<Vec<TopicState>, Error> {
-    find_with_brokers(brokers, properties, topics, within).map(|(found, _)| found)
+    TopicLookup::new(brokers, properties, within)?.find(topics)
 }
 
-/// The states of topics, and the ids of all brokers; no ids if there is no topic to ask about.
-pub(super) fn find_with_brokers(
-    brokers: &str,
-    properties: &BTreeMap<String, String>,
-    topics: &[&str],
+/// A client that looks up topics by name, as often as wanted.
+pub(super) struct TopicLookup {
+    client: BaseConsumer<ConnectErrors>,
+    settings: ClientConfig,
+    brokers: String,
     within: Duration,
-) -> Result<(Vec<TopicState>, Vec<i32>), Error> {
-    let mut settings = config::connecting(brokers, properties);
-    // A consumer, because its question does not create the topic where brokers create topics automatically. By name, because a
-    // cluster may have thousands of other topics.
-    settings.set("allow.auto.create.topics", "false");
-    let client: BaseConsumer<ConnectErrors> = settings
-        .create_with_context(ConnectErrors::default())
-        .map_err(|error| config::not_made("client", &error))?;
-    let (mut found, mut numbers) = (Vec::new(), Vec::new());
-    for topic in topics {
-        let metadata = client.fetch_metadata(Some(topic), within).map_err(|error| {
-            // One event at a time; some events are log lines.
-            (0..EVENTS).for_each(|_| drop(client.poll(Duration::ZERO)));
-            let cause = client.context().cause(settings.clone(), &error);
-            Error::Unreachable { brokers: brokers.to_owned(), cause }
-        })?;
-        found.push(TopicState::of(&metadata, topic));
-        numbers = metadata.brokers().iter().map(|broker| broker.id()).collect();
+}
+
+impl TopicLookup {
+    /// Makes a client that waits this long for each answer.
+    pub(super) fn new(
+        brokers: &str,
+        properties: &BTreeMap<String, String>,
+        within: Duration,
+    ) -> Result<Self, Error> {
+        let mut settings = config::connecting(brokers, properties);
+        // A consumer, because its question does not create the topic where brokers create topics automatically. By name, because a
+        // cluster may have thousands of other topics.
+        settings.set("allow.auto.create.topics", "false");
+        let client = settings
+            .create_with_context(ConnectErrors::default())
+            .map_err(|error| config::not_made("client", &error))?;
+        Ok(Self { client, settings, brokers: brokers.to_owned(), within })
     }
-    Ok((found, numbers))
+
+    fn find(&self, topics: &[&str]) -> Result<Vec<TopicState>, Error> {
+        self.find_with_brokers(topics).map(|(found, _)| found)
+    }
+
+    /// The states of topics, and the ids of all brokers; no ids if there is no topic to ask about.
+    pub(super) fn find_with_brokers(&self, topics: &[&str]) -> Result<(Vec<TopicState>, Vec<i32>), Error> {
+        let (mut found, mut numbers) = (Vec::new(), Vec::new());
+        for topic in topics {
+            let metadata = self.client.fetch_metadata(Some(topic), self.within).map_err(|error| {
+                // One event at a time; some events are log lines.
+                (0..EVENTS).for_each(|_| drop(self.client.poll(Duration::ZERO)));
+                let cause = self.client.context().cause(self.settings.clone(), &error);
+                Error::Unreachable { brokers: self.brokers.clone(), cause }
+            })?;
+            found.push(TopicState::of(&metadata, topic));
+            numbers = metadata.brokers().iter().map(|broker| broker.id()).collect();
+        }
+        Ok((found, numbers))
+    }
 }
 
 /// The input topics of a pipeline.
@@ -222,8 +240,8 @@ pub fn create_topics_with(
 ) -> Result<Vec<Result<CreateOutcome, Error>>, Error> {
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
     // A user who may create a topic need not have the right to see it.
-    let counts: Vec<Option<i32>> =
-        find(brokers, properties, &names, within)?.into_iter().map(TopicState::count).collect();
+    let lookup = TopicLookup::new(brokers, properties, within)?;
+    let counts: Vec<Option<i32>> = lookup.find(&names)?.into_iter().map(TopicState::count).collect();
     let client = admin_client(brokers, properties)?;
     let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
     let created: Vec<Result<CreateOutcome, Error>> = topics
@@ -234,22 +252,15 @@ pub fn create_topics_with(
     let is_new = |created: &Result<CreateOutcome, Error>| matches!(created, Ok(CreateOutcome::Created));
     let new: Vec<&str> =
         names.iter().zip(&created).filter(|(_, created)| is_new(created)).map(|(name, _)| *name).collect();
-    wait_until_known(brokers, properties, &new, within)?;
+    wait_until_known(&lookup, &new, within)?;
     Ok(created)
 }
 
 /// Waits until the metadata of the answering broker contain the new topics. A busy broker acknowledges a topic before that, and a
 /// pipeline that started then would miss the topic. Gives up after the given time.
-fn wait_until_known(
-    brokers: &str,
-    properties: &BTreeMap<String, String>,
-    topics: &[&str],
-    within: Duration,
-) -> Result<(), Error> {
+fn wait_until_known(lookup: &TopicLookup, topics: &[&str], within: Duration) -> Result<(), Error> {
     let until = Instant::now() + within;
-    while !topics.is_empty()
-        && find(brokers, properties, topics, within)?.contains(&TopicState::Missing)
-        && Instant::now() < until
+    while !topics.is_empty() && lookup.find(topics)?.contains(&TopicState::Missing) && Instant::now() < until
     {
         std::thread::park_timeout(ASK_AGAIN_AFTER);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lockstep_engine::condition::{Conditions, Unreported};
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OutRecord, Refusal, Sink};
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, Full, OnDelivery, OutRecord, Refusal, Sink};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -22,8 +22,6 @@ use super::sink_context::{Halt, SendFailure, SinkContext, of_header, size};
 use super::transactional_id::TransactionalId;
 use super::transactions::KafkaTransactions;
 use super::{Error, config, fault_point};
-
-pub use super::sink_context::OnDelivery;
 
 /// The sink. It bounds the bytes in flight, in all and for each topic.
 pub struct KafkaSink {

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-pub use lockstep_engine::publish::sink::OnDelivery;
-use lockstep_engine::publish::sink::{Delivery, DeliveryError, Refusal};
+use lockstep_engine::publish::sink::{Delivery, DeliveryError, OnDelivery, Refusal};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;

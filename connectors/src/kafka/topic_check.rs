@@ -7,7 +7,7 @@ use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::publish::topic_rules::Purpose;
 
 use super::Error;
-use super::admin::{TopicState, find_with_brokers};
+use super::admin::{TopicLookup, TopicState};
 use super::describe::{DescribedRules, DescribedSettings, Describer};
 
 /// The findings of the check.
@@ -39,7 +39,8 @@ pub fn check(pipeline: &Pipeline, within: Duration) -> Result<Findings, Error> {
     let rules = describer.topics(&all);
     of_topics(&mut findings, &inputs, &outputs, &rules);
     let (kafka, internal) = (&pipeline.kafka, INTERNAL.map(|(topic, _)| topic));
-    let (found, brokers) = find_with_brokers(&kafka.brokers, &kafka.consumer, &internal, within)?;
+    let (found, brokers) =
+        TopicLookup::new(&kafka.brokers, &kafka.consumer, within)?.find_with_brokers(&internal)?;
     let broker = brokers.first().map(|id| describer.broker(*id));
     if let Some(Ok(settings)) = broker {
         let is_exact = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender};
 use lockstep_connectors::kafka::admin::{self, TopicSpec};
 use lockstep_connectors::kafka::embedded::EmbeddedBroker;
 use lockstep_connectors::kafka::membership::Membership;
-use lockstep_connectors::kafka::sink::{KafkaSink, OnDelivery};
+use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_connectors::kafka::source::KafkaSource;
 use lockstep_connectors::kafka::transactional_id::TransactionalId;
 use lockstep_connectors::kafka::transactions::KafkaTransactions;
@@ -25,7 +25,7 @@ use lockstep_engine::ingest::source::{SourceEvent, SourceSink};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::pipeline::{KafkaSpec, StartAt};
 use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId};
-use lockstep_engine::publish::sink::{Delivery, Ended, Ending, OutRecord, Sink, Transactions};
+use lockstep_engine::publish::sink::{Delivery, Ended, Ending, OnDelivery, OutRecord, Sink, Transactions};
 use lockstep_engine::sample::{Header, Record};
 
 /// The limit for a busy machine. A test reaches it only if it fails.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, Status, Stop};
+use lockstep_actors::{
+    Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, StartError, Status, Stop,
+};
 use lockstep_backends::builtin::Builtin;
 use lockstep_backends::torch::TorchBackend;
 use lockstep_connectors::http::{Changes, Health, HealthCheck, HttpHandle, HttpServer, install_recorder};
@@ -54,7 +56,7 @@ pub(crate) fn run(
         let membership = Arc::new(Membership::default());
         let (member, tells_ends) = (membership.clone(), until.is_some());
         let (source_status, sink_status) = (status.clone(), status.clone());
-        Ok(PipelineParts {
+        PipelineParts {
             pipeline: pipeline.clone(),
             views: views.clone(),
             backends: backends.clone(),
@@ -62,18 +64,17 @@ pub(crate) fn run(
                 let state = state.as_deref();
                 let watched = (membership, source_status as Arc<dyn Conditions>);
                 let source = KafkaSource::start(&spec, &inputs, state, read_ahead, watched, tells_ends, sink)
-                    .map_err(|error| error.to_string())?;
+                    .map_err(not_started)?;
                 Ok(source as Arc<dyn SourceControl>)
             }),
             send_queue,
             sink: Box::new(move |on_delivery| {
                 let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-                let failed = |error: KafkaError| error.to_string();
                 Ok(match guarantee {
                     Guarantee::AtLeastOnce => {
                         let sink =
                             KafkaSink::start_reporting(&producer, send_queue, on_delivery, sink_status);
-                        (Box::new(sink.map_err(failed)?.keeping_order().for_topics(&outputs)), None)
+                        (Box::new(sink.map_err(not_started)?.keeping_order().for_topics(&outputs)), None)
                     }
                     Guarantee::ExactlyOnce => {
                         let started = KafkaSink::start_transactional(
@@ -83,7 +84,7 @@ pub(crate) fn run(
                             (member, sink_status),
                             on_delivery,
                         );
-                        let (sink, transactions) = started.map_err(failed)?;
+                        let (sink, transactions) = started.map_err(not_started)?;
                         (Box::new(sink.keeping_order().for_topics(&outputs)), Some(Box::new(transactions)))
                     }
                 })
@@ -91,16 +92,18 @@ pub(crate) fn run(
             observer: Box::new(observer.clone()),
             status: status.clone(),
             until: until.cloned(),
-        })
+        }
     };
     lockstep_actors::supervise(parts, pipeline.supervision.restarts, &status, stop).map_err(|error| {
         match error {
             PipelineError::Start(why) => format!("the pipeline did not start: {why}").into(),
-            PipelineError::Failed(why) | PipelineError::Final(why) => {
-                format!("the pipeline failed: {why}").into()
-            }
+            PipelineError::Failed(why) => format!("the pipeline failed: {why}").into(),
         }
     })
+}
+
+fn not_started(error: KafkaError) -> StartError {
+    StartError::Failed(error.to_string())
 }
 
 /// All model runtimes.

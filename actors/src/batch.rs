@@ -13,7 +13,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::failure::Failures;
+use crate::failure::{Failures, PipelineFailure};
 use crate::mailbox::Credit;
 use crate::message::{Batch, BatchMessage, Order, QueuedBundle};
 use crate::panic_text::panic_text;
@@ -26,7 +26,7 @@ mod pool_resize;
 
 use batch_queue::{BatchQueue, orders};
 use instance_pool::InstancePool;
-pub use instance_pool::{First, PoolParts};
+pub use instance_pool::{FirstInstance, PoolParts};
 
 /// Fills the memory of a batch that was cut at a time and that takes a slot; `None` if no bundle is left.
 pub type PrepareBatch =
@@ -61,7 +61,7 @@ impl BatchStage {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(parts: PoolParts, prepare: PrepareBatch) -> std::io::Result<(Self, Vec<First>)> {
+    pub fn start(parts: PoolParts, prepare: PrepareBatch) -> std::io::Result<(Self, Vec<FirstInstance>)> {
         let runtime = parts.runtime.clone();
         let count = runtime.step.instances;
         let (mut pool, mut first) = (InstancePool::new(parts), Vec::new());
@@ -165,7 +165,7 @@ fn or_report(failures: &Failures, step: &str, prepare: impl FnOnce() -> Option<B
     catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
         telemetry::panicked("prepare");
         let why = format!("preparing a batch panicked: {}", panic_text(panic.as_ref()));
-        failures.report(&format!("batch-{step}"), &why);
+        failures.report(&format!("batch-{step}"), PipelineFailure::Restart(why));
         None
     })
 }
@@ -233,7 +233,7 @@ mod tests {
         assert!(or_report(&failures, "faces", || None).is_none());
         assert!(reports.try_recv().is_err());
         assert!(or_report(&failures, "faces", || panic!("in the pool")).is_none());
-        let (why, _) = reports.try_recv().expect("a report");
-        assert_eq!(why, "batch-faces: preparing a batch panicked: in the pool");
+        let failure = PipelineFailure::Restart("batch-faces: preparing a batch panicked: in the pool".into());
+        assert_eq!(reports.try_recv(), Ok(failure));
     }
 }

@@ -6,19 +6,31 @@ use tokio::sync::mpsc;
 
 use crate::status::Status;
 
-/// The remedy for a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    /// A new pipeline that begins at the committed positions.
-    Restart,
-    /// None within this process.
-    None,
+/// A failure that ends its pipeline, by the action that follows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineFailure {
+    /// The supervisor starts a new pipeline, which begins at the committed positions and may overcome the failure.
+    #[error("{0}")]
+    Restart(String),
+    /// The process ends, because a new pipeline would fail as well.
+    #[error("{0}")]
+    Final(String),
+}
+
+impl PipelineFailure {
+    /// The same failure with the actor before the reason.
+    fn of(self, who: &str) -> Self {
+        match self {
+            Self::Restart(why) => Self::Restart(format!("{who}: {why}")),
+            Self::Final(why) => Self::Final(format!("{who}: {why}")),
+        }
+    }
 }
 
 /// Receives the reports of actors that cannot go on.
 #[derive(Clone)]
 pub struct Failures {
-    reports: mpsc::Sender<(String, Remedy)>,
+    reports: mpsc::Sender<PipelineFailure>,
     status: Arc<Status>,
     /// The number of the pipeline to which the actors belong.
     pipeline: u64,
@@ -26,24 +38,19 @@ pub struct Failures {
 
 impl Failures {
     /// Creates the two ends of the channel of reports.
-    pub(crate) fn new(status: Arc<Status>) -> (Self, mpsc::Receiver<(String, Remedy)>) {
+    pub(crate) fn new(status: Arc<Status>) -> (Self, mpsc::Receiver<PipelineFailure>) {
         // The first report ends the pipeline, so the channel can be short.
         let (reports, failed) = mpsc::channel(16);
         let pipeline = status.pipeline();
         (Self { reports, status, pipeline }, failed)
     }
 
-    /// Reports a failure that a new pipeline may overcome. The first report ends this pipeline; reports that do not fit are only
-    /// logged.
-    pub fn report(&self, who: &str, why: &str) {
-        self.report_with(who, why, Remedy::Restart);
-    }
-
-    /// Reports a failure with its remedy.
-    pub fn report_with(&self, who: &str, why: &str, remedy: Remedy) {
+    /// Reports a failure of an actor. The first report ends this pipeline; reports that do not fit are only logged.
+    pub fn report(&self, who: &str, failure: PipelineFailure) {
+        let why = failure.to_string();
         tracing::error!(actor = who, why, "actor failed");
-        self.failed(who, why);
-        let _ = self.reports.try_send((format!("{who}: {why}"), remedy));
+        self.failed(who, &why);
+        let _ = self.reports.try_send(failure.of(who));
     }
 
     /// Sets an actor's state to starting. Once the pipeline has been replaced, this and the next three methods do nothing: a late

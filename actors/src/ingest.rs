@@ -201,8 +201,8 @@ impl Ingest {
                 self.ends(ends, now, out);
             }
             SourceEvent::Partitions(counts) => {
-                if let Err(why) = self.upstream.partitions(counts) {
-                    out.end(why);
+                if let Err(failure) = self.upstream.partitions(counts) {
+                    out.failed(failure);
                 }
             }
             SourceEvent::Readable(is_readable) => {
@@ -232,8 +232,8 @@ impl Ingest {
     }
 
     fn check_upstream(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
-        if let Err(why) = self.upstream.check(self.assignments.keys().copied(), now) {
-            out.end(why);
+        if let Err(failure) = self.upstream.check(self.assignments.keys().copied(), now) {
+            out.failed(failure);
         }
         self.clock.lock().set(Hold::Apart, self.upstream.is_apart(), now);
     }

@@ -45,8 +45,9 @@ pub mod stop;
 pub mod supervise;
 pub mod tensor_pool;
 
+pub use failure::PipelineFailure;
 pub use observer::{Observer, SharedObserver, Unobserved};
-pub use run::{PipelineEnd, PipelineError, PipelineParts, run};
+pub use run::{PipelineEnd, PipelineError, PipelineParts, StartError, run};
 pub use status::Status;
 pub use stop::Stop;
 pub use supervise::supervise;

@@ -8,7 +8,7 @@ mod prepare;
 mod publish;
 
 pub use align::{AlignMessage, ShardMove};
-pub use batch::{BatchMessage, PoolChange};
+pub use batch::{BatchMessage, LoadError, PoolChange};
 pub use ingest::IngestMessage;
 pub use instance::{Batch, Order};
 pub use prepare::QueuedBundle;

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::autoscaler::{Autoscaler, Measured};
 use crate::decoding::Decoding;
-use crate::failure::{Failures, Remedy};
+use crate::failure::{Failures, PipelineFailure};
 use crate::ingest::{Ingest, IngestParts, Intake, Shards};
 use crate::instance::Watchdog;
 use crate::load::Load;
@@ -42,16 +42,17 @@ mod leave;
 mod outcome;
 mod start;
 
-pub use outcome::{PipelineEnd, PipelineError};
+pub use outcome::{PipelineEnd, PipelineError, StartError};
 
 /// The time within which the actors' threads must end.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Starts a source that puts its events into a sink.
-pub type MakeSource = Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, String> + Send>;
+pub type MakeSource =
+    Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, StartError> + Send>;
 /// Starts a sink that reports its deliveries, and its transactions if results go in transactions.
 pub type MakeSink =
-    Box<dyn FnOnce(OnDelivery) -> Result<(Box<dyn Sink>, Option<Box<dyn Transactions>>), String> + Send>;
+    Box<dyn FnOnce(OnDelivery) -> Result<(Box<dyn Sink>, Option<Box<dyn Transactions>>), StartError> + Send>;
 
 /// The parts of a pipeline.
 pub struct PipelineParts {
@@ -129,7 +130,6 @@ async fn start_and_watch(
 ) -> Result<PipelineEnd, PipelineError> {
     let PipelineParts { pipeline, views, backends, source, sink, send_queue, observer, status, until } =
         parts;
-    let start = PipelineError::Start;
     let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
     let inputs: Arc<[InputSpec]> = pipeline.inputs.clone().into();
@@ -137,7 +137,7 @@ async fn start_and_watch(
     // The actors start from the last to the first, since each needs the mailbox of the next.
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
-    let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery))).map_err(start)?;
+    let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery)))?;
     let (done, mut all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
@@ -181,8 +181,7 @@ async fn start_and_watch(
     let restored = Arc::new(Mutex::new(RestoredStates::new(near)));
     let decoding = Decoding::new(budget.clone());
     let shared = SharedParts { backends: &backends, restored: &restored, decoding: &decoding };
-    let steps =
-        start_steps(&pipeline, shared, &routes, &failures, stop, watchdog, arbiters).map_err(start)?;
+    let steps = start_steps(&pipeline, shared, &routes, &failures, stop, watchdog, arbiters)?;
 
     let clock = Arc::default();
     let start_shard = start_shards(&pipeline, &routes, &status, &failures, Arc::clone(&clock), shard_threads);
@@ -218,7 +217,7 @@ async fn start_and_watch(
         failures.clone(),
     );
 
-    let source = source(Box::new(Intake(ingest.clone()))).map_err(start)?;
+    let source = source(Box::new(Intake(ingest.clone())))?;
     *control.lock() = Some(source.clone());
     status.running(PIPELINE);
     status.running.store(true, Ordering::Relaxed);
@@ -243,7 +242,7 @@ async fn start_and_watch(
             source.stop();
             Ok(leave(&source, &publish, true, Instant::now(), within).await)
         }
-        EndCause::Failed(why, remedy) => {
+        EndCause::Failed(failure) => {
             source.stop();
             // An actor that returns late must not commit beside the next pipeline.
             *control.lock() = None;
@@ -251,10 +250,7 @@ async fn start_and_watch(
             if let Err(error) = source.close(Vec::new(), within) {
                 tracing::warn!(%error, "leaving the group failed");
             }
-            Err(match remedy {
-                Remedy::Restart => PipelineError::Failed(why),
-                Remedy::None => PipelineError::Final(why),
-            })
+            Err(failure.into())
         }
     }
 }
@@ -264,13 +260,13 @@ enum EndCause {
     Stopped,
     /// Every record to read has been read and has ended.
     AtEnd,
-    Failed(String, Remedy),
+    Failed(PipelineFailure),
 }
 
 impl EndCause {
-    fn of(failure: Option<(String, Remedy)>) -> Self {
+    fn of(failure: Option<PipelineFailure>) -> Self {
         // The channel closes only once all actors have ended.
-        failure.map_or(Self::Stopped, |(why, remedy)| Self::Failed(why, remedy))
+        failure.map_or(Self::Stopped, Self::Failed)
     }
 }
 
@@ -279,7 +275,7 @@ async fn stalled(mut detector: StallDetector, failures: &Failures) {
     loop {
         tokio::time::sleep(detector.every()).await;
         if let Some((who, why)) = detector.stalled(failures.status(), Timestamp::now()) {
-            return failures.report(who, &why);
+            return failures.report(who, PipelineFailure::Restart(why));
         }
     }
 }

@@ -11,7 +11,7 @@ use actix::{Actor, ActorFutureExt, Arbiter, AsyncContext, Context, Handler, Spaw
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
-use crate::failure::{Failures, Remedy};
+use crate::failure::{Failures, PipelineFailure};
 use crate::heartbeat::Heartbeat;
 use crate::mailbox::{Credit, Envelope, Mailbox, Refused};
 use crate::panic_text::panic_text;
@@ -54,7 +54,7 @@ type PendingMessage<M> = Pin<Box<dyn Future<Output = M>>>;
 pub struct Outbox<M> {
     pending: VecDeque<PendingSend>,
     to_self: Vec<PendingMessage<M>>,
-    failure: Option<(String, Remedy)>,
+    failure: Option<PipelineFailure>,
 }
 
 impl<M> Outbox<M> {
@@ -82,14 +82,19 @@ impl<M> Outbox<M> {
         self.to_self.push(Box::pin(message));
     }
 
+    /// Ends the pipeline with a failure.
+    pub fn failed(&mut self, failure: PipelineFailure) {
+        self.failure.get_or_insert(failure);
+    }
+
     /// Ends the pipeline with a failure that a new pipeline may overcome.
     pub fn fail(&mut self, why: String) {
-        self.failure.get_or_insert((why, Remedy::Restart));
+        self.failed(PipelineFailure::Restart(why));
     }
 
     /// Ends the pipeline with a failure that a new pipeline would repeat.
     pub fn end(&mut self, why: String) {
-        self.failure.get_or_insert((why, Remedy::None));
+        self.failed(PipelineFailure::Final(why));
     }
 }
 
@@ -159,8 +164,8 @@ impl<R: Stage> StageActor<R> {
             out = Outbox::new();
             out.fail(format!("the actor panicked: {}", panic_text(panic.as_ref())));
         }
-        if let Some((why, remedy)) = out.failure {
-            self.failures.report_with(&self.name, &why, remedy);
+        if let Some(failure) = out.failure {
+            self.failures.report(&self.name, failure);
         }
         for message in out.to_self {
             let deliver = message.into_actor(self).map(|message, actor, ctx| {

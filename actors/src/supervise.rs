@@ -5,7 +5,8 @@ use lockstep_engine::supervision::restart::{RestartDecision, RestartPolicy, Rest
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
-use crate::run::{PipelineEnd, PipelineError, PipelineParts, run};
+use crate::failure::PipelineFailure;
+use crate::run::{PipelineEnd, PipelineError, PipelineParts, StartError, run};
 use crate::status::{PIPELINE, Status};
 use crate::stop::Stop;
 
@@ -15,7 +16,7 @@ use crate::stop::Stop;
 /// # Errors
 /// The reason why the first pipeline did not start, or the last failure if a restart does not help or the policy is exhausted.
 pub fn supervise(
-    mut make: impl FnMut() -> Result<PipelineParts, String>,
+    mut make: impl FnMut() -> PipelineParts,
     policy: RestartPolicy,
     status: &Status,
     stop: &Stop,
@@ -24,11 +25,14 @@ pub fn supervise(
     let mut restarts = Restarts::new(policy, u64::from(std::process::id()));
     loop {
         status.starting(PIPELINE);
-        let outcome = make().map_err(PipelineError::Start).and_then(|parts| run(parts, stop));
-        let why = match outcome {
+        let why = match run(make(), stop) {
             Ok(ended) => return Ok(ended),
-            Err(PipelineError::Failed(why)) => why,
-            Err(PipelineError::Start(why)) if restarts.total() > 0 && !stop.is_stopped() => why,
+            Err(PipelineError::Failed(PipelineFailure::Restart(why))) => why,
+            Err(PipelineError::Start(StartError::Failed(why)))
+                if restarts.total() > 0 && !stop.is_stopped() =>
+            {
+                why
+            }
             Err(error) => {
                 status.set_failure(&error.to_string());
                 return Err(error);
@@ -46,7 +50,7 @@ pub fn supervise(
             RestartDecision::GiveUp => {
                 let why = format!("{why}; gave up after {} restarts within {:?}", policy.most, policy.within);
                 status.set_failure(&why);
-                return Err(PipelineError::Final(why));
+                return Err(PipelineFailure::Final(why).into());
             }
         }
     }

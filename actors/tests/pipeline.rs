@@ -19,7 +19,7 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockstep_actors::{PipelineEnd, PipelineError};
+use lockstep_actors::{PipelineEnd, PipelineError, PipelineFailure};
 use lockstep_engine::align::{Bounds, Overflow};
 use lockstep_engine::completion::Progress;
 use lockstep_engine::position::{Commit, NextOffset, Offset};
@@ -208,7 +208,9 @@ fn failed_producer_ends_the_pipeline_without_a_commit() {
     world.producer_failed.store(true, Ordering::SeqCst);
     let running = Running::start(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), 1, 4);
     match running.end() {
-        Err(PipelineError::Failed(why)) => assert!(why.contains("failed for good: fenced"), "{why}"),
+        Err(PipelineError::Failed(PipelineFailure::Restart(why))) => {
+            assert!(why.contains("failed for good: fenced"), "{why}")
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(world.committed().unwrap_or(0), 0, "no further than where reading began");

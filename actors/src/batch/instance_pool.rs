@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::counts::Instances;
 use crate::failure::Failures;
 use crate::instance_handle::{InstanceHandle, MakeInstance};
-use crate::message::{BatchMessage, Order, PoolChange};
+use crate::message::{BatchMessage, LoadError, Order, PoolChange};
 use crate::stage_actor::Outbox;
 use crate::step_runtime::StepRuntime;
 
@@ -29,8 +29,13 @@ pub struct PoolParts {
     pub make: MakeInstance,
 }
 
-/// An instance that the pipeline begins with: its number, and the outcome of loading its model.
-pub type First = (usize, Receiver<Result<String, BackendError>>);
+/// An instance that the pipeline begins with.
+pub struct FirstInstance {
+    /// Its number within the step.
+    pub number: usize,
+    /// Receives the outcome of loading its model: the device, or the error.
+    pub loaded: Receiver<Result<String, BackendError>>,
+}
 
 /// The instances of a step.
 pub(super) struct InstancePool {
@@ -89,7 +94,7 @@ impl InstancePool {
     }
 
     /// Starts an instance that the pipeline begins with.
-    pub(super) fn first(&mut self, orders: Receiver<Order>) -> std::io::Result<First> {
+    pub(super) fn first(&mut self, orders: Receiver<Order>) -> std::io::Result<FirstInstance> {
         let (report, loaded) = crossbeam_channel::bounded(1);
         let instance = self.make(orders);
         self.parts.failures.starting(instance.name());
@@ -98,7 +103,7 @@ impl InstancePool {
         }))?;
         let number = instance.number();
         self.present.push(instance);
-        Ok((number, loaded))
+        Ok(FirstInstance { number, loaded })
     }
 
     /// Returns the time before which no further model is loaded, after a failed try.
@@ -123,25 +128,24 @@ impl InstancePool {
         let instance = self.make(orders);
         let (report, loaded) = oneshot::channel();
         let started = instance.start(Box::new(move |outcome| {
-            let _ = report.send(outcome.map_err(|error| error.to_string()));
+            let _ = report.send(outcome.map_err(LoadError::Model));
         }));
         self.not_before = None;
         self.coming = Some(PendingInstance { instance: instance.clone(), to, has_loaded: false });
         if let Err(error) = started {
-            return self.loaded(Err(format!("the system gives no thread: {error}")), now);
+            return self.loaded(Err(LoadError::NoThread(error)), now);
         }
         tracing::info!(step = self.step(), instance = instance.number(), "loading a further model");
         self.counts.is_loading(true);
         out.later(async move {
-            let outcome =
-                loaded.await.unwrap_or_else(|_| Err("the instance ended before its model was loaded".into()));
+            let outcome = loaded.await.unwrap_or(Err(LoadError::Ended));
             BatchMessage::Change(PoolChange::Loaded(outcome))
         });
     }
 
     /// Handles the outcome of loading a further model: its device or the error. A failed load is tried again as often as the
     /// restart policy allows, and then no more until an operator sets the number.
-    pub(super) fn loaded(&mut self, outcome: Result<String, String>, now: Timestamp) {
+    pub(super) fn loaded(&mut self, outcome: Result<String, LoadError>, now: Timestamp) {
         self.counts.is_loading(false);
         let Some(coming) = &mut self.coming else { return };
         let number = coming.instance.number();
@@ -150,7 +154,7 @@ impl InstancePool {
                 coming.has_loaded = true;
                 return tracing::info!(step = self.step(), instance = number, device, "model loaded");
             }
-            Err(why) => why,
+            Err(error) => error.to_string(),
         };
         self.coming = None;
         self.numbers.remove(&number);

@@ -15,6 +15,7 @@ use lockstep_engine::telemetry::upstream as metrics;
 use lockstep_engine::time::Timestamp;
 
 use super::listed::listed;
+use crate::failure::PipelineFailure;
 use crate::input_name::input_name;
 use crate::status::Status;
 
@@ -86,19 +87,19 @@ impl Upstream {
     ///
     /// # Errors
     /// The numbers differ between inputs, so that the pipeline cannot go on.
-    pub(super) fn partitions(&mut self, counts: Vec<i32>) -> Result<(), String> {
+    pub(super) fn partitions(&mut self, counts: Vec<i32>) -> Result<(), PipelineFailure> {
         self.copartition.set_partitions(&counts);
         let each = || {
             let each = self.inputs.iter().zip(&counts);
             each.map(|(input, count)| format!("{} has {count}", input.topic)).collect::<Vec<_>>().join(", ")
         };
         if let Some(most) = counts.iter().max().filter(|most| counts.iter().any(|count| count != *most)) {
-            return Err(format!(
+            return Err(PipelineFailure::Final(format!(
                 "the topics of the inputs have different numbers of partitions now ({}), so that what is of one stream \
                  would not meet: partitions were added to one of them; give all of them {most} (kafka-topics.sh --alter \
                  --partitions {most}) and start again",
                 each()
-            ));
+            )));
         }
         if !self.counts.is_empty() && self.counts != counts {
             tracing::warn!(
@@ -119,7 +120,7 @@ impl Upstream {
         &mut self,
         ours: impl Iterator<Item = PartitionId>,
         now: Timestamp,
-    ) -> Result<(), String> {
+    ) -> Result<(), PipelineFailure> {
         self.check_partitioners(now);
         self.check_transactions(now);
         self.check_assignment(ours, now)
@@ -190,7 +191,7 @@ impl Upstream {
         &mut self,
         ours: impl Iterator<Item = PartitionId>,
         now: Timestamp,
-    ) -> Result<(), String> {
+    ) -> Result<(), PipelineFailure> {
         let mut numbers = vec![BTreeSet::new(); self.inputs.len()];
         let ours: Vec<PartitionId> = ours.collect();
         for partition in &ours {
@@ -214,12 +215,12 @@ impl Upstream {
                 format!("make {topic} again (lockstep topics create CONFIG), or "),
             )
         });
-        Err(format!(
+        Err(PipelineFailure::Final(format!(
             "the group gave this process partitions of some inputs without those of the others ({}), so that what is of one \
              stream would not meet: {deleted}another pipeline, or another version of this one, is in the same group and reads \
              other topics; {made}give each pipeline a group of its own (kafka.group)",
             listed(&self.inputs, ours)
-        ))
+        )))
     }
 
     /// Returns true while partitions of one input are here without those of another. Shards must not treat that as silence.

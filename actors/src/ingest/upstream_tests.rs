@@ -40,7 +40,9 @@ fn upstream_refuses_inputs_with_different_partition_counts() {
     let (mut upstream, _) = upstream();
     assert_eq!(upstream.partitions(vec![4, 4]), Ok(()));
     assert_eq!(upstream.partitions(vec![8, 8]), Ok(()), "both have grown");
-    let why = upstream.partitions(vec![12, 8]).expect_err("one has");
+    let PipelineFailure::Final(why) = upstream.partitions(vec![12, 8]).expect_err("one has") else {
+        panic!("a new pipeline cannot help")
+    };
     assert!(why.contains("t.cam has 12, t.sensor has 8") && why.contains("--partitions 12"), "{why}");
 }
 
@@ -55,7 +57,11 @@ fn upstream_waits_for_partner_partitions_and_then_refuses() {
     assert_eq!(upstream.check(whole.into_iter(), at(900)), Ok(()), "its partner has come");
     assert!(!upstream.is_apart());
     assert_eq!(upstream.check([of(0, 0)].into_iter(), at(1_000)), Ok(()));
-    let why = upstream.check([of(0, 0)].into_iter(), at(2_000)).expect_err("it does not come");
+    let PipelineFailure::Final(why) =
+        upstream.check([of(0, 0)].into_iter(), at(2_000)).expect_err("it does not come")
+    else {
+        panic!("a new pipeline cannot help")
+    };
     assert!(why.contains("(cam 0)") && why.contains("kafka.group"), "{why}");
 }
 

@@ -54,13 +54,16 @@ pub(super) fn call(
 }
 
 /// Adds the stream state to the filled inputs.
+///
+/// # Errors
+/// [`Failed::Batch`], if the state of a stream does not fit, or an input has neither a tensor nor state.
 pub(super) fn with_state(
     state: &mut StateStore,
     streams: &[&StreamKey],
     inputs: Vec<Option<Tensor>>,
-) -> Result<Vec<Tensor>, String> {
+) -> Result<Vec<Tensor>, Failed> {
     let mut carried = if inputs.iter().any(Option::is_none) {
-        state.batch(streams).map_err(|error| error.to_string())?
+        state.batch(streams).map_err(|error| Failed::Batch(error.to_string()))?
     } else {
         Vec::new()
     };
@@ -68,8 +71,9 @@ pub(super) fn with_state(
         Some(tensor) => Ok(tensor),
         None => {
             let found = carried.iter().position(|(input, _)| *input == index);
-            let found =
-                found.ok_or_else(|| format!("input {index} has neither a tensor nor stream state"))?;
+            let found = found.ok_or_else(|| {
+                Failed::Batch(format!("input {index} has neither a tensor nor stream state"))
+            })?;
             Ok(carried.swap_remove(found).1)
         }
     });

@@ -11,6 +11,7 @@ use super::core::Instance;
 use super::notify::Notify;
 use super::slot::Occupant;
 use super::worker;
+use crate::failure::PipelineFailure;
 
 /// The time within which threads must end after the last sender is gone.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
@@ -142,7 +143,7 @@ fn check(instance: &Arc<Instance>, now: Instant, late: Duration) -> Instant {
         if abandoned > MOST_ABANDONED {
             slot.occupant = Occupant::Closed;
             let why = format!("{why}, nor have {abandoned} others, which keep their memory");
-            failures.report(name, &why);
+            failures.report(name, PipelineFailure::Restart(why));
         }
     }
     if matches!(slot.occupant, Occupant::Vacant(_))
@@ -163,7 +164,8 @@ fn check(instance: &Arc<Instance>, now: Instant, late: Duration) -> Instant {
             }
             Err(error) => {
                 slot.occupant = Occupant::Closed;
-                failures.report(name, &format!("the system gives no thread: {error}"));
+                failures
+                    .report(name, PipelineFailure::Restart(format!("the system gives no thread: {error}")));
             }
         }
     }

@@ -10,6 +10,7 @@ use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::call::Failed;
 use crate::fill::fill;
 use crate::message::Batch;
 use crate::route::Onward;
@@ -58,7 +59,7 @@ impl BatchRun {
         &mut self,
         runtime: &StepRuntime,
         rows: &Range<usize>,
-    ) -> Result<Vec<Option<Tensor>>, String> {
+    ) -> Result<Vec<Option<Tensor>>, Failed> {
         match self.inputs.take() {
             Some(inputs) if *rows == (0..self.jobs.len()) => return Ok(inputs),
             Some(inputs) => runtime.tensors.give(inputs.into_iter().flatten()),
@@ -67,9 +68,11 @@ impl BatchRun {
         let jobs: Vec<&Arc<Job>> = self.jobs(rows).collect();
         match fill(runtime, &jobs) {
             Ok((inputs, _)) => Ok(inputs),
-            Err(failures) => Err(failures
-                .first()
-                .map_or_else(String::new, |(_, failure)| format!("inputs: {}", failure.fault.message))),
+            Err(failures) => Err(Failed::Batch(
+                failures
+                    .first()
+                    .map_or_else(String::new, |(_, failure)| format!("inputs: {}", failure.fault.message)),
+            )),
         }
     }
 

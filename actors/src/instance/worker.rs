@@ -23,6 +23,7 @@ use super::core::{Instance, InstanceParts};
 use super::models::Models;
 use super::slot::{InFlight, Occupant};
 use super::work::BatchRun;
+use crate::failure::PipelineFailure;
 use crate::instance_handle::Loaded;
 use crate::message::Order;
 use crate::panic_text::panic_text;
@@ -129,7 +130,7 @@ impl Worker {
                 // The model is not to blame: `call` catches its panics. This pipeline has lost the batch in flight.
                 telemetry::panicked(&self.instance.name);
                 let why = format!("the thread panicked: {}", panic_text(panic.as_ref()));
-                self.parts().failures.report(&self.instance.name, &why);
+                self.parts().failures.report(&self.instance.name, PipelineFailure::Restart(why));
             }
         }
     }
@@ -167,7 +168,7 @@ impl Worker {
                 let policy = *slot.restarts.policy();
                 drop(slot);
                 let why = format!("{why}; gave up after {} restarts within {:?}", policy.most, policy.within);
-                self.parts().failures.report(&self.instance.name, &why);
+                self.parts().failures.report(&self.instance.name, PipelineFailure::Restart(why));
             }
         }
         None
@@ -264,7 +265,7 @@ impl Worker {
         });
         let (started_at, since) = (Timestamp::now(), Instant::now());
         let outcome = match tensors {
-            Err(why) => Err(Failed::Batch(why)),
+            Err(failed) => Err(failed),
             Ok(tensors) => {
                 let model = match (runner, &mut models.fallback) {
                     (Runner::Fallback, Some(fallback)) => fallback,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lockstep_engine::infer::backend::BackendError;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::HandedOver;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,10 +23,24 @@ pub enum BatchMessage {
 pub enum PoolChange {
     /// The desired number changed.
     Desired,
-    /// The new instance has loaded its model (with the device), or has not (with the reason).
-    Loaded(Result<String, String>),
+    /// The new instance has loaded its model (with the device), or has not.
+    Loaded(Result<String, LoadError>),
     /// The instance of this queue has handed over the state of the streams that move.
     HandedOver(usize, Vec<HandedOver>),
     /// The instance with this number has ended.
     Gone(usize),
+}
+
+/// The reason why a further instance does not serve. The pool tries again as often as the restart policy allows.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The system gives no thread.
+    #[error("the system gives no thread: {0}")]
+    NoThread(std::io::Error),
+    /// The backend does not load the model.
+    #[error(transparent)]
+    Model(BackendError),
+    /// The instance's thread ended while it loaded the model.
+    #[error("the instance ended before its model was loaded")]
+    Ended,
 }

@@ -7,7 +7,7 @@ use lockstep_engine::ingest::source::SourceControl;
 use tokio::sync::{mpsc, oneshot};
 
 use super::outcome::PipelineEnd;
-use crate::failure::Remedy;
+use crate::failure::PipelineFailure;
 use crate::mailbox::Mailbox;
 use crate::message::{IngestMessage, PublishMessage};
 
@@ -16,7 +16,7 @@ pub(super) async fn stop_in_order(
     source: &Arc<dyn SourceControl>,
     (ingest, publish): (&Mailbox<IngestMessage>, &Mailbox<PublishMessage>),
     all_done: oneshot::Receiver<()>,
-    failed: &mut mpsc::Receiver<(String, Remedy)>,
+    failed: &mut mpsc::Receiver<PipelineFailure>,
     within: Duration,
 ) -> PipelineEnd {
     let since = Instant::now();
@@ -31,7 +31,7 @@ pub(super) async fn stop_in_order(
             leave(source, publish, drained == Ok(true), since, within).await
         }
         // Without the failed actor the other records cannot end. The positions of ended records are committed.
-        Some((why, _)) = failed.recv() => {
+        Some(why) = failed.recv() => {
             let _cut_short = leave(source, publish, false, since, within).await;
             PipelineEnd::CutShort(format!("{why}; records that had not ended are not committed and will be read again"))
         }

@@ -1,5 +1,7 @@
 //! The end of a pipeline.
 
+use crate::failure::PipelineFailure;
+
 /// The end of a pipeline that was stopped or has read everything.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PipelineEnd {
@@ -9,16 +11,25 @@ pub enum PipelineEnd {
     CutShort(String),
 }
 
-/// The failure of a pipeline.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// The pipeline did not start.
-    #[error("{0}")]
-    Start(String),
-    /// The pipeline failed while it ran. A new one may overcome the failure.
+/// The reason why a pipeline did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The pipeline was stopped while its models were loading.
+    #[error("stopped while the models were loading")]
+    Stopped,
+    /// The source, the sink, a step or a model could not be started. If it is the process's first pipeline, the supervisor gives
+    /// up: settings or files are at fault.
     #[error("{0}")]
     Failed(String),
-    /// The pipeline failed while it ran, and a new one would fail as well.
-    #[error("{0}")]
-    Final(String),
+}
+
+/// The end of a pipeline that did not start or that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineError {
+    /// The pipeline did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The pipeline failed while it ran.
+    #[error(transparent)]
+    Failed(#[from] PipelineFailure),
 }

@@ -16,8 +16,9 @@ use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::supervision::restart::RestartPolicy;
 use parking_lot::Mutex;
 
+use super::outcome::StartError;
 use crate::align::Align;
-use crate::batch::{BatchStage, PoolParts, PrepareBatch};
+use crate::batch::{BatchStage, FirstInstance, PoolParts, PrepareBatch};
 use crate::decoding::Decoding;
 use crate::failure::Failures;
 use crate::ingest::StartShard;
@@ -125,11 +126,11 @@ pub(super) fn start_steps(
     stop: &Stop,
     watchdog: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
-) -> Result<Vec<Arc<StepRuntime>>, String> {
+) -> Result<Vec<Arc<StepRuntime>>, StartError> {
     let supervision = &pipeline.supervision;
     let backend_of = |step: &str, name: &str| {
         let found = backends.iter().find(|backend| backend.name() == name);
-        found.cloned().ok_or_else(|| format!("step {step}: there is no backend {name:?}"))
+        found.cloned().ok_or_else(|| StartError::Failed(format!("step {step}: there is no backend {name:?}")))
     };
     let mut mailboxes = Vec::new();
     let mut loading = Vec::new();
@@ -140,7 +141,9 @@ pub(super) fn start_steps(
             OnOpenCircuit::Fallback(fallback) => Some(backend_of(&step.name, &fallback.backend)?),
             OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => None,
         };
-        let runtime = Arc::new(StepRuntime::new(pipeline, index, restored.clone(), decoding.clone())?);
+        let runtime = StepRuntime::new(pipeline, index, restored.clone(), decoding.clone())
+            .map_err(StartError::Failed)?;
+        let runtime = Arc::new(runtime);
         runtime.report_breaker(BreakerState::Closed, failures.status());
         runtimes.push(runtime.clone());
         let instances = InstanceSource {
@@ -158,9 +161,11 @@ pub(super) fn start_steps(
             restarts: supervision.restarts,
             make: instances.into_make(),
         };
-        let (batch, first) = BatchStage::start(parts, prepare_with(runtime, routes.clone()))
-            .map_err(|error| format!("step {}: the system gives no thread: {error}", step.name))?;
-        loading.extend(first.into_iter().map(|(number, answer)| (step.name.clone(), number, answer)));
+        let (batch, first) =
+            BatchStage::start(parts, prepare_with(runtime, routes.clone())).map_err(|error| {
+                StartError::Failed(format!("step {}: the system gives no thread: {error}", step.name))
+            })?;
+        loading.extend(first.into_iter().map(|first| (step.name.clone(), first)));
         let name = format!("batch-{}", step.name);
         // Each of a full batch's bundles may come in a message of its own.
         let capacity = BATCH_MAILBOX.max(step.batch.max_size);
@@ -168,11 +173,11 @@ pub(super) fn start_steps(
     }
     let _ = routes.steps.set(mailboxes);
     let mut wrong = Vec::new();
-    for (step, number, answer) in loading {
+    for (step, FirstInstance { number, loaded }) in loading {
         let answer = loop {
-            match answer.recv_timeout(Duration::from_millis(50)) {
+            match loaded.recv_timeout(Duration::from_millis(50)) {
                 Err(RecvTimeoutError::Timeout) if stop.is_stopped() => {
-                    return Err("stopped while the models were loading".into());
+                    return Err(StartError::Stopped);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 answer => break answer,
@@ -186,8 +191,10 @@ pub(super) fn start_steps(
     }
     wrong.dedup();
     if !wrong.is_empty() {
-        return Err(wrong.join("\n"));
+        return Err(StartError::Failed(wrong.join("\n")));
     }
-    watchdog.start().map_err(|error| format!("the system gives no thread for the watchdog: {error}"))?;
+    watchdog.start().map_err(|error| {
+        StartError::Failed(format!("the system gives no thread for the watchdog: {error}"))
+    })?;
     Ok(runtimes)
 }

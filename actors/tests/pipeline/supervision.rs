@@ -8,7 +8,7 @@ use crate::world::{
     self, DEVICE, ERROR, HANG, PANIC, Running, World, counting_pipeline, first_value, millis, record,
 };
 use lockstep_actors::status::State;
-use lockstep_actors::{PipelineEnd, PipelineError};
+use lockstep_actors::{PipelineEnd, PipelineError, PipelineFailure, StartError};
 use lockstep_engine::infer::step::{Fallback, OnOpenCircuit};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::sink::OutRecord;
@@ -295,7 +295,7 @@ fn supervisor_ends_a_loop_of_failures_with_a_reason() {
     let running = Running::supervised(Arc::default(), records, pipeline);
     let world = running.world.clone();
     match running.end() {
-        Err(PipelineError::Final(why)) => {
+        Err(PipelineError::Failed(PipelineFailure::Final(why))) => {
             assert!(why.contains("told to") && why.contains("gave up after 2 restarts"), "{why}");
         }
         other => panic!("{other:?}"),
@@ -313,7 +313,9 @@ fn supervisor_does_not_retry_a_failed_start() {
     let running = Running::supervised(Arc::default(), Vec::new(), pipeline);
     let world = running.world.clone();
     match running.end() {
-        Err(PipelineError::Start(why)) => assert!(why.contains("there is no backend"), "{why}"),
+        Err(PipelineError::Start(StartError::Failed(why))) => {
+            assert!(why.contains("there is no backend"), "{why}")
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!((world.loads(), world.status.actors()["pipeline"].restarts), (0, 0));

@@ -229,7 +229,7 @@ impl Running {
                 let number = of_parts.fence();
                 let from = of_parts.committed().unwrap_or(0);
                 let left = records.iter().filter(|record| record.position.offset.0 >= from);
-                Ok(parts(&of_parts, left.cloned().collect(), pipeline.clone(), number))
+                parts(&of_parts, left.cloned().collect(), pipeline.clone(), number)
             };
             supervise(make, policy, &of_parts.status, &asked)
         });

@@ -1,9 +1,8 @@
-//! Lets the binary and the tests find libtorch and librdkafka with no variable set: their directories go into the rpath.
+//! Lets the binaries and the tests of a package find libtorch and librdkafka with no variable set: their directories go into the rpath.
 
 use std::path::Path;
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
     for (variable, name) in [("LIBTORCH", "libtorch"), ("LIBRDKAFKA", "librdkafka")] {
         println!("cargo:rerun-if-env-changed={variable}");
         let root = std::env::var(variable).unwrap_or_default();

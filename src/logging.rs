@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// Format of the log on standard error
     #[arg(long = "log", global = true, value_enum, default_value_t = LogFormat::Text, env = "LOCKSTEP_LOG_FORMAT")]
     format: LogFormat,
-    /// Log level, or levels by module, as `info,lockstep_connectors=debug`
+    /// Log level, or levels by module, as `info,lockstep_kafka=debug`
     #[arg(long = "log-level", global = true, default_value = "info,actix_server=warn", env = "LOCKSTEP_LOG")]
     filter: String,
 }

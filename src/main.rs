@@ -4,16 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod assemble;
-mod bench;
 mod commands;
 mod feed;
 mod logging;
-mod manual_override;
 mod output;
 mod plot;
-mod settings;
-mod token;
 #[cfg(debug_assertions)]
 mod wall_clock;
 
@@ -59,7 +54,7 @@ enum Command {
     /// Simulate how shards, instances and processes follow a load, in virtual time
     Simulate(commands::simulate::Args),
     /// Measure Lockstep against the bare libraries
-    Bench(bench::Args),
+    Bench(lockstep_bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -80,7 +75,7 @@ fn main() -> ExitCode {
         Command::Top(args) => commands::top::run(args),
         Command::Scale(args) => commands::scale::run(args),
         Command::Simulate(args) => commands::simulate::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => lockstep_bench::run(args, &mut |report| output::print_line(report)),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

@@ -90,7 +90,7 @@ fn probes_and_scrapes_ask_where_lockstep_answers() {
         .find(|variable| text(&variable["name"]) == "LOCKSTEP_HTTP")
         .expect("beyond loopback, where it listens unless told");
     assert_eq!(text(&listen["value"]), format!("0.0.0.0:{}", number(&port["containerPort"])));
-    let routes = read("connectors/src/http/server.rs");
+    let routes = read("connectors/http/src/server.rs");
     for (probe, path) in [("livenessProbe", "/health/live"), ("readinessProbe", "/health/ready")] {
         let ask = &container[probe]["httpGet"];
         assert_eq!((text(&ask["path"]), &ask["port"]), (path, &port["name"]), "{probe}");

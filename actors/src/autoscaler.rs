@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
-use lockstep_engine::infer::backend::Device;
+use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::scaling::{Decision, Law, MachineResources, Scaled, StageWork};

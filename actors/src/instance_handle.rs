@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use lockstep_engine::infer::backend::BackendError;
+use lockstep_backend::BackendError;
 use tokio::sync::oneshot;
 
 use crate::message::Order;

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix::{Arbiter, System};
+use lockstep_backend::Backend;
 use lockstep_engine::budget::Budget;
-use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::job::Graph;
 use lockstep_engine::infer::view::LabelledView;

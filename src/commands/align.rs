@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use lockstep_engine::align::{AlignPolicy, Aligner, Event};
 use lockstep_engine::time::Timestamp;
+use lockstep_settings::load_alignment;
 use serde_json::Value;
 
 use super::Failure;
 use crate::plot::file::PlotFile;
-use crate::settings::load_alignment;
 use lines::{BundleOutcome, DryRunSample, Fate};
 use offset::Comparison;
 use plot::{PlotSelection, StreamRecording};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lockstep_connectors::kafka::embedded::{AUTO_PARTITIONS, EmbeddedBroker, LIMITS};
+use lockstep_kafka::embedded::{AUTO_PARTITIONS, EmbeddedBroker, LIMITS};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 

@@ -4,20 +4,20 @@ use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_backends::builtin::Builtin;
-use lockstep_backends::torch::TorchBackend;
-use lockstep_connectors::kafka::preflight::{self, Check, CheckOutcome};
+use lockstep_backend::Backend;
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
-use lockstep_engine::infer::backend::{Backend, Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::step::{Binding, OnOpenCircuit, Step};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::Preprocessor;
+use lockstep_kafka::preflight::{self, Check, CheckOutcome};
+use lockstep_settings::{Overrides, load, modality_word, schema, show_size};
 
 use super::Failure;
 use crate::output::print_line;
-use crate::settings::{Overrides, load, modality_word, schema, show_size};
 
 /// The longest wait for one answer of the brokers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -53,8 +53,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let pipeline = load(&config, &args.overrides)?;
     let mut loaded = Vec::new();
     if !args.no_load {
-        let torch = TorchBackend::new(pipeline.steps.iter().map(|step| step.model.device));
-        let outcomes = load_models(&pipeline.steps, &[&torch, &Builtin]);
+        let outcomes = load_models(&pipeline.steps, &lockstep_assemble::backends(&pipeline));
         let mut errors = Vec::new();
         for outcome in outcomes {
             match outcome {
@@ -90,7 +89,7 @@ fn connects(pipeline: &Pipeline) -> io::Result<bool> {
 
 /// Prepares each step's preprocessing and loads its model once, with its warm-up, on this thread. Returns the device or the
 /// error of each step, in the order of the steps.
-fn load_models(steps: &[Step], backends: &[&dyn Backend]) -> Vec<Result<String, String>> {
+fn load_models(steps: &[Step], backends: &[Arc<dyn Backend>]) -> Vec<Result<String, String>> {
     let load = |name: &str, model: &LoadModel| {
         let Some(backend) = backends.iter().find(|backend| backend.name() == name) else {
             let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
@@ -308,7 +307,8 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_engine::infer::backend::{BackendError, Model};
+    use lockstep_backend::{BackendError, Model};
+    use lockstep_builtin::Builtin;
 
     use super::*;
 
@@ -337,10 +337,10 @@ mod tests {
     #[test]
     fn check_names_the_step_of_each_unusable_model() {
         let steps = talking_face().steps;
-        let loaded = load_models(&steps, &[&Broken]);
+        let loaded = load_models(&steps, &[Arc::new(Broken)]);
         assert_eq!(loaded[0], Err("steps.faces: model faces/1: the file is cut short".to_owned()));
         assert_eq!(loaded[1], Err("steps.voice: model voice/1: the file is cut short".to_owned()));
-        let none = load_models(&steps, &[&Builtin]);
+        let none = load_models(&steps, &[Arc::new(Builtin)]);
         let error = none[0].clone().expect_err("builtin does not run TorchScript");
         assert!(error.contains("\"libtorch\"") && error.contains("one of builtin"), "{error}");
     }

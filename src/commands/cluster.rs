@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lockstep_engine::pipeline::{KafkaSpec, StartAt};
+use lockstep_settings as settings;
 
 use super::Failure;
-use crate::settings;
 
 /// The brokers and the properties of their clients.
 #[derive(clap::Args, Clone, Debug)]

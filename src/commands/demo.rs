@@ -11,17 +11,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lockstep_actors::{PipelineEnd, Status, Stop};
-use lockstep_connectors::kafka::embedded::EmbeddedBroker;
-use lockstep_connectors::kafka::tail::{From, Tail};
-use lockstep_connectors::kafka::{admin, embedded};
+use lockstep_assemble as assemble;
+use lockstep_kafka::embedded::EmbeddedBroker;
+use lockstep_kafka::tail::{From, Tail};
+use lockstep_kafka::{admin, embedded};
+use lockstep_settings::{Overrides, load};
 
 use self::summary::DemoCounts;
 use super::tail::render_line;
 use super::{Failure, cluster, run::stop_on_signals};
-use crate::assemble;
 use crate::feed::{self, FeedPlan, FeedStart};
 use crate::output::print_line;
-use crate::settings::{Overrides, load};
 
 const CONFIG: &str = "config/talking-face.toml";
 const CLIP: &str = ".setup/clip.mp4";

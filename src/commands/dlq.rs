@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Subcommand;
-use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::topic_snapshot::{SnapshotEvent, TopicSnapshot};
 use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_kafka::tail::TailRecord;
+use lockstep_kafka::topic_snapshot::{SnapshotEvent, TopicSnapshot};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;

@@ -2,7 +2,6 @@
 //! wrong, where, and what would be right.
 
 pub(crate) mod align;
-mod ask;
 pub(crate) mod broker;
 pub(crate) mod check;
 pub(crate) mod cluster;
@@ -18,4 +17,4 @@ pub(crate) mod top;
 pub(crate) mod topics;
 
 /// An error for people, printed as `error: …`.
-pub(crate) type Failure = Box<dyn std::error::Error>;
+pub(crate) use lockstep_assemble::Failure;

@@ -8,19 +8,19 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use lockstep_actors::{Observer, PipelineEnd, Status, Stop, Unobserved};
-use lockstep_connectors::kafka::topic_check::Findings;
-use lockstep_connectors::kafka::{self, preflight};
+use lockstep_assemble as assemble;
 use lockstep_engine::batch::BatchMode;
 use lockstep_engine::condition::{Cause, Conditions, Work};
 use lockstep_engine::ingest::until::{EndOffsets, time_left};
 use lockstep_engine::pipeline::Pipeline;
+use lockstep_kafka::topic_check::Findings;
+use lockstep_kafka::{self as kafka, preflight};
+use lockstep_settings::{Overrides, load};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
 use super::outcomes::Outcomes;
-use crate::assemble;
-use crate::settings::{Overrides, load};
 
 /// The longest wait for the brokers to describe the topics. Then the log reports it and the command retries.
 const BROKERS_WITHIN: Duration = Duration::from_secs(5);

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lockstep_connectors::http::{ScalingCount, ScalingCounts};
 use lockstep_engine::pipeline::HttpToken;
+use lockstep_http::client::ask;
+use lockstep_http::{ScalingCount, ScalingCounts};
+use lockstep_settings::token;
 
 use super::Failure;
-use super::ask::ask;
 use crate::output::print_line;
-use crate::token;
 
 const DETAILS: &str = "\
 Shows the numbers of shards and instances of a running process, or sets them. Streams and their models' state move while

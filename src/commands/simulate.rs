@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use lockstep_engine::scaling::model::{Plant, SimulationRun, SimulationSummary, run as run_model};
 use lockstep_engine::scaling::{Law, MachineResources, Policy, ScalingSpec};
+use lockstep_settings::{Overrides, load as load_pipeline};
 
 use super::Failure;
 use crate::plot::course;
 use crate::plot::file::PlotFile;
-use crate::settings::{Overrides, load as load_pipeline};
 
 mod draw;
 mod load;

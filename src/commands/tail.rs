@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lockstep_connectors::kafka::tail::{self, Tail};
+use lockstep_kafka::tail::{self, Tail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;

@@ -7,22 +7,19 @@ use std::time::{Duration, Instant};
 
 use lockstep_actors::Stop;
 use lockstep_engine::time::Timestamp;
+use lockstep_http::client::{Scrape, fetch};
+use lockstep_settings::parse_duration;
 
 use super::Failure;
 use super::run::stop_on_signals;
 use crate::plot::course;
 use crate::plot::file::PlotFile;
-use crate::settings::parse_duration;
-pub(crate) use fetch::fetch;
 use look::Look;
-pub(crate) use metrics::Scrape;
 use recording::Recording;
 use view::View;
 
-mod fetch;
 mod lines;
 mod look;
-mod metrics;
 mod recording;
 mod view;
 

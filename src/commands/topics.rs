@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use lockstep_connectors::kafka::admin::{self, CreateOutcome, TopicSpec};
-use lockstep_connectors::kafka::describe::Describer;
 use lockstep_engine::pipeline::KafkaSpec;
+use lockstep_kafka::admin::{self, CreateOutcome, TopicSpec};
+use lockstep_kafka::describe::Describer;
+use lockstep_settings::{self as settings, Overrides};
 
 use super::Failure;
 use crate::output::print_line;
-use crate::settings::{self, Overrides};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lockstep_connectors::kafka::sink::KafkaSink;
 use lockstep_engine::ingest::flac::Flac;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
 use lockstep_engine::time::{Timestamp, nanos};
+use lockstep_kafka::sink::KafkaSink;
 use parking_lot::Mutex;
 
 use crate::commands::Failure;

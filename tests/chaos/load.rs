@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::time::Timestamp;
+use lockstep_kafka::tail::TailRecord;
 use serde_json::Value;
 
 use crate::broker::{Broker, Producer};

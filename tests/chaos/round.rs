@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use lockstep_connectors::kafka::tail::{From, Tail, TailRecord};
+use lockstep_kafka::tail::{From, Tail, TailRecord};
 use serde_json::Value;
 
 use crate::broker::{Broker, header};

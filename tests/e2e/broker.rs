@@ -7,13 +7,13 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lockstep_connectors::kafka::embedded::EmbeddedBroker;
-use lockstep_connectors::kafka::sink::KafkaSink;
-use lockstep_connectors::kafka::tail::{From, Tail, TailRecord};
 use lockstep_engine::pipeline::{KafkaSpec, StartAt};
 use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
 use lockstep_engine::time::Timestamp;
+use lockstep_kafka::embedded::EmbeddedBroker;
+use lockstep_kafka::sink::KafkaSink;
+use lockstep_kafka::tail::{From, Tail, TailRecord};
 
 use crate::process::{Lockstep, PATIENCE};
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lockstep_connectors::kafka::tail::{From, Tail};
+use lockstep_kafka::tail::{From, Tail};
 
 use crate::broker::Broker;
 use crate::process::{Lockstep, PATIENCE};

@@ -18,7 +18,7 @@ fn topics_that_do_not_fit_are_refused_with_the_remedy(broker: &Broker) {
     let unlike = |topic: &str, partitions: i32| match &broker.embedded {
         Some(embedded) => embedded.create_topic(topic, partitions).expect("made"),
         None => {
-            use lockstep_connectors::kafka::admin::{TopicSpec, create_topics};
+            use lockstep_kafka::admin::{TopicSpec, create_topics};
             let spec = TopicSpec { name: topic.into(), partitions, replication: None, is_compacted: false };
             let made = create_topics(&broker.address, &Default::default(), &[spec], crate::process::PATIENCE);
             for made in made.expect("asked") {

@@ -35,7 +35,7 @@ fn records_that_were_deleted_unread_are_counted_and_logged() {
     publish(&broker, &pipeline, TOO_MANY);
     let mut run = pipeline.run(&[("LOCKSTEP_HTTP", "127.0.0.1:0")]);
     let last = (5 + TOO_MANY - 1) as i64;
-    let offset = |record: &lockstep_connectors::kafka::tail::TailRecord| {
+    let offset = |record: &lockstep_kafka::tail::TailRecord| {
         let result: serde_json::Value = serde_json::from_slice(&record.value).expect("JSON");
         result["inputs"]["bytes"]["samples"][0]["offset"].as_i64().expect("an offset")
     };

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::time::Timestamp;
+use lockstep_kafka::tail::TailRecord;
 use serde_json::Value;
 
 use crate::broker::{Broker, Producer, header};

@@ -33,7 +33,7 @@ fn two_processes_share_the_partitions() {
     second.says("partitions assigned partitions=1");
     publish(20);
     let mut follower = broker.follow(&pipeline.topic("results"));
-    let ids = |records: &[lockstep_connectors::kafka::tail::TailRecord]| -> BTreeSet<String> {
+    let ids = |records: &[lockstep_kafka::tail::TailRecord]| -> BTreeSet<String> {
         let ids = records.iter().filter_map(|record| {
             let result: serde_json::Value = serde_json::from_slice(&record.value).ok()?;
             Some(result["id"].to_string())

@@ -1,7 +1,5 @@
 //! The rules for single files and manifests. Each returns complaints: the place, the fault and the remedy.
 
-use std::collections::BTreeMap;
-
 use crate::source::{code_only, paths};
 
 /// The modules of the engine in the order of imports, after the foundations. A module may import those before it.
@@ -22,14 +20,6 @@ const STAGES: [&str; 11] = [
 /// The most lines of a file of code, and of a test.
 const LINES: usize = 400;
 const LINES_OF_A_TEST: usize = 800;
-
-/// External crates with their one home within a crate. The manifests hold the walls between crates, see [`manifest`].
-const HOMES: [(&str, &str); 4] = [
-    ("rdkafka", "connectors/src/kafka"),
-    ("rdkafka_sys", "connectors/src/kafka"),
-    ("actix_rt", "connectors/src/http"),
-    ("actix_web", "connectors/src/http"),
-];
 
 /// The modules that the engine's code may not name, each with the remedy.
 const NOT_IN_ENGINE: [(&str, &str); 6] = [
@@ -59,7 +49,6 @@ impl File<'_> {
 pub(crate) fn judge(file: &File<'_>) -> Vec<String> {
     let named = paths(&code_only(file.text));
     let mut wrong = Vec::new();
-    wrong.extend(homes(file, &named));
     wrong.extend(pure_engine(file, &named));
     wrong.extend(order_of_stages(file, &named));
     wrong.extend(length(file));
@@ -70,22 +59,6 @@ pub(crate) fn judge(file: &File<'_>) -> Vec<String> {
 /// Returns true if `path` is `start` or lies below it.
 fn names(path: &str, start: &str) -> bool {
     path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
-fn homes(file: &File<'_>, named: &[String]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (name, home) in HOMES {
-        // A module is a directory, or one file with its name.
-        let at_home = file.path.starts_with(&format!("{home}/")) || file.path == format!("{home}.rs");
-        if file.path.starts_with("connectors/src/") && !at_home && named.iter().any(|path| names(path, name))
-        {
-            wrong.push(format!(
-                "{}: names `{name}`, which stays in {home}; move the code there, or use a trait of the engine",
-                file.path
-            ));
-        }
-    }
-    wrong
 }
 
 fn pure_engine(file: &File<'_>, named: &[String]) -> Vec<String> {
@@ -151,41 +124,32 @@ fn header(file: &File<'_>) -> Option<String> {
     missing.then(|| format!("{}: begins without `//!`; describe the file in a sentence", file.path))
 }
 
+/// The crates with walls around them, and the only packages that may depend on each. `.` is the root package.
+const WALLS: [(&str, &[&str]); 20] = [
+    ("lockstep", &[]),
+    ("lockstep-bench", &["."]),
+    ("lockstep-assemble", &["bench", "."]),
+    ("lockstep-settings", &["bench", "."]),
+    ("lockstep-actors", &["assemble", "bench", "."]),
+    ("lockstep-torch", &["assemble", "bench"]),
+    ("lockstep-builtin", &["assemble", "."]),
+    ("lockstep-backend", &["backends/torch", "backends/builtin", "actors", "assemble", "bench", "."]),
+    ("lockstep-http", &["assemble", "bench", "."]),
+    ("lockstep-kafka", &["settings", "assemble", "bench", "."]),
+    ("lockstep-telemetry", &["connectors/http", "assemble", "bench"]),
+    ("rdkafka", &["connectors/kafka"]),
+    ("actix-web", &["connectors/http"]),
+    ("metrics-exporter-prometheus", &["connectors/telemetry"]),
+    ("tch", &["backends/torch", "bench"]),
+    ("libloading", &["backends/torch", "bench"]),
+    ("actix", &["actors"]),
+    ("tokio", &["actors"]),
+    ("rayon", &["actors"]),
+    ("crossbeam-channel", &["actors", "connectors/kafka", "bench", "."]),
+];
+
 /// Returns the complaints about dependencies that a manifest may not have. `.` is the root package.
 pub(crate) fn manifest(directory: &str, text: &str) -> Vec<String> {
-    let tables: BTreeMap<&str, &[&str]> = BTreeMap::from([
-        (
-            "engine",
-            &[
-                "lockstep",
-                "lockstep-backends",
-                "lockstep-actors",
-                "lockstep-connectors",
-                "tokio",
-                "actix",
-                "actix-rt",
-                "actix-web",
-                "rdkafka",
-                "tch",
-                "crossbeam-channel",
-                "rayon",
-                "libloading",
-                "metrics-exporter-prometheus",
-            ][..],
-        ),
-        (
-            "backends",
-            &["lockstep", "lockstep-actors", "lockstep-connectors", "rdkafka", "actix", "actix-web"],
-        ),
-        ("actors", &["lockstep", "lockstep-backends", "lockstep-connectors", "rdkafka", "tch", "actix-web"]),
-        ("connectors", &["lockstep", "lockstep-backends", "lockstep-actors", "tch", "actix"]),
-        (".", &["rdkafka", "tch", "actix", "actix-web"]),
-    ]);
-    let Some(banned) = tables.get(directory) else {
-        return vec![format!(
-            "{directory}/Cargo.toml: a crate without a rule; add its banned dependencies to `manifest`"
-        )];
-    };
     let parsed: toml::Table = match text.parse() {
         Ok(parsed) => parsed,
         Err(error) => return vec![format!("{directory}/Cargo.toml: {error}")],
@@ -193,7 +157,10 @@ pub(crate) fn manifest(directory: &str, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
         let Some(table) = parsed.get(kind).and_then(|value| value.as_table()) else { continue };
-        for name in table.keys().filter(|name| banned.contains(&name.as_str())) {
+        let behind_a_wall = |name: &&String| {
+            WALLS.iter().any(|(wall, within)| *wall == name.as_str() && !within.contains(&directory))
+        };
+        for name in table.keys().filter(behind_a_wall) {
             wrong.push(format!(
                 "{directory}/Cargo.toml: {kind} has `{name}`, which `{directory}` may not import; see \"Who may import whom\" in ARCHITECTURE.md"
             ));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use lockstep_connectors::kafka::admin::set_topic;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::time::Timestamp;
+use lockstep_kafka::admin::set_topic;
 
 use crate::broker::{Broker, Follower, header};
 use crate::pipeline::Pipeline;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::infer::backend::BackendError;
+use lockstep_backend::BackendError;
 use lockstep_engine::supervision::restart::{RestartDecision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;

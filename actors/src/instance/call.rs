@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lockstep_engine::infer::backend::{BackendError, Model};
+use lockstep_backend::{BackendError, Model};
 use lockstep_engine::infer::rows::{StepOutput, split};
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::sample::StreamKey;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::infer::backend::Backend;
+use lockstep_backend::Backend;
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::supervision::restart::{RestartPolicy, Restarts};
 use parking_lot::Mutex;

@@ -2,7 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lockstep_engine::infer::backend::{Backend, BackendError, LoadModel, Model};
+use lockstep_backend::{Backend, BackendError, Model};
+use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::step::OnOpenCircuit;
 
 use super::core::InstanceParts;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_engine::infer::backend::BackendError;
+use lockstep_backend::BackendError;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::HandedOver;
 use tokio::sync::OwnedSemaphorePermit;

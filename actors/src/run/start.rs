@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use crossbeam_channel::RecvTimeoutError;
+use lockstep_backend::Backend;
 use lockstep_engine::align::AlignPolicy;
-use lockstep_engine::infer::backend::Backend;
 use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::ingest::clock::IntakeClock;

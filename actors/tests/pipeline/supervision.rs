@@ -233,7 +233,8 @@ fn open_breaker_dead_letters_bundles_if_configured() {
 fn open_breaker_sends_bundles_to_the_fallback_model() {
     let mut pipeline = pipeline(1);
     let step = &mut pipeline.steps[0];
-    let model = lockstep_engine::infer::backend::LoadModel { name: "fallback".into(), ..step.model.clone() };
+    let model =
+        lockstep_engine::infer::load_model::LoadModel { name: "fallback".into(), ..step.model.clone() };
     step.care.tries = 1;
     step.care.on_open_circuit = OnOpenCircuit::Fallback(Box::new(Fallback { model, backend: "test".into() }));
     let world = Arc::new(World::default());

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, Status, Stop, run, supervise};
+use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
-use lockstep_engine::infer::backend::{Backend, BackendError, Device, LoadModel, Model};
 use lockstep_engine::infer::changelog::Carried;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
+use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
 use lockstep_engine::infer::view::LabelledView;

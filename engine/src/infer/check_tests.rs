@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::BatchPolicy;
-use crate::infer::backend::{Device, LoadModel};
+use crate::infer::load_model::{Device, LoadModel};
 use crate::infer::manifest::Manifest;
 use crate::infer::step::{Care, OutputView, Reduce};
 use crate::position::InputId;

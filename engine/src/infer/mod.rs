@@ -5,11 +5,11 @@
 //! apart again. [`retry`] finds the bundle that causes a failure. [`changelog`] keeps stream state across restarts.
 //! [`view`] turns one bundle's tensors into JSON for results.
 
-pub mod backend;
 pub mod changelog;
 pub mod check;
 pub mod extents;
 pub mod job;
+pub mod load_model;
 pub mod manifest;
 pub mod retry;
 pub mod rows;

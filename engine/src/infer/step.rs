@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::batch::BatchPolicy;
-use crate::infer::backend::LoadModel;
+use crate::infer::load_model::LoadModel;
 use crate::position::InputId;
 use crate::preprocess::Preprocess;
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::publish::side_output::replay::{DeadLetterHeaders, own_timestamp};
 use lockstep_engine::time::Timestamp;
+use lockstep_kafka::tail::TailRecord;
 
 /// Filters. A dead letter passes if it passes every given filter. A filter with several values passes any of them.
 #[derive(Clone, Debug, Default, clap::Args)]

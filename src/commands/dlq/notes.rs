@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_connectors::kafka::replay_offsets::ReplayOffsets;
-use lockstep_connectors::kafka::topic_snapshot::Range;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::side_output::note::{self, ReplayNote};
+use lockstep_kafka::replay_offsets::ReplayOffsets;
+use lockstep_kafka::topic_snapshot::Range;
 
 use super::Failure;
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
-use lockstep_connectors::kafka::replay_offsets;
-use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
 use lockstep_engine::position::{NextOffset, Offset};
 use lockstep_engine::publish::side_output::note::ReplayNote;
 use lockstep_engine::publish::side_output::replay::DeadLetterHeaders;
+use lockstep_kafka::replay_offsets;
+use lockstep_kafka::topic_snapshot::TopicSnapshot;
 
 use super::filter::{DeadLetterFilter, Place};
 use super::{Failure, place};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::publish::side_output::replay::{DeadLetterHeaders, own_timestamp};
 use lockstep_engine::sample::Header;
+use lockstep_kafka::tail::TailRecord;
 use serde_json::{Value, json};
 
 use super::place;

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use lockstep_connectors::kafka::admin;
-use lockstep_connectors::kafka::replay_offsets::ReplayOffsets;
-use lockstep_connectors::kafka::sink::KafkaSink;
-use lockstep_connectors::kafka::tail::TailRecord;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::side_output::replay;
 use lockstep_engine::publish::sink::{Delivery, OutRecord, Refusal, Sink};
+use lockstep_kafka::admin;
+use lockstep_kafka::replay_offsets::ReplayOffsets;
+use lockstep_kafka::sink::KafkaSink;
+use lockstep_kafka::tail::TailRecord;
 use parking_lot::Mutex;
 use serde_json::json;
 

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lockstep_connectors::kafka::tail::TailRecord;
-use lockstep_connectors::kafka::topic_snapshot::TopicSnapshot;
 use lockstep_engine::publish::side_output::replay::DeadLetterHeaders;
+use lockstep_kafka::tail::TailRecord;
+use lockstep_kafka::topic_snapshot::TopicSnapshot;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, Topic, notes, render};

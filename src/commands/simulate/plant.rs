@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use lockstep_engine::infer::backend::Device;
+use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::scaling::model::{Plant, PlantStep};
+use lockstep_settings::parse_duration;
 
 use super::Args;
-use crate::settings::parse_duration;
 
 /// Records inside at most: four chunks of 256 in the link to ingest, and four in each to the shards.
 const INSIDE: u64 = 2048;

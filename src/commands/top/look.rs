@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::metrics::Scrape;
+use lockstep_http::client::Scrape;
 
 /// The metrics of a process now and at the look before.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::commands::top::metrics::Scrape;
+use lockstep_http::client::Scrape;
 
 fn recording(began: Instant) -> Recording {
     Recording::new("host:1", began, Timestamp::from_millis(1_250))

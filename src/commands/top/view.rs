@@ -146,7 +146,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::commands::top::metrics::Scrape;
+    use lockstep_http::client::Scrape;
 
     fn scrape(records: u32, lag: u32) -> Scrape {
         Scrape::parse(&format!(

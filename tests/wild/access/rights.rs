@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use lockstep_connectors::kafka::admin::set_topic;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::time::Timestamp;
+use lockstep_kafka::admin::set_topic;
 
 use super::secured::{Pipeline, Secured, blocked_lines, until_health};
 use crate::broker::header;

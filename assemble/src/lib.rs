@@ -1,0 +1,252 @@
+//! The only module that names concrete types: Kafka's source and sink, and all backends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lockstep_actors::{
+    Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, StartError, Status, Stop,
+};
+use lockstep_backend::Backend;
+use lockstep_builtin::Builtin;
+use lockstep_engine::condition::{Condition, Conditions};
+use lockstep_engine::infer::view::{LabelledView, labels};
+use lockstep_engine::ingest::source::SourceControl;
+use lockstep_engine::ingest::until::EndOffsets;
+use lockstep_engine::pipeline::{Guarantee, Pipeline};
+use lockstep_engine::telemetry;
+use lockstep_http::{Changes, Health, HealthCheck, HttpHandle, HttpServer};
+use lockstep_kafka::Error as KafkaError;
+use lockstep_kafka::admin;
+use lockstep_kafka::membership::Membership;
+use lockstep_kafka::sink::KafkaSink;
+use lockstep_kafka::source::KafkaSource;
+use lockstep_kafka::transactional_id::TransactionalId;
+use lockstep_telemetry::install_recorder;
+use lockstep_torch::TorchBackend;
+
+mod manual_override;
+
+use manual_override::ManualOverride;
+
+/// An error for people: what was wrong, where, and what would be right.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// The share of the memory limit for records that Kafka's client reads ahead: one part in this many.
+pub const READ_AHEAD: u64 = 4;
+/// The share for records that wait to be sent. The rest is the budget of records in flight.
+pub const SEND_QUEUE: u64 = 8;
+
+/// Runs a pipeline on this thread until it reaches the given ends or is stopped. A pipeline that fails is replaced within
+/// `[supervision]`.
+pub fn run(
+    mut pipeline: Pipeline,
+    observer: Box<dyn Observer>,
+    status: Arc<Status>,
+    stop: &Stop,
+    until: Option<&EndOffsets>,
+) -> Result<PipelineEnd, Failure> {
+    let read_ahead = usize::try_from(pipeline.limits.memory / READ_AHEAD)?;
+    let send_queue = usize::try_from(pipeline.limits.memory / SEND_QUEUE)?;
+    pipeline.limits.memory -= (read_ahead + send_queue) as u64;
+    let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), SharedObserver::new(observer));
+    // A replaced pipeline must not leave a transaction open, which would block readers.
+    let id = TransactionalId::new(&pipeline.kafka);
+    let parts = || {
+        let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
+        let outputs = admin::output_topics(&pipeline).into_iter().chain(pipeline.publish.state.as_deref());
+        let outputs: Vec<String> = outputs.map(str::to_owned).collect();
+        let (producer, produced) = (spec.clone(), inputs.clone());
+        let id = id.clone();
+        let (guarantee, state) = (pipeline.delivery.guarantee, pipeline.publish.state.clone());
+        let membership = Arc::new(Membership::default());
+        let (member, tells_ends) = (membership.clone(), until.is_some());
+        let (source_status, sink_status) = (status.clone(), status.clone());
+        PipelineParts {
+            pipeline: pipeline.clone(),
+            views: views.clone(),
+            backends: backends.clone(),
+            source: Box::new(move |sink| {
+                let state = state.as_deref();
+                let watched = (membership, source_status as Arc<dyn Conditions>);
+                let source = KafkaSource::start(&spec, &inputs, state, read_ahead, watched, tells_ends, sink)
+                    .map_err(not_started)?;
+                Ok(source as Arc<dyn SourceControl>)
+            }),
+            send_queue,
+            sink: Box::new(move |on_delivery| {
+                let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+                Ok(match guarantee {
+                    Guarantee::AtLeastOnce => {
+                        let sink =
+                            KafkaSink::start_reporting(&producer, send_queue, on_delivery, sink_status);
+                        (Box::new(sink.map_err(not_started)?.keeping_order().for_topics(&outputs)), None)
+                    }
+                    Guarantee::ExactlyOnce => {
+                        let started = KafkaSink::start_transactional(
+                            (&producer, &id),
+                            &produced,
+                            send_queue,
+                            (member, sink_status),
+                            on_delivery,
+                        );
+                        let (sink, transactions) = started.map_err(not_started)?;
+                        (Box::new(sink.keeping_order().for_topics(&outputs)), Some(Box::new(transactions)))
+                    }
+                })
+            }),
+            observer: Box::new(observer.clone()),
+            status: status.clone(),
+            until: until.cloned(),
+        }
+    };
+    lockstep_actors::supervise(parts, pipeline.supervision.restarts, &status, stop).map_err(|error| {
+        match error {
+            PipelineError::Start(why) => format!("the pipeline did not start: {why}").into(),
+            PipelineError::Failed(why) => format!("the pipeline failed: {why}").into(),
+        }
+    })
+}
+
+fn not_started(error: KafkaError) -> StartError {
+    StartError::Failed(error.to_string())
+}
+
+/// All model runtimes.
+pub fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
+    let torch = TorchBackend::new(pipeline.steps.iter().map(|step| step.model.device));
+    vec![Arc::new(torch), Arc::new(Builtin)]
+}
+
+/// The views of each step, with the labels from their files.
+fn views(pipeline: &Pipeline) -> Result<Vec<Vec<LabelledView>>, Failure> {
+    let mut all = Vec::new();
+    for step in &pipeline.steps {
+        let mut views = Vec::new();
+        for view in &step.outputs {
+            let names = match view.labels_file() {
+                Some(file) => {
+                    let text = std::fs::read_to_string(file);
+                    Some(labels(&text.map_err(|error| format!("the labels {}: {error}", file.display()))?))
+                }
+                None => None,
+            };
+            views.push(LabelledView::new(view.clone(), names));
+        }
+        all.push(views);
+    }
+    Ok(all)
+}
+
+/// Starts to record metrics. Serves them and the pipeline's health if `[http]` has an address.
+pub fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<HttpHandle>, Failure> {
+    let recorder = install_recorder()?;
+    telemetry::describe();
+    let Some(listen) = &pipeline.http else { return Ok(None) };
+    let health = health(pipeline.name.clone(), status.clone());
+    let scaling = Changes {
+        scaling: Arc::new(ManualOverride::new(pipeline, status.clone())),
+        token: pipeline.http_token.clone(),
+    };
+    Ok(Some(HttpServer::start(listen, recorder, health, Some(scaling))?))
+}
+
+/// The answer of the health endpoint.
+pub fn health(name: String, status: Arc<Status>) -> HealthCheck {
+    Arc::new(move || Health {
+        ready: status.is_ready(),
+        live: status.failure().is_none(),
+        details: details(&name, &status),
+    })
+}
+
+fn details(name: &str, status: &Status) -> serde_json::Value {
+    let actors = status.actors().into_iter().map(|(who, actor)| {
+        let health = serde_json::json!({
+            "state": actor.state.as_str(),
+            "restarts": actor.restarts,
+            "last_error": actor.last_error,
+        });
+        (who, health)
+    });
+    let instances = status.instances().into_iter().map(|(step, instances)| {
+        let coming = instances.coming();
+        let of_step = serde_json::json!({
+            "current": instances.current(),
+            "asked": instances.asked(),
+            "loading": coming.is_loading,
+            "load_failures": coming.failures,
+            "last_error": coming.last_error,
+            "most": coming.most,
+        });
+        (step, of_step)
+    });
+    let conditions = status.conditions();
+    let breakers = status.breakers().into_iter();
+    let breakers = breakers.map(|(step, breaker)| (step, breaker.state.as_str().into()));
+    serde_json::json!({
+        "pipeline": name,
+        "partitions": status.partitions.load(Ordering::Relaxed),
+        "bundles_in_flight": status.bundles_in_flight(),
+        "results": status.results.load(Ordering::Relaxed),
+        "trouble": conditions.first().map(|condition| format!("cannot {}: {}", condition.work.as_str(), condition.cause)),
+        "conditions": conditions.iter().map(shown).collect::<Vec<_>>(),
+        "upstream": status.upstream(),
+        "failure": status.failure(),
+        "actors": actors.collect::<serde_json::Map<_, _>>(),
+        "instances": instances.collect::<serde_json::Map<_, _>>(),
+        "breakers": breakers.collect::<serde_json::Map<String, serde_json::Value>>(),
+    })
+}
+
+/// A condition that blocks work, for people.
+fn shown(condition: &Condition) -> serde_json::Value {
+    serde_json::json!({
+        "work": condition.work.as_str(),
+        "on": condition.on,
+        "cause": condition.cause.what,
+        "remedy": condition.cause.remedy,
+        "since": condition.since.to_string(),
+        "reports": condition.reports,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_engine::supervision::breaker::BreakerState;
+
+    use super::*;
+
+    #[test]
+    fn health_tells_of_each_actor_and_breaker_and_follows_them() {
+        let status = Arc::new(Status::default());
+        let check = health("faces".into(), status.clone());
+        status.running.store(true, Ordering::Relaxed);
+        for who in ["pipeline", "publish", "infer-faces-0"] {
+            status.starting(who);
+            assert!(!check().ready, "{who} is not ready yet");
+            status.running(who);
+        }
+        assert!(check().ready && check().live);
+        status.failed("infer-faces-0", "the device is gone");
+        assert!(!check().ready && check().live, "it is being replaced");
+        status.starting("infer-faces-0");
+        status.running("infer-faces-0");
+        assert!(check().ready);
+        let shown = check().details["actors"]["infer-faces-0"].to_string();
+        assert_eq!(shown, r#"{"last_error":"the device is gone","restarts":1,"state":"running"}"#);
+        status.set_breaker("faces", BreakerState::Open, true);
+        assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
+        status.set_breaker("faces", BreakerState::Open, false);
+        assert!(check().ready, "bundles that take the fallback do not wait");
+        status.instances_of("faces").ask(3);
+        let shown = &check().details["instances"]["faces"];
+        assert_eq!(
+            (&shown["current"], &shown["asked"], &shown["loading"]),
+            (&0.into(), &3.into(), &false.into())
+        );
+        assert!(check().ready, "readiness does not wait for a new instance");
+        status.set_failure("it failed too often");
+        assert!(!check().ready && !check().live);
+        assert_eq!(check().details["actors"]["pipeline"]["state"], "failed");
+    }
+}

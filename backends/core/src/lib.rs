@@ -1,0 +1,100 @@
+//! The trait of model runtimes: small and synchronous. A model is created on the thread that owns it and never leaves
+//! that thread, so a runtime's handles need be neither `Send` nor `Sync`.
+
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::load_model::LoadModel;
+use lockstep_engine::tensor::Tensor;
+
+/// A model runtime: loads models.
+pub trait Backend: Send + Sync {
+    /// The name in `model.toml`: `libtorch`.
+    fn name(&self) -> &'static str;
+
+    /// Loads a model on the calling thread, checks it against its signature as far as the file allows, and warms it up
+    /// if configured.
+    ///
+    /// # Errors
+    /// An error in the file, the device or the signature, with the tensor, its shape and the expected shape.
+    fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError>;
+
+    /// The devices that `auto` may choose from, best first, for humans: `cuda:0 (NVIDIA H100)`, `cpu`.
+    fn devices(&self) -> Vec<String>;
+}
+
+/// A loaded model, on the thread that loaded it.
+pub trait Model {
+    /// Runs one batch. `inputs` are in the order of the signature's inputs, the result in the order of its outputs. The
+    /// model may take the memory of inputs for its outputs; the caller reuses the rest.
+    ///
+    /// # Errors
+    /// The runtime's message, or the tensor whose shape differs from the signature.
+    fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError>;
+
+    /// Releases cached memory after [`BackendError::OutOfMemory`]. Does nothing unless the runtime can.
+    fn release_memory(&mut self) {}
+
+    /// The device of the model: `cpu` or `cuda:0`.
+    fn device(&self) -> &str;
+}
+
+/// An error of a runtime.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The model cannot be used.
+    #[error("model {model}: {message}")]
+    Load {
+        /// Name and version.
+        model: String,
+        /// The fault, and what would be right.
+        message: String,
+    },
+    /// This batch failed; the next may succeed.
+    #[error("model {model}: {message}")]
+    Run {
+        /// Name and version.
+        model: String,
+        /// The fault.
+        message: String,
+    },
+    /// This batch is too large for the memory; a smaller one may succeed.
+    #[error("model {model} on {device}: {message}")]
+    OutOfMemory {
+        /// Name and version.
+        model: String,
+        /// The device.
+        device: String,
+        /// The fault.
+        message: String,
+    },
+    /// The device is lost or failing: this copy of the model can run no more on it.
+    #[error("model {model} on {device}: {message}")]
+    Device {
+        /// Name and version.
+        model: String,
+        /// The device.
+        device: String,
+        /// The fault.
+        message: String,
+    },
+}
+
+/// The name and version, for messages.
+pub fn named(model: &LoadModel) -> String {
+    format!("{}/{}", model.name, model.version)
+}
+
+/// Checks a batch against the signature, and learns the values of its names.
+pub fn check_inputs(model: &LoadModel, inputs: &[Tensor]) -> Result<Extents, BackendError> {
+    let refuse = |message: String| BackendError::Run { model: named(model), message };
+    let specs = &model.signature.inputs;
+    if specs.len() != inputs.len() {
+        return Err(refuse(format!("{} inputs were given, it takes {}", inputs.len(), specs.len())));
+    }
+    let mut extents = Extents::default();
+    for (spec, input) in specs.iter().zip(inputs) {
+        extents
+            .fit("input", spec, input.dtype(), input.shape())
+            .map_err(|mismatch| refuse(mismatch.to_string()))?;
+    }
+    Ok(extents)
+}

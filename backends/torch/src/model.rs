@@ -1,0 +1,143 @@
+//! A TorchScript model on the thread that loaded it.
+
+use lockstep_backend::{BackendError, Model};
+use lockstep_backend::{check_inputs, named};
+use lockstep_engine::infer::load_model::LoadModel;
+use lockstep_engine::infer::rows::check_outputs;
+use lockstep_engine::infer::signature::Signature;
+use lockstep_engine::tensor::Tensor;
+use tch::{CModule, IValue, TchError};
+
+use super::convert::{Staged, flatten, said, to_host};
+
+pub(super) struct TorchModel {
+    module: CModule,
+    model: LoadModel,
+    device: tch::Device,
+    device_name: String,
+    /// One for each input.
+    staged: Vec<Staged>,
+}
+
+impl TorchModel {
+    /// Loads the file and runs it once for each warm-up size, which also shows whether its outputs are
+    /// what the signature says.
+    pub(super) fn load(model: &LoadModel, device: tch::Device) -> Result<Self, BackendError> {
+        let refuse = |message: String| BackendError::Load { model: named(model), message };
+        if !model.file.is_file() {
+            return Err(refuse(format!("there is no file {}", model.file.display())));
+        }
+        ready_thread(model.threads).map_err(refuse)?;
+        let mut module = CModule::load_on_device(&model.file, device).map_err(|error| {
+            refuse(format!("{} is not a TorchScript file that loads: {}", model.file.display(), said(&error)))
+        })?;
+        module.f_set_eval().map_err(|error| refuse(said(&error)))?;
+        let device_name = match device {
+            tch::Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        };
+        let staged = model.signature.inputs.iter().map(|_| Staged::default()).collect();
+        let mut loaded = Self { module, model: model.clone(), device, device_name, staged };
+        for rows in &model.warm_up {
+            let mut inputs = loaded.zeros(*rows).map_err(refuse)?;
+            loaded.run(&mut inputs).map_err(|error| match error {
+                BackendError::Run { model, message } => BackendError::Load {
+                    model,
+                    message: format!("a batch of {rows} of zeros fails: {message}"),
+                },
+                other => other,
+            })?;
+        }
+        Ok(loaded)
+    }
+
+    /// Inputs of zeros for a batch of `rows` rows.
+    fn zeros(&self, rows: usize) -> Result<Vec<Tensor>, String> {
+        let extents = self.model.extents.with_batch(rows);
+        let zeros = |spec: &lockstep_engine::infer::signature::TensorSpec| {
+            let shape: Option<Vec<usize>> = extents.shape(spec).into_iter().collect();
+            shape.map(|shape| Tensor::zeros(spec.dtype, &shape)).ok_or_else(|| {
+                format!("input {} is {spec}: to warm it up, its named extents must be known", spec.name)
+            })
+        };
+        self.model.signature.inputs.iter().map(zeros).collect()
+    }
+
+    fn forward(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+        let staged = self.staged.iter_mut().zip(inputs);
+        let arguments = staged
+            .map(|(staged, input)| staged.fill(input, self.device).map(IValue::Tensor))
+            .collect::<Result<Vec<_>, _>>()?;
+        let returned = tch::no_grad(|| self.module.forward_is(&arguments))?;
+        let mut outputs = Vec::with_capacity(self.model.signature.outputs.len());
+        flatten(returned, &mut outputs)?;
+        outputs.iter().map(to_host).collect()
+    }
+
+    /// The meaning of an error of libtorch for this model.
+    fn error(&self, error: &TchError) -> BackendError {
+        let message = said(error);
+        let (model, device) = (named(&self.model), self.device_name.clone());
+        if is_out_of_memory(&message) {
+            return BackendError::OutOfMemory { model, device, message };
+        }
+        // After most errors of CUDA itself every later call fails as well; being out of memory is not one.
+        if message.contains("CUDA error") {
+            return BackendError::Device { model, device, message };
+        }
+        BackendError::Run { model, message }
+    }
+}
+
+impl Model for TorchModel {
+    fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
+        let mut extents = check_inputs(&self.model, inputs)?;
+        let outputs = self.forward(inputs).map_err(|error| self.error(&error))?;
+        let signature: &Signature = &self.model.signature;
+        check_outputs(signature, &mut extents, &outputs).map_err(|mismatch| BackendError::Run {
+            model: named(&self.model),
+            message: format!("{mismatch}; the model file and its model.toml do not agree"),
+        })?;
+        Ok(outputs)
+    }
+
+    fn device(&self) -> &str {
+        &self.device_name
+    }
+}
+
+/// True if libtorch reports a lack of memory. On a GPU the message has "CUDA out of memory" or "CUDA error: out of
+/// memory"; on a CPU "DefaultCPUAllocator: can't allocate memory" (c10/cuda/CUDACachingAllocator.cpp,
+/// c10/core/impl/alloc_cpu.cpp).
+fn is_out_of_memory(message: &str) -> bool {
+    ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|said| message.contains(said))
+}
+
+/// Sets up the calling thread for a model; see the head of this module's parent.
+pub fn ready_thread(threads: usize) -> Result<(), String> {
+    let count = i32::try_from(threads).ok().filter(|count| (1..=1024).contains(count));
+    let count = count.ok_or_else(|| format!("threads is {threads}; it must be from 1 to 1024"))?;
+    // A thread's first use of libtorch takes over the process's default, which another thread may have set. The query
+    // comes first, so that this cannot undo the setting.
+    let _ = tch::get_num_threads();
+    tch::set_num_threads(count);
+    tch::jit::f_set_graph_executor_optimize(false).map_err(|error| said(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_memory_is_distinguished_from_a_lost_device() {
+        for said in [
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB",
+            "CUDA error: out of memory",
+            "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to \
+             allocate 1099511627776 bytes. Error code 12 (Cannot allocate memory)",
+        ] {
+            assert!(is_out_of_memory(said), "{said}");
+        }
+        assert!(!is_out_of_memory("CUDA error: device-side assert triggered"));
+    }
+}

@@ -1,0 +1,173 @@
+//! `lockstep bench`: Lockstep against the bare libraries, in one process and one run, as ratios.
+
+pub mod bare;
+mod cpu;
+mod delivery;
+mod drive;
+mod efficiency;
+mod feed;
+mod gpu;
+mod latency;
+mod live;
+mod load;
+mod overhead;
+mod pipelines;
+mod report;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_actors::Status;
+use lockstep_assemble as assemble;
+use lockstep_assemble::Failure;
+use lockstep_engine::telemetry;
+use lockstep_http::HttpServer;
+use lockstep_kafka::admin::{self, TopicSpec};
+use lockstep_kafka::embedded::EmbeddedBroker;
+use lockstep_telemetry::{Metrics, install_recorder};
+
+use self::report::Report;
+
+const DETAILS: &str = "\
+Each bench runs a pipeline in this process and, by turns with it, what a bare library does on the same data. Figures
+depend on the machine and on what else runs there; ratios of one run less so. Metrics are recorded meanwhile, as in
+`lockstep run`.
+
+Exits with 0 when the figures are there, whether or not they meet their goals, and with 2 when this machine has
+not what the bench needs (a GPU).";
+
+/// The arguments of `lockstep bench`.
+#[derive(clap::Args)]
+#[command(after_long_help = DETAILS)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Print one JSON object for each bench
+    #[arg(long, global = true)]
+    json: bool,
+    /// About how long to measure each case, in seconds; of `load`, how long the step lasts [default: 20; of `load` 60]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=3600))]
+    seconds: Option<u64>,
+    /// Brokers to measure on; topics named lockstep-bench-… are made there [default: an embedded broker]
+    #[arg(long, global = true, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+}
+
+#[derive(Clone, clap::Subcommand)]
+enum Bench {
+    /// A pipeline without a model against a bare librdkafka loop: the ratio of throughput
+    Overhead,
+    /// A pipeline with a model that dominates against the bare forward loop: the ratio of throughput
+    Efficiency,
+    /// Exactly-once against at-least-once: the ratio of throughput; takes --brokers, as the embedded one keeps no transactions apart
+    Delivery,
+    /// Latency that Lockstep adds to a result at half of the sustainable rate
+    Latency,
+    /// ResNet-50 on an NVIDIA GPU: one at a time, asynchronous, and asynchronous with batching
+    Gpu {
+        /// `cpu` runs it small and without figures of a GPU, to see that it works
+        #[arg(long, hide = true, default_value = "cuda:0")]
+        device: String,
+    },
+    /// Behaviour under load: a step to three times the sustainable rate, the scaling policies, resharding, and up to 100000
+    /// streams. Measures memory, ages, pauses and losses. Use --brokers: the embedded broker takes part of the machine and has
+    /// little room
+    Load {
+        /// Measure only this; may be given several times [default: all]
+        #[arg(long = "part", value_name = "PART")]
+        parts: Vec<load::LoadPart>,
+    },
+    /// `overhead`, `efficiency` and `latency`, one after the other
+    All,
+}
+
+/// Runs the benches that `args` name and hands each report to `print`, as a table or as JSON.
+///
+/// # Errors
+/// A bench that cannot run here, with its reason, or a report that cannot be printed.
+pub fn run(args: Args, print: &mut dyn FnMut(String) -> std::io::Result<()>) -> Result<ExitCode, Failure> {
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures mean nothing; use cargo build --release");
+    }
+    if let Bench::Gpu { device } = &args.bench
+        && !gpu::is_there(device)?
+    {
+        return Ok(ExitCode::from(2));
+    }
+    let recorder = install_recorder()?;
+    telemetry::describe();
+    let health = assemble::health("bench".to_owned(), Arc::new(Status::default()));
+    let _http = HttpServer::start("127.0.0.1:0", recorder.clone(), health, None)?;
+
+    let benches = match args.bench.clone() {
+        Bench::All => vec![Bench::Overhead, Bench::Efficiency, Bench::Latency],
+        one => vec![one],
+    };
+    for bench in benches {
+        let report = measure(&bench, &args, &recorder)?;
+        if args.json {
+            print(report.json()?)?;
+        } else {
+            print(report.table())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Failure> {
+    let by_default = if matches!(bench, Bench::Load { .. }) { 60 } else { 20 };
+    let seconds = Duration::from_secs(args.seconds.unwrap_or(by_default));
+    let ground = Ground::new(args.brokers.clone(), seconds, metrics.clone())?;
+    match bench {
+        Bench::Overhead => overhead::run(&ground),
+        Bench::Efficiency => efficiency::run(&ground),
+        Bench::Latency => latency::run(&ground),
+        Bench::Delivery => delivery::run(&ground),
+        Bench::Load { parts } => load::run(&ground, parts),
+        Bench::Gpu { device } => gpu::run(&ground, device),
+        Bench::All => Err("one bench at a time is measured".into()),
+    }
+}
+
+/// The broker, the metrics and the folder that all benches share.
+struct Ground {
+    /// Ends with the bench.
+    embedded: Option<EmbeddedBroker>,
+    brokers: String,
+    budget: Duration,
+    /// The metrics of this process.
+    metrics: Metrics,
+}
+
+/// The bytes that fit into a partition of the embedded broker, with room to spare.
+const PARTITION_BYTES: usize = 4 << 20;
+
+impl Ground {
+    fn new(brokers: Option<String>, budget: Duration, metrics: Metrics) -> Result<Self, Failure> {
+        let embedded = brokers.is_none().then(|| EmbeddedBroker::start(&[])).transpose()?;
+        let brokers = brokers.or_else(|| embedded.as_ref().map(|b| b.address().to_owned()));
+        Ok(Self { embedded, brokers: brokers.unwrap_or_default(), budget, metrics })
+    }
+
+    /// Makes a topic under a name that no other run has.
+    fn topic(&self, what: &str, partitions: i32) -> Result<String, Failure> {
+        let unique = lockstep_engine::time::Timestamp::now().as_millis();
+        let name = format!("lockstep-bench-{what}-{unique}");
+        match &self.embedded {
+            Some(broker) => broker.create_topic(&name, partitions)?,
+            None => {
+                let topic =
+                    TopicSpec { name: name.clone(), partitions, replication: None, is_compacted: false };
+                let made = admin::create_topics(
+                    &self.brokers,
+                    &std::collections::BTreeMap::new(),
+                    &[topic],
+                    Duration::from_secs(10),
+                )?;
+                made.into_iter().collect::<Result<Vec<_>, _>>()?;
+            }
+        }
+        Ok(name)
+    }
+}

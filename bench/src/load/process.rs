@@ -1,0 +1,128 @@
+//! `lockstep run` as a process of its own, with requests for its metrics and its memory.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use lockstep_actors::Stop;
+
+use lockstep_assemble::Failure;
+use lockstep_http::client::{Scrape, fetch};
+
+/// The longest that it may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A running pipeline. Killed when dropped.
+pub(super) struct Process {
+    child: Child,
+    address: String,
+}
+
+/// The memory of a process that is in RAM (resident set size), in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// Now.
+    pub(super) now: f64,
+    /// At most, ever.
+    pub(super) most: f64,
+}
+
+/// A free address on the loopback interface.
+pub(super) fn free_address() -> Result<String, Failure> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+impl Process {
+    /// Starts it, with its metrics at that address and these variables in its environment, and waits until it runs.
+    pub(super) fn start(
+        config: &Path,
+        address: String,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LOCKSTEP_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("run").arg(config).args(["--log-level", "warn"]).envs(environment.iter().copied());
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let mut process = Self { child, address };
+        process.wait_for("does not run", |scrape| scrape.sum("lockstep_shards").unwrap_or(0.0) > 0.0)?;
+        Ok(process)
+    }
+
+    /// Requests its metrics.
+    pub(super) fn ask(&self) -> Result<Scrape, Failure> {
+        Ok(fetch(&self.address)?)
+    }
+
+    /// Asks until it says so.
+    pub(super) fn wait_for(&mut self, else_it: &str, so: impl Fn(&Scrape) -> bool) -> Result<(), Failure> {
+        for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("the pipeline under load has ended: {status}").into());
+            }
+            if self.ask().is_ok_and(|scrape| so(&scrape)) {
+                return Ok(());
+            }
+            Stop::default().wait(LOOK_EVERY);
+        }
+        Err(format!("the pipeline under load {else_it} within {} s", PATIENCE.as_secs()).into())
+    }
+
+    /// The memory that it takes. None where the system does not say.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        memory(&std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?)
+    }
+
+    /// Asks it to end in order, and waits until it has.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        let id = self.child.id().to_string();
+        let told = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status()?;
+        if !told.success() {
+            return Err("the pipeline under load ended too early".into());
+        }
+        for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(format!("the pipeline under load did not end in order: {status}").into());
+                }
+                None => Stop::default().wait(LOOK_EVERY),
+            };
+        }
+        Err("the pipeline under load does not end".into())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended by itself cannot be killed, and need not.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `VmRSS` and `VmHWM` of proc(5)'s `status`.
+fn memory(status: &str) -> Option<Memory> {
+    let of = |name: &str| -> Option<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes * 1024.0)
+    };
+    Some(Memory { now: of("VmRSS")?, most: of("VmHWM")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_is_resident_now_and_was_at_most() {
+        let found = memory("Name:\tlockstep\nVmHWM:\t   2048 kB\nVmRSS:\t    1024 kB\n").expect("both");
+        assert_eq!((found.now, found.most), (1_048_576.0, 2_097_152.0));
+        assert!(memory("Name:\tlockstep\n").is_none());
+    }
+}

@@ -1,0 +1,39 @@
+//! The model that a step loads, and its device.
+
+use std::path::PathBuf;
+
+use crate::infer::extents::Extents;
+use crate::infer::signature::Signature;
+
+/// The model to load, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadModel {
+    /// Its name in the repository.
+    pub name: String,
+    /// Its version in the repository.
+    pub version: String,
+    /// The file with its code and weights.
+    pub file: PathBuf,
+    /// The tensors of the model.
+    pub signature: Signature,
+    /// The device.
+    pub device: Device,
+    /// Threads inside one operation. More than one is mostly slower on a machine that does other work as well.
+    pub threads: usize,
+    /// Batch sizes to run once at load with zeros, so that the first real batch is not slow.
+    pub warm_up: Vec<usize>,
+    /// The extents of the signature's names in those runs, as found by [`crate::infer::check::check_steps`].
+    pub extents: Extents,
+}
+
+/// The device of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// A GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU by its index.
+    Cuda(usize),
+}

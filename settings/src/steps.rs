@@ -1,0 +1,390 @@
+//! The models and the inputs of each: `[models]` and `[steps]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lockstep_engine::infer::check::{StepPart, check_known};
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::infer::step::{Binding, Care, Step};
+use lockstep_engine::position::InputId;
+use toml::de::DeValue;
+
+use super::batching::{MOST, batch};
+use super::device::device;
+use super::inputs::{Inputs, check_name};
+use super::kinds::{count, list, path, shown, string};
+use super::models::{RepositoryModel, find};
+use super::problem::{did_you_mean, listed};
+use super::reader::Section;
+use super::scaling::MOST_INSTANCES;
+use super::supervision::{care, like_its_model};
+use super::tensors;
+use super::{order, outputs};
+
+/// A step as written: references to other steps are still names.
+struct Draft<'a> {
+    section: Section<'a>,
+    name: String,
+    found: Option<RepositoryModel>,
+    care: Care,
+}
+
+/// Reads `[models]` and `[steps]`. The steps come sorted, each after the steps that it takes from.
+pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> Vec<Step> {
+    let repository = repository(root, base);
+    let example = "[steps.faces] with model = \"faces\"";
+    let Some(section) = root.required_table("steps", example) else { return Vec::new() };
+    if section.names().is_empty() {
+        section.wrong_here(format!("has no steps; write {example}"));
+    }
+    let mut drafts = Vec::new();
+    for name in section.names() {
+        check_name(&section, name, "a step");
+        if let Some(step) = section.named(name) {
+            let found = model(&step, &repository);
+            let care = care(&step, found.as_ref(), |fallback| model(fallback, &repository));
+            drafts.push(Draft { section: step, name: name.to_owned(), found, care });
+        }
+    }
+    let takes: Vec<Vec<usize>> = drafts.iter().map(|draft| taken_from(draft, &drafts)).collect();
+    let mut is_sorted = true;
+    let order = order::sorted(&takes).unwrap_or_else(|cycle| {
+        is_sorted = false;
+        let names: Vec<&str> =
+            cycle.iter().filter_map(|step| drafts.get(*step)).map(|draft| draft.name.as_str()).collect();
+        if let Some(draft) = cycle.first().and_then(|step| drafts.get(*step)) {
+            draft.section.wrong_here(format!(
+                "takes from itself through {}; take from steps only that do not wait for it",
+                names.join(" -> ")
+            ));
+        }
+        (0..drafts.len()).collect()
+    });
+    let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let reader = StepReader { drafts: &drafts, place: &place, inputs, base };
+    let mut steps: Vec<Option<ReadStep>> =
+        order.iter().map(|step| drafts.get(*step).and_then(|draft| reader.step(draft))).collect();
+    if is_sorted {
+        check_shapes(&mut steps, &section);
+    }
+    steps.into_iter().flatten().map(|read| read.step).collect()
+}
+
+/// A step that could be read.
+struct ReadStep {
+    step: Step,
+    /// True if its bindings have no mistake yet: a shape that does not fit would be noted twice.
+    is_bound: bool,
+    /// True if its outputs have no mistake yet.
+    is_shown: bool,
+}
+
+/// Notes the shapes that do not fit across the steps that could be read, and sets the known extents of each.
+fn check_shapes(steps: &mut [Option<ReadStep>], section: &Section<'_>) {
+    let known: Vec<Option<&Step>> = steps.iter().map(|read| read.as_ref().map(|read| &read.step)).collect();
+    let (extents, mismatches) = check_known(&known, &tensors::row_of);
+    for mismatch in mismatches {
+        let read = steps.get(mismatch.step).and_then(Option::as_ref);
+        let is_new = read.is_some_and(|read| match mismatch.part {
+            StepPart::Inputs => read.is_bound,
+            StepPart::Outputs => read.is_shown,
+        });
+        if is_new {
+            section.wrong_here(mismatch.what);
+        }
+    }
+    for (read, extents) in steps.iter_mut().zip(extents) {
+        if let Some(ReadStep { step, .. }) = read {
+            step.model.extents = extents;
+            like_its_model(&mut step.care, &step.model);
+        }
+    }
+}
+
+fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
+    let default = base.join("../models");
+    let Some(section) = root.table("models") else { return default };
+    let repository = section.or("repository", default, |value| path(value).map(|path| base.join(path)));
+    section.finish();
+    repository
+}
+
+fn model(step: &Section<'_>, repository: &Path) -> Option<RepositoryModel> {
+    let version = step.optional("version", |value| match value {
+        DeValue::Integer(number) => Ok(number.to_string()),
+        _ => plain(value),
+    });
+    let name = step.required("model", "model = \"…\" with the name of a folder of the repository", plain)?;
+    find(repository, &name, version.as_deref()).map_err(|error| step.wrong(error.key, error.message)).ok()
+}
+
+/// The name of one folder. A path could leave the repository and load any file as a model.
+fn plain(value: &DeValue<'_>) -> Result<String, String> {
+    let name = string(value)?;
+    if name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        return Err(format!("{} is no folder's name; write the name of one folder", shown(value)));
+    }
+    Ok(name)
+}
+
+/// The drafts that a draft takes from, by the text of its bindings. Mistakes in them are noted later.
+fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
+    let Some(inputs) = draft.section.table("inputs") else { return Vec::new() };
+    let from = |name: &str| {
+        let source = inputs.text_at(name, "from")?;
+        let (step, _) = source.split_once('.')?;
+        drafts.iter().position(|draft| draft.name == step)
+    };
+    inputs.names().into_iter().filter_map(from).collect()
+}
+
+mod unfitted;
+
+struct StepReader<'a, 'd> {
+    drafts: &'d [Draft<'a>],
+    /// Each draft's index in the pipeline, by its index here.
+    place: &'d BTreeMap<usize, usize>,
+    inputs: Option<&'d Inputs>,
+    base: &'d Path,
+}
+
+impl StepReader<'_, '_> {
+    fn step(&self, draft: &Draft<'_>) -> Option<ReadStep> {
+        let section = &draft.section;
+        let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
+        let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
+        let device = section.or("device", Device::Auto, device);
+        let threads = section.or("threads", 1, count(1..=1024));
+        let most = max_batch.unwrap_or(MOST).max(1);
+        let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
+        let batch = batch(section, max_batch);
+        let Some(found) = &draft.found else {
+            // Without a signature only mistakes that do not depend on it can be noted.
+            self.unfitted(section);
+            outputs::read(section, None, self.base, true);
+            section.finish();
+            return None;
+        };
+        let before = section.problem_count();
+        let bindings = self.bindings(section, &found.signature);
+        let is_bound = section.problem_count() == before;
+        let has_image = bindings.iter().any(|binding| {
+            let image =
+                |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
+            // A binding that could not be read may be one.
+            binding.is_none()
+                || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
+        });
+        let before = section.problem_count();
+        let outputs = outputs::read(section, Some(&found.signature), self.base, has_image);
+        let is_shown = section.problem_count() == before;
+        section.finish();
+        let step = Step {
+            name: draft.name.clone(),
+            model: LoadModel {
+                name: found.name.clone(),
+                version: found.version.clone(),
+                file: found.file.clone(),
+                signature: found.signature.clone(),
+                device,
+                threads,
+                warm_up,
+                extents: Extents::default(),
+            },
+            backend: found.backend.clone(),
+            instances,
+            batch,
+            bindings: bindings.into_iter().collect::<Option<_>>()?,
+            outputs,
+            care: draft.care.clone(),
+        };
+        Some(ReadStep { step, is_bound, is_shown })
+    }
+
+    fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {
+        let wanted = || signature.inputs.iter().map(|spec| spec.name.as_str());
+        let example = format!(
+            "[{}.inputs] with one entry for each of the model's inputs: {}",
+            step.path(),
+            listed(wanted())
+        );
+        let Some(section) = step.required_table("inputs", &example) else {
+            return signature.inputs.iter().map(|_| None).collect();
+        };
+        let mut extents = Extents::default();
+        let bindings: Vec<Option<Binding>> = signature
+            .inputs
+            .iter()
+            .map(|spec| {
+                if !section.has(&spec.name) {
+                    let hint = remedy(spec, signature);
+                    section.wrong(
+                        &spec.name,
+                        format!("is missing, and the model takes {} as {spec}; write {hint}", spec.name),
+                    );
+                    return None;
+                }
+                let binding = section.named(&spec.name)?;
+                let read = self.binding(&binding, spec, signature, &mut extents);
+                binding.finish();
+                read
+            })
+            .collect();
+        section.finish();
+        let stateful = bindings.iter().any(|binding| matches!(binding, Some(Binding::State { .. })));
+        if stateful && self.inputs.is_some_and(|inputs| inputs.align.revise.revises()) {
+            section.wrong_here(
+                "carries state from bundle to bundle, so no bundle may pass it twice, but [align] has allowed_lateness or \
+                 emit = \"early-and-final\"; remove those, or write { zeros = true } instead of carry",
+            );
+        }
+        let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
+        if stateful && chained {
+            section.wrong_here(
+                "carries state from bundle to bundle in the order of event time, but also takes from another step, \
+                 whose batches do not keep that order; take from inputs only, or write { zeros = true } instead of \
+                 carry",
+            );
+        }
+        bindings
+    }
+
+    fn binding(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        signature: &Signature,
+        extents: &mut Extents,
+    ) -> Option<Binding> {
+        match section.one_of(&["from", "carry", "zeros"], &remedy(spec, signature))? {
+            "from" => {
+                let from = section.optional("from", string)?;
+                match from.split_once('.') {
+                    Some((step, output)) => self.bind_output(section, spec, &from, step, output),
+                    None => self.bind_input(section, spec, &from, extents),
+                }
+            }
+            "carry" => {
+                let name = section.optional("carry", string)?;
+                let names = || signature.outputs.iter().map(|spec| spec.name.as_str());
+                let Some(output) = names().position(|other| other == name) else {
+                    let hint = did_you_mean(&name, names());
+                    section.wrong(
+                        "carry",
+                        format!("{name:?} is no output of the model{hint} (outputs: {})", listed(names())),
+                    );
+                    return None;
+                };
+                let declared =
+                    signature.state.iter().any(|state| state.input == spec.name && state.output == name);
+                if !declared {
+                    section.wrong(
+                        "carry",
+                        format!(
+                            "{name:?} is no state: the model's model.toml has no [[state]] with input = {:?} and output = \
+                             {name:?}; write {}",
+                            spec.name,
+                            remedy(spec, signature)
+                        ),
+                    );
+                }
+                Some(Binding::State { output })
+            }
+            _ => {
+                if section.optional("zeros", super::kinds::boolean)? {
+                    Some(Binding::Zeros)
+                } else {
+                    section.wrong("zeros", "is false; write true, or another binding");
+                    None
+                }
+            }
+        }
+    }
+
+    fn bind_input(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        from: &str,
+        extents: &mut Extents,
+    ) -> Option<Binding> {
+        let (place, preprocess) = self.made_of(section, from)?;
+        let (dtype, row) = tensors::row_of(&preprocess);
+        let row: Vec<Option<usize>> = row.into_iter().map(Some).collect();
+        if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
+            section.wrong_here(mismatch.to_string());
+        }
+        Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess })
+    }
+
+    fn bind_output(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        from: &str,
+        step: &str,
+        output: &str,
+    ) -> Option<Binding> {
+        let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
+        let Some(draft) = steps().position(|name| name == step) else {
+            let hint = did_you_mean(step, steps());
+            section
+                .wrong("from", format!("{from:?} names no step {step:?}{hint} (steps: {})", listed(steps())));
+            return None;
+        };
+        let source = &self.drafts.get(draft)?.found.as_ref()?.signature;
+        let names = || source.outputs.iter().map(|spec| spec.name.as_str());
+        let Some(place) = names().position(|name| name == output) else {
+            let hint = did_you_mean(output, names());
+            section.wrong(
+                "from",
+                format!(
+                    "{from:?} is unknown: {step} has no output {output:?}{hint} (outputs: {})",
+                    listed(names())
+                ),
+            );
+            return None;
+        };
+        let gives = source.outputs.get(place)?;
+        let row = |spec: &TensorSpec| -> Vec<Option<usize>> {
+            let batch = spec.batch_axis();
+            let rest = spec.shape.iter().enumerate().filter(|(axis, _)| Some(*axis) != batch);
+            rest.map(|(_, dim)| if let Dim::Fixed(extent) = dim { Some(*extent) } else { None }).collect()
+        };
+        let (have, want) = (row(gives), row(spec));
+        let fits = gives.dtype == spec.dtype
+            && have.len() == want.len()
+            && have.iter().zip(&want).all(|(a, b)| a.is_none() || b.is_none() || a == b);
+        if gives.batch_axis().is_none() {
+            section.wrong(
+                "from",
+                format!(
+                    "{from:?} is {gives}, which has no row for each bundle; take an output with a batch axis"
+                ),
+            );
+        } else if !fits {
+            section.wrong(
+                "from",
+                format!(
+                    "{from:?} is {gives}, but the model's input {} takes {spec}; take an output of that type and \
+                     shape",
+                    spec.name
+                ),
+            );
+        }
+        Some(Binding::Output { step: *self.place.get(&draft)?, output: place })
+    }
+}
+
+/// The text to write for an input of a model.
+fn remedy(spec: &TensorSpec, signature: &Signature) -> String {
+    match signature.state.iter().find(|state| state.input == spec.name) {
+        Some(state) => format!(
+            "{0} = {{ carry = {1:?} }} to carry it from bundle to bundle, or {0} = {{ zeros = true }}",
+            spec.name, state.output
+        ),
+        None => format!("{} = {{ from = \"…\" }} with an input or a step's output", spec.name),
+    }
+}

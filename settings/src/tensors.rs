@@ -1,0 +1,277 @@
+//! The preprocessing of a step's inputs: `image`, `waveform`, `log_mel`, `token_ids`, `attention_mask` and `bytes`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lockstep_engine::align::Join;
+use lockstep_engine::ingest::{OnDrift, PictureCare};
+use lockstep_engine::media::Modality;
+use lockstep_engine::preprocess::Preprocess;
+use lockstep_engine::preprocess::spec::{
+    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
+};
+use lockstep_engine::tensor::DType;
+
+use super::kinds::{any_number, boolean, count, integer, number, path, shown, small, three, whole, word};
+use super::reader::Section;
+
+/// The keys of preprocessing, of which a binding has one.
+pub(super) const MAKERS: [&str; 6] = ["image", "waveform", "log_mel", "token_ids", "attention_mask", "bytes"];
+
+/// The input that a tensor is made from.
+pub(super) struct Made<'a> {
+    pub(super) input: &'a str,
+    pub(super) modality: Modality,
+    pub(super) join: Join,
+    pub(super) drift: OnDrift,
+    pub(super) pictures: PictureCare,
+    /// The base folder of relative paths.
+    pub(super) base: &'a Path,
+}
+
+/// Reads the one of [`MAKERS`] that a binding has.
+pub(super) fn read(binding: &Section<'_>, made: &Made<'_>) -> Option<Preprocess> {
+    let example = match made.modality {
+        Modality::Image => "image = { width = 320, height = 240 }",
+        Modality::Audio => "waveform = { rate = 16000 }",
+        Modality::Text => "token_ids = { tokenizer = \"tokenizer.json\", length = 77 }",
+        Modality::Binary => "bytes = { length = 1000 }",
+    };
+    let maker = binding.one_of(&MAKERS, example)?;
+    let section = binding.table(maker)?;
+    let takes = match maker {
+        "image" => Some(Modality::Image),
+        "waveform" | "log_mel" => Some(Modality::Audio),
+        "token_ids" | "attention_mask" => Some(Modality::Text),
+        _ => None,
+    };
+    if takes.is_some_and(|takes| takes != made.modality) {
+        binding.wrong(
+            maker,
+            format!(
+                "cannot be made from {}, which carries {}; write {example}",
+                made.input,
+                modality_word(made.modality)
+            ),
+        );
+    }
+    let preprocess = match maker {
+        "image" => image(&section, made.pictures).map(Preprocess::Image),
+        "waveform" => waveform(&section, made, 1.0).map(Preprocess::Waveform),
+        "log_mel" => log_mel(&section, made).map(Preprocess::LogMel),
+        "token_ids" => text(&section, made.base).map(Preprocess::TokenIds),
+        "attention_mask" => text(&section, made.base).map(Preprocess::AttentionMask),
+        _ => section
+            .required("length", "length = 1000", count(1..=(1 << 30)))
+            .map(|length| Preprocess::Bytes { length }),
+    };
+    section.finish();
+    preprocess
+}
+
+/// The name of a modality, for people.
+pub fn modality_word(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Image => "images",
+        Modality::Audio => "sound",
+        Modality::Text => "text",
+        Modality::Binary => "bytes",
+    }
+}
+
+fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
+    let width = section.required("width", "width = 320", small(1..=65_535));
+    let height = section.required("height", "height = 240", small(1..=65_535));
+    let filter = section.or(
+        "filter",
+        Filter::default(),
+        word(&[("nearest", Filter::Nearest), ("bilinear", Filter::Bilinear), ("bicubic", Filter::Bicubic)]),
+    );
+    let fill = section.or("fill", [0; 3], three(|value| whole(0..=255)(value).map(|n| n as u8)));
+    let resize = section.or(
+        "resize",
+        Resize::Stretch(filter),
+        word(&[
+            ("stretch", Resize::Stretch(filter)),
+            ("fit", Resize::Fit { filter, fill }),
+            ("center-crop", Resize::CenterCrop(filter)),
+            ("exact", Resize::Exact),
+        ]),
+    );
+    if section.has("fill") && !matches!(resize, Resize::Fit { .. }) {
+        section.wrong("fill", "has no effect without resize = \"fit\"; remove it, or write resize = \"fit\"");
+    }
+    let spec = ImageSpec {
+        width: width.unwrap_or(1),
+        height: height.unwrap_or(1),
+        resize,
+        color: section.or("color", Color::default(), word(&[("rgb", Color::Rgb), ("bgr", Color::Bgr)])),
+        scale: section.or("scale", 1.0, any_number),
+        mean: section.or("mean", [0.0; 3], three(any_number)),
+        std: section.or("std", [1.0; 3], three(any_number)),
+        layout: section.or("layout", Layout::default(), word(&[("chw", Layout::Chw), ("hwc", Layout::Hwc)])),
+        dtype: section.or("dtype", DType::F32, word(&[("f32", DType::F32), ("u8", DType::U8)])),
+        max_pixels: section.or("max_pixels", 1 << 26, whole(1..=(1 << 32))),
+        care,
+    };
+    if spec.std.contains(&0.0) {
+        section.wrong("std", "has a 0, and pixels are divided by it; write 1 to leave a channel as it is");
+    }
+    if spec.scale == 0.0 {
+        section
+            .wrong("scale", "is 0, which makes every image black; write 1, or 0.00392156862745098 for 1/255");
+    }
+    if spec.dtype == DType::U8 && (spec.scale, spec.mean, spec.std) != (1.0, [0.0; 3], [1.0; 3]) {
+        section.wrong(
+            "dtype",
+            "\"u8\" leaves pixels as they are; remove scale, mean and std, or write dtype = \"f32\"",
+        );
+    }
+    width.and(height).map(|_| spec)
+}
+
+/// The length of a window in samples at a rate, rounded.
+fn samples_of(length: Duration, rate: u32) -> u128 {
+    (length.as_nanos() * u128::from(rate) + 500_000_000) / 1_000_000_000
+}
+
+fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<WaveformSpec> {
+    let rate = section.required("rate", "rate = 16000", small(1..=1_000_000))?;
+    let samples = section.optional("samples", count(1..=(1 << 30)));
+    let scale = section.or("scale", scale, any_number);
+    let length = match (made.join, samples) {
+        (Join::Window { before, after }, samples) => {
+            let window = before.saturating_add(after);
+            let right = samples_of(window, rate);
+            if let Some(samples) = samples.filter(|samples| *samples as u128 != right) {
+                section.wrong(
+                    "samples",
+                    format!(
+                        "is {samples}, but the window of {} is {window:?} long, which at {rate} Hz makes {right}; \
+                         write samples = {right} or remove it",
+                        made.input
+                    ),
+                );
+            }
+            usize::try_from(right).ok()?
+        }
+        (Join::Pivot, Some(samples)) => samples,
+        (Join::Pivot, None) => {
+            section.wrong(
+                "samples",
+                format!(
+                    "is missing: {} is the pivot and has no window; write the samples of a record, as \
+                     samples = 512",
+                    made.input
+                ),
+            );
+            return None;
+        }
+        (Join::Nearest { .. } | Join::Latest { .. } | Join::AllBetweenPivots { .. }, _) => {
+            section.wrong_here(format!(
+                "needs a window to cut sound from, but {0} has none; write {0} = {{ window = {{ before = \
+                 \"512ms\" }} }} in [align]",
+                made.input
+            ));
+            return None;
+        }
+    };
+    if length == 0 {
+        section.wrong("rate", format!("is {rate}, at which the window of {} holds no sample", made.input));
+        return None;
+    }
+    Some(WaveformSpec { rate, length, scale, drift: made.drift })
+}
+
+fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {
+    let wave = waveform(section, made, 1.0);
+    let n_fft = section.or("n_fft", 400, count(2..=65_536));
+    let win_length = section.or("win_length", n_fft, count(1..=65_536));
+    let hop_length = section.or("hop_length", 160, count(1..=65_536));
+    let mels = section.or("mels", 80, count(1..=1024));
+    let f_min = section.or("f_min", 0.0, number(0.0..=f32::MAX));
+    let f_max = section.optional("f_max", number(0.0..=f32::MAX));
+    let scale = section.or(
+        "mel_scale",
+        MelScale::default(),
+        word(&[("slaney", MelScale::Slaney), ("htk", MelScale::Htk)]),
+    );
+    let slaney_norm = section.or("slaney_norm", true, boolean);
+    let center = section.or("center", true, boolean);
+    let power = section.or("power", 2.0, |value| match any_number(value)? {
+        power if power == 1.0 || power == 2.0 => Ok(power),
+        _ => Err(format!("is {}; write 1 (magnitude) or 2 (power)", shown(value))),
+    });
+    let floor = section.or("floor", 1e-10, |value| match number(0.0..=f32::MAX)(value)? {
+        0.0 => Err("0 has no logarithm; write a small number, as 1e-10".to_owned()),
+        floor => Ok(floor),
+    });
+    let log = section.or(
+        "log",
+        MelLog::Decibel { floor },
+        word(&[
+            ("decibel", MelLog::Decibel { floor }),
+            ("natural", MelLog::Natural { floor }),
+            ("whisper", MelLog::Whisper),
+        ]),
+    );
+    let wave = wave?;
+    let nyquist = wave.rate as f32 / 2.0;
+    let f_max = f_max.unwrap_or(nyquist);
+    if f_max > nyquist {
+        section.wrong("f_max", format!("is {f_max}, above half of the rate; write at most {nyquist}"));
+    }
+    if f_min >= f_max {
+        section.wrong("f_min", format!("is {f_min}, not below f_max, which is {f_max}; write a lower one"));
+    }
+    if win_length > n_fft {
+        section.wrong(
+            "win_length",
+            format!("is {win_length}, more than n_fft, which is {n_fft}; write {n_fft} or less"),
+        );
+    }
+    let least = if center { n_fft / 2 + 1 } else { n_fft };
+    if wave.length < least {
+        section.wrong(
+            "n_fft",
+            format!(
+                "is {n_fft}, which needs {least} samples or more, but the sound has {}; write a smaller one",
+                wave.length
+            ),
+        );
+    }
+    Some(LogMelSpec {
+        wave,
+        n_fft,
+        win_length,
+        hop_length,
+        mels,
+        f_min,
+        f_max,
+        scale,
+        slaney_norm,
+        center,
+        power,
+        log,
+    })
+}
+
+fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
+    let tokenizer = section.required("tokenizer", "tokenizer = \"tokenizer.json\"", path);
+    let length = section.required("length", "length = 77", count(1..=1_000_000));
+    let special_tokens = section.or("special_tokens", true, boolean);
+    let pad_id = section.optional("pad_id", integer);
+    let tokenizer = base.join(tokenizer?);
+    if !tokenizer.is_file() {
+        section.wrong(
+            "tokenizer",
+            format!("{} is no file; write the path of a Hugging Face tokenizer.json", tokenizer.display()),
+        );
+    }
+    Some(TextSpec { tokenizer, length: length?, special_tokens, pad_id })
+}
+
+/// The type and the shape of one row of a preprocessed tensor.
+pub(super) fn row_of(preprocess: &Preprocess) -> (DType, Vec<usize>) {
+    (preprocess.dtype(), preprocess.shape())
+}

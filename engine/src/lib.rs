@@ -45,3 +45,6 @@ pub mod publish;
 pub mod pipeline;
 
 pub mod telemetry;
+
+#[cfg(test)]
+mod testing;

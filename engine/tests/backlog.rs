@@ -5,9 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_engine::align::{
-    AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
-};
+use lockstep_engine::align::{AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Stamp};
 use lockstep_engine::budget::{Budget, Reservation};
 use lockstep_engine::ingest::gate::{DriftLimit, Gate};
 use lockstep_engine::position::{InputId, PartitionId};
@@ -38,23 +36,14 @@ fn partition(input: usize) -> PartitionId {
 }
 
 fn policy() -> Arc<AlignPolicy> {
-    let input = |name: &str, join| InputPolicy {
-        name: name.to_owned(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: Duration::from_secs(2),
-        join,
-        missing: Missing::Emit,
-        clock: Default::default(),
-        needs: Needs::default(),
-    };
     let window = Join::Window { before: Duration::from_secs(2), after: Duration::ZERO };
     Arc::new(AlignPolicy {
-        method: Method::Pivot(InputId(VIDEO as u16)),
-        inputs: vec![input("video", Join::Pivot), input("sound", window)],
         max_wait: Duration::from_secs(3_600),
         forget_after: Duration::from_secs(7_200),
-        revise: Revise::default(),
-        bounds: Default::default(),
+        ..AlignPolicy::new(
+            Method::Pivot(InputId(VIDEO as u16)),
+            vec![InputPolicy::new("video", Join::Pivot), InputPolicy::new("sound", window)],
+        )
     })
 }
 

@@ -53,8 +53,6 @@ enum MethodKind {
 
 /// Reads the section. None if it has a mistake, which has been noted.
 pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPolicy> {
-    let max_wait = Duration::from_secs(5);
-    let forget_after = Duration::from_secs(600);
     let Some(section) = root.table("align") else {
         // A single input is the pivot.
         let [only] = inputs else {
@@ -68,15 +66,7 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
             return None;
         };
         let inputs = vec![policy(only, Join::Pivot, Missing::default(), Needs::default())];
-        let (method, revise) = (Method::Pivot(InputId(0)), Revise::default());
-        return Some(AlignPolicy {
-            method,
-            inputs,
-            max_wait,
-            forget_after,
-            revise,
-            bounds: Bounds::default(),
-        });
+        return Some(AlignPolicy::new(Method::Pivot(InputId(0)), inputs));
     };
     let kinds = [
         ("pivot", MethodKind::Pivot),
@@ -86,8 +76,8 @@ pub(super) fn read_align(root: &Section<'_>, inputs: &[Input]) -> Option<AlignPo
         ("session", MethodKind::Session),
     ];
     let method = section.optional("method", word(&kinds));
-    let max_wait = section.or("max_wait", max_wait, positive_duration);
-    let forget_after = section.or("forget_after", forget_after, positive_duration);
+    let max_wait = section.or("max_wait", AlignPolicy::MAX_WAIT, positive_duration);
+    let forget_after = section.or("forget_after", AlignPolicy::FORGET_AFTER, positive_duration);
     let bounds = read_bounds(&section);
     if section.has("method") && method.is_none() {
         // The other keys depend on it.

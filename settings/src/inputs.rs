@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{AlignPolicy, ClockPolicy};
+use lockstep_engine::align::{AlignPolicy, ClockPolicy, InputPolicy};
 use lockstep_engine::ingest::{InputSpec, OnDamage, OnDataLoss, OnDrift, PictureCare, UseOrientation};
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::sample::SameTime;
@@ -129,7 +129,7 @@ fn read_input(section: &Section<'_>, name: &str) -> Input {
         section.wrong("drift", "\"resample\" is for sound, and this input carries none; remove it");
     }
     let pictures = pictures(section, media);
-    let idle_timeout = section.or("idle_timeout", Duration::from_secs(2), positive_duration);
+    let idle_timeout = section.or("idle_timeout", InputPolicy::IDLE_TIMEOUT, positive_duration);
     let idle_behind = section.optional("idle_behind", positive_duration);
     let min_period = section.optional("min_period", positive_duration);
     let shed = super::shed::shed(section);

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_engine::align::{
-    AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Missing, Needs, Revise, Stamp,
-};
+use lockstep_engine::align::{AlignPolicy, Aligner, Event, Held, InputPolicy, Join, Method, Stamp};
 use lockstep_engine::position::InputId;
 use lockstep_engine::sample::StreamKey;
 use lockstep_engine::time::Timestamp;
@@ -21,25 +19,17 @@ const OFFSETS: [i64; 16] = [0, 7, -11, 3, 13, -5, 9, -17, 1, 15, -7, 5, 11, -3, 
 /// A pivot and an input for each join.
 pub(super) fn policy(joins: &[Join], out_of_orderness: Duration) -> Arc<AlignPolicy> {
     let input = |index: usize, join: &Join| InputPolicy {
-        name: format!("input-{index}"),
         out_of_orderness,
         idle_timeout: Duration::from_secs(3600),
-        join: *join,
-        missing: Missing::Emit,
-        clock: Default::default(),
-        needs: Needs::default(),
+        ..InputPolicy::new(format!("input-{index}"), *join)
     };
     Arc::new(AlignPolicy {
-        method: Method::Pivot(InputId(0)),
-        inputs: std::iter::once(&Join::Pivot)
-            .chain(joins)
-            .enumerate()
-            .map(|(i, join)| input(i, join))
-            .collect(),
         max_wait: Duration::from_secs(3600),
         forget_after: Duration::from_secs(3600),
-        revise: Revise::default(),
-        bounds: Default::default(),
+        ..AlignPolicy::new(
+            Method::Pivot(InputId(0)),
+            std::iter::once(&Join::Pivot).chain(joins).enumerate().map(|(i, join)| input(i, join)).collect(),
+        )
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rig::Rig;
+use super::testing::{Rig, quick_pair as policy};
 use super::*;
 use crate::position::{InputId, PartitionId};
 use crate::sample::StreamKey;
@@ -11,27 +11,6 @@ use crate::time::Timestamp;
 
 const PIVOT: u16 = 0;
 const OTHER: u16 = 1;
-
-/// Two inputs, of which the first is the pivot; idle after 100, waiting 1 000, forgetting after 10 000.
-fn policy(join: Join, missing: Missing) -> AlignPolicy {
-    let input = |name: &str, join, missing| InputPolicy {
-        name: name.into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: Duration::from_millis(100),
-        join,
-        missing,
-        clock: Default::default(),
-        needs: Needs::default(),
-    };
-    AlignPolicy {
-        method: Method::Pivot(InputId(PIVOT)),
-        inputs: vec![input("pivot", Join::Pivot, Missing::Emit), input("other", join, missing)],
-        max_wait: Duration::from_millis(1_000),
-        forget_after: Duration::from_millis(10_000),
-        revise: Revise::default(),
-        bounds: Default::default(),
-    }
-}
 
 const fn nearest(tolerance: u64) -> Join {
     Join::Nearest { tolerance: Duration::from_millis(tolerance), reuse: true }

@@ -1,36 +1,25 @@
 //! Inputs that are idle because others are ahead in event time. Times are milliseconds; no wall time passes.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::rig::Rig;
+use super::testing::Rig;
 use super::*;
 use crate::position::InputId;
-
-const fn ms(span: u64) -> Duration {
-    Duration::from_millis(span)
-}
+use crate::testing::ms;
 
 /// Two inputs, of which the second is idle when it is more than 200 behind.
 fn policy(method: Method, join: Join) -> AlignPolicy {
     let input = |join, behind: Option<u64>| InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: Duration::ZERO,
         idle_timeout: ms(50_000),
-        join,
-        missing: Missing::Emit,
-        needs: Needs::default(),
         clock: ClockPolicy { idle_behind: behind.map(ms), ..ClockPolicy::default() },
+        ..InputPolicy::new("an input", join)
     };
     AlignPolicy {
-        method,
-        inputs: vec![input(Join::Pivot, None), input(join, Some(200))],
         max_wait: ms(50_000),
         forget_after: ms(100_000),
-        revise: Revise::default(),
-        bounds: Bounds::default(),
+        ..AlignPolicy::new(method, vec![input(Join::Pivot, None), input(join, Some(200))])
     }
 }
 

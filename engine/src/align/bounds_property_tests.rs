@@ -62,13 +62,10 @@ fn inputs() -> impl Strategy<Value = Vec<InputPolicy>> {
     ];
     let input =
         (joins(), missing, 0..10_u64, 5..40_u64).prop_map(|(join, missing, late, idle)| InputPolicy {
-            name: "an input".into(),
             out_of_orderness: ns(late),
             idle_timeout: ns(idle),
-            join,
             missing,
-            needs: Needs::default(),
-            clock: ClockPolicy::default(),
+            ..InputPolicy::new("an input", join)
         });
     vec(input, 1..4)
 }
@@ -94,11 +91,9 @@ pub(super) fn policies() -> impl Strategy<Value = AlignPolicy> {
         }
         AlignPolicy {
             revise: Revise { allowed_lateness: ns(late), early },
-            method,
-            inputs,
             max_wait: ns(max_wait),
             forget_after: ns(200),
-            bounds: Bounds::default(),
+            ..AlignPolicy::new(method, inputs)
         }
     })
 }

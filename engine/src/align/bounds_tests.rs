@@ -2,37 +2,17 @@
 
 use std::time::Duration;
 
-use super::rig::Rig;
+use super::testing::{Rig, quick};
 use super::*;
 use crate::position::InputId;
+use crate::testing::ms;
 use crate::time::Timestamp;
 
 const PIVOT: u16 = 0;
 const OTHER: u16 = 1;
 
-const fn ms(span: u64) -> Duration {
-    Duration::from_millis(span)
-}
-
-/// Two inputs in order; idle after 100, waiting 1 000, forgetting after 10 000.
 fn policy(method: Method, join: Join, bounds: Bounds) -> AlignPolicy {
-    let input = |join| InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: ms(100),
-        join,
-        missing: Missing::Emit,
-        needs: Needs::default(),
-        clock: ClockPolicy::default(),
-    };
-    AlignPolicy {
-        method,
-        inputs: vec![input(Join::Pivot), input(join)],
-        max_wait: ms(1_000),
-        forget_after: ms(10_000),
-        revise: Revise::default(),
-        bounds,
-    }
+    AlignPolicy { bounds, ..quick(method, [Join::Pivot, join]) }
 }
 
 fn items(stream_items: usize, overflow: Overflow) -> Bounds {

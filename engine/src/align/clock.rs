@@ -102,20 +102,17 @@ impl Clock {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::policy::{ClockPolicy, InputPolicy, Join, Missing};
+    use super::super::policy::{ClockPolicy, InputPolicy, Join};
     use super::*;
     use std::time::Duration;
 
     fn learning(from: u64, to: u64) -> Rule {
         Rule::new(
             &InputPolicy {
-                name: "video".into(),
                 out_of_orderness: Duration::from_nanos(from),
                 idle_timeout: Duration::from_secs(1),
-                join: Join::Pivot,
-                missing: Missing::Emit,
-                needs: Default::default(),
                 clock: ClockPolicy { learn_up_to: Some(Duration::from_nanos(to)), ..ClockPolicy::default() },
+                ..InputPolicy::new("video", Join::Pivot)
             },
             false,
             0,

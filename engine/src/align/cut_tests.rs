@@ -1,39 +1,23 @@
 //! Bundles that close before an input has brought all that it could: they say so, and their outcome stays the same. Times
 //! are milliseconds; a sample is a number.
 
-use std::time::Duration;
-
-use super::rig::Rig;
+use super::testing::{Rig, quick};
 use super::*;
 use crate::position::InputId;
+use crate::testing::ms;
 use crate::time::Timestamp;
 
 const PIVOT: u16 = 0;
 const OTHER: u16 = 1;
 
-const fn ms(span: u64) -> Duration {
-    Duration::from_millis(span)
-}
-
 /// The input beside the first, waiting 1 000; a bundle that lacks anything would be dead-lettered.
 fn policy(method: Method, join: Join, idle: u64) -> AlignPolicy {
-    let input = |join| InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: ms(idle),
-        join,
-        missing: Missing::DeadLetter,
-        needs: Needs::default(),
-        clock: ClockPolicy::default(),
-    };
-    AlignPolicy {
-        method,
-        inputs: vec![input(Join::Pivot), input(join)],
-        max_wait: ms(1_000),
-        forget_after: ms(100_000),
-        revise: Revise::default(),
-        bounds: Bounds::default(),
+    let mut policy = quick(method, [Join::Pivot, join]);
+    for input in &mut policy.inputs {
+        input.idle_timeout = ms(idle);
+        input.missing = Missing::DeadLetter;
     }
+    AlignPolicy { forget_after: ms(100_000), ..policy }
 }
 
 fn joins() -> [Join; 5] {

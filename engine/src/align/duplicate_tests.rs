@@ -5,38 +5,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::rig::Rig;
+use super::testing::{Rig, quick};
 use super::*;
 use crate::budget::Budget;
 use crate::media::Media;
 use crate::position::{InputId, Position};
 use crate::sample::{Header, Record, Sample};
+use crate::testing::ms;
 use crate::time::Timestamp;
 
 const ID: u32 = 1_000_000;
 
-const fn ms(span: u64) -> Duration {
-    Duration::from_millis(span)
-}
-
 fn rig(method: Method, join: Join) -> Rig {
-    let input = |join| InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: ms(50),
-        idle_timeout: ms(100),
-        join,
-        missing: Missing::Emit,
-        needs: Needs::default(),
-        clock: ClockPolicy { epoch_after: Some(ms(10_000)), ..ClockPolicy::default() },
-    };
-    Rig::new(AlignPolicy {
-        method,
-        inputs: vec![input(Join::Pivot), input(join)],
-        max_wait: ms(1_000),
-        forget_after: ms(10_000),
-        revise: Revise::default(),
-        bounds: Bounds::default(),
-    })
+    let mut policy = quick(method, [Join::Pivot, join]);
+    for input in &mut policy.inputs {
+        input.out_of_orderness = ms(50);
+        input.clock.epoch_after = Some(ms(10_000));
+    }
+    Rig::new(policy)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::rig::Rig;
+use super::testing::Rig;
 use super::*;
 use crate::position::InputId;
 use crate::time::Timestamp;
@@ -12,25 +12,17 @@ use crate::time::Timestamp;
 /// Video every 40 ms is the pivot; sound is the nearest within 20 ms. A step is more than a second.
 fn policy() -> AlignPolicy {
     let input = |name: &str, join| InputPolicy {
-        name: name.into(),
-        out_of_orderness: Duration::ZERO,
         idle_timeout: Duration::from_secs(60),
-        join,
-        missing: Missing::Emit,
-        needs: Default::default(),
         clock: ClockPolicy { epoch_after: Some(Duration::from_secs(1)), ..ClockPolicy::default() },
+        ..InputPolicy::new(name, join)
     };
-    AlignPolicy {
-        method: Method::Pivot(InputId(0)),
-        inputs: vec![
+    AlignPolicy::new(
+        Method::Pivot(InputId(0)),
+        vec![
             input("video", Join::Pivot),
             input("sound", Join::Nearest { tolerance: Duration::from_millis(20), reuse: true }),
         ],
-        max_wait: Duration::from_secs(5),
-        forget_after: Duration::from_secs(600),
-        revise: Default::default(),
-        bounds: Default::default(),
-    }
+    )
 }
 
 fn only_video() -> AlignPolicy {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::rig::Rig;
+use super::testing::{Rig, quick};
 use super::*;
 use crate::position::InputId;
 use crate::sample::StreamKey;
@@ -18,23 +18,11 @@ const LONG: Duration = Duration::from_secs(3_600);
 
 /// Exact over inputs with these out-of-ordernesses; idle after 100 ms, waiting 1 s.
 fn policy(out_of_orderness: &[Duration]) -> AlignPolicy {
-    let input = |out_of_orderness: &Duration| InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: *out_of_orderness,
-        idle_timeout: Duration::from_millis(100),
-        join: Join::Pivot,
-        missing: Missing::Emit,
-        clock: Default::default(),
-        needs: Needs::default(),
-    };
-    AlignPolicy {
-        method: Method::Exact,
-        inputs: out_of_orderness.iter().map(input).collect(),
-        max_wait: Duration::from_secs(1),
-        forget_after: Duration::from_secs(10),
-        revise: Revise::default(),
-        bounds: Default::default(),
+    let mut policy = quick(Method::Exact, vec![Join::Pivot; out_of_orderness.len()]);
+    for (input, out_of_orderness) in policy.inputs.iter_mut().zip(out_of_orderness) {
+        input.out_of_orderness = *out_of_orderness;
     }
+    policy
 }
 
 fn in_order(inputs: usize) -> AlignPolicy {

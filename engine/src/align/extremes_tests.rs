@@ -75,13 +75,11 @@ fn inputs() -> impl Strategy<Value = Vec<InputPolicy>> {
     let clock = (option::of(spans()), option::of(spans()));
     let input = (join, missing, spans(), spans(), clock).prop_map(
         |(join, missing, out_of_orderness, idle_timeout, (epoch_after, learn_up_to))| InputPolicy {
-            name: "an input".into(),
             out_of_orderness,
             idle_timeout,
-            join,
             missing,
-            needs: Needs::default(),
             clock: ClockPolicy { epoch_after, learn_up_to, ..ClockPolicy::default() },
+            ..InputPolicy::new("an input", join)
         },
     );
     vec(input, 1..4)
@@ -127,7 +125,7 @@ fn policies() -> impl Strategy<Value = AlignPolicy> {
                 *pivot %= u16::try_from(inputs.len()).expect("few");
                 inputs[usize::from(*pivot)].join = Join::Pivot;
             }
-            AlignPolicy { method, inputs, max_wait, forget_after, revise, bounds }
+            AlignPolicy { max_wait, forget_after, revise, bounds, ..AlignPolicy::new(method, inputs) }
         },
     )
 }

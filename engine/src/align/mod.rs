@@ -90,9 +90,9 @@ mod restart_tests;
 #[cfg(test)]
 mod revise_tests;
 #[cfg(test)]
-mod rig;
-#[cfg(test)]
 mod same_time_tests;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod timer_property_tests;
 #[cfg(test)]

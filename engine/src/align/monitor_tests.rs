@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-use super::super::policy::{ClockPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
+use super::super::policy::{InputPolicy, Join, Method};
 use super::*;
 
 const BASE: i64 = 1_700_000_000_000_000_000;
@@ -10,24 +10,11 @@ const MILLI: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MILLI;
 
 fn policy() -> AlignPolicy {
-    let input = |name: &str, join| InputPolicy {
-        name: name.into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: Duration::from_secs(2),
-        join,
-        missing: Missing::Emit,
-        needs: Needs::default(),
-        clock: ClockPolicy::default(),
-    };
     let window = Join::Window { before: Duration::from_millis(500), after: Duration::ZERO };
-    AlignPolicy {
-        method: Method::Pivot(InputId(0)),
-        inputs: vec![input("video", Join::Pivot), input("audio", window)],
-        max_wait: Duration::from_secs(5),
-        forget_after: Duration::from_secs(600),
-        revise: Revise::default(),
-        bounds: Default::default(),
-    }
+    AlignPolicy::new(
+        Method::Pivot(InputId(0)),
+        vec![InputPolicy::new("video", Join::Pivot), InputPolicy::new("audio", window)],
+    )
 }
 
 /// A camera and its microphone, whose clock is behind and whose rate is off.

@@ -48,6 +48,17 @@ impl Revise {
 }
 
 impl AlignPolicy {
+    /// The default of `max_wait`.
+    pub const MAX_WAIT: Duration = Duration::from_secs(5);
+    /// The default of `forget_after`.
+    pub const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+    /// A policy with the defaults of the configuration: it emits final bundles only, and bounds nothing.
+    pub fn new(method: Method, inputs: Vec<InputPolicy>) -> Self {
+        let (max_wait, forget_after) = (Self::MAX_WAIT, Self::FORGET_AFTER);
+        Self { method, inputs, max_wait, forget_after, revise: Revise::default(), bounds: Bounds::default() }
+    }
+
     /// The name of an input, for messages.
     pub fn input_name(&self, input: InputId) -> &str {
         self.inputs.get(input.index()).map_or("?", |input| input.name.as_str())
@@ -144,6 +155,24 @@ pub struct InputPolicy {
     pub needs: Needs,
     /// The limits within which its clock is trusted.
     pub clock: ClockPolicy,
+}
+
+impl InputPolicy {
+    /// The default of `idle_timeout`.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// An input without disorder whose clock is trusted, one of whose samples is enough.
+    pub fn new(name: impl Into<String>, join: Join) -> Self {
+        Self {
+            name: name.into(),
+            out_of_orderness: Duration::ZERO,
+            idle_timeout: Self::IDLE_TIMEOUT,
+            join,
+            missing: Missing::default(),
+            needs: Needs::default(),
+            clock: ClockPolicy::default(),
+        }
+    }
 }
 
 /// The limits within which the clock behind an input's event times is trusted.

@@ -103,26 +103,25 @@ fn policy(plans: &[InputPlan], pivot: usize, revise: Revise) -> AlignPolicy {
     // Final bundles are as if the lateness belonged to the out-of-orderness.
     let late = ns(revise.allowed_lateness);
     let inputs = plans.iter().enumerate().map(|(input, plan)| InputPolicy {
-        name: format!("input {input}"),
         out_of_orderness: Duration::from_nanos(
             u64::try_from(plan.out_of_orderness - late).expect("not negative"),
         ),
         idle_timeout: Duration::from_secs(3_600),
-        join: if input == pivot { Join::Pivot } else { plan.join },
         missing: match plan.hold {
             Some(age) => Missing::Hold { max_age: Duration::from_nanos(age.unsigned_abs()) },
             None => Missing::Emit,
         },
         needs: plan.needs,
-        clock: Default::default(),
+        ..InputPolicy::new(format!("input {input}"), if input == pivot { Join::Pivot } else { plan.join })
     });
     AlignPolicy {
-        method: Method::Pivot(InputId(u16::try_from(pivot).expect("few inputs"))),
-        inputs: inputs.collect(),
         max_wait: Duration::from_secs(3_600),
         forget_after: Duration::from_secs(3_600),
         revise,
-        bounds: Default::default(),
+        ..AlignPolicy::new(
+            Method::Pivot(InputId(u16::try_from(pivot).expect("few inputs"))),
+            inputs.collect(),
+        )
     }
 }
 

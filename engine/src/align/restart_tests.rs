@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::rig::Rig;
+use super::testing::{Rig, quick_pair};
 use super::*;
 use crate::position::InputId;
 use crate::sample::StreamKey;
@@ -83,25 +83,22 @@ fn plans() -> impl Strategy<Value = Plan> {
 impl Plan {
     fn policy(&self) -> Arc<AlignPolicy> {
         let inputs = self.inputs.iter().enumerate().map(|(input, plan)| InputPolicy {
-            name: format!("input {input}"),
             out_of_orderness: Duration::from_nanos(plan.out_of_orderness.unsigned_abs()),
             idle_timeout: LONG,
-            join: if self.is_pivot(input) { Join::Pivot } else { plan.join },
             // Samples between pivots that are held for future ones look like samples that no pivot has had.
             missing: match plan.hold.filter(|_| !matches!(plan.join, Join::AllBetweenPivots { .. })) {
                 Some(age) => Missing::Hold { max_age: Duration::from_nanos(age.unsigned_abs()) },
                 None => Missing::Emit,
             },
-            needs: Needs::default(),
-            clock: Default::default(),
+            ..InputPolicy::new(
+                format!("input {input}"),
+                if self.is_pivot(input) { Join::Pivot } else { plan.join },
+            )
         });
         Arc::new(AlignPolicy {
-            method: self.method.clone(),
-            inputs: inputs.collect(),
             max_wait: LONG,
             forget_after: LONG,
-            revise: Revise::default(),
-            bounds: Default::default(),
+            ..AlignPolicy::new(self.method.clone(), inputs.collect())
         })
     }
 
@@ -301,23 +298,7 @@ proptest! {
 
 /// Two inputs, the first of them the pivot, the second joined between pivots.
 fn between() -> AlignPolicy {
-    let input = |join| InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: Duration::from_millis(100),
-        join,
-        missing: Missing::Emit,
-        needs: Needs::default(),
-        clock: Default::default(),
-    };
-    AlignPolicy {
-        method: Method::Pivot(InputId(0)),
-        inputs: vec![input(Join::Pivot), input(Join::AllBetweenPivots { max_age: Duration::from_secs(1) })],
-        max_wait: Duration::from_secs(1),
-        forget_after: Duration::from_secs(10),
-        revise: Revise::default(),
-        bounds: Default::default(),
-    }
+    quick_pair(Join::AllBetweenPivots { max_age: Duration::from_secs(1) }, Missing::Emit)
 }
 
 fn observe(rig: &mut Rig, input: u16, time: i64, now: i64) -> String {

@@ -2,32 +2,16 @@
 
 use std::time::Duration;
 
-use super::rig::Rig;
+use super::testing::{Rig, quick_pair};
 use super::*;
-use crate::position::InputId;
 
 const PIVOT: u16 = 0;
 const OTHER: u16 = 1;
 
 /// Idle after 100 and waiting 1 000, with the lateness added for final bundles.
 fn rig(join: Join, missing: Missing, lateness: u64, early: bool) -> Rig {
-    let input = |name: &str, join, missing| InputPolicy {
-        name: name.into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: Duration::from_millis(100),
-        join,
-        missing,
-        needs: Needs::default(),
-        clock: Default::default(),
-    };
-    Rig::new(AlignPolicy {
-        method: Method::Pivot(InputId(PIVOT)),
-        inputs: vec![input("pivot", Join::Pivot, Missing::Emit), input("other", join, missing)],
-        max_wait: Duration::from_millis(1_000),
-        forget_after: Duration::from_millis(10_000),
-        revise: Revise { allowed_lateness: Duration::from_millis(lateness), early },
-        bounds: Default::default(),
-    })
+    let revise = Revise { allowed_lateness: Duration::from_millis(lateness), early };
+    Rig::new(AlignPolicy { revise, ..quick_pair(join, missing) })
 }
 
 const fn window(before: u64) -> Join {

@@ -48,21 +48,13 @@ impl Item {
 
 fn policy(method: Method, join: Join, inputs: usize) -> AlignPolicy {
     let input = |input: usize| InputPolicy {
-        name: format!("input {input}"),
-        out_of_orderness: Duration::ZERO,
         idle_timeout: LONG,
-        join: if input == 0 { Join::Pivot } else { join },
-        missing: Missing::Emit,
-        clock: ClockPolicy::default(),
-        needs: Needs::default(),
+        ..InputPolicy::new(format!("input {input}"), if input == 0 { Join::Pivot } else { join })
     };
     AlignPolicy {
-        method,
-        inputs: (0..inputs).map(input).collect(),
         max_wait: LONG,
         forget_after: LONG,
-        revise: Revise::default(),
-        bounds: Bounds::default(),
+        ..AlignPolicy::new(method, (0..inputs).map(input).collect())
     }
 }
 

@@ -41,13 +41,11 @@ fn inputs() -> impl Strategy<Value = Vec<InputPolicy>> {
     let clock = (option::weighted(0.8, span(30..60)), option::weighted(0.3, span(1..60)));
     let input = (join, missing, span(0..10), span(1..60), clock).prop_map(
         |(join, missing, out_of_orderness, idle_timeout, (epoch_after, idle_behind))| InputPolicy {
-            name: "an input".into(),
             out_of_orderness,
             idle_timeout,
-            join,
             missing,
-            needs: Needs::default(),
             clock: ClockPolicy { epoch_after, idle_behind, ..ClockPolicy::default() },
+            ..InputPolicy::new("an input", join)
         },
     );
     vec(input, 1..4)
@@ -70,7 +68,7 @@ fn policies() -> impl Strategy<Value = AlignPolicy> {
             if let Method::Pivot(_) = method {
                 inputs[0].join = Join::Pivot;
             }
-            AlignPolicy { method, inputs, max_wait, forget_after, revise, bounds: Bounds::default() }
+            AlignPolicy { max_wait, forget_after, revise, ..AlignPolicy::new(method, inputs) }
         },
     )
 }

@@ -51,22 +51,18 @@ fn is_settled(samples: &[Span], watermark: i64, from: i64, to: i64) -> bool {
 
 fn policy(before: i64, after: i64, out_of_orderness: i64) -> AlignPolicy {
     let input = |join, out_of_orderness| InputPolicy {
-        name: "an input".into(),
         out_of_orderness,
         idle_timeout: LONG,
-        join,
-        missing: Missing::Emit,
-        clock: ClockPolicy::default(),
-        needs: Needs::default(),
+        ..InputPolicy::new("an input", join)
     };
     let window = Join::Window { before: short(before), after: short(after) };
     AlignPolicy {
-        method: Method::Pivot(InputId(0)),
-        inputs: vec![input(Join::Pivot, Duration::ZERO), input(window, short(out_of_orderness))],
         max_wait: LONG,
         forget_after: LONG,
-        revise: Revise::default(),
-        bounds: Bounds::default(),
+        ..AlignPolicy::new(
+            Method::Pivot(InputId(0)),
+            vec![input(Join::Pivot, Duration::ZERO), input(window, short(out_of_orderness))],
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::{at, ms};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Item {
@@ -28,14 +29,6 @@ fn item(stream: usize, number: usize) -> Item {
 /// An item of an event long ago.
 fn old(number: usize) -> Item {
     Item { event_time: Timestamp::MIN, ..item(0, number) }
-}
-
-fn at(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis)
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 fn policy(max_size: usize, preferred: &[usize]) -> BatchPolicy {

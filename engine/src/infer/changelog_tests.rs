@@ -3,14 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::at_second;
 
 fn carried(seconds: i64, values: &[f32]) -> Carried {
     let row = Tensor::new(vec![values.len(), 1], Data::F32(values.to_vec())).unwrap();
-    Carried { event_time: at(seconds), rows: vec![row] }
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_millis(seconds * 1000)
+    Carried { event_time: at_second(seconds), rows: vec![row] }
 }
 
 fn stream(name: &str) -> StreamKey {
@@ -83,10 +80,10 @@ fn shape_larger_than_memory_is_refused_before_allocation() {
 #[test]
 fn restored_state_goes_to_the_next_bundle_of_its_stream() {
     let mut restored = restored(None, &[(0, "a", carried(5, &[2.0]).encode())]);
-    assert_eq!(restored.take("voice", &stream("b"), at(6)), Ok(None));
-    assert_eq!(restored.take("faces", &stream("a"), at(6)), Ok(None));
-    assert_eq!(restored.take("voice", &stream("a"), at(6)), Ok(Some(carried(5, &[2.0]).rows)));
-    assert_eq!(restored.take("voice", &stream("a"), at(7)), Ok(None));
+    assert_eq!(restored.take("voice", &stream("b"), at_second(6)), Ok(None));
+    assert_eq!(restored.take("faces", &stream("a"), at_second(6)), Ok(None));
+    assert_eq!(restored.take("voice", &stream("a"), at_second(6)), Ok(Some(carried(5, &[2.0]).rows)));
+    assert_eq!(restored.take("voice", &stream("a"), at_second(7)), Ok(None));
     assert!(restored.is_empty());
 }
 
@@ -96,14 +93,14 @@ fn revoked_partition_loses_its_restored_states() {
     let mut restored = restored(None, &[(0, "a", value.clone()), (1, "b", value)]);
     restored.forget(0);
     assert_eq!(restored.len(), 1);
-    assert_eq!(restored.take("voice", &stream("a"), at(6)), Ok(None));
+    assert_eq!(restored.take("voice", &stream("a"), at_second(6)), Ok(None));
 }
 
 #[test]
 fn stream_in_another_epoch_begins_anew() {
     for (seconds, is_near) in [(94, false), (95, true), (105, true), (106, false)] {
         let mut restored = restored(Some(5), &[(0, "a", carried(100, &[2.0]).encode())]);
-        let taken = restored.take("voice", &stream("a"), at(seconds)).unwrap();
+        let taken = restored.take("voice", &stream("a"), at_second(seconds)).unwrap();
         assert_eq!(taken.is_some(), is_near, "at {seconds} s");
     }
 }
@@ -115,6 +112,6 @@ fn restored_states_are_bounded() {
     let name = |n: usize| stream(&n.to_string());
     restored.put(0, (0..MOST + 10).map(|n| (key("voice", &name(n)), value.clone())));
     assert_eq!(restored.len(), MOST);
-    assert_eq!(restored.take("voice", &name(9), at(1)), Ok(None));
-    assert!(restored.take("voice", &name(10), at(1)).unwrap().is_some());
+    assert_eq!(restored.take("voice", &name(9), at_second(1)), Ok(None));
+    assert!(restored.take("voice", &name(10), at_second(1)).unwrap().is_some());
 }

@@ -68,24 +68,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const fn ms(time: i64) -> Timestamp {
-        Timestamp::from_millis(time)
-    }
+    use crate::testing::at;
 
     #[test]
     fn intake_clock_stops_during_holds_and_resumes_where_it_stopped() {
         let mut clock = IntakeClock::default();
-        assert_eq!(clock.at(ms(100)), ms(100));
-        clock.set(Hold::Room, true, ms(100));
-        assert_eq!(clock.at(ms(150)), ms(100));
-        clock.set(Hold::Memory, true, ms(160));
-        clock.set(Hold::Room, false, ms(170));
-        assert_eq!(clock.at(ms(180)), ms(100));
-        clock.set(Hold::Memory, false, ms(190));
-        assert_eq!(clock.at(ms(190)), ms(100));
-        assert_eq!(clock.at(ms(200)), ms(110));
-        assert_eq!(clock.wall(ms(110)), ms(200));
+        assert_eq!(clock.at(at(100)), at(100));
+        clock.set(Hold::Room, true, at(100));
+        assert_eq!(clock.at(at(150)), at(100));
+        clock.set(Hold::Memory, true, at(160));
+        clock.set(Hold::Room, false, at(170));
+        assert_eq!(clock.at(at(180)), at(100));
+        clock.set(Hold::Memory, false, at(190));
+        assert_eq!(clock.at(at(190)), at(100));
+        assert_eq!(clock.at(at(200)), at(110));
+        assert_eq!(clock.wall(at(110)), at(200));
     }
 
     proptest! {
@@ -94,13 +91,13 @@ mod tests {
             let (mut clock, mut wall, mut gone) = (IntakeClock::default(), 0, 0);
             let mut held = [false; 4];
             for (pause, which, is_held) in steps {
-                let before = clock.at(ms(wall));
+                let before = clock.at(at(wall));
                 wall += pause;
                 gone += if held.contains(&true) { 0 } else { pause };
-                prop_assert_eq!(clock.at(ms(wall)), ms(gone));
-                prop_assert!(clock.at(ms(wall)) >= before);
+                prop_assert_eq!(clock.at(at(wall)), at(gone));
+                prop_assert!(clock.at(at(wall)) >= before);
                 held[which] = is_held;
-                clock.set([Hold::Room, Hold::Memory, Hold::Unreadable, Hold::Apart][which], is_held, ms(wall));
+                clock.set([Hold::Room, Hold::Memory, Hold::Unreadable, Hold::Apart][which], is_held, at(wall));
             }
         }
     }

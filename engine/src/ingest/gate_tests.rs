@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::at;
 
 fn partition(input: u16) -> PartitionId {
     of(input, 0)
@@ -10,10 +11,6 @@ fn partition(input: u16) -> PartitionId {
 
 fn of(input: u16, partition: i32) -> PartitionId {
     PartitionId { input: InputId(input), partition }
-}
-
-fn at(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis)
 }
 
 fn no_drift() -> DriftLimit {

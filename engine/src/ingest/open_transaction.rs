@@ -66,31 +66,31 @@ impl OpenTransactions {
 mod tests {
     use super::*;
     use crate::position::InputId;
+    use crate::testing::at_second;
 
     const ONE: PartitionId = PartitionId { input: InputId(0), partition: 1 };
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_millis(seconds * 1_000)
-    }
 
     fn end(lag: i64, stable: i64, high: i64) -> PartitionEnd {
         PartitionEnd { lag, stable: NextOffset(stable), high: NextOffset(high) }
     }
 
     fn held(open: &OpenTransactions, second: i64) -> Vec<OpenTransaction> {
-        open.held(at(second)).map(|(_, held)| held).collect()
+        open.held(at_second(second)).map(|(_, held)| held).collect()
     }
 
     #[test]
     fn transaction_open_for_long_is_reported_with_offset_and_start() {
         let mut open = OpenTransactions::default();
         for second in 0..10 {
-            open.observe(ONE, &end(0, 100, 101 + second), at(second));
+            open.observe(ONE, &end(0, 100, 101 + second), at_second(second));
             assert_eq!(held(&open, second), [], "at {second}");
         }
-        open.observe(ONE, &end(0, 100, 550), at(10));
-        assert_eq!(held(&open, 10), [OpenTransaction { at: NextOffset(100), offsets: 450, since: at(0) }]);
-        open.observe(ONE, &end(0, 551, 551), at(11));
+        open.observe(ONE, &end(0, 100, 550), at_second(10));
+        assert_eq!(
+            held(&open, 10),
+            [OpenTransaction { at: NextOffset(100), offsets: 450, since: at_second(0) }]
+        );
+        open.observe(ONE, &end(0, 551, 551), at_second(11));
         assert_eq!(held(&open, 100), []);
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn consecutive_transactions_hold_nothing_back() {
         let mut open = OpenTransactions::default();
         for second in 0..100 {
-            open.observe(ONE, &end(0, second * 10, second * 10 + 5), at(second));
+            open.observe(ONE, &end(0, second * 10, second * 10 + 5), at_second(second));
             assert_eq!(held(&open, second), []);
         }
     }
@@ -106,9 +106,9 @@ mod tests {
     #[test]
     fn partition_with_lag_or_revoked_is_not_held_back() {
         let mut open = OpenTransactions::default();
-        open.observe(ONE, &end(7, 100, 200), at(0));
+        open.observe(ONE, &end(7, 100, 200), at_second(0));
         assert_eq!(held(&open, 60), []);
-        open.observe(ONE, &end(0, 100, 200), at(60));
+        open.observe(ONE, &end(0, 100, 200), at_second(60));
         assert_eq!(held(&open, 60).len(), 1);
         open.revoke(ONE);
         assert_eq!(held(&open, 60), []);

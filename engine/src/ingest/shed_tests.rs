@@ -3,13 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::ms;
 
 fn key(text: &str) -> StreamKey {
     StreamKey::from(text)
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);

@@ -96,11 +96,8 @@ mod tests {
 
     use super::*;
     use crate::position::{InputId, Position};
+    use crate::testing::partition;
     use crate::time::Timestamp;
-
-    fn partition(number: i32) -> PartitionId {
-        PartitionId { input: InputId(0), partition: number }
-    }
 
     fn records(number: i32, offsets: impl Iterator<Item = i64>) -> Vec<Record> {
         let record = |offset| Record {

@@ -7,13 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::position::{InputId, PartitionId};
-use crate::time::Timestamp;
+use crate::testing::at;
 
 const MACHINE: MachineResources = MachineResources { cores: 16, memory: None };
-
-fn at(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis)
-}
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -196,15 +196,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::InputId;
-
-    fn partition(number: i32) -> PartitionId {
-        PartitionId { input: InputId(0), partition: number }
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_millis(seconds * 1_000)
-    }
+    use crate::testing::{at_second, partition};
 
     fn shards(count: usize, busy_millis: u64) -> [StageWork; 1] {
         [StageWork {
@@ -225,10 +217,10 @@ mod tests {
         let mut measures = Measures::default();
         for second in 0..=seconds {
             if second > 0 {
-                meter.read(partition(0), 80, Some(at(second * 80 / 100)));
+                meter.read(partition(0), 80, Some(at_second(second * 80 / 100)));
             }
             meter.lag(partition(0), 1_000 + second as u64 * 20);
-            measures = meter.measures(&shards(2, second as u64 * 400), 7, at(second));
+            measures = meter.measures(&shards(2, second as u64 * 400), 7, at_second(second));
         }
         (meter, measures)
     }
@@ -242,7 +234,7 @@ mod tests {
         assert_eq!(measures.age, Some(Duration::from_secs(4)));
         assert!(near(Some(meter.backlog().as_secs_f64()), 1_399.0 / 80.0));
         assert!(near(measures.stages[0].cost, 0.005) && near(Some(measures.stages[0].busy), 0.2));
-        assert_eq!(meter.ages(at(20)).collect::<Vec<_>>(), [(partition(0), Duration::from_secs(4))]);
+        assert_eq!(meter.ages(at_second(20)).collect::<Vec<_>>(), [(partition(0), Duration::from_secs(4))]);
     }
 
     #[test]
@@ -264,10 +256,10 @@ mod tests {
         meter.assign(partition(1));
         meter.lag(partition(1), 1_000_000);
         meter.lag(partition(0), 1_400);
-        let with = meter.measures(&shards(2, 8_000), 0, at(21));
+        let with = meter.measures(&shards(2, 8_000), 0, at_second(21));
         assert!(with.arrival < before.arrival && with.lag == 1_001_400, "{with:?}");
         meter.revoke(partition(1));
-        let without = meter.measures(&shards(2, 8_000), 0, at(22));
+        let without = meter.measures(&shards(2, 8_000), 0, at_second(22));
         assert_eq!((without.lag, without.partitions), (1_400, 1));
     }
 
@@ -277,12 +269,12 @@ mod tests {
         meter.lag(partition(0), 0);
         for second in 21..1_000 {
             meter.lag(partition(0), 0);
-            let measures = meter.measures(&shards(2, 8_000), 0, at(second));
+            let measures = meter.measures(&shards(2, 8_000), 0, at_second(second));
             let (was, is) =
                 (before.stages[0].cost.expect("a cost"), measures.stages[0].cost.expect("a cost"));
             assert!((is / was - 1.0).abs() < 1e-6, "{is} was {was} at {second}");
         }
-        assert_eq!(meter.measures(&shards(2, 8_000), 0, at(1_000)).age, Some(Duration::ZERO));
+        assert_eq!(meter.measures(&shards(2, 8_000), 0, at_second(1_000)).age, Some(Duration::ZERO));
     }
 
     #[test]
@@ -290,19 +282,19 @@ mod tests {
         let mut meter = Meter::new(Duration::from_secs(5));
         meter.assign(partition(0));
         meter.read(partition(0), 10, None);
-        let first = meter.measures(&shards(1, 0), 0, at(0));
+        let first = meter.measures(&shards(1, 0), 0, at_second(0));
         assert_eq!((first.arrival, first.served, first.age), (None, None, None));
         assert_eq!(first.stages[0].cost, None);
-        let second = meter.measures(&shards(1, 0), 0, at(1));
+        let second = meter.measures(&shards(1, 0), 0, at_second(1));
         assert_eq!(second.arrival, None, "the ends of the partitions were never reported");
     }
 
     #[test]
     fn stage_that_restarts_its_counter_has_no_negative_work() {
         let (mut meter, _) = loaded(20);
-        let measures = meter.measures(&shards(2, 0), 0, at(21));
+        let measures = meter.measures(&shards(2, 0), 0, at_second(21));
         assert!(measures.stages[0].busy >= 0.0);
-        let measures = meter.measures(&shards(2, 900), 0, at(22));
+        let measures = meter.measures(&shards(2, 900), 0, at_second(22));
         assert!(measures.stages[0].busy <= 1.0 && measures.stages[0].busy > 0.1, "{measures:?}");
     }
 }

@@ -56,10 +56,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
+    use crate::testing::at;
 
     proptest! {
         #[test]

@@ -118,10 +118,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
+    use crate::testing::at;
 
     fn breaker() -> Breaker {
         Breaker::new(BreakerPolicy { failures: 3, pause: Duration::from_millis(100) })

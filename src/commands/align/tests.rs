@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_engine::align::{Bounds, InputPolicy, Join, Method, Missing, Needs, Revise};
+use lockstep_engine::align::{Bounds, InputPolicy, Join, Method, Missing};
 use lockstep_engine::position::InputId;
 
 use super::*;
@@ -14,25 +14,22 @@ fn names() -> Vec<String> {
 fn policy(missing: Missing) -> AlignPolicy {
     let ns = Duration::from_nanos;
     let input = |name: &str, join, missing| InputPolicy {
-        name: name.into(),
         out_of_orderness: ns(10),
         idle_timeout: ns(1_000),
-        join,
         missing,
-        clock: Default::default(),
-        needs: Needs::default(),
+        ..InputPolicy::new(name, join)
     };
     AlignPolicy {
-        method: Method::Pivot(InputId(0)),
-        inputs: vec![
-            input("video", Join::Pivot, Missing::Emit),
-            input("audio", Join::Window { before: ns(100), after: ns(0) }, missing),
-            input("text", Join::Latest { max_age: ns(500) }, Missing::Emit),
-        ],
         max_wait: ns(5_000),
         forget_after: ns(100_000),
-        revise: Revise::default(),
-        bounds: Default::default(),
+        ..AlignPolicy::new(
+            Method::Pivot(InputId(0)),
+            vec![
+                input("video", Join::Pivot, Missing::Emit),
+                input("audio", Join::Window { before: ns(100), after: ns(0) }, missing),
+                input("text", Join::Latest { max_age: ns(500) }, Missing::Emit),
+            ],
+        )
     }
 }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::super::policy::{
-    AlignPolicy, ApproximateTime, InputPolicy, Join, Method, Missing, Needs, Revise,
-};
+use super::super::super::policy::{AlignPolicy, ApproximateTime, InputPolicy, Join, Method};
 use super::super::super::{Bounds, Overflow};
 use super::*;
 use crate::align::Stamp;
@@ -22,21 +20,15 @@ fn policy(method: Method, bounds: Bounds) -> Arc<AlignPolicy> {
         Join::Window { before: ms(30), after: ms(5) },
     ];
     let input = |join| InputPolicy {
-        name: "input".into(),
         out_of_orderness: ms(10),
         idle_timeout: ms(500),
-        join,
-        missing: Missing::Emit,
-        clock: Default::default(),
-        needs: Needs::default(),
+        ..InputPolicy::new("input", join)
     };
     Arc::new(AlignPolicy {
-        method,
-        inputs: joins.map(input).to_vec(),
         max_wait: ms(200),
         forget_after: ms(1_000),
-        revise: Revise::default(),
         bounds,
+        ..AlignPolicy::new(method, joins.map(input).to_vec())
     })
 }
 

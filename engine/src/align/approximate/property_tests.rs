@@ -60,26 +60,22 @@ fn short(span: i64) -> Duration {
 impl Plan {
     fn policy(&self) -> AlignPolicy {
         let inputs = self.inputs.iter().enumerate().map(|(input, plan)| InputPolicy {
-            name: format!("input {input}"),
             out_of_orderness: short(plan.out_of_orderness),
             idle_timeout: LONG,
-            join: Join::Pivot,
-            missing: Missing::Emit,
-            clock: Default::default(),
-            needs: Needs::default(),
+            ..InputPolicy::new(format!("input {input}"), Join::Pivot)
         });
         AlignPolicy {
-            method: Method::ApproximateTime(ApproximateTime {
-                queue: 1_000,
-                max_interval: self.max_interval.map(short),
-                age_penalty: self.tenths as f64 / 10.0,
-                min_periods: self.inputs.iter().map(|plan| short(plan.min_period)).collect(),
-            }),
-            inputs: inputs.collect(),
             max_wait: LONG,
             forget_after: LONG,
-            revise: Revise::default(),
-            bounds: Default::default(),
+            ..AlignPolicy::new(
+                Method::ApproximateTime(ApproximateTime {
+                    queue: 1_000,
+                    max_interval: self.max_interval.map(short),
+                    age_penalty: self.tenths as f64 / 10.0,
+                    min_periods: self.inputs.iter().map(|plan| short(plan.min_period)).collect(),
+                }),
+                inputs.collect(),
+            )
         }
     }
 

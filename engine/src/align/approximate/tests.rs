@@ -2,32 +2,15 @@
 
 use std::time::Duration;
 
-use super::super::rig::Rig;
+use super::super::testing::{Rig, quick};
 use super::super::*;
-
-const MS: fn(u64) -> Duration = Duration::from_millis;
+use crate::testing::ms;
 
 /// Approximate time over inputs that are in order; idle after 100 ms, waiting 1 s, no age penalty.
 fn policy(inputs: usize, change: impl FnOnce(&mut ApproximateTime)) -> AlignPolicy {
     let mut approximate = ApproximateTime { age_penalty: 0.0, ..ApproximateTime::default() };
     change(&mut approximate);
-    let input = InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: MS(100),
-        join: Join::Pivot,
-        missing: Missing::Emit,
-        clock: Default::default(),
-        needs: Needs::default(),
-    };
-    AlignPolicy {
-        method: Method::ApproximateTime(approximate),
-        inputs: vec![input; inputs],
-        max_wait: MS(1_000),
-        forget_after: MS(10_000),
-        revise: Revise::default(),
-        bounds: Default::default(),
-    }
+    quick(Method::ApproximateTime(approximate), vec![Join::Pivot; inputs])
 }
 
 fn plain(inputs: usize) -> Rig {
@@ -107,7 +90,7 @@ fn the_event_time_is_the_latest_stamp_and_skew_counts_from_it() {
 
 #[test]
 fn a_min_period_gives_the_same_sets_earlier() {
-    let (mut plain, mut quick) = (plain(2), Rig::new(policy(2, |it| it.min_periods = vec![MS(10), MS(10)])));
+    let (mut plain, mut quick) = (plain(2), Rig::new(policy(2, |it| it.min_periods = vec![ms(10), ms(10)])));
     for rig in [&mut plain, &mut quick] {
         assert_eq!(rig.push(0, 10, 0), "");
     }
@@ -133,7 +116,7 @@ fn an_age_penalty_is_the_factor_a_later_set_has_to_gain() {
 
 #[test]
 fn no_set_is_wider_than_the_max_interval() {
-    let mut rig = Rig::new(policy(2, |it| it.max_interval = Some(MS(5))));
+    let mut rig = Rig::new(policy(2, |it| it.max_interval = Some(ms(5))));
     rig.push(0, 10, 0);
     assert_eq!(rig.push(1, 16, 0), "10x0");
     assert_eq!(rig.push(0, 22, 0), "16x0");
@@ -170,7 +153,7 @@ fn an_idle_input_does_not_stall_the_others() {
 #[test]
 fn samples_of_an_idle_input_take_part() {
     let mut policy = policy(2, |_| {});
-    policy.inputs[1].out_of_orderness = MS(50);
+    policy.inputs[1].out_of_orderness = ms(50);
     let mut rig = Rig::new(policy);
     rig.push(1, 11, 0);
     rig.push(0, 10, 50);
@@ -195,8 +178,8 @@ fn sets_follow_the_policy_for_missing_samples() {
 #[test]
 fn nothing_is_held_longer_than_max_wait() {
     let mut policy = policy(2, |_| {});
-    policy.inputs[1].idle_timeout = MS(60_000);
-    policy.inputs[1].out_of_orderness = MS(50);
+    policy.inputs[1].idle_timeout = ms(60_000);
+    policy.inputs[1].out_of_orderness = ms(50);
     let mut rig = Rig::new(policy);
     rig.push(0, 10, 0);
     rig.push(0, 50, 500);
@@ -211,8 +194,8 @@ fn nothing_is_held_longer_than_max_wait() {
 #[test]
 fn samples_before_one_that_waited_long_enough_leave_with_it() {
     let mut policy = policy(2, |_| {});
-    policy.inputs[0].out_of_orderness = MS(50);
-    policy.inputs.iter_mut().for_each(|input| input.idle_timeout = MS(60_000));
+    policy.inputs[0].out_of_orderness = ms(50);
+    policy.inputs.iter_mut().for_each(|input| input.idle_timeout = ms(60_000));
     let mut rig = Rig::new(policy);
     rig.push(0, 30, 0);
     rig.push(0, 20, 500);
@@ -223,7 +206,7 @@ fn samples_before_one_that_waited_long_enough_leave_with_it() {
 #[test]
 fn samples_out_of_order_within_bounds_are_ordered() {
     let mut policy = policy(2, |_| {});
-    policy.inputs[0].out_of_orderness = MS(10);
+    policy.inputs[0].out_of_orderness = ms(10);
     let mut rig = Rig::new(policy);
     rig.push(1, 10, 0);
     rig.push(1, 20, 0);

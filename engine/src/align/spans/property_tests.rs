@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Lack, Method, Missing, Stamp};
+use crate::align::{AlignPolicy, Aligner, Event, InputPolicy, Join, Lack, Method, Stamp};
 use crate::position::InputId;
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
@@ -224,24 +224,20 @@ fn can_change_it(
 fn policy(plans: &[InputPlan], cutting: Cutting) -> AlignPolicy {
     let ns = |ns: i64| Duration::from_nanos(u64::try_from(ns).expect("not negative"));
     let input = |plan: &InputPlan| InputPolicy {
-        name: "an input".into(),
         out_of_orderness: ns(plan.out_of_orderness),
         idle_timeout: LONG,
-        join: Join::Pivot,
-        missing: Missing::Emit,
-        needs: Default::default(),
-        clock: Default::default(),
+        ..InputPolicy::new("an input", Join::Pivot)
     };
     AlignPolicy {
-        method: match cutting {
-            Cutting::Tumbling { size } => Method::Tumbling { size: ns(size) },
-            Cutting::Session { gap, max } => Method::Session { gap: ns(gap), max: ns(max) },
-        },
-        inputs: plans.iter().map(input).collect(),
         max_wait: LONG,
         forget_after: LONG,
-        revise: Default::default(),
-        bounds: Default::default(),
+        ..AlignPolicy::new(
+            match cutting {
+                Cutting::Tumbling { size } => Method::Tumbling { size: ns(size) },
+                Cutting::Session { gap, max } => Method::Session { gap: ns(gap), max: ns(max) },
+            },
+            plans.iter().map(input).collect(),
+        )
     }
 }
 

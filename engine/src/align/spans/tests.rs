@@ -2,33 +2,19 @@
 
 use std::time::Duration;
 
-use crate::align::rig::Rig;
+use crate::align::testing::Rig;
 use crate::align::{AlignPolicy, Bundle, Event, InputPolicy, Join, Method, Missing, Stamp};
 use crate::position::InputId;
+use crate::testing::ms;
 use crate::time::Timestamp;
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// Inputs in order, idle after 2 s, waiting 500 ms.
 fn policy(method: Method, inputs: usize) -> AlignPolicy {
-    let input = InputPolicy {
-        name: "an input".into(),
-        out_of_orderness: Duration::ZERO,
-        idle_timeout: ms(2_000),
-        join: Join::Pivot,
-        missing: Missing::Emit,
-        needs: Default::default(),
-        clock: Default::default(),
-    };
+    let input = InputPolicy::new("an input", Join::Pivot);
     AlignPolicy {
-        method,
-        inputs: vec![input; inputs],
         max_wait: ms(500),
         forget_after: ms(10_000),
-        revise: Default::default(),
-        bounds: Default::default(),
+        ..AlignPolicy::new(method, vec![input; inputs])
     }
 }
 

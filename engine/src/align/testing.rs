@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::position::InputId;
 use crate::sample::StreamKey;
+use crate::testing::ms;
 use crate::time::Timestamp;
 
 impl Held for u8 {}
@@ -26,6 +27,20 @@ impl Held for u32 {
 }
 
 impl Held for usize {}
+
+/// A policy for inputs without disorder: idle after 100 ms, waiting for 1 s, forgotten after 10 s.
+pub(super) fn quick(method: Method, joins: impl IntoIterator<Item = Join>) -> AlignPolicy {
+    let input = |join| InputPolicy { idle_timeout: ms(100), ..InputPolicy::new("an input", join) };
+    let inputs = joins.into_iter().map(input).collect();
+    AlignPolicy { max_wait: ms(1_000), forget_after: ms(10_000), ..AlignPolicy::new(method, inputs) }
+}
+
+/// [`quick`] for a pivot and one other input.
+pub(super) fn quick_pair(join: Join, missing: Missing) -> AlignPolicy {
+    let mut policy = quick(Method::Pivot(InputId(0)), [Join::Pivot, join]);
+    policy.inputs[1].missing = missing;
+    policy
+}
 
 pub(super) struct Rig {
     pub(super) aligner: Aligner<u32>,

@@ -9,10 +9,10 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::{Pause, SourceControl};
-use lockstep_engine::pipeline::DeliverySpec;
+use lockstep_engine::pipeline::{DeliverySpec, OnUndeliverable};
 use lockstep_engine::position::Position;
 use lockstep_engine::publish::result::ResultMaker;
-use lockstep_engine::publish::sink::{Sink, Transactions};
+use lockstep_engine::publish::sink::{Delivery, GuaranteedSink};
 use lockstep_engine::publish::{InOrder, Ledger};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry::samples::Drops;
@@ -28,31 +28,35 @@ use crate::observer::Observer;
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
+mod at_least_once;
 mod dead_letter;
 mod draining;
+mod guarantee;
 mod inbox;
 mod left_out_log;
 mod metadata_pressure;
 mod outcomes;
-mod outgoing;
 mod pending;
+mod record_maker;
+mod refused;
+mod results;
 mod revoke;
 mod send_queue;
+mod sender;
 mod stream_state;
-mod transaction_buffer;
+mod transactional;
 
+use at_least_once::AtLeastOnce;
 use dead_letter::DeadLetter;
 use draining::Draining;
+use guarantee::{DeliveryGuarantee, PublishContext};
 pub use inbox::Inbox;
 use left_out_log::LeftOutLog;
 use metadata_pressure::PressureMonitor;
-use outgoing::Outgoing;
 use pending::Delivered;
+use record_maker::RecordMaker;
 use stream_state::StreamStateLog;
-use transaction_buffer::{Measure, TransactionBuffer};
-
-/// The divisor of the byte budget for the records of one transaction, which are kept until it is committed.
-const HELD: u64 = 4;
+use transactional::{TransactionLimits, Transactional};
 
 /// The parts of the publish stage.
 pub struct PublishParts {
@@ -69,10 +73,8 @@ pub struct PublishParts {
     /// The steps of the pipeline.
     pub steps: Arc<[Step]>,
     /// The sink of all records.
-    pub sink: Box<dyn Sink>,
-    /// The sink's transactions, if results go in transactions.
-    pub transactions: Option<Box<dyn Transactions>>,
-    /// The delivery guarantee.
+    pub sink: GuaranteedSink,
+    /// The settings of the delivery.
     pub delivery: DeliverySpec,
     /// The most bytes that may wait for the next transaction. Without transactions publish keeps credits as soon as any record
     /// waits for the sink.
@@ -98,14 +100,20 @@ pub struct PublishParts {
 /// The publish stage.
 pub struct Publish {
     inputs: Arc<[InputSpec]>,
-    maker: ResultMaker,
-    outgoing: Outgoing,
-    /// Reused memory for delivered records.
+    order: InOrder<Arc<Job>>,
+    records: RecordMaker,
+    guarantee: Box<dyn DeliveryGuarantee>,
+    inbox: Arc<Inbox>,
+    /// Reused memory for the deliveries of the inbox.
+    reports: Vec<Delivery>,
+    /// Records that have ended and are not in the ledger yet.
     delivered: Vec<Delivered>,
     ledger: Ledger<Arc<Sample>>,
     pressure: PressureMonitor,
-    order: InOrder<Arc<Job>>,
-    stream_state: Option<StreamStateLog>,
+    stream_state: StreamStateLog,
+    on_undeliverable: OnUndeliverable,
+    /// True once a record can never end. The pipeline ends with an error then.
+    is_stuck: bool,
     draining: Vec<Draining>,
     /// Credits that publish keeps while too much waits to be sent.
     held_credits: Vec<Credit>,
@@ -118,8 +126,9 @@ pub struct Publish {
     in_flight: Arc<AtomicUsize>,
     /// Latencies of results that are not yet in the metrics.
     latencies: Latencies,
-    commit_every: Duration,
-    next_commit: Timestamp,
+    /// The period of metrics and log lines about records that have ended.
+    report_every: Duration,
+    next_report: Timestamp,
     /// The number of shards that have not reported [`PublishMessage::ShardDone`]; none before the first report.
     shards_left: Option<usize>,
     done: Option<oneshot::Sender<()>>,
@@ -131,27 +140,33 @@ pub struct Publish {
 impl Publish {
     /// Creates the stage.
     pub fn new(parts: PublishParts) -> Self {
-        let measure =
-            Measure { every: parts.delivery.transaction_every, most_held: parts.budget.limit() / HELD };
-        let transaction_buffer = parts.transactions.map(|client| {
-            (TransactionBuffer::new(client, measure, &parts.budget, parts.load), parts.send_queue)
-        });
         let drops = Drops::new(parts.inputs.iter().map(|input| input.name.clone()).collect());
+        let guarantee: Box<dyn DeliveryGuarantee> = match parts.sink {
+            GuaranteedSink::AtLeastOnce(sink) => {
+                Box::new(AtLeastOnce::new(sink, parts.control.clone(), parts.commit_every))
+            }
+            GuaranteedSink::Transactional(sink, client) => {
+                let (inbox, load) = (parts.inbox.clone(), parts.load);
+                let limits = TransactionLimits {
+                    every: parts.delivery.transaction_every,
+                    most_waiting: parts.send_queue,
+                };
+                Box::new(Transactional::new(sink, client, inbox, limits, &parts.budget, load))
+            }
+        };
         Self {
-            outgoing: Outgoing::new(
-                (parts.dead_letters, parts.late),
-                parts.sink,
-                parts.inbox,
-                transaction_buffer,
-            )
-            .on_undeliverable(parts.delivery.on_undeliverable),
-            delivered: Vec::new(),
             inputs: parts.inputs,
-            maker: parts.maker,
+            order: InOrder::default(),
+            records: RecordMaker::new(parts.maker, parts.dead_letters, parts.late),
+            guarantee,
+            inbox: parts.inbox,
+            reports: Vec::new(),
+            delivered: Vec::new(),
             ledger: Ledger::new(parts.delivery.metadata_limit),
             pressure: PressureMonitor::default(),
-            order: InOrder::default(),
-            stream_state: parts.state.map(|topic| StreamStateLog::new(topic, &parts.steps)),
+            stream_state: StreamStateLog::new(parts.state, &parts.steps),
+            on_undeliverable: parts.delivery.on_undeliverable,
+            is_stuck: false,
             draining: Vec::new(),
             held_credits: Vec::new(),
             revoke_within: parts.delivery.revoke_within,
@@ -161,8 +176,8 @@ impl Publish {
             drops,
             in_flight: parts.status.count_bundles(),
             latencies: Latencies::default(),
-            commit_every: parts.commit_every,
-            next_commit: Timestamp::MIN,
+            report_every: parts.commit_every,
+            next_report: Timestamp::MIN,
             shards_left: None,
             done: Some(parts.done),
             status: parts.status,
@@ -170,30 +185,15 @@ impl Publish {
         }
     }
 
-    fn deliveries(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        let mut ended = std::mem::take(&mut self.delivered);
-        self.outgoing.deliveries(now, &mut ended, out);
-        self.outgoing.take_turns(&self.maker, &mut ended);
-        self.ended(&mut ended);
-        self.delivered = ended;
-        if self.outgoing.transaction_ended(now, out) == Some(false) {
-            self.ledger.tell_again();
-        }
-        // Partitions are released before the next transaction begins: its records must not include theirs.
-        self.release_drained(now);
-        self.send_waiting();
-        self.outgoing.forget_committed();
-    }
-
-    /// Sends waiting records as far as the sink takes them now.
-    fn send_waiting(&mut self) {
-        let holds = |partition, assignment| self.ledger.holds(partition, assignment);
-        for _ in 0..self.outgoing.send_waiting(holds) {
-            self.abandoned();
-        }
-        if !self.outgoing.is_overfull() {
-            self.held_credits.clear();
-        }
+    /// Returns the guarantee, and what it works with.
+    fn guarantee(&mut self) -> (&mut dyn DeliveryGuarantee, PublishContext<'_>) {
+        let context = PublishContext {
+            ledger: &mut self.ledger,
+            stream_state: &mut self.stream_state,
+            records: &self.records,
+            delivered: &mut self.delivered,
+        };
+        (&mut *self.guarantee, context)
     }
 
     /// Signals the end once every record has ended and is committed.
@@ -201,82 +201,34 @@ impl Publish {
         if self.shards_left != Some(0) || !self.order.is_empty() {
             return;
         }
-        if !self.outgoing.is_transactional() {
-            self.send_stream_state();
-        }
-        let uncommitted = self.outgoing.is_transactional() && self.ledger.has_moved();
-        if self.outgoing.is_empty() && !self.has_stream_state() && !uncommitted {
-            telemetry::published(&mut self.latencies);
-            self.left_out_log.log(&self.inputs);
-            // The receiver is gone only if the stop was cut short.
-            let _ = self.done.take().map(|done| done.send(()));
-        } else {
-            self.outgoing.end_soon();
-            self.end_transaction(now, out);
-        }
-    }
-
-    /// Ends the open transaction if it is due.
-    fn end_transaction(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        if self.outgoing.is_due(now) {
-            let carries = self.has_stream_state();
-            self.send_stream_state();
-            self.outgoing.close(carries);
-        }
-        if let Err(why) = self.outgoing.step(now, &mut self.ledger) {
-            out.fail(why);
-        }
-    }
-
-    /// Returns true if stream state waits to be sent.
-    fn has_stream_state(&self) -> bool {
-        self.stream_state.as_ref().is_some_and(|stream_state| !stream_state.is_empty())
-    }
-
-    /// Sends the stream state that belongs to the results sent so far.
-    fn send_stream_state(&mut self) {
-        let Some(stream_state) = &mut self.stream_state else { return };
-        for (record, what) in
-            stream_state.take(|partition, assignment| self.ledger.holds(partition, assignment))
-        {
-            self.outgoing.send(record, what);
-        }
-    }
-
-    fn commit(&mut self) {
-        let commits = self.ledger.committable();
-        if let Some(withheld) = self.ledger.withheld().filter(|withheld| !withheld.is_empty()) {
-            tracing::error!(
-                ?withheld,
-                "commit withheld: too many records ended out of order for the metadata (delivery.metadata_limit)"
-            );
-        }
-        if !commits.is_empty()
-            && let Some(control) = &*self.control.lock()
-        {
-            control.commit(commits);
+        let (guarantee, mut context) = self.guarantee();
+        match guarantee.finish(now, &mut context) {
+            Ok(true) if !self.is_stuck => {
+                telemetry::published(&mut self.latencies);
+                self.left_out_log.log(&self.inputs);
+                // The receiver is gone only if the stop was cut short.
+                let _ = self.done.take().map(|done| done.send(()));
+            }
+            Ok(_) => {}
+            Err(why) => out.fail(why),
         }
     }
 
     fn do_due(&mut self, now: Timestamp, out: &mut Outbox<PublishMessage>) {
-        if now >= self.next_commit {
-            self.next_commit = now.after(self.commit_every);
-            if !self.outgoing.is_transactional() {
-                self.send_stream_state();
-                self.commit();
-            }
+        if now >= self.next_report {
+            self.next_report = now.after(self.report_every);
             telemetry::published(&mut self.latencies);
             self.left_out_log.log(&self.inputs);
             // A delivery signals free space. But if a limit that the operator set for librdkafka is the tighter one, librdkafka
             // may free the space only after the delivery, without a signal.
             self.send_waiting();
         }
-        if self.outgoing.again_at().is_some_and(|at| now >= at) {
-            let mut ended = self.outgoing.again(&self.maker);
-            self.ended(&mut ended);
-        }
         self.release_drained(now);
-        self.end_transaction(now, out);
+        let (guarantee, mut context) = self.guarantee();
+        if let Err(why) = guarantee.do_due(now, &mut context) {
+            out.fail(why);
+        }
+        self.settle_delivered();
         if let Some(paused) = self.pressure.decide(&mut self.ledger, now)
             && let Some(control) = &*self.control.lock()
         {
@@ -284,7 +236,7 @@ impl Publish {
         }
         if !self.is_listening {
             self.is_listening = true;
-            let inbox = self.outgoing.inbox();
+            let inbox = self.inbox.clone();
             out.later(async move {
                 inbox.arrived().await;
                 PublishMessage::Deliveries
@@ -323,10 +275,7 @@ impl Stage for Publish {
             PublishMessage::Shed(unread) => self.shed(unread),
             PublishMessage::Finished(jobs) => {
                 for job in jobs {
-                    let stream = job.bundle.stream.clone();
-                    for job in self.order.finish(&stream, job.id, job) {
-                        self.complete(job, now);
-                    }
+                    self.finished(job, now);
                 }
             }
             PublishMessage::Revoked(revocation, done) => self.revoked(revocation, done),
@@ -338,14 +287,12 @@ impl Stage for Publish {
                 self.deliveries(now, out);
             }
             PublishMessage::Positions(answer) => {
-                let last =
-                    if self.outgoing.is_transactional() { Vec::new() } else { self.ledger.positions() };
-                let _ = answer.send(last);
+                let _ = answer.send(self.guarantee.last_commits(&mut self.ledger));
             }
         }
         self.do_due(now, out);
         self.finish(now, out);
-        if self.outgoing.is_overfull() {
+        if self.guarantee.is_overfull() {
             self.held_credits.extend(credit.take());
         }
     }
@@ -357,10 +304,8 @@ impl Stage for Publish {
 
     fn next_deadline(&self) -> Option<Timestamp> {
         let draining = self.draining.iter().filter_map(|draining| draining.until);
-        let others = [self.outgoing.again_at(), self.outgoing.due(), self.pressure.next_turn()]
-            .into_iter()
-            .flatten()
-            .chain(draining);
-        Some(others.fold(self.next_commit, Timestamp::min))
+        let others =
+            [self.guarantee.next_deadline(), self.pressure.next_turn()].into_iter().flatten().chain(draining);
+        Some(others.fold(self.next_report, Timestamp::min))
     }
 }

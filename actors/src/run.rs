@@ -16,7 +16,7 @@ use lockstep_engine::ingest::source::{SourceControl, SourceSink};
 use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::result::ResultMaker;
-use lockstep_engine::publish::sink::{OnDelivery, Sink, Transactions};
+use lockstep_engine::publish::sink::{GuaranteedSink, OnDelivery};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -50,9 +50,8 @@ const JOIN_WITHIN: Duration = Duration::from_secs(5);
 /// Starts a source that puts its events into a sink.
 pub type MakeSource =
     Box<dyn FnOnce(Box<dyn SourceSink>) -> Result<Arc<dyn SourceControl>, StartError> + Send>;
-/// Starts a sink that reports its deliveries, and its transactions if results go in transactions.
-pub type MakeSink =
-    Box<dyn FnOnce(OnDelivery) -> Result<(Box<dyn Sink>, Option<Box<dyn Transactions>>), StartError> + Send>;
+/// Starts a sink that reports its deliveries.
+pub type MakeSink = Box<dyn FnOnce(OnDelivery) -> Result<GuaranteedSink, StartError> + Send>;
 
 /// The parts of a pipeline.
 pub struct PipelineParts {
@@ -137,7 +136,7 @@ async fn start_and_watch(
     // The actors start from the last to the first, since each needs the mailbox of the next.
     let inbox = Arc::new(Inbox::default());
     let on_delivery = inbox.clone();
-    let (sink, transactions) = sink(Arc::new(move |delivery| on_delivery.put(delivery)))?;
+    let sink = sink(Arc::new(move |delivery| on_delivery.put(delivery)))?;
     let (done, mut all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
     let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
@@ -154,7 +153,6 @@ async fn start_and_watch(
         state: pipeline.publish.state.as_deref().map(Arc::from),
         steps: pipeline.steps.clone().into(),
         sink,
-        transactions,
         send_queue,
         budget: budget.clone(),
         load: load.clone(),

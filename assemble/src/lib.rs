@@ -13,6 +13,7 @@ use lockstep_engine::infer::view::{LabelledView, labels};
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
+use lockstep_engine::publish::sink::GuaranteedSink;
 use lockstep_engine::telemetry;
 use lockstep_http::{Changes, Health, HealthCheck, HttpHandle, HttpServer};
 use lockstep_kafka::Error as KafkaError;
@@ -79,7 +80,8 @@ pub fn run(
                     Guarantee::AtLeastOnce => {
                         let sink =
                             KafkaSink::start_reporting(&producer, send_queue, on_delivery, sink_status);
-                        (Box::new(sink.map_err(not_started)?.keeping_order().for_topics(&outputs)), None)
+                        let sink = sink.map_err(not_started)?.keeping_order().for_topics(&outputs);
+                        GuaranteedSink::AtLeastOnce(Box::new(sink))
                     }
                     Guarantee::ExactlyOnce => {
                         let started = KafkaSink::start_transactional(
@@ -90,7 +92,8 @@ pub fn run(
                             on_delivery,
                         );
                         let (sink, transactions) = started.map_err(not_started)?;
-                        (Box::new(sink.keeping_order().for_topics(&outputs)), Some(Box::new(transactions)))
+                        let sink = sink.keeping_order().for_topics(&outputs);
+                        GuaranteedSink::Transactional(Box::new(sink), Box::new(transactions))
                     }
                 })
             }),

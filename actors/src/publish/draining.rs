@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use lockstep_engine::ingest::source::Acknowledge;
+use lockstep_engine::publish::transaction::CommitMark;
 use lockstep_engine::time::Timestamp;
 
-use super::outgoing::Mark;
 use crate::message::Revocation;
 
 /// Revoked partitions that are being drained.
@@ -18,5 +18,5 @@ pub(super) struct Draining {
     /// A mark behind the partitions' last bundle, set once all shards have reported.
     pub(super) last_bundle: Option<u64>,
     /// A mark behind the last record sent for them, set once all their bundles have been sent.
-    pub(super) last_sent: Option<Mark>,
+    pub(super) last_sent: Option<CommitMark>,
 }

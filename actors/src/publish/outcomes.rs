@@ -1,22 +1,19 @@
-//! The outcomes of samples, which shards, models and the broker report and the ledger records.
+//! The outcomes of samples outside of results, and of all samples once the ledger has decided them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use lockstep_engine::fault::{Fault, Reason, StageKind};
-use lockstep_engine::infer::job::Job;
+use lockstep_engine::fault::Fault;
 use lockstep_engine::ingest::wire;
 use lockstep_engine::position::Position;
-use lockstep_engine::publish::side_output::LeftOut;
+use lockstep_engine::publish::side_output::{Keeps, LeftOut};
 use lockstep_engine::publish::{RecordOutcome, Settled};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use lockstep_engine::telemetry::samples::DropReason;
-use lockstep_engine::time::Timestamp;
 
 use super::Publish;
 use super::dead_letter::DeadLetter;
-use super::pending::{Delivered, is_ours};
+use super::pending::{Dead, Outbound};
 use crate::input_name::input_name;
 use crate::message::{Aligned, Unread};
 
@@ -25,7 +22,7 @@ impl Publish {
         self.inputs.get(position.input().index()).map_or_else(String::new, |input| input.topic.clone())
     }
 
-    fn name(&self, position: Position) -> &str {
+    pub(super) fn name(&self, position: Position) -> &str {
         input_name(&self.inputs, position.input())
     }
 
@@ -117,10 +114,12 @@ impl Publish {
     /// Sends a sample that is in no bundle to the late topic; without such a topic the sample ends.
     fn left_out(&mut self, sample: &Arc<Sample>, why: LeftOut) {
         let position = sample.position();
-        let topic = self.topic(position);
-        if !self.outgoing.left_out(sample.clone(), topic, why) {
-            self.ledger.end(position, sample.assignment);
+        if !self.records.keeps_late() {
+            return self.ledger.end(position, sample.assignment);
         }
+        let (topic, keeps) = (self.topic(position), Keeps::All);
+        let record = self.records.left_out(sample, &topic, why, keeps);
+        self.guarantee.send(record, Outbound::LeftOut { sample: sample.clone(), topic, why, keeps });
     }
 
     fn drop_sample(&mut self, position: Position, reason: DropReason) {
@@ -128,7 +127,7 @@ impl Publish {
         self.observer.dropped(position.input(), reason.as_str());
     }
 
-    fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>) {
+    pub(super) fn settle(&mut self, sample: &Sample, how: Settled<Arc<Sample>>) {
         let verdict = self.ledger.settle(sample.position(), sample.assignment, how);
         self.verdict(sample.position(), verdict);
     }
@@ -153,75 +152,10 @@ impl Publish {
         self.observer.dead_lettered(position.input(), &fault);
         let topic = self.topic(position);
         tracing::warn!(topic, %position, %fault, "dead letter");
-        self.outgoing.dead_letter(dead_letter, topic, fault);
+        self.send_dead(Dead { dead_letter, topic, fault, keeps: Keeps::All });
     }
 
-    /// Counts a bundle in flight that was abandoned.
-    pub(super) fn abandoned(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        telemetry::bundle_abandoned();
-    }
-
-    /// Completes a job that has been through all steps, after all earlier jobs of its stream.
-    pub(super) fn complete(&mut self, job: Arc<Job>, now: Timestamp) {
-        if !is_ours(&job, |partition, assignment| self.ledger.holds(partition, assignment)) {
-            // The process that owns the partitions now reads the records again.
-            return self.abandoned();
-        }
-        if let Some(stream_state) = &mut self.stream_state {
-            stream_state.note(&job);
-        }
-        let failure = match job.failure() {
-            Some(failure) => (failure.fault.clone(), failure.culprit),
-            None => match self.maker.make(&job) {
-                Ok((record, timing)) => {
-                    self.outgoing.result(job, record, timing, now);
-                    return;
-                }
-                Err(why) => (Fault::new(StageKind::Publish, Reason::ModelFailed, why), None),
-            },
-        };
-        self.failed(&job, &failure.0, failure.1);
-    }
-
-    fn failed(&mut self, job: &Job, fault: &Fault, culprit: Option<Position>) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let because = |sample: &Sample| match culprit {
-            Some(culprit) if culprit != sample.position() => {
-                let name = self.name(culprit);
-                let message = format!(
-                    "the bundle at {} failed because of input {name} {culprit}: {}",
-                    job.bundle.event_time, fault.message
-                );
-                Fault::new(fault.stage, Reason::BundleFailed, message)
-            }
-            _ => fault.clone(),
-        };
-        let samples = job.bundle.parts.iter().flat_map(|part| &part.samples);
-        let failed: Vec<_> = samples.map(|sample| (sample.clone(), because(sample))).collect();
-        for (sample, fault) in failed {
-            self.settle(&sample, Settled::Failed(sample.clone(), fault));
-        }
-    }
-
-    pub(super) fn ended(&mut self, ended: &mut Vec<Delivered>) {
-        for ended in ended.drain(..) {
-            match ended {
-                Delivered::Result { job, timing, publish } => {
-                    self.latencies.add(&timing, publish);
-                    self.observer.published(&job, &timing, publish);
-                    self.in_flight.fetch_sub(1, Ordering::Relaxed);
-                    self.status.results.fetch_add(1, Ordering::Relaxed);
-                    // A repeated result only marks the bundle as final: the first one decided the outcomes of its samples.
-                    let repeated = job.bundle.is_repeated;
-                    for sample in job.bundle.parts.iter().flat_map(|part| &part.samples) {
-                        self.settle(sample, if repeated { Settled::Dropped } else { Settled::Published });
-                    }
-                }
-                Delivered::Poison { job, fault } => self.failed(&job, &fault, None),
-                Delivered::DeadLetter { position, assignment } => self.ledger.end(position, assignment),
-                Delivered::State => {}
-            }
-        }
+    pub(super) fn send_dead(&mut self, dead: Dead) {
+        self.guarantee.send(self.records.dead(&dead), Outbound::Dead(Box::new(dead)));
     }
 }

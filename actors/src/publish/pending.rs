@@ -141,6 +141,11 @@ impl Outbound {
         matches!(self, Self::Result { .. })
     }
 
+    /// Returns true for stream state, which cannot be made again.
+    pub(super) fn is_state(&self) -> bool {
+        matches!(self, Self::State { .. })
+    }
+
     /// Returns true if all its samples were read under assignments that still hold.
     pub(super) fn is_ours(&self, holds: impl Fn(PartitionId, u32) -> bool) -> bool {
         self.read().into_iter().all(|(partition, assignment)| holds(partition, assignment))

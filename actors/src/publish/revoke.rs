@@ -39,33 +39,20 @@ impl Publish {
     /// Releases partitions that are drained or whose deadline has passed. It does not wait for records of other partitions.
     pub(super) fn release_drained(&mut self, now: Timestamp) {
         for mut draining in std::mem::take(&mut self.draining) {
-            if draining.last_sent.is_none()
-                && draining.last_bundle.is_some_and(|mark| self.order.has_passed(mark))
-            {
-                if !self.outgoing.is_transactional() {
-                    self.send_stream_state();
-                }
-                draining.last_sent = Some(self.outgoing.mark());
+            let are_bundles_sent = draining.last_bundle.is_some_and(|mark| self.order.has_passed(mark));
+            let is_stuck = self.is_stuck;
+            let (guarantee, mut context) = self.guarantee();
+            if draining.last_sent.is_none() && are_bundles_sent {
+                draining.last_sent = Some(guarantee.mark(&mut context));
             }
-            let is_settled = draining.last_sent.is_some_and(|mark| {
-                let nothing_to_commit =
-                    self.outgoing.is_empty() && !self.has_stream_state() && !self.ledger.has_moved();
-                self.outgoing.has_passed(mark) || self.outgoing.is_transactional() && nothing_to_commit
-            });
+            let is_drained =
+                draining.last_sent.is_some_and(|mark| guarantee.drain(mark, &context)) && !is_stuck;
             let is_late = draining.until.is_some_and(|until| now >= until);
-            if !is_settled && !is_late {
-                if draining.last_sent.is_some() {
-                    self.outgoing.end_soon();
-                }
+            if !is_drained && !is_late {
                 self.draining.push(draining);
                 continue;
             }
-            if !self.outgoing.is_transactional() {
-                self.commit();
-            } else if !is_settled {
-                // The positions of these partitions can no longer be committed with the transaction's results.
-                self.outgoing.doom("its partitions were revoked");
-            }
+            guarantee.release(is_drained, &mut context);
             for (partition, assignment) in &draining.revocation.partitions {
                 self.ledger.revoke(*partition, *assignment);
             }

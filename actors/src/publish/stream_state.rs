@@ -30,13 +30,25 @@ struct Noted {
 }
 
 impl StreamStateLog {
-    pub(super) fn new(topic: Arc<str>, steps: &[Step]) -> Self {
+    /// Creates a log for the stateful steps. Without a topic it notes nothing.
+    pub(super) fn new(topic: Option<Arc<str>>, steps: &[Step]) -> Self {
         let outputs = |step: &Step| -> Vec<usize> {
             step.model.signature.state_pairs().into_iter().map(|(_, output)| output).collect()
+        };
+        let Some(topic) = topic else {
+            return Self { topic: "".into(), steps: Vec::new(), noted: FxHashMap::default() };
         };
         let steps = steps.iter().enumerate().filter(|(_, step)| step.is_stateful());
         let steps = steps.map(|(index, step)| (index, step.name.clone(), outputs(step))).collect();
         Self { topic, steps, noted: FxHashMap::default() }
+    }
+
+    /// Creates a log with the state of one stream.
+    #[cfg(test)]
+    pub(super) fn with_state(topic: Arc<str>, partition: PartitionId, assignment: u32) -> Self {
+        let carried = Carried { event_time: lockstep_engine::time::Timestamp::MIN, rows: Vec::new() };
+        let noted = [((0, "stream".into()), Noted { carried, partition, assignment })];
+        Self { topic, steps: Vec::new(), noted: noted.into_iter().collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -31,8 +31,8 @@ use lockstep_engine::position::{Commit, InputId, NextOffset, PartitionId, Positi
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::publish::result::Timing;
 use lockstep_engine::publish::sink::{
-    Delivery, DeliveryError, Ended as InTransaction, Ending, Full, OnDelivery, OutRecord, Refusal, Sink,
-    Transactions,
+    Delivery, DeliveryError, Ended as InTransaction, Ending, Full, GuaranteedSink, OnDelivery, OutRecord,
+    Refusal, Sink, Transactions,
 };
 use lockstep_engine::sample::Record;
 use lockstep_engine::supervision::breaker::BreakerState;
@@ -263,12 +263,13 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: u
         backends: vec![Arc::new(TestBackend(world.clone()))],
         source: Box::new(move |sink| Ok(play(of_source, records, sink))),
         sink: Box::new(move |on_delivery| {
-            let transactions =
-                || Box::new(TestTransactions(of_sink.clone(), number)) as Box<dyn Transactions>;
-            let transactions = is_transactional.then(transactions);
-            let under_way = Arc::default();
+            let (client, under_way) = (TestTransactions(of_sink.clone(), number), Arc::default());
             let sink = TestSink { world: of_sink, number, on_delivery, under_way, is_transactional };
-            Ok((Box::new(sink) as Box<dyn Sink>, transactions))
+            Ok(if is_transactional {
+                GuaranteedSink::Transactional(Box::new(sink), Box::new(client))
+            } else {
+                GuaranteedSink::AtLeastOnce(Box::new(sink))
+            })
         }),
         send_queue: 1 << 20,
         observer: Box::new(Troublemaker(world.clone())),

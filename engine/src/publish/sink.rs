@@ -148,3 +148,11 @@ pub trait Transactions: Send {
     /// the client.
     fn end(&mut self, how: Ending, then: Box<dyn FnOnce(Ended) + Send>);
 }
+
+/// A sink for one of the delivery guarantees.
+pub enum GuaranteedSink {
+    /// The caller commits offsets once the records are acknowledged.
+    AtLeastOnce(Box<dyn Sink>),
+    /// The transactions commit records and offsets together.
+    Transactional(Box<dyn Sink>, Box<dyn Transactions>),
+}

@@ -1,4 +1,8 @@
-//! Decides when the current transaction ends, and how. The publisher sends nothing while it ends.
+//! Decides which records the current transaction contains, when it ends, and how.
+//!
+//! The publisher sends records in order, under consecutive numbers, and nothing while a transaction ends. After an abort it sends the
+//! same records again under the same numbers. The next transaction must then contain all records that had been acknowledged: the
+//! offsets to commit count their sources as ended. The others may go in later transactions.
 
 use std::time::Duration;
 
@@ -20,6 +24,34 @@ pub struct Transaction {
     aborted: u32,
     /// The next transaction will not contain the cause of this abort.
     progressed: bool,
+    /// The transaction ends once it has all records with lower numbers, and takes no others.
+    until: Option<u64>,
+    /// Acknowledged records of an aborted transaction have lower numbers, so the next transaction must contain these.
+    again_to: u64,
+    /// The number of committed transactions.
+    committed: u64,
+    /// All records of committed transactions have lower numbers.
+    committed_to: u64,
+}
+
+/// The records at a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// The number of the first record that was not sent.
+    pub unsent: u64,
+    /// True if acknowledgements are missing.
+    pub under_way: bool,
+    /// True if the transaction has records, or offsets that can be committed.
+    pub has_content: bool,
+}
+
+/// A place behind all records and offsets so far.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitMark {
+    /// The number of the next record.
+    pub number: u64,
+    /// The number of transactions that must be committed for the offsets; 0 without transactions.
+    pub transactions: u64,
 }
 
 /// A transaction stays open for at most this part of the time to process the backlog…
@@ -77,6 +109,10 @@ impl Transaction {
             doomed: None,
             aborted: 0,
             progressed: false,
+            until: None,
+            again_to: 0,
+            committed: 0,
+            committed_to: 0,
         }
     }
 
@@ -85,14 +121,23 @@ impl Transaction {
         every.max(LONGEST)
     }
 
-    /// True if records can be sent now.
-    pub fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.phase == Phase::Open && self.doomed.is_none()
     }
 
-    /// True if the transaction accepts records and is due: it ends now if there is something to commit.
+    /// True if the record of this number can be sent now.
+    pub fn takes(&self, number: u64) -> bool {
+        self.is_open() && self.until.is_none_or(|until| number < until)
+    }
+
+    /// True if the transaction is due and not closed: it ends now if there is something to commit.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.is_open() && self.is_time(now)
+        self.is_open() && self.is_time(now) && self.until.is_none()
+    }
+
+    /// Closes the transaction to records from this number on. It ends once it has all records before.
+    pub fn close(&mut self, number: u64) {
+        self.until = Some(number.max(self.again_to));
     }
 
     fn is_time(&self, now: Timestamp) -> bool {
@@ -104,9 +149,16 @@ impl Transaction {
         matches!(self.phase, Phase::Ending(TransactionRequest::Commit | TransactionRequest::Abort))
     }
 
-    /// True if the transaction may be committed without any record sent from now on.
-    pub fn is_sealed(&self) -> bool {
-        self.phase == Phase::Draining || self.is_ending()
+    /// A mark behind the present offsets and all records before `next`. The open transaction commits the offsets; the next one does,
+    /// if the open one takes no more records.
+    pub fn mark(&self, next: u64) -> CommitMark {
+        let is_sealed = self.phase == Phase::Draining || self.is_ending();
+        CommitMark { number: next, transactions: self.committed + 1 + u64::from(is_sealed) }
+    }
+
+    /// True if all records and offsets before a mark are committed.
+    pub fn has_passed(&self, mark: CommitMark) -> bool {
+        self.committed_to >= mark.number && self.committed >= mark.transactions
     }
 
     /// Makes the transaction end before it is due.
@@ -127,12 +179,26 @@ impl Transaction {
         self.progressed = true;
     }
 
-    /// The request to make now, if any. `worth` is true if there is something to commit, `under_way` if delivery
-    /// reports are missing.
-    pub fn step(&mut self, now: Timestamp, worth: bool, under_way: bool) -> Option<TransactionRequest> {
+    /// The request to make now, if any.
+    pub fn step(&mut self, now: Timestamp, sending: Sending) -> Option<TransactionRequest> {
+        if self.is_open() && sending.unsent < self.until.unwrap_or(self.again_to) {
+            return None;
+        }
+        let request = self.request(now, sending);
+        if request.is_none() && self.is_open() {
+            self.until = None;
+        }
+        request
+    }
+
+    fn request(
+        &mut self,
+        now: Timestamp,
+        Sending { under_way, has_content, .. }: Sending,
+    ) -> Option<TransactionRequest> {
         if self.phase == Phase::Open {
             let due = self.is_time(now);
-            if self.doomed.is_some() || (due && worth) {
+            if self.doomed.is_some() || (due && (has_content || under_way)) {
                 self.phase = Phase::Draining;
             } else if due {
                 (self.soon, self.due) = (false, now.after(self.every));
@@ -150,15 +216,21 @@ impl Transaction {
     }
 
     /// Processes the outcome of an end. `backlog` is the time to process the waiting records. Under a long backlog the
-    /// next transaction stays open for longer, up to a second, since nothing is sent while a transaction ends.
-    pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration) -> AfterTransaction {
+    /// next transaction stays open for longer, up to a second, since nothing is sent while a transaction ends. Records that
+    /// were not sent have numbers from `unsent` on.
+    pub fn ended(&mut self, how: Ended, now: Timestamp, backlog: Duration, unsent: u64) -> AfterTransaction {
+        // The first request only begins a transaction.
+        let had_records = self.is_ending();
         let doomed = self.doomed.take();
-        self.soon = false;
+        (self.soon, self.until) = (false, None);
         self.due = now.after((backlog / PART_OF_BACKLOG).max(self.every).min(Self::longest(self.every)));
         let was_asked = std::mem::replace(&mut self.phase, Phase::Open);
         let why = match how {
             Ended::AsAsked if was_asked != Phase::Ending(TransactionRequest::Abort) => {
                 (self.aborted, self.progressed) = (0, false);
+                if had_records {
+                    (self.committed, self.committed_to) = (self.committed + 1, unsent);
+                }
                 return AfterTransaction::GoOn;
             }
             Ended::AsAsked => doomed.unwrap_or_default(),
@@ -178,9 +250,15 @@ impl Transaction {
         ))
     }
 
-    /// The time at which the transaction is due; `None` while it ends.
+    /// Records that the next transaction must contain all records with lower numbers, after an abort. It ends as soon as it
+    /// has them: if the aborted one was too large, the next is smaller.
+    pub fn must_contain(&mut self, number: u64) {
+        (self.again_to, self.soon) = (number, true);
+    }
+
+    /// The time at which the transaction is due; `None` while it ends or waits for its last records.
     pub fn due(&self) -> Option<Timestamp> {
-        (self.phase == Phase::Open).then_some(self.due)
+        (self.phase == Phase::Open && self.until.is_none()).then_some(self.due)
     }
 }
 
@@ -196,132 +274,5 @@ impl TransactionRequest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EVERY: Duration = Duration::from_millis(100);
-    const NONE: Duration = Duration::ZERO;
-
-    fn at(millis: u64) -> Timestamp {
-        Timestamp::from_nanos(0).after(Duration::from_millis(millis))
-    }
-
-    fn open() -> Transaction {
-        let mut it = Transaction::new(EVERY);
-        assert!(!it.is_open());
-        assert_eq!(it.step(at(0), false, false), Some(TransactionRequest::Begin));
-        assert_eq!(it.ended(Ended::AsAsked, at(0), NONE), AfterTransaction::GoOn);
-        it
-    }
-
-    #[test]
-    fn transaction_ends_when_due_and_all_is_acknowledged() {
-        let mut it = open();
-        assert_eq!((it.step(at(99), true, true), it.is_open()), (None, true));
-        assert_eq!((it.step(at(100), true, true), it.is_open()), (None, false));
-        assert_eq!(it.step(at(101), true, false), Some(TransactionRequest::Commit));
-        assert_eq!(
-            (it.step(at(102), true, false), it.is_open()),
-            (None, false),
-            "the commit is requested once"
-        );
-        assert_eq!(it.ended(Ended::AsAsked, at(110), NONE), AfterTransaction::GoOn);
-        assert_eq!((it.is_open(), it.due()), (true, Some(at(210))));
-    }
-
-    #[test]
-    fn transaction_stays_open_longer_under_a_backlog() {
-        for (every, backlog, gathers) in
-            [(100, 999, 100), (100, 3_000, 300), (100, 60_000, 1_000), (5_000, 60_000, 5_000)]
-        {
-            let mut it = Transaction::new(Duration::from_millis(every));
-            assert_eq!(it.step(at(0), false, false), Some(TransactionRequest::Begin));
-            assert_eq!(
-                it.ended(Ended::AsAsked, at(7), Duration::from_millis(backlog)),
-                AfterTransaction::GoOn
-            );
-            assert_eq!(it.due(), Some(at(7 + gathers)), "{every} ms and a backlog of {backlog} ms");
-        }
-    }
-
-    #[test]
-    fn empty_transaction_is_not_committed() {
-        let mut it = open();
-        assert_eq!((it.step(at(100), false, false), it.due()), (None, Some(at(200))));
-    }
-
-    #[test]
-    fn transaction_asked_to_end_soon_does_not_wait() {
-        let mut it = open();
-        it.end_soon();
-        assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
-    }
-
-    #[test]
-    fn undelivered_record_aborts_and_all_is_sent_again() {
-        let mut it = open();
-        it.doom("no");
-        assert!(!it.is_open());
-        assert_eq!(it.step(at(1), true, true), None, "delivery reports come first");
-        assert_eq!(it.step(at(2), true, false), Some(TransactionRequest::Abort));
-        assert_eq!(it.ended(Ended::AsAsked, at(3), NONE), AfterTransaction::Again("no".into()));
-        assert!(it.is_open());
-        assert_eq!(it.step(at(103), true, false), Some(TransactionRequest::Commit));
-        assert_eq!(
-            it.ended(Ended::Aborted("fenced".into()), at(104), NONE),
-            AfterTransaction::Again("fenced".into())
-        );
-    }
-
-    #[test]
-    fn transaction_being_committed_cannot_be_doomed() {
-        let mut it = open();
-        it.end_soon();
-        assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
-        it.doom("too late");
-        assert_eq!((it.ended(Ended::AsAsked, at(2), NONE), it.is_open()), (AfterTransaction::GoOn, true));
-    }
-
-    #[test]
-    fn only_many_consecutive_aborts_are_a_failure() {
-        let mut it = open();
-        let mut end = |how: Ended| {
-            it.end_soon();
-            assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
-            it.ended(how, at(2), NONE)
-        };
-        for _ in 1..MOST_ABORTED {
-            assert_eq!(end(Ended::Aborted("no".into())), AfterTransaction::Again("no".into()));
-        }
-        assert_eq!(end(Ended::AsAsked), AfterTransaction::GoOn);
-        for _ in 1..MOST_ABORTED {
-            assert_eq!(end(Ended::Aborted("no".into())), AfterTransaction::Again("no".into()));
-        }
-        assert!(
-            matches!(end(Ended::Aborted("no".into())), AfterTransaction::Fail(why) if why.ends_with("the last because of: no"))
-        );
-    }
-
-    #[test]
-    fn aborts_that_remove_a_refused_record_have_no_limit() {
-        let mut it = open();
-        for _ in 0..2 * MOST_ABORTED {
-            it.doom("too large");
-            it.has_progressed();
-            assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Abort));
-            assert_eq!(it.ended(Ended::AsAsked, at(2), NONE), AfterTransaction::Again("too large".into()));
-        }
-    }
-
-    #[test]
-    fn failed_transaction_sends_nothing_more() {
-        let mut it = open();
-        it.end_soon();
-        assert_eq!(it.step(at(1), true, false), Some(TransactionRequest::Commit));
-        assert_eq!(
-            it.ended(Ended::Failed("gone".into()), at(2), NONE),
-            AfterTransaction::Fail("gone".into())
-        );
-        assert_eq!((it.is_open(), it.due(), it.step(at(900), true, false)), (false, None, None));
-    }
-}
+#[path = "transaction_tests.rs"]
+mod tests;

@@ -78,9 +78,8 @@ pub fn run(
                 let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
                 Ok(match guarantee {
                     Guarantee::AtLeastOnce => {
-                        let sink =
-                            KafkaSink::start_reporting(&producer, send_queue, on_delivery, sink_status);
-                        let sink = sink.map_err(not_started)?.keeping_order().for_topics(&outputs);
+                        let sink = KafkaSink::start_in_order(&producer, send_queue, on_delivery, sink_status);
+                        let sink = sink.map_err(not_started)?.for_topics(&outputs);
                         GuaranteedSink::AtLeastOnce(Box::new(sink))
                     }
                     Guarantee::ExactlyOnce => {
@@ -92,7 +91,7 @@ pub fn run(
                             on_delivery,
                         );
                         let (sink, transactions) = started.map_err(not_started)?;
-                        let sink = sink.keeping_order().for_topics(&outputs);
+                        let sink = sink.for_topics(&outputs);
                         GuaranteedSink::Transactional(Box::new(sink), Box::new(transactions))
                     }
                 })

@@ -18,7 +18,7 @@ use super::inquiry::Inquiry;
 use super::membership::Membership;
 use super::outlets::{Admission, Outlets};
 use super::publishing::Publishing;
-use super::sink_context::{Halt, SendFailure, SinkContext, of_header, size};
+use super::sink_context::{Halt, HaltOn, SendFailure, SinkContext, of_header, size};
 use super::transactional_id::TransactionalId;
 use super::transactions::KafkaTransactions;
 use super::{Error, config, fault_point};
@@ -34,22 +34,35 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    /// Starts an idempotent producer for `spec`'s brokers, with at most `queue` bytes of records queued or in flight. When the sink
-    /// is dropped, records in flight fail, and their deliveries are reported, before the drop returns.
+    /// Starts an idempotent producer for `spec`'s brokers, with at most `queue` bytes of records queued or in flight. Records may
+    /// overtake a refused one. When the sink is dropped, records in flight fail, and their deliveries are reported, before the drop
+    /// returns.
     ///
     /// # Errors
     /// When `spec` has a property that only Lockstep may set, or that librdkafka refuses.
     pub fn start(spec: &KafkaSpec, queue: usize, on_delivery: OnDelivery) -> Result<Self, Error> {
-        Self::start_reporting(spec, queue, on_delivery, Arc::new(Unreported))
+        Self::idempotent(spec, queue, HaltOn::Nothing, on_delivery, Arc::new(Unreported))
     }
 
-    /// Starts a producer as [`Self::start`] does, and reports the conditions that keep it from publishing.
+    /// Starts a producer as [`Self::start`] does, which keeps the order of records across refusals. After a refused batch the sink
+    /// takes back the records that follow. It takes no more until [`Sink::resume`]. So the publisher can send all of them again in
+    /// order. Reports the conditions that keep it from publishing.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_reporting(
+    pub fn start_in_order(
         spec: &KafkaSpec,
         queue: usize,
+        on_delivery: OnDelivery,
+        conditions: Arc<dyn Conditions>,
+    ) -> Result<Self, Error> {
+        Self::idempotent(spec, queue, HaltOn::RefusedBatch, on_delivery, conditions)
+    }
+
+    fn idempotent(
+        spec: &KafkaSpec,
+        queue: usize,
+        halt_on: HaltOn,
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
@@ -57,15 +70,8 @@ impl KafkaSink {
         // a record for some time after its delivery report, so a sender at that limit would wait long.
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
-        Self::make(spec, (config, inquiring), SendLimit::Fixed(queue), on_delivery, conditions)
-    }
-
-    /// Keeps the order of records across refusals. After a refused batch the sink takes back the records that follow. It takes no
-    /// more until [`Sink::resume`]. So the publisher can send all of them again in order.
-    #[must_use]
-    pub fn keeping_order(self) -> Self {
-        self.halt.is_wanted.store(true, Ordering::Release);
-        self
+        let limit = SendLimit::Fixed(queue);
+        Self::make(spec, (config, inquiring), (limit, halt_on), on_delivery, conditions)
     }
 
     /// Asks the brokers for the limits of these topics, so that no batch is larger. Waits for a few seconds at most. A limit that
@@ -78,7 +84,8 @@ impl KafkaSink {
 
     /// Starts a transactional producer, and the thread that makes its transactions. A transaction must have begun before the first
     /// record is sent. The bytes in flight follow the rate at which the brokers acknowledge, up to `queue`. A transaction commits
-    /// the offsets of `inputs` as the group member in `membership`. The brokers fence an older producer of the same `id`.
+    /// the offsets of `inputs` as the group member in `membership`. The brokers fence an older producer of the same `id`. After any
+    /// failed delivery the sink takes back the records that follow, and takes no more until [`Sink::resume`].
     ///
     /// # Errors
     /// As [`Self::start`], or when the system gives no thread.
@@ -93,8 +100,7 @@ impl KafkaSink {
         let inquiry = Inquiry::new(inquiring.clone());
         let config = (config::transactional_producer(spec, id, 2 * queue)?, inquiring);
         let limit = SendLimit::Following(id.window(), queue);
-        let sink = Self::make(spec, config, limit, on_delivery, conditions.clone())?;
-        sink.halt.on_any_failure.store(true, Ordering::Release);
+        let sink = Self::make(spec, config, (limit, HaltOn::AnyFailure), on_delivery, conditions.clone())?;
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
         let transactions = KafkaTransactions::start(
             (sink.producer.clone(), id.clone()),
@@ -107,12 +113,12 @@ impl KafkaSink {
     fn make(
         spec: &KafkaSpec,
         (settings, inquiring): (ClientConfig, ClientConfig),
-        limit: SendLimit,
+        (limit, halt_on): (SendLimit, HaltOn),
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {
         let publishing = Publishing::new(conditions, Inquiry::new(inquiring));
-        let (in_flight, halt) = (Arc::new(RecordsInFlight::new(limit)), Arc::new(Halt::default()));
+        let (in_flight, halt) = (Arc::new(RecordsInFlight::new(limit)), Arc::new(Halt::new(halt_on)));
         let outlets = Arc::new(Outlets::new(spec, &settings));
         let context = SinkContext {
             on_delivery: on_delivery.clone(),
@@ -139,7 +145,7 @@ impl Sink for KafkaSink {
         // Counted before the send: the delivery may come before the send returns.
         let headers = record.headers.iter().map(|header| of_header(&header.name, header.value.as_deref()));
         let bytes = size(Some(&record.payload), record.key.as_deref(), headers.sum());
-        if self.halt.is_on.load(Ordering::Acquire) || !self.in_flight.reserve(bytes) {
+        if self.halt.is_on() || !self.in_flight.reserve(bytes) {
             return Err(Full);
         }
         let timestamp = match self.outlets.admit(record, bytes, token) {
@@ -216,7 +222,7 @@ impl Sink for KafkaSink {
 
     fn resume(&mut self) {
         self.outlets.send_again();
-        self.halt.is_on.store(false, Ordering::Release);
+        self.halt.resume();
     }
 }
 

@@ -29,23 +29,47 @@ pub(super) struct SinkContext {
     pub(super) publishing: Publishing,
 }
 
-/// Takes queued records back after a refusal, so that they do not overtake the refused record.
-#[derive(Default)]
+/// The failures after which the sink halts, so that no record overtakes one that is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HaltOn {
+    /// None: the order across refusals does not matter.
+    Nothing,
+    /// The broker has refused a batch.
+    RefusedBatch,
+    /// Any: one failure fails the whole transaction, and librdkafka sends no more of it.
+    AnyFailure,
+}
+
+/// Halts the sink after a failure: it takes queued records back, and takes no more until it resumes.
 pub(super) struct Halt {
-    /// The sink keeps the order of records across refusals.
-    pub(super) is_wanted: AtomicBool,
-    /// Any failure halts: one failure fails the whole transaction, and librdkafka sends no more of it.
-    pub(super) on_any_failure: AtomicBool,
-    /// The sink takes no record until this is false.
-    pub(super) is_on: AtomicBool,
+    on: HaltOn,
+    is_on: AtomicBool,
     /// Empty once the sink is dropped. The producer holds this context. The lock is held while the producer is in use: its drop
     /// waits for its own thread, so it must not run there.
     pub(super) producer: Mutex<Weak<ThreadedProducer<SinkContext>>>,
 }
 
 impl Halt {
-    fn halt(&self) {
-        if self.is_wanted.load(Ordering::Acquire) && !self.is_on.swap(true, Ordering::AcqRel) {
+    pub(super) fn new(on: HaltOn) -> Self {
+        Self { on, is_on: AtomicBool::new(false), producer: Mutex::default() }
+    }
+
+    /// Returns true if the sink takes no records.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Acquire)
+    }
+
+    pub(super) fn resume(&self) {
+        self.is_on.store(false, Ordering::Release);
+    }
+
+    fn after(&self, refusal: Refusal) {
+        let halts = match self.on {
+            HaltOn::Nothing => false,
+            HaltOn::RefusedBatch => refusal == Refusal::Batch,
+            HaltOn::AnyFailure => true,
+        };
+        if halts && !self.is_on.swap(true, Ordering::AcqRel) {
             let producer = self.producer.lock();
             if let Some(producer) = producer.upgrade() {
                 // librdkafka waits for the records in flight before it sends more, so the purge comes first.
@@ -104,7 +128,7 @@ impl SinkContext {
         let refusal = match SendFailure::of(error) {
             SendFailure::Batch { for_size } => {
                 // In a transaction the publisher sends all records again under the same numbers.
-                let number = self.halt.on_any_failure.load(Ordering::Acquire).then_some(number);
+                let number = (self.halt.on == HaltOn::AnyFailure).then_some(number);
                 match self.outlets.refused(topic, (bytes, number), for_size) {
                     true => {
                         if for_size {
@@ -119,7 +143,7 @@ impl SinkContext {
                 }
             }
             // The broker refused a record before this one, or in the same batch.
-            SendFailure::Beside if self.halt.is_on.load(Ordering::Acquire) => {
+            SendFailure::Beside if self.halt.is_on() => {
                 self.outlets.withdraw(topic, bytes);
                 Refusal::Batch
             }
@@ -132,9 +156,7 @@ impl SinkContext {
                 Refusal::Fatal
             }
         };
-        if refusal == Refusal::Batch || self.halt.on_any_failure.load(Ordering::Acquire) {
-            self.halt.halt();
-        }
+        self.halt.after(refusal);
         DeliveryError { message, refusal }
     }
 }

@@ -1,5 +1,6 @@
 //! The heartbeat of an actor: its counts of messages given and messages done.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,15 +17,10 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Counts a message on its way to the actor, or a call that the actor makes of itself.
-    pub(crate) fn given(&self) {
+    /// Counts a message on its way to the actor, or a call that the actor makes of itself. It is done when the beat is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Beat {
         self.given.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a finished message, after all messages that it led to have been accepted.
-    pub(crate) fn done(&self) {
-        self.is_blocked.store(false, Ordering::Relaxed);
-        self.done.fetch_add(1, Ordering::Relaxed);
+        Beat(self.clone())
     }
 
     /// Marks the actor as blocked by a full mailbox downstream.
@@ -54,5 +50,16 @@ impl Heartbeat {
             done: self.done.load(Ordering::Relaxed),
             waits: self.is_blocked.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// One message of an actor, from its sending until all messages that it led to have been accepted.
+#[derive(Debug)]
+pub struct Beat(Arc<Heartbeat>);
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.is_blocked.store(false, Ordering::Relaxed);
+        self.0.done.fetch_add(1, Ordering::Relaxed);
     }
 }

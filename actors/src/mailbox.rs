@@ -11,10 +11,10 @@ use std::time::Instant;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message, Recipient};
 use lockstep_engine::telemetry;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::block_on::block_on;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Beat, Heartbeat};
 
 /// A message under way with its credit.
 pub struct Envelope<M> {
@@ -22,6 +22,8 @@ pub struct Envelope<M> {
     pub message: M,
     /// The credit, which returns to the mailbox when it is dropped.
     pub credit: Credit,
+    /// Counts the message as pending until it is dropped.
+    pub beat: Beat,
 }
 
 impl<M> Message for Envelope<M> {
@@ -60,9 +62,9 @@ impl<M: Send + 'static> fmt::Debug for Mailbox<M> {
 /// A message that was not sent, with the reason.
 #[derive(Debug)]
 pub enum Refused<M> {
-    /// No credit is free, or [`Mailbox::close`] has closed the mailbox.
+    /// No credit is free: try again later.
     Full(M),
-    /// The actor has ended.
+    /// The actor has ended, or [`Mailbox::close`] has closed the mailbox: no message will be handled.
     Closed(M),
 }
 
@@ -85,7 +87,8 @@ impl<M: Send + 'static> Mailbox<M> {
     pub fn try_send(&self, message: M) -> Result<(), Refused<M>> {
         match self.credits.clone().try_acquire_owned() {
             Ok(credit) => self.put(message, credit),
-            Err(_) => Err(Refused::Full(message)),
+            Err(TryAcquireError::NoPermits) => Err(Refused::Full(message)),
+            Err(TryAcquireError::Closed) => Err(Refused::Closed(message)),
         }
     }
 
@@ -100,11 +103,9 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// Sends like [`Self::send`], on a thread that runs no actors.
     pub fn send_blocking(&self, message: M) {
-        let message = match self.try_send(message) {
-            Ok(()) => return,
-            Err(Refused::Full(message) | Refused::Closed(message)) => message,
-        };
-        block_on(self.send(message));
+        if let Err(Refused::Full(message)) = self.try_send(message) {
+            block_on(self.send(message));
+        }
     }
 
     /// Closes the mailbox: waiting senders return, [`Self::send`] drops later messages, and [`Self::try_send`] returns them.
@@ -123,11 +124,11 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 
     fn put(&self, message: M, credit: OwnedSemaphorePermit) -> Result<(), Refused<M>> {
-        let envelope = Envelope { message, credit: Credit(credit) };
+        let envelope = Envelope { message, credit: Credit(credit), beat: self.heartbeat.begin() };
         let refused = |error: actix::dev::SendError<Envelope<M>>| match error {
             actix::dev::SendError::Full(envelope) => Refused::Full(envelope.message),
             actix::dev::SendError::Closed(envelope) => Refused::Closed(envelope.message),
         };
-        self.recipient.try_send(envelope).map_err(refused).inspect(|()| self.heartbeat.given())
+        self.recipient.try_send(envelope).map_err(refused)
     }
 }

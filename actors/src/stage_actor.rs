@@ -12,7 +12,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
 
 use crate::failure::{Failures, PipelineFailure};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Beat, Heartbeat};
 use crate::mailbox::{Credit, Envelope, Mailbox, Refused};
 use crate::panic_text::panic_text;
 
@@ -63,12 +63,12 @@ impl<M> Outbox<M> {
     }
 
     /// Sends a message. If the mailbox is full, the actor handles nothing more until the message is accepted. A message to an
-    /// actor that has ended is dropped.
+    /// actor that has ended, or to a closed mailbox, is dropped.
     pub fn send<N: Send + 'static>(&mut self, mailbox: &Mailbox<N>, message: N) {
         let message = if self.pending.is_empty() {
             match mailbox.try_send(message) {
-                Ok(()) => return,
-                Err(Refused::Full(message) | Refused::Closed(message)) => message,
+                Ok(()) | Err(Refused::Closed(_)) => return,
+                Err(Refused::Full(message)) => message,
             }
         } else {
             message
@@ -111,7 +111,7 @@ pub struct StageActor<R: Stage> {
     /// True while a full mailbox blocks the stage's messages. The actix context still delivers timers and messages to itself.
     is_blocked: bool,
     /// Calls that arrived while blocked, in order: handled at once, their messages would overtake the blocked ones.
-    deferred: VecDeque<(Option<Credit>, Call<R::Message>)>,
+    deferred: VecDeque<(Option<Credit>, Beat, Call<R::Message>)>,
 }
 
 impl<R: Stage> StageActor<R> {
@@ -141,12 +141,12 @@ impl<R: Stage> StageActor<R> {
         Mailbox::new(mailbox, &actor, capacity, heartbeat)
     }
 
-    fn call(&mut self, ctx: &mut Context<Self>, credit: Option<Credit>, call: Call<R::Message>) {
+    fn call(&mut self, ctx: &mut Context<Self>, credit: Option<Credit>, beat: Beat, call: Call<R::Message>) {
         if self.is_broken {
-            return self.heartbeat.done();
+            return;
         }
         if self.is_blocked {
-            return self.deferred.push_back((credit, call));
+            return self.deferred.push_back((credit, beat, call));
         }
         let (now, began) = (Timestamp::now(), Instant::now());
         let waiting = self.heartbeat.left().saturating_sub(1);
@@ -169,22 +169,20 @@ impl<R: Stage> StageActor<R> {
         }
         for message in out.to_self {
             let deliver = message.into_actor(self).map(|message, actor, ctx| {
-                actor.heartbeat.given();
-                actor.call(ctx, None, Call::Handle(message));
+                actor.call(ctx, None, actor.heartbeat.begin(), Call::Handle(message));
             });
             ctx.spawn(deliver);
         }
         if out.pending.is_empty() {
-            self.heartbeat.done();
+            drop(beat);
         } else {
             self.heartbeat.blocked();
-            let heartbeat = self.heartbeat.clone();
             let send_all = async move {
                 for pending in out.pending {
                     pending.await;
                 }
                 drop(credit);
-                heartbeat.done();
+                drop(beat);
             };
             self.is_blocked = true;
             if !self.is_broken {
@@ -202,9 +200,9 @@ impl<R: Stage> StageActor<R> {
             self.stage.unblocked(Timestamp::now());
         }
         while !self.is_blocked
-            && let Some((credit, call)) = self.deferred.pop_front()
+            && let Some((credit, beat, call)) = self.deferred.pop_front()
         {
-            self.call(ctx, credit, call);
+            self.call(ctx, credit, beat, call);
         }
     }
 
@@ -219,8 +217,7 @@ impl<R: Stage> StageActor<R> {
         if let Some(due) = due {
             let handle = ctx.run_later(due.since(now), |actor, ctx| {
                 actor.timer = None;
-                actor.heartbeat.given();
-                actor.call(ctx, None, Call::Tick);
+                actor.call(ctx, None, actor.heartbeat.begin(), Call::Tick);
             });
             self.timer = Some((due, handle));
         }
@@ -238,8 +235,7 @@ impl<R: Stage> Actor for StageActor<R> {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(self.capacity);
         self.failures.running(&self.name);
-        self.heartbeat.given();
-        self.call(ctx, None, Call::Tick);
+        self.call(ctx, None, self.heartbeat.begin(), Call::Tick);
     }
 }
 
@@ -247,7 +243,7 @@ impl<R: Stage> Handler<Envelope<R::Message>> for StageActor<R> {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<R::Message>, ctx: &mut Context<Self>) {
-        self.call(ctx, Some(envelope.credit), Call::Handle(envelope.message));
+        self.call(ctx, Some(envelope.credit), envelope.beat, Call::Handle(envelope.message));
     }
 }
 

@@ -112,3 +112,25 @@ fn blocked_stage_actor_keeps_the_order_of_its_messages() {
         of_talker.stop();
     });
 }
+
+#[test]
+fn closed_mailbox_is_told_from_a_full_one() {
+    let (permit, permissions) = sync_channel(8);
+    let (handled, received) = sync_channel(8);
+    let status = Arc::new(Status::default());
+    let heartbeat = status.heartbeat("listener");
+    System::new().block_on(async move {
+        let (failures, _failed) = Failures::new(status);
+        let (arbiter, listener) = (Arbiter::new(), Listener { permissions, handled });
+        let to = StageActor::start("listener".into(), "listener", listener, 1, &arbiter, failures);
+        assert!(to.try_send("first").is_ok());
+        assert!(matches!(to.try_send("second"), Err(Refused::Full("second"))));
+        to.close();
+        assert!(matches!(to.try_send("third"), Err(Refused::Closed("third"))));
+        permit.send(()).expect("the listener waits");
+        assert_eq!(received.recv().expect("a message"), "first");
+        arbiter.stop();
+        arbiter.join().expect("it ends");
+    });
+    assert_eq!(heartbeat.left(), 0, "only the first message was on its way");
+}

@@ -95,6 +95,30 @@ impl Reason {
     }
 }
 
+/// A payload that cannot be read as its content type says. Its record becomes a dead letter, with
+/// [`Reason::Undecodable`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PayloadError(String);
+
+impl From<String> for PayloadError {
+    fn from(message: String) -> Self {
+        Self(message)
+    }
+}
+
+impl From<&str> for PayloadError {
+    fn from(message: &str) -> Self {
+        Self(message.to_owned())
+    }
+}
+
+impl From<PayloadError> for String {
+    fn from(PayloadError(message): PayloadError) -> Self {
+        message
+    }
+}
+
 /// A fault: its kind, the stage that found it, and a message with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {

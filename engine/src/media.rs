@@ -1,6 +1,7 @@
 //! Media types: the MIME types of payloads that Lockstep supports.
 
 pub mod container;
+mod error;
 mod parameters;
 mod pcm;
 mod raw;
@@ -8,6 +9,7 @@ mod raw;
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::error::ContentTypeError;
 use self::parameters::{ContentType, short};
 pub use self::pcm::{Pcm, PcmFormat};
 
@@ -91,9 +93,9 @@ impl fmt::Display for Media {
 /// it may change the meaning of the bytes. If the payload has a header (JPEG, WAV, FLAC), parameters are ignored: the
 /// header already contains their information.
 impl FromStr for Media {
-    type Err = String;
+    type Err = ContentTypeError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ContentTypeError> {
         let parts = ContentType::of(text)?;
         let essence = parts.essence.as_str();
         if let Some(kind) = raw::kind(essence) {
@@ -117,7 +119,9 @@ impl FromStr for Media {
                 if let Some(format) =
                     parts.get(&["format"]).filter(|p| !p.value.eq_ignore_ascii_case("fixed"))
                 {
-                    return Err(format!("text/plain;{}: text must be fixed, not flowed", format.written));
+                    return Err(
+                        format!("text/plain;{}: text must be fixed, not flowed", format.written).into()
+                    );
                 }
                 let charset = parts.get(&["charset"]);
                 let known = ["utf-8", "utf8", "us-ascii", "ascii"];
@@ -126,11 +130,12 @@ impl FromStr for Media {
                     Some(charset) => Err(format!(
                         "text/plain;{}: text must be utf-8; write charset=utf-8",
                         charset.written
-                    )),
+                    )
+                    .into()),
                 }
             }
             "application/octet-stream" => Ok(Self::Binary),
-            _ => Err(format!("{:?} is not a known content type; known are {KNOWN}", short(text))),
+            _ => Err(format!("{:?} is not a known content type; known are {KNOWN}", short(text)).into()),
         }
     }
 }

@@ -7,6 +7,6 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match text.parse::<Media>() {
         Ok(media) => assert_eq!(media.to_string().parse(), Ok(media)),
-        Err(why) => assert!(!why.is_empty()),
+        Err(why) => assert!(!why.to_string().is_empty()),
     }
 }

@@ -14,7 +14,7 @@ pub fn check(data: &[u8]) {
             assert_eq!(header.data.len() % header.pcm.frame_size(), 0);
             // The same samples as raw sound have the same duration, unless they begin like a file.
             let raw = duration(&Media::Pcm(header.pcm), &data[header.data]);
-            assert!(raw == lasts || raw.is_err_and(|why| why.contains("not raw sound")));
+            assert!(raw == lasts || raw.is_err_and(|why| why.to_string().contains("not raw sound")));
         }
         Err(why) => assert_eq!(lasts, Err(why)),
     }

@@ -92,8 +92,9 @@ pub(super) fn check_name(section: &Section<'_>, name: &str, what: &str) {
 
 fn read_input(section: &Section<'_>, name: &str) -> Input {
     let topic = section.or("topic", name.to_owned(), topic);
-    let media = section
-        .required("content_type", "content_type = \"image/jpeg\"", |value| string(value)?.parse::<Media>());
+    let media = section.required("content_type", "content_type = \"image/jpeg\"", |value| {
+        string(value)?.parse::<Media>().map_err(|error| error.to_string())
+    });
     let max_bytes = section.or("max_bytes", 8 << 20, size(1..=(1 << 31)));
     let max_past = section.or("max_past", DAY * 7300, positive_duration);
     let max_future = section.or("max_future", Duration::from_secs(60 * 60), duration);

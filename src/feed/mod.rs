@@ -121,9 +121,9 @@ fn open(plan: &FeedPlan) -> Result<Vec<FeedSource>, Failure> {
 
 /// Refuses a FLAC file that `lockstep run` would refuse as a payload. ffmpeg would skip its damaged parts.
 fn whole_flac(file: &std::path::Path) -> Result<(), Failure> {
-    let place = |error: String| format!("{}: {error}", file.display());
-    let bytes = std::fs::read(file).map_err(|error| place(error.to_string()))?;
-    Flac::of_at_most(&bytes, u64::MAX).map_err(place)?;
+    let place = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let bytes = std::fs::read(file).map_err(|error| place(&error))?;
+    Flac::of_at_most(&bytes, u64::MAX).map_err(|error| place(&error))?;
     Ok(())
 }
 

@@ -1,20 +1,22 @@
 //! WAV files in chunks of raw sound. Their headers are read as `lockstep run` reads those of payloads.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_engine::fault::PayloadError;
 use lockstep_engine::ingest::wav::{ReadAt, WavHeader};
 use lockstep_engine::media::Media;
 
 use super::{Failure, FeedRecord, FeedSource, chunk_bytes, frame_time};
 
 pub(super) fn open(file: &Path, chunk: Duration) -> Result<FeedSource, Failure> {
-    let place = |error: String| -> Failure { format!("{}: {error}", file.display()).into() };
-    let sound = WavBytes::open(file).map_err(|error| place(error.to_string()))?;
-    let WavHeader { pcm, data } = WavHeader::read(&sound).map_err(place)?;
+    let place = |error: &dyn Display| -> Failure { format!("{}: {error}", file.display()).into() };
+    let sound = WavBytes::open(file).map_err(|error| place(&error))?;
+    let WavHeader { pcm, data } = WavHeader::read(&sound).map_err(|error| place(&error))?;
     let frame = pcm.frame_size();
     let size = chunk_bytes(chunk, pcm.rate, frame);
     let content_type: Arc<str> = Media::Pcm(pcm).to_string().into();
@@ -70,11 +72,11 @@ impl ReadAt for WavBytes {
         }
     }
 
-    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), String> {
+    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), PayloadError> {
         match self {
             Self::There { file, .. } => {
                 use std::os::unix::fs::FileExt;
-                file.read_exact_at(into, at as u64).map_err(|error| error.to_string())
+                file.read_exact_at(into, at as u64).map_err(|error| error.to_string().into())
             }
             Self::Held(bytes) => bytes.read_at(at, into),
         }

@@ -1,5 +1,6 @@
 //! The duration of a payload. Nothing is decoded: for WAV it reads the header, for FLAC the headers of its frames.
 
+use crate::fault::PayloadError;
 use std::time::Duration;
 
 use super::flac::Flac;
@@ -17,7 +18,7 @@ pub const MAX_FRAMES: u64 = 1 << 27;
 /// # Errors
 /// When the payload is empty, is cut inside a frame, has a header that cannot be read, or a header that claims more
 /// sound than the payload holds.
-pub fn duration(media: &Media, payload: &[u8]) -> Result<Duration, String> {
+pub fn duration(media: &Media, payload: &[u8]) -> Result<Duration, PayloadError> {
     let (frames, rate) = match media {
         Media::Jpeg | Media::Png | Media::WebP | Media::Rgb { .. } | Media::Text | Media::Binary => {
             return Ok(Duration::ZERO);
@@ -41,12 +42,13 @@ pub fn duration(media: &Media, payload: &[u8]) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When there is no frame, the last one is cut, or the payload is a file with its own header.
-pub fn raw_frames(pcm: &Pcm, payload: &[u8]) -> Result<usize, String> {
+pub fn raw_frames(pcm: &Pcm, payload: &[u8]) -> Result<usize, PayloadError> {
     let media = Media::Pcm(*pcm);
     if let Some(found) = container::recognise_in_raw(payload) {
         return Err(format!(
             "the payload is {found}, not raw sound ({media}); send what the content type says"
-        ));
+        )
+        .into());
     }
     whole_frames(payload.len(), pcm.frame_size(), &media)
 }
@@ -55,14 +57,14 @@ pub fn raw_frames(pcm: &Pcm, payload: &[u8]) -> Result<usize, String> {
 ///
 /// # Errors
 /// When there is no frame, or the last one is cut.
-pub fn whole_frames(length: usize, size: usize, media: &Media) -> Result<usize, String> {
+pub fn whole_frames(length: usize, size: usize, media: &Media) -> Result<usize, PayloadError> {
     if length == 0 {
-        return Err(format!("the payload is empty; {media} needs at least one frame of {size} bytes"));
+        return Err(format!("the payload is empty; {media} needs at least one frame of {size} bytes").into());
     }
     if size == 0 || !length.is_multiple_of(size) {
         return Err(format!(
             "the payload of {length} bytes is not a whole number of frames; a frame of {media} has {size} bytes"
-        ));
+        ).into());
     }
     Ok(length / size)
 }
@@ -71,7 +73,7 @@ pub fn whole_frames(length: usize, size: usize, media: &Media) -> Result<usize, 
 ///
 /// # Errors
 /// When the rate is outside [`RATES`].
-pub fn check_rate(rate: u32) -> Result<(), String> {
+pub fn check_rate(rate: u32) -> Result<(), PayloadError> {
     if RATES.contains(&rate) {
         return Ok(());
     }
@@ -79,7 +81,8 @@ pub fn check_rate(rate: u32) -> Result<(), String> {
         "a rate of {rate} frames a second is not taken; it must be from {} to {}",
         RATES.start(),
         RATES.end()
-    ))
+    )
+    .into())
 }
 
 #[cfg(test)]

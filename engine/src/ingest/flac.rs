@@ -4,6 +4,7 @@
 mod frame;
 mod tags;
 
+use crate::fault::PayloadError;
 use std::ops::Range;
 
 use self::frame::{Checksum, FrameHeader};
@@ -41,7 +42,7 @@ impl Flac {
     ///
     /// # Errors
     /// A description of the mistake and its place.
-    pub fn read(payload: &[u8]) -> Result<Self, String> {
+    pub fn read(payload: &[u8]) -> Result<Self, PayloadError> {
         Self::of_at_most(payload, MAX_FRAMES)
     }
 
@@ -49,11 +50,11 @@ impl Flac {
     ///
     /// # Errors
     /// As for [`Self::read`].
-    pub fn of_at_most(payload: &[u8], most: u64) -> Result<Self, String> {
+    pub fn of_at_most(payload: &[u8], most: u64) -> Result<Self, PayloadError> {
         let start = tags::in_front(payload);
         let stream = payload.get(start..).unwrap_or_default();
         if !stream.starts_with(b"fLaC") {
-            return Err(other_than("a FLAC file (audio/flac)", "fLaC", stream));
+            return Err(other_than("a FLAC file (audio/flac)", "fLaC", stream).into());
         }
         let (Some(head), Some(info)) = (stream.get(4..8), stream.get(8..42)) else {
             return Err("the FLAC header is cut".into());
@@ -68,7 +69,7 @@ impl Flac {
         let claimed = packed & 0xf_ffff_ffff;
         check_rate(rate)?;
         if bits < 4 {
-            return Err(format!("the FLAC header says {bits} bits a sample; at least 4 are needed"));
+            return Err(format!("the FLAC header says {bits} bits a sample; at least 4 are needed").into());
         }
         let audio = after_metadata(stream).ok_or("the FLAC header is cut")? + start;
         let mut flac = Self { rate, channels, bits, samples: 0, frames: Vec::new() };
@@ -81,7 +82,7 @@ impl Flac {
             return Err(format!(
                 "the FLAC header claims {claimed} samples and its frames hold {found}: the file was cut, or its header is \
                  wrong"
-            ));
+            ).into());
         }
         Ok(flac)
     }
@@ -93,7 +94,7 @@ impl Flac {
 
     /// Finds the frames. A frame does not contain its length: it ends where its checksum is correct and the next
     /// begins.
-    fn find_frames(&mut self, payload: &[u8], audio: usize, most: u64) -> Result<(), String> {
+    fn find_frames(&mut self, payload: &[u8], audio: usize, most: u64) -> Result<(), PayloadError> {
         // The number of zeros at the end of the payload is counted once.
         let zeros = payload.iter().rev().take_while(|byte| **byte == 0).count();
         let mut at = audio;
@@ -117,7 +118,9 @@ impl Flac {
             });
             self.samples += u64::from(header.samples);
             if self.samples > most {
-                return Err(format!("the FLAC payload holds more than {most} samples; send shorter ones"));
+                return Err(
+                    format!("the FLAC payload holds more than {most} samples; send shorter ones").into()
+                );
             }
             at += length;
             last = Some(header);
@@ -126,9 +129,10 @@ impl Flac {
     }
 
     /// Checks a frame against the header and the frame before it.
-    fn check(&self, header: &FrameHeader, last: Option<&FrameHeader>) -> Result<(), String> {
+    fn check(&self, header: &FrameHeader, last: Option<&FrameHeader>) -> Result<(), PayloadError> {
         let differs = |what: &str, own: u64, said: u64| {
-            Err(format!("it has {what} {own} and the FLAC header says {said}; the two must be the same"))
+            Err(format!("it has {what} {own} and the FLAC header says {said}; the two must be the same")
+                .into())
         };
         if let Some(rate) = header.rate.filter(|rate| *rate != self.rate) {
             return differs("a rate of", rate.into(), self.rate.into());
@@ -154,7 +158,8 @@ impl Flac {
             return Err(format!(
                 "it has the number {} where {expected} would follow: sound is missing",
                 header.number
-            ));
+            )
+            .into());
         }
         Ok(())
     }

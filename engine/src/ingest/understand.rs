@@ -40,26 +40,27 @@ pub fn understand(
                 damage,
             })
         }
-        Err((reason, message)) => Err((record, Fault::new(StageKind::Ingest, reason, message))),
+        Err(fault) => Err((record, fault)),
     }
+}
+
+/// The fault of a record that cannot become a sample.
+fn refused(reason: Reason, message: impl Into<String>) -> Fault {
+    Fault::new(StageKind::Ingest, reason, message)
 }
 
 type RecordFields = (StreamKey, Media, Timestamp, Duration);
 
-fn read(
-    record: &Record,
-    spec: &InputSpec,
-    streams: &mut KnownStreams,
-) -> Result<RecordFields, (Reason, String)> {
+fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result<RecordFields, Fault> {
     let stream = stream(record, streams)?;
     if record.payload.is_empty() {
-        return Err((Reason::EmptyPayload, "the record has no value; an encoded payload is expected".into()));
+        return Err(refused(Reason::EmptyPayload, "the record has no value; an encoded payload is expected"));
     }
     if record.payload.len() > spec.max_bytes {
         let (found, most) = (record.payload.len(), spec.max_bytes);
         let message =
             format!("the value has {found} bytes; input {} takes at most {most} (max_bytes)", spec.name);
-        return Err((Reason::Oversized, message));
+        return Err(refused(Reason::Oversized, message));
     }
     let media = media(record, spec)?;
     let event_time = Timestamp::from_nanos(event_time(record)?.as_nanos().saturating_add(spec.clock_offset));
@@ -68,22 +69,23 @@ fn read(
     Ok((stream, media, event_time, duration))
 }
 
-fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, (Reason, String)> {
+fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, Fault> {
     let Some(key) = record.key.as_deref() else {
-        return Err((Reason::MissingKey, "the record has no key; its key must name the stream".into()));
+        return Err(refused(Reason::MissingKey, "the record has no key; its key must name the stream"));
     };
     let text = std::str::from_utf8(key)
-        .map_err(|_| (Reason::InvalidKey, "the key is not UTF-8; it must name the stream".to_string()))?;
+        .map_err(|_| refused(Reason::InvalidKey, "the key is not UTF-8; it must name the stream"))?;
     if text.is_empty() || text.len() > wire::MAX_KEY_BYTES {
         let most = wire::MAX_KEY_BYTES;
-        return Err((Reason::InvalidKey, format!("the key has {} bytes; 1 to {most} are taken", text.len())));
+        let message = format!("the key has {} bytes; 1 to {most} are taken", text.len());
+        return Err(refused(Reason::InvalidKey, message));
     }
     Ok(streams.of(text))
 }
 
-fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {
-    uncoded(record).map_err(|why| (Reason::UnknownContentType, why))?;
-    let Some((media, header)) = declared(record).map_err(|why| (Reason::UnknownContentType, why))? else {
+fn media(record: &Record, spec: &InputSpec) -> Result<Media, Fault> {
+    uncoded(record)?;
+    let Some((media, header)) = declared(record)? else {
         return Ok(spec.default_media);
     };
     if media.modality() != spec.modality {
@@ -91,26 +93,27 @@ fn media(record: &Record, spec: &InputSpec) -> Result<Media, (Reason, String)> {
             "{} is {media}; input {} takes things like {}",
             header.name, spec.name, spec.default_media
         );
-        return Err((Reason::ContentTypeMismatch, message));
+        return Err(refused(Reason::ContentTypeMismatch, message));
     }
     Ok(media)
 }
 
 /// The content type that headers declare, and the first of these headers. All of them must declare the same type.
-fn declared(record: &Record) -> Result<Option<(Media, &Header)>, String> {
+fn declared(record: &Record) -> Result<Option<(Media, &Header)>, Fault> {
     let mut declared: Option<(Media, &Header)> = None;
+    let unknown = |message| refused(Reason::UnknownContentType, message);
     let names = [wire::CONTENT_TYPE, wire::CE_DATACONTENTTYPE];
     for header in record.headers.iter().filter(|header| names.iter().any(|name| header.is(name))) {
         let Some(value) = header.value.as_deref() else { continue };
-        let text =
-            std::str::from_utf8(value).map_err(|_| format!("the header {} is not UTF-8", header.name))?;
-        let media = Media::from_str(text).map_err(|why| format!("{}: {why}", header.name))?;
+        let text = std::str::from_utf8(value)
+            .map_err(|_| unknown(format!("the header {} is not UTF-8", header.name)))?;
+        let media = Media::from_str(text).map_err(|why| unknown(format!("{}: {why}", header.name)))?;
         match declared {
             Some((other, first)) if other != media => {
-                return Err(format!(
+                return Err(unknown(format!(
                     "two headers contradict each other: {} is {other} and {} is {media}; send one of them",
                     first.name, header.name
-                ));
+                )));
             }
             Some(_) => {}
             None => declared = Some((media, header)),
@@ -120,7 +123,7 @@ fn declared(record: &Record) -> Result<Option<(Media, &Header)>, String> {
 }
 
 /// Refuses a value with another encoding, such as gzip or base64: raw sound and text would be misread.
-fn uncoded(record: &Record) -> Result<(), String> {
+fn uncoded(record: &Record) -> Result<(), Fault> {
     const SAME: [&[u8]; 7] = [b"", b"identity", b"none", b"binary", b"8bit", b"7bit", b"utf-8"];
     let coded = record.headers.iter().find(|header| {
         let value = header.value.as_deref().unwrap_or_default().trim_ascii();
@@ -129,7 +132,9 @@ fn uncoded(record: &Record) -> Result<(), String> {
     });
     let Some(Header { name, value }) = coded else { return Ok(()) };
     let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
-    Err(format!("{name} is {value:?}; send the payload as its content type says, not coded once more"))
+    let message =
+        format!("{name} is {value:?}; send the payload as its content type says, not coded once more");
+    Err(refused(Reason::UnknownContentType, message))
 }
 
 /// The meaning of another record of the stream with the same event time. Records whose event time is Kafka's own
@@ -140,7 +145,7 @@ fn same_time(record: &Record, spec: &InputSpec) -> SameTime {
     if has_header { spec.same_time } else { SameTime::Distinct }
 }
 
-fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
+fn event_time(record: &Record) -> Result<Timestamp, Fault> {
     // Some serializers of headers write texts as JSON, in quotes.
     let text = |name: &str| {
         record.header(name).map(|value| String::from_utf8_lossy(value).trim_matches('"').to_owned())
@@ -148,24 +153,28 @@ fn event_time(record: &Record) -> Result<Timestamp, (Reason, String)> {
     if let Some(time) = text(wire::CE_TIME) {
         return Timestamp::parse_rfc3339(&time).map_err(|why| {
             let example = "2026-03-01T12:00:00.25Z";
-            (Reason::InvalidEventTime, format!("ce_time {time:?}: {why}; RFC 3339 is expected, as {example}"))
+            refused(
+                Reason::InvalidEventTime,
+                format!("ce_time {time:?}: {why}; RFC 3339 is expected, as {example}"),
+            )
         });
     }
     if let Some(nanos) = text(wire::EVENT_TIME_NS) {
         return nanos.trim().parse().map(Timestamp::from_nanos).map_err(|_| {
             let message =
                 format!("event-time-ns {nanos:?}: whole nanoseconds since the epoch are expected, as 1772366400250000000");
-            (Reason::InvalidEventTime, message)
+            refused(Reason::InvalidEventTime, message)
         });
     }
     record.timestamp.ok_or_else(|| {
         let message = "no ce_time, no event-time-ns and no timestamp of the record's own: one of them must tell when it happened";
-        (Reason::InvalidEventTime, message.to_string())
+        refused(Reason::InvalidEventTime, message)
     })
 }
 
-fn duration(record: &Record, media: &Media) -> Result<Duration, (Reason, String)> {
-    let computed = duration::duration(media, &record.payload).map_err(|why| (Reason::Undecodable, why))?;
+fn duration(record: &Record, media: &Media) -> Result<Duration, Fault> {
+    let computed =
+        duration::duration(media, &record.payload).map_err(|why| refused(Reason::Undecodable, why))?;
     let Some(header) = record.header(wire::DURATION_NS).filter(|_| media.modality() != Modality::Audio)
     else {
         return Ok(computed);
@@ -177,11 +186,11 @@ fn duration(record: &Record, media: &Media) -> Result<Duration, (Reason, String)
             "duration-ns {text:?}: how long it lasts is expected, in whole nanoseconds up to {} (an hour), as 2500000000",
             wire::MAX_DURATION.as_nanos()
         );
-        (Reason::InvalidDuration, message)
+        refused(Reason::InvalidDuration, message)
     })
 }
 
-fn in_range(time: Timestamp, record: &Record, spec: &InputSpec) -> Result<(), (Reason, String)> {
+fn in_range(time: Timestamp, record: &Record, spec: &InputSpec) -> Result<(), Fault> {
     let now = record.polled_at;
     let (earliest, latest) = (now.before(spec.max_past), now.after(spec.max_future));
     if (earliest..=latest).contains(&time) {
@@ -193,7 +202,7 @@ fn in_range(time: Timestamp, record: &Record, spec: &InputSpec) -> Result<(), (R
         spec.name,
         unit.unwrap_or_default()
     );
-    Err((Reason::EventTimeOutOfRange, message))
+    Err(refused(Reason::EventTimeOutOfRange, message))
 }
 
 /// A hint at the unit in which a time was sent, if the time is in range in that unit instead of the correct one.

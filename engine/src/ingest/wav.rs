@@ -2,6 +2,7 @@
 
 mod format;
 
+use crate::fault::PayloadError;
 use std::ops::Range;
 
 use self::format::Form;
@@ -21,7 +22,7 @@ pub trait ReadAt {
     ///
     /// # Errors
     /// When some of the bytes do not exist or cannot be read.
-    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), String>;
+    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), PayloadError>;
 }
 
 impl ReadAt for [u8] {
@@ -29,7 +30,7 @@ impl ReadAt for [u8] {
         self.len()
     }
 
-    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), String> {
+    fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), PayloadError> {
         let from = at.checked_add(into.len()).and_then(|end| self.get(at..end));
         into.copy_from_slice(from.ok_or("the WAV header is cut")?);
         Ok(())
@@ -56,7 +57,7 @@ impl WavHeader {
     ///
     /// # Errors
     /// A description of the mistake in the header.
-    pub fn read(from: &(impl ReadAt + ?Sized)) -> Result<Self, String> {
+    pub fn read(from: &(impl ReadAt + ?Sized)) -> Result<Self, PayloadError> {
         let large = begins(from)?;
         let mut form = None;
         let mut large_data = None;
@@ -87,7 +88,7 @@ impl WavHeader {
         form: Form,
         body: usize,
         size: Option<usize>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PayloadError> {
         let left = from.length().saturating_sub(body);
         let frame = form.frame_size();
         let length = match size {
@@ -99,7 +100,7 @@ impl WavHeader {
                 return Err(format!(
                     "the WAV header claims {size} bytes of samples and {left} are there: the file was cut, or its \
                      header is wrong"
-                ));
+                ).into());
             }
             Some(size) => {
                 no_second_data(from, body + size + size % 2)?;
@@ -122,7 +123,7 @@ struct RiffChunk {
 
 impl RiffChunk {
     /// The chunk at a place; none at the end of the payload.
-    fn at(from: &(impl ReadAt + ?Sized), at: usize) -> Result<Option<Self>, String> {
+    fn at(from: &(impl ReadAt + ?Sized), at: usize) -> Result<Option<Self>, PayloadError> {
         let Some(body) = at.checked_add(8).filter(|body| *body <= from.length()) else { return Ok(None) };
         let mut head = [0; 8];
         from.read_at(at, &mut head)?;
@@ -141,7 +142,7 @@ impl RiffChunk {
 }
 
 /// Checks the file's first bytes. Returns true if sizes may be in a ds64 chunk.
-fn begins(from: &(impl ReadAt + ?Sized)) -> Result<bool, String> {
+fn begins(from: &(impl ReadAt + ?Sized)) -> Result<bool, PayloadError> {
     let mut start = [0; 64];
     let there = start.len().min(from.length());
     let start = start.get_mut(..there).unwrap_or_default();
@@ -149,12 +150,12 @@ fn begins(from: &(impl ReadAt + ?Sized)) -> Result<bool, String> {
     match (start.get(..4), start.get(8..12)) {
         (Some(b"RIFF"), Some(b"WAVE")) => Ok(false),
         (Some(b"RF64" | b"BW64"), Some(b"WAVE")) => Ok(true),
-        _ => Err(other_than("a WAV file (audio/wav)", "RIFF and WAVE", start)),
+        _ => Err(other_than("a WAV file (audio/wav)", "RIFF and WAVE", start).into()),
     }
 }
 
 /// The size of the data chunk by a ds64 chunk. The 8 bytes of the file's size come before it.
-fn large_data_size(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Result<u64, String> {
+fn large_data_size(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Result<u64, PayloadError> {
     if size < 24 {
         return Err("the WAV header's ds64 chunk is cut".into());
     }
@@ -164,7 +165,7 @@ fn large_data_size(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
 }
 
 /// The size of the samples in bytes; none if the writer did not know it when it wrote the header.
-fn data_size(size: usize, large: bool, large_data: Option<u64>) -> Result<Option<usize>, String> {
+fn data_size(size: usize, large: bool, large_data: Option<u64>) -> Result<Option<usize>, PayloadError> {
     // arecord writes 0x7fffff00 or 0x80000000, SoX 0x7ffff000, FFmpeg 0xffffffff.
     let open = (0x7fff_f000..=0x8000_0000).contains(&size) || size >= 0xffff_ff00;
     match large_data.filter(|_| large) {
@@ -174,13 +175,13 @@ fn data_size(size: usize, large: bool, large_data: Option<u64>) -> Result<Option
         Some(data) if data != 0 && data != size as u64 => Err(format!(
             "the WAV header says {size} bytes of samples in its data chunk and {data} in its ds64 chunk; the two must \
              be the same"
-        )),
+        ).into()),
         _ => Ok((!open).then_some(size)),
     }
 }
 
 /// True if only chunks follow up to the end: then a data chunk of size 0 before them is indeed empty.
-fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, String> {
+fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, PayloadError> {
     for _ in 0..MOST_CHUNKS {
         if at >= from.length() {
             return Ok(true);
@@ -199,7 +200,7 @@ fn chunks_fill(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<bool, Str
 }
 
 /// Refuses a second data chunk: it would not be clear which one is the sound.
-fn no_second_data(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<(), String> {
+fn no_second_data(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<(), PayloadError> {
     for _ in 0..MOST_CHUNKS {
         let Some(chunk) = RiffChunk::at(from, at)?.filter(RiffChunk::is_named) else { break };
         if &chunk.name == b"data" {

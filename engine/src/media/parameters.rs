@@ -1,5 +1,7 @@
 //! The parts of a content type: the type itself and its parameters, in the syntax of MIME and of GStreamer.
 
+use super::error::ContentTypeError;
+
 /// Names of parameters that do not change the meaning of the bytes of any type.
 const HARMLESS: [&str; 2] = ["name", "filename"];
 
@@ -25,7 +27,7 @@ pub(super) struct Parameter {
 impl ContentType {
     /// Parses a content type. MIME separates parameters by semicolons, GStreamer by commas; both are accepted. Quotes
     /// around the whole text, which some serializers add, are removed.
-    pub(super) fn of(text: &str) -> Result<Self, String> {
+    pub(super) fn of(text: &str) -> Result<Self, ContentTypeError> {
         let text = text.trim();
         let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).trim();
         let mut pieces = split(text).into_iter().map(str::trim);
@@ -41,7 +43,8 @@ impl ContentType {
                 return Err(format!(
                     "{essence}: {} is no parameter; write NAME=VALUE, or leave it out",
                     short(piece)
-                ));
+                )
+                .into());
             };
             let parameter =
                 Parameter { name: plain(name), value: value_of(value), written: short(piece).to_owned() };
@@ -50,7 +53,8 @@ impl ContentType {
                 return Err(format!(
                     "{essence}: {} and {} contradict each other; write one of them",
                     other.written, parameter.written
-                ));
+                )
+                .into());
             }
             parameters.push(parameter);
         }
@@ -63,7 +67,7 @@ impl ContentType {
     }
 
     /// A whole number. Parameters with the same meaning must have the same value.
-    pub(super) fn number(&self, names: &[&str], most: u32) -> Result<Option<u32>, String> {
+    pub(super) fn number(&self, names: &[&str], most: u32) -> Result<Option<u32>, ContentTypeError> {
         let mut found: Option<(u32, &Parameter)> = None;
         for parameter in self.parameters.iter().filter(|p| names.contains(&p.name.as_str())) {
             let number =
@@ -80,7 +84,8 @@ impl ContentType {
                     return Err(format!(
                         "{}: {} and {} contradict each other; write one of them",
                         self.essence, by.written, parameter.written
-                    ));
+                    )
+                    .into());
                 }
                 _ => found = Some((number, parameter)),
             }
@@ -89,15 +94,15 @@ impl ContentType {
     }
 
     /// A required whole number.
-    pub(super) fn required(&self, names: &[&str], most: u32) -> Result<u32, String> {
+    pub(super) fn required(&self, names: &[&str], most: u32) -> Result<u32, ContentTypeError> {
         let essence = &self.essence;
         let name = names.first().unwrap_or(&"it");
         self.number(names, most)?
-            .ok_or_else(|| format!("{essence} needs the parameter {name}, as in {essence};{name}=…"))
+            .ok_or_else(|| format!("{essence} needs the parameter {name}, as in {essence};{name}=…").into())
     }
 
     /// Refuses a parameter that is neither one of `known` nor known to be harmless.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), String> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ContentTypeError> {
         let unknown = self.parameters.iter().find(|parameter| {
             let name = parameter.name.as_str();
             !known.contains(&name) && !HARMLESS.contains(&name)
@@ -107,7 +112,8 @@ impl ContentType {
             Some(parameter) => Err(format!(
                 "{};{}: the parameter is not known and may change what the bytes mean; leave it out",
                 self.essence, parameter.written
-            )),
+            )
+            .into()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Content types of raw sound. A parameter that changes the meaning of the bytes is either supported or refused.
 
+use super::error::ContentTypeError;
 use super::parameters::{ContentType, Parameter, plain};
 use super::pcm::{Pcm, PcmFormat};
 
@@ -82,7 +83,7 @@ struct Declarations {
 }
 
 /// Reads the parameters of a type of raw sound.
-pub(super) fn read(parts: &ContentType, kind: &RawType) -> Result<Pcm, String> {
+pub(super) fn read(parts: &ContentType, kind: &RawType) -> Result<Pcm, ContentTypeError> {
     let known = [&RATE[..], &CHANNELS, &CODING, &BITS, &ENDIANNESS, &HARMLESS].concat();
     let known = [&known[..], &[WIDTH, "bigendian", "littleendian", "signed", "layout", "emphasis"]].concat();
     parts.only(&known)?;
@@ -96,7 +97,7 @@ pub(super) fn read(parts: &ContentType, kind: &RawType) -> Result<Pcm, String> {
             "{}: its rate is 8000 and it has one channel, but the parameters say a rate of {rate} and {channels} \
              channels; write audio/PCMU;rate={rate};channels={channels}",
             parts.essence
-        ));
+        ).into());
     }
     let mut layout = Declarations::default();
     if let Some((coding, bits)) = kind.fixed {
@@ -111,7 +112,7 @@ pub(super) fn read(parts: &ContentType, kind: &RawType) -> Result<Pcm, String> {
 }
 
 impl Declarations {
-    fn take(&mut self, parameter: &Parameter, channels: u32) -> Result<(), String> {
+    fn take(&mut self, parameter: &Parameter, channels: u32) -> Result<(), ContentTypeError> {
         let Parameter { name, value, written } = parameter;
         let value = value.to_ascii_lowercase();
         let name = name.as_str();
@@ -138,7 +139,8 @@ impl Declarations {
                 _ => {
                     return Err(format!(
                         "{written}: write endianness=little-endian or endianness=big-endian"
-                    ));
+                    )
+                    .into());
                 }
             };
             say(&mut self.big_endian, Some(big), written)
@@ -149,9 +151,11 @@ impl Declarations {
                 "signed" if truth(&value, written)? => self.say_coding(SampleCoding::Signed, written),
                 "signed" => self.say_coding(SampleCoding::Unsigned, written),
                 "layout" if value == "interleaved" || channels == 1 => Ok(()),
-                "layout" => Err(format!("{written}: samples of channels must be interleaved; send them so")),
+                "layout" => {
+                    Err(format!("{written}: samples of channels must be interleaved; send them so").into())
+                }
                 "emphasis" if value != "none" => {
-                    Err(format!("{written}: emphasis is not undone; send sound without it"))
+                    Err(format!("{written}: emphasis is not undone; send sound without it").into())
                 }
                 _ => Ok(()),
             }
@@ -159,7 +163,7 @@ impl Declarations {
     }
 
     /// Adds a coding. Signed and unsigned are more specific than integer, and agree with it.
-    fn say_coding(&mut self, coding: SampleCoding, by: &str) -> Result<(), String> {
+    fn say_coding(&mut self, coding: SampleCoding, by: &str) -> Result<(), ContentTypeError> {
         let integer =
             |coding| matches!(coding, SampleCoding::Integer | SampleCoding::Signed | SampleCoding::Unsigned);
         match &self.coding {
@@ -172,7 +176,7 @@ impl Declarations {
         Ok(())
     }
 
-    fn format(self, kind: &RawType) -> Result<PcmFormat, String> {
+    fn format(self, kind: &RawType) -> Result<PcmFormat, ContentTypeError> {
         let Self { coding, mut bits, mut place, width, big_endian } = self;
         if let Some((width, by)) = width {
             // A sample's place has as many bits as the sample, unless a format declares more.
@@ -190,14 +194,15 @@ impl Declarations {
                 return Err(format!(
                     "nothing says the samples' format; write format=F, where F is one of {}",
                     formats()
-                ));
+                )
+                .into());
             }
             (None, Some(16 | 24)) => SampleCoding::Signed,
-            (None, Some(bits)) => return Err(undecided(bits)),
+            (None, Some(bits)) => return Err(undecided(bits).into()),
         };
         use PcmFormat as P;
         let found = match (coding, said(&bits), said(&place)) {
-            (SampleCoding::Integer, Some(bits @ 8), None) => return Err(undecided(bits)),
+            (SampleCoding::Integer, Some(bits @ 8), None) => return Err(undecided(bits).into()),
             (SampleCoding::Unsigned, Some(8), None) => [P::U8, P::U8],
             (SampleCoding::Signed, Some(8), None) => [P::S8, P::S8],
             (SampleCoding::Unsigned, Some(16), None) => [P::U16Le, P::U16Be],
@@ -216,14 +221,16 @@ impl Declarations {
                     "{} does not say how many bits a sample has; write format=F, where F is one of {}",
                     by.join(" with "),
                     formats()
-                ));
+                )
+                .into());
             }
             _ => {
                 return Err(format!(
                     "{} is a format that is not taken; send one of {}",
                     by.join(" with "),
                     formats()
-                ));
+                )
+                .into());
             }
         };
         let [little_endian, big_endian] = found;
@@ -240,11 +247,11 @@ fn undecided(bits: u32) -> String {
     format!("samples of {bits} bits may be meant in several ways; write format={one} or format={other}")
 }
 
-fn say<T: PartialEq>(place: &mut Declared<T>, value: Option<T>, by: &str) -> Result<(), String> {
+fn say<T: PartialEq>(place: &mut Declared<T>, value: Option<T>, by: &str) -> Result<(), ContentTypeError> {
     let Some(value) = value else { return Ok(()) };
     match place {
         Some((known, other)) if *known != value => {
-            Err(format!("{other} and {by} contradict each other; write one of them"))
+            Err(format!("{other} and {by} contradict each other; write one of them").into())
         }
         Some(_) => Ok(()),
         None => {
@@ -254,11 +261,11 @@ fn say<T: PartialEq>(place: &mut Declared<T>, value: Option<T>, by: &str) -> Res
     }
 }
 
-fn truth(value: &str, written: &str) -> Result<bool, String> {
+fn truth(value: &str, written: &str) -> Result<bool, ContentTypeError> {
     match value {
         "true" | "1" | "yes" => Ok(true),
         "false" | "0" | "no" => Ok(false),
-        _ => Err(format!("{written}: write true or false")),
+        _ => Err(format!("{written}: write true or false").into()),
     }
 }
 
@@ -273,11 +280,11 @@ struct FormatWord {
 
 /// Parses the names of FFmpeg (`pcm_s16le`), GStreamer (`S24_32LE`), ALSA (`FLOAT_LE`), SoX (`signed-integer`) and of
 /// speech services (`linear16`, `mulaw`). None for an unknown word.
-fn coding(value: &str) -> Option<Result<FormatWord, String>> {
+fn coding(value: &str) -> Option<Result<FormatWord, ContentTypeError>> {
     if matches!(value, "s24_le" | "s24_be") {
         return Some(Err(format!(
             "{value} is 24 bits in 4 bytes with ALSA and in 3 elsewhere; write s24_32le (4 bytes) or s24le (3 bytes)"
-        )));
+        ).into()));
     }
     let word = |coding, bits| Some(Ok(FormatWord { coding: Some(coding), bits, ..FormatWord::default() }));
     let packed = value.starts_with("s24_3");

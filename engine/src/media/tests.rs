@@ -36,7 +36,7 @@ fn missing_or_out_of_range_parameter_is_named() {
         ("video/mp4", "video/mp4"),
     ] {
         let error = text.parse::<Media>().expect_err(text);
-        assert!(error.contains(named), "{error}");
+        assert!(error.to_string().contains(named), "{error}");
     }
 }
 
@@ -129,7 +129,7 @@ fn unsupported_content_type_is_refused_by_name() {
         ("image/png;base64", "base64"),
     ] {
         let error = text.parse::<Media>().expect_err(text);
-        assert!(error.contains(named), "{text}: {error}");
+        assert!(error.to_string().contains(named), "{text}: {error}");
     }
 }
 

@@ -99,7 +99,7 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
 }
 
 fn check_wave(spec: &WaveformSpec) -> Result<(), String> {
-    check_rate(spec.rate)?;
+    check_rate(spec.rate).map_err(String::from)?;
     check_positive("length", spec.length)?;
     if spec.length > MAX_ELEMENTS {
         return Err(format!("length = {}: it must be at most {MAX_ELEMENTS}", spec.length));

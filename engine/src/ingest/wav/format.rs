@@ -3,6 +3,7 @@
 
 use super::ReadAt;
 use super::{PcmFormat, Range};
+use crate::fault::PayloadError;
 use crate::ingest::duration::check_rate;
 
 /// The most channels of an accepted file.
@@ -44,7 +45,7 @@ impl Form {
         &self,
         from: &(impl ReadAt + ?Sized),
         data: Range<usize>,
-    ) -> Result<PcmFormat, String> {
+    ) -> Result<PcmFormat, PayloadError> {
         let by_standard = match self.samples {
             Samples::Plain(format) => return Ok(format),
             Samples::In32 { by_standard } => by_standard,
@@ -64,7 +65,7 @@ impl Form {
 }
 
 /// Reads the chunk.
-pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Result<Form, String> {
+pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> Result<Form, PayloadError> {
     let mut chunk = [0; 40];
     let there = size.min(chunk.len());
     if there < 16 {
@@ -77,14 +78,15 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
     if !(1..=MOST_CHANNELS).contains(&channels) {
         return Err(format!(
             "a WAV file of {channels} channels is not taken; it must have 1 to {MOST_CHANNELS}"
-        ));
+        )
+        .into());
     }
     check_rate(rate)?;
     let (tag, valid) = if tag == 0xfffe { extensible(chunk, bits)? } else { (tag, bits) };
     // Checked first: compressed formats count bytes and bits in another way.
     let samples = samples(tag, bits, valid)?;
     if align == 0 || align % channels != 0 {
-        return Err(contradiction(bits, channels, align));
+        return Err(contradiction(bits, channels, align).into());
     }
     let expected = u64::from(rate) * u64::from(align);
     // Writers that do not know it leave it empty.
@@ -92,20 +94,20 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
         return Err(format!(
             "the WAV header contradicts itself: a rate of {rate} with {align} bytes a frame makes {expected} bytes a \
              second, and it says {byte_rate}"
-        ));
+        ).into());
     }
     let form = Form { rate, channels, samples };
     if form.frame_size() != usize::from(align) {
         if matches!((tag, bits, align / channels), (1, 24, 4)) {
             return Ok(Form { samples: Samples::In32 { by_standard: false }, ..form });
         }
-        return Err(contradiction(bits, channels, align));
+        return Err(contradiction(bits, channels, align).into());
     }
     Ok(form)
 }
 
 /// The format's number and the valid bits of an extensible format.
-fn extensible(chunk: &[u8], bits: u16) -> Result<(u16, u16), String> {
+fn extensible(chunk: &[u8], bits: u16) -> Result<(u16, u16), PayloadError> {
     let Some(tail) = chunk.get(26..40) else {
         return Err("the WAV header's fmt chunk says that it is extensible and is cut".into());
     };
@@ -119,14 +121,15 @@ fn extensible(chunk: &[u8], bits: u16) -> Result<(u16, u16), String> {
         valid if valid > bits => {
             return Err(format!(
                 "the WAV header contradicts itself: {valid} valid bits do not fit into {bits}"
-            ));
+            )
+            .into());
         }
         valid => valid,
     };
     Ok((le_u16(chunk, 24), valid))
 }
 
-fn samples(tag: u16, bits: u16, valid: u16) -> Result<Samples, String> {
+fn samples(tag: u16, bits: u16, valid: u16) -> Result<Samples, PayloadError> {
     use PcmFormat as P;
     let format = match (tag, bits) {
         (1, 32) if valid == 24 => return Ok(Samples::In32 { by_standard: true }),
@@ -152,13 +155,14 @@ fn samples(tag: u16, bits: u16, valid: u16) -> Result<Samples, String> {
             return Err(format!(
                 "WAV of format {tag}{name} with {bits} bits is not taken; it must be PCM (1) with 8, 16, 24 or 32 bits, \
                  floating point (3) with 32 or 64, A-law (6) or mu-law (7) with 8"
-            ));
+            ).into());
         }
     };
     if valid != bits && tag != 1 {
         return Err(format!(
             "the WAV header contradicts itself: format {tag} has {bits} bits, and {valid} of them valid"
-        ));
+        )
+        .into());
     }
     Ok(Samples::Plain(format))
 }
@@ -180,7 +184,7 @@ struct SampleBits {
 }
 
 impl SampleBits {
-    fn of(from: &(impl ReadAt + ?Sized), data: Range<usize>) -> Result<Self, String> {
+    fn of(from: &(impl ReadAt + ?Sized), data: Range<usize>) -> Result<Self, PayloadError> {
         let mut seen = Self { low_byte_is_zero: true, high_byte_is_sign: true, silent: true };
         let mut block = [0; 1 << 14];
         let mut at = data.start;

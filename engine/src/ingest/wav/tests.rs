@@ -72,12 +72,12 @@ impl Wav {
         bytes
     }
 
-    fn read(&self) -> Result<WavHeader, String> {
+    fn read(&self) -> Result<WavHeader, PayloadError> {
         WavHeader::read(self.bytes().as_slice())
     }
 
     fn fault(&self) -> String {
-        self.read().expect_err("must be refused")
+        self.read().expect_err("must be refused").to_string()
     }
 }
 
@@ -192,8 +192,8 @@ fn samples_show_the_place_of_24_bits_in_32() {
     assert_eq!(unsaid(&low), Ok(P::S24In32Le));
     assert_eq!(unsaid(&high), Ok(P::S32Le));
     assert_eq!(unsaid(&[0; 16]), Ok(P::S32Le), "silence is silence");
-    assert!(unsaid(&quiet).expect_err("either").contains("S24_3LE"));
-    assert!(unsaid(&full).expect_err("neither").contains("S24_3LE"));
+    assert!(unsaid(&quiet).expect_err("either").to_string().contains("S24_3LE"));
+    assert!(unsaid(&full).expect_err("neither").to_string().contains("S24_3LE"));
     let said = |data: &[u8]| {
         let file = Wav { extended: Some((24, TAIL)), ..wav(1, 32, 4, data.to_vec()) };
         file.read().map(|header| header.pcm.format)
@@ -216,7 +216,7 @@ fn a_file_of_another_kind_is_named() {
         (b"", "RIFF and WAVE"),
     ] {
         let fault = WavHeader::read(payload).expect_err("no WAV");
-        assert!(fault.contains(named), "{fault}");
+        assert!(fault.to_string().contains(named), "{fault}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decoding of payloads to samples of one channel, only of the requested range.
 
+use crate::fault::PayloadError;
 use std::ops::Range;
 
 use dasp_sample::Sample as _;
@@ -29,7 +30,7 @@ enum SoundCoding {
 }
 
 impl<'a> SoundHeader<'a> {
-    pub(super) fn open(media: &Media, payload: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn open(media: &Media, payload: &'a [u8]) -> Result<Self, PayloadError> {
         match media {
             Media::Pcm(pcm) => {
                 check_rate(pcm.rate)?;
@@ -45,7 +46,7 @@ impl<'a> SoundHeader<'a> {
                 Ok(Self { rate: flac.rate, frames: flac.samples, payload, coding: SoundCoding::Flac(flac) })
             }
             Media::Jpeg | Media::Png | Media::WebP | Media::Rgb { .. } | Media::Text | Media::Binary => {
-                Err(format!("{media} is not sound; send audio/pcm, wav or flac"))
+                Err(format!("{media} is not sound; send audio/pcm, wav or flac").into())
             }
         }
     }

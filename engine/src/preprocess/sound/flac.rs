@@ -1,5 +1,6 @@
 //! Decoding of FLAC frames. Each frame is independent, so only the frames of the requested range are decoded.
 
+use crate::fault::PayloadError;
 use std::ops::Range;
 
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
@@ -11,7 +12,12 @@ use symphonia::default::codecs::FlacDecoder;
 use crate::ingest::flac::Flac;
 
 /// Appends the samples of a range, each the mean of its channels from -1 to 1.
-pub(super) fn read(flac: &Flac, payload: &[u8], range: Range<u64>, out: &mut Vec<f32>) -> Result<(), String> {
+pub(super) fn read(
+    flac: &Flac,
+    payload: &[u8],
+    range: Range<u64>,
+    out: &mut Vec<f32>,
+) -> Result<(), PayloadError> {
     let mut parameters = AudioCodecParameters::new();
     parameters.for_codec(CODEC_ID_FLAC).with_extra_data(stream_info(flac).into());
     let mut decoder = FlacDecoder::try_new(&parameters, &AudioDecoderOptions::default())
@@ -31,7 +37,8 @@ pub(super) fn read(flac: &Flac, payload: &[u8], range: Range<u64>, out: &mut Vec
                 "a frame of {} samples where {} were said",
                 block.frames(),
                 frame.samples
-            )));
+            ))
+            .into());
         }
         block.copy_to_vecs_planar(&mut planes);
         let within = |at: u64| at.saturating_sub(frame.first).min(u64::from(frame.samples)) as usize;

@@ -66,6 +66,7 @@ fn measure(criterion: &mut Criterion, name: &str, settings: &Preprocess, part: &
     });
 }
 
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads a picture")]
 fn jpeg(criterion: &mut Criterion) {
     let settings = Preprocess::Image(ImageSpec {
         width: 224,

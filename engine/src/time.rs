@@ -1,5 +1,11 @@
 //! Points in time: nanoseconds since the Unix epoch, for event time, wall time and the runtime's clock.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place where clocks are read"
+)]
+
 use std::fmt;
 use std::sync::LazyLock;
 #[cfg(debug_assertions)]
@@ -86,7 +92,6 @@ impl Timestamp {
 
     /// Reads the wall clock, which may step in either direction. It is for comparison with event times and for
     /// timestamps. Only code outside the engine calls this.
-    #[allow(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub fn wall() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(nanos(since).saturating_add(stepped()))

@@ -27,6 +27,7 @@ fn changed(
     bytes
 }
 
+#[allow(clippy::disallowed_methods, reason = "a test reads golden files")]
 fn golden(name: &str) -> Vec<u8> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess").join(name);
     std::fs::read(path).expect(name)

@@ -1,127 +1,40 @@
-//! The rules for single files and manifests. Each returns complaints: the place, the fault and the remedy.
+//! The rules for single files, type names and manifests. Each returns complaints: the place, the fault and the remedy.
 
-use crate::source::{code_only, paths};
+use std::collections::BTreeMap;
 
-/// The modules of the engine in the order of imports, after the foundations. A module may import those before it.
-const STAGES: [&str; 11] = [
-    "supervision",
-    "sharding",
-    "scaling",
-    "ingest",
-    "align",
-    "batch",
-    "preprocess",
-    "infer",
-    "publish",
-    "pipeline",
-    "telemetry",
-];
+use crate::source::File;
 
 /// The most lines of a file of code, and of a test.
 const LINES: usize = 400;
 const LINES_OF_A_TEST: usize = 800;
 
-/// The modules that the engine's code may not name, each with the remedy.
-const NOT_IN_ENGINE: [(&str, &str); 6] = [
-    ("std::thread", "start threads in `actors`"),
-    ("std::net", "use the network in `connectors`"),
-    ("std::fs", "let the caller read the file and pass its content"),
-    ("std::process", "let the caller run the program"),
-    ("std::time::Instant", "take `now: Timestamp` as an argument"),
-    ("std::time::SystemTime", "take `now: Timestamp` as an argument"),
-];
-
-/// A source file: its path from the checkout's root, with `/`, and its text.
-pub(crate) struct File<'a> {
-    pub(crate) path: &'a str,
-    pub(crate) text: &'a str,
-}
-
-impl File<'_> {
-    pub(crate) fn is_test(&self) -> bool {
-        let name = self.path.rsplit('/').next().unwrap_or(self.path);
-        name.ends_with("tests.rs")
-            || self.path.split('/').any(|part| part == "tests" || part == "benches" || part == "testing")
-    }
-}
-
 /// Returns the complaints about one source file.
 pub(crate) fn judge(file: &File<'_>) -> Vec<String> {
-    let named = paths(&code_only(file.text));
-    let mut wrong = Vec::new();
-    wrong.extend(pure_engine(file, &named));
-    wrong.extend(order_of_stages(file, &named));
-    wrong.extend(length(file));
-    wrong.extend(header(file));
-    wrong
-}
-
-/// Returns true if `path` is `start` or lies below it.
-fn names(path: &str, start: &str) -> bool {
-    path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
-fn pure_engine(file: &File<'_>, named: &[String]) -> Vec<String> {
-    // Benchmarks measure time, and tests read golden files.
-    if !file.path.starts_with("engine/src/") || file.is_test() {
-        return Vec::new();
-    }
-    let banned = NOT_IN_ENGINE.iter().filter(|(name, _)| {
-        // The foundation that defines `Timestamp` converts from the system's time.
-        !(file.path == "engine/src/time.rs" && name.starts_with("std::time"))
-    });
-    banned
-        .filter(|(name, _)| named.iter().any(|path| names(path, name)))
-        .map(|(name, remedy)| format!("{}: names `{name}`, but the engine is pure: {remedy}", file.path))
-        .collect()
-}
-
-fn order_of_stages(file: &File<'_>, named: &[String]) -> Vec<String> {
-    let Some(inside) = file.path.strip_prefix("engine/src/") else { return Vec::new() };
-    if inside == "lib.rs" {
-        return Vec::new();
-    }
-    let modules: Vec<&str> =
-        inside.trim_end_matches(".rs").split('/').filter(|part| *part != "mod").collect();
-    let place = |stage: &str| STAGES.iter().position(|known| *known == stage);
-    let own = modules.first().and_then(|first| place(first));
-    let mut wrong = Vec::new();
-    for path in named {
-        let supers = path.split("::").take_while(|part| *part == "super").count();
-        let parts: Vec<&str> = path.split("::").collect();
-        let target = if parts.first() == Some(&"crate") {
-            parts.get(1)
-        } else if supers > 0 && supers == modules.len() {
-            parts.get(supers)
-        } else {
-            None
-        };
-        let Some((module, theirs)) = target.and_then(|module| Some((module, place(module)?))) else {
-            continue;
-        };
-        if own.is_none_or(|own| own < theirs) {
-            wrong.push(format!(
-                "{}: imports `{module}`, a later stage; the order is foundations, {}: move the shared type to the earlier one",
-                file.path,
-                STAGES.join(", ")
-            ));
-        }
-    }
-    wrong.dedup();
-    wrong
-}
-
-fn length(file: &File<'_>) -> Option<String> {
-    let lines = file.text.lines().count();
+    let (path, lines) = (file.path, file.text.lines().count());
     let limit = if file.is_test() { LINES_OF_A_TEST } else { LINES };
-    (lines > limit).then(|| {
-        format!("{}: has {lines} lines, more than {limit}; split it where its subject changes", file.path)
-    })
+    let long = (lines > limit)
+        .then(|| format!("{path}: has {lines} lines, more than {limit}; split it where its subject changes"));
+    let bare = (!file.is_test() && !file.text.starts_with("//!"))
+        .then(|| format!("{path}: begins without `//!`; describe the file in a sentence"));
+    long.into_iter().chain(bare).collect()
 }
 
-fn header(file: &File<'_>) -> Option<String> {
-    let missing = !file.is_test() && !file.text.starts_with("//!");
-    missing.then(|| format!("{}: begins without `//!`; describe the file in a sentence", file.path))
+/// Names that several types have, each with its reason: `Name: reason`. The list may only shrink.
+pub(crate) const SHARED_NAMES: &str = include_str!("names.txt");
+
+/// Returns the complaints about names that several types have, given the lines with those that may be.
+pub(crate) fn names(files: &[File<'_>], allowed: &str) -> Vec<String> {
+    let mut places = BTreeMap::<&str, Vec<&str>>::new();
+    for file in files.iter().filter(|file| !file.is_test()) {
+        file.types().into_iter().for_each(|name| places.entry(name).or_default().push(file.path));
+    }
+    places.retain(|_, files| files.len() > 1);
+    let allowed: BTreeMap<&str, &str> = allowed.lines().filter_map(|line| line.split_once(": ")).collect();
+    let new = places.iter().filter(|(name, _)| !allowed.contains_key(*name)).map(|(name, files)| {
+        format!("{name}: names types in {}; rename those of another meaning", files.join(", "))
+    });
+    let gone = allowed.keys().filter(|name| !places.contains_key(*name));
+    new.chain(gone.map(|name| format!("{name}: names at most one type; remove it from names.txt"))).collect()
 }
 
 /// The crates with walls around them, and the only packages that may depend on each. `.` is the root package.
@@ -150,21 +63,16 @@ const WALLS: [(&str, &[&str]); 20] = [
 
 /// Returns the complaints about dependencies that a manifest may not have. `.` is the root package.
 pub(crate) fn manifest(directory: &str, text: &str) -> Vec<String> {
-    let parsed: toml::Table = match text.parse() {
-        Ok(parsed) => parsed,
+    let manifest: toml::Table = match text.parse() {
+        Ok(manifest) => manifest,
         Err(error) => return vec![format!("{directory}/Cargo.toml: {error}")],
     };
-    let mut wrong = Vec::new();
-    for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
-        let Some(table) = parsed.get(kind).and_then(|value| value.as_table()) else { continue };
-        let behind_a_wall = |name: &&String| {
-            WALLS.iter().any(|(wall, within)| *wall == name.as_str() && !within.contains(&directory))
-        };
-        for name in table.keys().filter(behind_a_wall) {
-            wrong.push(format!(
-                "{directory}/Cargo.toml: {kind} has `{name}`, which `{directory}` may not import; see \"Who may import whom\" in ARCHITECTURE.md"
-            ));
-        }
-    }
-    wrong
+    let kinds = ["dependencies", "build-dependencies", "dev-dependencies"];
+    let names = kinds.iter().filter_map(|kind| manifest.get(*kind)?.as_table()).flat_map(toml::Table::keys);
+    let is_open =
+        |name: &str| WALLS.iter().all(|(wall, within)| *wall != name || within.contains(&directory));
+    let wrong = names.filter(|name| !is_open(name)).map(|name| {
+        format!("{directory}/Cargo.toml: depends on `{name}`; see \"Who may import whom\" in ARCHITECTURE.md")
+    });
+    wrong.collect()
 }

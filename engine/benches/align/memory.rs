@@ -11,6 +11,7 @@ use super::load::Load;
 const STREAMS: usize = 1_000;
 
 /// Resident memory in bytes; `None` where the system does not report it as Linux does.
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads its own memory")]
 fn resident() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

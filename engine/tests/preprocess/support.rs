@@ -23,6 +23,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 }
 
 /// A golden file.
+#[allow(clippy::disallowed_methods, reason = "a test reads golden files")]
 pub(crate) fn golden(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! `lockstep top` as its users have it, over a process that is played by this test.
+//! `lockstep top` and `lockstep scale` as their users have them, over a process that is played by this test.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -9,6 +9,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
+
+use serde_json::{Value, json};
 
 fn lockstep() -> Command {
     Command::new(env!("CARGO_BIN_EXE_lockstep"))
@@ -22,8 +24,13 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A process that answers a number of looks with the given metrics, and is gone then.
-fn played(looks: u32, metrics: impl Fn(u32) -> String + Send + 'static) -> (String, JoinHandle<()>) {
+/// A process that answers a number of looks with the given status, and is gone then.
+fn played(looks: u32, status: impl Fn(u32) -> Value + Send + 'static) -> (String, JoinHandle<()>) {
+    answering(looks, move |look| format!("HTTP/1.0 200 OK\r\n\r\n{}", status(look)))
+}
+
+/// A process that gives a number of answers, and is gone then.
+fn answering(looks: u32, answer: impl Fn(u32) -> String + Send + 'static) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let process = std::thread::spawn(move || {
@@ -31,34 +38,45 @@ fn played(looks: u32, metrics: impl Fn(u32) -> String + Send + 'static) -> (Stri
             let (stream, _) = listener.accept().expect("a look");
             let mut stream = BufReader::new(stream);
             // Read the whole request: unread bytes at the close would reset the connection before the answer.
-            let mut line = String::from("asked");
+            let mut line = String::new();
+            stream.read_line(&mut line).expect("a request");
+            assert_eq!(line, "GET /v1/status HTTP/1.0\r\n");
             while !line.trim().is_empty() {
                 line.clear();
                 stream.read_line(&mut line).expect("a request");
             }
             let mut stream = stream.into_inner();
             // The client may have been stopped meanwhile.
-            let _ = write!(stream, "HTTP/1.0 200 OK\r\n\r\n{}", metrics(look));
+            let _ = stream.write_all(answer(look).as_bytes());
         }
     });
     (address, process)
 }
 
-/// The metrics of a process under load.
-fn busy(look: u32) -> String {
+/// The status of a process under load.
+fn busy(look: u32) -> Value {
     let (results, lag) = (100 * look, 1_000 - 10 * look.min(90));
-    format!(
-        "lockstep_arrival_records_per_second 120\nlockstep_results_total {results}\n\
-         lockstep_consumer_lag_records{{input=\"video\",partition=\"0\"}} {lag}\n\
-         lockstep_oldest_event_age_seconds{{input=\"video\",partition=\"0\"}} 1.5\n\
-         lockstep_shards 2\nlockstep_scaling_wanted{{of=\"shards\"}} 3\n\
-         lockstep_scaling_wanted{{of=\"instances of faces\"}} 1\n\
-         lockstep_scaling_wanted{{of=\"instances of voice\"}} 2\nlockstep_desired_replicas 0.75\n\
-         lockstep_latency_seconds_bucket{{part=\"total\",le=\"0.05\"}} {results}\n\
-         lockstep_latency_seconds_bucket{{part=\"total\",le=\"+Inf\"}} {results}\n\
-         lockstep_latency_seconds_sum{{part=\"total\"}} {look}\n\
-         lockstep_latency_seconds_count{{part=\"total\"}} {results}\n"
-    )
+    json!({
+        "version": 1,
+        "pipeline": "talking-face",
+        "load": { "arrival_records_per_second": 120, "desired_replicas": 0.75 },
+        "inputs": { "video": { "lag_records": lag, "oldest_event_age_seconds": 1.5 } },
+        "shards": { "scaling": { "current": 2, "wanted": 3 } },
+        "steps": {
+            "faces": { "scaling": { "current": 1, "wanted": 1 } },
+            "voice": { "scaling": { "current": 1, "wanted": 2 } },
+        },
+        "results": {
+            "acknowledged": results,
+            "latency_seconds": {
+                "total": {
+                    "count": results,
+                    "sum": look,
+                    "buckets": [{ "up_to": 0.05, "count": results }, { "up_to": null, "count": 0 }],
+                },
+            },
+        },
+    })
 }
 
 fn svg(path: &Path) -> String {
@@ -76,10 +94,15 @@ fn panels(svg: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn two_looks_are_enough_to_tell_rates() {
+fn top_shows_rates_from_two_looks() {
     let (address, process) = played(2, |look| {
         let records = 100 + 200 * look;
-        format!("lockstep_records_total{{input=\"video\"}} {records}\nlockstep_desired_replicas 2.5\n")
+        json!({
+            "version": 1,
+            "pipeline": "talking-face",
+            "inputs": { "video": { "records": records } },
+            "load": { "desired_replicas": 2.5 },
+        })
     });
     let output = top(&[&address, "--once", "--every", "200ms"]);
     assert!(output.status.success(), "{}", told(&output));
@@ -93,7 +116,7 @@ fn two_looks_are_enough_to_tell_rates() {
 }
 
 #[test]
-fn a_process_that_is_away_is_named() {
+fn top_names_a_process_that_does_not_answer() {
     let (address, process) = played(0, busy);
     process.join().expect("it is gone");
     let output = top(&[&address, "--once"]);
@@ -107,7 +130,34 @@ fn a_process_that_is_away_is_named() {
 }
 
 #[test]
-fn what_a_process_told_is_drawn_once_it_is_gone_with_a_line_for_each_look() {
+fn top_and_scale_name_the_remedy_for_an_older_process() {
+    let not_found = |_| "HTTP/1.0 404 Not Found\r\n\r\nnot here; there are /metrics and /health\n".to_owned();
+    for command in ["top", "scale"] {
+        let (address, process) = answering(1, not_found);
+        let args: &[&str] = if command == "top" { &["--once"] } else { &[] };
+        let output = lockstep().arg(command).arg(&address).args(args).output().expect("it runs");
+        process.join().expect("it was asked");
+        let error = told(&output);
+        assert!(
+            !output.status.success() && error.contains(&format!("http://{address}/v1/status")),
+            "{error}"
+        );
+        assert!(error.contains("update a process that is older than this command"), "{error}");
+    }
+}
+
+#[test]
+fn scale_shows_the_numbers_of_the_status() {
+    let (address, process) = played(1, busy);
+    let output = lockstep().args(["scale", &address, "--json"]).output().expect("it runs");
+    process.join().expect("it was asked");
+    let counts: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(counts["shards"], json!({ "current": 2, "desired": null, "manual_override": false }));
+    assert_eq!(counts["instances"]["voice"]["current"], 1);
+}
+
+#[test]
+fn top_draws_a_process_that_has_ended() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("load.svg");
     let (address, process) = played(5, busy);
@@ -131,7 +181,7 @@ fn what_a_process_told_is_drawn_once_it_is_gone_with_a_line_for_each_look() {
 }
 
 #[test]
-fn the_picture_of_a_process_has_the_panels_of_a_simulation() {
+fn top_plot_has_the_panels_of_a_simulation() {
     let folder = tempfile::tempdir().expect("a folder");
     let (live, simulated) = (folder.path().join("live.svg"), folder.path().join("simulated.svg"));
     let (address, _process) = played(2, busy);
@@ -152,7 +202,7 @@ fn the_picture_of_a_process_has_the_panels_of_a_simulation() {
 }
 
 #[test]
-fn a_picture_is_drawn_when_its_time_is_over_and_when_it_is_interrupted() {
+fn top_draws_after_its_time_and_on_interrupt() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("load.svg");
     let plot = path.to_str().expect("UTF-8");
@@ -178,7 +228,7 @@ fn a_picture_is_drawn_when_its_time_is_over_and_when_it_is_interrupted() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_is_told_before_the_first_look() {
+fn top_refuses_a_path_before_the_first_look() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let output = top(&[&address, "--plot", "/nowhere/a.svg"]);
@@ -188,7 +238,7 @@ fn a_picture_that_cannot_be_written_is_told_before_the_first_look() {
 }
 
 #[test]
-fn of_a_process_that_never_answers_nothing_is_drawn() {
+fn top_draws_nothing_of_a_process_that_never_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("load.svg");
     let (address, process) = played(0, busy);

@@ -127,6 +127,7 @@ impl Autoscaler {
         }
         for decision in &decisions {
             telemetry::scaling_decided(decision);
+            self.status.decided(decision.clone(), wall);
             telemetry::scaling_wanted(&decision.name, decision.to);
             match decision.what {
                 Scaled::Shards => self.status.shards.follow(decision.to),

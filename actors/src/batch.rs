@@ -91,6 +91,10 @@ impl BatchStage {
         Ok((stage, first))
     }
 
+    fn publish_queued(&self) {
+        self.pool.counts.set_queued(self.queues.iter().map(|queue| queue.batcher.len()).sum());
+    }
+
     fn add_queue(&mut self, to: Sender<Order>, instances: usize) {
         let step = &self.runtime.step;
         let mut queue = BatchQueue::new(self.next_queue, &step.batch, step.is_stateful(), to, instances);
@@ -207,6 +211,7 @@ impl Stage for BatchStage {
                 self.pump_all(now, out);
             }
         }
+        self.publish_queued();
     }
 
     fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<BatchMessage>) {
@@ -215,6 +220,7 @@ impl Stage for BatchStage {
         }
         self.settle(now, out);
         self.pump_all(now, out);
+        self.publish_queued();
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

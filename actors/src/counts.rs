@@ -1,6 +1,7 @@
 //! The desired and current numbers of shards and instances.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lockstep_engine::scaling::MOST_INSTANCES;
 use lockstep_engine::sharding::MOST_SHARDS;
@@ -18,6 +19,8 @@ pub type ShardCount = Desired<MOST_SHARDS>;
 pub struct Instances {
     count: Desired<MOST_INSTANCES>,
     coming: Mutex<StartingInstance>,
+    /// The number of bundles in the batch queues of the step.
+    queued: AtomicUsize,
 }
 
 /// The state of the instance that is being added.
@@ -54,6 +57,15 @@ impl Instances {
         self.coming.lock().clone()
     }
 
+    /// Returns the number of bundles that wait in the batch queues of the step.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_queued(&self, bundles: usize) {
+        self.queued.store(bundles, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_loading(&self, is_loading: bool) {
         self.coming.lock().is_loading = is_loading;
     }
@@ -74,6 +86,7 @@ impl Instances {
     /// Resets the counts for a new pipeline.
     pub(crate) fn begin(&self) {
         self.set_current(0);
+        self.set_queued(0);
         *self.coming.lock() = StartingInstance::default();
     }
 }

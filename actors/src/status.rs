@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use lockstep_engine::condition::{Board, Cause, Change, Condition, ConditionEntry, Conditions, Work};
+use lockstep_engine::scaling::Decision;
 use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
@@ -55,6 +56,17 @@ pub struct Status {
     heartbeats: Mutex<BTreeMap<String, Arc<Heartbeat>>>,
     breakers: Mutex<BTreeMap<String, BreakerHealth>>,
     instances: Mutex<BTreeMap<String, Arc<Instances>>>,
+    /// The last decision of the scaling policy on each stage, by the stage's name.
+    decisions: Mutex<BTreeMap<Arc<str>, LastDecision>>,
+}
+
+/// The last decision of the scaling policy on a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastDecision {
+    /// The wall-clock time of the decision.
+    pub at: Timestamp,
+    /// The decision.
+    pub decision: Decision,
 }
 
 /// The state of an actor or an instance.
@@ -104,6 +116,16 @@ pub struct BreakerHealth {
 }
 
 impl Status {
+    /// Keeps a decision of the scaling policy, made at the wall-clock time `at`.
+    pub(crate) fn decided(&self, decision: Decision, at: Timestamp) {
+        self.decisions.lock().insert(decision.name.clone(), LastDecision { at, decision });
+    }
+
+    /// Returns the last decision of the scaling policy on each stage, by the stage's name.
+    pub fn decisions(&self) -> BTreeMap<Arc<str>, LastDecision> {
+        self.decisions.lock().clone()
+    }
+
     /// Sets or clears a fault of the producers of the inputs.
     pub(crate) fn set_upstream(&self, subject: &'static str, wrong: Option<String>) {
         let mut upstream = self.upstream.lock();
@@ -285,6 +307,11 @@ impl Status {
     /// Returns the health of every actor and instance by name, and of the pipeline as a whole.
     pub fn actors(&self) -> BTreeMap<String, ActorHealth> {
         self.actors.lock().clone()
+    }
+
+    /// Returns the number of messages that were given to each actor and are not finished.
+    pub fn pending_messages(&self) -> BTreeMap<String, u64> {
+        self.heartbeats.lock().iter().map(|(who, heartbeat)| (who.clone(), heartbeat.left())).collect()
     }
 
     /// Returns the health of every step's model.

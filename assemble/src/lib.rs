@@ -15,7 +15,7 @@ use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::publish::sink::GuaranteedSink;
 use lockstep_engine::telemetry;
-use lockstep_http::{Changes, Health, HealthCheck, HttpHandle, HttpServer};
+use lockstep_http::{Changes, Endpoints, Health, HealthCheck, HttpHandle, HttpServer};
 use lockstep_kafka::Error as KafkaError;
 use lockstep_kafka::admin;
 use lockstep_kafka::membership::Membership;
@@ -26,8 +26,10 @@ use lockstep_telemetry::install_recorder;
 use lockstep_torch::TorchBackend;
 
 mod manual_override;
+pub mod status_document;
 
 use manual_override::ManualOverride;
+use status_document::Subjects;
 
 /// An error for people: what was wrong, where, and what would be right.
 pub type Failure = Box<dyn std::error::Error>;
@@ -139,17 +141,21 @@ fn views(pipeline: &Pipeline) -> Result<Vec<Vec<LabelledView>>, Failure> {
     Ok(all)
 }
 
-/// Starts to record metrics. Serves them and the pipeline's health if `[http]` has an address.
+/// Starts to record metrics. Serves them and the pipeline's health and status if `[http]` has an address.
 pub fn serve(pipeline: &Pipeline, status: &Arc<Status>) -> Result<Option<HttpHandle>, Failure> {
-    let recorder = install_recorder()?;
+    let metrics = install_recorder()?;
     telemetry::describe();
     let Some(listen) = &pipeline.http else { return Ok(None) };
-    let health = health(pipeline.name.clone(), status.clone());
-    let scaling = Changes {
-        scaling: Arc::new(ManualOverride::new(pipeline, status.clone())),
-        token: pipeline.http_token.clone(),
+    let endpoints = Endpoints {
+        metrics: metrics.clone(),
+        health: health(pipeline.name.clone(), status.clone()),
+        status: status_document::check(Subjects::of(pipeline), status.clone(), metrics),
+        scaling: Some(Changes {
+            scaling: Arc::new(ManualOverride::new(pipeline, status.clone())),
+            token: pipeline.http_token.clone(),
+        }),
     };
-    Ok(Some(HttpServer::start(listen, recorder, health, Some(scaling))?))
+    Ok(Some(HttpServer::start(listen, endpoints)?))
 }
 
 /// The answer of the health endpoint.
@@ -219,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn health_tells_of_each_actor_and_breaker_and_follows_them() {
+    fn health_follows_each_actor_and_breaker() {
         let status = Arc::new(Status::default());
         let check = health("faces".into(), status.clone());
         status.running.store(true, Ordering::Relaxed);

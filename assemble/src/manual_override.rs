@@ -1,4 +1,4 @@
-//! Numbers of shards and instances that people ask for, held against what the pipeline's settings allow.
+//! Manual overrides of the numbers of shards and instances, within the bounds of the pipeline's settings.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_asked_of_whom_it_concerns_until_it_is_let_go() {
+    fn manual_override_lasts_until_it_is_released() {
         let hand = manual_override();
         hand.set_desired(Counted::Shards, Some(4)).expect("as many as there can be");
         hand.set_desired(Counted::Instances("voice"), Some(3)).expect("nothing is said of it");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_settings_do_not_allow_is_refused_with_the_key_that_says_so() {
+    fn manual_override_out_of_bounds_is_refused_with_its_key() {
         let hand = manual_override();
         let refused = [
             (Counted::Shards, 9, "range 1..=8; write a number within it, or change scaling.shards"),

@@ -21,8 +21,9 @@ use std::time::Duration;
 use lockstep_actors::Status;
 use lockstep_assemble as assemble;
 use lockstep_assemble::Failure;
+use lockstep_assemble::status_document::{self, Subjects};
 use lockstep_engine::telemetry;
-use lockstep_http::HttpServer;
+use lockstep_http::{Endpoints, HttpServer};
 use lockstep_kafka::admin::{self, TopicSpec};
 use lockstep_kafka::embedded::EmbeddedBroker;
 use lockstep_telemetry::{Metrics, install_recorder};
@@ -95,17 +96,23 @@ pub fn run(args: Args, print: &mut dyn FnMut(String) -> std::io::Result<()>) -> 
     {
         return Ok(ExitCode::from(2));
     }
-    let recorder = install_recorder()?;
+    let metrics = install_recorder()?;
     telemetry::describe();
-    let health = assemble::health("bench".to_owned(), Arc::new(Status::default()));
-    let _http = HttpServer::start("127.0.0.1:0", recorder.clone(), health, None)?;
+    let status = Arc::<Status>::default();
+    let endpoints = Endpoints {
+        metrics: metrics.clone(),
+        health: assemble::health("bench".to_owned(), status.clone()),
+        status: status_document::check(Subjects::nameless("bench"), status, metrics.clone()),
+        scaling: None,
+    };
+    let _http = HttpServer::start("127.0.0.1:0", endpoints)?;
 
     let benches = match args.bench.clone() {
         Bench::All => vec![Bench::Overhead, Bench::Efficiency, Bench::Latency],
         one => vec![one],
     };
     for bench in benches {
-        let report = measure(&bench, &args, &recorder)?;
+        let report = measure(&bench, &args, &metrics)?;
         if args.json {
             print(report.json()?)?;
         } else {

@@ -282,8 +282,8 @@ pub fn batch_run(step: &str, instance: usize, size: usize, busy: Duration, succe
 }
 
 /// Adds time that a sender waited for space in a mailbox.
-pub fn mailbox_blocked(link: &'static str, waited: Duration) {
-    gauge!("lockstep_mailbox_blocked_seconds_total", "link" => link).increment(waited.as_secs_f64());
+pub fn mailbox_blocked(mailbox: &'static str, waited: Duration) {
+    gauge!("lockstep_mailbox_blocked_seconds_total", "mailbox" => mailbox).increment(waited.as_secs_f64());
 }
 
 /// Counts a caught panic of an actor.

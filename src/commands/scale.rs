@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lockstep_engine::pipeline::HttpToken;
-use lockstep_http::client::ask;
+use lockstep_http::client::{ProcessRequest, ask, fetch_status};
 use lockstep_http::{ScalingCount, ScalingCounts};
 use lockstep_settings::token;
 
@@ -18,7 +18,7 @@ records arrive. No result is lost, repeated or out of order because of it.
 A number set by hand holds, whatever the load: the scaling policy leaves it alone until it is given back with
 `auto`, or the process ends. scaling.shards and scaling.instances bound it.
 
-The command asks the address that serves the metrics (http.listen). The process changes numbers only with the token that it was
+The command asks the process at its http.listen: it reads /v1/status and changes /scaling. The process changes numbers only with the token that it was
 started with: set the same LOCKSTEP_HTTP_TOKEN, or LOCKSTEP_HTTP_TOKEN_FILE, or write --token-file. In a container or a pod that
 has them a command inside finds them: `kubectl exec POD -- lockstep scale --shards 8`. To look needs none.
 
@@ -32,7 +32,7 @@ Exits with 1 if the number is out of range, or no process answers.";
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
-    /// Where the process serves its metrics
+    /// Address of the process (http.listen)
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
     address: String,
     /// Number of shards, or auto to leave it to the scaling policy
@@ -83,12 +83,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     for (step, wanted) in args.instances {
         put(address, &format!("/scaling/instances/{step}"), token, wanted)?;
     }
-    let answer = ask(address, ("GET", "/scaling"), None, "")?;
-    let counts: ScalingCounts = match answer.status {
-        200 => serde_json::from_str(&answer.body)
-            .map_err(|error| format!("{address} cannot be understood: {error}"))?,
-        _ => return Err(answer.unexpected(address).into()),
-    };
+    let counts = fetch_status(address)?.scaling_counts();
     if args.json {
         print_line(serde_json::to_string(&counts)?)?;
     } else {
@@ -99,7 +94,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn put(address: &str, path: &str, token: Option<&HttpToken>, wanted: Wanted) -> Result<(), Failure> {
     let body = serde_json::json!({ "count": wanted.0 }).to_string();
-    let answer = ask(address, ("PUT", path), token, &body)?;
+    let answer = ask(address, &ProcessRequest { method: "PUT", path, token, body: &body })?;
     match answer.status {
         200 => Ok(()),
         401 | 403 | 422 => Err(answer.body.trim().into()),
@@ -129,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_they_are_written() {
+    fn scale_reads_numbers_from_1_on_and_auto() {
         assert_eq!(count("8"), Ok(Wanted(Some(8))));
         assert_eq!(of_step("faces=auto"), Ok(("faces".into(), Wanted(None))));
         for wrong in ["0", "-1", "many", ""] {
@@ -141,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_what_there_is_and_who_asked_for_what() {
+    fn scale_table_shows_current_and_desired_numbers() {
         let count = |current, desired, manual_override| ScalingCount { current, desired, manual_override };
         let counts = ScalingCounts {
             shards: count(4, Some(8), true),

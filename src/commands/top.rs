@@ -1,4 +1,4 @@
-//! `lockstep top`: the metrics of a running process on a screen, as lines, or as a plot.
+//! `lockstep top`: the status of a running process on a screen, as lines, or as a plot.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use lockstep_actors::Stop;
 use lockstep_engine::time::Timestamp;
-use lockstep_http::client::{Scrape, fetch};
+use lockstep_http::StatusDocument;
+use lockstep_http::client::fetch_status;
 use lockstep_settings::parse_duration;
 
 use super::Failure;
@@ -21,13 +22,15 @@ use view::View;
 mod lines;
 mod look;
 mod recording;
+#[cfg(test)]
+mod testing;
 mod view;
 
 /// The number of looks in a row without an answer after which a plotted process counts as gone.
 const AWAY: u32 = 3;
 
 const DETAILS: &str = "\
-Reads the metrics of a running process again and again, and shows its load: records that arrive and wait, busy shards
+Reads the status of a running process (/v1/status) again and again, and shows its load: records that arrive and wait, busy shards
 and instances and their desired numbers, the parts of the latency, and records lost to lateness or faults. Rates,
 latencies and counts cover the time since the last look; the curve of the lag covers the last 60 looks. If the process
 does not answer, it retries.
@@ -46,7 +49,7 @@ run each point is the maximum of several looks. The 99th percentile of the laten
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
-    /// Address of the process's metrics
+    /// Address of the process (http.listen)
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
     address: String,
     /// Interval of the looks
@@ -77,8 +80,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut top = Top::new(&args);
     loop {
         let began = top.began;
-        let goes_on = match fetch(&args.address) {
-            Ok(scrape) => top.seen(scrape),
+        let goes_on = match fetch_status(&args.address) {
+            Ok(status) => top.seen(status),
             Err(error) if args.once => return Err(error.into()),
             Err(error) => top.away(&error),
         };
@@ -116,7 +119,7 @@ struct Top {
     began: Instant,
     view: View,
     recording: Option<Recording>,
-    before: Option<(Scrape, Instant)>,
+    before: Option<(StatusDocument, Instant)>,
     /// Looks in a row without an answer.
     unanswered: u32,
 }
@@ -142,10 +145,10 @@ impl Top {
     }
 
     /// Prints a look. Returns false to end.
-    fn seen(&mut self, scrape: Scrape) -> bool {
+    fn seen(&mut self, status: StatusDocument) -> bool {
         self.unanswered = 0;
         let at = Instant::now();
-        let look = Look::new(&scrape, at, self.before.as_ref());
+        let look = Look::new(&status, at, self.before.as_ref());
         let is_first = self.before.is_none();
         let moment = self.recording.as_mut().map(|recording| recording.seen(&look));
         let goes_on = match (self.shown, moment) {
@@ -164,7 +167,7 @@ impl Top {
             }
             (shown, _) => print(&format!("{}{}", clear(shown), self.view.show(&look))),
         };
-        self.before = Some((scrape, at));
+        self.before = Some((status, at));
         goes_on
     }
 

@@ -1,13 +1,13 @@
-//! `lockstep run` as a process of its own, with requests for its metrics and its memory.
+//! `lockstep run` as a process of its own, with requests for its status and its memory.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lockstep_actors::Stop;
-
 use lockstep_assemble::Failure;
-use lockstep_http::client::{Scrape, fetch};
+use lockstep_http::StatusDocument;
+use lockstep_http::client::fetch_status;
 
 /// The longest that it may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub(super) fn free_address() -> Result<String, Failure> {
 }
 
 impl Process {
-    /// Starts it, with its metrics at that address and these variables in its environment, and waits until it runs.
+    /// Starts it, with its status at that address and these variables in its environment, and waits until it runs.
     pub(super) fn start(
         config: &Path,
         address: String,
@@ -49,22 +49,26 @@ impl Process {
         command.arg("run").arg(config).args(["--log-level", "warn"]).envs(environment.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let mut process = Self { child, address };
-        process.wait_for("does not run", |scrape| scrape.sum("lockstep_shards").unwrap_or(0.0) > 0.0)?;
+        process.wait_for("does not run", |status| status.shards.scaling.current > 0)?;
         Ok(process)
     }
 
-    /// Requests its metrics.
-    pub(super) fn ask(&self) -> Result<Scrape, Failure> {
-        Ok(fetch(&self.address)?)
+    /// Requests its status.
+    pub(super) fn ask(&self) -> Result<StatusDocument, Failure> {
+        Ok(fetch_status(&self.address)?)
     }
 
     /// Asks until it says so.
-    pub(super) fn wait_for(&mut self, else_it: &str, so: impl Fn(&Scrape) -> bool) -> Result<(), Failure> {
+    pub(super) fn wait_for(
+        &mut self,
+        else_it: &str,
+        so: impl Fn(&StatusDocument) -> bool,
+    ) -> Result<(), Failure> {
         for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("the pipeline under load has ended: {status}").into());
             }
-            if self.ask().is_ok_and(|scrape| so(&scrape)) {
+            if self.ask().is_ok_and(|status| so(&status)) {
                 return Ok(());
             }
             Stop::default().wait(LOOK_EVERY);

@@ -6,7 +6,7 @@ use lockstep_assemble::Failure;
 use lockstep_engine::scaling::Policy;
 use lockstep_engine::sharding::ShardResize;
 use lockstep_engine::time::Timestamp;
-use lockstep_http::client::Scrape;
+use lockstep_telemetry::{HistogramSnapshot, Metrics};
 
 use super::pairs::{Feeder, PairTopics, Workload, fill};
 use crate::Ground;
@@ -49,7 +49,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
     let lasts = ground.budget.min(Duration::from_secs(60));
     let every = (lasts / 16).clamp(Duration::from_millis(500), Duration::from_secs(1));
     let pairs = (rate * lasts.as_secs_f64()).ceil() as u64;
-    let before = Scrape::parse(&ground.metrics.render());
+    let before = pauses(&ground.metrics);
     let mut asked: Vec<(Timestamp, ShardResize)> = Vec::new();
     let round = drive(pipeline, pairs, true, |live| {
         let mut feeder = Feeder::start(&kafka, &topics, &workload.values)?;
@@ -65,13 +65,14 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
         })?;
         feeder.finish()
     })?;
-    let after = Scrape::parse(&ground.metrics.render());
-    Ok(cases(
-        &round.spans,
-        &asked,
-        every,
-        after.recorded(&before, "lockstep_moved_stream_pause_seconds", None),
-    ))
+    Ok(cases(&round.spans, &asked, every, &pauses(&ground.metrics).since(&before)))
+}
+
+/// The pauses of streams that have moved so far.
+fn pauses(metrics: &Metrics) -> HistogramSnapshot {
+    let mut all = metrics.histograms().into_iter();
+    let found = all.find(|histogram| histogram.name() == "lockstep_moved_stream_pause_seconds");
+    found.map(|histogram| histogram.value).unwrap_or_default()
 }
 
 /// The times of samples, in milliseconds, from the poll of the later of a pair until its bundle had closed and been decoded.
@@ -83,7 +84,7 @@ fn cases(
     spans: &[Span],
     asked: &[(Timestamp, ShardResize)],
     every: Duration,
-    told: Option<(f64, f64)>,
+    pauses: &HistogramSnapshot,
 ) -> Vec<Case> {
     let within = |span: &Span, from: Timestamp| {
         let after = span.complete_at.nanos_since(from);
@@ -98,7 +99,7 @@ fn cases(
     let moved = waits(spans.iter().filter(|span| meanwhile(span) == Some(Then::Move)));
     let stayed = waits(spans.iter().filter(|span| meanwhile(span) == Some(Then::Stay)));
     let unchanged = waits(spans.iter().filter(|span| quiet(span)));
-    let streams = told.map(|(mean, p99)| {
+    let streams = pauses.mean().zip(pauses.quantile(0.99)).map(|(mean, p99)| {
         [
             Case::alone("shards: pause of a moved stream, mean", mean * 1e3, "ms"),
             Case::alone("shards: pause of a moved stream, p99 at most", p99 * 1e3, "ms")

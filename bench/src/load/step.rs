@@ -7,14 +7,14 @@ use std::time::Duration;
 use lockstep_assemble::Failure;
 use lockstep_engine::scaling::Policy;
 use lockstep_engine::time::Timestamp;
-use lockstep_http::client::Scrape;
+use lockstep_http::StatusDocument;
 use lockstep_kafka::tail::{From, Tail};
 use lockstep_settings::{Overrides, load};
 use serde::Deserialize;
 
 use super::pairs::{Feeder, PARTITIONS, PairTopics, STREAMS, Settings, Workload};
 use super::process::{Memory, Process, free_address};
-use super::watch::{LoadMeasures, ProcessWatch, Sent, results};
+use super::watch::{LoadMeasures, ProcessWatch, Sent};
 use crate::Ground;
 use crate::pipelines::Folder;
 use crate::report::{Case, Goal};
@@ -71,7 +71,7 @@ pub(super) fn run(
         feeder.send(now);
         sent.add(now);
     }
-    process.wait_for("has no results", |scrape| results(scrape) >= STREAMS)?;
+    process.wait_for("has no results", |status| status.results.acknowledged >= STREAMS)?;
     let watch = ProcessWatch::start(process, sent.clone())?;
     let course = drive(ground, workload, sustainable, &mut feeder, &sent, &watch);
     let pairs = feeder.sent();
@@ -79,9 +79,9 @@ pub(super) fn run(
     let course = course?;
     let (mut process, looks) = watch.end()?;
     wait_for_all(&mut process, pairs)?;
-    let (scrape, memory) = (process.ask()?, process.memory());
+    let (status, memory) = (process.ask()?, process.memory());
     process.end()?;
-    let ends = Ends::count(ground, &topics, &scrape, pairs)?;
+    let ends = Ends::count(ground, &topics, &status, pairs)?;
     Ok(StepMeasurement { cases: cases(&course, &looks, memory, &ends), looks })
 }
 
@@ -149,8 +149,8 @@ fn step_lasts(ground: &Ground, workload: &Workload, sustainable: f64) -> f64 {
 fn wait_for_all(process: &mut Process, pairs: u64) -> Result<(), Failure> {
     let mut before = None;
     loop {
-        let outcome = process.wait_for("", |scrape| results(scrape) >= pairs);
-        let now = results(&process.ask()?);
+        let outcome = process.wait_for("", |status| status.results.acknowledged >= pairs);
+        let now = process.ask()?.results.acknowledged;
         match outcome {
             Ok(()) => return Ok(()),
             // Pairs that are missing then count as lost.
@@ -182,13 +182,19 @@ struct PublishedResult {
 
 impl Ends {
     /// Reads all results back: what the process says of itself does not count where the topic can tell.
-    fn count(ground: &Ground, topics: &PairTopics, scrape: &Scrape, pairs: u64) -> Result<Self, Failure> {
-        let of = |name: &str| scrape.sum(name).unwrap_or(0.0);
-        let (late, dead_letters) = (of("lockstep_late_total"), of("lockstep_dead_letters_total"));
+    fn count(
+        ground: &Ground,
+        topics: &PairTopics,
+        status: &StatusDocument,
+        pairs: u64,
+    ) -> Result<Self, Failure> {
+        let late = status.inputs.values().map(|input| input.late_samples).sum::<u64>() as f64;
+        let dead_letters = status.results.dead_letters.values().flat_map(|reasons| reasons.values());
+        let dead_letters = dead_letters.sum::<u64>() as f64;
         let mut ends = Self { pairs, late, dead_letters, ..Self::default() };
         let mut tail = Tail::open(&ground.brokers, &BTreeMap::new(), &topics.results, From::Beginning)?;
         let mut known = BTreeMap::new();
-        let (wanted, mut read) = (results(scrape), 0_u64);
+        let (wanted, mut read) = (status.results.acknowledged, 0_u64);
         while read < wanted
             && let Some(record) = tail.next(Duration::from_secs(10))?
         {

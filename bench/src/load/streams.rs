@@ -8,7 +8,6 @@ use lockstep_engine::scaling::Policy;
 
 use super::pairs::{Feeder, PairTopics, Settings, Workload, fill};
 use super::process::{Process, free_address};
-use super::watch::results;
 use crate::Ground;
 use crate::drive::flood;
 use crate::pipelines::Folder;
@@ -100,7 +99,7 @@ fn memory(
     let settings = Settings { policy: Policy::Fixed, memory: None, listen: Some(&address) };
     let path = workload.write(ground, folder, &waiting.topics, &settings)?;
     let mut process = Process::start(&path, address.clone(), &[FREED_AT_ONCE])?;
-    process.wait_for("has not read all", |scrape| results(scrape) >= pairs)?;
+    process.wait_for("has not read all", |status| status.results.acknowledged >= pairs)?;
     Stop::default().wait(SETTLES);
     let memory = process.memory().map(|memory| memory.now);
     process.end()?;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use lockstep_actors::Stop;
 use lockstep_assemble::Failure;
 use lockstep_engine::time::Timestamp;
-use lockstep_http::client::Scrape;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -40,12 +39,11 @@ pub(crate) struct LoadMeasures {
 
 impl LoadMeasures {
     fn take(process: &Process, sent: &Sent, first: Timestamp) -> Result<Self, Failure> {
-        let scrape = process.ask()?;
+        let status = process.ask()?;
         let now = Timestamp::now();
-        let of = |name: &str| scrape.sum(name).unwrap_or(0.0);
-        let results = results(&scrape);
-        let told = scrape.by("lockstep_oldest_event_age_seconds", "partition", f64::max);
-        let told = told.into_values().fold(0.0, f64::max);
+        let count = |count: Option<u64>| count.unwrap_or(0) as f64;
+        let results = status.results.acknowledged;
+        let oldest = status.oldest_event_age_seconds().unwrap_or(0.0);
         let due = sent.0.lock();
         let next = usize::try_from(results).ok().and_then(|next| due.get(next));
         Ok(Self {
@@ -53,19 +51,14 @@ impl LoadMeasures {
             second: now.since(first).as_secs_f64(),
             sent: due.len() as u64,
             results,
-            lag: of("lockstep_consumer_lag_records"),
-            age: next.map_or(0.0, |due| now.since(*due).as_secs_f64()).max(told),
-            in_flight: of("lockstep_bytes_in_flight"),
-            budget: of("lockstep_byte_budget"),
+            lag: count(status.lag_records()),
+            age: next.map_or(0.0, |due| now.since(*due).as_secs_f64()).max(oldest),
+            in_flight: count(status.memory.in_flight_bytes),
+            budget: count(status.memory.budget_bytes),
             rss: process.memory().map_or(f64::NAN, |memory| memory.now),
-            shards: of("lockstep_shards"),
+            shards: status.shards.scaling.current as f64,
         })
     }
-}
-
-/// The results that a process has made.
-pub(super) fn results(scrape: &Scrape) -> u64 {
-    scrape.sum("lockstep_results_total").unwrap_or(0.0) as u64
 }
 
 /// When each pair was due.

@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 use actix_web::dev::ServerHandle;
 use actix_web::http::header::{CONTENT_TYPE, ContentType};
 use actix_web::{App, HttpResponse, web};
+use lockstep_telemetry::Metrics;
 
 use super::health::HealthCheck;
 use super::scaling::{self, Changes};
-use lockstep_telemetry::Metrics;
+use super::status::{STATUS_PATH, StatusCheck};
 
-/// A server of metrics, health and scaling.
+/// A server of metrics, health, status and scaling.
 #[derive(Debug)]
 pub struct HttpServer;
 
@@ -51,23 +52,25 @@ pub struct HttpHandle {
     thread: Option<JoinHandle<()>>,
 }
 
-struct ServerState {
-    metrics: Metrics,
-    health: HealthCheck,
+/// The endpoints of the server.
+#[derive(Clone)]
+pub struct Endpoints {
+    /// The metrics of `/metrics`.
+    pub metrics: Metrics,
+    /// The health of `/health`.
+    pub health: HealthCheck,
+    /// The status of `/v1/status`.
+    pub status: StatusCheck,
+    /// The numbers of `/scaling`. Without them the server has no such path.
+    pub scaling: Option<Changes>,
 }
 
 impl HttpServer {
-    /// Starts to listen on `host:port`. Port 0 takes any free port, see [`HttpHandle::address`]. Without `scaling` the server has no
-    /// `/scaling`.
+    /// Starts to listen on `host:port`. Port 0 takes any free port, see [`HttpHandle::address`].
     ///
     /// # Errors
     /// If `listen` is not an address, or the system refuses it.
-    pub fn start(
-        listen: &str,
-        metrics: Metrics,
-        health: HealthCheck,
-        scaling: Option<Changes>,
-    ) -> Result<HttpHandle, HttpError> {
+    pub fn start(listen: &str, endpoints: Endpoints) -> Result<HttpHandle, HttpError> {
         let address = resolve(listen)?;
         let bind = |reason: std::io::Error| HttpError::Bind { address, reason: reason.to_string() };
         let listener = TcpListener::bind(address).map_err(bind)?;
@@ -79,10 +82,9 @@ impl HttpServer {
             );
         }
         let (started, start) = mpsc::sync_channel(1);
-        let (state, scaling) = (web::Data::new(ServerState { metrics, health }), scaling.map(web::Data::new));
         let thread = std::thread::Builder::new()
             .name("lockstep-http".to_owned())
-            .spawn(move || actix_web::rt::System::new().block_on(serve(listener, (state, scaling), started)))
+            .spawn(move || actix_web::rt::System::new().block_on(serve(listener, endpoints, started)))
             .map_err(|error| HttpError::Start(error.to_string()))?;
         match start.recv() {
             Ok(Ok(server)) => {
@@ -105,17 +107,20 @@ fn resolve(listen: &str) -> Result<SocketAddr, HttpError> {
 
 async fn serve(
     listener: TcpListener,
-    (state, scaling): (web::Data<ServerState>, Option<web::Data<Changes>>),
+    endpoints: Endpoints,
     started: mpsc::SyncSender<Result<ServerHandle, String>>,
 ) {
+    let scaling = endpoints.scaling.clone().map(web::Data::new);
+    let endpoints = web::Data::new(endpoints);
     let server = actix_web::HttpServer::new(move || {
         App::new()
-            .app_data(state.clone())
+            .app_data(endpoints.clone())
             .configure(|config| scaling.iter().for_each(|scaling| scaling::routes(config, scaling)))
             .route("/metrics", web::get().to(metrics))
             .route("/health", web::get().to(health))
             .route("/health/live", web::get().to(live))
             .route("/health/ready", web::get().to(ready))
+            .route(STATUS_PATH, web::get().to(status))
             .default_service(web::to(nothing))
     })
     .workers(1)
@@ -138,26 +143,30 @@ async fn serve(
     }
 }
 
-async fn metrics(state: web::Data<ServerState>) -> HttpResponse {
+async fn metrics(endpoints: web::Data<Endpoints>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .body(state.metrics.render())
+        .body(endpoints.metrics.render())
 }
 
-async fn health(state: web::Data<ServerState>) -> HttpResponse {
-    answer(&state, |ready, live| ready && live)
+async fn health(endpoints: web::Data<Endpoints>) -> HttpResponse {
+    answer(&endpoints, |ready, live| ready && live)
 }
 
-async fn live(state: web::Data<ServerState>) -> HttpResponse {
-    answer(&state, |_, live| live)
+async fn live(endpoints: web::Data<Endpoints>) -> HttpResponse {
+    answer(&endpoints, |_, live| live)
 }
 
-async fn ready(state: web::Data<ServerState>) -> HttpResponse {
-    answer(&state, |ready, _| ready)
+async fn ready(endpoints: web::Data<Endpoints>) -> HttpResponse {
+    answer(&endpoints, |ready, _| ready)
 }
 
-fn answer(state: &ServerState, well: fn(bool, bool) -> bool) -> HttpResponse {
-    let health = (state.health)();
+async fn status(endpoints: web::Data<Endpoints>) -> HttpResponse {
+    HttpResponse::Ok().json((endpoints.status)())
+}
+
+fn answer(endpoints: &Endpoints, well: fn(bool, bool) -> bool) -> HttpResponse {
+    let health = (endpoints.health)();
     let mut response =
         if well(health.ready, health.live) { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(health)
@@ -166,7 +175,7 @@ fn answer(state: &ServerState, well: fn(bool, bool) -> bool) -> HttpResponse {
 async fn nothing() -> HttpResponse {
     HttpResponse::NotFound()
         .insert_header(ContentType::plaintext())
-        .body("not here; there are /metrics, /health, /health/live, /health/ready and /scaling\n")
+        .body("not here; there are /metrics, /health, /health/live, /health/ready, /v1/status and /scaling\n")
 }
 
 impl HttpHandle {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::health::Health;
 use crate::scaling::{Counted, NotSet, Scaling, ScalingCount, ScalingCounts};
+use crate::status::{InputStatus, STATUS_VERSION, StageScaling, StatusDocument};
 
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
     request(address, &format!("GET {path}"), "", "")
@@ -30,7 +31,17 @@ fn request(address: SocketAddr, what: &str, more: &str, body: &str) -> (u16, Str
 }
 
 fn server(health: HealthCheck) -> HttpHandle {
-    HttpServer::start("127.0.0.1:0", Recorder::new().metrics(), health, None).expect("a free port")
+    HttpServer::start("127.0.0.1:0", Endpoints { health, ..endpoints() }).expect("a free port")
+}
+
+/// The endpoints of a process that is well and has no numbers to change.
+fn endpoints() -> Endpoints {
+    Endpoints {
+        metrics: Recorder::new().metrics(),
+        health: well(),
+        status: Arc::new(StatusDocument::default),
+        scaling: None,
+    }
 }
 
 /// Up to four shards.
@@ -59,7 +70,7 @@ fn changeable(token: Option<&str>) -> (HttpHandle, Arc<Mutex<Option<usize>>>) {
     let scaling: Arc<Mutex<Option<usize>>> = Arc::default();
     let token = token.map(|token| HttpToken::new(token).expect("long enough"));
     let changes = Changes { scaling: scaling.clone(), token };
-    let server = HttpServer::start("127.0.0.1:0", Recorder::new().metrics(), well(), Some(changes));
+    let server = HttpServer::start("127.0.0.1:0", Endpoints { scaling: Some(changes), ..endpoints() });
     (server.expect("a free port"), scaling)
 }
 
@@ -127,8 +138,8 @@ fn well() -> HealthCheck {
 #[test]
 fn server_renders_metrics_with_buckets_by_their_unit() {
     let recorder = Recorder::new();
-    let handle = recorder.metrics();
-    let server = HttpServer::start("127.0.0.1:0", handle, well(), None).expect("a free port");
+    let metrics = recorder.metrics();
+    let server = HttpServer::start("127.0.0.1:0", Endpoints { metrics, ..endpoints() }).expect("a free port");
     observe(&recorder, "lockstep_test_seconds", 0.003);
     observe(&recorder, "lockstep_test_batch_size", 5.0);
     let (status, text) = get(server.address(), "/metrics");
@@ -170,6 +181,45 @@ fn server_answers_health_with_200_when_ready_else_503() {
 }
 
 #[test]
+fn server_shows_the_status_that_a_client_reads_back() {
+    let input =
+        InputStatus { lag_records: Some(42), oldest_event_age_seconds: Some(1.5), ..Default::default() };
+    let mut expected = StatusDocument {
+        version: STATUS_VERSION,
+        pipeline: "faces".into(),
+        ready: true,
+        inputs: [("video".to_owned(), input)].into(),
+        ..StatusDocument::default()
+    };
+    expected.shards.scaling = StageScaling { current: 2, desired: Some(3), ..StageScaling::default() };
+    let shown = expected.clone();
+    let server = HttpServer::start(
+        "127.0.0.1:0",
+        Endpoints { status: Arc::new(move || shown.clone()), ..endpoints() },
+    );
+    let (status, text) = get(server.expect("a free port").address(), "/v1/status");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(status == 200 && head.contains("application/json"), "{head}");
+    assert_eq!(serde_json::from_str::<StatusDocument>(body).expect("a status"), expected);
+    assert!(
+        body.contains(r#""version":1,"pipeline":"faces""#) && body.contains(r#""lag_records":42"#),
+        "{body}"
+    );
+}
+
+#[test]
+fn status_is_understood_by_older_and_newer_processes() {
+    let newer = r#"{"version": 1, "pipeline": "faces", "moon": {"phase": 3},
+                    "shards": {"scaling": {"current": 2, "colour": "red"}}, "load": {"desired_replicas": null}}"#;
+    let read: StatusDocument = serde_json::from_str(newer).expect("a status");
+    assert_eq!((read.shards.scaling.current, read.load.desired_replicas), (2, None));
+    assert!(
+        serde_json::from_str::<StatusDocument>(r#"{"ready": true}"#).is_err(),
+        "the JSON of another server"
+    );
+}
+
+#[test]
 fn server_lists_its_paths_for_an_unknown_path() {
     let server = server(well());
     let (status, text) = get(server.address(), "/metric");
@@ -190,11 +240,9 @@ fn stopped_server_releases_its_port() {
 fn server_names_a_port_in_use_with_the_remedy() {
     let taken = server(well());
     let listen = taken.address().to_string();
-    let error =
-        HttpServer::start(&listen, Recorder::new().metrics(), well(), None).err().expect("the port is taken");
+    let error = HttpServer::start(&listen, endpoints()).err().expect("the port is taken");
     let text = error.to_string();
     assert!(text.contains(&listen) && text.contains("http.listen"), "{text}");
-    let error =
-        HttpServer::start("nonsense", Recorder::new().metrics(), well(), None).err().expect("no address");
+    let error = HttpServer::start("nonsense", endpoints()).err().expect("no address");
     assert!(error.to_string().contains("127.0.0.1:9464"), "{error}");
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::histogram::Histograms;
+use super::exposition;
+use super::registry::{Metric, Registry};
+use super::snapshot::HistogramSnapshot;
 
 /// Latencies in seconds: from half a millisecond, about one pass through the engine, to half a minute.
 const SECONDS: [f64; 16] =
@@ -31,34 +32,34 @@ fn buckets(name: &str) -> &'static [f64] {
     }
 }
 
-/// A recorder that leaves counters and gauges to the exporter, and counts histograms by buckets.
-pub struct Recorder {
-    exporter: PrometheusRecorder,
-    histograms: Arc<Histograms>,
-}
+/// A recorder that keeps typed values.
+pub struct Recorder(Arc<Registry>);
 
 /// The metrics of this process.
 #[derive(Clone)]
-pub struct Metrics {
-    exporter: PrometheusHandle,
-    histograms: Arc<Histograms>,
-}
+pub struct Metrics(Arc<Registry>);
 
 impl Metrics {
     /// Renders all metrics in Prometheus' text format. Leaves out a gauge that is not a number, because its subject is gone. So sums
     /// over the other gauges stay right, and Prometheus ends the series.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        for line in self.exporter.render().split_inclusive('\n').filter(|line| !is_gone(line)) {
-            text.push_str(line);
-        }
-        self.histograms.render(&mut text);
-        text
+        exposition::render(&self.0)
     }
-}
 
-fn is_gone(line: &str) -> bool {
-    !line.starts_with('#') && line.trim_end().ends_with(" NaN")
+    /// Reads all counters.
+    pub fn counters(&self) -> Vec<Metric<u64>> {
+        self.0.counters()
+    }
+
+    /// Reads all gauges that are numbers.
+    pub fn gauges(&self) -> Vec<Metric<f64>> {
+        self.0.gauges()
+    }
+
+    /// Reads all histograms.
+    pub fn histograms(&self) -> Vec<Metric<HistogramSnapshot>> {
+        self.0.histograms()
+    }
 }
 
 /// The error for a process that has a recorder already.
@@ -81,38 +82,38 @@ impl Recorder {
     #[allow(clippy::new_without_default, reason = "a recorder is made on purpose, once")]
     /// A recorder with no metrics yet. [`install_recorder`] makes the one of the process.
     pub fn new() -> Self {
-        Self { exporter: PrometheusBuilder::new().build_recorder(), histograms: Arc::default() }
+        Self(Arc::default())
     }
 
     /// The metrics that this recorder keeps.
     pub fn metrics(&self) -> Metrics {
-        Metrics { exporter: self.exporter.handle(), histograms: self.histograms.clone() }
+        Metrics(self.0.clone())
     }
 }
 
 impl metrics::Recorder for Recorder {
-    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.exporter.describe_counter(key, unit, description);
+    fn describe_counter(&self, key: KeyName, _unit: Option<Unit>, description: SharedString) {
+        self.0.describe(key.as_str(), &description);
     }
 
-    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.exporter.describe_gauge(key, unit, description);
+    fn describe_gauge(&self, key: KeyName, _unit: Option<Unit>, description: SharedString) {
+        self.0.describe(key.as_str(), &description);
     }
 
     fn describe_histogram(&self, key: KeyName, _unit: Option<Unit>, description: SharedString) {
-        self.histograms.describe(key.as_str(), &description);
+        self.0.describe(key.as_str(), &description);
     }
 
-    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        self.exporter.register_counter(key, metadata)
+    fn register_counter(&self, key: &Key, _metadata: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.0.counter(key))
     }
 
-    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.exporter.register_gauge(key, metadata)
+    fn register_gauge(&self, key: &Key, _metadata: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.0.gauge(key))
     }
 
     fn register_histogram(&self, key: &Key, _metadata: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(self.histograms.of(key, buckets(key.name())))
+        Histogram::from_arc(self.0.histogram(key, buckets(key.name())))
     }
 }
 

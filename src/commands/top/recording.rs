@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use lockstep_engine::time::Timestamp;
+use lockstep_http::StageScaling;
 
 use super::look::Look;
 use crate::plot::course::{Count, Course, Moment, POINTS, Picture};
@@ -87,34 +88,31 @@ impl Recording {
     fn moment(&mut self, look: &Look<'_>) -> Moment {
         let now = look.now;
         let known = |value: Option<f64>| value.unwrap_or(f64::NAN);
-        let wanted = now.by("lockstep_scaling_wanted", "of", f64::max);
-        let there = now.by("lockstep_instances", "step", |a, b| a + b);
-        let steps = wanted.keys().filter_map(|of| of.strip_prefix("instances of "));
-        for step in steps.chain(there.keys().map(String::as_str)).map(str::to_owned) {
-            if self.steps.len() < STEPS && !self.steps.contains(&step) {
-                self.steps.push(step);
+        let count = |scaling: &StageScaling| Count {
+            now: scaling.current as f64,
+            wanted: known(scaling.wanted.map(|wanted| wanted as f64)),
+        };
+        for step in now.steps.keys() {
+            if self.steps.len() < STEPS && !self.steps.contains(step) {
+                self.steps.push(step.clone());
             }
         }
-        let instances = self.steps.iter().map(|step| Count {
-            now: known(there.get(step).copied()),
-            wanted: known(wanted.get(&format!("instances of {step}")).copied()),
-        });
-        let ages = now.by("lockstep_oldest_event_age_seconds", "input", f64::max);
-        let latency = look.recorded("lockstep_latency_seconds", ("part", "total")).map(|(_, p99)| p99);
+        let instances = self
+            .steps
+            .iter()
+            .map(|step| now.steps.get(step).map_or(Count::UNKNOWN, |step| count(&step.scaling)));
+        let latency = look.latency("total").and_then(|latency| latency.quantile(0.99));
         Moment {
             at: self.seconds(look.at),
-            arrivals: known(now.sum("lockstep_arrival_records_per_second")),
-            results: known(look.per_second("lockstep_results_total")),
-            lag: known(now.sum("lockstep_consumer_lag_records")),
-            age: known(ages.into_values().reduce(f64::max)),
-            shards: Count {
-                now: known(now.sum("lockstep_shards")),
-                wanted: known(wanted.get("shards").copied()),
-            },
+            arrivals: known(now.load.arrival_records_per_second),
+            results: known(look.per_second(|status| status.results.acknowledged)),
+            lag: known(now.lag_records().map(|lag| lag as f64)),
+            age: known(now.oldest_event_age_seconds()),
+            shards: count(&now.shards.scaling),
             instances: instances.collect(),
             // A value beyond the last bucket is unknown.
             latency: known(latency.filter(|p99| p99.is_finite())),
-            replicas: known(now.sum("lockstep_desired_replicas")),
+            replicas: known(now.load.desired_replicas),
         }
     }
 

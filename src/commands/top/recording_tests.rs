@@ -2,41 +2,46 @@
 
 use std::time::Duration;
 
+use lockstep_http::{InputStatus, StatusDocument, StepStatus};
+
 use super::*;
-use lockstep_http::client::Scrape;
+use crate::commands::top::testing::{latencies, with_input};
 
 fn recording(began: Instant) -> Recording {
     Recording::new("host:1", began, Timestamp::from_millis(1_250))
 }
 
-fn of_lag(lag: u32) -> Scrape {
-    Scrape::parse(&format!("lockstep_consumer_lag_records{{input=\"video\"}} {lag}\n"))
+fn of_lag(lag: u64) -> StatusDocument {
+    with_input("video", lag, None)
 }
 
-fn look(recording: &mut Recording, scrape: &Scrape, at: Instant) -> Moment {
-    recording.seen(&Look::new(scrape, at, None))
+fn look(recording: &mut Recording, status: &StatusDocument, at: Instant) -> Moment {
+    recording.seen(&Look::new(status, at, None))
+}
+
+fn step(current: usize, wanted: Option<usize>) -> StepStatus {
+    StepStatus { scaling: StageScaling { current, wanted, ..Default::default() }, ..Default::default() }
 }
 
 #[test]
 fn moment_has_the_measures_of_the_plot() {
     let began = Instant::now();
-    let scrape = |results: u32| {
-        Scrape::parse(&format!(
-            "lockstep_arrival_records_per_second 120\nlockstep_results_total {results}\n\
-             lockstep_consumer_lag_records{{input=\"a\"}} 30\nlockstep_consumer_lag_records{{input=\"b\"}} 12\n\
-             lockstep_oldest_event_age_seconds{{input=\"a\"}} 1.5\nlockstep_oldest_event_age_seconds{{input=\"b\"}} NaN\n\
-             lockstep_shards 2\nlockstep_scaling_wanted{{of=\"shards\"}} 3\n\
-             lockstep_scaling_wanted{{of=\"instances of faces\"}} 4\nlockstep_instances{{step=\"faces\"}} 1\n\
-             lockstep_instances{{step=\"voice\"}} 2\nlockstep_desired_replicas 0.75\n\
-             lockstep_latency_seconds_bucket{{part=\"total\",le=\"0.05\"}} {results}\n\
-             lockstep_latency_seconds_sum{{part=\"total\"}} 1\nlockstep_latency_seconds_count{{part=\"total\"}} {results}\n",
-        ))
+    let status = |results: u64| {
+        let mut status = with_input("a", 30, Some(1.5));
+        status.inputs.insert("b".into(), InputStatus { lag_records: Some(12), ..InputStatus::default() });
+        status.results.acknowledged = results;
+        status.results.latency_seconds = [("total".to_owned(), latencies(results, 0.02))].into();
+        status.load.arrival_records_per_second = Some(120.0);
+        status.load.desired_replicas = Some(0.75);
+        status.shards.scaling = step(2, Some(3)).scaling;
+        status.steps = [("faces".to_owned(), step(1, Some(4))), ("voice".to_owned(), step(2, None))].into();
+        status
     };
     let mut recording = recording(began);
-    let before = (scrape(100), began);
+    let before = (status(100), began);
     let first = look(&mut recording, &before.0, began);
     assert!(first.results.is_nan() && first.latency.is_nan(), "nothing was before it: {first:?}");
-    let now = scrape(300);
+    let now = status(300);
     let second = recording.seen(&Look::new(&now, began + Duration::from_secs(2), Some(&before)));
     assert_eq!((second.at, second.arrivals, second.results), (2.0, 120.0, 100.0));
     assert_eq!((second.lag, second.age, second.latency, second.replicas), (42.0, 1.5, 0.05, 0.75));
@@ -60,10 +65,10 @@ fn process_that_never_answered_has_no_plot() {
 #[test]
 fn recording_bounds_the_number_of_steps() {
     let began = Instant::now();
-    let names: String =
-        (0..1_000).map(|step| format!("lockstep_scaling_wanted{{of=\"instances of {step}\"}} 1\n")).collect();
+    let steps = (0..1_000).map(|place| (place.to_string(), step(1, None)));
+    let status = StatusDocument { steps: steps.collect(), ..StatusDocument::default() };
     let mut recording = recording(began);
-    let moment = look(&mut recording, &Scrape::parse(&names), began);
+    let moment = look(&mut recording, &status, began);
     assert_eq!(moment.instances.len(), STEPS);
 }
 

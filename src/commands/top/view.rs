@@ -1,23 +1,15 @@
-//! Metrics for people, one screen at a time.
+//! The status for people, one screen at a time.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
+
+use lockstep_http::{HistogramSnapshot, InputStatus, StatusDocument};
 
 use super::look::Look;
 
 /// The number of looks in the curve of the lag.
 const LOOKS: usize = 60;
 const PARTS: [&str; 7] = ["kafka", "align", "batch", "preprocess", "model", "publish", "total"];
-/// The counters of losses, with the words for each.
-const LOSSES: [(&str, &str); 6] = [
-    ("lockstep_late_total", "late"),
-    ("lockstep_dropped_total", "dropped"),
-    ("lockstep_evicted_total", "evicted"),
-    ("lockstep_shed_total", "shed"),
-    ("lockstep_dead_letters_total", "dead-lettered"),
-    ("lockstep_restarts_total", "restarts"),
-];
-
 /// The screen of a process.
 pub(super) struct View {
     address: String,
@@ -34,7 +26,7 @@ impl View {
         if self.lags.len() >= LOOKS {
             self.lags.pop_front();
         }
-        self.lags.push_back(look.now.sum("lockstep_consumer_lag_records").unwrap_or(0.0));
+        self.lags.push_back(look.now.lag_records().unwrap_or(0) as f64);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = self.write(&mut text, look);
@@ -47,65 +39,79 @@ impl View {
         writeln!(
             to,
             "records    {} arrive, {} taken in, {} results",
-            rate(now.sum("lockstep_arrival_records_per_second")),
-            rate(look.per_second("lockstep_records_total")),
-            rate(look.per_second("lockstep_results_total")),
+            rate(now.load.arrival_records_per_second),
+            rate(look.per_second(StatusDocument::records)),
+            rate(look.per_second(|status| status.results.acknowledged)),
         )?;
         let lag = self.lags.back().copied().unwrap_or(0.0);
-        let ages = now.by("lockstep_oldest_event_age_seconds", "input", f64::max);
-        let oldest = ages.values().copied().fold(0.0, f64::max);
+        let oldest = now.oldest_event_age_seconds().unwrap_or(0.0);
         writeln!(to, "waiting    {lag:.0} records, the oldest {oldest:.1} s old  {}", curve(&self.lags))?;
-        let (used, budget) = (now.sum("lockstep_bytes_in_flight"), now.sum("lockstep_byte_budget"));
         writeln!(
             to,
-            "memory     {} of {}, {:.0} partitions paused",
-            mebibytes(used),
-            mebibytes(budget),
-            now.sum("lockstep_paused_partitions").unwrap_or(0.0)
+            "memory     {} of {}, {} partitions paused",
+            mebibytes(now.memory.in_flight_bytes),
+            mebibytes(now.memory.budget_bytes),
+            now.partitions.paused
         )?;
-        let processes = now.sum("lockstep_desired_replicas");
+        let processes = now.load.desired_replicas;
         writeln!(
             to,
             "processes  {} asked for",
             processes.map_or("-".to_owned(), |count| format!("{count:.2}"))
         )?;
-
-        let wanted = now.by("lockstep_scaling_wanted", "of", f64::max);
-        let instances = now.by("lockstep_instances", "step", |a, b| a + b);
-        let busy = now.by("lockstep_busy_ratio", "of", f64::max);
-        if !busy.is_empty() {
-            writeln!(to, "\n{:<28}{:>8}{:>8}{:>10}", "", "busy", "now", "wanted")?;
-        }
-        for (of, busy) in &busy {
-            let there = match of.strip_prefix("instances of ") {
-                Some(step) => instances.get(step).copied(),
-                None => now.sum("lockstep_shards"),
-            };
-            let (there, wanted) = (count(there), count(wanted.get(of).copied()));
-            writeln!(to, "{:<28}{:>6.0} %{there:>8}{wanted:>10}", shown(of), busy * 100.0)?;
-        }
-        writeln!(
-            to,
-            "{} shards, {:.0} streams, {:.0} samples in buffers",
-            count(now.sum("lockstep_shards")),
-            now.sum("lockstep_streams").unwrap_or(0.0),
-            now.sum("lockstep_buffered_samples").unwrap_or(0.0)
-        )?;
+        stages(to, now)?;
 
         writeln!(to, "\n{:<28}{:>8}{:>10}", "latency", "mean", "p99 up to")?;
         for part in PARTS {
-            let times = look.recorded("lockstep_latency_seconds", ("part", part));
-            let (mean, p99) = times.unzip();
+            let times = look.latency(part);
+            let mean = times.as_ref().and_then(HistogramSnapshot::mean);
+            let p99 = times.as_ref().and_then(|times| times.quantile(0.99));
             writeln!(to, "  {part:<26}{:>8}{:>10}", seconds(mean), seconds(p99))?;
         }
 
         writeln!(to, "\n{:<28}{:>8}{:>10}", "input", "lag", "oldest")?;
-        for (input, lag) in now.by("lockstep_consumer_lag_records", "input", |a, b| a + b) {
-            writeln!(to, "  {:<26}{lag:>8.0}{:>10}", shown(&input), seconds(ages.get(&input).copied()))?;
+        for (name, input) in &now.inputs {
+            if let Some(lag) = input.lag_records {
+                let oldest = seconds(input.oldest_event_age_seconds);
+                writeln!(to, "  {:<26}{lag:>8}{oldest:>10}", shown(name))?;
+            }
         }
-        let losses = LOSSES.map(|(name, what)| format!("{what} {:.0}", now.sum(name).unwrap_or(0.0)));
-        writeln!(to, "\nsince its start: {}", losses.join(", "))
+        writeln!(to, "\nsince its start: {}", losses(now))
     }
+}
+
+/// The shards and the instances of each step, with the share of time for which they are busy.
+fn stages(to: &mut String, now: &StatusDocument) -> fmt::Result {
+    let steps = now.steps.iter().map(|(name, step)| (format!("instances of {}", shown(name)), &step.scaling));
+    let all = steps.chain([("shards".to_owned(), &now.shards.scaling)]);
+    let busy: Vec<_> = all.filter_map(|(name, scaling)| Some((name, scaling, scaling.busy_ratio?))).collect();
+    if !busy.is_empty() {
+        writeln!(to, "\n{:<28}{:>8}{:>8}{:>10}", "", "busy", "now", "wanted")?;
+    }
+    for (name, scaling, busy) in busy {
+        let wanted = scaling.wanted.map_or("-".to_owned(), |wanted| wanted.to_string());
+        writeln!(to, "{name:<28}{:>6.0} %{:>8}{wanted:>10}", busy * 100.0, scaling.current)?;
+    }
+    let shards = &now.shards;
+    writeln!(
+        to,
+        "{} shards, {} streams, {} samples in buffers",
+        shards.scaling.current, shards.streams, shards.buffered_samples
+    )
+}
+
+/// Counts of samples and records that ended in no result, and of restarts.
+fn losses(now: &StatusDocument) -> String {
+    let samples = |of: fn(&InputStatus) -> u64| now.inputs.values().map(of).sum::<u64>();
+    let late = samples(|input| input.late_samples);
+    let dropped = samples(|input| input.dropped_samples.values().sum());
+    let evicted = samples(|input| input.evicted_samples.values().sum());
+    let shed = samples(|input| input.shed_samples.values().sum());
+    let dead: u64 = now.results.dead_letters.values().flat_map(|reasons| reasons.values()).sum();
+    let restarts: u64 = now.actors.values().map(|actor| actor.restarts).sum();
+    format!(
+        "late {late}, dropped {dropped}, evicted {evicted}, shed {shed}, dead-lettered {dead}, restarts {restarts}"
+    )
 }
 
 /// Escapes control characters: names come from outside and must not move the cursor.
@@ -113,16 +119,12 @@ fn shown(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn count(count: Option<f64>) -> String {
-    count.map_or("-".to_owned(), |count| format!("{count:.0}"))
-}
-
 fn rate(per_second: Option<f64>) -> String {
     per_second.map_or("-".to_owned(), |rate| format!("{rate:.1}/s"))
 }
 
-fn mebibytes(bytes: Option<f64>) -> String {
-    bytes.map_or("-".to_owned(), |bytes| format!("{:.1} MiB", bytes / f64::from(1 << 20)))
+fn mebibytes(bytes: Option<u64>) -> String {
+    bytes.map_or("-".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)))
 }
 
 fn seconds(seconds: Option<f64>) -> String {
@@ -145,32 +147,40 @@ fn curve(values: &VecDeque<f64>) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::*;
-    use lockstep_http::client::Scrape;
+    use lockstep_http::{StageScaling, StepStatus};
 
-    fn scrape(records: u32, lag: u32) -> Scrape {
-        Scrape::parse(&format!(
-            "lockstep_records_total{{input=\"video\"}} {records}\nlockstep_results_total {records}\n\
-             lockstep_arrival_records_per_second 120\n\
-             lockstep_consumer_lag_records{{input=\"video\",partition=\"0\"}} {lag}\n\
-             lockstep_oldest_event_age_seconds{{input=\"video\",partition=\"0\"}} 1.5\n\
-             lockstep_busy_ratio{{of=\"shards\"}} 0.5\nlockstep_scaling_wanted{{of=\"shards\"}} 3\n\
-             lockstep_busy_ratio{{of=\"in\u{1b}[2Jstances\"}} 0.25\n\
-             lockstep_shards 2\nlockstep_desired_replicas 0.75\nlockstep_byte_budget 1048576\nlockstep_bytes_in_flight 524288\n\
-             lockstep_latency_seconds_bucket{{part=\"total\",le=\"0.05\"}} {records}\n\
-             lockstep_latency_seconds_sum{{part=\"total\"}} {}\nlockstep_latency_seconds_count{{part=\"total\"}} {records}\n",
-            f64::from(records) * 0.02
-        ))
+    use super::*;
+    use crate::commands::top::testing::{latencies, with_input};
+
+    fn status(records: u64, lag: u64) -> StatusDocument {
+        let mut status = with_input("video", lag, Some(1.5));
+        if let Some(input) = status.inputs.get_mut("video") {
+            input.records = records;
+            input.late_samples = 4;
+            input.shed_samples = [("rate".to_owned(), 2), ("age".to_owned(), 3)].into();
+        }
+        status.results.acknowledged = records;
+        status.results.latency_seconds = [("total".to_owned(), latencies(records, 0.02))].into();
+        status.load.arrival_records_per_second = Some(120.0);
+        status.load.desired_replicas = Some(0.75);
+        status.memory.in_flight_bytes = Some(524_288);
+        status.memory.budget_bytes = Some(1_048_576);
+        status.shards.scaling =
+            StageScaling { current: 2, wanted: Some(3), busy_ratio: Some(0.5), ..Default::default() };
+        let mut step = StepStatus::default();
+        step.scaling.busy_ratio = Some(0.25);
+        status.steps.insert("in\u{1b}[2Jstances".to_owned(), step);
+        status
     }
 
     #[test]
-    fn a_screen_tells_rates_waiting_numbers_and_latency() {
+    fn screen_shows_rates_waiting_numbers_and_latency() {
         let mut view = View::new("host:1");
         let began = Instant::now();
-        let before = (scrape(100, 0), began);
+        let before = (status(100, 0), began);
         let first = view.show(&Look::new(&before.0, began, None));
         assert!(first.contains("120.0/s arrive, - taken in"), "no rate at the first look: {first}");
-        let now = scrape(300, 40);
+        let now = status(300, 40);
         let second = view.show(&Look::new(&now, began + Duration::from_secs(2), Some(&before)));
         for words in [
             "100.0/s taken in, 100.0/s results",
@@ -178,6 +188,8 @@ mod tests {
             "0.5 MiB of 1.0 MiB",
             "0.75 asked for",
             "2 shards, ",
+            "  video                           40     1.5 s",
+            "late 4, dropped 0, evicted 0, shed 5, dead-lettered 0",
             "  total                      20.0 ms   50.0 ms",
         ] {
             assert!(second.contains(words), "{words:?} is not in\n{second}");
@@ -189,16 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn names_from_outside_cannot_move_the_cursor() {
-        let text = View::new("host:1").show(&Look::new(&scrape(1, 1), Instant::now(), None));
+    fn screen_escapes_names_from_outside() {
+        let text = View::new("host:1").show(&Look::new(&status(1, 1), Instant::now(), None));
         assert!(!text.contains('\u{1b}') && text.contains("in\u{fffd}[2Jstances"), "{text}");
     }
 
     #[test]
-    fn the_curve_remembers_a_bounded_number_of_looks() {
+    fn screen_keeps_a_bounded_number_of_looks() {
         let mut view = View::new("host:1");
         for look in 0..200 {
-            view.show(&Look::new(&scrape(look, look), Instant::now(), None));
+            view.show(&Look::new(&status(look, look), Instant::now(), None));
         }
         assert_eq!(view.lags.len(), LOOKS);
     }

@@ -1,4 +1,4 @@
-//! Asks a running process over HTTP, where it serves its metrics.
+//! Asks a running process over HTTP, at its `http.listen`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -10,6 +10,26 @@ use lockstep_engine::pipeline::HttpToken;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// More than any process has to say.
 const MOST: u64 = 64 << 20;
+
+/// A request to a process.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessRequest<'a> {
+    /// `GET` or `PUT`.
+    pub method: &'a str,
+    /// The path, from `/` on.
+    pub path: &'a str,
+    /// The token that the request shows.
+    pub token: Option<&'a HttpToken>,
+    /// The body; empty for none.
+    pub body: &'a str,
+}
+
+impl<'a> ProcessRequest<'a> {
+    /// A request to read, which needs no token.
+    pub fn get(path: &'a str) -> Self {
+        Self { method: "GET", path, token: None, body: "" }
+    }
+}
 
 /// The answer of a process.
 #[derive(Debug)]
@@ -24,20 +44,18 @@ impl Answer {
     /// The error for an answer that no process of Lockstep gives.
     pub fn unexpected(&self, address: &str) -> String {
         let status = self.status;
-        format!("{address} cannot be asked: it answers {status}; is that where Lockstep serves its metrics?")
+        format!(
+            "{address} cannot be asked: it answers {status}; write the address of a Lockstep process (http.listen)"
+        )
     }
 }
 
-/// Sends one request, as `GET` of `/metrics`, and gives the answer.
+/// Sends one request and returns the answer.
 ///
 /// # Errors
 /// If the process cannot be asked, or does not speak HTTP.
-pub fn ask(
-    address: &str,
-    (method, path): (&str, &str),
-    token: Option<&HttpToken>,
-    body: &str,
-) -> Result<Answer, String> {
+pub fn ask(address: &str, request: &ProcessRequest<'_>) -> Result<Answer, String> {
+    let ProcessRequest { method, path, token, body } = request;
     let failed = |why: String| format!("{address} cannot be asked: {why}");
     let (mut stream, to) = connect(address).map_err(|error| failed(error.to_string()))?;
     let shown =

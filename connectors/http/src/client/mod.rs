@@ -2,8 +2,6 @@
 
 mod ask;
 mod fetch;
-mod metrics;
 
-pub use ask::{Answer, ask};
-pub use fetch::fetch;
-pub use metrics::Scrape;
+pub use ask::{Answer, ProcessRequest, ask};
+pub use fetch::fetch_status;

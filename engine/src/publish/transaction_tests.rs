@@ -171,6 +171,8 @@ fn closed_transaction_waits_for_its_last_record_and_takes_no_more() {
     assert_eq!((it.takes(2), it.takes(3), it.is_due(at(100)), it.due()), (true, false, false, None));
     assert_eq!(step(&mut it, 2), None);
     assert_eq!(step(&mut it, 3), Some(TransactionRequest::Commit));
+    assert_eq!(it.ended(Ended::AsAsked, at(101), NONE, 3), AfterTransaction::GoOn);
+    assert!(it.takes(3) && it.due().is_some(), "the next transaction is not closed");
 }
 
 /// The publisher, as far as transactions depend on it.

@@ -27,7 +27,7 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
     // Enough records in a partition that a round takes some seconds: one transaction more or less must not matter.
     let cases = [("1kB", 1000, 256, 64 << 20), ("100kB", 100_000, 16, 256 << 20)]
         .into_iter()
-        .map(|(name, bytes, batch, in_a_partition)| size(ground, name, (bytes, in_a_partition), batch))
+        .map(|(name, bytes, batch, in_a_partition)| size(ground, name, bytes, in_a_partition, batch))
         .collect::<Result<Vec<_>, Failure>>()?;
     Ok(Report::new("delivery", ABOUT, cases))
 }
@@ -35,7 +35,8 @@ pub(super) fn run(ground: &Ground) -> Result<Report, Failure> {
 fn size(
     ground: &Ground,
     name: &str,
-    (bytes, in_a_partition): (usize, usize),
+    bytes: usize,
+    in_a_partition: usize,
     max_size: usize,
 ) -> Result<Case, Failure> {
     let (topics, records) = filled(ground, bytes, PARTITIONS, in_a_partition)?;

@@ -42,7 +42,8 @@ pub(super) fn run(
         let mut order: Vec<(Policy, &mut PolicyRounds)> = Policy::ALL.into_iter().zip(&mut found).collect();
         order.rotate_left(round);
         for (policy, found) in order {
-            let (seconds, age, shards) = drain(ground, folder, workload, policy, pairs, sustainable)?;
+            let Drained { seconds, age, shards } =
+                drain(ground, folder, workload, policy, pairs, sustainable)?;
             found.drained.push(seconds);
             found.age.push(age);
             found.shards = found.shards.max(shards);
@@ -52,8 +53,16 @@ pub(super) fn run(
     Ok(cases(&found))
 }
 
-/// Seconds that the backlog takes, the 99th percentile of the ages of events when their results come, in seconds, and the
-/// most shards.
+/// The measures of a backlog while it drains.
+struct Drained {
+    /// The time that it takes, in seconds.
+    seconds: f64,
+    /// The 99th percentile of the ages of events when their results come, in seconds.
+    age: f64,
+    /// The most shards.
+    shards: usize,
+}
+
 fn drain(
     ground: &Ground,
     folder: &Folder,
@@ -61,7 +70,7 @@ fn drain(
     policy: Policy,
     pairs: u64,
     sustainable: f64,
-) -> Result<(f64, f64, usize), Failure> {
+) -> Result<Drained, Failure> {
     let topics = PairTopics::new(ground)?;
     let pipeline = workload.pipeline(ground, folder, &topics, policy)?;
     let feeder = Feeder::start(&pipeline.kafka, &topics, &workload.values)?;
@@ -74,7 +83,7 @@ fn drain(
         .iter()
         .map(|span| span.acknowledged_at.since(span.event_time.after(joining)).as_secs_f64())
         .collect();
-    Ok((seconds, quantile(&ages, 0.99), shards))
+    Ok(Drained { seconds, age: quantile(&ages, 0.99), shards })
 }
 
 /// The mean time from when a pair was due to be sent until its result was acknowledged, in seconds.

@@ -12,13 +12,14 @@
 //! [`supervision`] decides when failed parts start again.
 //!
 //! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`],
-//! [`sample`], [`tensor`], [`fault`]), the three modules above, and the stages before it, never a later one.
+//! [`sample`], [`tensor`], [`fault`], [`interner`]), the three modules above, and the stages before it, never a later one.
 //! [`pipeline`] combines the settings of the stages. [`telemetry`] names the metrics of all of them.
 
 pub mod budget;
 pub mod completion;
 pub mod condition;
 pub mod fault;
+pub mod interner;
 pub mod media;
 pub mod position;
 mod random;

@@ -1,14 +1,11 @@
 //! A cache of stream keys, so that a key is allocated once and not once a record.
 
-use std::hash::{BuildHasher, BuildHasherDefault};
-
-use rustc_hash::FxHasher;
-
+use crate::interner::Interner;
 use crate::sample::StreamKey;
 
-/// A cache of names with a fixed number of places. Of names with the same place, the latest is kept.
+/// The keys of streams that have been read.
 #[derive(Debug)]
-pub struct KnownStreams(Box<[Option<StreamKey>]>);
+pub struct KnownStreams(Interner<StreamKey>);
 
 impl KnownStreams {
     /// The binary logarithm of the number of places. They take half a mebibyte. Of ten thousand streams three in four
@@ -17,20 +14,13 @@ impl KnownStreams {
 
     /// The key of the stream with that name.
     pub fn of(&mut self, name: &str) -> StreamKey {
-        let hash = BuildHasherDefault::<FxHasher>::default().hash_one(name);
-        // The high bits of this hash are the well-mixed ones.
-        let place = usize::try_from(hash >> (u64::BITS - Self::BITS)).unwrap_or(0);
-        match self.0.get_mut(place) {
-            Some(Some(known)) if known.as_str() == name => known.clone(),
-            Some(place) => place.insert(StreamKey::from(name)).clone(),
-            None => StreamKey::from(name),
-        }
+        self.0.get(name, |name| StreamKey::from(name))
     }
 }
 
 impl Default for KnownStreams {
     fn default() -> Self {
-        Self(vec![None; 1 << Self::BITS].into())
+        Self(Interner::new(Self::BITS))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use lockstep_engine::ingest::wire;
+use lockstep_engine::interner::Interner;
 use lockstep_engine::position::{Offset, PartitionId, Position};
 use lockstep_engine::sample::Record;
 use lockstep_engine::time::Timestamp;
@@ -9,39 +10,34 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::headers::headers;
 
-/// A cache of recent keys, so that the key of a stream is allocated once and not for each record.
-pub(super) struct Keys([Option<Bytes>; Keys::SLOTS]);
+/// The bytes of recent keys, so that the key of a stream is allocated once and not for each record.
+pub(super) struct Keys(Interner<Bytes>);
 
 impl Keys {
-    const SLOTS: usize = 64;
+    /// The binary logarithm of the number of places.
+    const BITS: u32 = 6;
+    /// The longest key that is kept.
+    const LONGEST: usize = 128;
 
     pub(super) fn new() -> Self {
-        Self([const { None }; Self::SLOTS])
+        Self(Interner::new(Self::BITS))
     }
 
     fn shared(&mut self, key: &[u8]) -> Bytes {
-        if key.is_empty() || key.len() > 128 {
+        if key.is_empty() || key.len() > Self::LONGEST {
             return Bytes::copy_from_slice(key);
         }
-        // FNV-1a: enough to spread a few names over a few slots.
-        let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-        });
-        let slot = usize::try_from(hash >> 32).unwrap_or(0) % Self::SLOTS;
-        let Some(slot) = self.0.get_mut(slot) else { return Bytes::copy_from_slice(key) };
-        match slot {
-            Some(known) if known == key => known.clone(),
-            _ => slot.insert(Bytes::copy_from_slice(key)).clone(),
-        }
+        self.0.get(key, Bytes::copy_from_slice)
     }
 }
 
-/// Copies a message that was polled at these times: wall time, and the runtime's clock.
+/// Copies a message. `polled_at` is the wall time of the poll, `read_at` the runtime's clock.
 pub(super) fn record(
     message: &BorrowedMessage<'_>,
     partition: PartitionId,
     keys: &mut Keys,
-    (polled_at, read_at): (Timestamp, Timestamp),
+    polled_at: Timestamp,
+    read_at: Timestamp,
 ) -> Record {
     Record {
         position: Position { partition, offset: Offset(message.offset()) },

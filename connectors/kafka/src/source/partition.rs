@@ -86,7 +86,7 @@ impl AssignedPartition {
         }
         let mut records = Vec::new();
         let mut bytes = 0;
-        let mut now = None;
+        let mut polled = None;
         while records.len() < CHUNK_RECORDS && bytes < CHUNK_BYTES {
             match self.queue.poll(std::time::Duration::ZERO) {
                 None => break,
@@ -95,8 +95,8 @@ impl AssignedPartition {
                     if message.offset() < self.next.0 {
                         continue;
                     }
-                    let now = *now.get_or_insert_with(|| (Timestamp::wall(), Timestamp::now()));
-                    let record = message::record(&message, self.id, &mut self.keys, now);
+                    let (wall, now) = *polled.get_or_insert_with(|| (Timestamp::wall(), Timestamp::now()));
+                    let record = message::record(&message, self.id, &mut self.keys, wall, now);
                     self.stamped_by_broker |= message::is_stamped_by_broker(&message, &record);
                     self.next = record.position.offset.next();
                     bytes += record.payload.len();

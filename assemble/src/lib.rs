@@ -8,7 +8,7 @@ use lockstep_actors::{
 };
 use lockstep_backend::Backend;
 use lockstep_builtin::Builtin;
-use lockstep_engine::condition::{Condition, Conditions};
+use lockstep_engine::condition::Condition;
 use lockstep_engine::infer::view::{LabelledView, labels};
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::EndOffsets;
@@ -20,7 +20,7 @@ use lockstep_kafka::Error as KafkaError;
 use lockstep_kafka::admin;
 use lockstep_kafka::membership::Membership;
 use lockstep_kafka::sink::KafkaSink;
-use lockstep_kafka::source::KafkaSource;
+use lockstep_kafka::source::{KafkaSource, SourceParts};
 use lockstep_kafka::transactional_id::TransactionalId;
 use lockstep_telemetry::install_recorder;
 use lockstep_torch::TorchBackend;
@@ -69,10 +69,16 @@ pub fn run(
             views: views.clone(),
             backends: backends.clone(),
             source: Box::new(move |sink| {
-                let state = state.as_deref();
-                let watched = (membership, source_status as Arc<dyn Conditions>);
-                let source = KafkaSource::start(&spec, &inputs, state, read_ahead, watched, tells_ends, sink)
-                    .map_err(not_started)?;
+                let parts = SourceParts {
+                    spec: &spec,
+                    inputs: &inputs,
+                    state: state.as_deref(),
+                    prefetch: read_ahead,
+                    membership,
+                    conditions: source_status,
+                    reports_ends: tells_ends,
+                };
+                let source = KafkaSource::start(parts, sink).map_err(not_started)?;
                 Ok(source as Arc<dyn SourceControl>)
             }),
             send_queue,
@@ -86,10 +92,12 @@ pub fn run(
                     }
                     Guarantee::ExactlyOnce => {
                         let started = KafkaSink::start_transactional(
-                            (&producer, &id),
+                            &producer,
+                            &id,
                             &produced,
                             send_queue,
-                            (member, sink_status),
+                            member,
+                            sink_status,
                             on_delivery,
                         );
                         let (sink, transactions) = started.map_err(not_started)?;

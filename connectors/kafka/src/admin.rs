@@ -247,7 +247,7 @@ pub fn create_topics_with(
     let created: Vec<Result<CreateOutcome, Error>> = topics
         .iter()
         .zip(counts)
-        .map(|(topic, count)| create(&client, &options, (topic, own), count))
+        .map(|(topic, count)| create(&client, &options, topic, own, count))
         .collect();
     let is_new = |created: &Result<CreateOutcome, Error>| matches!(created, Ok(CreateOutcome::Created));
     let new: Vec<&str> =
@@ -270,7 +270,8 @@ fn wait_until_known(lookup: &TopicLookup, topics: &[&str], within: Duration) -> 
 fn create(
     client: &AdminClient<DefaultClientContext>,
     options: &AdminOptions,
-    (topic, own): (&TopicSpec, &[(&str, String)]),
+    topic: &TopicSpec,
+    own: &[(&str, String)],
     count: Option<i32>,
 ) -> Result<CreateOutcome, Error> {
     let what = || format!("cannot create the topic {}", topic.name);

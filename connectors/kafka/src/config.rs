@@ -98,16 +98,25 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// The bytes that a fetch brings of one partition, those of all partitions, and those held of a partition below which more is
-    /// fetched. A small share makes the fetch small: a megabyte for each of many partitions would be several times the whole
-    /// read-ahead.
-    fn sizes(self) -> (usize, usize, usize) {
+    /// The sizes of fetches. A small share makes the fetch small: a megabyte for each of many partitions would be several times the
+    /// whole read-ahead.
+    fn sizes(self) -> FetchSizes {
         let share = self.bytes / self.partitions.max(1);
         let share = if share < SCARCE { share / 2 } else { share };
         let fetch = share.saturating_sub(LEAST).clamp(LEAST, FETCH);
         let held = share.saturating_sub(fetch).clamp(LEAST, 64 << 20);
-        (fetch, (self.bytes / FETCHES).clamp(FETCH, FETCH_IN_ALL), held)
+        FetchSizes { of_partition: fetch, in_all: (self.bytes / FETCHES).clamp(FETCH, FETCH_IN_ALL), held }
     }
+}
+
+/// The sizes of a consumer's fetches, in bytes.
+struct FetchSizes {
+    /// The most that a fetch brings of one partition.
+    of_partition: usize,
+    /// The most that a fetch brings of all partitions.
+    in_all: usize,
+    /// The bytes held of a partition below which the consumer fetches more.
+    held: usize,
 }
 
 /// The settings of a consumer that joins its group, by the protocol of KIP-848 if `is_incremental`, else by the classic one.
@@ -116,16 +125,18 @@ pub(super) fn consumer(
     is_incremental: bool,
     read_ahead: ReadAhead,
 ) -> Result<ClientConfig, Error> {
-    let (fetch, fetch_in_all, held) = read_ahead.sizes();
+    let sizes = read_ahead.sizes();
     let mut config = client(&spec.brokers);
     config.set("fetch.wait.max.ms", "100").set("fetch.error.backoff.ms", "100");
     // The pause before librdkafka looks at a full partition again. Its default, a second, is longer than a buffer lasts.
-    config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", fetch_in_all.to_string());
-    config.set("max.partition.fetch.bytes", fetch.to_string()).set("socket.timeout.ms", ANSWERED_WITHIN);
+    config.set("fetch.queue.backoff.ms", "2").set("fetch.max.bytes", sizes.in_all.to_string());
+    config
+        .set("max.partition.fetch.bytes", sizes.of_partition.to_string())
+        .set("socket.timeout.ms", ANSWERED_WITHIN);
     config.set("topic.metadata.refresh.interval.ms", LOOK_AT_TOPICS);
-    apply(&mut config, ("kafka.consumer", Client::Consumer), &spec.consumer)?;
+    apply(&mut config, "kafka.consumer", Client::Consumer, &spec.consumer)?;
     set_fixed(&mut config, Client::Consumer);
-    config.set("group.id", &spec.group).set("queued.max.messages.kbytes", (held / 1000).to_string());
+    config.set("group.id", &spec.group).set("queued.max.messages.kbytes", (sizes.held / 1000).to_string());
     if is_incremental {
         config.set("group.protocol", "consumer").set("group.remote.assignor", "range");
         // Only this log says that the coordinator does not know the protocol: librdkafka itself retries for ever.
@@ -153,7 +164,7 @@ pub(super) fn producer(
         .set("message.max.bytes", queue.min(64 << 20).to_string())
         // Unlimited, because the bytes bound the queue.
         .set("queue.buffering.max.messages", "0");
-    apply(&mut config, ("kafka.producer", Client::Producer), properties)?;
+    apply(&mut config, "kafka.producer", Client::Producer, properties)?;
     set_fixed(&mut config, Client::Producer);
     Ok(config)
 }
@@ -184,7 +195,8 @@ fn set_fixed(config: &mut ClientConfig, client: Client) {
 
 fn apply(
     config: &mut ClientConfig,
-    (place, client): (&str, Client),
+    place: &str,
+    client: Client,
     properties: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
     for (key, value) in properties {

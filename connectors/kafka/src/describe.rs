@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockstep_engine::publish::topic_rules::TopicRules;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
 use super::admin::{admin_client, wait};
@@ -16,7 +16,18 @@ use super::embedded::EMBEDDED_CLUSTER;
 pub type DescribedSettings = BTreeMap<String, String>;
 
 /// The rules of topics, or why they are not known.
-pub type DescribedRules = BTreeMap<String, Result<TopicRules, String>>;
+pub type DescribedRules = BTreeMap<String, Result<TopicRules, DescribeError>>;
+
+/// The reason why settings are not known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum DescribeError {
+    /// The broker cannot answer such questions, so there is nothing to mend.
+    #[error("the broker cannot be asked")]
+    Unsupported,
+    /// The user lacks a right, a topic does not exist, or no answer has come.
+    #[error("{0}")]
+    Failed(String),
+}
 
 /// Asks brokers for settings.
 pub struct Describer {
@@ -25,9 +36,6 @@ pub struct Describer {
 }
 
 impl Describer {
-    /// The reason for brokers that cannot answer such questions.
-    pub const CANNOT: &str = "the broker cannot be asked";
-
     /// Makes a client that waits this long for an answer.
     ///
     /// # Errors
@@ -52,7 +60,7 @@ impl Describer {
                     Ok(TopicRules::read(settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
                 }
                 Some(Err(why)) => Err(why.clone()),
-                None => Err("the broker's answer does not name it".into()),
+                None => Err(DescribeError::Failed("the broker's answer does not name it".into())),
             },
             Err(why) => Err(why.clone()),
         };
@@ -63,15 +71,16 @@ impl Describer {
     ///
     /// # Errors
     /// The reason why they are not known.
-    pub fn broker(&self, id: i32) -> Result<DescribedSettings, String> {
+    pub fn broker(&self, id: i32) -> Result<DescribedSettings, DescribeError> {
         let answers = self.ask(&[ResourceSpecifier::Broker(id)])?;
-        answers.into_iter().next().unwrap_or_else(|| Err("the broker has not answered".into()))
+        let unanswered = || Err(DescribeError::Failed("the broker has not answered".into()));
+        answers.into_iter().next().unwrap_or_else(unanswered)
     }
 
     fn ask(
         &self,
         resources: &[ResourceSpecifier<'_>],
-    ) -> Result<Vec<Result<DescribedSettings, String>>, String> {
+    ) -> Result<Vec<Result<DescribedSettings, DescribeError>>, DescribeError> {
         // The embedded broker does not answer this question at all.
         if self
             .client
@@ -79,28 +88,33 @@ impl Describer {
             .fetch_cluster_id(self.within)
             .is_some_and(|id| id.starts_with(EMBEDDED_CLUSTER))
         {
-            return Err(Self::CANNOT.into());
+            return Err(DescribeError::Unsupported);
         }
         let options = AdminOptions::new().request_timeout(Some(self.within));
-        let answers = wait(self.client.describe_configs(resources, &options))
-            .map_err(|error| error.rdkafka_error_code().map_or_else(|| error.to_string(), in_words))?;
+        let failed = |error: KafkaError| match error.rdkafka_error_code() {
+            Some(code) => DescribeError::from(code),
+            None => DescribeError::Failed(error.to_string()),
+        };
+        let answers = wait(self.client.describe_configs(resources, &options)).map_err(failed)?;
         let settings = answers.into_iter().map(|answer| {
-            let entries = answer.map_err(in_words)?.entries.into_iter();
+            let entries = answer.map_err(DescribeError::from)?.entries.into_iter();
             Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
         });
         Ok(settings.collect())
     }
 }
 
-fn in_words(code: RDKafkaErrorCode) -> String {
-    match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed => {
-            "the right DESCRIBE_CONFIGS on the topic is missing".into()
+impl From<RDKafkaErrorCode> for DescribeError {
+    fn from(code: RDKafkaErrorCode) -> Self {
+        match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                Self::Failed("the right DESCRIBE_CONFIGS on the topic is missing".into())
+            }
+            RDKafkaErrorCode::ClusterAuthorizationFailed => {
+                Self::Failed("the right DESCRIBE_CONFIGS on the cluster is missing".into())
+            }
+            RDKafkaErrorCode::UnsupportedFeature => Self::Unsupported,
+            other => Self::Failed(other.to_string()),
         }
-        RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "the right DESCRIBE_CONFIGS on the cluster is missing".into()
-        }
-        RDKafkaErrorCode::UnsupportedFeature => Describer::CANNOT.into(),
-        other => other.to_string(),
     }
 }

@@ -87,8 +87,8 @@ impl Outlets {
         for (topic, rules) in described {
             let rules = match rules {
                 Ok(rules) => rules,
-                Err(why) => {
-                    tracing::debug!(topic, why, "cannot read the rules of a topic");
+                Err(error) => {
+                    tracing::debug!(topic, %error, "cannot read the rules of a topic");
                     continue;
                 }
             };
@@ -165,7 +165,8 @@ impl Outlets {
     pub(super) fn refused(
         self: &Arc<Self>,
         topic: &str,
-        (bytes, number): (usize, Option<u64>),
+        bytes: usize,
+        number: Option<u64>,
         for_size: bool,
     ) -> bool {
         let mut was_alone = false;

@@ -71,7 +71,7 @@ impl KafkaSink {
         let config = config::producer(&spec.brokers, &spec.producer, 2 * queue)?;
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
         let limit = SendLimit::Fixed(queue);
-        Self::make(spec, (config, inquiring), (limit, halt_on), on_delivery, conditions)
+        Self::make(spec, config, inquiring, limit, halt_on, on_delivery, conditions)
     }
 
     /// Asks the brokers for the limits of these topics, so that no batch is larger. Waits for a few seconds at most. A limit that
@@ -90,30 +90,38 @@ impl KafkaSink {
     /// # Errors
     /// As [`Self::start`], or when the system gives no thread.
     pub fn start_transactional(
-        (spec, id): (&KafkaSpec, &TransactionalId),
+        spec: &KafkaSpec,
+        id: &TransactionalId,
         inputs: &[InputSpec],
         queue: usize,
-        (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
+        membership: Arc<Membership>,
+        conditions: Arc<dyn Conditions>,
         on_delivery: OnDelivery,
     ) -> Result<(Self, KafkaTransactions), Error> {
         let inquiring = config::connecting(&spec.brokers, &spec.producer);
         let inquiry = Inquiry::new(inquiring.clone());
-        let config = (config::transactional_producer(spec, id, 2 * queue)?, inquiring);
+        let config = config::transactional_producer(spec, id, 2 * queue)?;
         let limit = SendLimit::Following(id.window(), queue);
-        let sink = Self::make(spec, config, (limit, HaltOn::AnyFailure), on_delivery, conditions.clone())?;
+        let sink =
+            Self::make(spec, config, inquiring, limit, HaltOn::AnyFailure, on_delivery, conditions.clone())?;
         let topics = inputs.iter().map(|input| input.topic.clone()).collect();
         let transactions = KafkaTransactions::start(
-            (sink.producer.clone(), id.clone()),
-            (membership, conditions),
-            (topics, inquiry),
+            sink.producer.clone(),
+            id.clone(),
+            membership,
+            conditions,
+            topics,
+            inquiry,
         )?;
         Ok((sink, transactions))
     }
 
     fn make(
         spec: &KafkaSpec,
-        (settings, inquiring): (ClientConfig, ClientConfig),
-        (limit, halt_on): (SendLimit, HaltOn),
+        settings: ClientConfig,
+        inquiring: ClientConfig,
+        limit: SendLimit,
+        halt_on: HaltOn,
         on_delivery: OnDelivery,
         conditions: Arc<dyn Conditions>,
     ) -> Result<Self, Error> {

@@ -114,7 +114,7 @@ impl ProducerContext for SinkContext {
                 self.publishing.publishes(message.topic());
                 Ok(())
             }
-            Err((error, _)) => Err(self.failed(error, message.topic(), (bytes, token as u64))),
+            Err((error, _)) => Err(self.failed(error, message.topic(), bytes, token as u64)),
         };
         (self.on_delivery)(Delivery { token: token as u64, outcome });
         self.in_flight.ended();
@@ -122,14 +122,14 @@ impl ProducerContext for SinkContext {
 }
 
 impl SinkContext {
-    fn failed(&self, error: &KafkaError, topic: &str, (bytes, number): (usize, u64)) -> DeliveryError {
+    fn failed(&self, error: &KafkaError, topic: &str, bytes: usize, number: u64) -> DeliveryError {
         self.publishing.cannot_publish(topic, error);
         let mut message = error.to_string();
         let refusal = match SendFailure::of(error) {
             SendFailure::Batch { for_size } => {
                 // In a transaction the publisher sends all records again under the same numbers.
                 let number = (self.halt.on == HaltOn::AnyFailure).then_some(number);
-                match self.outlets.refused(topic, (bytes, number), for_size) {
+                match self.outlets.refused(topic, bytes, number, for_size) {
                     true => {
                         if for_size {
                             message = format!(

@@ -25,8 +25,9 @@ use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::position::{Commit, InputId, PartitionId};
 use parking_lot::Mutex;
 
-use self::context::{Notices, Wake};
+use self::context::Wake;
 use self::join::GroupJoin;
+use self::poll::PollerParts;
 use self::requests::{Close, Requests};
 use super::changelog::Changelog;
 use super::config::ReadAhead;
@@ -41,40 +42,45 @@ pub struct KafkaSource {
     ended: Mutex<Receiver<()>>,
 }
 
+/// The settings of a source, and the parts of the process that follow it.
+pub struct SourceParts<'a> {
+    /// The brokers and the group.
+    pub spec: &'a KafkaSpec,
+    /// The inputs, whose topics the source reads.
+    pub inputs: &'a [InputSpec],
+    /// The topic of the stream state, if the pipeline keeps any.
+    pub state: Option<&'a str>,
+    /// Bounds the records that librdkafka reads ahead, in bytes over all partitions; take it out of the memory limit. The bound is
+    /// soft: a fetch brings at least one batch, however large. A partition's share is never less than 128 KiB, and a small share
+    /// is not used whole.
+    pub prefetch: usize,
+    /// Receives every assignment, for a sink that commits positions in transactions.
+    pub membership: Arc<Membership>,
+    /// Receives what keeps the source from reading and committing.
+    pub conditions: Arc<dyn Conditions>,
+    /// The source sends an event each time that it has read a partition to its end.
+    pub reports_ends: bool,
+}
+
 impl KafkaSource {
     /// Joins the group and delivers events to `sink` from a thread of its own.
-    ///
-    /// - `prefetch` bounds the records that librdkafka reads ahead, in bytes over all partitions; take it out of the memory limit.
-    ///   The bound is soft: a fetch brings at least one batch, however large. A partition's share is never less than 128 KiB, and
-    ///   a small share is not used whole.
-    /// - `state` is the topic of the stream state, if the pipeline keeps any.
-    /// - `membership` receives every assignment, for a sink that commits positions in transactions.
-    /// - With `reports_ends` the source sends an event each time that it has read a partition to its end.
     ///
     /// Unreachable brokers are a condition and no error: the thread goes on trying.
     ///
     /// # Errors
     /// When Lockstep sets a property itself, or librdkafka refuses one.
-    pub fn start(
-        spec: &KafkaSpec,
-        inputs: &[InputSpec],
-        state: Option<&str>,
-        prefetch: usize,
-        (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
-        reports_ends: bool,
-        sink: Box<dyn SourceSink>,
-    ) -> Result<Arc<Self>, Error> {
+    pub fn start(parts: SourceParts<'_>, sink: Box<dyn SourceSink>) -> Result<Arc<Self>, Error> {
+        let SourceParts { spec, inputs, state, prefetch, membership, conditions, reports_ends } = parts;
         let topics: Vec<String> = inputs.iter().map(|input| input.topic.clone()).collect();
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let read_ahead = ReadAhead { bytes: prefetch, partitions: partitions(spec, &names) };
-        let notices = Arc::new(Mutex::new(Notices::default()));
         let wake = Arc::new(Wake::default());
         let join = GroupJoin {
             spec: spec.clone(),
             topics,
             read_ahead,
             reports_ends,
-            notices: notices.clone(),
+            notices: Arc::default(),
             wake: wake.clone(),
             stamped_by_broker: Vec::new(),
         };
@@ -87,15 +93,16 @@ impl KafkaSource {
             .enumerate()
             .filter_map(|(index, topic)| Some((topic.clone(), InputId(u16::try_from(index).ok()?))))
             .collect();
-        let poller = poll::Poller::new(
-            (join, member),
+        let poller = poll::Poller::new(PollerParts {
+            join,
+            member,
             sink,
-            notices,
-            requests.clone(),
-            (wake.clone(), membership, conditions),
+            requests: requests.clone(),
+            membership,
+            conditions,
             inputs,
-            (spec.start, state.map(|topic| Changelog::new(spec, topic))),
-        );
+            changelog: state.map(|topic| Changelog::new(spec, topic)),
+        });
         std::thread::Builder::new()
             .name("kafka-poll".into())
             .spawn(move || {

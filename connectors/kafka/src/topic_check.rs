@@ -8,7 +8,7 @@ use lockstep_engine::publish::topic_rules::Purpose;
 
 use super::Error;
 use super::admin::{TopicLookup, TopicState};
-use super::describe::{DescribedRules, DescribedSettings, Describer};
+use super::describe::{DescribeError, DescribedRules, DescribedSettings, Describer};
 
 /// The findings of the check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn check(pipeline: &Pipeline, within: Duration) -> Result<Findings, Error> {
     let broker = brokers.first().map(|id| describer.broker(*id));
     if let Some(Ok(settings)) = broker {
         let is_exact = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
-        of_brokers(&mut findings, &settings, (brokers.len(), &found), is_exact);
+        of_brokers(&mut findings, &settings, brokers.len(), &found, is_exact);
         findings.metadata_limit = number(&settings, "offset.metadata.max.bytes")
             .filter(|limit| *limit < pipeline.delivery.metadata_limit);
         if let Some(limit) = findings.metadata_limit.filter(|limit| *limit < LEAST_METADATA) {
@@ -82,8 +82,8 @@ fn of_topics(findings: &mut Findings, inputs: &[&str], outputs: &[(&str, Purpose
                 findings.problems.extend(rules.problem(topic, *purpose));
                 findings.notes.extend(rules.note(topic, *purpose, largest));
             }
-            Some(Err(why)) if why != Describer::CANNOT => unknown.entry(why).or_default().push(topic),
-            Some(Err(_)) | None => {}
+            Some(Err(DescribeError::Failed(why))) => unknown.entry(why).or_default().push(topic),
+            Some(Err(DescribeError::Unsupported)) | None => {}
         }
     }
     for (why, topics) in unknown {
@@ -105,7 +105,8 @@ const INTERNAL: [(&str, &str); 2] = [
 fn of_brokers(
     findings: &mut Findings,
     settings: &DescribedSettings,
-    (brokers, found): (usize, &[TopicState]),
+    brokers: usize,
+    found: &[TopicState],
     is_exact: bool,
 ) {
     let needed = [("commits", true), ("transactions", is_exact)];
@@ -152,7 +153,7 @@ mod tests {
         ]);
         let found = |brokers, found: [TopicState; 2], is_exact| {
             let mut findings = Findings::default();
-            of_brokers(&mut findings, &three, (brokers, &found), is_exact);
+            of_brokers(&mut findings, &three, brokers, &found, is_exact);
             findings.not_yet
         };
         let (there, missing, hidden) = (TopicState::Partitions(50), TopicState::Missing, TopicState::Hidden);
@@ -170,8 +171,9 @@ mod tests {
     #[test]
     fn check_notes_unreadable_settings_once() {
         let outputs = [("a", Purpose::Results), ("b", Purpose::DeadLetters), ("c", Purpose::Late)];
+        let unknown = Err(DescribeError::Failed("no right".into()));
         let mut rules: DescribedRules =
-            outputs.iter().map(|(topic, _)| ((*topic).to_owned(), Err("no right".into()))).collect();
+            outputs.iter().map(|(topic, _)| ((*topic).to_owned(), unknown.clone())).collect();
         let mut findings = Findings::default();
         of_topics(&mut findings, &[], &outputs, &rules);
         assert!(

@@ -55,9 +55,12 @@ pub struct KafkaTransactions {
 
 impl KafkaTransactions {
     pub(super) fn start(
-        (producer, id): (Arc<ThreadedProducer<SinkContext>>, TransactionalId),
-        (membership, conditions): (Arc<Membership>, Arc<dyn Conditions>),
-        (topics, inquiry): (Vec<String>, Inquiry),
+        producer: Arc<ThreadedProducer<SinkContext>>,
+        id: TransactionalId,
+        membership: Arc<Membership>,
+        conditions: Arc<dyn Conditions>,
+        topics: Vec<String>,
+        inquiry: Inquiry,
     ) -> Result<Self, Error> {
         // One request at a time: the publisher waits for the outcome before the next.
         let (requests, receiver) = sync_channel(1);

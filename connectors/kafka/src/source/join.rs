@@ -19,8 +19,13 @@ use crate::config::{self, ReadAhead};
 /// The property that makes a process a static member of the group.
 const NAME: &str = "group.instance.id";
 
-/// A consumer, and the thread that makes its commits.
-pub(super) type Member = (Arc<BaseConsumer<SourceContext>>, Committer);
+/// A member of the group.
+pub(super) struct Member {
+    /// The consumer, which joins the group when it is polled.
+    pub(super) consumer: Arc<BaseConsumer<SourceContext>>,
+    /// The thread that makes its commits.
+    pub(super) committer: Committer,
+}
 
 /// Makes consumers for the same topics and the same group.
 pub(super) struct GroupJoin {
@@ -114,6 +119,6 @@ impl GroupJoin {
         let consumer = Arc::new(consumer);
         let committer = Committer::start(consumer.clone(), self.notices.clone(), self.wake.clone())
             .map_err(|error| Error::client("cannot start the thread of commits", error))?;
-        Ok((consumer, committer))
+        Ok(Member { consumer, committer })
     }
 }

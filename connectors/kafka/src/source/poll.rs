@@ -91,16 +91,31 @@ pub(super) struct Poller {
     counts: Vec<i32>,
 }
 
+/// The parts of a [`Poller`].
+pub(super) struct PollerParts {
+    /// Makes the consumer, and others after a failure.
+    pub(super) join: GroupJoin,
+    /// The first consumer.
+    pub(super) member: Member,
+    /// Receives the events.
+    pub(super) sink: Box<dyn SourceSink>,
+    /// The commands of the pipeline.
+    pub(super) requests: Arc<Mutex<Requests>>,
+    /// Receives every assignment.
+    pub(super) membership: Arc<Membership>,
+    /// Receives what keeps the thread from reading and committing.
+    pub(super) conditions: Arc<dyn Conditions>,
+    /// The input of each topic.
+    pub(super) inputs: HashMap<String, InputId>,
+    /// The changelog of the stream state, if the pipeline keeps any.
+    pub(super) changelog: Option<Changelog>,
+}
+
 impl Poller {
-    pub(super) fn new(
-        (join, (consumer, committer)): (GroupJoin, Member),
-        sink: Box<dyn SourceSink>,
-        notices: Arc<Mutex<Notices>>,
-        requests: Arc<Mutex<Requests>>,
-        (wake, membership, conditions): (Arc<Wake>, Arc<Membership>, Arc<dyn Conditions>),
-        inputs: HashMap<String, InputId>,
-        (start, changelog): (StartAt, Option<Changelog>),
-    ) -> Self {
+    pub(super) fn new(parts: PollerParts) -> Self {
+        let PollerParts { join, member, sink, requests, membership, conditions, inputs, changelog } = parts;
+        let Member { consumer, committer } = member;
+        let (notices, wake, start) = (join.notices.clone(), join.wake.clone(), join.spec.start);
         let inquiry = Inquiry::new(config::connecting(&join.spec.brokers, &join.spec.consumer));
         Self {
             is_incremental: join.tries_incremental(),
@@ -244,11 +259,11 @@ impl Poller {
             );
         }
         match self.join.join(false) {
-            Ok((consumer, committer)) => {
+            Ok(member) => {
                 tracing::info!(
                     "using the classic group protocol: the brokers do not know that of KIP-848, or not its range assignor"
                 );
-                (self.consumer, self.committer) = (consumer, committer);
+                (self.consumer, self.committer) = (member.consumer, member.committer);
                 self.is_incremental = false;
                 self.notices.lock().errors.clear();
             }
@@ -264,7 +279,7 @@ impl Poller {
         }
         self.rejoin_at = None;
         match self.join.join(self.is_incremental) {
-            Ok((consumer, committer)) => (self.consumer, self.committer) = (consumer, committer),
+            Ok(member) => (self.consumer, self.committer) = (member.consumer, member.committer),
             Err(error) => self.fail(format!("the consumer has failed: {error}")),
         }
     }

@@ -22,9 +22,8 @@ use lockstep_engine::publish::sink::{Delivery, Ended, Ending, OnDelivery, OutRec
 use lockstep_engine::sample::{Header, Record};
 use lockstep_kafka::admin::{self, TopicSpec};
 use lockstep_kafka::embedded::EmbeddedBroker;
-use lockstep_kafka::membership::Membership;
 use lockstep_kafka::sink::KafkaSink;
-use lockstep_kafka::source::KafkaSource;
+use lockstep_kafka::source::{KafkaSource, SourceParts};
 use lockstep_kafka::transactional_id::TransactionalId;
 use lockstep_kafka::transactions::KafkaTransactions;
 
@@ -161,9 +160,16 @@ impl Reader {
         let gate = Gate { events: sender, shut: shut.clone(), refused: refused.clone() };
         let inputs: Vec<InputSpec> = topics.iter().map(|topic| input(topic)).collect();
         let reports = Arc::new(Reports::default());
-        let watched = (Arc::default(), reports.clone() as Arc<dyn Conditions>);
-        let source =
-            KafkaSource::start(spec, &inputs, None, 8 << 20, watched, false, Box::new(gate)).expect("starts");
+        let parts = SourceParts {
+            spec,
+            inputs: &inputs,
+            state: None,
+            prefetch: 8 << 20,
+            membership: Arc::default(),
+            conditions: reports.clone(),
+            reports_ends: false,
+        };
+        let source = KafkaSource::start(parts, Box::new(gate)).expect("starts");
         Self { source, events, reports, shut, refused }
     }
 
@@ -219,7 +225,8 @@ impl Writer {
     /// A writer that sends in transactions, the first of which has begun.
     pub fn transactional(spec: &KafkaSpec, id: &TransactionalId) -> Self {
         let mut writer = Self::of(|tell| {
-            let made = KafkaSink::start_transactional((spec, id), &[], 8 << 20, unwatched(), tell);
+            let (membership, conditions) = (Arc::default(), Arc::new(Reports::default()));
+            let made = KafkaSink::start_transactional(spec, id, &[], 8 << 20, membership, conditions, tell);
             let (sink, transactions) = made.expect("starts");
             (sink, Some(transactions))
         });
@@ -286,9 +293,4 @@ impl Conditions for Reports {
     fn done(&self, work: Work, on: &str) {
         self.0.lock().unwrap().push((work, on.to_owned(), None));
     }
-}
-
-/// An empty membership, and conditions that no test reads.
-fn unwatched() -> (Arc<Membership>, Arc<dyn Conditions>) {
-    (Arc::default(), Arc::new(Reports::default()))
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 #[test]
-fn a_step_beyond_what_can_be_done_loses_nothing_and_stays_within_the_budget() {
+fn load_above_the_capacity_loses_nothing_within_the_budget() {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_lockstep"));
     bench.args(["--log-level", "warn", "bench", "load", "--seconds", "2", "--json"]);
     let output = bench.output().expect("it runs");

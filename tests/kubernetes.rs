@@ -63,7 +63,7 @@ fn bytes(text: &str) -> u64 {
 }
 
 #[test]
-fn the_deployment_selects_its_own_pods_and_leaves_their_number_to_keda() {
+fn deployment_selects_its_pods_and_leaves_the_number_to_keda() {
     let deployment = deployment();
     assert_eq!((text(&deployment["apiVersion"]), text(&deployment["kind"])), ("apps/v1", "Deployment"));
     let spec = &deployment["spec"];
@@ -134,7 +134,7 @@ fn the_image_runs_a_pipeline_that_fits_the_memory_of_its_pod() {
 }
 
 #[test]
-fn an_image_that_is_on_the_node_is_not_looked_for_elsewhere_and_the_topics_are_made_first() {
+fn deployment_takes_a_local_image_and_makes_topics_first() {
     let deployment = deployment();
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(text(&container["imagePullPolicy"]), "IfNotPresent", "the default for :latest is Always");
@@ -146,7 +146,7 @@ fn an_image_that_is_on_the_node_is_not_looked_for_elsewhere_and_the_topics_are_m
 }
 
 #[test]
-fn keda_scales_that_deployment_between_one_pod_and_one_for_each_partition() {
+fn keda_scales_from_one_pod_to_one_for_each_partition() {
     let compose = yaml("docker-compose.yml");
     let topics = text(&compose["services"]["topics"]["environment"]["TOPICS"]).to_owned();
     for scaled in scaled_objects() {
@@ -190,7 +190,7 @@ fn keda_asks_prometheus_for_a_metric_that_there_is() {
 }
 
 #[test]
-fn keda_asks_kafka_for_the_lag_of_each_input_in_the_group_of_the_pipeline() {
+fn keda_asks_for_the_lag_of_each_input_in_the_group() {
     let [_, kafka] = scaled_objects();
     let pipeline = pipeline();
     let name = pipeline["pipeline"]["name"].as_str().expect("a name");

@@ -213,7 +213,7 @@ fn the_dashboard_shows_metrics_that_exist() {
 }
 
 #[test]
-fn the_dashboard_shows_what_scaling_goes_by_and_what_comes_of_it() {
+fn dashboard_shows_the_measures_and_results_of_scaling() {
     let shown = shown();
     for metric in [
         "lockstep_consumer_lag_records",

@@ -89,7 +89,7 @@ fn a_trace_is_followed_and_what_waits_at_the_start_is_drained() {
 }
 
 #[test]
-fn the_picture_has_a_panel_for_each_measure_and_a_line_for_each_policy() {
+fn picture_has_a_panel_for_each_measure_and_a_line_a_policy() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("step.svg");
     let plot = path.to_str().expect("UTF-8");

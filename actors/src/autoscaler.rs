@@ -94,9 +94,9 @@ impl Autoscaler {
     fn decide(&mut self, now: Timestamp, wall: Timestamp) -> Vec<Decision> {
         self.check_heartbeats();
         let shards = &self.status.shards;
-        self.law.hold(Scaled::Shards, shards.asked().filter(|_| shards.is_overridden()));
+        self.law.hold(Scaled::Shards, shards.desired().filter(|_| shards.is_overridden()));
         for (what, counts) in &self.instances {
-            self.law.hold(*what, counts.asked().filter(|_| counts.is_overridden()));
+            self.law.hold(*what, counts.desired().filter(|_| counts.is_overridden()));
             self.law.limit(*what, counts.coming().most);
         }
         let work = self.work();
@@ -114,7 +114,7 @@ impl Autoscaler {
                 let share = runtime.and_then(|runtime| runtime.share_in_full());
                 stage.full_cost = stage.cost.zip(share).map(|(cost, share)| cost * share);
             }
-            if let Some(asked) = self.instances.get(&stage.what).and_then(|counts| counts.asked()) {
+            if let Some(asked) = self.instances.get(&stage.what).and_then(|counts| counts.desired()) {
                 // The same work, spread over the desired number.
                 stage.busy *= stage.count as f64 / asked as f64;
                 stage.count = asked;
@@ -170,7 +170,7 @@ impl Autoscaler {
         let shards = StageWork {
             what: Scaled::Shards,
             name: "shards".into(),
-            count: self.status.shards.asked().unwrap_or_else(|| self.status.shards.current()).max(1),
+            count: self.status.shards.desired().unwrap_or_else(|| self.status.shards.current()).max(1),
             busy: self.gone + self.shards.iter().map(|heartbeat| heartbeat.busy()).sum::<Duration>(),
             full_cost: None,
             cores: 1.0,
@@ -251,7 +251,7 @@ mod tests {
             autoscaler.load.lock().lag(PARTITION, lag.cast_unsigned());
             decided
                 .extend(autoscaler.decide(now, now).into_iter().map(|decision| (decision.from, decision.to)));
-            assert_eq!(autoscaler.status.shards.asked(), decided.last().map(|(_, to)| *to));
+            assert_eq!(autoscaler.status.shards.desired(), decided.last().map(|(_, to)| *to));
         }
         assert!(decided.first().is_some_and(|(from, to)| *from == 1 && *to >= 5), "{decided:?}");
         assert!(
@@ -265,15 +265,15 @@ mod tests {
     #[test]
     fn autoscaler_keeps_a_manual_override_until_its_release() {
         let (mut autoscaler, heartbeat) = autoscaler();
-        autoscaler.status.shards.ask(3);
+        autoscaler.status.shards.override_with(3);
         for second in 0..300_i64 {
             let now = Timestamp::from_millis(second * 1_000);
             heartbeat.worked(Duration::from_secs(1));
             autoscaler.load.lock().lag(PARTITION, 1_000_000);
             autoscaler.decide(now, now);
-            assert_eq!(autoscaler.status.shards.asked(), Some(3));
+            assert_eq!(autoscaler.status.shards.desired(), Some(3));
         }
-        autoscaler.status.shards.let_go();
+        autoscaler.status.shards.end_override();
         for second in 300..400_i64 {
             heartbeat.worked(Duration::from_secs(1));
             autoscaler.load.lock().read(PARTITION, 250, None);
@@ -281,6 +281,6 @@ mod tests {
             let now = Timestamp::from_millis(second * 1_000);
             autoscaler.decide(now, now);
         }
-        assert_eq!(autoscaler.status.shards.asked(), Some(8), "the autoscaler sets it again");
+        assert_eq!(autoscaler.status.shards.desired(), Some(8), "the autoscaler sets it again");
     }
 }

@@ -45,11 +45,11 @@ impl Deref for Instances {
 }
 
 impl Instances {
-    /// Sets the desired number on behalf of an operator, as [`Desired::ask`] does, and permits failed loads to be tried
+    /// Sets the desired number on behalf of an operator, as [`Desired::override_with`] does, and permits failed loads to be tried
     /// again.
-    pub fn ask(&self, instances: usize) {
+    pub fn override_with(&self, instances: usize) {
         self.coming.lock().most = None;
-        self.count.ask(instances);
+        self.count.override_with(instances);
     }
 
     /// Returns the state of the instance that is being added.

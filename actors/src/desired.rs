@@ -10,7 +10,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Desired<const MOST: usize> {
     /// 0 before the first request.
-    asked: watch::Sender<usize>,
+    desired: watch::Sender<usize>,
     current: AtomicUsize,
     manual_override: AtomicBool,
 }
@@ -18,7 +18,7 @@ pub struct Desired<const MOST: usize> {
 impl<const MOST: usize> Default for Desired<MOST> {
     fn default() -> Self {
         Self {
-            asked: watch::Sender::new(0),
+            desired: watch::Sender::new(0),
             current: AtomicUsize::new(0),
             manual_override: AtomicBool::new(false),
         }
@@ -27,22 +27,22 @@ impl<const MOST: usize> Default for Desired<MOST> {
 
 impl<const MOST: usize> Desired<MOST> {
     /// Sets the desired number on behalf of an operator. From then on the autoscaler does not change it.
-    pub fn ask(&self, count: usize) {
+    pub fn override_with(&self, count: usize) {
         self.manual_override.store(true, Ordering::SeqCst);
         self.set(count, || true);
     }
 
     /// Changes the desired number by `more`, or the current number if none is desired yet, on behalf of an operator. Does nothing
     /// while both are 0.
-    pub fn ask_for(&self, more: isize) {
-        let last = self.asked().unwrap_or_else(|| self.current());
+    pub fn override_by(&self, more: isize) {
+        let last = self.desired().unwrap_or_else(|| self.current());
         if last > 0 {
-            self.ask(last.saturating_add_signed(more));
+            self.override_with(last.saturating_add_signed(more));
         }
     }
 
     /// Ends the manual override: the autoscaler sets the desired number again.
-    pub fn let_go(&self) {
+    pub fn end_override(&self) {
         self.manual_override.store(false, Ordering::Relaxed);
     }
 
@@ -59,7 +59,7 @@ impl<const MOST: usize> Desired<MOST> {
     /// Checks and sets in one step, so that the autoscaler does not overwrite an operator's request that came after its check.
     fn set(&self, count: usize, may: impl FnOnce() -> bool) {
         let count = count.clamp(1, MOST);
-        self.asked.send_if_modified(|asked| may() && std::mem::replace(asked, count) != count);
+        self.desired.send_if_modified(|desired| may() && std::mem::replace(desired, count) != count);
     }
 
     /// Returns true if an operator has set the desired number.
@@ -68,13 +68,13 @@ impl<const MOST: usize> Desired<MOST> {
     }
 
     /// Returns the desired number, if one was set.
-    pub fn asked(&self) -> Option<usize> {
-        Some(*self.asked.borrow()).filter(|asked| *asked > 0)
+    pub fn desired(&self) -> Option<usize> {
+        Some(*self.desired.borrow()).filter(|desired| *desired > 0)
     }
 
     /// Returns a receiver that sees each change of the desired number.
     pub(crate) fn changes(&self) -> watch::Receiver<usize> {
-        self.asked.subscribe()
+        self.desired.subscribe()
     }
 
     /// Returns the current number; 0 before the pipeline runs.
@@ -94,19 +94,19 @@ mod tests {
     #[test]
     fn desired_keeps_the_last_request_and_the_manual_override() {
         let shards = Desired::<4>::default();
-        shards.ask_for(1);
-        assert_eq!((shards.asked(), shards.is_overridden()), (None, false), "no shards run yet");
+        shards.override_by(1);
+        assert_eq!((shards.desired(), shards.is_overridden()), (None, false), "no shards run yet");
         shards.set_current(2);
-        shards.ask_for(1);
-        assert_eq!((shards.asked(), shards.is_overridden()), (Some(3), true));
-        shards.ask(9);
-        assert_eq!(shards.asked(), Some(4));
-        shards.ask(0);
-        assert_eq!(shards.asked(), Some(1));
+        shards.override_by(1);
+        assert_eq!((shards.desired(), shards.is_overridden()), (Some(3), true));
+        shards.override_with(9);
+        assert_eq!(shards.desired(), Some(4));
+        shards.override_with(0);
+        assert_eq!(shards.desired(), Some(1));
         shards.follow(3);
-        assert_eq!(shards.asked(), Some(1), "the autoscaler leaves it alone");
-        shards.let_go();
+        assert_eq!(shards.desired(), Some(1), "the autoscaler leaves it alone");
+        shards.end_override();
         shards.follow(2);
-        assert_eq!((shards.asked(), shards.is_overridden()), (Some(2), false));
+        assert_eq!((shards.desired(), shards.is_overridden()), (Some(2), false));
     }
 }

@@ -9,7 +9,7 @@ use crate::status::Status;
 /// A failure that ends its pipeline, by the action that follows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipelineFailure {
-    /// The supervisor starts a new pipeline, which begins at the committed positions and may overcome the failure.
+    /// The supervisor starts a new pipeline, which begins at the committed offsets and may overcome the failure.
     #[error("{0}")]
     Restart(String),
     /// The process ends, because a new pipeline would fail as well.

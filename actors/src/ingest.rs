@@ -11,9 +11,9 @@ use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::clock::{Hold, IntakeClock};
 use lockstep_engine::ingest::gate::Gate;
+use lockstep_engine::ingest::parse::parse_record;
 use lockstep_engine::ingest::source::{Assigned, PartitionEnd, Pause, SourceControl, SourceEvent};
 use lockstep_engine::ingest::streams::KnownStreams;
-use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::ingest::until::UntilEnd;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::sample::{Record, Sample};
@@ -159,7 +159,7 @@ impl Ingest {
                 out.send(&self.publish, PublishMessage::Assigned(assigned));
                 self.check_upstream(now, out);
             }
-            SourceEvent::Carried(states) => {
+            SourceEvent::StreamStates(states) => {
                 let mut restored = self.restored.lock();
                 for (partition, states) in states {
                     restored.put(partition, states);
@@ -292,7 +292,7 @@ impl Ingest {
         let mut aside = ShedSamples::default();
         for record in records {
             read += 1;
-            match understand(record, input, assignment, &self.budget, &mut self.streams) {
+            match parse_record(record, input, assignment, &self.budget, &mut self.streams) {
                 Ok(sample) => {
                     self.gate.seen(partition, sample.event_time, at);
                     latest = latest.max(Some(sample.event_time));
@@ -368,11 +368,11 @@ impl Stage for Ingest {
     }
 
     fn blocked(&mut self, now: Timestamp) {
-        self.clock.lock().set(Hold::Room, true, now);
+        self.clock.lock().set(Hold::Backpressure, true, now);
     }
 
     fn unblocked(&mut self, now: Timestamp) {
-        self.clock.lock().set(Hold::Room, false, now);
+        self.clock.lock().set(Hold::Backpressure, false, now);
     }
 
     fn tick(&mut self, now: Timestamp, _waiting: u64, out: &mut Outbox<IngestMessage>) {

@@ -1,5 +1,5 @@
 //! The supervisor replaces a failed pipeline as a whole: source, actors and sink. The new pipeline begins at the last committed
-//! positions and repeats the work in flight.
+//! offsets and repeats the work in flight.
 
 use lockstep_engine::supervision::restart::{RestartDecision, RestartPolicy, Restarts};
 use lockstep_engine::telemetry;

@@ -188,7 +188,7 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         let coming = instances.coming();
         let of_step = serde_json::json!({
             "current": instances.current(),
-            "asked": instances.asked(),
+            "asked": instances.desired(),
             "loading": coming.is_loading,
             "load_failures": coming.failures,
             "last_error": coming.last_error,
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
         status.set_breaker("faces", BreakerState::Open, false);
         assert!(check().ready, "bundles that take the fallback do not wait");
-        status.instances_of("faces").ask(3);
+        status.instances_of("faces").override_with(3);
         let shown = &check().details["instances"]["faces"];
         assert_eq!(
             (&shown["current"], &shown["asked"], &shown["loading"]),

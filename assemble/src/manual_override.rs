@@ -47,9 +47,9 @@ impl Scaling for ManualOverride {
             Counted::Shards => match count {
                 Some(count) => {
                     self.check(Scaled::Shards, "scaling.shards", count)?;
-                    self.status.shards.ask(count);
+                    self.status.shards.override_with(count);
                 }
-                None => self.status.shards.let_go(),
+                None => self.status.shards.end_override(),
             },
             Counted::Instances(name) => {
                 let Some(step) = self.steps.iter().position(|step| step == name) else {
@@ -61,9 +61,9 @@ impl Scaling for ManualOverride {
                     Some(count) => {
                         let key = format!("scaling.instances.{name}");
                         self.check(Scaled::Instances(step), &key, count)?;
-                        instances.ask(count);
+                        instances.override_with(count);
                     }
-                    None => instances.let_go(),
+                    None => instances.end_override(),
                 }
             }
         }
@@ -73,7 +73,7 @@ impl Scaling for ManualOverride {
 }
 
 fn count<const MOST: usize>(of: &Desired<MOST>) -> ScalingCount {
-    ScalingCount { current: of.current(), desired: of.asked(), manual_override: of.is_overridden() }
+    ScalingCount { current: of.current(), desired: of.desired(), manual_override: of.is_overridden() }
 }
 
 #[cfg(test)]

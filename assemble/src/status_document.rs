@@ -109,7 +109,7 @@ fn add_health(to: &mut StatusDocument, status: &Status) {
 
 fn set_count<const MOST: usize>(to: &mut StageScaling, count: &Desired<MOST>) {
     to.current = count.current();
-    to.desired = count.asked();
+    to.desired = count.desired();
     to.manual_override = count.is_overridden();
 }
 

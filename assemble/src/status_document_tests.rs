@@ -81,8 +81,8 @@ fn status_shows_what_the_pipeline_reports() {
 
     let status = Arc::<Status>::default();
     status.running("ingest");
-    status.shards.ask(4);
-    status.instances_of(step).ask(2);
+    status.shards.override_with(4);
+    status.instances_of(step).override_with(2);
     status.set_breaker(step, BreakerState::HalfOpen, true);
     status.report(Work::Read, "frames", Cause::lasting("no such topic", "create it"));
     let subjects = Subjects { inputs: vec![input.into(), "idle".into()], ..Subjects::nameless("faces") };

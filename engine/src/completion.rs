@@ -1,5 +1,5 @@
-//! The completion map: the records at or after a committed position that have ended, or that are published and have
-//! not ended. A commit carries it in its metadata, beside the position.
+//! The completion map: the records at or after a committed offset that have ended, or that are published and have
+//! not ended. A commit carries it in its metadata, beside the offset.
 //!
 //! [`Progress`] holds both sets. `completion/text.rs` has its [`encode`](Progress::encode) and
 //! [`decode`](Progress::decode), `completion/body.rs` the format of the bytes, and `completion/plan.rs` the search

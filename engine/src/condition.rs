@@ -19,7 +19,7 @@ pub enum Work {
     Read,
     /// To publish results, dead letters and late records.
     Publish,
-    /// To commit positions, alone or in a transaction.
+    /// To commit offsets, alone or in a transaction.
     Commit,
 }
 

@@ -163,7 +163,7 @@ pub struct DeliverySpec {
 /// The reaction to an undeliverable record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUndeliverable {
-    /// The pipeline ends, and no position is committed past it.
+    /// The pipeline ends, and no offset is committed past it.
     #[default]
     Stop,
     /// The record is counted, logged and lost.
@@ -201,7 +201,7 @@ pub struct Limits {
     pub max_drift: Option<Duration>,
     /// The longest time of an orderly stop before it is cut short.
     pub stop_within: Duration,
-    /// The interval between commits of positions.
+    /// The interval between commits of offsets.
     pub commit_every: Duration,
 }
 

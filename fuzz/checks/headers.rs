@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lockstep_engine::budget::Budget;
 use lockstep_engine::ingest::InputSpec;
+use lockstep_engine::ingest::parse::parse_record;
 use lockstep_engine::ingest::streams::KnownStreams;
-use lockstep_engine::ingest::understand::understand;
 use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::position::{InputId, Position};
 use lockstep_engine::sample::{Header, Record};
@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
     };
     let budget = Budget::new(1 << 20);
     let spec = spec();
-    match understand(record, &spec, 1, &budget, &mut KnownStreams::default()) {
+    match parse_record(record, &spec, 1, &budget, &mut KnownStreams::default()) {
         Ok(sample) => {
             assert_eq!(sample.media.modality(), Modality::Text);
             assert!(sample.event_time >= now.before(spec.max_past));

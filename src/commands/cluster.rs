@@ -75,7 +75,7 @@ mod tests {
         \"compression.type\" = \"zstd\"\n[steps]\nmistakes = \"elsewhere\"\n";
 
     #[test]
-    fn a_configuration_says_how_to_reach_the_brokers_and_brokers_on_the_command_line_win() {
+    fn brokers_of_the_command_line_override_the_configuration() {
         let found = spec("--config FILE", SECURED).unwrap();
         assert_eq!(found.brokers, "kafka:9093");
         assert_eq!(found.consumer["security.protocol"], "ssl");

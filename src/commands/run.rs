@@ -202,7 +202,7 @@ fn resize_on_signals(status: &Arc<Status>) -> Result<(), Failure> {
     let status = Arc::clone(status);
     std::thread::Builder::new().name("resize-signals".into()).spawn(move || {
         for signal in signals.forever() {
-            status.shards.ask_for(if signal == SIGUSR1 { 1 } else { -1 });
+            status.shards.override_by(if signal == SIGUSR1 { 1 } else { -1 });
         }
     })?;
     Ok(())

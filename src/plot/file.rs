@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_takes_the_place_of_a_longer_one_only_once_it_is_there() {
+    fn picture_replaces_a_longer_one_once_it_is_complete() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.svg");
         std::fs::write(&path, "one from yesterday").expect("written");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_picture_no_file_is_left_and_what_cannot_be_written_is_named() {
+    fn picture_that_fails_leaves_no_file_and_names_the_path() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.svg");
         drop(PlotFile::open(&path).expect("it can be written"));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_goes_to_a_file_that_says_that_it_is_svg_and_to_no_other() {
+    fn picture_goes_to_svg_files_only() {
         for (name, is_right) in [
             ("x.svg", true),
             ("a/b.SVG", true),

@@ -14,7 +14,7 @@ use crate::process::{Ended, Lockstep};
 over_each_broker!(
     dead_letter_put_back_after_a_fix_gets_its_result,
     replay_puts_each_dead_letter_back_once,
-    a_replay_that_is_stopped_goes_on_and_one_that_is_killed_loses_nothing,
+    replay_resumes_after_a_stop_and_survives_a_kill,
 );
 
 /// `lockstep dlq ACTION` about a topic.
@@ -196,7 +196,7 @@ fn replay_puts_each_dead_letter_back_once(broker: &Broker) {
     assert_eq!(numbers, (0..LETTERS).filter(|number| *number != 7).collect::<Vec<_>>());
 }
 
-fn a_replay_that_is_stopped_goes_on_and_one_that_is_killed_loses_nothing(broker: &Broker) {
+fn replay_resumes_after_a_stop_and_survives_a_kill(broker: &Broker) {
     const LETTERS: usize = 6000;
     let pipeline = Pipeline::of(broker, BYTES);
     pipeline.create_topics(&["bytes"], 2);

@@ -11,14 +11,14 @@ use crate::broker::Broker;
 use crate::pipeline::{BYTES, Pipeline};
 use crate::process::{Ended, Lockstep, PATIENCE};
 
-over_each_broker!(what_is_asked_for_by_hand_comes_while_records_do_and_loses_repeats_and_reorders_nothing);
+over_each_broker!(manual_override_resizes_without_loss_repeat_or_reorder);
 
 const STREAMS: usize = 12;
 const ROUNDS: usize = 5;
 const RECORDS: usize = 50;
 const TOKEN: &str = "of-the-tests-alone-and-long";
 
-fn what_is_asked_for_by_hand_comes_while_records_do_and_loses_repeats_and_reorders_nothing(broker: &Broker) {
+fn manual_override_resizes_without_loss_repeat_or_reorder(broker: &Broker) {
     let pipeline = Pipeline::of(broker, BYTES);
     pipeline.create_topics(&["bytes"], 2);
     let mut run = pipeline.run(&[("LOCKSTEP_HTTP", "127.0.0.1:0"), ("LOCKSTEP_HTTP_TOKEN", TOKEN)]);

@@ -96,7 +96,7 @@ fn topic_limit_below_a_batch_loses_no_result() {
 
 /// The limit is lowered behind the back of a process that knows another one.
 #[test]
-fn topic_limit_lowered_while_running_loses_nothing_and_transactions_keep_order() {
+fn lowered_topic_limit_loses_nothing_and_keeps_the_order() {
     let Some(broker) = Broker::apache_kafka() else { return };
     for more in ["", EXACTLY_ONCE] {
         let pipeline = pipeline(&broker, more);
@@ -122,7 +122,7 @@ fn topic_limit_lowered_while_running_loses_nothing_and_transactions_keep_order()
 }
 
 #[test]
-fn result_refused_alone_is_a_dead_letter_and_its_neighbours_are_results() {
+fn refused_result_is_dead_lettered_beside_good_neighbours() {
     let Some(broker) = Broker::apache_kafka() else { return };
     for more in ["", EXACTLY_ONCE] {
         let pipeline = pipeline(&broker, more);
@@ -140,7 +140,7 @@ fn result_refused_alone_is_a_dead_letter_and_its_neighbours_are_results() {
 }
 
 #[test]
-fn record_of_which_nothing_is_taken_stops_the_pipeline_unless_it_may_be_lost() {
+fn undeliverable_record_stops_the_pipeline_unless_droppable() {
     let Some(broker) = Broker::apache_kafka() else { return };
     for (more, lost) in
         [("", false), (EXACTLY_ONCE, false), ("[delivery]\non_undeliverable = \"drop\"\n", true)]
@@ -163,7 +163,7 @@ fn record_of_which_nothing_is_taken_stops_the_pipeline_unless_it_may_be_lost() {
 }
 
 #[test]
-fn dead_letter_that_is_too_large_goes_as_a_stub_with_its_reason_and_origin() {
+fn oversized_dead_letter_is_sent_as_a_stub() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let pipeline = pipeline(&broker, "");
     set(&pipeline, &broker, "dead-letters", &[("max.message.bytes", "900")]);
@@ -216,7 +216,7 @@ fn topic_compacted_while_running_gets_stubs_with_a_key() {
 }
 
 #[test]
-fn dead_letters_of_1970_are_stamped_with_the_time_of_writing_and_keep_their_own() {
+fn dead_letters_of_1970_get_the_time_of_writing() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let pipeline = pipeline(&broker, "");
     let mut producer = broker.producer();
@@ -231,7 +231,7 @@ fn dead_letters_of_1970_are_stamped_with_the_time_of_writing_and_keep_their_own(
 }
 
 #[test]
-fn results_whose_event_time_the_topic_refuses_are_stamped_with_the_time_of_writing() {
+fn results_of_a_refused_event_time_get_the_time_of_writing() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let pipeline = pipeline(&broker, "");
     set(&pipeline, &broker, "results", &[("message.timestamp.before.max.ms", "3600000")]);

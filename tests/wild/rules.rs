@@ -86,7 +86,7 @@ fn a_duplicate_that_is_meant_is_counted_and_told() {
 }
 
 #[test]
-fn records_of_one_millisecond_have_one_result_each_when_the_process_is_killed() {
+fn records_of_one_millisecond_have_one_result_after_a_kill() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let text = format!("{BYTES}\n[delivery]\nguarantee = \"exactly-once\"");
     let text = text.replace("name = \"NAME\"", "name = \"NAME\"\nshards = 2");

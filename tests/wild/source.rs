@@ -115,7 +115,7 @@ fn two_partitioners_are_said_by_each_process_with_the_remedy() {
 }
 
 #[test]
-fn another_pipeline_in_the_group_ends_the_one_that_lacks_partitions() {
+fn second_pipeline_in_the_group_ends_the_one_without_partitions() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let two = Two::new(&broker);
     let mut both = two.run("both", &["cam", "sensor"]);
@@ -130,7 +130,7 @@ fn another_pipeline_in_the_group_ends_the_one_that_lacks_partitions() {
 }
 
 #[test]
-fn partitions_added_to_one_input_end_the_pipeline_with_the_reason() {
+fn partitions_added_to_one_input_end_the_pipeline() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let two = Two::new(&broker);
     let mut process = two.run("both", &["cam", "sensor"]);
@@ -171,7 +171,7 @@ fn a_second_process_with_the_same_name_is_said_by_the_first() {
 }
 
 #[test]
-fn a_process_that_was_killed_gets_its_name_back_by_the_protocol_that_holds_it() {
+fn killed_process_gets_its_static_membership_back() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let two = Two::new(&broker);
     let file = two.file("both", &["cam", "sensor"]);
@@ -195,7 +195,7 @@ fn a_process_that_was_killed_gets_its_name_back_by_the_protocol_that_holds_it() 
 }
 
 #[test]
-fn one_of_two_inputs_that_is_deleted_while_they_are_read_ends_the_process_with_its_name() {
+fn deleted_input_ends_the_process_with_its_name() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let two = Two::new(&broker);
     let mut process = two.run("both", &["cam", "sensor"]);
@@ -210,7 +210,7 @@ fn one_of_two_inputs_that_is_deleted_while_they_are_read_ends_the_process_with_i
 }
 
 #[test]
-fn only_input_that_is_deleted_is_named_though_nothing_is_left_to_commit() {
+fn deleted_only_input_is_named_without_a_commit() {
     let Some(broker) = Broker::apache_kafka() else { return };
     let two = Two::new(&broker);
     let mut process = two.run("one", &["cam"]);

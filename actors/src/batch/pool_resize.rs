@@ -48,7 +48,7 @@ impl BatchStage {
     /// Takes the next steps towards the desired number.
     pub(super) fn settle(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
         while self.moving.is_none()
-            && let Some(asked) = self.pool.counts.asked()
+            && let Some(asked) = self.pool.counts.desired()
         {
             let (asked, present) = (asked.clamp(1, MOST_INSTANCES), self.pool.len());
             if asked < present {
@@ -66,7 +66,7 @@ impl BatchStage {
 
     /// Returns the time of the next try to load a model after a failed one.
     pub(super) fn next_try(&self) -> Option<Timestamp> {
-        let is_wanted = self.pool.counts.asked().is_some_and(|asked| asked > self.pool.len());
+        let is_wanted = self.pool.counts.desired().is_some_and(|asked| asked > self.pool.len());
         self.pool.not_before().filter(|_| is_wanted)
     }
 

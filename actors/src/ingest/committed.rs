@@ -4,7 +4,7 @@ use lockstep_engine::completion::Progress;
 use lockstep_engine::ingest::InputSpec;
 use lockstep_engine::ingest::source::Assigned;
 
-/// Returns the progress in the metadata of a partition's last commit: the records after the position that have ended, and those
+/// Returns the progress in the metadata of a partition's last commit: the records after the offset that have ended, and those
 /// that are published.
 pub(super) fn committed_progress(inputs: &[InputSpec], assigned: &Assigned) -> Progress {
     let Some(commit) = &assigned.committed else { return Progress::default() };

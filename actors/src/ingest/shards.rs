@@ -38,7 +38,7 @@ pub struct Shards {
 impl Shards {
     /// Starts the desired number of shards, or `count`. `bounds` are the bounds of alignment of the whole process.
     pub fn start(count: usize, mut start: StartShard, bounds: Bounds, status: Arc<Status>) -> Self {
-        let count = status.shards.asked().unwrap_or(count).clamp(1, MOST_SHARDS);
+        let count = status.shards.desired().unwrap_or(count).clamp(1, MOST_SHARDS);
         let mailboxes = (0..count).map(|shard| start(shard, count)).collect();
         status.shards.set_current(count);
         telemetry::shards::count(count);
@@ -99,7 +99,7 @@ impl Shards {
     /// Ends a move when all streams have arrived, and begins one if another number of shards is desired.
     pub(super) fn check(&mut self, now: Timestamp, out: &mut Outbox<IngestMessage>) {
         self.end_move(now, out);
-        if let Some(asked) = self.status.shards.asked() {
+        if let Some(asked) = self.status.shards.desired() {
             self.resize(asked, now, out);
         }
         self.next_check = now.after(if self.moving.is_some() { CHECK_WHILE_MOVING } else { CHECK_EVERY });

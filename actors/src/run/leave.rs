@@ -1,4 +1,4 @@
-//! The orderly stop of a pipeline: drains it within the deadline, commits its positions and leaves the group.
+//! The orderly stop of a pipeline: drains it within the deadline, commits its offsets and leaves the group.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(super) async fn stop_in_order(
         drained = tokio::time::timeout(within, drained) => {
             leave(source, publish, drained == Ok(true), since, within).await
         }
-        // Without the failed actor the other records cannot end. The positions of ended records are committed.
+        // Without the failed actor the other records cannot end. The offsets of ended records are committed.
         Some(why) = failed.recv() => {
             let _cut_short = leave(source, publish, false, since, within).await;
             PipelineEnd::CutShort(format!("{why}; records that had not ended are not committed and will be read again"))

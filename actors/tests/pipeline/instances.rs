@@ -48,7 +48,7 @@ fn assert_counted_through(world: &World, each: i64) {
 }
 
 fn ask(world: &World, instances: usize) {
-    world.status.instances_of("echo").ask(instances);
+    world.status.instances_of("echo").override_with(instances);
 }
 
 fn current(world: &World) -> usize {
@@ -110,7 +110,7 @@ fn new_instance_takes_batches_once_its_model_is_loaded() {
     world.wait_for("a load", |world| world.loads() == 2);
     world.wait_for("the commit", |world| world.committed() == Some(STREAMS * 50));
     let instances = world.status.instances_of("echo");
-    assert_eq!((instances.current(), instances.asked(), instances.coming().is_loading), (1, Some(2), true));
+    assert_eq!((instances.current(), instances.desired(), instances.coming().is_loading), (1, Some(2), true));
     assert!(world.status.is_ready(), "nobody waits for it");
     world.loading_held.store(false, Ordering::SeqCst);
     world.notify();
@@ -159,7 +159,7 @@ fn failed_instance_load_is_not_retried_for_ever() {
     ask(&world, 3);
     let instances = world.status.instances_of("echo");
     world.wait_for("it to be given up", |_| instances.coming().most == Some(1));
-    assert_eq!(instances.asked(), Some(1), "no more is asked for than can be had");
+    assert_eq!(instances.desired(), Some(1), "no more is asked for than can be had");
     let coming = instances.coming();
     assert_eq!((coming.failures, coming.is_loading, world.loads()), (3, false, 4));
     assert!(coming.last_error.unwrap().contains("told to"));

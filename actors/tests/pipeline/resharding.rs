@@ -61,7 +61,7 @@ fn hammer(rebalance_each: usize) {
     let mut shards = 2;
     for round in 0..60 {
         shards = [5, 1, 3, 2, 8, 7, 1, 4][round % 8];
-        world.status.shards.ask(shards);
+        world.status.shards.override_with(shards);
         if rebalance_each > 0 && round % rebalance_each == 0 {
             world.rebalances.fetch_add(1, Ordering::SeqCst);
         }
@@ -95,14 +95,14 @@ fn stop_during_a_move_commits_exactly_the_ended_records() {
         let world = Arc::new(World::default());
         let running = Running::start_with(world.clone(), records(100), waiting_pipeline());
         world.wait_for("some results", |world| world.sent_to("results").len() > 40 * round);
-        world.status.shards.ask(shards);
+        world.status.shards.override_with(shards);
         world.wait_for("another number of shards", |world| world.status.shards.current() == shards);
         assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
         let given = given(&world);
         for (stream, times) in &given {
             assert!(times.iter().copied().eq(0..times.len() as i64), "of {stream}: {times:?}");
         }
-        // Every record before the position has its result.
+        // Every record before the offset has its result.
         for offset in 0..world.committed().unwrap_or(0) {
             let (stream, time) = (format!("camera-{}", offset % STREAMS), (offset / STREAMS) ^ 1);
             assert!(given.get(&stream).is_some_and(|times| times.contains(&time)), "{stream} at {time}");

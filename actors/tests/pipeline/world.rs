@@ -442,7 +442,7 @@ fn play(world: Arc<World>, records: Vec<Record>, mut sink: Box<dyn SourceSink>) 
                 assigned.push(Assigned { partition, start: NextOffset(0), committed: None });
             }
         }
-        let carried = SourceEvent::Carried(vec![(PARTITION.partition, world.carried())]);
+        let carried = SourceEvent::StreamStates(vec![(PARTITION.partition, world.carried())]);
         for event in [carried, SourceEvent::Assigned(assigned)] {
             if !offer(&world, &stopped, &mut *sink, event) {
                 return;

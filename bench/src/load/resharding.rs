@@ -59,7 +59,7 @@ pub(super) fn run(ground: &Ground) -> Result<Vec<Case>, Failure> {
                 && let Some(to) = numbers.next()
             {
                 asked.push((Timestamp::now(), ShardResize { from: live.status.shards.current(), to }));
-                live.status.shards.ask(to);
+                live.status.shards.override_with(to);
                 next = due.after(every);
             }
         })?;

@@ -1,7 +1,7 @@
 //! The membership under which a process owns its partitions: its member id, and the generation of its group.
 //!
-//! A transaction that commits positions names both, and the broker refuses it after a newer generation. So a process that the group
-//! has given up cannot commit positions of partitions that another process owns. The transaction names the generation that assigned
+//! A transaction that commits offsets names both, and the broker refuses it after a newer generation. So a process that the group
+//! has given up cannot commit offsets of partitions that another process owns. The transaction names the generation that assigned
 //! the partitions, and never a later one.
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Membership {
         *self.0.lock() = MemberState { member: None, is_over: true };
     }
 
-    /// The member as which transactions commit positions; none while it owns no partitions.
+    /// The member as which transactions commit offsets; none while it owns no partitions.
     pub(super) fn current(&self) -> Option<Arc<ConsumerGroupMetadata>> {
         self.0.lock().member.clone()
     }

@@ -31,7 +31,7 @@ const fn no(client: Client, name: &'static str, why: &'static str) -> Fixed {
     Fixed { client, name, value: None, why }
 }
 
-const POSITIONS: &str = "a position is committed only when all before it have ended";
+const OFFSETS: &str = "an offset is committed only when all before it have ended";
 const RANGE: &str = "all inputs of a stream must meet in one process, which takes range";
 const ACKS: &str = "a result counts only when all in-sync replicas have it";
 const BROKERS: &str = "the brokers are named by kafka.brokers";
@@ -46,8 +46,8 @@ const FIXED: &[Fixed] = &[
         "1000",
         "lag and health are read from statistics once a second",
     ),
-    set(Client::Consumer, "enable.auto.commit", "false", POSITIONS),
-    set(Client::Consumer, "enable.auto.offset.store", "false", POSITIONS),
+    set(Client::Consumer, "enable.auto.commit", "false", OFFSETS),
+    set(Client::Consumer, "enable.auto.offset.store", "false", OFFSETS),
     set(
         Client::Consumer,
         "auto.offset.reset",

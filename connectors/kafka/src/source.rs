@@ -54,7 +54,7 @@ pub struct SourceParts<'a> {
     /// soft: a fetch brings at least one batch, however large. A partition's share is never less than 128 KiB, and a small share
     /// is not used whole.
     pub prefetch: usize,
-    /// Receives every assignment, for a sink that commits positions in transactions.
+    /// Receives every assignment, for a sink that commits offsets in transactions.
     pub membership: Arc<Membership>,
     /// Receives what keeps the source from reading and committing.
     pub conditions: Arc<dyn Conditions>,

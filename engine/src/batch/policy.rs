@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_include_their_start_exclude_their_end_and_span_midnight() {
+    fn hours_include_their_start_and_span_midnight() {
         let at = |text: &str| Timestamp::parse_rfc3339(&format!("2026-03-01T{text}Z")).expect(text);
         let night: Hours = "22:00-06:00".parse().expect("hours");
         for (time, within) in [

@@ -1,4 +1,4 @@
-//! The binary format of stretches, relative to the committed position (the base).
+//! The binary format of stretches, relative to the committed offset (the base).
 //!
 //! The body is a row of segments. Each begins with two numbers, as LEB128 of at most 63 bits. The first is the number
 //! of offsets from the end of the segment before it (at first, from the base). The second is the head. A head of

@@ -4,7 +4,7 @@ use super::plan::plan;
 use super::{CompletionMap, Run, Segment};
 use crate::position::{NextOffset, Offset};
 
-/// The states of the records at or after a committed position, as in the metadata of the commit.
+/// The states of the records at or after a committed offset, as in the metadata of the commit.
 ///
 /// After a restart a record is read again unless it has ended. A record can be in a published result and still wait
 /// for further results. The restarted pipeline must know that: whatever its outcome, such a record is not lost.

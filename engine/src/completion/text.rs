@@ -4,11 +4,11 @@
 //!
 //! - the version of all that follows (1 byte, now 1);
 //! - the form (1 byte: 0 plain, 1 deflated by RFC 1951);
-//! - a checksum (4 bytes, little endian): CRC-32 as in ISO 3309 of the committed position as 8 bytes, little endian,
+//! - a checksum (4 bytes, little endian): CRC-32 as in ISO 3309 of the committed offset as 8 bytes, little endian,
 //!   then version, form and body;
 //! - the body.
 //!
-//! The checksum covers the position because the map of one position is meaningless for another.
+//! The checksum covers the offset because the map of one offset is meaningless for another.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -44,7 +44,7 @@ pub enum MapError {
     /// Another version of Lockstep wrote it, in another format.
     #[error("it has version {0}, and this Lockstep reads version {VERSION}")]
     Version(u8),
-    /// It is damaged, or belongs to another position.
+    /// It is damaged, or belongs to another offset.
     #[error("it is broken: {0}")]
     Broken(String),
 }
@@ -85,7 +85,7 @@ impl Progress {
     /// Its memory is bounded for any text (see [`MAX_BODY`]), and its time is proportional to the text's length.
     ///
     /// # Errors
-    /// If the text is not a map, or a map of another position.
+    /// If the text is not a map, or a map of another offset.
     pub fn decode(base: NextOffset, metadata: &str) -> Result<Self, MapError> {
         if metadata.is_empty() {
             return Ok(Self::default());
@@ -102,7 +102,7 @@ impl Progress {
             return Err(MapError::Version(*version));
         }
         if u32::from_le_bytes([*c0, *c1, *c2, *c3]) != checksum(base, *form, body) {
-            return Err(broken("its checksum is not that of the map and the position"));
+            return Err(broken("its checksum is not that of the map and the offset"));
         }
         let inflated;
         let body = match *form {

@@ -12,7 +12,7 @@ use crate::time::{Timestamp, nanos};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// Records that have been read wait for space in the next actor's mailbox.
-    Room,
+    Backpressure,
     /// The byte budget is used up, and only bundles under way can free some of it.
     Memory,
     /// Some inputs cannot be read: brokers are unreachable, or a permission is missing. That is not silence.
@@ -46,9 +46,9 @@ impl IntakeClock {
 
     /// Begins or ends a hold, at this wall time.
     pub fn set(&mut self, hold: Hold, is_held: bool, wall: Timestamp) {
-        let [room, memory, unreadable, apart] = &mut self.held;
+        let [backpressure, memory, unreadable, apart] = &mut self.held;
         *match hold {
-            Hold::Room => room,
+            Hold::Backpressure => backpressure,
             Hold::Memory => memory,
             Hold::Unreadable => unreadable,
             Hold::Apart => apart,
@@ -74,10 +74,10 @@ mod tests {
     fn intake_clock_stops_during_holds_and_resumes_where_it_stopped() {
         let mut clock = IntakeClock::default();
         assert_eq!(clock.at(at(100)), at(100));
-        clock.set(Hold::Room, true, at(100));
+        clock.set(Hold::Backpressure, true, at(100));
         assert_eq!(clock.at(at(150)), at(100));
         clock.set(Hold::Memory, true, at(160));
-        clock.set(Hold::Room, false, at(170));
+        clock.set(Hold::Backpressure, false, at(170));
         assert_eq!(clock.at(at(180)), at(100));
         clock.set(Hold::Memory, false, at(190));
         assert_eq!(clock.at(at(190)), at(100));
@@ -97,7 +97,7 @@ mod tests {
                 prop_assert_eq!(clock.at(at(wall)), at(gone));
                 prop_assert!(clock.at(at(wall)) >= before);
                 held[which] = is_held;
-                clock.set([Hold::Room, Hold::Memory, Hold::Unreadable, Hold::Apart][which], is_held, at(wall));
+                clock.set([Hold::Backpressure, Hold::Memory, Hold::Unreadable, Hold::Apart][which], is_held, at(wall));
             }
         }
     }

@@ -41,7 +41,7 @@ fn gate_pauses_the_inputs_ahead_first() {
 }
 
 #[test]
-fn gate_pauses_the_input_behind_only_while_bundles_are_under_way() {
+fn gate_pauses_the_input_behind_only_beside_bundles_in_flight() {
     let mut gate = gate(no_drift());
     assert!(!gate.is_full());
     assert_eq!(gate.decide(100, true, at(0)).map(<[_]>::len), Some(3));

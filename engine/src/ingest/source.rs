@@ -17,7 +17,7 @@ pub enum SourceEvent {
     },
     /// The stream state in the changelog of partitions that are about to be assigned: for each partition number, the
     /// latest value of each key.
-    Carried(Vec<(i32, Vec<(Bytes, Bytes)>)>),
+    StreamStates(Vec<(i32, Vec<(Bytes, Bytes)>)>),
     /// Partitions that have been assigned.
     Assigned(Vec<Assigned>),
     /// Partitions that are being revoked. The source waits, for a bounded time, until `done` is dropped, so that the
@@ -120,13 +120,13 @@ pub trait SourceControl: Send + Sync {
     /// Pauses exactly these partitions for this reason. Partitions paused for another reason stay paused.
     fn set_paused(&self, why: Pause, paused: Vec<PartitionId>);
 
-    /// Commits these positions. Best effort: a later commit covers an earlier one that failed.
+    /// Commits these offsets. Best effort: a later commit covers an earlier one that failed.
     fn commit(&self, commits: Vec<Commit>);
 
     /// Stops deliveries. The member leaves its group by [`Self::close`].
     fn stop(&self);
 
-    /// Commits these positions synchronously, leaves the group and ends the source's thread. May block for up to the
+    /// Commits these offsets synchronously, leaves the group and ends the source's thread. May block for up to the
     /// given time.
     ///
     /// # Errors

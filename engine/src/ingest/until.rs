@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_read_ends_at_a_marker_by_the_source_or_a_later_record() {
+    fn bounded_read_ends_by_a_report_or_by_a_later_record() {
         let mut until = two();
         until.assign(partition(0), NextOffset(0));
         until.assign(partition(1), NextOffset(0));

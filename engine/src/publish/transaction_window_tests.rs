@@ -119,7 +119,7 @@ fn window_of_a_fast_broker_is_wide_soon() {
 }
 
 #[test]
-fn window_stays_while_nothing_is_sent_and_narrows_when_acknowledgements_are_late() {
+fn window_narrows_only_by_late_acknowledgements() {
     let mut window = TransactionWindow::new(TIMEOUT);
     let at = Timestamp::from_millis;
     window.sent(1 << 30, at(500));

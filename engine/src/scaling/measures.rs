@@ -15,7 +15,7 @@ pub enum Scaled {
 /// Measures of the load at one moment, of this process alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measures {
-    /// The consumer lag: records between the position read and the ends of the partitions.
+    /// The consumer lag: records between the offset read and the ends of the partitions.
     pub lag: u64,
     /// The age of the oldest event that waits in Kafka; `None` if unknown.
     pub age: Option<Duration>,

@@ -44,7 +44,7 @@ pub struct StageWork {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct PartitionMeter {
-    /// Records between the position read and the end, at the last report.
+    /// Records between the offset read and the end, at the last report.
     lag: Option<u64>,
     /// Records read since that report.
     read: u64,
@@ -116,7 +116,7 @@ impl Meter {
         }
     }
 
-    /// Reports the number of records between the position read and the end of a partition.
+    /// Reports the number of records between the offset read and the end of a partition.
     pub fn lag(&mut self, partition: PartitionId, records: u64) {
         let Some(partition) = self.partitions.get_mut(&partition) else { return };
         if let Some(before) = partition.lag.replace(records) {

@@ -10,7 +10,7 @@ use crate::position::PartitionId;
 pub(super) fn describe() {
     describe_gauge!(
         "lockstep_consumer_lag_records",
-        "records between the read position and the end of the readable part of a partition"
+        "records between the offset read and the end of the readable part of a partition"
     );
     describe_gauge!(
         "lockstep_held_back_records",

@@ -51,7 +51,7 @@ fn try_out(policy: AlignPolicy, input: &str) -> (Vec<String>, String, Summary) {
 }
 
 #[test]
-fn samples_go_in_and_bundles_come_out_in_the_order_in_which_they_close() {
+fn dry_run_prints_bundles_in_the_order_in_which_they_close() {
     let (lines, errors, summary) = try_out(
         policy(Missing::Emit),
         r#"{"stream":"a","input":"text","event_time_ns":950,"id":"t"}
@@ -146,7 +146,7 @@ fn a_bundle_that_a_policy_drops_says_so() {
 }
 
 #[test]
-fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
+fn evicted_samples_are_printed_with_their_bound() {
     let bounds = Bounds { stream_items: Some(3), stream_bytes: Some(100), ..Bounds::default() };
     let policy = AlignPolicy { bounds, ..policy(Missing::Emit) };
     let input = r#"{"stream":"a","input":"audio","event_time_ns":1,"id":"one"}
@@ -174,7 +174,7 @@ fn what_has_to_make_room_is_told_with_the_bound_that_asked_for_it() {
 }
 
 #[test]
-fn a_line_with_the_time_and_id_of_another_is_a_duplicate_and_one_without_id_is_not() {
+fn lines_are_duplicates_by_time_and_id() {
     let (lines, _, summary) = try_out(
         policy(Missing::Emit),
         r#"{"stream":"a","input":"audio","event_time_ns":1,"id":2}
@@ -356,7 +356,7 @@ fn the_picture_in_the_docs_is_what_is_drawn() {
 }
 
 #[test]
-fn a_range_and_a_stream_can_be_drawn_and_names_cannot_become_markup() {
+fn plot_draws_a_range_of_a_stream_and_escapes_names() {
     let line = |stream: &str, time: i64| {
         format!("{{\"stream\":\"{stream}\",\"input\":\"video\",\"event_time_ns\":{time}}}\n")
     };

@@ -161,7 +161,7 @@ fn input_that_may_not_be_read_is_not_silent() {
 /// A client without the right to read a topic's settings finds the refused record from refusals alone.
 #[test]
 #[ignore = "slow: make wild"]
-fn transaction_finds_the_refused_record_without_knowing_why_it_is() {
+fn transaction_finds_the_refused_record_without_the_reason() {
     let Some(broker) = Secured::broker() else { return };
     let pipeline = broker.pipeline("sasl_plaintext", &LIMITED);
     let config = std::fs::read_to_string(&pipeline.config).expect("it is there");

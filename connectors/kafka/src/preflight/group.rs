@@ -1,4 +1,4 @@
-//! Checks the right to read a consumer group. Brokers report the rights on a group only once it exists. So the check commits a position
+//! Checks the right to read a consumer group. Brokers report the rights on a group only once it exists. So the check commits an offset
 //! of a partition that does not exist: that needs the right, and changes nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};

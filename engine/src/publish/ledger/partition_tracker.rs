@@ -1,4 +1,4 @@
-//! The records in flight of one partition, in blocks of 64 offsets; its position and map.
+//! The records in flight of one partition, in blocks of 64 offsets; its offset and map.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ const SPARE: usize = 64;
 #[derive(Debug)]
 pub(super) struct PartitionTracker<T> {
     pub(super) assignment: u32,
-    /// The position as last reported, or as the removed blocks have left it.
+    /// The offset as last reported, or as the removed blocks have left it.
     next: NextOffset,
     /// The last consumed record.
     opened: Option<Offset>,
@@ -36,7 +36,7 @@ pub(super) struct PartitionTracker<T> {
     /// The average number of records in a block, times 256: a moving average.
     fill: u32,
     spare: Vec<Vec<RecordState>>,
-    /// True if the position or the map may have changed since the last report.
+    /// True if the offset or the map may have changed since the last report.
     pub(super) is_dirty: bool,
     /// True if the bounds may have changed since [`Self::pressure`] was last decided.
     pub(super) is_reshaped: bool,
@@ -69,7 +69,7 @@ impl<T> PartitionTracker<T> {
             rows: 0,
             fill: 64 << 8,
             spare: Vec::new(),
-            // The initial position is committed before any record has ended: the next owner must not begin behind it.
+            // The initial offset is committed before any record has ended: the next owner must not begin behind it.
             is_dirty: true,
             is_reshaped: false,
             pressure: None,
@@ -223,7 +223,7 @@ impl<T> PartitionTracker<T> {
         }
     }
 
-    /// The position of the first record that has not ended.
+    /// The offset of the first record that has not ended.
     pub(super) fn position(&mut self) -> NextOffset {
         let front = self.blocks.front().and_then(OffsetBlock::next);
         self.next = front.unwrap_or(self.next).max(self.next);

@@ -42,7 +42,7 @@ struct World {
     records: Vec<i64>,
     limit: usize,
     under_way: usize,
-    /// Records whose end was committed together with the position and map.
+    /// Records whose end was committed together with the offset and map.
     committed: BTreeSet<i64>,
     /// Records in a published result, ended or not, as of that commit.
     published: BTreeSet<i64>,

@@ -87,7 +87,7 @@ impl RestoredMap {
         self.ended.end().max(self.published.end())
     }
 
-    /// The position to which `next` can advance, since all records from there on had ended.
+    /// The offset to which `next` can advance, since all records from there on had ended.
     pub(super) fn through(&self, next: NextOffset) -> NextOffset {
         let met = self.ended.0.iter().take_while(|run| run.from.0 <= next.0).last();
         met.map_or(next, |run| run.to.max(next))

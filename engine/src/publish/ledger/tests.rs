@@ -12,7 +12,7 @@ fn at(offset: i64) -> Position {
     Position { partition: PARTITION, offset: Offset(offset) }
 }
 
-/// The positions to commit.
+/// The offsets to commit.
 fn committable<T>(ledger: &mut Ledger<T>) -> Vec<(PartitionId, NextOffset)> {
     ledger.committable().into_iter().map(|commit| (commit.partition, commit.next)).collect()
 }
@@ -68,11 +68,7 @@ fn leftovers_of_an_earlier_assignment_do_not_count() {
     ledger.open(at(0), new);
     ledger.end(at(0), old);
     ledger.revoke(PARTITION, old);
-    assert_eq!(
-        committable(&mut ledger),
-        [(PARTITION, NextOffset(0))],
-        "the initial position, and no further"
-    );
+    assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(0))], "the initial offset, and no further");
     ledger.end(at(0), new);
     assert_eq!(committable(&mut ledger), [(PARTITION, NextOffset(1))]);
 }

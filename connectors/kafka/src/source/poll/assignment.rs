@@ -1,4 +1,4 @@
-//! The lookup before an assignment: the positions at which reading begins, and the stream state of the partitions.
+//! The lookup before an assignment: the offsets at which reading begins, and the stream state of the partitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,16 +43,16 @@ impl AssignmentLookup {
     /// Asks the brokers, and waits for the answers.
     pub(super) fn run(&self, list: &[TopicPartition]) -> Result<AssignmentStarts, Cause> {
         let starts = self.positions(list).map_err(|error| match error.rdkafka_error_code() {
-            // The query asks for stable offsets, so it also waits while positions are part of an open transaction.
+            // The query asks for stable offsets, so it also waits while offsets are part of an open transaction.
             Some(RDKafkaErrorCode::OperationTimedOut) => Cause::passing(
-                "looking up where to read: the broker does not answer, or positions of the group are part of a \
+                "looking up where to read: the broker does not answer, or offsets of the group are part of a \
                  transaction that has not ended",
                 "a transaction of a process that has gone ends after transaction.timeout.ms; where this goes on for longer, \
                  `kafka-transactions.sh find-hanging` says what the broker holds open",
             ),
             _ => diagnosis::of_error("looking up where to read", &error),
         })?;
-        // After the positions: the changelog then holds all the state that led to them.
+        // After the offsets: the changelog then holds all the state that led to them.
         let states = match &self.changelog {
             Some(changelog) if !starts.is_empty() => {
                 let mut numbers: Vec<i32> = starts.iter().map(|t| t.id.partition).collect();

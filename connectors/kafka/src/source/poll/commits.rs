@@ -1,6 +1,6 @@
-//! The positions to commit, and the consequence of a commit that fails.
+//! The offsets to commit, and the consequence of a commit that fails.
 //!
-//! A stream that ends or falls silent has no later positions to make up for a failed commit. So a failed commit is repeated until
+//! A stream that ends or falls silent has no later offsets to make up for a failed commit. So a failed commit is repeated until
 //! it succeeds, or until the partitions belong to another member.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::timing::RETRY;
 /// The time after which an unanswered commit is reported as a condition.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
-/// Positions on their way to the brokers. One commit is pending at a time.
+/// Offsets on their way to the brokers. One commit is pending at a time.
 #[derive(Default)]
 pub(super) struct Commits {
     waiting: BTreeMap<PartitionId, Commit>,
@@ -81,14 +81,14 @@ impl Commits {
         Some(failure)
     }
 
-    /// Drops the positions of partitions that go to another member: they would be stale if the partitions came back.
+    /// Drops the offsets of partitions that go to another member: they would be stale if the partitions came back.
     pub(super) fn forget(&mut self, gone: &[PartitionId]) {
         for commits in [Some(&mut self.waiting), self.pending.as_mut()].into_iter().flatten() {
             commits.retain(|id, _| !gone.contains(id));
         }
     }
 
-    /// Returns true if no position waits and no commit is pending.
+    /// Returns true if no offset waits and no commit is pending.
     pub(super) fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.pending.is_none()
     }

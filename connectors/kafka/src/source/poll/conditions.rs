@@ -12,8 +12,8 @@ use crate::throttling::Throttling;
 
 /// The subject of conditions about the group.
 pub(super) const GROUP: &str = "group";
-/// The subject of conditions about the positions at which reading begins.
-const POSITIONS: &str = "positions";
+/// The subject of conditions about the offsets at which reading begins.
+const OFFSETS: &str = "offsets";
 
 /// The conditions of the source.
 pub(super) struct SourceConditions {
@@ -29,7 +29,7 @@ pub(super) struct SourceConditions {
 }
 
 /// A topic that cannot be read. librdkafka reports that once, and never that the topic can be read again. So the poll thread tries:
-/// it assigns the partitions again at their positions.
+/// it assigns the partitions again at their offsets.
 pub(super) struct UnreadableTopic {
     reported_at: Instant,
     tried_at: Option<Instant>,
@@ -88,11 +88,11 @@ impl SourceConditions {
     }
 
     pub(super) fn cannot_begin(&self, cause: Cause) {
-        self.reports.report(Work::Read, POSITIONS, cause);
+        self.reports.report(Work::Read, OFFSETS, cause);
     }
 
     pub(super) fn begins(&self) {
-        self.reports.done(Work::Read, POSITIONS);
+        self.reports.done(Work::Read, OFFSETS);
     }
 
     pub(super) fn cannot_commit(&self, cause: Cause) {

@@ -1,7 +1,7 @@
 //! Group membership of the poll thread: assignments, revocations, leaving.
 //!
 //! librdkafka waits, for as long as the group permits, until an assignment answers a rebalance. So its callback does no work. The
-//! loop goes on polling while it looks up positions, or while the pipeline finishes and commits the records of revoked partitions.
+//! loop goes on polling while it looks up offsets, or while the pipeline finishes and commits the records of revoked partitions.
 //!
 //! In the classic protocol every rebalance revokes and assigns all partitions. In the one of KIP-848 it revokes and assigns only
 //! the partitions that move, and the thread goes on reading the others.
@@ -57,7 +57,7 @@ impl Poller {
                     return;
                 };
                 let assigned = answer.and_then(|found| {
-                    self.held.extend(found.states.map(SourceEvent::Carried));
+                    self.held.extend(found.states.map(SourceEvent::StreamStates));
                     self.assign(found.partitions)
                         .map_err(|error| diagnosis::of_error("assigning partitions", &error))
                 });

@@ -23,7 +23,7 @@ fn commit_cause(error: &KafkaError, group: &str) -> Cause {
         Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
             diagnosis::lacks("READ", &format!("group {group}"))
         }
-        _ => diagnosis::of_error("positions cannot be committed", error),
+        _ => diagnosis::of_error("offsets cannot be committed", error),
     }
 }
 
@@ -49,7 +49,7 @@ impl Poller {
         if let Some(list) = self.commits.next(now, |id| self.owned.contains(id))
             && !self.committer.commit(commit_list(&self.join.topics, list))
         {
-            self.fail("cannot commit positions: the thread of commits has ended".into());
+            self.fail("cannot commit offsets: the thread of commits has ended".into());
         }
         failed
     }

@@ -13,7 +13,7 @@ pub(super) enum RebalanceStep {
     Settled,
     /// The assignment of partitions, not before the given time.
     Assigning(Vec<TopicPartition>, Instant),
-    /// The lookup of their positions and of their stream state.
+    /// The lookup of their offsets and of their stream state.
     LookingUp(Vec<TopicPartition>, OffsetQuery<AssignmentStarts>),
     /// The release of partitions by the pipeline, until the given time at the latest.
     Revoking(Vec<TopicPartition>, Arc<AtomicBool>, Instant),

@@ -43,13 +43,14 @@ fn with(headers: &[(&str, &str)]) -> Record {
 }
 
 fn sample(record: Record) -> Sample {
-    understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
+    parse_record(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
         .expect("a good record")
 }
 
 fn reason(record: Record) -> Reason {
-    let (record, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
-        .expect_err("a bad record");
+    let (record, fault) =
+        parse_record(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
+            .expect_err("a bad record");
     assert_eq!(record.position.offset.0, 7, "the record comes back for the dead letters");
     assert_eq!(fault.stage, StageKind::Ingest);
     fault.reason
@@ -74,7 +75,7 @@ fn headers_win_over_defaults() {
 
 /// The spellings of Kafka's clients, Spring, Knative and HTTP.
 #[test]
-fn header_names_are_compared_without_case_hyphens_and_underscores() {
+fn header_names_match_without_case_hyphens_and_underscores() {
     for name in [
         "content-type",
         "Content-Type",
@@ -104,7 +105,7 @@ fn header_names_are_compared_without_case_hyphens_and_underscores() {
 #[test]
 fn headers_that_say_different_content_types_are_refused_by_name() {
     let both = |first: (&str, &str), second: (&str, &str)| {
-        let (_, fault) = understand(
+        let (_, fault) = parse_record(
             with(&[first, second]),
             &spec(),
             1,
@@ -148,7 +149,7 @@ fn clock_offset_is_added_to_event_times_of_any_source() {
         let spec = InputSpec { clock_offset: offset, ..spec() };
         for record in [with(&[("ce_time", told)]), record()] {
             let plain = sample(record.clone()).event_time.as_nanos();
-            let shifted = understand(record, &spec, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
+            let shifted = parse_record(record, &spec, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
             assert_eq!(shifted.expect("a good record").event_time.as_nanos(), plain + offset);
         }
     }
@@ -171,7 +172,7 @@ fn duration_comes_from_a_header_or_of_sound_from_the_payload() {
     };
     let headers = vec![Header::new("duration-ns".to_string(), b"7".to_vec())];
     let chunk = Record { payload: vec![0; 64].into(), headers, ..record() };
-    let chunk = understand(chunk, &sound, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
+    let chunk = parse_record(chunk, &sound, 1, &Budget::new(1 << 20), &mut KnownStreams::default());
     assert_eq!(chunk.expect("a chunk").duration, Duration::from_millis(2));
 }
 
@@ -195,8 +196,9 @@ fn bad_record_is_returned_with_its_reason() {
 #[test]
 fn event_time_in_another_unit_is_reported_with_that_unit() {
     let told = |record| {
-        let (_, fault) = understand(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
-            .expect_err("out of range");
+        let (_, fault) =
+            parse_record(record, &spec(), 1, &Budget::new(1 << 20), &mut KnownStreams::default())
+                .expect_err("out of range");
         fault.message
     };
     let now = NOW.as_nanos();
@@ -225,7 +227,7 @@ fn event_time_in_another_unit_is_reported_with_that_unit() {
 fn a_sample_counts_against_the_budget_until_it_is_dropped() {
     let budget = Budget::new(1 << 20);
     let sample =
-        understand(record(), &spec(), 1, &budget, &mut KnownStreams::default()).expect("a good record");
+        parse_record(record(), &spec(), 1, &budget, &mut KnownStreams::default()).expect("a good record");
     assert!(budget.used() >= 7);
     drop(sample);
     assert_eq!(budget.used(), 0);

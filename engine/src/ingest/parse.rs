@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// # Errors
 /// The record itself and its fault; it becomes a dead letter.
 #[allow(clippy::result_large_err, reason = "the record is given back, not lost")]
-pub fn understand(
+pub fn parse_record(
     record: Record,
     spec: &InputSpec,
     assignment: u32,

@@ -51,7 +51,7 @@ impl Sink for Taken {
 struct Client {
     aborts: Arc<Mutex<usize>>,
     ends: Arc<Mutex<Vec<&'static str>>>,
-    /// The first offset of each commit.
+    /// The offsets of all commits.
     offsets: Arc<Mutex<Vec<i64>>>,
 }
 
@@ -67,7 +67,7 @@ impl Transactions for Client {
             }
             Ending::Commit(commits) => {
                 self.ends.lock().push("committed");
-                self.offsets.lock().extend(commits.first().map(|commit| commit.next.0));
+                self.offsets.lock().extend(commits.iter().map(|commit| commit.next.0));
                 Ended::AsAsked
             }
             Ending::Abort => {
@@ -506,4 +506,61 @@ fn transaction_closes_with_stream_state_and_takes_no_more() {
     world.step();
     assert_eq!(*world.client.ends.lock(), ["committed"]);
     assert_eq!((world.sent().len(), world.sent().last()), (4, Some(&3)));
+}
+
+#[test]
+fn aborted_offsets_are_committed_by_the_next_transaction() {
+    let mut world = transactional(10, usize::MAX, PLENTY);
+    let other = Position { partition: PartitionId { partition: 1, ..PARTITION }, offset: Offset(0) };
+    world.ledger.assign(other.partition, NextOffset(0), &Progress::default(), 1);
+    world.ledger.open(other, 1);
+    *world.client.aborts.lock() = 1;
+    world.step();
+    world.send(0);
+    assert_eq!(world.deliver(1), 1);
+    world.end(0);
+    world.step();
+    assert_eq!(*world.client.ends.lock(), ["aborted"]);
+    world.deliver(1);
+    world.ledger.end(other, 1);
+    world.step();
+    assert_eq!(*world.client.offsets.lock(), [1, 1], "of both partitions");
+}
+
+#[test]
+fn transaction_without_new_offsets_commits_the_present_ones() {
+    let mut world = transactional(10, usize::MAX, PLENTY);
+    world.step();
+    world.step();
+    assert_eq!(*world.client.offsets.lock(), [0]);
+    world.send(0);
+    assert_eq!(world.deliver(1), 1);
+    world.step();
+    assert_eq!(*world.client.offsets.lock(), [0, 0], "the broker fences by them");
+}
+
+#[test]
+fn aborts_because_of_poison_have_no_limit_and_others_have() {
+    let mut world = transactional(1, usize::MAX, PLENTY);
+    world.step();
+    for _ in 0..30 {
+        *world.sink.capacity.lock() = 1;
+        world.send(0);
+        assert!(world.refuse(Refusal::Poison).is_some());
+        world.step();
+    }
+    assert_eq!(*world.client.ends.lock(), ["doomed"; 30]);
+    world.send(0);
+    let fails = (0..30).any(|_| {
+        *world.sink.capacity.lock() = 1;
+        world.send_waiting();
+        assert!(world.refuse(Refusal::Passing).is_none());
+        world.millis += 1;
+        let now = world.now();
+        world.with(|guarantee, context| {
+            guarantee.do_due(now, context).unwrap();
+            guarantee.after_reports(now, context).is_err()
+        })
+    });
+    assert!(fails, "a record that never arrives fails the pipeline in the end");
 }

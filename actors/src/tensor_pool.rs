@@ -14,14 +14,14 @@ impl TensorPool {
 
     /// Returns a tensor whose elements have no meaning yet.
     pub fn take(&self, dtype: DType, shape: &[usize]) -> Tensor {
-        let count = shape.iter().product();
+        let bytes = shape.iter().product::<usize>() * dtype.size();
         let mut pool = self.0.lock();
-        let fits = |tensor: &Tensor| tensor.dtype() == dtype && tensor.capacity() >= count;
+        let fits = |tensor: &Tensor| tensor.capacity() >= bytes;
         let best = pool.iter().enumerate().filter(|(_, tensor)| fits(tensor));
         match best.min_by_key(|(_, tensor)| tensor.capacity()).map(|(place, _)| place) {
             Some(place) => pool
                 .remove(place)
-                .map_or_else(|| Tensor::zeros(dtype, shape), |tensor| tensor.reshaped(shape)),
+                .map_or_else(|| Tensor::zeros(dtype, shape), |tensor| tensor.reshaped(dtype, shape)),
             None => {
                 drop(pool);
                 Tensor::zeros(dtype, shape)
@@ -46,14 +46,17 @@ mod tests {
     fn tensor_pool_reuses_memory_that_fits() {
         let pool = TensorPool::default();
         let batch = pool.take(DType::U8, &[4, 100]);
-        let place = batch.as_u8().map(<[u8]>::as_ptr);
+        let place = batch.elements::<u8>().map(<[u8]>::as_ptr);
         pool.give([batch, Tensor::zeros(DType::F32, &[1000])]);
         assert_eq!(pool.take(DType::U8, &[5, 100]).shape(), [5, 100], "too large: new memory");
         let smaller = pool.take(DType::U8, &[3, 100]);
-        assert_eq!((smaller.shape(), smaller.as_u8().map(<[u8]>::as_ptr)), (&[3, 100][..], place));
+        assert_eq!((smaller.shape(), smaller.elements::<u8>().map(<[u8]>::as_ptr)), (&[3, 100][..], place));
         pool.give([smaller]);
         let whole = pool.take(DType::U8, &[400]);
-        assert_eq!((whole.as_u8().map(<[u8]>::len), whole.as_u8().map(<[u8]>::as_ptr)), (Some(400), place));
+        assert_eq!(
+            (whole.elements::<u8>().map(<[u8]>::len), whole.elements::<u8>().map(<[u8]>::as_ptr)),
+            (Some(400), place)
+        );
     }
 
     #[test]

@@ -4,12 +4,18 @@ use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::signature::{Signature, TensorSpec};
 use lockstep_engine::infer::step::{OutputView, Reduce, View};
-use lockstep_engine::tensor::DType;
 
 use super::inputs::check_name;
 use super::kinds::{any_number, boolean, count, path, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
+
+/// The element types that a view takes.
+#[derive(Clone, Copy, PartialEq)]
+enum Elements {
+    Any,
+    Floats,
+}
 
 const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
 
@@ -66,7 +72,7 @@ impl OutputReader<'_, '_> {
         match kind {
             "detections" => self.detections(has_image),
             "scores" => {
-                let output = self.main(&[DType::F32], None, "numbers");
+                let output = self.main(Elements::Floats, None, "numbers");
                 let reduce = self.section.or(
                     "reduce",
                     Reduce::default(),
@@ -81,25 +87,25 @@ impl OutputReader<'_, '_> {
                 Some(View::Scores { output: output?, reduce, threshold })
             }
             "topk" => {
-                let output = self.main(&[DType::F32], Some(2), "one number for each class");
+                let output = self.main(Elements::Floats, Some(2), "one number for each class");
                 let k = self.section.or("k", 5, count(1..=10_000));
                 let labels = self.labels();
                 let softmax = self.section.or("softmax", true, boolean);
                 Some(View::TopK { output: output?, k, labels, softmax })
             }
             "embedding" => {
-                let output = self.main(&[DType::F32], Some(2), "one vector a row");
+                let output = self.main(Elements::Floats, Some(2), "one vector a row");
                 let normalize = self.section.or("normalize", false, boolean);
                 Some(View::Embedding { output: output?, normalize })
             }
-            _ => self.main(&[], None, "anything").map(|output| View::Raw { output }),
+            _ => self.main(Elements::Any, None, "anything").map(|output| View::Raw { output }),
         }
     }
 
     /// Resolves the key `output`, by default the entry's own name.
-    fn main(&self, dtypes: &[DType], rank: Option<usize>, what: &str) -> Option<usize> {
+    fn main(&self, elements: Elements, rank: Option<usize>, what: &str) -> Option<usize> {
         let name = self.section.or("output", self.name.to_owned(), string);
-        self.resolve("output", &name, dtypes, rank, what)
+        self.resolve("output", &name, elements, rank, what)
     }
 
     fn detections(&self, has_image: bool) -> Option<View> {
@@ -109,18 +115,18 @@ impl OutputReader<'_, '_> {
                  image; use raw, or bind an image",
             );
         }
-        let output = |key: &str, example: &str, dtypes: &[DType], rank, what: &str| {
+        let output = |key: &str, example: &str, elements: Elements, rank, what: &str| {
             let name = self.section.required(key, example, string)?;
-            self.resolve(key, &name, dtypes, Some(rank), what)
+            self.resolve(key, &name, elements, Some(rank), what)
         };
-        let optional = |key: &str, dtypes: &[DType], rank, what: &str| {
+        let optional = |key: &str, elements: Elements, rank, what: &str| {
             let name = self.section.optional(key, string)?;
-            self.resolve(key, &name, dtypes, Some(rank), what)
+            self.resolve(key, &name, elements, Some(rank), what)
         };
-        let boxes = output("boxes", "boxes = \"boxes\"", &[DType::F32], 2, "[N, 4]");
-        let scores = output("scores", "scores = \"scores\"", &[DType::F32], 1, "[N]");
-        let classes = optional("classes", &[DType::I64, DType::F32], 1, "[N]");
-        let landmarks = optional("landmarks", &[DType::F32], 3, "[N, points, 2]");
+        let boxes = output("boxes", "boxes = \"boxes\"", Elements::Floats, 2, "[N, 4]");
+        let scores = output("scores", "scores = \"scores\"", Elements::Floats, 1, "[N]");
+        let classes = optional("classes", Elements::Any, 1, "[N]");
+        let landmarks = optional("landmarks", Elements::Floats, 3, "[N, points, 2]");
         let labels = self.labels();
         if labels.is_some() && !self.section.has("classes") {
             self.section.wrong("labels", "has no effect without classes; write classes = \"…\" or remove it");
@@ -152,7 +158,7 @@ impl OutputReader<'_, '_> {
         &self,
         key: &str,
         name: &str,
-        dtypes: &[DType],
+        elements: Elements,
         rank: Option<usize>,
         what: &str,
     ) -> Option<usize> {
@@ -171,11 +177,11 @@ impl OutputReader<'_, '_> {
             (true, Some(_)) => spec.shape.len().saturating_sub(1),
             _ => spec.shape.len(),
         };
-        let fits =
-            (dtypes.is_empty() || dtypes.contains(&spec.dtype)) && rank.is_none_or(|rank| rank == have);
+        let of_type = elements == Elements::Any || spec.dtype.is_float();
+        let fits = of_type && rank.is_none_or(|rank| rank == have);
         if !fits {
-            let dtype = dtypes.first().map(|dtype| format!("is {dtype} and ")).unwrap_or_default();
-            let message = format!("{name:?} is {spec}; choose an output that {dtype}holds {what}");
+            let floats = if elements == Elements::Floats { "is floating point and " } else { "" };
+            let message = format!("{name:?} is {spec}; choose an output that {floats}holds {what}");
             self.section.wrong(key, message);
             return None;
         }

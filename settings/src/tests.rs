@@ -449,7 +449,7 @@ fn settings_report_each_mistake_at_its_place_with_a_remedy() {
             "scores = \"landmarks\"",
             "\"landmarks\"",
             "steps.faces.outputs.faces.detections.scores",
-            &["that is f32 and holds [N]"],
+            &["that is floating point and holds [N]"],
         ),
         (
             "scores = { output = \"speech_probability\", reduce = \"max\", threshold = 0.5 }",

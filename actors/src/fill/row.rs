@@ -130,7 +130,7 @@ mod tests {
                 }
             }
         }
-        let filled = tensor.as_u8().expect("bytes");
+        let filled = tensor.elements::<u8>().expect("bytes");
         assert!(filled.chunks(4).zip(0u8..).all(|(row, job)| job % 21 == 20 || row == [job; 4]));
     }
 }

@@ -8,7 +8,7 @@ use lockstep_actors::PipelineEnd;
 use lockstep_engine::infer::changelog::Carried;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::sample::Record;
-use lockstep_engine::tensor::{Data, Tensor};
+use lockstep_engine::tensor::Tensor;
 
 use crate::world::{PARTITION, Running, World, counting_pipeline, first_value, record};
 
@@ -75,7 +75,7 @@ fn changelog_holds_the_state_after_the_last_bundle() {
     let carried = world.carried();
     let names: Vec<&[u8]> = carried.iter().map(|(key, _)| &**key).collect();
     assert_eq!(names, [b"echo:a", b"echo:b", b"echo:c"]);
-    let last = Tensor::new(vec![1], Data::U8(vec![(COUNT / 3) as u8])).unwrap();
+    let last = Tensor::new(vec![1], &[(COUNT / 3) as u8]).unwrap();
     for (_, value) in carried {
         assert_eq!(Carried::decode(&value).unwrap().rows, std::slice::from_ref(&last));
     }

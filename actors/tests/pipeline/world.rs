@@ -36,7 +36,7 @@ use lockstep_engine::publish::sink::{
 };
 use lockstep_engine::sample::Record;
 use lockstep_engine::supervision::breaker::BreakerState;
-use lockstep_engine::tensor::{Data, Tensor};
+use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 
 pub(crate) const PARTITION: PartitionId = PartitionId { input: InputId(0), partition: 0 };
@@ -685,7 +685,7 @@ impl Model for Echo {
         if self.name == "fallback" {
             return Ok(taken);
         }
-        let bytes = taken[0].as_u8().unwrap();
+        let bytes = taken[0].elements::<u8>().unwrap();
         let (model, device, message) = (self.name.clone(), "cpu".to_owned(), "told to".to_owned());
         if bytes.contains(&HANG) || one_of(&world.hanging_calls) {
             world.hang();
@@ -701,7 +701,7 @@ impl Model for Echo {
         if memory > 0 && rows > memory {
             return Err(BackendError::OutOfMemory { model, device, message });
         }
-        if let Some(Data::U8(counts)) = taken.get_mut(1).map(Tensor::data_mut) {
+        if let Some(counts) = taken.get_mut(1).and_then(Tensor::elements_mut::<u8>) {
             counts.iter_mut().for_each(|count| *count += 1);
         }
         Ok(taken)

@@ -21,7 +21,7 @@ pub(super) fn obey(model: &LoadModel, inputs: &[Tensor]) -> Result<(), BackendEr
     if !*IS_ASKED {
         return Ok(());
     }
-    let Some(bytes) = inputs.first().and_then(Tensor::as_u8) else { return Ok(()) };
+    let Some(bytes) = inputs.first().and_then(Tensor::elements::<u8>) else { return Ok(()) };
     let rows: Vec<&[u8]> = bytes.chunks(inputs[0].shape().last().copied().unwrap_or(1).max(1)).collect();
     let (model, device, message) = (named(model), "cpu".to_owned(), "as it was told to".to_owned());
     for command in rows.iter().filter_map(|row| row.get(8)) {

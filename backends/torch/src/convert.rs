@@ -1,6 +1,6 @@
 //! Tensors of the engine to tensors of libtorch and back.
 
-use lockstep_engine::tensor::{DType, Data, Tensor};
+use lockstep_engine::tensor::{DType, Tensor};
 use tch::{IValue, Kind, TchError};
 
 /// Memory on a device that takes one input of a model, call after call.
@@ -25,11 +25,7 @@ impl Staged {
             .map(|extent| i64::try_from(*extent))
             .collect::<Result<Vec<i64>, _>>()
             .map_err(|_| TchError::Shape(format!("{:?} is too large", tensor.shape())))?;
-        let (data, count, kind) = match tensor.data() {
-            Data::F32(values) => (values.as_ptr().cast::<u8>(), values.len(), Kind::Float),
-            Data::I64(values) => (values.as_ptr().cast::<u8>(), values.len(), Kind::Int64),
-            Data::U8(values) => (values.as_ptr().cast::<u8>(), values.len(), Kind::Uint8),
-        };
+        let (data, count, kind) = (tensor.bytes().as_ptr(), tensor.count(), kind_of(tensor.dtype()));
         // SAFETY: `data` points to as many initialised elements of `kind` as `size` says, which is a Tensor's
         // invariant, and `tensor` is borrowed until the end of this function. The view is only read, as the
         // source of a copy that is complete when the call returns, and is dropped here: no one else sees it.
@@ -50,29 +46,53 @@ impl Staged {
     }
 }
 
-/// A copy of a tensor in the engine's memory. Other floating-point types become f32, other signed
-/// integers i64, and bool u8.
-pub(crate) fn to_host(tensor: &tch::Tensor) -> Result<Tensor, TchError> {
+fn kind_of(dtype: DType) -> Kind {
+    match dtype {
+        DType::F32 => Kind::Float,
+        DType::F16 => Kind::Half,
+        DType::BF16 => Kind::BFloat16,
+        DType::F64 => Kind::Double,
+        DType::I8 => Kind::Int8,
+        DType::U8 => Kind::Uint8,
+        DType::I16 => Kind::Int16,
+        DType::I32 => Kind::Int,
+        DType::I64 => Kind::Int64,
+        DType::Bool => Kind::Bool,
+    }
+}
+
+/// A copy of a tensor in the engine's memory. It keeps its type, or takes the `declared` one if that holds all of its values:
+/// a wider type of the same kind, u8 for bool; or f32 for f64, which rounds.
+pub(crate) fn to_host(tensor: &tch::Tensor, declared: Option<DType>) -> Result<Tensor, TchError> {
     if !tensor.defined() {
         return Err(TchError::Kind("an undefined tensor".to_owned()));
     }
-    let (kind, dtype) = match tensor.f_kind()? {
-        Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16 => (Kind::Float, DType::F32),
-        Kind::Int64 | Kind::Int | Kind::Int16 | Kind::Int8 => (Kind::Int64, DType::I64),
-        Kind::Uint8 | Kind::Bool => (Kind::Uint8, DType::U8),
-        other => return Err(TchError::Kind(format!("a tensor of {other:?}, which has no counterpart here"))),
+    let kind = tensor.f_kind()?;
+    let Some(own) = DType::ALL.into_iter().find(|dtype| kind_of(*dtype) == kind) else {
+        return Err(TchError::Kind(format!("a tensor of {kind:?}, which has no counterpart here")));
     };
-    let tensor = tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?;
+    let dtype = declared.filter(|declared| holds(*declared, own)).unwrap_or(own);
+    let tensor = tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(kind_of(dtype))?.f_contiguous()?;
     let size = tensor.size();
     let shape: Vec<usize> = size.iter().map(|extent| usize::try_from(*extent).unwrap_or(0)).collect();
     let mut host = Tensor::zeros(dtype, &shape);
-    let count = shape.iter().product();
-    match host.data_mut() {
-        Data::F32(values) => tensor.f_copy_data(values, count)?,
-        Data::I64(values) => tensor.f_copy_data(values, count)?,
-        Data::U8(values) => tensor.f_copy_data(values, count)?,
-    }
+    let count = host.count();
+    tensor.f_copy_data_u8(host.bytes_mut(), count)?;
     Ok(host)
+}
+
+/// Returns true if an output of type `own` may be given as `declared`.
+fn holds(declared: DType, own: DType) -> bool {
+    use DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8};
+    match declared {
+        F32 => matches!(own, F16 | BF16 | F64),
+        F64 => matches!(own, F16 | BF16 | F32),
+        I64 => matches!(own, I8 | I16 | I32),
+        I32 => matches!(own, I8 | I16),
+        I16 => own == I8,
+        U8 => own == Bool,
+        F16 | BF16 | I8 | Bool => false,
+    }
 }
 
 /// The tensors that `forward` returned: one, or those of a tuple or list, however deep, in order.

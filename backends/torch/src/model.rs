@@ -71,7 +71,9 @@ impl TorchModel {
         let returned = tch::no_grad(|| self.module.forward_is(&arguments))?;
         let mut outputs = Vec::with_capacity(self.model.signature.outputs.len());
         flatten(returned, &mut outputs)?;
-        outputs.iter().map(to_host).collect()
+        let declared = self.model.signature.outputs.iter().map(|spec| Some(spec.dtype));
+        let declared = declared.chain(std::iter::repeat(None));
+        outputs.iter().zip(declared).map(|(output, declared)| to_host(output, declared)).collect()
     }
 
     /// The meaning of an error of libtorch for this model.

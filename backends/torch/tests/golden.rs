@@ -21,7 +21,7 @@ fn close(what: &str, found: &Tensor, expected: &Value, tolerance: f32) {
     }
     let mut wanted = Vec::new();
     leaves(expected, &mut wanted);
-    let found = found.as_f32().expect("f32");
+    let found = found.elements::<f32>().expect("f32");
     assert_eq!(found.len(), wanted.len(), "{what}: {found:?} against {wanted:?}");
     for (found, wanted) in found.iter().zip(&wanted) {
         assert!((found - wanted).abs() <= tolerance, "{what}: {found} against {wanted}");
@@ -123,7 +123,7 @@ fn voice_matches_the_golden_file_with_state_across_batches() {
         let under: Vec<(&StreamKey, u32)> = keys.iter().map(|key| (*key, 1)).collect();
         store.store(&under, &outputs);
         let place = batch.iter().position(|stream| *stream == 0).expect("the golden stream");
-        heard.extend_from_slice(outputs[place].get(0).expect("kept").as_f32().expect("f32"));
+        heard.extend_from_slice(outputs[place].get(0).expect("kept").elements::<f32>().expect("f32"));
     }
     let count = heard.len();
     close("probabilities", &f32s(&[count], heard), &golden["probabilities"], 0.01);

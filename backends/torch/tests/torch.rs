@@ -10,7 +10,7 @@ use std::path::Path;
 use lockstep_backend::{Backend, BackendError};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::signature::Dim;
-use lockstep_engine::tensor::{DType, Data, Tensor};
+use lockstep_engine::tensor::{DType, Element, Tensor};
 use lockstep_torch::TorchBackend;
 use lockstep_torch::traced::Traced;
 use support::{f32s, load, model};
@@ -56,20 +56,69 @@ fn model_that_writes_into_its_input_spares_the_callers_tensor() {
 }
 
 #[test]
-fn output_types_are_converted_to_the_engines_three() {
+fn outputs_keep_their_type_or_take_the_declared_one() {
+    fn of<T: Element>(values: [T; 3]) -> Tensor {
+        Tensor::new(vec![1, 3], &values).expect("three")
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let input = [f32s(&[1, 3], vec![0.0, 1.0, 2.5])];
-    for (kind, dtype, expected) in [
-        (tch::Kind::Half, DType::F32, Data::F32(vec![0.0, 1.0, 2.5])),
-        (tch::Kind::Double, DType::F32, Data::F32(vec![0.0, 1.0, 2.5])),
-        (tch::Kind::Int, DType::I64, Data::I64(vec![0, 1, 2])),
-        (tch::Kind::Bool, DType::U8, Data::U8(vec![0, 1, 1])),
+    let truths = Tensor::from_bytes(DType::Bool, vec![1, 3], &[0, 1, 1]).expect("truth values");
+    for (kind, expected) in [
+        (tch::Kind::Float, of([0.0_f32, 1.0, 2.5])),
+        (tch::Kind::Half, of([0.0, 1.0, 2.5].map(half::f16::from_f32))),
+        (tch::Kind::BFloat16, of([0.0, 1.0, 2.5].map(half::bf16::from_f32))),
+        (tch::Kind::Double, of([0.0_f64, 1.0, 2.5])),
+        (tch::Kind::Int8, of([0_i8, 1, 2])),
+        (tch::Kind::Uint8, of([0_u8, 1, 2])),
+        (tch::Kind::Int16, of([0_i16, 1, 2])),
+        (tch::Kind::Int, of([0_i32, 1, 2])),
+        (tch::Kind::Int64, of([0_i64, 1, 2])),
+        (tch::Kind::Bool, truths),
+        // A wider type of the same kind may be declared, and f32 for an f64.
+        (tch::Kind::Half, of([0.0_f32, 1.0, 2.5])),
+        (tch::Kind::Double, of([0.0_f32, 1.0, 2.5])),
+        (tch::Kind::Int, of([0_i64, 1, 2])),
+        (tch::Kind::Bool, of([0_u8, 1, 1])),
     ] {
         let traced = Traced::new("convert", &[3], &|x| x.f_to_kind(kind)).expect("traced");
         let mut model = written(&traced, folder.path());
-        model.signature.outputs[0].dtype = dtype;
+        model.signature.outputs[0].dtype = expected.dtype();
         let outputs = load(&model).run(&mut input.to_vec()).expect("runs");
-        assert_eq!(outputs, [Tensor::new(vec![1, 3], expected).expect("three")], "{kind:?}");
+        assert_eq!(outputs, [expected], "{kind:?}");
+    }
+    let traced = Traced::new("narrow", &[3], &|x| x.f_to_kind(tch::Kind::Int64)).expect("traced");
+    let mut model = written(&traced, folder.path());
+    model.signature.outputs[0].dtype = DType::I32;
+    let refused = load(&model).run(&mut input.to_vec()).expect_err("an i64 may not fit an i32");
+    assert!(refused.to_string().contains("i64 [1, 3], expected i32"), "{refused}");
+}
+
+#[test]
+fn inputs_of_every_type_reach_the_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let traced = Traced::new("same", &[3], &|x| x.f_to_kind(tch::Kind::Float)).expect("traced");
+    for dtype in DType::ALL {
+        let mut model = written(&traced, folder.path());
+        model.signature.inputs[0].dtype = dtype;
+        let mut input = Tensor::zeros(dtype, &[2, 3]);
+        for (place, element) in input.bytes_mut().chunks_exact_mut(dtype.size()).enumerate() {
+            let value = (place % 2) as u8;
+            let one: &[u8] = match dtype {
+                DType::F32 => &1.0_f32.to_le_bytes(),
+                DType::F16 => &half::f16::ONE.to_le_bytes(),
+                DType::BF16 => &half::bf16::ONE.to_le_bytes(),
+                DType::F64 => &1.0_f64.to_le_bytes(),
+                DType::I8 | DType::U8 | DType::Bool => &[1],
+                DType::I16 => &[1, 0],
+                DType::I32 => &[1, 0, 0, 0],
+                DType::I64 => &[1, 0, 0, 0, 0, 0, 0, 0],
+            };
+            if value == 1 {
+                element.copy_from_slice(one);
+            }
+        }
+        let outputs = load(&model).run(&mut [input]).expect("runs");
+        assert_eq!(outputs, [f32s(&[2, 3], vec![0.0, 1.0, 0.0, 1.0, 0.0, 1.0])], "{dtype}");
     }
 }
 

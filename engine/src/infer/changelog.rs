@@ -15,10 +15,11 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::StreamKey;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{DType, Tensor};
 use crate::time::Timestamp;
 
-const VERSION: u8 = 1;
+/// Version 1 had elements of three types only.
+const VERSION: u8 = 2;
 
 /// The most restored states kept for streams without a bundle yet; beyond that the state read first is dropped.
 const MOST: usize = 100_000;
@@ -51,16 +52,15 @@ struct Wire {
 
 #[derive(Serialize, Deserialize)]
 struct WireRow {
+    dtype: DType,
     shape: Vec<u64>,
-    elements: Elements,
+    /// The elements, little-endian.
+    bytes: Vec<u8>,
 }
 
-#[derive(Serialize, Deserialize)]
-enum Elements {
-    F32(Vec<f32>),
-    I64(Vec<i64>),
-    U8(Vec<u8>),
-}
+// The wire has little-endian elements, and a tensor has the machine's.
+#[cfg(target_endian = "big")]
+compile_error!("the changelog of stream state needs a little-endian machine");
 
 /// The key of a step's state in a stream.
 pub fn key(step: &str, stream: &StreamKey) -> Bytes {
@@ -71,12 +71,9 @@ impl Carried {
     /// Encodes the state as the value of a record.
     pub fn encode(&self) -> Bytes {
         let row = |tensor: &Tensor| WireRow {
+            dtype: tensor.dtype(),
             shape: tensor.shape().iter().map(|extent| *extent as u64).collect(),
-            elements: match tensor.data() {
-                Data::F32(v) => Elements::F32(v.clone()),
-                Data::I64(v) => Elements::I64(v.clone()),
-                Data::U8(v) => Elements::U8(v.clone()),
-            },
+            bytes: tensor.bytes().to_vec(),
         };
         let wire =
             Wire { event_time_ns: self.event_time.as_nanos(), rows: self.rows.iter().map(row).collect() };
@@ -104,14 +101,7 @@ impl Carried {
             let shape: Option<Vec<usize>> =
                 row.shape.iter().map(|extent| usize::try_from(*extent).ok()).collect();
             let shape = shape.ok_or_else(|| broken("an extent is too large"))?;
-            let data = match row.elements {
-                Elements::F32(v) => Data::F32(v),
-                Elements::I64(v) => Data::I64(v),
-                Elements::U8(v) => Data::U8(v),
-            };
-            let count = shape.iter().try_fold(1_usize, |count, extent| count.checked_mul(*extent));
-            count
-                .and_then(|_| Tensor::new(shape, data))
+            Tensor::from_bytes(row.dtype, shape, &row.bytes)
                 .ok_or_else(|| broken("a shape is not that of its elements"))
         };
         let rows = wire.rows.into_iter().map(row).collect::<Result<_, _>>()?;

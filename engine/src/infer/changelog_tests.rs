@@ -6,7 +6,7 @@ use super::*;
 use crate::testing::at_second;
 
 fn carried(seconds: i64, values: &[f32]) -> Carried {
-    let row = Tensor::new(vec![values.len(), 1], Data::F32(values.to_vec())).unwrap();
+    let row = Tensor::new(vec![values.len(), 1], values).unwrap();
     Carried { event_time: at_second(seconds), rows: vec![row] }
 }
 
@@ -23,15 +23,12 @@ fn restored(near: Option<u64>, of: &[(i32, &str, Bytes)]) -> RestoredStates {
 }
 
 fn tensor() -> impl Strategy<Value = Tensor> {
-    let of = |data: fn(Vec<u8>) -> Data| {
-        prop::collection::vec(any::<u8>(), 0..20)
-            .prop_map(move |v| Tensor::new(vec![1, v.len()], data(v)).unwrap())
-    };
-    prop_oneof![
-        of(Data::U8),
-        of(|v| Data::F32(v.into_iter().map(|n| f32::from(n) / 7.0).collect())),
-        of(|v| Data::I64(v.into_iter().map(|n| i64::from(n) << 55).collect())),
-    ]
+    let element = (prop::sample::select(DType::ALL.to_vec()), prop::collection::vec(any::<[u8; 8]>(), 0..20));
+    element.prop_map(|(dtype, elements)| {
+        let bytes = elements.iter().flat_map(|element| element.iter().take(dtype.size()));
+        let bytes: Vec<u8> = bytes.map(|byte| if dtype == DType::Bool { byte & 1 } else { *byte }).collect();
+        Tensor::from_bytes(dtype, vec![1, elements.len()], &bytes).unwrap()
+    })
 }
 
 proptest! {
@@ -72,7 +69,7 @@ fn record_of_another_version_is_refused_with_its_version() {
 
 #[test]
 fn shape_larger_than_memory_is_refused_before_allocation() {
-    let row = WireRow { shape: vec![u64::MAX, 2], elements: Elements::U8(vec![1]) };
+    let row = WireRow { dtype: DType::U8, shape: vec![u64::MAX, 2], bytes: vec![1] };
     let value = postcard::to_extend(&Wire { event_time_ns: 0, rows: vec![row] }, vec![VERSION]).unwrap();
     assert!(matches!(Carried::decode(&value), Err(ChangelogError::Broken(_))));
 }

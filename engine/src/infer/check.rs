@@ -199,7 +199,7 @@ fn views(step: &Step, errors: &mut Vec<String>) {
                 }
             }
         };
-        let f32s = |spec: &TensorSpec| spec.dtype == DType::F32;
+        let floats = |spec: &TensorSpec| spec.dtype.is_float();
         let last = |spec: &TensorSpec, extent: usize| {
             // A name may have any value: the view checks the actual extent again.
             spec.shape.last().is_some_and(|dim| match dim.extent() {
@@ -210,22 +210,24 @@ fn views(step: &Step, errors: &mut Vec<String>) {
         };
         match &shown.view {
             View::Raw { output } => expect(*output, "any", &|_, _| true),
-            View::Scores { output, .. } => expect(*output, "f32", &|spec, _| f32s(spec)),
+            View::Scores { output, .. } => expect(*output, "floats", &|spec, _| floats(spec)),
             View::TopK { output, .. } => {
-                expect(*output, "f32 [classes] a row", &|spec, axes| f32s(spec) && axes == 1);
+                expect(*output, "floats [classes] a row", &|spec, axes| floats(spec) && axes == 1);
             }
             View::Embedding { output, .. } => {
-                expect(*output, "f32 [dimensions] a row", &|spec, axes| f32s(spec) && axes == 1);
+                expect(*output, "floats [dimensions] a row", &|spec, axes| floats(spec) && axes == 1);
             }
             View::Detections { boxes, scores, classes, landmarks, .. } => {
-                expect(*boxes, "f32 [n, 4] a row", &|spec, axes| f32s(spec) && axes == 2 && last(spec, 4));
-                expect(*scores, "f32 [n] a row", &|spec, axes| f32s(spec) && axes == 1);
+                expect(*boxes, "floats [n, 4] a row", &|spec, axes| {
+                    floats(spec) && axes == 2 && last(spec, 4)
+                });
+                expect(*scores, "floats [n] a row", &|spec, axes| floats(spec) && axes == 1);
                 if let Some(classes) = classes {
-                    expect(*classes, "f32 or i64 [n] a row", &|_, axes| axes == 1);
+                    expect(*classes, "[n] a row", &|_, axes| axes == 1);
                 }
                 if let Some(landmarks) = landmarks {
-                    let points = "f32 [n, points, 2] a row";
-                    expect(*landmarks, points, &|spec, axes| f32s(spec) && axes == 3 && last(spec, 2));
+                    let points = "floats [n, points, 2] a row";
+                    expect(*landmarks, points, &|spec, axes| floats(spec) && axes == 3 && last(spec, 2));
                 }
                 let rows = signature.rows_of(*boxes);
                 for other in [Some(*scores), *classes, *landmarks].into_iter().flatten() {

@@ -139,14 +139,14 @@ fn views_are_checked_against_their_outputs() {
         min_score: 0.0,
     };
     refused(&[with(View::Raw { output: 4 })], "output number 5 is none of the 4");
-    refused(&[with(found(2, 1, 2))], "output landmarks is f32 [faces, 5, 2], expected f32 [n, 4] a row");
-    refused(&[with(found(0, 3, 2))], "output frame_index is i64 [faces], expected f32 [n] a row");
-    refused(&[with(found(0, 1, 0))], "output boxes is f32 [faces, 4], expected f32 [n, points, 2] a row");
-    refused(&[with(View::Embedding { output: 0, normalize: true })], "expected f32 [dimensions] a row");
+    refused(&[with(found(2, 1, 2))], "output landmarks is f32 [faces, 5, 2], expected floats [n, 4] a row");
+    refused(&[with(found(0, 3, 2))], "output frame_index is i64 [faces], expected floats [n] a row");
+    refused(&[with(found(0, 1, 0))], "output boxes is f32 [faces, 4], expected floats [n, points, 2] a row");
+    refused(&[with(View::Embedding { output: 0, normalize: true })], "expected floats [dimensions] a row");
     let topk = View::TopK { output: 2, k: 3, labels: None, softmax: true };
     refused(
         &[with(topk)],
-        "step faces: result shown: output landmarks is f32 [faces, 5, 2], expected f32 [classes]",
+        "step faces: result shown: output landmarks is f32 [faces, 5, 2], expected floats [classes]",
     );
 }
 

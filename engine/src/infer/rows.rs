@@ -4,7 +4,7 @@
 
 use crate::infer::extents::{Extents, Mismatch, described};
 use crate::infer::signature::{RowsOf, Signature, TensorSpec};
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Tensor};
 
 /// The outputs of a model for one bundle.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,34 +57,17 @@ pub fn assemble(spec: &TensorSpec, rows: &[&Tensor]) -> Result<Tensor, Mismatch>
     let shape: Vec<usize> = extents.shape(spec).into_iter().map(Option::unwrap_or_default).collect();
     let axis = spec.batch_axis().unwrap_or(0);
     let outer: usize = shape.iter().take(axis).product();
-    let inner: usize = shape.iter().skip(axis + 1).product();
-    let data = match spec.dtype {
-        DType::F32 => Data::F32(join(rows, Tensor::as_f32, outer, inner)),
-        DType::I64 => Data::I64(join(rows, Tensor::as_i64, outer, inner)),
-        DType::U8 => Data::U8(join(rows, Tensor::as_u8, outer, inner)),
-    };
-    let found = data_len(&data);
-    Tensor::new(shape.clone(), data).ok_or_else(|| Mismatch {
-        tensor: format!("input {}", spec.name),
-        found: format!("{found} elements"),
-        expected: described(spec.dtype, &shape),
-    })
-}
-
-fn join<T: Copy>(
-    rows: &[&Tensor],
-    values: impl Fn(&Tensor) -> Option<&[T]>,
-    outer: usize,
-    inner: usize,
-) -> Vec<T> {
-    let rows: Vec<&[T]> = rows.iter().filter_map(|row| values(row)).collect();
-    let mut joined = Vec::with_capacity(outer * inner * rows.len());
-    for place in 0..outer {
-        for row in &rows {
-            joined.extend_from_slice(row.get(place * inner..(place + 1) * inner).unwrap_or_default());
+    let piece = shape.iter().skip(axis + 1).product::<usize>() * spec.dtype.size();
+    let mut batch = Tensor::zeros(spec.dtype, &shape);
+    if piece > 0 {
+        let mut pieces = batch.bytes_mut().chunks_exact_mut(piece);
+        for place in 0..outer {
+            for (row, into) in rows.iter().zip(pieces.by_ref()) {
+                copy(into, row.bytes().get(place * piece..(place + 1) * piece));
+            }
         }
     }
-    joined
+    Ok(batch)
 }
 
 /// Takes a model's outputs apart: one [`StepOutput`] for each row of the batch, in order, with copies of
@@ -112,7 +95,7 @@ pub fn split(
             }
             Some(RowsOf::Index(index)) => {
                 if !orders.iter().any(|(of, _)| *of == index) {
-                    let indices = outputs.get(index).and_then(Tensor::as_i64).unwrap_or_default();
+                    let indices = outputs.get(index).and_then(Tensor::elements::<i64>).unwrap_or_default();
                     orders.push((index, order(indices, batch)));
                 }
                 let of = orders.iter().find(|(of, _)| *of == index).map_or(&[][..], |(_, order)| order);
@@ -162,7 +145,7 @@ pub fn check_outputs(
     for (place, (spec, output)) in signature.outputs.iter().zip(outputs).enumerate() {
         extents.fit("output", spec, output.dtype(), output.shape())?;
         if signature.rows_of(place) == Some(RowsOf::Index(place)) {
-            let indices = output.as_i64().unwrap_or_default();
+            let indices = output.elements::<i64>().unwrap_or_default();
             let outside = |index: &&i64| usize::try_from(**index).map_or(true, |index| index >= batch);
             if let Some(index) = indices.iter().find(outside) {
                 return Err(Mismatch {
@@ -189,73 +172,49 @@ fn order(indices: &[i64], batch: usize) -> Vec<Vec<usize>> {
 
 /// One row of a tensor along an axis, without that axis.
 fn slice(tensor: &Tensor, axis: usize, row: usize) -> Tensor {
-    fn cut<T: Copy>(values: &[T], outer: usize, batch: usize, inner: usize, row: usize) -> Vec<T> {
-        let mut cut = Vec::with_capacity(outer * inner);
-        for place in 0..outer {
-            let from = (place * batch + row) * inner;
-            cut.extend_from_slice(values.get(from..from + inner).unwrap_or_default());
-        }
-        cut
-    }
     let mut shape = tensor.shape().to_vec();
     let outer: usize = shape.iter().take(axis).product();
-    let inner: usize = shape.iter().skip(axis + 1).product();
+    let piece = shape.iter().skip(axis + 1).product::<usize>() * tensor.dtype().size();
     let batch = if axis < shape.len() { shape.remove(axis) } else { 1 };
-    let data = match tensor.data() {
-        Data::F32(values) => Data::F32(cut(values, outer, batch, inner, row)),
-        Data::I64(values) => Data::I64(cut(values, outer, batch, inner, row)),
-        Data::U8(values) => Data::U8(cut(values, outer, batch, inner, row)),
-    };
-    made(shape, data)
+    let mut cut = Tensor::zeros(tensor.dtype(), &shape);
+    if piece > 0 {
+        let rows = tensor.bytes().chunks_exact(piece).skip(row).step_by(batch);
+        for (into, from) in cut.bytes_mut().chunks_exact_mut(piece).take(outer).zip(rows) {
+            copy(into, Some(from));
+        }
+    }
+    cut
 }
 
 /// The items at the given places of a tensor's first axis.
 fn gather(tensor: &Tensor, places: &[usize]) -> Tensor {
-    fn pick<T: Copy>(values: &[T], each: usize, places: &[usize]) -> Vec<T> {
-        let mut picked = Vec::with_capacity(each * places.len());
-        match places {
-            // Most models order items by row: then they are one contiguous piece.
-            [first, .., last] if last - first + 1 == places.len() => {
-                picked.extend_from_slice(values.get(first * each..(last + 1) * each).unwrap_or_default());
-            }
-            _ => {
-                for place in places {
-                    picked
-                        .extend_from_slice(values.get(place * each..(place + 1) * each).unwrap_or_default());
-                }
-            }
-        }
-        picked
-    }
-    let each: usize = tensor.shape().iter().skip(1).product();
+    let each = tensor.shape().iter().skip(1).product::<usize>() * tensor.dtype().size();
     let mut shape = tensor.shape().to_vec();
     if let Some(first) = shape.first_mut() {
         *first = places.len();
     }
-    let data = match tensor.data() {
-        Data::F32(values) => Data::F32(pick(values, each, places)),
-        Data::I64(values) => Data::I64(pick(values, each, places)),
-        Data::U8(values) => Data::U8(pick(values, each, places)),
-    };
-    made(shape, data)
+    let mut gathered = Tensor::zeros(tensor.dtype(), &shape);
+    let from = tensor.bytes();
+    match places {
+        // Most models order items by row: then they are one contiguous piece.
+        [first, .., last] if last - first + 1 == places.len() => {
+            copy(gathered.bytes_mut(), from.get(first * each..(last + 1) * each));
+        }
+        _ if each > 0 => {
+            for (into, place) in gathered.bytes_mut().chunks_exact_mut(each).zip(places) {
+                copy(into, from.get(place * each..(place + 1) * each));
+            }
+        }
+        _ => {}
+    }
+    gathered
 }
 
-/// A tensor of a shape and as many elements as it says, which the checks before have made sure of.
-fn made(shape: Vec<usize>, data: Data) -> Tensor {
-    let dtype = match &data {
-        Data::F32(_) => DType::F32,
-        Data::I64(_) => DType::I64,
-        Data::U8(_) => DType::U8,
-    };
-    debug_assert_eq!(shape.iter().product::<usize>(), data_len(&data));
-    Tensor::new(shape, data).unwrap_or_else(|| Tensor::zeros(dtype, &[0]))
-}
-
-fn data_len(data: &Data) -> usize {
-    match data {
-        Data::F32(values) => values.len(),
-        Data::I64(values) => values.len(),
-        Data::U8(values) => values.len(),
+/// Copies a piece of the same size; the checks before have made sure of it.
+fn copy(into: &mut [u8], from: Option<&[u8]>) {
+    debug_assert_eq!(from.map(<[u8]>::len), Some(into.len()));
+    if let Some(from) = from.filter(|from| from.len() == into.len()) {
+        into.copy_from_slice(from);
     }
 }
 

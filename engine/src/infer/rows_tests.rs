@@ -19,7 +19,7 @@ fn at(tensor: &Tensor, place: &[usize]) -> i64 {
         assert!(index < extent);
         flat * extent + index
     });
-    tensor.as_i64().expect("i64")[flat]
+    tensor.elements::<i64>().expect("i64")[flat]
 }
 
 /// All indices of a shape.
@@ -32,7 +32,7 @@ fn places(shape: &[usize]) -> Vec<Vec<usize>> {
 
 fn numbered(shape: &[usize]) -> Tensor {
     let count: usize = shape.iter().product();
-    Tensor::new(shape.to_vec(), Data::I64((0..count as i64).collect())).expect("as many")
+    Tensor::new(shape.to_vec(), &(0..count as i64).collect::<Vec<_>>()).expect("as many")
 }
 
 /// A signature with one input and output of `row` with the batch inserted at `axis`.
@@ -56,7 +56,7 @@ proptest! {
         let rows: Vec<Tensor> = (0..batch)
             .map(|index| {
                 let mut tensor = numbered(&row);
-                if let Data::I64(values) = tensor.data_mut() {
+                if let Some(values) = tensor.elements_mut::<i64>() {
                     values.iter_mut().for_each(|value| *value += 1000 * index as i64);
                 }
                 tensor
@@ -91,15 +91,15 @@ proptest! {
             ..Signature::default()
         };
         let found = numbered(&[&[indices.len()], &each[..]].concat());
-        let of = Tensor::new(vec![indices.len()], Data::I64(indices.clone())).expect("as many");
+        let of = Tensor::new(vec![indices.len()], &indices).expect("as many");
         let rows = split(&signature, 4, &[found.clone(), of], |_| true).expect("as the signature says");
         let size: usize = each.iter().product();
         for (row, output) in rows.iter().enumerate() {
             let mine: Vec<usize> = (0..indices.len()).filter(|place| indices[*place] == row as i64).collect();
             let values: Vec<i64> =
-                mine.iter().flat_map(|place| found.as_i64().expect("i64")[place * size..][..size].to_vec()).collect();
+                mine.iter().flat_map(|place| found.elements::<i64>().expect("i64")[place * size..][..size].to_vec()).collect();
             prop_assert_eq!(output.get(0).expect("kept").shape(), [&[mine.len()], &each[..]].concat());
-            prop_assert_eq!(output.get(0).expect("kept").as_i64().expect("i64"), values);
+            prop_assert_eq!(output.get(0).expect("kept").elements::<i64>().expect("i64"), values);
             prop_assert_eq!(output.get(1), Some(&Tensor::zeros(DType::I64, &[mine.len()])));
         }
     }
@@ -126,8 +126,7 @@ fn output_of_another_shape_is_a_named_error() {
         ..Signature::default()
     };
     let boxes = |n: usize| Tensor::zeros(DType::F32, &[n, 4]);
-    let of =
-        |indices: &[i64]| Tensor::new(vec![indices.len()], Data::I64(indices.to_vec())).expect("as many");
+    let of = |indices: &[i64]| Tensor::new(vec![indices.len()], indices).expect("as many");
     let score = |rows: usize| Tensor::zeros(DType::F32, &[rows]);
     assert!(split(&signature, 2, &[boxes(3), of(&[0, 1, 1]), score(2)], |_| true).is_ok());
     for (outputs, said) in [

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::infer::rows::split;
 use crate::infer::signature::{Dim, StateSpec, TensorSpec};
-use crate::tensor::{DType, Data};
+use crate::tensor::DType;
 
 /// A miniature model with the stream state `sum` `[2, batch]` and `last` `[batch, 1]`.
 fn signature() -> Signature {
@@ -25,24 +25,24 @@ fn signature() -> Signature {
 
 /// `sum` counts the calls and adds up `x`; `y` depends on all state.
 fn run(inputs: &[Tensor]) -> Vec<Tensor> {
-    let values = |input: usize| inputs[input].as_i64().expect("i64").to_vec();
+    let values = |input: usize| inputs[input].elements::<i64>().expect("i64").to_vec();
     let (x, sum, last) = (values(0), values(1), values(2));
     let batch = x.len();
     let (calls, total) = sum.split_at(batch);
     let calls: Vec<i64> = calls.iter().map(|calls| calls + 1).collect();
     let total: Vec<i64> = total.iter().zip(&x).map(|(total, x)| total + x).collect();
     let y = (0..batch).map(|row| calls[row] * 1_000_000 + total[row] * 1000 + last[row]).collect();
-    let tensor = |shape: &[usize], values| Tensor::new(shape.to_vec(), Data::I64(values)).expect("as many");
+    let tensor = |shape: &[usize], values: Vec<i64>| Tensor::new(shape.to_vec(), &values).expect("as many");
     vec![tensor(&[2, batch], [calls, total].concat()), tensor(&[batch, 1], x), tensor(&[batch], y)]
 }
 
 fn step(store: &mut StateStore, streams: &[&StreamKey], x: &[i64]) -> Vec<i64> {
-    let mut inputs = vec![Tensor::new(vec![x.len()], Data::I64(x.to_vec())).expect("as many")];
+    let mut inputs = vec![Tensor::new(vec![x.len()], x).expect("as many")];
     inputs.extend(store.batch(streams).expect("each stream once").into_iter().map(|(_, tensor)| tensor));
     let outputs = split(&signature(), x.len(), &run(&inputs), |_| true).expect("as the signature says");
     let under: Vec<(&StreamKey, u32)> = streams.iter().map(|stream| (*stream, 1)).collect();
     store.store(&under, &outputs);
-    outputs.iter().map(|row| row.get(2).expect("kept").as_i64().expect("i64")[0]).collect()
+    outputs.iter().map(|row| row.get(2).expect("kept").elements::<i64>().expect("i64")[0]).collect()
 }
 
 proptest! {
@@ -97,7 +97,7 @@ fn batch_refuses_a_stream_twice() {
 
 /// The state of a stream after one bundle of this `x`.
 fn after_one(x: i64) -> Vec<Tensor> {
-    let tensor = |shape: &[usize], values: &[i64]| Tensor::new(shape.to_vec(), Data::I64(values.to_vec()));
+    let tensor = |shape: &[usize], values: &[i64]| Tensor::new(shape.to_vec(), values);
     vec![tensor(&[2], &[1, x]).expect("as many"), tensor(&[1], &[x]).expect("as many")]
 }
 

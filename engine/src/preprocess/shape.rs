@@ -94,7 +94,7 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
         DType::U8 => {
             Err("images of u8 are neither scaled nor normalised: leave scale 1, mean 0 and std 1".into())
         }
-        DType::I64 => Err("images are of f32 or u8, not of i64".into()),
+        other => Err(format!("images are of f32 or u8, not of {other}")),
     }
 }
 

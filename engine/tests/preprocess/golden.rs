@@ -302,8 +302,8 @@ fn tokens_agree_with_hugging_face() {
         let input = part(vec![sample(Media::Text, case.text.clone().into_bytes(), 0)]);
         let (ids, info) = make(&Preprocess::TokenIds(spec.clone()), &input).expect("ids");
         let (mask, _) = make(&Preprocess::AttentionMask(spec), &input).expect("mask");
-        assert_eq!(ids.as_i64(), Some(case.ids.as_slice()), "{}", case.text);
-        assert_eq!(mask.as_i64(), Some(case.mask.as_slice()), "{}", case.text);
+        assert_eq!(ids.elements::<i64>(), Some(case.ids.as_slice()), "{}", case.text);
+        assert_eq!(mask.elements::<i64>(), Some(case.mask.as_slice()), "{}", case.text);
         assert_eq!(info, RowInfo::Text { tokens: case.tokens }, "{}", case.text);
     }
 }

@@ -14,7 +14,7 @@ use lockstep_engine::preprocess::spec::{
 };
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowFault, RowInfo, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
-use lockstep_engine::tensor::{DType, Data, Tensor};
+use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_engine::time::Timestamp;
 
 /// The path of a golden file.
@@ -91,11 +91,7 @@ pub(crate) fn make_with(
     let shape: Vec<usize> = [1].iter().chain(preprocessor.shape()).copied().collect();
     let mut tensor = Tensor::zeros(preprocessor.dtype(), &shape);
     // Batches reuse memory: old values must not show through.
-    match tensor.data_mut() {
-        Data::F32(values) => values.fill(777.0),
-        Data::I64(values) => values.fill(-777),
-        Data::U8(values) => values.fill(0xA5),
-    }
+    tensor.bytes_mut().fill(0xA5);
     let row = rows(&mut tensor).pop().expect("a row");
     let info = preprocessor.write_row(part, row, scratch)?;
     Ok((tensor, info))
@@ -103,15 +99,12 @@ pub(crate) fn make_with(
 
 /// The elements of a tensor of f32.
 pub(crate) fn floats_of(tensor: Tensor) -> Vec<f32> {
-    tensor.as_f32().expect("f32").to_vec()
+    tensor.elements::<f32>().expect("f32").to_vec()
 }
 
 /// The elements of a tensor of u8.
 pub(crate) fn bytes_of(tensor: Tensor) -> Vec<u8> {
-    match tensor.data() {
-        Data::U8(bytes) => bytes.clone(),
-        _ => panic!("not u8"),
-    }
+    tensor.elements::<u8>().expect("u8").to_vec()
 }
 
 /// Half a second at 16 kHz to 80 bands, in decibels as in librosa.

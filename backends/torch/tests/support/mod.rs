@@ -9,7 +9,7 @@ use lockstep_backend::{Backend, Model};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
-use lockstep_engine::tensor::{Data, Tensor};
+use lockstep_engine::tensor::Tensor;
 use lockstep_torch::TorchBackend;
 
 pub fn root() -> PathBuf {
@@ -42,7 +42,7 @@ pub fn load(model: &LoadModel) -> Box<dyn Model> {
 }
 
 pub fn f32s(shape: &[usize], values: Vec<f32>) -> Tensor {
-    Tensor::new(shape.to_vec(), Data::F32(values)).expect("as many values as the shape says")
+    Tensor::new(shape.to_vec(), &values).expect("as many values as the shape says")
 }
 
 pub fn golden(name: &str) -> serde_json::Value {

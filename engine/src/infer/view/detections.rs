@@ -1,12 +1,14 @@
 //! Boxes with scores, classes and landmarks, in pixels of the source image.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::floats;
 use super::number::{number, pixels};
 use crate::infer::extents::described;
 use crate::preprocess::Placement;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// The detections in one row.
 pub(super) struct DetectorOutputs<'a> {
@@ -47,7 +49,7 @@ impl DetectorOutputs<'_> {
                     entry.insert("label".to_owned(), label.as_str().into());
                 }
             }
-            if let Some((values, each)) = points {
+            if let Some((values, each)) = &points {
                 let values = values.get(place * each..(place + 1) * each)?;
                 let landmarks: Value = values.chunks(2).map(|xy| json!(mapped(xy, placement))).collect();
                 entry.insert("landmarks".to_owned(), landmarks);
@@ -61,7 +63,7 @@ impl DetectorOutputs<'_> {
 }
 
 /// The coordinates of `[count, points, 2]` landmarks, and the number of points of each detection.
-fn points(tensor: &Tensor, count: usize) -> Result<(&[f32], usize), String> {
+fn points(tensor: &Tensor, count: usize) -> Result<(Cow<'_, [f32]>, usize), String> {
     let values = floats(tensor, "landmarks")?;
     match tensor.shape() {
         [found, points, 2] if *found == count => Ok((values, points * 2)),
@@ -79,12 +81,9 @@ fn mapped(xy: &[f32], placement: Option<&Placement>) -> [Value; 2] {
 }
 
 fn class(classes: &Tensor, place: usize) -> Option<i64> {
-    match classes.data() {
-        Data::I64(values) => values.get(place).copied(),
-        Data::U8(values) => values.get(place).copied().map(i64::from),
-        // Some exporters make every output a float.
-        Data::F32(values) => values.get(place).filter(|value| value.is_finite()).map(|value| *value as i64),
-    }
+    // Some exporters make every output a float.
+    let rounded = || classes.number(place).filter(|value| value.is_finite()).map(|value| value as i64);
+    classes.integer(place).or_else(rounded)
 }
 
 fn expect(what: &str, tensor: &Tensor, fits: bool, expected: impl Fn() -> String) -> Result<(), String> {

@@ -5,6 +5,7 @@ mod detections;
 mod number;
 mod vectors;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -106,9 +107,9 @@ pub fn show_all(
     views.iter().map(|view| Ok((view.name().to_owned(), view.show(outputs, placement)?))).collect()
 }
 
-/// The values of an f32 tensor.
-fn floats<'a>(tensor: &'a Tensor, what: &str) -> Result<&'a [f32], String> {
-    tensor.as_f32().ok_or_else(|| format!("{what} are {}, expected f32", tensor.dtype()))
+/// The values of a floating-point tensor.
+fn floats<'a>(tensor: &'a Tensor, what: &str) -> Result<Cow<'a, [f32]>, String> {
+    tensor.floats().ok_or_else(|| format!("{what} are {}, expected f32, f16, bf16 or f64", tensor.dtype()))
 }
 
 #[cfg(test)]

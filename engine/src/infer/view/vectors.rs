@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::floats;
 use super::number::{number, numbers};
 use crate::infer::step::Reduce;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{DType, Tensor};
 
 /// The values in nested lists, one level for each axis.
 pub(super) fn nested(tensor: &Tensor) -> Value {
@@ -20,10 +20,13 @@ pub(super) fn nested(tensor: &Tensor) -> Value {
             }
         }
     }
-    let leaf = |place: usize| match tensor.data() {
-        Data::F32(values) => values.get(place).map_or(Value::Null, |value| number(*value)),
-        Data::I64(values) => values.get(place).map_or(Value::Null, |value| Value::from(*value)),
-        Data::U8(values) => values.get(place).map_or(Value::Null, |value| Value::from(*value)),
+    let floats = tensor.floats().unwrap_or_default();
+    let is_bool = tensor.dtype() == DType::Bool;
+    let leaf = |place: usize| match (tensor.dtype(), tensor.integer(place)) {
+        (DType::F64, _) => tensor.number(place).map_or(Value::Null, Value::from),
+        (_, Some(value)) if is_bool => Value::from(value != 0),
+        (_, Some(value)) => Value::from(value),
+        (_, None) => floats.get(place).map_or(Value::Null, |value| number(*value)),
     };
     lists(tensor.shape(), 0, &leaf)
 }
@@ -34,7 +37,7 @@ pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) ->
     // An empty list has no maximum, mean or last: the score is null, and nothing is detected.
     let reduced = match reduce {
         Reduce::All => None,
-        Reduce::Max => Some(greatest(values)),
+        Reduce::Max => Some(greatest(&values)),
         Reduce::Mean => {
             let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
             Some((!values.is_empty()).then_some((sum / values.len() as f64) as f32))
@@ -43,8 +46,8 @@ pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) ->
     };
     let decisive = match reduced {
         None => {
-            shown.insert("scores".to_owned(), numbers(values));
-            greatest(values)
+            shown.insert("scores".to_owned(), numbers(&values));
+            greatest(&values)
         }
         Some(score) => {
             shown.insert("score".to_owned(), score.map_or(Value::Null, number));
@@ -76,7 +79,7 @@ pub(super) fn top_k(
             labels.len()
         ));
     }
-    let scores = if softmax { softmaxed(values) } else { values.to_vec() };
+    let scores = if softmax { softmaxed(&values) } else { values.to_vec() };
     let mut classes: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
     // The best first, NaN last; among equals the lower class first.
     let better = |a: &(usize, f32), b: &(usize, f32)| match (a.1.is_nan(), b.1.is_nan()) {
@@ -114,7 +117,7 @@ fn softmaxed(values: &[f32]) -> Vec<f32> {
 pub(super) fn embedding(tensor: &Tensor, normalize: bool) -> Result<Value, String> {
     let values = floats(tensor, "embeddings")?;
     if !normalize {
-        return Ok(numbers(values));
+        return Ok(numbers(&values));
     }
     let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
     // A vector of zeros has no direction: it stays as it is.

@@ -1,9 +1,9 @@
 use super::*;
 use crate::infer::step::Reduce;
-use crate::tensor::{DType, Data};
+use crate::tensor::DType;
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
-    Tensor::new(shape.to_vec(), Data::F32(values.to_vec())).expect("as many values as the shape says")
+    Tensor::new(shape.to_vec(), values).expect("as many values as the shape says")
 }
 
 fn shown(view: View, tensors: Vec<Tensor>) -> Result<String, String> {
@@ -87,7 +87,7 @@ fn detections_are_in_pixels_of_the_source() {
     let tensors = vec![
         f32s(&[2, 4], &[10.0, 20.0, 30.0, 60.0, 0.0, 0.0, 1.0, 1.0]),
         f32s(&[2], &[0.9, 0.4]),
-        Tensor::new(vec![2], Data::I64(vec![1, 0])).expect("two"),
+        Tensor::new(vec![2], &[1_i64, 0]).expect("two"),
         f32s(&[2, 1, 2], &[20.0, 40.0, 0.0, 0.0]),
     ];
     let placement = Placement {

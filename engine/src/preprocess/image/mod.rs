@@ -184,7 +184,7 @@ impl ImagePlan {
             }
             RowMut::U8(row) => self.spread(pixels, channels, geometry, fill, row, |_, pixel| pixel),
             // The caller refuses it: no setting gives images of this type.
-            RowMut::I64(_) => {}
+            RowMut::I32(_) | RowMut::I64(_) => {}
         }
     }
 

@@ -22,6 +22,6 @@ pub(crate) fn follow() {
         std::thread::park_timeout(LOOK);
     };
     if let Err(error) = std::thread::Builder::new().name("wall-clock".into()).spawn(follow) {
-        tracing::error!("the wall clock is not stepped: {error}");
+        tracing::error!(%error, "wall clock not stepped");
     }
 }

@@ -194,7 +194,7 @@ impl Ingest {
                 }
             }
             SourceEvent::DataLoss { partition, from, to } => {
-                data_loss::report(&self.inputs, partition, (from.0, to.0), out);
+                data_loss::report(&self.inputs, partition, from.0, to.0, out);
             }
             SourceEvent::Ends(ends) => {
                 self.report_memory();

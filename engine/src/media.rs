@@ -119,9 +119,11 @@ impl FromStr for Media {
                 if let Some(format) =
                     parts.get(&["format"]).filter(|p| !p.value.eq_ignore_ascii_case("fixed"))
                 {
-                    return Err(
-                        format!("text/plain;{}: text must be fixed, not flowed", format.written).into()
-                    );
+                    return Err(format!(
+                        "text/plain;{}: text must be fixed, not flowed; send format=fixed",
+                        format.written
+                    )
+                    .into());
                 }
                 let charset = parts.get(&["charset"]);
                 let known = ["utf-8", "utf8", "us-ascii", "ascii"];
@@ -135,7 +137,7 @@ impl FromStr for Media {
                 }
             }
             "application/octet-stream" => Ok(Self::Binary),
-            _ => Err(format!("{:?} is not a known content type; known are {KNOWN}", short(text)).into()),
+            _ => Err(format!("{:?} is not a known content type; send one of {KNOWN}", short(text)).into()),
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         let (results, over, json) = (results.clone(), over.clone(), args.json);
         std::thread::Builder::new().name("tail".into()).spawn(move || {
             if let Err(error) = show(&mut tail, json, &results, &over) {
-                tracing::error!("following the results: {error}");
+                tracing::error!(%error, "following the results failed");
             }
         })?
     };

@@ -81,7 +81,7 @@ fn a_duplicate_that_is_meant_is_counted_and_told() {
     let ids: Vec<_> = results.json().iter().map(|result| result["id"].as_str().map(str::to_owned)).collect();
     let expected = ["cam-1@1772366400250000000", "cam-1@1772366400290000000"];
     assert_eq!(ids, expected.map(|id| Some(id.to_owned())), "{}", ended.err);
-    assert!(ended.err.contains("samples were dropped as duplicates"), "{}", ended.err);
+    assert!(ended.err.contains("samples dropped as duplicates"), "{}", ended.err);
     assert!(ended.err.contains("outcome=\"duplicate\" records=1"), "{}", ended.err);
 }
 

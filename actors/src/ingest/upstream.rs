@@ -104,8 +104,8 @@ impl Upstream {
         if !self.counts.is_empty() && self.counts != counts {
             tracing::warn!(
                 partitions = each(),
-                "partitions were added to the inputs: most streams move to another partition, and what is left of them in the \
-                 one before may be read after what follows it"
+                remedy = "drain the topics before partitions are added, if the order of records counts",
+                "partitions added to the inputs, most streams move to another partition"
             );
         }
         self.counts = counts;
@@ -171,8 +171,8 @@ impl Upstream {
                     offset = at.0,
                     held_back = offsets,
                     %since,
-                    "an open transaction of a producer holds reading back; it ends with its transaction.timeout.ms at the \
-                     latest, or by kafka-transactions.sh abort"
+                    remedy = "wait for its transaction.timeout.ms, or end it by kafka-transactions.sh abort",
+                    "open transaction of a producer holds reading back"
                 );
             }
             all.push(format!(

@@ -52,7 +52,8 @@ impl LeftOutLog {
             tracing::warn!(
                 input,
                 samples,
-                "samples were dropped as duplicates: another sample of their stream has the same ce_id, ce_time or event-time-ns"
+                same = "ce_id, ce_time or event-time-ns",
+                "samples dropped as duplicates of others in their stream"
             );
         }
         for ((input, bound), samples) in std::mem::take(&mut self.evicted) {

@@ -35,8 +35,8 @@ impl TorchBackend {
             if wanted { cuda::load() } else { Err("no model has asked for it at the start".to_owned()) };
         if wanted {
             match &cuda {
-                Ok(()) => tracing::debug!("CUDA is there with {} devices", tch::Cuda::device_count()),
-                Err(reason) => tracing::debug!("CUDA is not used: {reason}"),
+                Ok(()) => tracing::debug!(devices = tch::Cuda::device_count(), "CUDA available"),
+                Err(reason) => tracing::debug!(reason, "CUDA not used"),
             }
         }
         Self { cuda }

@@ -86,7 +86,7 @@ impl ProcessWatch {
             while !until.wait(EVERY) {
                 match LoadMeasures::take(&process, &sent, first) {
                     Ok(look) => seen.lock().push(look),
-                    Err(error) => tracing::warn!("a look failed: {error}"),
+                    Err(error) => tracing::warn!(error, "reading the status failed"),
                 }
             }
             process

@@ -78,7 +78,8 @@ impl HttpServer {
         if !address.ip().is_loopback() {
             tracing::warn!(
                 %address,
-                "other machines can read metrics and health without a password: http.listen is not a loopback address"
+                remedy = "set http.listen to a loopback address, unless the network is trusted",
+                "other machines can read metrics and health without a password"
             );
         }
         let (started, start) = mpsc::sync_channel(1);

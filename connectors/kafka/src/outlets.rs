@@ -144,8 +144,7 @@ impl Outlets {
                 topic = &*record.topic,
                 event_time,
                 remedy = "raise retention.ms, or message.timestamp.before.max.ms and message.timestamp.after.max.ms",
-                "records get the time of writing as their timestamp: the topic would refuse their event times, or delete \
-                 the records by its retention"
+                "records get the time of writing as their timestamp, the topic would refuse or soon delete them"
             );
         }
     }

@@ -59,11 +59,14 @@ pub fn raw_frames(pcm: &Pcm, payload: &[u8]) -> Result<usize, PayloadError> {
 /// When there is no frame, or the last one is cut.
 pub fn whole_frames(length: usize, size: usize, media: &Media) -> Result<usize, PayloadError> {
     if length == 0 {
-        return Err(format!("the payload is empty; {media} needs at least one frame of {size} bytes").into());
+        return Err(format!(
+            "the payload is empty; send at least one frame of {media}, which has {size} bytes"
+        )
+        .into());
     }
     if size == 0 || !length.is_multiple_of(size) {
         return Err(format!(
-            "the payload of {length} bytes is not a whole number of frames; a frame of {media} has {size} bytes"
+            "the payload of {length} bytes is not a whole number of frames; send whole frames of {media}, each of {size} bytes"
         ).into());
     }
     Ok(length / size)
@@ -78,7 +81,7 @@ pub fn check_rate(rate: u32) -> Result<(), PayloadError> {
         return Ok(());
     }
     Err(format!(
-        "a rate of {rate} frames a second is not taken; it must be from {} to {}",
+        "a rate of {rate} frames a second is out of range {}..={}; write the rate of the samples",
         RATES.start(),
         RATES.end()
     )

@@ -69,7 +69,7 @@ impl Flac {
         let claimed = packed & 0xf_ffff_ffff;
         check_rate(rate)?;
         if bits < 4 {
-            return Err(format!("the FLAC header says {bits} bits a sample; at least 4 are needed").into());
+            return Err(format!("the FLAC header says {bits} bits a sample; encode with at least 4").into());
         }
         let audio = after_metadata(stream).ok_or("the FLAC header is cut")? + start;
         let mut flac = Self { rate, channels, bits, samples: 0, frames: Vec::new() };
@@ -145,7 +145,7 @@ impl Flac {
         }
         if self.bits == 32 && header.has_side {
             return Err(
-                "channels of 32 bits that are coded by their difference are not taken; encode with 24 bits"
+                "it codes channels of 32 bits by their difference, which is not supported; encode with 24 bits"
                     .into(),
             );
         }

@@ -54,7 +54,7 @@ type RecordFields = (StreamKey, Media, Timestamp, Duration);
 fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result<RecordFields, Fault> {
     let stream = stream(record, streams)?;
     if record.payload.is_empty() {
-        return Err(refused(Reason::EmptyPayload, "the record has no value; an encoded payload is expected"));
+        return Err(refused(Reason::EmptyPayload, "the record has no value; send the encoded payload"));
     }
     if record.payload.len() > spec.max_bytes {
         let (found, most) = (record.payload.len(), spec.max_bytes);
@@ -71,13 +71,14 @@ fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result
 
 fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, Fault> {
     let Some(key) = record.key.as_deref() else {
-        return Err(refused(Reason::MissingKey, "the record has no key; its key must name the stream"));
+        return Err(refused(Reason::MissingKey, "the record has no key; send the stream's name as its key"));
     };
-    let text = std::str::from_utf8(key)
-        .map_err(|_| refused(Reason::InvalidKey, "the key is not UTF-8; it must name the stream"))?;
+    let text = std::str::from_utf8(key).map_err(|_| {
+        refused(Reason::InvalidKey, "the key is not UTF-8; send the stream's name as its key")
+    })?;
     if text.is_empty() || text.len() > wire::MAX_KEY_BYTES {
         let most = wire::MAX_KEY_BYTES;
-        let message = format!("the key has {} bytes; 1 to {most} are taken", text.len());
+        let message = format!("the key has {} bytes; send 1 to {most}", text.len());
         return Err(refused(Reason::InvalidKey, message));
     }
     Ok(streams.of(text))
@@ -90,7 +91,7 @@ fn media(record: &Record, spec: &InputSpec) -> Result<Media, Fault> {
     };
     if media.modality() != spec.modality {
         let message = format!(
-            "{} is {media}; input {} takes things like {}",
+            "{}: {media} does not suit input {}; send a type such as {}",
             header.name, spec.name, spec.default_media
         );
         return Err(refused(Reason::ContentTypeMismatch, message));
@@ -105,8 +106,9 @@ fn declared(record: &Record) -> Result<Option<(Media, &Header)>, Fault> {
     let names = [wire::CONTENT_TYPE, wire::CE_DATACONTENTTYPE];
     for header in record.headers.iter().filter(|header| names.iter().any(|name| header.is(name))) {
         let Some(value) = header.value.as_deref() else { continue };
-        let text = std::str::from_utf8(value)
-            .map_err(|_| unknown(format!("the header {} is not UTF-8", header.name)))?;
+        let text = std::str::from_utf8(value).map_err(|_| {
+            unknown(format!("the header {} is not UTF-8; send a content type, as image/jpeg", header.name))
+        })?;
         let media = Media::from_str(text).map_err(|why| unknown(format!("{}: {why}", header.name)))?;
         match declared {
             Some((other, first)) if other != media => {
@@ -155,19 +157,20 @@ fn event_time(record: &Record) -> Result<Timestamp, Fault> {
             let example = "2026-03-01T12:00:00.25Z";
             refused(
                 Reason::InvalidEventTime,
-                format!("ce_time {time:?}: {why}; RFC 3339 is expected, as {example}"),
+                format!("ce_time {time:?}: {why}; write RFC 3339, as {example}"),
             )
         });
     }
     if let Some(nanos) = text(wire::EVENT_TIME_NS) {
         return nanos.trim().parse().map(Timestamp::from_nanos).map_err(|_| {
             let message =
-                format!("event-time-ns {nanos:?}: whole nanoseconds since the epoch are expected, as 1772366400250000000");
+                format!("event-time-ns {nanos:?} is not a whole number; write nanoseconds since the epoch, as 1772366400250000000");
             refused(Reason::InvalidEventTime, message)
         });
     }
     record.timestamp.ok_or_else(|| {
-        let message = "no ce_time, no event-time-ns and no timestamp of the record's own: one of them must tell when it happened";
+        let message =
+            "the record has no event time; send ce_time, event-time-ns, or the record's own timestamp";
         refused(Reason::InvalidEventTime, message)
     })
 }
@@ -183,7 +186,7 @@ fn duration(record: &Record, media: &Media) -> Result<Duration, Fault> {
     let nanos = text.trim_matches('"').trim().parse().map(Duration::from_nanos).ok();
     nanos.filter(|lasts| *lasts <= wire::MAX_DURATION).ok_or_else(|| {
         let message = format!(
-            "duration-ns {text:?}: how long it lasts is expected, in whole nanoseconds up to {} (an hour), as 2500000000",
+            "duration-ns {text:?} is not a number from 0 to {} (an hour); write whole nanoseconds, as 2500000000",
             wire::MAX_DURATION.as_nanos()
         );
         refused(Reason::InvalidDuration, message)
@@ -219,7 +222,7 @@ fn other_unit(time: Timestamp, record: &Record, in_range: impl Fn(Timestamp) -> 
     };
     coarser.iter().find_map(|(factor, unit)| {
         let meant = Timestamp::from_nanos(time.as_nanos().checked_mul(*factor)?);
-        in_range(meant).then(|| format!("; {place} tells {unit}, as it seems: send {right}"))
+        in_range(meant).then(|| format!("; {place} seems to be in {unit}: send {right}"))
     })
 }
 

@@ -67,11 +67,12 @@ impl WavHeader {
             match &name {
                 b"ds64" if large => large_data = Some(large_data_size(from, body, size)?),
                 b"fmt " if form.is_some() => {
-                    return Err("the WAV header has two fmt chunks; one is expected".into());
+                    return Err("the WAV header has two fmt chunks; write one".into());
                 }
                 b"fmt " => form = Some(format::read(from, body, size)?),
                 b"data" => {
-                    let form = form.ok_or("the WAV header has no fmt chunk before its data chunk")?;
+                    let form =
+                        form.ok_or("the WAV header has no fmt chunk before its data chunk; write it first")?;
                     return Self::of_data(from, form, body, data_size(size, large, large_data)?);
                 }
                 _ => {}
@@ -93,7 +94,7 @@ impl WavHeader {
         let frame = form.frame_size();
         let length = match size {
             Some(0) if left == 0 || chunks_fill(from, body)? => {
-                return Err("the WAV file's data chunk is empty; at least one frame is needed".into());
+                return Err("the WAV file's data chunk is empty; send at least one frame".into());
             }
             None | Some(0) => left - left % frame,
             Some(size) if size > left => {
@@ -204,7 +205,7 @@ fn no_second_data(from: &(impl ReadAt + ?Sized), mut at: usize) -> Result<(), Pa
     for _ in 0..MOST_CHUNKS {
         let Some(chunk) = RiffChunk::at(from, at)?.filter(RiffChunk::is_named) else { break };
         if &chunk.name == b"data" {
-            return Err("the WAV file has several data chunks; one is expected".into());
+            return Err("the WAV file has several data chunks; write one".into());
         }
         let Some(next) = chunk.end() else { break };
         at = next;

@@ -41,7 +41,7 @@ impl ContentType {
         for piece in pieces.filter(|piece| !piece.is_empty()) {
             let Some((name, value)) = piece.split_once('=') else {
                 return Err(format!(
-                    "{essence}: {} is no parameter; write NAME=VALUE, or leave it out",
+                    "{essence}: {} is not a parameter; write NAME=VALUE, or leave it out",
                     short(piece)
                 )
                 .into());

@@ -155,7 +155,7 @@ impl Declarations {
                     Err(format!("{written}: samples of channels must be interleaved; send them so").into())
                 }
                 "emphasis" if value != "none" => {
-                    Err(format!("{written}: emphasis is not undone; send sound without it").into())
+                    Err(format!("{written}: emphasis is not supported; send sound without it").into())
                 }
                 _ => Ok(()),
             }
@@ -192,7 +192,7 @@ impl Declarations {
             (None, None) if kind.plain => return Ok(if big { PcmFormat::S16Be } else { PcmFormat::S16Le }),
             (None, None) => {
                 return Err(format!(
-                    "nothing says the samples' format; write format=F, where F is one of {}",
+                    "the samples' format is missing; write format=F, where F is one of {}",
                     formats()
                 )
                 .into());
@@ -226,7 +226,7 @@ impl Declarations {
             }
             _ => {
                 return Err(format!(
-                    "{} is a format that is not taken; send one of {}",
+                    "{} is a format that is not supported; send one of {}",
                     by.join(" with "),
                     formats()
                 )

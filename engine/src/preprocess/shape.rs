@@ -80,7 +80,7 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
         }
     }
     if spec.max_pixels == 0 {
-        return Err("max_pixels = 0: no image would be decoded".into());
+        return Err("max_pixels = 0: it must be at least 1".into());
     }
     if !spec.scale.is_finite() || spec.mean.iter().any(|mean| !mean.is_finite()) {
         return Err("scale and mean must be finite numbers".into());

@@ -146,12 +146,12 @@ fn intact_jpeg_is_not_marked_where_damage_is_accepted() {
 #[test]
 fn unsupported_jpeg_is_refused_with_its_reason() {
     for (name, expected) in [
-        ("bits-12", "its samples have 12 bits; 8 are decoded"),
+        ("bits-12", "its samples have 12 bits; send samples of 8"),
         (
             "lossless",
-            "it is a lossless JPEG (SOF3), which is not decoded; send a baseline or progressive one",
+            "it is a lossless JPEG (SOF3), which is not supported; send a baseline or progressive one",
         ),
-        ("height-0", "its frame header leaves the height to a later segment (DNL), which is not decoded"),
+        ("height-0", "its frame header leaves the height to a later segment (DNL), which is not supported"),
         ("two-frames", "it has two frame headers"),
         ("unknown-marker", "begins with the marker 0xff42, which no decoder supports"),
         ("without-quantization", "libjpeg says \"Quantization table 0x00 was not defined\""),

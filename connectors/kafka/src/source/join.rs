@@ -91,9 +91,9 @@ impl GroupJoin {
             self.stamped_by_broker.push(topic.to_owned());
             tracing::warn!(
                 topic,
-                "records have no event time but when the broker appended them (message.timestamp.type=LogAppendTime), so they \
-                 are aligned by when they arrived; set message.timestamp.type=CreateTime on the topic, or send ce_time or \
-                 event-time-ns"
+                remedy =
+                    "set message.timestamp.type=CreateTime on the topic, or send ce_time or event-time-ns",
+                "records aligned by the broker's time of arrival, as they have no other event time"
             );
         }
     }

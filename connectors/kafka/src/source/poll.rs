@@ -261,7 +261,8 @@ impl Poller {
         match self.join.join(false) {
             Ok(member) => {
                 tracing::info!(
-                    "using the classic group protocol: the brokers do not know that of KIP-848, or not its range assignor"
+                    reason = "the brokers do not know the protocol of KIP-848, or not its range assignor",
+                    "using the classic group protocol"
                 );
                 (self.consumer, self.committer) = (member.consumer, member.committer);
                 self.is_incremental = false;

@@ -205,13 +205,13 @@ fn event_time_in_another_unit_is_reported_with_that_unit() {
     for (divisor, unit) in [(1_000, "microseconds"), (1_000_000, "milliseconds"), (1_000_000_000, "seconds")]
     {
         let message = told(with(&[("event-time-ns", &(now / divisor).to_string())]));
-        let end = format!("; event-time-ns tells {unit}, as it seems: send nanoseconds");
+        let end = format!("; event-time-ns seems to be in {unit}: send nanoseconds");
         assert!(message.ends_with(&end), "{message}");
     }
     let in_seconds = Timestamp::from_millis(now / 1_000_000_000);
     let message = told(Record { timestamp: Some(in_seconds), ..record() });
     assert!(
-        message.ends_with("; the record's own timestamp tells seconds, as it seems: send milliseconds"),
+        message.ends_with("; the record's own timestamp seems to be in seconds: send milliseconds"),
         "{message}"
     );
     // Other mistakes do not get this hint.

@@ -77,7 +77,7 @@ pub(super) fn read(from: &(impl ReadAt + ?Sized), body: usize, size: usize) -> R
     let (byte_rate, align, bits) = (le_u32(chunk, 8), le_u16(chunk, 12), le_u16(chunk, 14));
     if !(1..=MOST_CHANNELS).contains(&channels) {
         return Err(format!(
-            "a WAV file of {channels} channels is not taken; it must have 1 to {MOST_CHANNELS}"
+            "the WAV header says {channels} channels, which is out of range; write a file with 1 to {MOST_CHANNELS}"
         )
         .into());
     }
@@ -112,7 +112,7 @@ fn extensible(chunk: &[u8], bits: u16) -> Result<(u16, u16), PayloadError> {
         return Err("the WAV header's fmt chunk says that it is extensible and is cut".into());
     };
     if tail != GUID_TAIL {
-        return Err("the WAV header names a format by a GUID that is not taken; it must be PCM, floating point, A-law or \
+        return Err("the WAV header names a format by a GUID that is not supported; write PCM, floating point, A-law or \
                     mu-law"
             .into());
     }
@@ -153,8 +153,8 @@ fn samples(tag: u16, bits: u16, valid: u16) -> Result<Samples, PayloadError> {
                 _ => "",
             };
             return Err(format!(
-                "WAV of format {tag}{name} with {bits} bits is not taken; it must be PCM (1) with 8, 16, 24 or 32 bits, \
-                 floating point (3) with 32 or 64, A-law (6) or mu-law (7) with 8"
+                "the WAV header says format {tag}{name} with {bits} bits, which is not supported; write PCM (1) with 8, 16, 24 or \
+                 32 bits, floating point (3) with 32 or 64, or A-law (6) or mu-law (7) with 8"
             ).into());
         }
     };

@@ -103,7 +103,11 @@ fn wav_formats_are_distinguished() {
     }
     for tag in [2, 0x11, 0x31, 0x55, 0x1234] {
         let compressed = Wav { byte_rate: Some(4_055), ..wav(tag, 4, 512, vec![1; 512]) };
-        assert!(compressed.fault().contains(&format!("WAV of format {tag}")), "{}", compressed.fault());
+        assert!(
+            compressed.fault().contains(&format!("the WAV header says format {tag}")),
+            "{}",
+            compressed.fault()
+        );
     }
 }
 

@@ -139,7 +139,7 @@ pub(super) fn decode(
 
 fn broken(media: &Media, error: ImageError) -> Fault {
     match error {
-        ImageError::Limits(error) => too_large(format!("the {media} is larger than is decoded: {error}")),
+        ImageError::Limits(error) => too_large(format!("the {media} is too large to be decoded: {error}")),
         error => undecodable(format!("the payload cannot be decoded as {media}: {error}")),
     }
 }
@@ -165,7 +165,7 @@ fn area((width, height): (u32, u32)) -> u64 {
 
 fn check_pixels((width, height): (u32, u32), max_pixels: u64) -> Result<(), Fault> {
     if width == 0 || height == 0 {
-        return Err(undecodable(format!("the image is {width} x {height} pixels: there is nothing in it")));
+        return Err(undecodable(format!("the image is {width} x {height} pixels; send at least 1 x 1")));
     }
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(too_large(format!(

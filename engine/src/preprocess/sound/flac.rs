@@ -34,7 +34,7 @@ pub(super) fn read(
         let block = decoder.decode_ref(&packet).map_err(|error| broken(error.to_string()))?;
         if block.frames() as u64 != u64::from(frame.samples) {
             return Err(broken(format!(
-                "a frame of {} samples where {} were said",
+                "a frame has {} samples and its header says {}",
                 block.frames(),
                 frame.samples
             ))

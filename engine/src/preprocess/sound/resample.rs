@@ -63,12 +63,12 @@ impl Resampler {
     fn new(from: u32, to: u32) -> Result<Self, String> {
         if from.div_ceil(to.max(1)) > RATIO_MAX || to.div_ceil(from.max(1)) > RATIO_MAX {
             return Err(format!(
-                "sound of {from} frames a second cannot be brought to {to}: one may be {RATIO_MAX} times the other"
+                "sound of {from} frames a second cannot be resampled to {to}: one rate is more than {RATIO_MAX} times the other; send sound of a rate nearer to the model's"
             ));
         }
         let common = gcd(from, to);
         let (block_in, block_out) = ((from / common) as usize, (to / common) as usize);
-        let failed = |error| format!("sound of {from} frames a second cannot be brought to {to}: {error}");
+        let failed = |error| format!("sound of {from} frames a second cannot be resampled to {to}: {error}");
         type Made = (Box<dyn rubato::Resampler<f32>>, Option<u64>, u64, (usize, u64));
         let (inner, block, reach, (lead, late)): Made = if block_in.max(block_out) <= BLOCK_MAX {
             // An even number of blocks: the filter's delay is then a whole number of samples on both sides.

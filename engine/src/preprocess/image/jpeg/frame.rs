@@ -26,7 +26,7 @@ impl JpegFrame {
         };
         if let Some(kind) = kind {
             return Err(format!(
-                "it is {kind} JPEG (SOF{}), which is not decoded; send a baseline or progressive one",
+                "it is {kind} JPEG (SOF{}), which is not supported; send a baseline or progressive one",
                 marker & 15
             ));
         }
@@ -38,17 +38,15 @@ impl JpegFrame {
             return Err("its frame header is not as long as its components ask".into());
         }
         if *precision != 8 {
-            return Err(format!("its samples have {precision} bits; 8 are decoded"));
+            return Err(format!("its samples have {precision} bits; send samples of 8"));
         }
         if !matches!(count, 1 | 3 | 4) {
-            return Err(format!(
-                "it has {count} colour components; there are 1 (grey), 3 (colour) or 4 (CMYK)"
-            ));
+            return Err(format!("it has {count} colour components; send 1 (grey), 3 (colour) or 4 (CMYK)"));
         }
         let height = u32::from(u16::from_be_bytes([*h1, *h0]));
         if height == 0 {
             return Err(
-                "its frame header leaves the height to a later segment (DNL), which is not decoded".into()
+                "its frame header leaves the height to a later segment (DNL), which is not supported".into(),
             );
         }
         Ok(Self {

@@ -16,7 +16,10 @@ use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
 use crate::mailbox::Credit;
-use crate::message::{AlignMessage, Aligned, PublishMessage};
+use crate::message::{
+    AdmittedBundle, AlignMessage, Aligned, EvictedSample, FailedBundle, FaultySample, LateSample,
+    PublishMessage, ReleasedRecord,
+};
 use crate::route::{Onward, Routes};
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
@@ -103,7 +106,7 @@ impl Align {
                     bundle.set_ahead(ahead_ns);
                     measure(&bundle, self.aligner.policy().pivot(), &self.skews);
                     let id = self.ids.fetch_add(1, Ordering::Relaxed);
-                    aligned.admitted.push((bundle.stream.clone(), id));
+                    aligned.admitted.push(AdmittedBundle { stream: bundle.stream.clone(), id });
                     let (job, next) = Job::start(id, *bundle, &self.routes.graph, now);
                     onward.add(&job, &next);
                 }
@@ -122,21 +125,21 @@ impl Align {
                         bundle.event_time,
                         why.map_or("missing", |it| it.lack.as_str())
                     );
-                    aligned
-                        .failed
-                        .push((*bundle, Fault::new(StageKind::Align, Reason::InputMissing, message)));
+                    let fault = Fault::new(StageKind::Align, Reason::InputMissing, message);
+                    aligned.failed.push(FailedBundle { bundle: *bundle, fault });
                 }
-                Event::Late { item, by_ns } => aligned.late.push((item, by_ns)),
+                Event::Late { item, by_ns } => aligned.late.push(LateSample { sample: item, by_ns }),
                 Event::Duplicate(item) => aligned.duplicates.push(item),
-                Event::Evicted { item, bound, used } => aligned.evicted.push((item, bound, used)),
+                Event::Evicted { item, bound, used } => {
+                    aligned.evicted.push(EvictedSample { sample: item, bound, used });
+                }
                 Event::TimestampOutlier(item) => {
                     let message = format!(
                         "the event time {} is far from those of the stream's records before and after it (epoch_after)",
                         item.event_time
                     );
-                    aligned
-                        .outliers
-                        .push((item, Fault::new(StageKind::Align, Reason::TimestampOutlier, message)));
+                    let fault = Fault::new(StageKind::Align, Reason::TimestampOutlier, message);
+                    aligned.outliers.push(FaultySample { sample: item, fault });
                 }
                 Event::Epoch { stream, input, from, to } => {
                     let name = self.aligner.policy().input_name(input);
@@ -144,7 +147,8 @@ impl Align {
                     tracing::warn!(%stream, input = name, %from, %to, "source clock stepped, stream begins anew");
                 }
                 Event::Released { item, used } => {
-                    aligned.released.push((item.position(), item.assignment, used));
+                    let (position, assignment) = (item.position(), item.assignment);
+                    aligned.released.push(ReleasedRecord { position, assignment, used });
                 }
             }
         }
@@ -233,10 +237,10 @@ impl Stage for Align {
             }
             AlignMessage::Revoked(revocation, done) => {
                 if let Some(taking) = &mut self.taking {
-                    taking.revoke(revocation.partitions.iter().map(|(partition, _)| *partition));
+                    taking.revoke(revocation.partitions.iter().map(|revoked| revoked.partition));
                 }
                 self.aligner.forget_partitions(|partition| {
-                    revocation.partitions.iter().any(|(revoked, _)| *revoked == partition)
+                    revocation.partitions.iter().any(|revoked| revoked.partition == partition)
                 });
                 out.send(&self.routes.publish, PublishMessage::Revoked(revocation, done));
             }

@@ -23,7 +23,9 @@ use parking_lot::Mutex;
 
 use crate::load::Load;
 use crate::mailbox::{Credit, Mailbox};
-use crate::message::{AlignMessage, Faulty, IngestMessage, PublishMessage, Revocation};
+use crate::message::{
+    AlignMessage, Faulty, IngestMessage, PartitionAssignment, PublishMessage, Revocation, RevokedPartition,
+};
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
 
@@ -148,13 +150,18 @@ impl Ingest {
                         until.assign(partition, start);
                     }
                     self.load.lock().assign(partition);
-                    assigned.push((partition, start, before, self.assigned_ever));
+                    assigned.push(PartitionAssignment {
+                        partition,
+                        start,
+                        progress: before,
+                        assignment: self.assigned_ever,
+                    });
                 }
                 if let Some(until) = &mut self.until {
                     until.assigned();
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
-                let which = listed(&self.inputs, assigned.iter().map(|it| it.0));
+                let which = listed(&self.inputs, assigned.iter().map(|it| it.partition));
                 tracing::info!(partitions = assigned.len(), which, "partitions assigned");
                 out.send(&self.publish, PublishMessage::Assigned(assigned));
                 self.check_upstream(now, out);
@@ -169,11 +176,14 @@ impl Ingest {
                 let mut restored = self.restored.lock();
                 partitions.iter().for_each(|partition| restored.forget(partition.partition));
                 drop(restored);
-                let partitions: Vec<(PartitionId, u32)> = partitions
+                let partitions: Vec<RevokedPartition> = partitions
                     .into_iter()
-                    .filter_map(|partition| Some((partition, self.assignments.remove(&partition)?.number)))
+                    .filter_map(|partition| {
+                        let assignment = self.assignments.remove(&partition)?.number;
+                        Some(RevokedPartition { partition, assignment })
+                    })
                     .collect();
-                for (partition, _) in &partitions {
+                for RevokedPartition { partition, .. } in &partitions {
                     self.gate.revoke(*partition);
                     self.shedding.revoke(*partition);
                     self.upstream.revoke(*partition);
@@ -184,7 +194,7 @@ impl Ingest {
                 }
                 self.status.partitions.store(self.assignments.len(), Ordering::Relaxed);
                 self.check_upstream(now, out);
-                let which = listed(&self.inputs, partitions.iter().map(|it| it.0));
+                let which = listed(&self.inputs, partitions.iter().map(|it| it.partition));
                 tracing::info!(partitions = partitions.len(), which, lost, "partitions revoked");
                 let shards = self.shards.mailboxes().len();
                 let revocation = Arc::new(Revocation { partitions, lost, reported_at: now, shards });
@@ -272,7 +282,7 @@ impl Ingest {
         let mut records = records.into_iter().peekable();
         while let Some(again) = records.peek().map(had_ended) {
             let alike = std::iter::from_fn(|| records.next_if(|record| had_ended(record) == again));
-            self.samples(partition, alike, (assignment, again), now, out);
+            self.samples(partition, alike, assignment, again, now, out);
         }
     }
 
@@ -281,7 +291,8 @@ impl Ingest {
         &mut self,
         partition: PartitionId,
         records: impl Iterator<Item = Record>,
-        (assignment, had_ended): (u32, bool),
+        assignment: u32,
+        had_ended: bool,
         now: Timestamp,
         out: &mut Outbox<IngestMessage>,
     ) {

@@ -12,4 +12,7 @@ pub use batch::{BatchMessage, LoadError, PoolChange};
 pub use ingest::IngestMessage;
 pub use instance::{Batch, Order};
 pub use prepare::QueuedBundle;
-pub use publish::{Aligned, Faulty, PublishMessage, Revocation, Unread};
+pub use publish::{
+    AdmittedBundle, Aligned, EvictedSample, FailedBundle, Faulty, FaultySample, LateSample,
+    PartitionAssignment, PublishMessage, ReleasedRecord, Revocation, RevokedPartition, ShedReport, Unread,
+};

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::load::Load;
 use crate::mailbox::Credit;
-use crate::message::{Faulty, PublishMessage};
+use crate::message::{Faulty, PartitionAssignment, PublishMessage};
 use crate::observer::Observer;
 use crate::stage_actor::{Outbox, Stage};
 use crate::status::Status;
@@ -257,7 +257,7 @@ impl Stage for Publish {
     ) {
         match message {
             PublishMessage::Assigned(partitions) => {
-                for (partition, start, progress, assignment) in partitions {
+                for PartitionAssignment { partition, start, progress, assignment } in partitions {
                     self.ledger.assign(partition, start, &progress, assignment);
                 }
             }

@@ -233,7 +233,7 @@ async fn start_and_watch(
     let within = pipeline.limits.stop_within;
     match cause {
         EndCause::Stopped => {
-            Ok(stop_in_order(&source, (&ingest, &publish), all_done, &mut failed, within).await)
+            Ok(stop_in_order(&source, &ingest, &publish, all_done, &mut failed, within).await)
         }
         EndCause::AtEnd => {
             tracing::info!("all records processed");

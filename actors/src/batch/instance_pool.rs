@@ -121,7 +121,8 @@ impl InstancePool {
     /// Adds an instance, which loads its model on its own thread while the others go on.
     pub(super) fn load(
         &mut self,
-        (to, orders): (Option<Sender<Order>>, Receiver<Order>),
+        to: Option<Sender<Order>>,
+        orders: Receiver<Order>,
         now: Timestamp,
         out: &mut Outbox<BatchMessage>,
     ) {

@@ -71,14 +71,14 @@ impl BatchStage {
     }
 
     fn load(&mut self, now: Timestamp, out: &mut Outbox<BatchMessage>) {
-        let channel = match &self.shared {
+        let (to, orders) = match &self.shared {
             Some(from) => (None, from.clone()),
             None => {
                 let (to, from) = orders();
                 (Some(to), from)
             }
         };
-        self.pool.load(channel, now, out);
+        self.pool.load(to, orders, now, out);
     }
 
     fn one_more(&mut self, out: &mut Outbox<BatchMessage>) {

@@ -11,7 +11,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::shards::Shards;
 use crate::mailbox::Mailbox;
-use crate::message::{IngestMessage, PublishMessage, Unread};
+use crate::message::{IngestMessage, PublishMessage, ShedReport, Unread};
 use crate::stage_actor::Outbox;
 
 /// The shedders of assigned partitions, for inputs that shed.
@@ -57,12 +57,12 @@ impl ShedSamples {
     pub(super) fn put(&mut self, sample: Sample, why: Shed, input: &InputSpec, now: Timestamp) {
         let sample = Arc::new(sample);
         let is_reported = input.shed.as_ref().is_some_and(|policy| policy.report);
-        let age = u64::try_from(now.nanos_since(sample.event_time)).unwrap_or(0);
+        let age_ns = u64::try_from(now.nanos_since(sample.event_time)).unwrap_or(0);
         self.ended.push(Unread {
             position: sample.position(),
             assignment: sample.assignment,
             why,
-            report: is_reported.then(|| (sample.clone(), age)),
+            report: is_reported.then(|| ShedReport { sample: sample.clone(), age_ns }),
         });
         let latest = self.latest.entry(sample.stream.clone()).or_insert_with(|| sample.clone());
         if latest.event_time <= sample.event_time {

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 /// Partitions that the group has revoked from this process.
 #[derive(Debug)]
 pub struct Revocation {
-    /// The partitions, each with the number of the assignment that ends.
-    pub partitions: Vec<(PartitionId, u32)>,
+    /// The partitions.
+    pub partitions: Vec<RevokedPartition>,
     /// True if the group took this member for dead, so that other processes may own the partitions already.
     pub lost: bool,
     /// The time at which the source reported the revocation.
@@ -27,10 +27,31 @@ pub struct Revocation {
     pub shards: usize,
 }
 
+/// A revoked partition.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokedPartition {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The number of the assignment that ends.
+    pub assignment: u32,
+}
+
+/// A partition that the group has assigned to this process.
+pub struct PartitionAssignment {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The start of reading.
+    pub start: NextOffset,
+    /// The completion map of the last commit.
+    pub progress: Arc<Progress>,
+    /// The number of the assignment.
+    pub assignment: u32,
+}
+
 /// A message to the publish stage.
 pub enum PublishMessage {
-    /// Assigned partitions, each with the start of reading, the completion map of the last commit, and the assignment's number.
-    Assigned(Vec<(PartitionId, NextOffset, Arc<Progress>, u32)>),
+    /// Assigned partitions.
+    Assigned(Vec<PartitionAssignment>),
     /// Consumed records.
     Opened {
         /// The partition of the records.
@@ -79,29 +100,89 @@ pub struct Unread {
     pub assignment: u32,
     /// The rule that shed the sample.
     pub why: Shed,
-    /// The sample and its age in nanoseconds, if the policy reports shed samples.
-    pub report: Option<(Arc<Sample>, u64)>,
+    /// The sample to report, if the policy reports shed samples.
+    pub report: Option<ShedReport>,
+}
+
+/// A shed sample to report.
+pub struct ShedReport {
+    /// The sample.
+    pub sample: Arc<Sample>,
+    /// Its age in nanoseconds.
+    pub age_ns: u64,
+}
+
+/// A bundle on its way to the steps.
+pub struct AdmittedBundle {
+    /// Its stream.
+    pub stream: StreamKey,
+    /// Its number.
+    pub id: u64,
+}
+
+/// A record that has left the buffers.
+pub struct ReleasedRecord {
+    /// Its position.
+    pub position: Position,
+    /// The assignment under which it was read.
+    pub assignment: u32,
+    /// The number of bundles that contain it.
+    pub used: u32,
+}
+
+/// A sample that came too late.
+pub struct LateSample {
+    /// The sample.
+    pub sample: Arc<Sample>,
+    /// Its lateness in nanoseconds.
+    pub by_ns: u64,
+}
+
+/// A sample that a bound evicted from the buffers.
+pub struct EvictedSample {
+    /// The sample.
+    pub sample: Arc<Sample>,
+    /// The bound.
+    pub bound: Bound,
+    /// The number of bundles that contain the sample.
+    pub used: u32,
+}
+
+/// A sample that is faulty by itself.
+pub struct FaultySample {
+    /// The sample.
+    pub sample: Arc<Sample>,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// A bundle that a policy dead-letters.
+pub struct FailedBundle {
+    /// The bundle.
+    pub bundle: Bundle<Arc<Sample>>,
+    /// The fault of all its samples.
+    pub fault: Fault,
 }
 
 /// The outcomes that one shard reports at a time.
 #[derive(Default)]
 pub struct Aligned {
     /// Bundles on their way to the steps, in the order of their streams.
-    pub admitted: Vec<(StreamKey, u64)>,
-    /// Records that have left the buffers: position, assignment, and the number of bundles that contain the record.
-    pub released: Vec<(Position, u32, u32)>,
-    /// Samples that came too late, each with its lateness in nanoseconds.
-    pub late: Vec<(Arc<Sample>, u64)>,
+    pub admitted: Vec<AdmittedBundle>,
+    /// Records that have left the buffers.
+    pub released: Vec<ReleasedRecord>,
+    /// Samples that came too late.
+    pub late: Vec<LateSample>,
     /// Samples with the event time of another, or delivered twice.
     pub duplicates: Vec<Arc<Sample>>,
-    /// Evicted samples, each with the bound that evicted it and the number of bundles that contain it.
-    pub evicted: Vec<(Arc<Sample>, Bound, u32)>,
+    /// Evicted samples.
+    pub evicted: Vec<EvictedSample>,
     /// Samples that are faulty by themselves: timestamp outliers.
-    pub outliers: Vec<(Arc<Sample>, Fault)>,
+    pub outliers: Vec<FaultySample>,
     /// Bundles that a policy drops.
     pub dropped: Vec<Bundle<Arc<Sample>>>,
     /// Bundles that a policy dead-letters.
-    pub failed: Vec<(Bundle<Arc<Sample>>, Fault)>,
+    pub failed: Vec<FailedBundle>,
 }
 
 impl Aligned {

@@ -15,7 +15,10 @@ use super::Publish;
 use super::dead_letter::DeadLetter;
 use super::pending::{Dead, Outbound};
 use crate::input_name::input_name;
-use crate::message::{Aligned, Unread};
+use crate::message::{
+    AdmittedBundle, Aligned, EvictedSample, FailedBundle, FaultySample, LateSample, ReleasedRecord,
+    ShedReport, Unread,
+};
 
 impl Publish {
     fn topic(&self, position: Position) -> String {
@@ -27,7 +30,7 @@ impl Publish {
     }
 
     pub(super) fn aligned(&mut self, aligned: Aligned) {
-        for (stream, id) in aligned.admitted {
+        for AdmittedBundle { stream, id } in aligned.admitted {
             self.order.admit(stream, id);
         }
         for bundle in aligned.dropped {
@@ -35,12 +38,12 @@ impl Publish {
                 self.settle(sample, Settled::Dropped);
             }
         }
-        for (bundle, fault) in aligned.failed {
+        for FailedBundle { bundle, fault } in aligned.failed {
             for sample in bundle.parts.iter().flat_map(|part| &part.samples) {
                 self.settle(sample, Settled::Failed(sample.clone(), fault.clone()));
             }
         }
-        for (sample, by_ns) in aligned.late {
+        for LateSample { sample, by_ns } in aligned.late {
             let position = sample.position();
             if self.is_published(position, sample.assignment) {
                 continue;
@@ -50,7 +53,7 @@ impl Publish {
             self.observer.late(position.input());
             self.left_out(&sample, LeftOut::Late(by_ns));
         }
-        for (sample, bound, used) in aligned.evicted {
+        for EvictedSample { sample, bound, used } in aligned.evicted {
             let position = sample.position();
             telemetry::evicted(self.name(position), bound);
             self.left_out_log.evicted(position.input(), bound);
@@ -63,7 +66,7 @@ impl Publish {
                 self.left_out(&sample, LeftOut::Evicted(bound));
             }
         }
-        for (sample, fault) in aligned.outliers {
+        for FaultySample { sample, fault } in aligned.outliers {
             self.at_fault(DeadLetter::Sample(sample), fault);
         }
         for sample in aligned.duplicates {
@@ -73,7 +76,7 @@ impl Publish {
                 self.ledger.end(sample.position(), sample.assignment);
             }
         }
-        for (position, assignment, used) in aligned.released {
+        for ReleasedRecord { position, assignment, used } in aligned.released {
             let verdict = self.ledger.release(position, assignment, used);
             self.verdict(position, verdict);
         }
@@ -88,7 +91,7 @@ impl Publish {
             telemetry::shed(self.name(position), why);
             self.observer.dropped(position.input(), why.as_str());
             match report {
-                Some((sample, age_ns)) => self.left_out(&sample, LeftOut::Shed(why, age_ns)),
+                Some(ShedReport { sample, age_ns }) => self.left_out(&sample, LeftOut::Shed(why, age_ns)),
                 None => self.ledger.end(position, assignment),
             }
         }

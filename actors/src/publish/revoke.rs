@@ -53,8 +53,8 @@ impl Publish {
                 continue;
             }
             guarantee.release(is_drained, &mut context);
-            for (partition, assignment) in &draining.revocation.partitions {
-                self.ledger.revoke(*partition, *assignment);
+            for revoked in &draining.revocation.partitions {
+                self.ledger.revoke(revoked.partition, revoked.assignment);
             }
             draining.acknowledge.clear();
         }

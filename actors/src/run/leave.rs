@@ -14,7 +14,8 @@ use crate::message::{IngestMessage, PublishMessage};
 /// Stops reading, waits for the records in flight, commits, and leaves the group.
 pub(super) async fn stop_in_order(
     source: &Arc<dyn SourceControl>,
-    (ingest, publish): (&Mailbox<IngestMessage>, &Mailbox<PublishMessage>),
+    ingest: &Mailbox<IngestMessage>,
+    publish: &Mailbox<PublishMessage>,
     all_done: oneshot::Receiver<()>,
     failed: &mut mpsc::Receiver<PipelineFailure>,
     within: Duration,

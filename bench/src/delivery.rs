@@ -3,11 +3,11 @@
 use lockstep_assemble::Failure;
 use lockstep_engine::pipeline::Guarantee;
 
-use super::Ground;
 use super::drive::flood;
 use super::overhead::{by_turns, filled};
 use super::pipelines::{Folder, Plan};
 use super::report::{Case, Goal, Report, median};
+use crate::ground::Ground;
 
 /// Each transaction tells the broker of every partition that it writes to.
 const PARTITIONS: i32 = 16;

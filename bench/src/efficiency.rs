@@ -11,7 +11,7 @@ use super::drive::flood;
 use super::overhead::by_turns;
 use super::pipelines::{Folder, Plan, Topics};
 use super::report::{Case, Goal, Report, median};
-use super::{Ground, PARTITION_BYTES};
+use crate::ground::{Ground, PARTITION_BYTES};
 use lockstep_assemble::Failure;
 
 /// The bundles of a batch.

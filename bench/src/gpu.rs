@@ -19,7 +19,7 @@ use super::feed::Feed;
 use super::latency::settled;
 use super::pipelines::{Folder, Plan, Topics};
 use super::report::{Case, Goal, Report, quantile};
-use super::{Ground, PARTITION_BYTES};
+use crate::ground::{Ground, PARTITION_BYTES};
 use lockstep_assemble::Failure;
 
 const PARTITIONS: i32 = 64;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use lockstep_assemble::Failure;
 
-use super::Ground;
 use super::drive::{Span, drive, flood};
 use super::efficiency::{Stack, fill, image, topics};
 use super::feed::Feed;
 use super::report::{Case, Goal, Report, quantile};
+use crate::ground::Ground;
 
 const MAX_DELAY_US: u64 = 5000;
 /// The share of the records at the beginning that do not count.

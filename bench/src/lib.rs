@@ -7,6 +7,7 @@ mod drive;
 mod efficiency;
 mod feed;
 mod gpu;
+mod ground;
 mod latency;
 mod live;
 mod load;
@@ -24,10 +25,9 @@ use lockstep_assemble::Failure;
 use lockstep_assemble::status_document::{self, Subjects};
 use lockstep_engine::telemetry;
 use lockstep_http::{Endpoints, HttpServer};
-use lockstep_kafka::admin::{self, TopicSpec};
-use lockstep_kafka::embedded::EmbeddedBroker;
 use lockstep_telemetry::{Metrics, install_recorder};
 
+use self::ground::Ground;
 use self::report::Report;
 
 const DETAILS: &str = "\
@@ -134,47 +134,5 @@ fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Fail
         Bench::Load { parts } => load::run(&ground, parts),
         Bench::Gpu { device } => gpu::run(&ground, device),
         Bench::All => Err("one bench at a time is measured".into()),
-    }
-}
-
-/// The broker, the metrics and the folder that all benches share.
-struct Ground {
-    /// Ends with the bench.
-    embedded: Option<EmbeddedBroker>,
-    brokers: String,
-    budget: Duration,
-    /// The metrics of this process.
-    metrics: Metrics,
-}
-
-/// The bytes that fit into a partition of the embedded broker, with room to spare.
-const PARTITION_BYTES: usize = 4 << 20;
-
-impl Ground {
-    fn new(brokers: Option<String>, budget: Duration, metrics: Metrics) -> Result<Self, Failure> {
-        let embedded = brokers.is_none().then(|| EmbeddedBroker::start(&[])).transpose()?;
-        let brokers = brokers.or_else(|| embedded.as_ref().map(|b| b.address().to_owned()));
-        Ok(Self { embedded, brokers: brokers.unwrap_or_default(), budget, metrics })
-    }
-
-    /// Makes a topic under a name that no other run has.
-    fn topic(&self, what: &str, partitions: i32) -> Result<String, Failure> {
-        let unique = lockstep_engine::time::Timestamp::now().as_millis();
-        let name = format!("lockstep-bench-{what}-{unique}");
-        match &self.embedded {
-            Some(broker) => broker.create_topic(&name, partitions)?,
-            None => {
-                let topic =
-                    TopicSpec { name: name.clone(), partitions, replication: None, is_compacted: false };
-                let made = admin::create_topics(
-                    &self.brokers,
-                    &std::collections::BTreeMap::new(),
-                    &[topic],
-                    Duration::from_secs(10),
-                )?;
-                made.into_iter().collect::<Result<Vec<_>, _>>()?;
-            }
-        }
-        Ok(name)
     }
 }

@@ -6,7 +6,7 @@ mod process;
 mod resharding;
 mod step;
 mod streams;
-mod watch;
+pub(super) mod watch;
 
 use std::time::Duration;
 
@@ -19,11 +19,10 @@ use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_torch::TorchBackend;
 
 use self::pairs::{Feeder, PairTopics, Workload, fill};
-pub(super) use self::watch::LoadMeasures;
-use super::Ground;
 use super::drive::flood;
 use super::pipelines::Folder;
 use super::report::{Case, Report};
+use crate::ground::Ground;
 use lockstep_assemble::Failure;
 
 /// The layers of a model slow enough that three times its rate is a small load for a broker.

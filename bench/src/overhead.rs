@@ -11,7 +11,7 @@ use super::cpu;
 use super::drive::flood;
 use super::pipelines::{Folder, Plan, Topics};
 use super::report::{Case, Goal, Report, median};
-use super::{Ground, PARTITION_BYTES};
+use crate::ground::{Ground, PARTITION_BYTES};
 
 /// Rounds of each at least, whatever the time.
 const ROUNDS: usize = 3;

@@ -8,7 +8,7 @@ use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::time::Timestamp;
 use lockstep_settings::{Overrides, load};
 
-use super::Ground;
+use crate::ground::Ground;
 
 const IDENTITY: &str = include_str!("../../models/identity/1/model.toml");
 

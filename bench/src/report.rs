@@ -5,7 +5,7 @@ use std::fmt::Write;
 use lockstep_assemble::Failure;
 use serde::Serialize;
 
-use super::load::LoadMeasures;
+use super::load::watch::LoadMeasures;
 
 /// The result of a bench.
 #[derive(Serialize)]

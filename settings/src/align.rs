@@ -7,7 +7,7 @@ use lockstep_engine::align::{
 };
 use lockstep_engine::position::InputId;
 
-use super::inputs::Input;
+use super::input::Input;
 use super::kinds::{boolean, count, duration, number, positive_duration, size, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;

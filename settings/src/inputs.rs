@@ -8,6 +8,7 @@ use lockstep_engine::media::{Media, Modality};
 use lockstep_engine::sample::SameTime;
 
 use super::align::{KEYS, read_align};
+use super::input::Input;
 use super::kinds::{duration, or_false, positive_duration, signed_duration, size, string, word};
 use super::reader::Section;
 use super::service::topic;
@@ -18,25 +19,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Inputs {
     pub(super) specs: Vec<InputSpec>,
     pub(super) align: AlignPolicy,
-}
-
-/// The settings of one input.
-pub(super) struct Input {
-    /// None if the content type is wrong, which has been noted.
-    spec: Option<InputSpec>,
-    pub(super) name: String,
-    pub(super) out_of_orderness: Duration,
-    pub(super) idle_timeout: Duration,
-    /// None without the key.
-    pub(super) min_period: Option<Duration>,
-    pub(super) clock: ClockPolicy,
-}
-
-impl Input {
-    /// Returns true if the input is known to carry sound.
-    pub(super) fn is_sound(&self) -> bool {
-        self.spec.as_ref().is_some_and(|spec| spec.modality == Modality::Audio)
-    }
 }
 
 /// Reads both sections. None if a mistake, which has been noted, leaves something undefined that other sections need.

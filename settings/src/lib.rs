@@ -4,6 +4,7 @@
 mod align;
 mod batching;
 mod device;
+mod input;
 mod inputs;
 mod kinds;
 mod models;

@@ -7,21 +7,13 @@ mod plan;
 mod render;
 mod replay;
 mod show;
+mod topic;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clap::Subcommand;
-use lockstep_engine::pipeline::KafkaSpec;
-use lockstep_kafka::tail::TailRecord;
-use lockstep_kafka::topic_snapshot::{SnapshotEvent, TopicSnapshot};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Failure;
-use super::cluster::Cluster;
-use filter::{DeadLetterFilter, Place};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -64,65 +56,10 @@ enum Action {
     Replay(replay::Args),
 }
 
-/// The topic of dead letters and its brokers.
-#[derive(clap::Args)]
-struct Topic {
-    /// The topic of dead letters (the pipeline's `results.dead_letters`)
-    topic: String,
-    #[command(flatten)]
-    cluster: Cluster,
-    /// Print JSON, an object a line
-    #[arg(long)]
-    json: bool,
-}
-
-impl Topic {
-    fn open(&self, kafka: &KafkaSpec) -> Result<TopicSnapshot, Failure> {
-        Ok(TopicSnapshot::open(&kafka.brokers, &kafka.consumer, &self.topic)?)
-    }
-}
-
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.action {
         Action::List(args) => list::run(&args),
         Action::Show(args) => show::run(&args),
         Action::Replay(args) => replay::run(&args),
     }
-}
-
-/// A flag that Ctrl-C sets. A second Ctrl-C ends the process at once.
-fn cancelled() -> Result<Arc<AtomicBool>, Failure> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, cancelled.clone())?;
-        signal_hook::flag::register(signal, cancelled.clone())?;
-    }
-    Ok(cancelled)
-}
-
-/// Reads records until the end or until `each` returns false. Returns false if Ctrl-C cut it short.
-fn read_all(
-    whole: &mut TopicSnapshot,
-    cancelled: &AtomicBool,
-    mut each: impl FnMut(TailRecord) -> Result<bool, Failure>,
-) -> Result<bool, Failure> {
-    loop {
-        if cancelled.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        match whole.next(Duration::from_millis(100))? {
-            SnapshotEvent::Record(record) => {
-                if !each(record)? {
-                    return Ok(true);
-                }
-            }
-            SnapshotEvent::Nothing => {}
-            SnapshotEvent::End => return Ok(true),
-        }
-    }
-}
-
-/// The place of a record in the topic.
-fn place(record: &TailRecord) -> Place {
-    Place { partition: record.partition, offset: record.offset }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use lockstep_engine::time::Timestamp;
 
-use super::{Failure, FeedRecord, FeedSource};
+use super::source::{FeedRecord, FeedSource};
+use crate::commands::Failure;
 
 pub(super) fn open(directory: &Path, fps: f64) -> Result<FeedSource, Failure> {
     let mut files = Vec::new();

@@ -3,6 +3,7 @@
 mod ffmpeg;
 mod images;
 mod jpeg;
+mod source;
 mod text;
 mod video;
 mod wav;
@@ -18,11 +19,12 @@ use lockstep_engine::ingest::flac::Flac;
 use lockstep_engine::pipeline::KafkaSpec;
 use lockstep_engine::publish::sink::{OutRecord, Sink};
 use lockstep_engine::sample::Header;
-use lockstep_engine::time::{Timestamp, nanos};
+use lockstep_engine::time::Timestamp;
 use lockstep_kafka::sink::KafkaSink;
 use parking_lot::Mutex;
 
 use crate::commands::Failure;
+use source::{FeedRecord, FeedSource};
 
 /// Set to stop publishing.
 pub(crate) type CancelFlag = AtomicBool;
@@ -72,24 +74,6 @@ pub(crate) struct Published {
     pub by_topic: BTreeMap<String, u64>,
     /// Media time from the first record to the last, in nanoseconds.
     pub span_ns: i64,
-}
-
-/// One record to be.
-pub(crate) struct FeedRecord {
-    /// Nanoseconds since the source's beginning, or since the epoch if the source is absolute.
-    at: i64,
-    kind: &'static str,
-    content_type: Arc<str>,
-    payload: Bytes,
-}
-
-/// Items in the order of their times.
-pub(crate) struct FeedSource {
-    /// The file or directory that it is of.
-    file: PathBuf,
-    /// True if the times are since the epoch.
-    absolute: bool,
-    items: Box<dyn Iterator<Item = Result<FeedRecord, Failure>>>,
 }
 
 fn open(plan: &FeedPlan) -> Result<Vec<FeedSource>, Failure> {
@@ -318,15 +302,4 @@ impl FeedProducer {
             format!("{left} records were not acknowledged within {} s; {REMEDY}", FLUSH.as_secs()).into()
         })
     }
-}
-
-/// A length of sound in bytes: whole frames, at least one.
-fn chunk_bytes(chunk: Duration, rate: u32, frame: usize) -> usize {
-    let frames = nanos(chunk).saturating_mul(i64::from(rate)) / 1_000_000_000;
-    usize::try_from(frames).unwrap_or(1).max(1).saturating_mul(frame)
-}
-
-/// The time of a frame of sound, from the beginning.
-fn frame_time(frame: u64, rate: u32) -> i64 {
-    i64::try_from(u128::from(frame) * 1_000_000_000 / u128::from(rate.max(1))).unwrap_or(i64::MAX)
 }

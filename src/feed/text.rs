@@ -4,7 +4,8 @@ use std::path::Path;
 
 use lockstep_engine::time::Timestamp;
 
-use super::{Failure, FeedRecord, FeedSource};
+use super::source::{FeedRecord, FeedSource};
+use crate::commands::Failure;
 
 pub(super) fn open(file: &Path) -> Result<FeedSource, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;

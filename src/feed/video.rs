@@ -6,7 +6,9 @@ use std::process::{Child, ChildStdout};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use super::{Failure, FeedRecord, FeedSource, chunk_bytes, ffmpeg, frame_time, jpeg};
+use super::source::{FeedRecord, FeedSource, chunk_bytes, frame_time};
+use super::{ffmpeg, jpeg};
+use crate::commands::Failure;
 
 /// A source each for the pictures and the sound, as far as the file has them. Times are those of the
 /// container, from its beginning.

@@ -11,7 +11,8 @@ use lockstep_engine::fault::PayloadError;
 use lockstep_engine::ingest::wav::{ReadAt, WavHeader};
 use lockstep_engine::media::Media;
 
-use super::{Failure, FeedRecord, FeedSource, chunk_bytes, frame_time};
+use super::source::{FeedRecord, FeedSource, chunk_bytes, frame_time};
+use crate::commands::Failure;
 
 pub(super) fn open(file: &Path, chunk: Duration) -> Result<FeedSource, Failure> {
     let place = |error: &dyn Display| -> Failure { format!("{}: {error}", file.display()).into() };

@@ -16,7 +16,7 @@ impl File<'_> {
 
     /// Returns the lines of code, without comments and inline tests. Both import and name freely.
     fn code(&self) -> impl Iterator<Item = &str> {
-        let end = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
+        let end = self.text.find("\nmod tests {").unwrap_or(self.text.len());
         self.text[..end].lines().filter(|line| !line.trim_start().starts_with("//"))
     }
 

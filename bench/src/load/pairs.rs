@@ -18,9 +18,9 @@ use lockstep_engine::time::Timestamp;
 use lockstep_kafka::sink::KafkaSink;
 use lockstep_settings::{Overrides, load};
 
+use crate::ground::{Ground, PARTITION_BYTES};
 use crate::live::Live;
 use crate::pipelines::Folder;
-use crate::{Ground, PARTITION_BYTES};
 
 /// The partitions of each input.
 pub(super) const PARTITIONS: i32 = 16;

@@ -6,8 +6,8 @@ use lockstep_assemble::Failure;
 use lockstep_engine::scaling::Policy;
 
 use super::pairs::{Feeder, PairTopics, Workload, fill};
-use crate::Ground;
 use crate::drive::{Round, drive, flood};
+use crate::ground::Ground;
 use crate::pipelines::Folder;
 use crate::report::{Case, median, quantile};
 

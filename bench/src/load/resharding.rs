@@ -9,8 +9,8 @@ use lockstep_engine::time::Timestamp;
 use lockstep_telemetry::{HistogramSnapshot, Metrics};
 
 use super::pairs::{Feeder, PairTopics, Workload, fill};
-use crate::Ground;
 use crate::drive::{Span, drive, flood};
+use crate::ground::Ground;
 use crate::pipelines::Folder;
 use crate::report::{Case, Goal, quantile};
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::pairs::{Feeder, PARTITIONS, PairTopics, STREAMS, Settings, Workload};
 use super::process::{Memory, Process, free_address};
 use super::watch::{LoadMeasures, ProcessWatch, Sent};
-use crate::Ground;
+use crate::ground::Ground;
 use crate::pipelines::Folder;
 use crate::report::{Case, Goal};
 

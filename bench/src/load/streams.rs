@@ -8,8 +8,8 @@ use lockstep_engine::scaling::Policy;
 
 use super::pairs::{Feeder, PairTopics, Settings, Workload, fill};
 use super::process::{Process, free_address};
-use crate::Ground;
 use crate::drive::flood;
+use crate::ground::Ground;
 use crate::pipelines::Folder;
 use crate::report::{Case, Goal, median};
 

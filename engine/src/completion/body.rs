@@ -11,7 +11,8 @@
 //! The last of these bytes is not zero, and the segment ends with its last bit or digit that is not.
 
 use super::plan::{Encoding, plan};
-use super::progress::{Progress, Stretch, StretchState};
+use super::progress::Progress;
+use super::stretch::{Stretch, StretchState};
 use crate::position::{NextOffset, Offset};
 
 /// The number of digits to the base of 3 in a byte.

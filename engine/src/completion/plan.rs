@@ -6,8 +6,8 @@
 //! stays unfinished far behind costs a few bytes, and the thousands in flight at the head cost a bit or two each. The
 //! choice is a shortest path through three states (Viterbi, IEEE Trans. Inf. Theory 13(2), 1967), in linear time.
 
-use super::progress::{Stretch, StretchState};
-use super::text::varint_len;
+use super::stretch::{Stretch, StretchState};
+use super::varint::varint_len;
 use crate::position::NextOffset;
 
 /// The cost of a byte. Costs are counted in fifths of a bit.

@@ -1,7 +1,8 @@
 //! The progress of a partition: its records that have ended, and its records that are published and have not ended.
 
-use super::plan::plan;
-use super::{CompletionMap, Run, Segment};
+use super::map::{CompletionMap, Run};
+use super::plan::{Segment, plan};
+use super::stretch::{Stretch, StretchState};
 use crate::position::{NextOffset, Offset};
 
 /// The states of the records at or after a committed offset, as in the metadata of the commit.
@@ -14,20 +15,6 @@ pub struct Progress {
     pub ended: CompletionMap,
     /// The records that are in a published result and have not ended. Records of [`Self::ended`] do not count here.
     pub published: CompletionMap,
-}
-
-/// The state of the records of a stretch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StretchState {
-    Ended,
-    Published,
-}
-
-/// A run, and the state of its records.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    pub(super) run: Run,
-    pub(super) state: StretchState,
 }
 
 impl Progress {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::text::seal;
 use super::*;
+use crate::position::{NextOffset, Offset};
 
 const NO_LIMIT: usize = usize::MAX;
 

@@ -15,7 +15,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-use super::{Progress, body};
+use super::body;
+use super::progress::Progress;
 use crate::position::NextOffset;
 
 const MAGIC: &str = "lockstep:";
@@ -59,11 +60,6 @@ pub(crate) fn capacity(limit: usize) -> usize {
     let bytes =
         limit.saturating_sub(MAGIC.len()) / 4 * 3 + [0, 0, 1, 2][limit.saturating_sub(MAGIC.len()) % 4];
     bytes.saturating_sub(HEADER).min(MAX_BODY)
-}
-
-/// The number of bytes of a number as LEB128.
-pub(crate) const fn varint_len(value: u64) -> u64 {
-    (64 - (value | 1).leading_zeros() as u64).div_ceil(7)
 }
 
 impl Progress {

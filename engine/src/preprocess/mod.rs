@@ -4,6 +4,7 @@
 //! its own [`Scratch`]. [`rows`] splits a batch's tensor into disjoint [`RowMut`]s, which [`Preprocessor::write_row`]
 //! fills in parallel.
 
+mod fault;
 mod image;
 pub mod placement;
 mod row;
@@ -14,10 +15,12 @@ mod text;
 
 use std::sync::Arc;
 
+pub use fault::RowFault;
 pub use placement::Placement;
 pub use row::{RowMut, rows};
 pub use spec::Preprocess;
 
+use self::fault::undecodable;
 use crate::align::Part;
 use crate::fault::{Fault, Reason, StageKind};
 use crate::sample::Sample;
@@ -41,25 +44,6 @@ pub enum RowInfo {
     },
     /// The row is bytes, which have no other properties.
     Bytes,
-}
-
-/// The reason why a row could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowFault {
-    /// The index of the faulty sample in the part's samples; none if the cause is not a single sample.
-    pub sample: Option<usize>,
-    /// The fault.
-    pub fault: Fault,
-}
-
-impl RowFault {
-    fn of_sample(sample: usize, fault: Fault) -> Self {
-        Self { sample: Some(sample), fault }
-    }
-
-    fn of_row(message: String) -> Self {
-        Self { sample: None, fault: undecodable(message) }
-    }
 }
 
 /// Memory that one thread reuses, so that nothing is allocated in the steady state. It keeps the size of the largest
@@ -196,7 +180,7 @@ impl Preprocessor {
                 wave.resize(window.length(), 0.0);
                 let coverage = window.write(part, &mut wave, &mut scratch.sound);
                 if coverage.is_ok() {
-                    mel.write(&wave, row, &mut scratch.sound);
+                    mel.write(&wave, row, &mut scratch.sound.mel);
                 }
                 scratch.sound.wave = wave;
                 coverage.map(|coverage| RowInfo::Sound { coverage })
@@ -219,12 +203,4 @@ impl Preprocessor {
             (_, row) => Err(RowFault::of_row(format!("a row of {} cannot take {}", row.dtype(), self.dtype))),
         }
     }
-}
-
-fn undecodable(message: impl Into<String>) -> Fault {
-    Fault::new(StageKind::Preprocess, Reason::Undecodable, message)
-}
-
-fn too_large(message: impl Into<String>) -> Fault {
-    Fault::new(StageKind::Preprocess, Reason::DecodedTooLarge, message)
 }

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use lockstep_engine::publish::side_output::replay::DeadLetterHeaders;
 
-use super::{DeadLetterFilter, Failure, Topic, notes, place, render};
+use super::filter::DeadLetterFilter;
+use super::topic::{Topic, cancelled, place, read_all};
+use super::{notes, render};
+use crate::commands::Failure;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -29,14 +32,14 @@ struct ListingCounts {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let cancelled = super::cancelled()?;
+    let cancelled = cancelled()?;
     let kafka = args.topic.cluster.spec()?;
     let mut whole = args.topic.open(&kafka)?;
     let noted = notes::read(&notes::open(&args.topic.topic, &kafka)?, &args.topic.topic, whole.ranges())?;
     let mut out = std::io::stdout().lock();
     let mut counts = ListingCounts::default();
     let mut is_read = true;
-    let complete = super::read_all(&mut whole, &cancelled, |record| {
+    let complete = read_all(&mut whole, &cancelled, |record| {
         let letter = match DeadLetterHeaders::read(&record.headers) {
             Ok(letter) => letter,
             Err(why) => {

@@ -7,7 +7,8 @@ use lockstep_engine::publish::side_output::note::{self, ReplayNote};
 use lockstep_kafka::replay_offsets::ReplayOffsets;
 use lockstep_kafka::topic_snapshot::Range;
 
-use super::Failure;
+use super::filter::Place;
+use crate::commands::Failure;
 
 /// Opens the consumer group that keeps the notes of a topic.
 pub(super) fn open(topic: &str, kafka: &KafkaSpec) -> Result<ReplayOffsets, Failure> {
@@ -44,7 +45,7 @@ pub(super) fn read(
 }
 
 /// Returns true if a dead letter has been replayed.
-pub(super) fn contains(notes: &BTreeMap<i32, ReplayNote>, place: super::Place) -> bool {
+pub(super) fn contains(notes: &BTreeMap<i32, ReplayNote>, place: Place) -> bool {
     let offset = lockstep_engine::position::Offset(place.offset);
     notes.get(&place.partition).is_some_and(|note| note.contains(offset))
 }

@@ -10,7 +10,8 @@ use lockstep_kafka::replay_offsets;
 use lockstep_kafka::topic_snapshot::TopicSnapshot;
 
 use super::filter::{DeadLetterFilter, Place};
-use super::{Failure, place};
+use super::topic::{place, read_all};
+use crate::commands::Failure;
 
 /// The longest note in characters: the default of the brokers' `offset.metadata.max.bytes`.
 const LIMIT: usize = 4096;
@@ -78,7 +79,7 @@ impl ReplayPlan {
         for (partition, note) in noted {
             plan.tracks.insert(partition, PartitionPlan { note, ..PartitionPlan::default() });
         }
-        let complete = super::read_all(whole, cancelled, |record| {
+        let complete = read_all(whole, cancelled, |record| {
             let place = place(&record);
             let track = plan.tracks.entry(place.partition).or_default();
             track.there.push(place.offset);

@@ -7,7 +7,7 @@ use lockstep_engine::sample::Header;
 use lockstep_kafka::tail::TailRecord;
 use serde_json::{Value, json};
 
-use super::place;
+use super::topic::place;
 
 /// `0:17  2026-03-01T12:00:00.25Z  oversized  ingest  tried 1  video/0@34  cam-1  300000 bytes  what was found`
 pub(super) fn line(record: &TailRecord, letter: &DeadLetterHeaders, put_back: bool) -> String {

@@ -19,8 +19,11 @@ use lockstep_kafka::tail::TailRecord;
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::filter::{DeadLetterFilter, Place};
 use super::plan::{Chosen, ReplayPlan, ReplaySelection};
-use super::{DeadLetterFilter, Failure, Place, Topic, notes, place, render};
+use super::topic::{Topic, cancelled, place, read_all};
+use super::{notes, render};
+use crate::commands::Failure;
 use crate::output::print_line;
 
 /// The most records, and below the most bytes, in flight before the note is written.
@@ -59,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "no dead letters are chosen; write --all, filters as --reason oversized, or places as 0:17";
         return Err(format!("{which}; `lockstep dlq list {}` lists them", args.topic.topic).into());
     }
-    let cancelled = super::cancelled()?;
+    let cancelled = cancelled()?;
     let kafka = args.topic.cluster.spec()?;
     let noted = notes::open(&args.topic.topic, &kafka)?;
     let mut whole = args.topic.open(&kafka)?;
@@ -89,7 +92,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         false
     } else if args.dry_run {
         let mut whole = args.topic.open(&kafka)?;
-        !super::read_all(&mut whole, &cancelled, |record| replay.only_list(&record))?
+        !read_all(&mut whole, &cancelled, |record| replay.only_list(&record))?
     } else {
         replay.start(&kafka)?;
         replay.put_all_back(args, &kafka, &cancelled)?
@@ -174,7 +177,7 @@ impl Replay {
         // Ctrl-C must not stop it while a note is too long.
         let never = AtomicBool::new(false);
         let mut token = 0;
-        let read = super::read_all(&mut whole, &never, |record| {
+        let read = read_all(&mut whole, &never, |record| {
             let Some(chosen) = self.plan.chosen.remove(&place(&record)) else { return Ok(true) };
             token += 1;
             self.put_back(record, chosen, token);

@@ -9,7 +9,10 @@ use lockstep_kafka::tail::TailRecord;
 use lockstep_kafka::topic_snapshot::TopicSnapshot;
 use serde_json::{Value, json};
 
-use super::{Failure, Place, Topic, notes, render};
+use super::filter::Place;
+use super::topic::{Topic, cancelled, place, read_all};
+use super::{notes, render};
+use crate::commands::Failure;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -24,13 +27,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let cancelled = super::cancelled()?;
+    let cancelled = cancelled()?;
     let Topic { topic, cluster, json } = &args.topic;
     let kafka = cluster.spec()?;
     let Place { partition, offset } = args.place;
     let mut whole = TopicSnapshot::open_at(&kafka.brokers, &kafka.consumer, topic, partition, offset)?;
     let mut found = None;
-    let complete = super::read_all(&mut whole, &cancelled, |record| {
+    let complete = read_all(&mut whole, &cancelled, |record| {
         found = Some(record);
         Ok(false)
     })?;
@@ -104,7 +107,7 @@ fn page(record: &TailRecord, letter: &DeadLetterHeaders, put_back: bool) -> Stri
         count => format!("; its record {} before", render::times(count)),
     };
     let lines = [
-        ("letter", super::place(record).to_string()),
+        ("letter", place(record).to_string()),
         ("reason", render::plain(&letter.reason)),
         ("found by", render::plain(&letter.stage)),
         ("found", render::plain(&letter.message)),

@@ -8,8 +8,9 @@ use ::image::codecs::webp::WebPDecoder;
 use ::image::metadata::Orientation;
 use ::image::{ColorType, ImageDecoder, ImageError, Limits};
 
-use super::super::{too_large, undecodable};
+use super::super::fault::{too_large, undecodable};
 use super::jpeg;
+use super::pixels::{Channels, Pixels};
 use super::sniff;
 use crate::fault::Fault;
 use crate::ingest::{OnDamage, PictureCare, UseOrientation};
@@ -17,30 +18,6 @@ use crate::media::Media;
 
 /// Memory of a decoder's own tables, beside the pixels.
 const DECODER_OVERHEAD: u64 = 8 << 20;
-
-/// The channels of a pixel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Channels {
-    Gray,
-    Rgb,
-}
-
-impl Channels {
-    pub(super) fn count(self) -> usize {
-        match self {
-            Self::Gray => 1,
-            Self::Rgb => 3,
-        }
-    }
-}
-
-/// A decoded image in a buffer: rows from the top, without padding.
-pub(super) struct Pixels {
-    pub(super) size: (u32, u32),
-    pub(super) channels: Channels,
-    /// True if some pixels are damaged.
-    pub(super) is_damaged: bool,
-}
 
 /// The limit on an image, and its treatment.
 #[derive(Clone, Copy, Debug)]

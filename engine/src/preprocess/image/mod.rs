@@ -8,17 +8,19 @@ mod decode;
 mod geometry;
 mod jpeg;
 mod orient;
+mod pixels;
 mod sniff;
 
 use ::image::metadata::Orientation;
 use fast_image_resize as fir;
 
-use self::decode::{Channels, DecodeLimits, ImageHeader};
+use self::decode::{DecodeLimits, ImageHeader};
 use self::geometry::Geometry;
+use self::pixels::Channels;
+use super::fault::undecodable;
 use super::placement::Placement;
 use super::row::RowMut;
 use super::spec::{Color, Filter, ImageSpec, Layout, Resize};
-use super::undecodable;
 use crate::fault::Fault;
 use crate::media::Media;
 use crate::sample::Sample;

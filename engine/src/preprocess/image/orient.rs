@@ -2,7 +2,7 @@
 
 use ::image::metadata::Orientation;
 
-use super::decode::Channels;
+use super::pixels::Channels;
 
 /// True if width and height are swapped.
 pub(super) fn is_sideways(orientation: Orientation) -> bool {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use dasp_sample::Sample as _;
 
-use super::super::undecodable;
+use super::super::fault::undecodable;
 use super::flac;
 use super::g711;
 use crate::fault::Fault;

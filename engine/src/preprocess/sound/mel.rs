@@ -8,11 +8,10 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use super::super::spec::{LogMelSpec, MelLog, MelScale};
-use super::SoundScratch;
 
 /// The buffers of one thread.
 #[derive(Default)]
-pub(super) struct MelScratch {
+pub(in super::super) struct MelScratch {
     padded: Vec<f32>,
     frame: Vec<f32>,
     spectrum: Vec<Complex<f32>>,
@@ -53,8 +52,8 @@ impl MelPlan {
     }
 
     /// Fills a row of `[mels, frames]` from a waveform.
-    pub(in super::super) fn write(&self, wave: &[f32], row: &mut [f32], scratch: &mut SoundScratch) {
-        let MelScratch { padded, frame, spectrum, energies, transform } = &mut scratch.mel;
+    pub(in super::super) fn write(&self, wave: &[f32], row: &mut [f32], scratch: &mut MelScratch) {
+        let MelScratch { padded, frame, spectrum, energies, transform } = scratch;
         let size = self.window.len();
         let wave = if self.center {
             reflect(wave, size / 2, padded);

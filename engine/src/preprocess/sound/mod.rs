@@ -1,7 +1,7 @@
 //! Sound: decoded, mixed down, resampled, and cut to a part's window, exact to the sample.
 //!
 //! The row is a sequence of samples at the target rate, the first at the window's beginning. The place of a chunk's
-//! first sample is its event time, rounded to the nearest sample. But a chunk that begins within [`JITTER_NS`] of the
+//! first sample is its event time, rounded to the nearest sample. But a chunk that begins within [`JITTER_NS`](units::JITTER_NS) of the
 //! end of the one before it follows that one directly, so that coarse event times leave neither gap nor doubled
 //! sample. Where chunks overlap, the earlier one wins. Time that no chunk covers is silence.
 //!
@@ -20,6 +20,7 @@ mod pace;
 mod resample;
 mod run;
 mod stretch;
+mod units;
 
 use std::sync::Arc;
 
@@ -29,16 +30,12 @@ use self::mel::MelScratch;
 use self::resample::Resamplers;
 use self::run::{SoundRun, runs};
 use self::stretch::Stretcher;
+use self::units::{SECOND, div_round};
+use super::fault::{RowFault, undecodable};
 use super::spec::WaveformSpec;
-use super::{RowFault, undecodable};
 use crate::align::Part;
 use crate::ingest::OnDrift;
 use crate::sample::Sample;
-
-/// The jitter that alignment allows; at rates below 500 Hz it is half a sample.
-const JITTER_NS: i128 = OnDrift::JITTER_NS as i128;
-
-const SECOND: i128 = 1_000_000_000;
 
 /// The buffers of one thread.
 #[derive(Default)]
@@ -49,7 +46,7 @@ pub(super) struct SoundScratch {
     native: Vec<f32>,
     stretcher: Stretcher,
     resamplers: Resamplers,
-    mel: MelScratch,
+    pub(super) mel: MelScratch,
 }
 
 /// The samples of a row.
@@ -134,11 +131,6 @@ impl Window {
         run.read(needed.start.min(end), end, native, stretcher)?;
         resampler.run(native, needed.start, first, row).map_err(of_row)
     }
-}
-
-/// The quotient rounded to the nearest, halves up.
-fn div_round(value: i128, by: i128) -> i128 {
-    (2 * value + by).div_euclid(2 * by)
 }
 
 /// A position limited to the row.

@@ -5,7 +5,7 @@
 //! find the line, so that jitter of timestamps does not make the sound waver. The line counts only if it explains the
 //! deviations.
 
-use super::{JITTER_NS, SECOND, div_round};
+use super::units::{JITTER_NS, SECOND, div_round};
 use crate::ingest::OnDrift;
 
 /// The largest drift of a source, as a share.

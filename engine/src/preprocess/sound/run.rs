@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::{RowFault, undecodable};
+use super::super::fault::{RowFault, undecodable};
 use super::decode::SoundHeader;
 use super::pace::{Pace, PaceLine};
 use super::stretch::Stretcher;
-use super::{JITTER_NS, SECOND, div_round};
+use super::units::{JITTER_NS, SECOND, div_round};
 use crate::ingest::OnDrift;
 use crate::sample::Sample;
 use crate::time::Timestamp;

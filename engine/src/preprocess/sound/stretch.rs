@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::super::RowFault;
+use super::super::fault::RowFault;
 use super::pace::Pace;
 
 /// The number of frames on each side that contribute to a sample.

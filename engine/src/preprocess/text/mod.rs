@@ -7,8 +7,8 @@ use tokenizers::{
     Encoding, PaddingDirection, PostProcessor, PostProcessorWrapper, Tokenizer, TruncationParams,
 };
 
+use super::fault::undecodable;
 use super::spec::TextSpec;
-use super::undecodable;
 use crate::fault::Fault;
 use crate::sample::Sample;
 

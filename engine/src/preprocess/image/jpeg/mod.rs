@@ -10,8 +10,8 @@ mod turbo;
 
 use self::markers::{Head, JpegRefusal, MOST_SCANS};
 use self::turbo::{Colors, DecodeFailure};
-use super::super::{too_large, undecodable};
-use super::decode::{Channels, Pixels};
+use super::super::fault::{too_large, undecodable};
+use super::pixels::{Channels, Pixels};
 use crate::fault::Fault;
 
 /// The properties of a file in its headers.

@@ -10,11 +10,16 @@ use lockstep_engine::budget::Reservation;
 use lockstep_engine::ingest::{OnDamage, PictureCare, UseOrientation};
 use lockstep_engine::media::Media;
 use lockstep_engine::position::{InputId, Position};
-use lockstep_engine::preprocess::spec::{Color, Filter, ImageSpec, Layout, Resize};
+use lockstep_engine::preprocess::spec::{Filter, ImageSpec, Resize};
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
 use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_engine::time::Timestamp;
+
+#[path = "picture.rs"]
+mod picture;
+
+use picture::picture;
 
 thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
 
@@ -22,17 +27,9 @@ static PREPROCESSORS: LazyLock<[Preprocessor; 2]> = LazyLock::new(|| {
     [(OnDamage::Refuse, UseOrientation::Exif), (OnDamage::Accept, UseOrientation::Ignore)].map(
         |(damaged, orientation)| {
             let spec = ImageSpec {
-                width: 16,
-                height: 16,
-                resize: Resize::Stretch(Filter::Nearest),
-                color: Color::Rgb,
-                scale: 1.0,
-                mean: [0.0; 3],
-                std: [1.0; 3],
-                layout: Layout::Hwc,
-                dtype: DType::U8,
                 max_pixels: 1 << 16,
                 care: PictureCare { damaged, orientation },
+                ..picture(16, 16, Resize::Stretch(Filter::Nearest))
             };
             Preprocessor::new(&Preprocess::Image(spec)).expect("right settings")
         },

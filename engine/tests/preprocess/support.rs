@@ -9,13 +9,16 @@ use lockstep_engine::budget::Reservation;
 use lockstep_engine::ingest::duration::duration;
 use lockstep_engine::media::Media;
 use lockstep_engine::position::{InputId, Position};
-use lockstep_engine::preprocess::spec::{
-    Color, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, WaveformSpec,
-};
+use lockstep_engine::preprocess::spec::{LogMelSpec, MelLog, MelScale, WaveformSpec};
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, RowFault, RowInfo, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
-use lockstep_engine::tensor::{DType, Tensor};
+use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
+
+#[path = "../../../fuzz/checks/picture.rs"]
+mod picture;
+
+pub(crate) use picture::picture as image;
 
 /// The path of a golden file.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -122,22 +125,5 @@ pub(crate) fn log_mel() -> LogMelSpec {
         center: true,
         power: 2.0,
         log: MelLog::Decibel { floor: 1e-10 },
-    }
-}
-
-/// RGB bytes of a picture of up to a megapixel, row by row, resized but not normalized.
-pub(crate) fn image(width: u32, height: u32, resize: Resize) -> ImageSpec {
-    ImageSpec {
-        width,
-        height,
-        resize,
-        color: Color::Rgb,
-        scale: 1.0,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-        layout: Layout::Hwc,
-        dtype: DType::U8,
-        max_pixels: 1 << 20,
-        care: Default::default(),
     }
 }

@@ -25,7 +25,7 @@ pub fn parse_record(
     streams: &mut KnownStreams,
 ) -> Result<Sample, (Record, Fault)> {
     match read(&record, spec, streams) {
-        Ok((stream, media, event_time, duration)) => {
+        Ok(RecordFields { stream, media, event_time, duration }) => {
             let reservation = budget.reserve(record.weight());
             let (same_time, damage) = (same_time(&record, spec), Damage::default());
             Ok(Sample {
@@ -49,7 +49,13 @@ fn refused(reason: Reason, message: impl Into<String>) -> Fault {
     Fault::new(StageKind::Ingest, reason, message)
 }
 
-type RecordFields = (StreamKey, Media, Timestamp, Duration);
+/// The fields of a sample that a record's key, headers and payload give.
+struct RecordFields {
+    stream: StreamKey,
+    media: Media,
+    event_time: Timestamp,
+    duration: Duration,
+}
 
 fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result<RecordFields, Fault> {
     let stream = stream(record, streams)?;
@@ -66,7 +72,7 @@ fn read(record: &Record, spec: &InputSpec, streams: &mut KnownStreams) -> Result
     let event_time = Timestamp::from_nanos(event_time(record)?.as_nanos().saturating_add(spec.clock_offset));
     in_range(event_time, record, spec)?;
     let duration = duration(record, &media)?;
-    Ok((stream, media, event_time, duration))
+    Ok(RecordFields { stream, media, event_time, duration })
 }
 
 fn stream(record: &Record, streams: &mut KnownStreams) -> Result<StreamKey, Fault> {

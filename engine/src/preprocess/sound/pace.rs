@@ -62,9 +62,8 @@ impl PaceLine {
         is_line.then_some(Self { begin: mean_r - slope * mean_x, slope: 1.0 + slope })
     }
 
-    /// The beginning of the run in a row, its pace and its number of frames. The row begins `before` nanoseconds
-    /// before the first chunk's event time.
-    pub(super) fn laid_out(&self, before: i128, row_rate: u32, rate: u32, frames: u64) -> (i128, Pace, u64) {
+    /// The place of the run in a row. The row begins `before` nanoseconds before the first chunk's event time.
+    pub(super) fn laid_out(&self, before: i128, row_rate: u32, rate: u32, frames: u64) -> RunPlace {
         let (row_rate, step) = (i128::from(row_rate), self.slope.recip());
         let begin = before + self.begin.round() as i128;
         let at = div_round(begin * row_rate, SECOND);
@@ -72,8 +71,18 @@ impl PaceLine {
         let off = (at * SECOND - begin * row_rate) as f64 / (SECOND * row_rate) as f64;
         let pace = Pace { begin: off * f64::from(rate) * step, step };
         let last = (frames as f64 - 0.5 - pace.begin) / step;
-        (at, pace, last.max(0.0) as u64 + 1)
+        RunPlace { at, pace, length: last.max(0.0) as u64 + 1 }
     }
+}
+
+/// The place of a run in a row.
+pub(super) struct RunPlace {
+    /// The row's sample at which the run begins.
+    pub(super) at: i128,
+    /// The run's pace.
+    pub(super) pace: Pace,
+    /// The number of frames.
+    pub(super) length: u64,
 }
 
 fn range(values: impl Iterator<Item = f64>) -> f64 {

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::super::fault::{RowFault, undecodable};
 use super::decode::SoundHeader;
-use super::pace::{Pace, PaceLine};
+use super::pace::{Pace, PaceLine, RunPlace};
 use super::stretch::Stretcher;
 use super::units::{JITTER_NS, SECOND, div_round};
 use crate::ingest::OnDrift;
@@ -128,7 +128,7 @@ impl<'a> Runs<'a> {
             group.drain(..).for_each(|chunk| self.join(chunk));
             return;
         };
-        let (at, pace, length) = line.laid_out(since(first, self.from), self.rate, rate, frames);
+        let RunPlace { at, pace, length } = line.laid_out(since(first, self.from), self.rate, rate, frames);
         let pieces = group.drain(..).zip(begins);
         let pieces =
             pieces.map(|(Chunk { sample, source, .. }, (at, _))| Piece { sample, source, skip: 0, at });

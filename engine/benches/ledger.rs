@@ -51,7 +51,7 @@ fn endings(criterion: &mut Criterion) {
                         for offset in chunk * WINDOW..(chunk + 1) * WINDOW {
                             ledger.open(at(offset), 1);
                         }
-                        black_box(ledger.crowded());
+                        black_box(ledger.metadata_pressure());
                         for offset in ends {
                             ledger.settle(at(*offset), 1, Settled::Published);
                             black_box(ledger.release(at(*offset), 1, 1));

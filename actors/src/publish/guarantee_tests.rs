@@ -296,7 +296,7 @@ fn at_least_once_drops_waiting_records_of_revoked_partitions() {
 }
 
 #[test]
-fn at_least_once_commits_ended_records_at_each_period_and_release() {
+fn at_least_once_commits_ended_records_each_period() {
     let mut world = at_least_once(9);
     world.step();
     world.source.0.lock().clear();

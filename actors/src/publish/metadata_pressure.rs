@@ -30,7 +30,7 @@ impl PressureMonitor {
         ledger: &mut Ledger<Arc<Sample>>,
         now: Timestamp,
     ) -> Option<Vec<PartitionId>> {
-        let reported = ledger.crowded();
+        let reported = ledger.metadata_pressure();
         let turned = self.next_turn.is_some_and(|at| now >= at);
         if reported.is_none() && !turned {
             return None;

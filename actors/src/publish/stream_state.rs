@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lockstep_engine::infer::changelog::{Carried, key};
+use lockstep_engine::infer::changelog::{StoredState, key};
 use lockstep_engine::infer::job::{Job, StepOutcome};
 use lockstep_engine::infer::step::Step;
 use lockstep_engine::position::PartitionId;
@@ -24,7 +24,7 @@ pub(super) struct StreamStateLog {
 }
 
 struct Noted {
-    carried: Carried,
+    carried: StoredState,
     partition: PartitionId,
     assignment: u32,
 }
@@ -46,7 +46,7 @@ impl StreamStateLog {
     /// Creates a log with the state of one stream.
     #[cfg(test)]
     pub(super) fn with_state(topic: Arc<str>, partition: PartitionId, assignment: u32) -> Self {
-        let carried = Carried { event_time: lockstep_engine::time::Timestamp::MIN, rows: Vec::new() };
+        let carried = StoredState { event_time: lockstep_engine::time::Timestamp::MIN, rows: Vec::new() };
         let noted = [((0, "stream".into()), Noted { carried, partition, assignment })];
         Self { topic, steps: Vec::new(), noted: noted.into_iter().collect() }
     }
@@ -66,7 +66,7 @@ impl StreamStateLog {
             let rows: Option<Vec<Tensor>> = outputs.iter().map(|place| output.get(*place).cloned()).collect();
             let Some(rows) = rows else { continue };
             let noted = Noted {
-                carried: Carried { event_time: bundle.event_time, rows },
+                carried: StoredState { event_time: bundle.event_time, rows },
                 partition: sample.position().partition,
                 assignment: sample.assignment,
             };

@@ -205,7 +205,7 @@ impl DeliveryGuarantee for Transactional {
             AfterTransaction::Again(why) => {
                 tracing::warn!(why, "transaction aborted, sending its records again");
                 self.repeat();
-                context.ledger.tell_again();
+                context.ledger.report_again();
             }
             AfterTransaction::Fail(why) => return Err(format!("no further transaction is possible: {why}")),
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_actors::PipelineEnd;
-use lockstep_engine::infer::changelog::Carried;
+use lockstep_engine::infer::changelog::StoredState;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::sample::Record;
 use lockstep_engine::tensor::Tensor;
@@ -77,7 +77,7 @@ fn changelog_holds_the_state_after_the_last_bundle() {
     assert_eq!(names, [b"echo:a", b"echo:b", b"echo:c"]);
     let last = Tensor::new(vec![1], &[(COUNT / 3) as u8]).unwrap();
     for (_, value) in carried {
-        assert_eq!(Carried::decode(&value).unwrap().rows, std::slice::from_ref(&last));
+        assert_eq!(StoredState::decode(&value).unwrap().rows, std::slice::from_ref(&last));
     }
     assert!(world.sent_to("state").iter().all(|record| record.partition == Some(PARTITION.partition)));
 }

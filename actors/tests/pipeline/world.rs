@@ -12,7 +12,7 @@ use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, Statu
 use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
-use lockstep_engine::infer::changelog::Carried;
+use lockstep_engine::infer::changelog::StoredState;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
@@ -169,7 +169,7 @@ impl World {
     pub(crate) fn carried(&self) -> Vec<(Bytes, Bytes)> {
         let mut records = self.sent_to("state");
         // Deliveries come in any order here.
-        records.sort_by_key(|record| Carried::decode(&record.payload).unwrap().event_time);
+        records.sort_by_key(|record| StoredState::decode(&record.payload).unwrap().event_time);
         let latest = records.into_iter().map(|record| (record.key.unwrap(), record.payload));
         latest.collect::<BTreeMap<_, _>>().into_iter().collect()
     }

@@ -4,7 +4,7 @@
 //!
 //! Rebuilding the state by replay instead would mean running every model over a past of unknown length.
 //!
-//! A key is `step:stream`; a step's name has no colon. A value is a version byte, followed by [`Carried`] in the
+//! A key is `step:stream`; a step's name has no colon. A value is a version byte, followed by [`StoredState`] in the
 //! [postcard wire format](https://postcard.jamesmunns.com/wire-format).
 
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ const MOST: usize = 100_000;
 
 /// The state of a step in one stream.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Carried {
+pub struct StoredState {
     /// The event time of the bundle that led to this state.
     pub event_time: Timestamp,
     /// One row for each pair of the model's signature, in its order.
@@ -67,7 +67,7 @@ pub fn key(step: &str, stream: &StreamKey) -> Bytes {
     [step, ":", stream.as_str()].concat().into()
 }
 
-impl Carried {
+impl StoredState {
     /// Encodes the state as the value of a record.
     pub fn encode(&self) -> Bytes {
         let row = |tensor: &Tensor| WireRow {
@@ -166,7 +166,7 @@ impl RestoredStates {
         if self.states.is_empty() {
             self.order.clear();
         }
-        let carried = Carried::decode(&value)?;
+        let carried = StoredState::decode(&value)?;
         let apart = event_time.since(carried.event_time).max(carried.event_time.since(event_time));
         Ok(self.near.is_none_or(|near| apart <= near).then_some(carried.rows))
     }

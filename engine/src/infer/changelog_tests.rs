@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::at_second;
 
-fn carried(seconds: i64, values: &[f32]) -> Carried {
+fn carried(seconds: i64, values: &[f32]) -> StoredState {
     let row = Tensor::new(vec![values.len(), 1], values).unwrap();
-    Carried { event_time: at_second(seconds), rows: vec![row] }
+    StoredState { event_time: at_second(seconds), rows: vec![row] }
 }
 
 fn stream(name: &str) -> StreamKey {
@@ -37,8 +37,8 @@ proptest! {
         rows in prop::collection::vec(tensor(), 0..4),
         nanos: i64,
     ) {
-        let carried = Carried { event_time: Timestamp::from_nanos(nanos), rows };
-        prop_assert_eq!(Carried::decode(&carried.encode()), Ok(carried));
+        let carried = StoredState { event_time: Timestamp::from_nanos(nanos), rows };
+        prop_assert_eq!(StoredState::decode(&carried.encode()), Ok(carried));
     }
 
     #[test]
@@ -46,17 +46,17 @@ proptest! {
         if let (true, Some(version)) = (ours, value.first_mut()) {
             *version = VERSION;
         }
-        if let Ok(carried) = Carried::decode(&value) {
+        if let Ok(carried) = StoredState::decode(&value) {
             // Not compared as numbers, since one may be NaN.
             let written = carried.encode();
-            prop_assert_eq!(Carried::decode(&written).map(|carried| carried.encode()), Ok(written));
+            prop_assert_eq!(StoredState::decode(&written).map(|carried| carried.encode()), Ok(written));
         }
     }
 
     #[test]
     fn truncated_record_is_refused(values in prop::collection::vec(any::<f32>(), 1..9), cut in 1_usize..9) {
         let whole = carried(1, &values).encode();
-        prop_assert!(Carried::decode(&whole[..whole.len().saturating_sub(cut)]).is_err());
+        prop_assert!(StoredState::decode(&whole[..whole.len().saturating_sub(cut)]).is_err());
     }
 }
 
@@ -64,14 +64,14 @@ proptest! {
 fn record_of_another_version_is_refused_with_its_version() {
     let mut value = carried(1, &[1.0]).encode().to_vec();
     value[0] = 9;
-    assert_eq!(Carried::decode(&value), Err(ChangelogError::Version(9)));
+    assert_eq!(StoredState::decode(&value), Err(ChangelogError::Version(9)));
 }
 
 #[test]
 fn shape_larger_than_memory_is_refused_before_allocation() {
     let row = WireRow { dtype: DType::U8, shape: vec![u64::MAX, 2], bytes: vec![1] };
     let value = postcard::to_extend(&Wire { event_time_ns: 0, rows: vec![row] }, vec![VERSION]).unwrap();
-    assert!(matches!(Carried::decode(&value), Err(ChangelogError::Broken(_))));
+    assert!(matches!(StoredState::decode(&value), Err(ChangelogError::Broken(_))));
 }
 
 #[test]

@@ -59,8 +59,8 @@ pub struct Ledger<T> {
     capacity: usize,
     /// The most records of a partition that may still be consumed after its intake was paused.
     under_way: usize,
-    /// True if the answer of [`Self::crowded`] has changed since the last call.
-    crowded_changed: bool,
+    /// True if the answer of [`Self::metadata_pressure`] has changed since the last call.
+    pressure_changed: bool,
     /// True if the answer of [`Self::withheld`] has changed since the last call.
     withheld_changed: bool,
     /// Reused memory for a completion map.
@@ -82,7 +82,7 @@ impl<T> Ledger<T> {
             metadata_limit,
             capacity: capacity(metadata_limit),
             under_way,
-            crowded_changed: false,
+            pressure_changed: false,
             withheld_changed: false,
             map: Progress::default(),
         }
@@ -112,7 +112,7 @@ impl<T> Ledger<T> {
     }
 
     fn gone(&mut self, track: Option<PartitionTracker<T>>) {
-        self.crowded_changed |= track.as_ref().is_some_and(|track| track.pressure.is_some());
+        self.pressure_changed |= track.as_ref().is_some_and(|track| track.pressure.is_some());
         self.withheld_changed |= track.is_some_and(|track| track.is_withheld);
     }
 
@@ -196,7 +196,7 @@ impl<T> Ledger<T> {
 
     /// The partitions to read more slowly, or not at all, if these have changed since the last call. The caller asks
     /// whenever records were opened, and after records have ended; the call is cheap if nothing has changed.
-    pub fn crowded(&mut self) -> Option<Vec<(PartitionId, MetadataPressure)>> {
+    pub fn metadata_pressure(&mut self) -> Option<Vec<(PartitionId, MetadataPressure)>> {
         for track in self.partitions.values_mut().filter(|track| track.is_reshaped) {
             track.is_reshaped = false;
             let now = metadata_pressure::metadata_pressure(
@@ -204,21 +204,21 @@ impl<T> Ledger<T> {
                 self.capacity,
                 track.pressure,
             );
-            self.crowded_changed |= now != track.pressure;
+            self.pressure_changed |= now != track.pressure;
             track.pressure = now;
         }
-        if !std::mem::take(&mut self.crowded_changed) {
+        if !std::mem::take(&mut self.pressure_changed) {
             return None;
         }
-        let crowded = self.partitions.iter();
-        let mut crowded: Vec<_> =
-            crowded.filter_map(|(partition, track)| Some((*partition, track.pressure?))).collect();
-        crowded.sort_unstable();
-        Some(crowded)
+        let under_pressure = self.partitions.iter();
+        let mut under_pressure: Vec<_> =
+            under_pressure.filter_map(|(partition, track)| Some((*partition, track.pressure?))).collect();
+        under_pressure.sort_unstable();
+        Some(under_pressure)
     }
 
     /// Makes [`Self::committable`] report all commits again, since the transaction that contained them was aborted.
-    pub fn tell_again(&mut self) {
+    pub fn report_again(&mut self) {
         self.partitions.values_mut().for_each(|track| track.is_dirty = true);
     }
 

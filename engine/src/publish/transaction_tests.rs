@@ -161,7 +161,7 @@ fn begin_of_the_first_transaction_commits_nothing() {
 }
 
 #[test]
-fn closed_transaction_waits_for_its_last_record_and_takes_no_more() {
+fn closed_transaction_takes_no_more_and_waits_for_its_last() {
     let mut it = open();
     let step = |it: &mut Transaction, unsent| {
         it.step(at(100), Sending { unsent, under_way: false, has_content: true })

@@ -13,7 +13,10 @@ fn filled(limit: usize) -> (Ledger<()>, i64) {
     while full.is_none_or(|full| next < full + RECORDS_UNDER_WAY as i64) {
         ledger.open(at(next), 1);
         next += 1;
-        if ledger.crowded().is_some_and(|crowded| crowded == [(PARTITION, MetadataPressure::Full)]) {
+        if ledger
+            .metadata_pressure()
+            .is_some_and(|under_pressure| under_pressure == [(PARTITION, MetadataPressure::Full)])
+        {
             full = Some(next);
         }
     }
@@ -45,14 +48,14 @@ fn partition_slows_before_it_is_full_and_resumes_later() {
     let mut told = Vec::new();
     for offset in 0..6_000 {
         ledger.open(at(offset), 1);
-        told.extend(ledger.crowded());
+        told.extend(ledger.metadata_pressure());
     }
     let (slow, full) = ([(PARTITION, MetadataPressure::Slow)], [(PARTITION, MetadataPressure::Full)]);
     assert_eq!(told, [slow.to_vec(), full.to_vec()]);
     told.clear();
     for offset in 0..6_000 {
         ledger.end(at(offset), 1);
-        told.extend(ledger.crowded());
+        told.extend(ledger.metadata_pressure());
     }
     assert_eq!(told, [slow.to_vec(), Vec::new()]);
 }
@@ -66,11 +69,9 @@ fn stuck_record_does_not_pause_its_partition() {
         if offset >= 4_000 {
             ledger.end(at(offset - 3_999), 1);
         }
-        assert!(
-            ledger
-                .crowded()
-                .is_none_or(|crowded| crowded.is_empty() || crowded[0].1 == MetadataPressure::Slow)
-        );
+        assert!(ledger.metadata_pressure().is_none_or(
+            |under_pressure| under_pressure.is_empty() || under_pressure[0].1 == MetadataPressure::Slow
+        ));
     }
     let commits = ledger.committable();
     assert_eq!(commits[0].next, NextOffset(0));
@@ -105,8 +106,8 @@ fn revoked_partition_no_longer_counts_as_crowded() {
     let mut ledger: Ledger<()> = Ledger::new(60);
     ledger.assign(PARTITION, NextOffset(0), &Progress::default(), 1);
     ledger.open(at(0), 1);
-    assert_eq!(ledger.crowded(), Some(vec![(PARTITION, MetadataPressure::Full)]));
+    assert_eq!(ledger.metadata_pressure(), Some(vec![(PARTITION, MetadataPressure::Full)]));
     ledger.revoke(PARTITION, 1);
-    assert_eq!(ledger.crowded(), Some(vec![]));
-    assert_eq!(ledger.crowded(), None);
+    assert_eq!(ledger.metadata_pressure(), Some(vec![]));
+    assert_eq!(ledger.metadata_pressure(), None);
 }

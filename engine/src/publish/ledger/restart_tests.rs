@@ -130,8 +130,8 @@ impl World {
     }
 
     fn look(&mut self, life: &mut Life) {
-        if let Some(crowded) = life.ledger.crowded() {
-            let full = crowded.contains(&(PARTITION, MetadataPressure::Full));
+        if let Some(under_pressure) = life.ledger.metadata_pressure() {
+            let full = under_pressure.contains(&(PARTITION, MetadataPressure::Full));
             self.pauses += usize::from(full && life.left.is_none());
             life.left = full.then(|| life.left.unwrap_or(self.under_way));
         }

@@ -25,7 +25,7 @@ impl Publish {
         telemetry::delivery_failed();
         let Some(pending) = self.guarantee.refused(number, error, now) else { return };
         if error.refusal == Refusal::Fatal {
-            // The record has not ended and its position is not committed: the next pipeline reads it again.
+            // The record has not ended and its offset is not committed: the next pipeline reads it again.
             self.is_stuck = true;
             return out.fail(format!("the Kafka producer has failed for good: {}", error.message));
         }

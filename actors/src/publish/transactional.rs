@@ -242,7 +242,7 @@ impl DeliveryGuarantee for Transactional {
 
     fn release(&mut self, is_drained: bool, _context: &mut PublishContext<'_>) {
         if !is_drained {
-            // The positions of these partitions can no longer be committed with the transaction's results.
+            // The offsets of these partitions can no longer be committed with the transaction's results.
             self.transaction.doom("its partitions were revoked");
         }
     }

@@ -124,7 +124,7 @@ pub trait Sink: Send {
 pub enum Ending {
     /// No transaction has begun: begin the first. The client waits for unreachable brokers.
     None,
-    /// Commit all records of the transaction, together with these positions.
+    /// Commit all records of the transaction, together with these offsets.
     Commit(Vec<Commit>),
     /// Abort the transaction.
     Abort,

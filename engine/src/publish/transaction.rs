@@ -81,7 +81,7 @@ enum Phase {
 pub enum TransactionRequest {
     /// Begin the first transaction.
     Begin,
-    /// Commit the transaction with the positions that may be committed now.
+    /// Commit the transaction with the offsets that may be committed now.
     Commit,
     /// Abort the transaction.
     Abort,
@@ -263,7 +263,7 @@ impl Transaction {
 }
 
 impl TransactionRequest {
-    /// Builds the request, with the positions that may be committed.
+    /// Builds the request, with the offsets that may be committed.
     pub fn with(self, commits: Vec<Commit>) -> Ending {
         match self {
             Self::Begin => Ending::None,

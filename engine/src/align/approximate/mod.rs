@@ -21,7 +21,9 @@
 //! - **Contiguous.** Of some input no sample lies between two sets, except samples that fit into none: no set was
 //!   passed over.
 //! - **The same after a restart.** A process that goes on with the samples that have not ended makes the remaining sets. For
-//!   that, the samples that decide which sets are contiguous are held until the set is made, though no set can take them.
+//!   that, the samples that decide which sets are contiguous are held until the set is made, though no set can take them. But the
+//!   new process does not know the event time of the last set, up to which no further set is made. That matters only if an input
+//!   has ended: samples of the others up to that time make a set then.
 //! - **Minimal.** No contiguous set has a smaller span (without an age penalty).
 //! - **A function of the stamps.** The sets are the same for every order of arrival in which each input's disorder is within
 //!   its `out_of_orderness`. Offsets distinguish samples of one input with exactly the same stamp; without

@@ -12,10 +12,11 @@ COPY setup setup
 RUN setup/setup \
     && cp -a "$(readlink -f .libtorch)" /opt/libtorch \
     && cp -a "$(readlink -f .librdkafka)" /opt/librdkafka \
+    && cp -a "$(readlink -f .onnxruntime)" /opt/onnxruntime \
     && rm -rf /root/.cache/lockstep
 COPY . .
 # The paths of the final image, since they go into the binary's rpath.
-ENV LIBTORCH=/opt/libtorch LIBRDKAFKA=/opt/librdkafka PKG_CONFIG_PATH=/opt/librdkafka/lib/pkgconfig
+ENV LIBTORCH=/opt/libtorch LIBRDKAFKA=/opt/librdkafka ONNXRUNTIME=/opt/onnxruntime PKG_CONFIG_PATH=/opt/librdkafka/lib/pkgconfig
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim
@@ -25,6 +26,7 @@ RUN apt-get update \
     && useradd --system --uid 10001 --no-create-home lockstep
 COPY --from=build /opt/libtorch/lib /opt/libtorch/lib
 COPY --from=build /opt/librdkafka/lib /opt/librdkafka/lib
+COPY --from=build /opt/onnxruntime/lib /opt/onnxruntime/lib
 COPY --from=build /lockstep/target/release/lockstep /usr/local/bin/lockstep
 WORKDIR /lockstep
 COPY config config

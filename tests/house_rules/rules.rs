@@ -38,15 +38,20 @@ pub(crate) fn names(files: &[File<'_>], allowed: &str) -> Vec<String> {
 }
 
 /// The crates with walls around them, and the only packages that may depend on each. `.` is the root package.
-const WALLS: [(&str, &[&str]); 19] = [
+const WALLS: [(&str, &[&str]); 21] = [
     ("lockstep", &[]),
     ("lockstep-bench", &["."]),
     ("lockstep-assemble", &["bench", "."]),
     ("lockstep-settings", &["bench", "."]),
     ("lockstep-actors", &["assemble", "bench", "."]),
     ("lockstep-torch", &["assemble", "bench"]),
+    ("lockstep-onnx", &["assemble", "bench"]),
+    ("ort", &["backends/onnx"]),
     ("lockstep-builtin", &["assemble", "."]),
-    ("lockstep-backend", &["backends/torch", "backends/builtin", "actors", "assemble", "bench", "."]),
+    (
+        "lockstep-backend",
+        &["backends/onnx", "backends/torch", "backends/builtin", "actors", "assemble", "bench", "."],
+    ),
     ("lockstep-http", &["assemble", "bench", "."]),
     ("lockstep-kafka", &["settings", "assemble", "bench", "."]),
     ("lockstep-telemetry", &["connectors/http", "assemble", "bench"]),

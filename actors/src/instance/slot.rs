@@ -1,8 +1,10 @@
 //! The slot of an instance: the batch and stream state that survive a hung thread.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use lockstep_backend::Interrupt;
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::supervision::restart::Restarts;
 use tokio::sync::oneshot;
@@ -35,6 +37,8 @@ pub(super) struct Slot {
     /// The number of the thread that may hold the slot, from 0.
     pub(super) generation: u64,
     pub(super) occupant: Occupant,
+    /// Ends the call of the model that is under way, where the runtime can.
+    pub(super) interrupt: Option<Arc<dyn Interrupt>>,
     /// The work in flight, except while the slot's thread holds it outside of a call.
     pub(super) in_flight: Option<Box<InFlight>>,
     pub(super) restarts: Restarts,
@@ -53,6 +57,7 @@ impl Slot {
         Self {
             generation: 0,
             occupant: Occupant::Taken(None),
+            interrupt: None,
             in_flight: Some(Box::new(InFlight { state, work: None, hung: None })),
             restarts,
             thread: None,
@@ -62,12 +67,24 @@ impl Slot {
         }
     }
 
+    /// Puts the work in flight into the slot for the time of a call of the model.
+    pub(super) fn store(
+        &mut self,
+        in_flight: Box<InFlight>,
+        deadline: Instant,
+        interrupt: Option<Arc<dyn Interrupt>>,
+    ) {
+        (self.in_flight, self.interrupt) = (Some(in_flight), interrupt);
+        self.occupant = Occupant::Taken(Some(deadline));
+    }
+
     /// Takes the work in flight, if the slot still belongs to that thread.
     pub(super) fn take(&mut self, generation: u64) -> Option<Box<InFlight>> {
         if self.generation != generation {
             return None;
         }
         self.occupant = Occupant::Taken(None);
+        self.interrupt = None;
         self.in_flight.take()
     }
 
@@ -83,10 +100,13 @@ impl Slot {
         self.is_gone && self.thread.iter().chain(&self.abandoned).all(JoinHandle::is_finished)
     }
 
-    /// Takes the slot away from the thread that holds it.
+    /// Takes the slot away from the thread that holds it. Where the runtime can, that thread's call ends, and with it the thread.
     pub(super) fn evict(&mut self, now: Instant) {
         self.generation += 1;
         self.occupant = Occupant::Vacant(now);
+        if let Some(interrupt) = self.interrupt.take() {
+            interrupt.interrupt();
+        }
         self.abandoned.retain(|thread| !thread.is_finished());
         self.abandoned.extend(self.thread.take());
     }

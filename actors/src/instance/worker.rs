@@ -271,7 +271,8 @@ impl Worker {
                     (Runner::Fallback, Some(fallback)) => fallback,
                     _ => &mut models.own,
                 };
-                self.store(in_flight, since);
+                let deadline = since + runtime.step.care.deadline;
+                self.instance.slot.lock().store(in_flight, deadline, model.interrupt());
                 let outcome = call(runtime, &mut **model, rows.len(), tensors);
                 let back = self.instance.slot.lock().take(self.generation);
                 let Some(back) = back else {
@@ -325,14 +326,6 @@ impl Worker {
             return Err((Some(in_flight), Leave::Failed(why)));
         }
         Ok(in_flight)
-    }
-
-    /// Puts the work in flight into the slot for the time of a call.
-    fn store(&self, in_flight: Box<InFlight>, since: Instant) {
-        let deadline = since + self.parts().runtime.step.care.deadline;
-        let mut slot = self.instance.slot.lock();
-        slot.in_flight = Some(in_flight);
-        slot.occupant = Occupant::Taken(Some(deadline));
     }
 
     fn succeeded(

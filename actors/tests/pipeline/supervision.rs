@@ -93,6 +93,20 @@ fn hung_model_is_replaced_and_its_batch_repeated() {
 }
 
 #[test]
+fn hung_call_is_interrupted_at_its_deadline() {
+    let mut pipeline = pipeline(4);
+    pipeline.steps[0].care.deadline = Duration::from_millis(50);
+    let world = Arc::new(World::default());
+    world.hanging_calls.store(1, Ordering::SeqCst);
+    world.is_interruptible.store(true, Ordering::SeqCst);
+    let running = Running::start_with(world.clone(), (0..40).map(|n| record(n, "a", 1)).collect(), pipeline);
+    world.wait_for("the end of the hung call", |world| world.came_back.load(Ordering::SeqCst) == 1);
+    world.wait_for("the commit", |world| world.committed() == Some(40));
+    assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
+    assert_eq!((world.sent_to("results").len(), world.sent_to("dead").len()), (40, 0));
+}
+
+#[test]
 fn late_answer_is_ignored_during_another_call() {
     let mut pipeline = pipeline(4);
     pipeline.steps[0].care.deadline = Duration::from_millis(500);

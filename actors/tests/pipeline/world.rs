@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, Status, Stop, run, supervise};
-use lockstep_backend::{Backend, BackendError, Model};
+use lockstep_backend::{Backend, BackendError, Interrupt, Model};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::changelog::StoredState;
@@ -95,6 +95,8 @@ pub(crate) struct World {
     pub(crate) hanging_calls: AtomicUsize,
     /// Ends hung calls.
     pub(crate) hanging_is_over: AtomicBool,
+    /// True if a hung call can be interrupted.
+    pub(crate) is_interruptible: AtomicBool,
     /// The number of hung calls that have returned.
     pub(crate) came_back: AtomicUsize,
     /// The most rows that fit into memory; 0 for any number.
@@ -666,6 +668,15 @@ impl Drop for Echo {
     }
 }
 
+struct EndHanging(Arc<World>);
+
+impl Interrupt for EndHanging {
+    fn interrupt(&self) {
+        self.0.hanging_is_over.store(true, Ordering::SeqCst);
+        self.0.notify();
+    }
+}
+
 impl Model for Echo {
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
         let world = &self.world;
@@ -705,6 +716,13 @@ impl Model for Echo {
             counts.iter_mut().for_each(|count| *count += 1);
         }
         Ok(taken)
+    }
+
+    fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+        self.world
+            .is_interruptible
+            .load(Ordering::SeqCst)
+            .then(|| Arc::new(EndHanging(self.world.clone())) as _)
     }
 
     fn device(&self) -> &str {

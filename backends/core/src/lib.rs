@@ -1,8 +1,12 @@
 //! The trait of model runtimes: small and synchronous. A model is created on the thread that owns it and never leaves
 //! that thread, so a runtime's handles need be neither `Send` nor `Sync`.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::LoadModel;
+use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 
 /// A model runtime: loads models.
@@ -16,6 +20,17 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// An error in the file, the device or the signature, with the tensor, its shape and the expected shape.
     fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError>;
+
+    /// Returns the signature that a model's file tells by itself.
+    ///
+    /// # Errors
+    /// The fault of the file, or that files of this runtime tell no signature.
+    fn describe(&self, file: &Path) -> Result<Signature, String> {
+        let (file, name) = (file.display(), self.name());
+        Err(format!(
+            "{file}: a file of {name} does not tell its signature; write its tensors into model.toml"
+        ))
+    }
 
     /// The devices that `auto` may choose from, best first, for humans: `cuda:0 (NVIDIA H100)`, `cpu`.
     fn devices(&self) -> Vec<String>;
@@ -33,8 +48,19 @@ pub trait Model {
     /// Releases cached memory after [`BackendError::OutOfMemory`]. Does nothing unless the runtime can.
     fn release_memory(&mut self) {}
 
+    /// Returns the means to end a run from another thread, if the runtime has one.
+    fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+        None
+    }
+
     /// The device of the model: `cpu` or `cuda:0`.
     fn device(&self) -> &str;
+}
+
+/// Ends the run of a model from another thread.
+pub trait Interrupt: Send + Sync {
+    /// Asks the run under way to end with an error soon. The model is not run again.
+    fn interrupt(&self);
 }
 
 /// An error of a runtime.
@@ -81,6 +107,35 @@ pub enum BackendError {
 /// The name and version, for messages.
 pub fn named(model: &LoadModel) -> String {
     format!("{}/{}", model.name, model.version)
+}
+
+/// Runs a loaded model once for each warm-up size, on zeros. So the first real batch is not slow, and outputs that differ from the
+/// signature show before anything serves.
+///
+/// # Errors
+/// The first run that fails, or an input of unknown extents.
+pub fn warm_up(loaded: &mut dyn Model, model: &LoadModel) -> Result<(), BackendError> {
+    let refuse = |message: String| BackendError::Load { model: named(model), message };
+    for rows in &model.warm_up {
+        let extents = model.extents.with_batch(*rows);
+        let zeros = model.signature.inputs.iter().map(|spec| {
+            let shape: Option<Vec<usize>> = extents.shape(spec).into_iter().collect();
+            shape.map(|shape| Tensor::zeros(spec.dtype, &shape)).ok_or_else(|| {
+                refuse(format!(
+                    "input {} is {spec}: to warm it up, its named extents must be known",
+                    spec.name
+                ))
+            })
+        });
+        let mut inputs = zeros.collect::<Result<Vec<Tensor>, BackendError>>()?;
+        loaded.run(&mut inputs).map_err(|error| match error {
+            BackendError::Run { model, message } => {
+                BackendError::Load { model, message: format!("a batch of {rows} of zeros fails: {message}") }
+            }
+            other => other,
+        })?;
+    }
+    Ok(())
 }
 
 /// Checks a batch against the signature, and learns the values of its names.

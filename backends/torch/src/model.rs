@@ -1,7 +1,6 @@
 //! A TorchScript model on the thread that loaded it.
 
-use lockstep_backend::{BackendError, Model};
-use lockstep_backend::{check_inputs, named};
+use lockstep_backend::{BackendError, Model, check_inputs, named, warm_up};
 use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::infer::signature::Signature;
@@ -38,29 +37,8 @@ impl TorchModel {
         };
         let staged = model.signature.inputs.iter().map(|_| Staged::default()).collect();
         let mut loaded = Self { module, model: model.clone(), device, device_name, staged };
-        for rows in &model.warm_up {
-            let mut inputs = loaded.zeros(*rows).map_err(refuse)?;
-            loaded.run(&mut inputs).map_err(|error| match error {
-                BackendError::Run { model, message } => BackendError::Load {
-                    model,
-                    message: format!("a batch of {rows} of zeros fails: {message}"),
-                },
-                other => other,
-            })?;
-        }
+        warm_up(&mut loaded, model)?;
         Ok(loaded)
-    }
-
-    /// Inputs of zeros for a batch of `rows` rows.
-    fn zeros(&self, rows: usize) -> Result<Vec<Tensor>, String> {
-        let extents = self.model.extents.with_batch(rows);
-        let zeros = |spec: &lockstep_engine::infer::signature::TensorSpec| {
-            let shape: Option<Vec<usize>> = extents.shape(spec).into_iter().collect();
-            shape.map(|shape| Tensor::zeros(spec.dtype, &shape)).ok_or_else(|| {
-                format!("input {} is {spec}: to warm it up, its named extents must be known", spec.name)
-            })
-        };
-        self.model.signature.inputs.iter().map(zeros).collect()
     }
 
     fn forward(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {

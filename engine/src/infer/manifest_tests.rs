@@ -55,7 +55,7 @@ fn manifest_names_each_error_with_its_remedy() {
     refused(FACES, "[\"faces\", 4]", "[\"boxes\", 4]", "must have the same name");
     refused(FACES, "[\"faces\", 4]", "[\"batch\", 4]", "batched or ragged");
     refused(FACES, "name = \"scores\"", "name = \"boxes\"", "named twice");
-    refused(FACES, "dtype = \"f32\"", "dtype = \"f16\"", "f16");
+    refused(FACES, "dtype = \"f32\"", "dtype = \"f8\"", "f8");
     refused(VOICE, "512*n", "n*512", "\"n*512\"");
     refused(VOICE, "512*n", "0*n", "\"0*n\"");
     refused(VOICE, "\"512*n\"", "\"batch\"", "2 batch axes");

@@ -1,0 +1,38 @@
+//! ONNX Runtime: `.onnx` files, on a CPU or an NVIDIA GPU.
+//!
+//! The library is loaded when the first model asks for it, see [`library`]. Each model is a session of its own with one
+//! thread for its operators, unless `threads` says more. No thread spins: other stages need the cores.
+
+mod convert;
+mod library;
+mod model;
+mod signature;
+
+use std::path::Path;
+
+use lockstep_backend::{Backend, BackendError, Model};
+use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::signature::Signature;
+
+/// The backend `onnxruntime`.
+#[derive(Debug, Default)]
+pub struct OnnxBackend;
+
+impl Backend for OnnxBackend {
+    fn name(&self) -> &'static str {
+        "onnxruntime"
+    }
+
+    fn load(&self, model: &LoadModel) -> Result<Box<dyn Model>, BackendError> {
+        Ok(Box::new(model::OnnxModel::load(model)?))
+    }
+
+    fn describe(&self, file: &Path) -> Result<Signature, String> {
+        let session = model::session(file, Device::Cpu, 1)?;
+        signature::of(&session)
+    }
+
+    fn devices(&self) -> Vec<String> {
+        vec!["cpu".to_owned()]
+    }
+}

@@ -1,0 +1,80 @@
+//! The library of ONNX Runtime, loaded once and only if a model asks for it.
+//!
+//! Set-up fetches it, and the binary's run path names its directory. `LOCKSTEP_ONNXRUNTIME` names another one: the file, or
+//! the directory that holds it. Versions after 1.24 may send usage data to their maker by default; the variable
+//! `ORT_DISABLE_TELEMETRY=1`, set before the start, turns that off.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+
+const VARIABLE: &str = "LOCKSTEP_ONNXRUNTIME";
+
+#[cfg(target_os = "macos")]
+const FILE: &str = "libonnxruntime.dylib";
+#[cfg(not(target_os = "macos"))]
+const FILE: &str = "libonnxruntime.so";
+
+/// Returns the environment of all sessions. The first call loads the library.
+///
+/// # Errors
+/// The library is missing or too old. The answer stays the same until the process ends.
+pub(crate) fn environment() -> Result<&'static Environment, String> {
+    static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
+    ENVIRONMENT
+        .get_or_init(|| load(std::env::var_os(VARIABLE).map(PathBuf::from)))
+        .as_ref()
+        .map_err(Clone::clone)
+}
+
+fn load(configured: Option<PathBuf>) -> Result<Environment, String> {
+    let path = configured.map_or_else(|| PathBuf::from(FILE), |path| file(&path));
+    let failed = |why: String| {
+        format!(
+            "ONNX Runtime cannot be used: {why}; run `make setup`, or set {VARIABLE} to the file of a libonnxruntime 1.24 or later"
+        )
+    };
+    let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
+    let environment = builder
+        .with_name("lockstep")
+        .with_telemetry(false)
+        .with_logger(std::sync::Arc::new(log))
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    tracing::debug!(build = ort::info(), "ONNX Runtime is loaded");
+    Ok(environment)
+}
+
+fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE) } else { path.to_owned() }
+}
+
+/// The runtime's own log. Its errors come back from the calls that failed, so that they are no errors here.
+fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
+    match level {
+        LogLevel::Fatal | LogLevel::Error | LogLevel::Warning => {
+            tracing::debug!(category, place, message, "ONNX Runtime warns");
+        }
+        LogLevel::Info | LogLevel::Verbose => tracing::trace!(category, place, message, "ONNX Runtime says"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_library_is_named_with_the_remedy() {
+        let error = load(Some("/nowhere/libonnxruntime.so".into())).expect_err("it is not there");
+        assert!(error.contains("/nowhere/libonnxruntime.so") && error.contains("make setup"), "{error}");
+    }
+
+    #[test]
+    fn directory_stands_for_the_library_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(file(folder.path()), folder.path().join(FILE));
+        assert_eq!(file(Path::new("a.so")), Path::new("a.so"));
+    }
+}

@@ -1,0 +1,119 @@
+//! An ONNX model on the thread that loaded it.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use lockstep_backend::{BackendError, Interrupt, Model, check_inputs, named, warm_up};
+use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::rows::check_outputs;
+use lockstep_engine::tensor::Tensor;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
+
+use crate::convert::{borrowed, copied};
+use crate::{library, signature};
+
+pub(crate) struct OnnxModel {
+    session: Session,
+    model: LoadModel,
+    options: Arc<Terminate>,
+    device: String,
+}
+
+/// Makes a session of a file.
+pub(crate) fn session(file: &Path, device: Device, threads: usize) -> Result<Session, String> {
+    if let Device::Cuda(index) = device {
+        return Err(format!(
+            "the device is cuda:{index}; the fetched ONNX Runtime runs models on the cpu only"
+        ));
+    }
+    if !file.is_file() {
+        return Err(format!("there is no file {}", file.display()));
+    }
+    let environment = library::environment()?;
+    let made = || -> ort::Result<Session> {
+        Session::builder(environment)?
+            .with_optimization_level(GraphOptimizationLevel::Level3)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            .with_config_entry("session.intra_op.allow_spinning", "0")?
+            .with_config_entry("session.inter_op.allow_spinning", "0")?
+            .commit_from_file(file)
+    };
+    made().map_err(|error| format!("{} is not an ONNX file that loads: {}", file.display(), said(&error)))
+}
+
+impl OnnxModel {
+    /// Loads the file, compares it with its signature, and runs it once for each warm-up size.
+    pub(crate) fn load(model: &LoadModel) -> Result<Self, BackendError> {
+        let refuse = |message: String| BackendError::Load { model: named(model), message };
+        let session = session(&model.file, model.device, model.threads).map_err(refuse)?;
+        signature::check(&session, &model.signature).map_err(refuse)?;
+        let options = RunOptions::new().map_err(|error| refuse(said(&error)))?;
+        let mut loaded = Self {
+            session,
+            model: model.clone(),
+            options: Arc::new(Terminate(options)),
+            device: "cpu".to_owned(),
+        };
+        warm_up(&mut loaded, model)?;
+        Ok(loaded)
+    }
+
+    fn forward(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+        let signature = &self.model.signature;
+        let values = signature.inputs.iter().zip(inputs).map(|(spec, input)| {
+            let value = borrowed(input).map_err(|error| said(&error))?;
+            Ok((Cow::Borrowed(spec.name.as_str()), value))
+        });
+        let values = values.collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, String>>()?;
+        let returned =
+            self.session.run_with_options(values, &self.options.0).map_err(|error| said(&error))?;
+        let outputs = signature.outputs.iter().map(|spec| {
+            let value = returned.get(&spec.name).ok_or_else(|| format!("output {} is missing", spec.name))?;
+            copied(value).map_err(|why| format!("output {}: {why}", spec.name))
+        });
+        outputs.collect()
+    }
+}
+
+impl Model for OnnxModel {
+    fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
+        let mut extents = check_inputs(&self.model, inputs)?;
+        let outputs = self
+            .forward(inputs)
+            .map_err(|message| BackendError::Run { model: named(&self.model), message })?;
+        check_outputs(&self.model.signature, &mut extents, &outputs).map_err(|mismatch| {
+            BackendError::Run {
+                model: named(&self.model),
+                message: format!("{mismatch}; the model file and its model.toml do not agree"),
+            }
+        })?;
+        Ok(outputs)
+    }
+
+    fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+        Some(self.options.clone())
+    }
+
+    fn device(&self) -> &str {
+        &self.device
+    }
+}
+
+/// The options of all runs, which another thread can ask to end.
+struct Terminate(RunOptions<NoSelectedOutputs>);
+
+impl Interrupt for Terminate {
+    fn interrupt(&self) {
+        if let Err(error) = self.0.terminate() {
+            tracing::error!(error = said(&error), "ONNX Runtime does not end a run");
+        }
+    }
+}
+
+/// The runtime's message in one line.
+fn said(error: &ort::Error) -> String {
+    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
+}

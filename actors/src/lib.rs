@@ -16,7 +16,6 @@
 pub mod align;
 pub mod autoscaler;
 pub mod batch;
-mod block_on;
 pub mod counts;
 mod decoding;
 pub mod desired;

@@ -13,7 +13,6 @@ use actix::{Actor, Addr, Handler, Message, Recipient};
 use lockstep_engine::telemetry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::block_on::block_on;
 use crate::heartbeat::{Beat, Heartbeat};
 
 /// A message under way with its credit.
@@ -104,7 +103,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Sends like [`Self::send`], on a thread that runs no actors.
     pub fn send_blocking(&self, message: M) {
         if let Err(Refused::Full(message)) = self.try_send(message) {
-            block_on(self.send(message));
+            pollster::block_on(self.send(message));
         }
     }
 

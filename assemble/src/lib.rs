@@ -24,6 +24,7 @@ use lockstep_kafka::sink::KafkaSink;
 use lockstep_kafka::source::{KafkaSource, SourceParts};
 use lockstep_kafka::transactional_id::TransactionalId;
 use lockstep_onnx::OnnxBackend;
+use lockstep_pt2::Pt2Backend;
 use lockstep_telemetry::install_recorder;
 use lockstep_torch::TorchBackend;
 
@@ -133,7 +134,7 @@ pub fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
 /// All model runtimes, for models on these devices.
 pub fn backends_for(devices: impl IntoIterator<Item = Device>) -> Vec<Arc<dyn Backend>> {
     let torch = TorchBackend::new(devices);
-    vec![Arc::new(torch), Arc::new(OnnxBackend), Arc::new(Builtin)]
+    vec![Arc::new(torch), Arc::new(Pt2Backend), Arc::new(OnnxBackend), Arc::new(Builtin)]
 }
 
 /// The views of each step, with the labels from their files.

@@ -13,7 +13,7 @@ use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::tensor::{DType, Tensor};
 
 /// The forms of one model.
-const VOICES: [&str; 2] = ["voice", "voice-onnx"];
+const VOICES: [&str; 3] = ["voice", "voice-onnx", "voice-pt2"];
 const CHUNK: usize = 512;
 const BATCH: usize = 3;
 

@@ -38,27 +38,38 @@ pub(crate) fn names(files: &[File<'_>], allowed: &str) -> Vec<String> {
 }
 
 /// The crates with walls around them, and the only packages that may depend on each. `.` is the root package.
-const WALLS: [(&str, &[&str]); 21] = [
+const WALLS: [(&str, &[&str]); 23] = [
     ("lockstep", &[]),
     ("lockstep-bench", &["."]),
     ("lockstep-assemble", &["bench", "."]),
     ("lockstep-settings", &["bench", "."]),
     ("lockstep-actors", &["assemble", "bench", "."]),
-    ("lockstep-torch", &["assemble", "bench"]),
+    ("lockstep-torch", &["backends/pt2", "assemble", "bench"]),
+    ("lockstep-pt2", &["assemble", "bench"]),
+    ("torch-sys", &["backends/pt2"]),
     ("lockstep-onnx", &["assemble", "bench"]),
     ("ort", &["backends/onnx"]),
     ("lockstep-builtin", &["assemble", "."]),
     (
         "lockstep-backend",
-        &["backends/onnx", "backends/torch", "backends/builtin", "actors", "assemble", "bench", "."],
+        &[
+            "backends/onnx",
+            "backends/pt2",
+            "backends/torch",
+            "backends/builtin",
+            "actors",
+            "assemble",
+            "bench",
+            ".",
+        ],
     ),
     ("lockstep-http", &["assemble", "bench", "."]),
     ("lockstep-kafka", &["settings", "assemble", "bench", "."]),
     ("lockstep-telemetry", &["connectors/http", "assemble", "bench"]),
     ("rdkafka", &["connectors/kafka"]),
     ("actix-web", &["connectors/http"]),
-    ("tch", &["backends/torch", "bench"]),
-    ("libloading", &["backends/torch", "bench"]),
+    ("tch", &["backends/torch", "backends/pt2", "bench"]),
+    ("libloading", &["backends/torch", "backends/pt2", "bench"]),
     ("actix", &["actors"]),
     ("tokio", &["actors"]),
     ("rayon", &["actors"]),

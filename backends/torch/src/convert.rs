@@ -63,7 +63,7 @@ fn kind_of(dtype: DType) -> Kind {
 
 /// A copy of a tensor in the engine's memory. It keeps its type, or takes the `declared` one if that holds all of its values:
 /// a wider type of the same kind, u8 for bool; or f32 for f64, which rounds.
-pub(crate) fn to_host(tensor: &tch::Tensor, declared: Option<DType>) -> Result<Tensor, TchError> {
+pub fn to_host(tensor: &tch::Tensor, declared: Option<DType>) -> Result<Tensor, TchError> {
     if !tensor.defined() {
         return Err(TchError::Kind("an undefined tensor".to_owned()));
     }
@@ -121,17 +121,21 @@ pub(crate) fn flatten(value: IValue, into: &mut Vec<tch::Tensor>) -> Result<(), 
 
 /// libtorch's message, without the traces of its own source files.
 pub fn said(error: &TchError) -> String {
-    let text = match error {
-        TchError::Torch(text) => text.clone(),
-        other => other.to_string(),
-    };
+    match error {
+        TchError::Torch(text) => shortened(text),
+        other => shortened(&other.to_string()),
+    }
+}
+
+/// A message of libtorch, without the traces of its own source files.
+pub fn shortened(text: &str) -> String {
     // TorchScript tells the stack of its source first and the error itself at the end.
     let from = ["\nRuntimeError: ", "\ntorch.jit.Error: ", "\nAssertionError: "]
         .iter()
         .filter_map(|mark| text.rfind(mark))
         .max()
         .map_or(0, |at| at + 1);
-    let text = text.get(from..).unwrap_or(&text);
+    let text = text.get(from..).unwrap_or(text);
     let text = text.split("Exception raised from").next().unwrap_or(text).trim();
     match text.char_indices().nth(1000) {
         Some((end, _)) => format!("{} …", text.get(..end).unwrap_or(text)),

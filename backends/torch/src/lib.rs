@@ -14,7 +14,7 @@ pub mod traced;
 use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 
-pub use convert::{Staged, said};
+pub use convert::{Staged, said, shortened, to_host};
 pub use model::ready_thread;
 
 /// The backend `libtorch`.

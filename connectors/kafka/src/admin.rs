@@ -1,15 +1,12 @@
 //! Topics: looks up their partitions, creates the missing ones, and changes their settings.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use lockstep_engine::condition::Cause;
 use lockstep_engine::pipeline::Pipeline;
 use parking_lot::Mutex;
+use pollster::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -292,15 +289,16 @@ fn create(
         new = COMPACTED.iter().fold(new, |new, (key, value)| new.set(key, value));
     }
     new = own.iter().fold(new, |new, (key, value)| new.set(key, value));
-    let answers =
-        wait(client.create_topics([&new], options)).map_err(|error| match error.rdkafka_error_code() {
+    let answers = block_on(client.create_topics([&new], options)).map_err(|error| {
+        match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => Error::client(
                 what(),
                 "the broker did not answer; the embedded broker takes topics only when it is started: \
              lockstep broker --topic NAME:PARTITIONS",
             ),
             _ => Error::client(what(), error),
-        })?;
+        }
+    })?;
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(CreateOutcome::Created),
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(CreateOutcome::Existed),
@@ -329,7 +327,7 @@ pub fn set_topic(
     let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
     let change = settings.iter().fold(change, |change, (name, value)| change.set(name, value));
     let answers =
-        wait(client.alter_configs([&change], &options)).map_err(|error| Error::client(what(), error))?;
+        block_on(client.alter_configs([&change], &options)).map_err(|error| Error::client(what(), error))?;
     for answer in answers {
         answer.map_err(|(_, code)| Error::client(what(), code))?;
     }
@@ -342,25 +340,4 @@ pub(super) fn admin_client(
 ) -> Result<AdminClient<DefaultClientContext>, Error> {
     let settings = config::connecting(brokers, properties);
     settings.create().map_err(|error| config::not_made("admin client", &error))
-}
-
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future on this thread. A thread of librdkafka completes it, within the timeout of the request.
-pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }

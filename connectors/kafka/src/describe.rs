@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lockstep_engine::publish::topic_rules::TopicRules;
+use pollster::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Error;
-use super::admin::{admin_client, wait};
+use super::admin::admin_client;
 use super::embedded::EMBEDDED_CLUSTER;
 
 /// Names and values.
@@ -95,7 +96,7 @@ impl Describer {
             Some(code) => DescribeError::from(code),
             None => DescribeError::Failed(error.to_string()),
         };
-        let answers = wait(self.client.describe_configs(resources, &options)).map_err(failed)?;
+        let answers = block_on(self.client.describe_configs(resources, &options)).map_err(failed)?;
         let settings = answers.into_iter().map(|answer| {
             let entries = answer.map_err(DescribeError::from)?.entries.into_iter();
             Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())

@@ -45,6 +45,8 @@ enum Command {
     Broker(commands::broker::Args),
     /// Create a pipeline's topics
     Topics(commands::topics::Args),
+    /// Describe, check and measure single models
+    Models(commands::models::Args),
     /// Try a pipeline's alignment on a list of samples, without Kafka or models
     Align(commands::align::Args),
     /// Show the load of a running process, live
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Dlq(args) => commands::dlq::run(args),
         Command::Broker(args) => commands::broker::run(args),
         Command::Topics(args) => commands::topics::run(args),
+        Command::Models(args) => commands::models::run(args),
         Command::Align(args) => commands::align::run(args),
         Command::Top(args) => commands::top::run(args),
         Command::Scale(args) => commands::scale::run(args),

@@ -1,5 +1,7 @@
 //! The only module that names concrete types: Kafka's source and sink, and all backends.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +12,7 @@ use lockstep_backend::Backend;
 use lockstep_builtin::Builtin;
 use lockstep_engine::condition::Condition;
 use lockstep_engine::infer::load_model::Device;
+use lockstep_engine::infer::manifest::Description;
 use lockstep_engine::infer::view::{LabelledView, labels};
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::EndOffsets;
@@ -135,6 +138,26 @@ pub fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
 pub fn backends_for(devices: impl IntoIterator<Item = Device>) -> Vec<Arc<dyn Backend>> {
     let torch = TorchBackend::new(devices);
     vec![Arc::new(torch), Arc::new(Pt2Backend), Arc::new(OnnxBackend), Arc::new(Builtin)]
+}
+
+/// The description that a model's file tells by itself.
+///
+/// # Errors
+/// The fault of the file, or that files of its kind tell nothing.
+pub fn describe(file: &Path) -> Result<Description, String> {
+    let (torch, pt2) = (TorchBackend::new([]), Pt2Backend);
+    let backend: &dyn Backend = match file.extension().and_then(OsStr::to_str) {
+        Some("onnx") => &OnnxBackend,
+        Some("pt2") => &pt2,
+        Some("pt" | "pth" | "ts") => &torch,
+        _ => {
+            let file = file.display();
+            return Err(format!(
+                "{file}: no runtime is known for a file of this name; write .onnx, .pt2 or .pt at its end"
+            ));
+        }
+    };
+    Ok(Description { backend: backend.name(), signature: backend.describe(file)? })
 }
 
 /// The views of each step, with the labels from their files.

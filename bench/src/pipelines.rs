@@ -114,7 +114,7 @@ impl<'a> Plan<'a> {
         );
         let path = folder.path().join("pipeline.toml");
         std::fs::write(&path, toml)?;
-        let mut pipeline = load(&path, &Overrides::default())?;
+        let mut pipeline = load(&path, &Overrides::default(), &lockstep_assemble::describe)?;
         // The embedded broker answers a waiting fetch only when its time is up: records would come in bursts, and
         // wait in a queue that a real broker does not make.
         pipeline.kafka.consumer.insert("fetch.wait.max.ms".into(), "5".into());

@@ -33,6 +33,7 @@ use lockstep_kafka::client_trial::try_clients;
 use toml::de::DeTable;
 
 pub use kinds::{parse_duration, show_size};
+pub use models::Describe;
 pub use overrides::Overrides;
 pub use problem::Problems;
 pub use schema::schema;
@@ -41,17 +42,17 @@ pub use tensors::modality_word;
 use kinds::count;
 use reader::{Notes, Section};
 
-/// Reads a pipeline from a file. Relative paths in it are relative to the file.
+/// Reads a pipeline from a file. Relative paths in it are relative to the file. `describe` reads models that have no `model.toml`.
 ///
 /// # Errors
 /// All mistakes in the file, the overrides, and the models and files that it names.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Pipeline, Problems> {
+pub fn load(path: &Path, overrides: &Overrides, describe: Describe<'_>) -> Result<Pipeline, Problems> {
     let text = read_text(path)?;
     let notes = Notes::new(&text);
     let document = parse(&text, &notes);
-    let pipeline = document
-        .as_ref()
-        .and_then(|document| read(&Section::root(&notes, document), &notes, base_of(path), overrides));
+    let pipeline = document.as_ref().and_then(|document| {
+        read(&Section::root(&notes, document), &notes, base_of(path), overrides, describe)
+    });
     finish(path, notes, pipeline)
 }
 
@@ -116,7 +117,13 @@ fn parse<'a>(text: &'a str, notes: &Notes<'a>) -> Option<toml::Spanned<DeTable<'
     errors.is_empty().then_some(document)
 }
 
-fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Overrides) -> Option<Pipeline> {
+fn read(
+    root: &Section<'_>,
+    notes: &Notes<'_>,
+    base: &Path,
+    overrides: &Overrides,
+    describe: Describe<'_>,
+) -> Option<Pipeline> {
     let (name, shards) = match root.required_table("pipeline", "[pipeline] with name = \"…\"") {
         Some(section) => {
             let name = section.required("name", "name = \"…\"", service::topic);
@@ -129,7 +136,7 @@ fn read(root: &Section<'_>, notes: &Notes<'_>, base: &Path, overrides: &Override
     let topics = name.as_deref().unwrap_or("pipeline");
     let mut kafka = service::kafka(root, base, topics);
     let inputs = inputs::read(root);
-    let steps = steps::read(root, inputs.as_ref(), base);
+    let steps = steps::read(root, inputs.as_ref(), base, describe);
     let publish = service::results(root, topics, steps.iter().any(Step::is_stateful));
     let delivery = service::delivery(root);
     let scaling = scaling::scaling(root, &steps);

@@ -1,11 +1,28 @@
-//! The model repository: `<name>/<version>/model.toml` beside the model's file.
+//! The model repository: `<name>/<version>/model.toml` beside the model's file. A file that tells its signature by itself needs no
+//! `model.toml`.
 
 use std::path::{Path, PathBuf};
 
-use lockstep_engine::infer::manifest::Manifest;
+use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
 
 use super::problem::{did_you_mean, listed};
+
+/// Reads the description that a model's file tells by itself. Settings know no runtimes: the caller does.
+///
+/// # Errors
+/// The fault of the file, or that it tells nothing.
+pub type Describe<'a> = &'a dyn Fn(&Path) -> Result<Description, String>;
+
+/// The ending of files that tell their signature.
+const TELLING: &str = "onnx";
+
+/// The folder of all models.
+#[derive(Clone, Copy)]
+pub(super) struct Repository<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) describe: Describe<'a>,
+}
 
 /// A model of the repository.
 #[derive(Clone, Debug)]
@@ -26,11 +43,12 @@ pub(super) struct LookupError {
 
 /// Finds a model and reads its manifest; without a version, the one with the highest number.
 pub(super) fn find(
-    repository: &Path,
+    repository: Repository<'_>,
     name: &str,
     version: Option<&str>,
 ) -> Result<RepositoryModel, LookupError> {
     let error = |key, message| LookupError { key, message };
+    let Repository { folder: repository, describe } = repository;
     let models = folders(repository).map_err(|io| {
         error(
             "model",
@@ -52,7 +70,10 @@ pub(super) fn find(
     let versions: Vec<String> = folders(&model)
         .map_err(|io| error("model", format!("cannot be read: {}: {io}", model.display())))?
         .into_iter()
-        .filter(|version| model.join(version).join("model.toml").is_file())
+        .filter(|version| {
+            let folder = model.join(version);
+            folder.join("model.toml").is_file() || telling(&folder).is_some()
+        })
         .collect();
     let there = || listed(versions.iter().map(String::as_str));
     let version = match version {
@@ -61,7 +82,7 @@ pub(super) fn find(
             return Err(error(
                 "version",
                 format!(
-                    "{version:?} has no {name}/{version}/model.toml; write one of the versions there: {}",
+                    "{version:?} has no {name}/{version}/model.toml and no .onnx file; write one of the versions there: {}",
                     there()
                 ),
             ));
@@ -75,8 +96,8 @@ pub(super) fn find(
                 error(
                     "model",
                     format!(
-                        "{name} has no version that is a number with a model.toml in {}; write version = \
-                         \"…\" (versions there: {})",
+                        "{name} has no version that is a number with a model.toml or an .onnx file in {}; write \
+                         version = \"…\" (versions there: {})",
                         model.display(),
                         there()
                     ),
@@ -84,7 +105,37 @@ pub(super) fn find(
             })?,
     };
     let folder = model.join(&version);
-    read_manifest(&folder, name, &version).map_err(|message| error("model", message))
+    let read = match telling(&folder) {
+        Some(file) if !folder.join("model.toml").is_file() => described(file, describe, name, &version),
+        _ => read_manifest(&folder, name, &version),
+    };
+    read.map_err(|message| error("model", message))
+}
+
+/// The only file of a folder that tells its signature.
+fn telling(folder: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut telling = files.filter(|file| file.extension().is_some_and(|ending| ending == TELLING));
+    telling.next().filter(|_| telling.next().is_none())
+}
+
+fn described(
+    file: PathBuf,
+    describe: Describe<'_>,
+    name: &str,
+    version: &str,
+) -> Result<RepositoryModel, String> {
+    let Description { backend, signature } = describe(&file)?;
+    let errors = errors_of(&signature);
+    if !errors.is_empty() {
+        return Err(format!(
+            "{} cannot be used without a model.toml: {}; write one with `lockstep models init`, and correct it",
+            file.display(),
+            errors.join("; ")
+        ));
+    }
+    let (name, version, backend) = (name.to_owned(), version.to_owned(), backend.to_owned());
+    Ok(RepositoryModel { name, version, backend, file, signature })
 }
 
 fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryModel, String> {

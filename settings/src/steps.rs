@@ -15,7 +15,7 @@ use super::batching::{MOST, batch};
 use super::device::device;
 use super::inputs::{Inputs, check_name};
 use super::kinds::{count, list, path, shown, string};
-use super::models::{RepositoryModel, find};
+use super::models::{Describe, Repository, RepositoryModel, find};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 use super::scaling::MOST_INSTANCES;
@@ -32,8 +32,14 @@ struct Draft<'a> {
 }
 
 /// Reads `[models]` and `[steps]`. The steps come sorted, each after the steps that it takes from.
-pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> Vec<Step> {
-    let repository = repository(root, base);
+pub(super) fn read(
+    root: &Section<'_>,
+    inputs: Option<&Inputs>,
+    base: &Path,
+    describe: Describe<'_>,
+) -> Vec<Step> {
+    let folder = repository(root, base);
+    let repository = Repository { folder: &folder, describe };
     let example = "[steps.faces] with model = \"faces\"";
     let Some(section) = root.required_table("steps", example) else { return Vec::new() };
     if section.names().is_empty() {
@@ -43,8 +49,8 @@ pub(super) fn read(root: &Section<'_>, inputs: Option<&Inputs>, base: &Path) -> 
     for name in section.names() {
         check_name(&section, name, "a step");
         if let Some(step) = section.named(name) {
-            let found = model(&step, &repository);
-            let care = care(&step, found.as_ref(), |fallback| model(fallback, &repository));
+            let found = model(&step, repository);
+            let care = care(&step, found.as_ref(), |fallback| model(fallback, repository));
             drafts.push(Draft { section: step, name: name.to_owned(), found, care });
         }
     }
@@ -111,7 +117,7 @@ fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
     repository
 }
 
-fn model(step: &Section<'_>, repository: &Path) -> Option<RepositoryModel> {
+fn model(step: &Section<'_>, repository: Repository<'_>) -> Option<RepositoryModel> {
     let version = step.optional("version", |value| match value {
         DeValue::Integer(number) => Ok(number.to_string()),
         _ => plain(value),

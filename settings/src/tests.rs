@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockstep_engine::align::{Join, Missing};
 use lockstep_engine::infer::load_model::Device;
+use lockstep_engine::infer::manifest::Description;
 use lockstep_engine::infer::step::{Binding, Reduce, View};
 use lockstep_engine::position::InputId;
 use lockstep_engine::preprocess::Preprocess;
@@ -14,11 +15,16 @@ use super::*;
 mod align;
 mod delivery;
 mod kafka;
+mod models;
 mod scaling;
 mod schema;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn tells_nothing(file: &Path) -> Result<Description, String> {
+    Err(format!("{} tells nothing", file.display()))
 }
 
 fn shipped(name: &str) -> String {
@@ -32,7 +38,7 @@ fn load_text(text: &str, overrides: &Overrides) -> Result<Pipeline, Problems> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("p.toml");
     std::fs::write(&path, text).expect("a writable file");
-    let loaded = load(&path, overrides);
+    let loaded = load(&path, overrides, &tells_nothing);
     if loaded.is_ok() {
         let errors = schema::refused(text);
         assert!(errors.is_empty(), "the schema refuses what check accepts: {errors:#?}\n{text}");
@@ -49,7 +55,7 @@ fn problems(text: &str) -> Vec<problem::Problem> {
 
 #[test]
 fn shipped_pipelines_load_with_their_settings() {
-    let pipeline = load(&root().join("config/talking-face.toml"), &Overrides::default())
+    let pipeline = load(&root().join("config/talking-face.toml"), &Overrides::default(), &tells_nothing)
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(pipeline.name, "talking-face");
     assert_eq!(pipeline.kafka.group, "talking-face");
@@ -71,7 +77,7 @@ fn shipped_pipelines_load_with_their_settings() {
     assert_eq!(voice.model.extents.named().get("n"), Some(&16));
     assert!(!voice.is_stateful());
 
-    let pipeline = load(&root().join("config/voice.toml"), &Overrides::default())
+    let pipeline = load(&root().join("config/voice.toml"), &Overrides::default(), &tells_nothing)
         .unwrap_or_else(|problems| panic!("{problems}"));
     let [voice] = pipeline.steps.as_slice() else { panic!("one step: {:?}", pipeline.steps) };
     assert_eq!(voice.bindings[1..], [Binding::State { output: 1 }, Binding::State { output: 2 }]);
@@ -560,7 +566,8 @@ fn syntax_mistakes_have_their_line() {
 
 #[test]
 fn missing_file_is_named() {
-    let error = load(Path::new("/nowhere/p.toml"), &Overrides::default()).expect_err("it is not there");
+    let error = load(Path::new("/nowhere/p.toml"), &Overrides::default(), &tells_nothing)
+        .expect_err("it is not there");
     assert!(error.to_string().contains("/nowhere/p.toml"), "{error}");
 }
 
@@ -738,7 +745,7 @@ fn reference_names_every_key_and_no_other() {
     for text in everything() {
         let notes = Notes::new(&text);
         let document = parse(&text, &notes).expect("it is TOML");
-        read(&Section::root(&notes, &document), &notes, root(), &Overrides::default());
+        read(&Section::root(&notes, &document), &notes, root(), &Overrides::default(), &tells_nothing);
         known.extend(notes.known());
     }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         print_line(schema().trim_end())?;
         return Ok(ExitCode::SUCCESS);
     };
-    let pipeline = load(&config, &args.overrides)?;
+    let pipeline = load(&config, &args.overrides, &lockstep_assemble::describe)?;
     let mut loaded = Vec::new();
     if !args.no_load {
         let outcomes = load_models(&pipeline.steps, &lockstep_assemble::backends(&pipeline));
@@ -331,7 +331,8 @@ mod tests {
 
     fn talking_face() -> Pipeline {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/talking-face.toml");
-        load(&path, &Overrides::default()).expect("the shipped pipeline is valid")
+        load(&path, &Overrides::default(), &lockstep_assemble::describe)
+            .expect("the shipped pipeline is valid")
     }
 
     #[test]

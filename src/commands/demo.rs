@@ -64,7 +64,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         http: Some(args.http.clone()),
         ..Overrides::default()
     };
-    let mut pipeline = load(&config, &overrides)?;
+    let mut pipeline = load(&config, &overrides, &lockstep_assemble::describe)?;
     // The embedded broker answers a waiting fetch only when its time is up, even if records have come.
     pipeline.kafka.consumer.insert("fetch.wait.max.ms".into(), "5".into());
     let state = pipeline.publish.state.as_deref();

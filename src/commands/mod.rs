@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod demo;
 pub(crate) mod dlq;
+pub(crate) mod models;
 mod outcomes;
 pub(crate) mod publish;
 pub(crate) mod run;

@@ -66,7 +66,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let mut pipeline = load(&args.config, &args.overrides)?;
+    let mut pipeline = load(&args.config, &args.overrides, &lockstep_assemble::describe)?;
     let stop = Stop::default();
     stop_on_signals(&stop)?;
 

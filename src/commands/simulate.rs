@@ -140,7 +140,7 @@ struct Simulation {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let pipeline = load_pipeline(&args.config, &Overrides::default())?;
+    let pipeline = load_pipeline(&args.config, &Overrides::default(), &lockstep_assemble::describe)?;
     let cores = args
         .cores
         .map_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get), usize::from);

@@ -40,7 +40,7 @@ enum Action {
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let Action::Create { config, brokers, partitions, replication } = args.action;
     let overrides = Overrides { brokers, ..Overrides::default() };
-    let pipeline = settings::load(&config, &overrides)?;
+    let pipeline = settings::load(&config, &overrides, &lockstep_assemble::describe)?;
     let topic = |name: &str| TopicSpec { name: name.into(), partitions, replication, is_compacted: false };
     let (kafka, within) = (&pipeline.kafka, Duration::from_secs(15));
     let make = |topics: &[TopicSpec], own: &[(&str, String)]| {

@@ -64,6 +64,14 @@ impl BaselineLoop {
         tch::no_grad(|| self.measure(device, inputs)).map_err(|error| said(&error))
     }
 
+    /// Runs the loop as [`Self::run`], on the CPU.
+    ///
+    /// # Errors
+    /// libtorch's message.
+    pub fn run_on_cpu(&self, inputs: &[Tensor]) -> Result<Baseline, String> {
+        self.run(&TorchBackend::new([Device::Cpu]), inputs)
+    }
+
     fn measure(&self, device: tch::Device, inputs: &[Tensor]) -> Result<Baseline, TchError> {
         let mut module = CModule::load_on_device(&self.file, device)?;
         module.f_set_eval()?;

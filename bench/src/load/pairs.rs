@@ -123,7 +123,12 @@ impl Workload {
         policy: Policy,
     ) -> Result<Pipeline, Failure> {
         let settings = Settings { policy, memory: None, listen: None };
-        load(&self.write(ground, folder, topics, &settings)?, &Overrides::default()).map_err(Into::into)
+        load(
+            &self.write(ground, folder, topics, &settings)?,
+            &Overrides::default(),
+            &lockstep_assemble::describe,
+        )
+        .map_err(Into::into)
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn run(
     let address = free_address()?;
     let settings = Settings { policy: Policy::Target, memory: Some(MEMORY), listen: Some(&address) };
     let path = workload.write(ground, folder, &topics, &settings)?;
-    let kafka = load(&path, &Overrides::default())?.kafka;
+    let kafka = load(&path, &Overrides::default(), &lockstep_assemble::describe)?.kafka;
     let mut process = Process::start(&path, address.clone(), &[])?;
     let mut feeder = Feeder::start(&kafka, &topics, &workload.values)?;
     let sent = Sent::default();

@@ -27,6 +27,49 @@ pub struct Manifest {
     pub signature: Signature,
 }
 
+/// The description of a model that its file tells by itself, without a `model.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The name of the backend that runs it.
+    pub backend: &'static str,
+    /// Its tensors.
+    pub signature: Signature,
+}
+
+impl Description {
+    /// The text of a `model.toml` for the file with this name.
+    pub fn to_toml(&self, file: &str) -> String {
+        let mut text = format!(
+            "backend = {}\nfile = {}\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n",
+            quoted(self.backend),
+            quoted(file)
+        );
+        if let Some(most) = self.signature.max_batch {
+            text += &format!("max_batch = {most}\n");
+        }
+        for (table, specs) in [("inputs", &self.signature.inputs), ("outputs", &self.signature.outputs)] {
+            for spec in specs {
+                let dims = spec.shape.iter().map(|dim| match dim {
+                    Dim::Fixed(extent) => extent.to_string(),
+                    Dim::Named(name) => quoted(name),
+                });
+                text += &format!(
+                    "\n[[{table}]]\nname = {}\ndtype = {}\nshape = [{}]\n",
+                    quoted(&spec.name),
+                    quoted(spec.dtype.as_str()),
+                    dims.collect::<Vec<_>>().join(", ")
+                );
+            }
+        }
+        text
+    }
+}
+
+/// A basic string of TOML, whose escapes include all of JSON's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ManifestFile {

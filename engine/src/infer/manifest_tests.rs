@@ -75,3 +75,13 @@ fn manifest_reports_all_errors_at_once() {
     let text = FACES.replace("\"batch\", 3", "1, 3").replace("name = \"scores\"", "name = \"boxes\"");
     assert_eq!(Manifest::parse(&text).expect_err("two mistakes").len(), 2);
 }
+
+#[test]
+fn description_is_written_as_a_manifest_that_reads_the_same() {
+    let read = Manifest::parse(VOICE).expect("a good model.toml");
+    let signature = Signature { state: Vec::new(), max_batch: Some(7), ..read.signature };
+    let description = Description { backend: "onnxruntime", signature };
+    let again = Manifest::parse(&description.to_toml("a \"b\".onnx")).expect("a good model.toml");
+    assert_eq!((again.backend.as_str(), again.file.as_deref()), ("onnxruntime", Some("a \"b\".onnx")));
+    assert_eq!(again.signature, description.signature);
+}

@@ -1,0 +1,71 @@
+//! Models that have no `model.toml`.
+
+use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::tensor::DType;
+
+use super::*;
+
+const PIPELINE: &str = r#"
+[pipeline]
+name = "told"
+[models]
+repository = "models"
+[inputs.numbers]
+content_type = "application/octet-stream"
+[steps.told]
+model = "told"
+[steps.told.inputs]
+x = { from = "numbers", bytes = { length = 4 } }
+"#;
+
+fn tensor(name: &str, dim: &str) -> TensorSpec {
+    let shape = vec![Dim::Named(dim.to_owned()), Dim::Fixed(4)];
+    TensorSpec { name: name.to_owned(), dtype: DType::U8, shape, rows: None }
+}
+
+fn told(dim: &str) -> Description {
+    let signature = Signature {
+        inputs: vec![tensor("x", dim)],
+        outputs: vec![tensor("y", "batch")],
+        ..Signature::default()
+    };
+    Description { backend: "onnxruntime", signature }
+}
+
+fn load_beside(files: &[&str], describe: Describe<'_>) -> Result<Pipeline, Problems> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let version = folder.path().join("models/told/1");
+    std::fs::create_dir_all(&version).expect("a folder");
+    for file in files {
+        std::fs::write(version.join(file), "content").expect("a writable file");
+    }
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, PIPELINE).expect("a writable file");
+    load(&path, &Overrides::default(), describe)
+}
+
+#[test]
+fn file_that_tells_its_signature_needs_no_model_toml() {
+    let pipeline = load_beside(&["any.onnx", "labels.txt"], &|file| {
+        assert!(file.ends_with("models/told/1/any.onnx"), "{}", file.display());
+        Ok(told("batch"))
+    });
+    let pipeline = pipeline.unwrap_or_else(|problems| panic!("{problems}"));
+    let step = &pipeline.steps[0];
+    assert_eq!((step.backend.as_str(), &step.model.signature), ("onnxruntime", &told("batch").signature));
+    assert_eq!(step.model.version, "1");
+}
+
+#[test]
+fn file_that_tells_too_little_is_refused_with_the_remedy() {
+    let refused = |files: &[&str], describe: Describe<'_>| match load_beside(files, describe) {
+        Ok(_) => panic!("it loads"),
+        Err(problems) => problems.to_string(),
+    };
+    let error = refused(&["any.onnx"], &|_| Ok(told("rows")));
+    assert!(error.contains("without the batch axis") && error.contains("lockstep models init"), "{error}");
+    assert!(refused(&["any.onnx"], &tells_nothing).contains("any.onnx tells nothing"));
+    // Which of the two would it be?
+    let error = refused(&["a.onnx", "b.onnx"], &|_| Ok(told("batch")));
+    assert!(error.contains("no version that is a number with a model.toml or an .onnx file"), "{error}");
+}

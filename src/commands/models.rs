@@ -1,0 +1,279 @@
+//! `lockstep models`: describes, checks and measures single models, without a pipeline.
+
+use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use lockstep_backend::Model;
+use lockstep_bench::bare::baseline::{BaselineLoop, Until};
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::manifest::{Manifest, errors_of};
+use lockstep_engine::infer::signature::{Extent, Signature};
+use lockstep_engine::tensor::Tensor;
+
+use super::Failure;
+use crate::output::print_line;
+
+const MANIFEST: &str = "model.toml";
+
+const DETAILS: &str = "\
+A MODEL is the file of a model, or the folder of a version that holds it and its model.toml. A file without a model.toml works if it
+tells its tensors by itself, as ONNX does.
+
+  lockstep models init models/mine/1/model.onnx
+  lockstep models check models/mine/1
+  lockstep models bench models/voice/1 --extent n=16 --batch 1,4,8";
+
+#[derive(clap::Args)]
+#[command(after_long_help = DETAILS)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Write a model.toml beside a file that tells its tensors
+    Init {
+        /// The model's file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace a model.toml that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Load a model, and run it on zeros in batches of one and two rows
+    Check(ModelChoice),
+    /// Measure the latency and the rows per second by batch size, on this machine
+    Bench {
+        #[command(flatten)]
+        chosen: ModelChoice,
+        /// Sizes of batches
+        #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8")]
+        batch: Vec<usize>,
+        /// How long to measure each size, in seconds
+        #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
+    },
+}
+
+/// A model and how to run it.
+#[derive(clap::Args)]
+struct ModelChoice {
+    /// The model's file, or the folder of its version
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// The value of a named extent; once for each name
+    #[arg(long, value_name = "NAME=N", value_parser = extent)]
+    extent: Vec<(String, usize)>,
+    /// Threads inside one operation
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+}
+
+fn extent(text: &str) -> Result<(String, usize), String> {
+    let named = text.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+    named.filter(|(_, value)| *value > 0).ok_or_else(|| "write NAME=N, as n=16, with N from 1".to_owned())
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.action {
+        Action::Init { file, force } => init(&file, force)?,
+        Action::Check(chosen) => check(&chosen)?,
+        Action::Bench { chosen, batch, seconds } => bench(&chosen, &batch, Duration::from_secs(seconds))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init(file: &Path, force: bool) -> Result<(), Failure> {
+    let description = lockstep_assemble::describe(file)?;
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or("the file's name is not UTF-8")?;
+    let target = file.with_file_name(MANIFEST);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(!force).create(force).truncate(force);
+    let written = options
+        .open(&target)
+        .and_then(|mut out| std::io::Write::write_all(&mut out, description.to_toml(name).as_bytes()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => format!("{} is there already; --force replaces it", target.display()),
+        _ => format!("{}: {error}", target.display()),
+    })?;
+    print_line(format_args!("{}: {}", target.display(), tensors(&description.signature)))?;
+    for error in errors_of(&description.signature) {
+        print_line(format_args!("correct this: {error}"))?;
+    }
+    Ok(())
+}
+
+/// A model that was found: how to load it, and by which backend.
+struct Found {
+    backend: String,
+    model: LoadModel,
+}
+
+impl Found {
+    fn new(chosen: &ModelChoice) -> Result<Self, Failure> {
+        let path = &chosen.model;
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let manifest = folder.join(MANIFEST);
+        let (backend, file, signature) = match std::fs::read_to_string(&manifest) {
+            Ok(text) => {
+                let manifest = Manifest::parse(&text)
+                    .map_err(|errors| format!("{}: {}", manifest.display(), errors.join("; ")))?;
+                let file = manifest.file.map_or_else(|| folder.to_owned(), |file| folder.join(file));
+                (manifest.backend, file, manifest.signature)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && path.is_file() => {
+                let told = lockstep_assemble::describe(path)?;
+                (told.backend.to_owned(), path.clone(), told.signature)
+            }
+            Err(error) => return Err(format!("{}: {error}", manifest.display()).into()),
+        };
+        let mut extents = Extents::default();
+        for (name, value) in &chosen.extent {
+            if !names(&signature).any(|known| known == name) {
+                let known: Vec<&str> = names(&signature).collect();
+                return Err(format!(
+                    "--extent: {name} is no name of the model; its names are {}",
+                    known.join(", ")
+                )
+                .into());
+            }
+            extents.set(name, *value);
+        }
+        if let Some(missing) = names(&signature).find(|name| !extents.named().contains_key(*name)) {
+            return Err(format!("the extent {missing} must be known; write --extent {missing}=N").into());
+        }
+        let model = LoadModel {
+            name: path.display().to_string(),
+            version: String::new(),
+            file,
+            signature,
+            device: Device::Cpu,
+            threads: usize::from(chosen.threads),
+            warm_up: vec![1],
+            extents,
+        };
+        Ok(Self { backend, model })
+    }
+
+    fn load(&self, warm_up: &[usize]) -> Result<Box<dyn Model>, Failure> {
+        let most = self.model.signature.max_batch.unwrap_or(usize::MAX);
+        let warm_up = warm_up.iter().copied().filter(|rows| *rows <= most).collect();
+        let backends = lockstep_assemble::backends_for([Device::Cpu]);
+        let Some(backend) = backends.iter().find(|backend| backend.name() == self.backend) else {
+            let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
+            return Err(format!(
+                "backend = {:?} is unknown; write one of {}",
+                self.backend,
+                names.join(", ")
+            )
+            .into());
+        };
+        Ok(backend.load(&LoadModel { warm_up, ..self.model.clone() })?)
+    }
+
+    /// Inputs of zeros for a batch of `rows` rows.
+    fn zeros(&self, rows: usize) -> Vec<Tensor> {
+        let extents = self.model.extents.with_batch(rows);
+        let shape = |spec| extents.shape(spec).into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>();
+        self.model.signature.inputs.iter().map(|spec| Tensor::zeros(spec.dtype, &shape(spec))).collect()
+    }
+}
+
+/// The names of the inputs' extents, beside the batch axis.
+fn names(signature: &Signature) -> impl Iterator<Item = &str> {
+    let dims = signature.inputs.iter().flat_map(|spec| &spec.shape);
+    dims.filter_map(|dim| match dim.extent() {
+        Extent::Named { name, .. } => Some(name),
+        Extent::Batch | Extent::Exactly(_) => None,
+    })
+}
+
+fn check(chosen: &ModelChoice) -> Result<(), Failure> {
+    let found = Found::new(chosen)?;
+    let loaded = found.load(&[1, 2])?;
+    let (backend, device) = (&found.backend, loaded.device());
+    print_line(format_args!("ok: {} on {device}: {}", backend, tensors(&found.model.signature)))?;
+    Ok(())
+}
+
+/// The tensors of a model in one line.
+fn tensors(signature: &Signature) -> String {
+    let of = |specs: &[lockstep_engine::infer::signature::TensorSpec]| {
+        specs.iter().map(|spec| format!("{} {spec}", spec.name)).collect::<Vec<_>>().join(", ")
+    };
+    format!("{} -> {}", of(&signature.inputs), of(&signature.outputs))
+}
+
+/// The measurements of one batch size.
+struct BatchTimes {
+    median: Duration,
+    rows_per_second: f64,
+}
+
+#[allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
+fn bench(chosen: &ModelChoice, sizes: &[usize], span: Duration) -> Result<(), Failure> {
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures mean nothing; use cargo build --release");
+    }
+    let found = Found::new(chosen)?;
+    let mut text = format!("{} by {}\n\n", chosen.model.display(), found.backend);
+    text += "batch   median ms   rows per second   of the bare runtime\n";
+    for rows in sizes {
+        if *rows == 0 || found.model.signature.max_batch.is_some_and(|most| *rows > most) {
+            return Err(format!("--batch {rows}: the model takes batches from 1 to its max_batch").into());
+        }
+        let mut model = found.load(&[*rows])?;
+        let batch = found.zeros(*rows);
+        let measured = measure(*rows, span, || model.run(&mut batch.clone()).map(drop).map_err(Into::into))?;
+        let bare = bare(&found, &batch, *rows, span)?;
+        let ratio =
+            bare.map_or("      -".to_owned(), |bare| format!("{:7.2}", measured.rows_per_second / bare));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{rows:5} {:11.3} {:17.1} {ratio:>20}",
+            measured.median.as_secs_f64() * 1e3,
+            measured.rows_per_second
+        );
+    }
+    print_line(text.trim_end())?;
+    Ok(())
+}
+
+/// The rows per second of the runtime alone; none where the repository has no bare loop for it.
+fn bare(found: &Found, batch: &[Tensor], rows: usize, span: Duration) -> Result<Option<f64>, Failure> {
+    if found.backend != "libtorch" {
+        return Ok(None);
+    }
+    let (model, ahead) = (&found.model, false);
+    let (file, device, threads) = (model.file.clone(), model.device, model.threads);
+    let bare = BaselineLoop { file, device, threads, warm_up: 3, until: Until::Elapsed(span), ahead }
+        .run_on_cpu(batch)?;
+    Ok(Some((bare.batches * rows as u64) as f64 / bare.seconds))
+}
+
+#[allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]
+fn measure(
+    rows: usize,
+    span: Duration,
+    mut call: impl FnMut() -> Result<(), Failure>,
+) -> Result<BatchTimes, Failure> {
+    for _ in 0..3 {
+        call()?;
+    }
+    let (mut took, begin) = (Vec::new(), Instant::now());
+    while begin.elapsed() < span || took.is_empty() {
+        let from = Instant::now();
+        call()?;
+        took.push(from.elapsed());
+    }
+    let rows_per_second = (took.len() * rows) as f64 / begin.elapsed().as_secs_f64();
+    took.sort_unstable();
+    Ok(BatchTimes { median: took.get(took.len() / 2).copied().unwrap_or_default(), rows_per_second })
+}

@@ -1,6 +1,6 @@
 //! ONNX Runtime: `.onnx` files, on a CPU or an NVIDIA GPU.
 //!
-//! The library is loaded when the first model asks for it, see [`library`]. Each model is a session of its own with one
+//! The library is loaded when the first model asks for it (`library.rs`). Each model is a session of its own with one
 //! thread for its operators, unless `threads` says more. No thread spins: other stages need the cores.
 
 mod convert;

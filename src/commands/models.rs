@@ -148,9 +148,15 @@ impl Found {
         if let Some(missing) = names(&signature).find(|name| !extents.named().contains_key(*name)) {
             return Err(format!("the extent {missing} must be known; write --extent {missing}=N").into());
         }
+        // As in a repository: the version's folder, in the model's.
+        let name = |folder: Option<&Path>| {
+            folder
+                .and_then(Path::file_name)
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        };
         let model = LoadModel {
-            name: path.display().to_string(),
-            version: String::new(),
+            name: name(folder.parent()),
+            version: name(Some(folder)),
             file,
             signature,
             device: Device::Cpu,

@@ -57,14 +57,72 @@ fn heard(follower: &Follower) -> BTreeMap<String, String> {
     heard
 }
 
-fn pipelines<'b>(broker: &'b Broker, more: &str) -> [Pipeline<'b>; 2] {
+fn text() -> String {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/voice.toml"));
-    let text = text.expect("it is there").replace("\"voice.", "\"NAME.") + more;
-    [(); 2].map(|()| {
-        let pipeline = Pipeline::of(broker, &text);
-        pipeline.create_topics(&["audio"], 2);
-        pipeline
-    })
+    text.expect("it is there").replace("\"voice.", "\"NAME.")
+}
+
+fn pipeline<'b>(broker: &'b Broker, text: &str) -> Pipeline<'b> {
+    let pipeline = Pipeline::of(broker, text);
+    pipeline.create_topics(&["audio"], 2);
+    pipeline
+}
+
+fn pipelines<'b>(broker: &'b Broker, more: &str) -> [Pipeline<'b>; 2] {
+    let text = text() + more;
+    [(); 2].map(|()| pipeline(broker, &text))
+}
+
+/// The same model in another runtime. An ONNX file cannot name outputs like inputs.
+fn in_runtime(model: &str) -> String {
+    let text = text().replace("model = \"voice\"", &format!("model = \"{model}\""));
+    if model == "voice-onnx" { text.replace("carry = \"", "carry = \"next_") } else { text }
+}
+
+#[test]
+fn every_runtime_hears_the_same_across_a_stop() {
+    let broker = Broker::embedded();
+    let others = ["voice-onnx", "voice-pt2"].map(|model| pipeline(&broker, &in_runtime(model)));
+    let reference = pipeline(&broker, &text());
+    let topics: Vec<String> =
+        others.iter().chain([&reference]).map(|pipeline| pipeline.topic("audio")).collect();
+    let (mut producer, mut sound) = (broker.producer(), Sound::new());
+    let mut followers: Vec<Follower> =
+        others.iter().map(|pipeline| broker.follow(&pipeline.topic("results"))).collect();
+    for part in 1..=2 {
+        sound.send(&mut producer, &topics, 30);
+        for (other, follower) in others.iter().zip(&mut followers) {
+            let mut run = other.run(&[]);
+            follower.count(&mut run, part * 30 * STREAMS.len());
+            assert_eq!(run.terminate().code, Some(0));
+        }
+    }
+    let mut expected = broker.follow(&reference.topic("results"));
+    let mut run = reference.run(&[]);
+    expected.count(&mut run, 60 * STREAMS.len());
+    assert_eq!(run.terminate().code, Some(0));
+    let expected = probabilities(&expected);
+    for follower in &followers {
+        let found = probabilities(follower);
+        assert_eq!(found.len(), expected.len());
+        for (bundle, found) in &found {
+            let pairs = found.iter().zip(&expected[bundle]);
+            assert!(
+                found.len() == 3 && pairs.clone().all(|(one, other)| (one - other).abs() < 1e-4),
+                "{bundle:?}"
+            );
+        }
+    }
+}
+
+/// The probabilities of speech by stream and event time.
+fn probabilities(follower: &Follower) -> BTreeMap<(String, i64), Vec<f64>> {
+    let one = |result: &Value| {
+        let bundle = (result["stream"].to_string(), result["event_time_ns"].as_i64().expect("a time"));
+        let scores = result["outputs"]["voice"]["speech"]["scores"].as_array().expect("scores");
+        (bundle, scores.iter().map(|score| score.as_f64().expect("a number")).collect())
+    };
+    follower.json().iter().map(one).collect()
 }
 
 fn a_stop_in_the_middle_does_not_show_in_what_a_model_hears(broker: &Broker) {

@@ -2,11 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lockstep_assemble::backends_for;
-use lockstep_backend::Model;
+use lockstep_backend::{Model, digest_of};
+use lockstep_engine::infer::digest::FileDigest;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
@@ -21,7 +23,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn load(name: &str) -> Box<dyn Model> {
+/// A model of the repository, and the name of its backend.
+fn shipped(name: &str) -> (String, LoadModel) {
     let folder = root().join("models").join(name).join("1");
     let text = std::fs::read_to_string(folder.join("model.toml")).expect("model.toml");
     let manifest = Manifest::parse(&text).expect("a good model.toml");
@@ -29,16 +32,25 @@ fn load(name: &str) -> Box<dyn Model> {
         name: name.to_owned(),
         version: "1".to_owned(),
         file: folder.join(manifest.file.expect("a file")),
+        sha256: manifest.sha256,
         signature: manifest.signature,
         device: Device::Cpu,
         threads: 1,
         warm_up: Vec::new(),
         extents: Extents::default(),
     };
+    (manifest.backend, model)
+}
+
+fn load(name: &str) -> Box<dyn Model> {
+    let (backend, model) = shipped(name);
+    try_load(&backend, &model).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn try_load(name: &str, model: &LoadModel) -> Result<Box<dyn Model>, String> {
     let backends = backends_for([Device::Cpu]);
-    let backend =
-        backends.iter().find(|backend| backend.name() == manifest.backend).expect("a known backend");
-    backend.load(&model).unwrap_or_else(|error| panic!("{error}"))
+    let backend = backends.iter().find(|backend| backend.name() == name).expect("a known backend");
+    backend.load(model).map_err(|error| error.to_string())
 }
 
 /// The clip's sound, as 16 kHz mono.
@@ -103,4 +115,41 @@ fn voice_gives_the_same_in_every_runtime() {
             assert!(probability <= 1e-4 && state <= 1e-3 && context == 0.0, "{name}, {chunks}: {furthest:?}");
         }
     }
+}
+
+#[test]
+fn shipped_models_have_their_digests() {
+    let about = std::fs::read_to_string(root().join("models/README.md")).expect("readable");
+    for name in ["faces"].iter().chain(&VOICES) {
+        let (_, model) = shipped(name);
+        let digest = digest_of(&model.file).expect("readable");
+        assert_eq!(model.sha256, Some(digest), "{name}");
+        assert!(about.contains(&digest.to_string()), "models/README.md has another digest of {name}");
+    }
+}
+
+#[test]
+fn backend_checks_the_digest_before_it_reads_the_file() {
+    let mut left: BTreeSet<_> =
+        backends_for([Device::Cpu]).iter().map(|backend| backend.name().to_owned()).collect();
+    // The builtin identity has no file.
+    left.remove("builtin");
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in VOICES {
+        let (backend, good) = shipped(name);
+        assert!(left.remove(&backend));
+        // A load would succeed, and another would fail by what the file contains.
+        let garbled = folder.path().join("garbled");
+        std::fs::write(&garbled, "PK").expect("written");
+        let other = Some(FileDigest([0; 32]));
+        for model in
+            [LoadModel { sha256: other, ..good.clone() }, LoadModel { file: garbled.clone(), ..good.clone() }]
+        {
+            let error = try_load(&backend, &model).err().expect("another digest");
+            assert!(error.contains("its SHA-256 digest is"), "{error}");
+        }
+        let error = try_load(&backend, &LoadModel { file: garbled, sha256: None, ..good }).err();
+        assert!(error.is_some_and(|error| error.contains("that loads")), "{backend}");
+    }
+    assert!(left.is_empty(), "not tried: {left:?}");
 }

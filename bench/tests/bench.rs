@@ -21,6 +21,7 @@ fn runs(traced: &Traced, expected: &[usize]) {
         name: "traced".to_owned(),
         version: "1".to_owned(),
         file: file.clone(),
+        sha256: None,
         signature,
         device: Device::Cpu,
         threads: 1,

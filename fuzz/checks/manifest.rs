@@ -27,10 +27,11 @@ pub fn check(data: &[u8]) {
 }
 
 fn names_a_place(error: &str) -> bool {
-    const PLACES: [&str; 8] = [
+    const PLACES: [&str; 9] = [
         "TOML parse error at line ",
         "backend ",
         "file = ",
+        "sha256 ",
         "max_batch ",
         "there are no ",
         "input ",
@@ -41,8 +42,9 @@ fn names_a_place(error: &str) -> bool {
 }
 
 fn consistent(manifest: &Manifest) {
-    let Manifest { backend, file, signature, .. } = manifest;
+    let Manifest { backend, file, sha256, signature, .. } = manifest;
     assert!(!backend.is_empty());
+    assert!(sha256.is_none() || file.is_some());
     assert!(signature.max_batch != Some(0));
     if let Some(file) = file {
         // The file is in the folder itself, under the declared name.
@@ -109,12 +111,15 @@ fn least(dim: &Dim) -> usize {
 }
 
 fn written(manifest: &Manifest) -> String {
-    let Manifest { backend, file, description, licence, origin, signature } = manifest;
+    let Manifest { backend, file, sha256, description, licence, origin, signature } = manifest;
     let mut text = String::new();
     let keys = [("backend", backend), ("description", description), ("licence", licence), ("origin", origin)];
     let keys = keys.into_iter().chain(file.as_ref().map(|file| ("file", file)));
     for (key, value) in keys {
         let _ = writeln!(text, "{key} = {}", quoted(value));
+    }
+    if let Some(sha256) = sha256 {
+        let _ = writeln!(text, "sha256 = \"{sha256}\"");
     }
     if let Some(most) = signature.max_batch {
         let _ = writeln!(text, "max_batch = {most}");

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lockstep_engine::infer::digest::FileDigest;
 use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
 
@@ -31,6 +32,7 @@ pub(super) struct RepositoryModel {
     pub(super) version: String,
     pub(super) backend: String,
     pub(super) file: PathBuf,
+    pub(super) sha256: Option<FileDigest>,
     pub(super) signature: Signature,
 }
 
@@ -135,7 +137,7 @@ fn described(
         ));
     }
     let (name, version, backend) = (name.to_owned(), version.to_owned(), backend.to_owned());
-    Ok(RepositoryModel { name, version, backend, file, signature })
+    Ok(RepositoryModel { name, version, backend, file, sha256: None, signature })
 }
 
 fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryModel, String> {
@@ -162,6 +164,7 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryM
         version: version.to_owned(),
         backend: manifest.backend,
         file,
+        sha256: manifest.sha256,
         signature: manifest.signature,
     })
 }

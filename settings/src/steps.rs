@@ -193,6 +193,7 @@ impl StepReader<'_, '_> {
                 name: found.name.clone(),
                 version: found.version.clone(),
                 file: found.file.clone(),
+                sha256: found.sha256,
                 signature: found.signature.clone(),
                 device,
                 threads,

@@ -85,6 +85,7 @@ pub(super) fn care(
                 name: fallback.name,
                 version: fallback.version,
                 file: fallback.file,
+                sha256: fallback.sha256,
                 signature: fallback.signature,
                 device: Default::default(),
                 threads: 1,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use lockstep_backend::Model;
+use lockstep_backend::{Model, digest_of};
 use lockstep_bench::bare::baseline::{BaselineLoop, Until};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
@@ -92,12 +92,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 fn init(file: &Path, force: bool) -> Result<(), Failure> {
     let description = lockstep_assemble::describe(file)?;
     let name = file.file_name().and_then(|name| name.to_str()).ok_or("the file's name is not UTF-8")?;
+    let sha256 = digest_of(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let target = file.with_file_name(MANIFEST);
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(!force).create(force).truncate(force);
-    let written = options
-        .open(&target)
-        .and_then(|mut out| std::io::Write::write_all(&mut out, description.to_toml(name).as_bytes()));
+    let written = options.open(&target).and_then(|mut out| {
+        std::io::Write::write_all(&mut out, description.to_toml(name, sha256).as_bytes())
+    });
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => format!("{} is there already; --force replaces it", target.display()),
         _ => format!("{}: {error}", target.display()),
@@ -120,16 +121,16 @@ impl Found {
         let path = &chosen.model;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let manifest = folder.join(MANIFEST);
-        let (backend, file, signature) = match std::fs::read_to_string(&manifest) {
+        let (backend, file, sha256, signature) = match std::fs::read_to_string(&manifest) {
             Ok(text) => {
                 let manifest = Manifest::parse(&text)
                     .map_err(|errors| format!("{}: {}", manifest.display(), errors.join("; ")))?;
                 let file = manifest.file.map_or_else(|| folder.to_owned(), |file| folder.join(file));
-                (manifest.backend, file, manifest.signature)
+                (manifest.backend, file, manifest.sha256, manifest.signature)
             }
             Err(error) if error.kind() == ErrorKind::NotFound && path.is_file() => {
                 let told = lockstep_assemble::describe(path)?;
-                (told.backend.to_owned(), path.clone(), told.signature)
+                (told.backend.to_owned(), path.clone(), None, told.signature)
             }
             Err(error) => return Err(format!("{}: {error}", manifest.display()).into()),
         };
@@ -158,6 +159,7 @@ impl Found {
             name: name(folder.parent()),
             version: name(Some(folder)),
             file,
+            sha256,
             signature,
             device: Device::Cpu,
             threads: usize::from(chosen.threads),
@@ -282,4 +284,30 @@ fn measure(
     let rows_per_second = (took.len() * rows) as f64 / begin.elapsed().as_secs_f64();
     took.sort_unstable();
     Ok(BatchTimes { median: took.get(took.len() / 2).copied().unwrap_or_default(), rows_per_second })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_init_writes_the_digest_that_models_check_verifies() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("model.onnx");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voice-onnx/1/model.onnx");
+        std::fs::copy(shipped, &file).expect("copied");
+        init(&file, false).expect("an ONNX file tells its tensors");
+        let text = std::fs::read_to_string(folder.path().join(MANIFEST)).expect("written");
+        let written = Manifest::parse(&text).expect("a good model.toml");
+        assert_eq!(written.sha256, Some(digest_of(&file).expect("readable")));
+
+        let names = names(&written.signature).map(|name| (name.to_owned(), 512)).collect();
+        let chosen = ModelChoice { model: folder.path().to_owned(), extent: names, threads: 1 };
+        check(&chosen).expect("the file is the one of model.toml");
+        let mut longer = std::fs::read(&file).expect("readable");
+        longer.push(0);
+        std::fs::write(&file, longer).expect("written");
+        let error = check(&chosen).expect_err("another file").to_string();
+        assert!(error.contains("model.onnx: its SHA-256 digest is"), "{error}");
+    }
 }

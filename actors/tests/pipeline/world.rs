@@ -321,6 +321,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
             name: "echo".into(),
             version: "1".into(),
             file: Default::default(),
+            sha256: None,
             signature: manifest.signature,
             device: Device::Cpu,
             threads: 1,

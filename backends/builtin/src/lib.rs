@@ -5,7 +5,7 @@
 mod fault;
 
 use lockstep_backend::{Backend, BackendError, Model};
-use lockstep_backend::{check_inputs, named};
+use lockstep_backend::{check_inputs, named, verify_file};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::signature::TensorSpec;
 use lockstep_engine::tensor::Tensor;
@@ -23,6 +23,10 @@ impl Backend for Builtin {
         let refuse = |message: String| BackendError::Load { model: named(model), message };
         if let Device::Cuda(index) = model.device {
             return Err(refuse(format!("the device is cuda:{index}; built-in models run on the cpu only")));
+        }
+        // The identity reads no file. A digest is of one that model.toml names all the same.
+        if model.sha256.is_some() {
+            verify_file(model).map_err(refuse)?;
         }
         let signature = &model.signature;
         let same = |(input, output): (&TensorSpec, &TensorSpec)| {
@@ -79,6 +83,7 @@ mod tests {
             name: "identity".to_owned(),
             version: "1".to_owned(),
             file: std::path::PathBuf::new(),
+            sha256: None,
             signature: Signature {
                 inputs: vec![spec("in", DType::U8)],
                 outputs: vec![spec("out", output)],

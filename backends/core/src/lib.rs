@@ -1,6 +1,8 @@
 //! The trait of model runtimes: small and synchronous. A model is created on the thread that owns it and never leaves
 //! that thread, so a runtime's handles need be neither `Send` nor `Sync`.
 
+mod digest;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,13 +11,15 @@ use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 
+pub use digest::{digest_of, verify_file};
+
 /// A model runtime: loads models.
 pub trait Backend: Send + Sync {
     /// The name in `model.toml`: `libtorch`.
     fn name(&self) -> &'static str;
 
-    /// Loads a model on the calling thread, checks it against its signature as far as the file allows, and warms it up
-    /// if configured.
+    /// Loads a model on the calling thread, after [`verify_file`]. Checks the model against its signature as far as the file
+    /// allows, and warms it up if configured.
     ///
     /// # Errors
     /// An error in the file, the device or the signature, with the tensor, its shape and the expected shape.

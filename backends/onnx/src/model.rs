@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use lockstep_backend::{BackendError, Interrupt, Model, check_inputs, named, warm_up};
+use lockstep_backend::{BackendError, Interrupt, Model, check_inputs, named, verify_file, warm_up};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::tensor::Tensor;
@@ -48,6 +48,7 @@ impl OnnxModel {
     /// Loads the file, compares it with its signature, and runs it once for each warm-up size.
     pub(crate) fn load(model: &LoadModel) -> Result<Self, BackendError> {
         let refuse = |message: String| BackendError::Load { model: named(model), message };
+        verify_file(model).map_err(refuse)?;
         let session = session(&model.file, model.device, model.threads).map_err(refuse)?;
         signature::check(&session, &model.signature).map_err(refuse)?;
         let options = RunOptions::new().map_err(|error| refuse(said(&error)))?;

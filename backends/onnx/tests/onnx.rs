@@ -22,6 +22,7 @@ fn voice() -> LoadModel {
         name: "voice-onnx".to_owned(),
         version: "1".to_owned(),
         file: folder().join("model.onnx"),
+        sha256: None,
         signature: Manifest::parse(&text).expect("a good model.toml").signature,
         device: Device::Cpu,
         threads: 1,

@@ -1,6 +1,6 @@
 //! A package on the thread that loaded it.
 
-use lockstep_backend::{BackendError, Model, check_inputs, named, warm_up};
+use lockstep_backend::{BackendError, Model, check_inputs, named, verify_file, warm_up};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::tensor::Tensor;
@@ -23,9 +23,7 @@ impl Pt2Model {
             return Err(refuse(format!("the device is cuda:{index}; packages run on the cpu only")));
         }
         let file = model.file.display();
-        if !model.file.is_file() {
-            return Err(refuse(format!("there is no file {file}")));
-        }
+        verify_file(model).map_err(refuse)?;
         ready_thread(model.threads).map_err(refuse)?;
         let package = Package::load(&model.file)
             .map_err(|why| refuse(format!("{file} is not a .pt2 package that loads: {}", shortened(&why))))?;

@@ -23,6 +23,7 @@ fn voice() -> LoadModel {
         name: "voice-pt2".to_owned(),
         version: "1".to_owned(),
         file: folder().join("model.pt2"),
+        sha256: None,
         signature: Manifest::parse(&text).expect("a good model.toml").signature,
         device: Device::Cpu,
         threads: 1,

@@ -1,6 +1,6 @@
 //! A TorchScript model on the thread that loaded it.
 
-use lockstep_backend::{BackendError, Model, check_inputs, named, warm_up};
+use lockstep_backend::{BackendError, Model, check_inputs, named, verify_file, warm_up};
 use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::infer::signature::Signature;
@@ -23,9 +23,7 @@ impl TorchModel {
     /// what the signature says.
     pub(super) fn load(model: &LoadModel, device: tch::Device) -> Result<Self, BackendError> {
         let refuse = |message: String| BackendError::Load { model: named(model), message };
-        if !model.file.is_file() {
-            return Err(refuse(format!("there is no file {}", model.file.display())));
-        }
+        verify_file(model).map_err(refuse)?;
         ready_thread(model.threads).map_err(refuse)?;
         let mut module = CModule::load_on_device(&model.file, device).map_err(|error| {
             refuse(format!("{} is not a TorchScript file that loads: {}", model.file.display(), said(&error)))

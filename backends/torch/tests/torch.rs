@@ -19,7 +19,13 @@ use support::{f32s, load, model};
 fn written(traced: &Traced, folder: &Path) -> LoadModel {
     let file = traced.write(folder).expect("written");
     let manifest = traced.manifest().expect("a good model.toml");
-    LoadModel { name: traced.name().to_owned(), file, signature: manifest.signature, ..model("faces", &[]) }
+    LoadModel {
+        name: traced.name().to_owned(),
+        file,
+        sha256: None,
+        signature: manifest.signature,
+        ..model("faces", &[])
+    }
 }
 
 fn refused(model: &LoadModel) -> String {
@@ -134,7 +140,7 @@ fn non_contiguous_output_comes_out_in_row_major_order() {
 #[test]
 fn missing_or_invalid_model_file_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let missing = LoadModel { file: folder.path().join("none.pt"), ..model("voice", &[]) };
+    let missing = LoadModel { file: folder.path().join("none.pt"), sha256: None, ..model("voice", &[]) };
     assert!(refused(&missing).contains("none.pt"), "{}", refused(&missing));
     std::fs::write(folder.path().join("garbled.pt"), b"PK\x03\x04 no archive").expect("written");
     let garbled = refused(&LoadModel { file: folder.path().join("garbled.pt"), ..missing });

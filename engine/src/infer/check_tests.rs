@@ -13,6 +13,7 @@ fn model(text: &str) -> LoadModel {
         name: "model".to_owned(),
         version: "1".to_owned(),
         file: PathBuf::new(),
+        sha256: None,
         signature: Manifest::parse(text).expect("a good model.toml").signature,
         device: Device::Cpu,
         threads: 1,

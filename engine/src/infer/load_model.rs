@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::infer::digest::FileDigest;
 use crate::infer::extents::Extents;
 use crate::infer::signature::Signature;
 
@@ -14,6 +15,8 @@ pub struct LoadModel {
     pub version: String,
     /// The file with its code and weights.
     pub file: PathBuf,
+    /// The digest that the file must have; `None` if its `model.toml` names none.
+    pub sha256: Option<FileDigest>,
     /// The tensors of the model.
     pub signature: Signature,
     /// The device.

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use crate::infer::digest::FileDigest;
 use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
 use crate::tensor::DType;
 
@@ -17,6 +18,8 @@ pub struct Manifest {
     pub backend: String,
     /// The file with its code and weights, beside `model.toml`; `None` for a built-in model.
     pub file: Option<String>,
+    /// The digest of the file. A backend checks it before it loads the file.
+    pub sha256: Option<FileDigest>,
     /// Its purpose, for humans.
     pub description: String,
     /// Its licence, as an SPDX expression.
@@ -37,10 +40,10 @@ pub struct Description {
 }
 
 impl Description {
-    /// The text of a `model.toml` for the file with this name.
-    pub fn to_toml(&self, file: &str) -> String {
+    /// The text of a `model.toml` for the file with this name and digest.
+    pub fn to_toml(&self, file: &str, sha256: FileDigest) -> String {
         let mut text = format!(
-            "backend = {}\nfile = {}\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n",
+            "backend = {}\nfile = {}\nsha256 = \"{sha256}\"\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n",
             quoted(self.backend),
             quoted(file)
         );
@@ -75,6 +78,7 @@ fn quoted(text: &str) -> String {
 struct ManifestFile {
     backend: String,
     file: Option<String>,
+    sha256: Option<String>,
     #[serde(default)]
     description: String,
     #[serde(default)]
@@ -110,6 +114,15 @@ impl Manifest {
                 "file = {name:?} must be the name of a file beside model.toml, as in \"model.pt\""
             ));
         }
+        let sha256 = file.sha256.as_deref().and_then(|text| {
+            let read = text.parse::<FileDigest>();
+            read.map_err(|why| errors.push(format!("sha256 = {text:?} is no digest: {why}"))).ok()
+        });
+        if file.sha256.is_some() && file.file.is_none() {
+            errors.push(
+                "sha256 is the digest of a file, but there is none; write file = \"…\" as well, or remove sha256".to_owned(),
+            );
+        }
         let signature = Signature {
             inputs: file.inputs,
             outputs: file.outputs,
@@ -123,6 +136,7 @@ impl Manifest {
         Ok(Self {
             backend: file.backend,
             file: file.file,
+            sha256,
             description: file.description,
             licence: file.licence,
             origin: file.origin,

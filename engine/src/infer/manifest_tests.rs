@@ -8,6 +8,8 @@ const VOICE: &str = include_str!("../../../models/voice/1/model.toml");
 fn manifest_reads_the_models_of_the_repository() {
     let faces = Manifest::parse(FACES).expect("faces");
     assert_eq!((faces.backend.as_str(), faces.file.as_deref()), ("libtorch", Some("model.pt")));
+    let digest = faces.sha256.map(|digest| digest.to_string()).unwrap_or_default();
+    assert!(digest.starts_with("92900680") && digest.ends_with("e529858e2"), "{digest}");
     let rows: Vec<_> = (0..4).map(|output| faces.signature.rows_of(output)).collect();
     assert_eq!(rows, [Some(RowsOf::Index(3)); 4]);
     let voice = Manifest::parse(VOICE).expect("voice").signature;
@@ -37,6 +39,10 @@ fn manifest_names_each_error_with_its_remedy() {
     refused(FACES, "backend = \"libtorch\"", "backend = \"\"", "backend is empty");
     refused(FACES, "\"model.pt\"", "\"../model.pt\"", "beside model.toml");
     refused(FACES, "\"model.pt\"", "\".\"", "beside model.toml");
+    refused(FACES, "file = \"model.pt\"", "", "sha256 is the digest of a file, but there is none");
+    refused(FACES, "sha256 = \"9", "sha256 = \"", "sha256 = \"29006808");
+    refused(FACES, "sha256 = \"9", "sha256 = \"", "it has 63 digits; write 64 hexadecimal digits");
+    refused(FACES, "sha256 = \"9", "sha256 = \"g", "'g' is no hexadecimal digit");
     refused(FACES, "licence", "license", "unknown field `license`");
     refused(
         FACES,
@@ -81,7 +87,8 @@ fn description_is_written_as_a_manifest_that_reads_the_same() {
     let read = Manifest::parse(VOICE).expect("a good model.toml");
     let signature = Signature { state: Vec::new(), max_batch: Some(7), ..read.signature };
     let description = Description { backend: "onnxruntime", signature };
-    let again = Manifest::parse(&description.to_toml("a \"b\".onnx")).expect("a good model.toml");
+    let sha256 = FileDigest([0x5a; 32]);
+    let again = Manifest::parse(&description.to_toml("a \"b\".onnx", sha256)).expect("a good model.toml");
     assert_eq!((again.backend.as_str(), again.file.as_deref()), ("onnxruntime", Some("a \"b\".onnx")));
-    assert_eq!(again.signature, description.signature);
+    assert_eq!((again.sha256, again.signature), (Some(sha256), description.signature));
 }

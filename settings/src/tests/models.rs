@@ -1,9 +1,14 @@
-//! Models that have no `model.toml`.
+//! Models of the repository, with and without a `model.toml`.
 
+use lockstep_engine::infer::digest::FileDigest;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::infer::step::OnOpenCircuit;
 use lockstep_engine::tensor::DType;
 
 use super::*;
+
+/// Some digest: settings do not read the model's file.
+const DIGEST: &str = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
 
 const PIPELINE: &str = r#"
 [pipeline]
@@ -68,4 +73,23 @@ fn file_that_tells_too_little_is_refused_with_the_remedy() {
     // Which of the two would it be?
     let error = refused(&["a.onnx", "b.onnx"], &|_| Ok(told("batch")));
     assert!(error.contains("no version that is a number with a model.toml or an .onnx file"), "{error}");
+}
+
+#[test]
+fn step_and_fallback_have_the_digest_of_model_toml() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let version = folder.path().join("models/told/1");
+    std::fs::create_dir_all(&version).expect("a folder");
+    std::fs::write(version.join("any.onnx"), "content").expect("a writable file");
+    let digest: FileDigest = DIGEST.parse().expect("64 digits");
+    std::fs::write(version.join("model.toml"), told("batch").to_toml("any.onnx", digest)).expect("writable");
+    let path = folder.path().join("p.toml");
+    let fallback = "model = \"told\"\non_open_circuit = \"fallback\"\nfallback = { model = \"told\" }";
+    std::fs::write(&path, PIPELINE.replace("model = \"told\"", fallback)).expect("a writable file");
+    let pipeline = load(&path, &Overrides::default(), &tells_nothing);
+    let pipeline = pipeline.unwrap_or_else(|problems| panic!("{problems}"));
+    let step = &pipeline.steps[0];
+    assert_eq!(step.model.sha256, Some(digest));
+    let OnOpenCircuit::Fallback(fallback) = &step.care.on_open_circuit else { panic!("no fallback") };
+    assert_eq!(fallback.model.sha256, Some(digest));
 }

@@ -29,6 +29,7 @@ pub fn model(name: &str, extents: &[(&str, usize)]) -> LoadModel {
         name: name.to_owned(),
         version: "1".to_owned(),
         file: folder.join(manifest.file.expect("a file")),
+        sha256: manifest.sha256,
         signature: manifest.signature,
         device: Device::Cpu,
         threads: 1,

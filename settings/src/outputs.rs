@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::signature::{Signature, TensorSpec};
-use lockstep_engine::infer::step::{OutputView, Reduce, View};
+use lockstep_engine::infer::step::{BoxChoice, OutputView, Reduce, ScoreActivation, Suppression, View};
 
 use super::inputs::check_name;
-use super::kinds::{any_number, boolean, count, path, string, word};
+use super::kinds::{any_number, boolean, count, number, path, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
@@ -16,6 +16,13 @@ enum Elements {
     Any,
     Floats,
 }
+
+/// The words for [`ScoreActivation`].
+const ACTIVATIONS: [(&str, ScoreActivation); 3] = [
+    ("none", ScoreActivation::Identity),
+    ("sigmoid", ScoreActivation::Sigmoid),
+    ("softmax", ScoreActivation::Softmax),
+];
 
 const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
 
@@ -73,6 +80,7 @@ impl OutputReader<'_, '_> {
             "detections" => self.detections(has_image),
             "scores" => {
                 let output = self.main(Elements::Floats, None, "numbers");
+                let activation = self.section.or("activation", ScoreActivation::Identity, word(&ACTIVATIONS));
                 let reduce = self.section.or(
                     "reduce",
                     Reduce::default(),
@@ -84,14 +92,14 @@ impl OutputReader<'_, '_> {
                     ]),
                 );
                 let threshold = self.section.optional("threshold", any_number);
-                Some(View::Scores { output: output?, reduce, threshold })
+                Some(View::Scores { output: output?, activation, reduce, threshold })
             }
             "topk" => {
                 let output = self.main(Elements::Floats, Some(2), "one number for each class");
                 let k = self.section.or("k", 5, count(1..=10_000));
                 let labels = self.labels();
-                let softmax = self.section.or("softmax", true, boolean);
-                Some(View::TopK { output: output?, k, labels, softmax })
+                let activation = self.class_activation();
+                Some(View::TopK { output: output?, k, labels, activation })
             }
             "embedding" => {
                 let output = self.main(Elements::Floats, Some(2), "one vector a row");
@@ -106,6 +114,36 @@ impl OutputReader<'_, '_> {
     fn main(&self, elements: Elements, rank: Option<usize>, what: &str) -> Option<usize> {
         let name = self.section.or("output", self.name.to_owned(), string);
         self.resolve("output", &name, elements, rank, what)
+    }
+
+    /// The activation of the view topk: `activation`, or `softmax` as its short form.
+    fn class_activation(&self) -> ScoreActivation {
+        let activation = self.section.optional("activation", word(&ACTIVATIONS));
+        let softmax = self.section.optional("softmax", boolean);
+        if self.section.has("activation") && self.section.has("softmax") {
+            self.section.wrong("softmax", "repeats activation; remove softmax");
+        }
+        let short = match softmax {
+            Some(false) => ScoreActivation::Identity,
+            Some(true) | None => ScoreActivation::Softmax,
+        };
+        activation.unwrap_or(short)
+    }
+
+    /// The choice among the boxes of the view detections.
+    fn choice(&self) -> BoxChoice {
+        let min_score = self.section.or("min_score", 0.0, any_number);
+        let iou = self.section.optional("nms", number(0.0..=1.0));
+        let class_agnostic = self.section.or("class_agnostic", false, boolean);
+        let candidates = self.section.or("candidates", 3000, count(1..=10_000));
+        let most = self.section.optional("max", count(1..=10_000));
+        if !self.section.has("nms") {
+            for key in ["class_agnostic", "candidates"].into_iter().filter(|key| self.section.has(key)) {
+                self.section.wrong(key, "has no effect without nms; write nms = 0.45 or remove it");
+            }
+        }
+        let suppression = iou.map(|iou| Suppression { iou, class_agnostic, candidates });
+        BoxChoice { min_score, suppression, most }
     }
 
     fn detections(&self, has_image: bool) -> Option<View> {
@@ -131,7 +169,7 @@ impl OutputReader<'_, '_> {
         if labels.is_some() && !self.section.has("classes") {
             self.section.wrong("labels", "has no effect without classes; write classes = \"…\" or remove it");
         }
-        let min_score = self.section.or("min_score", 0.0, any_number);
+        let choice = self.choice();
         let (boxes, scores) = (boxes?, scores?);
         let rows = |output: usize| self.signature?.outputs.get(output)?.rows.as_deref();
         for (key, other) in [("scores", Some(scores)), ("classes", classes), ("landmarks", landmarks)] {
@@ -139,7 +177,7 @@ impl OutputReader<'_, '_> {
                 self.section.wrong(key, "has other rows than boxes; choose an output with the same rows");
             }
         }
-        Some(View::Detections { boxes, scores, classes, labels, landmarks, min_score })
+        Some(View::Detections { boxes, scores, classes, labels, landmarks, choice })
     }
 
     fn labels(&self) -> Option<PathBuf> {

@@ -119,6 +119,20 @@ fn settings_report_each_mistake_at_its_place_with_a_remedy() {
             "steps.faces.outputs.faces.detections.min_scor",
             &["unknown key", "\"min_score\"?"],
         ),
+        (
+            "min_score = 0.9",
+            "min_score = 0.9, nms = 45",
+            "45",
+            "steps.faces.outputs.faces.detections.nms",
+            &["45 is out of range 0..=1"],
+        ),
+        (
+            "min_score = 0.9",
+            "candidates = 100",
+            "100",
+            "steps.faces.outputs.faces.detections.candidates",
+            &["has no effect without nms", "remove it"],
+        ),
         ("[limits]", "[limit]", "limit]", "limit", &["did you mean \"limits\"?"]),
         (
             "warm_up = [1]\n\n[steps.faces.inputs]",

@@ -5,7 +5,7 @@ use super::*;
 use crate::batch::BatchPolicy;
 use crate::infer::load_model::{Device, LoadModel};
 use crate::infer::manifest::Manifest;
-use crate::infer::step::{Care, OutputView, Reduce};
+use crate::infer::step::{BoxChoice, Care, OutputView, Reduce, ScoreActivation};
 use crate::position::InputId;
 
 fn model(text: &str) -> LoadModel {
@@ -59,13 +59,18 @@ fn faces(bindings: Vec<Binding>) -> Step {
         classes: None,
         labels: None,
         landmarks: Some(2),
-        min_score: 0.7,
+        choice: BoxChoice::from_score(0.7),
     };
     step("faces", FACES, bindings, vec![found])
 }
 
 fn voice(bindings: Vec<Binding>) -> Step {
-    let speech = View::Scores { output: 0, reduce: Reduce::Max, threshold: Some(0.5) };
+    let speech = View::Scores {
+        output: 0,
+        activation: ScoreActivation::Identity,
+        reduce: Reduce::Max,
+        threshold: Some(0.5),
+    };
     step("voice", VOICE, bindings, vec![speech])
 }
 
@@ -137,14 +142,14 @@ fn views_are_checked_against_their_outputs() {
         classes: None,
         labels: None,
         landmarks: Some(landmarks),
-        min_score: 0.0,
+        choice: BoxChoice::from_score(0.0),
     };
     refused(&[with(View::Raw { output: 4 })], "output number 5 is none of the 4");
     refused(&[with(found(2, 1, 2))], "output landmarks is f32 [faces, 5, 2], expected floats [n, 4] a row");
     refused(&[with(found(0, 3, 2))], "output frame_index is i64 [faces], expected floats [n] a row");
     refused(&[with(found(0, 1, 0))], "output boxes is f32 [faces, 4], expected floats [n, points, 2] a row");
     refused(&[with(View::Embedding { output: 0, normalize: true })], "expected floats [dimensions] a row");
-    let topk = View::TopK { output: 2, k: 3, labels: None, softmax: true };
+    let topk = View::TopK { output: 2, k: 3, labels: None, activation: ScoreActivation::Softmax };
     refused(
         &[with(topk)],
         "step faces: result shown: output landmarks is f32 [faces, 5, 2], expected floats [classes]",

@@ -158,6 +158,8 @@ pub enum View {
     Scores {
         /// The output.
         output: usize,
+        /// The function of its numbers that are the scores.
+        activation: ScoreActivation,
         /// The reduction.
         reduce: Reduce,
         /// The score from which on the result has `"detected": true` beside the score.
@@ -171,8 +173,8 @@ pub enum View {
         k: usize,
         /// One label a line, or none for bare indices.
         labels: Option<PathBuf>,
-        /// True if the output has logits, to which softmax is applied first.
-        softmax: bool,
+        /// The function of its numbers that are the scores.
+        activation: ScoreActivation,
     },
     /// A vector, as it is or of length 1.
     Embedding {
@@ -194,8 +196,8 @@ pub enum View {
         labels: Option<PathBuf>,
         /// The output with points, `[N, points, 2]`.
         landmarks: Option<usize>,
-        /// Boxes with a lower score are left out.
-        min_score: f32,
+        /// The choice among the boxes.
+        choice: BoxChoice,
     },
 }
 
@@ -212,6 +214,47 @@ impl View {
             }
         }
     }
+}
+
+/// The function that makes scores of a model's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScoreActivation {
+    /// The numbers are the scores.
+    #[default]
+    Identity,
+    /// `1 / (1 + exp(-x))` of each number: independent logits.
+    Sigmoid,
+    /// `exp(x) / sum`, along the last axis: logits of classes that exclude one another.
+    Softmax,
+}
+
+/// The choice among the boxes of one row: the lowest score, non-maximum suppression (NMS), and the most boxes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BoxChoice {
+    /// Boxes with a lower score are left out.
+    pub min_score: f32,
+    /// NMS, if any.
+    pub suppression: Option<Suppression>,
+    /// The most boxes, the best ones.
+    pub most: Option<usize>,
+}
+
+impl BoxChoice {
+    /// All boxes with at least this score, in the model's order.
+    pub fn from_score(min_score: f32) -> Self {
+        Self { min_score, suppression: None, most: None }
+    }
+}
+
+/// Non-maximum suppression: a box is left out if it overlaps a better box by more than a threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Suppression {
+    /// The greatest intersection over union (IoU) of two boxes that are both kept.
+    pub iou: f32,
+    /// True if boxes of different classes suppress one another, too.
+    pub class_agnostic: bool,
+    /// The most boxes that take part, the best ones. It bounds the time, which grows with its square.
+    pub candidates: usize,
 }
 
 /// The reduction of a list of scores.

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::floats;
 use super::number::{number, pixels};
+use super::suppression::{Candidate, chosen};
 use crate::infer::extents::described;
+use crate::infer::step::BoxChoice;
 use crate::preprocess::Placement;
 use crate::tensor::Tensor;
 
@@ -25,7 +27,7 @@ pub(super) struct DetectorOutputs<'a> {
 impl DetectorOutputs<'_> {
     pub(super) fn show(
         &self,
-        min_score: f32,
+        choice: &BoxChoice,
         labels: Option<&[String]>,
         placement: Option<&Placement>,
     ) -> Result<Value, String> {
@@ -37,29 +39,45 @@ impl DetectorOutputs<'_> {
         if let Some(classes) = self.classes {
             expect("classes", classes, classes.shape() == [count], || format!("[{count}]"))?;
         }
-        let shown = |(place, score): (usize, &f32)| {
-            let corner = boxes.get(place * 4..place * 4 + 4)?;
-            let mut entry = Map::new();
-            entry.insert("box".to_owned(), corner.chunks(2).flat_map(|xy| mapped(xy, placement)).collect());
-            entry.insert("score".to_owned(), number(*score));
-            if let Some(class) = self.classes.and_then(|classes| class(classes, place)) {
-                entry.insert("class".to_owned(), class.into());
-                let label = labels.and_then(|labels| labels.get(usize::try_from(class).ok()?));
-                if let Some(label) = label {
-                    entry.insert("label".to_owned(), label.as_str().into());
-                }
-            }
+        let candidates = boxes.chunks_exact(4).zip(scores.iter()).enumerate();
+        let candidates = candidates.filter_map(|(place, (corners, score))| {
+            let corners = <[f32; 4]>::try_from(corners).ok()?.map(f64::from);
+            let class = self.classes.and_then(|classes| class(classes, place));
+            Some(Candidate { place, corners, score: *score, class })
+        });
+        let shown = |candidate: Candidate| {
+            let mut entry = entry(&candidate, labels, placement);
             if let Some((values, each)) = &points {
-                let values = values.get(place * each..(place + 1) * each)?;
-                let landmarks: Value = values.chunks(2).map(|xy| json!(mapped(xy, placement))).collect();
-                entry.insert("landmarks".to_owned(), landmarks);
+                let place = candidate.place;
+                let values = values.get(place * each..(place + 1) * each).unwrap_or_default();
+                let xy = |xy: &[f32]| json!(mapped(xy, placement));
+                entry.insert("landmarks".to_owned(), values.chunks(2).map(xy).collect());
             }
-            Some(Value::Object(entry))
+            Value::Object(entry)
         };
-        // Written so that a score of NaN is left out.
-        let good = scores.iter().enumerate().filter(|(_, score)| **score >= min_score);
-        Ok(good.filter_map(shown).collect())
+        Ok(chosen(candidates, choice).into_iter().map(shown).collect())
     }
+}
+
+/// A detection's box, score, class and label.
+fn entry(
+    candidate: &Candidate,
+    labels: Option<&[String]>,
+    placement: Option<&Placement>,
+) -> Map<String, Value> {
+    let [x1, y1, x2, y2] = candidate.corners;
+    let corners = [(x1, y1), (x2, y2)].into_iter().flat_map(|xy| in_source(xy, placement));
+    let mut entry = Map::new();
+    entry.insert("box".to_owned(), corners.collect());
+    entry.insert("score".to_owned(), number(candidate.score));
+    if let Some(class) = candidate.class {
+        entry.insert("class".to_owned(), class.into());
+        let label = labels.and_then(|labels| labels.get(usize::try_from(class).ok()?));
+        if let Some(label) = label {
+            entry.insert("label".to_owned(), label.as_str().into());
+        }
+    }
+    entry
 }
 
 /// The coordinates of `[count, points, 2]` landmarks, and the number of points of each detection.
@@ -75,7 +93,11 @@ fn points(tensor: &Tensor, count: usize) -> Result<(Cow<'_, [f32]>, usize), Stri
 
 fn mapped(xy: &[f32], placement: Option<&Placement>) -> [Value; 2] {
     let at = |place: usize| f64::from(xy.get(place).copied().unwrap_or(f32::NAN));
-    let (x, y) = (at(0), at(1));
+    in_source((at(0), at(1)), placement)
+}
+
+/// A point of the model's input in pixels of the source image.
+fn in_source((x, y): (f64, f64), placement: Option<&Placement>) -> [Value; 2] {
     let (x, y) = placement.map_or((x, y), |placement| placement.to_source(x, y));
     [pixels(x), pixels(y)]
 }

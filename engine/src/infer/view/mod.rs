@@ -1,8 +1,10 @@
 //! Turns one bundle's tensors into JSON values for the results. A number that JSON cannot express (NaN, infinite)
 //! becomes `null`.
 
+mod activation;
 mod detections;
 mod number;
+mod suppression;
 mod vectors;
 
 use std::borrow::Cow;
@@ -56,7 +58,7 @@ impl LabelledView {
     /// - scores: `{"scores": [...]}`, or `{"score": x}` when reduced; with a threshold also `"detected"`
     /// - top-k: `[{"class", "label"?, "score"}, ...]`, the best first
     /// - embedding: `[...]`
-    /// - detections: `[{"box": [x1, y1, x2, y2], "score", "class"?, "label"?, "landmarks"?: [[x, y], ...]}, ...]`
+    /// - detections, the best first if suppressed or bounded: `[{"box": [x1, y1, x2, y2], "score", "class"?, "label"?, "landmarks"?: [[x, y], ...]}, ...]`
     ///
     /// # Errors
     /// The output whose type or shape does not suit the view.
@@ -76,19 +78,21 @@ impl LabelledView {
                     "values": vectors::nested(tensor),
                 }))
             }
-            View::Scores { output, reduce, threshold } => {
-                vectors::scores(tensor(*output)?, *reduce, *threshold)
+            View::Scores { output, activation, reduce, threshold } => {
+                vectors::scores(tensor(*output)?, *activation, *reduce, *threshold)
             }
-            View::TopK { output, k, softmax, .. } => vectors::top_k(tensor(*output)?, *k, *softmax, labels),
+            View::TopK { output, k, activation, .. } => {
+                vectors::top_k(tensor(*output)?, *activation, *k, labels)
+            }
             View::Embedding { output, normalize } => vectors::embedding(tensor(*output)?, *normalize),
-            View::Detections { boxes, scores, classes, landmarks, min_score, .. } => {
+            View::Detections { boxes, scores, classes, landmarks, choice, .. } => {
                 detections::DetectorOutputs {
                     boxes: tensor(*boxes)?,
                     scores: tensor(*scores)?,
                     classes: classes.map(tensor).transpose()?,
                     landmarks: landmarks.map(tensor).transpose()?,
                 }
-                .show(*min_score, labels, placement)
+                .show(choice, labels, placement)
             }
         };
         shown.map_err(|error| format!("result {}: {error}", self.view.name))

@@ -23,3 +23,8 @@ pub(super) fn pixels(value: f64) -> Value {
 pub(super) fn numbers(values: &[f32]) -> Value {
     values.iter().copied().map(number).collect()
 }
+
+/// The greatest number, ignoring NaN.
+pub(super) fn greatest(values: &[f32]) -> Option<f32> {
+    values.iter().copied().filter(|value| !value.is_nan()).max_by(f32::total_cmp)
+}

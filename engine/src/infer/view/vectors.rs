@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
+use super::activation::activated;
 use super::floats;
-use super::number::{number, numbers};
-use crate::infer::step::Reduce;
+use super::number::{greatest, number, numbers};
+use crate::infer::step::{Reduce, ScoreActivation};
 use crate::tensor::{DType, Tensor};
 
 /// The values in nested lists, one level for each axis.
@@ -31,8 +32,14 @@ pub(super) fn nested(tensor: &Tensor) -> Value {
     lists(tensor.shape(), 0, &leaf)
 }
 
-pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) -> Result<Value, String> {
-    let values = floats(tensor, "scores")?;
+pub(super) fn scores(
+    tensor: &Tensor,
+    activation: ScoreActivation,
+    reduce: Reduce,
+    threshold: Option<f32>,
+) -> Result<Value, String> {
+    let classes = tensor.shape().last().copied().unwrap_or(1);
+    let values = activated(activation, floats(tensor, "scores")?, classes);
     let mut shown = Map::new();
     // An empty list has no maximum, mean or last: the score is null, and nothing is detected.
     let reduced = match reduce {
@@ -60,15 +67,10 @@ pub(super) fn scores(tensor: &Tensor, reduce: Reduce, threshold: Option<f32>) ->
     Ok(Value::Object(shown))
 }
 
-/// The greatest number, ignoring NaN.
-fn greatest(values: &[f32]) -> Option<f32> {
-    values.iter().copied().filter(|value| !value.is_nan()).max_by(f32::total_cmp)
-}
-
 pub(super) fn top_k(
     tensor: &Tensor,
+    activation: ScoreActivation,
     k: usize,
-    softmax: bool,
     labels: Option<&[String]>,
 ) -> Result<Value, String> {
     let values = floats(tensor, "class scores")?;
@@ -79,8 +81,9 @@ pub(super) fn top_k(
             labels.len()
         ));
     }
-    let scores = if softmax { softmaxed(&values) } else { values.to_vec() };
-    let mut classes: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
+    let count = values.len();
+    let scores = activated(activation, values, count);
+    let mut classes: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
     // The best first, NaN last; among equals the lower class first.
     let better = |a: &(usize, f32), b: &(usize, f32)| match (a.1.is_nan(), b.1.is_nan()) {
         (false, false) => b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)),
@@ -104,14 +107,6 @@ pub(super) fn top_k(
         Value::Object(entry)
     };
     Ok(classes.into_iter().map(shown).collect())
-}
-
-/// `exp(x - max) / sum`, which cannot overflow.
-fn softmaxed(values: &[f32]) -> Vec<f32> {
-    let most = greatest(values).unwrap_or(0.0);
-    let powers: Vec<f64> = values.iter().map(|value| f64::from(value - most).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| (power / sum) as f32).collect()
 }
 
 pub(super) fn embedding(tensor: &Tensor, normalize: bool) -> Result<Value, String> {

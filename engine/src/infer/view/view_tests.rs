@@ -1,5 +1,5 @@
 use super::*;
-use crate::infer::step::Reduce;
+use crate::infer::step::{BoxChoice, Reduce, ScoreActivation};
 use crate::tensor::DType;
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
@@ -35,7 +35,7 @@ fn numbers_have_the_digits_of_an_f32_and_are_valid_json() {
 #[test]
 fn scores_are_reduced_as_configured() {
     let scores = |reduce, threshold, values: &[f32]| {
-        let view = View::Scores { output: 0, reduce, threshold };
+        let view = View::Scores { output: 0, activation: ScoreActivation::Identity, reduce, threshold };
         shown(view, vec![f32s(&[values.len()], values)]).expect("scores")
     };
     let values = [0.25, 0.75, 0.5];
@@ -50,7 +50,10 @@ fn scores_are_reduced_as_configured() {
 
 #[test]
 fn best_classes_come_first_with_their_labels() {
-    let view = |k, softmax| View::TopK { output: 0, k, labels: None, softmax };
+    let view = |k, softmax| {
+        let activation = if softmax { ScoreActivation::Softmax } else { ScoreActivation::Identity };
+        View::TopK { output: 0, k, labels: None, activation }
+    };
     let values = || vec![f32s(&[4], &[1.0, f32::NAN, 3.0, 1.0])];
     assert_eq!(
         shown(view(2, false), values()).as_deref(),
@@ -79,7 +82,8 @@ fn embedding_is_normalized_to_length_one() {
 }
 
 fn found(classes: Option<usize>, landmarks: Option<usize>) -> View {
-    View::Detections { boxes: 0, scores: 1, classes, labels: None, landmarks, min_score: 0.5 }
+    let choice = BoxChoice::from_score(0.5);
+    View::Detections { boxes: 0, scores: 1, classes, labels: None, landmarks, choice }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The preprocessing of a step's inputs: `image`, `waveform`, `log_mel`, `token_ids`, `attention_mask` and `bytes`.
+//! The preprocessing of a step's inputs: `image`, `waveform`, `log_mel`, `token_ids`, `attention_mask`,
+//! `token_type_ids` and `bytes`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use super::kinds::{any_number, boolean, count, integer, number, path, shown, sma
 use super::reader::Section;
 
 /// The keys of preprocessing, of which a binding has one.
-pub(super) const MAKERS: [&str; 6] = ["image", "waveform", "log_mel", "token_ids", "attention_mask", "bytes"];
+pub(super) const MAKERS: [&str; 7] =
+    ["image", "waveform", "log_mel", "token_ids", "attention_mask", "token_type_ids", "bytes"];
 
 /// The input that a tensor is made from.
 pub(super) struct Made<'a> {
@@ -42,7 +44,7 @@ pub(super) fn read(binding: &Section<'_>, made: &Made<'_>) -> Option<Preprocess>
     let takes = match maker {
         "image" => Some(Modality::Image),
         "waveform" | "log_mel" => Some(Modality::Audio),
-        "token_ids" | "attention_mask" => Some(Modality::Text),
+        "token_ids" | "attention_mask" | "token_type_ids" => Some(Modality::Text),
         _ => None,
     };
     if takes.is_some_and(|takes| takes != made.modality) {
@@ -59,8 +61,9 @@ pub(super) fn read(binding: &Section<'_>, made: &Made<'_>) -> Option<Preprocess>
         "image" => image(&section, made.pictures).map(Preprocess::Image),
         "waveform" => waveform(&section, made, 1.0).map(Preprocess::Waveform),
         "log_mel" => log_mel(&section, made).map(Preprocess::LogMel),
-        "token_ids" => text(&section, made.base).map(Preprocess::TokenIds),
-        "attention_mask" => text(&section, made.base).map(Preprocess::AttentionMask),
+        "token_ids" => text(&section, made.base, "pad_id").map(Preprocess::TokenIds),
+        "attention_mask" => text(&section, made.base, "pad_id").map(Preprocess::AttentionMask),
+        "token_type_ids" => text(&section, made.base, "pad_type_id").map(Preprocess::TokenTypeIds),
         _ => section
             .required("length", "length = 1000", count(1..=(1 << 30)))
             .map(|length| Preprocess::Bytes { length }),
@@ -256,11 +259,16 @@ fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {
     })
 }
 
-fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
+/// Reads the settings of a text; `pad` is the key of the value of padding.
+fn text(section: &Section<'_>, base: &Path, pad: &str) -> Option<TextSpec> {
     let tokenizer = section.required("tokenizer", "tokenizer = \"tokenizer.json\"", path);
     let length = section.required("length", "length = 77", count(1..=1_000_000));
     let special_tokens = section.or("special_tokens", true, boolean);
-    let pad_id = section.optional("pad_id", integer);
+    let pad_id = section.optional(pad, integer);
+    let dtype = section.or("dtype", DType::I64, word(&[("i32", DType::I32), ("i64", DType::I64)]));
+    if let Some(value) = pad_id.filter(|value| dtype == DType::I32 && i32::try_from(*value).is_err()) {
+        section.wrong(pad, format!("is {value}, which i32 cannot hold; write dtype = \"i64\""));
+    }
     let tokenizer = base.join(tokenizer?);
     if !tokenizer.is_file() {
         section.wrong(
@@ -268,7 +276,7 @@ fn text(section: &Section<'_>, base: &Path) -> Option<TextSpec> {
             format!("{} is no file; write the path of a Hugging Face tokenizer.json", tokenizer.display()),
         );
     }
-    Some(TextSpec { tokenizer, length: length?, special_tokens, pad_id })
+    Some(TextSpec { tokenizer, length: length?, special_tokens, pad_id, dtype })
 }
 
 /// The type and the shape of one row of a preprocessed tensor.

@@ -18,6 +18,7 @@ mod kafka;
 mod models;
 mod scaling;
 mod schema;
+mod text;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -731,6 +732,7 @@ model = "voice"
 [steps.c.inputs]
 audio = { zeros = true }
 state = { carry = "state" }
+context = { from = "near", token_type_ids = {} }
 [scaling]
 shards = {}
 instances = { a = {} }

@@ -88,6 +88,9 @@ impl Preprocessor {
             Preprocess::AttentionMask(spec) => {
                 PlanKind::Text(Box::new(text::TextPlan::new(spec, text::Output::Mask)?))
             }
+            Preprocess::TokenTypeIds(spec) => {
+                PlanKind::Text(Box::new(text::TextPlan::new(spec, text::Output::Types)?))
+            }
             Preprocess::Bytes { .. } => PlanKind::Bytes,
         };
         Ok(Self { shape: settings.shape(), dtype: settings.dtype(), kind })
@@ -165,6 +168,8 @@ impl Preprocessor {
             return Err(RowFault { sample: None, fault });
         };
         let of_last = |fault| RowFault::of_sample(last, fault);
+        let of_text =
+            |written: Result<usize, Fault>| written.map(|tokens| RowInfo::Text { tokens }).map_err(of_last);
         match (&self.kind, row) {
             (PlanKind::Image(plan), row) => {
                 let written = plan.write(sample, row, &mut scratch.image);
@@ -185,9 +190,8 @@ impl Preprocessor {
                 scratch.sound.wave = wave;
                 coverage.map(|coverage| RowInfo::Sound { coverage })
             }
-            (PlanKind::Text(plan), RowMut::I64(row)) => {
-                plan.write(sample, row).map(|tokens| RowInfo::Text { tokens }).map_err(of_last)
-            }
+            (PlanKind::Text(plan), RowMut::I64(row)) => of_text(plan.write(sample, row)),
+            (PlanKind::Text(plan), RowMut::I32(row)) => of_text(plan.write(sample, row)),
             (PlanKind::Bytes, RowMut::U8(row)) => {
                 let payload = &sample.record.payload;
                 if payload.len() != row.len() {

@@ -20,7 +20,7 @@ impl Preprocess {
             }
             Self::Waveform(spec) => vec![spec.length],
             Self::LogMel(spec) => vec![spec.mels, spec.frames()],
-            Self::TokenIds(spec) | Self::AttentionMask(spec) => vec![spec.length],
+            Self::TokenIds(spec) | Self::AttentionMask(spec) | Self::TokenTypeIds(spec) => vec![spec.length],
             Self::Bytes { length } => vec![*length],
         }
     }
@@ -30,7 +30,7 @@ impl Preprocess {
         match self {
             Self::Image(spec) => spec.dtype,
             Self::Waveform(_) | Self::LogMel(_) => DType::F32,
-            Self::TokenIds(_) | Self::AttentionMask(_) => DType::I64,
+            Self::TokenIds(spec) | Self::AttentionMask(spec) | Self::TokenTypeIds(spec) => spec.dtype,
             Self::Bytes { .. } => DType::U8,
         }
     }
@@ -44,9 +44,8 @@ impl Preprocess {
             Self::Image(spec) => check_image(spec)?,
             Self::Waveform(spec) => check_wave(spec)?,
             Self::LogMel(spec) => check_mel(spec)?,
-            Self::TokenIds(TextSpec { length, .. })
-            | Self::AttentionMask(TextSpec { length, .. })
-            | Self::Bytes { length } => check_positive("length", *length)?,
+            Self::TokenIds(spec) | Self::AttentionMask(spec) | Self::TokenTypeIds(spec) => check_text(spec)?,
+            Self::Bytes { length } => check_positive("length", *length)?,
         }
         let shape = self.shape();
         let count = shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
@@ -71,6 +70,17 @@ impl LogMelSpec {
 
 fn check_positive(name: &str, value: usize) -> Result<(), String> {
     if value == 0 { Err(format!("{name} = 0: it must be at least 1")) } else { Ok(()) }
+}
+
+fn check_text(spec: &TextSpec) -> Result<(), String> {
+    check_positive("length", spec.length)?;
+    match (spec.dtype, spec.pad_id) {
+        (DType::I32, Some(value)) if i32::try_from(value).is_err() => {
+            Err(format!("the padding is {value}, which i32 cannot hold; write dtype = \"i64\""))
+        }
+        (DType::I32 | DType::I64, _) => Ok(()),
+        (other, _) => Err(format!("tokens are of i32 or i64, not of {other}")),
+    }
 }
 
 fn check_image(spec: &ImageSpec) -> Result<(), String> {

@@ -14,10 +14,12 @@ pub enum Preprocess {
     Waveform(WaveformSpec),
     /// Sound of the part's window to `[mels, frames]`.
     LogMel(LogMelSpec),
-    /// One text to token ids `[length]` of i64.
+    /// One text to token ids `[length]`.
     TokenIds(TextSpec),
-    /// One text to the attention mask `[length]` of i64: 1 where there is a token, 0 where padding.
+    /// One text to the attention mask `[length]`: 1 where there is a token, 0 where padding.
     AttentionMask(TextSpec),
+    /// One text to the token types `[length]`, also called segment ids.
+    TokenTypeIds(TextSpec),
     /// The payload's own bytes to `[length]` of u8; any other length is undecodable.
     Bytes {
         /// The exact length in bytes.
@@ -183,6 +185,9 @@ pub struct TextSpec {
     pub length: usize,
     /// True if the tokenizer's special tokens are added (inside `length`).
     pub special_tokens: bool,
-    /// The id of the padding token; none for the one in the tokenizer's file.
+    /// The value of padding: the id of the padding token, or its type. None for the one in the tokenizer's file. A mask
+    /// has 0 there.
     pub pad_id: Option<i64>,
+    /// The type of the elements: i32 or i64.
+    pub dtype: crate::tensor::DType,
 }

@@ -197,7 +197,13 @@ fn samples_that_are_not_finite_are_refused() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused() {
-    let spec = TextSpec { tokenizer: path("tokenizer.json"), length: 8, special_tokens: true, pad_id: None };
+    let spec = TextSpec {
+        tokenizer: path("tokenizer.json"),
+        length: 8,
+        special_tokens: true,
+        pad_id: None,
+        dtype: DType::I64,
+    };
     let input = part(vec![sample(Media::Text, vec![b'a', 0xff], 0)]);
     let error = make(&Preprocess::TokenIds(spec), &input).expect_err("not UTF-8");
     assert_eq!(error.fault.reason, Reason::Undecodable);
@@ -234,7 +240,13 @@ fn fault_names_no_sample_if_none_is_faulty() {
 fn wrong_settings_are_refused_with_a_remedy() {
     let mel = LogMelSpec { log: MelLog::Whisper, ..log_mel() };
     let wave = mel.wave.clone();
-    let text = TextSpec { tokenizer: path("tokenizer.json"), length: 2, special_tokens: true, pad_id: None };
+    let text = TextSpec {
+        tokenizer: path("tokenizer.json"),
+        length: 2,
+        special_tokens: true,
+        pad_id: None,
+        dtype: DType::I64,
+    };
     for (settings, named) in [
         (Preprocess::Image(ImageSpec { std: [1.0, 0.0, 1.0], ..picture() }), "std"),
         (Preprocess::Image(ImageSpec { width: 0, ..picture() }), "width"),

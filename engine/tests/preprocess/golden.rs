@@ -298,6 +298,7 @@ fn tokens_agree_with_hugging_face() {
             length: case.length,
             special_tokens: case.special_tokens,
             pad_id: None,
+            dtype: DType::I64,
         };
         let input = part(vec![sample(Media::Text, case.text.clone().into_bytes(), 0)]);
         let (ids, info) = make(&Preprocess::TokenIds(spec.clone()), &input).expect("ids");

@@ -9,3 +9,4 @@ mod header;
 mod jpegs;
 mod sound;
 mod support;
+mod text;

@@ -11,12 +11,14 @@ use super::fault::undecodable;
 use super::spec::TextSpec;
 use crate::fault::Fault;
 use crate::sample::Sample;
+use crate::tensor::DType;
 
 /// The tensor of a text to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
     Ids,
     Mask,
+    Types,
 }
 
 /// A prepared tokenizer that cuts texts to a length.
@@ -27,7 +29,8 @@ pub(super) struct TextPlan {
     length: usize,
     /// True if a long text may be cut before tokenization.
     may_cut: bool,
-    pad_id: i64,
+    /// The value of padding.
+    pad: i64,
     pad_left: bool,
     output: Output,
 }
@@ -55,6 +58,9 @@ impl TextPlan {
         let path = spec.tokenizer.display();
         let mut tokenizer = Tokenizer::from_file(&spec.tokenizer)
             .map_err(|error| format!("{path} cannot be read as a Hugging Face tokenizer.json: {error}"))?;
+        // The post-processor gives tokens their types even if it adds none. Without special tokens it comes back after
+        // truncation is set, which would otherwise count them.
+        let post_processor = tokenizer.get_post_processor().cloned();
         if !spec.special_tokens {
             tokenizer.with_post_processor(None::<PostProcessorWrapper>);
         }
@@ -65,12 +71,23 @@ impl TextPlan {
                 spec.length
             ));
         }
-        // Of a mask the padding is 0.
-        let pad_id = match (output, spec.pad_id) {
+        let pad = match (output, spec.pad_id) {
             (Output::Mask, _) => 0,
-            (Output::Ids, Some(said)) => said,
+            (Output::Ids | Output::Types, Some(said)) => said,
             (Output::Ids, None) => own_padding(&tokenizer).map_err(|why| format!("{path} {why}"))?,
+            (Output::Types, None) => tokenizer.get_padding().map_or(0, |padding| padding.pad_type_id.into()),
         };
+        if spec.dtype == DType::I32 {
+            let largest = match output {
+                Output::Ids => tokenizer.get_vocab(true).into_values().max().unwrap_or(0),
+                Output::Mask | Output::Types => 0,
+            };
+            if let Some(wide) = [pad, largest.into()].into_iter().find(|id| i32::try_from(*id).is_err()) {
+                return Err(format!(
+                    "{path} has the id {wide}, which i32 cannot hold; write dtype = \"i64\""
+                ));
+            }
+        }
         let pad_left = tokenizer.get_padding().is_some_and(|p| matches!(p.direction, PaddingDirection::Left));
         let direction = tokenizer.get_truncation().map(|t| t.direction).unwrap_or_default();
         tokenizer.with_padding(None);
@@ -81,12 +98,13 @@ impl TextPlan {
                 ..TruncationParams::default()
             }))
             .map_err(|error| format!("{path}: texts cannot be cut to {} tokens: {error}", spec.length))?;
+        tokenizer.with_post_processor(post_processor);
         Ok(Self {
             may_cut: direction == TruncationDirection::Right && cut::is_safe(&tokenizer),
             special_tokens: spec.special_tokens,
             added,
             length: spec.length,
-            pad_id,
+            pad,
             pad_left,
             output,
             tokenizer,
@@ -95,7 +113,10 @@ impl TextPlan {
 
     /// Fills a row and returns the number of tokens before truncation. If the text was cut before tokenization, it is
     /// the number of tokens before the cut.
-    pub(super) fn write(&self, sample: &Sample, row: &mut [i64]) -> Result<usize, Fault> {
+    pub(super) fn write<T>(&self, sample: &Sample, row: &mut [T]) -> Result<usize, Fault>
+    where
+        T: Copy + TryFrom<i64>,
+    {
         let text = std::str::from_utf8(&sample.record.payload).map_err(|error| {
             undecodable(format!("the text is not UTF-8: byte {} cannot be read", error.valid_up_to()))
         })?;
@@ -111,15 +132,17 @@ impl TextPlan {
             let (tokens, pad) = row.split_at_mut(kept);
             (pad, tokens)
         };
-        match self.output {
-            Output::Ids => {
-                pad.fill(self.pad_id);
-                tokens.iter_mut().zip(ids).for_each(|(to, id)| *to = i64::from(*id));
-            }
+        pad.fill(fitting(self.pad)?);
+        let values = match self.output {
+            Output::Ids => ids,
+            Output::Types => encoding.get_type_ids(),
             Output::Mask => {
-                pad.fill(0);
-                tokens.fill(1);
+                tokens.fill(fitting(1)?);
+                return Ok(tokens_in_all);
             }
+        };
+        for (to, value) in tokens.iter_mut().zip(values) {
+            *to = fitting((*value).into())?;
         }
         Ok(tokens_in_all)
     }
@@ -146,6 +169,13 @@ impl TextPlan {
         let tokens = encoding.len() + cut.sum::<usize>();
         Ok((encoding, tokens))
     }
+}
+
+/// The value in the type of a row's elements.
+fn fitting<T: TryFrom<i64>>(value: i64) -> Result<T, Fault> {
+    T::try_from(value).map_err(|_| {
+        undecodable(format!("the text has a token of {value}, too large for the type of the row"))
+    })
 }
 
 /// The id of the padding token in the tokenizer's file.

@@ -108,7 +108,7 @@ fn plan(tokenizer: Tokenizer, length: usize) -> TextPlan {
         added: 0,
         length,
         may_cut: true,
-        pad_id: 0,
+        pad: 0,
         pad_left: false,
         output: Output::Ids,
     }
@@ -190,8 +190,15 @@ fn padding_comes_from_the_tokenizer() {
 #[test]
 fn padding_setting_overrides_the_tokenizer() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/tokenizer.json");
-    let spec = |pad_id| TextSpec { tokenizer: file.clone(), length: 8, special_tokens: true, pad_id };
-    assert_eq!(TextPlan::new(&spec(None), Output::Ids).expect("a plan").pad_id, 0);
-    assert_eq!(TextPlan::new(&spec(Some(9)), Output::Ids).expect("a plan").pad_id, 9);
-    assert_eq!(TextPlan::new(&spec(Some(9)), Output::Mask).expect("a plan").pad_id, 0, "of a mask it is 0");
+    let spec = |pad_id| TextSpec {
+        tokenizer: file.clone(),
+        length: 8,
+        special_tokens: true,
+        pad_id,
+        dtype: DType::I64,
+    };
+    let pad = |output, pad_id| TextPlan::new(&spec(pad_id), output).expect("a plan").pad;
+    assert_eq!([pad(Output::Ids, None), pad(Output::Ids, Some(9))], [0, 9]);
+    assert_eq!([pad(Output::Types, None), pad(Output::Types, Some(9))], [0, 9]);
+    assert_eq!(pad(Output::Mask, Some(9)), 0, "of a mask it is 0");
 }

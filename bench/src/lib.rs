@@ -11,10 +11,13 @@ mod ground;
 mod latency;
 mod live;
 mod load;
+mod memory;
+mod models;
 mod overhead;
 mod pipelines;
 mod report;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +82,15 @@ enum Bench {
         #[arg(long = "part", value_name = "PART")]
         parts: Vec<load::LoadPart>,
     },
+    /// Memory while models are loaded and dropped a hundred times, in each runtime, and while loads fail
+    Models {
+        /// The folder of the shipped models
+        #[arg(long, value_name = "FOLDER", default_value = "models")]
+        repository: PathBuf,
+        /// Cycles of each runtime and outcome
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(20..))]
+        cycles: u16,
+    },
     /// `overhead`, `efficiency` and `latency`, one after the other
     All,
 }
@@ -123,6 +135,9 @@ pub fn run(args: Args, print: &mut dyn FnMut(String) -> std::io::Result<()>) -> 
 }
 
 fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Failure> {
+    if let Bench::Models { repository, cycles } = bench {
+        return models::run(repository, usize::from(*cycles));
+    }
     let by_default = if matches!(bench, Bench::Load { .. }) { 60 } else { 20 };
     let seconds = Duration::from_secs(args.seconds.unwrap_or(by_default));
     let ground = Ground::new(args.brokers.clone(), seconds, metrics.clone())?;
@@ -133,6 +148,6 @@ fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Fail
         Bench::Delivery => delivery::run(&ground),
         Bench::Load { parts } => load::run(&ground, parts),
         Bench::Gpu { device } => gpu::run(&ground, device),
-        Bench::All => Err("one bench at a time is measured".into()),
+        Bench::Models { .. } | Bench::All => Err("one bench at a time is measured".into()),
     }
 }

@@ -9,6 +9,8 @@ use lockstep_assemble::Failure;
 use lockstep_http::StatusDocument;
 use lockstep_http::client::fetch_status;
 
+use crate::memory::{self, Memory};
+
 /// The longest that it may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -17,15 +19,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(super) struct Process {
     child: Child,
     address: String,
-}
-
-/// The memory of a process that is in RAM (resident set size), in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Memory {
-    /// Now.
-    pub(super) now: f64,
-    /// At most, ever.
-    pub(super) most: f64,
 }
 
 /// A free address on the loopback interface.
@@ -78,7 +71,7 @@ impl Process {
 
     /// The memory that it takes. None where the system does not say.
     pub(super) fn memory(&self) -> Option<Memory> {
-        memory(&std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?)
+        memory::of_process(self.child.id())
     }
 
     /// Asks it to end in order, and waits until it has.
@@ -106,27 +99,5 @@ impl Drop for Process {
         // One that has ended by itself cannot be killed, and need not.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// `VmRSS` and `VmHWM` of proc(5)'s `status`.
-fn memory(status: &str) -> Option<Memory> {
-    let of = |name: &str| -> Option<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
-        Some(kilobytes * 1024.0)
-    };
-    Some(Memory { now: of("VmRSS")?, most: of("VmHWM")? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_what_is_resident_now_and_was_at_most() {
-        let found = memory("Name:\tlockstep\nVmHWM:\t   2048 kB\nVmRSS:\t    1024 kB\n").expect("both");
-        assert_eq!((found.now, found.most), (1_048_576.0, 2_097_152.0));
-        assert!(memory("Name:\tlockstep\n").is_none());
     }
 }

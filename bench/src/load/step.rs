@@ -13,9 +13,10 @@ use lockstep_settings::{Overrides, load};
 use serde::Deserialize;
 
 use super::pairs::{Feeder, PARTITIONS, PairTopics, STREAMS, Settings, Workload};
-use super::process::{Memory, Process, free_address};
+use super::process::{Process, free_address};
 use super::watch::{LoadMeasures, ProcessWatch, Sent};
 use crate::ground::Ground;
+use crate::memory::Memory;
 use crate::pipelines::Folder;
 use crate::report::{Case, Goal};
 

@@ -9,11 +9,15 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockstep_engine::infer::step::{BoxChoice, OutputView, Reduce, ScoreActivation, Suppression, View};
+use lockstep_engine::infer::head::{BoxFormat, HeadLayout};
+use lockstep_engine::infer::step::{
+    BoxChoice, CtcAlphabet, OutputView, Reduce, ScoreActivation, Suppression, View,
+};
 use lockstep_engine::infer::view::LabelledView;
-use lockstep_engine::tensor::Tensor;
+use lockstep_engine::tensor::{DType, Tensor};
 use serde_json::Value;
 
 fn file(name: &str) -> Vec<u8> {
@@ -67,8 +71,12 @@ fn choice(choice: &Value) -> BoxChoice {
 }
 
 fn shown(view: View, tensors: Vec<Tensor>) -> Value {
-    let view = LabelledView::new(OutputView { name: "it".to_owned(), view }, None);
-    view.show(&tensors.into_iter().collect(), None).expect("it fits")
+    labelled(view, None, tensors).expect("it fits")
+}
+
+fn labelled(view: View, labels: Option<Arc<[String]>>, tensors: Vec<Tensor>) -> Result<Value, String> {
+    let view = LabelledView::new(OutputView { name: "it".to_owned(), view }, labels);
+    view.show(&tensors.into_iter().collect(), None)
 }
 
 /// Asserts that two numbers, or nulls, are equal within a share of the greater one.
@@ -126,6 +134,87 @@ fn suppression_agrees_with_the_reference() {
         let ours = shown(boxes(choice(&case["choice"])), tensors);
         assert_same_detections(&ours, &case["expected"], name);
     }
+}
+
+fn head(layout: HeadLayout, format: BoxFormat, choice: BoxChoice) -> View {
+    View::Anchors { output: 0, layout, format, labels: None, choice }
+}
+
+fn names(count: usize) -> Option<Arc<[String]>> {
+    Some((0..count).map(|class| class.to_string()).collect())
+}
+
+#[test]
+fn raw_heads_agree_with_the_reference() {
+    let cases = cases("anchors");
+    assert_eq!(cases.len(), 18);
+    for (case, tensors) in cases {
+        let name = case["name"].as_str().expect("a name");
+        let (layout, axis, offset) = match case["head"].as_str() {
+            Some("yolov8") => (HeadLayout::AttributesFirst, 0, 4),
+            _ => (HeadLayout::AnchorsFirst, 1, 5),
+        };
+        let corners = case["box_format"] == "xyxy";
+        let format = if corners { BoxFormat::Corners } else { BoxFormat::Centre };
+        let labels = names(tensors[0].shape()[axis] - offset);
+        let ours = labelled(head(layout, format, choice(&case["choice"])), labels, tensors).expect(name);
+        assert_same_detections(&ours, &case["expected"], name);
+        for found in ours.as_array().expect("a list") {
+            assert_eq!(found["label"], found["class"].to_string(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn raw_head_of_another_shape_is_refused() {
+    let view = |layout| head(layout, BoxFormat::Centre, BoxChoice::from_score(0.5));
+    let zeros = |shape: &[usize]| vec![Tensor::zeros(DType::F32, shape)];
+    let refused = |layout, labels, shape: &[usize], said: &str| {
+        let error = labelled(view(layout), labels, zeros(shape)).expect_err(said);
+        assert!(error.contains(said), "{error}");
+    };
+    refused(HeadLayout::AnchorsFirst, None, &[84, 8400], "84 anchors and 8395 classes; write another head");
+    refused(HeadLayout::AttributesFirst, None, &[8400, 85], "85 anchors and 8396 classes");
+    refused(HeadLayout::AttributesFirst, names(80), &[85, 8400], "81 classes and the file 80 labels");
+    refused(HeadLayout::AttributesFirst, None, &[4, 8400], "4 numbers for each anchor");
+    refused(HeadLayout::AnchorsFirst, None, &[3, 80, 80, 85], "a row has 4 axes");
+    // Labels prove that a small picture has fewer anchors than numbers for each.
+    assert_eq!(
+        labelled(view(HeadLayout::AttributesFirst), names(80), zeros(&[84, 21])),
+        Ok(Value::Array(vec![]))
+    );
+}
+
+#[test]
+fn ctc_text_agrees_with_the_reference() {
+    let cases = cases("ctc");
+    assert_eq!(cases.len(), 14);
+    for (case, tensors) in cases {
+        let name = case["name"].as_str().expect("a name");
+        let alphabet = CtcAlphabet {
+            blank: size(&case["blank"]),
+            space: case["space"].as_str().map(str::to_owned),
+            activation: activation(&case),
+        };
+        let view = View::CtcText { output: 0, labels: PathBuf::new(), alphabet };
+        let labels = case["labels"].as_array().expect("labels").iter();
+        let labels = labels.map(|label| label.as_str().expect("a label").to_owned()).collect();
+        let ours = labelled(view, Some(labels), tensors).expect(name);
+        assert_eq!(ours["text"], case["expected"]["text"], "{name}");
+        assert_close(&ours["log_probability"], &case["expected"]["log_probability"], 1e-6, 1e-12, name);
+    }
+}
+
+#[test]
+fn ctc_alphabet_that_does_not_fit_is_refused() {
+    let refused = |blank, count, said: &str| {
+        let alphabet = CtcAlphabet { blank, space: None, activation: ScoreActivation::Softmax };
+        let view = View::CtcText { output: 0, labels: PathBuf::new(), alphabet };
+        let error = labelled(view, names(count), vec![Tensor::zeros(DType::F32, &[3, 6])]).expect_err(said);
+        assert!(error.contains(said), "{error}");
+    };
+    refused(0, 5, "6 classes and the file 5 labels");
+    refused(6, 6, "the blank is class 6 of 6");
 }
 
 /// The worst case: no box overlaps another, so none is suppressed and all candidates are compared with one another.

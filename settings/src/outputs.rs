@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::head::{BoxFormat, HeadLayout};
 use lockstep_engine::infer::signature::{Signature, TensorSpec};
-use lockstep_engine::infer::step::{BoxChoice, OutputView, Reduce, ScoreActivation, Suppression, View};
+use lockstep_engine::infer::step::{
+    BoxChoice, CtcAlphabet, OutputView, Reduce, ScoreActivation, Suppression, View,
+};
+use lockstep_engine::infer::view::labels;
 
 use super::inputs::check_name;
 use super::kinds::{any_number, boolean, count, number, path, string, word};
@@ -24,7 +29,7 @@ const ACTIVATIONS: [(&str, ScoreActivation); 3] = [
     ("softmax", ScoreActivation::Softmax),
 ];
 
-const VIEWS: [&str; 5] = ["detections", "scores", "topk", "embedding", "raw"];
+const VIEWS: [&str; 6] = ["detections", "scores", "topk", "ctc", "embedding", "raw"];
 
 /// Reads the views of a step. Without the table, every output is shown raw unless it is stream state or an index of rows.
 /// Without a signature, only the keys are read that do not depend on it.
@@ -106,6 +111,7 @@ impl OutputReader<'_, '_> {
                 let normalize = self.section.or("normalize", false, boolean);
                 Some(View::Embedding { output: output?, normalize })
             }
+            "ctc" => self.ctc(),
             _ => self.main(Elements::Any, None, "anything").map(|output| View::Raw { output }),
         }
     }
@@ -153,6 +159,20 @@ impl OutputReader<'_, '_> {
                  image; use raw, or bind an image",
             );
         }
+        let head = self.section.optional(
+            "head",
+            word(&[HeadLayout::AttributesFirst, HeadLayout::AnchorsFirst].map(|head| (head.name(), head))),
+        );
+        let formats = [("cxcywh", BoxFormat::Centre), ("xyxy", BoxFormat::Corners)];
+        let format = self.section.or("box_format", BoxFormat::default(), word(&formats));
+        if self.section.has("head") {
+            return self.anchors(head, format);
+        }
+        for key in ["output", "box_format"] {
+            if self.section.value(key).is_some() {
+                self.section.wrong(key, "has no effect without head; write head = \"yolov8\" or remove it");
+            }
+        }
         let output = |key: &str, example: &str, elements: Elements, rank, what: &str| {
             let name = self.section.required(key, example, string)?;
             self.resolve(key, &name, elements, Some(rank), what)
@@ -178,6 +198,50 @@ impl OutputReader<'_, '_> {
             }
         }
         Some(View::Detections { boxes, scores, classes, labels, landmarks, choice })
+    }
+
+    /// The view detections of a raw head.
+    fn anchors(&self, layout: Option<HeadLayout>, format: BoxFormat) -> Option<View> {
+        for key in ["boxes", "scores", "classes", "landmarks"] {
+            if self.section.value(key).is_some() {
+                self.section.wrong(key, "has no effect with head, whose output has all of them; remove it");
+            }
+        }
+        let output = self.main(Elements::Floats, Some(2), "[attributes, anchors]");
+        let labels = self.labels();
+        let choice = self.choice();
+        let (output, layout) = (output?, layout?);
+        let spec = self.signature?.outputs.get(output)?;
+        if spec.batch_axis().is_none() {
+            self.section
+                .wrong("output", format!("{:?} is ragged, {spec}; choose a batched output", spec.name));
+        }
+        let count = labels.as_deref().and_then(label_count);
+        if let Err(error) = layout.fit(&Extents::default().row(spec), count) {
+            self.section.wrong("head", error);
+        }
+        Some(View::Anchors { output, layout, format, labels, choice })
+    }
+
+    fn ctc(&self) -> Option<View> {
+        let output = self.main(Elements::Floats, Some(2), "[steps, classes]");
+        if !self.section.has("labels") {
+            self.section.wrong("labels", "is missing; write labels = \"…\", a file with one label a line");
+        }
+        let labels = self.labels();
+        let blank = self.section.or("blank", 0, count(0..=1_000_000));
+        let space = self.section.optional("space", string);
+        let activations = [("none", ScoreActivation::Identity), ("softmax", ScoreActivation::Softmax)];
+        let activation = self.section.or("activation", ScoreActivation::Softmax, word(&activations));
+        let (output, labels) = (output?, labels?);
+        let alphabet = CtcAlphabet { blank, space, activation };
+        let classes = Extents::default().row(self.signature?.outputs.get(output)?).pop().flatten();
+        if let Some(count) = label_count(&labels)
+            && let Err(error) = alphabet.fit(classes, count)
+        {
+            self.section.wrong("labels", error);
+        }
+        Some(View::CtcText { output, labels, alphabet })
     }
 
     fn labels(&self) -> Option<PathBuf> {
@@ -225,4 +289,9 @@ impl OutputReader<'_, '_> {
         }
         Some(place)
     }
+}
+
+/// The number of labels in a file, if it can be read.
+fn label_count(file: &Path) -> Option<usize> {
+    std::fs::read_to_string(file).ok().map(|text| labels(&text).len())
 }

@@ -16,6 +16,7 @@ mod align;
 mod delivery;
 mod kafka;
 mod models;
+mod outputs;
 mod scaling;
 mod schema;
 mod text;
@@ -719,6 +720,7 @@ context = { from = "audio", log_mel = { rate = 16000 } }
 a = { detections = {} }
 b = { scores = {} }
 c = { topk = {} }
+f = { ctc = {} }
 d = { embedding = {} }
 e = { raw = {} }
 [steps.b]

@@ -217,6 +217,20 @@ fn views(step: &Step, errors: &mut Vec<String>) {
             View::Embedding { output, .. } => {
                 expect(*output, "floats [dimensions] a row", &|spec, axes| floats(spec) && axes == 1);
             }
+            View::Anchors { output, layout, .. } => {
+                let row = signature.outputs.get(*output).map(|spec| Extents::default().row(spec));
+                expect(
+                    *output,
+                    "floats [4 + classes, anchors] or [anchors, 5 + classes] a row",
+                    &|spec, _| {
+                        let classes = row.as_ref().is_some_and(|row| layout.classes(row).is_ok());
+                        floats(spec) && spec.batch_axis().is_some() && classes
+                    },
+                );
+            }
+            View::CtcText { output, .. } => {
+                expect(*output, "floats [steps, classes] a row", &|spec, axes| floats(spec) && axes == 2);
+            }
             View::Detections { boxes, scores, classes, landmarks, .. } => {
                 expect(*boxes, "floats [n, 4] a row", &|spec, axes| {
                     floats(spec) && axes == 2 && last(spec, 4)

@@ -3,12 +3,14 @@
 //! [`manifest`] reads a model's `model.toml`, with the [`digest`] of the model's file. [`check`] compares the steps of a
 //! pipeline with it before anything starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into one batch and take it
 //! apart again. [`retry`] finds the bundle that causes a failure. [`changelog`] keeps stream state across restarts.
-//! [`view`] turns one bundle's tensors into JSON for results.
+//! [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
+//! the last step to it.
 
 pub mod changelog;
 pub mod check;
 pub mod digest;
 pub mod extents;
+pub mod head;
 pub mod job;
 pub mod load_model;
 pub mod manifest;

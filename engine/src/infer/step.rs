@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::batch::BatchPolicy;
+use crate::infer::head::{BoxFormat, HeadLayout};
 use crate::infer::load_model::LoadModel;
 use crate::position::InputId;
 use crate::preprocess::Preprocess;
@@ -199,6 +200,28 @@ pub enum View {
         /// The choice among the boxes.
         choice: BoxChoice,
     },
+    /// Detections of a raw head, whose only output has the boxes and class scores of all anchors.
+    Anchors {
+        /// The output.
+        output: usize,
+        /// Its arrangement.
+        layout: HeadLayout,
+        /// The meaning of a box's numbers.
+        format: BoxFormat,
+        /// The labels of the classes.
+        labels: Option<PathBuf>,
+        /// The choice among the boxes.
+        choice: BoxChoice,
+    },
+    /// Text by connectionist temporal classification (CTC).
+    CtcText {
+        /// The output, `[steps, classes]` a row.
+        output: usize,
+        /// One label a line, for each class.
+        labels: PathBuf,
+        /// The meaning of the classes.
+        alphabet: CtcAlphabet,
+    },
 }
 
 impl View {
@@ -208,6 +231,8 @@ impl View {
             Self::Raw { output }
             | Self::Scores { output, .. }
             | Self::TopK { output, .. }
+            | Self::Anchors { output, .. }
+            | Self::CtcText { output, .. }
             | Self::Embedding { output, .. } => vec![*output],
             Self::Detections { boxes, scores, classes, landmarks, .. } => {
                 [Some(*boxes), Some(*scores), *classes, *landmarks].into_iter().flatten().collect()
@@ -226,6 +251,39 @@ pub enum ScoreActivation {
     Sigmoid,
     /// `exp(x) / sum`, along the last axis: logits of classes that exclude one another.
     Softmax,
+}
+
+/// The meaning of a CTC model's classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CtcAlphabet {
+    /// The class that stands for no label.
+    pub blank: usize,
+    /// The label that stands for a space.
+    pub space: Option<String>,
+    /// The function that makes probabilities of the model's numbers.
+    pub activation: ScoreActivation,
+}
+
+impl CtcAlphabet {
+    /// Checks the labels and the blank against the number of classes, as far as it is known.
+    ///
+    /// # Errors
+    /// Another number of labels, or a blank beyond them.
+    pub fn fit(&self, classes: Option<usize>, labels: usize) -> Result<(), String> {
+        if let Some(classes) = classes.filter(|classes| *classes != labels) {
+            return Err(format!(
+                "the output has {classes} classes and the file {labels} labels; write one label for each class, the \
+                 blank too"
+            ));
+        }
+        if self.blank >= labels {
+            let blank = self.blank;
+            return Err(format!(
+                "the blank is class {blank} of {labels}; write the index of the blank's label"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The choice among the boxes of one row: the lowest score, non-maximum suppression (NMS), and the most boxes.

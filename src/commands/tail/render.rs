@@ -105,7 +105,8 @@ fn brief(item: &Value) -> String {
 
 fn brief_object(fields: &Map<String, Value>) -> String {
     let detected = fields.get("detected").and_then(Value::as_bool).map(|yes| if yes { "yes" } else { "no" });
-    let named = ["label", "name", "score", "scores"].iter().filter_map(|name| fields.get(*name)).map(shown);
+    let named =
+        ["text", "label", "name", "score", "scores"].iter().filter_map(|name| fields.get(*name)).map(shown);
     let texts: Vec<String> = detected.map(str::to_owned).into_iter().chain(named).collect();
     if texts.is_empty() { Value::Object(fields.clone()).to_string() } else { texts.join(" ") }
 }

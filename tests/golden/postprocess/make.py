@@ -151,6 +151,107 @@ found("all below the threshold", crowd(5), np.full(5, 0.2), np.zeros(5), min_sco
 found("one box", [[1, 2, 3, 4]], [0.5], [7], min_score=0.5, nms=0.5)
 found("thousands", crowd(2500, 60, 600), random.uniform(0, 1, 2500), random.integers(0, 80, 2500), nms=0.45, candidates=1000, most=300)
 
+
+# Raw heads.
+
+
+def decoded(head, box_format, x):
+    """Boxes as corners, scores and classes of all anchors, by the definition of the head."""
+    anchors = np.asarray(x, np.float32)
+    anchors = anchors.T if head == "yolov8" else anchors
+    box = anchors[:, :4].astype(np.float64)
+    if box_format == "cxcywh":
+        half = box[:, 2:] / 2
+        box = np.concatenate([box[:, :2] - half, box[:, :2] + half], axis=1)
+    scores = anchors[:, 4:] if head == "yolov8" else anchors[:, 5:]
+    low = np.where(np.isnan(scores), -INF, scores)
+    classes = low.argmax(axis=1) if len(low) else np.zeros(0, int)
+    best = np.where(np.isnan(scores).all(axis=1), np.float32(NAN), low.max(axis=1, initial=-INF))
+    if head == "yolov5":
+        best = (anchors[:, 4] * best.astype(np.float32)).astype(np.float32)
+    return box, best.astype(np.float32), classes
+
+
+def anchors(name, head, x, box_format="cxcywh", **choice):
+    x = np.asarray(x, np.float32)
+    box, scores, classes = decoded(head, box_format, x)
+    with np.errstate(all="ignore"):
+        kept = chosen(box, scores, classes, **choice)
+    cases.append({
+        "name": f"{head} {name}", "view": "anchors", "head": head, "box_format": box_format, "choice": choice,
+        "tensors": [tensor(x)], "expected": detections(box, scores, classes, kept),
+    })
+
+
+def raw(head, count, classes):
+    centre, extent = random.uniform(0, 200, (count, 2)), random.uniform(1, 80, (count, 2))
+    rest = random.uniform(0, 1, (count, classes + (head == "yolov5")))
+    x = np.concatenate([centre, extent, rest], axis=1).astype(np.float32)
+    return x.T.copy() if head == "yolov8" else x
+
+
+for head in ["yolov8", "yolov5"]:
+    anchors("random", head, raw(head, 200, 4), min_score=0.5, nms=0.45)
+    anchors("agnostic", head, raw(head, 200, 4), min_score=0.5, nms=0.45, class_agnostic=True)
+    anchors("without suppression", head, raw(head, 60, 3), min_score=0.5)
+    anchors("corners", head, raw(head, 60, 3), "xyxy", min_score=0.3, nms=0.3)
+    anchors("one class", head, raw(head, 60, 1), min_score=0.3, nms=0.3)
+    anchors("all below the threshold", head, raw(head, 60, 3), min_score=1.5, nms=0.3)
+    anchors("no anchors", head, raw(head, 0, 3), nms=0.3)
+    anchors("thousands", head, raw(head, 2100, 3), min_score=0.25, nms=0.6, candidates=500, most=100)
+    x = raw(head, 40, 3)
+    x = x.T.copy() if head == "yolov8" else x
+    offset = 4 if head == "yolov8" else 5
+    x[0, offset] = NAN                       # one class is NaN
+    x[1, offset:] = NAN                      # all are
+    x[2, 4] = NAN                            # the objectness, or the first class
+    x[3, 2] = NAN                            # a width
+    x[4, 2] = -5                             # a negative width
+    x[5, 2:4] = 0                            # no area
+    x[6, offset:] = 0.5                      # equal classes
+    x[7, offset:] = -INF
+    x[8, offset] = INF
+    x[9] = x[10]                             # the same box twice
+    anchors("awkward", head, x.T.copy() if head == "yolov8" else x, nms=0.45)
+
+# Text by CTC.
+
+
+def spoken(name, x, labels, blank=0, space=None, activation="softmax"):
+    x = np.asarray(x, np.float32)
+    if np.isnan(x).any():
+        expected = {"text": None, "log_probability": None}
+    else:
+        path = [max(range(len(labels)), key=lambda c: (step[c], -c)) for step in x]
+        merged = [c for place, c in enumerate(path) if place == 0 or c != path[place - 1]]
+        text = "".join(" " if labels[c] == space else labels[c] for c in merged if c != blank).strip()
+        probability = activated("softmax", x) if activation == "softmax" else x.astype(np.float64)
+        with np.errstate(all="ignore"):
+            logs = [np.log(probability[place, c]) for place, c in enumerate(path)]
+        expected = {"text": text, "log_probability": plain(np.mean(logs)) if logs else None}
+    cases.append({
+        "name": f"ctc {name}", "view": "ctc", "labels": labels, "blank": blank, "space": space,
+        "activation": activation, "tensors": [tensor(x)], "expected": expected,
+    })
+
+
+LETTERS = ["<pad>", "|", "a", "b", "ch", "ö"]
+steps = random.normal(0, 3, (60, 6))
+spoken("random", steps, LETTERS)
+spoken("with spaces", steps, LETTERS, space="|")
+spoken("blank at the end", steps, LETTERS, blank=5, space="|")
+spoken("logarithms", np.log(activated("softmax", steps)), LETTERS, space="|")
+spoken("probabilities", activated("softmax", steps), LETTERS, space="|", activation="none")
+spoken("repeats", np.eye(6)[[2, 2, 0, 2, 3, 3, 0, 0, 4, 5, 5]] * 9, LETTERS)
+spoken("spaces at both ends", np.eye(6)[[1, 0, 1, 2, 1, 3, 1, 0]] * 9, LETTERS, space="|")
+spoken("only blanks", np.eye(6)[[0, 0, 0]] * 9, LETTERS)
+spoken("no steps", np.zeros((0, 6)), LETTERS)
+spoken("one step", [[0, 0, 1, 0, 0, 0]], LETTERS)
+spoken("equal classes", np.ones((4, 6)), LETTERS, blank=5)
+spoken("nan", [[0, 0, 1, 0, 0, 0], [0, NAN, 1, 0, 0, 0]], LETTERS)
+spoken("infinite", [[-INF, -INF, 1, -INF, -INF, -INF], [0, 0, 0, 900, 0, 0]], LETTERS)
+spoken("nothing likely", np.full((2, 6), -INF), LETTERS)
+
 np.concatenate(inputs).astype("<f4").tofile(HERE / "inputs.f32")
 (HERE / "cases.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
 print(len(cases), "cases")

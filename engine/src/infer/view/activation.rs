@@ -23,6 +23,18 @@ fn sigmoid(value: f32) -> f32 {
     (1.0 / (1.0 + (-f64::from(value)).exp())) as f32
 }
 
+/// The logarithm of the greatest number's probability. It is not finite if that has no meaning.
+pub(super) fn log_of_best(activation: ScoreActivation, values: &[f32]) -> f64 {
+    let most = f64::from(greatest(values).unwrap_or(f32::NAN));
+    match activation {
+        ScoreActivation::Identity => most.ln(),
+        ScoreActivation::Sigmoid => f64::from(sigmoid(most as f32)).ln(),
+        ScoreActivation::Softmax => {
+            -values.iter().map(|value| (f64::from(*value) - most).exp()).sum::<f64>().ln()
+        }
+    }
+}
+
 /// `exp(x - max) / sum`, which cannot overflow.
 fn softmax(values: &[f32]) -> Vec<f32> {
     let most = f64::from(greatest(values).unwrap_or(0.0));

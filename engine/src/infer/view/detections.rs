@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::floats;
-use super::number::{number, pixels};
+use super::number::{floats, number, pixels};
 use super::suppression::{Candidate, chosen};
 use crate::infer::extents::described;
 use crate::infer::step::BoxChoice;
@@ -60,7 +59,7 @@ impl DetectorOutputs<'_> {
 }
 
 /// A detection's box, score, class and label.
-fn entry(
+pub(super) fn entry(
     candidate: &Candidate,
     labels: Option<&[String]>,
     placement: Option<&Placement>,

@@ -2,12 +2,13 @@
 //! becomes `null`.
 
 mod activation;
+mod anchors;
+mod ctc;
 mod detections;
 mod number;
 mod suppression;
 mod vectors;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use serde_json::{Map, Value, json};
 use crate::infer::rows::StepOutput;
 use crate::infer::step::{OutputView, View};
 use crate::preprocess::Placement;
-use crate::tensor::Tensor;
 
 /// An [`OutputView`] with its labels read.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,10 @@ impl OutputView {
     /// The file of its labels, which is read once at the start of the pipeline.
     pub fn labels_file(&self) -> Option<&Path> {
         match &self.view {
-            View::TopK { labels, .. } | View::Detections { labels, .. } => labels.as_deref(),
+            View::TopK { labels, .. } | View::Detections { labels, .. } | View::Anchors { labels, .. } => {
+                labels.as_deref()
+            }
+            View::CtcText { labels, .. } => Some(labels),
             View::Raw { .. } | View::Scores { .. } | View::Embedding { .. } => None,
         }
     }
@@ -58,6 +61,7 @@ impl LabelledView {
     /// - scores: `{"scores": [...]}`, or `{"score": x}` when reduced; with a threshold also `"detected"`
     /// - top-k: `[{"class", "label"?, "score"}, ...]`, the best first
     /// - embedding: `[...]`
+    /// - CTC text: `{"text", "log_probability"}`
     /// - detections, the best first if suppressed or bounded: `[{"box": [x1, y1, x2, y2], "score", "class"?, "label"?, "landmarks"?: [[x, y], ...]}, ...]`
     ///
     /// # Errors
@@ -94,6 +98,10 @@ impl LabelledView {
                 }
                 .show(choice, labels, placement)
             }
+            View::Anchors { output, layout, format, choice, .. } => {
+                anchors::detections(tensor(*output)?, *layout, *format, choice, labels, placement)
+            }
+            View::CtcText { output, alphabet, .. } => ctc::text(tensor(*output)?, alphabet, labels),
         };
         shown.map_err(|error| format!("result {}: {error}", self.view.name))
     }
@@ -109,11 +117,6 @@ pub fn show_all(
     placement: Option<&Placement>,
 ) -> Result<Map<String, Value>, String> {
     views.iter().map(|view| Ok((view.name().to_owned(), view.show(outputs, placement)?))).collect()
-}
-
-/// The values of a floating-point tensor.
-fn floats<'a>(tensor: &'a Tensor, what: &str) -> Result<Cow<'a, [f32]>, String> {
-    tensor.floats().ok_or_else(|| format!("{what} are {}, expected f32, f16, bf16 or f64", tensor.dtype()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
-//! Numbers of results.
+//! Numbers of results, and of the tensors that they come from.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
+
+use crate::tensor::Tensor;
 
 /// The shortest decimal that reads back as the same f32; `null` for numbers that JSON cannot express.
 pub(super) fn number(value: f32) -> Value {
@@ -27,4 +31,9 @@ pub(super) fn numbers(values: &[f32]) -> Value {
 /// The greatest number, ignoring NaN.
 pub(super) fn greatest(values: &[f32]) -> Option<f32> {
     values.iter().copied().filter(|value| !value.is_nan()).max_by(f32::total_cmp)
+}
+
+/// The values of a floating-point tensor.
+pub(super) fn floats<'a>(tensor: &'a Tensor, what: &str) -> Result<Cow<'a, [f32]>, String> {
+    tensor.floats().ok_or_else(|| format!("{what} are {}, expected f32, f16, bf16 or f64", tensor.dtype()))
 }

@@ -5,8 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value};
 
 use super::activation::activated;
-use super::floats;
-use super::number::{greatest, number, numbers};
+use super::number::{floats, greatest, number, numbers};
 use crate::infer::step::{Reduce, ScoreActivation};
 use crate::tensor::{DType, Tensor};
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::infer::step::{BoxChoice, Reduce, ScoreActivation};
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
     Tensor::new(shape.to_vec(), values).expect("as many values as the shape says")

@@ -1,0 +1,78 @@
+//! Detections of a raw head: one output with the boxes and class scores of all anchors.
+
+use serde_json::Value;
+
+use super::detections::entry;
+use super::number::floats;
+use super::suppression::{Candidate, chosen};
+use crate::infer::head::{BoxFormat, HeadLayout};
+use crate::infer::step::BoxChoice;
+use crate::preprocess::Placement;
+use crate::tensor::Tensor;
+
+/// The numbers of one row's anchors.
+struct Anchors<'a> {
+    values: &'a [f32],
+    layout: HeadLayout,
+    /// The number of anchors.
+    count: usize,
+    /// The numbers of each anchor.
+    attributes: usize,
+}
+
+/// The detections in a raw head.
+pub(super) fn detections(
+    tensor: &Tensor,
+    layout: HeadLayout,
+    format: BoxFormat,
+    choice: &BoxChoice,
+    labels: Option<&[String]>,
+    placement: Option<&Placement>,
+) -> Result<Value, String> {
+    let values = floats(tensor, "anchors")?;
+    let row: Vec<Option<usize>> = tensor.shape().iter().copied().map(Some).collect();
+    layout.fit(&row, labels.map(<[String]>::len))?;
+    let (count, attributes) = match (layout, tensor.shape()) {
+        (HeadLayout::AttributesFirst, [attributes, count])
+        | (HeadLayout::AnchorsFirst, [count, attributes]) => (*count, *attributes),
+        _ => (0, 0),
+    };
+    let anchors = Anchors { values: &values, layout, count, attributes };
+    let candidates = (0..count).filter_map(|place| anchors.candidate(place, format));
+    let shown = chosen(candidates, choice).into_iter();
+    Ok(shown.map(|candidate| Value::Object(entry(&candidate, labels, placement))).collect())
+}
+
+impl Anchors<'_> {
+    fn number(&self, anchor: usize, attribute: usize) -> f32 {
+        let place = match self.layout {
+            HeadLayout::AttributesFirst => attribute * self.count + anchor,
+            HeadLayout::AnchorsFirst => anchor * self.attributes + attribute,
+        };
+        self.values.get(place).copied().unwrap_or(f32::NAN)
+    }
+
+    /// The anchor's box with its best class: among equals the lower one. An anchor whose class scores are all NaN has
+    /// none.
+    fn candidate(&self, place: usize, format: BoxFormat) -> Option<Candidate> {
+        let offset = self.layout.class_offset();
+        let mut best: Option<(usize, f32)> = None;
+        for attribute in offset..self.attributes {
+            let score = self.number(place, attribute);
+            if !score.is_nan() && best.is_none_or(|(_, most)| score > most) {
+                best = Some((attribute - offset, score));
+            }
+        }
+        let (class, score) = best?;
+        let score = match self.layout {
+            HeadLayout::AttributesFirst => score,
+            HeadLayout::AnchorsFirst => self.number(place, 4) * score,
+        };
+        let [a, b, c, d] = [0, 1, 2, 3].map(|attribute| f64::from(self.number(place, attribute)));
+        let corners = match format {
+            BoxFormat::Centre => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
+            BoxFormat::Corners => [a, b, c, d],
+        };
+        Some(Candidate { place, corners, score, class: i64::try_from(class).ok() })
+    }
+}

@@ -146,8 +146,7 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryM
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let manifest = Manifest::parse(&text)
         .map_err(|errors| format!("mistakes in {}: {}", path.display(), errors.join("; ")))?;
-    let default = (manifest.backend == "libtorch").then(|| "model.pt".to_owned());
-    let file = match manifest.file.or(default) {
+    let file = match manifest.file {
         Some(file) => folder.join(file),
         // A builtin model has no file; messages name its folder instead.
         None => folder.to_owned(),

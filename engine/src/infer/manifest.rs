@@ -16,7 +16,7 @@ pub const MAX_ROW_BYTES: usize = 1 << 32;
 pub struct Manifest {
     /// The name of the backend that runs it: `libtorch`, `builtin`.
     pub backend: String,
-    /// The file with its code and weights, beside `model.toml`; `None` for a built-in model.
+    /// The file with its code and weights, beside `model.toml`; `model.pt` by default for libtorch, `None` for a built-in model.
     pub file: Option<String>,
     /// The digest of the file. A backend checks it before it loads the file.
     pub sha256: Option<FileDigest>,
@@ -133,9 +133,10 @@ impl Manifest {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let default = (file.backend == "libtorch").then(|| "model.pt".to_owned());
         Ok(Self {
             backend: file.backend,
-            file: file.file,
+            file: file.file.or(default),
             sha256,
             description: file.description,
             licence: file.licence,

@@ -14,7 +14,7 @@ use lockstep_engine::budget::Reservation;
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::position::{InputId, Position};
 use lockstep_engine::preprocess::spec::{
-    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, WaveformSpec,
+    Color, DecodeDetail, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, WaveformSpec,
 };
 use lockstep_engine::preprocess::{Preprocess, Preprocessor, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
@@ -68,7 +68,7 @@ fn measure(criterion: &mut Criterion, name: &str, settings: &Preprocess, part: &
 
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads a picture")]
 fn jpeg(criterion: &mut Criterion) {
-    let settings = Preprocess::Image(ImageSpec {
+    let spec = ImageSpec {
         width: 224,
         height: 224,
         resize: Resize::Stretch(Filter::Bilinear),
@@ -79,11 +79,26 @@ fn jpeg(criterion: &mut Criterion) {
         layout: Layout::Chw,
         dtype: DType::F32,
         max_pixels: 1 << 24,
+        decode: DecodeDetail::Full,
         care: Default::default(),
-    });
+    };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/bench-640x480.jpg");
     let payload = std::fs::read(path).expect("the picture");
-    measure(criterion, "jpeg 640x480 to 3x224x224", &settings, &part(Media::Jpeg, payload));
+    measure(
+        criterion,
+        "jpeg 640x480 to 3x224x224",
+        &Preprocess::Image(spec.clone()),
+        &part(Media::Jpeg, payload),
+    );
+
+    // A frame of a camera, large for the model that looks at it.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/bench-1920x1080.jpg");
+    let payload = std::fs::read(path).expect("the picture");
+    for (name, decode) in [("full", DecodeDetail::Full), ("scaled", DecodeDetail::Scaled)] {
+        let settings = Preprocess::Image(ImageSpec { width: 320, height: 240, decode, ..spec.clone() });
+        let name = format!("jpeg 1920x1080 to 3x240x320, {name}");
+        measure(criterion, &name, &settings, &part(Media::Jpeg, payload.clone()));
+    }
 }
 
 fn mel(criterion: &mut Criterion) {

@@ -16,6 +16,7 @@ pub(crate) fn picture(width: u32, height: u32, resize: Resize) -> ImageSpec {
         layout: Layout::Hwc,
         dtype: DType::U8,
         max_pixels: 1 << 20,
+        decode: Default::default(),
         care: Default::default(),
     }
 }

@@ -9,7 +9,8 @@ use lockstep_engine::ingest::{OnDrift, PictureCare};
 use lockstep_engine::media::Modality;
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::{
-    Color, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
+    Color, DecodeDetail, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec,
+    WaveformSpec,
 };
 use lockstep_engine::tensor::DType;
 
@@ -114,9 +115,20 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
         std: section.or("std", [1.0; 3], three(any_number)),
         layout: section.or("layout", Layout::default(), word(&[("chw", Layout::Chw), ("hwc", Layout::Hwc)])),
         dtype: section.or("dtype", DType::F32, word(&[("f32", DType::F32), ("u8", DType::U8)])),
+        decode: section.or(
+            "decode",
+            DecodeDetail::default(),
+            word(&[("full", DecodeDetail::Full), ("scaled", DecodeDetail::Scaled)]),
+        ),
         max_pixels: section.or("max_pixels", 1 << 26, whole(1..=(1 << 32))),
         care,
     };
+    if spec.decode == DecodeDetail::Scaled && (filter == Filter::Nearest || resize == Resize::Exact) {
+        section.wrong(
+            "decode",
+            "\"scaled\" averages pixels, but resize = \"exact\" and filter = \"nearest\" take single ones; write \"full\"",
+        );
+    }
     if spec.std.contains(&0.0) {
         section.wrong("std", "has a 0, and pixels are divided by it; write 1 to leave a channel as it is");
     }

@@ -1,6 +1,8 @@
 //! The shape and type of a row by its settings, and the check of these settings.
 
-use super::spec::{ImageSpec, Layout, LogMelSpec, MelLog, Preprocess, TextSpec, WaveformSpec};
+use super::spec::{
+    DecodeDetail, Filter, ImageSpec, Layout, LogMelSpec, MelLog, Preprocess, Resize, TextSpec, WaveformSpec,
+};
 use crate::ingest::duration::check_rate;
 use crate::tensor::DType;
 
@@ -97,6 +99,17 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
     }
     if spec.std.iter().any(|std| !std.is_finite() || *std == 0.0) {
         return Err(format!("std = {:?}: each must be a finite number other than 0", spec.std));
+    }
+    let picks = match spec.resize {
+        Resize::Stretch(filter) | Resize::Fit { filter, .. } | Resize::CenterCrop(filter) => {
+            filter == Filter::Nearest
+        }
+        Resize::Exact => true,
+    };
+    if spec.decode == DecodeDetail::Scaled && picks {
+        return Err("decode = \"scaled\" averages pixels, but resize = \"exact\" and filter = \"nearest\" take single \
+                    ones; write decode = \"full\""
+            .into());
     }
     match spec.dtype {
         DType::F32 => Ok(()),

@@ -50,6 +50,8 @@ pub struct ImageSpec {
     pub dtype: crate::tensor::DType,
     /// The largest image that is decoded, in pixels: the bound on memory.
     pub max_pixels: u64,
+    /// The detail of a JPEG that is decoded.
+    pub decode: DecodeDetail,
     /// The input's treatment of its pictures.
     pub care: PictureCare,
 }
@@ -83,6 +85,17 @@ pub enum Filter {
     Bilinear,
     /// Catmull-Rom (a = -0.5), as PIL.
     Bicubic,
+}
+
+/// The detail to which a JPEG is decoded before it is resized. Other formats are always decoded in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DecodeDetail {
+    /// Every pixel.
+    #[default]
+    Full,
+    /// One half, one quarter or one eighth of the pixels each way, as long as twice as many remain as the result has.
+    /// Values differ a little from [`Self::Full`].
+    Scaled,
 }
 
 /// The order of an image's colours.

@@ -50,6 +50,7 @@ fn picture() -> ImageSpec {
         layout: Layout::Chw,
         dtype: DType::F32,
         max_pixels: 1 << 16,
+        decode: Default::default(),
         care: Default::default(),
     }
 }

@@ -7,6 +7,7 @@ mod faults;
 mod golden;
 mod header;
 mod jpegs;
+mod scaled;
 mod sound;
 mod support;
 mod text;

@@ -137,6 +137,7 @@ pub(crate) const KEYS: &[(&str, Kind)] = &[
     ("steps.<name>.inputs.<name>.image.std", Three(&NotZero(&NUMBER))),
     ("steps.<name>.inputs.<name>.image.layout", Word(&["chw", "hwc"])),
     ("steps.<name>.inputs.<name>.image.dtype", Word(&["f32", "u8"])),
+    ("steps.<name>.inputs.<name>.image.decode", Word(&["full", "scaled"])),
     ("steps.<name>.inputs.<name>.image.max_pixels", Whole(1, 1 << 32)),
     ("steps.<name>.inputs.<name>.waveform", TABLE),
     ("steps.<name>.inputs.<name>.waveform.rate", COUNT),

@@ -89,11 +89,13 @@ pub(super) fn look(media: &Media, payload: &[u8], bounds: DecodeLimits) -> Resul
     }
 }
 
-/// Decodes a payload that [`look`] has accepted into `buffer`, except raw pixels, which are the payload itself.
+/// Decodes a payload that [`look`] has accepted into `buffer`, except raw pixels, which are the payload itself. A JPEG
+/// is decoded at one `shrink`th of its size each way.
 pub(super) fn decode(
     media: &Media,
     payload: &[u8],
     bounds: DecodeLimits,
+    shrink: u32,
     buffer: &mut Vec<u8>,
 ) -> Result<Pixels, Fault> {
     let broken = |error| broken(media, error);
@@ -103,7 +105,7 @@ pub(super) fn decode(
         }
         Media::Jpeg => {
             let accept = bounds.care.damaged == OnDamage::Accept;
-            jpeg::decode(payload, accept, buffer)
+            jpeg::decode(payload, shrink, accept, buffer)
         }
         Media::Png => png(payload, bounds.max_pixels).and_then(|png| read(png, buffer)).map_err(broken),
         _ => {

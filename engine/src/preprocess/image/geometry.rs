@@ -67,6 +67,31 @@ impl Geometry {
         Ok(Self { source, inner, at, placement })
     }
 
+    /// The largest of 8, 4, 2 and 1 by which the source may be shrunk before it is resized, so that the region keeps at
+    /// least twice the pixels of the result each way. The resizing filter then has the last word on every value.
+    pub(super) fn most_shrink(&self) -> u32 {
+        let [_, _, width, height] = self.source;
+        let [to_width, to_height] = self.inner.map(f64::from);
+        let keeps = |shrink: &u32| {
+            let least = f64::from(2 * shrink);
+            width >= least * to_width && height >= least * to_height
+        };
+        [8, 4, 2].into_iter().find(keeps).unwrap_or(1)
+    }
+
+    /// The region in pixels of a source that was shrunk and then turned to `size`. Its last column and row may stand
+    /// for fewer pixels than the others; turning may have made them the first.
+    pub(super) fn shrunk_source(&self, shrink: u32, size: (u32, u32), flipped: (bool, bool)) -> [f64; 4] {
+        let by = f64::from(shrink.max(1));
+        let [left, top, width, height] = self.source.map(|pixels| pixels / by);
+        let before = |flipped: bool, shrunk: u32, source: u32| {
+            if flipped { f64::from(shrunk) - f64::from(source) / by } else { 0.0 }
+        };
+        let left = left + before(flipped.0, size.0, self.placement.source_width);
+        let top = top + before(flipped.1, size.1, self.placement.source_height);
+        [left, top, width.min(f64::from(size.0) - left), height.min(f64::from(size.1) - top)]
+    }
+
     /// True if the source is copied into the row pixel by pixel.
     pub(super) fn is_identity(&self) -> bool {
         let p = &self.placement;

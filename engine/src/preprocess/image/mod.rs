@@ -20,7 +20,7 @@ use self::pixels::Channels;
 use super::fault::undecodable;
 use super::placement::Placement;
 use super::row::RowMut;
-use super::spec::{Color, Filter, ImageSpec, Layout, Resize};
+use super::spec::{Color, DecodeDetail, Filter, ImageSpec, Layout, Resize};
 use crate::fault::Fault;
 use crate::media::Media;
 use crate::sample::Sample;
@@ -58,6 +58,7 @@ pub(super) struct ImagePlan {
     resize: Resize,
     layout: Layout,
     bounds: DecodeLimits,
+    decode: DecodeDetail,
     /// For each place in the result, the channel of the source: 0, 1, 2 for red first, 2, 1, 0 for blue first.
     order: [usize; 3],
     /// For each place in the result, the value of each of the 256 pixel values.
@@ -82,6 +83,7 @@ impl ImagePlan {
             resize: spec.resize,
             layout: spec.layout,
             bounds: DecodeLimits { max_pixels: spec.max_pixels, care: spec.care },
+            decode: spec.decode,
             order,
             values,
         }
@@ -116,7 +118,11 @@ impl ImagePlan {
         let payload = &sample.record.payload;
         let ImageScratch { decoded, turned, resized, resizer } = scratch;
         let (seen, geometry) = self.look(sample)?;
-        let source = decode::decode(&sample.media, payload, self.bounds, decoded)?;
+        let shrink = match (&sample.media, self.decode) {
+            (Media::Jpeg, DecodeDetail::Scaled) => geometry.most_shrink(),
+            _ => 1,
+        };
+        let source = decode::decode(&sample.media, payload, self.bounds, shrink, decoded)?;
         if source.is_damaged {
             sample.damage.found();
         }
@@ -135,6 +141,8 @@ impl ImagePlan {
         let pixels: &[u8] = if geometry.is_identity() {
             pixels
         } else {
+            let flips = orient::flips(seen.orientation);
+            let region = geometry.shrunk_source(shrink, (from_width, from_height), flips);
             let [width, height] = geometry.inner;
             resized.resize(width as usize * height as usize * channels.count(), 0);
             let kind = match channels {
@@ -146,9 +154,7 @@ impl ImagePlan {
                 .and_then(|from| {
                     let mut to = fir::images::Image::from_slice_u8(width, height, resized, kind)
                         .map_err(|error| error.to_string())?;
-                    resizer
-                        .resize(&from, &mut to, &self.options(&geometry))
-                        .map_err(|error| error.to_string())
+                    resizer.resize(&from, &mut to, &self.options(region)).map_err(|error| error.to_string())
                 })
                 .map_err(|error| undecodable(format!("the image cannot be resized: {error}")))?;
             resized
@@ -157,7 +163,7 @@ impl ImagePlan {
         Ok(geometry.placement)
     }
 
-    fn options(&self, geometry: &Geometry) -> fir::ResizeOptions {
+    fn options(&self, [left, top, width, height]: [f64; 4]) -> fir::ResizeOptions {
         let filter = match self.resize {
             Resize::Stretch(filter) | Resize::Fit { filter, .. } | Resize::CenterCrop(filter) => filter,
             Resize::Exact => Filter::Nearest,
@@ -167,7 +173,6 @@ impl ImagePlan {
             Filter::Bilinear => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
             Filter::Bicubic => fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom),
         };
-        let [left, top, width, height] = geometry.source;
         fir::ResizeOptions::new().resize_alg(algorithm).crop(left, top, width, height)
     }
 

@@ -20,6 +20,16 @@ pub(super) fn turned_size((width, height): (u32, u32), orientation: Orientation)
     if is_sideways(orientation) { (height, width) } else { (width, height) }
 }
 
+/// True for each axis of the turned image that begins at the source's last column or row.
+pub(super) fn flips(orientation: Orientation) -> (bool, bool) {
+    match orientation {
+        Orientation::NoTransforms | Orientation::Rotate90FlipH => (false, false),
+        Orientation::FlipHorizontal | Orientation::Rotate90 => (true, false),
+        Orientation::FlipVertical | Orientation::Rotate270 => (false, true),
+        Orientation::Rotate180 | Orientation::Rotate270FlipH => (true, true),
+    }
+}
+
 /// Copies `from`, of that size, to `to`, rotated upright.
 pub(super) fn turn(
     from: &[u8],

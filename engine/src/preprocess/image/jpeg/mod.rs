@@ -32,9 +32,14 @@ pub(super) fn look(payload: &[u8]) -> Result<JpegHeader<'_>, Fault> {
     Ok(JpegHeader { size: (frame.width, frame.height), exif, bytes })
 }
 
-/// Decodes a file that [`look`] has accepted. A damaged file is refused, or with `accept` decoded as far as libjpeg
+/// Decodes a file that [`look`] has accepted, at one `shrink`th of its size each way: 1, 2, 4 or 8. A damaged file is refused, or with `accept` decoded as far as libjpeg
 /// can.
-pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Result<Pixels, Fault> {
+pub(super) fn decode(
+    payload: &[u8],
+    shrink: u32,
+    accept: bool,
+    buffer: &mut Vec<u8>,
+) -> Result<Pixels, Fault> {
     let walked = markers::walk(payload).map_err(refused)?;
     let size = (walked.head.frame.width, walked.head.frame.height);
     let damage = walked.damage;
@@ -42,10 +47,10 @@ pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Resu
         return Err(damaged(why));
     }
     let mut is_damaged = damage.is_some();
-    let colors = match turbo::decode(&walked.bytes, size, true, buffer) {
+    let colors = match turbo::decode(&walked.bytes, size, shrink, true, buffer) {
         Err(DecodeFailure::Warning(first, _)) if accept => {
             is_damaged = true;
-            match turbo::decode(&walked.bytes, size, false, buffer) {
+            match turbo::decode(&walked.bytes, size, shrink, false, buffer) {
                 Ok(colors) => colors,
                 // The same warning again means that libjpeg reached the end; had it given up, it would report that.
                 Err(DecodeFailure::Warning(again, Some(colors))) if again == first => colors,
@@ -66,7 +71,7 @@ pub(super) fn decode(payload: &[u8], accept: bool, buffer: &mut Vec<u8>) -> Resu
             Channels::Rgb
         }
     };
-    Ok(Pixels { size, channels, is_damaged })
+    Ok(Pixels { size: turbo::shrunk(size, shrink), channels, is_damaged })
 }
 
 /// Converts four inks to red, green and blue in place, as Pillow does.

@@ -48,7 +48,8 @@ pub(super) enum DecodeFailure {
 }
 
 /// Decodes into `buffer`, which is resized to the pixels. `size` is the size that the caller has read from the file's
-/// header and accepted: another is refused. With `stop` the first warning ends decoding.
+/// header and accepted: another is refused. `shrink` divides it (see [`shrunk`]). With `stop` the first warning ends
+/// decoding.
 ///
 /// Each file has its own decompressor: libjpeg keeps tables from one file to the next, so a file without tables would
 /// be decoded with the tables of the file before. The DCT is libjpeg's accurate one and chroma is interpolated: the
@@ -56,10 +57,17 @@ pub(super) enum DecodeFailure {
 pub(super) fn decode(
     jpeg: &[u8],
     size: (u32, u32),
+    shrink: u32,
     stop: bool,
     buffer: &mut Vec<u8>,
 ) -> Result<Colors, DecodeFailure> {
-    Turbo::new().ok_or_else(|| DecodeFailure::Fatal("Out of memory".into()))?.decode(jpeg, size, stop, buffer)
+    let turbo = Turbo::new().ok_or_else(|| DecodeFailure::Fatal("Out of memory".into()));
+    turbo?.decode(jpeg, size, shrink, stop, buffer)
+}
+
+/// The size of a file's pixels if they are decoded at one `shrink`th each way, as libjpeg rounds it.
+pub(super) fn shrunk((width, height): (u32, u32), shrink: u32) -> (u32, u32) {
+    (width.div_ceil(shrink.max(1)), height.div_ceil(shrink.max(1)))
 }
 
 /// A decompressor.
@@ -80,6 +88,7 @@ impl Turbo {
         &mut self,
         jpeg: &[u8],
         size: (u32, u32),
+        shrink: u32,
         stop: bool,
         buffer: &mut Vec<u8>,
     ) -> Result<Colors, DecodeFailure> {
@@ -96,17 +105,18 @@ impl Turbo {
             return Err(DecodeFailure::Fatal(format!("its size is {width} x {height} where it is decoded")));
         }
         let colors = self.colors();
-        let length = (size.0 as usize)
-            .checked_mul(size.1 as usize)
+        self.set_shrink(shrink)?;
+        let (width, height) = shrunk(size, shrink);
+        let length = (width as usize)
+            .checked_mul(height as usize)
             .and_then(|pixels| pixels.checked_mul(colors.step()))
             .ok_or_else(|| DecodeFailure::Fatal("its pixels are more than can be addressed".into()))?;
         buffer.resize(length, 0);
         // SAFETY: the handle is valid, and libjpeg reads `jpeg.len()` bytes. It parses the same bytes again and so
-        // finds the same size. This handle has neither a scaling factor nor a crop, so that it writes `height` rows
-        // of
-        // `width` pixels of `step` bytes, one after the other since the pitch is 0: `length` bytes, which `buffer`
-        // has. It
-        // leaves by longjmp within C frames only.
+        // finds the same size. The handle has no crop, and its scaling factor is 1/`shrink`: `set_shrink` has failed
+        // otherwise. So it writes `height` rows of `width` pixels of `step` bytes (TJSCALED rounds up, as `shrunk`
+        // does), one after the other since the pitch is 0: `length` bytes, which `buffer` has. It leaves by longjmp
+        // within C frames only.
         let done = unsafe {
             raw::tj3Decompress8(
                 self.handle(),
@@ -118,6 +128,14 @@ impl Turbo {
             )
         };
         if done == 0 { Ok(colors) } else { Err(self.failure(Some(colors))) }
+    }
+
+    /// Sets the scaling factor to one `shrink`th. Fails if libjpeg does not have it.
+    fn set_shrink(&mut self, shrink: u32) -> Result<(), DecodeFailure> {
+        let factor = raw::tjscalingfactor { num: 1, denom: shrink as c_int };
+        // SAFETY: the handle is valid; an unknown factor is answered with an error and changes nothing.
+        let set = unsafe { raw::tj3SetScalingFactor(self.handle(), factor) };
+        if set == 0 { Ok(()) } else { Err(self.failure(None)) }
     }
 
     /// The colours of the last file.

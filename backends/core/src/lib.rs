@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::LoadModel;
+use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 
@@ -156,4 +157,20 @@ pub fn check_inputs(model: &LoadModel, inputs: &[Tensor]) -> Result<Extents, Bac
             .map_err(|mismatch| refuse(mismatch.to_string()))?;
     }
     Ok(extents)
+}
+
+/// Checks the outputs of a run against the signature, and passes them on. `extents` are those that [`check_inputs`] has learned.
+///
+/// # Errors
+/// The first output whose type or shape differs from the signature.
+pub fn checked_outputs(
+    model: &LoadModel,
+    mut extents: Extents,
+    outputs: Vec<Tensor>,
+) -> Result<Vec<Tensor>, BackendError> {
+    check_outputs(&model.signature, &mut extents, &outputs).map_err(|mismatch| BackendError::Run {
+        model: named(model),
+        message: format!("{mismatch}; the model file and its model.toml do not agree"),
+    })?;
+    Ok(outputs)
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use lockstep_backend::{BackendError, Interrupt, Model, check_inputs, named, verify_file, warm_up};
+use lockstep_backend::{
+    BackendError, Interrupt, Model, check_inputs, checked_outputs, named, verify_file, warm_up,
+};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
-use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::tensor::Tensor;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
@@ -81,17 +82,11 @@ impl OnnxModel {
 
 impl Model for OnnxModel {
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
-        let mut extents = check_inputs(&self.model, inputs)?;
+        let extents = check_inputs(&self.model, inputs)?;
         let outputs = self
             .forward(inputs)
             .map_err(|message| BackendError::Run { model: named(&self.model), message })?;
-        check_outputs(&self.model.signature, &mut extents, &outputs).map_err(|mismatch| {
-            BackendError::Run {
-                model: named(&self.model),
-                message: format!("{mismatch}; the model file and its model.toml do not agree"),
-            }
-        })?;
-        Ok(outputs)
+        checked_outputs(&self.model, extents, outputs)
     }
 
     fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {

@@ -1,8 +1,7 @@
 //! A package on the thread that loaded it.
 
-use lockstep_backend::{BackendError, Model, check_inputs, named, verify_file, warm_up};
+use lockstep_backend::{BackendError, Model, check_inputs, checked_outputs, named, verify_file, warm_up};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
-use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::tensor::Tensor;
 use lockstep_torch::{Staged, ready_thread, shortened, to_host};
 
@@ -48,17 +47,11 @@ impl Pt2Model {
 
 impl Model for Pt2Model {
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
-        let mut extents = check_inputs(&self.model, inputs)?;
+        let extents = check_inputs(&self.model, inputs)?;
         let outputs = self
             .forward(inputs)
             .map_err(|message| BackendError::Run { model: named(&self.model), message })?;
-        check_outputs(&self.model.signature, &mut extents, &outputs).map_err(|mismatch| {
-            BackendError::Run {
-                model: named(&self.model),
-                message: format!("{mismatch}; the model file and its model.toml do not agree"),
-            }
-        })?;
-        Ok(outputs)
+        checked_outputs(&self.model, extents, outputs)
     }
 
     fn device(&self) -> &str {

@@ -1,9 +1,7 @@
 //! A TorchScript model on the thread that loaded it.
 
-use lockstep_backend::{BackendError, Model, check_inputs, named, verify_file, warm_up};
+use lockstep_backend::{BackendError, Model, check_inputs, checked_outputs, named, verify_file, warm_up};
 use lockstep_engine::infer::load_model::LoadModel;
-use lockstep_engine::infer::rows::check_outputs;
-use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 use tch::{CModule, IValue, TchError};
 
@@ -69,14 +67,9 @@ impl TorchModel {
 
 impl Model for TorchModel {
     fn run(&mut self, inputs: &mut [Tensor]) -> Result<Vec<Tensor>, BackendError> {
-        let mut extents = check_inputs(&self.model, inputs)?;
+        let extents = check_inputs(&self.model, inputs)?;
         let outputs = self.forward(inputs).map_err(|error| self.error(&error))?;
-        let signature: &Signature = &self.model.signature;
-        check_outputs(signature, &mut extents, &outputs).map_err(|mismatch| BackendError::Run {
-            model: named(&self.model),
-            message: format!("{mismatch}; the model file and its model.toml do not agree"),
-        })?;
-        Ok(outputs)
+        checked_outputs(&self.model, extents, outputs)
     }
 
     fn device(&self) -> &str {

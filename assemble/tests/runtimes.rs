@@ -9,7 +9,6 @@ use std::process::Command;
 use lockstep_assemble::backends_for;
 use lockstep_backend::{Model, digest_of};
 use lockstep_engine::infer::digest::FileDigest;
-use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::tensor::{DType, Tensor};
@@ -28,17 +27,7 @@ fn shipped(name: &str) -> (String, LoadModel) {
     let folder = root().join("models").join(name).join("1");
     let text = std::fs::read_to_string(folder.join("model.toml")).expect("model.toml");
     let manifest = Manifest::parse(&text).expect("a good model.toml");
-    let model = LoadModel {
-        name: name.to_owned(),
-        version: "1".to_owned(),
-        file: folder.join(manifest.file.expect("a file")),
-        sha256: manifest.sha256,
-        signature: manifest.signature,
-        device: Device::Cpu,
-        threads: 1,
-        warm_up: Vec::new(),
-        extents: Extents::default(),
-    };
+    let model = manifest.model(&folder, name, "1");
     (manifest.backend, model)
 }
 

@@ -88,17 +88,7 @@ fn find(repository: &Path, name: &str) -> Result<(String, LoadModel), Failure> {
             extents.set(name, NAMED);
         }
     }
-    let model = LoadModel {
-        name: name.to_owned(),
-        version: "1".to_owned(),
-        file: folder.join(manifest.file.unwrap_or_default()),
-        sha256: manifest.sha256,
-        signature: manifest.signature,
-        device: Device::Cpu,
-        threads: 1,
-        warm_up: vec![1],
-        extents,
-    };
+    let model = LoadModel { warm_up: vec![1], extents, ..manifest.model(&folder, name, "1") };
     Ok((manifest.backend, model))
 }
 

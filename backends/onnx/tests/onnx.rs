@@ -18,21 +18,11 @@ fn folder() -> PathBuf {
 
 fn voice() -> LoadModel {
     let text = std::fs::read_to_string(folder().join("model.toml")).expect("model.toml");
-    LoadModel {
-        name: "voice-onnx".to_owned(),
-        version: "1".to_owned(),
-        file: folder().join("model.onnx"),
-        sha256: None,
-        signature: Manifest::parse(&text).expect("a good model.toml").signature,
-        device: Device::Cpu,
-        threads: 1,
-        warm_up: vec![1, 3],
-        extents: {
-            let mut extents = Extents::default();
-            extents.set("n", 2);
-            extents
-        },
-    }
+    let manifest = Manifest::parse(&text).expect("a good model.toml");
+    let mut extents = Extents::default();
+    extents.set("n", 2);
+    // Tests change the file.
+    LoadModel { sha256: None, warm_up: vec![1, 3], extents, ..manifest.model(&folder(), "voice-onnx", "1") }
 }
 
 fn load(model: &LoadModel) -> Box<dyn Model> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_pt2::Pt2Backend;
@@ -17,19 +17,11 @@ fn folder() -> PathBuf {
 
 fn voice() -> LoadModel {
     let text = std::fs::read_to_string(folder().join("model.toml")).expect("model.toml");
+    let manifest = Manifest::parse(&text).expect("a good model.toml");
     let mut extents = Extents::default();
     extents.set("n", 2);
-    LoadModel {
-        name: "voice-pt2".to_owned(),
-        version: "1".to_owned(),
-        file: folder().join("model.pt2"),
-        sha256: None,
-        signature: Manifest::parse(&text).expect("a good model.toml").signature,
-        device: Device::Cpu,
-        threads: 1,
-        warm_up: vec![1, 3],
-        extents,
-    }
+    // Tests change the file.
+    LoadModel { sha256: None, warm_up: vec![1, 3], extents, ..manifest.model(&folder(), "voice-pt2", "1") }
 }
 
 fn load(model: &LoadModel) -> Box<dyn Model> {

@@ -1,9 +1,13 @@
 //! Reads `models/<name>/<version>/model.toml`: the model's backend, file, origin and signature. It reports all errors
 //! at once, each with what would be right.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use crate::infer::digest::FileDigest;
+use crate::infer::extents::Extents;
+use crate::infer::load_model::{Device, LoadModel};
 use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
 use crate::tensor::DType;
 
@@ -143,6 +147,22 @@ impl Manifest {
             origin: file.origin,
             signature,
         })
+    }
+
+    /// The model of a version's folder, to be loaded on the CPU with one thread, without warm-up and without known extents. The
+    /// folder stands for the file of a built-in model.
+    pub fn model(&self, folder: &Path, name: &str, version: &str) -> LoadModel {
+        LoadModel {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            file: self.file.as_ref().map_or_else(|| folder.to_owned(), |file| folder.join(file)),
+            sha256: self.sha256,
+            signature: self.signature.clone(),
+            device: Device::Cpu,
+            threads: 1,
+            warm_up: Vec::new(),
+            extents: Extents::default(),
+        }
     }
 }
 

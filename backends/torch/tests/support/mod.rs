@@ -7,7 +7,7 @@ use std::process::Command;
 
 use lockstep_backend::{Backend, Model};
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::tensor::Tensor;
 use lockstep_torch::TorchBackend;
@@ -25,17 +25,7 @@ pub fn model(name: &str, extents: &[(&str, usize)]) -> LoadModel {
     for (name, extent) in extents {
         known.set(name, *extent);
     }
-    LoadModel {
-        name: name.to_owned(),
-        version: "1".to_owned(),
-        file: folder.join(manifest.file.expect("a file")),
-        sha256: manifest.sha256,
-        signature: manifest.signature,
-        device: Device::Cpu,
-        threads: 1,
-        warm_up: Vec::new(),
-        extents: known,
-    }
+    LoadModel { extents: known, ..manifest.model(&folder, name, "1") }
 }
 
 pub fn load(model: &LoadModel) -> Box<dyn Model> {

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use lockstep_engine::infer::check::{StepPart, check_known};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
-use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
 use lockstep_engine::infer::step::{Binding, Care, Step};
-use lockstep_engine::position::InputId;
 use toml::de::DeValue;
 
 use super::batching::{MOST, batch};
@@ -16,7 +14,6 @@ use super::device::device;
 use super::inputs::{Inputs, check_name};
 use super::kinds::{count, list, path, shown, string};
 use super::models::{Describe, Repository, RepositoryModel, find};
-use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 use super::scaling::MOST_INSTANCES;
 use super::supervision::{care, like_its_model};
@@ -146,6 +143,7 @@ fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
     inputs.names().into_iter().filter_map(from).collect()
 }
 
+mod bindings;
 mod unfitted;
 
 struct StepReader<'a, 'd> {
@@ -208,190 +206,5 @@ impl StepReader<'_, '_> {
             care: draft.care.clone(),
         };
         Some(ReadStep { step, is_bound, is_shown })
-    }
-
-    fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {
-        let wanted = || signature.inputs.iter().map(|spec| spec.name.as_str());
-        let example = format!(
-            "[{}.inputs] with one entry for each of the model's inputs: {}",
-            step.path(),
-            listed(wanted())
-        );
-        let Some(section) = step.required_table("inputs", &example) else {
-            return signature.inputs.iter().map(|_| None).collect();
-        };
-        let mut extents = Extents::default();
-        let bindings: Vec<Option<Binding>> = signature
-            .inputs
-            .iter()
-            .map(|spec| {
-                if !section.has(&spec.name) {
-                    let hint = remedy(spec, signature);
-                    section.wrong(
-                        &spec.name,
-                        format!("is missing, and the model takes {} as {spec}; write {hint}", spec.name),
-                    );
-                    return None;
-                }
-                let binding = section.named(&spec.name)?;
-                let read = self.binding(&binding, spec, signature, &mut extents);
-                binding.finish();
-                read
-            })
-            .collect();
-        section.finish();
-        let stateful = bindings.iter().any(|binding| matches!(binding, Some(Binding::State { .. })));
-        if stateful && self.inputs.is_some_and(|inputs| inputs.align.revise.revises()) {
-            section.wrong_here(
-                "carries state from bundle to bundle, so no bundle may pass it twice, but [align] has allowed_lateness or \
-                 emit = \"early-and-final\"; remove those, or write { zeros = true } instead of carry",
-            );
-        }
-        let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
-        if stateful && chained {
-            section.wrong_here(
-                "carries state from bundle to bundle in the order of event time, but also takes from another step, \
-                 whose batches do not keep that order; take from inputs only, or write { zeros = true } instead of \
-                 carry",
-            );
-        }
-        bindings
-    }
-
-    fn binding(
-        &self,
-        section: &Section<'_>,
-        spec: &TensorSpec,
-        signature: &Signature,
-        extents: &mut Extents,
-    ) -> Option<Binding> {
-        match section.one_of(&["from", "carry", "zeros"], &remedy(spec, signature))? {
-            "from" => {
-                let from = section.optional("from", string)?;
-                match from.split_once('.') {
-                    Some((step, output)) => self.bind_output(section, spec, &from, step, output),
-                    None => self.bind_input(section, spec, &from, extents),
-                }
-            }
-            "carry" => {
-                let name = section.optional("carry", string)?;
-                let names = || signature.outputs.iter().map(|spec| spec.name.as_str());
-                let Some(output) = names().position(|other| other == name) else {
-                    let hint = did_you_mean(&name, names());
-                    section.wrong(
-                        "carry",
-                        format!("{name:?} is no output of the model{hint} (outputs: {})", listed(names())),
-                    );
-                    return None;
-                };
-                let declared =
-                    signature.state.iter().any(|state| state.input == spec.name && state.output == name);
-                if !declared {
-                    section.wrong(
-                        "carry",
-                        format!(
-                            "{name:?} is no state: the model's model.toml has no [[state]] with input = {:?} and output = \
-                             {name:?}; write {}",
-                            spec.name,
-                            remedy(spec, signature)
-                        ),
-                    );
-                }
-                Some(Binding::State { output })
-            }
-            _ => {
-                if section.optional("zeros", super::kinds::boolean)? {
-                    Some(Binding::Zeros)
-                } else {
-                    section.wrong("zeros", "is false; write true, or another binding");
-                    None
-                }
-            }
-        }
-    }
-
-    fn bind_input(
-        &self,
-        section: &Section<'_>,
-        spec: &TensorSpec,
-        from: &str,
-        extents: &mut Extents,
-    ) -> Option<Binding> {
-        let (place, preprocess) = self.made_of(section, from)?;
-        let (dtype, row) = tensors::row_of(&preprocess);
-        let row: Vec<Option<usize>> = row.into_iter().map(Some).collect();
-        if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
-            section.wrong_here(mismatch.to_string());
-        }
-        Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess })
-    }
-
-    fn bind_output(
-        &self,
-        section: &Section<'_>,
-        spec: &TensorSpec,
-        from: &str,
-        step: &str,
-        output: &str,
-    ) -> Option<Binding> {
-        let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
-        let Some(draft) = steps().position(|name| name == step) else {
-            let hint = did_you_mean(step, steps());
-            section
-                .wrong("from", format!("{from:?} names no step {step:?}{hint} (steps: {})", listed(steps())));
-            return None;
-        };
-        let source = &self.drafts.get(draft)?.found.as_ref()?.signature;
-        let names = || source.outputs.iter().map(|spec| spec.name.as_str());
-        let Some(place) = names().position(|name| name == output) else {
-            let hint = did_you_mean(output, names());
-            section.wrong(
-                "from",
-                format!(
-                    "{from:?} is unknown: {step} has no output {output:?}{hint} (outputs: {})",
-                    listed(names())
-                ),
-            );
-            return None;
-        };
-        let gives = source.outputs.get(place)?;
-        let row = |spec: &TensorSpec| -> Vec<Option<usize>> {
-            let batch = spec.batch_axis();
-            let rest = spec.shape.iter().enumerate().filter(|(axis, _)| Some(*axis) != batch);
-            rest.map(|(_, dim)| if let Dim::Fixed(extent) = dim { Some(*extent) } else { None }).collect()
-        };
-        let (have, want) = (row(gives), row(spec));
-        let fits = gives.dtype == spec.dtype
-            && have.len() == want.len()
-            && have.iter().zip(&want).all(|(a, b)| a.is_none() || b.is_none() || a == b);
-        if gives.batch_axis().is_none() {
-            section.wrong(
-                "from",
-                format!(
-                    "{from:?} is {gives}, which has no row for each bundle; take an output with a batch axis"
-                ),
-            );
-        } else if !fits {
-            section.wrong(
-                "from",
-                format!(
-                    "{from:?} is {gives}, but the model's input {} takes {spec}; take an output of that type and \
-                     shape",
-                    spec.name
-                ),
-            );
-        }
-        Some(Binding::Output { step: *self.place.get(&draft)?, output: place })
-    }
-}
-
-/// The text to write for an input of a model.
-fn remedy(spec: &TensorSpec, signature: &Signature) -> String {
-    match signature.state.iter().find(|state| state.input == spec.name) {
-        Some(state) => format!(
-            "{0} = {{ carry = {1:?} }} to carry it from bundle to bundle, or {0} = {{ zeros = true }}",
-            spec.name, state.output
-        ),
-        None => format!("{} = {{ from = \"…\" }} with an input or a step's output", spec.name),
     }
 }

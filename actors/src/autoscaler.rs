@@ -24,7 +24,7 @@ use crate::heartbeat::Heartbeat;
 use crate::load::Load;
 use crate::memory;
 use crate::status::{ALIGN_PREFIX, Status};
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 /// The period of decisions: Kafka's client reports the ends of partitions as often.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(crate) struct Measured<'a> {
     pub(crate) load: Load,
     pub(crate) budget: Budget,
     pub(crate) status: Arc<Status>,
-    pub(crate) steps: Vec<Arc<StepRuntime>>,
+    pub(crate) steps: Vec<Arc<UnitRuntime>>,
 }
 
 /// Compares the load with the scaling policy and sets desired numbers.
@@ -47,7 +47,7 @@ pub(crate) struct Autoscaler {
     /// The heartbeats of the shards at the last check, and the working time of shards that have ended.
     shards: Vec<Arc<Heartbeat>>,
     gone: Duration,
-    steps: Vec<Arc<StepRuntime>>,
+    steps: Vec<Arc<UnitRuntime>>,
     /// One entry per step: the least memory of the machine that one more instance takes.
     sizes: Vec<Option<u64>>,
     instances: BTreeMap<Scaled, Arc<Instances>>,
@@ -64,7 +64,7 @@ impl Autoscaler {
         let memory = memory::free().map(|bytes| bytes.saturating_sub(budget.limit()));
         let sizes = steps.iter().map(|runtime| size(runtime)).collect();
         let counts =
-            |step: &Arc<StepRuntime>| (Scaled::Instances(step.index), status.instances_of(&step.step.name));
+            |unit: &Arc<UnitRuntime>| (Scaled::Instances(unit.index()), status.instances_of(unit.id.step()));
         Self {
             instances: steps.iter().map(counts).collect(),
             law: Law::new(pipeline.scaling.clone(), MachineResources { cores, memory }),
@@ -110,7 +110,7 @@ impl Autoscaler {
         self.report_ages(&ages);
         for stage in &mut measures.stages {
             if let Scaled::Instances(step) = stage.what {
-                let runtime = self.steps.iter().find(|runtime| runtime.index == step);
+                let runtime = self.steps.iter().find(|runtime| runtime.index() == step);
                 let share = runtime.and_then(|runtime| runtime.share_in_full());
                 stage.full_cost = stage.cost.zip(share).map(|(cost, share)| cost * share);
             }
@@ -161,9 +161,9 @@ impl Autoscaler {
     }
 
     /// Returns the current number of instances of a step.
-    fn present(&self, runtime: &StepRuntime) -> usize {
-        let counts = self.instances.get(&Scaled::Instances(runtime.index));
-        counts.map(|counts| counts.current()).filter(|count| *count > 0).unwrap_or(runtime.step.instances)
+    fn present(&self, runtime: &UnitRuntime) -> usize {
+        let counts = self.instances.get(&Scaled::Instances(runtime.index()));
+        counts.map(|counts| counts.current()).filter(|count| *count > 0).unwrap_or(runtime.spec().instances)
     }
 
     fn work(&self) -> Vec<StageWork> {
@@ -177,14 +177,14 @@ impl Autoscaler {
             bytes: None,
         };
         let steps = self.steps.iter().zip(&self.sizes).map(|(runtime, size)| StageWork {
-            what: Scaled::Instances(runtime.index),
-            name: format!("instances of {}", runtime.step.name).into(),
+            what: Scaled::Instances(runtime.index()),
+            name: format!("instances of {}", runtime.spec().name).into(),
             count: self.present(runtime),
             busy: runtime.busy(),
             full_cost: None,
-            cores: match runtime.step.model.device {
+            cores: match runtime.unit.model.device {
                 Device::Cuda(_) => 0.0,
-                Device::Auto | Device::Cpu => runtime.step.model.threads as f64,
+                Device::Auto | Device::Cpu => runtime.unit.model.threads as f64,
             },
             bytes: *size,
         });
@@ -194,8 +194,8 @@ impl Autoscaler {
 
 /// Returns the least memory of the machine that one more instance takes: the size of its weights in the file. A device's memory
 /// is not counted: loading fails when none is left.
-fn size(runtime: &StepRuntime) -> Option<u64> {
-    let model = &runtime.step.model;
+fn size(runtime: &UnitRuntime) -> Option<u64> {
+    let model = &runtime.unit.model;
     match model.device {
         Device::Cuda(_) => None,
         Device::Auto | Device::Cpu => std::fs::metadata(&model.file).ok().map(|file| file.len()),

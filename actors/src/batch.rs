@@ -18,7 +18,7 @@ use crate::mailbox::Credit;
 use crate::message::{Batch, BatchMessage, Order, QueuedBundle};
 use crate::panic_text::panic_text;
 use crate::stage_actor::{Outbox, Stage};
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 mod batch_queue;
 mod instance_pool;
@@ -34,7 +34,7 @@ pub type PrepareBatch =
 
 /// The batch stage of one step.
 pub struct BatchStage {
-    runtime: Arc<StepRuntime>,
+    runtime: Arc<UnitRuntime>,
     prepare: PrepareBatch,
     pool: InstancePool,
     queues: Vec<BatchQueue>,
@@ -63,9 +63,9 @@ impl BatchStage {
     /// When the system gives no thread.
     pub fn start(parts: PoolParts, prepare: PrepareBatch) -> std::io::Result<(Self, Vec<FirstInstance>)> {
         let runtime = parts.runtime.clone();
-        let count = runtime.step.instances;
+        let count = runtime.spec().instances;
         let (mut pool, mut first) = (InstancePool::new(parts), Vec::new());
-        let (queues, each) = if runtime.step.is_stateful() { (count, 1) } else { (1, count) };
+        let (queues, each) = if runtime.spec().is_stateful() { (count, 1) } else { (1, count) };
         let (mut senders, mut shared) = (Vec::new(), None);
         for _ in 0..queues {
             let (to, from) = orders();
@@ -73,7 +73,7 @@ impl BatchStage {
                 first.push(pool.first(from.clone())?);
             }
             senders.push(to);
-            shared = Some(from).filter(|_| !runtime.step.is_stateful());
+            shared = Some(from).filter(|_| !runtime.spec().is_stateful());
         }
         pool.publish_count();
         let mut stage = Self {
@@ -96,7 +96,7 @@ impl BatchStage {
     }
 
     fn add_queue(&mut self, to: Sender<Order>, instances: usize) {
-        let step = &self.runtime.step;
+        let step = self.runtime.spec();
         let mut queue = BatchQueue::new(self.next_queue, &step.batch, step.is_stateful(), to, instances);
         self.next_queue += 1;
         if self.is_flushed {
@@ -144,12 +144,12 @@ impl BatchStage {
             }
             let Some(slot) = queue.held.pop() else { return };
             let waiting = queue.batcher.cut(now);
-            telemetry::batch_chosen(&self.runtime.step.name, queue.batcher.chosen(), &costs.model);
+            telemetry::batch_chosen(&self.runtime.id, queue.batcher.chosen(), &costs.model);
             let (runtime, prepare) = (self.runtime.clone(), self.prepare.clone());
             let place = queue.place();
             let failures = self.pool.failures().clone();
             rayon::spawn(move || {
-                let name = &runtime.step.name;
+                let name = &runtime.spec().name;
                 let batch = or_report(&failures, name, || prepare(waiting, now, slot));
                 place.fill(batch.map(Order::Batch));
             });

@@ -12,7 +12,7 @@ use lockstep_engine::preprocess::{Placement, RowInfo, rows};
 use lockstep_engine::tensor::Tensor;
 
 use crate::panic_text::panic_text;
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 mod row;
 
@@ -25,21 +25,22 @@ pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
 ///
 /// # Errors
 /// The rows that cannot be filled, in ascending order.
-pub(crate) fn fill(runtime: &StepRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, StepFailure)>> {
+pub(crate) fn fill(runtime: &UnitRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, StepFailure)>> {
     let count = jobs.len();
     let mut placements = vec![None; count];
-    let mut tensors = Vec::with_capacity(runtime.step.bindings.len());
+    let mut tensors = Vec::with_capacity(runtime.spec().bindings.len());
     let mut failures: Vec<(usize, StepFailure)> = Vec::new();
-    let specs = &runtime.step.model.signature.inputs;
-    for ((binding, spec), preprocessor) in runtime.step.bindings.iter().zip(specs).zip(&runtime.preprocessors)
+    let specs = &runtime.unit.model.signature.inputs;
+    for ((binding, spec), preprocessor) in
+        runtime.spec().bindings.iter().zip(specs).zip(&runtime.step.preprocessors)
     {
         tensors.push(match binding {
             Binding::Input { input, .. } => {
                 let Some(preprocessor) = preprocessor else { continue };
                 let shape = batch_shape(spec, preprocessor.shape(), count);
                 let mut tensor = runtime.tensors.take(preprocessor.dtype(), &shape);
-                let name = runtime.inputs.get(input.index()).map_or("?", String::as_str);
-                let maker = RowMaker { input: *input, name, preprocessor, decoding: &runtime.decoding };
+                let name = runtime.step.inputs.get(input.index()).map_or("?", String::as_str);
+                let maker = RowMaker { input: *input, name, preprocessor, decoding: &runtime.step.decoding };
                 let outcomes = maker.fill(rows(&mut tensor), jobs);
                 for (row, outcome) in outcomes.into_iter().enumerate() {
                     match outcome {

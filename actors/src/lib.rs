@@ -43,6 +43,7 @@ pub mod step_runtime;
 pub mod stop;
 pub mod supervise;
 pub mod tensor_pool;
+mod unit_runtime;
 
 pub use failure::PipelineFailure;
 pub use observer::{Observer, SharedObserver, Unobserved};

@@ -9,12 +9,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::fill::{fill, fill_or_blame};
 use crate::message::{Batch, QueuedBundle};
 use crate::route::{Onward, Routes};
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 /// Prepares a batch. Bundles that cannot be prepared are reported as failed and the others go on without them. Returns
 /// `None` if no bundle is left.
 pub fn prepare(
-    runtime: &StepRuntime,
+    runtime: &UnitRuntime,
     routes: &Routes,
     mut waiting: Vec<QueuedBundle>,
     cut_at: Timestamp,
@@ -41,7 +41,7 @@ pub fn prepare(
                 finished_at: now,
             };
             let report = StepReport { outcome: StepOutcome::Failed(failure), timing };
-            onward.report(&failed.job, runtime.index, report, &routes.graph, now);
+            onward.report(&failed.job, runtime.index(), report, &routes.graph, now);
         }
     };
     onward.send_blocking(routes);

@@ -131,7 +131,7 @@ fn not_started(error: KafkaError) -> StartError {
 
 /// All model runtimes, for the models of a pipeline.
 pub fn backends(pipeline: &Pipeline) -> Vec<Arc<dyn Backend>> {
-    backends_for(pipeline.steps.iter().map(|step| step.model.device))
+    backends_for(pipeline.steps.iter().map(|step| step.unit.model.device))
 }
 
 /// All model runtimes, for models on these devices.

@@ -12,6 +12,7 @@ use metrics::{
 use crate::align::{Bound, Quantity};
 use crate::batch::{BatchDecision, CostModel};
 use crate::fault::{Reason, StageKind};
+use crate::infer::unit::UnitId;
 use crate::ingest::shed::Shed;
 use crate::position::PartitionId;
 use crate::publish::sink::Ended;
@@ -255,8 +256,8 @@ pub fn transaction(asked: TransactionRequest, ended: &Ended, took: Duration) {
 }
 
 /// Counts a stream whose stored state could not be restored.
-pub fn state_refused(step: &str) {
-    counter!("lockstep_states_refused_total", "step" => step.to_owned()).increment(1);
+pub fn state_refused(unit: &UnitId) {
+    counter!("lockstep_states_refused_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).increment(1);
 }
 
 /// Counts a bundle in flight that was abandoned because its records were read under an assignment that has ended.
@@ -271,13 +272,13 @@ pub fn metadata_pressure(slow: usize, paused: usize) {
 }
 
 /// Counts a batch that was run, and records its size and time.
-pub fn batch_run(step: &str, instance: usize, size: usize, busy: Duration, succeeded: bool) {
+pub fn batch_run(unit: &UnitId, instance: usize, size: usize, busy: Duration, succeeded: bool) {
     let outcome = if succeeded { "ok" } else { "failed" };
-    histogram!("lockstep_batch_size", "step" => step.to_owned()).record(size as f64);
-    counter!("lockstep_model_batches_total", "step" => step.to_owned(), "outcome" => outcome).increment(1);
+    histogram!("lockstep_batch_size", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).record(size as f64);
+    counter!("lockstep_model_batches_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned(), "outcome" => outcome).increment(1);
     // The facade's counters take whole numbers only, and the convention asks for seconds: so it is a gauge that only
     // grows.
-    gauge!("lockstep_model_busy_seconds_total", "step" => step.to_owned(), "instance" => instance.to_string())
+    gauge!("lockstep_model_busy_seconds_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned(), "instance" => instance.to_string())
         .increment(busy.as_secs_f64());
 }
 
@@ -297,37 +298,38 @@ pub fn restarted(who: &str) {
 }
 
 /// Counts a model call that did not return in time.
-pub fn abandoned(step: &str) {
-    counter!("lockstep_instances_abandoned_total", "step" => step.to_owned()).increment(1);
+pub fn abandoned(unit: &UnitId) {
+    counter!("lockstep_instances_abandoned_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).increment(1);
 }
 
 /// Counts a split batch; `reason` is `failure` or `memory`.
-pub fn batch_split(step: &str, reason: &'static str) {
-    counter!("lockstep_batches_split_total", "step" => step.to_owned(), "reason" => reason).increment(1);
+pub fn batch_split(unit: &UnitId, reason: &'static str) {
+    counter!("lockstep_batches_split_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned(), "reason" => reason).increment(1);
 }
 
 /// Sets the most bundles of a step's batches from now on.
-pub fn batch_limit(step: &str, most: usize) {
-    gauge!("lockstep_batch_limit", "step" => step.to_owned()).set(most as f64);
+pub fn batch_limit(unit: &UnitId, most: usize) {
+    gauge!("lockstep_batch_limit", "step" => unit.step().to_owned(), "version" => unit.version().to_owned())
+        .set(most as f64);
 }
 
 /// Sets the size and delay of the batch that was cut last, and the cost model of the step.
-pub fn batch_chosen(step: &str, chosen: BatchDecision, cost: &CostModel) {
+pub fn batch_chosen(unit: &UnitId, chosen: BatchDecision, cost: &CostModel) {
     let (fixed, per_item) = cost.parts();
-    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "fixed").set(fixed);
-    gauge!("lockstep_batch_cost_seconds", "step" => step.to_owned(), "part" => "item").set(per_item);
-    gauge!("lockstep_batch_chosen_size", "step" => step.to_owned()).set(chosen.size as f64);
-    gauge!("lockstep_batch_chosen_delay_seconds", "step" => step.to_owned()).set(chosen.waited.as_secs_f64());
+    gauge!("lockstep_batch_cost_seconds", "step" => unit.step().to_owned(), "version" => unit.version().to_owned(), "part" => "fixed").set(fixed);
+    gauge!("lockstep_batch_cost_seconds", "step" => unit.step().to_owned(), "version" => unit.version().to_owned(), "part" => "item").set(per_item);
+    gauge!("lockstep_batch_chosen_size", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).set(chosen.size as f64);
+    gauge!("lockstep_batch_chosen_delay_seconds", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).set(chosen.waited.as_secs_f64());
 }
 
 /// Sets the state of the circuit breaker of a step's model.
-pub fn breaker(step: &str, state: BreakerState) {
+pub fn breaker(unit: &UnitId, state: BreakerState) {
     let value = match state {
         BreakerState::Closed => 0.0,
         BreakerState::HalfOpen => 1.0,
         BreakerState::Open => 2.0,
     };
-    gauge!("lockstep_breaker_state", "step" => step.to_owned()).set(value);
+    gauge!("lockstep_breaker_state", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).set(value);
 }
 
 /// Counts a sample that was shed unread.

@@ -4,10 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::digest::FileDigest;
+use lockstep_engine::infer::extents::Extents;
+use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
+use lockstep_engine::infer::unit::ModelUnit;
+use toml::de::DeValue;
 
+use super::kinds::{shown, string};
 use super::problem::{did_you_mean, listed};
+use super::reader::Section;
 
 /// Reads the description that a model's file tells by itself. Settings know no runtimes: the caller does.
 ///
@@ -37,14 +43,56 @@ pub(super) struct RepositoryModel {
 }
 
 /// The error of a reference to a model.
-pub(super) struct LookupError {
+struct LookupError {
     /// The key of the step: `model` or `version`.
-    pub(super) key: &'static str,
-    pub(super) message: String,
+    key: &'static str,
+    message: String,
+}
+
+impl RepositoryModel {
+    /// The unit that runs this model.
+    pub(super) fn unit(&self, device: Device, threads: usize, warm_up: Vec<usize>) -> ModelUnit {
+        ModelUnit {
+            model: LoadModel {
+                name: self.name.clone(),
+                version: self.version.clone(),
+                file: self.file.clone(),
+                sha256: self.sha256,
+                signature: self.signature.clone(),
+                device,
+                threads,
+                warm_up,
+                extents: Extents::default(),
+            },
+            backend: self.backend.clone(),
+        }
+    }
+}
+
+/// The model that a step, or its fallback, names with `model` and `version`.
+pub(super) fn model(step: &Section<'_>, repository: Repository<'_>) -> Option<RepositoryModel> {
+    let version = step.optional("version", |value| match value {
+        DeValue::Integer(number) => Ok(number.to_string()),
+        _ => plain(value).and_then(|version| match version.contains(':') {
+            true => Err(format!("{} has a colon; name the version's folder without one", shown(value))),
+            false => Ok(version),
+        }),
+    });
+    let name = step.required("model", "model = \"…\" with the name of a folder of the repository", plain)?;
+    find(repository, &name, version.as_deref()).map_err(|error| step.wrong(error.key, error.message)).ok()
+}
+
+/// The name of one folder. A path could leave the repository and load any file as a model.
+fn plain(value: &DeValue<'_>) -> Result<String, String> {
+    let name = string(value)?;
+    if name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        return Err(format!("{} is no folder's name; write the name of one folder", shown(value)));
+    }
+    Ok(name)
 }
 
 /// Finds a model and reads its manifest; without a version, the one with the highest number.
-pub(super) fn find(
+fn find(
     repository: Repository<'_>,
     name: &str,
     version: Option<&str>,

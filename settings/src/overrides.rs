@@ -83,8 +83,8 @@ impl Overrides {
         if let Some(device) = &self.device {
             match parse_device(device) {
                 Some(device) => steps.iter_mut().for_each(|step| {
-                    step.model.device = device;
-                    like_its_model(&mut step.care, &step.model);
+                    step.unit.model.device = device;
+                    like_its_model(&mut step.care, &step.unit.model);
                 }),
                 None => wrong("--device", format!("is {device:?}; write auto, cpu or cuda:0")),
             }

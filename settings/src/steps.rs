@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::check::{StepPart, check_known};
-use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::infer::step::{Binding, Care, Step};
-use toml::de::DeValue;
 
 use super::batching::{MOST, batch};
 use super::device::device;
 use super::inputs::{Inputs, check_name};
-use super::kinds::{count, list, path, shown, string};
-use super::models::{Describe, Repository, RepositoryModel, find};
+use super::kinds::{count, list, path};
+use super::models::{Describe, Repository, RepositoryModel, model};
 use super::reader::Section;
 use super::scaling::MOST_INSTANCES;
 use super::supervision::{care, like_its_model};
@@ -100,8 +98,8 @@ fn check_shapes(steps: &mut [Option<ReadStep>], section: &Section<'_>) {
     }
     for (read, extents) in steps.iter_mut().zip(extents) {
         if let Some(ReadStep { step, .. }) = read {
-            step.model.extents = extents;
-            like_its_model(&mut step.care, &step.model);
+            step.unit.model.extents = extents;
+            like_its_model(&mut step.care, &step.unit.model);
         }
     }
 }
@@ -112,24 +110,6 @@ fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
     let repository = section.or("repository", default, |value| path(value).map(|path| base.join(path)));
     section.finish();
     repository
-}
-
-fn model(step: &Section<'_>, repository: Repository<'_>) -> Option<RepositoryModel> {
-    let version = step.optional("version", |value| match value {
-        DeValue::Integer(number) => Ok(number.to_string()),
-        _ => plain(value),
-    });
-    let name = step.required("model", "model = \"…\" with the name of a folder of the repository", plain)?;
-    find(repository, &name, version.as_deref()).map_err(|error| step.wrong(error.key, error.message)).ok()
-}
-
-/// The name of one folder. A path could leave the repository and load any file as a model.
-fn plain(value: &DeValue<'_>) -> Result<String, String> {
-    let name = string(value)?;
-    if name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
-        return Err(format!("{} is no folder's name; write the name of one folder", shown(value)));
-    }
-    Ok(name)
 }
 
 /// The drafts that a draft takes from, by the text of its bindings. Mistakes in them are noted later.
@@ -187,18 +167,7 @@ impl StepReader<'_, '_> {
         section.finish();
         let step = Step {
             name: draft.name.clone(),
-            model: LoadModel {
-                name: found.name.clone(),
-                version: found.version.clone(),
-                file: found.file.clone(),
-                sha256: found.sha256,
-                signature: found.signature.clone(),
-                device,
-                threads,
-                warm_up,
-                extents: Extents::default(),
-            },
-            backend: found.backend.clone(),
+            unit: found.unit(device, threads, warm_up),
             instances,
             batch,
             bindings: bindings.into_iter().collect::<Option<_>>()?,

@@ -1,8 +1,7 @@
 //! The handling of failures: `[supervision]`, and `deadline`, `tries`, `on_open_circuit` and `fallback` of a step.
 
-use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::LoadModel;
-use lockstep_engine::infer::step::{Care, Fallback, OnOpenCircuit};
+use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::step::{Care, OnOpenCircuit};
 use lockstep_engine::pipeline::Supervision;
 
 use super::kinds::{duration, positive_duration, small, word};
@@ -79,20 +78,9 @@ pub(super) fn care(
     care.on_open_circuit = match (on_open_circuit, fallback) {
         (Word::Wait, _) => OnOpenCircuit::Wait,
         (Word::DeadLetter, _) => OnOpenCircuit::DeadLetter,
-        (Word::Fallback, Some(fallback)) => OnOpenCircuit::Fallback(Box::new(Fallback {
-            backend: fallback.backend,
-            model: LoadModel {
-                name: fallback.name,
-                version: fallback.version,
-                file: fallback.file,
-                sha256: fallback.sha256,
-                signature: fallback.signature,
-                device: Default::default(),
-                threads: 1,
-                warm_up: Vec::new(),
-                extents: Extents::default(),
-            },
-        })),
+        (Word::Fallback, Some(fallback)) => {
+            OnOpenCircuit::Fallback(Box::new(fallback.unit(Device::default(), 1, Vec::new())))
+        }
         (Word::Fallback, None) => {
             if !step.has("fallback") {
                 step.wrong(

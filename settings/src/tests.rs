@@ -76,7 +76,7 @@ fn shipped_pipelines_load_with_their_settings() {
     };
     assert_eq!(length(&voice.bindings[0]), 8192);
     assert_eq!(voice.bindings[1..], [Binding::Zeros, Binding::Zeros]);
-    assert_eq!(voice.model.extents.named().get("n"), Some(&16));
+    assert_eq!(voice.unit.model.extents.named().get("n"), Some(&16));
     assert!(!voice.is_stateful());
 
     let pipeline = load(&root().join("config/voice.toml"), &Overrides::default(), &tells_nothing)
@@ -670,7 +670,7 @@ fn overrides_replace_values_of_the_file() {
     let pipeline = load_text(&shipped("voice.toml"), &overrides).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((pipeline.kafka.brokers.as_str(), pipeline.kafka.group.as_str()), ("kafka:9092", "other"));
     assert_eq!((pipeline.http, pipeline.limits.memory), (None, 64 << 20));
-    assert_eq!(pipeline.steps[0].model.device, Device::Cuda(1));
+    assert_eq!(pipeline.steps[0].unit.model.device, Device::Cuda(1));
     let wrong = Overrides { memory: Some("lots".to_owned()), http: Some("x".to_owned()), ..overrides };
     let error = load_text(&shipped("voice.toml"), &wrong).expect_err("two mistakes");
     assert_eq!(error.list().len(), 2, "{error}");

@@ -104,7 +104,7 @@ fn load_models(steps: &[Step], backends: &[Arc<dyn Backend>]) -> Vec<Result<Stri
         Ok(loaded.device().to_owned())
     };
     let one = |step: &Step| {
-        for (binding, tensor) in step.bindings.iter().zip(&step.model.signature.inputs) {
+        for (binding, tensor) in step.bindings.iter().zip(&step.unit.model.signature.inputs) {
             if let Binding::Input { preprocess, .. } = binding {
                 Preprocessor::new(preprocess).map_err(|why| format!("tensor {}: {why}", tensor.name))?;
             }
@@ -112,7 +112,7 @@ fn load_models(steps: &[Step], backends: &[Arc<dyn Backend>]) -> Vec<Result<Stri
         if let OnOpenCircuit::Fallback(fallback) = &step.care.on_open_circuit {
             load(&fallback.backend, &fallback.model)?;
         }
-        load(&step.backend, &step.model)
+        load(&step.unit.backend, &step.unit.model)
     };
     steps.iter().map(|step| one(step).map_err(|error| format!("steps.{}: {error}", step.name))).collect()
 }
@@ -159,7 +159,7 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
     }
     for (place, step) in pipeline.steps.iter().enumerate() {
         let title = if place == 0 { "steps" } else { "" };
-        let device = match (loaded.get(place), step.model.device) {
+        let device = match (loaded.get(place), step.unit.model.device) {
             (Some(device), _) => format!("on {device}"),
             (None, Device::Auto) => "on the best device".to_owned(),
             (None, Device::Cpu) => "on cpu".to_owned(),
@@ -169,16 +169,17 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
             to,
             "{title:<9} {}: {}/{} by {} {device}, {}, {} batches of up to {} within {:?}",
             step.name,
-            step.model.name,
-            step.model.version,
-            step.backend,
+            step.unit.model.name,
+            step.unit.model.version,
+            step.unit.backend,
             counted(step.instances, "instance"),
             step.batch.mode.as_str(),
             step.batch.max_size,
             step.batch.longest_delay()
         )?;
-        for (binding, spec) in step.bindings.iter().zip(&step.model.signature.inputs) {
+        for (binding, spec) in step.bindings.iter().zip(&step.unit.model.signature.inputs) {
             let row: Vec<String> = step
+                .unit
                 .model
                 .extents
                 .row(spec)
@@ -292,13 +293,14 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
         },
         Binding::Output { step: from, output } => match pipeline.steps.get(*from) {
             Some(from) => {
-                let name = from.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
+                let name =
+                    from.unit.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
                 format!("from step {}.{name}", from.name)
             }
             None => "from a step".to_owned(),
         },
         Binding::State { output } => {
-            let name = step.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
+            let name = step.unit.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
             format!("state from {name}")
         }
         Binding::Zeros => "zeros".to_owned(),

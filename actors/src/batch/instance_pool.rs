@@ -15,12 +15,12 @@ use crate::failure::Failures;
 use crate::instance_handle::{InstanceHandle, MakeInstance};
 use crate::message::{BatchMessage, LoadError, Order, PoolChange};
 use crate::stage_actor::Outbox;
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 /// The parts of a pool.
 pub struct PoolParts {
     /// The step.
-    pub runtime: Arc<StepRuntime>,
+    pub runtime: Arc<UnitRuntime>,
     /// Receives failures that end the pipeline.
     pub failures: Failures,
     /// The limit of tries to load a further model.
@@ -65,14 +65,14 @@ impl InstancePool {
     }
 
     pub(super) fn new(parts: PoolParts) -> Self {
-        let counts = parts.failures.status().instances_of(&parts.runtime.step.name);
-        let loads = Restarts::new(parts.restarts, parts.runtime.index as u64);
+        let counts = parts.failures.status().instances_of(&parts.runtime.spec().name);
+        let loads = Restarts::new(parts.restarts, parts.runtime.index() as u64);
         let (present, numbers) = (Vec::new(), BTreeSet::new());
         Self { parts, counts, present, numbers, coming: None, loads, not_before: None }
     }
 
     fn step(&self) -> &str {
-        &self.parts.runtime.step.name
+        &self.parts.runtime.spec().name
     }
 
     /// Returns the number of instances that take batches.
@@ -83,7 +83,7 @@ impl InstancePool {
     /// Publishes the current number of instances.
     pub(super) fn publish_count(&self) {
         self.counts.set_current(self.len());
-        telemetry::instances::count(self.step(), self.len());
+        telemetry::instances::count(&self.parts.runtime.id, self.len());
     }
 
     /// Creates an instance with the lowest free number.
@@ -160,7 +160,7 @@ impl InstancePool {
         self.coming = None;
         self.numbers.remove(&number);
         self.counts.load_failed(&why);
-        telemetry::instances::load_failed(self.step());
+        telemetry::instances::load_failed(&self.parts.runtime.id);
         match self.loads.failed(now) {
             RestartDecision::Again { after } => {
                 self.not_before = Some(now.after(after));
@@ -168,7 +168,7 @@ impl InstancePool {
             }
             RestartDecision::GiveUp => {
                 let RestartPolicy { most, within, .. } = *self.loads.policy();
-                self.loads = Restarts::new(self.parts.restarts, self.parts.runtime.index as u64);
+                self.loads = Restarts::new(self.parts.restarts, self.parts.runtime.index() as u64);
                 let instances = self.len();
                 tracing::error!(
                     step = self.step(),

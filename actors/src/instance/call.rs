@@ -10,7 +10,7 @@ use lockstep_engine::telemetry;
 use lockstep_engine::tensor::Tensor;
 
 use crate::panic_text::panic_text;
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 /// The failure of a call.
 pub(super) enum Failed {
@@ -26,7 +26,7 @@ pub(super) enum Failed {
 
 /// Calls a model and splits its outputs into rows.
 pub(super) fn call(
-    runtime: &StepRuntime,
+    runtime: &UnitRuntime,
     model: &mut dyn Model,
     rows: usize,
     mut tensors: Vec<Tensor>,
@@ -41,14 +41,14 @@ pub(super) fn call(
             }
         })?;
         let kept = |output: usize| runtime.kept.get(output).copied().unwrap_or(true);
-        let signature = &runtime.step.model.signature;
+        let signature = &runtime.unit.model.signature;
         let of_rows =
             split(signature, rows, &outputs, kept).map_err(|mismatch| Failed::Batch(mismatch.to_string()))?;
         runtime.tensors.give(tensors.into_iter().chain(outputs));
         Ok(of_rows)
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        telemetry::panicked(&runtime.step.name);
+        telemetry::panicked(&runtime.spec().name);
         Err(Failed::Panicked(format!("the model panicked: {}", panic_text(panic.as_ref()))))
     })
 }

@@ -14,7 +14,7 @@ use super::slot::Slot;
 use crate::failure::Failures;
 use crate::message::Order;
 use crate::route::Routes;
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 /// Streams whose state an instance keeps. Beyond that, the least recently used stream begins anew.
 const MOST_STREAMS: usize = 100_000;
@@ -22,7 +22,7 @@ const MOST_STREAMS: usize = 100_000;
 /// The parts of an instance.
 pub struct InstanceParts {
     /// The step.
-    pub runtime: Arc<StepRuntime>,
+    pub runtime: Arc<UnitRuntime>,
     /// The number of the instance within its step.
     pub number: usize,
     /// The runtime of its model.
@@ -53,10 +53,10 @@ pub struct Instance {
 impl Instance {
     /// Creates an instance without a thread.
     pub(super) fn new(parts: InstanceParts) -> Self {
-        let step = &parts.runtime.step;
+        let step = parts.runtime.spec();
         let name = format!("infer-{}-{}", step.name, parts.number);
-        let seed = parts.number as u64 ^ (parts.runtime.index as u64) << 32;
-        let state = StateStore::new(&step.model.signature, MOST_STREAMS);
+        let seed = parts.number as u64 ^ (parts.runtime.index() as u64) << 32;
+        let state = StateStore::new(&step.unit.model.signature, MOST_STREAMS);
         let slot = Slot::new(state, Restarts::new(parts.restarts, seed));
         Self { name, slot: Mutex::new(slot), leave: crossbeam_channel::bounded(1), parts }
     }

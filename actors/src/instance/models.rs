@@ -21,8 +21,8 @@ impl Models {
     /// # Errors
     /// The error of the backend, or a panic of the backend as one.
     pub(super) fn load(parts: &InstanceParts) -> Result<Self, BackendError> {
-        let step = &parts.runtime.step;
-        let own = load(&*parts.backend, &step.model)?;
+        let step = parts.runtime.spec();
+        let own = load(&*parts.backend, &step.unit.model)?;
         let fallback = match (&step.care.on_open_circuit, &parts.fallback) {
             (OnOpenCircuit::Fallback(fallback), Some(backend)) => Some(load(&**backend, &fallback.model)?),
             _ => None,

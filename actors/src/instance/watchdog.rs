@@ -121,7 +121,7 @@ impl Watchdog {
 
 /// Does the work that is due for an instance. Deadlines move by `late`. Returns the time of the next check.
 fn check(instance: &Arc<Instance>, now: Instant, late: Duration) -> Instant {
-    let limit = instance.parts.runtime.step.care.deadline;
+    let limit = instance.parts.runtime.spec().care.deadline;
     let (name, failures) = (&instance.name, &instance.parts.failures);
     let mut slot = instance.slot.lock();
     if let Occupant::Taken(Some(deadline)) = &mut slot.occupant {
@@ -131,12 +131,12 @@ fn check(instance: &Arc<Instance>, now: Instant, late: Duration) -> Instant {
         && deadline <= now
     {
         slot.evict(now);
-        let (step, abandoned) = (&instance.parts.runtime.step.name, slot.abandoned.len());
+        let (step, abandoned) = (&instance.parts.runtime.spec().name, slot.abandoned.len());
         let why = format!("the model has not returned within {limit:?} (deadline of step {step})");
         if let Some(in_flight) = &mut slot.in_flight {
             in_flight.hung = Some(why.clone());
         }
-        telemetry::abandoned(step);
+        telemetry::abandoned(&instance.parts.runtime.id);
         telemetry::restarted(name);
         tracing::error!(instance = name, why, "instance thread abandoned");
         failures.failed(name, &why);

@@ -14,7 +14,7 @@ use super::call::Failed;
 use crate::fill::fill;
 use crate::message::Batch;
 use crate::route::Onward;
-use crate::step_runtime::StepRuntime;
+use crate::unit_runtime::UnitRuntime;
 
 /// A batch that has not ended.
 pub(super) struct BatchRun {
@@ -57,7 +57,7 @@ impl BatchRun {
     /// The fault of the first row that cannot be filled.
     pub(super) fn inputs(
         &mut self,
-        runtime: &StepRuntime,
+        runtime: &UnitRuntime,
         rows: &Range<usize>,
     ) -> Result<Vec<Option<Tensor>>, Failed> {
         match self.inputs.take() {

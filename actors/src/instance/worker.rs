@@ -83,7 +83,7 @@ impl Worker {
     }
 
     fn step(&self) -> &str {
-        &self.parts().runtime.step.name
+        &self.parts().runtime.spec().name
     }
 
     /// Runs the thread. The first thread of an instance calls `loaded`; if its model cannot be loaded, no other thread tries.
@@ -189,7 +189,7 @@ impl Worker {
             match self.instance.next_order() {
                 None => return Err((Some(in_flight), Leave::Ended)),
                 Some(Order::Batch(batch)) => {
-                    in_flight.work = Some(BatchRun::new(batch, self.parts().runtime.step.care.tries));
+                    in_flight.work = Some(BatchRun::new(batch, self.parts().runtime.spec().care.tries));
                 }
                 Some(Order::HandOver { resize, reply }) => {
                     let _ = reply.send(in_flight.state.hand_over(|stream| resize.moves(stream).is_some()));
@@ -224,7 +224,7 @@ impl Worker {
                 }
                 Admit::No { until } => until,
             };
-            match &runtime.step.care.on_open_circuit {
+            match &runtime.spec().care.on_open_circuit {
                 OnOpenCircuit::Fallback(_) => return Some(Runner::Fallback),
                 OnOpenCircuit::DeadLetter => {
                     let rows = work.remaining.drain();
@@ -256,7 +256,7 @@ impl Worker {
         let InFlight { work: Some(work), state, .. } = &mut *in_flight else { return Ok(in_flight) };
         let Some(rows) = work.remaining.next() else { return Ok(in_flight) };
         let runtime = &self.parts().runtime;
-        if runtime.step.is_stateful() {
+        if runtime.spec().is_stateful() {
             work.jobs(&rows).for_each(|job| runtime.admit_state(state, job));
         }
         let tensors = work.inputs(runtime, &rows).and_then(|inputs| {
@@ -271,7 +271,7 @@ impl Worker {
                     (Runner::Fallback, Some(fallback)) => fallback,
                     _ => &mut models.own,
                 };
-                let deadline = since + runtime.step.care.deadline;
+                let deadline = since + runtime.spec().care.deadline;
                 self.instance.slot.lock().store(in_flight, deadline, model.interrupt());
                 let outcome = call(runtime, &mut **model, rows.len(), tensors);
                 let back = self.instance.slot.lock().take(self.generation);
@@ -285,7 +285,7 @@ impl Worker {
         };
         let busy = since.elapsed();
         self.parts().runtime.worked(busy);
-        telemetry::batch_run(self.step(), self.parts().number, rows.len(), busy, outcome.is_ok());
+        telemetry::batch_run(&runtime.id, self.parts().number, rows.len(), busy, outcome.is_ok());
         if runner == Runner::Model && outcome.is_ok() {
             runtime.batch_took(rows.len(), busy);
         }
@@ -299,8 +299,8 @@ impl Worker {
                     if runner == Runner::Fallback { models.fallback.as_mut() } else { Some(&mut models.own) };
                 model.into_iter().for_each(|model| model.release_memory());
                 let most = runtime.shrink(rows.len().div_ceil(2));
-                telemetry::batch_split(self.step(), "memory");
-                telemetry::batch_limit(self.step(), most);
+                telemetry::batch_split(&runtime.id, "memory");
+                telemetry::batch_limit(&runtime.id, most);
                 tracing::warn!(step = self.step(), most, why, "batch size lowered");
                 return Ok(in_flight);
             }
@@ -338,7 +338,7 @@ impl Worker {
         let InFlight { work: Some(work), state, .. } = in_flight else { return };
         let Some(rows) = work.remaining.next() else { return };
         let runtime = &self.parts().runtime;
-        if runtime.step.is_stateful() {
+        if runtime.spec().is_stateful() {
             let streams: Vec<(&StreamKey, u32)> =
                 work.jobs(&rows).map(|job| (&job.bundle.stream, job.assignment())).collect();
             state.store(&streams, &outputs);
@@ -349,7 +349,7 @@ impl Worker {
             self.parts().notify.notify();
         }
         let times = (started_at, Timestamp::now());
-        let of = (runtime.index, &*self.parts().routes.graph);
+        let of = (runtime.index(), &*self.parts().routes.graph);
         let mut onward = Onward::default();
         for (row, output) in rows.zip(outputs) {
             work.report(row, |placement| StepOutcome::Done { output, placement }, times, of, &mut onward);
@@ -360,13 +360,13 @@ impl Worker {
     /// Handles a failed part of a batch: splits it, tries it again or gives it up. Returns true if the model has failed so often
     /// in a row that it has to be loaded again.
     fn blame(&self, in_flight: &mut InFlight, runner: Runner, why: &str) -> bool {
-        let tries = self.parts().runtime.step.care.tries;
+        let tries = self.parts().runtime.spec().care.tries;
         let Some(work) = &mut in_flight.work else { return false };
         let size = work.remaining.next().map_or(0, |rows| rows.len());
         tracing::error!(step = self.step(), size, why, "batch failed");
         let (now, mut is_for_good) = (Timestamp::now(), false);
         match work.remaining.failed() {
-            AfterFailure::Split => telemetry::batch_split(self.step(), "failure"),
+            AfterFailure::Split => telemetry::batch_split(&self.parts().runtime.id, "failure"),
             AfterFailure::Again => {}
             AfterFailure::Poison(row) => {
                 is_for_good = true;
@@ -379,14 +379,14 @@ impl Worker {
         let runtime = &self.parts().runtime;
         let opened =
             runner == Runner::Model && runtime.failed(is_for_good, now, self.parts().failures.status());
-        opened && runtime.step.care.on_open_circuit == OnOpenCircuit::Wait
+        opened && runtime.spec().care.on_open_circuit == OnOpenCircuit::Wait
     }
 
     /// Fails a bundle after `tries` tries of it alone.
     fn fail(&self, work: &BatchRun, row: usize, why: &str, tries: u32, now: Timestamp, onward: &mut Onward) {
         let message = format!("step {}: {why}", self.step());
         let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
-        let of = (self.parts().runtime.index, &*self.parts().routes.graph);
+        let of = (self.parts().runtime.index(), &*self.parts().routes.graph);
         let failed = StepOutcome::Failed(StepFailure { fault, culprit: None });
         work.report(row, |_| failed, (now, now), of, onward);
     }

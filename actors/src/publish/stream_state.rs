@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lockstep_engine::infer::changelog::{StoredState, key};
 use lockstep_engine::infer::job::{Job, StepOutcome};
 use lockstep_engine::infer::step::Step;
+use lockstep_engine::infer::unit::UnitId;
 use lockstep_engine::position::PartitionId;
 use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::sample::StreamKey;
@@ -17,9 +18,9 @@ use super::pending::Outbound;
 /// Stream state that has not been sent.
 pub(super) struct StreamStateLog {
     topic: Arc<str>,
-    /// The stateful steps: their places, their names, and their outputs that are state.
-    steps: Vec<(usize, String, Vec<usize>)>,
-    /// The latest state by place in `steps` and stream.
+    /// The units of the stateful steps: the places of the steps, their keys, and their outputs that are state.
+    units: Vec<(usize, UnitId, Vec<usize>)>,
+    /// The latest state by place in `units` and stream.
     noted: FxHashMap<(usize, StreamKey), Noted>,
 }
 
@@ -33,14 +34,14 @@ impl StreamStateLog {
     /// Creates a log for the stateful steps. Without a topic it notes nothing.
     pub(super) fn new(topic: Option<Arc<str>>, steps: &[Step]) -> Self {
         let outputs = |step: &Step| -> Vec<usize> {
-            step.model.signature.state_pairs().into_iter().map(|(_, output)| output).collect()
+            step.unit.model.signature.state_pairs().into_iter().map(|(_, output)| output).collect()
         };
         let Some(topic) = topic else {
-            return Self { topic: "".into(), steps: Vec::new(), noted: FxHashMap::default() };
+            return Self { topic: "".into(), units: Vec::new(), noted: FxHashMap::default() };
         };
         let steps = steps.iter().enumerate().filter(|(_, step)| step.is_stateful());
-        let steps = steps.map(|(index, step)| (index, step.name.clone(), outputs(step))).collect();
-        Self { topic, steps, noted: FxHashMap::default() }
+        let units = steps.map(|(index, step)| (index, step.unit_id(), outputs(step))).collect();
+        Self { topic, units, noted: FxHashMap::default() }
     }
 
     /// Creates a log with the state of one stream.
@@ -48,7 +49,7 @@ impl StreamStateLog {
     pub(super) fn with_state(topic: Arc<str>, partition: PartitionId, assignment: u32) -> Self {
         let carried = StoredState { event_time: lockstep_engine::time::Timestamp::MIN, rows: Vec::new() };
         let noted = [((0, "stream".into()), Noted { carried, partition, assignment })];
-        Self { topic, steps: Vec::new(), noted: noted.into_iter().collect() }
+        Self { topic, units: Vec::new(), noted: noted.into_iter().collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,7 +60,7 @@ impl StreamStateLog {
     pub(super) fn note(&mut self, job: &Job) {
         let bundle = &job.bundle;
         let Some(sample) = bundle.parts.iter().flat_map(|part| &part.samples).next() else { return };
-        for (place, (step, _, outputs)) in self.steps.iter().enumerate() {
+        for (place, (step, _, outputs)) in self.units.iter().enumerate() {
             let Some(StepOutcome::Done { output, .. }) = job.at(*step).map(|report| &report.outcome) else {
                 continue;
             };
@@ -79,12 +80,12 @@ impl StreamStateLog {
         let noted = std::mem::take(&mut self.noted).into_iter();
         let ours = noted.filter(|(_, noted)| holds(noted.partition, noted.assignment));
         let outbound = ours.map(|((place, stream), Noted { carried, partition, assignment })| {
-            let step = self.steps.get(place).map_or("", |(_, name, _)| name);
+            let unit = self.units.get(place).map(|(_, unit, _)| unit);
             let record = OutRecord {
                 topic: self.topic.clone(),
                 // The partition's next owner looks here, whichever partitioner placed the stream.
                 partition: Some(partition.partition),
-                key: Some(key(step, &stream)),
+                key: unit.map(|unit| key(unit, &stream)),
                 payload: carried.encode(),
                 headers: Vec::new(),
                 // The time of sending and not the event time: the broker deletes by this timestamp.

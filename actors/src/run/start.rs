@@ -9,7 +9,7 @@ use crossbeam_channel::RecvTimeoutError;
 use lockstep_backend::Backend;
 use lockstep_engine::align::AlignPolicy;
 use lockstep_engine::infer::changelog::RestoredStates;
-use lockstep_engine::infer::step::OnOpenCircuit;
+use lockstep_engine::infer::step::{OnOpenCircuit, kept_outputs};
 use lockstep_engine::ingest::clock::IntakeClock;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::supervision::breaker::BreakerState;
@@ -30,6 +30,7 @@ use crate::stage_actor::StageActor;
 use crate::status::{Status, shard_name};
 use crate::step_runtime::StepRuntime;
 use crate::stop::Stop;
+use crate::unit_runtime::UnitRuntime;
 
 /// The capacities of the mailboxes, in messages: enough to keep the next actor busy, few enough that backpressure acts at once.
 pub(super) const INGEST_MAILBOX: usize = 4;
@@ -80,7 +81,7 @@ pub(super) struct SharedParts<'a> {
 
 /// The parts of a step's instances.
 struct InstanceSource {
-    runtime: Arc<StepRuntime>,
+    runtime: Arc<UnitRuntime>,
     backend: Arc<dyn Backend>,
     fallback: Option<Arc<dyn Backend>>,
     routes: Routes,
@@ -110,7 +111,7 @@ impl InstanceSource {
 }
 
 /// Returns the function that prepares a batch of a step.
-fn prepare_with(runtime: Arc<StepRuntime>, routes: Routes) -> PrepareBatch {
+fn prepare_with(runtime: Arc<UnitRuntime>, routes: Routes) -> PrepareBatch {
     Arc::new(move |waiting, cut_at, slot| prepare(&runtime, &routes, waiting, cut_at, slot))
 }
 
@@ -126,7 +127,7 @@ pub(super) fn start_steps(
     stop: &Stop,
     watchdog: &mut Watchdog,
     arbiters: &mut Vec<Arbiter>,
-) -> Result<Vec<Arc<StepRuntime>>, StartError> {
+) -> Result<Vec<Arc<UnitRuntime>>, StartError> {
     let supervision = &pipeline.supervision;
     let backend_of = |step: &str, name: &str| {
         let found = backends.iter().find(|backend| backend.name() == name);
@@ -136,13 +137,14 @@ pub(super) fn start_steps(
     let mut loading = Vec::new();
     let mut runtimes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
-        let backend = backend_of(&step.name, &step.backend)?;
+        let backend = backend_of(&step.name, &step.unit.backend)?;
         let fallback = match &step.care.on_open_circuit {
             OnOpenCircuit::Fallback(fallback) => Some(backend_of(&step.name, &fallback.backend)?),
             OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => None,
         };
-        let runtime = StepRuntime::new(pipeline, index, restored.clone(), decoding.clone())
-            .map_err(StartError::Failed)?;
+        let prepared = StepRuntime::new(pipeline, index, decoding.clone()).map_err(StartError::Failed)?;
+        let kept = kept_outputs(&pipeline.steps, index);
+        let runtime = UnitRuntime::new(Arc::new(prepared), kept, supervision.breaker, restored.clone());
         let runtime = Arc::new(runtime);
         runtime.report_breaker(BreakerState::Closed, failures.status());
         runtimes.push(runtime.clone());

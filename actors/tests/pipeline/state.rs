@@ -74,7 +74,7 @@ fn changelog_holds_the_state_after_the_last_bundle() {
     assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
     let carried = world.carried();
     let names: Vec<&[u8]> = carried.iter().map(|(key, _)| &**key).collect();
-    assert_eq!(names, [b"echo:a", b"echo:b", b"echo:c"]);
+    assert_eq!(names, [b"echo/1:a", b"echo/1:b", b"echo/1:c"]);
     let last = Tensor::new(vec![1], &[(COUNT / 3) as u8]).unwrap();
     for (_, value) in carried {
         assert_eq!(StoredState::decode(&value).unwrap().rows, std::slice::from_ref(&last));

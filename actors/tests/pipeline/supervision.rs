@@ -9,7 +9,8 @@ use crate::world::{
 };
 use lockstep_actors::status::State;
 use lockstep_actors::{PipelineEnd, PipelineError, PipelineFailure, StartError};
-use lockstep_engine::infer::step::{Fallback, OnOpenCircuit};
+use lockstep_engine::infer::step::OnOpenCircuit;
+use lockstep_engine::infer::unit::ModelUnit;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::publish::sink::OutRecord;
 use lockstep_engine::supervision::breaker::{BreakerPolicy, BreakerState};
@@ -248,9 +249,10 @@ fn open_breaker_sends_bundles_to_the_fallback_model() {
     let mut pipeline = pipeline(1);
     let step = &mut pipeline.steps[0];
     let model =
-        lockstep_engine::infer::load_model::LoadModel { name: "fallback".into(), ..step.model.clone() };
+        lockstep_engine::infer::load_model::LoadModel { name: "fallback".into(), ..step.unit.model.clone() };
     step.care.tries = 1;
-    step.care.on_open_circuit = OnOpenCircuit::Fallback(Box::new(Fallback { model, backend: "test".into() }));
+    step.care.on_open_circuit =
+        OnOpenCircuit::Fallback(Box::new(ModelUnit { model, backend: "test".into() }));
     let world = Arc::new(World::default());
     world.failing_calls.store(usize::MAX, Ordering::SeqCst);
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);
@@ -324,7 +326,7 @@ fn supervisor_ends_a_loop_of_failures_with_a_reason() {
 #[test]
 fn supervisor_does_not_retry_a_failed_start() {
     let mut pipeline = pipeline(1);
-    pipeline.steps[0].backend = "another".into();
+    pipeline.steps[0].unit.backend = "another".into();
     let running = Running::supervised(Arc::default(), Vec::new(), pipeline);
     let world = running.world.clone();
     match running.end() {

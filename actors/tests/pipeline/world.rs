@@ -18,6 +18,7 @@ use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
+use lockstep_engine::infer::unit::ModelUnit;
 use lockstep_engine::infer::view::LabelledView;
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
 use lockstep_engine::ingest::until::EndOffsets;
@@ -317,18 +318,20 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
     let manifest = Manifest::parse(ECHO).unwrap();
     let step = Step {
         name: "echo".into(),
-        model: LoadModel {
-            name: "echo".into(),
-            version: "1".into(),
-            file: Default::default(),
-            sha256: None,
-            signature: manifest.signature,
-            device: Device::Cpu,
-            threads: 1,
-            warm_up: Vec::new(),
-            extents: Extents::default(),
+        unit: ModelUnit {
+            model: LoadModel {
+                name: "echo".into(),
+                version: "1".into(),
+                file: Default::default(),
+                sha256: None,
+                signature: manifest.signature,
+                device: Device::Cpu,
+                threads: 1,
+                warm_up: Vec::new(),
+                extents: Extents::default(),
+            },
+            backend: "test".into(),
         },
-        backend: "test".into(),
         instances,
         batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
@@ -425,7 +428,7 @@ pub(crate) fn counting_pipeline(max_size: usize) -> Pipeline {
         input = "seen"
         output = "count"
     "#;
-    step.model.signature = Manifest::parse(&format!("{ECHO}{counts}")).unwrap().signature;
+    step.unit.model.signature = Manifest::parse(&format!("{ECHO}{counts}")).unwrap().signature;
     step.bindings.push(Binding::State { output: 1 });
     step.outputs = vec![OutputView { name: "count".into(), view: View::Raw { output: 1 } }];
     pipeline

@@ -1,10 +1,10 @@
-//! Stream state as records of a compacted topic: one record for each step and stream, of which the latest counts. The
+//! Stream state as records of a compacted topic: one record for each unit and stream, of which the latest counts. The
 //! publisher writes it together with the results that it led to. So a process that takes over a partition continues
 //! with the state as of the last commit.
 //!
 //! Rebuilding the state by replay instead would mean running every model over a past of unknown length.
 //!
-//! A key is `step:stream`; a step's name has no colon. A value is a version byte, followed by [`StoredState`] in the
+//! A key is `step/version:stream`; neither a step's name nor a version has a colon. A value is a version byte, followed by [`StoredState`] in the
 //! [postcard wire format](https://postcard.jamesmunns.com/wire-format).
 
 use std::collections::VecDeque;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::infer::unit::UnitId;
 use crate::sample::StreamKey;
 use crate::tensor::{DType, Tensor};
 use crate::time::Timestamp;
@@ -24,7 +25,7 @@ const VERSION: u8 = 2;
 /// The most restored states kept for streams without a bundle yet; beyond that the state read first is dropped.
 const MOST: usize = 100_000;
 
-/// The state of a step in one stream.
+/// The state of a unit in one stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredState {
     /// The event time of the bundle that led to this state.
@@ -62,9 +63,9 @@ struct WireRow {
 #[cfg(target_endian = "big")]
 compile_error!("the changelog of stream state needs a little-endian machine");
 
-/// The key of a step's state in a stream.
-pub fn key(step: &str, stream: &StreamKey) -> Bytes {
-    [step, ":", stream.as_str()].concat().into()
+/// The key of a unit's state in a stream.
+pub fn key(unit: &UnitId, stream: &StreamKey) -> Bytes {
+    format!("{unit}:{stream}").into()
 }
 
 impl StoredState {
@@ -148,21 +149,21 @@ impl RestoredStates {
         self.order.retain(|key| self.states.contains_key(key));
     }
 
-    /// Takes the state of a step in a stream, if known, for the stream's next bundle, which has this event time. The
+    /// Takes the state of a unit in a stream, if known, for the stream's next bundle, which has this event time. The
     /// state is returned once.
     ///
     /// # Errors
     /// If the record cannot be decoded; it is not returned again either.
     pub fn take(
         &mut self,
-        step: &str,
+        unit: &UnitId,
         stream: &StreamKey,
         event_time: Timestamp,
     ) -> Result<Option<Vec<Tensor>>, ChangelogError> {
         if self.states.is_empty() {
             return Ok(None);
         }
-        let Some((_, value)) = self.states.remove(&key(step, stream)) else { return Ok(None) };
+        let Some((_, value)) = self.states.remove(&key(unit, stream)) else { return Ok(None) };
         if self.states.is_empty() {
             self.order.clear();
         }

@@ -5,6 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::at_second;
 
+fn unit(step: &str, version: &str) -> UnitId {
+    UnitId::new(step, version)
+}
+
 fn carried(seconds: i64, values: &[f32]) -> StoredState {
     let row = Tensor::new(vec![values.len(), 1], values).unwrap();
     StoredState { event_time: at_second(seconds), rows: vec![row] }
@@ -17,7 +21,7 @@ fn stream(name: &str) -> StreamKey {
 fn restored(near: Option<u64>, of: &[(i32, &str, Bytes)]) -> RestoredStates {
     let mut restored = RestoredStates::new(near.map(Duration::from_secs));
     for (partition, name, value) in of {
-        restored.put(*partition, [(key("voice", &stream(name)), value.clone())]);
+        restored.put(*partition, [(key(&unit("voice", "1"), &stream(name)), value.clone())]);
     }
     restored
 }
@@ -77,10 +81,14 @@ fn shape_larger_than_memory_is_refused_before_allocation() {
 #[test]
 fn restored_state_goes_to_the_next_bundle_of_its_stream() {
     let mut restored = restored(None, &[(0, "a", carried(5, &[2.0]).encode())]);
-    assert_eq!(restored.take("voice", &stream("b"), at_second(6)), Ok(None));
-    assert_eq!(restored.take("faces", &stream("a"), at_second(6)), Ok(None));
-    assert_eq!(restored.take("voice", &stream("a"), at_second(6)), Ok(Some(carried(5, &[2.0]).rows)));
-    assert_eq!(restored.take("voice", &stream("a"), at_second(7)), Ok(None));
+    assert_eq!(restored.take(&unit("voice", "1"), &stream("b"), at_second(6)), Ok(None));
+    assert_eq!(restored.take(&unit("faces", "1"), &stream("a"), at_second(6)), Ok(None));
+    assert_eq!(restored.take(&unit("voice", "2"), &stream("a"), at_second(6)), Ok(None), "another version");
+    assert_eq!(
+        restored.take(&unit("voice", "1"), &stream("a"), at_second(6)),
+        Ok(Some(carried(5, &[2.0]).rows))
+    );
+    assert_eq!(restored.take(&unit("voice", "1"), &stream("a"), at_second(7)), Ok(None));
     assert!(restored.is_empty());
 }
 
@@ -90,14 +98,14 @@ fn revoked_partition_loses_its_restored_states() {
     let mut restored = restored(None, &[(0, "a", value.clone()), (1, "b", value)]);
     restored.forget(0);
     assert_eq!(restored.len(), 1);
-    assert_eq!(restored.take("voice", &stream("a"), at_second(6)), Ok(None));
+    assert_eq!(restored.take(&unit("voice", "1"), &stream("a"), at_second(6)), Ok(None));
 }
 
 #[test]
 fn stream_in_another_epoch_begins_anew() {
     for (seconds, is_near) in [(94, false), (95, true), (105, true), (106, false)] {
         let mut restored = restored(Some(5), &[(0, "a", carried(100, &[2.0]).encode())]);
-        let taken = restored.take("voice", &stream("a"), at_second(seconds)).unwrap();
+        let taken = restored.take(&unit("voice", "1"), &stream("a"), at_second(seconds)).unwrap();
         assert_eq!(taken.is_some(), is_near, "at {seconds} s");
     }
 }
@@ -107,8 +115,8 @@ fn restored_states_are_bounded() {
     let mut restored = RestoredStates::new(None);
     let value = carried(1, &[1.0]).encode();
     let name = |n: usize| stream(&n.to_string());
-    restored.put(0, (0..MOST + 10).map(|n| (key("voice", &name(n)), value.clone())));
+    restored.put(0, (0..MOST + 10).map(|n| (key(&unit("voice", "1"), &name(n)), value.clone())));
     assert_eq!(restored.len(), MOST);
-    assert_eq!(restored.take("voice", &name(9), at_second(1)), Ok(None));
-    assert!(restored.take("voice", &name(10), at_second(1)).unwrap().is_some());
+    assert_eq!(restored.take(&unit("voice", "1"), &name(9), at_second(1)), Ok(None));
+    assert!(restored.take(&unit("voice", "1"), &name(10), at_second(1)).unwrap().is_some());
 }

@@ -78,14 +78,14 @@ fn inputs(
     row_of: RowOf<'_>,
     errors: &mut Vec<String>,
 ) -> Extents {
-    let signature = &step.model.signature;
+    let signature = &step.unit.model.signature;
     let mut extents = Extents::default();
     if step.bindings.len() != signature.inputs.len() {
         let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
         errors.push(format!(
             "{} inputs are bound, the model {} takes {}: {}",
             step.bindings.len(),
-            step.model.name,
+            step.unit.model.name,
             names.len(),
             names.join(", ")
         ));
@@ -93,7 +93,7 @@ fn inputs(
     if let Some(most) = signature.max_batch.filter(|most| step.batch.max_size > *most) {
         errors.push(format!(
             "batches of up to {} are asked for, the model {} takes at most {most}",
-            step.batch.max_size, step.model.name
+            step.batch.max_size, step.unit.model.name
         ));
     }
     let pairs = signature.state_pairs();
@@ -161,7 +161,7 @@ fn earlier(
         return Err(format!("step number {} does not come before this one", from + 1));
     };
     let Some(step) = step else { return Ok(None) };
-    let signature = &step.model.signature;
+    let signature = &step.unit.model.signature;
     let Some(spec) = signature.outputs.get(output) else {
         return Err(format!("step {} has no output number {}", step.name, output + 1));
     };
@@ -176,7 +176,7 @@ fn earlier(
 }
 
 fn views(step: &Step, errors: &mut Vec<String>) {
-    let signature = &step.model.signature;
+    let signature = &step.unit.model.signature;
     for (place, shown) in step.outputs.iter().enumerate() {
         let mut wrong = |what: String| errors.push(format!("result {}: {what}", shown.name));
         if step.outputs.iter().take(place).any(|other| other.name == shown.name) {
@@ -188,7 +188,7 @@ fn views(step: &Step, errors: &mut Vec<String>) {
                     "output number {} is none of the {} of the model {}",
                     output + 1,
                     signature.outputs.len(),
-                    step.model.name
+                    step.unit.model.name
                 )),
                 // In each row a ragged output keeps its first axis, a batched output loses the batch axis.
                 Some(spec) => {

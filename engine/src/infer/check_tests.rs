@@ -6,6 +6,7 @@ use crate::batch::BatchPolicy;
 use crate::infer::load_model::{Device, LoadModel};
 use crate::infer::manifest::Manifest;
 use crate::infer::step::{BoxChoice, Care, OutputView, Reduce, ScoreActivation};
+use crate::infer::unit::ModelUnit;
 use crate::position::InputId;
 
 fn model(text: &str) -> LoadModel {
@@ -26,8 +27,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
     let outputs = outputs.into_iter().enumerate();
     Step {
         name: name.to_owned(),
-        model: model(text),
-        backend: "libtorch".to_owned(),
+        unit: ModelUnit { model: model(text), backend: "libtorch".to_owned() },
         instances: 1,
         batch: BatchPolicy { max_size: 8, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings,
@@ -159,6 +159,6 @@ fn views_are_checked_against_their_outputs() {
 #[test]
 fn batches_beyond_the_models_limit_are_refused() {
     let mut step = faces(vec![bytes(1)]);
-    step.model.signature.max_batch = Some(4);
+    step.unit.model.signature.max_batch = Some(4);
     refused(&[step], "batches of up to 8 are asked for, the model model takes at most 4");
 }

@@ -19,4 +19,5 @@ pub mod rows;
 pub mod signature;
 pub mod state;
 pub mod step;
+pub mod unit;
 pub mod view;

@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use crate::batch::BatchPolicy;
 use crate::infer::head::{BoxFormat, HeadLayout};
-use crate::infer::load_model::LoadModel;
+use crate::infer::unit::{ModelUnit, UnitId};
 use crate::position::InputId;
 use crate::preprocess::Preprocess;
 
-/// One model in a pipeline. A step comes after the steps that it takes from.
+/// One place of a pipeline where a model runs. A step comes after the steps that it takes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Its name, unique in the pipeline.
     pub name: String,
-    /// The model.
-    pub model: LoadModel,
-    /// The name of the backend that runs it.
-    pub backend: String,
+    /// The version of its model that runs, and the runtime.
+    pub unit: ModelUnit,
     /// The number of loaded copies.
     pub instances: usize,
     /// The batch policy.
@@ -56,19 +54,15 @@ pub enum OnOpenCircuit {
     /// Bundles are dead-lettered.
     DeadLetter,
     /// Another model of the same signature runs the bundles.
-    Fallback(Box<Fallback>),
-}
-
-/// A model that replaces another while its circuit breaker is open.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fallback {
-    /// The model.
-    pub model: LoadModel,
-    /// The name of the backend that runs it.
-    pub backend: String,
+    Fallback(Box<ModelUnit>),
 }
 
 impl Step {
+    /// The key of its unit.
+    pub fn unit_id(&self) -> UnitId {
+        UnitId::new(&self.name, &self.unit.model.version)
+    }
+
     /// True if the model has stream state.
     pub fn is_stateful(&self) -> bool {
         self.bindings.iter().any(|binding| matches!(binding, Binding::State { .. }))
@@ -103,7 +97,7 @@ pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
         Binding::Output { step, output } if *step == index => Some(*output),
         _ => None,
     });
-    let mut kept = vec![false; step.model.signature.outputs.len()];
+    let mut kept = vec![false; step.unit.model.signature.outputs.len()];
     for output in shown.chain(carried).chain(taken) {
         if let Some(kept) = kept.get_mut(output) {
             *kept = true;

@@ -88,8 +88,8 @@ impl ResultMaker {
         let steps = steps.iter().zip(views).map(|(step, views)| StepShown {
             name: step.name.clone(),
             written: Written::of(&step.name),
-            model: Written::of(&step.model.name),
-            version: Written::of(&step.model.version),
+            model: Written::of(&step.unit.model.name),
+            version: Written::of(&step.unit.model.version),
             views,
             takes_from: step.takes_from(),
         });

@@ -3,6 +3,8 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
+use crate::infer::unit::UnitId;
+
 pub(super) fn describe() {
     describe_gauge!("lockstep_instances", "instances of a step that take batches");
     describe_counter!(
@@ -12,11 +14,12 @@ pub(super) fn describe() {
 }
 
 /// Sets the number of instances of a step.
-pub fn count(step: &str, instances: usize) {
-    gauge!("lockstep_instances", "step" => step.to_owned()).set(instances as f64);
+pub fn count(unit: &UnitId, instances: usize) {
+    gauge!("lockstep_instances", "step" => unit.step().to_owned(), "version" => unit.version().to_owned())
+        .set(instances as f64);
 }
 
 /// Counts an additional instance that could not be loaded.
-pub fn load_failed(step: &str) {
-    counter!("lockstep_instance_load_failures_total", "step" => step.to_owned()).increment(1);
+pub fn load_failed(unit: &UnitId) {
+    counter!("lockstep_instance_load_failures_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned()).increment(1);
 }

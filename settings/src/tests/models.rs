@@ -57,8 +57,11 @@ fn file_that_tells_its_signature_needs_no_model_toml() {
     });
     let pipeline = pipeline.unwrap_or_else(|problems| panic!("{problems}"));
     let step = &pipeline.steps[0];
-    assert_eq!((step.backend.as_str(), &step.model.signature), ("onnxruntime", &told("batch").signature));
-    assert_eq!(step.model.version, "1");
+    assert_eq!(
+        (step.unit.backend.as_str(), &step.unit.model.signature),
+        ("onnxruntime", &told("batch").signature)
+    );
+    assert_eq!(step.unit.model.version, "1");
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn step_and_fallback_have_the_digest_of_model_toml() {
     let pipeline = load(&path, &Overrides::default(), &tells_nothing);
     let pipeline = pipeline.unwrap_or_else(|problems| panic!("{problems}"));
     let step = &pipeline.steps[0];
-    assert_eq!(step.model.sha256, Some(digest));
+    assert_eq!(step.unit.model.sha256, Some(digest));
     let OnOpenCircuit::Fallback(fallback) = &step.care.on_open_circuit else { panic!("no fallback") };
     assert_eq!(fallback.model.sha256, Some(digest));
 }

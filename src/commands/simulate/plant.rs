@@ -59,9 +59,9 @@ pub(super) fn plant(pipeline: &Pipeline, args: &Args, cores: usize) -> Result<Pl
             max_size: step.batch.max_size,
             max_delay: step.batch.max_delay.as_secs_f64(),
             instance_start: args.instance_start.as_secs_f64(),
-            cores: match step.model.device {
+            cores: match step.unit.model.device {
                 Device::Cuda(_) => 0.0,
-                Device::Auto | Device::Cpu => step.model.threads as f64,
+                Device::Auto | Device::Cpu => step.unit.model.threads as f64,
             },
         }
     });

@@ -1,12 +1,15 @@
 # The commands of a checkout. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test wild kafka chaos bench fmt lint clean
+.PHONY: help setup setup-scene build demo test wild kafka chaos bench fmt lint clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get libtorch, the demo's clip and ffmpeg, and missing system packages
 	@setup/setup
+
+setup-scene: setup ## get the weights of the models of `lockstep demo scene`, 185 MB
+	@python3 setup/scene.py
 
 build: setup ## build the release binary, target/release/lockstep
 	cargo build --release --locked

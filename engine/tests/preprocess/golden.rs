@@ -1,5 +1,5 @@
-//! Tests of preprocessing against Pillow, librosa and Hugging Face tokenizers. `tests/golden/preprocess/make.py`
-//! makes the inputs and the expected numbers.
+//! Tests of preprocessing against Pillow, librosa, PyTorch and Hugging Face tokenizers. `make.py` and the scripts beside it
+//! in `tests/golden/preprocess` make the inputs and the expected numbers.
 
 use crate::support::{
     bytes_of, floats_of, golden, image, log_mel, make, make_with, media_of, part, path, sample,
@@ -238,7 +238,7 @@ fn resampling_agrees_with_librosa() {
 /// The transforms are single-precision and differ in design. The noise in the sound keeps the logarithm away from the
 /// floor, which would magnify the differences.
 #[test]
-fn spectrograms_agree_with_librosa() {
+fn spectrograms_agree_with_librosa_and_pytorch() {
     let htk = LogMelSpec {
         n_fft: 512,
         hop_length: 200,
@@ -253,10 +253,15 @@ fn spectrograms_agree_with_librosa() {
         ..log_mel()
     };
     let whisper = LogMelSpec { log: MelLog::Whisper, ..log_mel() };
+    // Twice the sound's length: silence follows, as for a model that needs more sound than there is.
+    let length = 2 * whisper.wave.length;
+    let padded = LogMelSpec { wave: WaveformSpec { length, ..whisper.wave.clone() }, ..whisper.clone() };
     for (name, spec, frames, most) in [
         ("mel-slaney-db.f32", log_mel(), 51, 2e-3),
         ("mel-htk-natural.f32", htk, 38, 2e-4),
-        ("mel-whisper.f32", whisper, 50, 1e-4),
+        ("mel-whisper.f32", whisper.clone(), 50, 1e-4),
+        ("mel-whisper-128.f32", LogMelSpec { mels: 128, ..whisper.clone() }, 50, 1e-4),
+        ("mel-whisper-padded.f32", padded, 100, 1e-4),
     ] {
         let settings = Preprocess::LogMel(spec);
         assert_eq!(settings.shape().get(1), Some(&frames), "{name}");

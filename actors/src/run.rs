@@ -139,7 +139,7 @@ async fn start_and_watch(
     let sink = sink(Arc::new(move |delivery| on_delivery.put(delivery)))?;
     let (done, mut all_done) = oneshot::channel();
     let names: Vec<String> = pipeline.inputs.iter().map(|input| input.name.clone()).collect();
-    let graph = Arc::new(Graph::new(&pipeline.steps, names.clone()));
+    let graph = Arc::new(Graph::new(&pipeline.steps, views.clone(), names.clone()));
     let pivot = pipeline.align.pivot();
     let maker =
         ResultMaker::new(&pipeline.name, &pipeline.publish.results, names, pivot, &pipeline.steps, views);

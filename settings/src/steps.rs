@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::check::{StepPart, check_known};
+use lockstep_engine::infer::condition::StepCondition;
 use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::infer::step::{Binding, Care, Step};
 
 use super::batching::{MOST, batch};
 use super::device::device;
 use super::inputs::{Inputs, check_name};
-use super::kinds::{count, list, path};
+use super::kinds::{count, list, path, string};
 use super::models::{Describe, Repository, RepositoryModel, model};
 use super::reader::Section;
 use super::scaling::MOST_INSTANCES;
@@ -24,9 +25,11 @@ struct Draft<'a> {
     name: String,
     found: Option<RepositoryModel>,
     care: Care,
+    /// The condition on which it runs.
+    when: Option<StepCondition>,
 }
 
-/// Reads `[models]` and `[steps]`. The steps come sorted, each after the steps that it takes from.
+/// Reads `[models]` and `[steps]`. The steps come sorted, each after the steps that it waits for.
 pub(super) fn read(
     root: &Section<'_>,
     inputs: Option<&Inputs>,
@@ -46,18 +49,19 @@ pub(super) fn read(
         if let Some(step) = section.named(name) {
             let found = model(&step, repository);
             let care = care(&step, found.as_ref(), |fallback| model(fallback, repository));
-            drafts.push(Draft { section: step, name: name.to_owned(), found, care });
+            let when = condition(&step);
+            drafts.push(Draft { section: step, name: name.to_owned(), found, care, when });
         }
     }
-    let takes: Vec<Vec<usize>> = drafts.iter().map(|draft| taken_from(draft, &drafts)).collect();
+    let awaits: Vec<Vec<usize>> = drafts.iter().map(|draft| waits_for(draft, &drafts)).collect();
     let mut is_sorted = true;
-    let order = order::sorted(&takes).unwrap_or_else(|cycle| {
+    let order = order::sorted(&awaits).unwrap_or_else(|cycle| {
         is_sorted = false;
         let names: Vec<&str> =
             cycle.iter().filter_map(|step| drafts.get(*step)).map(|draft| draft.name.as_str()).collect();
         if let Some(draft) = cycle.first().and_then(|step| drafts.get(*step)) {
             draft.section.wrong_here(format!(
-                "takes from itself through {}; take from steps only that do not wait for it",
+                "waits for itself through {}; take from steps only that do not wait for it, and compare only those in when",
                 names.join(" -> ")
             ));
         }
@@ -65,8 +69,10 @@ pub(super) fn read(
     });
     let place: BTreeMap<usize, usize> = order.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     let reader = StepReader { drafts: &drafts, place: &place, inputs, base };
-    let mut steps: Vec<Option<ReadStep>> =
-        order.iter().map(|step| drafts.get(*step).and_then(|draft| reader.step(draft))).collect();
+    let mut steps: Vec<Option<ReadStep>> = Vec::with_capacity(order.len());
+    for draft in order.iter().filter_map(|step| drafts.get(*step)) {
+        steps.push(reader.step(draft, &steps));
+    }
     if is_sorted {
         check_shapes(&mut steps, &section);
     }
@@ -112,18 +118,26 @@ fn repository(root: &Section<'_>, base: &Path) -> PathBuf {
     repository
 }
 
-/// The drafts that a draft takes from, by the text of its bindings. Mistakes in them are noted later.
-fn taken_from(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
-    let Some(inputs) = draft.section.table("inputs") else { return Vec::new() };
-    let from = |name: &str| {
-        let source = inputs.text_at(name, "from")?;
-        let (step, _) = source.split_once('.')?;
-        drafts.iter().position(|draft| draft.name == step)
-    };
-    inputs.names().into_iter().filter_map(from).collect()
+/// Reads the text of a step's condition.
+fn condition(step: &Section<'_>) -> Option<StepCondition> {
+    let text = step.optional("when", string)?;
+    StepCondition::parse(&text).map_err(|error| step.wrong("when", error)).ok()
+}
+
+/// The drafts that a draft waits for, by the text of its bindings and its condition. Mistakes in them are noted later.
+fn waits_for(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
+    let place = |step: &str| drafts.iter().position(|draft| draft.name == step);
+    let compared = draft.when.iter().flat_map(StepCondition::values);
+    let mut steps: Vec<usize> = compared.filter_map(|(path, _)| place(&path.step)).collect();
+    if let Some(inputs) = draft.section.table("inputs") {
+        let sources = inputs.names().into_iter().filter_map(|name| inputs.text_at(name, "from"));
+        steps.extend(sources.filter_map(|source| place(source.split_once('.')?.0)));
+    }
+    steps
 }
 
 mod bindings;
+mod condition;
 mod unfitted;
 
 struct StepReader<'a, 'd> {
@@ -135,7 +149,8 @@ struct StepReader<'a, 'd> {
 }
 
 impl StepReader<'_, '_> {
-    fn step(&self, draft: &Draft<'_>) -> Option<ReadStep> {
+    /// Reads one step. `earlier` are the steps before it in the pipeline.
+    fn step(&self, draft: &Draft<'_>, earlier: &[Option<ReadStep>]) -> Option<ReadStep> {
         let section = &draft.section;
         let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
         let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
@@ -144,6 +159,7 @@ impl StepReader<'_, '_> {
         let most = max_batch.unwrap_or(MOST).max(1);
         let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
         let batch = batch(section, max_batch);
+        let when = draft.when.as_ref().and_then(|when| self.condition(section, when, earlier));
         let Some(found) = &draft.found else {
             // Without a signature only mistakes that do not depend on it can be noted.
             self.unfitted(section);
@@ -170,6 +186,7 @@ impl StepReader<'_, '_> {
             unit: found.unit(device, threads, warm_up),
             instances,
             batch,
+            when,
             bindings: bindings.into_iter().collect::<Option<_>>()?,
             outputs,
             care: draft.care.clone(),

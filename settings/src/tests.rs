@@ -13,6 +13,7 @@ use lockstep_engine::preprocess::Preprocess;
 use super::*;
 
 mod align;
+mod conditions;
 mod delivery;
 mod kafka;
 mod models;

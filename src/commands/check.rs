@@ -204,6 +204,9 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
                 "", model.name, model.version, fallback.backend
             )?;
         }
+        if let Some(when) = &step.when {
+            writeln!(to, "{:<9}   runs when {when}", "")?;
+        }
         let shown: Vec<&str> = step.outputs.iter().map(|output| output.name.as_str()).collect();
         writeln!(
             to,

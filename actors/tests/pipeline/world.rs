@@ -335,6 +335,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         instances,
         batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
+        when: None,
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
         care: Care::default(),
     };

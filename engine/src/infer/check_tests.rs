@@ -31,6 +31,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
         instances: 1,
         batch: BatchPolicy { max_size: 8, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings,
+        when: None,
         outputs: outputs.map(|(place, view)| OutputView { name: format!("view{place}"), view }).collect(),
         care: Care::default(),
     }

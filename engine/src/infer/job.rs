@@ -1,5 +1,5 @@
 //! A bundle on its way through the steps of a pipeline. Independent steps run side by side. The report that completes
-//! the last input of a step returns that step, exactly once.
+//! what a step waits for returns that step, exactly once.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -10,8 +10,10 @@ use smallvec::SmallVec;
 use crate::align::Bundle;
 use crate::batch::Batchable;
 use crate::fault::Fault;
+use crate::infer::condition::{ShownOperand, ShownValue, StepCondition};
 use crate::infer::rows::StepOutput;
 use crate::infer::step::{Binding, Step};
+use crate::infer::view::LabelledView;
 use crate::position::{InputId, Position};
 use crate::preprocess::Placement;
 use crate::sample::{Sample, StreamKey};
@@ -21,22 +23,32 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Graph {
     names: Vec<String>,
-    /// For each step, the number of steps that it takes from.
-    needs: Vec<usize>,
-    /// For each step, the steps that take from it.
+    /// For each step, the steps that it waits for.
+    awaits: Vec<Vec<usize>>,
+    /// For each step, those of the steps that it waits for whose outputs it takes.
+    takes: Vec<Vec<usize>>,
+    /// For each step, the steps that wait for it.
     feeds: Vec<Vec<usize>>,
+    /// For each step, the condition on which it runs.
+    conditions: Vec<Option<StepCondition<ShownOperand>>>,
+    /// For each step, the views of its outputs.
+    views: Vec<Vec<LabelledView>>,
     /// For each step, the inputs that it requires.
     inputs: Vec<Vec<InputId>>,
     input_names: Vec<String>,
 }
 
 impl Graph {
-    /// The graph of a pipeline's steps and the names of its inputs. Each step comes after those that it takes from.
-    pub fn new(steps: &[Step], input_names: Vec<String>) -> Self {
+    /// The graph of a pipeline's steps with their views and the names of its inputs. Each step comes after those that it
+    /// waits for.
+    pub fn new(steps: &[Step], views: Vec<Vec<LabelledView>>, input_names: Vec<String>) -> Self {
         let mut graph = Self {
             names: steps.iter().map(|step| step.name.clone()).collect(),
-            needs: vec![0; steps.len()],
+            awaits: steps.iter().map(Step::waits_for).collect(),
+            takes: steps.iter().map(Step::takes_from).collect(),
             feeds: vec![Vec::new(); steps.len()],
+            conditions: steps.iter().map(|step| step.when.clone()).collect(),
+            views,
             inputs: vec![Vec::new(); steps.len()],
             input_names,
         };
@@ -48,9 +60,8 @@ impl Graph {
                     graph.inputs[index].push(*input);
                 }
             }
-            for before in step.takes_from() {
-                graph.feeds[before].push(index);
-                graph.needs[index] += 1;
+            for before in &graph.awaits[index] {
+                graph.feeds[*before].push(index);
             }
         }
         graph
@@ -76,7 +87,8 @@ pub enum StepOutcome {
         /// The position of the source image in the model's input, if it takes one.
         placement: Option<Placement>,
     },
-    /// The step cannot run on this bundle, as configured: an input is missing, or an earlier step was skipped.
+    /// The step does not run on this bundle, as configured: an input is missing, an earlier step was skipped, or the step's
+    /// condition does not hold.
     Skipped(String),
     /// The step failed.
     Failed(StepFailure),
@@ -150,13 +162,13 @@ impl Job {
         let job = Self {
             id,
             bundle,
-            reports: graph.needs.iter().map(|_| OnceLock::new()).collect(),
-            waiting: graph.needs.iter().map(|needs| AtomicUsize::new(*needs)).collect(),
-            unfinished: AtomicUsize::new(graph.needs.len()),
+            reports: graph.awaits.iter().map(|_| OnceLock::new()).collect(),
+            waiting: graph.awaits.iter().map(|steps| AtomicUsize::new(steps.len())).collect(),
+            unfinished: AtomicUsize::new(graph.awaits.len()),
         };
         let mut next = NextSteps::default();
-        for step in 0..graph.needs.len() {
-            if graph.needs[step] == 0 {
+        for step in 0..graph.awaits.len() {
+            if graph.awaits[step].is_empty() {
                 job.enter(step, graph, now, &mut next);
             }
         }
@@ -217,12 +229,25 @@ impl Job {
             let name = graph.input_names.get(input.index()).map_or("?", String::as_str);
             return Some(format!("input {name} is missing"));
         }
-        let before = (0..step).filter(|before| graph.feeds[*before].contains(&step));
-        before.into_iter().find_map(|before| match &self.at(before)?.outcome {
-            StepOutcome::Done { .. } => None,
-            StepOutcome::Skipped(_) => Some(format!("step {} was skipped", graph.names[before])),
-            StepOutcome::Failed(_) => Some(format!("step {} failed", graph.names[before])),
-        })
+        let obstacle = graph.awaits[step].iter().find_map(|before| match &self.at(*before)?.outcome {
+            StepOutcome::Failed(_) => Some(format!("step {} failed", graph.names[*before])),
+            StepOutcome::Skipped(_) if graph.takes[step].contains(before) => {
+                Some(format!("step {} was skipped", graph.names[*before]))
+            }
+            StepOutcome::Done { .. } | StepOutcome::Skipped(_) => None,
+        });
+        obstacle.or_else(|| graph.conditions[step].as_ref()?.unmet(|operand| self.shown(operand, graph)))
+    }
+
+    /// The value that a step shows, or the reason why it is unknown.
+    fn shown(&self, operand: &ShownOperand, graph: &Graph) -> Result<ShownValue, String> {
+        let output = self.at(operand.step).map(|report| &report.outcome);
+        let Some(StepOutcome::Done { output, placement }) = output else {
+            return Err(format!("step {} was skipped", operand.path.step));
+        };
+        let view = graph.views.get(operand.step).and_then(|views| views.get(operand.view));
+        let value = view.map_or(Ok(None), |view| view.value(operand.field, output, placement.as_ref()))?;
+        value.ok_or_else(|| format!("{} is null", operand.path))
     }
 
     fn leave(&self, step: usize, report: StepReport, graph: &Graph, now: Timestamp, next: &mut NextSteps) {
@@ -242,39 +267,5 @@ impl Job {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn bundle_repeated_only_as_final_runs_no_step() {
-        let graph = Graph {
-            names: vec!["one".into(), "two".into()],
-            needs: vec![0, 1],
-            feeds: vec![vec![1], Vec::new()],
-            inputs: vec![Vec::new(), Vec::new()],
-            input_names: Vec::new(),
-        };
-        let now = Timestamp::from_millis(5);
-        for is_repeated in [false, true] {
-            let bundle = Bundle {
-                stream: "s".into(),
-                event_time: now,
-                record: None,
-                parts: SmallVec::new(),
-                first: true,
-                opened_at: now,
-                closed_at: now,
-                revision: 3,
-                is_final: true,
-                is_repeated,
-                incomplete: SmallVec::new(),
-            };
-            let (job, next) = Job::start(1, bundle, &graph, now);
-            assert_eq!((next.finished, next.steps.len()), (is_repeated, usize::from(!is_repeated)));
-            let skipped = job.at(0).map(|report| format!("{:?}", report.outcome));
-            assert_eq!(skipped.is_some_and(|why| why.contains("unchanged since revision 3")), is_repeated);
-        }
-    }
-}
+#[path = "job_tests.rs"]
+mod tests;

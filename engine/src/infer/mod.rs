@@ -3,11 +3,12 @@
 //! [`manifest`] reads a model's `model.toml`, with the [`digest`] of the model's file. [`check`] compares the steps of a
 //! pipeline with it before anything starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into one batch and take it
 //! apart again. [`retry`] finds the bundle that causes a failure. [`changelog`] keeps stream state across restarts.
-//! [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
+//! [`condition`] decides by what earlier steps show if a step runs. [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
 //! the last step to it.
 
 pub mod changelog;
 pub mod check;
+pub mod condition;
 pub mod digest;
 pub mod extents;
 pub mod head;

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::batch::BatchPolicy;
+use crate::infer::condition::{ShownOperand, StepCondition};
 use crate::infer::head::{BoxFormat, HeadLayout};
 use crate::infer::unit::{ModelUnit, UnitId};
 use crate::position::InputId;
 use crate::preprocess::Preprocess;
 
-/// One place of a pipeline where a model runs. A step comes after the steps that it takes from.
+/// One place of a pipeline where a model runs. A step comes after the steps that it waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Its name, unique in the pipeline.
@@ -22,6 +23,8 @@ pub struct Step {
     pub batch: BatchPolicy,
     /// The source of each of the model's inputs, in the signature's order.
     pub bindings: Vec<Binding>,
+    /// The condition on which it runs for a bundle; none to run for all.
+    pub when: Option<StepCondition<ShownOperand>>,
     /// The views of its outputs in the results.
     pub outputs: Vec<OutputView>,
     /// The treatment of failures.
@@ -78,6 +81,16 @@ impl Step {
                 _ => None,
             })
             .collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
+    /// The earlier steps that must have reported before it can run: those that it takes from, and those of its condition.
+    pub fn waits_for(&self) -> Vec<usize> {
+        let mut steps = self.takes_from();
+        let conditions = self.when.iter().flat_map(StepCondition::values);
+        steps.extend(conditions.map(|(operand, _)| operand.step));
         steps.sort_unstable();
         steps.dedup();
         steps

@@ -39,7 +39,7 @@ struct StepShown {
     model: Written,
     version: Written,
     views: Vec<LabelledView>,
-    takes_from: Vec<usize>,
+    waits_for: Vec<usize>,
 }
 
 /// The usual size of a result, in bytes.
@@ -91,7 +91,7 @@ impl ResultMaker {
             model: Written::of(&step.unit.model.name),
             version: Written::of(&step.unit.model.version),
             views,
-            takes_from: step.takes_from(),
+            waits_for: step.waits_for(),
         });
         Self {
             pipeline: Written::of(pipeline),
@@ -229,7 +229,7 @@ impl ResultMaker {
             |steps: &mut dyn Iterator<Item = usize>| steps.filter_map(of).max_by_key(|(t, _)| t.finished_at);
         let mut current = last(&mut (0..self.steps.len()));
         while let Some((step, index)) = current {
-            let before = last(&mut self.steps[index].takes_from.iter().copied());
+            let before = last(&mut self.steps[index].waits_for.iter().copied());
             let since = before.map_or(bundle.closed_at, |(step, _)| step.finished_at);
             timing.add(&step, since);
             current = before;

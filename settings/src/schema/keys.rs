@@ -120,6 +120,7 @@ pub(crate) const KEYS: &[(&str, Kind)] = &[
     ("steps.<name>.fallback", TABLE),
     ("steps.<name>.fallback.model", Folder),
     ("steps.<name>.fallback.version", Version),
+    ("steps.<name>.when", Text),
     ("steps.<name>.inputs", TABLE),
     ("steps.<name>.inputs.<name>", Table(AllOf(&[OneOf(&["from", "carry", "zeros"]), MakerIfFromInput]))),
     ("steps.<name>.inputs.<name>.from", Text),

@@ -49,6 +49,13 @@ impl StepReader<'_, '_> {
                  emit = \"early-and-final\"; remove those, or write { zeros = true } instead of carry",
             );
         }
+        if stateful && step.has("when") {
+            step.wrong(
+                "when",
+                "waits for another step, whose batches do not keep the order of event time, but this step carries state from \
+                 bundle to bundle in that order; remove when, or write { zeros = true } instead of carry",
+            );
+        }
         let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
         if stateful && chained {
             section.wrong_here(

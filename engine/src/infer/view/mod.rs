@@ -5,6 +5,7 @@ mod activation;
 mod anchors;
 mod ctc;
 mod detections;
+mod fields;
 mod number;
 mod suppression;
 mod vectors;

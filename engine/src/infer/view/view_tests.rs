@@ -1,5 +1,7 @@
 use super::*;
-use crate::infer::step::{BoxChoice, Reduce, ScoreActivation};
+use crate::infer::condition::{ShownField, ShownValue};
+use crate::infer::head::{BoxFormat, HeadLayout};
+use crate::infer::step::{BoxChoice, CtcAlphabet, Reduce, ScoreActivation};
 use crate::tensor::{DType, Tensor};
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
@@ -121,4 +123,56 @@ fn no_detections_are_an_empty_list_and_bad_shapes_an_error() {
     let nan = vec![Tensor::zeros(DType::F32, &[1, 4]), f32s(&[1], &[f32::NAN])];
     assert_eq!(shown(found(None, None), nan).as_deref(), Ok("[]"));
     assert!(shown(View::Raw { output: 3 }, vec![]).is_err());
+}
+
+/// The value that a view shows under a name, or under its own; none for null.
+fn value(view: &View, field: Option<&str>, labels: &[&str], tensors: Vec<Tensor>) -> Option<ShownValue> {
+    let named = |name: &str| view.fields().into_iter().find(|field| field.name() == name);
+    let field: ShownField = field.map_or_else(|| view.own_field(), named).expect("a value");
+    let labels = (!labels.is_empty()).then(|| labels.iter().copied().map(str::to_owned).collect());
+    let view = LabelledView::new(OutputView { name: "it".to_owned(), view: view.clone() }, labels);
+    view.value(field, &tensors.into_iter().collect(), None).expect("it fits the view")
+}
+
+#[test]
+fn single_values_are_those_of_the_result() {
+    let number = |number: f64| Some(ShownValue::Number(number));
+    let text = |text: &str| Some(ShownValue::Text(text.to_owned()));
+    let row = |values: &[f32]| vec![f32s(&[values.len()], values)];
+    let activation = ScoreActivation::Identity;
+
+    let scores = View::Scores { output: 0, activation, reduce: Reduce::Max, threshold: Some(0.3) };
+    assert_eq!(value(&scores, None, &[], row(&[0.1, 0.3])), number(0.3));
+    assert_eq!(value(&scores, Some("score"), &[], row(&[0.1])), number(0.1));
+    assert_eq!(value(&scores, Some("detected"), &[], row(&[0.1])), Some(ShownValue::Flag(false)));
+    assert_eq!(value(&scores, None, &[], row(&[])), None);
+    let all = View::Scores { output: 0, activation, reduce: Reduce::All, threshold: None };
+    assert_eq!((all.fields(), all.own_field()), (Vec::new(), None));
+
+    let topk = View::TopK { output: 0, k: 2, labels: Some("labels.txt".into()), activation };
+    let names = ["cat", "dog"];
+    assert_eq!(value(&topk, Some("label"), &names, row(&[0.25, 0.75])), text("dog"));
+    assert_eq!(value(&topk, Some("class"), &names, row(&[0.25, 0.75])), number(1.0));
+    assert_eq!(value(&topk, Some("score"), &names, row(&[0.25, 0.75])), number(0.75));
+    assert_eq!(value(&topk, Some("score"), &names, row(&[f32::NAN, f32::NAN])), None);
+    assert_eq!(value(&topk, Some("label"), &[], row(&[])), None);
+
+    let choice = BoxChoice::from_score(0.5);
+    let format = BoxFormat::Corners;
+    let boxes =
+        View::Anchors { output: 0, layout: HeadLayout::AttributesFirst, format, labels: None, choice };
+    let scores = [0.4, 0.6, 0.1, 0.2, 0.0, 0.0, 0.9, 0.0];
+    let anchors =
+        f32s(&[5, 8], &[[0.0; 16], [2.0; 16]].concat().into_iter().chain(scores).collect::<Vec<_>>());
+    assert_eq!(value(&boxes, Some("count"), &[], vec![anchors]), number(2.0));
+    assert_eq!(boxes.own_field(), None);
+
+    let alphabet = CtcAlphabet { blank: 0, space: None, activation: ScoreActivation::Softmax };
+    let said = View::CtcText { output: 0, labels: "labels.txt".into(), alphabet };
+    let letters = || vec![f32s(&[2, 2], &[0.0, 9.0, 9.0, 0.0])];
+    assert_eq!(value(&said, None, &["-", "a"], letters()), text("a"));
+    assert_eq!(value(&said, Some("text"), &["-", "a"], letters()), text("a"));
+    let log = value(&said, Some("log_probability"), &["-", "a"], letters());
+    assert!(matches!(log, Some(ShownValue::Number(log)) if (-0.001..0.0).contains(&log)), "{log:?}");
+    assert_eq!(value(&said, None, &["-", "a"], vec![f32s(&[1, 2], &[f32::NAN, 0.0])]), None);
 }

@@ -1,0 +1,140 @@
+//! Conditions of steps, compared with what earlier steps show.
+
+use lockstep_engine::infer::condition::ShownField;
+use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::tensor::DType;
+
+use super::*;
+
+fn tensor(name: &str, row: &[usize]) -> TensorSpec {
+    let batch = Dim::Named("batch".to_owned());
+    let shape = std::iter::once(batch).chain(row.iter().copied().map(Dim::Fixed)).collect();
+    TensorSpec { name: name.to_owned(), dtype: DType::F32, shape, rows: None }
+}
+
+fn describe(_: &Path) -> Result<Description, String> {
+    let signature = Signature {
+        inputs: vec![tensor("image", &[3, 64, 64])],
+        outputs: vec![tensor("head", &[6, 100]), tensor("letters", &[50, 2]), tensor("classes", &[2])],
+        ..Signature::default()
+    };
+    Ok(Description { backend: "onnxruntime", signature })
+}
+
+/// Loads a pipeline in which `later` has a condition on what `seen` shows.
+fn load_when(when: &str) -> Result<Pipeline, Problems> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let version = folder.path().join("models/any/1");
+    std::fs::create_dir_all(&version).expect("a folder");
+    std::fs::write(version.join("any.onnx"), "content").expect("a writable file");
+    std::fs::write(folder.path().join("labels.txt"), "cat\ndog\n").expect("a writable file");
+    let step = |name: &str, more: &str, outputs: &str| {
+        format!(
+            "[steps.{name}]\nmodel = \"any\"\n{more}\n[steps.{name}.inputs]\nimage = {{ from = \"video\", image = {{ \
+             width = 64, height = 64 }} }}\n[steps.{name}.outputs]\n{outputs}"
+        )
+    };
+    let outputs = "boxes = { detections = { head = \"yolov8\", output = \"head\" } }
+class = { topk = { output = \"classes\", labels = \"labels.txt\" } }
+bare = { topk = { output = \"classes\" } }
+said = { ctc = { output = \"letters\", labels = \"labels.txt\" } }
+best = { scores = { output = \"classes\", reduce = \"max\", threshold = 0.5 } }
+all = { scores = { output = \"classes\" } }
+vector = { embedding = { output = \"classes\" } }
+";
+    let text = format!(
+        "[pipeline]\nname = \"p\"\n[models]\nrepository = \"models\"\n[inputs.video]\ncontent_type = \
+         \"image/jpeg\"\n{}{}",
+        // The order in the file does not matter.
+        step("later", &format!("when = {when}"), "it = { raw = { output = \"classes\" } }\n"),
+        step("seen", "", outputs)
+    );
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, &text).expect("a writable file");
+    let loaded = load(&path, &Overrides::default(), &describe);
+    assert!(loaded.is_err() || schema::refused(&text).is_empty(), "{text}");
+    loaded
+}
+
+#[test]
+fn condition_makes_its_step_wait_for_what_it_compares() {
+    let when = "\"seen.best >= 0.5 and seen.boxes.count > 0 or not seen.class.label == 'dog'\"";
+    let pipeline = load_when(when).unwrap_or_else(|problems| panic!("{problems}"));
+    let [seen, later] = pipeline.steps.as_slice() else { panic!("two steps") };
+    assert_eq!((seen.name.as_str(), later.waits_for(), later.takes_from()), ("seen", vec![0], Vec::new()));
+    let condition = later.when.as_ref().expect("a condition");
+    assert_eq!(format!("{condition:?}").matches("step: 0").count(), 3);
+    assert_eq!(
+        condition.values().iter().map(|(operand, _)| (operand.view, operand.field)).collect::<Vec<_>>(),
+        [(4, ShownField::Score), (0, ShownField::Count), (1, ShownField::BestLabel)]
+    );
+    assert_eq!(format!("\"{condition}\""), when);
+    for when in
+        ["seen.said != ''", "seen.said.log_probability > -0.5", "seen.best.detected", "seen.bare.class == 1"]
+    {
+        load_when(&format!("{when:?}")).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
+#[test]
+fn condition_that_cannot_be_decided_is_refused() {
+    for (when, expected) in [
+        ("seen.best = 1", "at character 11: \"=\" is no comparison; write =="),
+        ("see.best > 1", "see.best names no step \"see\"; did you mean \"seen\"? (steps: later, seen)"),
+        ("video.best > 1", "video.best names no step \"video\" (steps: later, seen)"),
+        (
+            "seen.bets > 1",
+            "seen.bets: seen shows no output \"bets\"; did you mean \"best\"? (shown: boxes, class,",
+        ),
+        (
+            "seen.letters > 1",
+            "seen.letters: seen shows no output \"letters\"; write letters = { scores = { reduce = \"max\" } } in \
+             [steps.seen.outputs] (shown: ",
+        ),
+        ("seen.boxes > 1", "seen.boxes is a list of detections; write seen.boxes.count, their number"),
+        (
+            "seen.class == 'dog'",
+            "seen.class is a list of classes; write seen.class.label or seen.class.score, those of the best",
+        ),
+        ("seen.all > 1", "seen.all is a list of scores; write reduce = \"max\" in its view"),
+        ("seen.vector > 1", "seen.vector is a list of numbers; show it as scores = { reduce = \"max\" }"),
+        ("seen.vector.length > 1", "seen.vector is a list of numbers"),
+        (
+            "seen.boxes.cuont > 1",
+            "seen.boxes.cuont: seen.boxes has no value \"cuont\"; did you mean \"count\"? (values: count)",
+        ),
+        (
+            "seen.bare.label == 'dog'",
+            "seen.bare.label: seen.bare has no value \"label\" (values: class, score)",
+        ),
+        ("seen.best", "seen.best is a number; compare it, as seen.best >= 0.5"),
+        ("seen.best == 'a'", "seen.best is a number, but 'a' is a text; write a number without quotes"),
+        ("seen.said == 1", "seen.said is a text, but 1 is a number; write '1'"),
+        ("seen.said > 'a'", "seen.said is a text, which > cannot compare; write == or !="),
+        ("not seen.said", "seen.said is a text; compare it, as seen.said != ''"),
+        (
+            "seen.best.detected == 1",
+            "seen.best.detected is true or false; write it alone, or as not seen.best.detected",
+        ),
+    ] {
+        let problems = load_when(&format!("{when:?}")).map(|_| panic!("{when} loads")).unwrap_or_else(|p| p);
+        let [problem] = problems.list() else { panic!("{when}: {problems}") };
+        assert_eq!((problem.key.as_str(), problem.place), ("steps.later.when", Some((9, 8))), "{when}");
+        assert!(problem.message.starts_with(expected), "{when}: {problem:?}");
+    }
+    let problems = load_when("\"later.it > 1\"").expect_err("it waits for itself");
+    assert!(problems.to_string().contains("waits for itself through later -> later"), "{problems}");
+    let problems = load_when("0.5").expect_err("no text");
+    assert!(problems.to_string().contains("steps.later.when: is 0.5; write a text in quotes"), "{problems}");
+}
+
+#[test]
+fn stateful_step_has_no_condition() {
+    let text =
+        shipped("voice.toml").replace("[steps.voice]\n", "[steps.voice]\nwhen = \"voice.speech > 1\"\n");
+    let problems = problems(&text);
+    let found = problems.iter().any(|problem| {
+        problem.key == "steps.voice.when" && problem.message.contains("carries state from bundle to bundle")
+    });
+    assert!(found, "{problems:?}");
+}

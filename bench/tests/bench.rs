@@ -22,6 +22,7 @@ fn runs(traced: &Traced, expected: &[usize]) {
         version: "1".to_owned(),
         file: file.clone(),
         sha256: None,
+        weights: None,
         signature,
         device: Device::Cpu,
         threads: 1,

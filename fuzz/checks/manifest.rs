@@ -27,11 +27,12 @@ pub fn check(data: &[u8]) {
 }
 
 fn names_a_place(error: &str) -> bool {
-    const PLACES: [&str; 9] = [
+    const PLACES: [&str; 10] = [
         "TOML parse error at line ",
         "backend ",
         "file = ",
         "sha256 ",
+        "weights",
         "max_batch ",
         "there are no ",
         "input ",
@@ -42,15 +43,16 @@ fn names_a_place(error: &str) -> bool {
 }
 
 fn consistent(manifest: &Manifest) {
-    let Manifest { backend, file, sha256, signature, .. } = manifest;
+    let Manifest { backend, file, sha256, weights, signature, .. } = manifest;
     assert!(!backend.is_empty());
     assert!(sha256.is_none() || file.is_some());
+    if let Some(weights) = weights {
+        assert!(weights.sha256.keys().chain([&weights.file]).all(|name| in_folder(name)));
+        assert!(["libtorch", "onnxruntime"].contains(&backend.as_str()));
+    }
     assert!(signature.max_batch != Some(0));
     if let Some(file) = file {
-        // The file is in the folder itself, under the declared name.
-        let path = Path::new("folder").join(file);
-        assert_eq!(path.file_name(), Some(file.as_ref()));
-        assert_eq!(path.parent(), Some(Path::new("folder")));
+        assert!(in_folder(file));
     }
     for specs in [&signature.inputs, &signature.outputs] {
         let names: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
@@ -72,6 +74,12 @@ fn consistent(manifest: &Manifest) {
     }
     state_matches(signature);
     can_be_met(signature);
+}
+
+/// Returns true if the file is in the folder itself, under the declared name.
+fn in_folder(file: &str) -> bool {
+    let path = Path::new("folder").join(file);
+    path.file_name() == Some(file.as_ref()) && path.parent() == Some(Path::new("folder"))
 }
 
 fn state_matches(signature: &Signature) {
@@ -111,7 +119,7 @@ fn least(dim: &Dim) -> usize {
 }
 
 fn written(manifest: &Manifest) -> String {
-    let Manifest { backend, file, sha256, description, licence, origin, signature } = manifest;
+    let Manifest { backend, file, sha256, weights, description, licence, origin, signature } = manifest;
     let mut text = String::new();
     let keys = [("backend", backend), ("description", description), ("licence", licence), ("origin", origin)];
     let keys = keys.into_iter().chain(file.as_ref().map(|file| ("file", file)));
@@ -120,6 +128,13 @@ fn written(manifest: &Manifest) -> String {
     }
     if let Some(sha256) = sha256 {
         let _ = writeln!(text, "sha256 = \"{sha256}\"");
+    }
+    if let Some(weights) = weights {
+        let prepack = if weights.prepack { ", prepack = true" } else { "" };
+        let digests = weights.sha256.iter().map(|(name, digest)| format!("{} = \"{digest}\"", quoted(name)));
+        let digests = digests.collect::<Vec<_>>().join(", ");
+        let file = quoted(&weights.file);
+        let _ = writeln!(text, "weights = {{ file = {file}, sha256 = {{ {digests} }}{prepack} }}");
     }
     if let Some(most) = signature.max_batch {
         let _ = writeln!(text, "max_batch = {most}");

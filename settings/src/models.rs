@@ -9,6 +9,7 @@ use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::infer::unit::ModelUnit;
+use lockstep_engine::infer::weights::Weights;
 use toml::de::DeValue;
 
 use super::kinds::{shown, string};
@@ -39,6 +40,7 @@ pub(super) struct RepositoryModel {
     pub(super) backend: String,
     pub(super) file: PathBuf,
     pub(super) sha256: Option<FileDigest>,
+    pub(super) weights: Option<Weights>,
     pub(super) signature: Signature,
 }
 
@@ -58,6 +60,7 @@ impl RepositoryModel {
                 version: self.version.clone(),
                 file: self.file.clone(),
                 sha256: self.sha256,
+                weights: self.weights.clone(),
                 signature: self.signature.clone(),
                 device,
                 threads,
@@ -185,7 +188,7 @@ fn described(
         ));
     }
     let (name, version, backend) = (name.to_owned(), version.to_owned(), backend.to_owned());
-    Ok(RepositoryModel { name, version, backend, file, sha256: None, signature })
+    Ok(RepositoryModel { name, version, backend, file, sha256: None, weights: None, signature })
 }
 
 fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryModel, String> {
@@ -206,12 +209,22 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryM
             path.display()
         ));
     }
+    if let Some(weights) = manifest.weights.as_ref().map(|weights| folder.join(&weights.file))
+        && !weights.exists()
+    {
+        return Err(format!(
+            "{} does not exist, which {} names as the model's weights",
+            weights.display(),
+            path.display()
+        ));
+    }
     Ok(RepositoryModel {
         name: name.to_owned(),
         version: version.to_owned(),
         backend: manifest.backend,
         file,
         sha256: manifest.sha256,
+        weights: manifest.weights,
         signature: manifest.signature,
     })
 }

@@ -121,16 +121,16 @@ impl Found {
         let path = &chosen.model;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let manifest = folder.join(MANIFEST);
-        let (backend, file, sha256, signature) = match std::fs::read_to_string(&manifest) {
+        let (backend, file, sha256, weights, signature) = match std::fs::read_to_string(&manifest) {
             Ok(text) => {
                 let manifest = Manifest::parse(&text)
                     .map_err(|errors| format!("{}: {}", manifest.display(), errors.join("; ")))?;
                 let file = manifest.file.map_or_else(|| folder.to_owned(), |file| folder.join(file));
-                (manifest.backend, file, manifest.sha256, manifest.signature)
+                (manifest.backend, file, manifest.sha256, manifest.weights, manifest.signature)
             }
             Err(error) if error.kind() == ErrorKind::NotFound && path.is_file() => {
                 let told = lockstep_assemble::describe(path)?;
-                (told.backend.to_owned(), path.clone(), None, told.signature)
+                (told.backend.to_owned(), path.clone(), None, None, told.signature)
             }
             Err(error) => return Err(format!("{}: {error}", manifest.display()).into()),
         };
@@ -160,6 +160,7 @@ impl Found {
             version: name(Some(folder)),
             file,
             sha256,
+            weights,
             signature,
             device: Device::Cpu,
             threads: usize::from(chosen.threads),

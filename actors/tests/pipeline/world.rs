@@ -324,6 +324,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
                 version: "1".into(),
                 file: Default::default(),
                 sha256: None,
+                weights: None,
                 signature: manifest.signature,
                 device: Device::Cpu,
                 threads: 1,

@@ -84,6 +84,7 @@ mod tests {
             version: "1".to_owned(),
             file: std::path::PathBuf::new(),
             sha256: None,
+            weights: None,
             signature: Signature {
                 inputs: vec![spec("in", DType::U8)],
                 outputs: vec![spec("out", output)],

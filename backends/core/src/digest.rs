@@ -76,6 +76,7 @@ mod tests {
             version: "1".to_owned(),
             file: file.to_owned(),
             sha256: sha256.map(|digits| digits.parse().expect("64 digits")),
+            weights: None,
             signature: Signature::default(),
             device: Device::Cpu,
             threads: 1,

@@ -2,6 +2,7 @@
 //! that thread, so a runtime's handles need be neither `Send` nor `Sync`.
 
 mod digest;
+mod weights;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 
 pub use digest::{digest_of, verify_file};
+pub use weights::{read_weights, weights_folder};
 
 /// A model runtime: loads models.
 pub trait Backend: Send + Sync {

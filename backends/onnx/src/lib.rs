@@ -4,6 +4,7 @@
 //! thread for its operators, unless `threads` says more. No thread spins: other stages need the cores.
 
 mod convert;
+mod external;
 mod library;
 mod model;
 mod signature;
@@ -28,7 +29,7 @@ impl Backend for OnnxBackend {
     }
 
     fn describe(&self, file: &Path) -> Result<Signature, String> {
-        let session = model::session(file, Device::Cpu, 1)?;
+        let session = model::session(file, Device::Cpu, 1, true)?;
         signature::of(&session)
     }
 

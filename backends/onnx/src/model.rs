@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lockstep_backend::{
-    BackendError, Interrupt, Model, check_inputs, checked_outputs, named, verify_file, warm_up,
+    BackendError, Interrupt, Model, check_inputs, checked_outputs, named, read_weights, verify_file, warm_up,
 };
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::tensor::Tensor;
@@ -13,7 +13,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 
 use crate::convert::{borrowed, copied};
-use crate::{library, signature};
+use crate::{external, library, signature};
 
 pub(crate) struct OnnxModel {
     session: Session,
@@ -22,8 +22,8 @@ pub(crate) struct OnnxModel {
     device: String,
 }
 
-/// Makes a session of a file.
-pub(crate) fn session(file: &Path, device: Device, threads: usize) -> Result<Session, String> {
+/// Makes a session of a file. With `prepack`, ONNX Runtime copies weights into the order that its kernels prefer.
+pub(crate) fn session(file: &Path, device: Device, threads: usize, prepack: bool) -> Result<Session, String> {
     if let Device::Cuda(index) = device {
         return Err(format!(
             "the device is cuda:{index}; the fetched ONNX Runtime runs models on the cpu only"
@@ -36,6 +36,7 @@ pub(crate) fn session(file: &Path, device: Device, threads: usize) -> Result<Ses
     let made = || -> ort::Result<Session> {
         Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)?
+            .with_prepacking(prepack)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
             .with_config_entry("session.intra_op.allow_spinning", "0")?
@@ -50,7 +51,12 @@ impl OnnxModel {
     pub(crate) fn load(model: &LoadModel) -> Result<Self, BackendError> {
         let refuse = |message: String| BackendError::Load { model: named(model), message };
         verify_file(model).map_err(refuse)?;
-        let session = session(&model.file, model.device, model.threads).map_err(refuse)?;
+        let checkpoint = read_weights(model).map_err(refuse)?;
+        external::check(model, checkpoint.as_ref()).map_err(|why| {
+            refuse(format!("{} is not an ONNX file that loads: {why}", model.file.display()))
+        })?;
+        let prepack = model.weights.as_ref().is_none_or(|weights| weights.prepack);
+        let session = session(&model.file, model.device, model.threads, prepack).map_err(refuse)?;
         signature::check(&session, &model.signature).map_err(refuse)?;
         let options = RunOptions::new().map_err(|error| refuse(said(&error)))?;
         let mut loaded = Self {

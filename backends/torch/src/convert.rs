@@ -46,7 +46,8 @@ impl Staged {
     }
 }
 
-fn kind_of(dtype: DType) -> Kind {
+/// libtorch's type for one of the engine.
+pub(crate) fn kind_of(dtype: DType) -> Kind {
     match dtype {
         DType::F32 => Kind::Float,
         DType::F16 => Kind::Half,
@@ -61,6 +62,11 @@ fn kind_of(dtype: DType) -> Kind {
     }
 }
 
+/// The engine's type for one of libtorch, or `None` for types that the engine does not have.
+pub(crate) fn dtype_of(kind: Kind) -> Option<DType> {
+    DType::ALL.into_iter().find(|dtype| kind_of(*dtype) == kind)
+}
+
 /// A copy of a tensor in the engine's memory. It keeps its type, or takes the `declared` one if that holds all of its values:
 /// a wider type of the same kind, u8 for bool; or f32 for f64, which rounds.
 pub fn to_host(tensor: &tch::Tensor, declared: Option<DType>) -> Result<Tensor, TchError> {
@@ -68,7 +74,7 @@ pub fn to_host(tensor: &tch::Tensor, declared: Option<DType>) -> Result<Tensor, 
         return Err(TchError::Kind("an undefined tensor".to_owned()));
     }
     let kind = tensor.f_kind()?;
-    let Some(own) = DType::ALL.into_iter().find(|dtype| kind_of(*dtype) == kind) else {
+    let Some(own) = dtype_of(kind) else {
         return Err(TchError::Kind(format!("a tensor of {kind:?}, which has no counterpart here")));
     };
     let dtype = declared.filter(|declared| holds(*declared, own)).unwrap_or(own);

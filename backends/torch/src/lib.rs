@@ -10,6 +10,7 @@ mod convert;
 mod cuda;
 mod model;
 pub mod traced;
+mod weights;
 
 use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::infer::load_model::{Device, LoadModel};

@@ -1,14 +1,17 @@
 //! A TorchScript model on the thread that loaded it.
 
-use lockstep_backend::{BackendError, Model, check_inputs, checked_outputs, named, verify_file, warm_up};
+use lockstep_backend::{
+    BackendError, Model, check_inputs, checked_outputs, named, read_weights, verify_file, warm_up,
+};
 use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::tensor::Tensor;
 use tch::{CModule, IValue, TchError};
 
 use super::convert::{Staged, flatten, said, to_host};
+use super::weights::WeightedModule;
 
 pub(super) struct TorchModel {
-    module: CModule,
+    module: WeightedModule,
     model: LoadModel,
     device: tch::Device,
     device_name: String,
@@ -23,10 +26,16 @@ impl TorchModel {
         let refuse = |message: String| BackendError::Load { model: named(model), message };
         verify_file(model).map_err(refuse)?;
         ready_thread(model.threads).map_err(refuse)?;
-        let mut module = CModule::load_on_device(&model.file, device).map_err(|error| {
+        let checkpoint = read_weights(model).map_err(refuse)?;
+        let module = CModule::load_on_device(&model.file, device).map_err(|error| {
             refuse(format!("{} is not a TorchScript file that loads: {}", model.file.display(), said(&error)))
         })?;
-        module.f_set_eval().map_err(|error| refuse(said(&error)))?;
+        let module = match &checkpoint {
+            Some(checkpoint) => WeightedModule::filled(module, model, checkpoint, device),
+            None => WeightedModule::whole(module),
+        };
+        let mut module = module.map_err(|message| refuse(format!("{}: {message}", model.file.display())))?;
+        module.set_eval().map_err(|error| refuse(said(&error)))?;
         let device_name = match device {
             tch::Device::Cuda(index) => format!("cuda:{index}"),
             _ => "cpu".to_owned(),
@@ -42,7 +51,7 @@ impl TorchModel {
         let arguments = staged
             .map(|(staged, input)| staged.fill(input, self.device).map(IValue::Tensor))
             .collect::<Result<Vec<_>, _>>()?;
-        let returned = tch::no_grad(|| self.module.forward_is(&arguments))?;
+        let returned = tch::no_grad(|| self.module.module().forward_is(&arguments))?;
         let mut outputs = Vec::with_capacity(self.model.signature.outputs.len());
         flatten(returned, &mut outputs)?;
         let declared = self.model.signature.outputs.iter().map(|spec| Some(spec.dtype));

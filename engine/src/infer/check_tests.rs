@@ -15,6 +15,7 @@ fn model(text: &str) -> LoadModel {
         version: "1".to_owned(),
         file: PathBuf::new(),
         sha256: None,
+        weights: None,
         signature: Manifest::parse(text).expect("a good model.toml").signature,
         device: Device::Cpu,
         threads: 1,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::infer::digest::FileDigest;
 use crate::infer::extents::Extents;
 use crate::infer::signature::Signature;
+use crate::infer::weights::Weights;
 
 /// The model to load, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,10 +14,12 @@ pub struct LoadModel {
     pub name: String,
     /// Its version in the repository.
     pub version: String,
-    /// The file with its code and weights.
+    /// The file with its code, and its weights unless `weights` names them.
     pub file: PathBuf,
     /// The digest that the file must have; `None` if its `model.toml` names none.
     pub sha256: Option<FileDigest>,
+    /// The weights that are apart from the file, in the same folder.
+    pub weights: Option<Weights>,
     /// The tensors of the model.
     pub signature: Signature,
     /// The device.

@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use crate::infer::digest::FileDigest;
 use crate::infer::extents::Extents;
+use crate::infer::file_name::is_plain_name;
 use crate::infer::load_model::{Device, LoadModel};
 use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
+use crate::infer::weights::{Weights, WeightsTable};
 use crate::tensor::DType;
 
 /// The largest row of a tensor in bytes, if each named extent is 1: 4 GiB. The state store allocates rows of zeros and
@@ -20,10 +22,13 @@ pub const MAX_ROW_BYTES: usize = 1 << 32;
 pub struct Manifest {
     /// The name of the backend that runs it: `libtorch`, `builtin`.
     pub backend: String,
-    /// The file with its code and weights, beside `model.toml`; `model.pt` by default for libtorch, `None` for a built-in model.
+    /// The file with its code, and its weights unless `weights` names them, beside `model.toml`; `model.pt` by default for libtorch,
+    /// `None` for a built-in model.
     pub file: Option<String>,
     /// The digest of the file. A backend checks it before it loads the file.
     pub sha256: Option<FileDigest>,
+    /// The weights that are apart from the file.
+    pub weights: Option<Weights>,
     /// Its purpose, for humans.
     pub description: String,
     /// Its licence, as an SPDX expression.
@@ -83,6 +88,7 @@ struct ManifestFile {
     backend: String,
     file: Option<String>,
     sha256: Option<String>,
+    weights: Option<WeightsTable>,
     #[serde(default)]
     description: String,
     #[serde(default)]
@@ -111,9 +117,7 @@ impl Manifest {
         if file.backend.is_empty() {
             errors.push("backend is empty; it names the runtime, as in backend = \"libtorch\"".to_owned());
         }
-        // The file lies beside model.toml: a path that leaves the folder would make a model of any file.
-        let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0']);
-        if let Some(name) = file.file.as_deref().filter(|name| !plain(name)) {
+        if let Some(name) = file.file.as_deref().filter(|name| !is_plain_name(name)) {
             errors.push(format!(
                 "file = {name:?} must be the name of a file beside model.toml, as in \"model.pt\""
             ));
@@ -127,6 +131,7 @@ impl Manifest {
                 "sha256 is the digest of a file, but there is none; write file = \"…\" as well, or remove sha256".to_owned(),
             );
         }
+        let weights = file.weights.map(|weights| weights.check(&file.backend, &mut errors));
         let signature = Signature {
             inputs: file.inputs,
             outputs: file.outputs,
@@ -142,6 +147,7 @@ impl Manifest {
             backend: file.backend,
             file: file.file.or(default),
             sha256,
+            weights,
             description: file.description,
             licence: file.licence,
             origin: file.origin,
@@ -157,6 +163,7 @@ impl Manifest {
             version: version.to_owned(),
             file: self.file.as_ref().map_or_else(|| folder.to_owned(), |file| folder.join(file)),
             sha256: self.sha256,
+            weights: self.weights.clone(),
             signature: self.signature.clone(),
             device: Device::Cpu,
             threads: 1,

@@ -92,3 +92,33 @@ fn description_is_written_as_a_manifest_that_reads_the_same() {
     assert_eq!((again.backend.as_str(), again.file.as_deref()), ("onnxruntime", Some("a \"b\".onnx")));
     assert_eq!((again.sha256, again.signature), (Some(sha256), description.signature));
 }
+
+const SHARDED: &str = r#"
+backend = "onnxruntime"
+file = "model.onnx"
+weights = { file = "model.safetensors.index.json", sha256 = { "a.safetensors" = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }, prepack = true }
+[[inputs]]
+name = "x"
+dtype = "f32"
+shape = ["batch"]
+[[outputs]]
+name = "y"
+dtype = "f32"
+shape = ["batch"]
+"#;
+
+#[test]
+fn manifest_reads_weights_that_are_apart_from_the_file() {
+    let weights = Manifest::parse(SHARDED).expect("a good model.toml").weights.expect("weights");
+    assert!(weights.is_index() && weights.prepack && weights.sha256.contains_key("a.safetensors"));
+    let whole = SHARDED.replace(".index.json", "").replace(", prepack = true", "");
+    let weights = Manifest::parse(&whole).expect("a good model.toml").weights.expect("weights");
+    assert!(!weights.is_index() && !weights.prepack);
+    refused(SHARDED, "model.safetensors", "../model.safetensors", "weights.file = \"../model");
+    refused(SHARDED, "model.safetensors.index.json", "model.bin", "must be the name of a file");
+    refused(SHARDED, "\"onnxruntime\"", "\"pt2\"", "weights: backend = \"pt2\" takes no weights");
+    refused(SHARDED, "\"onnxruntime\"", "\"libtorch\"", "weights.prepack is a choice of");
+    refused(SHARDED, "\"00112233", "\"0112233", "is no digest: it has 63 digits");
+    refused(SHARDED, "a.safetensors", "a/b.safetensors", "weights.sha256: \"a/b.safetensors\" must be");
+    refused(SHARDED, "file = \"model.safetensors", "name = \"model.safetensors", "unknown field `name`");
+}

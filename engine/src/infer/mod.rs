@@ -1,6 +1,7 @@
 //! Models and the steps that run them: inputs, outputs and stream state.
 //!
-//! [`manifest`] reads a model's `model.toml`, with the [`digest`] of the model's file. [`check`] compares the steps of a
+//! [`manifest`] reads a model's `model.toml`, with the [`digest`] of the model's file, and [`weights`] those weights that are
+//! apart from it. [`check`] compares the steps of a
 //! pipeline with it before anything starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into one batch and take it
 //! apart again. [`retry`] finds the bundle that causes a failure. [`changelog`] keeps stream state across restarts.
 //! [`condition`] decides by what earlier steps show if a step runs. [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
@@ -11,6 +12,7 @@ pub mod check;
 pub mod condition;
 pub mod digest;
 pub mod extents;
+mod file_name;
 pub mod head;
 pub mod job;
 pub mod load_model;
@@ -22,3 +24,4 @@ pub mod state;
 pub mod step;
 pub mod unit;
 pub mod view;
+pub mod weights;

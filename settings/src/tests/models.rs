@@ -96,3 +96,25 @@ fn step_and_fallback_have_the_digest_of_model_toml() {
     let OnOpenCircuit::Fallback(fallback) = &step.care.on_open_circuit else { panic!("no fallback") };
     assert_eq!(fallback.model.sha256, Some(digest));
 }
+
+#[test]
+fn step_has_the_weights_of_model_toml_which_must_be_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let version = folder.path().join("models/told/1");
+    std::fs::create_dir_all(&version).expect("a folder");
+    std::fs::write(version.join("any.onnx"), "content").expect("a writable file");
+    let digest: FileDigest = DIGEST.parse().expect("64 digits");
+    let text = told("batch").to_toml("any.onnx", digest);
+    let text = format!("{text}[weights]\nfile = \"told.safetensors\"\n");
+    std::fs::write(version.join("model.toml"), text).expect("writable");
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, PIPELINE).expect("a writable file");
+    let read = || load(&path, &Overrides::default(), &tells_nothing);
+    let Err(problems) = read() else { panic!("it loads without weights") };
+    let error = problems.to_string();
+    assert!(error.contains("told.safetensors does not exist, which"), "{error}");
+    std::fs::write(version.join("told.safetensors"), "content").expect("a writable file");
+    let pipeline = read().unwrap_or_else(|problems| panic!("{problems}"));
+    let weights = pipeline.steps[0].unit.model.weights.as_ref().expect("weights");
+    assert_eq!(weights.file, "told.safetensors");
+}

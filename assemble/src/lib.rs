@@ -13,7 +13,7 @@ use lockstep_builtin::Builtin;
 use lockstep_engine::condition::Condition;
 use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::infer::manifest::Description;
-use lockstep_engine::infer::view::{LabelledView, labels};
+use lockstep_engine::infer::view::{LabelledView, TokenDecoder, labels};
 use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
@@ -160,12 +160,21 @@ pub fn describe(file: &Path) -> Result<Description, String> {
     Ok(Description { backend: backend.name(), signature: backend.describe(file)? })
 }
 
-/// The views of each step, with the labels from their files.
+/// The views of each step, with the labels and tokenizers from their files.
 fn views(pipeline: &Pipeline) -> Result<Vec<Vec<LabelledView>>, Failure> {
     let mut all = Vec::new();
     for step in &pipeline.steps {
         let mut views = Vec::new();
         for view in &step.outputs {
+            if let Some(file) = view.tokenizer_file() {
+                let content = std::fs::read(file);
+                let content =
+                    content.map_err(|error| format!("the tokenizer {}: {error}", file.display()))?;
+                let decoder =
+                    TokenDecoder::read(&content).map_err(|error| format!("{} {error}", file.display()))?;
+                views.push(LabelledView::decoding(view.clone(), Arc::new(decoder)));
+                continue;
+            }
             let names = match view.labels_file() {
                 Some(file) => {
                     let text = std::fs::read_to_string(file);

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use lockstep_engine::infer::check::is_token;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::head::{BoxFormat, HeadLayout};
 use lockstep_engine::infer::signature::{Signature, TensorSpec};
 use lockstep_engine::infer::step::{
     BoxChoice, CtcAlphabet, OutputView, Reduce, ScoreActivation, Suppression, View,
 };
-use lockstep_engine::infer::view::labels;
+use lockstep_engine::infer::view::{TokenDecoder, labels};
 
 use super::inputs::check_name;
-use super::kinds::{any_number, boolean, count, number, path, string, word};
+use super::kinds::{any_number, boolean, count, number, path, small, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
@@ -20,6 +21,7 @@ use super::reader::Section;
 enum Elements {
     Any,
     Floats,
+    Tokens,
 }
 
 /// The words for [`ScoreActivation`].
@@ -29,7 +31,7 @@ const ACTIVATIONS: [(&str, ScoreActivation); 3] = [
     ("softmax", ScoreActivation::Softmax),
 ];
 
-const VIEWS: [&str; 6] = ["detections", "scores", "topk", "ctc", "embedding", "raw"];
+const VIEWS: [&str; 7] = ["detections", "scores", "topk", "ctc", "text", "embedding", "raw"];
 
 /// Reads the views of a step. Without the table, every output is shown raw unless it is stream state or an index of rows.
 /// Without a signature, only the keys are read that do not depend on it.
@@ -112,6 +114,7 @@ impl OutputReader<'_, '_> {
                 Some(View::Embedding { output: output?, normalize })
             }
             "ctc" => self.ctc(),
+            "text" => self.text(),
             _ => self.main(Elements::Any, None, "anything").map(|output| View::Raw { output }),
         }
     }
@@ -244,6 +247,35 @@ impl OutputReader<'_, '_> {
         Some(View::CtcText { output, labels, alphabet })
     }
 
+    fn text(&self) -> Option<View> {
+        let output = self.main(Elements::Tokens, Some(2), "the tokens of a text");
+        let tokenizer = self.section.required("tokenizer", "tokenizer = \"tokenizer.json\"", path);
+        let end = self.section.optional("end", small(0..=1_000_000));
+        let tokenizer = self.base.join(tokenizer?);
+        match std::fs::read(&tokenizer).map(|content| TokenDecoder::read(&content)) {
+            Err(error) => {
+                let place = tokenizer.display();
+                self.section.wrong(
+                    "tokenizer",
+                    format!("{place} cannot be read: {error}; write the path of the model's tokenizer.json"),
+                );
+            }
+            Ok(Err(error)) => self.section.wrong("tokenizer", format!("{} {error}", tokenizer.display())),
+            Ok(Ok(decoder)) => {
+                if let Some(end) = end.filter(|end| !decoder.knows(*end)) {
+                    self.section.wrong(
+                        "end",
+                        format!(
+                            "{} has no token {end}; write the number of the token that ends a text",
+                            tokenizer.display()
+                        ),
+                    );
+                }
+            }
+        }
+        Some(View::TokenText { output: output?, tokenizer, end })
+    }
+
     fn labels(&self) -> Option<PathBuf> {
         let labels = self.base.join(self.section.optional("labels", path)?);
         if !labels.is_file() {
@@ -279,11 +311,14 @@ impl OutputReader<'_, '_> {
             (true, Some(_)) => spec.shape.len().saturating_sub(1),
             _ => spec.shape.len(),
         };
-        let of_type = elements == Elements::Any || spec.dtype.is_float();
+        let (of_type, required) = match elements {
+            Elements::Any => (true, ""),
+            Elements::Floats => (spec.dtype.is_float(), "is floating point and "),
+            Elements::Tokens => (is_token(spec.dtype), "is i32 or i64 and "),
+        };
         let fits = of_type && rank.is_none_or(|rank| rank == have);
         if !fits {
-            let floats = if elements == Elements::Floats { "is floating point and " } else { "" };
-            let message = format!("{name:?} is {spec}; choose an output that {floats}holds {what}");
+            let message = format!("{name:?} is {spec}; choose an output that {required}holds {what}");
             self.section.wrong(key, message);
             return None;
         }

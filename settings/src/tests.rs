@@ -722,6 +722,7 @@ a = { detections = {} }
 b = { scores = {} }
 c = { topk = {} }
 f = { ctc = {} }
+g = { text = {} }
 d = { embedding = {} }
 e = { raw = {} }
 [steps.b]

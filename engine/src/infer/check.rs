@@ -175,6 +175,11 @@ fn earlier(
     }
 }
 
+/// Returns true for a type in which models give tokens.
+pub fn is_token(dtype: DType) -> bool {
+    matches!(dtype, DType::I32 | DType::I64)
+}
+
 fn views(step: &Step, errors: &mut Vec<String>) {
     let signature = &step.unit.model.signature;
     for (place, shown) in step.outputs.iter().enumerate() {
@@ -230,6 +235,9 @@ fn views(step: &Step, errors: &mut Vec<String>) {
             }
             View::CtcText { output, .. } => {
                 expect(*output, "floats [steps, classes] a row", &|spec, axes| floats(spec) && axes == 2);
+            }
+            View::TokenText { output, .. } => {
+                expect(*output, "i32 or i64 [tokens] a row", &|spec, axes| is_token(spec.dtype) && axes == 1);
             }
             View::Detections { boxes, scores, classes, landmarks, .. } => {
                 expect(*boxes, "floats [n, 4] a row", &|spec, axes| {

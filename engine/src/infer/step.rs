@@ -229,6 +229,15 @@ pub enum View {
         /// The meaning of the classes.
         alphabet: CtcAlphabet,
     },
+    /// The text of a model that writes tokens.
+    TokenText {
+        /// The output, `[tokens]` a row.
+        output: usize,
+        /// The model's `tokenizer.json`.
+        tokenizer: PathBuf,
+        /// The token that ends a text; what follows is padding.
+        end: Option<u32>,
+    },
 }
 
 impl View {
@@ -240,6 +249,7 @@ impl View {
             | Self::TopK { output, .. }
             | Self::Anchors { output, .. }
             | Self::CtcText { output, .. }
+            | Self::TokenText { output, .. }
             | Self::Embedding { output, .. } => vec![*output],
             Self::Detections { boxes, scores, classes, landmarks, .. } => {
                 [Some(*boxes), Some(*scores), *classes, *landmarks].into_iter().flatten().collect()

@@ -89,7 +89,7 @@ fn many(view: &View, path: &str) -> String {
             "a list of scores; write reduce = \"max\" in its view, or threshold = 0.5 and compare detected"
                 .to_owned()
         }
-        View::Raw { .. } | View::Embedding { .. } | View::CtcText { .. } => {
+        View::Raw { .. } | View::Embedding { .. } | View::CtcText { .. } | View::TokenText { .. } => {
             "a list of numbers; show it as scores = { reduce = \"max\" } to compare it".to_owned()
         }
     }

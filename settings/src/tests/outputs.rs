@@ -15,7 +15,12 @@ fn tensor(name: &str, row: &[usize]) -> TensorSpec {
 fn sees(_: &Path) -> Result<Description, String> {
     let signature = Signature {
         inputs: vec![tensor("image", &[3, 64, 64])],
-        outputs: vec![tensor("head", &[84, 8400]), tensor("letters", &[50, 6]), tensor("flat", &[6])],
+        outputs: vec![
+            tensor("head", &[84, 8400]),
+            tensor("letters", &[50, 6]),
+            tensor("flat", &[6]),
+            TensorSpec { dtype: DType::I64, ..tensor("tokens", &[20]) },
+        ],
         ..Signature::default()
     };
     Ok(Description { backend: "onnxruntime", signature })
@@ -87,4 +92,21 @@ fn ctc_text_is_compared_with_the_output_and_labels() {
     refused(&letters("labels = \"7.txt\""), "ctc.labels", "is no file");
     refused(&letters("blank = 0"), "ctc.labels", "is missing");
     refused("{ ctc = { output = \"flat\", labels = \"6.txt\" } }", "ctc.output", "holds [steps, classes]");
+}
+
+#[test]
+fn token_text_is_compared_with_the_output_and_tokenizer() {
+    let tokenizer = root().join("tests/golden/preprocess/tokenizer.json");
+    let text = |rest: &str| format!("{{ text = {{ output = \"tokens\", {rest} }} }}");
+    let whole = text(&format!("tokenizer = {tokenizer:?}, end = 2"));
+    let pipeline = load_view(&whole).unwrap_or_else(|problems| panic!("{problems}"));
+    let View::TokenText { output: 3, end: Some(2), .. } = &pipeline.steps[0].outputs[0].view else {
+        panic!("no text")
+    };
+    refused(&text("end = 2"), "text.tokenizer", "is missing");
+    refused(&text("tokenizer = \"none.json\""), "text.tokenizer", "cannot be read");
+    refused(&text("tokenizer = \"6.txt\""), "text.tokenizer", "as a Hugging Face tokenizer.json");
+    refused(&text(&format!("tokenizer = {tokenizer:?}, end = 999999")), "text.end", "has no token 999999");
+    let flat = format!("{{ text = {{ output = \"flat\", tokenizer = {tokenizer:?} }} }}");
+    refused(&flat, "text.output", "choose an output that is i32 or i64 and holds the tokens of a text");
 }

@@ -26,6 +26,7 @@ impl View {
                 .collect(),
             Self::Detections { .. } | Self::Anchors { .. } => vec![ShownField::Count],
             Self::CtcText { .. } => vec![ShownField::Text, ShownField::LogProbability],
+            Self::TokenText { .. } => vec![ShownField::Text],
             Self::Raw { .. } | Self::Embedding { .. } => Vec::new(),
         }
     }

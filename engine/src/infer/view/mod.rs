@@ -8,6 +8,7 @@ mod detections;
 mod fields;
 mod number;
 mod suppression;
+mod tokens;
 mod vectors;
 
 use std::path::Path;
@@ -19,11 +20,14 @@ use crate::infer::rows::StepOutput;
 use crate::infer::step::{OutputView, View};
 use crate::preprocess::Placement;
 
-/// An [`OutputView`] with its labels read.
-#[derive(Clone, Debug, PartialEq)]
+pub use tokens::TokenDecoder;
+
+/// An [`OutputView`] with its file read.
+#[derive(Clone, Debug)]
 pub struct LabelledView {
     view: OutputView,
     labels: Option<Arc<[String]>>,
+    decoder: Option<Arc<TokenDecoder>>,
 }
 
 impl OutputView {
@@ -34,7 +38,15 @@ impl OutputView {
                 labels.as_deref()
             }
             View::CtcText { labels, .. } => Some(labels),
-            View::Raw { .. } | View::Scores { .. } | View::Embedding { .. } => None,
+            View::Raw { .. } | View::Scores { .. } | View::Embedding { .. } | View::TokenText { .. } => None,
+        }
+    }
+
+    /// The file of its tokenizer, which is read once at the start of the pipeline.
+    pub fn tokenizer_file(&self) -> Option<&Path> {
+        match &self.view {
+            View::TokenText { tokenizer, .. } => Some(tokenizer),
+            _ => None,
         }
     }
 }
@@ -47,7 +59,12 @@ pub fn labels(text: &str) -> Arc<[String]> {
 impl LabelledView {
     /// A view with the labels that [`labels`] read from its file, if it has one.
     pub fn new(view: OutputView, labels: Option<Arc<[String]>>) -> Self {
-        Self { view, labels }
+        Self { view, labels, decoder: None }
+    }
+
+    /// A view of tokens with the tokenizer from its file.
+    pub fn decoding(view: OutputView, decoder: Arc<TokenDecoder>) -> Self {
+        Self { view, labels: None, decoder: Some(decoder) }
     }
 
     /// Its name in the result.
@@ -63,6 +80,7 @@ impl LabelledView {
     /// - top-k: `[{"class", "label"?, "score"}, ...]`, the best first
     /// - embedding: `[...]`
     /// - CTC text: `{"text", "log_probability"}`
+    /// - text of tokens: `{"text"}`
     /// - detections, the best first if suppressed or bounded: `[{"box": [x1, y1, x2, y2], "score", "class"?, "label"?, "landmarks"?: [[x, y], ...]}, ...]`
     ///
     /// # Errors
@@ -103,6 +121,10 @@ impl LabelledView {
                 anchors::detections(tensor(*output)?, *layout, *format, choice, labels, placement)
             }
             View::CtcText { output, alphabet, .. } => ctc::text(tensor(*output)?, alphabet, labels),
+            View::TokenText { output, end, .. } => match &self.decoder {
+                Some(decoder) => decoder.text(tensor(*output)?, *end),
+                None => Err("its tokenizer was not read".to_owned()),
+            },
         };
         shown.map_err(|error| format!("result {}: {error}", self.view.name))
     }

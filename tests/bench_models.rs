@@ -19,6 +19,10 @@ fn models_that_end_or_fail_to_load_give_their_memory_back() {
     assert!(output.status.success(), "{told}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let cases = report["cases"].as_array().expect("cases");
+    for form in ["libtorch", "onnxruntime", "onnxruntime, prepacked"] {
+        let name = format!("200 MB ({form}): peak");
+        assert!(cases.iter().any(|case| case["name"] == name.as_str()), "{name}: {report}");
+    }
     for runtime in ["libtorch", "onnxruntime", "pt2"] {
         for outcome in ["load, run, drop", "cut file", "wrong signature"] {
             let name = format!("({runtime}): {outcome}");

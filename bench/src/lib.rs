@@ -16,6 +16,7 @@ mod models;
 mod overhead;
 mod pipelines;
 mod report;
+mod shards;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,7 +83,8 @@ enum Bench {
         #[arg(long = "part", value_name = "PART")]
         parts: Vec<load::LoadPart>,
     },
-    /// Memory while models are loaded and dropped a hundred times, in each runtime, and while loads fail
+    /// Memory while models are loaded and dropped a hundred times, in each runtime, and while loads fail; memory and time of the load of
+    /// a large model, whole and with its weights in shards
     Models {
         /// The folder of the shipped models
         #[arg(long, value_name = "FOLDER", default_value = "models")]
@@ -91,6 +93,9 @@ enum Bench {
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(20..))]
         cycles: u16,
     },
+    /// A part of `models`: one load, in a process of its own
+    #[command(hide = true)]
+    LoadProbe(shards::probe::ProbeArgs),
     /// `overhead`, `efficiency` and `latency`, one after the other
     All,
 }
@@ -107,6 +112,10 @@ pub fn run(args: Args, print: &mut dyn FnMut(String) -> std::io::Result<()>) -> 
         && !gpu::is_there(device)?
     {
         return Ok(ExitCode::from(2));
+    }
+    if let Bench::LoadProbe(probe) = &args.bench {
+        print(shards::probe::run(probe)?)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let metrics = install_recorder()?;
     telemetry::describe();
@@ -148,6 +157,8 @@ fn measure(bench: &Bench, args: &Args, metrics: &Metrics) -> Result<Report, Fail
         Bench::Delivery => delivery::run(&ground),
         Bench::Load { parts } => load::run(&ground, parts),
         Bench::Gpu { device } => gpu::run(&ground, device),
-        Bench::Models { .. } | Bench::All => Err("one bench at a time is measured".into()),
+        Bench::Models { .. } | Bench::LoadProbe(_) | Bench::All => {
+            Err("one bench at a time is measured".into())
+        }
     }
 }

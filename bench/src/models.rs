@@ -15,6 +15,7 @@ use lockstep_engine::tensor::{DType, Tensor};
 use super::memory;
 use super::pipelines::Folder;
 use super::report::{Case, Goal, Report};
+use super::shards;
 
 /// The shipped models: at least one for each runtime.
 const MODELS: [&str; 4] = ["faces", "voice", "voice-onnx", "voice-pt2"];
@@ -70,7 +71,8 @@ pub(super) fn run(repository: &Path, count: usize) -> Result<Report, Failure> {
             cases.push(Case::against(case, last / MIB, first / MIB, "MiB").goal(Goal::RatioAtMost(GROWTH)));
         }
     }
-    Ok(Report::new("models", ABOUT, cases))
+    cases.extend(shards::cases(repository)?);
+    Ok(Report::new("models", format!("{ABOUT}\n{}", shards::ABOUT), cases))
 }
 
 /// The backend of a model and how to load it.

@@ -257,7 +257,8 @@ fn bench(chosen: &ModelChoice, sizes: &[usize], span: Duration) -> Result<(), Fa
 
 /// The rows per second of the runtime alone; none where the repository has no bare loop for it.
 fn bare(found: &Found, batch: &[Tensor], rows: usize, span: Duration) -> Result<Option<f64>, Failure> {
-    if found.backend != "libtorch" {
+    // A skeleton alone would run on zeros.
+    if found.backend != "libtorch" || found.model.weights.is_some() {
         return Ok(None);
     }
     let (model, ahead) = (&found.model, false);

@@ -34,7 +34,7 @@ const BUFFERS: &str = "lockstep_buffers";
 pub(crate) struct WeightedModule {
     /// Dropped before the maps: fields drop in the order of their declaration.
     module: CModule,
-    _maps: Vec<MmapMut>,
+    maps: Vec<MmapMut>,
 }
 
 impl WeightedModule {
@@ -43,12 +43,13 @@ impl WeightedModule {
     /// # Errors
     /// A skeleton, whose weights are zeros.
     pub(crate) fn whole(module: CModule) -> Result<Self, String> {
-        if buffers(&module)?.is_some() {
+        let (tensors, _) = tensors(&module)?;
+        if let Some((name, _)) = tensors.iter().find(|(_, tensor)| is_hollow(tensor)) {
             return Err(format!(
-                "the file is a skeleton without weights (it has {BUFFERS}); name them by [weights] in its model.toml"
+                "the file is a skeleton without weights, such as {name}; name them by [weights] in its model.toml"
             ));
         }
-        Ok(Self { module, _maps: Vec::new() })
+        Ok(Self { module, maps: Vec::new() })
     }
 
     /// Gives a skeleton on `device` its weights. On the CPU its tensors are the mapped files; other devices get copies, one shard
@@ -62,10 +63,7 @@ impl WeightedModule {
         checkpoint: &Checkpoint,
         device: Device,
     ) -> Result<Self, String> {
-        let mut tensors = module.named_parameters().map_err(|error| said(&error))?;
-        let buffers = buffers(&module)?;
-        let has_buffers = buffers.is_some();
-        tensors.extend(buffers.into_iter().flatten());
+        let (mut tensors, has_buffers) = tensors(&module)?;
         let (mut declared, mut faults) = (Vec::new(), Vec::new());
         for (name, tensor) in &tensors {
             let name = name.clone();
@@ -87,22 +85,24 @@ impl WeightedModule {
             return Err(refusal);
         }
         tensors.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut maps = Vec::with_capacity(checkpoint.shards.len());
+        let mut filled = Self { module, maps: Vec::with_capacity(checkpoint.shards.len()) };
         for shard in &checkpoint.shards {
             let path = weights_folder(model).join(&shard.name);
-            let mut map = map(&path)?;
+            // Kept before a tensor sees it, so that it outlives the module in case of an error, too.
+            filled.maps.push(map(&path)?);
+            let Some(map) = filled.maps.last_mut() else { continue };
             for stored in &shard.tensors {
                 let wrong = |why: String| format!("{}: {}: {why}", path.display(), stored.name);
                 let place = tensors.binary_search_by(|(name, _)| name.cmp(&stored.name));
                 let own = place.ok().and_then(|place| tensors.get_mut(place)).map(|(_, tensor)| tensor);
                 let own = own.ok_or_else(|| wrong("the model does not have it".to_owned()))?;
-                give(own, stored, &mut map, device).map_err(wrong)?;
+                give(own, stored, map, device).map_err(wrong)?;
             }
-            if device == Device::Cpu {
-                maps.push(map);
+            if device != Device::Cpu {
+                filled.maps.pop();
             }
         }
-        Ok(Self { module, _maps: maps })
+        Ok(filled)
     }
 
     /// The module. A tensor that shares its weights must not outlive it.
@@ -114,6 +114,20 @@ impl WeightedModule {
     pub(crate) fn set_eval(&mut self) -> Result<(), TchError> {
         self.module.f_set_eval()
     }
+}
+
+/// The parameters of a module and the buffers that it lists, by name; and true if it lists its buffers.
+fn tensors(module: &CModule) -> Result<(Vec<(String, Tensor)>, bool), String> {
+    let mut tensors = module.named_parameters().map_err(|error| said(&error))?;
+    let buffers = buffers(module)?;
+    let has_buffers = buffers.is_some();
+    tensors.extend(buffers.into_iter().flatten());
+    Ok((tensors, has_buffers))
+}
+
+/// Returns true for the tensor of a skeleton: many elements in the memory of one.
+fn is_hollow(tensor: &Tensor) -> bool {
+    tensor.numel() > 1 && tensor.stride().iter().all(|stride| *stride == 0)
 }
 
 /// The buffers that a skeleton lists; none if the module has no such method.

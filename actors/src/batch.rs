@@ -8,6 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
+use lockstep_engine::batch::BatchOrder;
+use lockstep_engine::infer::gather::Gather;
+use lockstep_engine::infer::job::Job;
 use lockstep_engine::sharding::{Awaiting, ShardResize, owner};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -15,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{Failures, PipelineFailure};
 use crate::mailbox::Credit;
-use crate::message::{Batch, BatchMessage, Order, QueuedBundle};
+use crate::message::{Batch, BatchMessage, BatchRow, Order, QueuedRow};
 use crate::panic_text::panic_text;
 use crate::stage_actor::{Outbox, Stage};
 use crate::unit_runtime::UnitRuntime;
@@ -30,7 +33,7 @@ pub use instance_pool::{FirstInstance, PoolParts};
 
 /// Fills the memory of a batch that was cut at a time and that takes a slot; `None` if no bundle is left.
 pub type PrepareBatch =
-    Arc<dyn Fn(Vec<QueuedBundle>, Timestamp, OwnedSemaphorePermit) -> Option<Batch> + Send + Sync>;
+    Arc<dyn Fn(Vec<QueuedRow>, Timestamp, OwnedSemaphorePermit) -> Option<Batch> + Send + Sync>;
 
 /// The batch stage of one step.
 pub struct BatchStage {
@@ -53,7 +56,7 @@ pub struct BatchStage {
 struct QueueMove {
     resize: ShardResize,
     /// Bundles that wait for the state of their stream, each with its time of arrival.
-    awaiting: Awaiting<(Timestamp, QueuedBundle)>,
+    awaiting: Awaiting<(Timestamp, QueuedRow)>,
 }
 
 impl BatchStage {
@@ -97,7 +100,12 @@ impl BatchStage {
 
     fn add_queue(&mut self, to: Sender<Order>, instances: usize) {
         let step = self.runtime.spec();
-        let mut queue = BatchQueue::new(self.next_queue, &step.batch, step.is_stateful(), to, instances);
+        let order = match (step.is_stateful(), &step.each) {
+            (true, _) => BatchOrder::OnePerStream,
+            (false, Some(_)) => BatchOrder::Turns,
+            (false, None) => BatchOrder::Arrival,
+        };
+        let mut queue = BatchQueue::new(self.next_queue, &step.batch, order, to, instances);
         self.next_queue += 1;
         if self.is_flushed {
             queue.batcher.flush();
@@ -105,15 +113,32 @@ impl BatchStage {
         self.queues.push(queue);
     }
 
-    /// Returns a bundle's queue, or `None` while the bundle waits for the state of its stream.
-    fn route(&mut self, waiting: QueuedBundle, now: Timestamp) -> Option<(usize, QueuedBundle)> {
+    /// Adds the rows of a bundle to their queue.
+    fn enqueue(&mut self, job: &Arc<Job>, credit: Option<&Arc<Credit>>, now: Timestamp) {
+        let step = self.runtime.index();
+        if let Some(left_out) = job.gather(step).map(Gather::left_out).filter(|left_out| *left_out > 0) {
+            telemetry::pictures::detections_left_out(&self.runtime.spec().name, left_out);
+        }
+        for number in 0..job.rows(step) {
+            let row = BatchRow { job: job.clone(), number, ready_at: now };
+            let waiting = QueuedRow { row, credit: credit.cloned() };
+            if let Some((queue, waiting)) = self.route(waiting, now)
+                && let Some(queue) = self.queues.get_mut(queue)
+            {
+                queue.batcher.push(waiting, now);
+            }
+        }
+    }
+
+    /// Returns a row's queue, or `None` while the row waits for the state of its stream.
+    fn route(&mut self, waiting: QueuedRow, now: Timestamp) -> Option<(usize, QueuedRow)> {
         if self.shared.is_some() {
             return Some((0, waiting));
         }
         let Some(QueueMove { resize, awaiting }) = &mut self.moving else {
-            return Some((owner(&waiting.job.bundle.stream, self.queues.len()), waiting));
+            return Some((owner(&waiting.row.job.bundle.stream, self.queues.len()), waiting));
         };
-        let stream = waiting.job.bundle.stream.clone();
+        let stream = waiting.row.job.bundle.stream.clone();
         let (_, waiting) = awaiting.keep(&stream, (now, waiting), || false)?;
         Some((owner(&stream, resize.to), waiting))
     }
@@ -188,12 +213,7 @@ impl Stage for BatchStage {
             BatchMessage::Jobs(jobs) => {
                 let credit = credit.take().map(Arc::new);
                 for job in jobs {
-                    let waiting = QueuedBundle { job, ready_at: now, credit: credit.clone() };
-                    if let Some((queue, waiting)) = self.route(waiting, now)
-                        && let Some(queue) = self.queues.get_mut(queue)
-                    {
-                        queue.batcher.push(waiting, now);
-                    }
+                    self.enqueue(&job, credit.as_ref(), now);
                 }
                 self.pump_all(now, out);
             }

@@ -1,7 +1,6 @@
 //! Fills the input tensors of a batch, its rows in parallel. Prepare fills a new batch; an instance fills a part of one again.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Job, StepFailure, StepOutcome};
@@ -11,6 +10,7 @@ use lockstep_engine::infer::step::Binding;
 use lockstep_engine::preprocess::{Placement, RowInfo, rows};
 use lockstep_engine::tensor::Tensor;
 
+use crate::message::BatchRow;
 use crate::panic_text::panic_text;
 use crate::unit_runtime::UnitRuntime;
 
@@ -25,8 +25,8 @@ pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
 ///
 /// # Errors
 /// The rows that cannot be filled, in ascending order.
-pub(crate) fn fill(runtime: &UnitRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, Vec<(usize, StepFailure)>> {
-    let count = jobs.len();
+pub(crate) fn fill(runtime: &UnitRuntime, batch: &[&BatchRow]) -> Result<Filled, Vec<(usize, StepFailure)>> {
+    let count = batch.len();
     let mut placements = vec![None; count];
     let mut tensors = Vec::with_capacity(runtime.spec().bindings.len());
     let mut failures: Vec<(usize, StepFailure)> = Vec::new();
@@ -40,8 +40,9 @@ pub(crate) fn fill(runtime: &UnitRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, 
                 let shape = batch_shape(spec, preprocessor.shape(), count);
                 let mut tensor = runtime.tensors.take(preprocessor.dtype(), &shape);
                 let name = runtime.step.inputs.get(input.index()).map_or("?", String::as_str);
-                let maker = RowMaker { input: *input, name, preprocessor, decoding: &runtime.step.decoding };
-                let outcomes = maker.fill(rows(&mut tensor), jobs);
+                let decoding = &runtime.step.decoding;
+                let maker = RowMaker { step: runtime.index(), input: *input, name, preprocessor, decoding };
+                let outcomes = maker.fill(rows(&mut tensor), batch);
                 for (row, outcome) in outcomes.into_iter().enumerate() {
                     match outcome {
                         Ok(RowInfo::Image(placement)) => placements[row] = Some(placement),
@@ -53,7 +54,7 @@ pub(crate) fn fill(runtime: &UnitRuntime, jobs: &[&Arc<Job>]) -> Result<Filled, 
             }
             Binding::Output { step, output } => {
                 let found: Vec<&Tensor> =
-                    jobs.iter().filter_map(|job| earlier(job, *step, *output)).collect();
+                    batch.iter().filter_map(|row| earlier(&row.job, *step, *output)).collect();
                 match assemble(spec, &found) {
                     Ok(tensor) if found.len() == count => Some(tensor),
                     Ok(_) => return Err(all(count, "an earlier step's output is missing".into())),

@@ -11,7 +11,7 @@ pub use align::{AlignMessage, ShardMove};
 pub use batch::{BatchMessage, LoadError, PoolChange};
 pub use ingest::IngestMessage;
 pub use instance::{Batch, Order};
-pub use prepare::QueuedBundle;
+pub use prepare::{BatchRow, QueuedRow};
 pub use publish::{
     AdmittedBundle, Aligned, EvictedSample, FailedBundle, Faulty, FaultySample, LateSample,
     PartitionAssignment, PublishMessage, ReleasedRecord, Revocation, RevokedPartition, ShedReport, Unread,

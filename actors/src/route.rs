@@ -60,9 +60,16 @@ impl Onward {
         }
     }
 
-    /// Records a job's report at a step and adds the job for its next steps.
-    pub fn report(&mut self, job: &Arc<Job>, step: usize, report: StepReport, graph: &Graph, now: Timestamp) {
-        let next = job.report(step, report, graph, now);
+    /// Records the report of a job's row at a step and adds the job for its next steps.
+    pub fn report(
+        &mut self,
+        job: &Arc<Job>,
+        row: (usize, usize),
+        report: StepReport,
+        graph: &Graph,
+        now: Timestamp,
+    ) {
+        let next = job.report(row, report, graph, now);
         self.add(job, &next);
     }
 

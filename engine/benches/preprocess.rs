@@ -72,6 +72,7 @@ fn jpeg(criterion: &mut Criterion) {
         width: 224,
         height: 224,
         resize: Resize::Stretch(Filter::Bilinear),
+        region: Default::default(),
         color: Color::Rgb,
         scale: 1.0 / 255.0,
         mean: [0.485, 0.456, 0.406],

@@ -9,6 +9,7 @@ pub(crate) fn picture(width: u32, height: u32, resize: Resize) -> ImageSpec {
         width,
         height,
         resize,
+        region: Default::default(),
         color: Color::Rgb,
         scale: 1.0,
         mean: [0.0; 3],

@@ -145,6 +145,14 @@ pub(super) fn three<'v, T: Copy>(
     }
 }
 
+/// A point: its x and y.
+pub(super) fn point(value: &DeValue<'_>) -> Parsed<[f64; 2]> {
+    let numbers = list(any_number)(value)?;
+    <[f32; 2]>::try_from(numbers.as_slice())
+        .map(|point| point.map(f64::from))
+        .map_err(|_| format!("has {} entries; write two, x and y, as [38.3, 51.7]", numbers.len()))
+}
+
 /// A duration such as `"200ms"`, with units from nanoseconds to days.
 pub(super) fn duration(value: &DeValue<'_>) -> Parsed<Duration> {
     let want = "a duration with its unit, as \"40us\", \"200ms\", \"2s\", \"1m\", \"12h\" or \"30d\"";

@@ -159,7 +159,7 @@ impl OutputReader<'_, '_> {
         if !has_image {
             self.section.wrong_here(
                 "shows boxes in the coordinates of the source image, but no input of this step is made from an \
-                 image; use raw, or bind an image",
+                 image, or align turns it; use raw, or bind an image",
             );
         }
         let head = self.section.optional(

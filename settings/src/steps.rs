@@ -7,6 +7,8 @@ use lockstep_engine::infer::check::{StepPart, check_known};
 use lockstep_engine::infer::condition::StepCondition;
 use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::infer::step::{Binding, Care, Step};
+use lockstep_engine::preprocess::Preprocess;
+use lockstep_engine::preprocess::spec::ImageRegion;
 
 use super::batching::{MOST, batch};
 use super::device::device;
@@ -129,6 +131,8 @@ fn waits_for(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
     let place = |step: &str| drafts.iter().position(|draft| draft.name == step);
     let compared = draft.when.iter().flat_map(StepCondition::values);
     let mut steps: Vec<usize> = compared.filter_map(|(path, _)| place(&path.step)).collect();
+    let each = draft.section.value("each").and_then(|value| value.get_ref().as_str());
+    steps.extend(each.and_then(|name| place(name.split_once('.')?.0)));
     if let Some(inputs) = draft.section.table("inputs") {
         let sources = inputs.names().into_iter().filter_map(|name| inputs.text_at(name, "from"));
         steps.extend(sources.filter_map(|source| place(source.split_once('.')?.0)));
@@ -138,6 +142,7 @@ fn waits_for(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<usize> {
 
 mod bindings;
 mod condition;
+mod each;
 mod unfitted;
 
 struct StepReader<'a, 'd> {
@@ -152,6 +157,7 @@ impl StepReader<'_, '_> {
     /// Reads one step. `earlier` are the steps before it in the pipeline.
     fn step(&self, draft: &Draft<'_>, earlier: &[Option<ReadStep>]) -> Option<ReadStep> {
         let section = &draft.section;
+        let each = self.each(section, earlier);
         let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
         let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
         let device = section.or("device", Device::Auto, device);
@@ -171,8 +177,11 @@ impl StepReader<'_, '_> {
         let bindings = self.bindings(section, &found.signature);
         let is_bound = section.problem_count() == before;
         let has_image = bindings.iter().any(|binding| {
-            let image =
-                |preprocess: &_| matches!(preprocess, lockstep_engine::preprocess::Preprocess::Image(_));
+            // In an image that is turned, coordinates of the source cannot be told.
+            let image = |preprocess: &Preprocess| match preprocess {
+                Preprocess::Image(spec) => !matches!(spec.region, ImageRegion::Aligned(_)),
+                _ => false,
+            };
             // A binding that could not be read may be one.
             binding.is_none()
                 || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
@@ -190,7 +199,9 @@ impl StepReader<'_, '_> {
             bindings: bindings.into_iter().collect::<Option<_>>()?,
             outputs,
             care: draft.care.clone(),
+            each,
         };
+        self.check_each(section, &step, earlier);
         Some(ReadStep { step, is_bound, is_shown })
     }
 }

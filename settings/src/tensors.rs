@@ -7,19 +7,24 @@ use std::time::Duration;
 use lockstep_engine::align::Join;
 use lockstep_engine::ingest::{OnDrift, PictureCare};
 use lockstep_engine::media::Modality;
-use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::{
-    Color, DecodeDetail, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, TextSpec,
-    WaveformSpec,
+    AlignedSpec, Color, CropAspect, CropSpec, DecodeDetail, Filter, ImageRegion, ImageSpec, Layout,
+    LogMelSpec, MelLog, MelScale, Resize, TextSpec, WaveformSpec,
 };
+use lockstep_engine::preprocess::{MOST_MARGIN, Preprocess};
 use lockstep_engine::tensor::DType;
 
-use super::kinds::{any_number, boolean, count, integer, number, path, shown, small, three, whole, word};
+use super::kinds::{
+    any_number, boolean, count, integer, list, number, path, point, shown, small, three, whole, word,
+};
 use super::reader::Section;
 
 /// The keys of preprocessing, of which a binding has one.
 pub(super) const MAKERS: [&str; 7] =
     ["image", "waveform", "log_mel", "token_ids", "attention_mask", "token_type_ids", "bytes"];
+
+/// The fewest points that determine an alignment.
+pub(super) const LEAST_POINTS: usize = 2;
 
 /// The input that a tensor is made from.
 pub(super) struct Made<'a> {
@@ -102,13 +107,26 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
             ("exact", Resize::Exact),
         ]),
     );
-    if section.has("fill") && !matches!(resize, Resize::Fit { .. }) {
+    let region = region(section, fill);
+    if section.has("fill") && !matches!(resize, Resize::Fit { .. }) && !region.shows_detection() {
         section.wrong("fill", "has no effect without resize = \"fit\"; remove it, or write resize = \"fit\"");
+    }
+    if matches!(region, ImageRegion::Crop(_)) && matches!(resize, Resize::CenterCrop(_) | Resize::Exact) {
+        section.wrong(
+            "resize",
+            "cannot bring a crop to its size; write \"stretch\" or \"fit\", or aspect = \"target\" in crop",
+        );
+    }
+    for key in ["resize", "filter"].into_iter().filter(|key| section.has(key)) {
+        if matches!(region, ImageRegion::Aligned(_)) {
+            section.wrong(key, "has no effect with align, which samples bilinearly; remove it");
+        }
     }
     let spec = ImageSpec {
         width: width.unwrap_or(1),
         height: height.unwrap_or(1),
         resize,
+        region,
         color: section.or("color", Color::default(), word(&[("rgb", Color::Rgb), ("bgr", Color::Bgr)])),
         scale: section.or("scale", 1.0, any_number),
         mean: section.or("mean", [0.0; 3], three(any_number)),
@@ -129,6 +147,12 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
             "\"scaled\" averages pixels, but resize = \"exact\" and filter = \"nearest\" take single ones; write \"full\"",
         );
     }
+    if spec.decode == DecodeDetail::Scaled && spec.region.shows_detection() {
+        section.wrong(
+            "decode",
+            "\"scaled\" fits a whole image to the row, and a crop is a part of it; write \"full\" or remove it",
+        );
+    }
     if spec.std.contains(&0.0) {
         section.wrong("std", "has a 0, and pixels are divided by it; write 1 to leave a channel as it is");
     }
@@ -143,6 +167,41 @@ fn image(section: &Section<'_>, care: PictureCare) -> Option<ImageSpec> {
         );
     }
     width.and(height).map(|_| spec)
+}
+
+/// The part of the image that shows a detection: `crop` or `align`.
+fn region(section: &Section<'_>, fill: [u8; 3]) -> ImageRegion {
+    let points = section.optional("align", list(point));
+    let crop = section.table("crop");
+    if section.has("align") && section.has("crop") {
+        section.wrong("align", "contradicts crop; remove one of them");
+    }
+    if let Some(crop) = crop {
+        let margin = crop.or("margin", 0.0, number(0.0..=MOST_MARGIN));
+        let aspect = crop.or(
+            "aspect",
+            CropAspect::default(),
+            word(&[
+                ("keep", CropAspect::Keep),
+                ("square", CropAspect::Square),
+                ("target", CropAspect::Target),
+            ]),
+        );
+        crop.finish();
+        return ImageRegion::Crop(CropSpec { margin, aspect, fill });
+    }
+    if let Some(count) = points.as_ref().map(Vec::len).filter(|count| *count < LEAST_POINTS) {
+        section.wrong(
+            "align",
+            format!("has {count} entries; write at least two points, as [[10, 20], [30, 20]]"),
+        );
+    }
+    // A mistake in a value is noted, and the key counts as written.
+    match (section.has("align"), section.has("crop")) {
+        (true, _) => ImageRegion::Aligned(AlignedSpec { points: points.unwrap_or_default(), fill }),
+        (false, true) => ImageRegion::Crop(CropSpec { margin: 0.0, aspect: CropAspect::default(), fill }),
+        (false, false) => ImageRegion::Whole,
+    }
 }
 
 /// The length of a window in samples at a rate, rounded.

@@ -15,6 +15,7 @@ use super::*;
 mod align;
 mod conditions;
 mod delivery;
+mod each;
 mod kafka;
 mod models;
 mod outputs;
@@ -714,7 +715,7 @@ batch = {}
 on_open_circuit = "fallback"
 fallback = {}
 [steps.a.inputs]
-audio = { from = "video", image = {} }
+audio = { from = "video", image = { crop = {} } }
 state = { from = "audio", waveform = { rate = 16000 } }
 context = { from = "audio", log_mel = { rate = 16000 } }
 [steps.a.outputs]

@@ -36,6 +36,7 @@ macro_rules! over_each_broker {
 mod bad_records;
 #[allow(dead_code, reason = "the chaos suite uses the rest")]
 mod broker;
+mod cascade;
 mod clip;
 mod commands;
 mod data_loss;

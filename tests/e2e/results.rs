@@ -21,7 +21,7 @@ fn golden(model: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("it is there")).expect("JSON")
 }
 
-fn assert_valid(results: &[Value]) {
+pub(crate) fn assert_valid(results: &[Value]) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/result.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(path).expect("a schema")).expect("JSON");
     let schema = jsonschema::validator_for(&schema).expect("a valid schema");

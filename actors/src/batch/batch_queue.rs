@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::batch::{BatchPolicy, Batcher};
+use lockstep_engine::batch::{BatchOrder, BatchPolicy, Batcher};
 use lockstep_engine::scaling::MOST_INSTANCES;
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::message::{BatchMessage, Order, QueuedBundle};
+use crate::message::{BatchMessage, Order, QueuedRow};
 use crate::stage_actor::Outbox;
 
 /// Batches that an instance may hold: one that runs and one that is prepared.
@@ -21,7 +21,7 @@ pub(super) const SLOTS: usize = 2;
 pub(super) struct BatchQueue {
     /// An id that no other queue of the step has had, so that slots for a removed queue are dropped.
     pub(super) id: u64,
-    pub(super) batcher: Batcher<QueuedBundle>,
+    pub(super) batcher: Batcher<QueuedRow>,
     instances: usize,
     slots: Arc<Semaphore>,
     /// Slots of removed instances that still have to be taken out.
@@ -35,17 +35,17 @@ pub(super) struct BatchQueue {
 }
 
 impl BatchQueue {
-    /// Creates a queue that sends its orders to `to`. With `one_per_stream` no batch has two bundles of a stream.
+    /// Creates a queue that sends its orders to `to`.
     pub(super) fn new(
         id: u64,
         policy: &BatchPolicy,
-        one_per_stream: bool,
+        order: BatchOrder,
         to: Sender<Order>,
         instances: usize,
     ) -> Self {
         Self {
             id,
-            batcher: Batcher::new(policy.clone(), instances, one_per_stream),
+            batcher: Batcher::new(policy.clone(), instances, order),
             instances,
             slots: Arc::new(Semaphore::new(instances * SLOTS)),
             excess: 0,
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn batch_queue_keeps_two_slots_an_instance_during_changes() {
         let (to, _from) = orders();
-        let mut queue = BatchQueue::new(0, &BatchPolicy::default(), false, to, 3);
+        let mut queue = BatchQueue::new(0, &BatchPolicy::default(), BatchOrder::Arrival, to, 3);
         queue.hold();
         assert_eq!((queue.held.len(), queue.under_way()), (6, 0));
         let mut under_way = queue.held.split_off(1);

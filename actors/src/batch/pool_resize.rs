@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::batch_queue::{BatchQueue, orders};
 use super::{BatchStage, QueueMove};
-use crate::message::{BatchMessage, Order, PoolChange, QueuedBundle};
+use crate::message::{BatchMessage, Order, PoolChange, QueuedRow};
 use crate::stage_actor::Outbox;
 
 impl BatchStage {
@@ -107,9 +107,9 @@ impl BatchStage {
         let mut awaiting = Awaiting::new(resize);
         for giver in resize.givers() {
             let Some(queue) = self.queues.get_mut(giver) else { continue };
-            let moves = |waiting: &QueuedBundle| resize.moves(&waiting.job.bundle.stream).is_some();
+            let moves = |waiting: &QueuedRow| resize.moves(&waiting.row.job.bundle.stream).is_some();
             for (since, waiting) in queue.batcher.take_out(moves) {
-                let stream = waiting.job.bundle.stream.clone();
+                let stream = waiting.row.job.bundle.stream.clone();
                 awaiting.keep(&stream, (since, waiting), || false);
             }
             let (reply, given) = oneshot::channel();
@@ -136,7 +136,7 @@ impl BatchStage {
                 queue.place().fill(Some(Order::Adopt(given)));
             }
         }
-        for (taker, waited) in by_queue(waited, resize.to, |(_, waiting)| &waiting.job.bundle.stream) {
+        for (taker, waited) in by_queue(waited, resize.to, |(_, waiting)| &waiting.row.job.bundle.stream) {
             if let Some(queue) = self.queues.get_mut(taker) {
                 queue.batcher.put_in(waited);
             }

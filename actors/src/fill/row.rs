@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use lockstep_engine::align::Part;
 use lockstep_engine::fault::{Fault, Reason, StageKind};
+use lockstep_engine::infer::gather::Gather;
 use lockstep_engine::infer::job::{Job, StepFailure};
 use lockstep_engine::position::InputId;
 use lockstep_engine::preprocess::{Preprocessor, RowFault, RowInfo, RowMut, Scratch};
@@ -14,7 +15,8 @@ use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry;
 use rayon::prelude::*;
 
-use crate::decoding::Decoding;
+use crate::decoding::{DecodeReservation, Decoding};
+use crate::message::BatchRow;
 use crate::panic_text::panic_text;
 
 thread_local! {
@@ -24,6 +26,8 @@ thread_local! {
 
 /// Makes the rows of one tensor.
 pub(super) struct RowMaker<'a> {
+    /// The place of the step in the pipeline.
+    pub(super) step: usize,
     pub(super) input: InputId,
     /// The name of the input.
     pub(super) name: &'a str,
@@ -32,48 +36,132 @@ pub(super) struct RowMaker<'a> {
 }
 
 impl RowMaker<'_> {
-    /// Fills each row from the job at the same place.
+    /// Fills each row from the batch's row at the same place.
     pub(super) fn fill(
         &self,
         rows: Vec<RowMut<'_>>,
-        jobs: &[&Arc<Job>],
+        batch: &[&BatchRow],
     ) -> Vec<Result<RowInfo, StepFailure>> {
-        each(rows, jobs, self.preprocessor.rows_per_task(), |row, job| {
-            let Some(part) = job.bundle.parts.get(self.input.index()) else {
-                let message = format!("the bundle has no part for input {}", self.input.0);
-                return Err(StepFailure { fault: undecodable(message), culprit: None });
-            };
-            let made = apart(|| self.make(part, row)).unwrap_or_else(|panic| {
-                // The panic may have left the scratch memory half written.
-                SCRATCH.with_borrow_mut(|scratch| *scratch = Scratch::default());
-                let message = format!("decoding it panicked: {}", panic_text(panic.as_ref()));
-                Err(RowFault { sample: self.preprocessor.sole_sample(part), fault: undecodable(message) })
-            });
-            made.map_err(|found| StepFailure {
-                culprit: found
-                    .sample
-                    .and_then(|sample| part.samples.get(sample))
-                    .map(|sample| sample.position()),
-                fault: found.fault,
-            })
+        if self.preprocessor.shows_detections() {
+            return self.fill_crops(rows, batch);
+        }
+        each(rows, batch, self.preprocessor.rows_per_task(), |row, of| {
+            let part = self.part(&of.job)?;
+            let made = self.caught(part, || self.make(part, row));
+            made.map_err(|found| failure(part, found))
+        })
+    }
+
+    /// Fills rows with detections. Those of one bundle are made together, so that their image is decoded once.
+    fn fill_crops(&self, rows: Vec<RowMut<'_>>, batch: &[&BatchRow]) -> Vec<Result<RowInfo, StepFailure>> {
+        let mut bundles: Vec<BundleCrops<'_>> = Vec::new();
+        for (place, (row, of)) in rows.into_iter().zip(batch).enumerate() {
+            let crop = (place, of.number, row);
+            match bundles.iter_mut().find(|bundle| bundle.job.id == of.job.id) {
+                Some(bundle) => bundle.crops.push(crop),
+                None => bundles.push(BundleCrops { job: &of.job, crops: vec![crop] }),
+            }
+        }
+        let made: Vec<(usize, Result<RowInfo, StepFailure>)> =
+            bundles.into_par_iter().flat_map_iter(|bundle| self.crops_of(bundle)).collect();
+        let missing = || {
+            let message = "preparing it ended without a result".to_owned();
+            Err(StepFailure { fault: undecodable(message), culprit: None })
+        };
+        let mut outcomes: Vec<_> = batch.iter().map(|_| missing()).collect();
+        for (place, outcome) in made {
+            if let Some(slot) = outcomes.get_mut(place) {
+                *slot = outcome;
+            }
+        }
+        outcomes
+    }
+
+    /// Makes the rows of one bundle, each with its place in the batch.
+    fn crops_of(&self, bundle: BundleCrops<'_>) -> Vec<(usize, Result<RowInfo, StepFailure>)> {
+        let places: Vec<usize> = bundle.crops.iter().map(|(place, ..)| *place).collect();
+        let made = self.part(bundle.job).and_then(|part| {
+            let made = self.caught(part, || self.make_crops(part, bundle));
+            made.map_err(|found| failure(part, found))
+        });
+        match made {
+            Ok(made) => {
+                let alone = |fault: RowFault| StepFailure { fault: fault.fault, culprit: None };
+                places.into_iter().zip(made.into_iter().map(|made| made.map_err(alone))).collect()
+            }
+            Err(failure) => places.into_iter().map(|place| (place, Err(failure.clone()))).collect(),
+        }
+    }
+
+    fn make_crops(
+        &self,
+        part: &Part<Arc<Sample>>,
+        bundle: BundleCrops<'_>,
+    ) -> Result<Vec<Result<RowInfo, RowFault>>, RowFault> {
+        let found = bundle.job.gather(self.step).map(Gather::detections).unwrap_or_default();
+        let crops = bundle.crops.into_iter().map(|(_, number, row)| Some((row, &found.get(number)?.found)));
+        let Some(crops) = crops.collect::<Option<Vec<_>>>() else {
+            let fault = undecodable("the bundle has no such detection".to_owned());
+            return Err(RowFault { sample: None, fault });
+        };
+        let detections: Vec<_> = crops.iter().map(|(_, detection)| *detection).collect();
+        let _reservation = self.reserve(part, self.preprocessor.crops_memory(part, &detections)?)?;
+        let made = SCRATCH.with_borrow_mut(|scratch| self.preprocessor.write_crops(part, crops, scratch));
+        self.count_damage(part);
+        made
+    }
+
+    fn part<'j>(&self, job: &'j Job) -> Result<&'j Part<Arc<Sample>>, StepFailure> {
+        job.bundle.parts.get(self.input.index()).ok_or_else(|| {
+            let message = format!("the bundle has no part for input {}", self.input.0);
+            StepFailure { fault: undecodable(message), culprit: None }
+        })
+    }
+
+    /// Turns a panic of `make` into a fault of the sample.
+    fn caught<T>(
+        &self,
+        part: &Part<Arc<Sample>>,
+        make: impl FnOnce() -> Result<T, RowFault>,
+    ) -> Result<T, RowFault> {
+        apart(make).unwrap_or_else(|panic| {
+            // The panic may have left the scratch memory half written.
+            SCRATCH.with_borrow_mut(|scratch| *scratch = Scratch::default());
+            let message = format!("decoding it panicked: {}", panic_text(panic.as_ref()));
+            Err(RowFault { sample: self.preprocessor.sole_sample(part), fault: undecodable(message) })
         })
     }
 
     fn make(&self, part: &Part<Arc<Sample>>, row: RowMut<'_>) -> Result<RowInfo, RowFault> {
-        let memory = self.preprocessor.memory(part)?;
-        let reservation = match memory {
-            0 => None,
-            memory => Some(self.decoding.reserve(memory)),
-        };
-        let _reservation = reservation
-            .transpose()
-            .map_err(|fault| RowFault { sample: self.preprocessor.sole_sample(part), fault })?;
+        let _reservation = self.reserve(part, self.preprocessor.memory(part)?)?;
         let made = SCRATCH.with_borrow_mut(|scratch| self.preprocessor.write_row(part, row, scratch));
+        self.count_damage(part);
+        made
+    }
+
+    /// Reserves memory for decoding; none is needed for 0 bytes.
+    fn reserve(&self, part: &Part<Arc<Sample>>, memory: u64) -> Result<Option<DecodeReservation>, RowFault> {
+        let reservation = (memory > 0).then(|| self.decoding.reserve(memory)).transpose();
+        reservation.map_err(|fault| RowFault { sample: self.preprocessor.sole_sample(part), fault })
+    }
+
+    fn count_damage(&self, part: &Part<Arc<Sample>>) {
         if part.samples.iter().any(|sample| sample.damage.count_once()) {
             telemetry::pictures::damaged(self.name);
         }
-        made
     }
+}
+
+/// The rows of one bundle in a batch.
+struct BundleCrops<'a> {
+    job: &'a Arc<Job>,
+    /// Each row with its place in the batch and its number among those of the bundle.
+    crops: Vec<(usize, usize, RowMut<'a>)>,
+}
+
+fn failure(part: &Part<Arc<Sample>>, found: RowFault) -> StepFailure {
+    let culprit = found.sample.and_then(|sample| part.samples.get(sample));
+    StepFailure { culprit: culprit.map(|sample| sample.position()), fault: found.fault }
 }
 
 /// Makes each row from the job at the same place, in parallel.

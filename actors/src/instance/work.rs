@@ -12,13 +12,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::Failed;
 use crate::fill::fill;
-use crate::message::Batch;
+use crate::message::{Batch, BatchRow};
 use crate::route::Onward;
 use crate::unit_runtime::UnitRuntime;
 
 /// A batch that has not ended.
 pub(super) struct BatchRun {
-    jobs: Vec<(Arc<Job>, Timestamp)>,
+    rows: Vec<BatchRow>,
     placements: Vec<Option<Placement>>,
     /// The inputs of the whole batch, until they are used.
     inputs: Option<Vec<Option<Tensor>>>,
@@ -32,10 +32,10 @@ pub(super) struct BatchRun {
 
 impl BatchRun {
     pub(super) fn new(batch: Batch, tries: u32) -> Self {
-        let Batch { jobs, inputs, placements, cut_at, prepared_at, slot } = batch;
+        let Batch { rows, inputs, placements, cut_at, prepared_at, slot } = batch;
         Self {
-            remaining: Remaining::new(jobs.len(), tries),
-            jobs,
+            remaining: Remaining::new(rows.len(), tries),
+            rows,
             placements,
             inputs: Some(inputs),
             cut_at,
@@ -47,7 +47,7 @@ impl BatchRun {
 
     /// Returns the bundles in these rows.
     pub(super) fn jobs(&self, rows: &Range<usize>) -> impl Iterator<Item = &Arc<Job>> {
-        self.jobs.get(rows.clone()).unwrap_or_default().iter().map(|(job, _)| job)
+        self.rows.get(rows.clone()).unwrap_or_default().iter().map(|row| &row.job)
     }
 
     /// Returns the inputs of these rows: the first fill for the whole batch, else a new one, since a model may have taken the
@@ -61,12 +61,12 @@ impl BatchRun {
         rows: &Range<usize>,
     ) -> Result<Vec<Option<Tensor>>, Failed> {
         match self.inputs.take() {
-            Some(inputs) if *rows == (0..self.jobs.len()) => return Ok(inputs),
+            Some(inputs) if *rows == (0..self.rows.len()) => return Ok(inputs),
             Some(inputs) => runtime.tensors.give(inputs.into_iter().flatten()),
             None => {}
         }
-        let jobs: Vec<&Arc<Job>> = self.jobs(rows).collect();
-        match fill(runtime, &jobs) {
+        let rows: Vec<&BatchRow> = self.rows.get(rows.clone()).unwrap_or_default().iter().collect();
+        match fill(runtime, &rows) {
             Ok((inputs, _)) => Ok(inputs),
             Err(failures) => Err(Failed::Batch(
                 failures
@@ -85,11 +85,12 @@ impl BatchRun {
         (step, graph): (usize, &Graph),
         onward: &mut Onward,
     ) {
-        let Some((job, ready_at)) = self.jobs.get(row) else { return };
+        let Some(BatchRow { job, number, ready_at }) = self.rows.get(row) else { return };
         let (ready_at, cut_at, prepared_at) = (*ready_at, self.cut_at, self.prepared_at);
         let timing = StepTiming { ready_at, cut_at, prepared_at, started_at, finished_at };
         let placement = self.placements.get(row).copied().flatten();
-        onward.report(job, step, StepReport { outcome: outcome(placement), timing }, graph, finished_at);
+        let report = StepReport { outcome: outcome(placement), timing };
+        onward.report(job, (step, *number), report, graph, finished_at);
     }
 
     /// Releases the slot when no row is left, so that the next batch can be cut while the results of this one are being sent.

@@ -1,8 +1,5 @@
 //! Orders to an instance: batches, and stream state that moves between instances.
 
-use std::sync::Arc;
-
-use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::HandedOver;
 use lockstep_engine::preprocess::Placement;
 use lockstep_engine::sharding::ShardResize;
@@ -10,10 +7,12 @@ use lockstep_engine::tensor::Tensor;
 use lockstep_engine::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::prepare::BatchRow;
+
 /// A batch that is ready to run.
 pub struct Batch {
-    /// The bundles, each with the time from which it had everything that the step needs.
-    pub jobs: Vec<(Arc<Job>, Timestamp)>,
+    /// Its rows.
+    pub rows: Vec<BatchRow>,
     /// One tensor a binding. Bindings to stream state have none: the instance adds those.
     pub inputs: Vec<Option<Tensor>>,
     /// The place of each source image in the model's input.

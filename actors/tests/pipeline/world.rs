@@ -339,6 +339,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         when: None,
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
         care: Care::default(),
+        each: None,
     };
     let of_input = InputPolicy {
         name: "in".into(),

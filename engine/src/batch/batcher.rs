@@ -3,32 +3,19 @@
 //! The batch actor reserves a slot first and cuts the batch then, as late as possible. [`Batcher::go_at`] tells when
 //! the next batch is due, [`Batcher::cut`] takes it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use rustc_hash::FxHashSet;
-
+use crate::batch::item::{BatchOrder, Batchable};
 use crate::batch::pace::BatchPace;
+use crate::batch::waiting::WaitingItems;
 use crate::batch::{BatchCosts, BatchMode, BatchPolicy};
-use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
-/// An item that can be batched.
-pub trait Batchable {
-    /// The stream of the item.
-    fn stream(&self) -> &StreamKey;
-
-    /// The event time of the item.
-    fn event_time(&self) -> Timestamp;
-}
-
-/// The queue of one model, in the order of arrival.
+/// The queue of one model.
 #[derive(Debug)]
 pub struct Batcher<T> {
     policy: BatchPolicy,
-    /// A model with stream state takes one bundle of a stream at a time.
-    one_per_stream: bool,
-    queue: VecDeque<(Timestamp, T)>,
+    queue: WaitingItems<T>,
     pace: BatchPace,
     is_behind: bool,
     /// See [`Self::set_wall_ahead`].
@@ -58,12 +45,11 @@ enum DueRule {
 }
 
 impl<T: Batchable> Batcher<T> {
-    /// An empty queue served by `instances` instances. With `one_per_stream` no batch has two bundles of a stream.
-    pub fn new(policy: BatchPolicy, instances: usize, one_per_stream: bool) -> Self {
+    /// An empty queue served by `instances` instances.
+    pub fn new(policy: BatchPolicy, instances: usize, order: BatchOrder) -> Self {
         Self {
             policy,
-            one_per_stream,
-            queue: VecDeque::new(),
+            queue: WaitingItems::new(order),
             pace: BatchPace::new(instances),
             is_behind: false,
             wall_ahead_ns: 0,
@@ -85,23 +71,15 @@ impl<T: Batchable> Batcher<T> {
 
     /// Removes the waiting items that `moves` picks, and returns them with their times of arrival, in that order.
     pub fn take_out(&mut self, moves: impl Fn(&T) -> bool) -> Vec<(Timestamp, T)> {
-        let (mut out, mut rest) = (Vec::new(), VecDeque::new());
-        for (since, item) in std::mem::take(&mut self.queue) {
-            if moves(&item) {
-                out.push((since, item));
-            } else {
-                rest.push_back((since, item));
-            }
-        }
-        self.queue = rest;
+        let (out, rest) = self.queue.drain().into_iter().partition(|(_, item)| moves(item));
+        self.queue.put_in(rest);
         out
     }
 
     /// Adds items from another queue in the order of their times of arrival. Items with the same time of arrival stay
     /// in their order.
     pub fn put_in(&mut self, items: Vec<(Timestamp, T)>) {
-        self.queue.extend(items);
-        self.queue.make_contiguous().sort_by_key(|(since, _)| *since);
+        self.queue.put_in(items);
     }
 
     /// Takes over the measured costs of batches.
@@ -117,7 +95,7 @@ impl<T: Batchable> Batcher<T> {
     /// Adds a bundle at the end.
     pub fn push(&mut self, item: T, now: Timestamp) {
         self.pace.arrived(now);
-        self.queue.push_back((now, item));
+        self.queue.push(now, item);
     }
 
     /// Sets the difference, in nanoseconds, between the wall clock and the clock of `now`. Event times and hours of the
@@ -133,7 +111,7 @@ impl<T: Batchable> Batcher<T> {
 
     /// True if no bundle waits.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.len() == 0
     }
 
     /// The time at which the next batch is due if no bundle arrives and no batch ends. `now` or earlier means at once;
@@ -142,7 +120,7 @@ impl<T: Batchable> Batcher<T> {
     /// end of a batch, and at the returned time.
     pub fn go_at(&mut self, now: Timestamp, under_way: usize) -> Option<Timestamp> {
         self.pace.under_way(under_way);
-        let oldest = self.queue.front()?.0;
+        let (oldest, _) = self.queue.oldest()?;
         let rule = self.rule(now);
         let reaches = |size: &usize| self.queue.len() >= *size;
         let is_preferred = rule != DueRule::OnlyFull && self.policy.preferred.first().is_some_and(reaches);
@@ -158,11 +136,10 @@ impl<T: Batchable> Batcher<T> {
         })
     }
 
-    /// Takes a batch in the order of arrival: as many bundles as fit, or the largest preferred size available while no
+    /// Takes a batch: as many bundles as fit, or the largest preferred size available while no
     /// bundle is overdue. Empty only if no bundle waits.
     pub fn cut(&mut self, now: Timestamp) -> Vec<T> {
-        let Some((oldest, _)) = self.queue.front() else { return Vec::new() };
-        let oldest = *oldest;
+        let Some((oldest, _)) = self.queue.oldest() else { return Vec::new() };
         let rule = self.rule(now);
         let most = self.size(rule);
         let mut size = self.queue.len().min(most);
@@ -174,7 +151,7 @@ impl<T: Batchable> Batcher<T> {
         {
             size = *preferred;
         }
-        let batch = self.take(size);
+        let batch = self.queue.take(size, self.policy.max_size);
         self.pace.cut(batch.len(), now);
         self.chosen = BatchDecision { size: most, waited: now.since(oldest) };
         batch
@@ -190,8 +167,8 @@ impl<T: Batchable> Batcher<T> {
     fn rule(&mut self, now: Timestamp) -> DueRule {
         let wall = now.ahead(self.wall_ahead_ns);
         let threshold = if self.is_behind { self.policy.behind / 2 } else { self.policy.behind };
-        if let Some((_, item)) = self.queue.front() {
-            self.is_behind = wall.since(item.event_time()) > threshold;
+        if let Some((_, event_time)) = self.queue.oldest() {
+            self.is_behind = wall.since(event_time) > threshold;
         }
         let is_time = || self.policy.static_between.is_some_and(|hours| hours.contains(wall));
         match self.policy.mode {
@@ -216,27 +193,6 @@ impl<T: Batchable> Batcher<T> {
             DueRule::Full | DueRule::OnlyFull => most,
             DueRule::Worth => self.pace.size(most, self.policy.target_latency),
         }
-    }
-
-    fn take(&mut self, size: usize) -> Vec<T> {
-        if !self.one_per_stream {
-            return self.queue.drain(..size).map(|(_, item)| item).collect();
-        }
-        let mut streams = FxHashSet::default();
-        let mut batch = Vec::with_capacity(size);
-        let mut rest = VecDeque::new();
-        while let Some((since, item)) = self.queue.pop_front() {
-            if batch.len() < size && streams.insert(item.stream().clone()) {
-                batch.push(item);
-            } else {
-                rest.push_back((since, item));
-                if batch.len() == size {
-                    rest.append(&mut self.queue);
-                }
-            }
-        }
-        self.queue = rest;
-        batch
     }
 }
 

@@ -1,8 +1,10 @@
 //! Tests of the queue: it loses and reorders nothing, and no bundle waits longer than allowed.
 
 use proptest::prelude::*;
+use rustc_hash::FxHashSet;
 
 use super::*;
+use crate::sample::StreamKey;
 use crate::testing::{at, ms};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +39,7 @@ fn policy(max_size: usize, preferred: &[usize]) -> BatchPolicy {
 }
 
 fn batcher(policy: BatchPolicy) -> Batcher<Item> {
-    Batcher::new(policy, 1, false)
+    Batcher::new(policy, 1, BatchOrder::Arrival)
 }
 
 fn is_ready(batcher: &mut Batcher<Item>, now: Timestamp) -> bool {
@@ -223,7 +225,7 @@ proptest! {
     fn batcher_neither_loses_nor_reorders_bundles(
         streams in prop::collection::vec((0usize..4, 0u64..2_000), 0..60),
         max_size in 0usize..9,
-        one_per_stream: bool,
+        order in prop::sample::select(vec![BatchOrder::Arrival, BatchOrder::OnePerStream, BatchOrder::Turns]),
         mode in modes(),
         preferred in prop::collection::btree_set(1usize..8, 0..3),
         target in prop::option::of(1u64..20),
@@ -231,7 +233,7 @@ proptest! {
     ) {
         let preferred: Vec<usize> = preferred.into_iter().filter(|size| *size <= max_size).collect();
         let policy = BatchPolicy { mode, target_latency: target.map(ms), ..policy(max_size, &preferred) };
-        let mut batcher = Batcher::new(policy, 1, one_per_stream);
+        let mut batcher = Batcher::new(policy, 1, order);
         costly(&mut batcher, Duration::from_micros(cost_us));
         for (number, (stream, age)) in streams.iter().enumerate() {
             let now = at(number as i64);
@@ -241,7 +243,7 @@ proptest! {
         while !batcher.is_empty() {
             let batch = batcher.cut(at(1_000));
             prop_assert!(!batch.is_empty() && batch.len() <= max_size.max(1));
-            if one_per_stream {
+            if order == BatchOrder::OnePerStream {
                 let distinct: FxHashSet<_> = batch.iter().map(|item| item.stream.clone()).collect();
                 prop_assert_eq!(distinct.len(), batch.len());
             }
@@ -253,7 +255,7 @@ proptest! {
             let numbers: Vec<usize> = seen.iter().filter(|i| i.stream == key).map(|i| i.number).collect();
             prop_assert!(numbers.is_sorted());
         }
-        if !one_per_stream {
+        if order == BatchOrder::Arrival {
             prop_assert!(seen.iter().map(|item| item.number).is_sorted());
         }
     }

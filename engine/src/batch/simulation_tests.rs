@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{BatchCosts, BatchMode, BatchPolicy, Batchable, Batcher};
+use super::{BatchCosts, BatchMode, BatchOrder, BatchPolicy, Batchable, Batcher};
 use crate::sample::StreamKey;
 use crate::time::Timestamp;
 
@@ -82,7 +82,7 @@ fn simulate(
         random ^= random << 17;
         -(((random >> 11) as f64 + 1.0) / (1u64 << 53) as f64).ln() / rate
     };
-    let mut batcher = Batcher::new(policy.clone(), model.instances, false);
+    let mut batcher = Batcher::new(policy.clone(), model.instances, BatchOrder::Arrival);
     let mut costs = BatchCosts::default();
     let mut free = vec![Timestamp::default(); model.instances];
     let mut running: Vec<(Timestamp, f64, Vec<Item>)> = Vec::new();

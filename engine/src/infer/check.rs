@@ -3,7 +3,7 @@
 
 use crate::infer::extents::Extents;
 use crate::infer::signature::{Extent, RowsOf, Signature, TensorSpec};
-use crate::infer::step::{Binding, Step, View};
+use crate::infer::step::{Binding, EachDetection, Step, View};
 use crate::preprocess::Preprocess;
 use crate::tensor::DType;
 
@@ -57,6 +57,9 @@ pub fn check_known(steps: &[Option<&Step>], row_of: RowOf<'_>) -> (Vec<Extents>,
         };
         let (mut taken, mut given) = (Vec::new(), Vec::new());
         known.push(inputs(place, step, steps, &known, row_of, &mut taken));
+        if let Some(each) = &step.each {
+            taken.extend(wrong_each(place, step, each, steps));
+        }
         views(step, &mut given);
         for (part, wrong) in [(StepPart::Inputs, taken), (StepPart::Outputs, given)] {
             let named = |error| format!("step {}: {error}", step.name);
@@ -149,6 +152,31 @@ fn not_carried(signature: &Signature, spec: &TensorSpec, output: usize) -> Strin
     )
 }
 
+/// The mistake in the choice of detections for which a step runs.
+fn wrong_each(place: usize, step: &Step, each: &EachDetection, steps: &[Option<&Step>]) -> Option<String> {
+    if step.is_stateful() {
+        return Some(
+            "it carries state from bundle to bundle, so it cannot run once per detection; write zeros = true in place \
+             of carry"
+                .to_owned(),
+        );
+    }
+    let Some(from) = steps.get(each.step).filter(|_| each.step < place) else {
+        return Some(format!("step number {} does not come before this one", each.step + 1));
+    };
+    let from = (*from)?;
+    if from.each.is_some() {
+        return Some(format!(
+            "step {} runs once per detection itself; name a step that runs once a bundle",
+            from.name
+        ));
+    }
+    match from.outputs.get(each.view).map(|shown| &shown.view) {
+        Some(View::Detections { .. } | View::Anchors { .. }) => None,
+        _ => Some(format!("view number {} of step {} shows no detections", each.view + 1, from.name)),
+    }
+}
+
 /// Type and row of an earlier step's output, if that step is known.
 fn earlier(
     place: usize,
@@ -161,6 +189,13 @@ fn earlier(
         return Err(format!("step number {} does not come before this one", from + 1));
     };
     let Some(step) = step else { return Ok(None) };
+    if step.each.is_some() {
+        return Err(format!(
+            "step {} runs once per detection, so its outputs cannot be the input of another model; take them from the \
+             result",
+            step.name
+        ));
+    }
     let signature = &step.unit.model.signature;
     let Some(spec) = signature.outputs.get(output) else {
         return Err(format!("step {} has no output number {}", step.name, output + 1));

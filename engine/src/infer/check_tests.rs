@@ -35,6 +35,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
         when: None,
         outputs: outputs.map(|(place, view)| OutputView { name: format!("view{place}"), view }).collect(),
         care: Care::default(),
+        each: None,
     }
 }
 

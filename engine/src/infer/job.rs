@@ -9,15 +9,16 @@ use smallvec::SmallVec;
 
 use crate::align::Bundle;
 use crate::batch::Batchable;
-use crate::fault::Fault;
+use crate::fault::{Fault, Reason, StageKind};
 use crate::infer::condition::{ShownOperand, ShownValue, StepCondition};
-use crate::infer::rows::StepOutput;
+use crate::infer::gather::Gather;
 use crate::infer::step::{Binding, Step};
 use crate::infer::view::LabelledView;
-use crate::position::{InputId, Position};
-use crate::preprocess::Placement;
+use crate::position::InputId;
 use crate::sample::{Sample, StreamKey};
 use crate::time::Timestamp;
+
+pub use crate::infer::report::{DetectionOutput, StepFailure, StepOutcome, StepReport, StepTiming};
 
 /// The dependencies between steps.
 #[derive(Clone, Debug)]
@@ -36,6 +37,18 @@ pub struct Graph {
     /// For each step, the inputs that it requires.
     inputs: Vec<Vec<InputId>>,
     input_names: Vec<String>,
+    /// For each step, the detections for each of which it runs.
+    each: Vec<Option<DetectionRule>>,
+}
+
+/// The choice of detections for which a step runs.
+#[derive(Clone, Debug)]
+struct DetectionRule {
+    step: usize,
+    view: usize,
+    /// The names of step and view.
+    name: String,
+    most: usize,
 }
 
 impl Graph {
@@ -51,6 +64,7 @@ impl Graph {
             views,
             inputs: vec![Vec::new(); steps.len()],
             input_names,
+            each: steps.iter().map(|step| DetectionRule::of(step, steps)).collect(),
         };
         for (index, step) in steps.iter().enumerate() {
             for binding in &step.bindings {
@@ -68,54 +82,14 @@ impl Graph {
     }
 }
 
-/// The report of one step on a bundle.
-#[derive(Debug)]
-pub struct StepReport {
-    /// The outcome.
-    pub outcome: StepOutcome,
-    /// The times of its parts.
-    pub timing: StepTiming,
-}
-
-/// The outcome of a step for one bundle.
-#[derive(Debug)]
-pub enum StepOutcome {
-    /// The model ran.
-    Done {
-        /// The model's outputs.
-        output: StepOutput,
-        /// The position of the source image in the model's input, if it takes one.
-        placement: Option<Placement>,
-    },
-    /// The step does not run on this bundle, as configured: an input is missing, an earlier step was skipped, or the step's
-    /// condition does not hold.
-    Skipped(String),
-    /// The step failed.
-    Failed(StepFailure),
-}
-
-/// A fault of a bundle.
-#[derive(Clone, Debug)]
-pub struct StepFailure {
-    /// The fault.
-    pub fault: Fault,
-    /// The sample that caused the fault, if known.
-    pub culprit: Option<Position>,
-}
-
-/// The times of a step, in wall time; all equal if the step did not run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StepTiming {
-    /// All inputs were available.
-    pub ready_at: Timestamp,
-    /// The batch was cut.
-    pub cut_at: Timestamp,
-    /// The batch's memory was filled.
-    pub prepared_at: Timestamp,
-    /// The model began.
-    pub started_at: Timestamp,
-    /// The model finished.
-    pub finished_at: Timestamp,
+impl DetectionRule {
+    fn of(step: &Step, steps: &[Step]) -> Option<Self> {
+        let each = step.each.as_ref()?;
+        let from = steps.get(each.step)?;
+        let shown = from.outputs.get(each.view)?;
+        let name = format!("{}.{}", from.name, shown.name);
+        Some(Self { step: each.step, view: each.view, name, most: each.most })
+    }
 }
 
 /// The next actions after a report.
@@ -136,6 +110,8 @@ pub struct Job {
     pub bundle: Bundle<Arc<Sample>>,
     /// One inline: most pipelines have one model, and every bundle makes a job.
     reports: SmallVec<[OnceLock<StepReport>; 1]>,
+    /// The rows of steps that run once per detection, from when they are ready.
+    gathers: SmallVec<[OnceLock<Gather>; 0]>,
     waiting: SmallVec<[AtomicUsize; 2]>,
     unfinished: AtomicUsize,
 }
@@ -163,6 +139,10 @@ impl Job {
             id,
             bundle,
             reports: graph.awaits.iter().map(|_| OnceLock::new()).collect(),
+            gathers: match graph.each.iter().any(Option::is_some) {
+                true => graph.awaits.iter().map(|_| OnceLock::new()).collect(),
+                false => SmallVec::new(),
+            },
             waiting: graph.awaits.iter().map(|steps| AtomicUsize::new(steps.len())).collect(),
             unfinished: AtomicUsize::new(graph.awaits.len()),
         };
@@ -175,11 +155,34 @@ impl Job {
         (Arc::new(job), next)
     }
 
-    /// Stores the report of a step, and returns the next actions. A second report of the same step is ignored.
-    pub fn report(&self, step: usize, report: StepReport, graph: &Graph, now: Timestamp) -> NextSteps {
+    /// Stores the report of a row at a step, and returns the next actions once all rows have theirs. A second report of the
+    /// same row is ignored.
+    pub fn report(
+        &self,
+        (step, row): (usize, usize),
+        report: StepReport,
+        graph: &Graph,
+        now: Timestamp,
+    ) -> NextSteps {
         let mut next = NextSteps::default();
-        self.leave(step, report, graph, now, &mut next);
+        let whole = match self.gather(step) {
+            Some(gather) => gather.report(row, report),
+            None => Some(report),
+        };
+        if let Some(report) = whole {
+            self.leave(step, report, graph, now, &mut next);
+        }
         next
+    }
+
+    /// The number of rows of the bundle at a step that is ready to run.
+    pub fn rows(&self, step: usize) -> usize {
+        self.gather(step).map_or(1, |gather| gather.detections().len())
+    }
+
+    /// The detections for each of which a step runs, once it is ready and if it runs so.
+    pub fn gather(&self, step: usize) -> Option<&Gather> {
+        self.gathers.get(step).and_then(OnceLock::get)
     }
 
     /// The report of a step, once it is there.
@@ -202,19 +205,41 @@ impl Job {
     }
 
     fn enter(&self, step: usize, graph: &Graph, now: Timestamp, next: &mut NextSteps) {
-        match self.obstacle(step, graph) {
-            None => next.steps.push(step),
-            Some(why) => {
-                let timing = StepTiming {
-                    ready_at: now,
-                    cut_at: now,
-                    prepared_at: now,
-                    started_at: now,
-                    finished_at: now,
-                };
-                self.leave(step, StepReport { outcome: StepOutcome::Skipped(why), timing }, graph, now, next);
+        let ended = match self.obstacle(step, graph) {
+            Some(why) => Some(StepOutcome::Skipped(why)),
+            None => self.spread(step, graph),
+        };
+        let Some(outcome) = ended else { return next.steps.push(step) };
+        let timing =
+            StepTiming { ready_at: now, cut_at: now, prepared_at: now, started_at: now, finished_at: now };
+        self.leave(step, StepReport { outcome, timing }, graph, now, next);
+    }
+
+    /// Lays out the rows of a step that runs once per detection. Returns the outcome of a step that has no row to run.
+    fn spread(&self, step: usize, graph: &Graph) -> Option<StepOutcome> {
+        let rule = graph.each.get(step)?.as_ref()?;
+        let found = match self.at(rule.step).map(|report| &report.outcome) {
+            Some(StepOutcome::Done { output, placement }) => {
+                let view = graph.views.get(rule.step).and_then(|views| views.get(rule.view));
+                let found = view.map(|view| view.found(output, placement.as_ref()));
+                found.unwrap_or_else(|| Err("there is no such view".to_owned()))
             }
-        }
+            _ => Err("the step has no outputs".to_owned()),
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => {
+                let message = format!("{}: {why}", rule.name);
+                let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message);
+                return Some(StepOutcome::Failed(StepFailure { fault, culprit: None }));
+            }
+        };
+        let Some(gather) = Gather::new(&rule.name, found, rule.most) else {
+            return Some(StepOutcome::Skipped(format!("no detections in {}", rule.name)));
+        };
+        // A step is entered once, so the slot is empty.
+        let _ = self.gathers.get(step)?.set(gather);
+        None
     }
 
     /// The reason why a step cannot run although its inputs are complete.
@@ -234,7 +259,7 @@ impl Job {
             StepOutcome::Skipped(_) if graph.takes[step].contains(before) => {
                 Some(format!("step {} was skipped", graph.names[*before]))
             }
-            StepOutcome::Done { .. } | StepOutcome::Skipped(_) => None,
+            StepOutcome::Done { .. } | StepOutcome::DoneEach(_) | StepOutcome::Skipped(_) => None,
         });
         obstacle.or_else(|| graph.conditions[step].as_ref()?.unmet(|operand| self.shown(operand, graph)))
     }
@@ -269,3 +294,7 @@ impl Job {
 #[cfg(test)]
 #[path = "job_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "job_each_tests.rs"]
+mod each_tests;

@@ -5,9 +5,9 @@ use crate::infer::condition::ShownField;
 use crate::infer::step::{OutputView, Reduce, ScoreActivation, View};
 use crate::tensor::Tensor;
 
-const NOW: Timestamp = Timestamp::from_millis(5);
+pub(super) const NOW: Timestamp = Timestamp::from_millis(5);
 
-fn bundle(is_repeated: bool) -> Bundle<Arc<Sample>> {
+pub(super) fn bundle(is_repeated: bool) -> Bundle<Arc<Sample>> {
     Bundle {
         stream: "s".into(),
         event_time: NOW,
@@ -57,6 +57,7 @@ fn graph(conditions: &[&str]) -> Graph {
         views: vec![vec![view]; count],
         inputs: vec![Vec::new(); count],
         input_names: Vec::new(),
+        each: vec![None; count],
     }
 }
 
@@ -66,7 +67,7 @@ fn done(scores: &[f32]) -> StepReport {
     StepReport { outcome, timing: StepTiming::default() }
 }
 
-fn skipped(job: &Job, step: usize) -> Option<&str> {
+pub(super) fn skipped(job: &Job, step: usize) -> Option<&str> {
     match &job.at(step)?.outcome {
         StepOutcome::Skipped(why) => Some(why),
         _ => None,
@@ -89,9 +90,9 @@ fn step_runs_if_its_condition_holds() {
     let graph = graph(&["step0.score >= 0.5"]);
     let (job, next) = Job::start(1, bundle(false), &graph, NOW);
     assert_eq!(next.steps.as_slice(), [0]);
-    let next = job.report(0, done(&[0.1, 0.5]), &graph, NOW);
+    let next = job.report((0, 0), done(&[0.1, 0.5]), &graph, NOW);
     assert_eq!((next.steps.as_slice(), next.finished), ([1].as_slice(), false));
-    let next = job.report(1, done(&[0.0]), &graph, NOW);
+    let next = job.report((1, 0), done(&[0.0]), &graph, NOW);
     assert_eq!(next.steps.as_slice(), [2]);
 }
 
@@ -106,7 +107,7 @@ fn step_whose_condition_fails_is_skipped_with_the_reason() {
         (&[], Some("when step0.score >= 0.9 does not hold: step0.score is null")),
     ] {
         let (job, _) = Job::start(1, bundle(false), &graph, NOW);
-        let next = job.report(0, done(scores), &graph, NOW);
+        let next = job.report((0, 0), done(scores), &graph, NOW);
         assert_eq!((skipped(&job, 1), next.finished), (why, why.is_some()));
         assert_eq!(skipped(&job, 2), why.map(|_| "step step1 was skipped"));
     }
@@ -122,7 +123,7 @@ fn condition_on_a_skipped_step_is_unknown() {
     ] {
         let graph = graph(&[first, second]);
         let (job, _) = Job::start(1, bundle(false), &graph, NOW);
-        let next = job.report(0, done(&[0.1]), &graph, NOW);
+        let next = job.report((0, 0), done(&[0.1]), &graph, NOW);
         assert_eq!((skipped(&job, 2), next.finished), (why, why.is_some()), "{second}");
         assert_eq!(next.steps.as_slice(), if why.is_none() { &[2][..] } else { &[] }, "{second}");
     }
@@ -134,7 +135,7 @@ fn condition_on_a_failed_step_skips_and_the_bundle_fails() {
     let (job, _) = Job::start(1, bundle(false), &graph, NOW);
     let fault = Fault::new(crate::fault::StageKind::Infer, crate::fault::Reason::ModelFailed, "told to");
     let outcome = StepOutcome::Failed(StepFailure { fault, culprit: None });
-    let next = job.report(0, StepReport { outcome, timing: StepTiming::default() }, &graph, NOW);
+    let next = job.report((0, 0), StepReport { outcome, timing: StepTiming::default() }, &graph, NOW);
     assert!(next.finished && job.failure().is_some());
     assert_eq!(skipped(&job, 1), Some("step step0 failed"));
 }

@@ -3,7 +3,8 @@
 //! [`manifest`] reads a model's `model.toml`, with the [`digest`] of the model's file, and [`weights`] those weights that are
 //! apart from it. [`check`] compares the steps of a
 //! pipeline with it before anything starts. Around a call of a model, [`state`] and [`rows`] put the rows of many bundles into one batch and take it
-//! apart again. [`retry`] finds the bundle that causes a failure. [`changelog`] keeps stream state across restarts.
+//! apart again. [`gather`] brings the rows of a step that runs once per detection together again. [`retry`] finds the row that causes a
+//! failure. [`changelog`] keeps stream state across restarts.
 //! [`condition`] decides by what earlier steps show if a step runs. [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
 //! the last step to it.
 
@@ -13,10 +14,12 @@ pub mod condition;
 pub mod digest;
 pub mod extents;
 mod file_name;
+pub mod gather;
 pub mod head;
 pub mod job;
 pub mod load_model;
 pub mod manifest;
+mod report;
 pub mod retry;
 pub mod rows;
 pub mod signature;

@@ -29,6 +29,24 @@ pub struct Step {
     pub outputs: Vec<OutputView>,
     /// The treatment of failures.
     pub care: Care,
+    /// The detections for each of which the step runs; without them it runs once a bundle.
+    pub each: Option<EachDetection>,
+}
+
+/// The detections for which a step runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EachDetection {
+    /// The index of the earlier step that finds them.
+    pub step: usize,
+    /// The index of the view that shows them, in that step's outputs.
+    pub view: usize,
+    /// The most detections of a bundle for which the step runs, those with the best scores.
+    pub most: usize,
+}
+
+impl EachDetection {
+    /// The default of [`Self::most`].
+    pub const MOST: usize = 100;
 }
 
 /// The treatment of failures of a step's model.
@@ -80,6 +98,7 @@ impl Step {
                 Binding::Output { step, .. } => Some(*step),
                 _ => None,
             })
+            .chain(self.each.iter().map(|each| each.step))
             .collect();
         steps.sort_unstable();
         steps.dedup();

@@ -2,8 +2,9 @@
 //!
 //! A [`Preprocessor`] is created once for each binding of a model and shared by the worker threads. Each thread has
 //! its own [`Scratch`]. [`rows`] splits a batch's tensor into disjoint [`RowMut`]s, which [`Preprocessor::write_row`]
-//! fills in parallel.
+//! fills in parallel. Rows that show detections of one image are filled together ([`Preprocessor::write_crops`]).
 
+mod detection;
 mod fault;
 mod image;
 pub mod placement;
@@ -15,9 +16,11 @@ mod text;
 
 use std::sync::Arc;
 
+pub use detection::Detection;
 pub use fault::RowFault;
 pub use placement::Placement;
 pub use row::{RowMut, rows};
+pub use shape::MOST_MARGIN;
 pub use spec::Preprocess;
 
 use self::fault::undecodable;
@@ -31,6 +34,8 @@ use crate::tensor::DType;
 pub enum RowInfo {
     /// The placement of the source image in the row.
     Image(Placement),
+    /// The row shows a detection that is turned, so the source image has no placement in it.
+    AlignedImage,
     /// The row is sound.
     Sound {
         /// The share of the row that chunks cover, 0 to 1; the rest is silence.
@@ -140,6 +145,62 @@ impl Preprocessor {
         }
     }
 
+    /// True if its rows show detections: [`Self::write_crops`] fills them.
+    pub fn shows_detections(&self) -> bool {
+        matches!(&self.kind, PlanKind::Image(plan) if plan.shows_detections())
+    }
+
+    /// The same as [`Self::memory`], for [`Self::write_crops`].
+    ///
+    /// # Errors
+    /// The error of [`Self::write_crops`], if the header already shows it.
+    pub fn crops_memory(&self, part: &Part<Arc<Sample>>, detections: &[&Detection]) -> Result<u64, RowFault> {
+        match (&self.kind, part.samples.iter().enumerate().next_back()) {
+            (PlanKind::Image(plan), Some((last, sample))) => {
+                plan.crop_bytes(sample, detections).map_err(|fault| RowFault::of_sample(last, fault))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// Fills rows of a batch, each with a detection in the last image of one part. The image is decoded once.
+    ///
+    /// # Errors
+    /// That of [`Self::write_row`] for the image. A detection that cannot be shown fails alone, and no sample is to blame.
+    pub fn write_crops(
+        &self,
+        part: &Part<Arc<Sample>>,
+        crops: Vec<(RowMut<'_>, &Detection)>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Result<RowInfo, RowFault>>, RowFault> {
+        let PlanKind::Image(plan) = &self.kind else {
+            return Err(RowFault::of_row("only images show detections".to_owned()));
+        };
+        crops.iter().try_for_each(|(row, _)| self.check_row(row))?;
+        let (last, sample) = last_of(part)?;
+        let written = plan.write_crops(sample, crops, &mut scratch.image);
+        scratch.image.trim();
+        let written = written.map_err(|fault| RowFault::of_sample(last, fault))?;
+        let info = |placement: Option<Placement>| placement.map_or(RowInfo::AlignedImage, RowInfo::Image);
+        Ok(written
+            .into_iter()
+            .map(|made| made.map(info).map_err(|fault| RowFault { sample: None, fault }))
+            .collect())
+    }
+
+    fn check_row(&self, row: &RowMut<'_>) -> Result<(), RowFault> {
+        let want: usize = self.shape.iter().product();
+        if row.dtype() == self.dtype && row.len() == want {
+            return Ok(());
+        }
+        Err(RowFault::of_row(format!(
+            "a row of {} elements of {} cannot take what the settings make: {want} of {}",
+            row.len(),
+            row.dtype(),
+            self.dtype
+        )))
+    }
+
     /// Fills one row of a batch from an input's part of a bundle. Every element is written. Images, texts and bytes
     /// are made of the last sample, sound of all samples.
     ///
@@ -153,24 +214,15 @@ impl Preprocessor {
         row: RowMut<'_>,
         scratch: &mut Scratch,
     ) -> Result<RowInfo, RowFault> {
-        let want: usize = self.shape.iter().product();
-        if row.dtype() != self.dtype || row.len() != want {
-            return Err(RowFault::of_row(format!(
-                "a row of {} elements of {} cannot take what the settings make: {want} of {}",
-                row.len(),
-                row.dtype(),
-                self.dtype
-            )));
-        }
-        let Some((last, sample)) = part.samples.iter().enumerate().next_back() else {
-            let message = "the input brought no sample to this bundle";
-            let fault = Fault::new(StageKind::Preprocess, Reason::InputMissing, message);
-            return Err(RowFault { sample: None, fault });
-        };
+        self.check_row(&row)?;
+        let (last, sample) = last_of(part)?;
         let of_last = |fault| RowFault::of_sample(last, fault);
         let of_text =
             |written: Result<usize, Fault>| written.map(|tokens| RowInfo::Text { tokens }).map_err(of_last);
         match (&self.kind, row) {
+            (PlanKind::Image(plan), _) if plan.shows_detections() => {
+                Err(RowFault::of_row("a row that shows a detection needs one".to_owned()))
+            }
             (PlanKind::Image(plan), row) => {
                 let written = plan.write(sample, row, &mut scratch.image);
                 scratch.image.trim();
@@ -207,4 +259,13 @@ impl Preprocessor {
             (_, row) => Err(RowFault::of_row(format!("a row of {} cannot take {}", row.dtype(), self.dtype))),
         }
     }
+}
+
+/// The last sample of a part with its index.
+fn last_of(part: &Part<Arc<Sample>>) -> Result<(usize, &Arc<Sample>), RowFault> {
+    part.samples.iter().enumerate().next_back().ok_or_else(|| {
+        let message = "the input brought no sample to this bundle";
+        let fault = Fault::new(StageKind::Preprocess, Reason::InputMissing, message);
+        RowFault { sample: None, fault }
+    })
 }

@@ -1,13 +1,17 @@
 //! The shape and type of a row by its settings, and the check of these settings.
 
 use super::spec::{
-    DecodeDetail, Filter, ImageSpec, Layout, LogMelSpec, MelLog, Preprocess, Resize, TextSpec, WaveformSpec,
+    DecodeDetail, Filter, ImageRegion, ImageSpec, Layout, LogMelSpec, MelLog, Preprocess, Resize, TextSpec,
+    WaveformSpec,
 };
 use crate::ingest::duration::check_rate;
 use crate::tensor::DType;
 
 /// The most elements of a row: 256 MiB of `f32`. Anything above is a mistake in the settings.
 const MAX_ELEMENTS: usize = 1 << 26;
+
+/// The largest margin of a crop, as a share of the box. Anything above is a mistake.
+pub const MOST_MARGIN: f32 = 10.0;
 
 impl Preprocess {
     /// The extents of one row, without the batch axis.
@@ -111,6 +115,7 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
                     ones; write decode = \"full\""
             .into());
     }
+    check_region(spec)?;
     match spec.dtype {
         DType::F32 => Ok(()),
         DType::U8 if spec.scale == 1.0 && spec.mean == [0.0; 3] && spec.std == [1.0; 3] => Ok(()),
@@ -119,6 +124,38 @@ fn check_image(spec: &ImageSpec) -> Result<(), String> {
         }
         other => Err(format!("images are of f32 or u8, not of {other}")),
     }
+}
+
+/// The settings of crops fit together. The configuration says the same by its keys.
+fn check_region(spec: &ImageSpec) -> Result<(), String> {
+    match &spec.region {
+        ImageRegion::Whole => return Ok(()),
+        ImageRegion::Crop(crop) if !(0.0..=MOST_MARGIN).contains(&crop.margin) => {
+            return Err(format!("margin = {}: it must be from 0 to {MOST_MARGIN}", crop.margin));
+        }
+        ImageRegion::Crop(_) if matches!(spec.resize, Resize::CenterCrop(_) | Resize::Exact) => {
+            return Err("a crop is resized by \"stretch\" or \"fit\"; write one of them".into());
+        }
+        ImageRegion::Crop(_) => {}
+        ImageRegion::Aligned(aligned) if aligned.points.len() < 2 => {
+            return Err(format!("align has {} points; write at least 2", aligned.points.len()));
+        }
+        ImageRegion::Aligned(aligned)
+            if aligned.points.iter().flatten().any(|number| !number.is_finite()) =>
+        {
+            return Err("the points of align must be finite numbers".into());
+        }
+        ImageRegion::Aligned(_) if spec.resize != Resize::Stretch(Filter::Bilinear) => {
+            return Err(
+                "align samples bilinearly and brings the image to its size; leave resize and filter".into()
+            );
+        }
+        ImageRegion::Aligned(_) => {}
+    }
+    if spec.decode == DecodeDetail::Scaled {
+        return Err("crops take every pixel of the image; write decode = \"full\"".into());
+    }
+    Ok(())
 }
 
 fn check_wave(spec: &WaveformSpec) -> Result<(), String> {

@@ -34,6 +34,8 @@ pub struct ImageSpec {
     pub width: u32,
     /// Rows of the result.
     pub height: u32,
+    /// The part of the image that a row shows.
+    pub region: ImageRegion,
     /// The treatment of an image of another size.
     pub resize: Resize,
     /// The order of the colours.
@@ -54,6 +56,57 @@ pub struct ImageSpec {
     pub decode: DecodeDetail,
     /// The input's treatment of its pictures.
     pub care: PictureCare,
+}
+
+/// The part of an image that a row shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ImageRegion {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The box of a detection.
+    Crop(CropSpec),
+    /// A detection, turned and scaled by its landmarks.
+    Aligned(AlignedSpec),
+}
+
+impl ImageRegion {
+    /// True if it depends on a detection.
+    pub fn shows_detection(&self) -> bool {
+        *self != Self::Whole
+    }
+}
+
+/// A crop around the box of a detection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CropSpec {
+    /// The share of the box's width that is added on its left and on its right, and of its height above and below.
+    pub margin: f32,
+    /// The proportions of the crop.
+    pub aspect: CropAspect,
+    /// The colour of what is outside of the image: red, green, blue.
+    pub fill: [u8; 3],
+}
+
+/// The proportions of a crop. The shorter side grows on both ends; nothing of the box is cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CropAspect {
+    /// Those of the box.
+    #[default]
+    Keep,
+    /// As wide as high.
+    Square,
+    /// Those of the row.
+    Target,
+}
+
+/// An alignment by landmarks, by the similarity transform with the least squares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlignedSpec {
+    /// The points of the row to which the landmarks move, in the landmarks' order.
+    pub points: Vec<[f64; 2]>,
+    /// The colour of what is outside of the image: red, green, blue.
+    pub fill: [u8; 3],
 }
 
 /// The way to resize an image. All ways resample with `filter`, which averages over the source pixels when it shrinks

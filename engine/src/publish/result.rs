@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use crate::align::{Bundle, Part, Shortfall};
-use crate::infer::job::{Job, StepOutcome, StepTiming};
+use crate::infer::gather::Gather;
+use crate::infer::job::{DetectionOutput, Job, StepOutcome, StepTiming};
 use crate::infer::step::Step;
-use crate::infer::view::{LabelledView, show_all};
+use crate::infer::view::{LabelledView, show_all, shown_box};
 use crate::ingest::wire;
 use crate::position::{InputId, Position};
 use crate::publish::json::{Object, Written, array, put};
@@ -163,6 +164,13 @@ impl ResultMaker {
                     show_all(&step.views, output, placement.as_ref())
                         .map_err(|why| format!("step {}: {why}", step.name))?,
                 ),
+                Some(StepOutcome::DoneEach(rows)) => match job.gather(index) {
+                    Some(gather) => StepContent::Each(
+                        gather,
+                        step.show_each(rows).map_err(|why| format!("step {}: {why}", step.name))?,
+                    ),
+                    None => continue,
+                },
                 Some(StepOutcome::Skipped(why)) => StepContent::Skipped(why),
                 Some(StepOutcome::Failed(_)) | None => continue,
             };
@@ -263,22 +271,43 @@ impl Timing {
 /// The content to report for a step.
 enum StepContent<'a> {
     Shown(Map<String, Value>),
+    /// The views of each detection.
+    Each(&'a Gather, Vec<Map<String, Value>>),
     Skipped(&'a str),
 }
 
 impl StepShown {
+    fn show_each(&self, rows: &[DetectionOutput]) -> Result<Vec<Map<String, Value>>, String> {
+        rows.iter().map(|row| show_all(&self.views, &row.output, row.placement.as_ref())).collect()
+    }
+
     fn write(&self, out: &mut Vec<u8>, told: &StepContent<'_>) {
         let mut of_step = Object::open(out);
         of_step.written("model", &self.model);
         of_step.written("version", &self.version);
         match told {
-            StepContent::Shown(shown) => {
-                for (name, value) in shown {
-                    put(of_step.named(&Written::of(name)), value);
+            StepContent::Shown(shown) => write_views(&mut of_step, shown),
+            StepContent::Each(gather, rows) => {
+                of_step.put("of", gather.of());
+                if gather.left_out() > 0 {
+                    of_step.put("left_out", &gather.left_out());
                 }
+                let rows = gather.detections().iter().zip(rows);
+                array(of_step.member("each"), rows, |out, (detection, shown)| {
+                    let mut entry = Object::open(out);
+                    entry.put("index", &detection.place);
+                    entry.put("box", &shown_box(&detection.found));
+                    write_views(&mut entry, shown);
+                });
             }
             StepContent::Skipped(why) => of_step.put("skipped", why),
         }
+    }
+}
+
+fn write_views(out: &mut Object<'_>, shown: &Map<String, Value>) {
+    for (name, value) in shown {
+        put(out.named(&Written::of(name)), value);
     }
 }
 

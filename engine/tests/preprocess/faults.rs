@@ -43,6 +43,7 @@ fn picture() -> ImageSpec {
         width: 24,
         height: 24,
         resize: Resize::Fit { filter: Filter::Bilinear, fill: [0; 3] },
+        region: Default::default(),
         color: Color::Rgb,
         scale: 1.0 / 255.0,
         mean: [0.5; 3],

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests may stop, as tests do")]
 
+mod crops;
 mod drift;
 mod faults;
 mod golden;

@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     /// Entries of one kind, with the least number of them.
     List(&'static Kind, usize),
     Three(&'static Kind),
+    /// x and y.
+    Point,
     /// An entry of `scaling.levels`.
     Level,
     /// A property of librdkafka.
@@ -123,6 +125,9 @@ impl Kind {
             Self::List(kind, least) => json!({ "type": "array", "items": kind.schema(), "minItems": least }),
             Self::Three(kind) => {
                 json!({ "type": "array", "items": kind.schema(), "minItems": 3, "maxItems": 3 })
+            }
+            Self::Point => {
+                json!({ "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 })
             }
             Self::Level => shared("level"),
             Self::Property => shared("property"),

@@ -150,6 +150,16 @@ impl StepReader<'_, '_> {
                 .wrong("from", format!("{from:?} names no step {step:?}{hint} (steps: {})", listed(steps())));
             return None;
         };
+        if self.drafts.get(draft)?.section.has("each") {
+            section.wrong(
+                "from",
+                format!(
+                    "{from:?} has a value for each detection, since {step} runs once per detection; take from a step that \
+                     runs once for each bundle"
+                ),
+            );
+            return None;
+        }
         let source = &self.drafts.get(draft)?.found.as_ref()?.signature;
         let names = || source.outputs.iter().map(|spec| spec.name.as_str());
         let Some(place) = names().position(|name| name == output) else {

@@ -44,6 +44,11 @@ impl StepReader<'_, '_> {
         let step = self.place.get(&draft).copied();
         let read = step.and_then(|step| earlier.get(step)).and_then(Option::as_ref);
         let (Some(index), Some(read)) = (step, read.filter(|read| read.is_shown)) else { return Ok(None) };
+        if read.step.each.is_some() {
+            return Err(format!(
+                "{path}: {name} runs once per detection and shows a value for each; compare a value of another step"
+            ));
+        }
         let shown = || read.step.outputs.iter().map(|shown| shown.name.as_str());
         let Some(view) = shown().position(|shown| shown == output) else {
             let of_model = &read.step.unit.model.signature.outputs;

@@ -59,6 +59,7 @@ fn probes(kind: Kind) -> (Vec<Value>, Vec<Value>) {
             wrong.extend((least > 0).then(|| json!([])));
         }
         Kind::Three(_) => wrong.extend([json!([1, 2]), json!([1, 2, "3"]), json!(["", "", ""])]),
+        Kind::Point => wrong.extend([json!([1]), json!([1, 2, 3]), json!(["", ""])]),
         Kind::Topic => wrong.extend([json!("a topic"), json!(""), json!(".."), json!("a".repeat(250))]),
         Kind::Text | Kind::Path => wrong.extend([json!(""), json!(7)]),
         Kind::Folder => wrong.extend([json!("../voice"), json!(".."), json!(""), json!(7)]),

@@ -52,8 +52,20 @@ fn of_step(step: &str, views: &Map<String, Value>, parts: &mut Vec<String>) {
         parts.push(format!("{step}: skipped ({})", shown(why)));
         return;
     }
+    if let Some(each) = views.get("each").and_then(Value::as_array).filter(|_| views.contains_key("of")) {
+        return of_detections(each, parts);
+    }
     let views = views.iter().filter(|(name, _)| !matches!(name.as_str(), "model" | "version"));
     parts.extend(views.map(|(name, value)| format!("{name}: {}", shown(value))));
+}
+
+/// The views of a step that ran once per detection: each with its values for the first few detections.
+fn of_detections(each: &[Value], parts: &mut Vec<String>) {
+    let names = each.first().and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    for name in names.filter(|name| !matches!(name.as_str(), "index" | "box")) {
+        let first: Vec<String> = each.iter().take(3).filter_map(|entry| entry.get(name)).map(shown).collect();
+        parts.push(cut(&format!("{name}: {} ({})", each.len(), first.join(", "))));
+    }
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
@@ -137,6 +149,18 @@ mod tests {
         let expected = "12:00:00.250  cam-1  faces: 2 (0.99 0.90)  speech: yes 0.50  skew 1.5 ms  latency 61 ms  \
                         (partial: audio 50 %)";
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn step_on_each_detection_shows_its_views_of_the_first_few() {
+        let line = render_line(&json!({
+            "stream": "cam-1", "event_time": "2026-03-01T12:00:00Z", "complete": true, "inputs": {},
+            "outputs": {"emotion": {"model": "emotion", "version": "1", "of": "faces.faces", "each": [
+                {"index": 0, "box": [1, 2, 3, 4], "mood": [{"class": 1, "label": "happy", "score": 0.9}]},
+                {"index": 2, "box": [1, 2, 3, 4], "mood": [{"class": 2, "label": "sad", "score": 0.25}]}
+            ]}}
+        }));
+        assert_eq!(line, "12:00:00.000  cam-1  mood: 2 (1 (happy 0.90), 1 (sad 0.25))");
     }
 
     #[test]

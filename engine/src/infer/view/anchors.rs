@@ -29,9 +29,20 @@ pub(super) fn detections(
     labels: Option<&[String]>,
     placement: Option<&Placement>,
 ) -> Result<Value, String> {
-    let values = floats(tensor, "anchors")?;
     let row: Vec<Option<usize>> = tensor.shape().iter().copied().map(Some).collect();
     layout.fit(&row, labels.map(<[String]>::len))?;
+    let shown = best(tensor, layout, format, choice)?.into_iter();
+    Ok(shown.map(|candidate| Value::Object(entry(&candidate, labels, placement))).collect())
+}
+
+/// The chosen boxes of a raw head.
+pub(super) fn best(
+    tensor: &Tensor,
+    layout: HeadLayout,
+    format: BoxFormat,
+    choice: &BoxChoice,
+) -> Result<Vec<Candidate>, String> {
+    let values = floats(tensor, "anchors")?;
     let (count, attributes) = match (layout, tensor.shape()) {
         (HeadLayout::AttributesFirst, [attributes, count])
         | (HeadLayout::AnchorsFirst, [count, attributes]) => (*count, *attributes),
@@ -39,8 +50,7 @@ pub(super) fn detections(
     };
     let anchors = Anchors { values: &values, layout, count, attributes };
     let candidates = (0..count).filter_map(|place| anchors.candidate(place, format));
-    let shown = chosen(candidates, choice).into_iter();
-    Ok(shown.map(|candidate| Value::Object(entry(&candidate, labels, placement))).collect())
+    Ok(chosen(candidates, choice))
 }
 
 impl Anchors<'_> {

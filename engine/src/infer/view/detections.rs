@@ -8,7 +8,7 @@ use super::number::{floats, number, pixels};
 use super::suppression::{Candidate, chosen};
 use crate::infer::extents::described;
 use crate::infer::step::BoxChoice;
-use crate::preprocess::Placement;
+use crate::preprocess::{Detection, Placement};
 use crate::tensor::Tensor;
 
 /// The detections in one row.
@@ -30,6 +30,33 @@ impl DetectorOutputs<'_> {
         labels: Option<&[String]>,
         placement: Option<&Placement>,
     ) -> Result<Value, String> {
+        let (chosen, points) = self.chosen(choice)?;
+        let shown = |candidate: Candidate| {
+            let mut entry = entry(&candidate, labels, placement);
+            if let Some(points) = &points {
+                let xy = |(x, y): (f64, f64)| json!([pixels(x), pixels(y)]);
+                entry.insert("landmarks".to_owned(), points.of(candidate.place, placement).map(xy).collect());
+            }
+            Value::Object(entry)
+        };
+        Ok(chosen.into_iter().map(shown).collect())
+    }
+
+    /// The chosen detections in pixels of the source image.
+    pub(super) fn found(
+        &self,
+        choice: &BoxChoice,
+        placement: Option<&Placement>,
+    ) -> Result<Vec<Detection>, String> {
+        let (chosen, points) = self.chosen(choice)?;
+        let found = |candidate: Candidate| {
+            let landmarks = points.iter().flat_map(|points| points.of(candidate.place, placement));
+            Detection { landmarks: landmarks.map(|(x, y)| [x, y]).collect(), ..found(&candidate, placement) }
+        };
+        Ok(chosen.into_iter().map(found).collect())
+    }
+
+    fn chosen(&self, choice: &BoxChoice) -> Result<(Vec<Candidate>, Option<Landmarks<'_>>), String> {
         let scores = floats(self.scores, "scores")?;
         let count = scores.len();
         let boxes = floats(self.boxes, "boxes")?;
@@ -44,18 +71,36 @@ impl DetectorOutputs<'_> {
             let class = self.classes.and_then(|classes| class(classes, place));
             Some(Candidate { place, corners, score: *score, class })
         });
-        let shown = |candidate: Candidate| {
-            let mut entry = entry(&candidate, labels, placement);
-            if let Some((values, each)) = &points {
-                let place = candidate.place;
-                let values = values.get(place * each..(place + 1) * each).unwrap_or_default();
-                let xy = |xy: &[f32]| json!(mapped(xy, placement));
-                entry.insert("landmarks".to_owned(), values.chunks(2).map(xy).collect());
-            }
-            Value::Object(entry)
-        };
-        Ok(chosen(candidates, choice).into_iter().map(shown).collect())
+        Ok((chosen(candidates, choice), points))
     }
+}
+
+/// The coordinates of landmarks, in pixels of the model's input.
+struct Landmarks<'a> {
+    values: Cow<'a, [f32]>,
+    /// The numbers of each detection.
+    each: usize,
+}
+
+impl Landmarks<'_> {
+    /// The points of one detection in pixels of the source image.
+    fn of(&self, place: usize, placement: Option<&Placement>) -> impl Iterator<Item = (f64, f64)> {
+        let values = self.values.get(place * self.each..(place + 1) * self.each).unwrap_or_default();
+        let (points, _) = values.as_chunks::<2>();
+        points.iter().map(move |[x, y]| in_source((f64::from(*x), f64::from(*y)), placement))
+    }
+}
+
+/// A candidate in pixels of the source image, without landmarks.
+pub(super) fn found(candidate: &Candidate, placement: Option<&Placement>) -> Detection {
+    let [x1, y1, x2, y2] = candidate.corners;
+    let ((x1, y1), (x2, y2)) = (in_source((x1, y1), placement), in_source((x2, y2), placement));
+    Detection { corners: [x1, y1, x2, y2], score: candidate.score, landmarks: Vec::new() }
+}
+
+/// A box in pixels of the source image, as results show it.
+pub(super) fn shown_box(corners: [f64; 4]) -> Value {
+    corners.into_iter().map(pixels).collect()
 }
 
 /// A detection's box, score, class and label.
@@ -64,10 +109,8 @@ pub(super) fn entry(
     labels: Option<&[String]>,
     placement: Option<&Placement>,
 ) -> Map<String, Value> {
-    let [x1, y1, x2, y2] = candidate.corners;
-    let corners = [(x1, y1), (x2, y2)].into_iter().flat_map(|xy| in_source(xy, placement));
     let mut entry = Map::new();
-    entry.insert("box".to_owned(), corners.collect());
+    entry.insert("box".to_owned(), shown_box(found(candidate, placement).corners));
     entry.insert("score".to_owned(), number(candidate.score));
     if let Some(class) = candidate.class {
         entry.insert("class".to_owned(), class.into());
@@ -79,26 +122,20 @@ pub(super) fn entry(
     entry
 }
 
-/// The coordinates of `[count, points, 2]` landmarks, and the number of points of each detection.
-fn points(tensor: &Tensor, count: usize) -> Result<(Cow<'_, [f32]>, usize), String> {
+/// The coordinates of `[count, points, 2]` landmarks.
+fn points(tensor: &Tensor, count: usize) -> Result<Landmarks<'_>, String> {
     let values = floats(tensor, "landmarks")?;
     match tensor.shape() {
-        [found, points, 2] if *found == count => Ok((values, points * 2)),
+        [found, points, 2] if *found == count => Ok(Landmarks { values, each: points * 2 }),
         shape => {
             Err(format!("landmarks are {}, expected [{count}, points, 2]", described(tensor.dtype(), shape)))
         }
     }
 }
 
-fn mapped(xy: &[f32], placement: Option<&Placement>) -> [Value; 2] {
-    let at = |place: usize| f64::from(xy.get(place).copied().unwrap_or(f32::NAN));
-    in_source((at(0), at(1)), placement)
-}
-
 /// A point of the model's input in pixels of the source image.
-fn in_source((x, y): (f64, f64), placement: Option<&Placement>) -> [Value; 2] {
-    let (x, y) = placement.map_or((x, y), |placement| placement.to_source(x, y));
-    [pixels(x), pixels(y)]
+fn in_source((x, y): (f64, f64), placement: Option<&Placement>) -> (f64, f64) {
+    placement.map_or((x, y), |placement| placement.to_source(x, y))
 }
 
 fn class(classes: &Tensor, place: usize) -> Option<i64> {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::infer::rows::StepOutput;
 use crate::infer::step::{OutputView, View};
-use crate::preprocess::Placement;
+use crate::preprocess::{Detection, Placement};
 
 pub use tokens::TokenDecoder;
 
@@ -51,6 +51,11 @@ impl OutputView {
     }
 }
 
+/// The box of a detection as results show it.
+pub fn shown_box(detection: &Detection) -> Value {
+    detections::shown_box(detection.corners)
+}
+
 /// The labels in a file's text: one to a line; empty lines at the end do not count.
 pub fn labels(text: &str) -> Arc<[String]> {
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
@@ -70,6 +75,36 @@ impl LabelledView {
     /// Its name in the result.
     pub fn name(&self) -> &str {
         &self.view.name
+    }
+
+    /// The detections that it shows, in its order, in pixels of the source image.
+    ///
+    /// # Errors
+    /// The output whose type or shape does not suit the view, or a view of something else.
+    pub fn found(
+        &self,
+        outputs: &StepOutput,
+        placement: Option<&Placement>,
+    ) -> Result<Vec<Detection>, String> {
+        let tensor = |output: usize| {
+            outputs.get(output).ok_or_else(|| format!("there is no output number {}", output + 1))
+        };
+        match &self.view.view {
+            View::Detections { boxes, scores, classes, landmarks, choice, .. } => {
+                detections::DetectorOutputs {
+                    boxes: tensor(*boxes)?,
+                    scores: tensor(*scores)?,
+                    classes: classes.map(tensor).transpose()?,
+                    landmarks: landmarks.map(tensor).transpose()?,
+                }
+                .found(choice, placement)
+            }
+            View::Anchors { output, layout, format, choice, .. } => {
+                let best = anchors::best(tensor(*output)?, *layout, *format, choice)?;
+                Ok(best.iter().map(|candidate| detections::found(candidate, placement)).collect())
+            }
+            _ => Err("it shows no detections".to_owned()),
+        }
     }
 
     /// The JSON value for one bundle. `placement` is the position of the source image in the model's input; without it,

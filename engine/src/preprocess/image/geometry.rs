@@ -55,6 +55,24 @@ impl Geometry {
                 ([left, top, width, height], [target.0, target.1], [0, 0])
             }
         };
+        Ok(Self::placed(source, inner, at, size))
+    }
+
+    /// Computes the geometry of a region, which may cross the edges of an image of `size`. It is fitted into the row if
+    /// `fits`, and else stretched.
+    pub(super) fn of_region(region: [f64; 4], fits: bool, size: (u32, u32), target: (u32, u32)) -> Self {
+        let [.., width, height] = region;
+        let (to_w, to_h) = (f64::from(target.0), f64::from(target.1));
+        let inner = match (fits, width * to_h > height * to_w) {
+            (false, _) => [target.0, target.1],
+            (true, true) => [target.0, round(height / width * to_w).clamp(1, target.1)],
+            (true, false) => [round(width / height * to_h).clamp(1, target.0), target.1],
+        };
+        let at = [target.0 - inner[0], target.1 - inner[1]].map(|n| round(f64::from(n) / 2.0));
+        Self::placed(region, inner, at, size)
+    }
+
+    fn placed(source: [f64; 4], inner: [u32; 2], at: [u32; 2], size: (u32, u32)) -> Self {
         let (scale_x, scale_y) = (source[2] / f64::from(inner[0]), source[3] / f64::from(inner[1]));
         let placement = Placement {
             source_width: size.0,
@@ -64,7 +82,7 @@ impl Geometry {
             offset_x: source[0] - f64::from(at[0]) * scale_x,
             offset_y: source[1] - f64::from(at[1]) * scale_y,
         };
-        Ok(Self { source, inner, at, placement })
+        Self { source, inner, at, placement }
     }
 
     /// The largest of 8, 4, 2 and 1 by which the source may be shrunk before it is resized, so that the region keeps at

@@ -3,12 +3,17 @@
 //! Everything stays 8-bit until the last pass, which writes the row's own memory. An image with one channel is
 //! resized with one channel. An alpha channel is dropped, as Pillow's `convert("RGB")` does. Of 16 bits the upper 8
 //! are kept. An image is rotated by its EXIF orientation, unless the input configures otherwise.
+//!
+//! A row shows a whole image, or the part of it with one detection (`crops`).
 
+mod crops;
 mod decode;
 mod geometry;
 mod jpeg;
 mod orient;
 mod pixels;
+mod region;
+mod similarity;
 mod sniff;
 
 use ::image::metadata::Orientation;
@@ -16,11 +21,11 @@ use fast_image_resize as fir;
 
 use self::decode::{DecodeLimits, ImageHeader};
 use self::geometry::Geometry;
-use self::pixels::Channels;
+use self::pixels::{Channels, DecodedImage};
 use super::fault::undecodable;
 use super::placement::Placement;
 use super::row::RowMut;
-use super::spec::{Color, DecodeDetail, Filter, ImageSpec, Layout, Resize};
+use super::spec::{Color, DecodeDetail, Filter, ImageRegion, ImageSpec, Layout, Resize};
 use crate::fault::Fault;
 use crate::media::Media;
 use crate::sample::Sample;
@@ -30,6 +35,7 @@ use crate::sample::Sample;
 pub(super) struct ImageScratch {
     decoded: Vec<u8>,
     turned: Vec<u8>,
+    canvas: Vec<u8>,
     resized: Vec<u8>,
     resizer: fir::Resizer,
 }
@@ -40,7 +46,7 @@ impl ImageScratch {
 
     /// Frees the memory of large images, which the byte budget would no longer count.
     pub(super) fn trim(&mut self) {
-        for buffer in [&mut self.decoded, &mut self.turned, &mut self.resized] {
+        for buffer in [&mut self.decoded, &mut self.turned, &mut self.canvas, &mut self.resized] {
             if buffer.capacity() > Self::KEPT {
                 *buffer = Vec::new();
             }
@@ -56,6 +62,7 @@ pub(super) struct ImagePlan {
     width: u32,
     height: u32,
     resize: Resize,
+    region: ImageRegion,
     layout: Layout,
     bounds: DecodeLimits,
     decode: DecodeDetail,
@@ -81,6 +88,7 @@ impl ImagePlan {
             width: spec.width,
             height: spec.height,
             resize: spec.resize,
+            region: spec.region.clone(),
             layout: spec.layout,
             bounds: DecodeLimits { max_pixels: spec.max_pixels, care: spec.care },
             decode: spec.decode,
@@ -115,20 +123,40 @@ impl ImagePlan {
         row: RowMut<'_>,
         scratch: &mut ImageScratch,
     ) -> Result<Placement, Fault> {
-        let payload = &sample.record.payload;
-        let ImageScratch { decoded, turned, resized, resizer } = scratch;
+        let ImageScratch { decoded, turned, resized, resizer, .. } = scratch;
         let (seen, geometry) = self.look(sample)?;
         let shrink = match (&sample.media, self.decode) {
             (Media::Jpeg, DecodeDetail::Scaled) => geometry.most_shrink(),
             _ => 1,
         };
+        let image = self.decoded(sample, &seen, shrink, decoded, turned)?;
+        let pixels = if geometry.is_identity() {
+            image.pixels
+        } else {
+            let region = geometry.shrunk_source(shrink, image.size, orient::flips(seen.orientation));
+            self.resized(image, region, geometry.inner, resized, resizer)?
+        };
+        self.lay_out(pixels, image.channels, &geometry, row);
+        Ok(geometry.placement)
+    }
+
+    /// Decodes an image at one `shrink`th of its size each way, and turns it upright.
+    fn decoded<'a>(
+        &self,
+        sample: &'a Sample,
+        seen: &ImageHeader,
+        shrink: u32,
+        decoded: &'a mut Vec<u8>,
+        turned: &'a mut Vec<u8>,
+    ) -> Result<DecodedImage<'a>, Fault> {
+        let payload = &sample.record.payload;
         let source = decode::decode(&sample.media, payload, self.bounds, shrink, decoded)?;
         if source.is_damaged {
             sample.damage.found();
         }
         let channels = source.channels;
         let pixels = if matches!(sample.media, Media::Rgb { .. }) { payload } else { &decoded[..] };
-        let (from_width, from_height) = orient::turned_size(source.size, seen.orientation);
+        let size = orient::turned_size(source.size, seen.orientation);
         let pixels = match seen.orientation {
             Orientation::NoTransforms => pixels,
             orientation => {
@@ -136,39 +164,44 @@ impl ImagePlan {
                 turned
             }
         };
-        let pixels =
-            pixels.get(..from_width as usize * from_height as usize * channels.count()).unwrap_or_default();
-        let pixels: &[u8] = if geometry.is_identity() {
-            pixels
-        } else {
-            let flips = orient::flips(seen.orientation);
-            let region = geometry.shrunk_source(shrink, (from_width, from_height), flips);
-            let [width, height] = geometry.inner;
-            resized.resize(width as usize * height as usize * channels.count(), 0);
-            let kind = match channels {
-                Channels::Gray => fir::PixelType::U8,
-                Channels::Rgb => fir::PixelType::U8x3,
-            };
-            fir::images::ImageRef::new(from_width, from_height, pixels, kind)
-                .map_err(|error| error.to_string())
-                .and_then(|from| {
-                    let mut to = fir::images::Image::from_slice_u8(width, height, resized, kind)
-                        .map_err(|error| error.to_string())?;
-                    resizer.resize(&from, &mut to, &self.options(region)).map_err(|error| error.to_string())
-                })
-                .map_err(|error| undecodable(format!("the image cannot be resized: {error}")))?;
-            resized
+        let pixels = pixels.get(..size.0 as usize * size.1 as usize * channels.count()).unwrap_or_default();
+        Ok(DecodedImage { pixels, size, channels })
+    }
+
+    /// Resizes a region of an image.
+    fn resized<'a>(
+        &self,
+        image: DecodedImage<'_>,
+        region: [f64; 4],
+        [width, height]: [u32; 2],
+        resized: &'a mut Vec<u8>,
+        resizer: &mut fir::Resizer,
+    ) -> Result<&'a [u8], Fault> {
+        resized.resize(width as usize * height as usize * image.channels.count(), 0);
+        let kind = match image.channels {
+            Channels::Gray => fir::PixelType::U8,
+            Channels::Rgb => fir::PixelType::U8x3,
         };
-        self.lay_out(pixels, channels, &geometry, row);
-        Ok(geometry.placement)
+        fir::images::ImageRef::new(image.size.0, image.size.1, image.pixels, kind)
+            .map_err(|error| error.to_string())
+            .and_then(|from| {
+                let mut to = fir::images::Image::from_slice_u8(width, height, resized, kind)
+                    .map_err(|error| error.to_string())?;
+                resizer.resize(&from, &mut to, &self.options(region)).map_err(|error| error.to_string())
+            })
+            .map_err(|error| undecodable(format!("the image cannot be resized: {error}")))?;
+        Ok(resized)
+    }
+
+    fn filter(&self) -> Filter {
+        match self.resize {
+            Resize::Stretch(filter) | Resize::Fit { filter, .. } | Resize::CenterCrop(filter) => filter,
+            Resize::Exact => Filter::Nearest,
+        }
     }
 
     fn options(&self, [left, top, width, height]: [f64; 4]) -> fir::ResizeOptions {
-        let filter = match self.resize {
-            Resize::Stretch(filter) | Resize::Fit { filter, .. } | Resize::CenterCrop(filter) => filter,
-            Resize::Exact => Filter::Nearest,
-        };
-        let algorithm = match filter {
+        let algorithm = match self.filter() {
             Filter::Nearest => fir::ResizeAlg::Nearest,
             Filter::Bilinear => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
             Filter::Bicubic => fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom),
@@ -178,10 +211,7 @@ impl ImagePlan {
 
     /// Writes the row from 8-bit pixels, one pass over both.
     fn lay_out(&self, pixels: &[u8], channels: Channels, geometry: &Geometry, row: RowMut<'_>) {
-        let fill = match self.resize {
-            Resize::Fit { fill, .. } => fill,
-            _ => [0; 3],
-        };
+        let fill = self.fill();
         match row {
             RowMut::F32(row) => {
                 let map = |place: usize, pixel: u8| {

@@ -23,3 +23,11 @@ pub(super) struct Pixels {
     /// True if some pixels are damaged.
     pub(super) is_damaged: bool,
 }
+
+/// The pixels of an image that stands upright.
+#[derive(Clone, Copy)]
+pub(super) struct DecodedImage<'a> {
+    pub(super) pixels: &'a [u8],
+    pub(super) size: (u32, u32),
+    pub(super) channels: Channels,
+}

@@ -34,6 +34,9 @@ copy("flac", GOLDEN.glob("*.flac"))
 copy("jpeg", (path for path in GOLDEN.glob("*.jpg") if path.stat().st_size < 16384))
 copy("manifest", HERE.parent.glob("models/*/*/model.toml"))
 
+for pattern in ("*.safetensors", "*.index.json"):
+    copy("weights", HERE.parent.glob(f"backends/*/tests/sharded/{pattern}"))
+
 blob, at = zlib.decompress((GOLDEN / "jpegs.z").read_bytes()), 0
 for line in (GOLDEN / "jpegs.tsv").read_text().splitlines():
     name, length = line.split("\t")[:2]

@@ -59,6 +59,9 @@ fn manifest() -> impl Strategy<Value = String> {
         "file = '..'",
         "file = 'a/b'",
         "max_batch = 0",
+        "weights = { file = 'a.safetensors' }",
+        "weights = { file = 'a.safetensors.index.json', prepack = true }",
+        "weights = { file = '../a.safetensors' }",
     ]);
     let good = prop::sample::select(vec!["'n'", "'m'", "'2*n'", "'512 * m'", "3", "128"]);
     let bad = vec![
@@ -102,8 +105,12 @@ fn manifest() -> impl Strategy<Value = String> {
         let written = |(input, output)| format!("[[state]]\ninput = '{input}'\noutput = '{output}'\n");
         state.map(written).unwrap_or_default()
     });
-    (file, tensors("inputs"), tensors("outputs"), state)
-        .prop_map(|(file, inputs, outputs, state)| format!("backend = 'x'\n{file}\n{inputs}{outputs}{state}"))
+    let backend = prop::sample::select(vec!["x", "onnxruntime"]);
+    (backend, file, tensors("inputs"), tensors("outputs"), state).prop_map(
+        |(backend, file, inputs, outputs, state)| {
+            format!("backend = '{backend}'\n{file}\n{inputs}{outputs}{state}")
+        },
+    )
 }
 
 proptest! {
@@ -134,6 +141,15 @@ proptest! {
         checks::content_type::check(&bytes);
         checks::headers::check(&bytes);
         checks::manifest::check(&bytes);
+        checks::weights::check(&bytes);
+    }
+
+    #[test]
+    fn weights_never_mislead(
+        name in prop::sample::select(vec!["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]),
+        (some, cut) in changes(),
+    ) {
+        checks::weights::check(&changed(golden(&format!("../../../backends/torch/tests/sharded/{name}")), &some, cut));
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub mod headers;
 pub mod jpeg;
 pub mod manifest;
 pub mod wav;
+pub mod weights;

@@ -14,9 +14,10 @@ use lockstep_engine::budget::Reservation;
 use lockstep_engine::media::{Media, Pcm, PcmFormat};
 use lockstep_engine::position::{InputId, Position};
 use lockstep_engine::preprocess::spec::{
-    Color, DecodeDetail, Filter, ImageSpec, Layout, LogMelSpec, MelLog, MelScale, Resize, WaveformSpec,
+    Color, CropAspect, CropSpec, DecodeDetail, Filter, ImageRegion, ImageSpec, Layout, LogMelSpec, MelLog,
+    MelScale, Resize, WaveformSpec,
 };
-use lockstep_engine::preprocess::{Preprocess, Preprocessor, Scratch, rows};
+use lockstep_engine::preprocess::{Detection, Preprocess, Preprocessor, Scratch, rows};
 use lockstep_engine::sample::{Record, Sample};
 use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_engine::time::Timestamp;
@@ -102,6 +103,50 @@ fn jpeg(criterion: &mut Criterion) {
     }
 }
 
+/// Crops of one frame, each as a row: of a batch that decodes the frame once, and of a batch for each.
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads a picture")]
+fn crops(criterion: &mut Criterion) {
+    let spec = CropSpec { margin: 0.2, aspect: CropAspect::Square, fill: [0; 3] };
+    let settings = Preprocess::Image(ImageSpec {
+        width: 64,
+        height: 64,
+        resize: Resize::Stretch(Filter::Bilinear),
+        region: ImageRegion::Crop(spec),
+        color: Color::Rgb,
+        scale: 1.0 / 255.0,
+        mean: [0.5; 3],
+        std: [0.5; 3],
+        layout: Layout::Chw,
+        dtype: DType::F32,
+        max_pixels: 1 << 24,
+        decode: DecodeDetail::Full,
+        care: Default::default(),
+    });
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/preprocess/bench-1920x1080.jpg");
+    let part = part(Media::Jpeg, std::fs::read(path).expect("the picture"));
+    let preprocessor = Preprocessor::new(&settings).expect("good settings");
+    let detections: Vec<Detection> = (0..8)
+        .map(|place| {
+            let left = f64::from(place) * 220.0;
+            let corners = [left, 300.0, left + 180.0, 500.0];
+            Detection { corners, score: 1.0, landmarks: Vec::new() }
+        })
+        .collect();
+    let mut scratch = Scratch::default();
+    for together in [8, 1] {
+        let mut tensor = Tensor::zeros(DType::F32, &[8, 3, 64, 64]);
+        criterion.bench_function(&format!("8 crops of a jpeg 1920x1080, {together} a batch"), |bencher| {
+            bencher.iter(|| {
+                let mut pairs = rows(&mut tensor).into_iter().zip(&detections);
+                for _ in 0..8 / together {
+                    let batch = pairs.by_ref().take(together).collect();
+                    preprocessor.write_crops(black_box(&part), batch, &mut scratch).expect("a good payload");
+                }
+            });
+        });
+    }
+}
+
 fn mel(criterion: &mut Criterion) {
     let settings = Preprocess::LogMel(LogMelSpec {
         wave: WaveformSpec { rate: 16_000, length: 16_000, scale: 1.0, drift: Default::default() },
@@ -123,5 +168,5 @@ fn mel(criterion: &mut Criterion) {
     measure(criterion, "log-mel of 1 s, 80 bands", &settings, &part(media, payload));
 }
 
-criterion_group!(benches, jpeg, mel);
+criterion_group!(benches, jpeg, crops, mel);
 criterion_main!(benches);

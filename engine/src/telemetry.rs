@@ -89,7 +89,7 @@ pub fn describe() {
         Unit::Seconds,
         "time from the request to end a transaction until the next one has begun"
     );
-    describe_histogram!("lockstep_batch_size", "bundles in a batch");
+    describe_histogram!("lockstep_batch_size", "rows in a batch: bundles, or detections of a step with each");
     delivery::describe();
     describe_gauge!(
         "lockstep_model_busy_seconds_total",

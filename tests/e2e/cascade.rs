@@ -13,6 +13,7 @@ use crate::results::assert_valid;
 over_each_broker!(
     each_detection_has_its_own_output_across_a_restart,
     detection_outside_of_the_image_fails_its_bundle_alone,
+    detection_that_its_model_refuses_fails_its_bundle_alone,
 );
 
 const TEXT: &str = r#"
@@ -170,6 +171,24 @@ fn each_detection_has_its_own_output_across_a_restart(broker: &Broker) {
 }
 
 fn detection_outside_of_the_image_fails_its_bundle_alone(broker: &Broker) {
+    let beyond_the_right_edge = |picture: &mut [u8]| (picture[9], picture[12]) = (200, 220);
+    let wanted =
+        "detection 1 of finder.found: its box [200.0, 8.0, 220.0, 16.0] is outside of the image of 80 x 60";
+    one_bundle_fails(broker, beyond_the_right_edge, wanted);
+}
+
+fn detection_that_its_model_refuses_fails_its_bundle_alone(broker: &Broker) {
+    let white = |picture: &mut [u8]| {
+        let [left, top] = corner(2);
+        for y in top..top + 8 {
+            picture[(y * 80 + left) * 3..(y * 80 + left + 8) * 3].fill(255);
+        }
+    };
+    one_bundle_fails(broker, white, "detection 2 of finder.found: step mean: ");
+}
+
+/// Sends frames of three detections, of which one is spoilt. Its bundle becomes a dead letter, and the others have results.
+fn one_bundle_fails(broker: &Broker, spoil: impl Fn(&mut [u8]), wanted: &str) {
     let pipeline = pipeline(broker);
     let (mut producer, began) = (broker.producer(), Timestamp::now().as_nanos());
     let mut follower = broker.follow(&pipeline.topic("results"));
@@ -177,10 +196,7 @@ fn detection_outside_of_the_image_fails_its_bundle_alone(broker: &Broker) {
     for frame in 0..10 {
         let mut picture = picture(0, frame, 3);
         if frame == 4 {
-            // The second detection lies beyond the right edge.
-            let header = 3 * 3;
-            picture[header] = 200;
-            picture[header + 3] = 220;
+            spoil(&mut picture);
         }
         send(&mut producer, &pipeline, began, (0, frame), picture);
     }
@@ -190,11 +206,12 @@ fn detection_outside_of_the_image_fails_its_bundle_alone(broker: &Broker) {
     dead.count(&mut run, 1);
     assert_eq!(run.terminate().code, Some(0));
     let message = header(&dead.records[0], "lockstep-message");
-    let wanted =
-        "detection 1 of finder.found: its box [200.0, 8.0, 220.0, 16.0] is outside of the image of 80 x 60";
     assert!(message.starts_with(wanted), "{message}");
     assert_eq!(header(&dead.records[0], "lockstep-reason"), "model-failed");
     let found = frames(&follower, began);
     let order: Vec<usize> = found[&0].iter().map(|(frame, _)| *frame).collect();
     assert_eq!(order, [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+    for (frame, outputs) in &found[&0] {
+        assert_eq!(*outputs, expected(0, *frame, 3), "{frame}");
+    }
 }

@@ -8,9 +8,9 @@ use crate::batch::fair_queue::FairQueue;
 use crate::batch::item::{BatchOrder, Batchable};
 use crate::time::Timestamp;
 
-/// The share of a batch that one stream gives in its turn, as a divisor of the largest batch. A larger share lets more rows
-/// of a bundle meet in a batch, a smaller one serves more streams with each batch.
-const TURNS_IN_A_BATCH: usize = 4;
+/// The number of turns in the largest batch. With fewer turns, more rows of a bundle meet in a batch, and its image is decoded
+/// less often. With more turns, each batch serves more streams.
+const TURNS_IN_A_BATCH: usize = 2;
 
 /// Waiting items with their times of arrival.
 #[derive(Debug)]

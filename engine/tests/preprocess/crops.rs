@@ -8,6 +8,7 @@ use lockstep_engine::preprocess::spec::{
 };
 use lockstep_engine::preprocess::{Detection, Preprocess, Preprocessor, RowFault, RowInfo, Scratch, rows};
 use lockstep_engine::tensor::{DType, Tensor};
+use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::support::{bytes_of, golden, image, make, media_of, part, sample};
@@ -106,6 +107,58 @@ fn crops_and_alignment_agree_with_pillow_and_numpy() {
     }
     println!("{worst:?}");
     assert!(rest.is_empty());
+}
+
+/// A coordinate of a sane box, or of none.
+fn coordinate() -> impl Strategy<Value = f64> {
+    let odd = [0.0, -0.0, 1e-300, 1e9, -1e9, 1e300, f64::MAX, f64::MIN, f64::INFINITY, f64::NAN];
+    prop_oneof![
+        8 => -20.0..100.0f64,
+        2 => -2000.0..2000.0f64,
+        1 => (0i32..80).prop_map(f64::from),
+        1 => prop::sample::select(odd.to_vec()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// A row is filled with colours of the image and of the background, or refused. The image has one colour, so a filter
+    /// makes only colours between the two.
+    #[test]
+    fn any_box_or_landmarks_give_a_whole_row_or_a_fault(
+        corners in prop::array::uniform4(coordinate()),
+        landmarks in prop::collection::vec(prop::array::uniform2(coordinate()), 0..5),
+        points in prop::collection::vec(prop::array::uniform2(-50.0..50.0f64), 2..5),
+        aspect in prop::sample::select(vec![CropAspect::Keep, CropAspect::Square, CropAspect::Target]),
+        filter in prop::sample::select(vec![Filter::Nearest, Filter::Bilinear, Filter::Bicubic]),
+        (margin, fits, aligns) in (0.0..3.0f32, any::<bool>(), any::<bool>()),
+        (width, height) in (1u32..40, 1u32..40),
+    ) {
+        let fill = [200; 3];
+        let resize = if fits { Resize::Fit { filter, fill } } else { Resize::Stretch(filter) };
+        let spec = match aligns {
+            true => ImageSpec {
+                region: ImageRegion::Aligned(AlignedSpec { points, fill }),
+                ..image(width, height, Resize::Stretch(Filter::Bilinear))
+            },
+            false => ImageSpec {
+                region: ImageRegion::Crop(CropSpec { margin, aspect, fill }),
+                ..image(width, height, resize)
+            },
+        };
+        let plain = (Media::Rgb { width: 80, height: 60 }, vec![100; 80 * 60 * 3]);
+        let detection = Detection { corners, score: 1.0, landmarks };
+        let made = crops(spec, plain, std::slice::from_ref(&detection)).expect("raw pixels").pop().expect("one");
+        match made {
+            Ok((row, _)) => {
+                // Bicubic overshoots by less than a quarter of the difference.
+                let range = if filter == Filter::Bicubic && !aligns { 75..=225 } else { 100..=200 };
+                prop_assert!(row.iter().all(|value| range.contains(value)), "{detection:?} {row:?}");
+            }
+            Err(fault) => prop_assert!(fault.sample.is_none(), "{fault:?}"),
+        }
+    }
 }
 
 fn crop_spec(width: u32, height: u32) -> ImageSpec {

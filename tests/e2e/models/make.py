@@ -3,7 +3,8 @@
     python3 -m venv v && v/bin/pip install torch==2.11.0
     v/bin/python tests/e2e/models/make.py
 
-`finder` reads its detections out of the first row of the image, so that a test chooses them. `mean` gives the mean colour.
+`finder` reads its detections out of the first row of the image, so that a test chooses them. `mean` gives the mean colour. It
+fails at a white image.
 """
 
 from pathlib import Path
@@ -25,6 +26,8 @@ class Finder(torch.nn.Module):
 
 class Mean(torch.nn.Module):
     def forward(self, crop):  # [batch, 3, height, width]
+        if bool((crop.amin(dim=[1, 2, 3]) >= 255).any()):
+            raise ValueError("a white image")
         return crop.mean(dim=[2, 3])
 
 

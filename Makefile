@@ -1,6 +1,6 @@
 # The commands of a checkout. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-scene build demo test wild kafka chaos bench fmt lint clean
+.PHONY: help setup setup-scene build demo demo-scene test wild kafka chaos bench fmt lint clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ build: setup ## build the release binary, target/release/lockstep
 
 demo: build ## publish a clip to an embedded broker and watch aligned results
 	target/release/lockstep demo
+
+demo-scene: build setup-scene ## follow a scene by picture, sound and text, with captions
+	target/release/lockstep demo scene
 
 test: setup ## run every test, with Apache Kafka where it is available
 	@setup/test

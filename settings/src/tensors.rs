@@ -213,6 +213,7 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
     let rate = section.required("rate", "rate = 16000", small(1..=1_000_000))?;
     let samples = section.optional("samples", count(1..=(1 << 30)));
     let scale = section.or("scale", scale, any_number);
+    let pad_to = section.optional("pad_to", count(1..=(1 << 30)));
     let length = match (made.join, samples) {
         (Join::Window { before, after }, samples) => {
             let window = before.saturating_add(after);
@@ -254,7 +255,17 @@ fn waveform(section: &Section<'_>, made: &Made<'_>, scale: f32) -> Option<Wavefo
         section.wrong("rate", format!("is {rate}, at which the window of {} holds no sample", made.input));
         return None;
     }
-    Some(WaveformSpec { rate, length, scale, drift: made.drift })
+    if let Some(padded) = pad_to {
+        if matches!(made.join, Join::Pivot) {
+            let why = format!("has no effect, since {} has no window; write samples = {padded}", made.input);
+            section.wrong("pad_to", why);
+        } else if padded < length {
+            let why =
+                format!("is {padded}, but the window of {} has {length} samples; write more", made.input);
+            section.wrong("pad_to", why);
+        }
+    }
+    Some(WaveformSpec { rate, length: pad_to.unwrap_or(length).max(length), scale, drift: made.drift })
 }
 
 fn log_mel(section: &Section<'_>, made: &Made<'_>) -> Option<LogMelSpec> {

@@ -1,10 +1,11 @@
 //! `lockstep demo`
 
+mod captions;
+mod show;
 mod summary;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,14 +18,12 @@ use lockstep_kafka::tail::{From, Tail};
 use lockstep_kafka::{admin, embedded};
 use lockstep_settings::{Overrides, load};
 
+use self::show::{DemoShow, Render, Script};
 use self::summary::DemoCounts;
-use super::tail::render_line;
 use super::{Failure, cluster, run::stop_on_signals};
 use crate::feed::{self, FeedPlan, FeedStart};
 use crate::output::print_line;
 
-const CONFIG: &str = "config/talking-face.toml";
-const CLIP: &str = ".setup/clip.mp4";
 /// The longest that starting and draining may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,12 +32,18 @@ Starts the embedded broker on loopback, publishes a clip of two faces, one of th
 microphone in real time, runs the pipeline config/talking-face.toml on it, and shows its results as they come from
 the result topic: who is on screen, whether someone is speaking, how far sound and picture are apart.
 
+`lockstep demo scene` runs config/scene.toml on the clip and some notes instead, and shows captions: what is said (Whisper),
+what is seen (EfficientNet), and how well a note fits the picture. It needs `make setup-scene`.
+
 Then a summary: what was used, late, dropped or dead-lettered, and where the time went. Exits with 0 only if
 results came. Ctrl-C stops it in order.";
 
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
+    /// What to show
+    #[arg(value_enum, default_value_t)]
+    show: DemoShow,
     /// Seconds to publish; if longer than the clip, it is repeated [default: the clip once]
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
@@ -54,7 +59,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds <= 86_400.0)) {
         return Err("--seconds takes a number above 0, at most 86400".into());
     }
-    let (config, clip) = (find(CONFIG)?, find(CLIP)?);
+    let script = args.show.script()?;
     let stop = Stop::default();
     stop_on_signals(&stop)?;
 
@@ -64,7 +69,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         http: Some(args.http.clone()),
         ..Overrides::default()
     };
-    let mut pipeline = load(&config, &overrides, &lockstep_assemble::describe)?;
+    let mut pipeline = load(&script.config, &overrides, &lockstep_assemble::describe)?;
     // The embedded broker answers a waiting fetch only when its time is up, even if records have come.
     pipeline.kafka.consumer.insert("fetch.wait.max.ms".into(), "5".into());
     let state = pipeline.publish.state.as_deref();
@@ -83,9 +88,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 
     let (results, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let shower = {
-        let (results, over, json) = (results.clone(), over.clone(), args.json);
+        let (results, over) = (results.clone(), over.clone());
+        let render = (!args.json).then(|| script.render());
         std::thread::Builder::new().name("tail".into()).spawn(move || {
-            if let Err(error) = show(&mut tail, json, &results, &over) {
+            if let Err(error) = show(&mut tail, render.as_ref(), &results, &over) {
                 tracing::error!(%error, "following the results failed");
             }
         })?
@@ -101,8 +107,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     eprintln!("loading models");
     let waiting = || status.partitions.load(Ordering::Relaxed) < pipeline.inputs.len();
     wait_while(|| waiting() && !runner.is_finished() && !stop.is_stopped());
-    let published =
-        if runner.is_finished() { Ok(BTreeMap::new()) } else { play(&args, broker.address(), &clip, &stop) };
+    let published = if runner.is_finished() {
+        Ok(BTreeMap::new())
+    } else {
+        play(&args, broker.address(), &script, &stop)
+    };
     if let Ok(published) = &published {
         tally.published(published);
         let frames = published.get("video").copied().unwrap_or(0);
@@ -132,19 +141,21 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Publishes the clip, again and again if so asked, and tells how many records went out to each topic.
-fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<BTreeMap<String, u64>, Failure> {
+fn play(args: &Args, brokers: &str, script: &Script, stop: &Stop) -> Result<BTreeMap<String, u64>, Failure> {
     let plan = FeedPlan {
         kafka: cluster::plain(brokers),
         stream: "cam-1".into(),
         topics: BTreeMap::new(),
-        paths: vec![clip.to_owned()],
+        paths: script.paths.clone(),
         rate: Some(1.0),
         start: FeedStart::Now,
         audio_rate: 16_000,
         chunk: Duration::from_millis(100),
+        picture_every: script.picture_every,
         fps: 25.0,
     };
-    eprintln!("publishing {} in real time to video and audio", clip.display());
+    let names: Vec<String> = script.paths.iter().map(|path| path.display().to_string()).collect();
+    eprintln!("publishing {} in real time\n{}", names.join(" and "), script.legend);
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let over = || stop.is_stopped() || until.is_some_and(|until| Instant::now() >= until);
     let cancel = AtomicBool::new(false);
@@ -160,27 +171,23 @@ fn play(args: &Args, brokers: &str, clip: &Path, stop: &Stop) -> Result<BTreeMap
     }
 }
 
-fn show(tail: &mut Tail, json: bool, results: &AtomicU64, over: &AtomicBool) -> Result<(), Failure> {
+/// Prints results as they come: as `render` makes a line of them, or as they are.
+fn show(
+    tail: &mut Tail,
+    render: Option<&Render>,
+    results: &AtomicU64,
+    over: &AtomicBool,
+) -> Result<(), Failure> {
     while !over.load(Ordering::Relaxed) {
         let Some(record) = tail.next(Duration::from_millis(50))? else { continue };
-        let line = match serde_json::from_slice(&record.value) {
-            Ok(value) if !json => render_line(&value),
+        let line = match (serde_json::from_slice(&record.value), render) {
+            (Ok(value), Some(render)) => render(&value),
             _ => String::from_utf8_lossy(&record.value).into_owned(),
         };
         results.fetch_add(1, Ordering::Relaxed);
         writeln!(std::io::stdout(), "{line}")?;
     }
     Ok(())
-}
-
-/// Looks for a file of the checkout: from here upwards, then from the program upwards.
-fn find(file: &str) -> Result<PathBuf, Failure> {
-    let (here, program) = (std::env::current_dir().ok(), std::env::current_exe().ok());
-    let places = [here, program].into_iter().flatten();
-    let found = places.flat_map(|place| place.ancestors().map(|dir| dir.join(file)).collect::<Vec<_>>());
-    found.into_iter().find(|path| path.exists()).ok_or_else(|| {
-        format!("{file} is neither here nor above: run this in a checkout, after `make setup`").into()
-    })
 }
 
 fn wait_while(unfinished: impl Fn() -> bool) {

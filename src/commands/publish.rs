@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Length of a record of sound, as 100ms or 0.5s
     #[arg(long, default_value = "100ms", value_parser = span)]
     chunk: Duration,
+    /// Publish a picture of a video only if this time has passed since the last, as 3s or 500ms
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    picture_every: Option<Duration>,
     /// Frames a second of images without times in their names
     #[arg(long, default_value_t = 25.0, value_parser = positive)]
     fps: f64,
@@ -102,6 +105,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         start: args.start,
         audio_rate: args.audio_rate,
         chunk: args.chunk,
+        picture_every: args.picture_every,
         fps: args.fps,
     };
     let bar =

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::Failure;
 use super::cluster::Cluster;
 #[allow(unused_imports, reason = "the demo shows results as this command does")]
-pub(crate) use render::render_line;
+pub(crate) use render::{render_line, time_of_day};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -48,6 +48,8 @@ pub(crate) struct FeedPlan {
     pub audio_rate: u32,
     /// The length of a record of sound.
     pub chunk: Duration,
+    /// The least time from one picture of a video to the next; none to publish all.
+    pub picture_every: Option<Duration>,
     /// Frames a second of directories whose images have no times in their names.
     pub fps: f64,
 }
@@ -90,9 +92,9 @@ fn open(plan: &FeedPlan) -> Result<Vec<FeedSource>, Failure> {
             "wav" | "wave" => sources.push(wav::open(path, plan.chunk)?),
             "flac" => {
                 whole_flac(path)?;
-                sources.extend(video::open(path, plan.audio_rate, plan.chunk)?);
+                sources.extend(video::open(path, plan.picture_every, plan.audio_rate, plan.chunk)?);
             }
-            _ => sources.extend(video::open(path, plan.audio_rate, plan.chunk)?),
+            _ => sources.extend(video::open(path, plan.picture_every, plan.audio_rate, plan.chunk)?),
         }
     }
     if sources.is_empty() {

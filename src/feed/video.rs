@@ -11,13 +11,18 @@ use super::{ffmpeg, jpeg};
 use crate::commands::Failure;
 
 /// A source each for the pictures and the sound, as far as the file has them. Times are those of the
-/// container, from its beginning.
-pub(super) fn open(file: &Path, rate: u32, chunk: Duration) -> Result<Vec<FeedSource>, Failure> {
+/// container, from its beginning. Of pictures that are closer together than `every`, only the first is published.
+pub(super) fn open(
+    file: &Path,
+    every: Option<Duration>,
+    rate: u32,
+    chunk: Duration,
+) -> Result<Vec<FeedSource>, Failure> {
     let ffmpeg = ffmpeg::find()?;
     let (pictures, sound) = ffmpeg::probe(&ffmpeg, file)?;
     let mut sources = Vec::new();
     if pictures {
-        let frames = Frames::start(&ffmpeg, file)?;
+        let frames = Frames::start(&ffmpeg, file, every)?;
         sources.push(FeedSource { absolute: false, file: file.to_owned(), items: Box::new(frames) });
     }
     if sound {
@@ -35,11 +40,18 @@ struct Frames {
 }
 
 impl Frames {
-    fn start(ffmpeg: &Path, file: &Path) -> Result<Self, Failure> {
+    fn start(ffmpeg: &Path, file: &Path, every: Option<Duration>) -> Result<Self, Failure> {
+        let filter = match every {
+            Some(every) => {
+                let seconds = every.as_secs_f64();
+                format!("select=isnan(prev_selected_t)+gte(t-prev_selected_t\\,{seconds}),showinfo")
+            }
+            None => "showinfo".to_owned(),
+        };
         // `showinfo` prints each frame's time before it is encoded; `passthrough` neither drops nor
         // repeats frames, so that the n-th picture has the n-th time.
         let mut child = ffmpeg::command(ffmpeg, file)
-            .args(["-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough"])
+            .args(["-map", "0:v:0", "-vf", &filter, "-fps_mode", "passthrough"])
             .args(["-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p", "-f", "image2pipe", "pipe:1"])
             .spawn()?;
         let pictures = child.stdout.take().ok_or("ffmpeg has no output")?;

@@ -176,8 +176,8 @@ pub enum Layout {
 pub struct WaveformSpec {
     /// Samples a second of the result.
     pub rate: u32,
-    /// The exact number of samples of the result. Its window is `length / rate` seconds long and begins with the
-    /// part's window. Time that no chunk covers, or beyond the part's window, is silence.
+    /// The exact number of samples of the result. The first is at the beginning of the part's window. Time that no chunk
+    /// covers, or beyond the part's window, is silence.
     pub length: usize,
     /// The value of full scale: 1 for a range of -1 to 1.
     pub scale: f32,

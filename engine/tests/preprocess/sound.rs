@@ -139,6 +139,18 @@ fn part_without_window_gives_its_first_sample() {
 }
 
 #[test]
+fn silence_follows_a_window_that_is_shorter_than_the_row() {
+    let rate = 16_000;
+    let samples = vec![chunk(0, 1_000, rate, BASE)];
+    let (row, coverage) = wave(&window(samples, BASE, BASE + time_of(400, rate)), rate, 800);
+    assert_eq!(coverage, 0.5);
+    assert!(
+        row[..400].iter().enumerate().all(|(at, found)| *found == f32::from(value(at as i64)) / 32_768.0)
+    );
+    assert!(row[400..].iter().all(|value| *value == 0.0));
+}
+
+#[test]
 fn channels_are_mixed_to_their_mean_and_scaled() {
     let media = Media::Pcm(Pcm { rate: 8_000, channels: 3, format: PcmFormat::F32Le });
     let payload = [0.3f32, 0.6, 0.9, -1.0, 0.0, 0.25].iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -24,6 +24,26 @@ fn drift_of_an_input_reaches_its_waveforms() {
 }
 
 #[test]
+fn waveform_is_padded_beyond_its_window_only() {
+    let load = |samples: &str| {
+        let text = shipped("talking-face.toml").replace("samples = 8192", samples);
+        load_text(&text, &Overrides::default())
+    };
+    let pipeline = load("samples = 8192, pad_to = 10240").unwrap_or_else(|problems| panic!("{problems}"));
+    let lengths = pipeline.steps.iter().flat_map(|step| &step.bindings).filter_map(|binding| match binding {
+        Binding::Input { preprocess: Preprocess::Waveform(spec), .. } => Some(spec.length),
+        _ => None,
+    });
+    assert_eq!(lengths.collect::<Vec<_>>(), [10_240]);
+    let problems = load("pad_to = 8000").map(|_| panic!("it loads")).unwrap_or_else(|problems| problems);
+    let said = problems.to_string();
+    assert!(
+        said.contains("audio.waveform.pad_to: is 8000, but the window of audio has 8192 samples; write more"),
+        "{said}"
+    );
+}
+
+#[test]
 fn alignment_alone_needs_neither_models_nor_steps() {
     let text = shipped("talking-face.toml").replace("model = \"faces\"", "model = \"not there\"");
     let folder = tempfile::tempdir().expect("a folder");

@@ -281,7 +281,7 @@ fn schema_and_check_refuse_unknown_keys() {
 
 #[test]
 fn schema_accepts_the_shipped_pipelines() {
-    for name in ["talking-face.toml", "voice.toml"] {
+    for name in ["talking-face.toml", "voice.toml", "scene.toml"] {
         let errors = refused(&shipped(name));
         assert!(errors.is_empty(), "{name}: {errors:#?}");
     }

@@ -81,7 +81,7 @@ fn number(value: &Value, name: &str) -> Option<f64> {
 }
 
 /// `12:00:00.250` of `2026-03-01T12:00:00.25Z`; anything else as it is.
-fn time_of_day(time: &str) -> String {
+pub(crate) fn time_of_day(time: &str) -> String {
     match time.split_once('T').and_then(|(_, rest)| rest.strip_suffix('Z')) {
         Some(rest) => {
             let (clock, fraction) = rest.split_once('.').unwrap_or((rest, ""));

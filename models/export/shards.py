@@ -34,4 +34,6 @@ def finish(folder, model, files):
     print(f'file = "{model.name}"\nsha256 = "{sha256(model)}"\n')
     print(f'[weights]\nfile = "{weights[0]}"\n\n[weights.sha256]')
     for file in weights:
+        # safetensors makes files that only their owner can read.
+        (folder / file).chmod(0o644)
         print(f'"{file}" = "{sha256(folder / file)}"')

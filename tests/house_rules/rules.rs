@@ -38,7 +38,7 @@ pub(crate) fn names(files: &[File<'_>], allowed: &str) -> Vec<String> {
 }
 
 /// The crates with walls around them, and the only packages that may depend on each. `.` is the root package.
-const WALLS: [(&str, &[&str]); 23] = [
+const WALLS: [(&str, &[&str]); 24] = [
     ("lockstep", &[]),
     ("lockstep-bench", &["."]),
     ("lockstep-assemble", &["bench", "."]),
@@ -69,6 +69,7 @@ const WALLS: [(&str, &[&str]); 23] = [
     ("rdkafka", &["connectors/kafka"]),
     ("actix-web", &["connectors/http"]),
     ("tch", &["backends/torch", "backends/pt2", "bench"]),
+    ("memmap2", &["backends/torch"]),
     ("libloading", &["backends/torch", "backends/pt2", "bench"]),
     ("actix", &["actors"]),
     ("tokio", &["actors"]),

@@ -31,6 +31,14 @@ fn scene_says_what_is_said_and_seen() {
     let [results @ .., summary] = lines.as_slice() else { panic!("nothing is shown") };
     assert_eq!(summary["summary"]["bundles"], 3, "{text}");
 
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/result.schema.json");
+    let schema: Value = serde_json::from_slice(&std::fs::read(schema).expect("a schema")).expect("JSON");
+    let schema = jsonschema::validator_for(&schema).expect("a valid schema");
+    for result in results {
+        let wrong: Vec<String> = schema.iter_errors(result).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{result}: {wrong:?}");
+    }
+
     // The words of the clip, as far as Whisper heard them in a test: small differences of processors may change some.
     let said: Vec<&str> =
         results.iter().filter_map(|result| result["outputs"]["words"]["said"]["text"].as_str()).collect();

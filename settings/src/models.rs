@@ -213,7 +213,7 @@ fn read_manifest(folder: &Path, name: &str, version: &str) -> Result<RepositoryM
         && !weights.exists()
     {
         return Err(format!(
-            "{} does not exist, which {} names as the model's weights",
+            "{} does not exist, which {} names as the model's weights; put it there (for models of Lockstep itself: make setup-scene)",
             weights.display(),
             path.display()
         ));

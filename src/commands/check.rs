@@ -207,6 +207,13 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
         if let Some(when) = &step.when {
             writeln!(to, "{:<9}   runs when {when}", "")?;
         }
+        if let Some(each) = &step.each {
+            let from = pipeline.steps.get(each.step);
+            let view = from.and_then(|from| from.outputs.get(each.view));
+            let names = (from.map_or("?", |from| &from.name), view.map_or("?", |view| &view.name));
+            let (from, view, most) = (names.0, names.1, each.most);
+            writeln!(to, "{:<9}   runs for each of {from}.{view}, at most {most} of a bundle", "")?;
+        }
         let shown: Vec<&str> = step.outputs.iter().map(|output| output.name.as_str()).collect();
         writeln!(
             to,

@@ -49,7 +49,9 @@ pub(super) fn best(
         _ => (0, 0),
     };
     let anchors = Anchors { values: &values, layout, count, attributes };
-    let candidates = (0..count).filter_map(|place| anchors.candidate(place, format));
+    let classes = anchors.best_classes();
+    let candidates = classes.into_iter().enumerate();
+    let candidates = candidates.filter_map(|(place, best)| anchors.candidate(place, best, format));
     Ok(chosen(candidates, choice))
 }
 
@@ -62,17 +64,33 @@ impl Anchors<'_> {
         self.values.get(place).copied().unwrap_or(f32::NAN)
     }
 
-    /// The anchor's box with its best class: among equals the lower one. An anchor whose class scores are all NaN has
-    /// none.
-    fn candidate(&self, place: usize, format: BoxFormat) -> Option<Candidate> {
+    /// The best class of each anchor with its score: among equals the lower one. An anchor whose class scores are all NaN
+    /// has none. The numbers are read in the order in which they lie, since there may be a million of them.
+    fn best_classes(&self) -> Vec<Option<(usize, f32)>> {
         let offset = self.layout.class_offset();
-        let mut best: Option<(usize, f32)> = None;
-        for attribute in offset..self.attributes {
-            let score = self.number(place, attribute);
-            if !score.is_nan() && best.is_none_or(|(_, most)| score > most) {
-                best = Some((attribute - offset, score));
+        let mut best = vec![None; self.count];
+        let lines = self.values.chunks_exact(match self.layout {
+            HeadLayout::AttributesFirst => self.count.max(1),
+            HeadLayout::AnchorsFirst => self.attributes.max(1),
+        });
+        match self.layout {
+            HeadLayout::AttributesFirst => {
+                for (class, line) in lines.skip(offset).enumerate() {
+                    best.iter_mut().zip(line).for_each(|(best, score)| keep_better(best, class, *score));
+                }
+            }
+            HeadLayout::AnchorsFirst => {
+                for (best, line) in best.iter_mut().zip(lines) {
+                    let scores = line.iter().skip(offset).enumerate();
+                    scores.for_each(|(class, score)| keep_better(best, class, *score));
+                }
             }
         }
+        best
+    }
+
+    /// The anchor's box with its best class.
+    fn candidate(&self, place: usize, best: Option<(usize, f32)>, format: BoxFormat) -> Option<Candidate> {
         let (class, score) = best?;
         let score = match self.layout {
             HeadLayout::AttributesFirst => score,
@@ -84,5 +102,11 @@ impl Anchors<'_> {
             BoxFormat::Corners => [a, b, c, d],
         };
         Some(Candidate { place, corners, score, class: i64::try_from(class).ok() })
+    }
+}
+
+fn keep_better(best: &mut Option<(usize, f32)>, class: usize, score: f32) {
+    if !score.is_nan() && best.is_none_or(|(_, most)| score > most) {
+        *best = Some((class, score));
     }
 }

@@ -2,11 +2,10 @@
 
 use std::any::Any;
 
-use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::{Job, StepFailure, StepOutcome};
-use lockstep_engine::infer::rows::{assemble, batch_shape};
+use lockstep_engine::infer::rows::{assemble, batch_shape, mask};
 use lockstep_engine::infer::signature::TensorSpec;
-use lockstep_engine::infer::step::Binding;
+use lockstep_engine::infer::step::{Binding, OnMissing};
 use lockstep_engine::preprocess::{Placement, RowInfo, rows};
 use lockstep_engine::tensor::Tensor;
 
@@ -35,26 +34,38 @@ pub(crate) fn fill(runtime: &UnitRuntime, batch: &[&BatchRow]) -> Result<Filled,
         runtime.spec().bindings.iter().zip(specs).zip(&runtime.step.preprocessors)
     {
         tensors.push(match binding {
-            Binding::Input { input, .. } => {
+            Binding::Input { input, missing, .. } => {
                 let Some(preprocessor) = preprocessor else { continue };
                 let shape = batch_shape(spec, preprocessor.shape(), count);
                 let mut tensor = runtime.tensors.take(preprocessor.dtype(), &shape);
                 let name = runtime.step.inputs.get(input.index()).map_or("?", String::as_str);
                 let decoding = &runtime.step.decoding;
-                let maker = RowMaker { step: runtime.index(), input: *input, name, preprocessor, decoding };
+                let maker = RowMaker {
+                    step: runtime.index(),
+                    input: *input,
+                    name,
+                    preprocessor,
+                    decoding,
+                    missing: *missing,
+                };
                 let outcomes = maker.fill(rows(&mut tensor), batch);
                 for (row, outcome) in outcomes.into_iter().enumerate() {
                     match outcome {
-                        Ok(RowInfo::Image(placement)) => placements[row] = Some(placement),
+                        Ok(Some(RowInfo::Image(placement))) => placements[row] = Some(placement),
                         Ok(_) => {}
                         Err(failure) => failures.push((row, failure)),
                     }
                 }
                 Some(tensor)
             }
-            Binding::Output { step, output } => {
-                let found: Vec<&Tensor> =
-                    batch.iter().filter_map(|row| earlier(&row.job, *step, *output)).collect();
+            Binding::Output { step, output, missing } => {
+                let zeros = match missing {
+                    OnMissing::Zeros => Some(Tensor::zeros(spec.dtype, &known_row(runtime, spec))),
+                    OnMissing::Skip => None,
+                };
+                let found =
+                    batch.iter().filter_map(|row| earlier(&row.job, *step, *output).or(zeros.as_ref()));
+                let found: Vec<&Tensor> = found.collect();
                 match assemble(spec, &found) {
                     Ok(tensor) if found.len() == count => Some(tensor),
                     Ok(_) => return Err(all(count, "an earlier step's output is missing".into())),
@@ -64,9 +75,13 @@ pub(crate) fn fill(runtime: &UnitRuntime, batch: &[&BatchRow]) -> Result<Filled,
                 }
             }
             Binding::Zeros => {
-                let row: Vec<usize> =
-                    Extents::default().row(spec).into_iter().map(|extent| extent.unwrap_or(1)).collect();
-                Some(Tensor::zeros(spec.dtype, &batch_shape(spec, &row, count)))
+                Some(Tensor::zeros(spec.dtype, &batch_shape(spec, &known_row(runtime, spec), count)))
+            }
+            Binding::Presence { inputs } => {
+                let rows: Vec<Tensor> =
+                    batch.iter().map(|row| mask(spec.dtype, &presence(runtime, &row.job, inputs))).collect();
+                let rows: Vec<&Tensor> = rows.iter().collect();
+                Some(assemble(spec, &rows).map_err(|mismatch| all(count, mismatch.to_string()))?)
             }
             Binding::State { .. } => None,
         });
@@ -77,6 +92,20 @@ pub(crate) fn fill(runtime: &UnitRuntime, batch: &[&BatchRow]) -> Result<Filled,
     failures.sort_by_key(|(row, _)| *row);
     failures.dedup_by_key(|(row, _)| *row);
     Err(failures)
+}
+
+/// The shape of a row that the settings determine. The check at the start refuses zeros of another shape.
+fn known_row(runtime: &UnitRuntime, spec: &TensorSpec) -> Vec<usize> {
+    runtime.unit.model.extents.row(spec).into_iter().map(|extent| extent.unwrap_or(1)).collect()
+}
+
+/// For each of these inputs of the model, true if the bundle has its source.
+fn presence(runtime: &UnitRuntime, job: &Job, inputs: &[usize]) -> Vec<bool> {
+    let has = |input: &usize| {
+        let (source, _) = runtime.spec().bindings.get(*input)?.source()?;
+        Some(job.has(source))
+    };
+    inputs.iter().map(|input| has(input).unwrap_or(false)).collect()
 }
 
 fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {

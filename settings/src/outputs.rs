@@ -158,8 +158,8 @@ impl OutputReader<'_, '_> {
     fn detections(&self, has_image: bool) -> Option<View> {
         if !has_image {
             self.section.wrong_here(
-                "shows boxes in the coordinates of the source image, but no input of this step is made from an \
-                 image, or align turns it; use raw, or bind an image",
+                "shows boxes in the coordinates of the source image, but no input of this step is always made from \
+                 an image, or align turns it; use raw, or bind an image without missing = \"zeros\"",
             );
         }
         let head = self.section.optional(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lockstep_engine::infer::check::{StepPart, check_known};
 use lockstep_engine::infer::condition::StepCondition;
 use lockstep_engine::infer::load_model::Device;
-use lockstep_engine::infer::step::{Binding, Care, Step};
+use lockstep_engine::infer::step::{Binding, Care, OnMissing, Step};
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::ImageRegion;
 
@@ -184,7 +184,7 @@ impl StepReader<'_, '_> {
             };
             // A binding that could not be read may be one.
             binding.is_none()
-                || matches!(binding, Some(Binding::Input { preprocess, .. }) if image(preprocess))
+                || matches!(binding, Some(Binding::Input { preprocess, missing: OnMissing::Skip, .. }) if image(preprocess))
         });
         let before = section.problem_count();
         let outputs = outputs::read(section, Some(&found.signature), self.base, has_image);

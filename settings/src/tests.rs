@@ -1,6 +1,5 @@
 //! Promises of the settings: each kind of mistake is reported at its place, with its remedy.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lockstep_engine::align::{Join, Missing};
@@ -19,6 +18,7 @@ mod each;
 mod kafka;
 mod models;
 mod outputs;
+mod reference;
 mod scaling;
 mod schema;
 mod text;
@@ -73,7 +73,7 @@ fn shipped_pipelines_load_with_their_settings() {
         View::Detections { boxes: 0, scores: 1, landmarks: Some(2), .. }
     ));
     let length = |binding: &Binding| match binding {
-        Binding::Input { input: InputId(1), preprocess: Preprocess::Waveform(spec) } => spec.length,
+        Binding::Input { input: InputId(1), preprocess: Preprocess::Waveform(spec), .. } => spec.length,
         other => panic!("sound is expected: {other:?}"),
     };
     assert_eq!(length(&voice.bindings[0]), 8192);
@@ -676,123 +676,4 @@ fn overrides_replace_values_of_the_file() {
     let wrong = Overrides { memory: Some("lots".to_owned()), http: Some("x".to_owned()), ..overrides };
     let error = load_text(&shipped("voice.toml"), &wrong).expect_err("two mistakes");
     assert_eq!(error.list().len(), 2, "{error}");
-}
-
-/// A document that takes each branch of the reader, so that it takes every key. Its values do not matter.
-const EVERYTHING: &str = r#"
-[pipeline]
-[kafka.properties]
-a = { env = "PATH" }
-[kafka.consumer]
-a = { env = "PATH" }
-[kafka.producer]
-a = { env = "PATH" }
-[inputs.video]
-content_type = "image/jpeg"
-shed = { keep_latest = "1s" }
-[inputs.audio]
-content_type = "audio/wav"
-shed = { sample = 2 }
-[inputs.near]
-content_type = "text/plain"
-shed = { priority = ["a"] }
-[inputs.between]
-content_type = "text/plain"
-[inputs.last]
-content_type = "application/octet-stream"
-[align]
-pivot = "video"
-audio = { window = { before = "1s" } }
-near = { nearest = { tolerance = "1s" } }
-bounds = {}
-last = { latest = { max_age = "1s" } }
-between = { all_between_pivots = { max_age = "1s" } }
-[models]
-repository = "MODELS"
-[steps.a]
-model = "voice"
-batch = {}
-on_open_circuit = "fallback"
-fallback = {}
-[steps.a.inputs]
-audio = { from = "video", image = { crop = {} } }
-state = { from = "audio", waveform = { rate = 16000 } }
-context = { from = "audio", log_mel = { rate = 16000 } }
-[steps.a.outputs]
-a = { detections = {} }
-b = { scores = {} }
-c = { topk = {} }
-f = { ctc = {} }
-g = { text = {} }
-d = { embedding = {} }
-e = { raw = {} }
-[steps.b]
-model = "voice"
-[steps.b.inputs]
-audio = { from = "near", token_ids = {} }
-state = { from = "near", attention_mask = {} }
-context = { from = "last", bytes = {} }
-[steps.c]
-model = "voice"
-[steps.c.inputs]
-audio = { zeros = true }
-state = { carry = "state" }
-context = { from = "near", token_type_ids = {} }
-[scaling]
-shards = {}
-instances = { a = {} }
-[results]
-[delivery]
-[limits]
-[supervision]
-[http]
-"#;
-
-/// [`EVERYTHING`] with each method that has keys of its own.
-fn everything() -> [String; 4] {
-    let text = EVERYTHING.replace("MODELS", root().join("models").to_str().expect("plain"));
-    let methods = [
-        "pivot = \"video\"",
-        "method = \"approximate-time\"",
-        "method = \"tumbling\"",
-        "method = \"session\"",
-    ];
-    methods.map(|method| text.replace("pivot = \"video\"", method))
-}
-
-#[test]
-fn reference_names_every_key_and_no_other() {
-    let mut known = BTreeSet::new();
-    for text in everything() {
-        let notes = Notes::new(&text);
-        let document = parse(&text, &notes).expect("it is TOML");
-        read(&Section::root(&notes, &document), &notes, root(), &Overrides::default(), &tells_nothing);
-        known.extend(notes.known());
-    }
-
-    let reference = std::fs::read_to_string(root().join("docs/configuration.md")).expect("a readable file");
-    let rows = reference.lines().filter_map(|line| line.strip_prefix("| `"));
-    let documented: BTreeSet<String> = rows
-        .filter_map(|row| row.split_once('`'))
-        .map(|(key, _)| key.to_owned())
-        .filter(|key| !key.starts_with("--"))
-        .collect();
-    let missing: Vec<&String> = known.difference(&documented).collect();
-    let invented: Vec<&String> = documented.difference(&known).collect();
-    assert!(missing.is_empty(), "docs/configuration.md lacks {missing:#?}");
-    assert!(invented.is_empty(), "docs/configuration.md names unknown keys: {invented:#?}");
-}
-
-#[test]
-fn reference_examples_are_toml() {
-    let reference = std::fs::read_to_string(root().join("docs/configuration.md")).expect("a readable file");
-    let examples = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```"));
-    let mut count = 0;
-    for (example, _) in examples {
-        count += 1;
-        if let Err(error) = DeTable::parse(example) {
-            panic!("{error}\n{example}");
-        }
-    }
-    assert!(count > 10, "{count} examples");
 }

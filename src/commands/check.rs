@@ -301,7 +301,7 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
             Some(input) => format!("from input {}", input.name),
             None => "from an input".to_owned(),
         },
-        Binding::Output { step: from, output } => match pipeline.steps.get(*from) {
+        Binding::Output { step: from, output, .. } => match pipeline.steps.get(*from) {
             Some(from) => {
                 let name =
                     from.unit.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
@@ -314,6 +314,11 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
             format!("state from {name}")
         }
         Binding::Zeros => "zeros".to_owned(),
+        Binding::Presence { inputs } => {
+            let names = inputs.iter().filter_map(|input| step.unit.model.signature.inputs.get(*input));
+            let names: Vec<&str> = names.map(|spec| spec.name.as_str()).collect();
+            format!("the presence of {}", names.join(", "))
+        }
     }
 }
 

@@ -50,4 +50,5 @@ mod results;
 mod scaling;
 mod sharing;
 mod state;
+mod steps;
 mod until_end;

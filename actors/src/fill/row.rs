@@ -9,6 +9,7 @@ use lockstep_engine::align::Part;
 use lockstep_engine::fault::{Fault, Reason, StageKind};
 use lockstep_engine::infer::gather::Gather;
 use lockstep_engine::infer::job::{Job, StepFailure};
+use lockstep_engine::infer::step::{BindingSource, OnMissing};
 use lockstep_engine::position::InputId;
 use lockstep_engine::preprocess::{Preprocessor, RowFault, RowInfo, RowMut, Scratch};
 use lockstep_engine::sample::Sample;
@@ -33,27 +34,42 @@ pub(super) struct RowMaker<'a> {
     pub(super) name: &'a str,
     pub(super) preprocessor: &'a Preprocessor,
     pub(super) decoding: &'a Decoding,
+    /// The treatment of bundles without a sample.
+    pub(super) missing: OnMissing,
 }
 
 impl RowMaker<'_> {
-    /// Fills each row from the batch's row at the same place.
+    /// Fills each row from the batch's row at the same place. A row that is zeros for lack of a sample has no properties.
     pub(super) fn fill(
         &self,
         rows: Vec<RowMut<'_>>,
         batch: &[&BatchRow],
-    ) -> Vec<Result<RowInfo, StepFailure>> {
+    ) -> Vec<Result<Option<RowInfo>, StepFailure>> {
         if self.preprocessor.shows_detections() {
             return self.fill_crops(rows, batch);
         }
-        each(rows, batch, self.preprocessor.rows_per_task(), |row, of| {
+        each(rows, batch, self.preprocessor.rows_per_task(), |mut row, of| {
+            if self.is_zeros(&of.job) {
+                row.clear();
+                return Ok(None);
+            }
             let part = self.part(&of.job)?;
             let made = self.caught(part, || self.make(part, row));
-            made.map_err(|found| failure(part, found))
+            made.map(Some).map_err(|found| failure(part, found))
         })
     }
 
+    /// True if the tensor is zeros for this bundle, which has no sample of the input.
+    fn is_zeros(&self, job: &Job) -> bool {
+        self.missing == OnMissing::Zeros && !job.has(BindingSource::Input(self.input))
+    }
+
     /// Fills rows with detections. Those of one bundle are made together, so that their image is decoded once.
-    fn fill_crops(&self, rows: Vec<RowMut<'_>>, batch: &[&BatchRow]) -> Vec<Result<RowInfo, StepFailure>> {
+    fn fill_crops(
+        &self,
+        rows: Vec<RowMut<'_>>,
+        batch: &[&BatchRow],
+    ) -> Vec<Result<Option<RowInfo>, StepFailure>> {
         let mut bundles: Vec<BundleCrops<'_>> = Vec::new();
         for (place, (row, of)) in rows.into_iter().zip(batch).enumerate() {
             let crop = (place, of.number, row);
@@ -62,7 +78,7 @@ impl RowMaker<'_> {
                 None => bundles.push(BundleCrops { job: &of.job, crops: vec![crop] }),
             }
         }
-        let made: Vec<(usize, Result<RowInfo, StepFailure>)> =
+        let made: Vec<(usize, Result<Option<RowInfo>, StepFailure>)> =
             bundles.into_par_iter().flat_map_iter(|bundle| self.crops_of(bundle)).collect();
         let missing = || {
             let message = "preparing it ended without a result".to_owned();
@@ -78,7 +94,14 @@ impl RowMaker<'_> {
     }
 
     /// Makes the rows of one bundle, each with its place in the batch.
-    fn crops_of(&self, bundle: BundleCrops<'_>) -> Vec<(usize, Result<RowInfo, StepFailure>)> {
+    fn crops_of(&self, bundle: BundleCrops<'_>) -> Vec<(usize, Result<Option<RowInfo>, StepFailure>)> {
+        if self.is_zeros(bundle.job) {
+            let zeros = |(place, _, mut row): (usize, usize, RowMut<'_>)| {
+                row.clear();
+                (place, Ok(None))
+            };
+            return bundle.crops.into_iter().map(zeros).collect();
+        }
         let places: Vec<usize> = bundle.crops.iter().map(|(place, ..)| *place).collect();
         let made = self.part(bundle.job).and_then(|part| {
             let made = self.caught(part, || self.make_crops(part, bundle));
@@ -87,7 +110,7 @@ impl RowMaker<'_> {
         match made {
             Ok(made) => {
                 let alone = |fault: RowFault| StepFailure { fault: fault.fault, culprit: None };
-                places.into_iter().zip(made.into_iter().map(|made| made.map_err(alone))).collect()
+                places.into_iter().zip(made.into_iter().map(|made| made.map(Some).map_err(alone))).collect()
             }
             Err(failure) => places.into_iter().map(|place| (place, Err(failure.clone()))).collect(),
         }
@@ -165,12 +188,12 @@ fn failure(part: &Part<Arc<Sample>>, found: RowFault) -> StepFailure {
 }
 
 /// Makes each row from the job at the same place, in parallel.
-fn each<T: Sync>(
+fn each<T: Sync, I: Send>(
     rows: Vec<RowMut<'_>>,
     jobs: &[T],
     rows_per_task: usize,
-    make: impl Fn(RowMut<'_>, &T) -> Result<RowInfo, StepFailure> + Sync,
-) -> Vec<Result<RowInfo, StepFailure>> {
+    make: impl Fn(RowMut<'_>, &T) -> Result<I, StepFailure> + Sync,
+) -> Vec<Result<I, StepFailure>> {
     rows.into_par_iter()
         .zip(jobs)
         .with_min_len(rows_per_task)

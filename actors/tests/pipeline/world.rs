@@ -17,7 +17,7 @@ use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
-use lockstep_engine::infer::step::{Binding, Care, OutputView, Step, View};
+use lockstep_engine::infer::step::{Binding, Care, OnMissing, OutputView, Step, View};
 use lockstep_engine::infer::unit::ModelUnit;
 use lockstep_engine::infer::view::LabelledView;
 use lockstep_engine::ingest::source::{Acknowledge, Assigned, Pause, SourceControl, SourceEvent, SourceSink};
@@ -335,7 +335,11 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         instances,
         batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
-        bindings: vec![Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length: 4 } }],
+        bindings: vec![Binding::Input {
+            input: InputId(0),
+            preprocess: Preprocess::Bytes { length: 4 },
+            missing: OnMissing::Skip,
+        }],
         when: None,
         outputs: vec![OutputView { name: "y".into(), view: View::Raw { output: 0 } }],
         care: Care::default(),

@@ -3,7 +3,7 @@
 
 use crate::infer::extents::Extents;
 use crate::infer::signature::{Extent, RowsOf, Signature, TensorSpec};
-use crate::infer::step::{Binding, EachDetection, Step, View};
+use crate::infer::step::{Binding, EachDetection, OnMissing, Step, View};
 use crate::preprocess::Preprocess;
 use crate::tensor::DType;
 
@@ -108,7 +108,7 @@ fn inputs(
                 let (dtype, row) = row_of(preprocess);
                 Some((dtype, known_here(row)))
             }
-            Binding::Output { step: from, output } => earlier(place, *from, *output, steps, known)
+            Binding::Output { step: from, output, .. } => earlier(place, *from, *output, steps, known)
                 .unwrap_or_else(|error| {
                     errors.push(format!("input {}: {error}", spec.name));
                     None
@@ -120,8 +120,20 @@ fn inputs(
                 None
             }
             Binding::Zeros => None,
+            Binding::Presence { inputs } => {
+                let no_source =
+                    |input: &&usize| step.bindings.get(**input).and_then(Binding::source).is_none();
+                if let Some(other) = inputs.iter().find(no_source) {
+                    let name = signature.inputs.get(*other).map_or("?", |spec| &spec.name);
+                    errors.push(format!(
+                        "input {} is the presence of {name}, which has no source that could be missing",
+                        spec.name
+                    ));
+                }
+                Some((spec.dtype, vec![Some(inputs.len())]))
+            }
         };
-        if carried.is_some() && matches!(binding, Binding::Input { .. } | Binding::Output { .. }) {
+        if carried.is_some() && !matches!(binding, Binding::State { .. } | Binding::Zeros) {
             errors.push(format!(
                 "input {} carries the model's state; it is bound to state, or to zeros to run without memory",
                 spec.name
@@ -134,9 +146,11 @@ fn inputs(
     }
     // Names are fully known only after all other inputs.
     for (binding, spec) in step.bindings.iter().zip(&signature.inputs) {
-        if *binding == Binding::Zeros && extents.row(spec).contains(&None) {
+        let may_be_zeros = matches!(binding.source(), Some((_, OnMissing::Zeros)));
+        if (may_be_zeros || *binding == Binding::Zeros) && extents.row(spec).contains(&None) {
+            let remedy = if may_be_zeros { "; write missing = \"skip\"" } else { "" };
             errors.push(format!(
-                "input {} is {spec}; it cannot be zeros, since an extent of it is known from no other input",
+                "input {} is {spec}; it cannot be zeros, since an extent of it is known from no other input{remedy}",
                 spec.name
             ));
         }

@@ -41,7 +41,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
 
 /// The tests encode a row's shape in the length of bytes: the tables of preprocessing belong to another module.
 fn bytes(length: usize) -> Binding {
-    Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length } }
+    Binding::Input { input: InputId(0), preprocess: Preprocess::Bytes { length }, missing: OnMissing::Skip }
 }
 
 fn row_of(preprocess: &Preprocess) -> (DType, Vec<usize>) {
@@ -125,11 +125,73 @@ fn mismatch_names_the_tensor_and_both_shapes() {
 fn step_takes_rows_of_earlier_steps_only() {
     let [state, context] = carried();
     let first = voice(vec![bytes(1024), state.clone(), context.clone()]);
-    let from = |step, output| voice(vec![Binding::Output { step, output }, state.clone(), context.clone()]);
+    let from = |step, output| {
+        voice(vec![
+            Binding::Output { step, output, missing: OnMissing::Skip },
+            state.clone(),
+            context.clone(),
+        ])
+    };
     refused(&[first.clone(), from(0, 0)], "input audio is f32 [2] a row, expected f32 [512*n] a row");
     refused(&[first.clone(), from(1, 0)], "does not come before");
     refused(&[first.clone(), from(0, 9)], "has no output number 10");
     refused(&[faces(vec![bytes(1)]), from(0, 1)], "output scores of step faces is ragged");
+}
+
+#[test]
+fn zeros_for_a_missing_source_need_a_known_shape() {
+    const FUSION: &str = r#"
+        backend = "libtorch"
+        file = "any"
+        [[inputs]]
+        name = "a"
+        dtype = "f32"
+        shape = ["batch", "n"]
+        [[inputs]]
+        name = "b"
+        dtype = "f32"
+        shape = ["batch", "n"]
+        [[inputs]]
+        name = "there"
+        dtype = "bool"
+        shape = ["batch", "sources"]
+        [[outputs]]
+        name = "y"
+        dtype = "f32"
+        shape = ["batch", 1]
+    "#;
+    const FREE: &str = r#"
+        backend = "libtorch"
+        file = "any"
+        [[inputs]]
+        name = "x"
+        dtype = "f32"
+        shape = ["batch", 512]
+        [[outputs]]
+        name = "words"
+        dtype = "f32"
+        shape = ["batch", "words"]
+    "#;
+    let first = || step("first", FREE, vec![bytes(512)], vec![]);
+    let from = |missing| Binding::Output { step: 0, output: 0, missing };
+    let presence = |inputs: &[usize]| Binding::Presence { inputs: inputs.to_vec() };
+    let fusion = |bindings: Vec<Binding>| [first(), step("fusion", FUSION, bindings, vec![])];
+    let (skip, zeros) = (OnMissing::Skip, OnMissing::Zeros);
+
+    let known =
+        check_steps(&fusion(vec![from(zeros), bytes(64), presence(&[1, 0])]), &row_of).expect("n is 64");
+    assert_eq!(known[1].named().get("n"), Some(&64));
+    assert_eq!(known[1].named().get("sources"), Some(&2));
+    check_steps(&fusion(vec![from(skip), from(skip), presence(&[0])]), &row_of).expect("never zeros");
+    refused(
+        &fusion(vec![from(zeros), from(skip), presence(&[0])]),
+        "input a is f32 [batch, n]; it cannot be zeros, since an extent of it is known from no other input; write missing \
+         = \"skip\"",
+    );
+    refused(
+        &fusion(vec![bytes(64), Binding::Zeros, presence(&[0, 1])]),
+        "input there is the presence of b, which has no source that could be missing",
+    );
 }
 
 #[test]

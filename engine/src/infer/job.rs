@@ -12,9 +12,8 @@ use crate::batch::Batchable;
 use crate::fault::{Fault, Reason, StageKind};
 use crate::infer::condition::{ShownOperand, ShownValue, StepCondition};
 use crate::infer::gather::Gather;
-use crate::infer::step::{Binding, Step};
+use crate::infer::step::{BindingSource, OnMissing, Step};
 use crate::infer::view::LabelledView;
-use crate::position::InputId;
 use crate::sample::{Sample, StreamKey};
 use crate::time::Timestamp;
 
@@ -26,16 +25,14 @@ pub struct Graph {
     names: Vec<String>,
     /// For each step, the steps that it waits for.
     awaits: Vec<Vec<usize>>,
-    /// For each step, those of the steps that it waits for whose outputs it takes.
-    takes: Vec<Vec<usize>>,
+    /// For each step, its sources.
+    sources: Vec<Vec<(BindingSource, OnMissing)>>,
     /// For each step, the steps that wait for it.
     feeds: Vec<Vec<usize>>,
     /// For each step, the condition on which it runs.
     conditions: Vec<Option<StepCondition<ShownOperand>>>,
     /// For each step, the views of its outputs.
     views: Vec<Vec<LabelledView>>,
-    /// For each step, the inputs that it requires.
-    inputs: Vec<Vec<InputId>>,
     input_names: Vec<String>,
     /// For each step, the detections for each of which it runs.
     each: Vec<Option<DetectionRule>>,
@@ -58,22 +55,14 @@ impl Graph {
         let mut graph = Self {
             names: steps.iter().map(|step| step.name.clone()).collect(),
             awaits: steps.iter().map(Step::waits_for).collect(),
-            takes: steps.iter().map(Step::takes_from).collect(),
+            sources: steps.iter().map(Step::sources).collect(),
             feeds: vec![Vec::new(); steps.len()],
             conditions: steps.iter().map(|step| step.when.clone()).collect(),
             views,
-            inputs: vec![Vec::new(); steps.len()],
             input_names,
             each: steps.iter().map(|step| DetectionRule::of(step, steps)).collect(),
         };
-        for (index, step) in steps.iter().enumerate() {
-            for binding in &step.bindings {
-                if let Binding::Input { input, .. } = binding
-                    && !graph.inputs[index].contains(input)
-                {
-                    graph.inputs[index].push(*input);
-                }
-            }
+        for index in 0..steps.len() {
             for before in &graph.awaits[index] {
                 graph.feeds[*before].push(index);
             }
@@ -247,21 +236,49 @@ impl Job {
         if self.bundle.is_repeated {
             return Some(format!("unchanged since revision {}", self.bundle.revision));
         }
-        let missing = |input: &&InputId| {
-            self.bundle.parts.get(input.index()).is_none_or(|part| part.samples.is_empty())
-        };
-        if let Some(input) = graph.inputs[step].iter().find(missing) {
-            let name = graph.input_names.get(input.index()).map_or("?", String::as_str);
-            return Some(format!("input {name} is missing"));
-        }
-        let obstacle = graph.awaits[step].iter().find_map(|before| match &self.at(*before)?.outcome {
-            StepOutcome::Failed(_) => Some(format!("step {} failed", graph.names[*before])),
-            StepOutcome::Skipped(_) if graph.takes[step].contains(before) => {
-                Some(format!("step {} was skipped", graph.names[*before]))
-            }
-            StepOutcome::Done { .. } | StepOutcome::DoneEach(_) | StepOutcome::Skipped(_) => None,
+        let failed = graph.awaits[step].iter().find(|before| {
+            self.at(**before).is_some_and(|report| matches!(report.outcome, StepOutcome::Failed(_)))
         });
-        obstacle.or_else(|| graph.conditions[step].as_ref()?.unmet(|operand| self.shown(operand, graph)))
+        if let Some(before) = failed {
+            return Some(format!("step {} failed", graph.names[*before]));
+        }
+        let lack = |source: BindingSource| match source {
+            BindingSource::Input(input) => {
+                format!(
+                    "input {} is missing",
+                    graph.input_names.get(input.index()).map_or("?", String::as_str)
+                )
+            }
+            BindingSource::Step(before) => format!("step {} was skipped", graph.names[before]),
+        };
+        let sources = &graph.sources[step];
+        let is_missing = |source: &&(BindingSource, OnMissing)| !self.has(source.0);
+        if let Some((source, _)) =
+            sources.iter().filter(is_missing).find(|(_, on_missing)| *on_missing == OnMissing::Skip)
+        {
+            return Some(lack(*source));
+        }
+        if let Some((first, _)) = sources.first()
+            && sources.iter().all(|source| is_missing(&source))
+        {
+            return Some(format!("all of its sources are missing: {}", lack(*first)));
+        }
+        graph.conditions[step].as_ref()?.unmet(|operand| self.shown(operand, graph))
+    }
+
+    /// True if the bundle has a source of a tensor: a sample of the input, or the step's outputs.
+    pub fn has(&self, source: BindingSource) -> bool {
+        match source {
+            BindingSource::Input(input) => {
+                self.bundle.parts.get(input.index()).is_some_and(|part| !part.samples.is_empty())
+            }
+            BindingSource::Step(step) => {
+                let is_done = |outcome: &StepOutcome| {
+                    matches!(outcome, StepOutcome::Done { .. } | StepOutcome::DoneEach(_))
+                };
+                self.at(step).is_some_and(|report| is_done(&report.outcome))
+            }
+        }
     }
 
     /// The value that a step shows, or the reason why it is unknown.

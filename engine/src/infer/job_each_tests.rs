@@ -18,14 +18,14 @@ fn each(most: usize) -> Graph {
     };
     let view = LabelledView::new(OutputView { name: "found".into(), view: found }, None);
     let rule = DetectionRule { step: 0, view: 0, name: "one.found".to_owned(), most };
+    let takes = |step: usize| vec![(BindingSource::Step(step), OnMissing::Skip)];
     Graph {
         names: ["one", "two", "three"].map(str::to_owned).to_vec(),
         awaits: vec![vec![], vec![0], vec![1]],
-        takes: vec![vec![], vec![0], vec![1]],
+        sources: vec![vec![], takes(0), takes(1)],
         feeds: vec![vec![1], vec![2], vec![]],
         conditions: vec![None; 3],
         views: vec![vec![view], vec![], vec![]],
-        inputs: vec![vec![]; 3],
         input_names: Vec::new(),
         each: vec![None, Some(rule), None],
     }

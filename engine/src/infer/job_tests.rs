@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use super::*;
+use crate::align::Part;
 use crate::infer::condition::ShownField;
 use crate::infer::step::{OutputView, Reduce, ScoreActivation, View};
+use crate::media::Media;
+use crate::position::{InputId, Position};
+use crate::sample::Record;
 use crate::tensor::Tensor;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(5);
@@ -48,14 +52,15 @@ fn graph(conditions: &[&str]) -> Graph {
     };
     let view = LabelledView::new(OutputView { name: "score".into(), view: scores }, None);
     let conditions = conditions.iter().map(condition).map(Some);
+    let takes = |step: usize| (BindingSource::Step(step), OnMissing::Skip);
+    let sources = |step: usize| before(step).into_iter().filter(|_| step + 1 == count).map(takes).collect();
     Graph {
         names: (0..count).map(|step| format!("step{step}")).collect(),
         awaits: (0..count).map(before).collect(),
-        takes: (0..count).map(|step| if step + 1 == count { before(step) } else { Vec::new() }).collect(),
+        sources: (0..count).map(sources).collect(),
         feeds: (0..count).map(|step| (step + 1..count).take(1).collect()).collect(),
         conditions: std::iter::once(None).chain(conditions).chain([None]).collect(),
         views: vec![vec![view]; count],
-        inputs: vec![Vec::new(); count],
         input_names: Vec::new(),
         each: vec![None; count],
     }
@@ -138,4 +143,65 @@ fn condition_on_a_failed_step_skips_and_the_bundle_fails() {
     let next = job.report((0, 0), StepReport { outcome, timing: StepTiming::default() }, &graph, NOW);
     assert!(next.finished && job.failure().is_some());
     assert_eq!(skipped(&job, 1), Some("step step0 failed"));
+}
+
+fn part(samples: usize) -> Part<Arc<Sample>> {
+    let sample = Sample {
+        record: Record {
+            position: Position::new(InputId(0), 0, 0),
+            key: None,
+            payload: Vec::new().into(),
+            headers: Vec::new(),
+            timestamp: None,
+            polled_at: NOW,
+            read_at: NOW,
+        },
+        stream: "s".into(),
+        event_time: NOW,
+        media: Media::Binary,
+        duration: std::time::Duration::ZERO,
+        reservation: Default::default(),
+        same_time: Default::default(),
+        assignment: 0,
+        damage: Default::default(),
+    };
+    let samples = std::iter::repeat_n(Arc::new(sample), samples).collect();
+    Part { samples, from: NOW, to: NOW, skew_ns: None, coverage: None, held: false }
+}
+
+/// A graph of one step that takes from two inputs.
+fn fusion(missing: [OnMissing; 2]) -> Graph {
+    let sources = [0, 1].map(|input| BindingSource::Input(InputId(input)));
+    Graph {
+        names: vec!["fused".into()],
+        awaits: vec![Vec::new()],
+        sources: vec![sources.into_iter().zip(missing).collect()],
+        feeds: vec![Vec::new()],
+        conditions: vec![None],
+        views: vec![Vec::new()],
+        input_names: vec!["video".into(), "audio".into()],
+        each: vec![None],
+    }
+}
+
+#[test]
+fn step_runs_without_a_source_that_may_be_zeros() {
+    use OnMissing::{Skip, Zeros};
+    let (video, audio) = (Some("input video is missing"), Some("input audio is missing"));
+    let none = Some("all of its sources are missing: input video is missing");
+    for (missing, samples, expected) in [
+        ([Skip, Skip], [1, 1], None),
+        ([Skip, Skip], [1, 0], audio),
+        ([Skip, Zeros], [1, 0], None),
+        ([Skip, Zeros], [0, 1], video),
+        ([Skip, Zeros], [0, 0], video),
+        ([Zeros, Zeros], [0, 1], None),
+        ([Zeros, Zeros], [0, 0], none),
+    ] {
+        let graph = fusion(missing);
+        let mut bundle = bundle(false);
+        bundle.parts = samples.into_iter().map(part).collect();
+        let (job, _) = Job::start(1, bundle, &graph, NOW);
+        assert_eq!(skipped(&job, 0), expected, "{missing:?} {samples:?}");
+    }
 }

@@ -8,6 +8,7 @@
 //! [`condition`] decides by what earlier steps show if a step runs. [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
 //! the last step to it.
 
+pub mod binding;
 pub mod changelog;
 pub mod check;
 pub mod condition;

@@ -2,6 +2,8 @@
 //! The batch axis may be any axis. On axis 0, and for ragged outputs ordered by row, a row is one
 //! contiguous copy.
 
+use half::{bf16, f16};
+
 use crate::infer::extents::{Extents, Mismatch, described};
 use crate::infer::signature::{RowsOf, Signature, TensorSpec};
 use crate::tensor::{DType, Tensor};
@@ -42,6 +44,27 @@ pub fn batch_shape(spec: &TensorSpec, row: &[usize], batch: usize) -> Vec<usize>
     let mut shape = row.to_vec();
     shape.insert(axis, batch);
     shape
+}
+
+/// A row of ones and zeros: 1 where a flag is true.
+pub fn mask(dtype: DType, flags: &[bool]) -> Tensor {
+    let one: &[u8] = match dtype {
+        DType::F32 => &1_f32.to_ne_bytes(),
+        DType::F16 => &f16::ONE.to_ne_bytes(),
+        DType::BF16 => &bf16::ONE.to_ne_bytes(),
+        DType::F64 => &1_f64.to_ne_bytes(),
+        DType::I16 => &1_i16.to_ne_bytes(),
+        DType::I32 => &1_i32.to_ne_bytes(),
+        DType::I64 => &1_i64.to_ne_bytes(),
+        DType::I8 | DType::U8 | DType::Bool => &[1],
+    };
+    let mut row = Tensor::zeros(dtype, &[flags.len()]);
+    for (element, flag) in row.bytes_mut().chunks_exact_mut(dtype.size()).zip(flags) {
+        if *flag {
+            copy(element, Some(one));
+        }
+    }
+    row
 }
 
 /// Puts rows of one shape together along the batch axis of an input.

@@ -142,3 +142,13 @@ fn output_of_another_shape_is_a_named_error() {
         assert!(error.contains(said), "{error}");
     }
 }
+
+#[test]
+fn mask_is_one_where_a_flag_is_true_in_every_type() {
+    for dtype in DType::ALL {
+        let mask = mask(dtype, &[true, false, true]);
+        let numbers: Vec<Option<f64>> = (0..3).map(|place| mask.number(place)).collect();
+        assert_eq!((mask.dtype(), mask.shape()), (dtype, [3].as_slice()));
+        assert_eq!(numbers, [Some(1.0), Some(0.0), Some(1.0)], "{dtype}");
+    }
+}

@@ -7,8 +7,8 @@ use crate::batch::BatchPolicy;
 use crate::infer::condition::{ShownOperand, StepCondition};
 use crate::infer::head::{BoxFormat, HeadLayout};
 use crate::infer::unit::{ModelUnit, UnitId};
-use crate::position::InputId;
-use crate::preprocess::Preprocess;
+
+pub use crate::infer::binding::{Binding, BindingSource, OnMissing};
 
 /// One place of a pipeline where a model runs. A step comes after the steps that it waits for.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,17 +89,19 @@ impl Step {
         self.bindings.iter().any(|binding| matches!(binding, Binding::State { .. }))
     }
 
+    /// The sources of its model's inputs, and of the detections for each of which it runs.
+    pub fn sources(&self) -> Vec<(BindingSource, OnMissing)> {
+        let each = self.each.iter().map(|each| (BindingSource::Step(each.step), OnMissing::Skip));
+        self.bindings.iter().filter_map(Binding::source).chain(each).collect()
+    }
+
     /// The earlier steps whose outputs it takes.
     pub fn takes_from(&self) -> Vec<usize> {
-        let mut steps: Vec<usize> = self
-            .bindings
-            .iter()
-            .filter_map(|binding| match binding {
-                Binding::Output { step, .. } => Some(*step),
-                _ => None,
-            })
-            .chain(self.each.iter().map(|each| each.step))
-            .collect();
+        let step = |(source, _): (BindingSource, OnMissing)| match source {
+            BindingSource::Step(step) => Some(step),
+            BindingSource::Input(_) => None,
+        };
+        let mut steps: Vec<usize> = self.sources().into_iter().filter_map(step).collect();
         steps.sort_unstable();
         steps.dedup();
         steps
@@ -126,7 +128,7 @@ pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
         _ => None,
     });
     let taken = steps.iter().flat_map(|later| &later.bindings).filter_map(|binding| match binding {
-        Binding::Output { step, output } if *step == index => Some(*output),
+        Binding::Output { step, output, .. } if *step == index => Some(*output),
         _ => None,
     });
     let mut kept = vec![false; step.unit.model.signature.outputs.len()];
@@ -136,32 +138,6 @@ pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
         }
     }
     kept
-}
-
-/// The source of one tensor of a model's inputs.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Binding {
-    /// Samples of the bundle.
-    Input {
-        /// The input.
-        input: InputId,
-        /// The preprocessing of its samples.
-        preprocess: Preprocess,
-    },
-    /// An earlier step's output, row by row.
-    Output {
-        /// The index of the step in the pipeline.
-        step: usize,
-        /// The index of the output in its signature.
-        output: usize,
-    },
-    /// Stream state from the stream's last bundle; zeros at first.
-    State {
-        /// The index of the output in this step's own signature.
-        output: usize,
-    },
-    /// Always zeros: a recurrent model used without memory.
-    Zeros,
 }
 
 /// One entry of a step's results.

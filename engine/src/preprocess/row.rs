@@ -36,6 +36,16 @@ impl RowMut<'_> {
         }
     }
 
+    /// Sets all elements to zero.
+    pub fn clear(&mut self) {
+        match self {
+            Self::F32(row) => row.fill(0.0),
+            Self::I32(row) => row.fill(0),
+            Self::I64(row) => row.fill(0),
+            Self::U8(row) => row.fill(0),
+        }
+    }
+
     /// True if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

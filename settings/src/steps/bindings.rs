@@ -2,14 +2,17 @@
 
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
-use lockstep_engine::infer::step::Binding;
+use lockstep_engine::infer::step::{Binding, OnMissing};
 use lockstep_engine::position::InputId;
 
 use super::StepReader;
-use crate::kinds::{boolean, string};
+use crate::kinds::{boolean, list, string, word};
 use crate::problem::{did_you_mean, listed};
 use crate::reader::Section;
 use crate::tensors;
+
+/// The keys of a binding, of which it has one.
+pub(super) const BINDINGS: [&str; 4] = ["from", "carry", "zeros", "presence"];
 
 impl StepReader<'_, '_> {
     pub(super) fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {
@@ -41,6 +44,19 @@ impl StepReader<'_, '_> {
                 read
             })
             .collect();
+        for (binding, spec) in bindings.iter().zip(&signature.inputs) {
+            let Some(Binding::Presence { inputs }) = binding else { continue };
+            let named =
+                |input: &usize| Some((bindings.get(*input)?.as_ref()?, signature.inputs.get(*input)?));
+            let without = inputs.iter().filter_map(named).find(|(binding, _)| binding.source().is_none());
+            if let Some((_, other)) = without {
+                let message = format!(
+                    "names {:?}, which is never missing: it has no from; remove it from the list",
+                    other.name
+                );
+                section.wrong_at(&[&spec.name, "presence"], message);
+            }
+        }
         section.finish();
         let stateful = bindings.iter().any(|binding| matches!(binding, Some(Binding::State { .. })));
         if stateful && self.inputs.is_some_and(|inputs| inputs.align.revise.revises()) {
@@ -74,12 +90,13 @@ impl StepReader<'_, '_> {
         signature: &Signature,
         extents: &mut Extents,
     ) -> Option<Binding> {
-        match section.one_of(&["from", "carry", "zeros"], &remedy(spec, signature))? {
+        let missing = on_missing(section);
+        match section.one_of(&BINDINGS, &remedy(spec, signature))? {
             "from" => {
                 let from = section.optional("from", string)?;
                 match from.split_once('.') {
-                    Some((step, output)) => self.bind_output(section, spec, &from, step, output),
-                    None => self.bind_input(section, spec, &from, extents),
+                    Some((step, output)) => self.bind_output(section, spec, &from, (step, output), missing),
+                    None => self.bind_input(section, spec, &from, missing, extents),
                 }
             }
             "carry" => {
@@ -108,6 +125,7 @@ impl StepReader<'_, '_> {
                 }
                 Some(Binding::State { output })
             }
+            "presence" => presence(section, spec, signature),
             _ => {
                 if section.optional("zeros", boolean)? {
                     Some(Binding::Zeros)
@@ -124,6 +142,7 @@ impl StepReader<'_, '_> {
         section: &Section<'_>,
         spec: &TensorSpec,
         from: &str,
+        missing: OnMissing,
         extents: &mut Extents,
     ) -> Option<Binding> {
         let (place, preprocess) = self.made_of(section, from)?;
@@ -132,7 +151,7 @@ impl StepReader<'_, '_> {
         if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
             section.wrong_here(mismatch.to_string());
         }
-        Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess })
+        Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess, missing })
     }
 
     fn bind_output(
@@ -140,8 +159,8 @@ impl StepReader<'_, '_> {
         section: &Section<'_>,
         spec: &TensorSpec,
         from: &str,
-        step: &str,
-        output: &str,
+        (step, output): (&str, &str),
+        missing: OnMissing,
     ) -> Option<Binding> {
         let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
         let Some(draft) = steps().position(|name| name == step) else {
@@ -200,8 +219,42 @@ impl StepReader<'_, '_> {
                 ),
             );
         }
-        Some(Binding::Output { step: *self.place.get(&draft)?, output: place })
+        Some(Binding::Output { step: *self.place.get(&draft)?, output: place, missing })
     }
+}
+
+/// The treatment of bundles in which a binding's source is missing.
+pub(super) fn on_missing(section: &Section<'_>) -> OnMissing {
+    let words = [("skip", OnMissing::Skip), ("zeros", OnMissing::Zeros)];
+    let missing = section.or("missing", OnMissing::default(), word(&words));
+    if section.has("missing") && !section.has("from") {
+        section.wrong("missing", "has no effect without from; remove it");
+    }
+    missing
+}
+
+/// The mask of the presence of other inputs.
+fn presence(section: &Section<'_>, spec: &TensorSpec, signature: &Signature) -> Option<Binding> {
+    let names = section.optional("presence", list(string))?;
+    if names.is_empty() {
+        section.wrong("presence", "names no input of the model; write presence = [\"…\"]");
+    }
+    let others = || signature.inputs.iter().map(|spec| spec.name.as_str()).filter(|name| *name != spec.name);
+    let mut inputs = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        let found = signature.inputs.iter().position(|other| other.name == *name && *name != spec.name);
+        if found.is_none() {
+            let hint = did_you_mean(name, others());
+            let message =
+                format!("{name:?} is no other input of the model{hint} (inputs: {})", listed(others()));
+            section.wrong("presence", message);
+        }
+        if names.iter().take(place).any(|before| before == name) {
+            section.wrong("presence", format!("has {name:?} twice; remove one of them"));
+        }
+        inputs.extend(found);
+    }
+    (inputs.len() == names.len()).then_some(Binding::Presence { inputs })
 }
 
 /// The text to write for an input of a model.

@@ -130,7 +130,7 @@ impl StepReader<'_, '_> {
 /// The inputs of a step that are images: input, place among the model's inputs, and settings.
 fn images(step: &Step) -> impl Iterator<Item = (InputId, usize, &ImageSpec)> {
     step.bindings.iter().enumerate().filter_map(|(place, binding)| match binding {
-        Binding::Input { input, preprocess: Preprocess::Image(spec) } => Some((*input, place, spec)),
+        Binding::Input { input, preprocess: Preprocess::Image(spec), .. } => Some((*input, place, spec)),
         _ => None,
     })
 }

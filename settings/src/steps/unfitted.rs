@@ -3,7 +3,8 @@
 use lockstep_engine::preprocess::Preprocess;
 
 use super::StepReader;
-use crate::kinds::{boolean, string};
+use super::bindings::{BINDINGS, on_missing};
+use crate::kinds::{boolean, list, string};
 use crate::problem::{did_you_mean, listed};
 use crate::reader::Section;
 use crate::tensors::{self, Made};
@@ -15,7 +16,8 @@ impl StepReader<'_, '_> {
         for name in section.names() {
             let Some(binding) = section.named(name) else { continue };
             let example = "from = \"…\" with an input or a step's output";
-            match binding.one_of(&["from", "carry", "zeros"], example) {
+            on_missing(&binding);
+            match binding.one_of(&BINDINGS, example) {
                 Some("from") => match binding.optional("from", string) {
                     Some(from) => match from.split_once('.') {
                         Some((step, _)) => self.step_exists(&binding, &from, step),
@@ -24,6 +26,7 @@ impl StepReader<'_, '_> {
                     None => binding.skip(&tensors::MAKERS),
                 },
                 Some("carry") => drop(binding.optional("carry", string)),
+                Some("presence") => drop(binding.optional("presence", list(string))),
                 Some(_) => drop(binding.optional("zeros", boolean)),
                 None => binding.skip(&tensors::MAKERS),
             }

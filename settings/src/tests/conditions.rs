@@ -1,7 +1,8 @@
-//! Conditions of steps, compared with what earlier steps show.
+//! Steps that depend on others: conditions, compared with what earlier steps show, and sources that may be missing.
 
 use lockstep_engine::infer::condition::ShownField;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::infer::step::OnMissing;
 use lockstep_engine::tensor::DType;
 
 use super::*;
@@ -137,4 +138,74 @@ fn stateful_step_has_no_condition() {
         problem.key == "steps.voice.when" && problem.message.contains("carries state from bundle to bundle")
     });
     assert!(found, "{problems:?}");
+}
+
+/// Loads a pipeline whose model takes three tensors, and its first input from a step.
+fn load_fusion(inputs: &str) -> Result<Pipeline, Problems> {
+    fn describe(_: &Path) -> Result<Description, String> {
+        let signature = Signature {
+            inputs: vec![tensor("a", &[8]), tensor("b", &[8]), tensor("there", &[2])],
+            outputs: vec![tensor("sum", &[8])],
+            ..Signature::default()
+        };
+        Ok(Description { backend: "onnxruntime", signature })
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let version = folder.path().join("models/any/1");
+    std::fs::create_dir_all(&version).expect("a folder");
+    std::fs::write(version.join("any.onnx"), "content").expect("a writable file");
+    let sound = "{ from = \"sound\", waveform = { rate = 8000, samples = 8 } }";
+    let text = format!(
+        "[pipeline]\nname = \"p\"\n[models]\nrepository = \"models\"\n[inputs.sound]\ncontent_type = \
+         \"audio/pcm;rate=8000\"\n[steps.first]\nmodel = \"any\"\n[steps.first.inputs]\na = {sound}\nb = \
+         {sound}\nthere = {{ zeros = true }}\n[steps.last]\nmodel = \"any\"\n[steps.last.inputs]\n{inputs}"
+    );
+    let text = text.replace("SOUND", sound);
+    let path = folder.path().join("p.toml");
+    std::fs::write(&path, &text).expect("a writable file");
+    let loaded = load(&path, &Overrides::default(), &describe);
+    assert!(loaded.is_err() || schema::refused(&text).is_empty(), "{text}");
+    loaded
+}
+
+#[test]
+fn missing_source_becomes_zeros_and_shows_in_the_mask() {
+    let inputs = "a = { from = \"first.sum\", missing = \"zeros\" }\nb = SOUND\nthere = { presence = [\"b\", \"a\"] }\n";
+    let pipeline = load_fusion(inputs).unwrap_or_else(|problems| panic!("{problems}"));
+    let bindings = &pipeline.steps[1].bindings;
+    assert!(matches!(bindings[0], Binding::Output { step: 0, output: 0, missing: OnMissing::Zeros }));
+    assert!(matches!(bindings[1], Binding::Input { missing: OnMissing::Skip, .. }));
+    assert_eq!(bindings[2], Binding::Presence { inputs: vec![1, 0] });
+
+    let mask =
+        |presence: &str| format!("a = SOUND\nb = {{ zeros = true }}\nthere = {{ presence = {presence} }}\n");
+    for (inputs, key, expected) in [
+        (inputs.replace("\"zeros\"", "\"ones\""), "a.missing", "is \"ones\"; write \"skip\" or \"zeros\""),
+        (
+            "a = { zeros = true, missing = \"zeros\" }\nb = SOUND\nthere = { zeros = true }\n".to_owned(),
+            "a.missing",
+            "has no effect without from; remove it",
+        ),
+        (mask("[]"), "there.presence", "names no input of the model"),
+        (mask("[\"a\", \"a\"]"), "there.presence", "has \"a\" twice; remove one of them"),
+        (
+            mask("[\"a\", \"there\"]"),
+            "there.presence",
+            "\"there\" is no other input of the model (inputs: a, b)",
+        ),
+        (mask("[\"a\", \"b\"]"), "there.presence", "names \"b\", which is never missing: it has no from"),
+        (mask("\"a\""), "there.presence", "is \"a\"; write a list in brackets"),
+    ] {
+        let problems = load_fusion(&inputs).map(|_| panic!("{inputs} loads")).unwrap_or_else(|p| p);
+        let key = format!("steps.last.inputs.{key}");
+        let found =
+            problems.list().iter().any(|problem| problem.key == key && problem.message.starts_with(expected));
+        assert!(found, "{inputs}: {problems}");
+    }
+    let problems =
+        load_fusion("a = SOUND\nb = SOUND\nthere = { presence = [\"a\"] }\n").expect_err("one of two");
+    assert!(
+        problems.to_string().contains("input there is f32 [1] a row, expected f32 [2] a row"),
+        "{problems}"
+    );
 }

@@ -1,7 +1,10 @@
 //! Promises of the configuration's JSON Schema: it is the file in `docs`, and it agrees with `lockstep check`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use super::reference::everything;
 use super::*;
 use crate::schema::keys;
 use crate::schema::kinds::Kind;

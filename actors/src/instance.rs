@@ -19,15 +19,14 @@ use core::Instance;
 
 mod call;
 mod core;
+mod loading;
 mod models;
-mod notify;
 mod slot;
 mod watchdog;
 mod work;
 mod worker;
 
 pub use core::InstanceParts;
-pub use notify::Notify;
 pub use watchdog::{Watchdog, Watched};
 
 /// An instance under the watch of a watchdog.

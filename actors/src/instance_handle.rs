@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 
 use crate::message::Order;
 
-/// Called once after the first load of a model, with its device or the error.
-pub type Loaded = Box<dyn FnOnce(Result<String, BackendError>) + Send>;
+/// Called once when an instance can take batches, or cannot: with the device of its model, none if the model loads when it is
+/// needed, or the error.
+pub type Loaded = Box<dyn FnOnce(Result<Option<String>, BackendError>) + Send>;
 
 /// Creates an instance with this number that takes its orders from this channel.
 pub type MakeInstance = Box<dyn Fn(usize, Receiver<Order>) -> Arc<dyn InstanceHandle> + Send>;
@@ -22,8 +23,8 @@ pub trait InstanceHandle: Send + Sync {
     /// The instance's name among the actors.
     fn name(&self) -> &str;
 
-    /// Starts the first thread, which loads the model and then calls `loaded`. The health endpoint does not show the
-    /// instance before its model is loaded.
+    /// Starts the first thread, which loads the model, unless it is lazy, and then calls `loaded`. The health endpoint does not
+    /// show the instance before that.
     ///
     /// # Errors
     /// When the system gives no thread.

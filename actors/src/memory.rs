@@ -1,4 +1,4 @@
-//! The free memory for more instances of models.
+//! The memory of the machine and of this process.
 
 use std::fs;
 
@@ -15,6 +15,13 @@ pub(crate) fn free() -> Option<u64> {
     let left =
         of_group("memory.max").zip(of_group("memory.current")).map(|(max, now)| max.saturating_sub(now));
     Some(left.map_or(of_machine, |left| left.min(of_machine)))
+}
+
+/// Returns the bytes of this process that are in memory; `None` if the system does not report them. Source: proc(5), `VmRSS`.
+pub(crate) fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Returns `MemAvailable` in bytes.

@@ -27,7 +27,9 @@ use crate::failure::{Failures, PipelineFailure};
 use crate::ingest::{Ingest, IngestParts, Intake, Shards};
 use crate::instance::Watchdog;
 use crate::load::Load;
+use crate::model_memory::ModelMemory;
 use crate::observer::Observer;
+use crate::preload::Preload;
 use crate::publish::{Inbox, Publish, PublishParts};
 use crate::route::Routes;
 use crate::stage_actor::StageActor;
@@ -38,10 +40,12 @@ use crate::stop::Stop;
 use leave::{leave, stop_in_order};
 use start::{INGEST_MAILBOX, PUBLISH_MAILBOX, SharedParts, start_shards, start_steps, thread};
 
+mod footprints;
 mod leave;
 mod outcome;
 mod start;
 
+pub use footprints::check_model_memory;
 pub use outcome::{PipelineEnd, PipelineError, StartError};
 
 /// The time within which the actors' threads must end.
@@ -71,6 +75,8 @@ pub struct PipelineParts {
     pub observer: Box<dyn Observer>,
     /// The pipeline's health.
     pub status: Arc<Status>,
+    /// The account of the memory for models. Pipelines that replace one another share it.
+    pub model_memory: ModelMemory,
     /// The end of reading, for a source that reports [`SourceEvent::AtEnd`]; none to run until stopped.
     ///
     /// [`SourceEvent::AtEnd`]: lockstep_engine::ingest::source::SourceEvent::AtEnd
@@ -127,8 +133,18 @@ async fn start_and_watch(
     arbiters: &mut Vec<Arbiter>,
     shard_threads: Arc<Mutex<Vec<Arbiter>>>,
 ) -> Result<PipelineEnd, PipelineError> {
-    let PipelineParts { pipeline, views, backends, source, sink, send_queue, observer, status, until } =
-        parts;
+    let PipelineParts {
+        pipeline,
+        views,
+        backends,
+        source,
+        sink,
+        send_queue,
+        observer,
+        status,
+        model_memory,
+        until,
+    } = parts;
     let (failures, mut failed) = Failures::new(status.clone());
     let control: Arc<Mutex<Option<Arc<dyn SourceControl>>>> = Arc::default();
     let inputs: Arc<[InputSpec]> = pipeline.inputs.clone().into();
@@ -178,7 +194,8 @@ async fn start_and_watch(
     let near = pipeline.align.inputs.iter().filter_map(|input| input.clock.epoch_after).max();
     let restored = Arc::new(Mutex::new(RestoredStates::new(near)));
     let decoding = Decoding::new(budget.clone());
-    let shared = SharedParts { backends: &backends, restored: &restored, decoding: &decoding };
+    let shared =
+        SharedParts { backends: &backends, restored: &restored, decoding: &decoding, memory: &model_memory };
     let steps = start_steps(&pipeline, shared, &routes, &failures, stop, watchdog, arbiters)?;
 
     let clock = Arc::default();
@@ -186,6 +203,7 @@ async fn start_and_watch(
     let shards = Shards::start(pipeline.shards, start_shard, pipeline.align.bounds, status.clone());
     let idle = pipeline.align.inputs.iter().map(|input| input.idle_timeout).collect();
     let gate = Gate::new(budget.limit(), DriftLimit { most: pipeline.limits.max_drift, idle });
+    let preload = Preload::new(&pipeline, &steps);
     let scaling = Autoscaler::new(Measured {
         pipeline: &pipeline,
         load: load.clone(),
@@ -215,7 +233,7 @@ async fn start_and_watch(
         failures.clone(),
     );
 
-    let source = source(Box::new(Intake(ingest.clone())))?;
+    let source = source(Box::new(Intake { ingest: ingest.clone(), preload }))?;
     *control.lock() = Some(source.clone());
     status.running(PIPELINE);
     status.running.store(true, Ordering::Relaxed);

@@ -2,15 +2,17 @@
 //! instances and the autoscaler share it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
 use lockstep_engine::batch::BatchCosts;
 use lockstep_engine::infer::changelog::RestoredStates;
 use lockstep_engine::infer::job::Job;
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::infer::step::{OnOpenCircuit, Step};
 use lockstep_engine::infer::unit::{ModelUnit, UnitId};
+use lockstep_engine::models::Need;
 use lockstep_engine::supervision::breaker::{Admit, Breaker, BreakerPolicy, BreakerState};
 use lockstep_engine::telemetry;
 use lockstep_engine::time::Timestamp;
@@ -43,6 +45,30 @@ pub struct UnitRuntime {
     heartbeat: Heartbeat,
     /// Stream state that was restored from before the partitions came to this process.
     restored: Arc<Mutex<RestoredStates>>,
+    /// The device, and what a copy needs of its memory.
+    pub(crate) footprint: Footprint,
+    /// The request to load a copy before a bundle needs it.
+    demand: CopyDemand,
+    /// The reason why the model could not be loaded last time.
+    load_error: Mutex<Option<String>>,
+}
+
+/// What a copy of a model needs of a device's memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Footprint {
+    /// The name of the device: `cpu`, `cuda:0`.
+    pub(crate) device: Arc<str>,
+    /// The need of one copy.
+    pub(crate) need: Need,
+}
+
+/// The request to load a copy ahead of the first bundle.
+struct CopyDemand {
+    /// The copies in memory, or on the way there.
+    copies: AtomicUsize,
+    is_asked: AtomicBool,
+    ask: Sender<()>,
+    asked: Receiver<()>,
 }
 
 impl UnitRuntime {
@@ -52,7 +78,9 @@ impl UnitRuntime {
         kept: Vec<bool>,
         breaker: BreakerPolicy,
         restored: Arc<Mutex<RestoredStates>>,
+        footprint: Footprint,
     ) -> Self {
+        let (ask, asked) = crossbeam_channel::bounded(1);
         Self {
             id: step.spec.unit_id(),
             unit: step.spec.unit.clone(),
@@ -64,6 +92,9 @@ impl UnitRuntime {
             costs: Mutex::default(),
             heartbeat: Heartbeat::default(),
             restored,
+            footprint,
+            demand: CopyDemand { copies: AtomicUsize::new(0), is_asked: AtomicBool::new(false), ask, asked },
+            load_error: Mutex::default(),
         }
     }
 
@@ -93,6 +124,56 @@ impl UnitRuntime {
         };
         if state.admit(&bundle.stream, job.assignment(), bundle.first, restored) {
             refuse("it does not match the state of this model");
+        }
+    }
+
+    /// Asks for a copy, since a sample was read that will need the model. Does nothing if there is one, or if the model cannot be
+    /// loaded at present.
+    pub(crate) fn want(&self) {
+        let demand = &self.demand;
+        let is_loaded = demand.copies.load(Ordering::Relaxed) > 0;
+        if is_loaded || demand.is_asked.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.breaker.lock().state() == BreakerState::Closed
+            && !demand.is_asked.swap(true, Ordering::Relaxed)
+        {
+            let _ = demand.ask.try_send(());
+        }
+    }
+
+    /// Gets a message when a copy is wanted ahead of the first bundle.
+    pub(crate) fn wanted(&self) -> &Receiver<()> {
+        &self.demand.asked
+    }
+
+    /// Counts a copy that begins to load.
+    pub(crate) fn copy_begins(&self) {
+        self.demand.copies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a copy that could not load or has left.
+    pub(crate) fn copy_ended(&self) {
+        self.demand.is_asked.store(false, Ordering::Relaxed);
+        self.demand.copies.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the model cannot be loaded: the breaker opens, and its next probe loads again.
+    pub(crate) fn load_failed(&self, why: &str, now: Timestamp, status: &Status) {
+        *self.load_error.lock() = Some(why.to_owned());
+        self.with_breaker(status, |breaker| breaker.trip(now));
+    }
+
+    /// Notes that the model has loaded.
+    pub(crate) fn load_succeeded(&self) {
+        *self.load_error.lock() = None;
+    }
+
+    /// The reason why the breaker is open.
+    pub(crate) fn why_open(&self) -> String {
+        match &*self.load_error.lock() {
+            Some(why) => format!("the circuit breaker is open: the model could not be loaded: {why}"),
+            None => "the circuit breaker is open: the model has failed too often in a row".to_owned(),
         }
     }
 

@@ -7,6 +7,8 @@ mod instances;
 mod overload;
 #[path = "pipeline/resharding.rs"]
 mod resharding;
+#[path = "pipeline/residency.rs"]
+mod residency;
 #[path = "pipeline/state.rs"]
 mod state;
 #[path = "pipeline/supervision.rs"]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lockstep_actors::{
-    Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, StartError, Status, Stop,
+    ModelMemory, Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, StartError, Status,
+    Stop,
 };
 use lockstep_backend::Backend;
 use lockstep_builtin::Builtin;
@@ -60,6 +61,8 @@ pub fn run(
     let (views, backends, observer) = (views(&pipeline)?, backends(&pipeline), SharedObserver::new(observer));
     // A replaced pipeline must not leave a transaction open, which would block readers.
     let id = TransactionalId::new(&pipeline.kafka);
+    // A replaced pipeline's threads may still hold models.
+    let model_memory = ModelMemory::new(pipeline.limits.model_memory.clone());
     let parts = || {
         let (spec, inputs) = (pipeline.kafka.clone(), pipeline.inputs.clone());
         let outputs = admin::output_topics(&pipeline).into_iter().chain(pipeline.publish.state.as_deref());
@@ -114,6 +117,7 @@ pub fn run(
             }),
             observer: Box::new(observer.clone()),
             status: status.clone(),
+            model_memory: model_memory.clone(),
             until: until.cloned(),
         }
     };

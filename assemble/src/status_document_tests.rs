@@ -12,9 +12,10 @@ use lockstep_engine::position::{InputId, PartitionId};
 use lockstep_engine::scaling::{Measures, Scaled, StageLoad};
 use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::telemetry;
+use lockstep_engine::telemetry::models::Unload;
 use lockstep_http::{
-    ActorStatus, AssignedPartitions, BatchStatus, LoadStatus, MailboxStatus, MemoryStatus, PartitionStatus,
-    ResultStatus, ShardStatus,
+    ActorStatus, AssignedPartitions, BatchStatus, LoadStatus, MailboxStatus, MemoryStatus, ModelStatus,
+    PartitionStatus, ResultStatus, ShardStatus,
 };
 use lockstep_telemetry::{Bucket, HistogramSnapshot, install_recorder};
 use serde_json::{Value, to_value};
@@ -51,6 +52,10 @@ fn status_shows_what_the_pipeline_reports() {
     telemetry::batch_limit(&unit, 4);
     telemetry::abandoned(&unit);
     telemetry::state_refused(&unit);
+    telemetry::models::loaded(&unit, "cpu", 300, second);
+    telemetry::models::loaded(&unit, "cuda:0", 200, second);
+    telemetry::models::unloaded(&unit, "cpu", 300, Unload::Evicted);
+    telemetry::models::load_failed(&unit);
     telemetry::dead_lettered(StageKind::Ingest, Reason::MissingKey);
     telemetry::delivery_failed();
     telemetry::delivery::undeliverable("results");
@@ -127,6 +132,10 @@ fn status_shows_what_the_pipeline_reports() {
         ("/steps/gestures/model_busy_seconds", 2.0.into()),
         ("/steps/gestures/abandoned_calls", 1.into()),
         ("/steps/gestures/refused_states", 1.into()),
+        ("/steps/gestures/versions/1/resident_bytes", 200.into()),
+        ("/steps/gestures/versions/1/loads", 2.into()),
+        ("/steps/gestures/versions/1/load_failures", 1.into()),
+        ("/steps/gestures/versions/1/unloads/evicted", 1.into()),
         ("/steps/gestures/breaker", "half-open".into()),
         ("/steps/gestures/scaling/busy_ratio", 0.5.into()),
         ("/steps/gestures/scaling/desired", 2.into()),
@@ -183,6 +192,7 @@ fn status_page_describes_every_field_and_no_other() {
         ("`shards`", fields(to_value(ShardStatus::default()))),
         ("`steps`", fields(to_value(StepStatus::default()))),
         ("`steps.loading`", fields(to_value(InstanceLoading::default()))),
+        ("`steps.versions`", fields(to_value(ModelStatus::default()))),
         ("`steps.batches`", fields(to_value(BatchStatus::default()))),
         ("`scaling`", fields(to_value(StageScaling::default()))),
         ("`scaling.last_decision`", fields(to_value(ScalingDecision::default()))),

@@ -9,10 +9,10 @@
 //! - [`publish`] makes results and keeps the ledger: the outcome of every record.
 //!
 //! [`scaling`] decides how many shards, instances and processes a load needs. [`sharding`] assigns streams to shards.
-//! [`supervision`] decides when failed parts start again.
+//! [`supervision`] decides when failed parts start again, and [`models`] which models are in memory.
 //!
 //! A stage imports the foundations ([`time`], [`position`], [`completion`], [`condition`], [`media`], [`budget`],
-//! [`sample`], [`tensor`], [`fault`], [`interner`]), the three modules above, and the stages before it, never a later one.
+//! [`sample`], [`tensor`], [`fault`], [`interner`]), the four modules above, and the stages before it, never a later one.
 //! [`pipeline`] combines the settings of the stages. [`telemetry`] names the metrics of all of them.
 
 pub mod budget;
@@ -27,6 +27,7 @@ pub mod sample;
 pub mod tensor;
 pub mod time;
 
+pub mod models;
 pub mod scaling;
 pub mod sharding;
 pub mod supervision;

@@ -203,6 +203,8 @@ pub struct Limits {
     pub stop_within: Duration,
     /// The interval between commits of offsets.
     pub commit_every: Duration,
+    /// The most bytes of models on a device, by the device's name: `cpu`, `cuda:0`. A device that is not named has no limit.
+    pub model_memory: BTreeMap<String, u64>,
 }
 
 /// The reaction to a part of a pipeline that fails.

@@ -26,6 +26,7 @@ use latencies::PARTS;
 pub mod delivery;
 pub mod instances;
 mod latencies;
+pub mod models;
 pub mod pictures;
 pub mod samples;
 pub mod shards;
@@ -171,6 +172,7 @@ pub fn describe() {
     describe_gauge!("lockstep_streams", "streams held by the sync actors");
     describe_gauge!("lockstep_buffered_samples", "samples in alignment buffers");
     instances::describe();
+    models::describe();
     shards::describe();
     pictures::describe();
     upstream::describe();

@@ -13,6 +13,7 @@ mod outputs;
 mod overrides;
 mod problem;
 mod reader;
+mod residency;
 mod scaling;
 mod schema;
 mod service;

@@ -8,7 +8,7 @@ use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
-use lockstep_engine::infer::unit::ModelUnit;
+use lockstep_engine::infer::unit::{ModelUnit, ResidencySpec};
 use lockstep_engine::infer::weights::Weights;
 use toml::de::DeValue;
 
@@ -68,6 +68,7 @@ impl RepositoryModel {
                 extents: Extents::default(),
             },
             backend: self.backend.clone(),
+            residency: ResidencySpec::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use toml::de::DeValue;
 
 use super::kinds::{count, duration, positive_duration, shown, size, string, word};
 use super::reader::Section;
+use super::residency::model_memory;
 use crate::token;
 
 /// `[kafka]`.
@@ -222,12 +223,14 @@ pub(super) fn limits(root: &Section<'_>) -> Limits {
         max_drift: None,
         stop_within: Duration::from_secs(10),
         commit_every: Duration::from_secs(1),
+        model_memory: BTreeMap::new(),
     };
     let Some(section) = root.table("limits") else { return limits };
     limits.memory = section.or("memory", limits.memory, size(MEMORY));
     limits.max_drift = section.optional("max_drift", positive_duration);
     limits.stop_within = section.or("stop_within", limits.stop_within, duration);
     limits.commit_every = section.or("commit_every", limits.commit_every, positive_duration);
+    limits.model_memory = model_memory(&section);
     section.finish();
     limits
 }

@@ -7,6 +7,7 @@ use lockstep_engine::infer::check::{StepPart, check_known};
 use lockstep_engine::infer::condition::StepCondition;
 use lockstep_engine::infer::load_model::Device;
 use lockstep_engine::infer::step::{Binding, Care, OnMissing, Step};
+use lockstep_engine::infer::unit::ModelUnit;
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::ImageRegion;
 
@@ -16,6 +17,7 @@ use super::inputs::{Inputs, check_name};
 use super::kinds::{count, list, path, string};
 use super::models::{Describe, Repository, RepositoryModel, model};
 use super::reader::Section;
+use super::residency::residency;
 use super::scaling::MOST_INSTANCES;
 use super::supervision::{care, like_its_model};
 use super::tensors;
@@ -164,6 +166,7 @@ impl StepReader<'_, '_> {
         let threads = section.or("threads", 1, count(1..=1024));
         let most = max_batch.unwrap_or(MOST).max(1);
         let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
+        let residency = residency(section);
         let batch = batch(section, max_batch);
         let when = draft.when.as_ref().and_then(|when| self.condition(section, when, earlier));
         let Some(found) = &draft.found else {
@@ -192,7 +195,7 @@ impl StepReader<'_, '_> {
         section.finish();
         let step = Step {
             name: draft.name.clone(),
-            unit: found.unit(device, threads, warm_up),
+            unit: ModelUnit { residency, ..found.unit(device, threads, warm_up) },
             instances,
             batch,
             when,

@@ -19,6 +19,7 @@ mod kafka;
 mod models;
 mod outputs;
 mod reference;
+mod residency;
 mod scaling;
 mod schema;
 mod text;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_actors::check_model_memory;
 use lockstep_backend::Backend;
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
@@ -53,7 +54,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let pipeline = load(&config, &args.overrides, &lockstep_assemble::describe)?;
     let mut loaded = Vec::new();
     if !args.no_load {
-        let outcomes = load_models(&pipeline.steps, &lockstep_assemble::backends(&pipeline));
+        let backends = lockstep_assemble::backends(&pipeline);
+        let outcomes = load_models(&pipeline.steps, &backends);
         let mut errors = Vec::new();
         for outcome in outcomes {
             match outcome {
@@ -61,6 +63,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
                 Err(error) => errors.push(error),
             }
         }
+        errors.extend(check_model_memory(&pipeline, &backends).err().into_iter().flatten());
         if !errors.is_empty() {
             let errors: String = errors.iter().map(|error| format!("\n  {error}")).collect();
             return Err(format!("{}: errors in the models{errors}", config.display()).into());

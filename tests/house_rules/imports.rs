@@ -12,7 +12,7 @@ pub(crate) const IN_CIRCLES: &str = include_str!("circles.txt");
 const LAYERS: [(&str, &str); 2] = [
     (
         "engine/src",
-        "supervision < sharding < scaling < ingest < align < batch < preprocess < infer < publish < pipeline < telemetry",
+        "supervision < models < sharding < scaling < ingest < align < batch < preprocess < infer < publish < pipeline < telemetry",
     ),
     ("actors/src", "ingest align batch prepare instance publish autoscaler < run < supervise"),
 ];

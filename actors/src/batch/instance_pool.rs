@@ -34,7 +34,7 @@ pub struct FirstInstance {
     /// Its number within the step.
     pub number: usize,
     /// Receives the outcome of loading its model: the device, or the error.
-    pub loaded: Receiver<Result<String, BackendError>>,
+    pub loaded: Receiver<Result<Option<String>, BackendError>>,
 }
 
 /// The instances of a step.
@@ -146,14 +146,15 @@ impl InstancePool {
 
     /// Handles the outcome of loading a further model: its device or the error. A failed load is tried again as often as the
     /// restart policy allows, and then no more until an operator sets the number.
-    pub(super) fn loaded(&mut self, outcome: Result<String, LoadError>, now: Timestamp) {
+    pub(super) fn loaded(&mut self, outcome: Result<Option<String>, LoadError>, now: Timestamp) {
         self.counts.is_loading(false);
         let Some(coming) = &mut self.coming else { return };
         let number = coming.instance.number();
         let why = match outcome {
             Ok(device) => {
                 coming.has_loaded = true;
-                return tracing::info!(step = self.step(), instance = number, device, "model loaded");
+                let device = device.as_deref().unwrap_or("none yet");
+                return tracing::info!(step = self.step(), instance = number, device, "instance added");
             }
             Err(error) => error.to_string(),
         };

@@ -1,18 +1,21 @@
 //! The part of an instance that its threads and the watchdog share.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, at, never};
 use lockstep_backend::Backend;
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::supervision::restart::{RestartPolicy, Restarts};
+use lockstep_engine::telemetry::models::Unload;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::notify::Notify;
 use super::slot::Slot;
 use crate::failure::Failures;
 use crate::message::Order;
+use crate::model_memory::ModelMemory;
+use crate::notify::Notify;
 use crate::route::Routes;
 use crate::unit_runtime::UnitRuntime;
 
@@ -37,8 +40,30 @@ pub struct InstanceParts {
     pub failures: Failures,
     /// The limit of restarts.
     pub restarts: RestartPolicy,
+    /// The account of the memory that models share.
+    pub memory: ModelMemory,
     /// Wakes threads that wait for a change.
     pub notify: Arc<Notify>,
+}
+
+/// The events that end the stay of a loaded model.
+pub(super) struct StayEvents {
+    /// Another model needs the memory.
+    pub(super) evicted: Receiver<()>,
+    /// The model has been idle for `unload_after`.
+    pub(super) idle_at: Option<Instant>,
+}
+
+/// The next task of an instance's thread.
+pub(super) enum Task {
+    /// Executes an order.
+    Order(Order),
+    /// Loads the model ahead of the first bundle.
+    Load,
+    /// Releases the model.
+    Unload(Unload),
+    /// Ends: the instance must, or the senders are gone.
+    End,
 }
 
 /// An instance. Its threads, one of which at a time holds the slot, and the watchdog share it.
@@ -79,11 +104,23 @@ impl Instance {
         self.parts.notify.notify();
     }
 
-    /// Waits for the next order; `None` if the instance must end or the senders are gone.
-    pub(super) fn next_order(&self) -> Option<Order> {
+    /// Returns true once the instance must end.
+    pub(super) fn must_end(&self) -> bool {
+        self.slot.lock().gone.is_some()
+    }
+
+    /// Waits for the next task. Without a model, the thread also listens for a request to load it; with one, for a request to
+    /// unload it and for the end of `unload_after`.
+    pub(super) fn next_task(&self, loaded: Option<StayEvents>) -> Task {
+        let wanted = if loaded.is_none() { self.parts.runtime.wanted().clone() } else { never() };
+        let idle = loaded.as_ref().and_then(|loaded| loaded.idle_at).map_or_else(never, at);
+        let evicted = loaded.map_or_else(never, |loaded| loaded.evicted);
         crossbeam_channel::select_biased! {
-            recv(self.leave.1) -> _ => None,
-            recv(self.parts.orders) -> order => order.ok(),
+            recv(self.leave.1) -> _ => Task::End,
+            recv(evicted) -> _ => Task::Unload(Unload::Evicted),
+            recv(self.parts.orders) -> order => order.map_or(Task::End, Task::Order),
+            recv(wanted) -> _ => Task::Load,
+            recv(idle) -> _ => Task::Unload(Unload::Idle),
         }
     }
 }

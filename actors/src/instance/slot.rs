@@ -10,6 +10,7 @@ use lockstep_engine::supervision::restart::Restarts;
 use tokio::sync::oneshot;
 
 use super::work::BatchRun;
+use crate::model_memory::CopyHandle;
 
 /// The work in flight. A thread puts it into the slot while it calls the model and when it leaves.
 pub(super) struct InFlight {
@@ -37,6 +38,8 @@ pub(super) struct Slot {
     /// The number of the thread that may hold the slot, from 0.
     pub(super) generation: u64,
     pub(super) occupant: Occupant,
+    /// The copy of the model that the thread holds.
+    pub(super) copy: Option<CopyHandle>,
     /// Ends the call of the model that is under way, where the runtime can.
     pub(super) interrupt: Option<Arc<dyn Interrupt>>,
     /// The work in flight, except while the slot's thread holds it outside of a call.
@@ -57,6 +60,7 @@ impl Slot {
         Self {
             generation: 0,
             occupant: Occupant::Taken(None),
+            copy: None,
             interrupt: None,
             in_flight: Some(Box::new(InFlight { state, work: None, hung: None })),
             restarts,
@@ -106,6 +110,9 @@ impl Slot {
         self.occupant = Occupant::Vacant(now);
         if let Some(interrupt) = self.interrupt.take() {
             interrupt.interrupt();
+        }
+        if let Some(copy) = self.copy.take() {
+            copy.lost();
         }
         self.abandoned.retain(|thread| !thread.is_finished());
         self.abandoned.extend(self.thread.take());

@@ -8,10 +8,10 @@ use lockstep_engine::telemetry;
 use parking_lot::Mutex;
 
 use super::core::Instance;
-use super::notify::Notify;
 use super::slot::Occupant;
 use super::worker;
 use crate::failure::PipelineFailure;
+use crate::notify::Notify;
 
 /// The time within which threads must end after the last sender is gone.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);

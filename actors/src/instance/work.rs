@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use lockstep_engine::infer::job::{Graph, Job, StepOutcome, StepReport, StepTiming};
+use lockstep_engine::fault::{Fault, Reason, StageKind};
+use lockstep_engine::infer::job::{Graph, Job, StepFailure, StepOutcome, StepReport, StepTiming};
 use lockstep_engine::infer::retry::Remaining;
 use lockstep_engine::preprocess::Placement;
 use lockstep_engine::tensor::Tensor;
@@ -91,6 +92,22 @@ impl BatchRun {
         let placement = self.placements.get(row).copied().flatten();
         let report = StepReport { outcome: outcome(placement), timing };
         onward.report(job, (step, *number), report, graph, finished_at);
+    }
+
+    /// Fails the bundle of a row after `tries` tries of it alone.
+    pub(super) fn fail(
+        &self,
+        row: usize,
+        why: &str,
+        tries: u32,
+        (runtime, graph): (&UnitRuntime, &Graph),
+        onward: &mut Onward,
+    ) {
+        let message = format!("step {}: {why}", runtime.id.step());
+        let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
+        let failed = StepOutcome::Failed(StepFailure { fault, culprit: None });
+        let now = Timestamp::now();
+        self.report(row, |_| failed, (now, now), (runtime.index(), graph), onward);
     }
 
     /// Releases the slot when no row is left, so that the next batch can be cut while the results of this one are being sent.

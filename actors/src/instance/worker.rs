@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lockstep_engine::fault::{Fault, Reason, StageKind};
-use lockstep_engine::infer::job::{StepFailure, StepOutcome};
+use lockstep_engine::infer::job::StepOutcome;
 use lockstep_engine::infer::retry::AfterFailure;
 use lockstep_engine::infer::rows::StepOutput;
 use lockstep_engine::infer::step::OnOpenCircuit;
@@ -19,8 +18,9 @@ use lockstep_engine::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::call::{Failed, call, with_state};
-use super::core::{Instance, InstanceParts};
-use super::models::Models;
+use super::core::{Instance, InstanceParts, Task};
+use super::loading::{ModelHolder, Ready};
+use super::models::Runner;
 use super::slot::{InFlight, Occupant};
 use super::work::BatchRun;
 use crate::failure::PipelineFailure;
@@ -42,13 +42,6 @@ enum Leave {
     Reload(String),
     /// The model has to be loaded again when the restart policy allows it.
     Failed(String),
-}
-
-/// The model that runs a part of a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Runner {
-    Model,
-    Fallback,
 }
 
 /// Starts the first thread of an instance. It loads the model and then calls `loaded`.
@@ -90,25 +83,31 @@ impl Worker {
     fn live(self, loaded: Option<Loaded>) {
         let lived = catch_unwind(AssertUnwindSafe(|| {
             let mut in_flight = self.instance.slot.lock().take(self.generation)?;
-            let mut models = match (Models::load(self.parts()), loaded) {
-                (Ok(models), loaded) => {
+            // A thread that replaces another goes on with its work at once.
+            let is_lazy = loaded.is_some() && self.parts().runtime.unit.residency.is_lazy;
+            let mut models = ModelHolder::new(&self.instance, self.generation);
+            let first = if is_lazy { Ready::Yes } else { models.load() };
+            let device = models.device().map(str::to_owned);
+            match (first, loaded) {
+                (Ready::Yes, loaded) => {
                     self.parts().failures.running(&self.instance.name);
-                    let device = models.own.device().to_owned();
                     match loaded {
                         Some(loaded) => loaded(Ok(device)),
                         None => tracing::info!(instance = self.instance.name, device, "model reloaded"),
                     }
-                    models
                 }
-                (Err(error), Some(loaded)) => {
+                (Ready::Failed(error), Some(loaded)) => {
                     let mut slot = self.instance.slot.lock();
                     (slot.occupant, slot.is_gone) = (Occupant::Closed, true);
                     drop(slot);
                     loaded(Err(error));
                     return None;
                 }
-                (Err(error), None) => return self.leave(in_flight, Leave::Failed(error.to_string())),
-            };
+                (Ready::Failed(error), None) => {
+                    return self.leave(in_flight, Leave::Failed(error.to_string()));
+                }
+                (Ready::Ended, _) => return self.leave(in_flight, Leave::Ended),
+            }
             loop {
                 match self.work(in_flight, &mut models) {
                     Ok(back) => in_flight = back,
@@ -178,7 +177,7 @@ impl Worker {
     fn work(
         &self,
         mut in_flight: Box<InFlight>,
-        models: &mut Models,
+        models: &mut ModelHolder,
     ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
         if let Some(why) = in_flight.hung.take()
             && self.blame(&mut in_flight, Runner::Model, &why)
@@ -186,15 +185,21 @@ impl Worker {
             return Err((Some(in_flight), Leave::Failed(why)));
         }
         if in_flight.work.is_none() {
-            match self.instance.next_order() {
-                None => return Err((Some(in_flight), Leave::Ended)),
-                Some(Order::Batch(batch)) => {
+            match models.next_task() {
+                Task::End => return Err((Some(in_flight), Leave::Ended)),
+                Task::Load => {
+                    if let Ready::Failed(error) = models.load() {
+                        models.load_failed(&error);
+                    }
+                }
+                Task::Unload(why) => models.unload(why),
+                Task::Order(Order::Batch(batch)) => {
                     in_flight.work = Some(BatchRun::new(batch, self.parts().runtime.spec().care.tries));
                 }
-                Some(Order::HandOver { resize, reply }) => {
+                Task::Order(Order::HandOver { resize, reply }) => {
                     let _ = reply.send(in_flight.state.hand_over(|stream| resize.moves(stream).is_some()));
                 }
-                Some(Order::Adopt(given)) => in_flight.state.adopt(given),
+                Task::Order(Order::Adopt(given)) => in_flight.state.adopt(given),
             }
         }
         loop {
@@ -205,7 +210,19 @@ impl Worker {
                 return Ok(in_flight);
             }
             let Some(runner) = self.admitted(work) else { return Err((Some(in_flight), Leave::Ended)) };
-            in_flight = self.run_part(in_flight, models, runner)?;
+            if work.remaining.next().is_none() {
+                continue;
+            }
+            match models.ready(runner) {
+                Ready::Yes => in_flight = self.run_part(in_flight, models, runner)?,
+                Ready::Failed(error) => {
+                    models.load_failed(&error);
+                    if runner == Runner::Fallback && !models.pause() {
+                        return Err((Some(in_flight), Leave::Ended));
+                    }
+                }
+                Ready::Ended => return Err((Some(in_flight), Leave::Ended)),
+            }
         }
     }
 
@@ -228,10 +245,10 @@ impl Worker {
                 OnOpenCircuit::Fallback(_) => return Some(Runner::Fallback),
                 OnOpenCircuit::DeadLetter => {
                     let rows = work.remaining.drain();
-                    let why = "the circuit breaker is open: the model has failed too often in a row";
+                    let why = runtime.why_open();
                     let mut onward = Onward::default();
                     for row in rows {
-                        self.fail(work, row, why, 0, now, &mut onward);
+                        work.fail(row, &why, 0, (runtime, &self.parts().routes.graph), &mut onward);
                     }
                     work.release_if_done();
                     onward.send_blocking(&self.parts().routes);
@@ -250,9 +267,10 @@ impl Worker {
     fn run_part(
         &self,
         mut in_flight: Box<InFlight>,
-        models: &mut Models,
+        models: &mut ModelHolder,
         runner: Runner,
     ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
+        let Some(models) = models.get() else { return Ok(in_flight) };
         let InFlight { work: Some(work), state, .. } = &mut *in_flight else { return Ok(in_flight) };
         let Some(rows) = work.remaining.next() else { return Ok(in_flight) };
         let runtime = &self.parts().runtime;
@@ -267,10 +285,7 @@ impl Worker {
         let outcome = match tensors {
             Err(failed) => Err(failed),
             Ok(tensors) => {
-                let model = match (runner, &mut models.fallback) {
-                    (Runner::Fallback, Some(fallback)) => fallback,
-                    _ => &mut models.own,
-                };
+                let Some(model) = models.of(runner) else { return Ok(in_flight) };
                 let deadline = since + runtime.spec().care.deadline;
                 self.instance.slot.lock().store(in_flight, deadline, model.interrupt());
                 let outcome = call(runtime, &mut **model, rows.len(), tensors);
@@ -284,6 +299,7 @@ impl Worker {
             }
         };
         let busy = since.elapsed();
+        models.used();
         self.parts().runtime.worked(busy);
         telemetry::batch_run(&runtime.id, self.parts().number, rows.len(), busy, outcome.is_ok());
         if runner == Runner::Model && outcome.is_ok() {
@@ -295,9 +311,7 @@ impl Worker {
                 return Ok(in_flight);
             }
             Err(Failed::OutOfMemory(why)) if rows.len() > 1 => {
-                let model =
-                    if runner == Runner::Fallback { models.fallback.as_mut() } else { Some(&mut models.own) };
-                model.into_iter().for_each(|model| model.release_memory());
+                models.of(runner).into_iter().for_each(|model| model.release_memory());
                 let most = runtime.shrink(rows.len().div_ceil(2));
                 telemetry::batch_split(&runtime.id, "memory");
                 telemetry::batch_limit(&runtime.id, most);
@@ -360,7 +374,8 @@ impl Worker {
     /// Handles a failed part of a batch: splits it, tries it again or gives it up. Returns true if the model has failed so often
     /// in a row that it has to be loaded again.
     fn blame(&self, in_flight: &mut InFlight, runner: Runner, why: &str) -> bool {
-        let tries = self.parts().runtime.spec().care.tries;
+        let runtime = &self.parts().runtime;
+        let tries = runtime.spec().care.tries;
         let Some(work) = &mut in_flight.work else { return false };
         let size = work.remaining.next().map_or(0, |rows| rows.len());
         tracing::error!(step = self.step(), size, why, "batch failed");
@@ -372,22 +387,12 @@ impl Worker {
                 is_for_good = true;
                 work.release_if_done();
                 let mut onward = Onward::default();
-                self.fail(work, row, why, tries, now, &mut onward);
+                work.fail(row, why, tries, (runtime, &self.parts().routes.graph), &mut onward);
                 onward.send_blocking(&self.parts().routes);
             }
         }
-        let runtime = &self.parts().runtime;
         let opened =
             runner == Runner::Model && runtime.failed(is_for_good, now, self.parts().failures.status());
         opened && runtime.spec().care.on_open_circuit == OnOpenCircuit::Wait
-    }
-
-    /// Fails a bundle after `tries` tries of it alone.
-    fn fail(&self, work: &BatchRun, row: usize, why: &str, tries: u32, now: Timestamp, onward: &mut Onward) {
-        let message = format!("step {}: {why}", self.step());
-        let fault = Fault::new(StageKind::Infer, Reason::ModelFailed, message).after_attempts(tries);
-        let of = (self.parts().runtime.index(), &*self.parts().routes.graph);
-        let failed = StepOutcome::Failed(StepFailure { fault, culprit: None });
-        work.report(row, |_| failed, (now, now), of, onward);
     }
 }

@@ -24,7 +24,7 @@ pub enum PoolChange {
     /// The desired number changed.
     Desired,
     /// The new instance has loaded its model (with the device), or has not.
-    Loaded(Result<String, LoadError>),
+    Loaded(Result<Option<String>, LoadError>),
     /// The instance of this queue has handed over the state of the streams that move.
     HandedOver(usize, Vec<HandedOver>),
     /// The instance with this number has ended.

@@ -16,6 +16,7 @@ use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::supervision::restart::RestartPolicy;
 use parking_lot::Mutex;
 
+use super::footprints::{check_model_memory, footprint};
 use super::outcome::StartError;
 use crate::align::Align;
 use crate::batch::{BatchStage, FirstInstance, PoolParts, PrepareBatch};
@@ -24,6 +25,7 @@ use crate::failure::Failures;
 use crate::ingest::StartShard;
 use crate::instance::{InstanceParts, Watchdog, Watched, WatchedInstance};
 use crate::instance_handle::MakeInstance;
+use crate::model_memory::ModelMemory;
 use crate::prepare::prepare;
 use crate::route::Routes;
 use crate::stage_actor::StageActor;
@@ -77,6 +79,7 @@ pub(super) struct SharedParts<'a> {
     pub(super) backends: &'a [Arc<dyn Backend>],
     pub(super) restored: &'a Arc<Mutex<RestoredStates>>,
     pub(super) decoding: &'a Decoding,
+    pub(super) memory: &'a ModelMemory,
 }
 
 /// The parts of a step's instances.
@@ -87,6 +90,7 @@ struct InstanceSource {
     routes: Routes,
     failures: Failures,
     restarts: RestartPolicy,
+    memory: ModelMemory,
     watched: Watched,
 }
 
@@ -103,6 +107,7 @@ impl InstanceSource {
                 routes: self.routes.clone(),
                 failures: self.failures.clone(),
                 restarts: self.restarts,
+                memory: self.memory.clone(),
                 notify: self.watched.notify().clone(),
             };
             Arc::new(WatchedInstance::new(parts, self.watched.clone()))
@@ -121,7 +126,7 @@ fn prepare_with(runtime: Arc<UnitRuntime>, routes: Routes) -> PrepareBatch {
 /// The models that could not be loaded, or the steps that could not be made ready.
 pub(super) fn start_steps(
     pipeline: &Pipeline,
-    SharedParts { backends, restored, decoding }: SharedParts<'_>,
+    SharedParts { backends, restored, decoding, memory }: SharedParts<'_>,
     routes: &Routes,
     failures: &Failures,
     stop: &Stop,
@@ -133,6 +138,7 @@ pub(super) fn start_steps(
         let found = backends.iter().find(|backend| backend.name() == name);
         found.cloned().ok_or_else(|| StartError::Failed(format!("step {step}: there is no backend {name:?}")))
     };
+    check_model_memory(pipeline, backends).map_err(|wrong| StartError::Failed(wrong.join("\n")))?;
     let mut mailboxes = Vec::new();
     let mut loading = Vec::new();
     let mut runtimes = Vec::new();
@@ -144,7 +150,9 @@ pub(super) fn start_steps(
         };
         let prepared = StepRuntime::new(pipeline, index, decoding.clone()).map_err(StartError::Failed)?;
         let kept = kept_outputs(&pipeline.steps, index);
-        let runtime = UnitRuntime::new(Arc::new(prepared), kept, supervision.breaker, restored.clone());
+        let footprint = footprint(step, backends);
+        let prepared = Arc::new(prepared);
+        let runtime = UnitRuntime::new(prepared, kept, supervision.breaker, restored.clone(), footprint);
         let runtime = Arc::new(runtime);
         runtime.report_breaker(BreakerState::Closed, failures.status());
         runtimes.push(runtime.clone());
@@ -155,6 +163,7 @@ pub(super) fn start_steps(
             routes: routes.clone(),
             failures: failures.clone(),
             restarts: supervision.restarts,
+            memory: memory.clone(),
             watched: watchdog.watched().clone(),
         };
         let parts = PoolParts {
@@ -186,7 +195,8 @@ pub(super) fn start_steps(
             }
         };
         match answer {
-            Ok(Ok(device)) => tracing::info!(step, instance = number, device, "model loaded"),
+            Ok(Ok(Some(device))) => tracing::info!(step, instance = number, device, "model loaded"),
+            Ok(Ok(None)) => tracing::info!(step, instance = number, "the model loads when a bundle needs it"),
             Ok(Err(error)) => wrong.push(error.to_string()),
             Err(_) => wrong.push(format!("step {step}: instance {number} ended before its model was loaded")),
         }

@@ -251,8 +251,11 @@ fn open_breaker_sends_bundles_to_the_fallback_model() {
     let model =
         lockstep_engine::infer::load_model::LoadModel { name: "fallback".into(), ..step.unit.model.clone() };
     step.care.tries = 1;
-    step.care.on_open_circuit =
-        OnOpenCircuit::Fallback(Box::new(ModelUnit { model, backend: "test".into() }));
+    step.care.on_open_circuit = OnOpenCircuit::Fallback(Box::new(ModelUnit {
+        model,
+        backend: "test".into(),
+        residency: Default::default(),
+    }));
     let world = Arc::new(World::default());
     world.failing_calls.store(usize::MAX, Ordering::SeqCst);
     let running = Running::start_with(world.clone(), (0..20).map(|n| record(n, "a", 1)).collect(), pipeline);

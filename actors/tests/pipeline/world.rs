@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lockstep_actors::{Observer, PipelineEnd, PipelineError, PipelineParts, Status, Stop, run, supervise};
+use lockstep_actors::{
+    ModelMemory, Observer, PipelineEnd, PipelineError, PipelineParts, Status, Stop, run, supervise,
+};
 use lockstep_backend::{Backend, BackendError, Interrupt, Model};
 use lockstep_engine::align::{AlignPolicy, InputPolicy, Join, Method, Missing, Needs, Revise};
 use lockstep_engine::batch::BatchPolicy;
@@ -109,6 +111,8 @@ pub(crate) struct World {
     pub(crate) loading_held: AtomicBool,
     /// The number of loaded models.
     pub(crate) models: AtomicUsize,
+    /// The most models loaded at a time.
+    pub(crate) most_models: AtomicUsize,
     /// The pipeline's readiness at each load of a model.
     pub(crate) ready_at_load: Mutex<Vec<bool>>,
     /// The number of next results at which the publish actor panics, or stalls.
@@ -119,6 +123,7 @@ pub(crate) struct World {
     /// The number of late records.
     pub(crate) late: AtomicUsize,
     pub(crate) status: Arc<Status>,
+    model_memory: OnceLock<ModelMemory>,
     changed: Condvar,
     lock: Mutex<()>,
 }
@@ -255,13 +260,17 @@ impl Running {
     }
 }
 
+fn views(outputs: &[OutputView]) -> Vec<LabelledView> {
+    outputs.iter().map(|view| LabelledView::new(view.clone(), None)).collect()
+}
+
 fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: usize) -> PipelineParts {
     let (of_source, of_sink) = (world.clone(), world.clone());
     let is_transactional = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
+    let limits = || ModelMemory::new(pipeline.limits.model_memory.clone());
+    let model_memory = world.model_memory.get_or_init(limits).clone();
     PipelineParts {
-        views: vec![
-            pipeline.steps[0].outputs.iter().map(|view| LabelledView::new(view.clone(), None)).collect(),
-        ],
+        views: pipeline.steps.iter().map(|step| views(&step.outputs)).collect(),
         pipeline,
         backends: vec![Arc::new(TestBackend(world.clone()))],
         source: Box::new(move |sink| Ok(play(of_source, records, sink))),
@@ -277,6 +286,7 @@ fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: u
         send_queue: 1 << 20,
         observer: Box::new(Troublemaker(world.clone())),
         status: world.status.clone(),
+        model_memory,
         until: world.until.lock().unwrap().clone(),
     }
 }
@@ -332,6 +342,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
                 extents: Extents::default(),
             },
             backend: "test".into(),
+            residency: Default::default(),
         },
         instances,
         batch: BatchPolicy { max_size, max_delay: Duration::ZERO, ..BatchPolicy::default() },
@@ -398,6 +409,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
         },
         delivery: DeliverySpec::default(),
         limits: Limits {
+            model_memory: BTreeMap::new(),
             memory: 1 << 30,
             max_drift: None,
             stop_within: Duration::from_secs(20),
@@ -658,7 +670,9 @@ impl Backend for TestBackend {
         if one_of(&self.0.failing_loads) {
             return Err(BackendError::Load { model: model.name.clone(), message: "told to".into() });
         }
-        self.0.models.fetch_add(1, Ordering::SeqCst);
+        let models = self.0.models.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most_models.fetch_max(models, Ordering::SeqCst);
+        self.0.notify();
         Ok(Box::new(Echo { world: self.0.clone(), name: model.name.clone() }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lockstep_http::{InputStatus, PartitionStatus, StageScaling, StatusDocument, StepStatus};
+use lockstep_http::{InputStatus, ModelStatus, PartitionStatus, StageScaling, StatusDocument, StepStatus};
 use lockstep_telemetry::{HistogramSnapshot, Metric};
 
 /// The prefix of the name under which the scaling policy knows the instances of a step.
@@ -31,6 +31,10 @@ pub(super) fn add_counter(to: &mut StatusDocument, counter: &Metric<u64>) {
         "lockstep_batches_split_total" => count(&mut step(to, counter).batches.split, counter, "reason"),
         "lockstep_instances_abandoned_total" => step(to, counter).abandoned_calls += value,
         "lockstep_states_refused_total" => step(to, counter).refused_states += value,
+
+        "lockstep_model_loads_total" => model(to, counter).loads += value,
+        "lockstep_model_load_failures_total" => model(to, counter).load_failures += value,
+        "lockstep_model_unloads_total" => count(&mut model(to, counter).unloads, counter, "reason"),
 
         "lockstep_results_total" => to.results.acknowledged += value,
         "lockstep_bundles_total" => count(&mut to.results.closed_bundles, counter, "outcome"),
@@ -100,6 +104,7 @@ pub(super) fn add_gauge(to: &mut StatusDocument, gauge: &Metric<f64>) {
         }
 
         "lockstep_model_busy_seconds_total" => step(to, gauge).model_busy_seconds += value,
+        "lockstep_model_resident_bytes" => model(to, gauge).resident_bytes += whole,
         "lockstep_batch_limit" => step(to, gauge).batches.limit_bundles = Some(whole),
         "lockstep_batch_chosen_size" => step(to, gauge).batches.target_bundles = Some(whole),
         "lockstep_batch_chosen_delay_seconds" => step(to, gauge).batches.delay_seconds = Some(value),
@@ -147,6 +152,10 @@ fn partition<'a>(to: &'a mut StatusDocument, gauge: &Metric<f64>) -> &'a mut Par
 
 fn step<'a, T>(to: &'a mut StatusDocument, metric: &Metric<T>) -> &'a mut StepStatus {
     to.steps.entry(metric.label("step").to_owned()).or_default()
+}
+
+fn model<'a, T>(to: &'a mut StatusDocument, metric: &Metric<T>) -> &'a mut ModelStatus {
+    step(to, metric).versions.entry(metric.label("version").to_owned()).or_default()
 }
 
 /// Adds a counter to the count of its label.

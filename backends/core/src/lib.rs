@@ -14,7 +14,7 @@ use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 
 pub use digest::{digest_of, verify_file};
-pub use weights::{read_weights, weights_folder};
+pub use weights::{read_weights, weight_files, weights_folder};
 
 /// A model runtime: loads models.
 pub trait Backend: Send + Sync {
@@ -109,6 +109,15 @@ pub enum BackendError {
         /// The fault.
         message: String,
     },
+}
+
+/// The bytes that a copy of a model occupies, as far as its files tell: their size, with the weights that are apart. A built-in
+/// model has none, and a file that cannot be read counts for none, since its load will say so.
+pub fn footprint(model: &LoadModel) -> u64 {
+    let size = |file: &Path| {
+        std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map_or(0, |it| it.len())
+    };
+    size(&model.file) + weight_files(model).iter().map(|file| size(file)).sum::<u64>()
 }
 
 /// The name and version, for messages.

@@ -42,6 +42,17 @@ pub fn read_weights(model: &LoadModel) -> Result<Option<Checkpoint>, String> {
     Ok(Some(Checkpoint::join(Some(&index), headers.collect())))
 }
 
+/// The files of a model's weights: the shards, if there is an index that can be read, else the one file.
+pub fn weight_files(model: &LoadModel) -> Vec<PathBuf> {
+    let Some(weights) = &model.weights else { return Vec::new() };
+    let (folder, file) = (weights_folder(model), weights_folder(model).join(&weights.file));
+    if !weights.is_index() {
+        return vec![file];
+    }
+    let index = read_index(&file).ok().and_then(|json| WeightIndex::read(&json).ok());
+    index.map_or_else(Vec::new, |index| index.shards().into_iter().map(|name| folder.join(name)).collect())
+}
+
 /// Compares the digests of `names` with those of the model, if it names any. `file` is one of them, for messages and for the folder.
 fn verify(weights: &Weights, file: &Path, names: &BTreeSet<&str>) -> Result<(), String> {
     if weights.sha256.is_empty() {

@@ -18,6 +18,6 @@ pub use scaling::{Changes, Counted, NotSet, Scaling, ScalingCount, ScalingCounts
 pub use server::{Endpoints, HttpError, HttpHandle, HttpServer};
 pub use status::{
     ActorStatus, AssignedPartitions, BatchStatus, ConditionStatus, InputStatus, InstanceLoading, LoadStatus,
-    MailboxStatus, MemoryStatus, PartitionStatus, ResultStatus, RunProgress, STATUS_PATH, STATUS_VERSION,
-    ScalingDecision, ShardStatus, StageScaling, StatusCheck, StatusDocument, StepStatus,
+    MailboxStatus, MemoryStatus, ModelStatus, PartitionStatus, ResultStatus, RunProgress, STATUS_PATH,
+    STATUS_VERSION, ScalingDecision, ShardStatus, StageScaling, StatusCheck, StatusDocument, StepStatus,
 };

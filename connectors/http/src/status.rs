@@ -261,6 +261,22 @@ pub struct StepStatus {
     pub abandoned_calls: u64,
     /// Streams that start again because their stored state could not be restored.
     pub refused_states: u64,
+    /// The versions of its model, by version.
+    pub versions: BTreeMap<String, ModelStatus>,
+}
+
+/// One version of a step's model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelStatus {
+    /// The memory that its loaded copies count for, in bytes; 0 if none is loaded.
+    pub resident_bytes: u64,
+    /// Copies loaded.
+    pub loads: u64,
+    /// Loads that failed.
+    pub load_failures: u64,
+    /// Copies that left the memory, by reason: `idle`, `evicted`, or `ended` with their instance.
+    pub unloads: BTreeMap<String, u64>,
 }
 
 /// The instance of a step that is being added.

@@ -28,7 +28,7 @@ fn step(name: &str, text: &str, bindings: Vec<Binding>, outputs: Vec<View>) -> S
     let outputs = outputs.into_iter().enumerate();
     Step {
         name: name.to_owned(),
-        unit: ModelUnit { model: model(text), backend: "libtorch".to_owned() },
+        unit: ModelUnit { model: model(text), backend: "libtorch".to_owned(), residency: Default::default() },
         instances: 1,
         batch: BatchPolicy { max_size: 8, max_delay: Duration::ZERO, ..BatchPolicy::default() },
         bindings,

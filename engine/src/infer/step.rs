@@ -118,6 +118,24 @@ impl Step {
     }
 }
 
+/// The steps that every sample of this input will need: those that take it, and those that take from them. A step with a
+/// condition, or one that runs for each detection, may be skipped, so it is none of them.
+pub fn certain_steps(steps: &[Step], input: usize) -> Vec<usize> {
+    let mut certain: Vec<usize> = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let takes = |binding: &Binding| match binding.source() {
+            Some((BindingSource::Input(of), _)) => of.index() == input,
+            Some((BindingSource::Step(step), _)) => certain.contains(&step),
+            None => false,
+        };
+        let may_skip = step.when.is_some() || step.each.is_some();
+        if !may_skip && step.bindings.iter().any(takes) {
+            certain.push(index);
+        }
+    }
+    certain
+}
+
 /// For each output of the step at this place, true if the output is used: by its results, its own next bundle, or a
 /// later step. Unused outputs are not taken apart row by row.
 pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::infer::load_model::LoadModel;
 
@@ -13,6 +14,21 @@ pub struct ModelUnit {
     pub model: LoadModel,
     /// The name of the backend that runs it.
     pub backend: String,
+    /// When its copies are in memory.
+    pub residency: ResidencySpec,
+}
+
+/// When the copies of a model are in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResidencySpec {
+    /// True if a copy loads when the first bundle needs it; false if it loads before the pipeline reads.
+    pub is_lazy: bool,
+    /// The time without a batch after which a copy leaves; `None` if it stays.
+    pub unload_after: Option<Duration>,
+    /// True if a copy, once loaded, never leaves for another model.
+    pub is_pinned: bool,
+    /// The bytes of a copy; `None` for the size of the model's files.
+    pub memory: Option<u64>,
 }
 
 /// The key of a unit: its step, and the version of its model. Clones share the text.

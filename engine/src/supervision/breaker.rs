@@ -109,6 +109,14 @@ impl Breaker {
         opens
     }
 
+    /// Opens the breaker at once, since the model cannot be loaded; true if it was not open.
+    pub fn trip(&mut self, now: Timestamp) -> bool {
+        let opens = self.state != BreakerState::Open;
+        self.state = BreakerState::Open;
+        self.since = now;
+        opens
+    }
+
     /// The current state.
     pub fn state(&self) -> BreakerState {
         self.state
@@ -168,6 +176,16 @@ mod tests {
         let mut breaker = open();
         assert_eq!(breaker.admit(at(100)), Admit::Probe);
         assert_eq!(breaker.admit(at(200)), Admit::Probe);
+    }
+
+    #[test]
+    fn tripped_breaker_admits_a_probe_after_a_pause() {
+        let mut breaker = breaker();
+        assert!(breaker.trip(at(0)) && !breaker.trip(at(10)));
+        assert_eq!(breaker.admit(at(109)), Admit::No { until: at(110) });
+        assert_eq!(breaker.admit(at(110)), Admit::Probe);
+        breaker.succeeded();
+        assert!(!breaker.failed(at(120)), "one failure alone does not open it");
     }
 
     #[test]

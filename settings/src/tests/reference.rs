@@ -74,6 +74,7 @@ instances = { a = {} }
 [results]
 [delivery]
 [limits]
+model_memory = { cpu = "1GiB" }
 [supervision]
 [http]
 "#;

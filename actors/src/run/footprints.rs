@@ -1,0 +1,69 @@
+//! What the models of a pipeline need of each device's memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lockstep_backend::{Backend, footprint as size_of};
+use lockstep_engine::infer::load_model::Device;
+use lockstep_engine::infer::step::{OnOpenCircuit, Step};
+use lockstep_engine::models::{Need, plan};
+use lockstep_engine::pipeline::Pipeline;
+
+use crate::unit_runtime::Footprint;
+
+/// The footprint of one copy of a step's model, with its fallback.
+pub(super) fn footprint(step: &Step, backends: &[Arc<dyn Backend>]) -> Footprint {
+    let device = match step.unit.model.device {
+        Device::Cpu => "cpu".to_owned(),
+        Device::Cuda(index) => format!("cuda:{index}"),
+        Device::Auto => {
+            let backend = backends.iter().find(|backend| backend.name() == step.unit.backend);
+            let best = backend.and_then(|backend| backend.devices().into_iter().next());
+            let name = best.as_deref().and_then(|best| best.split_whitespace().next()).unwrap_or("cpu");
+            name.to_owned()
+        }
+    };
+    let fallback = match &step.care.on_open_circuit {
+        OnOpenCircuit::Fallback(fallback) => size_of(&fallback.model),
+        OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => 0,
+    };
+    let residency = step.unit.residency;
+    let bytes = residency.memory.unwrap_or_else(|| size_of(&step.unit.model) + fallback);
+    Footprint { device: device.into(), need: Need { bytes, is_pinned: residency.is_pinned } }
+}
+
+/// Checks whether the models of a pipeline can share the memory that `limits.model_memory` gives them.
+///
+/// # Errors
+/// For each device what does not fit, with the numbers.
+pub fn check_model_memory(pipeline: &Pipeline, backends: &[Arc<dyn Backend>]) -> Result<(), Vec<String>> {
+    #[derive(Default)]
+    struct Sum {
+        eager: u64,
+        pinned: u64,
+        largest: u64,
+    }
+    let mut sums: BTreeMap<Arc<str>, Sum> = BTreeMap::new();
+    for step in &pipeline.steps {
+        let Footprint { device, need } = footprint(step, backends);
+        let sum = sums.entry(device).or_default();
+        let all = need.bytes.saturating_mul(step.instances as u64);
+        if !step.unit.residency.is_lazy {
+            sum.eager += all;
+        }
+        if need.is_pinned {
+            sum.pinned += all;
+        } else {
+            sum.largest = sum.largest.max(need.bytes);
+        }
+    }
+    let limits = pipeline.limits.model_memory.iter();
+    let wrong: Vec<String> = limits
+        .filter_map(|(device, limit)| {
+            let Sum { eager, pinned, largest } = sums.get(&**device)?;
+            let why = plan(*limit, *eager, *pinned, *largest).err()?;
+            Some(format!("limits.model_memory.{device}: {why}"))
+        })
+        .collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use lockstep_engine::infer::job::{Job, StepFailure, StepOutcome};
-use lockstep_engine::infer::rows::{assemble, batch_shape, mask};
+use lockstep_engine::infer::rows::{assemble, batch_shape, item, mask};
 use lockstep_engine::infer::signature::TensorSpec;
 use lockstep_engine::infer::step::{Binding, OnMissing};
 use lockstep_engine::preprocess::{Placement, RowInfo, rows};
@@ -74,6 +74,17 @@ pub(crate) fn fill(runtime: &UnitRuntime, batch: &[&BatchRow]) -> Result<Filled,
                     Err(mismatch) => return Err(misfits(&found, spec, &mismatch.to_string())),
                 }
             }
+            Binding::DetectionRow { step, output } => {
+                let found: Option<Vec<Tensor>> =
+                    batch.iter().map(|row| of_detection(runtime.index(), row, *step, *output)).collect();
+                let missing = || all(count, "an earlier step's output is missing".into());
+                let found = found.ok_or_else(missing)?;
+                let found: Vec<&Tensor> = found.iter().collect();
+                Some(
+                    assemble(spec, &found)
+                        .map_err(|mismatch| misfits(&found, spec, &mismatch.to_string()))?,
+                )
+            }
             Binding::Zeros => {
                 Some(Tensor::zeros(spec.dtype, &batch_shape(spec, &known_row(runtime, spec), count)))
             }
@@ -113,6 +124,12 @@ fn earlier(job: &Job, step: usize, output: usize) -> Option<&Tensor> {
         StepOutcome::Done { output: done, .. } => done.get(output),
         _ => None,
     }
+}
+
+/// The row of a detection in an output of the step that found it.
+fn of_detection(step: usize, row: &BatchRow, from: usize, output: usize) -> Option<Tensor> {
+    let detection = row.job.gather(step)?.detections().get(row.number)?;
+    item(earlier(&row.job, from, output)?, detection.found.row)
 }
 
 /// Returns the rows that do not fit the tensor, else those whose shape differs from the first row's, else all rows.

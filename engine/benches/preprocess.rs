@@ -129,7 +129,7 @@ fn crops(criterion: &mut Criterion) {
         .map(|place| {
             let left = f64::from(place) * 220.0;
             let corners = [left, 300.0, left + 180.0, 500.0];
-            Detection { corners, score: 1.0, landmarks: Vec::new() }
+            Detection { row: 0, corners, score: 1.0, landmarks: Vec::new() }
         })
         .collect();
     let mut scratch = Scratch::default();

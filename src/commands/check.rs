@@ -312,6 +312,12 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
             }
             None => "from a step".to_owned(),
         },
+        Binding::DetectionRow { step: from, output } => {
+            let from = pipeline.steps.get(*from);
+            let spec = from.and_then(|from| from.unit.model.signature.outputs.get(*output));
+            let names = (from.map_or("?", |from| &from.name), spec.map_or("?", |spec| &spec.name));
+            format!("the detection's row of step {}.{}", names.0, names.1)
+        }
         Binding::State { output } => {
             let name = step.unit.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
             format!("state from {name}")

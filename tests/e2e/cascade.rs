@@ -12,6 +12,7 @@ use crate::results::assert_valid;
 
 over_each_broker!(
     each_detection_has_its_own_output_across_a_restart,
+    detection_takes_its_row_of_a_ragged_output,
     detection_outside_of_the_image_fails_its_bundle_alone,
     detection_that_its_model_refuses_fails_its_bundle_alone,
 );
@@ -49,10 +50,14 @@ const STREAMS: [&str; 3] = ["cam-1", "cam-2", "cam-3"];
 const COUNTS: [usize; 6] = [0, 1, 3, 0, 12, 30];
 
 fn pipeline(broker: &Broker) -> Pipeline<'_> {
+    pipeline_of(broker, TEXT)
+}
+
+fn pipeline_of<'b>(broker: &'b Broker, text: &str) -> Pipeline<'b> {
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/models");
     // The embedded broker takes no offsets with a transaction.
     let guarantee = if broker.embedded.is_some() { "at-least-once" } else { "exactly-once" };
-    let text = TEXT.replace("MODELS", models).replace("GUARANTEE", guarantee);
+    let text = text.replace("MODELS", models).replace("GUARANTEE", guarantee);
     let pipeline = Pipeline::of(broker, &text);
     pipeline.create_topics(&["video"], 2);
     pipeline
@@ -166,6 +171,44 @@ fn each_detection_has_its_own_output_across_a_restart(broker: &Broker) {
         for (frame, outputs) in found {
             let count = COUNTS[(frame + stream) % COUNTS.len()];
             assert_eq!(*outputs, expected(*stream, *frame, count), "{} {frame}", STREAMS[*stream]);
+        }
+    }
+}
+
+fn detection_takes_its_row_of_a_ragged_output(broker: &Broker) {
+    let text = TEXT
+        .replace("model = \"finder\"", "model = \"ragged\"")
+        .replace("min_score = 0.5", "min_score = 0.505, max = 3")
+        .replace("model = \"mean\"", "model = \"echo\"")
+        .replace(
+            "crop = { from = \"video\", image = { width = 8, height = 8, crop = {} } }",
+            "x = { from = \"finder.scores\" }",
+        )
+        .replace(
+            "colour = { embedding = { output = \"colour\" } }",
+            "score = { scores = { output = \"y\" } }",
+        );
+    let pipeline = pipeline_of(broker, &text);
+    let (mut producer, began) = (broker.producer(), Timestamp::now().as_nanos());
+    for frame in 0..10 {
+        send(&mut producer, &pipeline, began, (0, frame), picture(0, frame, frame));
+    }
+    producer.finish();
+    let mut follower = broker.follow(&pipeline.topic("results"));
+    let mut run = pipeline.run(&[]);
+    follower.count(&mut run, 10);
+    assert_eq!(run.terminate().code, Some(0));
+    let results = follower.json();
+    assert_valid(&results);
+    for (frame, result) in results.iter().enumerate() {
+        let found = result["outputs"]["finder"]["found"].as_array().expect("detections");
+        // The first scores 0.5, which is too little, and the best come first.
+        assert_eq!(found.len(), frame.saturating_sub(1).min(3));
+        let entries = result["outputs"]["mean"]["each"].as_array().cloned().unwrap_or_default();
+        assert_eq!(entries.len(), found.len());
+        for (place, (entry, found)) in entries.iter().zip(found).enumerate() {
+            assert_eq!((&entry["index"], &entry["box"]), (&json!(place), &found["box"]));
+            assert_eq!(entry["score"]["scores"], json!([found["score"]]));
         }
     }
 }

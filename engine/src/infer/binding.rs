@@ -24,6 +24,13 @@ pub enum Binding {
         /// The treatment of bundles for which that step was skipped.
         missing: OnMissing,
     },
+    /// The row of the detection in a ragged output of the step that found it.
+    DetectionRow {
+        /// The index of that step in the pipeline.
+        step: usize,
+        /// The index of the output in its signature.
+        output: usize,
+    },
     /// Stream state from the stream's last bundle; zeros at first.
     State {
         /// The index of the output in this step's own signature.
@@ -63,6 +70,7 @@ impl Binding {
         match self {
             Self::Input { input, missing, .. } => Some((BindingSource::Input(*input), *missing)),
             Self::Output { step, missing, .. } => Some((BindingSource::Step(*step), *missing)),
+            Self::DetectionRow { step, .. } => Some((BindingSource::Step(*step), OnMissing::Skip)),
             Self::State { .. } | Self::Zeros | Self::Presence { .. } => None,
         }
     }

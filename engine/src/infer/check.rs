@@ -113,6 +113,11 @@ fn inputs(
                     errors.push(format!("input {}: {error}", spec.name));
                     None
                 }),
+            Binding::DetectionRow { step: from, output } => detection_row(step, *from, *output, steps, known)
+                .unwrap_or_else(|error| {
+                    errors.push(format!("input {}: {error}", spec.name));
+                    None
+                }),
             Binding::State { output } => {
                 if carried != Some(*output) {
                     errors.push(not_carried(signature, spec, *output));
@@ -188,6 +193,37 @@ fn wrong_each(place: usize, step: &Step, each: &EachDetection, steps: &[Option<&
     match from.outputs.get(each.view).map(|shown| &shown.view) {
         Some(View::Detections { .. } | View::Anchors { .. }) => None,
         _ => Some(format!("view number {} of step {} shows no detections", each.view + 1, from.name)),
+    }
+}
+
+/// Type and shape of the row of one detection in an output of the step that finds the detections, if that step is known.
+fn detection_row(
+    step: &Step,
+    from: usize,
+    output: usize,
+    steps: &[Option<&Step>],
+    known: &[Extents],
+) -> Result<Option<RowShape>, String> {
+    let Some(each) = step.each.as_ref().filter(|each| each.step == from) else {
+        return Err(format!("the step does not run for each detection of step number {}", from + 1));
+    };
+    let (Some(Some(source)), Some(extents)) = (steps.get(from), known.get(from)) else { return Ok(None) };
+    let signature = &source.unit.model.signature;
+    let Some(spec) = signature.outputs.get(output) else {
+        return Err(format!("step {} has no output number {}", source.name, output + 1));
+    };
+    let boxes = match source.outputs.get(each.view).map(|shown| &shown.view) {
+        Some(View::Detections { boxes, .. }) => signature.rows_of(*boxes),
+        _ => None,
+    };
+    match signature.rows_of(output) {
+        Some(rows @ RowsOf::Index(_)) if boxes == Some(rows) => {
+            Ok(Some((spec.dtype, extents.row(spec).into_iter().skip(1).collect())))
+        }
+        _ => Err(format!(
+            "output {} of step {} is {spec}, which has no row for each of the detections",
+            spec.name, source.name
+        )),
     }
 }
 

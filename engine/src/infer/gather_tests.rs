@@ -10,7 +10,7 @@ use crate::tensor::{DType, Tensor};
 use crate::testing::at;
 
 fn detection(score: f32) -> Detection {
-    Detection { corners: [0.0, 0.0, 1.0, 1.0], score, landmarks: Vec::new() }
+    Detection { row: 0, corners: [0.0, 0.0, 1.0, 1.0], score, landmarks: Vec::new() }
 }
 
 fn output(row: usize) -> StepOutput {

@@ -209,6 +209,14 @@ fn slice(tensor: &Tensor, axis: usize, row: usize) -> Tensor {
     cut
 }
 
+/// The item at a place of a tensor's first axis, without that axis.
+pub fn item(tensor: &Tensor, place: usize) -> Option<Tensor> {
+    let (count, rest) = tensor.shape().split_first()?;
+    let each = rest.iter().product::<usize>() * tensor.dtype().size();
+    let bytes = (place < *count).then(|| tensor.bytes().get(place * each..(place + 1) * each))??;
+    Tensor::from_bytes(tensor.dtype(), rest.to_vec(), bytes)
+}
+
 /// The items at the given places of a tensor's first axis.
 fn gather(tensor: &Tensor, places: &[usize]) -> Tensor {
     let each = tensor.shape().iter().skip(1).product::<usize>() * tensor.dtype().size();

@@ -152,3 +152,17 @@ fn mask_is_one_where_a_flag_is_true_in_every_type() {
         assert_eq!(numbers, [Some(1.0), Some(0.0), Some(1.0)], "{dtype}");
     }
 }
+
+#[test]
+fn item_is_a_tensor_without_the_first_axis() {
+    let tensor = Tensor::new(vec![3, 2], &[1i64, 2, 3, 4, 5, 6]).expect("six");
+    let found = item(&tensor, 1).expect("the second");
+    assert_eq!((found.shape(), found.elements::<i64>()), (&[2][..], Some(&[3, 4][..])));
+    assert!(item(&tensor, 3).is_none() && item(&Tensor::zeros(DType::F32, &[]), 0).is_none());
+    assert_eq!(
+        item(&Tensor::zeros(DType::F32, &[4, 0]), 3).map(|found| found.shape().to_vec()),
+        Some(vec![0])
+    );
+    let scalar = item(&Tensor::zeros(DType::U8, &[4]), 3).expect("the last");
+    assert_eq!((scalar.shape(), scalar.bytes().len()), (&[][..], 1));
+}

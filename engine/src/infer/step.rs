@@ -146,7 +146,9 @@ pub fn kept_outputs(steps: &[Step], index: usize) -> Vec<bool> {
         _ => None,
     });
     let taken = steps.iter().flat_map(|later| &later.bindings).filter_map(|binding| match binding {
-        Binding::Output { step, output, .. } if *step == index => Some(*output),
+        Binding::Output { step, output, .. } | Binding::DetectionRow { step, output } if *step == index => {
+            Some(*output)
+        }
         _ => None,
     });
     let mut kept = vec![false; step.unit.model.signature.outputs.len()];

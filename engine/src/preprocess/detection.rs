@@ -4,6 +4,8 @@
 /// left pixel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detection {
+    /// Its row in the outputs of the model that found it.
+    pub row: usize,
     /// x1, y1, x2, y2 of its box.
     pub corners: [f64; 4],
     /// Its score.

@@ -23,7 +23,7 @@ fn points(value: &Value) -> Vec<[f64; 2]> {
 }
 
 fn detection(corners: [f64; 4]) -> Detection {
-    Detection { corners, score: 1.0, landmarks: Vec::new() }
+    Detection { row: 0, corners, score: 1.0, landmarks: Vec::new() }
 }
 
 /// The settings of a case, and its detection.
@@ -148,7 +148,7 @@ proptest! {
             },
         };
         let plain = (Media::Rgb { width: 80, height: 60 }, vec![100; 80 * 60 * 3]);
-        let detection = Detection { corners, score: 1.0, landmarks };
+        let detection = Detection { row: 0, corners, score: 1.0, landmarks };
         let made = crops(spec, plain, std::slice::from_ref(&detection)).expect("raw pixels").pop().expect("one");
         match made {
             Ok((row, _)) => {

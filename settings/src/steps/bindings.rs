@@ -2,7 +2,7 @@
 
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
-use lockstep_engine::infer::step::{Binding, OnMissing};
+use lockstep_engine::infer::step::{Binding, EachDetection, OnMissing};
 use lockstep_engine::position::InputId;
 
 use super::StepReader;
@@ -15,7 +15,13 @@ use crate::tensors;
 pub(super) const BINDINGS: [&str; 4] = ["from", "carry", "zeros", "presence"];
 
 impl StepReader<'_, '_> {
-    pub(super) fn bindings(&self, step: &Section<'_>, signature: &Signature) -> Vec<Option<Binding>> {
+    /// Reads the source of each input; `each` are the detections for each of which the step runs.
+    pub(super) fn bindings(
+        &self,
+        step: &Section<'_>,
+        signature: &Signature,
+        each: Option<&EachDetection>,
+    ) -> Vec<Option<Binding>> {
         let wanted = || signature.inputs.iter().map(|spec| spec.name.as_str());
         let example = format!(
             "[{}.inputs] with one entry for each of the model's inputs: {}",
@@ -39,7 +45,7 @@ impl StepReader<'_, '_> {
                     return None;
                 }
                 let binding = section.named(&spec.name)?;
-                let read = self.binding(&binding, spec, signature, &mut extents);
+                let read = self.binding(&binding, spec, (signature, each), &mut extents);
                 binding.finish();
                 read
             })
@@ -87,7 +93,7 @@ impl StepReader<'_, '_> {
         &self,
         section: &Section<'_>,
         spec: &TensorSpec,
-        signature: &Signature,
+        (signature, each): (&Signature, Option<&EachDetection>),
         extents: &mut Extents,
     ) -> Option<Binding> {
         let missing = on_missing(section);
@@ -95,7 +101,13 @@ impl StepReader<'_, '_> {
             "from" => {
                 let from = section.optional("from", string)?;
                 match from.split_once('.') {
-                    Some((step, output)) => self.bind_output(section, spec, &from, (step, output), missing),
+                    Some((step, output)) => {
+                        let binding = self.bind_output(section, spec, &from, (step, output), each)?;
+                        if section.has("missing") && matches!(binding, Binding::DetectionRow { .. }) {
+                            section.wrong("missing", "has no effect: each detection has its row; remove it");
+                        }
+                        Some(with_missing(binding, missing))
+                    }
                     None => self.bind_input(section, spec, &from, missing, extents),
                 }
             }
@@ -160,7 +172,7 @@ impl StepReader<'_, '_> {
         spec: &TensorSpec,
         from: &str,
         (step, output): (&str, &str),
-        missing: OnMissing,
+        each: Option<&EachDetection>,
     ) -> Option<Binding> {
         let steps = || self.drafts.iter().map(|draft| draft.name.as_str());
         let Some(draft) = steps().position(|name| name == step) else {
@@ -198,11 +210,16 @@ impl StepReader<'_, '_> {
             let rest = spec.shape.iter().enumerate().filter(|(axis, _)| Some(*axis) != batch);
             rest.map(|(_, dim)| if let Dim::Fixed(extent) = dim { Some(*extent) } else { None }).collect()
         };
-        let (have, want) = (row(gives), row(spec));
+        let place_of_step = *self.place.get(&draft)?;
+        // A ragged output of the step that finds the detections has a row for each.
+        let of_detection =
+            gives.batch_axis().is_none() && each.is_some_and(|each| each.step == place_of_step);
+        let have: Vec<_> = row(gives).into_iter().skip(usize::from(of_detection)).collect();
+        let want = row(spec);
         let fits = gives.dtype == spec.dtype
             && have.len() == want.len()
             && have.iter().zip(&want).all(|(a, b)| a.is_none() || b.is_none() || a == b);
-        if gives.batch_axis().is_none() {
+        if gives.batch_axis().is_none() && !of_detection {
             section.wrong(
                 "from",
                 format!(
@@ -219,7 +236,17 @@ impl StepReader<'_, '_> {
                 ),
             );
         }
-        Some(Binding::Output { step: *self.place.get(&draft)?, output: place, missing })
+        Some(match of_detection {
+            true => Binding::DetectionRow { step: place_of_step, output: place },
+            false => Binding::Output { step: place_of_step, output: place, missing: OnMissing::default() },
+        })
+    }
+}
+
+fn with_missing(binding: Binding, missing: OnMissing) -> Binding {
+    match binding {
+        Binding::Output { step, output, .. } => Binding::Output { step, output, missing },
+        other => other,
     }
 }
 

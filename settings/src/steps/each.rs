@@ -112,7 +112,8 @@ impl StepReader<'_, '_> {
                  instead of carry",
             );
         }
-        if images(step).all(|(.., spec)| spec.region == ImageRegion::Whole) {
+        let has_row = step.bindings.iter().any(|binding| matches!(binding, Binding::DetectionRow { .. }));
+        if !has_row && images(step).all(|(.., spec)| spec.region == ImageRegion::Whole) {
             section.wrong(
                 "each",
                 "has no effect: no input depends on the detection; write crop = {} in the image of an input",

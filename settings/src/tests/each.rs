@@ -14,15 +14,37 @@ fn tensor(name: &str, row: &[usize]) -> TensorSpec {
     TensorSpec { name: name.to_owned(), dtype: DType::F32, shape, rows: None }
 }
 
-/// Two models: one finds objects, one looks at them.
+fn ragged(name: &str, dtype: DType, item: &[usize]) -> TensorSpec {
+    let count = Dim::Named("n".to_owned());
+    let shape = std::iter::once(count).chain(item.iter().copied().map(Dim::Fixed)).collect();
+    TensorSpec { name: name.to_owned(), dtype, shape, rows: Some("row".to_owned()) }
+}
+
+/// Four models: two find objects, one looks at them, and one takes what was found out about them.
 fn tells(file: &Path) -> Result<Description, String> {
-    let signature = match file.to_string_lossy().contains("finder") {
-        true => Signature {
+    let model = file.to_string_lossy();
+    let signature = match ["finder", "ragged", "taker"].iter().position(|name| model.contains(name)) {
+        Some(1) => Signature {
+            inputs: vec![tensor("image", &[3, 64, 64])],
+            outputs: vec![
+                ragged("boxes", DType::F32, &[4]),
+                ragged("scores", DType::F32, &[]),
+                ragged("feature", DType::F32, &[8]),
+                TensorSpec { rows: None, ..ragged("row", DType::I64, &[]) },
+            ],
+            ..Signature::default()
+        },
+        Some(2) => Signature {
+            inputs: vec![tensor("x", &[8])],
+            outputs: vec![tensor("kind", &[4])],
+            ..Signature::default()
+        },
+        Some(_) => Signature {
             inputs: vec![tensor("image", &[3, 64, 64])],
             outputs: vec![tensor("boxes", &[9, 4]), tensor("scores", &[9]), tensor("points", &[9, 5, 2])],
             ..Signature::default()
         },
-        false => Signature {
+        None => Signature {
             inputs: vec![tensor("crop", &[3, 32, 32])],
             outputs: vec![tensor("kind", &[4])],
             ..Signature::default()
@@ -34,7 +56,7 @@ fn tells(file: &Path) -> Result<Description, String> {
 /// A cascade; each change replaces a text that it has.
 fn load_with(changes: &[(&str, &str)]) -> Result<Pipeline, Problems> {
     let folder = tempfile::tempdir().expect("a folder");
-    for model in ["finder", "looker"] {
+    for model in ["finder", "ragged", "looker", "taker"] {
         let version = folder.path().join("models").join(model).join("1");
         std::fs::create_dir_all(&version).expect("a folder");
         std::fs::write(version.join("any.onnx"), "content").expect("a writable file");
@@ -127,6 +149,24 @@ fn crop_needs_each_and_the_image_of_the_detections() {
     refused(&[("crop = {}", "crop = { margin = -1 }")], &format!("{place}.crop.margin"), "out of range");
     let both = [("crop = {}", "crop = {}, align = [[1, 2], [3, 4]]")];
     refused(&both, &format!("{place}.align"), "contradicts crop");
+}
+
+#[test]
+fn detection_takes_its_row_of_a_ragged_output() {
+    let input = "crop = { from = \"video\", image = { width = 32, height = 32, crop = {} } }";
+    let changes = [
+        ("model = \"finder\"", "model = \"ragged\""),
+        ("model = \"looker\"", "model = \"taker\""),
+        (input, "x = { from = \"faces.feature\" }"),
+    ];
+    let pipeline = load_with(&changes).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(pipeline.steps[1].bindings, [Binding::DetectionRow { step: 0, output: 2 }]);
+    let other = |to: &'static str| [changes[0], changes[1], (input, to)];
+    refused(&other("x = { from = \"faces.scores\" }"), "steps.kinds.inputs.x.from", "takes f32 [batch, 8]");
+    let missing = other("x = { from = \"faces.feature\", missing = \"zeros\" }");
+    refused(&missing, "steps.kinds.inputs.x.missing", "each detection has its row");
+    let no_each = [changes[0], changes[1], changes[2], ("each = \"faces.found\"\n", "")];
+    refused(&no_each, "steps.kinds.inputs.x.from", "no row for each bundle");
 }
 
 #[test]

@@ -3,7 +3,8 @@
     python3 -m venv v && v/bin/pip install torch==2.11.0
     v/bin/python tests/e2e/models/make.py
 
-`finder` reads its detections out of the first row of the image, so that a test chooses them. `mean` gives the mean colour. It
+`finder` reads its detections out of the first row of the image, so that a test chooses them. `ragged` gives the
+same without padding. `echo` gives its input. `mean` gives the mean colour. It
 fails at a white image.
 """
 
@@ -24,6 +25,22 @@ class Finder(torch.nn.Module):
         return boxes, scores
 
 
+class Ragged(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.finder = Finder()
+
+    def forward(self, image):
+        boxes, scores = self.finder(image)
+        found = scores > 0
+        return boxes[found], scores[found], found.nonzero()[:, 0]
+
+
+class Echo(torch.nn.Module):
+    def forward(self, x):  # [batch]
+        return x * 1
+
+
 class Mean(torch.nn.Module):
     def forward(self, crop):  # [batch, 3, height, width]
         if bool((crop.amin(dim=[1, 2, 3]) >= 255).any()):
@@ -31,7 +48,7 @@ class Mean(torch.nn.Module):
         return crop.mean(dim=[2, 3])
 
 
-for name, module in (("finder", Finder()), ("mean", Mean())):
+for name, module in (("finder", Finder()), ("ragged", Ragged()), ("echo", Echo()), ("mean", Mean())):
     folder = HERE / name / "1"
     folder.mkdir(parents=True, exist_ok=True)
     torch.jit.script(module.eval()).save(str(folder / "model.pt"))

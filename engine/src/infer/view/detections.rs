@@ -95,7 +95,8 @@ impl Landmarks<'_> {
 pub(super) fn found(candidate: &Candidate, placement: Option<&Placement>) -> Detection {
     let [x1, y1, x2, y2] = candidate.corners;
     let ((x1, y1), (x2, y2)) = (in_source((x1, y1), placement), in_source((x2, y2), placement));
-    Detection { corners: [x1, y1, x2, y2], score: candidate.score, landmarks: Vec::new() }
+    let corners = [x1, y1, x2, y2];
+    Detection { row: candidate.place, corners, score: candidate.score, landmarks: Vec::new() }
 }
 
 /// A box in pixels of the source image, as results show it.

@@ -46,6 +46,7 @@ mod load;
 mod pipeline;
 #[allow(dead_code, reason = "the chaos suite uses the rest")]
 mod process;
+mod residency;
 mod results;
 mod scaling;
 mod sharing;

@@ -10,6 +10,7 @@ use lockstep_engine::time::Timestamp;
 
 use super::core::{Instance, StayEvents, Task};
 use super::models::{CopyAccount, Models, Runner};
+use crate::memory::resident;
 use crate::model_memory::Acquired;
 
 /// The pause before a fallback that could not be loaded is tried again.
@@ -114,8 +115,13 @@ impl ModelHolder {
         let Some(mut models) = self.models.take() else { return };
         models.account.unload = why;
         self.instance.slot.lock().copy = None;
+        let before = resident();
         drop(models);
-        tracing::info!(instance = self.instance.name, why = why.as_str(), "model unloaded");
+        let freed = before.zip(resident()).map(|(before, after)| before.saturating_sub(after));
+        if let Some(bytes) = freed {
+            telemetry::models::unload_memory(&self.instance.parts.runtime.id, bytes);
+        }
+        tracing::info!(instance = self.instance.name, why = why.as_str(), freed, "model unloaded");
     }
 
     /// Opens the breaker, since the model cannot be loaded.

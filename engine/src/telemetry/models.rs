@@ -51,6 +51,11 @@ pub(super) fn describe() {
         Unit::Bytes,
         "growth of the process's memory over the last load of a model"
     );
+    describe_gauge!(
+        "lockstep_model_unload_memory_bytes",
+        Unit::Bytes,
+        "memory that the process gave back over the last unload of a model"
+    );
 }
 
 /// Counts a loaded copy.
@@ -76,6 +81,12 @@ pub fn unloaded(unit: &UnitId, device: &str, bytes: u64, why: Unload) {
 pub fn load_failed(unit: &UnitId) {
     counter!("lockstep_model_load_failures_total", "step" => unit.step().to_owned(), "version" => unit.version().to_owned())
         .increment(1);
+}
+
+/// Sets the memory that the process gave back over the last unload.
+pub fn unload_memory(unit: &UnitId, bytes: u64) {
+    gauge!("lockstep_model_unload_memory_bytes", "step" => unit.step().to_owned(), "version" => unit.version().to_owned())
+        .set(bytes as f64);
 }
 
 /// Sets the growth of the process's memory over the last load.

@@ -14,8 +14,10 @@ use crate::panic_text::panic_text;
 use crate::unit_runtime::UnitRuntime;
 
 mod row;
+mod text;
 
 use row::{RowMaker, apart, undecodable};
+use text::TextMaker;
 
 /// The tensor of each binding, and the placement of each row's image.
 pub(crate) type Filled = (Vec<Option<Tensor>>, Vec<Option<Placement>>);
@@ -56,6 +58,16 @@ pub(crate) fn fill(runtime: &UnitRuntime, batch: &[&BatchRow]) -> Result<Filled,
                         Err(failure) => failures.push((row, failure)),
                     }
                 }
+                Some(tensor)
+            }
+            Binding::ShownText { text, missing, .. } => {
+                let Some(preprocessor) = preprocessor else { continue };
+                let shape = batch_shape(spec, preprocessor.shape(), count);
+                let mut tensor = runtime.tensors.take(preprocessor.dtype(), &shape);
+                let graph = &runtime.step.graph;
+                let maker = TextMaker { text, preprocessor, missing: *missing, graph };
+                let outcomes = maker.fill(rows(&mut tensor), batch).into_iter().enumerate();
+                failures.extend(outcomes.filter_map(|(row, outcome)| Some((row, outcome.err()?))));
                 Some(tensor)
             }
             Binding::Output { step, output, missing } => {

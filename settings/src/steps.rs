@@ -177,7 +177,7 @@ impl StepReader<'_, '_> {
             return None;
         };
         let before = section.problem_count();
-        let bindings = self.bindings(section, &found.signature, each.as_ref());
+        let bindings = self.bindings(section, &found.signature, each.as_ref(), earlier);
         let is_bound = section.problem_count() == before;
         let has_image = bindings.iter().any(|binding| {
             // In an image that is turned, coordinates of the source cannot be told.

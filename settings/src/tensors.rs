@@ -26,6 +26,9 @@ pub(super) const MAKERS: [&str; 7] =
 /// The fewest points that determine an alignment.
 pub(super) const LEAST_POINTS: usize = 2;
 
+/// Those of [`MAKERS`] that take text.
+pub(super) const TEXT_MAKERS: [&str; 3] = ["token_ids", "attention_mask", "token_type_ids"];
+
 /// The input that a tensor is made from.
 pub(super) struct Made<'a> {
     pub(super) input: &'a str,

@@ -108,7 +108,7 @@ fn load_models(steps: &[Step], backends: &[Arc<dyn Backend>]) -> Vec<Result<Stri
     };
     let one = |step: &Step| {
         for (binding, tensor) in step.bindings.iter().zip(&step.unit.model.signature.inputs) {
-            if let Binding::Input { preprocess, .. } = binding {
+            if let Some(preprocess) = binding.preprocess() {
                 Preprocessor::new(preprocess).map_err(|why| format!("tensor {}: {why}", tensor.name))?;
             }
         }
@@ -322,6 +322,7 @@ fn source(pipeline: &Pipeline, step: &Step, binding: &Binding) -> String {
             let name = step.unit.model.signature.outputs.get(*output).map_or("?", |spec| spec.name.as_str());
             format!("state from {name}")
         }
+        Binding::ShownText { text, .. } => format!("from the text {text}"),
         Binding::Zeros => "zeros".to_owned(),
         Binding::Presence { inputs } => {
             let names = inputs.iter().filter_map(|input| step.unit.model.signature.inputs.get(*input));

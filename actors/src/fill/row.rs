@@ -188,7 +188,7 @@ fn failure(part: &Part<Arc<Sample>>, found: RowFault) -> StepFailure {
 }
 
 /// Makes each row from the job at the same place, in parallel.
-fn each<T: Sync, I: Send>(
+pub(super) fn each<T: Sync, I: Send>(
     rows: Vec<RowMut<'_>>,
     jobs: &[T],
     rows_per_task: usize,

@@ -148,7 +148,8 @@ pub(super) fn start_steps(
             OnOpenCircuit::Fallback(fallback) => Some(backend_of(&step.name, &fallback.backend)?),
             OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => None,
         };
-        let prepared = StepRuntime::new(pipeline, index, decoding.clone()).map_err(StartError::Failed)?;
+        let prepared = StepRuntime::new(pipeline, index, decoding.clone(), routes.graph.clone())
+            .map_err(StartError::Failed)?;
         let kept = kept_outputs(&pipeline.steps, index);
         let footprint = footprint(step, backends);
         let prepared = Arc::new(prepared);

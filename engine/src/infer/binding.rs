@@ -1,5 +1,6 @@
 //! The source of each tensor of a model's inputs: samples, earlier steps, stream state, zeros, or a mask of what is there.
 
+use crate::infer::condition::ShownOperand;
 use crate::position::InputId;
 use crate::preprocess::Preprocess;
 
@@ -30,6 +31,15 @@ pub enum Binding {
         step: usize,
         /// The index of the output in its signature.
         output: usize,
+    },
+    /// The text that an earlier step shows.
+    ShownText {
+        /// The text.
+        text: ShownOperand,
+        /// The tokenization.
+        preprocess: Preprocess,
+        /// The treatment of bundles for which that step was skipped.
+        missing: OnMissing,
     },
     /// Stream state from the stream's last bundle; zeros at first.
     State {
@@ -65,12 +75,25 @@ pub enum BindingSource {
 }
 
 impl Binding {
+    /// The preprocessing that makes the tensor, if it is made of samples or of a text.
+    pub fn preprocess(&self) -> Option<&Preprocess> {
+        match self {
+            Self::Input { preprocess, .. } | Self::ShownText { preprocess, .. } => Some(preprocess),
+            Self::Output { .. }
+            | Self::DetectionRow { .. }
+            | Self::State { .. }
+            | Self::Zeros
+            | Self::Presence { .. } => None,
+        }
+    }
+
     /// Its source in the bundle, and the treatment of bundles in which that is missing. State, zeros and masks have none.
     pub fn source(&self) -> Option<(BindingSource, OnMissing)> {
         match self {
             Self::Input { input, missing, .. } => Some((BindingSource::Input(*input), *missing)),
             Self::Output { step, missing, .. } => Some((BindingSource::Step(*step), *missing)),
             Self::DetectionRow { step, .. } => Some((BindingSource::Step(*step), OnMissing::Skip)),
+            Self::ShownText { text, missing, .. } => Some((BindingSource::Step(text.step), *missing)),
             Self::State { .. } | Self::Zeros | Self::Presence { .. } => None,
         }
     }

@@ -104,7 +104,7 @@ fn inputs(
         let carried = pairs.iter().find(|(taker, _)| *taker == input).map(|(_, giver)| *giver);
         let known_here = |row: Vec<usize>| row.into_iter().map(Some).collect();
         let found: Option<RowShape> = match binding {
-            Binding::Input { preprocess, .. } => {
+            Binding::Input { preprocess, .. } | Binding::ShownText { preprocess, .. } => {
                 let (dtype, row) = row_of(preprocess);
                 Some((dtype, known_here(row)))
             }

@@ -281,8 +281,11 @@ impl Job {
         }
     }
 
-    /// The value that a step shows, or the reason why it is unknown.
-    fn shown(&self, operand: &ShownOperand, graph: &Graph) -> Result<ShownValue, String> {
+    /// The value that a step shows.
+    ///
+    /// # Errors
+    /// The reason why it is unknown.
+    pub fn shown(&self, operand: &ShownOperand, graph: &Graph) -> Result<ShownValue, String> {
         let output = self.at(operand.step).map(|report| &report.outcome);
         let Some(StepOutcome::Done { output, placement }) = output else {
             return Err(format!("step {} was skipped", operand.path.step));

@@ -259,6 +259,20 @@ impl Preprocessor {
             (_, row) => Err(RowFault::of_row(format!("a row of {} cannot take {}", row.dtype(), self.dtype))),
         }
     }
+
+    /// Fills one row of a batch from a text that is no payload.
+    ///
+    /// # Errors
+    /// The reason why no tokens can be made of it, or that the settings take no text.
+    pub fn write_text(&self, text: &str, row: RowMut<'_>) -> Result<RowInfo, RowFault> {
+        self.check_row(&row)?;
+        let tokens = match (&self.kind, row) {
+            (PlanKind::Text(plan), RowMut::I64(row)) => plan.write_text(text, row),
+            (PlanKind::Text(plan), RowMut::I32(row)) => plan.write_text(text, row),
+            _ => return Err(RowFault::of_row("the settings of this tensor take no text".to_owned())),
+        };
+        tokens.map(|tokens| RowInfo::Text { tokens }).map_err(|fault| RowFault { sample: None, fault })
+    }
 }
 
 /// The last sample of a part with its index.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::tensors::MAKERS;
+use crate::tensors::{MAKERS, TEXT_MAKERS};
 
 /// The values that a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub(crate) enum TableRule {
     AnyOf(&'static [&'static str]),
     OneOf(&'static [&'static str]),
     AtMostOneOf(&'static [&'static str]),
-    /// One of [`MAKERS`] if `from` names an input, and none if it names a step's output.
+    /// One of [`MAKERS`] if `from` names an input, and none that takes no text if it names a step's output.
     MakerIfFromInput,
     AllOf(&'static [TableRule]),
 }
@@ -168,7 +168,8 @@ impl TableRule {
                     "required": ["from"],
                 });
                 schema["then"] = json!({ "oneOf": each(&MAKERS) });
-                schema["else"] = none(&MAKERS);
+                let others = MAKERS.into_iter().filter(|maker| !TEXT_MAKERS.contains(maker));
+                schema["else"] = none(&others.collect::<Vec<_>>());
             }
             Self::AllOf(all) => all.iter().for_each(|needs| needs.add_to(schema)),
         }

@@ -1,26 +1,32 @@
 //! The source of each of a model's inputs: `[steps.<name>.inputs]`.
 
+use lockstep_engine::align::Join;
+use lockstep_engine::infer::condition::{ShownPath, ValueKind};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
-use lockstep_engine::infer::step::{Binding, EachDetection, OnMissing};
+use lockstep_engine::infer::step::{Binding, BindingSource, EachDetection, OnMissing};
+use lockstep_engine::ingest::{OnDrift, PictureCare};
+use lockstep_engine::media::Modality;
 use lockstep_engine::position::InputId;
 
-use super::StepReader;
+use super::{ReadStep, StepReader};
 use crate::kinds::{boolean, list, string, word};
 use crate::problem::{did_you_mean, listed};
 use crate::reader::Section;
-use crate::tensors;
+use crate::tensors::{self, Made, TEXT_MAKERS};
 
 /// The keys of a binding, of which it has one.
 pub(super) const BINDINGS: [&str; 4] = ["from", "carry", "zeros", "presence"];
 
 impl StepReader<'_, '_> {
-    /// Reads the source of each input; `each` are the detections for each of which the step runs.
+    /// Reads the source of each input. `each` are the detections for each of which the step runs, and `earlier` the steps
+    /// before it.
     pub(super) fn bindings(
         &self,
         step: &Section<'_>,
         signature: &Signature,
         each: Option<&EachDetection>,
+        earlier: &[Option<ReadStep>],
     ) -> Vec<Option<Binding>> {
         let wanted = || signature.inputs.iter().map(|spec| spec.name.as_str());
         let example = format!(
@@ -45,7 +51,7 @@ impl StepReader<'_, '_> {
                     return None;
                 }
                 let binding = section.named(&spec.name)?;
-                let read = self.binding(&binding, spec, (signature, each), &mut extents);
+                let read = self.binding(&binding, spec, (signature, each, earlier), &mut extents);
                 binding.finish();
                 read
             })
@@ -78,7 +84,9 @@ impl StepReader<'_, '_> {
                  bundle to bundle in that order; remove when, or write { zeros = true } instead of carry",
             );
         }
-        let chained = bindings.iter().any(|binding| matches!(binding, Some(Binding::Output { .. })));
+        let takes_from_step =
+            |binding: &Binding| matches!(binding.source(), Some((BindingSource::Step(_), _)));
+        let chained = bindings.iter().flatten().any(takes_from_step);
         if stateful && chained {
             section.wrong_here(
                 "carries state from bundle to bundle in the order of event time, but also takes from another step, \
@@ -93,7 +101,7 @@ impl StepReader<'_, '_> {
         &self,
         section: &Section<'_>,
         spec: &TensorSpec,
-        (signature, each): (&Signature, Option<&EachDetection>),
+        (signature, each, earlier): (&Signature, Option<&EachDetection>, &[Option<ReadStep>]),
         extents: &mut Extents,
     ) -> Option<Binding> {
         let missing = on_missing(section);
@@ -101,6 +109,9 @@ impl StepReader<'_, '_> {
             "from" => {
                 let from = section.optional("from", string)?;
                 match from.split_once('.') {
+                    Some(_) if TEXT_MAKERS.iter().any(|maker| section.has(maker)) => {
+                        self.bind_text(section, spec, &from, (missing, earlier), extents)
+                    }
                     Some((step, output)) => {
                         let binding = self.bind_output(section, spec, &from, (step, output), each)?;
                         if section.has("missing") && matches!(binding, Binding::DetectionRow { .. }) {
@@ -164,6 +175,47 @@ impl StepReader<'_, '_> {
             section.wrong_here(mismatch.to_string());
         }
         Some(Binding::Input { input: InputId(u16::try_from(place).ok()?), preprocess, missing })
+    }
+
+    /// Reads the tokenization of a text that an earlier step shows.
+    fn bind_text(
+        &self,
+        section: &Section<'_>,
+        spec: &TensorSpec,
+        from: &str,
+        (missing, earlier): (OnMissing, &[Option<ReadStep>]),
+        extents: &mut Extents,
+    ) -> Option<Binding> {
+        let made = Made {
+            input: from,
+            modality: Modality::Text,
+            join: Join::Pivot,
+            drift: OnDrift::default(),
+            pictures: PictureCare::default(),
+            base: self.base,
+        };
+        let preprocess = tensors::read(section, &made);
+        let mut names = from.split('.').map(str::to_owned);
+        let path = ShownPath { step: names.next()?, output: names.next()?, field: names.next() };
+        let text = match self.operand(&path, earlier) {
+            Ok(Some(text)) if text.field.kind() == ValueKind::Text => text,
+            Ok(found) => {
+                let kind = found.map(|found| found.field.kind());
+                kind.inspect(|kind| section.wrong("from", format!("{path} is {kind}; name a text")));
+                return None;
+            }
+            Err(error) => {
+                section.wrong("from", error);
+                return None;
+            }
+        };
+        let preprocess = preprocess?;
+        let (dtype, row) = tensors::row_of(&preprocess);
+        let row: Vec<Option<usize>> = row.into_iter().map(Some).collect();
+        if let Err(mismatch) = extents.fit_row("input", spec, dtype, &row) {
+            section.wrong_here(mismatch.to_string());
+        }
+        Some(Binding::ShownText { text, preprocess, missing })
     }
 
     fn bind_output(

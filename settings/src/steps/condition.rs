@@ -30,7 +30,7 @@ impl StepReader<'_, '_> {
     }
 
     /// The value under a path; none if mistakes elsewhere leave it unknown.
-    fn operand(
+    pub(super) fn operand(
         &self,
         path: &ShownPath,
         earlier: &[Option<ReadStep>],

@@ -20,7 +20,10 @@ impl StepReader<'_, '_> {
             match binding.one_of(&BINDINGS, example) {
                 Some("from") => match binding.optional("from", string) {
                     Some(from) => match from.split_once('.') {
-                        Some((step, _)) => self.step_exists(&binding, &from, step),
+                        Some((step, _)) => {
+                            binding.skip(&tensors::TEXT_MAKERS);
+                            self.step_exists(&binding, &from, step);
+                        }
                         None => drop(self.made_of(&binding, &from)),
                     },
                     None => binding.skip(&tensors::MAKERS),

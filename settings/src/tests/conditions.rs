@@ -1,4 +1,5 @@
-//! Steps that depend on others: conditions, compared with what earlier steps show, and sources that may be missing.
+//! Steps that depend on others: conditions, compared with what earlier steps show, sources that may be missing, and texts
+//! that earlier steps show.
 
 use lockstep_engine::infer::condition::ShownField;
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
@@ -24,15 +25,19 @@ fn describe(_: &Path) -> Result<Description, String> {
 
 /// Loads a pipeline in which `later` has a condition on what `seen` shows.
 fn load_when(when: &str) -> Result<Pipeline, Problems> {
+    load_later(&format!("when = {when}"), "image = { from = \"video\", image = { width = 64, height = 64 } }")
+}
+
+/// Loads a pipeline in which `later` has these keys and this input beside what `seen` shows.
+fn load_later(more: &str, input: &str) -> Result<Pipeline, Problems> {
     let folder = tempfile::tempdir().expect("a folder");
     let version = folder.path().join("models/any/1");
     std::fs::create_dir_all(&version).expect("a folder");
     std::fs::write(version.join("any.onnx"), "content").expect("a writable file");
     std::fs::write(folder.path().join("labels.txt"), "cat\ndog\n").expect("a writable file");
-    let step = |name: &str, more: &str, outputs: &str| {
+    let step = |name: &str, more: &str, input: &str, outputs: &str| {
         format!(
-            "[steps.{name}]\nmodel = \"any\"\n{more}\n[steps.{name}.inputs]\nimage = {{ from = \"video\", image = {{ \
-             width = 64, height = 64 }} }}\n[steps.{name}.outputs]\n{outputs}"
+            "[steps.{name}]\nmodel = \"any\"\n{more}\n[steps.{name}.inputs]\n{input}\n[steps.{name}.outputs]\n{outputs}"
         )
     };
     let outputs = "boxes = { detections = { head = \"yolov8\", output = \"head\" } }
@@ -47,8 +52,8 @@ vector = { embedding = { output = \"classes\" } }
         "[pipeline]\nname = \"p\"\n[models]\nrepository = \"models\"\n[inputs.video]\ncontent_type = \
          \"image/jpeg\"\n{}{}",
         // The order in the file does not matter.
-        step("later", &format!("when = {when}"), "it = { raw = { output = \"classes\" } }\n"),
-        step("seen", "", outputs)
+        step("later", more, input, "it = { raw = { output = \"classes\" } }\n"),
+        step("seen", "", "image = { from = \"video\", image = { width = 64, height = 64 } }", outputs)
     );
     let path = folder.path().join("p.toml");
     std::fs::write(&path, &text).expect("a writable file");
@@ -208,4 +213,30 @@ fn missing_source_becomes_zeros_and_shows_in_the_mask() {
         problems.to_string().contains("input there is f32 [1] a row, expected f32 [2] a row"),
         "{problems}"
     );
+}
+
+#[test]
+fn text_of_a_step_is_compared_with_what_it_shows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokenizer = folder.path().join("tokenizer.json");
+    std::fs::write(&tokenizer, "{}").expect("a writable file");
+    let ids = format!("token_ids = {{ tokenizer = {:?}, length = 8 }}", tokenizer.to_str().expect("plain"));
+    for (from, rest, key, expected) in [
+        // The model of these tests takes images: a text is found, and its tensor does not fit.
+        ("seen.said", ids.as_str(), "", "input image is i64 [8] a row, expected f32 [3, 64, 64] a row"),
+        ("seen.said.text", ids.as_str(), "", "input image is i64 [8] a row, expected f32 [3, 64, 64] a row"),
+        ("seen.best", ids.as_str(), ".from", "seen.best is a number; name a text"),
+        ("seen.letters", ids.as_str(), ".from", "seen.letters: seen shows no output \"letters\""),
+        ("seen.class", ids.as_str(), ".from", "seen.class is a list of classes"),
+        ("other.said", ids.as_str(), ".from", "other.said names no step \"other\""),
+        ("seen.said", "token_ids = { length = 8 }", ".token_ids.tokenizer", "is missing; write tokenizer"),
+        ("seen.letters", "waveform = { rate = 8 }", ".waveform", "unknown key"),
+    ] {
+        let input = format!("image = {{ from = {from:?}, {rest} }}");
+        let problems = load_later("", &input).map(|_| panic!("{input} loads")).unwrap_or_else(|p| p);
+        let key = format!("steps.later.inputs.image{key}");
+        let found =
+            problems.list().iter().any(|problem| problem.key == key && problem.message.contains(expected));
+        assert!(found, "{input}: {problems}");
+    }
 }

@@ -111,8 +111,7 @@ impl TextPlan {
         })
     }
 
-    /// Fills a row and returns the number of tokens before truncation. If the text was cut before tokenization, it is
-    /// the number of tokens before the cut.
+    /// Fills a row from a sample; see [`Self::write_text`].
     pub(super) fn write<T>(&self, sample: &Sample, row: &mut [T]) -> Result<usize, Fault>
     where
         T: Copy + TryFrom<i64>,
@@ -120,6 +119,15 @@ impl TextPlan {
         let text = std::str::from_utf8(&sample.record.payload).map_err(|error| {
             undecodable(format!("the text is not UTF-8: byte {} cannot be read", error.valid_up_to()))
         })?;
+        self.write_text(text, row)
+    }
+
+    /// Fills a row and returns the number of tokens before truncation. If the text was cut before tokenization, it is
+    /// the number of tokens before the cut.
+    pub(super) fn write_text<T>(&self, text: &str, row: &mut [T]) -> Result<usize, Fault>
+    where
+        T: Copy + TryFrom<i64>,
+    {
         let (encoding, tokens_in_all) = self
             .encode(text)
             .map_err(|error| undecodable(format!("the text cannot be made into tokens: {error}")))?;

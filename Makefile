@@ -8,7 +8,7 @@ help: ## list the commands
 setup: ## get libtorch, the demo's clip and ffmpeg, and missing system packages
 	@setup/setup
 
-setup-scene: setup ## get the weights of the models of `lockstep demo scene`, 185 MB
+setup-scene: setup ## get the weights of the models of `lockstep demo scene`, 172 MB
 	@python3 setup/scene.py
 
 build: setup ## build the release binary, target/release/lockstep

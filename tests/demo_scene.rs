@@ -48,6 +48,9 @@ fn scene_says_what_is_said_and_seen() {
     for result in results {
         let outputs = &result["outputs"];
         assert_eq!(outputs["faces"]["faces"].as_array().map(Vec::len), Some(2), "{result}");
+        // He talks of politics, and wears a suit.
+        let talk = outputs["talk_fit"]["talk_fit"]["score"].as_f64();
+        assert!(talk.is_some_and(|cosine| cosine < 0.25), "{result}");
         let best = outputs["seen"]["seen"][0]["label"].as_str();
         assert!(best.is_some_and(|label| ["Windsor tie", "suit"].contains(&label)), "{result}");
     }

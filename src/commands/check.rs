@@ -11,7 +11,7 @@ use lockstep_actors::check_model_memory;
 use lockstep_backend::Backend;
 use lockstep_engine::align::{InputPolicy, Join, Method, Missing, Revise};
 use lockstep_engine::infer::load_model::{Device, LoadModel};
-use lockstep_engine::infer::step::{Binding, OnOpenCircuit, Step};
+use lockstep_engine::infer::step::{Binding, OnMissing, OnOpenCircuit, Step};
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::preprocess::Preprocessor;
 use lockstep_kafka::preflight::{self, Check, CheckOutcome};
@@ -190,9 +190,13 @@ fn write_summary(to: &mut String, pipeline: &Pipeline, loaded: &[String]) -> std
                 .map(|extent| extent.map_or_else(|| "?".to_owned(), |extent| extent.to_string()))
                 .collect();
             let source = source(pipeline, step, binding);
+            let missing = match binding.source() {
+                Some((_, OnMissing::Zeros)) => ", or zeros if it is missing",
+                _ => "",
+            };
             writeln!(
                 to,
-                "{:<9}   takes {}: {} [{}] a row, {source}",
+                "{:<9}   takes {}: {} [{}] a row, {source}{missing}",
                 "",
                 spec.name,
                 spec.dtype,

@@ -46,7 +46,7 @@ impl StepReader<'_, '_> {
         let (Some(index), Some(read)) = (step, read.filter(|read| read.is_shown)) else { return Ok(None) };
         if read.step.each.is_some() {
             return Err(format!(
-                "{path}: {name} runs once per detection and shows a value for each; compare a value of another step"
+                "{path}: {name} runs once per detection and shows a value for each; name a value of a step that runs once for each bundle"
             ));
         }
         let shown = || read.step.outputs.iter().map(|shown| shown.name.as_str());

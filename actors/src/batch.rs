@@ -119,14 +119,20 @@ impl BatchStage {
         if let Some(left_out) = job.gather(step).map(Gather::left_out).filter(|left_out| *left_out > 0) {
             telemetry::pictures::detections_left_out(&self.runtime.spec().name, left_out);
         }
-        for number in 0..job.rows(step) {
+        let queued = |number| {
             let row = BatchRow { job: job.clone(), number, ready_at: now };
-            let waiting = QueuedRow { row, credit: credit.cloned() };
-            if let Some((queue, waiting)) = self.route(waiting, now)
-                && let Some(queue) = self.queues.get_mut(queue)
-            {
-                queue.batcher.push(waiting, now);
+            QueuedRow { row, credit: credit.cloned() }
+        };
+        let rows = job.rows(step);
+        if rows > 1 {
+            // Only a step without state runs several rows, and that has one queue.
+            if let Some(queue) = self.queues.first_mut() {
+                queue.batcher.push_all((0..rows).map(queued), now);
             }
+        } else if let Some((queue, waiting)) = self.route(queued(0), now)
+            && let Some(queue) = self.queues.get_mut(queue)
+        {
+            queue.batcher.push(waiting, now);
         }
     }
 

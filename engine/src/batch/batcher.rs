@@ -94,8 +94,14 @@ impl<T: Batchable> Batcher<T> {
 
     /// Adds a bundle at the end.
     pub fn push(&mut self, item: T, now: Timestamp) {
-        self.pace.arrived(now);
-        self.queue.push(now, item);
+        self.push_all([item], now);
+    }
+
+    /// Adds the rows of one bundle at the end.
+    pub fn push_all(&mut self, items: impl IntoIterator<Item = T>, now: Timestamp) {
+        let before = self.queue.len();
+        items.into_iter().for_each(|item| self.queue.push(now, item));
+        self.pace.arrived(now, self.queue.len() - before);
     }
 
     /// Sets the difference, in nanoseconds, between the wall clock and the clock of `now`. Event times and hours of the

@@ -215,6 +215,24 @@ fn new_size_limit_applies_to_waiting_bundles() {
     assert_eq!(batcher.cut(at(0)).len(), 3, "it never grows");
 }
 
+#[test]
+fn rows_that_arrive_together_share_the_gap() {
+    // Waiting for a second row pays if it comes within half of the cost, 0.6 ms.
+    let goes_at_once = |rows: usize| {
+        let mut batcher = batcher(policy(64, &[]));
+        costly(&mut batcher, Duration::from_micros(1_200));
+        for bundle in 0..200 {
+            batcher.push_all((0..rows).map(|row| item(0, row)), at(8 * bundle));
+            batcher.cut(at(8 * bundle));
+        }
+        batcher.push(item(0, 0), at(1_600));
+        is_ready(&mut batcher, at(1_600))
+    };
+    assert!(goes_at_once(1), "a row each 8 ms");
+    assert!(goes_at_once(12), "a row each 0.67 ms");
+    assert!(!goes_at_once(60), "a row each 0.13 ms");
+}
+
 fn modes() -> impl Strategy<Value = BatchMode> {
     let all = [BatchMode::Delay, BatchMode::Dynamic, BatchMode::Static, BatchMode::Hybrid];
     prop::sample::select(all.to_vec())

@@ -57,13 +57,16 @@ impl BatchPace {
         self.costs = costs;
     }
 
-    /// Records the arrival of a bundle.
-    pub fn arrived(&mut self, now: Timestamp) {
-        if let Some(last) = self.last {
-            let gap = now.since(last).as_secs_f64();
+    /// Records the arrival of so many rows at once. They share the time since the arrival before, since the mean gap stands for
+    /// the rate of rows.
+    pub fn arrived(&mut self, now: Timestamp, rows: usize) {
+        if let Some(last) = self.last.filter(|_| rows > 0) {
+            let rows = rows as f64;
+            let gap = now.since(last).as_secs_f64() / rows;
+            let follows = 1.0 - (1.0 - FOLLOWS).powf(rows);
             self.gap = Some(match self.gap {
                 None => gap,
-                Some(mean) => mean + (gap.min(PAUSE * mean.max(LEAST_GAP)) - mean) * FOLLOWS,
+                Some(mean) => mean + (gap.min(PAUSE * mean.max(LEAST_GAP)) - mean) * follows,
             });
         }
         self.last = self.last.max(Some(now));

@@ -8,7 +8,7 @@ use lockstep_backend::Backend;
 use lockstep_bench::bare::baseline::{BaselineLoop, Until};
 use lockstep_bench::bare::networks::{conv_stack, resnet50};
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
 use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_torch::TorchBackend;
 use lockstep_torch::traced::Traced;
@@ -25,6 +25,7 @@ fn runs(traced: &Traced, expected: &[usize]) {
         weights: None,
         signature,
         device: Device::Cpu,
+        provider: GpuProvider::default(),
         threads: 1,
         warm_up: vec![1],
         extents: Extents::default(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::digest::FileDigest;
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
 use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::infer::unit::{ModelUnit, ResidencySpec};
@@ -53,7 +53,13 @@ struct LookupError {
 
 impl RepositoryModel {
     /// The unit that runs this model.
-    pub(super) fn unit(&self, device: Device, threads: usize, warm_up: Vec<usize>) -> ModelUnit {
+    pub(super) fn unit(
+        &self,
+        device: Device,
+        provider: GpuProvider,
+        threads: usize,
+        warm_up: Vec<usize>,
+    ) -> ModelUnit {
         ModelUnit {
             model: LoadModel {
                 name: self.name.clone(),
@@ -63,6 +69,7 @@ impl RepositoryModel {
                 weights: self.weights.clone(),
                 signature: self.signature.clone(),
                 device,
+                provider,
                 threads,
                 warm_up,
                 extents: Extents::default(),

@@ -12,7 +12,7 @@ use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::ImageRegion;
 
 use super::batching::{MOST, batch};
-use super::device::device;
+use super::device::{device, provider};
 use super::inputs::{Inputs, check_name};
 use super::kinds::{count, list, path, string};
 use super::models::{Describe, Repository, RepositoryModel, model};
@@ -163,6 +163,7 @@ impl StepReader<'_, '_> {
         let max_batch = draft.found.as_ref().and_then(|found| found.signature.max_batch);
         let instances = section.or("instances", 1, count(1..=MOST_INSTANCES));
         let device = section.or("device", Device::Auto, device);
+        let provider = provider(section, draft.found.as_ref());
         let threads = section.or("threads", 1, count(1..=1024));
         let most = max_batch.unwrap_or(MOST).max(1);
         let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
@@ -195,7 +196,7 @@ impl StepReader<'_, '_> {
         section.finish();
         let step = Step {
             name: draft.name.clone(),
-            unit: ModelUnit { residency, ..found.unit(device, threads, warm_up) },
+            unit: ModelUnit { residency, ..found.unit(device, provider, threads, warm_up) },
             instances,
             batch,
             when,

@@ -1,6 +1,6 @@
 //! The handling of failures: `[supervision]`, and `deadline`, `tries`, `on_open_circuit` and `fallback` of a step.
 
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
 use lockstep_engine::infer::step::{Care, OnOpenCircuit};
 use lockstep_engine::pipeline::Supervision;
 
@@ -78,9 +78,12 @@ pub(super) fn care(
     care.on_open_circuit = match (on_open_circuit, fallback) {
         (Word::Wait, _) => OnOpenCircuit::Wait,
         (Word::DeadLetter, _) => OnOpenCircuit::DeadLetter,
-        (Word::Fallback, Some(fallback)) => {
-            OnOpenCircuit::Fallback(Box::new(fallback.unit(Device::default(), 1, Vec::new())))
-        }
+        (Word::Fallback, Some(fallback)) => OnOpenCircuit::Fallback(Box::new(fallback.unit(
+            Device::default(),
+            GpuProvider::default(),
+            1,
+            Vec::new(),
+        ))),
         (Word::Fallback, None) => {
             if !step.has("fallback") {
                 step.wrong(
@@ -94,10 +97,11 @@ pub(super) fn care(
     care
 }
 
-/// Gives the fallback model the device, threads, warm-up and extents of the model that it replaces.
+/// Gives the fallback model the device, provider, threads, warm-up and extents of the model that it replaces.
 pub(super) fn like_its_model(care: &mut Care, model: &LoadModel) {
     if let OnOpenCircuit::Fallback(fallback) = &mut care.on_open_circuit {
         fallback.model.device = model.device;
+        fallback.model.provider = model.provider;
         fallback.model.threads = model.threads;
         fallback.model.warm_up.clone_from(&model.warm_up);
         fallback.model.extents = model.extents.clone();

@@ -18,6 +18,7 @@ mod each;
 mod kafka;
 mod models;
 mod outputs;
+mod provider;
 mod reference;
 mod residency;
 mod scaling;

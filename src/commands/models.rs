@@ -10,7 +10,7 @@ use clap::Subcommand;
 use lockstep_backend::{Model, digest_of};
 use lockstep_bench::bare::baseline::{BaselineLoop, Until};
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
 use lockstep_engine::infer::manifest::{Manifest, errors_of};
 use lockstep_engine::infer::signature::{Extent, Signature};
 use lockstep_engine::tensor::Tensor;
@@ -163,6 +163,7 @@ impl Found {
             weights,
             signature,
             device: Device::Cpu,
+            provider: GpuProvider::default(),
             threads: usize::from(chosen.threads),
             warm_up: vec![1],
             extents,

@@ -48,7 +48,7 @@ const WALLS: [(&str, &[&str]); 24] = [
     ("lockstep-pt2", &["assemble", "bench"]),
     ("torch-sys", &["backends/pt2"]),
     ("lockstep-onnx", &["assemble", "bench"]),
-    ("ort", &["backends/onnx"]),
+    ("ort", &["backends/onnx", "bench"]),
     ("lockstep-builtin", &["assemble", "."]),
     (
         "lockstep-backend",
@@ -70,7 +70,7 @@ const WALLS: [(&str, &[&str]); 24] = [
     ("actix-web", &["connectors/http"]),
     ("tch", &["backends/torch", "backends/pt2", "bench"]),
     ("memmap2", &["backends/torch"]),
-    ("libloading", &["backends/torch", "backends/pt2", "bench"]),
+    ("libloading", &["backends/onnx", "backends/torch", "backends/pt2", "bench"]),
     ("actix", &["actors"]),
     ("tokio", &["actors"]),
     ("rayon", &["actors"]),

@@ -17,7 +17,7 @@ use lockstep_engine::batch::BatchPolicy;
 use lockstep_engine::infer::changelog::StoredState;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::job::Job;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::step::{Binding, Care, OnMissing, OutputView, Step, View};
 use lockstep_engine::infer::unit::ModelUnit;
@@ -337,6 +337,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
                 weights: None,
                 signature: manifest.signature,
                 device: Device::Cpu,
+                provider: GpuProvider::default(),
                 threads: 1,
                 warm_up: Vec::new(),
                 extents: Extents::default(),

@@ -69,6 +69,7 @@ impl Model for Identity {
 mod tests {
     use super::*;
     use lockstep_engine::infer::extents::Extents;
+    use lockstep_engine::infer::load_model::GpuProvider;
     use lockstep_engine::infer::signature::{Dim, Signature};
     use lockstep_engine::tensor::DType;
 
@@ -91,6 +92,7 @@ mod tests {
                 ..Signature::default()
             },
             device: Device::Auto,
+            provider: GpuProvider::default(),
             threads: 1,
             warm_up: vec![1],
             extents: Extents::default(),

@@ -55,7 +55,7 @@ pub fn digest_of(file: &Path) -> io::Result<FileDigest> {
 #[cfg(test)]
 mod tests {
     use lockstep_engine::infer::extents::Extents;
-    use lockstep_engine::infer::load_model::Device;
+    use lockstep_engine::infer::load_model::{Device, GpuProvider};
     use lockstep_engine::infer::signature::Signature;
 
     use super::*;
@@ -79,6 +79,7 @@ mod tests {
             weights: None,
             signature: Signature::default(),
             device: Device::Cpu,
+            provider: GpuProvider::default(),
             threads: 1,
             warm_up: Vec::new(),
             extents: Extents::default(),

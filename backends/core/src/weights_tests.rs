@@ -1,5 +1,5 @@
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::Device;
+use lockstep_engine::infer::load_model::{Device, GpuProvider};
 use lockstep_engine::infer::signature::Signature;
 
 use super::*;
@@ -45,6 +45,7 @@ fn model(folder: &tempfile::TempDir, weights: &str, digests: &[(&str, &str)]) ->
         }),
         signature: Signature::default(),
         device: Device::Cpu,
+        provider: GpuProvider::default(),
         threads: 1,
         warm_up: Vec::new(),
         extents: Extents::default(),

@@ -4,16 +4,21 @@
 //! thread for its operators, unless `threads` says more. No thread spins: other stages need the cores.
 
 mod convert;
+mod device;
+mod driver;
 mod external;
 mod library;
 mod model;
+mod provider;
 mod signature;
 
 use std::path::Path;
 
 use lockstep_backend::{Backend, BackendError, Model};
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::signature::Signature;
+
+use device::{GpuOffer, SessionDevice};
 
 /// The backend `onnxruntime`.
 #[derive(Debug, Default)]
@@ -29,11 +34,13 @@ impl Backend for OnnxBackend {
     }
 
     fn describe(&self, file: &Path) -> Result<Signature, String> {
-        let session = model::session(file, Device::Cpu, 1, true)?;
+        let session = model::session(file, SessionDevice::Cpu, 1, true)?;
         signature::of(&session)
     }
 
     fn devices(&self) -> Vec<String> {
-        vec!["cpu".to_owned()]
+        // Without the library no model loads, and the load says why.
+        let gpus = library::gpu_offer().map_or(0, GpuOffer::usable);
+        (0..gpus).map(|index| format!("cuda:{index}")).chain(["cpu".to_owned()]).collect()
     }
 }

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProvider, TensorRT};
 use ort::logging::LogLevel;
+
+use crate::device::GpuOffer;
+use crate::driver;
 
 const VARIABLE: &str = "LOCKSTEP_ONNXRUNTIME";
 
@@ -27,6 +31,23 @@ pub(crate) fn environment() -> Result<&'static Environment, String> {
         .get_or_init(|| load(std::env::var_os(VARIABLE).map(PathBuf::from)))
         .as_ref()
         .map_err(Clone::clone)
+}
+
+/// Returns what the library and the driver have for models on a GPU. The first call loads the library.
+///
+/// # Errors
+/// Those of [`environment`].
+pub(crate) fn gpu_offer() -> Result<&'static GpuOffer, String> {
+    static OFFER: OnceLock<GpuOffer> = OnceLock::new();
+    environment()?;
+    Ok(OFFER.get_or_init(|| {
+        let has = |provider: ort::Result<bool>| provider.unwrap_or(false);
+        let (has_cuda, has_tensorrt) = (has(CUDA::is_available()), has(TensorRT::is_available()));
+        // Of a library for the CPU the driver would be asked in vain.
+        let gpus = if has_cuda { driver::gpu_count() } else { Ok(0) };
+        tracing::debug!(has_cuda, has_tensorrt, ?gpus, "GPUs for ONNX Runtime");
+        GpuOffer { has_cuda, has_tensorrt, gpus }
+    }))
 }
 
 fn load(configured: Option<PathBuf>) -> Result<Environment, String> {
@@ -49,6 +70,11 @@ fn load(configured: Option<PathBuf>) -> Result<Environment, String> {
 
 fn file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE) } else { path.to_owned() }
+}
+
+/// The runtime's message in one line.
+pub(crate) fn said<R>(error: &ort::Error<R>) -> String {
+    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The runtime's own log. Its errors come back from the calls that failed, so that they are no errors here.

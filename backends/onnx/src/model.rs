@@ -9,11 +9,13 @@ use lockstep_backend::{
 };
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::tensor::Tensor;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 
 use crate::convert::{borrowed, copied};
-use crate::{external, library, signature};
+use crate::device::SessionDevice;
+use crate::library::said;
+use crate::{external, library, provider, signature};
 
 pub(crate) struct OnnxModel {
     session: Session,
@@ -23,27 +25,41 @@ pub(crate) struct OnnxModel {
 }
 
 /// Makes a session of a file. With `prepack`, ONNX Runtime copies weights into the order that its kernels prefer.
-pub(crate) fn session(file: &Path, device: Device, threads: usize, prepack: bool) -> Result<Session, String> {
-    if let Device::Cuda(index) = device {
-        return Err(format!(
-            "the device is cuda:{index}; the fetched ONNX Runtime runs models on the cpu only"
-        ));
-    }
+pub(crate) fn session(
+    file: &Path,
+    device: SessionDevice,
+    threads: usize,
+    prepack: bool,
+) -> Result<Session, String> {
     if !file.is_file() {
         return Err(format!("there is no file {}", file.display()));
     }
     let environment = library::environment()?;
-    let made = || -> ort::Result<Session> {
-        Session::builder(environment)?
+    let options = || -> ort::Result<SessionBuilder> {
+        Ok(Session::builder(environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)?
             .with_prepacking(prepack)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
             .with_config_entry("session.intra_op.allow_spinning", "0")?
-            .with_config_entry("session.inter_op.allow_spinning", "0")?
-            .commit_from_file(file)
+            .with_config_entry("session.inter_op.allow_spinning", "0")?)
     };
-    made().map_err(|error| format!("{} is not an ONNX file that loads: {}", file.display(), said(&error)))
+    let options = options().map_err(|error| format!("ONNX Runtime refuses its options: {}", said(&error)))?;
+    let mut options = provider::register(options, device)?;
+    options.commit_from_file(file).map_err(|error| match device {
+        SessionDevice::Cpu => format!("{} is not an ONNX file that loads: {}", file.display(), said(&error)),
+        SessionDevice::Gpu { .. } => {
+            format!("{} does not load on {}: {}", file.display(), device.name(), said(&error))
+        }
+    })
+}
+
+/// The place of a model. A model for the CPU does not ask for GPUs.
+fn place(model: &LoadModel) -> Result<SessionDevice, String> {
+    match model.device {
+        Device::Cpu => Ok(SessionDevice::Cpu),
+        device => library::gpu_offer()?.place(device, model.provider),
+    }
 }
 
 impl OnnxModel {
@@ -56,14 +72,15 @@ impl OnnxModel {
             refuse(format!("{} is not an ONNX file that loads: {why}", model.file.display()))
         })?;
         let prepack = model.weights.as_ref().is_none_or(|weights| weights.prepack);
-        let session = session(&model.file, model.device, model.threads, prepack).map_err(refuse)?;
+        let device = place(model).map_err(refuse)?;
+        let session = session(&model.file, device, model.threads, prepack).map_err(refuse)?;
         signature::check(&session, &model.signature).map_err(refuse)?;
         let options = RunOptions::new().map_err(|error| refuse(said(&error)))?;
         let mut loaded = Self {
             session,
             model: model.clone(),
             options: Arc::new(Terminate(options)),
-            device: "cpu".to_owned(),
+            device: device.name(),
         };
         warm_up(&mut loaded, model)?;
         Ok(loaded)
@@ -91,7 +108,7 @@ impl Model for OnnxModel {
         let extents = check_inputs(&self.model, inputs)?;
         let outputs = self
             .forward(inputs)
-            .map_err(|message| BackendError::Run { model: named(&self.model), message })?;
+            .map_err(|message| provider::error_of(named(&self.model), self.device.clone(), message))?;
         checked_outputs(&self.model, extents, outputs)
     }
 
@@ -113,9 +130,4 @@ impl Interrupt for Terminate {
             tracing::error!(error = said(&error), "ONNX Runtime does not end a run");
         }
     }
-}
-
-/// The runtime's message in one line.
-fn said(error: &ort::Error) -> String {
-    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::signature::Dim;
 use lockstep_engine::tensor::{DType, Tensor};
@@ -114,8 +114,18 @@ fn batch_that_does_not_fit_fails_alone() {
 
 #[test]
 fn device_that_the_library_lacks_is_refused() {
-    let error = refused(&LoadModel { device: Device::Cuda(0), ..voice() });
-    assert!(error.contains("cuda:0"), "{error}");
+    for provider in [GpuProvider::Cuda, GpuProvider::TensorRt] {
+        let error = refused(&LoadModel { device: Device::Cuda(0), provider, ..voice() });
+        let says = "model voice-onnx/1: the device is cuda:0, but this ONNX Runtime runs models on the cpu only; set LOCKSTEP_ONNXRUNTIME";
+        assert!(error.starts_with(says) && error.ends_with("or write device = \"cpu\""), "{error}");
+    }
+}
+
+#[test]
+fn auto_is_the_cpu_if_the_library_has_no_gpu() {
+    assert_eq!(OnnxBackend.devices(), ["cpu"]);
+    let model = load(&LoadModel { device: Device::Auto, provider: GpuProvider::TensorRt, ..voice() });
+    assert_eq!(model.device(), "cpu");
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::BatchPolicy;
-use crate::infer::load_model::{Device, LoadModel};
+use crate::infer::load_model::{Device, GpuProvider, LoadModel};
 use crate::infer::manifest::Manifest;
 use crate::infer::step::{BoxChoice, Care, OutputView, Reduce, ScoreActivation};
 use crate::infer::unit::ModelUnit;
@@ -18,6 +18,7 @@ fn model(text: &str) -> LoadModel {
         weights: None,
         signature: Manifest::parse(text).expect("a good model.toml").signature,
         device: Device::Cpu,
+        provider: GpuProvider::default(),
         threads: 1,
         warm_up: Vec::new(),
         extents: Extents::default(),

@@ -24,6 +24,8 @@ pub struct LoadModel {
     pub signature: Signature,
     /// The device.
     pub device: Device,
+    /// The part of ONNX Runtime that runs the model if the device is a GPU.
+    pub provider: GpuProvider,
     /// Threads inside one operation. More than one is mostly slower on a machine that does other work as well.
     pub threads: usize,
     /// Batch sizes to run once at load with zeros, so that the first real batch is not slow.
@@ -42,4 +44,14 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU by its index.
     Cuda(usize),
+}
+
+/// An execution provider of ONNX Runtime: the part that runs the operators of a model on an NVIDIA GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GpuProvider {
+    /// Kernels of CUDA and cuDNN.
+    #[default]
+    Cuda,
+    /// Engines that TensorRT builds for the model when it loads; CUDA for operators that TensorRT lacks.
+    TensorRt,
 }

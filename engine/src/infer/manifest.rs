@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::infer::digest::FileDigest;
 use crate::infer::extents::Extents;
 use crate::infer::file_name::is_plain_name;
-use crate::infer::load_model::{Device, LoadModel};
+use crate::infer::load_model::{Device, GpuProvider, LoadModel};
 use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
 use crate::infer::weights::{Weights, WeightsTable};
 use crate::tensor::DType;
@@ -166,6 +166,7 @@ impl Manifest {
             weights: self.weights.clone(),
             signature: self.signature.clone(),
             device: Device::Cpu,
+            provider: GpuProvider::default(),
             threads: 1,
             warm_up: Vec::new(),
             extents: Extents::default(),

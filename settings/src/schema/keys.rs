@@ -103,6 +103,7 @@ pub(crate) const KEYS: &[(&str, Kind)] = &[
     ("steps.<name>.version", Version),
     ("steps.<name>.instances", Whole(1, MOST_INSTANCES)),
     ("steps.<name>.device", Device),
+    ("steps.<name>.provider", Word(&["cuda", "tensorrt"])),
     ("steps.<name>.threads", Whole(1, 1024)),
     ("steps.<name>.warm_up", List(&Whole(1, u64::MAX), 0)),
     ("steps.<name>.load", Word(&["eager", "lazy"])),

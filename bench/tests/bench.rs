@@ -28,6 +28,7 @@ fn runs(traced: &Traced, expected: &[usize]) {
         provider: GpuProvider::default(),
         threads: 1,
         warm_up: vec![1],
+        optimize: Default::default(),
         extents: Extents::default(),
     };
     let batch = Tensor::zeros(DType::F32, &[&[3], traced.row()].concat());

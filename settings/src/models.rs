@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::digest::FileDigest;
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel, Optimize};
 use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::infer::unit::{ModelUnit, ResidencySpec};
@@ -72,6 +72,7 @@ impl RepositoryModel {
                 provider,
                 threads,
                 warm_up,
+                optimize: Optimize::default(),
                 extents: Extents::default(),
             },
             backend: self.backend.clone(),

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use lockstep_engine::infer::check::{StepPart, check_known};
 use lockstep_engine::infer::condition::StepCondition;
-use lockstep_engine::infer::load_model::Device;
+use lockstep_engine::infer::load_model::{Device, Optimize};
 use lockstep_engine::infer::step::{Binding, Care, OnMissing, Step};
-use lockstep_engine::infer::unit::ModelUnit;
 use lockstep_engine::preprocess::Preprocess;
 use lockstep_engine::preprocess::spec::ImageRegion;
 
 use super::batching::{MOST, batch};
 use super::device::{device, provider};
 use super::inputs::{Inputs, check_name};
-use super::kinds::{count, list, path, string};
+use super::kinds::{count, list, path, string, word};
 use super::models::{Describe, Repository, RepositoryModel, model};
 use super::reader::Section;
 use super::residency::residency;
@@ -167,6 +166,7 @@ impl StepReader<'_, '_> {
         let threads = section.or("threads", 1, count(1..=1024));
         let most = max_batch.unwrap_or(MOST).max(1);
         let warm_up = section.or("warm_up", vec![1], list(count(1..=most as u64)));
+        let optimize = section.or("optimize", Optimize::None, word(&Optimize::WORDS));
         let residency = residency(section);
         let batch = batch(section, max_batch);
         let when = draft.when.as_ref().and_then(|when| self.condition(section, when, earlier));
@@ -194,9 +194,18 @@ impl StepReader<'_, '_> {
         let outputs = outputs::read(section, Some(&found.signature), self.base, has_image);
         let is_shown = section.problem_count() == before;
         section.finish();
+        if optimize != Optimize::None && found.backend != "libtorch" {
+            let backend = &found.backend;
+            section.wrong(
+                "optimize",
+                format!("is for TorchScript models, and {backend} runs this one; remove it"),
+            );
+        }
+        let mut unit = found.unit(device, provider, threads, warm_up);
+        (unit.model.optimize, unit.residency) = (optimize, residency);
         let step = Step {
             name: draft.name.clone(),
-            unit: ModelUnit { residency, ..found.unit(device, provider, threads, warm_up) },
+            unit,
             instances,
             batch,
             when,

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use lockstep_backend::{Model, digest_of};
 use lockstep_bench::bare::baseline::{BaselineLoop, Until};
 use lockstep_engine::infer::extents::Extents;
-use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
+use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel, Optimize};
 use lockstep_engine::infer::manifest::{Manifest, errors_of};
 use lockstep_engine::infer::signature::{Extent, Signature};
 use lockstep_engine::tensor::Tensor;
@@ -73,6 +73,9 @@ struct ModelChoice {
     /// Threads inside one operation
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
+    /// The form in which libtorch runs a TorchScript model
+    #[arg(long, value_name = "FORM", value_parser = ["none", "frozen", "fused", "channels-last"], default_value = "none")]
+    optimize: String,
 }
 
 fn extent(text: &str) -> Result<(String, usize), String> {
@@ -155,6 +158,14 @@ impl Found {
                 .and_then(Path::file_name)
                 .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
         };
+        let form = Optimize::WORDS.into_iter().find(|(word, _)| *word == chosen.optimize);
+        let optimize = form.map_or(Optimize::None, |(_, form)| form);
+        if optimize != Optimize::None && backend != "libtorch" {
+            return Err(format!(
+                "--optimize is for TorchScript models, and {backend} runs this one; remove it"
+            )
+            .into());
+        }
         let model = LoadModel {
             name: name(folder.parent()),
             version: name(Some(folder)),
@@ -165,6 +176,7 @@ impl Found {
             device: Device::Cpu,
             provider: GpuProvider::default(),
             threads: usize::from(chosen.threads),
+            optimize,
             warm_up: vec![1],
             extents,
         };
@@ -305,7 +317,12 @@ mod tests {
         assert_eq!(written.sha256, Some(digest_of(&file).expect("readable")));
 
         let names = names(&written.signature).map(|name| (name.to_owned(), 512)).collect();
-        let chosen = ModelChoice { model: folder.path().to_owned(), extent: names, threads: 1 };
+        let chosen = ModelChoice {
+            model: folder.path().to_owned(),
+            extent: names,
+            threads: 1,
+            optimize: "none".to_owned(),
+        };
         check(&chosen).expect("the file is the one of model.toml");
         let mut longer = std::fs::read(&file).expect("readable");
         longer.push(0);

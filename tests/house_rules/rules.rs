@@ -46,7 +46,7 @@ const WALLS: [(&str, &[&str]); 24] = [
     ("lockstep-actors", &["assemble", "bench", "."]),
     ("lockstep-torch", &["backends/pt2", "assemble", "bench"]),
     ("lockstep-pt2", &["assemble", "bench"]),
-    ("torch-sys", &["backends/pt2"]),
+    ("torch-sys", &["backends/torch", "backends/pt2"]),
     ("lockstep-onnx", &["assemble", "bench"]),
     ("ort", &["backends/onnx", "bench"]),
     ("lockstep-builtin", &["assemble", "."]),

@@ -340,6 +340,7 @@ pub(crate) fn pipeline(instances: usize, max_size: usize) -> Pipeline {
                 provider: GpuProvider::default(),
                 threads: 1,
                 warm_up: Vec::new(),
+                optimize: Default::default(),
                 extents: Extents::default(),
             },
             backend: "test".into(),

@@ -95,6 +95,7 @@ mod tests {
             provider: GpuProvider::default(),
             threads: 1,
             warm_up: vec![1],
+            optimize: Default::default(),
             extents: Extents::default(),
         }
     }

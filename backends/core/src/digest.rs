@@ -82,6 +82,7 @@ mod tests {
             provider: GpuProvider::default(),
             threads: 1,
             warm_up: Vec::new(),
+            optimize: Default::default(),
             extents: Extents::default(),
         }
     }

@@ -48,6 +48,7 @@ fn model(folder: &tempfile::TempDir, weights: &str, digests: &[(&str, &str)]) ->
         provider: GpuProvider::default(),
         threads: 1,
         warm_up: Vec::new(),
+        optimize: Default::default(),
         extents: Extents::default(),
     }
 }

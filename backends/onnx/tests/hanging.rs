@@ -34,6 +34,7 @@ fn run_that_never_ends_is_ended_by_the_interrupt() {
             provider: GpuProvider::default(),
             threads: 1,
             warm_up: vec![1],
+            optimize: Default::default(),
             extents: Extents::default(),
         };
         let mut model = OnnxBackend.load(&model).expect("a batch of zeros ends");

@@ -9,6 +9,8 @@
 mod convert;
 mod cuda;
 mod model;
+mod probe;
+mod program;
 pub mod traced;
 mod weights;
 

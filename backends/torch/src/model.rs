@@ -3,20 +3,29 @@
 use lockstep_backend::{
     BackendError, Model, check_inputs, checked_outputs, named, read_weights, verify_file, warm_up,
 };
-use lockstep_engine::infer::load_model::LoadModel;
+use lockstep_engine::infer::load_model::{LoadModel, Optimize};
 use lockstep_engine::tensor::Tensor;
 use tch::{CModule, IValue, TchError};
 
 use super::convert::{Staged, flatten, said, to_host};
+use super::probe;
+use super::program::Program;
 use super::weights::WeightedModule;
 
 pub(super) struct TorchModel {
-    module: WeightedModule,
+    module: ModuleForm,
     model: LoadModel,
     device: tch::Device,
     device_name: String,
     /// One for each input.
     staged: Vec<Staged>,
+}
+
+/// The form in which a module runs.
+enum ModuleForm {
+    /// As the file has it.
+    Plain(WeightedModule),
+    Optimized(Program),
 }
 
 impl TorchModel {
@@ -41,22 +50,61 @@ impl TorchModel {
             _ => "cpu".to_owned(),
         };
         let staged = model.signature.inputs.iter().map(|_| Staged::default()).collect();
+        let module = ModuleForm::Plain(module);
         let mut loaded = Self { module, model: model.clone(), device, device_name, staged };
+        if model.optimize != Optimize::None {
+            loaded.module = loaded
+                .optimized()
+                .map_err(|why| refuse(format!("{why}; write optimize = \"none\", or another form")))?;
+        }
         warm_up(&mut loaded, model)?;
         Ok(loaded)
     }
 
     fn forward(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
         let staged = self.staged.iter_mut().zip(inputs);
-        let arguments = staged
-            .map(|(staged, input)| staged.fill(input, self.device).map(IValue::Tensor))
-            .collect::<Result<Vec<_>, _>>()?;
-        let returned = tch::no_grad(|| self.module.module().forward_is(&arguments))?;
-        let mut outputs = Vec::with_capacity(self.model.signature.outputs.len());
-        flatten(returned, &mut outputs)?;
+        let arguments =
+            staged.map(|(staged, input)| staged.fill(input, self.device)).collect::<Result<Vec<_>, _>>()?;
+        let outputs = self.module.run(&arguments, self.model.signature.outputs.len())?;
         let declared = self.model.signature.outputs.iter().map(|spec| Some(spec.dtype));
         let declared = declared.chain(std::iter::repeat(None));
         outputs.iter().zip(declared).map(|(output, declared)| to_host(output, declared)).collect()
+    }
+
+    /// The optimised form, once it has computed what the plain one computes.
+    ///
+    /// # Errors
+    /// The reason why there is none, or the output in which it differs.
+    fn optimized(&mut self) -> Result<ModuleForm, String> {
+        let model = &self.model;
+        if model.weights.is_some() {
+            return Err(
+                "the model's weights are apart from its file, and an optimised form copies them".to_owned()
+            );
+        }
+        let Some(rows) = model.warm_up.iter().max() else {
+            return Err("optimize compares the outputs of a warm-up batch, and warm_up names none".to_owned());
+        };
+        let tried = probe::inputs(model, *rows, self.device)
+            .ok_or("optimize compares the outputs of a warm-up batch, and a named extent is unknown")?;
+        let expected = model.signature.outputs.len();
+        let mut form = ModuleForm::Optimized(Program::load(&model.file, &self.device_name, model.optimize)?);
+        for inputs in tried.map_err(|error| said(&error))? {
+            let plain = self.module.run(&copies(&inputs), expected).map_err(|error| said(&error))?;
+            // The first run of a form records what the second is compiled for.
+            for _ in 0..2 {
+                let other = form.run(&copies(&inputs), expected).map_err(|error| said(&error))?;
+                let differs = probe::difference(&plain, &other).map_err(|error| said(&error))?;
+                if let Some(place) = differs {
+                    let name = model.signature.outputs.get(place).map_or("?", |spec| spec.name.as_str());
+                    return Err(format!(
+                        "optimised, its output {name} differs by more than {} of its value",
+                        probe::RELATIVE
+                    ));
+                }
+            }
+        }
+        Ok(form)
     }
 
     /// The meaning of an error of libtorch for this model.
@@ -71,6 +119,27 @@ impl TorchModel {
             return BackendError::Device { model, device, message };
         }
         BackendError::Run { model, message }
+    }
+}
+
+/// A module may write into its inputs.
+fn copies(tensors: &[tch::Tensor]) -> Vec<tch::Tensor> {
+    tensors.iter().map(tch::Tensor::copy).collect()
+}
+
+impl ModuleForm {
+    fn run(&mut self, inputs: &[tch::Tensor], expected: usize) -> Result<Vec<tch::Tensor>, TchError> {
+        match self {
+            Self::Plain(module) => {
+                let arguments: Vec<IValue> =
+                    inputs.iter().map(|input| IValue::Tensor(input.shallow_clone())).collect();
+                let returned = tch::no_grad(|| module.module().forward_is(&arguments))?;
+                let mut outputs = Vec::with_capacity(expected);
+                flatten(returned, &mut outputs)?;
+                Ok(outputs)
+            }
+            Self::Optimized(program) => program.run(inputs, expected).map_err(TchError::Torch),
+        }
     }
 }
 

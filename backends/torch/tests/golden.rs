@@ -5,6 +5,7 @@
 
 mod support;
 
+use lockstep_engine::infer::load_model::{LoadModel, Optimize};
 use lockstep_engine::infer::rows::{assemble, split};
 use lockstep_engine::infer::state::StateStore;
 use lockstep_engine::sample::StreamKey;
@@ -29,9 +30,16 @@ fn close(what: &str, found: &Tensor, expected: &Value, tolerance: f32) {
 }
 
 #[test]
-fn faces_match_the_golden_file_alone_and_in_a_batch() {
-    let model = model("faces", &[]);
-    let mut faces = load(&model);
+fn faces_match_the_golden_file_in_every_form() {
+    for (word, optimize) in Optimize::WORDS {
+        let model = model("faces", &[("height", 240), ("width", 320)]);
+        faces_match(word, &LoadModel { optimize, warm_up: vec![1], ..model });
+    }
+}
+
+/// Frames one by one, and then together.
+fn faces_match(form: &str, model: &LoadModel) {
+    let mut faces = load(model);
     let golden = golden("faces");
     let clip = golden
         .as_array()
@@ -58,9 +66,9 @@ fn faces_match_the_golden_file_alone_and_in_a_batch() {
     for outputs in [&alone, &together] {
         assert_eq!(outputs.len(), entries.len());
         for (entry, output) in entries.iter().zip(outputs) {
-            close("boxes", output.get(0).expect("kept"), &entry["boxes"], 0.05);
-            close("scores", output.get(1).expect("kept"), &entry["scores"], 0.001);
-            close("landmarks", output.get(2).expect("kept"), &entry["landmarks"], 0.05);
+            close(&format!("boxes, {form}"), output.get(0).expect("kept"), &entry["boxes"], 0.05);
+            close(&format!("scores, {form}"), output.get(1).expect("kept"), &entry["scores"], 0.001);
+            close(&format!("landmarks, {form}"), output.get(2).expect("kept"), &entry["landmarks"], 0.05);
         }
     }
 }

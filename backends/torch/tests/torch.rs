@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 
 use lockstep_backend::{Backend, BackendError};
-use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::load_model::{Device, LoadModel, Optimize};
 use lockstep_engine::infer::signature::Dim;
 use lockstep_engine::tensor::{DType, Element, Tensor};
 use lockstep_torch::TorchBackend;
@@ -257,4 +257,19 @@ fn failed_batches_release_their_memory() {
     }
     // 30 batches of 16 MB are 480 MB.
     assert!(resident() < before + 160_000_000, "{} bytes more", resident() - before);
+}
+
+#[test]
+fn optimised_form_is_refused_where_it_cannot_be_compared() {
+    let fused = |model: LoadModel| refused(&LoadModel { optimize: Optimize::Fused, ..model });
+    let no_batch = fused(LoadModel { warm_up: Vec::new(), ..model("voice", &[("n", 2)]) });
+    assert!(no_batch.contains("warm_up names none; write optimize = \"none\""), "{no_batch}");
+    let unknown = fused(LoadModel { warm_up: vec![1], ..model("voice", &[]) });
+    assert!(unknown.contains("a named extent is unknown"), "{unknown}");
+    let compared = load(&LoadModel {
+        optimize: Optimize::ChannelsLast,
+        warm_up: vec![1, 2],
+        ..model("voice", &[("n", 2)])
+    });
+    assert_eq!(compared.device(), "cpu");
 }

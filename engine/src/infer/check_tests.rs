@@ -21,6 +21,7 @@ fn model(text: &str) -> LoadModel {
         provider: GpuProvider::default(),
         threads: 1,
         warm_up: Vec::new(),
+        optimize: Default::default(),
         extents: Extents::default(),
     }
 }

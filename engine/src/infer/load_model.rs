@@ -28,10 +28,36 @@ pub struct LoadModel {
     pub provider: GpuProvider,
     /// Threads inside one operation. More than one is mostly slower on a machine that does other work as well.
     pub threads: usize,
+    /// The form in which the runtime runs it.
+    pub optimize: Optimize,
     /// Batch sizes to run once at load with zeros, so that the first real batch is not slow.
     pub warm_up: Vec<usize>,
     /// The extents of the signature's names in those runs, as found by [`crate::infer::check::check_steps`].
     pub extents: Extents,
+}
+
+/// The form in which libtorch runs a TorchScript model. Each but the first computes the same numbers up to rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimize {
+    /// As the file has it.
+    #[default]
+    None,
+    /// Weights are constants, and what depends on constants alone is computed at load.
+    Frozen,
+    /// Frozen, and convolutions with what follows them are one operation, with weights in the order that the processor prefers.
+    Fused,
+    /// Fused, and images are stored pixel by pixel (NHWC) inside the model.
+    ChannelsLast,
+}
+
+impl Optimize {
+    /// All forms, with the words of the configuration.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("none", Self::None),
+        ("frozen", Self::Frozen),
+        ("fused", Self::Fused),
+        ("channels-last", Self::ChannelsLast),
+    ];
 }
 
 /// The device of a model.

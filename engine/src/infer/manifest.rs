@@ -169,6 +169,7 @@ impl Manifest {
             provider: GpuProvider::default(),
             threads: 1,
             warm_up: Vec::new(),
+            optimize: Default::default(),
             extents: Extents::default(),
         }
     }

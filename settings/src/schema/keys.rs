@@ -106,6 +106,7 @@ pub(crate) const KEYS: &[(&str, Kind)] = &[
     ("steps.<name>.provider", Word(&["cuda", "tensorrt"])),
     ("steps.<name>.threads", Whole(1, 1024)),
     ("steps.<name>.warm_up", List(&Whole(1, u64::MAX), 0)),
+    ("steps.<name>.optimize", Word(&["none", "frozen", "fused", "channels-last"])),
     ("steps.<name>.load", Word(&["eager", "lazy"])),
     ("steps.<name>.unload_after", PositiveDuration),
     ("steps.<name>.pin", Boolean),

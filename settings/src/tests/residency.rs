@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lockstep_engine::infer::load_model::Optimize;
+
 use super::*;
 
 fn changed(step: &str, limits: &str) -> Result<Pipeline, Problems> {
@@ -33,6 +35,7 @@ fn settings_read_when_models_are_in_memory() {
 fn settings_refuse_what_keeps_and_drops_a_model() {
     for (step, limits, place, hint) in [
         ("pin = true\nunload_after = \"1s\"", "", "steps.faces.unload_after", "remove one of the two"),
+        ("optimize = \"fast\"", "", "steps.faces.optimize", "\"frozen\""),
         ("load = \"later\"", "", "steps.faces.load", "\"eager\" or \"lazy\""),
         ("memory = 10", "", "steps.faces.memory", "from 1 KiB"),
         ("", "model_memory = { auto = \"1GiB\" }", "limits.model_memory.auto", "is no device"),
@@ -42,4 +45,19 @@ fn settings_refuse_what_keeps_and_drops_a_model() {
         let problems = changed(step, limits).expect_err(place).to_string();
         assert!(problems.contains(place) && problems.contains(hint), "{problems}");
     }
+}
+
+#[test]
+fn settings_take_forms_of_torchscript_models_alone() {
+    let pipeline =
+        changed("optimize = \"channels-last\"", "").unwrap_or_else(|problems| panic!("{problems}"));
+    let step = pipeline.steps.iter().find(|step| step.name == "faces").expect("the step");
+    assert_eq!(step.unit.model.optimize, Optimize::ChannelsLast);
+    let text =
+        shipped("voice.toml").replace("model = \"voice\"", "model = \"voice-onnx\"\noptimize = \"fused\"");
+    let problems = load_text(&text, &Overrides::default()).expect_err("ONNX").to_string();
+    assert!(
+        problems.contains("steps.voice.optimize") && problems.contains("onnxruntime runs this one"),
+        "{problems}"
+    );
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockstep_assemble::{Failure, backends_for};
-use lockstep_backend::Backend;
+use lockstep_backend::{Backend, zeros};
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::infer::signature::Extent;
-use lockstep_engine::tensor::{DType, Tensor};
+use lockstep_engine::tensor::DType;
 
 use super::memory;
 use super::pipelines::Folder;
@@ -150,12 +150,7 @@ fn once(backend: &dyn Backend, model: &LoadModel, outcome: LoadOutcome) -> Resul
         (Ok(_), _) => return Err(format!("{}, {}: the load does not fail", model.name, outcome.words())),
         (Err(_), _) => return Ok(()),
     };
-    let extents = model.extents.with_batch(ROWS);
-    let zeros = |spec| {
-        let shape: Vec<usize> = extents.shape(spec).into_iter().map(Option::unwrap_or_default).collect();
-        Tensor::zeros(spec.dtype, &shape)
-    };
-    let mut inputs: Vec<Tensor> = model.signature.inputs.iter().map(zeros).collect();
+    let mut inputs = zeros(model, ROWS)?;
     loaded.run(&mut inputs).map(drop).map_err(|error| error.to_string())
 }
 

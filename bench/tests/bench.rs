@@ -2,13 +2,16 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
+use std::path::Path;
 use std::time::Duration;
 
-use lockstep_backend::Backend;
+use lockstep_backend::{Backend, zeros};
 use lockstep_bench::bare::baseline::{BaselineLoop, Until};
 use lockstep_bench::bare::networks::{conv_stack, resnet50};
+use lockstep_bench::bare::onnx::batches_per_second;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel};
+use lockstep_engine::infer::manifest::Manifest;
 use lockstep_engine::tensor::{DType, Tensor};
 use lockstep_torch::TorchBackend;
 use lockstep_torch::traced::Traced;
@@ -78,4 +81,19 @@ fn baseline_loop_ends_on_time() {
     let batch = Tensor::zeros(DType::F32, &[1, 3, 4, 4]);
     let bare = spec.run(&TorchBackend::new([Device::Auto]), &[batch]).expect("runs");
     assert!(bare.batches > 0 && bare.seconds >= 0.02, "{bare:?}");
+}
+
+#[test]
+fn bare_loop_of_onnx_runs_a_shipped_model() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/voice-onnx/1");
+    let text = std::fs::read_to_string(folder.join("model.toml")).expect("model.toml");
+    let manifest = Manifest::parse(&text).expect("a good model.toml");
+    let mut extents = Extents::default();
+    extents.set("n", 1);
+    let model = LoadModel { extents, ..manifest.model(&folder, "voice-onnx", "1") };
+    let batch = zeros(&model, 2).expect("every extent is known");
+    let rate = batches_per_second(&model, &batch, Duration::from_millis(20)).expect("runs");
+    assert!(rate > 0.0);
+    let error = batches_per_second(&model, &batch[..1], Duration::ZERO).expect_err("two inputs are missing");
+    assert!(error.to_lowercase().contains("input"), "{error}");
 }

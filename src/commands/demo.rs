@@ -41,7 +41,7 @@ results came. Ctrl-C stops it in order.";
 #[derive(clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub(crate) struct Args {
-    /// What to show
+    /// The demo
     #[arg(value_enum, default_value_t)]
     show: DemoShow,
     /// Seconds to publish; if longer than the clip, it is repeated [default: the clip once]
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Print results as JSON, one a line, and the summary as one JSON object at the end
     #[arg(long)]
     json: bool,
-    /// Where metrics and health are served meanwhile; `off` to serve nothing
+    /// The address of metrics and health meanwhile; `off` for none
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", env = "LOCKSTEP_HTTP")]
     http: String,
 }

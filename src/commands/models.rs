@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use lockstep_backend::{Model, digest_of};
+use lockstep_backend::{Model, digest_of, zeros};
 use lockstep_bench::bare::baseline::{BaselineLoop, Until};
+use lockstep_bench::bare::onnx;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel, Optimize};
 use lockstep_engine::infer::manifest::{Manifest, errors_of};
@@ -48,14 +49,14 @@ enum Action {
     },
     /// Load a model, and run it on zeros in batches of one and two rows
     Check(ModelChoice),
-    /// Measure the latency and the rows per second by batch size, on this machine
+    /// Measure the latency and the rows per second by batch size, beside a bare loop of the runtime
     Bench {
         #[command(flatten)]
         chosen: ModelChoice,
         /// Sizes of batches
         #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8")]
         batch: Vec<usize>,
-        /// How long to measure each size, in seconds
+        /// The time to measure each size, in seconds; the bare runtime takes as long again
         #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
         seconds: u64,
     },
@@ -198,13 +199,6 @@ impl Found {
         };
         Ok(backend.load(&LoadModel { warm_up, ..self.model.clone() })?)
     }
-
-    /// Inputs of zeros for a batch of `rows` rows.
-    fn zeros(&self, rows: usize) -> Vec<Tensor> {
-        let extents = self.model.extents.with_batch(rows);
-        let shape = |spec| extents.shape(spec).into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>();
-        self.model.signature.inputs.iter().map(|spec| Tensor::zeros(spec.dtype, &shape(spec))).collect()
-    }
 }
 
 /// The names of the inputs' extents, beside the batch axis.
@@ -251,7 +245,7 @@ fn bench(chosen: &ModelChoice, sizes: &[usize], span: Duration) -> Result<(), Fa
             return Err(format!("--batch {rows}: the model takes batches from 1 to its max_batch").into());
         }
         let mut model = found.load(&[*rows])?;
-        let batch = found.zeros(*rows);
+        let batch = zeros(&found.model, *rows)?;
         let measured = measure(*rows, span, || model.run(&mut batch.clone()).map(drop).map_err(Into::into))?;
         let bare = bare(&found, &batch, *rows, span)?;
         let ratio =
@@ -268,17 +262,22 @@ fn bench(chosen: &ModelChoice, sizes: &[usize], span: Duration) -> Result<(), Fa
     Ok(())
 }
 
-/// The rows per second of the runtime alone; none where the repository has no bare loop for it.
+/// The rows per second of the runtime alone; none where there is no bare loop for it.
 fn bare(found: &Found, batch: &[Tensor], rows: usize, span: Duration) -> Result<Option<f64>, Failure> {
-    // A skeleton alone would run on zeros.
-    if found.backend != "libtorch" || found.model.weights.is_some() {
-        return Ok(None);
-    }
-    let (model, ahead) = (&found.model, false);
-    let (file, device, threads) = (model.file.clone(), model.device, model.threads);
-    let bare = BaselineLoop { file, device, threads, warm_up: 3, until: Until::Elapsed(span), ahead }
-        .run_on_cpu(batch)?;
-    Ok(Some((bare.batches * rows as u64) as f64 / bare.seconds))
+    let model = &found.model;
+    let batches = match found.backend.as_str() {
+        // A skeleton alone would run on zeros.
+        "libtorch" if model.weights.is_none() => {
+            let (file, device, threads) = (model.file.clone(), model.device, model.threads);
+            let until = Until::Elapsed(span);
+            let bare =
+                BaselineLoop { file, device, threads, warm_up: 3, until, ahead: false }.run_on_cpu(batch)?;
+            bare.batches as f64 / bare.seconds
+        }
+        "onnxruntime" => onnx::batches_per_second(model, batch, span)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(batches * rows as f64))
 }
 
 #[allow(clippy::disallowed_methods, reason = "it measures: it reads the clock itself")]

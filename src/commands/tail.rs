@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Print each value as it is, one a line
     #[arg(long)]
     json: bool,
-    /// Where to begin
+    /// The records to begin with
     #[arg(long, value_enum, default_value_t = TailStart::End)]
     from: TailStart,
     /// Stop after this number of records

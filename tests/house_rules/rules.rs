@@ -48,7 +48,7 @@ const WALLS: [(&str, &[&str]); 24] = [
     ("lockstep-pt2", &["assemble", "bench"]),
     ("torch-sys", &["backends/torch", "backends/pt2"]),
     ("lockstep-onnx", &["assemble", "bench"]),
-    ("ort", &["backends/onnx", "bench"]),
+    ("ort", &["backends/onnx"]),
     ("lockstep-builtin", &["assemble", "."]),
     (
         "lockstep-backend",

@@ -2,7 +2,10 @@
 //! that thread, so a runtime's handles need be neither `Send` nor `Sync`.
 
 mod digest;
+mod digest_cache;
+mod verify;
 mod weights;
+mod zeros;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +16,10 @@ use lockstep_engine::infer::rows::check_outputs;
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 
-pub use digest::{digest_of, verify_file};
+pub use digest::digest_of;
+pub use verify::verify_file;
 pub use weights::{read_weights, weight_files, weights_folder};
+pub use zeros::zeros;
 
 /// A model runtime: loads models.
 pub trait Backend: Send + Sync {
@@ -131,19 +136,9 @@ pub fn named(model: &LoadModel) -> String {
 /// # Errors
 /// The first run that fails, or an input of unknown extents.
 pub fn warm_up(loaded: &mut dyn Model, model: &LoadModel) -> Result<(), BackendError> {
-    let refuse = |message: String| BackendError::Load { model: named(model), message };
     for rows in &model.warm_up {
-        let extents = model.extents.with_batch(*rows);
-        let zeros = model.signature.inputs.iter().map(|spec| {
-            let shape: Option<Vec<usize>> = extents.shape(spec).into_iter().collect();
-            shape.map(|shape| Tensor::zeros(spec.dtype, &shape)).ok_or_else(|| {
-                refuse(format!(
-                    "input {} is {spec}: to warm it up, its named extents must be known",
-                    spec.name
-                ))
-            })
-        });
-        let mut inputs = zeros.collect::<Result<Vec<Tensor>, BackendError>>()?;
+        let mut inputs =
+            zeros(model, *rows).map_err(|message| BackendError::Load { model: named(model), message })?;
         loaded.run(&mut inputs).map_err(|error| match error {
             BackendError::Run { model, message } => {
                 BackendError::Load { model, message: format!("a batch of {rows} of zeros fails: {message}") }

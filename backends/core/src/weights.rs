@@ -11,7 +11,7 @@ use lockstep_engine::infer::weights::checkpoint::Checkpoint;
 use lockstep_engine::infer::weights::index::{MAX_INDEX, WeightIndex};
 use lockstep_engine::infer::weights::shard::{PREFIX, ShardHeader, header_length, read_header};
 
-use crate::digest::digest_of;
+use crate::digest_cache::known_digest;
 
 /// The folder of a model's weights: that of its file.
 pub fn weights_folder(model: &LoadModel) -> &Path {
@@ -64,7 +64,7 @@ fn verify(weights: &Weights, file: &Path, names: &BTreeSet<&str>) -> Result<(), 
         let Some(expected) = weights.sha256.get(*name) else {
             return Some(format!("{shown}: [weights.sha256] in its model.toml has no digest of it; add one"));
         };
-        match digest_of(&path) {
+        match known_digest(&path) {
             Ok(found) if found == *expected => None,
             Ok(found) => Some(format!(
                 "{shown}: its SHA-256 digest is {found}, expected {expected}; fetch the file again, or, if this is the right one, \

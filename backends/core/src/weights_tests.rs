@@ -3,6 +3,7 @@ use lockstep_engine::infer::load_model::{Device, GpuProvider};
 use lockstep_engine::infer::signature::Signature;
 
 use super::*;
+use crate::digest::digest_of;
 
 /// A file of weights with one tensor of four bytes for each name.
 fn shard(names: &[&str]) -> Vec<u8> {

@@ -24,7 +24,7 @@ pub(crate) fn dtype(of: TensorElementType) -> Option<DType> {
 }
 
 /// A value that borrows the tensor's memory.
-pub(crate) fn borrowed(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
+pub fn borrowed(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     fn view<'a, T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
         tensor: &'a Tensor,
         elements: Option<&'a [T]>,

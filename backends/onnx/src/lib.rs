@@ -19,6 +19,19 @@ use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::signature::Signature;
 
 use device::{GpuOffer, SessionDevice};
+use ort::session::Session;
+
+pub use convert::borrowed;
+pub use library::said;
+
+/// A session of a file with the options of this backend, on the CPU. With `prepack`, ONNX Runtime copies weights into the order that its
+/// kernels prefer.
+///
+/// # Errors
+/// The library is missing, or the file does not load.
+pub fn cpu_session(file: &Path, threads: usize, prepack: bool) -> Result<Session, String> {
+    model::session(file, SessionDevice::Cpu, threads, prepack)
+}
 
 /// The backend `onnxruntime`.
 #[derive(Debug, Default)]
@@ -34,8 +47,7 @@ impl Backend for OnnxBackend {
     }
 
     fn describe(&self, file: &Path) -> Result<Signature, String> {
-        let session = model::session(file, SessionDevice::Cpu, 1, true)?;
-        signature::of(&session)
+        signature::of(&cpu_session(file, 1, true)?)
     }
 
     fn devices(&self) -> Vec<String> {

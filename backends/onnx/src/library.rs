@@ -73,7 +73,7 @@ fn file(path: &Path) -> PathBuf {
 }
 
 /// The runtime's message in one line.
-pub(crate) fn said<R>(error: &ort::Error<R>) -> String {
+pub fn said<R>(error: &ort::Error<R>) -> String {
     error.message().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

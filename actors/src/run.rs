@@ -45,7 +45,7 @@ mod leave;
 mod outcome;
 mod start;
 
-pub use footprints::check_model_memory;
+pub use footprints::{check_model_memory, footprint};
 pub use outcome::{PipelineEnd, PipelineError, StartError};
 
 /// The time within which the actors' threads must end.

@@ -55,11 +55,11 @@ pub struct UnitRuntime {
 
 /// What a copy of a model needs of a device's memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Footprint {
+pub struct Footprint {
     /// The name of the device: `cpu`, `cuda:0`.
-    pub(crate) device: Arc<str>,
+    pub device: Arc<str>,
     /// The need of one copy.
-    pub(crate) need: Need,
+    pub need: Need,
 }
 
 /// The request to load a copy ahead of the first bundle.

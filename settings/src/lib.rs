@@ -34,7 +34,7 @@ use lockstep_kafka::client_trial::try_clients;
 use toml::de::DeTable;
 
 pub use kinds::{parse_duration, show_size};
-pub use models::Describe;
+pub use models::{Describe, describing};
 pub use overrides::Overrides;
 pub use problem::Problems;
 pub use schema::schema;

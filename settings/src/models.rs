@@ -22,8 +22,8 @@ use super::reader::Section;
 /// The fault of the file, or that it tells nothing.
 pub type Describe<'a> = &'a dyn Fn(&Path) -> Result<Description, String>;
 
-/// The ending of files that tell their signature.
-const TELLING: &str = "onnx";
+/// The ending of files that describe their tensors.
+const DESCRIBING: &str = "onnx";
 
 /// The folder of all models.
 #[derive(Clone, Copy)]
@@ -134,7 +134,7 @@ fn find(
         .into_iter()
         .filter(|version| {
             let folder = model.join(version);
-            folder.join("model.toml").is_file() || telling(&folder).is_some()
+            folder.join("model.toml").is_file() || describing(&folder).is_some()
         })
         .collect();
     let there = || listed(versions.iter().map(String::as_str));
@@ -167,18 +167,18 @@ fn find(
             })?,
     };
     let folder = model.join(&version);
-    let read = match telling(&folder) {
+    let read = match describing(&folder) {
         Some(file) if !folder.join("model.toml").is_file() => described(file, describe, name, &version),
         _ => read_manifest(&folder, name, &version),
     };
     read.map_err(|message| error("model", message))
 }
 
-/// The only file of a folder that tells its signature.
-fn telling(folder: &Path) -> Option<PathBuf> {
+/// The only file of a folder that describes its tensors; none if there are several.
+pub fn describing(folder: &Path) -> Option<PathBuf> {
     let files = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut telling = files.filter(|file| file.extension().is_some_and(|ending| ending == TELLING));
-    telling.next().filter(|_| telling.next().is_none())
+    let mut found = files.filter(|file| file.extension().is_some_and(|ending| ending == DESCRIBING));
+    found.next().filter(|_| found.next().is_none())
 }
 
 fn described(

@@ -15,6 +15,7 @@ use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel, Optimiz
 use lockstep_engine::infer::manifest::{Manifest, errors_of};
 use lockstep_engine::infer::signature::{Extent, Signature};
 use lockstep_engine::tensor::Tensor;
+use lockstep_settings::describing;
 
 use super::Failure;
 use crate::output::print_line;
@@ -23,7 +24,7 @@ const MANIFEST: &str = "model.toml";
 
 const DETAILS: &str = "\
 A MODEL is the file of a model, or the folder of a version that holds it and its model.toml. A file without a model.toml works if it
-tells its tensors by itself, as ONNX does.
+describes its tensors, as ONNX does. So does a folder without a model.toml if exactly one such file is in it.
 
   lockstep models init models/mine/1/model.onnx
   lockstep models check models/mine/1
@@ -38,7 +39,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Write a model.toml beside a file that tells its tensors
+    /// Write a model.toml beside a file that describes its tensors
     Init {
         /// The model's file
         #[arg(value_name = "FILE")]
@@ -132,9 +133,10 @@ impl Found {
                 let file = manifest.file.map_or_else(|| folder.to_owned(), |file| folder.join(file));
                 (manifest.backend, file, manifest.sha256, manifest.weights, manifest.signature)
             }
-            Err(error) if error.kind() == ErrorKind::NotFound && path.is_file() => {
-                let told = lockstep_assemble::describe(path)?;
-                (told.backend.to_owned(), path.clone(), None, None, told.signature)
+            Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => {
+                let file = if path.is_dir() { only_model(path)? } else { path.clone() };
+                let told = lockstep_assemble::describe(&file)?;
+                (told.backend.to_owned(), file, None, None, told.signature)
             }
             Err(error) => return Err(format!("{}: {error}", manifest.display()).into()),
         };
@@ -199,6 +201,18 @@ impl Found {
         };
         Ok(backend.load(&LoadModel { warm_up, ..self.model.clone() })?)
     }
+}
+
+/// The only file in a folder that describes its tensors, as a pipeline finds it.
+fn only_model(folder: &Path) -> Result<PathBuf, Failure> {
+    describing(folder).ok_or_else(|| {
+        let folder = folder.display();
+        format!(
+            "{folder}: has no model.toml, and not exactly one .onnx file, which would describe its tensors; write {folder}/{MANIFEST}, \
+             or name the model's file"
+        )
+        .into()
+    })
 }
 
 /// The names of the inputs' extents, beside the batch axis.
@@ -310,7 +324,7 @@ mod tests {
         let file = folder.path().join("model.onnx");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voice-onnx/1/model.onnx");
         std::fs::copy(shipped, &file).expect("copied");
-        init(&file, false).expect("an ONNX file tells its tensors");
+        init(&file, false).expect("an ONNX file describes its tensors");
         let text = std::fs::read_to_string(folder.path().join(MANIFEST)).expect("written");
         let written = Manifest::parse(&text).expect("a good model.toml");
         assert_eq!(written.sha256, Some(digest_of(&file).expect("readable")));
@@ -328,5 +342,23 @@ mod tests {
         std::fs::write(&file, longer).expect("written");
         let error = check(&chosen).expect_err("another file").to_string();
         assert!(error.contains("model.onnx: its SHA-256 digest is"), "{error}");
+    }
+
+    #[test]
+    fn models_check_takes_a_folder_with_one_onnx_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voice-onnx/1/model.onnx");
+        let chosen = ModelChoice {
+            model: folder.path().to_owned(),
+            extent: vec![("n".to_owned(), 1)],
+            threads: 1,
+            optimize: "none".to_owned(),
+        };
+        let refused = || Found::new(&chosen).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused().contains("not exactly one .onnx file"), "{}", refused());
+        std::fs::copy(&shipped, folder.path().join("any.onnx")).expect("copied");
+        assert!(!refused().contains("not exactly one"), "{}", refused());
+        std::fs::copy(&shipped, folder.path().join("other.onnx")).expect("copied");
+        assert!(refused().contains("not exactly one .onnx file"), "{}", refused());
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lockstep_backend::{Backend, footprint as size_of};
-use lockstep_engine::infer::load_model::Device;
+use lockstep_backend::{Backend, footprint as size_of_files};
+use lockstep_engine::infer::load_model::{Device, LoadModel};
 use lockstep_engine::infer::step::{OnOpenCircuit, Step};
 use lockstep_engine::models::{Need, plan};
 use lockstep_engine::pipeline::Pipeline;
@@ -12,23 +12,26 @@ use lockstep_engine::pipeline::Pipeline;
 use crate::unit_runtime::Footprint;
 
 /// The footprint of one copy of a step's model, with its fallback.
-pub(super) fn footprint(step: &Step, backends: &[Arc<dyn Backend>]) -> Footprint {
+pub fn footprint(step: &Step, backends: &[Arc<dyn Backend>]) -> Footprint {
+    let named = |name: &str| backends.iter().find(|backend| backend.name() == name);
+    let size_of = |backend: &str, model: &LoadModel| {
+        named(backend).map_or_else(|| size_of_files(model), |backend| backend.footprint(model))
+    };
     let device = match step.unit.model.device {
         Device::Cpu => "cpu".to_owned(),
         Device::Cuda(index) => format!("cuda:{index}"),
         Device::Auto => {
-            let backend = backends.iter().find(|backend| backend.name() == step.unit.backend);
-            let best = backend.and_then(|backend| backend.devices().into_iter().next());
+            let best = named(&step.unit.backend).and_then(|backend| backend.devices().into_iter().next());
             let name = best.as_deref().and_then(|best| best.split_whitespace().next()).unwrap_or("cpu");
             name.to_owned()
         }
     };
     let fallback = match &step.care.on_open_circuit {
-        OnOpenCircuit::Fallback(fallback) => size_of(&fallback.model),
+        OnOpenCircuit::Fallback(fallback) => size_of(&fallback.backend, &fallback.model),
         OnOpenCircuit::Wait | OnOpenCircuit::DeadLetter => 0,
     };
     let residency = step.unit.residency;
-    let bytes = residency.memory.unwrap_or_else(|| size_of(&step.unit.model) + fallback);
+    let bytes = residency.memory.unwrap_or_else(|| size_of(&step.unit.backend, &step.unit.model) + fallback);
     Footprint { device: device.into(), need: Need { bytes, is_pinned: residency.is_pinned } }
 }
 

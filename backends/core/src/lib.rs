@@ -44,6 +44,11 @@ pub trait Backend: Send + Sync {
         ))
     }
 
+    /// The bytes that a copy of a model counts for: those of [`footprint`], unless files of this runtime name further files.
+    fn footprint(&self, model: &LoadModel) -> u64 {
+        footprint(model)
+    }
+
     /// The devices that `auto` may choose from, best first, for humans: `cuda:0 (NVIDIA H100)`, `cpu`.
     fn devices(&self) -> Vec<String>;
 }
@@ -119,10 +124,12 @@ pub enum BackendError {
 /// The bytes that a copy of a model occupies, as far as its files tell: their size, with the weights that are apart. A built-in
 /// model has none, and a file that cannot be read counts for none, since its load will say so.
 pub fn footprint(model: &LoadModel) -> u64 {
-    let size = |file: &Path| {
-        std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map_or(0, |it| it.len())
-    };
-    size(&model.file) + weight_files(model).iter().map(|file| size(file)).sum::<u64>()
+    size_of(&model.file) + weight_files(model).iter().map(|file| size_of(file)).sum::<u64>()
+}
+
+/// The bytes of a file; none if it cannot be read.
+pub fn size_of(file: &Path) -> u64 {
+    std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map_or(0, |it| it.len())
 }
 
 /// The name and version, for messages.

@@ -4,11 +4,12 @@
 //! An ONNX file is a message of protocol buffers. Only the fields on the way to external tensors are read; the rest is skipped, so
 //! that a large file takes no memory.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Component, Path};
 
-use lockstep_backend::weights_folder;
+use lockstep_backend::{footprint as size_of_named, size_of, weights_folder};
 use lockstep_engine::infer::load_model::LoadModel;
 use lockstep_engine::infer::weights::checkpoint::Checkpoint;
 use lockstep_engine::tensor::DType;
@@ -60,13 +61,29 @@ pub(crate) fn check(model: &LoadModel, checkpoint: Option<&Checkpoint>) -> Resul
     checkpoint.refusal(&faults).map_or(Ok(()), Err)
 }
 
+/// The bytes that a copy of a model counts for: its files, and without `[weights]` the files that hold its external data. A file that
+/// cannot be read counts for none, since the load will say so.
+pub(crate) fn footprint(model: &LoadModel) -> u64 {
+    let named = size_of_named(model);
+    if model.weights.is_some() {
+        return named;
+    }
+    let tensors = File::open(&model.file).map_err(|error| error.to_string()).and_then(|file| {
+        let length = file.metadata().map_err(|error| error.to_string())?.len();
+        read(file, length)
+    });
+    let tensors = tensors.unwrap_or_default();
+    let locations: BTreeSet<&str> = tensors.iter().filter_map(ExternalTensor::file).collect();
+    let folder = weights_folder(model);
+    locations.into_iter().fold(named, |sum, file| sum.saturating_add(size_of(&folder.join(file))))
+}
+
 fn fault_in_folder(tensor: &ExternalTensor, folder: &Path) -> Option<String> {
     let ExternalTensor { name, location, offset, .. } = tensor;
-    let path = Path::new(location);
-    if location.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+    let Some(file) = tensor.file() else {
         return Some(format!("{name}: its data is in {location:?}, which is no file in the model's folder"));
-    }
-    let Ok(found) = std::fs::metadata(folder.join(path)) else {
+    };
+    let Ok(found) = std::fs::metadata(folder.join(file)) else {
         return Some(format!("{name}: its data is in {location}, a file that is missing"));
     };
     let end = tensor.bytes().and_then(|bytes| offset.checked_add(bytes));
@@ -110,6 +127,13 @@ fn fault_in_shards(tensor: &ExternalTensor, checkpoint: &Checkpoint) -> Option<S
 }
 
 impl ExternalTensor {
+    /// The file with its values, below the model's folder; none if the location leaves the folder.
+    fn file(&self) -> Option<&str> {
+        let mut parts = Path::new(&self.location).components();
+        let is_below = !self.location.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)));
+        is_below.then_some(&self.location)
+    }
+
     /// The bytes that its type and shape take; none if its type has no size.
     fn bytes(&self) -> Option<u64> {
         match dtype(self.data_type) {

@@ -50,6 +50,10 @@ impl Backend for OnnxBackend {
         signature::of(&cpu_session(file, 1, true)?)
     }
 
+    fn footprint(&self, model: &LoadModel) -> u64 {
+        external::footprint(model)
+    }
+
     fn devices(&self) -> Vec<String> {
         // Without the library no model loads, and the load says why.
         let gpus = library::gpu_offer().map_or(0, GpuOffer::usable);

@@ -170,3 +170,15 @@ fn weights_that_the_file_does_not_use_at_all_are_refused() {
     let error = refused(&model(&sharded(), "whole.onnx", &format!("[weights]\nfile = \"{INDEX}\"")));
     assert!(error.contains("the file has no external data, and its model.toml names weights"), "{error}");
 }
+
+#[test]
+fn footprint_counts_external_data_once_with_and_without_weights() {
+    let folder = copy();
+    let bytes = |name: &str| std::fs::metadata(folder.path().join(name)).expect("a file").len();
+    let all = bytes("model.onnx") + SHARDS.iter().map(|name| bytes(name)).sum::<u64>();
+    let whole = model(folder.path(), "model.onnx", "");
+    assert_eq!(OnnxBackend.footprint(&whole), all);
+    assert_eq!(OnnxBackend.footprint(&by_index(folder.path(), "")), all);
+    std::fs::remove_file(folder.path().join(SHARDS[0])).expect("removed");
+    assert!(OnnxBackend.footprint(&whole) < all, "a file that is missing counts for none");
+}

@@ -12,8 +12,9 @@ use crate::message::Order;
 /// needed, or the error.
 pub type Loaded = Box<dyn FnOnce(Result<Option<String>, BackendError>) + Send>;
 
-/// Creates an instance with this number that takes its orders from this channel.
-pub type MakeInstance = Box<dyn Fn(usize, Receiver<Order>) -> Arc<dyn InstanceHandle> + Send>;
+/// Creates an instance with this number that takes its orders from this channel. If the flag is set, a lazy model is not loaded
+/// before the first bundle.
+pub type MakeInstance = Box<dyn Fn(usize, bool, Receiver<Order>) -> Arc<dyn InstanceHandle> + Send>;
 
 /// An instance that can be started and sent away.
 pub trait InstanceHandle: Send + Sync {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use lockstep_engine::models::{CopyId, Need, Residency, WouldNotFit};
+use lockstep_engine::models::{CopyId, LEAST_STAY, Need, Residency, WouldNotFit};
 use lockstep_engine::time::Timestamp;
 use parking_lot::Mutex;
 
@@ -22,6 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 pub struct ModelMemory {
     devices: Arc<Mutex<BTreeMap<Arc<str>, DeviceMemory>>>,
     limits: Arc<BTreeMap<String, u64>>,
+    least_stay: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +70,12 @@ pub(crate) enum Acquired {
 impl ModelMemory {
     /// An account with these limits in bytes, by the names of the devices.
     pub fn new(limits: BTreeMap<String, u64>) -> Self {
-        Self { devices: Arc::default(), limits: Arc::new(limits) }
+        Self::with_least_stay(limits, LEAST_STAY)
+    }
+
+    /// An account in which a copy stays at least for this time.
+    pub fn with_least_stay(limits: BTreeMap<String, u64>, least_stay: Duration) -> Self {
+        Self { devices: Arc::default(), limits: Arc::new(limits), least_stay }
     }
 
     /// Waits until a copy may load on a device.
@@ -114,7 +120,7 @@ impl ModelMemory {
     fn with<T>(&self, device: &Arc<str>, act: impl FnOnce(&mut DeviceMemory) -> T) -> T {
         let mut devices = self.devices.lock();
         let memory = devices.entry(device.clone()).or_insert_with(|| DeviceMemory {
-            residency: Residency::new(self.limits.get(&**device).copied()),
+            residency: Residency::new(self.limits.get(&**device).copied(), self.least_stay),
             owners: BTreeMap::new(),
         });
         act(memory)
@@ -136,6 +142,8 @@ impl DeviceMemory {
         for id in decision.evicted {
             if let Some(owner) = self.owners.get(&id) {
                 let _ = owner.leave.try_send(());
+                // It may wait for its circuit breaker.
+                owner.notify.notify();
             }
         }
         decision.again_at
@@ -199,6 +207,11 @@ impl ResidentCopy {
     /// Gets a message when another copy needs the memory.
     pub(crate) fn leaves(&self) -> Receiver<()> {
         self.leaves.clone()
+    }
+
+    /// True if the device has a limit, so that another copy may need the memory.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.copy.memory.limits.contains_key(&*self.copy.device)
     }
 
     /// Names the copy.

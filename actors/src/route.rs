@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use lockstep_engine::infer::job::{Graph, Job, NextSteps, StepReport};
 use lockstep_engine::time::Timestamp;
 
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Refused};
 use crate::message::{BatchMessage, PublishMessage};
 use crate::stage_actor::Outbox;
 
@@ -83,6 +83,24 @@ impl Onward {
         if !self.finished.is_empty() {
             out.send(&routes.publish, PublishMessage::Finished(self.finished));
         }
+    }
+
+    /// Sends the jobs for which there is a place now. Returns the others; none if all are sent.
+    pub fn try_send(self, routes: &Routes) -> Option<Self> {
+        let mut left = Self::default();
+        for (step, jobs) in self.steps {
+            let Some(link) = routes.step(step) else { continue };
+            if let Err(Refused::Full(BatchMessage::Jobs(jobs))) = link.try_send(BatchMessage::Jobs(jobs)) {
+                left.steps.push((step, jobs));
+            }
+        }
+        if !self.finished.is_empty()
+            && let Err(Refused::Full(PublishMessage::Finished(jobs))) =
+                routes.publish.try_send(PublishMessage::Finished(self.finished))
+        {
+            left.finished = jobs;
+        }
+        (!left.steps.is_empty() || !left.finished.is_empty()).then_some(left)
     }
 
     /// Sends all jobs from a thread that runs no actors, and waits for full mailboxes.

@@ -86,17 +86,17 @@ impl InstancePool {
         telemetry::instances::count(&self.parts.runtime.id, self.len());
     }
 
-    /// Creates an instance with the lowest free number.
-    fn make(&mut self, orders: Receiver<Order>) -> Arc<dyn InstanceHandle> {
+    /// Creates an instance with the lowest free number. Only the first ones may wait with their model for a bundle.
+    fn make(&mut self, may_wait: bool, orders: Receiver<Order>) -> Arc<dyn InstanceHandle> {
         let number = (0..).find(|number| !self.numbers.contains(number)).unwrap_or_default();
         self.numbers.insert(number);
-        (self.parts.make)(number, orders)
+        (self.parts.make)(number, may_wait, orders)
     }
 
     /// Starts an instance that the pipeline begins with.
     pub(super) fn first(&mut self, orders: Receiver<Order>) -> std::io::Result<FirstInstance> {
         let (report, loaded) = crossbeam_channel::bounded(1);
-        let instance = self.make(orders);
+        let instance = self.make(true, orders);
         self.parts.failures.starting(instance.name());
         instance.start(Box::new(move |outcome| {
             let _ = report.send(outcome);
@@ -126,7 +126,7 @@ impl InstancePool {
         now: Timestamp,
         out: &mut Outbox<BatchMessage>,
     ) {
-        let instance = self.make(orders);
+        let instance = self.make(false, orders);
         let (report, loaded) = oneshot::channel();
         let started = instance.start(Box::new(move |outcome| {
             let _ = report.send(outcome.map_err(LoadError::Model));

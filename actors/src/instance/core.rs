@@ -28,6 +28,8 @@ pub struct InstanceParts {
     pub runtime: Arc<UnitRuntime>,
     /// The number of the instance within its step.
     pub number: usize,
+    /// True if the model loads when a bundle needs it. An instance that is added later loads before it takes batches.
+    pub is_lazy: bool,
     /// The runtime of its model.
     pub backend: Arc<dyn Backend>,
     /// The runtime of the fallback model, if there is one.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_backend::{BackendError, named};
+use lockstep_engine::models::Need;
 use lockstep_engine::telemetry;
 use lockstep_engine::telemetry::models::Unload;
 use lockstep_engine::time::Timestamp;
@@ -12,9 +13,13 @@ use super::core::{Instance, StayEvents, Task};
 use super::models::{CopyAccount, Models, Runner};
 use crate::memory::resident;
 use crate::model_memory::Acquired;
+use crate::route::Onward;
 
 /// The pause before a fallback that could not be loaded is tried again.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
+
+/// The interval of tries to send to a full mailbox while another copy may need the memory.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// The readiness of a model to run.
 pub(super) enum Ready {
@@ -61,27 +66,34 @@ impl ModelHolder {
         }
     }
 
-    /// Loads the model that is to run, if it is not in memory.
+    /// Loads the model ahead of the first bundle.
+    pub(super) fn load_ahead(&mut self) -> Ready {
+        self.load(|instance| instance.must_end())
+    }
+
+    /// Loads the model that is to run, if it is not in memory. Even an instance that must end runs the batch that it has.
     pub(super) fn ready(&mut self, runner: Runner) -> Ready {
         match &self.models {
             Some(models) if runner == Runner::Fallback || models.own.is_some() => Ready::Yes,
             // The fallback runs alone, and a probe asks for the step's own model.
             Some(_) => {
                 self.unload(Unload::Ended);
-                self.load()
+                self.load(|_| false)
             }
-            None => self.load(),
+            None => self.load(|_| false),
         }
     }
 
     /// Waits for memory and loads the models.
-    pub(super) fn load(&mut self) -> Ready {
+    fn load(&mut self, must_end: impl Fn(&Instance) -> bool) -> Ready {
         let parts = &self.instance.parts;
         let runtime = &parts.runtime;
         let footprint = &runtime.footprint;
-        let acquired = parts
-            .memory
-            .acquire(&footprint.device, footprint.need, &parts.notify, || self.instance.must_end());
+        // Copies beyond the configured ones may leave, so that they never keep another model out.
+        let is_pinned = footprint.need.is_pinned && parts.number < runtime.spec().instances;
+        let need = Need { is_pinned, ..footprint.need };
+        let acquired =
+            parts.memory.acquire(&footprint.device, need, &parts.notify, || must_end(&self.instance));
         let memory = match acquired {
             Acquired::Admitted(memory) => memory,
             Acquired::Ended => return Ready::Ended,
@@ -122,6 +134,31 @@ impl ModelHolder {
             telemetry::models::unload_memory(&self.instance.parts.runtime.id, bytes);
         }
         tracing::info!(instance = self.instance.name, why = why.as_str(), freed, "model unloaded");
+    }
+
+    /// Releases the models if another copy needs their memory.
+    pub(super) fn give_way(&mut self) {
+        let is_evicted =
+            self.models.as_ref().is_some_and(|models| models.account.memory.leaves().try_recv().is_ok());
+        if is_evicted {
+            self.unload(Unload::Evicted);
+        }
+    }
+
+    /// Sends jobs on, and waits for full mailboxes. The step that fills one may wait for the memory of these models, so they
+    /// leave meanwhile if they are asked to.
+    pub(super) fn send(&mut self, mut onward: Onward) {
+        let instance = self.instance.clone();
+        let routes = &instance.parts.routes;
+        while let Some(models) = self.models.as_ref().filter(|models| models.account.memory.is_limited()) {
+            let leaves = models.account.memory.leaves();
+            let Some(left) = onward.try_send(routes) else { return };
+            onward = left;
+            if leaves.recv_timeout(TRY_AGAIN).is_ok() {
+                self.unload(Unload::Evicted);
+            }
+        }
+        onward.send_blocking(routes);
     }
 
     /// Opens the breaker, since the model cannot be loaded.

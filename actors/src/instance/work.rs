@@ -28,7 +28,7 @@ pub(super) struct BatchRun {
     slot: Option<OwnedSemaphorePermit>,
     pub(super) remaining: Remaining,
     /// The number of times that the device was lost during this batch.
-    pub(super) losses: u32,
+    losses: u32,
 }
 
 impl BatchRun {
@@ -108,6 +108,12 @@ impl BatchRun {
         let failed = StepOutcome::Failed(StepFailure { fault, culprit: None });
         let now = Timestamp::now();
         self.report(row, |_| failed, (now, now), (runtime.index(), graph), onward);
+    }
+
+    /// Counts a lost device. Returns true if it was lost before during this batch.
+    pub(super) fn lost_again(&mut self) -> bool {
+        self.losses += 1;
+        self.losses > 1
     }
 
     /// Releases the slot when no row is left, so that the next batch can be cut while the results of this one are being sent.

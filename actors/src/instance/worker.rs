@@ -84,9 +84,9 @@ impl Worker {
         let lived = catch_unwind(AssertUnwindSafe(|| {
             let mut in_flight = self.instance.slot.lock().take(self.generation)?;
             // A thread that replaces another goes on with its work at once.
-            let is_lazy = loaded.is_some() && self.parts().runtime.unit.residency.is_lazy;
+            let is_lazy = loaded.is_some() && self.parts().is_lazy;
             let mut models = ModelHolder::new(&self.instance, self.generation);
-            let first = if is_lazy { Ready::Yes } else { models.load() };
+            let first = if is_lazy { Ready::Yes } else { models.load_ahead() };
             let device = models.device().map(str::to_owned);
             match (first, loaded) {
                 (Ready::Yes, loaded) => {
@@ -180,7 +180,7 @@ impl Worker {
         models: &mut ModelHolder,
     ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
         if let Some(why) = in_flight.hung.take()
-            && self.blame(&mut in_flight, Runner::Model, &why)
+            && self.blame(&mut in_flight, models, Runner::Model, &why)
         {
             return Err((Some(in_flight), Leave::Failed(why)));
         }
@@ -188,7 +188,7 @@ impl Worker {
             match models.next_task() {
                 Task::End => return Err((Some(in_flight), Leave::Ended)),
                 Task::Load => {
-                    if let Ready::Failed(error) = models.load() {
+                    if let Ready::Failed(error) = models.load_ahead() {
                         models.load_failed(&error);
                     }
                 }
@@ -209,7 +209,9 @@ impl Worker {
                 in_flight.work = None;
                 return Ok(in_flight);
             }
-            let Some(runner) = self.admitted(work) else { return Err((Some(in_flight), Leave::Ended)) };
+            let Some(runner) = self.admitted(work, models) else {
+                return Err((Some(in_flight), Leave::Ended));
+            };
             if work.remaining.next().is_none() {
                 continue;
             }
@@ -228,7 +230,7 @@ impl Worker {
 
     /// Waits until the breaker permits a call, or chooses the fallback model, or fails the batch, as `on_open_circuit` says.
     /// Returns `None` if the pipeline ends.
-    fn admitted(&self, work: &mut BatchRun) -> Option<Runner> {
+    fn admitted(&self, work: &mut BatchRun, models: &mut ModelHolder) -> Option<Runner> {
         let runtime = &self.parts().runtime;
         loop {
             let count = self.parts().notify.count();
@@ -251,13 +253,14 @@ impl Worker {
                         work.fail(row, &why, 0, (runtime, &self.parts().routes.graph), &mut onward);
                     }
                     work.release_if_done();
-                    onward.send_blocking(&self.parts().routes);
+                    models.send(onward);
                     return Some(Runner::Model);
                 }
                 OnOpenCircuit::Wait => {
                     if !self.parts().notify.wait(count, Instant::now() + until.since(now)) {
                         return None;
                     }
+                    models.give_way();
                 }
             }
         }
@@ -267,10 +270,10 @@ impl Worker {
     fn run_part(
         &self,
         mut in_flight: Box<InFlight>,
-        models: &mut ModelHolder,
+        holder: &mut ModelHolder,
         runner: Runner,
     ) -> Result<Box<InFlight>, (Option<Box<InFlight>>, Leave)> {
-        let Some(models) = models.get() else { return Ok(in_flight) };
+        let Some(models) = holder.get() else { return Ok(in_flight) };
         let InFlight { work: Some(work), state, .. } = &mut *in_flight else { return Ok(in_flight) };
         let Some(rows) = work.remaining.next() else { return Ok(in_flight) };
         let runtime = &self.parts().runtime;
@@ -307,7 +310,8 @@ impl Worker {
         }
         let why = match outcome {
             Ok(outputs) => {
-                self.succeeded(&mut in_flight, runner, outputs, started_at);
+                let onward = self.succeeded(&mut in_flight, runner, outputs, started_at);
+                holder.send(onward);
                 return Ok(in_flight);
             }
             Err(Failed::OutOfMemory(why)) if rows.len() > 1 => {
@@ -320,37 +324,37 @@ impl Worker {
             }
             Err(Failed::Device(why)) => {
                 // A first loss may be chance. A second one with the same batch points to the batch.
-                let again = in_flight.work.as_mut().is_some_and(|work| {
-                    work.losses += 1;
-                    work.losses > 1
-                });
-                if again {
-                    self.blame(&mut in_flight, runner, &why);
+                if in_flight.work.as_mut().is_some_and(BatchRun::lost_again) {
+                    self.blame(&mut in_flight, holder, runner, &why);
                 }
                 return Err((Some(in_flight), Leave::Failed(why)));
             }
             Err(Failed::Panicked(why)) => {
-                let opened = self.blame(&mut in_flight, runner, &why);
-                let leave = if opened { Leave::Failed(why) } else { Leave::Reload(why) };
+                let leave = match self.blame(&mut in_flight, holder, runner, &why) {
+                    true => Leave::Failed(why),
+                    false => Leave::Reload(why),
+                };
                 return Err((Some(in_flight), leave));
             }
             Err(Failed::Batch(why) | Failed::OutOfMemory(why)) => why,
         };
-        if self.blame(&mut in_flight, runner, &why) {
+        if self.blame(&mut in_flight, holder, runner, &why) {
             return Err((Some(in_flight), Leave::Failed(why)));
         }
         Ok(in_flight)
     }
 
+    /// Returns the jobs of a part that ran, for their next steps.
     fn succeeded(
         &self,
         in_flight: &mut InFlight,
         runner: Runner,
         outputs: Vec<StepOutput>,
         started_at: Timestamp,
-    ) {
-        let InFlight { work: Some(work), state, .. } = in_flight else { return };
-        let Some(rows) = work.remaining.next() else { return };
+    ) -> Onward {
+        let mut onward = Onward::default();
+        let InFlight { work: Some(work), state, .. } = in_flight else { return onward };
+        let Some(rows) = work.remaining.next() else { return onward };
         let runtime = &self.parts().runtime;
         if runtime.spec().is_stateful() {
             let streams: Vec<(&StreamKey, u32)> =
@@ -364,16 +368,15 @@ impl Worker {
         }
         let times = (started_at, Timestamp::now());
         let of = (runtime.index(), &*self.parts().routes.graph);
-        let mut onward = Onward::default();
         for (row, output) in rows.zip(outputs) {
             work.report(row, |placement| StepOutcome::Done { output, placement }, times, of, &mut onward);
         }
-        onward.send_blocking(&self.parts().routes);
+        onward
     }
 
     /// Handles a failed part of a batch: splits it, tries it again or gives it up. Returns true if the model has failed so often
     /// in a row that it has to be loaded again.
-    fn blame(&self, in_flight: &mut InFlight, runner: Runner, why: &str) -> bool {
+    fn blame(&self, in_flight: &mut InFlight, models: &mut ModelHolder, runner: Runner, why: &str) -> bool {
         let runtime = &self.parts().runtime;
         let tries = runtime.spec().care.tries;
         let Some(work) = &mut in_flight.work else { return false };
@@ -381,18 +384,19 @@ impl Worker {
         tracing::error!(step = self.step(), size, why, "batch failed");
         let (now, mut is_for_good) = (Timestamp::now(), false);
         match work.remaining.failed() {
-            AfterFailure::Split => telemetry::batch_split(&self.parts().runtime.id, "failure"),
+            AfterFailure::Split => telemetry::batch_split(&runtime.id, "failure"),
             AfterFailure::Again => {}
             AfterFailure::Poison(row) => {
                 is_for_good = true;
                 work.release_if_done();
                 let mut onward = Onward::default();
                 work.fail(row, why, tries, (runtime, &self.parts().routes.graph), &mut onward);
-                onward.send_blocking(&self.parts().routes);
+                models.send(onward);
             }
         }
-        let opened =
-            runner == Runner::Model && runtime.failed(is_for_good, now, self.parts().failures.status());
-        opened && runtime.spec().care.on_open_circuit == OnOpenCircuit::Wait
+        let status = self.parts().failures.status();
+        runner == Runner::Model
+            && runtime.failed(is_for_good, now, status)
+            && runtime.spec().care.on_open_circuit == OnOpenCircuit::Wait
     }
 }

@@ -97,10 +97,11 @@ struct InstanceSource {
 impl InstanceSource {
     /// Returns the function that creates an instance of the step.
     fn into_make(self) -> MakeInstance {
-        Box::new(move |number, orders| {
+        Box::new(move |number, may_wait, orders| {
             let parts = InstanceParts {
                 runtime: self.runtime.clone(),
                 number,
+                is_lazy: may_wait && self.runtime.unit.residency.is_lazy,
                 backend: self.backend.clone(),
                 fallback: self.fallback.clone(),
                 orders,

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::world::{Running, World, counting_pipeline, first_value, millis, pipeline, record};
 use lockstep_actors::{PipelineEnd, PipelineError};
-use lockstep_engine::infer::step::OnOpenCircuit;
+use lockstep_engine::infer::step::{Binding, OnMissing, OnOpenCircuit};
 use lockstep_engine::infer::unit::ModelUnit;
 use lockstep_engine::pipeline::Pipeline;
 use lockstep_engine::sample::Record;
-use lockstep_engine::supervision::breaker::BreakerPolicy;
+use lockstep_engine::supervision::breaker::{BreakerPolicy, BreakerState};
 use lockstep_engine::supervision::restart::RestartPolicy;
 
 /// A time longer than any test takes.
@@ -136,6 +136,45 @@ fn models_that_do_not_fit_together_take_turns() {
     assert_eq!(results(&world), (0..40).collect::<Vec<_>>());
     assert_eq!(world.most_models.load(Ordering::SeqCst), 1, "100 bytes have place for one copy of 60");
     assert!(world.loads() >= 3);
+}
+
+#[test]
+fn chained_models_take_turns_however_many_bundles_wait() {
+    let world = Arc::new(World::default());
+    let mut pipeline = sharing(&["one", "two"], 100);
+    pipeline.steps[1].bindings = vec![Binding::Output { step: 0, output: 0, missing: OnMissing::Skip }];
+    // More than the mailbox and the queue of the second step take, so the first waits with its results.
+    let running = Running::start_with(world.clone(), records(400), pipeline);
+    stop_after(&world, running, 400);
+    assert_eq!(results(&world), (0..400).collect::<Vec<_>>());
+    assert_eq!(world.most_models.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn instance_that_must_end_runs_the_batch_that_it_has() {
+    let world = Arc::new(World::default());
+    let running = Running::start_with(world.clone(), records(600), sharing(&["one", "two"], 100));
+    for (round, instances) in [3, 1, 4, 1, 2, 1].into_iter().enumerate() {
+        for step in ["one", "two"] {
+            world.status.instances_of(step).override_with(instances);
+        }
+        world.wait_for("results", |world| world.sent_to("results").len() > 40 * round);
+    }
+    stop_after(&world, running, 600);
+    assert_eq!(results(&world), (0..600).collect::<Vec<_>>());
+}
+
+#[test]
+fn further_copies_of_a_pinned_model_keep_no_other_model_out() {
+    let world = Arc::new(World::default());
+    let mut pipeline = sharing(&["one", "two"], 120);
+    pipeline.steps[0].unit.residency.is_pinned = true;
+    let running = Running::start_with(world.clone(), records(400), pipeline);
+    world.status.instances_of("one").override_with(3);
+    stop_after(&world, running, 400);
+    assert_eq!(results(&world), (0..400).collect::<Vec<_>>());
+    let breakers = world.status.breakers();
+    assert!(breakers.values().all(|breaker| breaker.state == BreakerState::Closed), "{breakers:?}");
 }
 
 #[test]

@@ -267,7 +267,8 @@ fn views(outputs: &[OutputView]) -> Vec<LabelledView> {
 fn parts(world: &Arc<World>, records: Vec<Record>, pipeline: Pipeline, number: usize) -> PipelineParts {
     let (of_source, of_sink) = (world.clone(), world.clone());
     let is_transactional = pipeline.delivery.guarantee == Guarantee::ExactlyOnce;
-    let limits = || ModelMemory::new(pipeline.limits.model_memory.clone());
+    let limits =
+        || ModelMemory::with_least_stay(pipeline.limits.model_memory.clone(), Duration::from_millis(2));
     let model_memory = world.model_memory.get_or_init(limits).clone();
     PipelineParts {
         views: pipeline.steps.iter().map(|step| views(&step.outputs)).collect(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The least time that a copy stays, however short its load was.
+/// The usual least time that a copy stays, however short its load was.
 pub const LEAST_STAY: Duration = Duration::from_secs(1);
 
 /// A copy of a model that has asked for memory. Numbers are never used again.
@@ -102,12 +102,14 @@ pub struct Residency {
     copies: BTreeMap<CopyId, Copy>,
     waiting: VecDeque<CopyId>,
     asked: u64,
+    /// The least time that a copy stays.
+    least_stay: Duration,
 }
 
 impl Residency {
-    /// An empty device with a limit in bytes.
-    pub fn new(limit: Option<u64>) -> Self {
-        Self { limit, ..Self::default() }
+    /// An empty device with a limit in bytes. A copy stays at least for `least_stay`.
+    pub fn new(limit: Option<u64>, least_stay: Duration) -> Self {
+        Self { limit, least_stay, ..Self::default() }
     }
 
     /// Adds a copy that waits for memory. [`Residency::decide`] admits or refuses it.
@@ -122,7 +124,7 @@ impl Residency {
     /// Notes that a copy has loaded in this time, and is ready.
     pub fn loaded(&mut self, id: CopyId, took: Duration, now: Timestamp) {
         if let Some(copy) = self.copies.get_mut(&id).filter(|copy| copy.phase == CopyPhase::Loading) {
-            let stays_until = now.after((took * 2).max(LEAST_STAY));
+            let stays_until = now.after((took * 2).max(self.least_stay));
             copy.phase = CopyPhase::Ready { used_at: now, stays_until };
         }
     }

@@ -25,7 +25,7 @@ fn load(residency: &mut Residency, need: Need, now: i64) -> CopyId {
 
 #[test]
 fn residency_without_a_limit_admits_all() {
-    let mut residency = Residency::new(None);
+    let mut residency = Residency::new(None, LEAST_STAY);
     let ids: Vec<CopyId> = (0..9).map(|_| residency.ask(need(1 << 20))).collect();
     let decision = residency.decide(at(0));
     assert_eq!(decision, MemoryDecision { admitted: ids, ..MemoryDecision::default() });
@@ -33,7 +33,7 @@ fn residency_without_a_limit_admits_all() {
 
 #[test]
 fn residency_evicts_the_least_recently_used() {
-    let mut residency = Residency::new(Some(100 * MIB));
+    let mut residency = Residency::new(Some(100 * MIB), LEAST_STAY);
     let a = load(&mut residency, need(40), 0);
     let b = load(&mut residency, need(40), 0);
     residency.used(b, at(2_000));
@@ -48,7 +48,7 @@ fn residency_evicts_the_least_recently_used() {
 
 #[test]
 fn copy_stays_twice_as_long_as_its_load_took() {
-    let mut residency = Residency::new(Some(100 * MIB));
+    let mut residency = Residency::new(Some(100 * MIB), LEAST_STAY);
     let slow = residency.ask(need(60));
     residency.decide(at(0));
     residency.loaded(slow, ms(5_000), at(5_000));
@@ -65,7 +65,7 @@ fn copy_stays_twice_as_long_as_its_load_took() {
 
 #[test]
 fn small_copy_does_not_overtake_a_large_one() {
-    let mut residency = Residency::new(Some(100 * MIB));
+    let mut residency = Residency::new(Some(100 * MIB), LEAST_STAY);
     let a = load(&mut residency, need(50), 0);
     let large = residency.ask(need(100));
     let small = residency.ask(need(10));
@@ -79,7 +79,7 @@ fn small_copy_does_not_overtake_a_large_one() {
 
 #[test]
 fn pinned_copies_never_leave() {
-    let mut residency = Residency::new(Some(100 * MIB));
+    let mut residency = Residency::new(Some(100 * MIB), LEAST_STAY);
     load(&mut residency, pinned(60), 0);
     let b = load(&mut residency, need(40), 0);
     let (too_large, fits) = (residency.ask(need(41)), residency.ask(need(40)));
@@ -92,7 +92,7 @@ fn pinned_copies_never_leave() {
 
 #[test]
 fn memory_of_a_hung_thread_counts_and_nobody_waits_for_it() {
-    let mut residency = Residency::new(Some(100 * MIB));
+    let mut residency = Residency::new(Some(100 * MIB), LEAST_STAY);
     let hung = load(&mut residency, need(60), 0);
     let other = load(&mut residency, need(40), 0);
     residency.lost(hung);
@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn residency_decides_as_defined(acts in acts()) {
         let limit = 100 * MIB;
-        let (mut residency, mut known, mut now) = (Residency::new(Some(limit)), Vec::<Known>::new(), 0i64);
+        let (mut residency, mut known, mut now) = (Residency::new(Some(limit), LEAST_STAY), Vec::<Known>::new(), 0i64);
         for act in acts {
             let place = |which: usize, phases: &[&str], known: &[Known]| {
                 let of: Vec<usize> = (0..known.len()).filter(|at| phases.contains(&known[*at].phase)).collect();
@@ -231,7 +231,7 @@ proptest! {
     /// Copies that are all in use take turns: each that asks is admitted in the end, if those who are asked to leave do.
     #[test]
     fn residency_starves_no_copy(needs in prop::collection::vec(1u64..=100, 1..12)) {
-        let mut residency = Residency::new(Some(100 * MIB));
+        let mut residency = Residency::new(Some(100 * MIB), LEAST_STAY);
         let ids: Vec<CopyId> = needs.iter().map(|mib| residency.ask(need(*mib))).collect();
         let (mut now, mut admitted) = (0, Vec::new());
         while admitted.len() < ids.len() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lockstep_actors::status::BreakerHealth;
 use lockstep_actors::{
     ModelMemory, Observer, PipelineEnd, PipelineError, PipelineParts, SharedObserver, StartError, Status,
     Stop,
@@ -19,6 +20,7 @@ use lockstep_engine::ingest::source::SourceControl;
 use lockstep_engine::ingest::until::EndOffsets;
 use lockstep_engine::pipeline::{Guarantee, Pipeline};
 use lockstep_engine::publish::sink::GuaranteedSink;
+use lockstep_engine::supervision::breaker::BreakerState;
 use lockstep_engine::telemetry;
 use lockstep_http::{Changes, Endpoints, Health, HealthCheck, HttpHandle, HttpServer};
 use lockstep_kafka::Error as KafkaError;
@@ -243,12 +245,16 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
     let conditions = status.conditions();
     let breakers = status.breakers().into_iter();
     let breakers = breakers.map(|(step, breaker)| (step, breaker.state.as_str().into()));
+    let blocked = conditions
+        .first()
+        .map(|condition| format!("cannot {}: {}", condition.work.as_str(), condition.cause))
+        .or_else(|| held_up(status));
     serde_json::json!({
         "pipeline": name,
         "partitions": status.partitions.load(Ordering::Relaxed),
         "bundles_in_flight": status.bundles_in_flight(),
         "results": status.results.load(Ordering::Relaxed),
-        "trouble": conditions.first().map(|condition| format!("cannot {}: {}", condition.work.as_str(), condition.cause)),
+        "trouble": blocked,
         "conditions": conditions.iter().map(shown).collect::<Vec<_>>(),
         "upstream": status.upstream(),
         "failure": status.failure(),
@@ -256,6 +262,15 @@ fn details(name: &str, status: &Status) -> serde_json::Value {
         "instances": instances.collect::<serde_json::Map<_, _>>(),
         "breakers": breakers.collect::<serde_json::Map<String, serde_json::Value>>(),
     })
+}
+
+/// The step whose bundles wait because its circuit breaker is not closed, with the last reason for which its model could not be loaded.
+fn held_up(status: &Status) -> Option<String> {
+    let is_open = |breaker: &BreakerHealth| breaker.holds_up && breaker.state != BreakerState::Closed;
+    let (step, _) = status.breakers().into_iter().find(|(_, breaker)| is_open(breaker))?;
+    let why = status.instances_of(&step).coming().last_error;
+    let why = why.unwrap_or_else(|| "the model has failed too often in a row".to_owned());
+    Some(format!("cannot run step {step}: its circuit breaker is open: {why}"))
 }
 
 /// A condition that blocks work, for people.
@@ -272,8 +287,6 @@ fn shown(condition: &Condition) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_engine::supervision::breaker::BreakerState;
-
     use super::*;
 
     #[test]
@@ -296,6 +309,8 @@ mod tests {
         assert_eq!(shown, r#"{"last_error":"the device is gone","restarts":1,"state":"running"}"#);
         status.set_breaker("faces", BreakerState::Open, true);
         assert_eq!((check().ready, &check().details["breakers"]["faces"]), (false, &"open".into()));
+        let trouble = check().details["trouble"].to_string();
+        assert!(trouble.contains("cannot run step faces: its circuit breaker is open"), "{trouble}");
         status.set_breaker("faces", BreakerState::Open, false);
         assert!(check().ready, "bundles that take the fallback do not wait");
         status.instances_of("faces").override_with(3);

@@ -92,6 +92,11 @@ impl Slot {
         self.in_flight.take()
     }
 
+    /// Closes the slot of an instance whose model could not be loaded at first.
+    pub(super) fn close_unused(&mut self) {
+        (self.occupant, self.is_gone) = (Occupant::Closed, true);
+    }
+
     /// Closes the slot of an instance that must end. Returns the signal to send once the model is released too.
     pub(super) fn clear(&mut self) -> Option<oneshot::Sender<()>> {
         let gone = self.gone.take()?;

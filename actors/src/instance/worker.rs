@@ -97,9 +97,7 @@ impl Worker {
                     }
                 }
                 (Ready::Failed(error), Some(loaded)) => {
-                    let mut slot = self.instance.slot.lock();
-                    (slot.occupant, slot.is_gone) = (Occupant::Closed, true);
-                    drop(slot);
+                    self.instance.slot.lock().close_unused();
                     loaded(Err(error));
                     return None;
                 }

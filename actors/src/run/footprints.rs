@@ -45,6 +45,7 @@ pub fn check_model_memory(pipeline: &Pipeline, backends: &[Arc<dyn Backend>]) ->
         eager: u64,
         pinned: u64,
         largest: u64,
+        steps: Vec<String>,
     }
     let mut sums: BTreeMap<Arc<str>, Sum> = BTreeMap::new();
     for step in &pipeline.steps {
@@ -59,13 +60,16 @@ pub fn check_model_memory(pipeline: &Pipeline, backends: &[Arc<dyn Backend>]) ->
         } else {
             sum.largest = sum.largest.max(need.bytes);
         }
+        let copies = if step.instances > 1 { format!("{} times ", step.instances) } else { String::new() };
+        let pinned = if need.is_pinned { ", pinned" } else { "" };
+        sum.steps.push(format!("{} {copies}{} bytes{pinned}", step.name, need.bytes));
     }
     let limits = pipeline.limits.model_memory.iter();
     let wrong: Vec<String> = limits
         .filter_map(|(device, limit)| {
-            let Sum { eager, pinned, largest } = sums.get(&**device)?;
+            let Sum { eager, pinned, largest, steps } = sums.get(&**device)?;
             let why = plan(*limit, *eager, *pinned, *largest).err()?;
-            Some(format!("limits.model_memory.{device}: {why}"))
+            Some(format!("limits.model_memory.{device}: {why} (steps: {})", steps.join(", ")))
         })
         .collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }

@@ -252,10 +252,15 @@ pub fn plan(limit: u64, eager: u64, pinned: u64, largest: u64) -> Result<(), Str
              load = \"lazy\", or raise the limit"
         ));
     }
-    if pinned.saturating_add(largest) > limit {
+    if pinned > 0 && pinned.saturating_add(largest) > limit {
         return Err(format!(
             "the pinned models need {pinned} bytes and the largest of the others {largest} bytes, but limits.model_memory is {limit} \
              bytes; pin fewer models, or raise the limit"
+        ));
+    }
+    if largest > limit {
+        return Err(format!(
+            "a copy needs {largest} bytes, with its fallback if it has one, but limits.model_memory is {limit} bytes; raise the limit"
         ));
     }
     Ok(())

@@ -112,6 +112,7 @@ fn memory_of_a_hung_thread_counts_and_nobody_waits_for_it() {
 fn plan_refuses_what_can_never_fit() {
     assert_eq!(plan(100, 100, 60, 40), Ok(()));
     assert!(plan(100, 101, 0, 0).unwrap_err().contains("need 101 bytes, but limits.model_memory is 100"));
+    assert!(plan(100, 0, 0, 101).unwrap_err().contains("a copy needs 101 bytes"));
     assert!(plan(100, 60, 60, 41).unwrap_err().contains("largest of the others 41 bytes"));
 }
 

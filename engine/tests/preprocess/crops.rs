@@ -202,13 +202,22 @@ fn fitted_crop_keeps_the_proportions_of_its_box() {
     assert_eq!(lines, [[9; 5], [255; 5], [255; 5], [9; 5]].concat());
 }
 
+/// The image is a dot in these crops. The memory that they announce is that of the image.
 #[test]
-fn crop_that_needs_too_much_memory_is_refused() {
-    let spec = ImageSpec { max_pixels: 10_000, ..crop_spec(4, 4) };
-    let scene = (Media::Png, golden("scene.png"));
-    let made = crops(spec, scene, &[detection([-5e6, 0.0, 5e6, 10.0])]).expect("decodes").pop().expect("one");
-    let fault = made.expect_err("too large").fault;
-    assert!(fault.reason == Reason::DecodedTooLarge && fault.message.contains("max_pixels"), "{fault}");
+fn crop_far_beyond_the_image_costs_no_more_than_the_image() {
+    let scene = || (Media::Png, golden("scene.png"));
+    let boxes = [[-5e8, -5e8, 5e8, 5e8], [-5e6, 0.0, 5e6, 10.0], [-9e5, -7e5, 60.0, 40.0]].map(detection);
+    let preprocessor = Preprocessor::new(&Preprocess::Image(crop_spec(16, 12))).expect("settings");
+    let (media, payload) = scene();
+    let input = part(vec![sample(media, payload, 0)]);
+    let whole = preprocessor.crops_memory(&input, &[&detection([0.0, 0.0, 9.0, 9.0])]).expect("decodes");
+    let needed = preprocessor.crops_memory(&input, &boxes.each_ref()).expect("decodes");
+    assert!(needed < 2 * whole, "{needed} {whole}");
+    let many: Vec<Detection> = boxes.iter().cycle().take(300).cloned().collect();
+    for made in crops(crop_spec(16, 12), scene(), &many).expect("decodes") {
+        let (row, _) = made.expect("it shows the image");
+        assert!(row.iter().filter(|value| **value == 9).count() > row.len() / 2);
+    }
 }
 
 #[test]

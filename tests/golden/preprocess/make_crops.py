@@ -100,6 +100,21 @@ for name, image in (("scene.png", scene), ("gray.jpg", gray)):
             pixels += np.asarray(made).tobytes()
             cases.append(dict(image=name, box=box, margin=margin, aspect=aspect, filter=kind, size=target, fill=FILL))
 
+# Regions that are far larger than the image, so that it is a few pixels of the row.
+far = [
+    ([-900.5, -700.0, 1000.0, 800.25], "bilinear", (24, 18)),
+    ([-900.5, -700.0, 1000.0, 800.25], "bicubic", (19, 27)),
+    ([-3000.0, -20.0, 80.0, 3060.0], "bilinear", (40, 50)),
+    ([-700.0, -300.0, 60.0, 50.0], "bicubic", (64, 48)),
+    ([-700.3, -300.1, 60.2, 50.6], "nearest", (33, 65)),
+    ([-2.0, -3000.0, 70.0, 3000.0], "bilinear", (16, 3)),
+]
+for name, image in (("scene.png", scene), ("gray.jpg", gray)):
+    for box, kind, target in far:
+        made = crop(image, box, 0.0, "keep", kind, target)
+        pixels += np.asarray(made).tobytes()
+        cases.append(dict(image=name, box=box, margin=0.0, aspect="keep", filter=kind, size=target, fill=FILL))
+
 # Five points of a face for 112 x 112 pixels, as recognisers of faces take them.
 FACE = [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 

@@ -1,23 +1,23 @@
 //! Rows that show detections: the image is decoded once, and each row takes its own part of it.
 
 use super::decode::{self, ImageHeader};
+use super::edge::EdgeScratch;
 use super::geometry::Geometry;
 use super::pixels::DecodedImage;
-use super::region::{CanvasBounds, around};
+use super::region::{around, is_inside};
 use super::similarity::Similarity;
 use super::{ImagePlan, ImageScratch, orient};
 use crate::fault::{Fault, Reason, StageKind};
 use crate::preprocess::detection::Detection;
-use crate::preprocess::fault::too_large;
 use crate::preprocess::placement::Placement;
 use crate::preprocess::row::RowMut;
-use crate::preprocess::spec::{Filter, ImageRegion, Resize};
+use crate::preprocess::spec::{ImageRegion, Resize};
 use crate::sample::Sample;
 
 /// The part of an image for one row.
 enum ImagePart {
     /// A rectangle.
-    Region(Geometry, Option<CanvasBounds>),
+    Region(Geometry),
     /// A rectangle that may be turned.
     Aligned(Similarity),
 }
@@ -37,14 +37,11 @@ impl ImagePlan {
         let (seen, size) = self.seen(sample)?;
         let (width, height) = (u64::from(self.width), u64::from(self.height));
         let bytes = |detection: &&Detection| match self.part(detection, size) {
-            Ok(ImagePart::Region(geometry, canvas)) => {
+            Ok(ImagePart::Region(geometry)) if is_inside(geometry.source, size) => {
                 let [width, rows] = geometry.inner.map(u64::from);
-                let (canvas, lines) = canvas.map_or((0, u64::from(size.1)), |bounds| {
-                    let (width, height) = bounds.size();
-                    (width * height * 3, height)
-                });
-                canvas + width * 3 * (lines + rows)
+                width * 3 * (u64::from(size.1) + rows)
             }
+            Ok(ImagePart::Region(geometry)) => EdgeScratch::bytes(size, geometry.inner),
             Ok(ImagePart::Aligned(_)) => width * height * 3,
             // Its row will tell.
             Err(_) => 0,
@@ -62,21 +59,20 @@ impl ImagePlan {
         crops: Vec<(RowMut<'_>, &Detection)>,
         scratch: &mut ImageScratch,
     ) -> Result<Vec<Result<Option<Placement>, Fault>>, Fault> {
-        let ImageScratch { decoded, turned, canvas, resized, resizer } = scratch;
+        let ImageScratch { decoded, turned, edge, resized, resizer } = scratch;
         let (seen, _) = self.seen(sample)?;
         let image = self.decoded(sample, &seen, 1, decoded, turned)?;
         let crop = |(row, detection): (RowMut<'_>, &Detection)| match self.part(detection, image.size)? {
-            ImagePart::Region(geometry, bounds) => {
-                let (from, region) = match bounds {
-                    None => (image, geometry.source),
-                    Some(bounds) => (bounds.paint(image, self.fill(), canvas), bounds.place(geometry.source)),
-                };
-                let pixels = if geometry.is_identity() {
-                    image.pixels
+            ImagePart::Region(geometry) => {
+                let (region, inner) = (geometry.source, geometry.inner);
+                let DecodedImage { pixels, channels, .. } = if geometry.is_identity() {
+                    image
+                } else if is_inside(region, image.size) {
+                    DecodedImage { pixels: self.resized(image, region, inner, resized, resizer)?, ..image }
                 } else {
-                    self.resized(from, region, geometry.inner, resized, resizer)?
+                    edge.resize(image, region, inner, (self.filter(), self.fill()), resized)
                 };
-                self.lay_out(pixels, from.channels, &geometry, row);
+                self.lay_out(pixels, channels, &geometry, row);
                 Ok(Some(geometry.placement))
             }
             ImagePart::Aligned(similarity) => {
@@ -104,18 +100,7 @@ impl ImagePlan {
             ImageRegion::Crop(spec) => {
                 let region = around(spec, detection.corners, size, target).map_err(unusable)?;
                 let fits = matches!(self.resize, Resize::Fit { .. });
-                let geometry = Geometry::of_region(region, fits, size, target);
-                let support = if self.filter() == Filter::Bicubic { 2.0 } else { 1.0 };
-                let canvas = CanvasBounds::of(region, geometry.inner, support, size);
-                let pixels = canvas.map_or(0, |bounds| bounds.size().0.saturating_mul(bounds.size().1));
-                if pixels > self.bounds.max_pixels {
-                    return Err(too_large(format!(
-                        "its crop reaches so far beyond the image that it has {pixels} pixels; at most {} are taken \
-                         (max_pixels)",
-                        self.bounds.max_pixels
-                    )));
-                }
-                Ok(ImagePart::Region(geometry, canvas))
+                Ok(ImagePart::Region(Geometry::of_region(region, fits, size, target)))
             }
             ImageRegion::Aligned(spec) => {
                 Similarity::fit(&detection.landmarks, &spec.points).map(ImagePart::Aligned).map_err(unusable)

@@ -8,6 +8,7 @@
 
 mod crops;
 mod decode;
+mod edge;
 mod geometry;
 mod jpeg;
 mod orient;
@@ -20,6 +21,7 @@ use ::image::metadata::Orientation;
 use fast_image_resize as fir;
 
 use self::decode::{DecodeLimits, ImageHeader};
+use self::edge::EdgeScratch;
 use self::geometry::Geometry;
 use self::pixels::{Channels, DecodedImage};
 use super::fault::undecodable;
@@ -35,7 +37,7 @@ use crate::sample::Sample;
 pub(super) struct ImageScratch {
     decoded: Vec<u8>,
     turned: Vec<u8>,
-    canvas: Vec<u8>,
+    edge: EdgeScratch,
     resized: Vec<u8>,
     resizer: fir::Resizer,
 }
@@ -46,10 +48,13 @@ impl ImageScratch {
 
     /// Frees the memory of large images, which the byte budget would no longer count.
     pub(super) fn trim(&mut self) {
-        for buffer in [&mut self.decoded, &mut self.turned, &mut self.canvas, &mut self.resized] {
+        for buffer in [&mut self.decoded, &mut self.turned, &mut self.resized] {
             if buffer.capacity() > Self::KEPT {
                 *buffer = Vec::new();
             }
+        }
+        if self.edge.held() > Self::KEPT {
+            self.edge = EdgeScratch::default();
         }
         if self.resizer.size_of_internal_buffers() > Self::KEPT {
             self.resizer.reset_internal_buffers();

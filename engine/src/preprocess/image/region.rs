@@ -1,7 +1,6 @@
-//! The region of an image that shows one detection, and the canvas for a region that crosses the image's edge.
+//! The region of an image that shows one detection.
 
 use super::super::spec::{CropAspect, CropSpec};
-use super::pixels::{Channels, DecodedImage};
 
 /// A distance from the image's edge that is rounding, in pixels.
 const ROUNDING: f64 = 1e-6;
@@ -54,80 +53,9 @@ fn snapped(at: f64, end: f64) -> f64 {
     [0.0, end].into_iter().find(|edge| (at - edge).abs() < ROUNDING).unwrap_or(at)
 }
 
-/// The part of the plane that a canvas shows, in pixels of the image: left, top, right and bottom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CanvasBounds([i64; 4]);
-
-impl CanvasBounds {
-    /// The bounds that a filter needs to resize a region to `inner`; none if the region is within an image of `size`.
-    /// `support` is the reach of the filter where it does not shrink.
-    pub(super) fn of(region: [f64; 4], inner: [u32; 2], support: f64, size: (u32, u32)) -> Option<Self> {
-        let [left, top, width, height] = region;
-        let (right, bottom) = (left + width, top + height);
-        if left >= 0.0 && top >= 0.0 && right <= f64::from(size.0) && bottom <= f64::from(size.1) {
-            return None;
-        }
-        let reach = |length: f64, to: u32| support * (length / f64::from(to)).max(1.0) + 1.0;
-        let (across, down) = (reach(width, inner[0]), reach(height, inner[1]));
-        let bounds =
-            [(left - across).floor(), (top - down).floor(), (right + across).ceil(), (bottom + down).ceil()];
-        // The region's edges are bounded.
-        Some(Self(bounds.map(|edge| edge as i64)))
-    }
-
-    pub(super) fn size(&self) -> (u64, u64) {
-        let [left, top, right, bottom] = self.0;
-        ((right - left).unsigned_abs(), (bottom - top).unsigned_abs())
-    }
-
-    /// The region in pixels of the canvas.
-    pub(super) fn place(&self, [left, top, width, height]: [f64; 4]) -> [f64; 4] {
-        [left - self.0[0] as f64, top - self.0[1] as f64, width, height]
-    }
-
-    /// Writes the canvas: the image where it is, and `fill` elsewhere. A gray image on a gray canvas stays gray.
-    pub(super) fn paint<'a>(
-        &self,
-        image: DecodedImage<'_>,
-        fill: [u8; 3],
-        canvas: &'a mut Vec<u8>,
-    ) -> DecodedImage<'a> {
-        let is_gray = image.channels == Channels::Gray && fill[0] == fill[1] && fill[1] == fill[2];
-        let channels = if is_gray { Channels::Gray } else { Channels::Rgb };
-        let (from, to) = (image.channels.count(), channels.count());
-        let (width, height) = self.size();
-        // The caller has bounded the number of pixels.
-        let (width, height) = (width as usize, height as usize);
-        canvas.clear();
-        canvas.reserve_exact(width * height * to);
-        let [left, top, ..] = self.0;
-        let (image_width, image_height) = (i64::from(image.size.0), i64::from(image.size.1));
-        let columns =
-            (-left).clamp(0, width as i64) as usize..(image_width - left).clamp(0, width as i64) as usize;
-        for y in top..top + height as i64 {
-            let line = usize::try_from(y).ok().filter(|_| y < image_height && !columns.is_empty());
-            let line = line.and_then(|y| {
-                let begin =
-                    (y * image.size.0 as usize + usize::try_from(left + columns.start as i64).ok()?) * from;
-                image.pixels.get(begin..begin + columns.len() * from)
-            });
-            let background = |canvas: &mut Vec<u8>, count| {
-                (0..count).for_each(|_| canvas.extend_from_slice(fill.get(..to).unwrap_or_default()));
-            };
-            let Some(line) = line else {
-                background(canvas, width);
-                continue;
-            };
-            background(canvas, columns.start);
-            if from == to {
-                canvas.extend_from_slice(line);
-            } else {
-                line.iter().for_each(|gray| canvas.extend_from_slice(&[*gray; 3]));
-            }
-            background(canvas, width - columns.end);
-        }
-        DecodedImage { pixels: canvas, size: (width as u32, height as u32), channels }
-    }
+/// True if no part of the region is outside of an image of `size`.
+pub(super) fn is_inside([left, top, width, height]: [f64; 4], size: (u32, u32)) -> bool {
+    left >= 0.0 && top >= 0.0 && left + width <= f64::from(size.0) && top + height <= f64::from(size.1)
 }
 
 #[cfg(test)]
@@ -170,22 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn region_at_the_edge_needs_no_canvas() {
+    fn region_that_ends_at_the_edge_is_inside() {
         let third = 100.0 / 3.0;
         let found = region(1.0, CropAspect::Keep, [third, 10.0, 2.0 * third, 20.0]).expect("inside");
-        assert_eq!(CanvasBounds::of(found, [9, 9], 1.0, SIZE), None, "{found:?}");
-        assert!(CanvasBounds::of([-0.5, 0.0, 10.0, 10.0], [9, 9], 1.0, SIZE).is_some());
-    }
-
-    #[test]
-    fn canvas_has_the_image_where_it_is_and_fill_elsewhere() {
-        let pixels: Vec<u8> = (0..6).collect();
-        let image = DecodedImage { pixels: &pixels, size: (3, 2), channels: Channels::Gray };
-        let mut canvas = Vec::new();
-        let painted = CanvasBounds([-1, -1, 2, 3]).paint(image, [9; 3], &mut canvas);
-        assert_eq!((painted.size, painted.channels), ((3, 4), Channels::Gray));
-        assert_eq!(painted.pixels, [9, 9, 9, 9, 0, 1, 9, 3, 4, 9, 9, 9]);
-        let painted = CanvasBounds([2, 1, 4, 2]).paint(image, [7, 8, 9], &mut canvas);
-        assert_eq!((painted.size, painted.pixels), ((2, 1), &[5, 5, 5, 7, 8, 9][..]));
+        assert!(is_inside(found, SIZE), "{found:?}");
+        assert!(!is_inside([-0.5, 0.0, 10.0, 10.0], SIZE));
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lockstep_engine::infer::digest::FileDigest;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel, Optimize};
-use lockstep_engine::infer::manifest::{Description, Manifest, errors_of};
+use lockstep_engine::infer::manifest::{Description, Manifest};
 use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::infer::unit::{ModelUnit, ResidencySpec};
 use lockstep_engine::infer::weights::Weights;
@@ -187,15 +187,7 @@ fn described(
     name: &str,
     version: &str,
 ) -> Result<RepositoryModel, String> {
-    let Description { backend, signature } = describe(&file)?;
-    let errors = errors_of(&signature);
-    if !errors.is_empty() {
-        return Err(format!(
-            "{} cannot be used without a model.toml: {}; write one with `lockstep models init`, and correct it",
-            file.display(),
-            errors.join("; ")
-        ));
-    }
+    let Description { backend, signature } = describe(&file)?.usable_alone(&file)?;
     let (name, version, backend) = (name.to_owned(), version.to_owned(), backend.to_owned());
     Ok(RepositoryModel { name, version, backend, file, sha256: None, weights: None, signature })
 }

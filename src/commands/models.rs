@@ -135,7 +135,7 @@ impl Found {
             }
             Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => {
                 let file = if path.is_dir() { only_model(path)? } else { path.clone() };
-                let told = lockstep_assemble::describe(&file)?;
+                let told = lockstep_assemble::describe(&file)?.usable_alone(&file)?;
                 (told.backend.to_owned(), file, None, None, told.signature)
             }
             Err(error) => return Err(format!("{}: {error}", manifest.display()).into()),
@@ -370,5 +370,16 @@ mod tests {
         assert!(!refused().contains("not exactly one"), "{}", refused());
         std::fs::copy(&shipped, folder.path().join("other.onnx")).expect("copied");
         assert!(refused().contains("not exactly one .onnx file"), "{}", refused());
+    }
+
+    #[test]
+    fn models_check_refuses_what_init_says_to_correct() {
+        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("backends/onnx/tests/faulty");
+        for (name, says) in [("no_batch", "without the batch axis"), ("huge_row", "more than 4 GiB")] {
+            let model = files.join(name).with_extension("onnx");
+            let chosen = ModelChoice { model, extent: Vec::new(), threads: 1, optimize: "none".to_owned() };
+            let error = check(&chosen).expect_err("a faulty file").to_string();
+            assert!(error.contains(says) && error.contains("lockstep models init"), "{error}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The digest of a file.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use lockstep_engine::infer::digest::FileDigest;
 use sha2::{Digest, Sha256};
+
+use crate::regular::open_regular;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 64 << 10;
@@ -15,7 +16,7 @@ const BUFFER: usize = 64 << 10;
 /// # Errors
 /// The error of the file system.
 pub fn digest_of(file: &Path) -> io::Result<FileDigest> {
-    let mut file = File::open(file)?;
+    let mut file = open_regular(file)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; BUFFER]);
     loop {
         match file.read(&mut buffer) {

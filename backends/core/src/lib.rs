@@ -3,6 +3,7 @@
 
 mod digest;
 mod digest_cache;
+mod regular;
 mod verify;
 mod weights;
 mod zeros;

@@ -1,7 +1,6 @@
 //! The weights of a model that are apart from its file: their digests, their headers, and all faults of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use lockstep_engine::infer::weights::index::{MAX_INDEX, WeightIndex};
 use lockstep_engine::infer::weights::shard::{PREFIX, ShardHeader, header_length, read_header};
 
 use crate::digest_cache::known_digest;
+use crate::regular::open_regular;
 
 /// The folder of a model's weights: that of its file.
 pub fn weights_folder(model: &LoadModel) -> &Path {
@@ -78,7 +78,7 @@ fn verify(weights: &Weights, file: &Path, names: &BTreeSet<&str>) -> Result<(), 
 
 /// The text of an index, whose length is checked before it is read.
 fn read_index(file: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(file)?;
+    let file = open_regular(file)?;
     if file.metadata()?.len() > MAX_INDEX {
         return Err(io::Error::other(format!(
             "it has more than {MAX_INDEX} bytes; it is no index of weights"
@@ -90,12 +90,12 @@ fn read_index(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The header of a shard, whose length is checked before it is read.
-fn read_shard(path: &PathBuf) -> Result<ShardHeader, String> {
+fn read_shard(path: &Path) -> Result<ShardHeader, String> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => "the file is missing".to_owned(),
         _ => format!("cannot be read: {error}"),
     };
-    let mut file = File::open(path).map_err(unreadable)?;
+    let mut file = open_regular(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     let mut prefix = [0; PREFIX];
     file.read_exact(&mut prefix).map_err(|error| match error.kind() {

@@ -41,15 +41,8 @@ struct ExternalTensor {
 /// # Errors
 /// All faults, those of the weights included.
 pub(crate) fn check(model: &LoadModel, checkpoint: Option<&Checkpoint>) -> Result<(), String> {
-    let file = File::open(&model.file).map_err(|error| format!("cannot be read: {error}"))?;
-    let length = file.metadata().map_err(|error| format!("cannot be read: {error}"))?.len();
-    let tensors = read(BufReader::new(file), length)?;
-    let Some(checkpoint) = checkpoint else {
-        let folder = weights_folder(model);
-        let faults: Vec<String> =
-            tensors.iter().filter_map(|tensor| fault_in_folder(tensor, folder)).collect();
-        return if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) };
-    };
+    let Some(checkpoint) = checkpoint else { return check_beside(&model.file) };
+    let tensors = tensors_of(&model.file)?;
     let mut faults: Vec<String> =
         tensors.iter().filter_map(|tensor| fault_in_shards(tensor, checkpoint)).collect();
     if tensors.is_empty() {
@@ -68,14 +61,33 @@ pub(crate) fn footprint(model: &LoadModel) -> u64 {
     if model.weights.is_some() {
         return named;
     }
-    let tensors = File::open(&model.file).map_err(|error| error.to_string()).and_then(|file| {
-        let length = file.metadata().map_err(|error| error.to_string())?.len();
-        read(file, length)
-    });
-    let tensors = tensors.unwrap_or_default();
+    let tensors = tensors_of(&model.file).unwrap_or_default();
     let locations: BTreeSet<&str> = tensors.iter().filter_map(ExternalTensor::file).collect();
     let folder = weights_folder(model);
     locations.into_iter().fold(named, |sum, file| sum.saturating_add(size_of(&folder.join(file))))
+}
+
+/// Checks every external tensor of a file without `[weights]`.
+///
+/// # Errors
+/// All faults.
+pub(crate) fn check_beside(file: &Path) -> Result<(), String> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let tensors = tensors_of(file)?;
+    let faults: Vec<String> = tensors.iter().filter_map(|tensor| fault_in_folder(tensor, folder)).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+}
+
+fn tensors_of(file: &Path) -> Result<Vec<ExternalTensor>, String> {
+    let unreadable = |error| format!("cannot be read: {error}");
+    if std::fs::metadata(file).is_ok_and(|file| !file.is_file()) {
+        return Err("it is no regular file".to_owned());
+    }
+    let file = File::open(file).map_err(unreadable)?;
+    match file.metadata().map_err(unreadable)?.len() {
+        0 => Err("it is empty; fetch it again".to_owned()),
+        length => read(file, length),
+    }
 }
 
 fn fault_in_folder(tensor: &ExternalTensor, folder: &Path) -> Option<String> {
@@ -87,6 +99,9 @@ fn fault_in_folder(tensor: &ExternalTensor, folder: &Path) -> Option<String> {
         return Some(format!("{name}: its data is in {location}, a file that is missing"));
     };
     let end = tensor.bytes().and_then(|bytes| offset.checked_add(bytes));
+    if !found.is_file() {
+        return Some(format!("{name}: its data is in {location}, which is no regular file"));
+    }
     (end.is_none_or(|end| end > found.len())).then(|| {
         format!("{name}: its data ends behind the end of {location}; the file is cut, fetch it again")
     })
@@ -300,7 +315,7 @@ impl<R: Read + Seek> WireReader<R> {
                 self.skip_to(own)?;
                 WireField::Fixed
             }
-            _ => return Err("it is no message of protocol buffers".to_owned()),
+            _ => return Err("it is no message of protocol buffers; fetch the file again".to_owned()),
         };
         Ok((tag >> 3, field))
     }
@@ -319,7 +334,7 @@ impl<R: Read + Seek> WireReader<R> {
                 return Ok(value);
             }
         }
-        Err("it is no message of protocol buffers".to_owned())
+        Err("it is no message of protocol buffers; fetch the file again".to_owned())
     }
 
     fn text(&mut self, end: u64) -> Result<String, String> {
@@ -343,7 +358,7 @@ impl<R: Read + Seek> WireReader<R> {
 }
 
 fn cut() -> String {
-    "it ends within a field; the file is cut".to_owned()
+    "it ends within a field; the file is cut, fetch it again".to_owned()
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Backend for OnnxBackend {
     }
 
     fn describe(&self, file: &Path) -> Result<Signature, String> {
-        signature::of(&cpu_session(file, 1, true)?)
+        model::describe(file)
     }
 
     fn footprint(&self, model: &LoadModel) -> u64 {

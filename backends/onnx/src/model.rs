@@ -8,6 +8,7 @@ use lockstep_backend::{
     BackendError, Interrupt, Model, check_inputs, checked_outputs, named, read_weights, verify_file, warm_up,
 };
 use lockstep_engine::infer::load_model::{Device, LoadModel};
+use lockstep_engine::infer::signature::Signature;
 use lockstep_engine::tensor::Tensor;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
@@ -31,13 +32,33 @@ pub(crate) fn session(
     threads: usize,
     prepack: bool,
 ) -> Result<Session, String> {
+    optimized(file, device, threads, prepack, GraphOptimizationLevel::Level3)
+}
+
+/// The signature that a file tells. Nothing of the graph is computed: to fold its constants may take any time and memory.
+pub(crate) fn describe(file: &Path) -> Result<Signature, String> {
+    if !file.is_file() {
+        return Err(format!("there is no file {}", file.display()));
+    }
+    external::check_beside(file)
+        .map_err(|why| format!("{} is not an ONNX file that loads: {why}", file.display()))?;
+    signature::of(&optimized(file, SessionDevice::Cpu, 1, false, GraphOptimizationLevel::Disable)?)
+}
+
+fn optimized(
+    file: &Path,
+    device: SessionDevice,
+    threads: usize,
+    prepack: bool,
+    level: GraphOptimizationLevel,
+) -> Result<Session, String> {
     if !file.is_file() {
         return Err(format!("there is no file {}", file.display()));
     }
     let environment = library::environment()?;
     let options = || -> ort::Result<SessionBuilder> {
         Ok(Session::builder(environment)?
-            .with_optimization_level(GraphOptimizationLevel::Level3)?
+            .with_optimization_level(level)?
             .with_prepacking(prepack)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?

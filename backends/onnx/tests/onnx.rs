@@ -135,3 +135,29 @@ fn interrupted_run_ends_with_an_error() {
     let error = model.run(&mut zeros(1, 1)).expect_err("it was interrupted");
     assert!(error.to_string().contains("terminate"), "{error}");
 }
+
+#[test]
+fn file_that_cannot_be_read_is_named_with_the_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("model.onnx");
+    let whole = std::fs::read(voice().file).expect("the model");
+    let cases: [(&[u8], &str); 3] = [
+        (b"", "it is empty; fetch it again"),
+        (&whole[..whole.len() / 2], "the file is cut, fetch it again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "fetch the file again"),
+    ];
+    for (content, says) in cases {
+        std::fs::write(&file, content).expect("written");
+        let error = OnnxBackend.describe(&file).expect_err("no ONNX file");
+        assert!(error.contains("model.onnx is not an ONNX file that loads: "), "{error}");
+        assert!(error.ends_with(says), "{error}");
+    }
+}
+
+/// The file asks for a constant of 4 TiB, which the runtime would compute before the first run.
+#[test]
+fn describe_computes_no_constants() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faulty/huge_constant.onnx");
+    let told = OnnxBackend.describe(&file).expect("an ONNX file");
+    assert_eq!(told.inputs[0].to_string(), "f32 [batch, 4]");
+}

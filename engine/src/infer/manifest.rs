@@ -175,6 +175,23 @@ impl Manifest {
     }
 }
 
+impl Description {
+    /// The description, if a model can be used with it alone.
+    ///
+    /// # Errors
+    /// All errors of the signature, and the way to correct them.
+    pub fn usable_alone(self, file: &Path) -> Result<Self, String> {
+        match errors_of(&self.signature) {
+            errors if errors.is_empty() => Ok(self),
+            errors => Err(format!(
+                "{} cannot be used without a model.toml: {}; write one with `lockstep models init`, and correct it",
+                file.display(),
+                errors.join("; ")
+            )),
+        }
+    }
+}
+
 /// All errors within a signature.
 pub fn errors_of(signature: &Signature) -> Vec<String> {
     let mut errors = Vec::new();

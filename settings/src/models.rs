@@ -134,7 +134,7 @@ fn find(
         .into_iter()
         .filter(|version| {
             let folder = model.join(version);
-            folder.join("model.toml").is_file() || describing(&folder).is_some()
+            folder.join("model.toml").is_file() || !all_describing(&folder).is_empty()
         })
         .collect();
     let there = || listed(versions.iter().map(String::as_str));
@@ -167,18 +167,33 @@ fn find(
             })?,
     };
     let folder = model.join(&version);
-    let read = match describing(&folder) {
-        Some(file) if !folder.join("model.toml").is_file() => described(file, describe, name, &version),
-        _ => read_manifest(&folder, name, &version),
+    let files = if folder.join("model.toml").is_file() { Vec::new() } else { all_describing(&folder) };
+    let read = match files.as_slice() {
+        [] => read_manifest(&folder, name, &version),
+        [file] => described(file.clone(), describe, name, &version),
+        several => Err(format!(
+            "{} has {} .{DESCRIBING} files and no model.toml, which would name one of them; leave one there, or write model.toml \
+             with `lockstep models init`",
+            folder.display(),
+            several.len()
+        )),
     };
     read.map_err(|message| error("model", message))
 }
 
 /// The only file of a folder that describes its tensors; none if there are several.
 pub fn describing(folder: &Path) -> Option<PathBuf> {
-    let files = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found = files.filter(|file| file.extension().is_some_and(|ending| ending == DESCRIBING));
-    found.next().filter(|_| found.next().is_none())
+    match all_describing(folder).as_mut_slice() {
+        [only] => Some(std::mem::take(only)),
+        _ => None,
+    }
+}
+
+/// The files of a folder that describe their tensors; none if the folder cannot be read.
+fn all_describing(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    files.filter(|file| file.extension().is_some_and(|ending| ending == DESCRIBING)).collect()
 }
 
 fn described(

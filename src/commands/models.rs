@@ -13,7 +13,7 @@ use lockstep_bench::bare::onnx;
 use lockstep_engine::infer::extents::Extents;
 use lockstep_engine::infer::load_model::{Device, GpuProvider, LoadModel, Optimize};
 use lockstep_engine::infer::manifest::{Manifest, errors_of};
-use lockstep_engine::infer::signature::{Extent, Signature};
+use lockstep_engine::infer::signature::{Extent, Signature, in_one_line};
 use lockstep_engine::tensor::Tensor;
 use lockstep_settings::describing;
 
@@ -54,11 +54,11 @@ enum Action {
     Bench {
         #[command(flatten)]
         chosen: ModelChoice,
-        /// Sizes of batches
-        #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8")]
+        /// Sizes of batches, from 1 to 4096
+        #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8", value_parser = batch_size)]
         batch: Vec<usize>,
-        /// The time to measure each size, in seconds; the bare runtime takes as long again
-        #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+        /// The time to measure each size, in whole seconds; the bare runtime takes as long again
+        #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole_seconds)]
         seconds: u64,
     },
 }
@@ -83,6 +83,16 @@ struct ModelChoice {
 fn extent(text: &str) -> Result<(String, usize), String> {
     let named = text.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
     named.filter(|(_, value)| *value > 0).ok_or_else(|| "write NAME=N, as n=16, with N from 1".to_owned())
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|size| (1..=4096).contains(size));
+    size.ok_or_else(|| "write numbers of rows from 1 to 4096, as 1,8".to_owned())
+}
+
+fn whole_seconds(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=600).contains(seconds));
+    seconds.ok_or_else(|| "write whole seconds from 1 to 600".to_owned())
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -237,7 +247,7 @@ fn tensors(signature: &Signature) -> String {
     let of = |specs: &[lockstep_engine::infer::signature::TensorSpec]| {
         specs.iter().map(|spec| format!("{} {spec}", spec.name)).collect::<Vec<_>>().join(", ")
     };
-    format!("{} -> {}", of(&signature.inputs), of(&signature.outputs))
+    in_one_line(&format!("{} -> {}", of(&signature.inputs), of(&signature.outputs)))
 }
 
 /// The measurements of one batch size.
@@ -325,61 +335,5 @@ fn measure(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn models_init_writes_the_digest_that_models_check_verifies() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("model.onnx");
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voice-onnx/1/model.onnx");
-        std::fs::copy(shipped, &file).expect("copied");
-        init(&file, false).expect("an ONNX file describes its tensors");
-        let text = std::fs::read_to_string(folder.path().join(MANIFEST)).expect("written");
-        let written = Manifest::parse(&text).expect("a good model.toml");
-        assert_eq!(written.sha256, Some(digest_of(&file).expect("readable")));
-
-        let names = names(&written.signature).map(|name| (name.to_owned(), 512)).collect();
-        let chosen = ModelChoice {
-            model: folder.path().to_owned(),
-            extent: names,
-            threads: 1,
-            optimize: "none".to_owned(),
-        };
-        check(&chosen).expect("the file is the one of model.toml");
-        let mut longer = std::fs::read(&file).expect("readable");
-        longer.push(0);
-        std::fs::write(&file, longer).expect("written");
-        let error = check(&chosen).expect_err("another file").to_string();
-        assert!(error.contains("model.onnx: its SHA-256 digest is"), "{error}");
-    }
-
-    #[test]
-    fn models_check_takes_a_folder_with_one_onnx_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voice-onnx/1/model.onnx");
-        let chosen = ModelChoice {
-            model: folder.path().to_owned(),
-            extent: vec![("n".to_owned(), 1)],
-            threads: 1,
-            optimize: "none".to_owned(),
-        };
-        let refused = || Found::new(&chosen).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(refused().contains("not exactly one .onnx file"), "{}", refused());
-        std::fs::copy(&shipped, folder.path().join("any.onnx")).expect("copied");
-        assert!(!refused().contains("not exactly one"), "{}", refused());
-        std::fs::copy(&shipped, folder.path().join("other.onnx")).expect("copied");
-        assert!(refused().contains("not exactly one .onnx file"), "{}", refused());
-    }
-
-    #[test]
-    fn models_check_refuses_what_init_says_to_correct() {
-        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("backends/onnx/tests/faulty");
-        for (name, says) in [("no_batch", "without the batch axis"), ("huge_row", "more than 4 GiB")] {
-            let model = files.join(name).with_extension("onnx");
-            let chosen = ModelChoice { model, extent: Vec::new(), threads: 1, optimize: "none".to_owned() };
-            let error = check(&chosen).expect_err("a faulty file").to_string();
-            assert!(error.contains(says) && error.contains("lockstep models init"), "{error}");
-        }
-    }
-}
+#[path = "models_tests.rs"]
+mod tests;

@@ -120,9 +120,10 @@ fn fault_in_shards(tensor: &ExternalTensor, checkpoint: &Checkpoint) -> Option<S
     let Some(end) = length.and_then(|length| offset.checked_add(length)) else { return Some(wrong()) };
     let range = *offset..end;
     let Some(found) = checkpoint.at(location, &range) else {
-        // A shard that cannot be read has a fault of its own.
+        // A shard that cannot be read has a fault of its own, and so has a faulty tensor.
         let known = checkpoint.shards.iter().any(|shard| shard.name == *location);
-        return (known || checkpoint.faults.is_empty()).then(|| {
+        let is_named = checkpoint.is_faulty(name) || !known && !checkpoint.faults.is_empty();
+        return (!is_named).then(|| {
             format!(
                 "{name}: its data is in the bytes {} to {} of {location}, which are no tensor of the weights",
                 range.start, range.end

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use lockstep_backend::{Backend, BackendError, Model};
 use lockstep_engine::infer::load_model::LoadModel;
-use lockstep_engine::infer::signature::Signature;
+use lockstep_engine::infer::signature::{Signature, in_one_line};
 
 use device::{GpuOffer, SessionDevice};
 use ort::session::Session;
@@ -47,7 +47,7 @@ impl Backend for OnnxBackend {
     }
 
     fn describe(&self, file: &Path) -> Result<Signature, String> {
-        model::describe(file)
+        model::describe(file).map_err(|error| in_one_line(&error))
     }
 
     fn footprint(&self, model: &LoadModel) -> u64 {

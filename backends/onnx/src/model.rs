@@ -45,6 +45,17 @@ pub(crate) fn describe(file: &Path) -> Result<Signature, String> {
     signature::of(&optimized(file, SessionDevice::Cpu, 1, false, GraphOptimizationLevel::Disable)?)
 }
 
+/// The remedy for what the runtime says of a file.
+fn remedy(why: &str) -> &'static str {
+    if why.contains("is not a registered function/op") {
+        "; export the model with operators of ONNX itself"
+    } else if why.contains("is not currently registered or supported") {
+        "; export the model with tensors of another type"
+    } else {
+        ""
+    }
+}
+
 fn optimized(
     file: &Path,
     device: SessionDevice,
@@ -68,7 +79,10 @@ fn optimized(
     let options = options().map_err(|error| format!("ONNX Runtime refuses its options: {}", said(&error)))?;
     let mut options = provider::register(options, device)?;
     options.commit_from_file(file).map_err(|error| match device {
-        SessionDevice::Cpu => format!("{} is not an ONNX file that loads: {}", file.display(), said(&error)),
+        SessionDevice::Cpu => {
+            let why = said(&error);
+            format!("{} is not an ONNX file that loads: {why}{}", file.display(), remedy(&why))
+        }
         SessionDevice::Gpu { .. } => {
             format!("{} does not load on {}: {}", file.display(), device.name(), said(&error))
         }

@@ -42,10 +42,13 @@ impl Names {
     fn spec(&mut self, kind: &str, outlet: &Outlet) -> Result<TensorSpec, String> {
         let name = outlet.name().to_owned();
         let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
-            return Err(format!("{kind} {name} is {}; only tensors are supported", outlet.dtype()));
+            return Err(format!(
+                "{kind} {name} is {}; only tensors are supported; export it with tensors",
+                outlet.dtype()
+            ));
         };
         let dtype = dtype(*ty)
-            .ok_or_else(|| format!("{kind} {name} has elements of {ty}, which Lockstep does not have"))?;
+            .ok_or_else(|| format!("{kind} {name} has elements of {ty}, which Lockstep does not have; export it with another type"))?;
         let dims = shape.iter().enumerate().map(|(axis, extent)| {
             let symbol = dimension_symbols.get(axis).map_or("", String::as_str);
             match usize::try_from(*extent) {

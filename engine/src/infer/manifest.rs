@@ -9,7 +9,7 @@ use crate::infer::digest::FileDigest;
 use crate::infer::extents::Extents;
 use crate::infer::file_name::is_plain_name;
 use crate::infer::load_model::{Device, GpuProvider, LoadModel};
-use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec};
+use crate::infer::signature::{Dim, Extent, Signature, StateSpec, TensorSpec, in_one_line};
 use crate::infer::weights::{Weights, WeightsTable};
 use crate::tensor::DType;
 
@@ -229,7 +229,7 @@ pub fn errors_of(signature: &Signature) -> Vec<String> {
     for (place, state) in signature.state.iter().enumerate() {
         errors.extend(carried(signature, place, state));
     }
-    errors
+    errors.iter().map(|error| in_one_line(error)).collect()
 }
 
 fn dims(kind: &str, spec: &TensorSpec) -> Vec<String> {

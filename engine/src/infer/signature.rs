@@ -92,6 +92,18 @@ impl fmt::Display for Dim {
     }
 }
 
+/// A message in one line: names of tensors may hold control characters, such as a line's end.
+pub fn in_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
+}
+
 /// Type and shape: `f32 [batch, 3, height, width]`.
 impl fmt::Display for TensorSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -75,7 +75,7 @@ fn file_that_tells_too_little_is_refused_with_the_remedy() {
     assert!(refused(&["any.onnx"], &tells_nothing).contains("any.onnx tells nothing"));
     // Which of the two would it be?
     let error = refused(&["a.onnx", "b.onnx"], &|_| Ok(told("batch")));
-    assert!(error.contains("no version that is a number with a model.toml or an .onnx file"), "{error}");
+    assert!(error.contains("told/1 has 2 .onnx files and no model.toml"), "{error}");
 }
 
 #[test]

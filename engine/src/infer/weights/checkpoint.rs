@@ -136,6 +136,11 @@ impl Checkpoint {
             .collect()
     }
 
+    /// True if [`Checkpoint::faults`] names the tensor already, or the fault of its shard.
+    pub fn is_faulty(&self, tensor: &str) -> bool {
+        self.faulty.contains(tensor)
+    }
+
     /// The tensor with exactly these bytes of a shard.
     pub fn at(&self, shard: &str, bytes: &Range<u64>) -> Option<&StoredTensor> {
         let shard = self.shards.iter().find(|own| own.name == shard)?;

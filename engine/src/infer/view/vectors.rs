@@ -40,7 +40,7 @@ pub(super) fn scores(
     let classes = tensor.shape().last().copied().unwrap_or(1);
     let values = activated(activation, floats(tensor, "scores")?, classes);
     let mut shown = Map::new();
-    // An empty list has no maximum, mean or last: the score is null, and nothing is detected.
+    // An empty list has no maximum, mean or last: the score is null, and so is what follows from it.
     let reduced = match reduce {
         Reduce::All => None,
         Reduce::Max => Some(greatest(&values)),
@@ -61,7 +61,8 @@ pub(super) fn scores(
         }
     };
     if let Some(threshold) = threshold {
-        shown.insert("detected".to_owned(), decisive.is_some_and(|score| score >= threshold).into());
+        let known = decisive.filter(|score| !score.is_nan());
+        shown.insert("detected".to_owned(), known.map(|score| score >= threshold).into());
     }
     Ok(Value::Object(shown))
 }

@@ -46,8 +46,8 @@ fn scores_are_reduced_as_configured() {
     assert_eq!(scores(Reduce::Max, Some(0.75), &values), r#"{"detected":true,"score":0.75}"#);
     assert_eq!(scores(Reduce::Mean, Some(0.7), &values), r#"{"detected":false,"score":0.5}"#);
     assert_eq!(scores(Reduce::Last, None, &values), r#"{"score":0.5}"#);
-    assert_eq!(scores(Reduce::Max, Some(0.0), &[]), r#"{"detected":false,"score":null}"#);
-    assert_eq!(scores(Reduce::Max, Some(0.0), &[f32::NAN]), r#"{"detected":false,"score":null}"#);
+    assert_eq!(scores(Reduce::Max, Some(0.0), &[]), r#"{"detected":null,"score":null}"#);
+    assert_eq!(scores(Reduce::Max, Some(0.0), &[f32::NAN]), r#"{"detected":null,"score":null}"#);
 }
 
 #[test]
@@ -146,6 +146,7 @@ fn single_values_are_those_of_the_result() {
     assert_eq!(value(&scores, Some("score"), &[], row(&[0.1])), number(0.1));
     assert_eq!(value(&scores, Some("detected"), &[], row(&[0.1])), Some(ShownValue::Flag(false)));
     assert_eq!(value(&scores, None, &[], row(&[])), None);
+    assert_eq!(value(&scores, Some("detected"), &[], row(&[f32::NAN])), None);
     let all = View::Scores { output: 0, activation, reduce: Reduce::All, threshold: None };
     assert_eq!((all.fields(), all.own_field()), (Vec::new(), None));
 

@@ -19,10 +19,15 @@ pub(super) fn around(
 ) -> Result<[f64; 4], String> {
     let [x1, y1, x2, y2] = corners;
     if corners.iter().any(|edge| !edge.is_finite()) {
-        return Err(format!("its box {corners:?} has a coordinate that is no finite number"));
+        return Err(format!(
+            "its box {corners:?} has a coordinate that is no finite number; correct the model that finds it"
+        ));
     }
     if x2 <= x1 || y2 <= y1 {
-        return Err(format!("its box {corners:?} has no area"));
+        return Err(format!(
+            "its box {corners:?} has no area; correct the model that finds it, whose boxes must be x1, y1, x2, y2, or leave \
+             such boxes out by min_score in its view"
+        ));
     }
     let margin = f64::from(spec.margin);
     let (across, down) = ((x2 - x1) * margin, (y2 - y1) * margin);
@@ -39,11 +44,17 @@ pub(super) fn around(
     let (left, right) = (snapped(x1 - across, right_end), snapped(x2 + across, right_end));
     let (top, bottom) = (snapped(y1 - down, lower_end), snapped(y2 + down, lower_end));
     if right <= 0.0 || left >= right_end || bottom <= 0.0 || top >= lower_end {
-        return Err(format!("its box {corners:?} is outside of the image of {} x {} pixels", size.0, size.1));
+        return Err(format!(
+            "its box {corners:?} is outside of the image of {} x {} pixels; correct the model that finds it, or leave such \
+             boxes out by min_score in its view",
+            size.0, size.1
+        ));
     }
     // Written so that a sum that is no finite number counts, too.
     if [left, top, right, bottom].iter().any(|edge| edge.is_nan() || edge.abs() > FARTHEST) {
-        return Err(format!("its box {corners:?} is far larger than any image"));
+        return Err(format!(
+            "its box {corners:?} is far larger than any image; correct the model that finds it"
+        ));
     }
     Ok([left, top, right - left, bottom - top])
 }
@@ -93,7 +104,7 @@ mod tests {
             ([f64::MIN, f64::MIN, f64::MAX, f64::MAX], "far larger"),
         ] {
             let found = region(0.0, CropAspect::Keep, corners).expect_err(why);
-            assert!(found.contains(why), "{found}");
+            assert!(found.contains(why) && found.contains("; correct the model"), "{found}");
         }
     }
 

@@ -28,6 +28,11 @@ impl Similarity {
                 points.len()
             ));
         }
+        if landmarks.iter().flatten().any(|number| !number.is_finite()) {
+            return Err(format!(
+                "its landmarks {landmarks:?} have a coordinate that is no finite number; correct the model that finds it"
+            ));
+        }
         let (of_landmarks, of_points) = (mean(landmarks), mean(points));
         let (mut real, mut imaginary, mut spread) = (0.0, 0.0, 0.0);
         for (landmark, point) in landmarks.iter().zip(points) {
@@ -40,7 +45,10 @@ impl Similarity {
         let length = real * real + imaginary * imaginary;
         let turn = [real * spread / length, -imaginary * spread / length];
         if turn.iter().chain(&of_landmarks).any(|number| !number.is_finite()) || turn == [0.0, 0.0] {
-            return Err(format!("its landmarks {landmarks:?} determine no alignment"));
+            return Err(format!(
+                "its landmarks {landmarks:?} determine no alignment; correct the model that finds it, or write crop in place \
+                 of align"
+            ));
         }
         Ok(Self { turn, from: of_points, to: of_landmarks })
     }
@@ -89,7 +97,10 @@ impl Similarity {
         }
         if !shows_image {
             let (width, height) = image.size;
-            return Err(format!("its aligned crop is outside of the image of {width} x {height} pixels"));
+            return Err(format!(
+                "its aligned crop is outside of the image of {width} x {height} pixels; correct the model that finds its \
+                 landmarks, or the points of align"
+            ));
         }
         Ok(DecodedImage { pixels: row, size: (width, height), channels: Channels::Rgb })
     }
@@ -133,9 +144,9 @@ mod tests {
     fn landmarks_that_determine_nothing_are_refused() {
         let points = [[1.0, 2.0], [3.0, 2.0]];
         for (landmarks, why) in [
-            (&[[5.0, 5.0], [5.0, 5.0]][..], "no alignment"),
-            (&[[f64::NAN, 5.0], [6.0, 5.0]][..], "no alignment"),
-            (&[[f64::INFINITY, 5.0], [6.0, 5.0]][..], "no alignment"),
+            (&[[5.0, 5.0], [5.0, 5.0]][..], "no alignment; correct the model"),
+            (&[[f64::NAN, 5.0], [6.0, 5.0]][..], "no finite number; correct the model"),
+            (&[[f64::INFINITY, 5.0], [6.0, 5.0]][..], "no finite number"),
             (&[[f64::MAX, 5.0], [-f64::MAX, 5.0]][..], "no alignment"),
             (&[[1.0, 5.0]][..], "1 landmarks and align has 2 points"),
         ] {

@@ -8,6 +8,7 @@ use lockstep_engine::infer::step::{Binding, BindingSource, EachDetection, OnMiss
 use lockstep_engine::ingest::{OnDrift, PictureCare};
 use lockstep_engine::media::Modality;
 use lockstep_engine::position::InputId;
+use lockstep_engine::preprocess::Preprocess;
 
 use super::{ReadStep, StepReader};
 use crate::kinds::{boolean, list, string, word};
@@ -119,7 +120,16 @@ impl StepReader<'_, '_> {
                         }
                         Some(with_missing(binding, missing))
                     }
-                    None => self.bind_input(section, spec, &from, missing, extents),
+                    None => {
+                        let binding = self.bind_input(section, spec, &from, missing, extents)?;
+                        if section.has("missing") && each.is_some() && shows_detection(&binding) {
+                            section.wrong(
+                                "missing",
+                                "has no effect: without this image there are no detections; remove it",
+                            );
+                        }
+                        Some(binding)
+                    }
                 }
             }
             "carry" => {
@@ -300,6 +310,11 @@ fn with_missing(binding: Binding, missing: OnMissing) -> Binding {
         Binding::Output { step, output, .. } => Binding::Output { step, output, missing },
         other => other,
     }
+}
+
+/// True for an image that is cut out by a detection.
+fn shows_detection(binding: &Binding) -> bool {
+    matches!(binding, Binding::Input { preprocess: Preprocess::Image(spec), .. } if spec.region.shows_detection())
 }
 
 /// The treatment of bundles in which a binding's source is missing.

@@ -145,6 +145,8 @@ fn crop_needs_each_and_the_image_of_the_detections() {
     refused(&other, &format!("{place}.crop"), "write from = \"video\"");
     let scaled = [("crop = {}", "decode = \"scaled\", crop = {}")];
     refused(&scaled, &format!("{place}.decode"), "a crop is a part");
+    let missing = [("crop = {} }", "crop = {} }, missing = \"zeros\"")];
+    refused(&missing, "steps.kinds.inputs.crop.missing", "without this image there are no detections");
     refused(&[("crop = {}", "resize = \"exact\", crop = {}")], &format!("{place}.resize"), "\"target\"");
     refused(&[("crop = {}", "crop = { margin = -1 }")], &format!("{place}.crop.margin"), "out of range");
     let both = [("crop = {}", "crop = {}, align = [[1, 2], [3, 4]]")];

@@ -13,6 +13,7 @@ use lockstep_engine::pipeline::{DeliverySpec, OnUndeliverable};
 use lockstep_engine::position::Position;
 use lockstep_engine::publish::result::ResultMaker;
 use lockstep_engine::publish::sink::{Delivery, GuaranteedSink};
+use lockstep_engine::publish::stream_tracks::StreamTracks;
 use lockstep_engine::publish::{InOrder, Ledger};
 use lockstep_engine::sample::Sample;
 use lockstep_engine::telemetry::samples::Drops;
@@ -157,7 +158,12 @@ impl Publish {
         Self {
             inputs: parts.inputs,
             order: InOrder::default(),
-            records: RecordMaker::new(parts.maker, parts.dead_letters, parts.late),
+            records: RecordMaker::new(
+                parts.maker,
+                StreamTracks::new(&parts.steps),
+                parts.dead_letters,
+                parts.late,
+            ),
             guarantee,
             inbox: parts.inbox,
             reports: Vec::new(),

@@ -122,7 +122,15 @@ fn activations_agree_with_the_reference() {
 }
 
 fn boxes(choice: BoxChoice) -> View {
-    View::Detections { boxes: 0, scores: 1, classes: Some(2), labels: None, landmarks: None, choice }
+    View::Detections {
+        boxes: 0,
+        scores: 1,
+        classes: Some(2),
+        labels: None,
+        landmarks: None,
+        choice,
+        track: None,
+    }
 }
 
 #[test]
@@ -137,7 +145,7 @@ fn suppression_agrees_with_the_reference() {
 }
 
 fn head(layout: HeadLayout, format: BoxFormat, choice: BoxChoice) -> View {
-    View::Anchors { output: 0, layout, format, labels: None, choice }
+    View::Anchors { output: 0, layout, format, labels: None, choice, track: None }
 }
 
 fn names(count: usize) -> Option<Arc<[String]>> {

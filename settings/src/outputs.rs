@@ -9,10 +9,11 @@ use lockstep_engine::infer::signature::{Signature, TensorSpec};
 use lockstep_engine::infer::step::{
     BoxChoice, CtcAlphabet, OutputView, Reduce, ScoreActivation, Suppression, View,
 };
+use lockstep_engine::infer::tracks::TrackRule;
 use lockstep_engine::infer::view::{TokenDecoder, labels};
 
 use super::inputs::check_name;
-use super::kinds::{any_number, boolean, count, number, path, small, string, word};
+use super::kinds::{any_number, boolean, count, duration, number, path, small, string, word};
 use super::problem::{did_you_mean, listed};
 use super::reader::Section;
 
@@ -34,13 +35,16 @@ const ACTIVATIONS: [(&str, ScoreActivation); 3] = [
 const VIEWS: [&str; 7] = ["detections", "scores", "topk", "ctc", "text", "embedding", "raw"];
 
 /// Reads the views of a step. Without the table, every output is shown raw unless it is stream state or an index of rows.
-/// Without a signature, only the keys are read that do not depend on it.
+/// Without a signature, only the keys are read that do not depend on it. `revises` is true if a bundle may be published
+/// more than once.
 pub(super) fn read(
     step: &Section<'_>,
     signature: Option<&Signature>,
     base: &Path,
     has_image: bool,
+    revises: bool,
 ) -> Vec<OutputView> {
+    let untracked = untracked(step, revises);
     let Some(section) = step.table("outputs") else { return signature.map(all_raw).unwrap_or_default() };
     let mut views = Vec::new();
     for name in section.names() {
@@ -54,13 +58,27 @@ pub(super) fn read(
         if let Some(kind) = entry.one_of(&VIEWS, example)
             && let Some(view) = entry.table(kind)
         {
-            let reader = OutputReader { section: &view, signature, base, name };
+            let reader = OutputReader { section: &view, signature, base, name, untracked };
             views.extend(reader.view(kind, has_image).map(|view| OutputView { name: name.to_owned(), view }));
             view.finish();
         }
         entry.finish();
     }
     views
+}
+
+/// The reason why detections of a step cannot have tracks, if any.
+fn untracked(step: &Section<'_>, revises: bool) -> Option<&'static str> {
+    if step.has("each") {
+        return Some(
+            "follows detections from bundle to bundle, but this step runs once per detection; remove it, or write it in the \
+             step that each names",
+        );
+    }
+    revises.then_some(
+        "follows detections from bundle to bundle, so no bundle may be published twice, but [align] has allowed_lateness or \
+         emit = \"early-and-final\"; remove those or track",
+    )
 }
 
 fn all_raw(signature: &Signature) -> Vec<OutputView> {
@@ -79,6 +97,8 @@ struct OutputReader<'a, 's> {
     signature: Option<&'s Signature>,
     base: &'s Path,
     name: &'s str,
+    /// The reason why detections cannot have tracks.
+    untracked: Option<&'static str>,
 }
 
 impl OutputReader<'_, '_> {
@@ -155,6 +175,19 @@ impl OutputReader<'_, '_> {
         BoxChoice { min_score, suppression, most }
     }
 
+    /// The rule of the tracks of the view detections.
+    fn track(&self) -> Option<TrackRule> {
+        let section = self.section.table("track")?;
+        let usual = TrackRule::default();
+        let min_iou = section.or("min_iou", usual.min_iou, number(0.0..=1.0));
+        let max_age = section.or("max_age", usual.max_age, duration);
+        section.finish();
+        if let Some(why) = self.untracked {
+            self.section.wrong("track", why);
+        }
+        Some(TrackRule { min_iou, max_age })
+    }
+
     fn detections(&self, has_image: bool) -> Option<View> {
         if !has_image {
             self.section.wrong_here(
@@ -192,7 +225,7 @@ impl OutputReader<'_, '_> {
         if labels.is_some() && !self.section.has("classes") {
             self.section.wrong("labels", "has no effect without classes; write classes = \"…\" or remove it");
         }
-        let choice = self.choice();
+        let (choice, track) = (self.choice(), self.track());
         let (boxes, scores) = (boxes?, scores?);
         let rows = |output: usize| self.signature?.outputs.get(output)?.rows.as_deref();
         for (key, other) in [("scores", Some(scores)), ("classes", classes), ("landmarks", landmarks)] {
@@ -200,7 +233,7 @@ impl OutputReader<'_, '_> {
                 self.section.wrong(key, "has other rows than boxes; choose an output with the same rows");
             }
         }
-        Some(View::Detections { boxes, scores, classes, labels, landmarks, choice })
+        Some(View::Detections { boxes, scores, classes, labels, landmarks, choice, track })
     }
 
     /// The view detections of a raw head.
@@ -212,7 +245,7 @@ impl OutputReader<'_, '_> {
         }
         let output = self.main(Elements::Floats, Some(2), "[attributes, anchors]");
         let labels = self.labels();
-        let choice = self.choice();
+        let (choice, track) = (self.choice(), self.track());
         let (output, layout) = (output?, layout?);
         let spec = self.signature?.outputs.get(output)?;
         if spec.batch_axis().is_none() {
@@ -223,7 +256,7 @@ impl OutputReader<'_, '_> {
         if let Err(error) = layout.fit(&Extents::default().row(spec), count) {
             self.section.wrong("head", error);
         }
-        Some(View::Anchors { output, layout, format, labels, choice })
+        Some(View::Anchors { output, layout, format, labels, choice, track })
     }
 
     fn ctc(&self) -> Option<View> {

@@ -170,10 +170,11 @@ impl StepReader<'_, '_> {
         let residency = residency(section);
         let batch = batch(section, max_batch);
         let when = draft.when.as_ref().and_then(|when| self.condition(section, when, earlier));
+        let revises = self.inputs.is_some_and(|inputs| inputs.align.revise.revises());
         let Some(found) = &draft.found else {
             // Without a signature only mistakes that do not depend on it can be noted.
             self.unfitted(section);
-            outputs::read(section, None, self.base, true);
+            outputs::read(section, None, self.base, true, revises);
             section.finish();
             return None;
         };
@@ -191,7 +192,7 @@ impl StepReader<'_, '_> {
                 || matches!(binding, Some(Binding::Input { preprocess, missing: OnMissing::Skip, .. }) if image(preprocess))
         });
         let before = section.problem_count();
-        let outputs = outputs::read(section, Some(&found.signature), self.base, has_image);
+        let outputs = outputs::read(section, Some(&found.signature), self.base, has_image, revises);
         let is_shown = section.problem_count() == before;
         section.finish();
         if optimize != Optimize::None && found.backend != "libtorch" {

@@ -13,6 +13,7 @@ use lockstep_engine::publish::side_output::Keeps;
 use lockstep_engine::publish::sink::{
     DeliveryError, Ended, Ending, Full, OutRecord, Refusal, Sink, Transactions,
 };
+use lockstep_engine::publish::stream_tracks::StreamTracks;
 use lockstep_engine::sample::Record;
 use parking_lot::Mutex;
 
@@ -129,7 +130,7 @@ impl<G: DeliveryGuarantee> World<G> {
             source,
             ledger,
             stream_state: StreamStateLog::new(None, &[]),
-            records: RecordMaker::new(results, "dead".into(), None),
+            records: RecordMaker::new(results, StreamTracks::new(&[]), "dead".into(), None),
             delivered: Vec::new(),
             millis: 0,
         }

@@ -36,6 +36,7 @@ impl Publish {
             return self.abandoned();
         }
         self.stream_state.note(&job);
+        self.records.begin(&job);
         let failure = match job.failure() {
             Some(failure) => (failure.fault.clone(), failure.culprit),
             None => match self.records.result(&job) {

@@ -65,6 +65,7 @@ fn faces(bindings: Vec<Binding>) -> Step {
         labels: None,
         landmarks: Some(2),
         choice: BoxChoice::from_score(0.7),
+        track: None,
     };
     step("faces", FACES, bindings, vec![found])
 }
@@ -210,6 +211,7 @@ fn views_are_checked_against_their_outputs() {
         labels: None,
         landmarks: Some(landmarks),
         choice: BoxChoice::from_score(0.0),
+        track: None,
     };
     refused(&[with(View::Raw { output: 4 })], "output number 5 is none of the 4");
     refused(&[with(found(2, 1, 2))], "output landmarks is f32 [faces, 5, 2], expected floats [n, 4] a row");

@@ -13,6 +13,7 @@ use crate::fault::{Fault, Reason, StageKind};
 use crate::infer::condition::{ShownOperand, ShownValue, StepCondition};
 use crate::infer::gather::Gather;
 use crate::infer::step::{BindingSource, OnMissing, Step};
+use crate::infer::tracks::ShownTracks;
 use crate::infer::view::LabelledView;
 use crate::sample::{Sample, StreamKey};
 use crate::time::Timestamp;
@@ -103,6 +104,8 @@ pub struct Job {
     gathers: SmallVec<[OnceLock<Gather>; 0]>,
     waiting: SmallVec<[AtomicUsize; 2]>,
     unfinished: AtomicUsize,
+    /// The tracks of the detections, kept since a result that the broker refuses is made again.
+    tracks: OnceLock<Box<[ShownTracks]>>,
 }
 
 impl Batchable for Arc<Job> {
@@ -134,6 +137,7 @@ impl Job {
             },
             waiting: graph.awaits.iter().map(|steps| AtomicUsize::new(steps.len())).collect(),
             unfinished: AtomicUsize::new(graph.awaits.len()),
+            tracks: OnceLock::new(),
         };
         let mut next = NextSteps::default();
         for step in 0..graph.awaits.len() {
@@ -191,6 +195,17 @@ impl Job {
             StepOutcome::Failed(failure) => Some(failure),
             _ => None,
         })
+    }
+
+    /// The tracks of the detections in its result, once the publisher has chosen them.
+    pub fn tracks(&self) -> &[ShownTracks] {
+        self.tracks.get().map_or(&[], |tracks| tracks)
+    }
+
+    /// Stores the tracks of the detections in its result. The first ones stay.
+    pub fn set_tracks(&self, tracks: Box<[ShownTracks]>) {
+        // Tracks that are there were in a result already.
+        let _ = self.tracks.set(tracks);
     }
 
     fn enter(&self, step: usize, graph: &Graph, now: Timestamp, next: &mut NextSteps) {

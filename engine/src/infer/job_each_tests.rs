@@ -15,6 +15,7 @@ fn each(most: usize) -> Graph {
         labels: None,
         landmarks: None,
         choice: BoxChoice::from_score(0.5),
+        track: None,
     };
     let view = LabelledView::new(OutputView { name: "found".into(), view: found }, None);
     let rule = DetectionRule { step: 0, view: 0, name: "one.found".to_owned(), most };

@@ -6,9 +6,10 @@
 //! apart again. [`gather`] brings the rows of a step that runs once per detection together again. [`retry`] finds the row that causes a
 //! failure. [`changelog`] keeps stream state across restarts.
 //! [`condition`] decides by what earlier steps show if a step runs. [`view`] turns one bundle's tensors into JSON for results; [`head`] describes the outputs of detectors that leave
-//! the last step to it.
+//! the last step to it. [`tracks`] gives detections an identity from bundle to bundle.
 
 pub mod binding;
+mod box_overlap;
 pub mod changelog;
 pub mod check;
 pub mod condition;
@@ -26,6 +27,7 @@ pub mod rows;
 pub mod signature;
 pub mod state;
 pub mod step;
+pub mod tracks;
 pub mod unit;
 pub mod view;
 pub mod weights;

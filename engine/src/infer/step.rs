@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::batch::BatchPolicy;
 use crate::infer::condition::{ShownOperand, StepCondition};
 use crate::infer::head::{BoxFormat, HeadLayout};
+use crate::infer::tracks::TrackRule;
 use crate::infer::unit::{ModelUnit, UnitId};
 
 pub use crate::infer::binding::{Binding, BindingSource, OnMissing};
@@ -221,6 +222,8 @@ pub enum View {
         landmarks: Option<usize>,
         /// The choice among the boxes.
         choice: BoxChoice,
+        /// The tracks of the boxes, if they have any.
+        track: Option<TrackRule>,
     },
     /// Detections of a raw head, whose only output has the boxes and class scores of all anchors.
     Anchors {
@@ -234,6 +237,8 @@ pub enum View {
         labels: Option<PathBuf>,
         /// The choice among the boxes.
         choice: BoxChoice,
+        /// The tracks of the boxes, if they have any.
+        track: Option<TrackRule>,
     },
     /// Text by connectionist temporal classification (CTC).
     CtcText {
@@ -315,6 +320,16 @@ impl CtcAlphabet {
             ));
         }
         Ok(())
+    }
+}
+
+impl View {
+    /// The rule of its detections' tracks, if they have any.
+    pub fn track(&self) -> Option<TrackRule> {
+        match self {
+            Self::Detections { track, .. } | Self::Anchors { track, .. } => *track,
+            _ => None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod result;
 pub mod send_window;
 pub mod side_output;
 pub mod sink;
+pub mod stream_tracks;
 pub mod topic_rules;
 pub mod transaction;
 pub mod transaction_window;

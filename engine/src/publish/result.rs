@@ -15,6 +15,7 @@ use crate::ingest::wire;
 use crate::position::{InputId, Position};
 use crate::publish::json::{Object, Written, array, put};
 use crate::publish::sink::OutRecord;
+use crate::publish::stream_tracks::StreamTracks;
 use crate::sample::{Header, Sample};
 use crate::time::Timestamp;
 
@@ -105,14 +106,20 @@ impl ResultMaker {
         }
     }
 
-    /// The result of a job that has passed all steps, and its timing.
+    /// The result of a job that has passed all steps, and its timing. With `tracks` it is the next result of its stream, whose
+    /// detections get their tracks; without, it is the same result again.
     ///
     /// # Errors
     /// The output and step that cannot be shown as configured.
-    pub fn make(&self, job: &Job) -> Result<(OutRecord, Timing), String> {
+    pub fn make(&self, job: &Job, tracks: Option<&mut StreamTracks>) -> Result<(OutRecord, Timing), String> {
         let bundle = &job.bundle;
         let timing = self.timing(job);
-        let told = self.told(job)?;
+        let mut told = self.told(job)?;
+        if let Some(tracks) = tracks {
+            let shown = |step, view| self.shown(&told, step, view);
+            job.set_tracks(tracks.assign(&bundle.stream, bundle.event_time, shown));
+        }
+        self.show_tracks(job, &mut told);
         let leads = self.pivot.unwrap_or(InputId(0));
         let of_other = bundle.record.map(|record| record.input()).filter(|input| *input != leads);
         let id =
@@ -156,7 +163,7 @@ impl ResultMaker {
     }
 
     /// The content to report for each step.
-    fn told<'a>(&'a self, job: &'a Job) -> Result<SmallVec<[(&'a StepShown, StepContent<'a>); 2]>, String> {
+    fn told<'a>(&'a self, job: &'a Job) -> Result<Told<'a>, String> {
         let mut all = SmallVec::new();
         for (index, step) in self.steps.iter().enumerate() {
             let told = match job.at(index).map(|report| &report.outcome) {
@@ -177,6 +184,32 @@ impl ResultMaker {
             all.push((step, told));
         }
         Ok(all)
+    }
+
+    /// The detections that a view shows.
+    fn shown<'t>(&self, told: &'t Told<'_>, step: usize, view: usize) -> Option<&'t [Value]> {
+        let step = self.steps.get(step)?;
+        let (_, content) = told.iter().find(|(other, _)| other.name == step.name)?;
+        let StepContent::Shown(shown) = content else { return None };
+        shown.get(step.views.get(view)?.name())?.as_array().map(Vec::as_slice)
+    }
+
+    /// Adds the tracks of a job to its detections.
+    fn show_tracks(&self, job: &Job, told: &mut Told<'_>) {
+        for tracks in job.tracks() {
+            let Some(step) = self.steps.get(tracks.step) else { continue };
+            let content = told.iter_mut().find(|(other, _)| other.name == step.name);
+            let (Some(view), Some((_, StepContent::Shown(shown)))) = (step.views.get(tracks.view), content)
+            else {
+                continue;
+            };
+            let detections = shown.get_mut(view.name()).and_then(Value::as_array_mut);
+            for (detection, id) in detections.into_iter().flatten().zip(&tracks.ids) {
+                if let (Some(entry), Some(id)) = (detection.as_object_mut(), id) {
+                    entry.insert("track".to_owned(), (*id).into());
+                }
+            }
+        }
     }
 
     fn write(
@@ -268,6 +301,9 @@ impl Timing {
     }
 }
 
+/// The content to report for each step.
+type Told<'a> = SmallVec<[(&'a StepShown, StepContent<'a>); 2]>;
+
 /// The content to report for a step.
 enum StepContent<'a> {
     Shown(Map<String, Value>),
@@ -331,3 +367,7 @@ fn write_part(out: &mut Vec<u8>, part: &Part<Arc<Sample>>) {
     });
     input.put("skew_ns", &part.skew_ns);
 }
+
+#[cfg(test)]
+#[path = "result_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 use lockstep_engine::infer::head::{BoxFormat, HeadLayout};
 use lockstep_engine::infer::signature::{Dim, Signature, TensorSpec};
+use lockstep_engine::infer::tracks::TrackRule;
 use lockstep_engine::tensor::DType;
 
 use super::*;
@@ -75,6 +76,35 @@ fn raw_head_is_compared_with_the_output_and_labels() {
     refused(&head("boxes = \"head\", scores = \"flat\""), "detections.output", "no effect without head");
     let flat = "{ detections = { head = \"yolov8\", output = \"flat\" } }";
     refused(flat, "detections.output", "holds [attributes, anchors]");
+}
+
+#[test]
+fn tracks_are_read_and_refused_for_revised_bundles() {
+    let head = |rest: &str| format!("{{ detections = {{ output = \"head\", head = \"yolov8\"{rest} }} }}");
+    let read = |rest: &str| {
+        let pipeline = load_view(&head(rest)).unwrap_or_else(|problems| panic!("{problems}"));
+        pipeline.steps[0].outputs[0].view.track()
+    };
+    assert_eq!(read(""), None);
+    assert_eq!(read(", track = {}"), Some(TrackRule { min_iou: 0.3, max_age: Duration::from_secs(1) }));
+    let rule = read(", track = { min_iou = 0.5, max_age = \"250ms\" }");
+    assert_eq!(rule, Some(TrackRule { min_iou: 0.5, max_age: Duration::from_millis(250) }));
+    refused(&head(", track = { min_iou = 1.5 }"), "detections.track.min_iou", "out of range 0..=1");
+    refused(&head(", track = { age = \"1s\" }"), "detections.track.age", "");
+    let revised = format!("{}\n[align]\nemit = \"early-and-final\"", head(", track = {}"));
+    refused(&revised, "detections.track", "no bundle may be published twice");
+    let each = format!(
+        "{}\n[steps.each]\nmodel = \"seen\"\neach = \"seen.it\"\n[steps.each.inputs]\nimage = {{ from = \
+                        \"video\", image = {{ width = 64, height = 64, crop = {{}} }} }}\n[steps.each.outputs]\nit = {}",
+        head(""),
+        head(", track = {}")
+    );
+    let problems = load_view(&each).map(|_| panic!("{each} loads")).unwrap_or_else(|problems| problems);
+    let found = problems.list().iter().any(|problem| {
+        problem.key == "steps.each.outputs.it.detections.track"
+            && problem.message.contains("runs once per detection")
+    });
+    assert!(found, "{problems}");
 }
 
 #[test]

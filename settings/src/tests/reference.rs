@@ -45,7 +45,7 @@ audio = { from = "video", image = { crop = {} } }
 state = { from = "audio", waveform = { rate = 16000 } }
 context = { from = "audio", log_mel = { rate = 16000 } }
 [steps.a.outputs]
-a = { detections = {} }
+a = { detections = { track = {} } }
 b = { scores = {} }
 c = { topk = {} }
 f = { ctc = {} }

@@ -85,7 +85,7 @@ fn embedding_is_normalized_to_length_one() {
 
 fn found(classes: Option<usize>, landmarks: Option<usize>) -> View {
     let choice = BoxChoice::from_score(0.5);
-    View::Detections { boxes: 0, scores: 1, classes, labels: None, landmarks, choice }
+    View::Detections { boxes: 0, scores: 1, classes, labels: None, landmarks, choice, track: None }
 }
 
 #[test]
@@ -160,8 +160,14 @@ fn single_values_are_those_of_the_result() {
 
     let choice = BoxChoice::from_score(0.5);
     let format = BoxFormat::Corners;
-    let boxes =
-        View::Anchors { output: 0, layout: HeadLayout::AttributesFirst, format, labels: None, choice };
+    let boxes = View::Anchors {
+        output: 0,
+        layout: HeadLayout::AttributesFirst,
+        format,
+        labels: None,
+        choice,
+        track: None,
+    };
     let scores = [0.4, 0.6, 0.1, 0.2, 0.0, 0.0, 0.9, 0.0];
     let anchors =
         f32s(&[5, 8], &[[0.0; 16], [2.0; 16]].concat().into_iter().chain(scores).collect::<Vec<_>>());

@@ -1,11 +1,12 @@
 //! The package behind the shim. All `unsafe` of this crate is here.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CString, c_char};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
+use lockstep_torch::shim::{exchange, succeeded};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
@@ -26,7 +27,6 @@ unsafe extern "C" {
         returned: *mut usize,
     ) -> *mut c_char;
     fn lockstep_pt2_unload(package: *mut RawPackage);
-    fn free(memory: *mut c_void);
 }
 
 /// A loaded package. It stays on the thread that loaded it.
@@ -46,7 +46,9 @@ impl Package {
         let mut raw = std::ptr::null_mut();
         // SAFETY: `path` ends with a zero and lives beyond the call, and `raw` is a place for one pointer. The shim writes it only
         // if it returns null.
-        said(unsafe { lockstep_pt2_load(path.as_ptr(), &raw mut raw) })?;
+        let answer = unsafe { lockstep_pt2_load(path.as_ptr(), &raw mut raw) };
+        // SAFETY: The shim answers with null or a message of `strdup`.
+        unsafe { succeeded(answer) }?;
         let raw = NonNull::new(raw).ok_or("libtorch returned no package")?;
         Ok(Self { raw })
     }
@@ -56,28 +58,15 @@ impl Package {
     /// # Errors
     /// libtorch's message, or the number of outputs if it is not `expected`.
     pub(crate) fn run(&mut self, inputs: &[Tensor], expected: usize) -> Result<Vec<Tensor>, String> {
-        let given: Vec<*mut C_tensor> = inputs.iter().map(|input| input.as_ptr().cast_mut()).collect();
-        let mut outputs = vec![std::ptr::null_mut(); expected];
-        let mut returned = 0;
-        // SAFETY: `self.raw` comes from `lockstep_pt2_load` and is unloaded on drop only; `&mut self` rules out another call
-        // meanwhile. `given` has as many pointers as said, to tensors that `inputs` borrows beyond the call; the shim copies the
-        // handles and writes to none. `outputs` has room for `expected` pointers, and the shim writes no more. torch-sys and the
-        // shim both mean `at::Tensor*`, of the same libtorch.
-        said(unsafe {
-            lockstep_pt2_run(
-                self.raw.as_ptr(),
-                given.as_ptr(),
-                given.len(),
-                outputs.as_mut_ptr(),
-                expected,
-                &raw mut returned,
-            )
-        })?;
-        if returned > expected {
-            return Err(format!("it returned {returned} tensors; model.toml names {expected}"));
-        }
-        // SAFETY: The shim has written `returned` pointers, each to a new `at::Tensor` that nobody else owns.
-        Ok(outputs.into_iter().take(returned).map(|output| unsafe { Tensor::from_ptr(output) }).collect())
+        let run = |given, count, outputs, capacity, returned| {
+            // SAFETY: `self.raw` comes from `lockstep_pt2_load` and is unloaded on drop only; `&mut self` rules out another call
+            // meanwhile. The pointers are those of `exchange`, which outlive the call. torch-sys and the shim both mean
+            // `at::Tensor*`, of the same libtorch.
+            unsafe { lockstep_pt2_run(self.raw.as_ptr(), given, count, outputs, capacity, returned) }
+        };
+        // SAFETY: The shim copies the handles of `count` inputs, writes at most `capacity` pointers, each to a new tensor, and answers
+        // with null or a message of `strdup`.
+        unsafe { exchange(inputs, expected, run) }
     }
 }
 
@@ -86,19 +75,6 @@ impl Drop for Package {
         // SAFETY: `self.raw` comes from `lockstep_pt2_load` and is not used after this.
         unsafe { lockstep_pt2_unload(self.raw.as_ptr()) };
     }
-}
-
-/// Takes a message of the shim.
-fn said(message: *mut c_char) -> Result<(), String> {
-    let Some(message) = NonNull::new(message) else { return Ok(()) };
-    // SAFETY: A message that is not null comes from `strdup`: it ends with a zero, and we own it. It is freed once, after the
-    // copy.
-    let text = unsafe {
-        let text = CStr::from_ptr(message.as_ptr()).to_string_lossy().into_owned();
-        free(message.as_ptr().cast());
-        text
-    };
-    Err(text)
 }
 
 /// Makes the name `libtorch.so` known to the dynamic linker. Packages with machine code need it, and only the run path of this

@@ -11,6 +11,7 @@ mod cuda;
 mod model;
 mod probe;
 mod program;
+pub mod shim;
 pub mod traced;
 mod weights;
 

@@ -1,13 +1,16 @@
 //! A TorchScript module in an optimised form, behind the shim over libtorch's C++ interface.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CString, c_char};
 use std::path::Path;
 use std::ptr::NonNull;
 
 use lockstep_engine::infer::load_model::Optimize;
 use tch::Tensor;
 use torch_sys::C_tensor;
+
+use crate::convert::shortened;
+use crate::shim::{exchange, succeeded};
 
 /// A program of the shim.
 #[repr(C)]
@@ -32,7 +35,6 @@ unsafe extern "C" {
         returned: *mut usize,
     ) -> *mut c_char;
     fn lockstep_torch_unload(program: *mut RawProgram);
-    fn free(memory: *mut c_void);
 }
 
 /// A module in an optimised form. It stays on the thread that loaded it.
@@ -53,9 +55,11 @@ impl Program {
         let mut raw = std::ptr::null_mut();
         // SAFETY: Both texts end with a zero and live beyond the call, and `raw` is a place for one pointer. The shim writes it
         // only if it returns null.
-        said(unsafe {
+        let answer = unsafe {
             lockstep_torch_load(path.as_ptr(), device.as_ptr(), fused, channels_last, &raw mut raw)
-        })?;
+        };
+        // SAFETY: The shim answers with null or a message of `strdup`.
+        unsafe { succeeded(answer) }.map_err(|message| shortened(&message))?;
         let raw = NonNull::new(raw).ok_or("libtorch returned no module")?;
         Ok(Self { raw })
     }
@@ -65,28 +69,15 @@ impl Program {
     /// # Errors
     /// libtorch's message, or the number of outputs if there are more than `expected`.
     pub(crate) fn run(&mut self, inputs: &[Tensor], expected: usize) -> Result<Vec<Tensor>, String> {
-        let given: Vec<*mut C_tensor> = inputs.iter().map(|input| input.as_ptr().cast_mut()).collect();
-        let mut outputs = vec![std::ptr::null_mut(); expected];
-        let mut returned = 0;
-        // SAFETY: `self.raw` comes from `lockstep_torch_load` and is unloaded on drop only; `&mut self` rules out another call
-        // meanwhile. `given` has as many pointers as said, to tensors that `inputs` borrows beyond the call; the shim copies the
-        // handles. `outputs` has room for `expected` pointers, and the shim writes no more. torch-sys and the shim both mean
-        // `at::Tensor*`, of the same libtorch.
-        said(unsafe {
-            lockstep_torch_run(
-                self.raw.as_ptr(),
-                given.as_ptr(),
-                given.len(),
-                outputs.as_mut_ptr(),
-                expected,
-                &raw mut returned,
-            )
-        })?;
-        if returned > expected {
-            return Err(format!("it returned {returned} tensors; model.toml names {expected}"));
-        }
-        // SAFETY: The shim has written `returned` pointers, each to a new `at::Tensor` that nobody else owns.
-        Ok(outputs.into_iter().take(returned).map(|output| unsafe { Tensor::from_ptr(output) }).collect())
+        let run = |given, count, outputs, capacity, returned| {
+            // SAFETY: `self.raw` comes from `lockstep_torch_load` and is unloaded on drop only; `&mut self` rules out another call
+            // meanwhile. The pointers are those of `exchange`, which outlive the call. torch-sys and the shim both mean
+            // `at::Tensor*`, of the same libtorch.
+            unsafe { lockstep_torch_run(self.raw.as_ptr(), given, count, outputs, capacity, returned) }
+        };
+        // SAFETY: The shim copies the handles of `count` inputs, writes at most `capacity` pointers, each to a new tensor, and answers
+        // with null or a message of `strdup`.
+        unsafe { exchange(inputs, expected, run) }.map_err(|message| shortened(&message))
     }
 }
 
@@ -95,17 +86,4 @@ impl Drop for Program {
         // SAFETY: `self.raw` comes from `lockstep_torch_load` and is not used after this.
         unsafe { lockstep_torch_unload(self.raw.as_ptr()) };
     }
-}
-
-/// Takes a message of the shim, without the traces of libtorch's own source files.
-fn said(message: *mut c_char) -> Result<(), String> {
-    let Some(message) = NonNull::new(message) else { return Ok(()) };
-    // SAFETY: A message that is not null comes from `strdup`: it ends with a zero, and we own it. It is freed once, after the
-    // copy.
-    let text = unsafe {
-        let text = CStr::from_ptr(message.as_ptr()).to_string_lossy().into_owned();
-        free(message.as_ptr().cast());
-        text
-    };
-    Err(crate::convert::shortened(&text))
 }

@@ -62,6 +62,15 @@ fn start_unread(world: &Arc<World>, count: i64, pipeline: Pipeline) -> Running {
     running
 }
 
+/// Lets the pipeline read the next record when the model has left after the one before.
+fn read_one_by_one(world: &World, count: usize) {
+    for read in 1..=count {
+        world.allowed.store(UNREAD + read, Ordering::SeqCst);
+        world.wait_for("a result", |world| world.sent_to("results").len() == read);
+        world.wait_for("the model to leave", |world| models(world) == 0);
+    }
+}
+
 fn stop_after(world: &World, running: Running, count: i64) {
     world.wait_for("the commit", |world| world.committed() == Some(count));
     assert_eq!(running.stop().unwrap(), PipelineEnd::InOrder);
@@ -99,11 +108,7 @@ fn idle_model_leaves_and_comes_back() {
     let mut pipeline = lazy(4);
     pipeline.steps[0].unit.residency.unload_after = Some(MOMENT);
     let running = start_unread(&world, 20, pipeline);
-    for read in 1..=20 {
-        world.allowed.store(UNREAD + read, Ordering::SeqCst);
-        world.wait_for("a result", |world| world.sent_to("results").len() == read);
-        world.wait_for("the model to leave", |world| models(world) == 0);
-    }
+    read_one_by_one(&world, 20);
     stop_after(&world, running, 20);
     assert_eq!(results(&world), (0..20).collect::<Vec<_>>());
     assert!(world.loads() >= 20, "each came back to no model");
@@ -115,11 +120,7 @@ fn stream_state_outlives_the_model() {
     let mut pipeline = counting_pipeline(4);
     pipeline.steps[0].unit.residency.unload_after = Some(MOMENT);
     let running = start_unread(&world, 20, pipeline);
-    for read in 1..=20 {
-        world.allowed.store(UNREAD + read, Ordering::SeqCst);
-        world.wait_for("a result", |world| world.sent_to("results").len() == read);
-        world.wait_for("the model to leave", |world| models(world) == 0);
-    }
+    read_one_by_one(&world, 20);
     let mut counts: Vec<(i64, i64)> =
         world.sent_to("results").iter().map(|result| (millis(result), first_value(result))).collect();
     counts.sort_unstable();
